@@ -105,6 +105,7 @@ class ChatError(PromptclimbError):
         perhaps_billed: The attempt may have been billed although no usage was reported.
         retry_after: Seconds that the endpoint asks to wait, or None.
         took_s: Seconds that the attempt took, set by the caller.
+        adapted: The client can send the request in another form from now on, which may be answered.
     """
 
     KIND: ClassVar[FailureKind] = FailureKind.UNREACHABLE
@@ -126,10 +127,11 @@ class ChatError(PromptclimbError):
         self.perhaps_billed = perhaps_billed
         self.retry_after = retry_after
         self.took_s = 0.0
+        self.adapted = False
 
     @property
     def kind(self) -> FailureKind:
-        return self.KIND
+        return FailureKind.ADAPTED if self.adapted else self.KIND
 
 
 class TransientChatError(ChatError):

@@ -21,7 +21,7 @@ _NOISE = Decimal("1e-9")
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens that one answer was billed for, with those of billed refusals before it.
+    """Tokens that one reply was billed for.
 
     Attributes:
         prompt_tokens: All tokens of the messages, cached ones included.
@@ -47,16 +47,6 @@ class TokenUsage:
     def total(self) -> int:
         """Prompt and completion tokens together."""
         return self.prompt_tokens + self.completion_tokens
-
-    def plus(self, other: TokenUsage) -> TokenUsage:
-        """Return the sum of both; the later one decides the service tier."""
-        costs = [usage.vendor_picodollars for usage in (self, other) if usage.vendor_picodollars is not None]
-        others: dict[str, Any] = {
-            "vendor_picodollars": sum(costs) if costs else None,
-            "service_tier": other.service_tier or self.service_tier,
-        }
-        names = self.__dataclass_fields__.keys() - others.keys()
-        return TokenUsage(**{name: getattr(self, name) + getattr(other, name) for name in names}, **others)
 
     @property
     def possible(self) -> bool:

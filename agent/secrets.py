@@ -1,4 +1,4 @@
-"""Remove secrets from everything that leaves the program: logs, files, messages, errors."""
+"""Send keys, and remove secrets from all else that leaves the program: logs, files, messages, errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+
+from ..evaluator.errors import ConfigError
 
 HIDDEN = "[secret]"
 SHORTEST = 6
@@ -81,6 +83,34 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
     if not parts.query:
         return url, {}
     return urlunsplit(parts._replace(query="", fragment="")).rstrip("/"), dict(parse_qsl(parts.query))
+
+
+def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:
+    """Return the authentication headers; basic authentication with ``userinfo`` if there is no key.
+
+    Azure's deployments read ``api-key``, its newer addresses and compatible gateways a bearer token. Both are
+    sent there, since each ignores the other.
+    """
+    if key := clean_key(key):
+        azure = {"api-key": key} if is_azure(url) else {}
+        return {"Authorization": f"Bearer {key}", **azure}
+    if userinfo:
+        return {"Authorization": f"Basic {base64.b64encode(userinfo.encode()).decode()}"}
+    return {}
+
+
+def clean_key(key: str, name: str = "the API key") -> str:
+    """Return a key without surrounding white space; raise ConfigError if it cannot be sent in a header."""
+    clean = key.strip()
+    if not clean.isascii() or not clean.isprintable() or " " in clean:
+        raise ConfigError(f"{name} has characters that no key has, such as a second line; copy it again")
+    return clean
+
+
+def is_azure(url: str) -> bool:
+    """Return whether an address is Azure's, or has a deployment in its path as Azure's have."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").endswith(".azure.com") or "/openai/deployments/" in parts.path
 
 
 def secrets_named_in(environment: Mapping[str, str]) -> Iterator[Secret]:

@@ -44,6 +44,7 @@ class FailureKind(Enum):
     EMPTY = "a paid answer holds no text"
     CUT = "a paid answer was cut before its text began"
     DECLINED = "a paid answer is a refusal by the model"
+    ADAPTED = "the endpoint refuses the form of the request, and there is another one"
     REFUSED = "the endpoint refuses the request"
     TOO_LONG = "the request is longer than the model's context"
     FLAGGED = "a content filter refuses the request"
@@ -95,6 +96,7 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
         FailureKind.EMPTY: _PASSING,
         FailureKind.CUT: _PASSING,
         FailureKind.DECLINED: Rule(fault=Fault.ITEM, step=NextStep.RETRY),
+        FailureKind.ADAPTED: Rule(fault=Fault.ITEM, step=NextStep.RETRY),
         FailureKind.REFUSED: Rule(unproven=1, trusted=_MOST_REFUSED),
         FailureKind.TOO_LONG: Rule(unproven=1, trusted=_MOST_REFUSED),
         FailureKind.FLAGGED: Rule(trusted=_MOST_REFUSED, certain=True),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
+import ssl
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import aiohttp
 
 REACH_S = 3.0
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -54,3 +60,22 @@ def check_url(url: str | None) -> str | None:
     if not possible:
         raise ValueError("its port must be a number from 1 to 65535")
     return url.strip().rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether an address is on this machine, so that it needs neither encryption nor a proxy."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def why_unconnected(error: aiohttp.ClientConnectorError) -> str:
+    """Return briefly why a connection failed: ``Connection refused``."""
+    cause = error.os_error
+    if cause.errno and cause.errno > 0 and not isinstance(cause, ssl.SSLError):
+        return os.strerror(cause.errno)  # asyncio writes the address in place of the reason
+    return cause.strerror or str(cause) or type(cause).__name__

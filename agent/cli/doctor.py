@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...evaluator.counts import counted, how_to_install
 from ...evaluator.errors import PromptclimbError
@@ -22,16 +22,19 @@ from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import on_command_line, spec_from_sources
+from ..errors import ChatError
 from ..llm.chat import ChatAnswer, ChatRequest
 from ..llm.dialects import Dialect
 from ..llm.endpoints import DEFAULT_KEY, Preflight, preflight
-from ..llm.headers import clean_key, stated_limit
-from ..llm.scorer_calls import KEY
-from ..llm.scorer_endpoint import TrialAsk, scorer_key
-from ..secrets import Secret, split_query
+from ..llm.limiter import stated_limit
+from ..llm.scorer import KEY, TrialAsk, scorer_key
+from ..secrets import Secret, clean_key, split_query
 from .options import add_json, given_settings
 from .output import print_json, print_text
 from .parser import Parser
+
+if TYPE_CHECKING:
+    from ..llm.client import OpenAIChat
 
 Finding = tuple[Literal["ok", "note", "wrong"], str]
 MOST_REQUESTS = 3
@@ -200,17 +203,24 @@ async def _chat(address: str, key: Secret | None, model: str) -> list[tuple[str,
         max_tokens=1000,
         seed=7,
     )
-    async with (
-        asyncio.timeout(PATIENCE_S - LIST_S),
-        OpenAIChat(address, key, most_refusals=MOST_REQUESTS - 1) as chat,
-    ):
+    async with asyncio.timeout(PATIENCE_S - LIST_S), OpenAIChat(address, key) as chat:
         started = time.monotonic()
-        answer = await chat.chat(request)
+        answer = await _adapting(chat, request)
         took_s = (time.monotonic() - started) / chat.requests
         speed = answer.completion_tokens / max(took_s, 1e-3)
         tokens = f", {speed:.0f} tokens a second" if answer.completion_tokens else ""
         answered = f"in {took_s:.1f} s{tokens}; {counted(chat.requests, 'request')} made"
         return [("answer", answered), *_abilities(answer, chat.dialect)]
+
+
+async def _adapting(chat: OpenAIChat, request: ChatRequest) -> ChatAnswer:
+    """Send a request, in another form after each refusal that shows one."""
+    while True:
+        try:
+            return await chat.chat(request)
+        except ChatError as error:
+            if not error.adapted or chat.requests == MOST_REQUESTS:
+                raise
 
 
 def _abilities(answer: ChatAnswer, dialect: Dialect) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
-from ..llm.bounds import Bound, to_keep, why_refused
+from ..llm.budget import Bound, to_keep, why_refused
 from ..llm.endpoints import check_endpoints
 from ..present.dry_run import SCORER_LIMITS, bound_text, plan_text, scorer_json, scorer_text, split_text
 from ..present.terminal import Display

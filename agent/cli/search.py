@@ -25,7 +25,6 @@ from ..errors import (
 )
 from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
-from ..llm.headers import is_azure
 from ..present.terminal import Display, print_result
 from ..results.history import state_of
 from ..results.result import NOTHING_USABLE as NOTE
@@ -33,6 +32,7 @@ from ..results.result import SearchResult
 from ..results.run_dir import is_run, runs_in, stored_config
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
+from ..secrets import is_azure
 from ..stop import Stop
 from .folders import run_folder
 from .interrupts import run_interruptible

@@ -1,4 +1,9 @@
-"""Ask the LLM, or a scorer: budget, endpoint, deadline, retries, outage and bill of each request."""
+"""Ask the LLM, or a scorer behind an API, within limits.
+
+A request (``EndpointAsker.ask``) has several attempts, with waits between them. An attempt (``_attempt``)
+asks one endpoint after another. Each sending (``_send``) reserves the most that it can cost and waits for an
+endpoint (``_permit``); its outcome goes into bill, pacing and breaker (``_succeeded``, ``_failed``).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from typing import Generic
 import tenacity
 
 from ...evaluator.counts import counted
-from ...evaluator.failures import Evidence, FailureKind, Fault, Judgement, NextStep, judge
+from ...evaluator.failures import FailureKind, Fault, Judgement, NextStep
 from ...evaluator.messages import Message
 from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
 from ..config.schema import SearchConfig
@@ -41,7 +46,7 @@ from ..events.types import (
 )
 from ..prices import NO_BILL, NOTHING, PICODOLLARS, Bill, Ledger, Spent, Tariff, TokenUsage, cost_at_most
 from ..stop import Stop
-from .budget import Budget, TokenBound
+from .budget import Budget, Charge, TokenBound
 from .chat import A, BilledAnswer, R
 from .limiter import Permit, RateLimiter
 from .pool import Endpoint, EndpointPool, Outage, PooledEndpoint
@@ -51,12 +56,12 @@ PAID_FAILURES = frozenset({FailureKind.EMPTY, FailureKind.CUT, FailureKind.DECLI
 """Unusable answers of the model itself: each is paid for, and the next one may be unusable too."""
 REMOVING = frozenset({FailureKind.MISDIRECTED, FailureKind.CLOSED})
 """Failures for which an endpoint that is at fault is removed."""
-NEVER_JSON = frozenset({"bad_json", "not_json"})
-"""Reasons of garbled replies that mean, if there was no other reply, that this is no such endpoint."""
+MOST_ADAPTED = 8
+"""Refusals of one request after which it is sent in another form; each concerns something else."""
 LOCAL_ATTEMPT_S = 1200.0
 """Shortest deadline of an attempt at a local model, which is slow on a busy machine."""
 LOOK_AGAIN_S = 1.0
-"""Seconds between two looks at an attempt's patience."""
+"""Seconds between two looks at the patience with an endpoint."""
 SOONEST_S = 0.01
 
 
@@ -133,19 +138,17 @@ class _Failure:
 class _Asked(Generic[R]):
     """One request, and what became of its attempts so far.
 
-    An attempt asks one endpoint after another: it fails once, when all have failed.
+    An attempt fails once, when it has failed at all endpoints that can be asked at once.
     """
 
     request: R
     failures: list[_Failure] = field(default_factory=list)  # one for each attempt
     waited_s: float = 0.0  # between them
     endpoint: str = ""  # asked last
+    max_tokens: int = 0  # answer tokens that were asked for last
+    adapted: int = 0  # refusals after which it was sent in another form
     tried: list[PooledEndpoint] = field(default_factory=list)  # at which the attempt under way has failed
     failures_there: list[_Failure] = field(default_factory=list)  # one for each time it was sent
-    most_tokens: int = 0  # answer tokens that are reserved for it
-    max_tokens: int = 0  # answer tokens that were asked for last
-    exhausted: int = 0  # times that all attempts failed, while others were answered
-    answers_before: int = 0  # of other requests, when its attempts began
 
     @property
     def attempt(self) -> int:
@@ -176,45 +179,24 @@ class _Asked(Generic[R]):
         return len(tries) >= policy.attempts or self.unusable(policy) or took_s >= policy.total_s
 
 
-@dataclass(slots=True)
-class _Attempt(Generic[R]):
-    """One sending of a request to one endpoint, and its cost from the reservation to the bill."""
+@dataclass(frozen=True, slots=True)
+class _Sending(Generic[R]):
+    """A request on its way to one endpoint."""
 
     endpoint: PooledEndpoint
     permit: Permit
     request: R  # as it is sent
+    charge: Charge
     longer: bool  # asks for more answer tokens than the search does
     moved: bool  # has failed at another endpoint
-    reserved: Spent
-    retries: int  # 1 if it is made again after a failed one
-    failed: int = 0  # 1 if it gave no usable answer
-    written: Spent = NOTHING  # of the reservation, on disk, so that it counts if the process is killed
-    sent: bool = False  # the request may have left
-    billed: Spent = NOTHING
-
-    @property
-    def used(self) -> Spent:
-        return replace(self.billed, retries=self.retries, failed_calls=self.failed)
-
-    @property
-    def bill(self) -> Bill:
-        return Bill(self.used, self.written)
-
-    def bill_unknown(self) -> None:
-        if self.sent:
-            self.billed = self.reserved
 
 
 class EndpointAsker(Generic[R, A]):
     """Asks one endpoint or several, within the limits.
 
-    ``_ask`` retries. Each attempt goes to one endpoint after another (``_try_endpoints``), each time with a
-    reservation of its own (``_reserve_and_send``). ``_deliver`` records what became of it.
-
-    Each sending reserves the most that it can cost, waits for an endpoint, and is settled with the endpoint's
-    bill. An attempt that was cut off, or an answer without usage, counts with all that was reserved. Each
-    failure is judged by the table of ``evaluator.failures``. An endpoint is removed if it rejects its key,
-    has no such model or no quota left.
+    A sending that was cut off, or an answer without usage, counts with all that was reserved. Each failure is
+    judged by the table of ``evaluator.failures``. An endpoint is removed if it rejects its key, has no such
+    model or no quota left.
 
     With several endpoints, a failed request moves at once to another one that answers; only when all have
     failed is one attempt used up. A failing endpoint is suspended for growing pauses.
@@ -228,8 +210,6 @@ class EndpointAsker(Generic[R, A]):
     Args:
         has_answers: The run has earlier answers, so its settings are right: the meaning of a refusal does not
             depend on where a run was interrupted.
-        until_at_fault: Give up a request whose attempts are used up only if it is at fault: others are
-            answered. For a scorer, whose score would be wrong without it; an LLM's request costs one round.
         ledger: None stores nothing.
         stop: Once it is requested, no attempt starts; attempts under way are marked as paid.
         rng: Source of jitter; affects no result.
@@ -243,7 +223,6 @@ class EndpointAsker(Generic[R, A]):
         retry: RetryPolicy | None = None,
         give_up_after_s: float = GIVE_UP_AFTER_S,
         has_answers: bool = False,
-        until_at_fault: bool = False,
         ledger: Ledger | None = None,
         stop: Stop | None = None,
         emit: Listener = ignore_event,
@@ -251,7 +230,6 @@ class EndpointAsker(Generic[R, A]):
     ) -> None:
         self.budget = budget
         self._policy = retry or RetryPolicy()
-        self._until_at_fault = until_at_fault
         self._ledger = ledger
         self._stop = stop or Stop()
         self._emit = emit
@@ -262,8 +240,6 @@ class EndpointAsker(Generic[R, A]):
         self._bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
         self._gave_up = False
-        self._answers = 0  # in this session
-        self._control: R | None = None  # the request that was answered last
 
     def _pooled(self, endpoint: Endpoint, has_answers: bool) -> PooledEndpoint:
         limiter = RateLimiter(
@@ -296,6 +272,8 @@ class EndpointAsker(Generic[R, A]):
         money = cost_at_most(most, self._highest_price(most))
         return Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
 
+    # A request: attempts, and waits between them.
+
     async def ask(self, request: R) -> BilledAnswer[A]:
         """Get one answer; a client's errors other than ChatError pass through.
 
@@ -305,10 +283,7 @@ class EndpointAsker(Generic[R, A]):
             GaveUpError: Nothing has succeeded for too long.
             FatalChatError: No endpoint can answer, or none can answer this.
         """
-        return await self._ask(request, until_at_fault=self._until_at_fault)
-
-    async def _ask(self, request: R, *, until_at_fault: bool) -> BilledAnswer[A]:
-        asked = _Asked(request, answers_before=self._answers)
+        asked = _Asked(request)
         policy, failures = self._policy, asked.failures
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(asked.is_worth_retrying),
@@ -318,46 +293,32 @@ class EndpointAsker(Generic[R, A]):
             sleep=lambda wait_s: self._wait_after(asked, wait_s),
             reraise=True,
         )
-        while True:
-            try:
-                answer: BilledAnswer[A] = await retrying(self._try_endpoints, asked)
-            except ChatError as error:
-                if not asked.failed_with(error):
-                    raise
-            else:
-                self._answers, self._control = self._answers + 1, request
-                return answer
-            failure, error_of_request = failures[-1], self._error_of(asked)
-            if isinstance(error_of_request, RequestFailedError):
-                # In an outage the endpoints rest, so that the next requests are not lost as well.
-                if rest_s := self._outage.request_failed():
-                    for endpoint in self._pool.endpoints:
-                        endpoint.limiter.rest(rest_s)
-                if until_at_fault and not await self._is_at_fault(asked, error_of_request):
-                    failures.clear()
-                    asked.waited_s, asked.answers_before = 0.0, self._answers
-                    continue
-            # A failure that ends the request as it is keeps its own cause.
-            cause = failure.error.__cause__ if error_of_request is failure.error else failure.error
-            raise error_of_request from cause
+        try:
+            answer: BilledAnswer[A] = await retrying(self._attempt, asked)
+            return answer
+        except ChatError as error:
+            if not asked.failed_with(error):
+                raise
+        failure, error_of_request = failures[-1], self._error_of(asked)
+        if isinstance(error_of_request, RequestFailedError):
+            # In an outage the endpoints rest, so that the next requests are not lost as well.
+            if rest_s := self._outage.request_failed():
+                for endpoint in self._pool.endpoints:
+                    endpoint.limiter.rest(rest_s)
+            raise error_of_request from failure.error
+        raise failure.error from failure.error.__cause__
 
-    async def _try_endpoints(self, asked: _Asked[R]) -> BilledAnswer[A]:
-        """Make one attempt: ask one endpoint after another until one answers, or none can be asked at once.
-
-        Raises:
-            ChatError: The attempt failed: the error of the last of ``asked.failures``.
-        """
-        while True:
-            result = await self._reserve_and_send(asked)
-            if isinstance(result, BilledAnswer):
-                return result
-            if result is None or self._asks_at_once(asked, result):
-                continue
-            failure = self._joint_failure(asked)
-            asked.failures.append(failure)
-            asked.tried.clear()
-            asked.failures_there.clear()
-            raise failure.error
+    async def _wait_after(self, asked: _Asked[R], wait_s: float) -> None:
+        """Wait before the next attempt, but not beyond the time that is left."""
+        failure, attempt = asked.failures[-1], len(asked.failures)
+        asked.waited_s += wait_s
+        self._emit(
+            RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=failure.reason)
+        )
+        left_s = self.budget.left_s()
+        await asyncio.sleep(wait_s if left_s is None else min(wait_s, left_s))
+        if left_s is not None and left_s <= wait_s:
+            raise self.budget.minutes_spent()
 
     def _error_of(self, asked: _Asked[R]) -> ChatError | RequestFailedError:
         """Return the error that ends a request after its last failure."""
@@ -383,46 +344,46 @@ class EndpointAsker(Generic[R, A]):
             answered=asked.unusable(self._policy),
         )
 
-    async def _wait_after(self, asked: _Asked[R], wait_s: float) -> None:
-        """Wait before the next attempt, but not beyond the time that is left."""
-        failure, attempt = asked.failures[-1], len(asked.failures)
-        asked.waited_s += wait_s
+    # An attempt: one endpoint after another.
+
+    async def _attempt(self, asked: _Asked[R]) -> BilledAnswer[A]:
+        """Ask one endpoint after another until one answers, or none can be asked at once.
+
+        Raises:
+            ChatError: The attempt failed: the error of the last of ``asked.failures``.
+        """
+        while True:
+            result = await self._send(asked)
+            if isinstance(result, BilledAnswer):
+                return result
+            if result is None or self._asks_at_once(asked, result):
+                continue
+            failure = self._joint_failure(asked)
+            asked.failures.append(failure)
+            asked.tried.clear()
+            asked.failures_there.clear()
+            raise failure.error
+
+    def _asks_at_once(self, asked: _Asked[R], failure: _Failure) -> bool:
+        """Return whether to send a failed request again at once: in another form, or to another endpoint."""
+        endpoint = asked.tried[-1]
+        if endpoint not in self._pool.endpoints:  # removed
+            if self._pool.endpoints:
+                return True
+            asked.failures_there[:] = [failure]
+            return False
+        if failure.error.adapted:
+            asked.adapted += 1
+            asked.tried.pop()
+            asked.failures_there.pop()
+            return True
+        if endpoint.with_answer_tokens(asked.request).max_tokens != asked.max_tokens:
+            asked.tried.pop()
+        elif len(asked.tried) > len(self._endpoints) or not self._pool.has_hope(asked.tried):
+            return False
         self._emit(
-            RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=failure.reason)
+            RetryScheduled(endpoint=endpoint.name, attempt=asked.attempt, wait_s=0.0, reason=failure.reason)
         )
-        left_s = self.budget.left_s()
-        await asyncio.sleep(wait_s if left_s is None else min(wait_s, left_s))
-        if left_s is not None and left_s <= wait_s:
-            raise self.budget.minutes_spent()
-
-    async def _is_at_fault(self, asked: _Asked[R], error: RequestFailedError) -> bool:
-        """Return whether a request whose attempts are used up fails by itself, while others are answered."""
-        last = asked.failures[-1]
-        if error.answered or error.refused:
-            return True
-        if last.judgement.step is NextStep.WAIT:
-            return False
-        if getattr(last.error, "reason", "") in NEVER_JSON and not self.has_answered:
-            return True
-        evidence = Evidence(
-            answers=self._control is not None,
-            failures=asked.exhausted + 1,
-            control=True if self._answers > asked.answers_before else None,
-        )
-        if judge(FailureKind.EXHAUSTED, evidence).step is NextStep.CONTROL:
-            evidence = replace(evidence, control=await self._control_is_answered())
-        asked.exhausted += evidence.control is True
-        return judge(FailureKind.EXHAUSTED, evidence).step is NextStep.DROP
-
-    async def _control_is_answered(self) -> bool:
-        """Return whether a request that was answered before is answered again."""
-        assert self._control is not None
-        try:
-            reply = await self._ask(self._control, until_at_fault=False)
-        except RequestFailedError:
-            return False
-        if self._ledger is not None:
-            await self._ledger(reply.bill)
         return True
 
     def _joint_failure(self, asked: _Asked[R]) -> _Failure:
@@ -446,61 +407,40 @@ class EndpointAsker(Generic[R, A]):
         message = Message("refused, and the other endpoints do not answer: ", last.error)
         return _Failure(TransientChatError(message), Judgement(Fault.OPEN, NextStep.RETRY))
 
-    def _asks_at_once(self, asked: _Asked[R], failure: _Failure) -> bool:
-        """Return whether to send a failed request again at once: longer, or to another endpoint."""
-        endpoint = asked.tried[-1]
-        if endpoint not in self._pool.endpoints:  # removed
-            if self._pool.endpoints:
-                return True
-            asked.failures_there[:] = [failure]
-            return False
-        if endpoint.with_answer_tokens(asked.request).max_tokens != asked.max_tokens:
-            asked.tried.pop()
-        elif len(asked.tried) > len(self._endpoints) or not self._pool.has_hope(asked.tried):
-            return False
-        self._emit(
-            RetryScheduled(endpoint=endpoint.name, attempt=asked.attempt, wait_s=0.0, reason=failure.reason)
-        )
-        return True
+    # A sending: reservation, endpoint, deadline.
 
-    async def _reserve_and_send(self, asked: _Asked[R]) -> BilledAnswer[A] | _Failure | None:
+    async def _send(self, asked: _Asked[R]) -> BilledAnswer[A] | _Failure | None:
         """Send the request to one endpoint; None if it was not sent, as another amount must be reserved."""
         request, tried = asked.request, asked.tried
         longest = self._longest(request)
-        asked.most_tokens = longest.max_tokens
         most = self._bound.of(longest)
         reserved = await self.budget.reserve(most, self._highest_price(most))
-        attempt: _Attempt[R] | None = None
+        charge: Charge | None = None
         try:
             endpoint, permit = await self._permit(longest.tokens_at_most, tried)
             with permit:
-                if self._outgrown(request, asked.most_tokens, reserved):
+                if self._outgrown(request, longest.max_tokens, reserved):
                     endpoint.limiter.unused(permit)
                     return None
                 sent, moved = endpoint.for_endpoint(request), bool(tried)
-                attempt = _Attempt(
-                    endpoint,
-                    permit,
-                    sent,
-                    longer=sent.max_tokens > request.max_tokens,
-                    moved=moved,
-                    reserved=reserved,
-                    retries=int(asked.attempt > 1 or moved),
-                )
+                retries = int(asked.attempt > 1 or moved)
+                charge = Charge(sent, reserved, endpoint.price, self._bound, retries=retries)
+                longer = sent.max_tokens > request.max_tokens
+                sending = _Sending(endpoint, permit, sent, charge, longer=longer, moved=moved)
                 asked.endpoint, asked.max_tokens = endpoint.name, sent.max_tokens
                 tried.append(endpoint)
-                answer = await self._deliver(attempt)
-                if isinstance(answer, _Failure):
-                    asked.failures_there.append(answer)
-                    return answer
-                return BilledAnswer(answer, attempt.bill, endpoint.name)
+                result = await self._deliver(sending, adapts=asked.adapted < MOST_ADAPTED)
+                if isinstance(result, _Failure):
+                    asked.failures_there.append(result)
+                    return result
+                return BilledAnswer(result, charge.bill, endpoint.name)
         except RequestTooLargeError:
             # An endpoint that takes longer answers may have gone while this waited for it.
-            if self._longest(request).max_tokens >= asked.most_tokens:
+            if self._longest(request).max_tokens >= longest.max_tokens:
                 raise
             return None
         finally:
-            used = NOTHING if attempt is None else attempt.used
+            used = NOTHING if charge is None else charge.used
             self.budget.settle(reserved, used)
             if used != NOTHING:
                 self._emit(self.budget.usage_changed())
@@ -518,13 +458,12 @@ class EndpointAsker(Generic[R, A]):
 
     def _outgrown(self, request: R, most_tokens: int, reserved: Spent) -> bool:
         """Return whether the request may by now cost more than was reserved before it waited."""
-        longest = self._longest(request)
-        if longest.max_tokens > most_tokens:
+        if self._longest(request).max_tokens > most_tokens:
             return True
-        most = self._bound.of(longest)
+        most = self.cost_at_most(request)
         return self.budget.depends_on_size and (
-            most.total > reserved.estimated_tokens
-            or cost_at_most(most, self._highest_price(most)) > reserved.estimated_picodollars
+            most.estimated_tokens > reserved.estimated_tokens
+            or most.estimated_picodollars > reserved.estimated_picodollars
         )
 
     async def _permit(self, tokens: int, tried: Sequence[PooledEndpoint]) -> tuple[PooledEndpoint, Permit]:
@@ -534,44 +473,50 @@ class EndpointAsker(Generic[R, A]):
         except TimeoutError:
             raise self.budget.minutes_spent() from None
 
-    async def _deliver(self, attempt: _Attempt[R]) -> A | _Failure:
-        """Send an attempt, and record what became of it in budget, pacing and log."""
+    async def _deliver(self, sending: _Sending[R], *, adapts: bool) -> A | _Failure:
+        """Send it, and record what became of it; ``adapts``: it may be sent again in another form."""
+        charge = sending.charge
         try:
             if self._ledger is not None and self.budget.is_limited:
-                attempt.written = attempt.reserved
-                await self._ledger(Bill(reserved=NOTHING.minus(attempt.reserved)))
+                charge.written = charge.reserved
+                await self._ledger(Bill(reserved=NOTHING.minus(charge.reserved)))
             self._stop.check()
-            attempt.sent = True
+            charge.sent = True
             self._stop.paid()
             try:
-                answer = await self._call(attempt)
+                answer = await self._call(sending)
             except BaseException:
                 self._stop.settled()
                 raise
         except ChatError as error:
-            failure = _Failure(error, attempt.endpoint.interpret_failure(error))
-            self._failed(attempt, failure)
-            await self._write(attempt)
-            self._check_outage(attempt, failure)
+            error.adapted = error.adapted and adapts
+            failure = _Failure(error, sending.endpoint.interpret_failure(error))
+            self._failed(sending, failure)
+            await self._write(charge.bill)
+            self._check_outage(sending, failure)
             return failure
         except asyncio.CancelledError:
-            attempt.bill_unknown()
-            await self._write(attempt)
+            charge.unknown()
+            await self._write(charge.bill)
             raise
         except Exception:
-            await self._write(attempt)
+            await self._write(charge.bill)
             raise
-        self._succeeded(attempt, answer)
+        self._succeeded(sending, answer)
         return answer
 
-    async def _call(self, attempt: _Attempt[R]) -> A:
+    async def _write(self, bill: Bill) -> None:
+        if self._ledger is not None and bill != NO_BILL:
+            await self._ledger(bill)
+
+    async def _call(self, sending: _Sending[R]) -> A:
         """Call the client until the deadline, or earlier if other endpoints are quicker."""
         started, deadline_s = self._clock(), self._policy.attempt_s
         try:
             try:
                 async with asyncio.timeout(deadline_s) as deadline:
-                    with self._watched(attempt, deadline):
-                        answer: A = await attempt.endpoint.endpoint.client.chat(attempt.request)
+                    with self._watched(sending, deadline):
+                        answer: A = await sending.endpoint.endpoint.client.chat(sending.request)
                         return answer
             except TimeoutError as error:
                 took = self._clock() - started
@@ -589,13 +534,13 @@ class EndpointAsker(Generic[R, A]):
             raise
 
     @contextmanager
-    def _watched(self, attempt: _Attempt[R], deadline: asyncio.Timeout) -> Iterator[None]:
+    def _watched(self, sending: _Sending[R], deadline: asyncio.Timeout) -> Iterator[None]:
         """Move the deadline to now once the patience is over.
 
         A request that failed elsewhere has its full time at an endpoint that is known to answer.
         """
-        probe = attempt.permit.probe
-        if len(self._pool.endpoints) < 2 or (attempt.moved and not probe):
+        probe = sending.permit.probe
+        if len(self._pool.endpoints) < 2 or (sending.moved and not probe):
             yield
             return
         loop, started = asyncio.get_running_loop(), self._clock()
@@ -603,7 +548,7 @@ class EndpointAsker(Generic[R, A]):
 
         def look() -> None:
             nonlocal timer
-            left = self._pool.patience_s(attempt.endpoint, probe=probe) - (self._clock() - started)
+            left = self._pool.patience_s(sending.endpoint, probe=probe) - (self._clock() - started)
             if left <= 0:
                 deadline.reschedule(loop.time())
             else:
@@ -614,17 +559,18 @@ class EndpointAsker(Generic[R, A]):
         finally:
             timer.cancel()
 
-    def _succeeded(self, attempt: _Attempt[R], answer: A) -> None:
-        endpoint, permit = attempt.endpoint, attempt.permit
+    # What became of a sending: bill, pacing, breaker, outage.
+
+    def _succeeded(self, sending: _Sending[R], answer: A) -> None:
+        endpoint, permit = sending.endpoint, sending.permit
         if answer.usage_known:
-            self._learn_bill(attempt, answer.usage)
-            attempt.billed = Spent.of(answer.usage, endpoint.price)
+            sending.charge.reported(answer.usage)
         else:
-            self._bill_unknown(attempt, answer.written)
+            sending.charge.unknown(answer.written)
             if not endpoint.usage_missing:
                 endpoint.usage_missing = True
                 self._emit(UsageMissing(endpoint=endpoint.name))
-        endpoint.answered(longer=attempt.longer)
+        endpoint.answered(longer=sending.longer)
         if endpoint.breaker.answered(probe=permit.probe) and endpoint.suspended:
             endpoint.suspended = False
             self._emit(EndpointResumed(endpoint=endpoint.name))
@@ -632,19 +578,21 @@ class EndpointAsker(Generic[R, A]):
         endpoint.limiter.succeeded(permit, answer.usage.total if answer.usage_known else permit.tokens)
         self._outage.succeeded()
 
-    def _failed(self, attempt: _Attempt[R], failure: _Failure) -> None:
+    def _failed(self, sending: _Sending[R], failure: _Failure) -> None:
         """Record a failure in bill, pacing and breaker; adapt the answer tokens asked for here."""
-        error, endpoint, permit = failure.error, attempt.endpoint, attempt.permit
-        limiter = endpoint.limiter
-        attempt.failed = 1
+        error, endpoint, permit = failure.error, sending.endpoint, sending.permit
+        limiter, charge, written = endpoint.limiter, sending.charge, 0
         if isinstance(error, UnusableAnswerError):
-            error.final = error.kind is FailureKind.CUT and attempt.longer
+            error.final = error.kind is FailureKind.CUT and sending.longer
+            written = error.written
         if error.usage is not None:
-            attempt.billed = Spent.of(error.usage, endpoint.price)
-            self._learn_bill(attempt, error.usage)
+            charge.reported(error.usage)
         elif error.perhaps_billed:
-            self._bill_unknown(attempt, error.written if isinstance(error, UnusableAnswerError) else 0)
+            charge.unknown(written)
         limiter.read_headers(permit, error.headers)
+        if error.adapted and not charge.billed.calls:
+            return  # the endpoint is well, and nothing is lost
+        charge.failed = 1
         if isinstance(error, RateLimitedError):
             limiter.rate_limited(permit, error.retry_after, tokens="token" in str(error).lower())
         else:
@@ -656,55 +604,39 @@ class EndpointAsker(Generic[R, A]):
                 self._emit(EndpointRemoved(endpoint=endpoint.name, message=str(error), left=left))
         # The first two also change what is asked for here; only a failure that none explains suspends.
         elif not (
-            endpoint.asked_too_much(error, longer=attempt.longer)
-            or self._tries_longer_answers(attempt, error)
-            or self._is_excused(attempt, failure)
+            endpoint.asked_too_much(error, longer=sending.longer)
+            or self._tries_longer_answers(sending, error)
+            or self._is_excused(sending, failure)
         ):
             wait_s = self._pool.suspend(endpoint, error, probe=permit.probe)
             if wait_s is not None and not endpoint.suspended:
                 endpoint.suspended = True
                 self._emit(EndpointSuspended(endpoint=endpoint.name, message=str(error), wait_s=wait_s))
-        name, billed = type(error).__name__, bool(attempt.used.calls)
+        name, billed = type(error).__name__, bool(charge.billed.calls)
         self._emit(ChatFailed(endpoint=endpoint.name, error=name, message=str(error), billed=billed))
 
-    def _is_excused(self, attempt: _Attempt[R], failure: _Failure) -> bool:
+    def _is_excused(self, sending: _Sending[R], failure: _Failure) -> bool:
         """Return whether a failure says nothing against the endpoint.
 
         A model that thinks too long does so elsewhere too, unless others have given usable answers.
         """
         kind = failure.error.kind
-        if kind is FailureKind.FLAGGED:
+        if kind in (FailureKind.FLAGGED, FailureKind.ADAPTED):
             return True
         if kind is FailureKind.CUT:
-            others = [endpoint for endpoint in self._pool.endpoints if endpoint is not attempt.endpoint]
+            others = [endpoint for endpoint in self._pool.endpoints if endpoint is not sending.endpoint]
             return not any(endpoint.breaker.closed for endpoint in others)
         fault, step = failure.judgement
-        return (fault is Fault.ITEM or step is NextStep.WAIT) and not attempt.permit.probe
+        return (fault is Fault.ITEM or step is NextStep.WAIT) and not sending.permit.probe
 
-    def _bill_unknown(self, attempt: _Attempt[R], written: int) -> None:
-        """Bill what was reserved, or more if more tokens than that were written."""
-        attempt.bill_unknown()
-        if written <= attempt.request.max_tokens:
-            return
-        most = TokenUsage(self._bound.of(attempt.request).prompt_tokens, written)
-        self._bound.learn(attempt.request, TokenUsage(0, written))
-        if most.total > attempt.reserved.estimated_tokens:
-            money = cost_at_most(most, attempt.endpoint.price)
-            attempt.billed = Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
-
-    def _learn_bill(self, attempt: _Attempt[R], usage: TokenUsage) -> None:
-        self._bound.learn(attempt.request, usage)
-        if attempt.endpoint.price is not None:
-            attempt.endpoint.price.learn(usage)
-
-    def _tries_longer_answers(self, attempt: _Attempt[R], error: ChatError) -> bool:
+    def _tries_longer_answers(self, sending: _Sending[R], error: ChatError) -> bool:
         """Ask for longer answers from now on if one was cut before it began, and limits allow it.
 
         Return whether that explains the failure.
         """
-        if attempt.longer or error.kind is not FailureKind.CUT:
+        if sending.longer or error.kind is not FailureKind.CUT:
             return False
-        endpoint, sent = attempt.endpoint, attempt.request
+        endpoint, sent = sending.endpoint, sending.request
         if endpoint.answer_length != "short":
             return endpoint.asks_more  # since this one was sent
         longer = endpoint.with_max_answer(sent)
@@ -712,8 +644,9 @@ class EndpointAsker(Generic[R, A]):
         if now <= endpoint.asked_tokens(sent):
             return False
         most, left = self._bound.of(longer), self.budget.left()
-        tokens = most.total + attempt.used.tokens_at_most
-        money = cost_at_most(most, endpoint.price) + attempt.used.picodollars_at_most
+        billed = sending.charge.billed
+        tokens = most.total + billed.tokens_at_most
+        money = cost_at_most(most, endpoint.price) + billed.picodollars_at_most
         if (
             not endpoint.limiter.fits(longer.tokens_at_most)
             or (left.tokens is not None and tokens > left.tokens)
@@ -724,10 +657,10 @@ class EndpointAsker(Generic[R, A]):
         self._emit(AnswerTokensRaised(endpoint=endpoint.name, before=sent.max_tokens, now=now))
         return True
 
-    def _check_outage(self, attempt: _Attempt[R], failure: _Failure) -> None:
+    def _check_outage(self, sending: _Sending[R], failure: _Failure) -> None:
         """Count a failure of the endpoint's; raise GaveUpError if nothing has succeeded for too long."""
         error = failure.error
-        if not failure.may_pass:
+        if not failure.may_pass or error.adapted:
             return
         # A model's own unusable answers are no outage; another endpoint may do better after a while.
         if error.kind in PAID_FAILURES and len(self._endpoints) < 2:
@@ -738,10 +671,6 @@ class EndpointAsker(Generic[R, A]):
         self._gave_up = True
         failing_s = self._outage.lasted_s
         gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: ", error)
-        self._emit(GaveUp(endpoint=attempt.endpoint.name, failing_s=failing_s, message=str(error)))
+        self._emit(GaveUp(endpoint=sending.endpoint.name, failing_s=failing_s, message=str(error)))
         self._pool.fail(gave_up)
         raise gave_up from error
-
-    async def _write(self, attempt: _Attempt[R]) -> None:
-        if self._ledger is not None and attempt.bill != NO_BILL:
-            await self._ledger(attempt.bill)

@@ -7,7 +7,6 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,16 +19,15 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Message, Setting
+from ...evaluator.network import is_loopback, why_unconnected
 from ...evaluator.remote.asking import ApiRequest
 from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, RedirectedError, TransientChatError, UnusableAnswerError
 from ..events.types import Listener, Noted, ignore_event
-from ..prices import TokenUsage
-from ..secrets import Scrubber, Secret, split_query, split_userinfo
+from ..secrets import Scrubber, Secret, clean_key, key_headers, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest, JsonAnswer
 from .dialects import MAX_MESSAGE, Dialect, Sent, failure_of, flagged, silently_cut
-from .headers import clean_key, is_loopback, key_headers, why_unconnected
 from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
 
 NO_KEY = "none"
@@ -39,8 +37,6 @@ SCORER_URL = Setting("scorer_url")
 CHAT_PATH = "chat/completions"
 KEEP_ALIVE_S = 3.0
 """Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
-MOST_REFUSALS = 8
-"""Refusals of one request that are learned from; each concerns something else."""
 MAX_FAILURE = 2**18
 """Decoded bytes that are read of a failure's body."""
 
@@ -70,9 +66,9 @@ E = TypeVar("E", bound=BaseException)
 class OpenAIChat:
     """A ``ChatClient`` for one endpoint and one key; use it as an async context manager.
 
-    The SDK's retries are off. Deadlines are the caller's: cancelling ``chat`` closes the connection. A
-    request refused for a parameter, a system message or its length is changed and sent again, once for each;
-    later requests are sent that way at once. Usage that a refusal reports is added to the bill. A redirect is
+    The SDK's retries are off. Deadlines are the caller's: cancelling ``chat`` closes the connection. If a
+    request is refused for a parameter, a system message or its length, the error is marked as ``adapted``:
+    sent again, the request has another form, and so have all others once one is answered in it. A redirect is
     followed at the same host and port, and from http to https; anywhere else it is a RedirectedError.
 
     Args:
@@ -81,7 +77,6 @@ class OpenAIChat:
         api_key: Sent as a bearer token, and in Azure's header; None or empty sends none.
         scrubber: Learns the secrets, and cleans all that the endpoint says.
         options: Optional parameters of every request; they override the request's own.
-        most_refusals: Refusals of one request that are learned from.
 
     Attributes:
         dialect: What the endpoint was found to take.
@@ -99,20 +94,18 @@ class OpenAIChat:
         scrubber: Scrubber | None = None,
         max_connections: int = CONCURRENCY,
         options: Mapping[str, Any] | None = None,
-        most_refusals: int = MOST_REFUSALS,
         emit: Listener = ignore_event,
     ) -> None:
         url, userinfo = split_userinfo(base_url)
         key = api_key.reveal() if isinstance(api_key, Secret) else api_key or ""
         url, query = split_query(url)
         self.base_url = url
-        self.dialect = Dialect()
+        self.dialect = self._trial = Dialect()
         self.requests = 0
         self._scrubber = scrubber or Scrubber()
         self._scrubber.add(key)
         self._scrubber.add(userinfo)
         self._options = dict(options or {})
-        self._most_refusals = most_refusals
         self._emit = emit
         self._has_answered = self._cut = False
         self._auth = headers = key_headers(url, key, userinfo.reveal())
@@ -125,29 +118,31 @@ class OpenAIChat:
         return f"OpenAIChat({self.base_url!r})"
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt; raise a ChatError if it fails."""
-        dialect = self.dialect
-        spent: TokenUsage | None = None
-        for number in range(self._most_refusals + 1):
-            sent = dialect.render(request, self._options)
-            try:
-                answer = await self._once(sent)
-            except _UnansweredError as unanswered:
-                error = unanswered.error
-                if isinstance(error, UnusableAnswerError):
-                    self._adopt(dialect)  # still an answer: the endpoint takes the request as it was sent
-                adapted = self._adapted(dialect, unanswered, sent)
-                spent = _sum(spent, error.usage)
-                if adapted is None or number == self._most_refusals:
-                    if not (error.usage is None and error.perhaps_billed):
-                        error.usage = spent
-                    raise error from unanswered.cause
-                dialect = adapted
-            else:
-                self._adopt(dialect)
-                self._warn_of_a_cut(sent, answer)
-                return answer if spent is None else replace(answer, billed=spent.plus(answer.usage))
-        raise AssertionError("unreachable")
+        """Send one request; raise a ChatError if it is not answered."""
+        dialect = self._trial
+        sent = dialect.render(request, self._options)
+        try:
+            reply = await self._send(sent)
+            answer = read_answer(reply, self._scrubber)
+        except ChatError as failure:
+            body = error_object(reply)
+            error, cause = failure, failure.__cause__
+        except FOREIGN_ERRORS as failure:
+            self._scrubber.scrub_error(failure)
+            body = getattr(failure, "body", None)
+            error, cause = translate(failure, self._scrubber.scrub_quoted), failure
+        else:
+            self._adopt(dialect)
+            self._warn_of_a_cut(sent, answer)
+            return answer
+        if isinstance(error, UnusableAnswerError):
+            self._adopt(dialect)  # still an answer: the endpoint takes the request as it was sent
+        elif (adapted := self._adapted(dialect, error, body, sent)) is not None:
+            self._trial = self._trial.joined(adapted)
+            error.adapted = True
+        elif isinstance(error, BadRequestError) and dialect == self._trial:
+            self._trial = self.dialect  # the other form has not helped
+        raise error from cause
 
     async def post(self, request: ApiRequest) -> JsonAnswer:
         """Make one attempt at a scorer's request, sent as it is; raise a ChatError if it fails."""
@@ -168,19 +163,6 @@ class OpenAIChat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.close()
-
-    async def _once(self, sent: Sent) -> ChatAnswer:
-        try:
-            reply = await self._send(sent)
-        except FOREIGN_ERRORS as error:
-            self._scrubber.scrub_error(error)
-            raise _UnansweredError(
-                translate(error, self._scrubber.scrub_quoted), getattr(error, "body", None), error
-            ) from None
-        try:
-            return read_answer(reply, self._scrubber)
-        except ChatError as error:
-            raise _UnansweredError(error, error_object(reply), error.__cause__) from None
 
     async def _send(self, sent: Sent) -> RawReply:
         self.requests += 1
@@ -216,9 +198,8 @@ class OpenAIChat:
         finally:
             await response.aclose()
 
-    def _adapted(self, dialect: Dialect, unanswered: _UnansweredError, sent: Sent) -> Dialect | None:
+    def _adapted(self, dialect: Dialect, error: ChatError, body: object, sent: Sent) -> Dialect | None:
         """Return the dialect to send the request in once more; None if no other one can help."""
-        error, body = unanswered.error, unanswered.body
         if isinstance(error, BadRequestError):
             bare = not self._has_answered and error.status in (400, 422)
             return dialect.learn_from(body, sent, bare=bare and not flagged(body))
@@ -229,6 +210,7 @@ class OpenAIChat:
     def _adopt(self, dialect: Dialect) -> None:
         """Keep what the endpoint has answered to for later requests."""
         before, self.dialect = self.dialect, self.dialect.joined(dialect)
+        self._trial = self._trial.joined(dialect)
         self._has_answered = True
         if changes := self.dialect.changes_since(before):
             self._emit(Noted(text=f"{self.base_url}: {changes}"))
@@ -250,18 +232,6 @@ class OpenAIChat:
                     "--ctx-size of llama.cpp"
                 )
             )
-
-
-def _sum(first: TokenUsage | None, second: TokenUsage | None) -> TokenUsage | None:
-    return first.plus(second) if first is not None and second is not None else first or second
-
-
-class _UnansweredError(Exception):
-    """One request without a usable answer: the error, the body that states it, and the error's cause."""
-
-    def __init__(self, error: ChatError, body: object, cause: BaseException | None) -> None:
-        super().__init__(str(error))
-        self.error, self.body, self.cause = error, body, cause
 
 
 @cache

@@ -28,7 +28,7 @@ from ..errors import (
     TransientChatError,
 )
 from .chat import size
-from .headers import parse_moment, rate_limit_headers, retry_after
+from .limiter import parse_moment, rate_limit_headers, retry_after
 
 if TYPE_CHECKING:
     from ...prompts.requests import ChatMessage

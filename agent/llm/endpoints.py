@@ -19,15 +19,15 @@ import aiohttp
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Message, Setting
+from ...evaluator.network import is_loopback, why_unconnected
 from ..config.fields import FREE, LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import COST_NEEDS_PRICE, SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
-from ..secrets import Scrubber, Secret, split_query, split_userinfo
+from ..secrets import Scrubber, Secret, clean_key, is_azure, key_headers, split_query, split_userinfo
 from .budget import Limits
 from .chat import Client
 from .dialects import lacks_model
-from .headers import clean_key, is_azure, is_loopback, key_headers, why_unconnected
 from .limiter import RateLimits
 from .pool import Endpoint
 from .price_table import find_price, similar

@@ -36,7 +36,7 @@ from ..secrets import Scrubber
 from ..text import whole_characters
 from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, tokens_in
 from .dialects import failure_of, status_in
-from .headers import rate_limit_headers
+from .limiter import rate_limit_headers
 
 MAX_BODY = 4 * 2**20
 """Bytes of a reply that are read; completions are far smaller."""

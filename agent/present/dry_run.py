@@ -11,8 +11,7 @@ from ...evaluator.counts import counted
 from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
-from ..llm.bounds import Bound, ScorerBound, ScorerPart
-from ..llm.budget import LIMITS, Limits
+from ..llm.budget import LIMITS, Bound, Limits, ScorerBound, ScorerPart
 from ..llm.pool import MORE_TOKENS
 from ..text import printable
 

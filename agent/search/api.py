@@ -30,7 +30,7 @@ from ...prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
-from ..llm.scorer_endpoint import scorer_in_thread
+from ..llm.scorer import scorer_in_thread
 from ..present.page import rewrite_report
 from ..results.details import ConfusionMatrix
 from ..results.result import ApiUsage, SearchResult

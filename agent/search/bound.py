@@ -37,8 +37,7 @@ from ...prompts.requests import BEST_SHOWN, MOST_NAMES, ChatMessage, Outcome
 from ...prompts.template import MAX_CHARACTERS
 from ..config.fields import Style
 from ..config.schema import SearchConfig
-from ..llm.bounds import Bound, ScorerBound, ScorerPart, at_most, cost_of_all, share_of, sizes_of
-from ..llm.budget import Limits
+from ..llm.budget import Bound, Limits, ScorerBound, ScorerPart, at_most, cost_of_all, share_of, sizes_of
 from ..llm.chat import ChatRequest
 from ..llm.pool import MORE_TOKENS
 from ..llm.price_table import find_price

@@ -24,13 +24,11 @@ from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import Bus, Noted, RunOpened, SearchStarted
 from ..llm.ask import EndpointAsker, RetryPolicy
-from ..llm.bounds import sizes_of
-from ..llm.budget import Budget, Limits
+from ..llm.budget import Budget, Limits, sizes_of
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
-from ..llm.scorer_calls import ScorerCalls
-from ..llm.scorer_endpoint import open_scorer
+from ..llm.scorer import ScorerCalls, open_scorer
 from ..position import rng_for
 from ..prices import NOTHING
 from ..results.run_dir import CONFIG, FILES, LABELS, complete_result, put_away, write_atomically

@@ -17,7 +17,7 @@ from ...evaluator.scoring import UNREADABLE
 from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..llm.budget import LIMITS
-from ..llm.scorer_endpoint import scorer_in_thread
+from ..llm.scorer import scorer_in_thread
 from ..present.sentences import without_names
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import ChosenPrompts

@@ -11,6 +11,9 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from promptclimb.agent.errors import ChatError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
 from tests.paths import ROOT
 
 FOLDER = ROOT / "tests" / "data" / "dialects"
@@ -71,6 +74,16 @@ def by_vendor() -> str:
         f"- **{vendor}** (`{url}`, {key}): {'; '.join(found)}.\n"
         for (vendor, url, key), found in vendors.items()
     )
+
+
+async def adapting(chat: OpenAIChat, request: ChatRequest) -> ChatAnswer:
+    """Ask once more after each refusal that shows another form of the request, as the asker does."""
+    while True:
+        try:
+            return await chat.chat(request)
+        except ChatError as error:
+            if not error.adapted:
+                raise
 
 
 @dataclass

@@ -148,6 +148,55 @@ async def test_failed_attempts_are_made_again_and_counted() -> None:
     assert ledger.usage.plus(reply.bill.usage).plus(Spent(active_s=usage.active_s)) == usage
 
 
+def refused_form(usage: TokenUsage | None = None) -> ChatError:
+    """A refusal after which the client sends the request in another form."""
+    error = BadRequestError("seed is not supported", status=400, usage=usage)
+    error.adapted = True
+    return error
+
+
+@virtual_time
+@pytest.mark.parametrize("reported", [0, 1])
+async def test_refusals_of_a_form_cost_neither_attempt_nor_wait_and_are_billed_one_by_one(
+    reported: int,
+) -> None:
+    """By the cost that one reports, and by the price where the other reports none."""
+    ledger, events = Ledger(), list[Event]()
+    bills = [TokenUsage(2_000_000, 0), TokenUsage(10, 5)]
+    bills[reported] = replace(bills[reported], vendor_picodollars=7)
+    chat = Scripted([refused_form(), refused_form(bills[0]), refused_form(bills[1])])
+    asker = asker_of(chat, events, ledger=ledger, retry=RetryPolicy(attempts=1))
+    reply = await asker.ask(request())
+    assert asyncio.get_running_loop().time() == 4
+    costs = [PRICE.charge(bill) for bill in bills]
+    costs[reported] = 7
+    spent = asker.budget.spent
+    assert (spent.calls, spent.failed_calls, spent.retries) == (3, 2, 0)
+    assert spent.picodollars == sum(costs) + reply.bill.usage.picodollars
+    assert ledger.usage.picodollars == sum(costs)
+    assert not [event for event in events if isinstance(event, RetryScheduled)]
+
+
+@virtual_time
+@pytest.mark.parametrize("limits", [Limits(calls=2), Limits(tokens=520), Limits(cost_usd=0.0006)])
+async def test_billed_refusals_of_a_form_stay_within_a_limit(limits: Limits) -> None:
+    """Each is reserved before it is sent, however many restarts ask."""
+    chat = Scripted(always=lambda: refused_form(TokenUsage(160, 100)))
+    asker = asker_of(chat, limits=limits)
+    results = await asyncio.gather(*(asker.ask(request(n)) for n in range(4)), return_exceptions=True)
+    assert {type(result) for result in results} == {BudgetSpentError}
+    assert chat.calls == asker.budget.spent.calls <= 2
+
+
+@virtual_time
+async def test_a_request_that_is_refused_in_every_form_fails() -> None:
+    """After a few of them, as one that cannot be adapted."""
+    chat = Scripted(always=refused_form)
+    with pytest.raises(BadRequestError):
+        await asker_of(chat).ask(request())
+    assert chat.calls == 9
+
+
 @virtual_time
 async def test_an_attempt_has_a_deadline() -> None:
     """An endpoint that hangs is left after the attempt's time, and the next attempt gets an answer."""

@@ -44,6 +44,7 @@ from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.recorded import adapting
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "sk-proj-0123456789abcdefABCDEF"
@@ -270,7 +271,7 @@ async def against(handler: Handler) -> Any:
     """One attempt at a server of one handler: an answer, or the error."""
     try:
         async with served(handler) as url, OpenAIChat(url, KEY, scrubber=Scrubber()) as chat:
-            return await chat.chat(REQUEST)
+            return await adapting(chat, REQUEST)
     except ChatError as error:
         return error
 
@@ -588,7 +589,7 @@ async def test_a_refusal_that_names_nothing_sends_the_request_out_bare() -> None
         return web.json_response(completion("- a {}"))
 
     async with served(picky) as url, OpenAIChat(url) as chat:
-        assert (await chat.chat(REQUEST)).text == "- a {}"
+        assert (await adapting(chat, REQUEST)).text == "- a {}"
         assert set(seen[-1]) == {"messages", "model", "max_tokens"}
         with pytest.raises(BadRequestError):
             await chat.chat(REQUEST)
@@ -609,7 +610,7 @@ async def test_what_was_learned_on_the_way_to_an_unusable_answer_is_kept() -> No
     async with served(picky) as url, OpenAIChat(url) as chat:
         for _ in range(2):
             with pytest.raises(UnusableAnswerError):
-                await chat.chat(REQUEST)
+                await adapting(chat, REQUEST)
     assert len(seen) == 3
 
 
@@ -729,24 +730,41 @@ async def test_a_failure_that_reports_usage_is_billed(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 500])
-@pytest.mark.parametrize("mends", [True, False])
-async def test_a_refusal_that_was_billed_is_paid_with_what_follows(mends: bool, status: int) -> None:
-    """Whether an answer follows or another refusal, each as a call."""
-    bill = {"prompt_tokens": 100, "completion_tokens": 1000, "cost": 0.5}
+async def test_a_refused_form_is_reported_with_its_own_bill_and_shared_by_all_requests(status: int) -> None:
+    """What comes next is billed by itself, and another request is not refused for the same."""
+    asked: list[dict[str, Any]] = []
+    bill = {"prompt_tokens": 100, "completion_tokens": 1000}
 
     async def handler(request: web.Request) -> web.Response:
-        asked = await request.json()
-        if "seed" in asked:
-            return web.json_response(
-                {"error": {"code": 400, "message": "seed is not supported"}, "usage": bill}, status=status
-            )
-        if not mends:
-            return web.json_response({"error": {"message": "flagged by moderation"}}, status=400)
-        return web.json_response(completion("- a {}", usage=bill))
+        asked.append(await request.json())
+        if "seed" in asked[-1]:
+            error = {"code": 400, "message": "seed is not supported"}
+            return web.json_response({"error": error, "usage": bill}, status=status)
+        return web.json_response(completion("- a {}", usage={**bill, "cost": 0.5}))
 
-    picodollars = 500_000_000_000
-    both, one = (
-        TokenUsage(200, 2000, vendor_picodollars=2 * picodollars, calls=2),
-        TokenUsage(100, 1000, vendor_picodollars=picodollars),
-    )
-    assert (await against(handler)).usage == (both if mends else one)
+    async with served(handler) as url, OpenAIChat(url) as chat:
+        with pytest.raises(ChatError) as caught:
+            await chat.chat(REQUEST)
+        assert (caught.value.adapted, caught.value.usage) == (True, TokenUsage(100, 1000))
+        assert not chat.dialect.left_out, "no answer has shown yet that it helps"
+        answers = [await chat.chat(replace(REQUEST, seed=seed)) for seed in (8, 7)]
+        assert chat.dialect.left_out == {"seed"}
+    assert {answer.usage.vendor_picodollars for answer in answers} == {500_000_000_000}
+    assert len(asked) == 3
+
+
+async def test_a_form_that_does_not_help_is_dropped() -> None:
+    """The next request is sent as a whole again."""
+    asked: list[set[str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(set(await request.json()))
+        word = "seed" if "seed" in asked[-1] else "your prompt"
+        return web.json_response({"error": {"message": f"{word} is not supported"}}, status=400)
+
+    async with served(handler) as url, OpenAIChat(url) as chat:
+        chat._has_answered = True
+        for _ in range(2):
+            with pytest.raises(BadRequestError):
+                await adapting(chat, REQUEST)
+    assert asked == [asked[0], asked[0] - {"seed"}] * 2

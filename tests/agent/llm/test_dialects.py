@@ -24,7 +24,8 @@ from promptclimb.agent.llm.dialects import (
     status_in,
     wait_in,
 )
-from promptclimb.agent.llm.headers import LONGEST_WAIT, clean_key, is_azure, key_headers
+from promptclimb.agent.llm.limiter import LONGEST_WAIT
+from promptclimb.agent.secrets import clean_key, is_azure, key_headers
 from promptclimb.evaluator.errors import ConfigError
 from prompts.requests import ChatMessage
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.llm.headers import (
+from promptclimb.agent.llm.limiter import (
     LONGEST_WAIT,
     StatedLimit,
     parse_moment,

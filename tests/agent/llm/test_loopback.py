@@ -11,7 +11,7 @@ from aiohttp import web
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import preflight
-from promptclimb.agent.llm.headers import is_loopback
+from promptclimb.evaluator.network import is_loopback
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="m")
 COMPLETION = {"choices": [{"message": {"content": "- a {}"}, "finish_reason": "stop"}]}

@@ -12,7 +12,7 @@ from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from prompts.requests import ChatMessage
-from tests.fakes.recorded import ANSWER, Recorded, RecordedServer, recorded
+from tests.fakes.recorded import ANSWER, Recorded, RecordedServer, adapting, recorded
 
 RECORDED = recorded()
 OPENING: tuple[ChatMessage, ...] = (
@@ -44,7 +44,7 @@ async def answered(chat: OpenAIChat, request: ChatRequest, met: list[ChatError])
     """An answer, after the errors that it takes; a cut answer is asked for again, with more room."""
     for _ in range(3):
         try:
-            return await chat.chat(request)
+            return await adapting(chat, request)
         except ChatError as error:
             met.append(error)
             if isinstance(error, UnusableAnswerError) and error.reason == "length":
@@ -67,7 +67,7 @@ async def test_every_dialect_ends_in_an_answer_at_one_wasted_call(name: str) -> 
         assert not set(record.leaves_out) & set(last)
         if record.meets is None:
             assert not met
-            await chat.chat(request)
+            await adapting(chat, request)
             assert len(server.seen) - 2 == record.wasted, "the same was paid twice"
     if record.meets is not None:
         (error,) = met
@@ -81,7 +81,7 @@ async def test_a_conversation_is_shortened_at_its_oldest_turns(name: str) -> Non
     """The opening and the newest message are sent whatever is left out."""
     request, _ = request_of(RECORDED[name])
     async with RecordedServer(RECORDED[name]) as server, OpenAIChat(server.base_url) as chat:
-        await chat.chat(request)
+        await adapting(chat, request)
     messages = server.seen[-1]["messages"]
     assert messages[:2] == list(OPENING)
     assert messages[-1] == NEWEST
@@ -94,7 +94,7 @@ async def test_what_the_system_message_says_is_not_lost(name: str) -> None:
     """It goes with the first message of the user."""
     request, _ = request_of(RECORDED[name])
     async with RecordedServer(RECORDED[name]) as server, OpenAIChat(server.base_url) as chat:
-        await chat.chat(request)
+        await adapting(chat, request)
     (message,) = server.seen[-1]["messages"]
     assert message["role"] == "user"
     assert message["content"] == "\n\n".join(each["content"] for each in request.messages)
@@ -106,7 +106,7 @@ async def test_a_silent_cut_is_said_once() -> None:
     record = RECORDED["ollama_cut"]
     async with RecordedServer(record) as server, OpenAIChat(server.base_url, emit=events.append) as chat:
         for _ in range(2):
-            await chat.chat(request_of(record)[0])
+            await adapting(chat, request_of(record)[0])
     (note,) = [event.text for event in events if isinstance(event, Noted)]
     assert "num_ctx" in note
     assert "3800 tokens" in note
@@ -120,7 +120,7 @@ async def test_what_is_learned_is_said() -> None:
         RecordedServer(RECORDED["openai_flex"]) as server,
         OpenAIChat(server.base_url, options=options, emit=events.append) as chat,
     ):
-        await chat.chat(request)
+        await adapting(chat, request)
     (note,) = [event.text for event in events if isinstance(event, Noted)]
     assert "refuses service_tier" in note
 

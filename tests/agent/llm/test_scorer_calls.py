@@ -27,12 +27,10 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
-from promptclimb.agent.llm.bounds import sizes_of, why_refused
-from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
+from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget, sizes_of, why_refused
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.llm.scorer_calls import ScorerCalls
-from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
+from promptclimb.agent.llm.scorer import ScorerCalls, open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import NOTHING, Bill, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import AskingEndedError, ConfigError, UsageError

@@ -22,7 +22,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
-from promptclimb.agent.llm.bounds import ScorerBound
+from promptclimb.agent.llm.budget import ScorerBound
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.search import restart_workers
@@ -343,7 +343,7 @@ async def test_evaluate_says_why_its_scorer_does_not_answer(
     config: Callable[..., SearchConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reason stands beside the count until the next answer."""
-    monkeypatch.setattr("promptclimb.agent.llm.scorer_endpoint.PROGRESS_EVERY_S", 0)
+    monkeypatch.setattr("promptclimb.agent.llm.scorer.PROGRESS_EVERY_S", 0)
     lines: list[str] = []
     async with ScorerServer(ScorerOptions(script=("500",))) as server:
         spec = config(server.url)
@@ -363,7 +363,7 @@ async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From a thread without an event loop, as in a script; with what it took, and lines on the way."""
-    monkeypatch.setattr("promptclimb.agent.llm.scorer_endpoint.PROGRESS_EVERY_S", 0)
+    monkeypatch.setattr("promptclimb.agent.llm.scorer.PROGRESS_EVERY_S", 0)
     texts, lines = ["a {}", "the {} one"], list[str]()
     async with ScorerServer(ScorerOptions(key=KEY)) as server:
         spec = config(server.url, shared_cache=tmp_path / "labels", scorer_price="0.001/call")

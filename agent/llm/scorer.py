@@ -1,4 +1,4 @@
-"""Get the requests of a scorer behind an API answered: by the machinery that asks the LLM, within limits."""
+"""A scorer behind an API: its key, and its requests, answered by the machinery that asks the LLM."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ import asyncio
 import math
 import random
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
-from ...evaluator.errors import AskingEndedError, UsageError
-from ...evaluator.failures import Evidence, NextStep, judge
+import aiohttp
+
+from ...evaluator.counts import counted
+from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
+from ...evaluator.failures import Evidence, FailureKind, NextStep, judge
 from ...evaluator.messages import Message, Setting
+from ...evaluator.network import check_url
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+from ...evaluator.spec import Report
 from ...evaluator.threads import in_thread
+from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
@@ -29,26 +38,140 @@ from ..errors import (
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
+    RateLimitedError,
     RedirectedError,
     RequestFailedError,
     RequestTooLargeError,
     UnusableAnswerError,
+    why_ended,
 )
-from ..events.types import Event, Listener, ScorerUsageChanged
+from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
+from ..secrets import Scrubber, Secret, clean_key, split_query, split_userinfo
 from ..stop import Stop
-from .ask import NEVER_JSON, EndpointAsker, RetryPolicy
-from .bounds import RequestSizes, cost_of_all, to_keep, why_refused
-from .budget import Limits, ScorerBudget
-from .chat import Client, JsonAnswer
+from ..text import printable
+from .ask import EndpointAsker, RetryPolicy
+from .budget import Limits, RequestSizes, ScorerBudget, cost_of_all, to_keep, why_refused
+from .chat import BilledAnswer, Client, JsonAnswer
+from .endpoints import DEFAULT_KEY, reach, warn_unencrypted
 from .limiter import RateLimits
 from .pool import Endpoint
+
+if TYPE_CHECKING:
+    from .client import OpenAIChat
 
 KEY = "SCORER_API_KEY"
 USAGE_EVERY_S = 1.0
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
+NEVER_JSON = frozenset({"bad_json", "not_json"})
+"""Reasons of garbled replies that mean, if there was no other reply, that this is no such endpoint."""
+PROGRESS_EVERY_S = 10.0
+"""Seconds between lines on how far scoring without a search is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerKey:
+    """The key for a scorer's endpoint, and the variable that it is from, or would be."""
+
+    variable: str
+    secret: Secret | None
+
+
+def scorer_key(url: str, base_url: str | None, environment: Mapping[str, str]) -> ScorerKey:
+    """Return the key in SCORER_API_KEY; the LLM's only if ``url`` has host and port of its ``base_url``."""
+    if own := clean_key(environment.get(KEY, ""), KEY):
+        return ScorerKey(KEY, Secret(own))
+    of_llm = clean_key(environment.get(DEFAULT_KEY, ""), DEFAULT_KEY)
+    try:
+        of_llm_at = base_url or check_url(environment.get("OPENAI_BASE_URL") or None) or DEFAULT_BASE_URL
+    except ValueError as error:
+        raise ConfigError(f"OPENAI_BASE_URL: {error}") from None
+    if of_llm and _place(url) == _place(of_llm_at):
+        return ScorerKey(DEFAULT_KEY, Secret(of_llm))
+    return ScorerKey(KEY, None)
+
+
+def _place(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+class _Posts(Client):
+    """Sends requests to a scorer by an HTTP client."""
+
+    def __init__(self, client: OpenAIChat) -> None:
+        self._client = client
+
+    async def chat(self, request: ApiRequest) -> JsonAnswer:
+        return await self._client.post(request)
+
+
+@asynccontextmanager
+async def open_scorer(
+    config: SearchConfig,
+    environment: Mapping[str, str],
+    *,
+    spent: Spent = NOTHING,
+    stop: Stop | None = None,
+    scrubber: Scrubber | None = None,
+    emit: Listener = ignore_event,
+) -> AsyncIterator[ScorerCalls]:
+    """Open the endpoint of a scorer behind an API; nothing is sent before the first request.
+
+    ``spent`` is what earlier sessions have used. ``scrubber`` learns the key.
+
+    Raises:
+        ConfigError: The address or the key cannot be used.
+    """
+    from .client import OpenAIChat  # its SDK takes a second to load
+
+    url = config.scorer_url
+    if url is None:
+        raise ConfigError(
+            Setting("scorer", config.scorer),
+            " needs ",
+            Setting("scorer_url", "URL"),
+            ", the address of its API",
+        )
+    key = scorer_key(url, config.base_url, environment)
+    stop, scrubber = stop or Stop(), scrubber or Scrubber()
+    client = OpenAIChat(
+        url, key.secret, scrubber=scrubber, max_connections=config.scorer_concurrency, emit=emit
+    )
+    warn_unencrypted(url, key.secret, key.variable, emit)
+    async with client:
+        calls = ScorerCalls(
+            config,
+            _Posts(client),
+            name=without_credentials(url),
+            variable=key.variable,
+            connect=lambda: _connect(url),
+            spent=spent,
+            stop=stop,
+            emit=emit,
+        )
+        try:
+            yield calls
+        finally:
+            await calls.close()
+
+
+async def _connect(url: str) -> None:
+    """Raise EndpointError if nothing listens at an address; any reply will do, and costs nothing."""
+    address, query = split_query(split_userinfo(url).url)
+
+    async def visit(session: aiohttp.ClientSession) -> None:
+        try:
+            async with session.get(address, params=query, allow_redirects=False):
+                return
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL):
+            raise
+        except (aiohttp.ClientError, TimeoutError):
+            return  # the first request shows what is wrong
+
+    await reach(address, Setting("scorer_url"), visit)
 
 
 class _SeldomUsage:
@@ -125,7 +248,6 @@ class ScorerCalls:
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
             has_answers=spent.calls > 0,
-            until_at_fault=True,
             ledger=self._write,
             stop=stop,
             emit=self._emit,
@@ -142,6 +264,8 @@ class ScorerCalls:
         self._calls = 0
         self._closed = False
         self._refused_at_first = 0
+        self._answers = 0  # in this session
+        self._control: ApiRequest | None = None  # the request that was answered last
         self._connect = connect
         self._reached: asyncio.Future[None] | None = None
         self._refusal: str | None = None
@@ -325,7 +449,7 @@ class ScorerCalls:
     async def _ask(self, request: ApiRequest) -> ApiAnswer:
         """Return an answer, or a refusal that is the request's own fault."""
         try:
-            billed = await self._asker.ask(request)
+            billed = await self._until_at_fault(request)
         except RequestTooLargeError as error:
             raise UsageError(
                 Setting("scorer_tpm", f"{self._tpm:g}"),
@@ -352,6 +476,49 @@ class ScorerCalls:
         await self._write(billed.bill)
         return ApiReply(billed.answer.body)
 
+    async def _until_at_fault(self, request: ApiRequest) -> BilledAnswer[JsonAnswer]:
+        """Ask again when all attempts failed, unless the request is at fault: others are answered.
+
+        An LLM's request that fails costs one round; a score would be wrong without the answer.
+        """
+        exhausted = 0  # times that all attempts failed, while others were answered
+        while True:
+            answers_before = self._answers
+            try:
+                return await self._asked(request)
+            except RequestFailedError as error:
+                if error.answered or error.refused:
+                    raise
+                if isinstance(error.__cause__, RateLimitedError):
+                    continue
+                if getattr(error.__cause__, "reason", "") in NEVER_JSON and not self._asker.has_answered:
+                    raise
+                evidence = Evidence(
+                    answers=self._control is not None,
+                    failures=exhausted + 1,
+                    control=True if self._answers > answers_before else None,
+                )
+                if judge(FailureKind.EXHAUSTED, evidence).step is NextStep.CONTROL:
+                    evidence = replace(evidence, control=await self._control_is_answered())
+                exhausted += evidence.control is True
+                if judge(FailureKind.EXHAUSTED, evidence).step is NextStep.DROP:
+                    raise
+
+    async def _asked(self, request: ApiRequest) -> BilledAnswer[JsonAnswer]:
+        answer = await self._asker.ask(request)
+        self._answers, self._control = self._answers + 1, request
+        return answer
+
+    async def _control_is_answered(self) -> bool:
+        """Return whether a request that was answered before is answered again."""
+        assert self._control is not None
+        try:
+            answer = await self._asked(self._control)
+        except RequestFailedError:
+            return False
+        await self._write(answer.bill)
+        return True
+
 
 def _reason(error: BaseException | None) -> str:
     """Return a slug for why a request was refused."""
@@ -365,3 +532,98 @@ def _reason(error: BaseException | None) -> str:
     if status == TOO_LARGE or ("image" in text and any(word in text for word in ("large", "exceed", "size"))):
         return "too_large"
     return "unreadable_image" if "image" in text and "model" not in text else "refused"
+
+
+class TrialAsk:
+    """The ``ApiAsk`` of a trial without a search: one attempt a request, and no account.
+
+    Attributes:
+        requests: How many there were.
+    """
+
+    def __init__(self, url: str, key: Secret | None, *, timeout_s: float) -> None:
+        self._url = url
+        self._key = key
+        self._timeout_s = timeout_s
+        self.requests = 0
+
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Yield each answer with its request's place; see ``ApiAsk``.
+
+        Raises:
+            PromptclimbError: The endpoint does not answer with JSON.
+            TimeoutError: It does not answer in time.
+        """
+        for number, request in enumerate(requests):
+            self.requests += 1
+            yield number, ApiReply(asyncio.run(self._body(request)))
+
+    async def _body(self, request: ApiRequest) -> Any:
+        from .client import OpenAIChat
+
+        async with asyncio.timeout(self._timeout_s):
+            await _connect(self._url)
+            async with OpenAIChat(self._url, self._key) as client:
+                return (await client.post(request)).body
+
+
+class _ScorerLines:
+    """A listener that reports facts, and at times how far the scorer is, and why it does not answer."""
+
+    def __init__(self, report: Report | None) -> None:
+        self._report = report
+        self._due = time.monotonic() + PROGRESS_EVERY_S
+        self._calls = 0
+        self._failed = ""
+
+    def __call__(self, event: Event) -> None:
+        if self._report is None:
+            return
+        if isinstance(event, Noted):
+            self._report(event.text)
+        elif isinstance(event, ChatFailed):
+            self._failed = f"; the last attempt failed: {printable(event.message)}"
+        elif isinstance(event, ScorerUsageChanged):
+            if event.calls > self._calls:
+                self._calls, self._failed = event.calls, ""
+            if time.monotonic() >= self._due:
+                self._due = time.monotonic() + PROGRESS_EVERY_S
+                self._report(f"{counted(self._calls, 'request')} to the scorer so far{self._failed}")
+
+
+@contextmanager
+def scorer_in_thread(
+    config: SearchConfig, environment: Mapping[str, str], *, report: Report | None = None
+) -> Iterator[ScorerCalls]:
+    """Open the scorer behind an API with an event loop of its own.
+
+    ``report`` is called with a line for each fact, and on the progress.
+
+    Raises:
+        PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
+    """
+    ready: Future[tuple[ScorerCalls, Callable[[], object]]] = Future()
+
+    async def serve() -> None:
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+        async with open_scorer(config, environment, emit=_ScorerLines(report)) as calls:
+            ready.set_result((calls, lambda: loop.call_soon_threadsafe(over.set)))
+            await over.wait()
+
+    def work() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+            if not ready.done():
+                ready.set_exception(error)
+
+    thread = threading.Thread(target=work, name="scorer", daemon=True)
+    thread.start()
+    opened, end = ready.result()
+    try:
+        yield opened
+    except AskingEndedError as error:
+        raise why_ended(error) from error
+    finally:
+        end()
+        thread.join()
