@@ -148,6 +148,8 @@ class Settings(BaseModel):
     """
 
     group: ClassVar[Group] = "Model"
+    gone_names: ClassVar[Mapping[str, str]] = {}
+    """Names of earlier versions that are not taken any more, with the current ones."""
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -163,12 +165,12 @@ class Settings(BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                options = options_of(type(self))
+                known, gone = options_of(type(self)), self.gone_names
                 raise explained(
                     error,
                     values,
                     label_setting,
-                    lambda name: Message(f"unknown setting {name!r}{near(name, options)}"),
+                    lambda name: Message(f"unknown setting {name!r}{near(name, known, gone=gone)}"),
                 ) from error
 
     @field_validator("*", mode="before")
@@ -304,8 +306,18 @@ def explained(
     return ConfigError(joined("; ", [explain(cast("Mapping[str, Any]", problem)) for problem in problems]))
 
 
-def near(name: str, names: Iterable[str], called: Callable[[str], str] = str) -> str:
-    """Return a hint at names similar to a mistyped one, written by ``called``, or an empty text."""
+def near(
+    name: str,
+    names: Iterable[str],
+    called: Callable[[str], str] = str,
+    gone: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return a hint at what an unknown name may mean, written by ``called``, or an empty text.
+
+    That is the current name of one in ``gone``, where a similar name would mislead, else similar names.
+    """
+    if name in gone:
+        return f"; it is now called {called(gone[name])}"
     similar = difflib.get_close_matches(name, list(names), n=3)
     return f"; did you mean {' or '.join(map(called, similar))}?" if similar else ""
 

@@ -147,9 +147,9 @@ def _line_in_file(flag: str, values: Sequence[str]) -> str:
 
 def _current_flag(flag: str) -> str:
     """Return the flag that took the place of an option of earlier versions; empty for any other."""
-    from ..config.schema import GONE_NAMES, OPTIONS
+    from ..config.schema import OPTIONS, SearchConfig
 
-    current = GONE_NAMES.get(flag.removeprefix("--").replace("-", "_"))
+    current = SearchConfig.gone_names.get(flag.removeprefix("--").replace("-", "_"))
     return "" if current is None else OPTIONS[current].flag
 
 

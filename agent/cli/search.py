@@ -15,7 +15,7 @@ from ...evaluator.files import user_path
 from ...evaluator.messages import Message
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import flag_of, from_sources
+from ..config.sources import flag_of, from_sources, on_command_line
 from ..errors import (
     EndpointError,
     InterruptedRunError,
@@ -234,7 +234,8 @@ def run_session(
                 say(f"live: {page.address}")
                 listeners.append(page)
             display = stack.enter_context(Display(screen))
-            return await work(RunRequest(config=config, emit=Bus(display, *listeners), stop=stop))
+            emit = Bus(display, *listeners)
+            return await work(RunRequest(config=config, emit=emit, stop=stop, spell=on_command_line))
 
     try:
         with result_alone():

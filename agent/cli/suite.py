@@ -20,7 +20,7 @@ from ...evaluator.scoring import BASELINE_DEFAULT
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import PREFIX, from_environment, from_sources
+from ..config.sources import PREFIX, from_environment, from_sources, on_command_line
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
@@ -177,8 +177,13 @@ class _RunningStudy:
                     self._noted.add(event.text)
 
             def request_of(config: SearchConfig) -> RunRequest:
-                curve = self.study.curve
-                return RunRequest(config=config, emit=Bus(show_once), stop=stop.child(), curve=curve)
+                return RunRequest(
+                    config=config,
+                    emit=Bus(show_once),
+                    stop=stop.child(),
+                    curve=self.study.curve,
+                    spell=on_command_line,
+                )
 
             return outcome_of(cell, await run_search(cell, self._shared, self._refusals, request_of))
 

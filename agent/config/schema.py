@@ -533,6 +533,13 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     raises ConfigError, which names the field.
     """
 
+    gone_names: ClassVar[Mapping[str, str]] = {
+        "iterations": "rounds",
+        "resets": "conversations",
+        "initial_pool": "starting_pool",
+        "cache": "shared_cache",
+    }
+
     @classmethod
     def of(cls, spec: EvaluatorSpec, **more: Any) -> SearchConfig:
         """Return a config with what is set in a specification, and more; all is checked again.
@@ -684,13 +691,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return values
 
 
-GONE_NAMES = {
-    "iterations": "rounds",
-    "resets": "conversations",
-    "initial_pool": "starting_pool",
-    "cache": "shared_cache",
-}
-"""Names of earlier versions that are not taken any more: similar names would mislead."""
 OPTIONS: Mapping[str, Option] = options_of(SearchConfig)
 
 

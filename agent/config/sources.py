@@ -29,7 +29,7 @@ from ...evaluator.settings import (
     with_current_names,
 )
 from .fields import EndpointConfig, absolute_llm, text_or_file
-from .schema import GONE_NAMES, OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
+from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 _BARE = re.compile(r"[+-]?\d+(\.\d+)?|true|false")
@@ -82,9 +82,7 @@ def renamed(names: Mapping[str, Any], called: Callable[[str], str] = str) -> lis
 
 def hint_at(name: str, called: Callable[[str], str] = str) -> str:
     """Return a hint at the setting that an unknown one may mean, written by ``called``, or an empty text."""
-    if (current := GONE_NAMES.get(name)) is not None:
-        return f"; it is now called {called(current)}"
-    return near(name, FILE_SETTINGS, called)
+    return near(name, FILE_SETTINGS, called, SearchConfig.gone_names)
 
 
 def variable_of(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ...evaluator.counts import counted, enumerated
+from ...evaluator.messages import Message, Setting
 from ...prompts.kinds import CandidateNoun
 from ..results.result import (
     CONCLUDED,
@@ -151,15 +152,16 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
     if facts.preference is not None:
         notes[PREFERRED] = preferred(facts.preference)
     if facts.concluded:
-        notes[CONCLUDED] = "the search was concluded before its last round (--conclude)"
+        conclude = Setting("conclude", True)
+        notes[CONCLUDED] = Message("the search was concluded before its last round (", conclude, ")")
     if facts.early_ends:
         of = counted(facts.restarts, "restart")
         ends = (f"{n:,} of {of} ended early: {early_end(end, words)}" for end, n in facts.early_ends.items())
         notes[ENDED_EARLY] = "; ".join(ends)
     if facts.empty:
         empty = f"no {words.noun} could be read in {facts.empty:,} of {counted(facts.answers, 'answer')}"
-        cut = f"; {facts.cut:,} of them were cut: raise --answer-tokens" if facts.cut else ""
-        notes[EMPTY] = empty + cut
+        cut = (f"; {facts.cut:,} of them were cut: raise ", Setting("answer_tokens")) if facts.cut else ()
+        notes[EMPTY] = Message(empty, *cut)
     if facts.gave_nothing:
         what = f"proposed no new {words.noun} that could be scored" if facts.answered else "gave no answer"
         notes[NOTHING_USABLE] = f"the LLM {what}"
@@ -192,9 +194,11 @@ def preferred(preference: Preference) -> str:
     higher = f"{points} higher on the few-shot images, which is within chance" if lead else "as high"
     why = "the LLM wrote it" if preference.by_llm else "it is a starting template"
     names = "with the original class names, " if preference.with_original_names else ""
-    return (
+    return Message(
         f'{names}"{preference.best}", made by {preference.made_by}, scored {higher}; '
-        f'"{preference.preferred}" was preferred because {why} (--no-prefer-readable)'
+        f'"{preference.preferred}" was preferred because {why} (',
+        Setting("prefer_readable", False),
+        ")",
     )
 
 

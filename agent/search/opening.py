@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,6 +64,7 @@ class RunRequest:
         curve: Numbers of templates after which the choice at that point is evaluated on test too, in the same
             opening of the test split.
         concludes: Whether a resumed run asks for nothing more, and finishes with what is scored.
+        spell: Writes a sentence of the result, whose settings are named as in Python or as options.
     """
 
     config: SearchConfig
@@ -75,6 +76,7 @@ class RunRequest:
     notes: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[int, ...] = ()
     concludes: bool = False
+    spell: Callable[[str], str] = str
 
     @property
     def user_objects(self) -> dict[str, str]:

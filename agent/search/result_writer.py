@@ -6,7 +6,7 @@ import base64
 import platform
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import zip_longest
@@ -17,7 +17,6 @@ from ...evaluator.counts import enumerated
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
-from ..config.sources import on_command_line
 from ..methods.memory import Entry
 from ..position import LLM
 from ..present.notes import (
@@ -80,15 +79,16 @@ def build_result(
     *,
     notes: Mapping[str, Any],
     user_objects: Mapping[str, str],
+    spell: Callable[[str], str],
 ) -> SearchResult:
-    """Return the result of a search; ``notes`` are added to its own."""
+    """Return the result of a search; ``notes`` are added to its own, and ``spell`` names settings in both."""
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
     facts = facts_of(info, searched, choice, evaluated)
     return SearchResult(
         status="finished" if stopped is None else "stopped",
-        stop_reason=None if stopped is None else on_command_line(stopped.reason),
+        stop_reason=None if stopped is None else spell(stopped.reason),
         limits=() if stopped is None else stopped.limits,
         dataset=Dataset(
             name=info.dataset,
@@ -129,7 +129,7 @@ def build_result(
         notes={
             **info.notes,
             **run_notes(notes),
-            **notes_of(facts, words_of(config.search_for)),
+            **{name: spell(note) for name, note in notes_of(facts, words_of(config.search_for)).items()},
         },
         inspection=evaluated.inspection,
         versions=Versions(

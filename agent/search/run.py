@@ -199,6 +199,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
             evaluated,
             notes={**manifest.notes, **session.inputs.notes, **(store.note(PRICES) or {})},
             user_objects={**manifest.given, **request.user_objects},
+            spell=request.spell,
         )
     return result, details
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from promptclimb.agent.config.fields import Price, without_credentials
-from promptclimb.agent.config.schema import GONE_NAMES, OPTIONS, SearchConfig
+from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.config.sources import (
     absolute,
     flag_of,
@@ -531,7 +531,7 @@ def test_a_boolean_in_a_file_is_written_as_there(tmp_path: Path) -> None:
         from_sources(NO_LLM, {}, tmp_path / "s.toml")
 
 
-@pytest.mark.parametrize(("gone", "current"), GONE_NAMES.items())
+@pytest.mark.parametrize(("gone", "current"), SearchConfig.gone_names.items())
 def test_a_name_that_is_gone_is_answered_with_the_current_one(
     tmp_path: Path, gone: str, current: str
 ) -> None:
@@ -539,3 +539,5 @@ def test_a_name_that_is_gone_is_answered_with_the_current_one(
     (tmp_path / "s.toml").write_text(f"{gone} = 3\n")
     with pytest.raises(ConfigError, match=f"unknown setting '{gone}' in .*; it is now called {current}$"):
         from_sources(NO_LLM, {}, tmp_path / "s.toml")
+    with pytest.raises(ConfigError, match=f"^unknown setting '{gone}'; it is now called {current}$"):
+        SearchConfig(**{gone: 3})

@@ -119,7 +119,7 @@ def test_a_stopped_run_is_concluded_with_what_is_scored(stopped: Path) -> None:
     assert found.best.test is not None
     assert found.gain is not None
     assert (found.evaluated, found.usage.calls) == (before["evaluated"], 2)
-    assert found.notes["concluded"] == "the search was concluded before its last round (--conclude)"
+    assert found.notes["concluded"] == "the search was concluded before its last round (conclude=True)"
     assert run_virtual(resume(stopped, evaluator=FakeEvaluator(), chat=Silent())).best == found.best
     more = {"rounds": 4, "max_calls": 100}
     extended = run_virtual(resume(stopped, changes=more, evaluator=FakeEvaluator(), chat=ChatByHash()))
@@ -364,3 +364,13 @@ def test_a_run_that_had_finished_says_so_when_it_is_resumed(
     assert main(["resume", str(tmp_path / "r")]) == 0
     first = "".join(capsys.readouterr().err.split("\n")[:3])
     assert "r had finished; this is its result" in first
+
+
+def test_the_result_of_a_command_names_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its user types them; that of a Python caller names settings."""
+    stand_in(monkeypatch, lambda _spec: FakeEvaluator())
+    few = ("--method", "random", "--initial", "5", "--restarts", "1", "--rounds", "2", "--max-minutes", "0")
+    assert main(["search", *few, "--run-dir", str(tmp_path / "r")]) == 0
+    assert main(["resume", str(tmp_path / "r"), "--conclude"]) == 0
+    notes = json.loads((tmp_path / "r" / RESULT).read_text("utf-8"))["notes"]
+    assert notes["concluded"] == "the search was concluded before its last round (--conclude)"
