@@ -153,7 +153,7 @@ def small_disk(folder: Path) -> Iterator[Disk]:
 def faulty_endpoint(seed: int, faults: dict[str, float], latency_s: tuple[float, float]) -> FakeServer:
     """Return a chat endpoint with faults."""
     options = {"faults": faults, "fault_seed": seed, "latency_s": latency_s}
-    return FakeServer("chat_server", "--options", json.dumps(options))
+    return FakeServer("tests.fakes.chat_server", "--options", json.dumps(options))
 
 
 @dataclass(kw_only=True)

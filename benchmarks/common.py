@@ -204,12 +204,12 @@ class FakeServer:
     """A fake endpoint on loopback, in a process of its own, that counts what it sees.
 
     Args:
-        module: A module of ``tests/fakes`` that prints its address.
+        module: A module that prints its address.
         arguments: Its command line.
     """
 
     def __init__(self, module: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", f"tests.fakes.{module}", *arguments]
+        command = [sys.executable, "-m", module, *arguments]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

@@ -10,7 +10,7 @@
   limit that was reached from the first answer to the last. ``growth_mib``: resident memory at the end
   beyond that after a fifth of the labels.
 
-The server is a process of its own; faults are those of ``tests/fakes/faulty_scorer.py``. A search is a
+The server is a process of its own; faults are those of ``benchmarks/faulty_scorer.py``. A search is a
 fork that runs the command line's entry.
 """
 
@@ -50,7 +50,7 @@ POLL_S = 0.02
 
 def served(**faults: Any) -> FakeServer:
     """Return a scorer behind an API with faults."""
-    return FakeServer("faulty_scorer", "--faults", json.dumps(faults))
+    return FakeServer("benchmarks.faulty_scorer", "--faults", json.dumps(faults))
 
 
 def command(log: Path, arguments: Sequence[str]) -> None:

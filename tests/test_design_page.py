@@ -102,7 +102,6 @@ class Program:
         self.folder = copy
 
     def run(self, *arguments: str | Path, script: str | None = None) -> str:
-        """What a command, or a script, prints."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([script, list(map(str, arguments))]) + "\n")
@@ -112,13 +111,11 @@ class Program:
         return str(out)
 
     def close(self) -> None:
-        """End the process."""
         self._process.communicate()
 
 
 @pytest.fixture(scope="module")
 def program(copy: Path) -> Iterator[Program]:
-    """The copy, ready for commands."""
     found = Program(copy)
     yield found
     found.close()
@@ -126,7 +123,6 @@ def program(copy: Path) -> Iterator[Program]:
 
 @pytest.fixture(scope="module")
 def made(program: Program) -> Path:
-    """A run of the copy."""
     program.run("search", *FAKE, *SMALL, "--method", "combine", "--run-dir", "made")
     return program.folder / "made"
 

@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from promptclimb.agent.cli.parser import make_parser
+from tests.fakes.visual_api import COLOURS
 from tests.paths import ROOT
 
 ROOMS = ("agent", "evaluator", "prompts")
@@ -66,7 +68,6 @@ SINGLE_BACKTICK = re.compile(r"(?<!`)`(?!`)")
 
 
 def python_files(*folders: str) -> list[Path]:
-    """All Python files below some folders of the checkout."""
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -76,18 +77,15 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 @cache
 def tree(path: Path) -> ast.Module:
-    """The parsed file."""
     return ast.parse(path.read_text("utf-8"))
 
 
 @cache
 def nodes(path: Path) -> tuple[ast.AST, ...]:
-    """Everything in the parsed file."""
     return tuple(ast.walk(tree(path)))
 
 
 def relative(path: Path) -> str:
-    """The path from the root of the checkout."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -134,7 +132,6 @@ def level_of(module: str) -> int:
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """All functions of a file's module and classes."""
     waiting = list(tree(path).body)
     for node in waiting:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -164,7 +161,6 @@ def lines_with(pattern: re.Pattern[str], paths: Iterable[Path]) -> list[str]:
 
 
 def check_ceiling(name: str, members: Sequence[str]) -> None:
-    """Fail if there are more than there may be, and name them."""
     assert len(members) <= CEILINGS[name], f"{len(members)} {name}:\n" + "\n".join(members)
 
 
@@ -268,7 +264,6 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def public_types(path: Path) -> Iterator[str]:
-    """Names of a file's public classes and type aliases."""
     for node in tree(path).body:
         if isinstance(node, ast.ClassDef):
             names = [node.name]
@@ -348,9 +343,32 @@ def test_tests_mirror_the_rooms() -> None:
     )
 
 
-def test_torch_is_not_imported_until_it_is_needed() -> None:
-    """Importing the library or asking for help stays light: no torch, no open_clip."""
-    modules = "promptclimb, promptclimb.agent.search.api, run_agent"
-    code = f"import sys, {modules}; print(sorted({{'torch', 'open_clip'}} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+LIGHT = """
+import sys
+from promptclimb.evaluator import batching, fakes, prediction
+from promptclimb.evaluator.datasets import hand_made, loading
+from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.pico import sets
+from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.white_box import references
+from tests.fakes.visual_api import VisualApi
+
+next(sets.pictures("dice", "val"))
+loading.known(), hand_made.for_dataset("dtd"), references.check_reference("coop-tuned")
+spec = EvaluatorSpec(data=sys.argv[1], scorer="chat", model="m", scorer_url="http://a")
+assert open_evaluator(spec, ask=VisualApi()).score(["which?\\n{classes}"])[0].train == 1.0
+assert "promptclimb.agent" not in sys.modules
+import promptclimb, promptclimb.agent.search.api, run_agent
+print(sorted({"torch", "open_clip", "sklearn", "datasets"} & sys.modules.keys()))
+"""
+
+
+def test_torch_is_not_imported_until_it_is_needed(tmp_path: Path) -> None:
+    """Data sets, a scorer behind an API and the library itself need no torch, open_clip or scikit-learn."""
+    for name, colour in COLOURS.items():
+        for number in range(10):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.new("RGB", (8, 8 + number), colour).save(tmp_path / name / f"{number}.png")
+    command = [sys.executable, "-c", LIGHT, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -15,7 +15,6 @@ from tests.paths import ROOT
 
 
 def figures(name: str, *arguments: str) -> Any:
-    """The figures that a benchmark prints."""
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -71,12 +71,10 @@ def check_script(words: list[str]) -> None:
 
 
 def options_of(source: Path) -> set[str]:
-    """The options that a script of its own names."""
     return set(re.findall(r'"(--[a-z][a-z-]*)"', source.read_text("utf-8")))
 
 
 def source_of(module: str) -> Path | None:
-    """The file of a module by its dotted name."""
     inside = module.removeprefix("promptclimb.").replace(".", "/")
     found = [ROOT / f"{inside}.py", ROOT / inside / "__init__.py"]
     return next((path for path in found if path.is_file()), None)
@@ -90,7 +88,6 @@ def kinds(event: type[Event]) -> Iterator[type[Event]]:
 
 
 def names_of_events() -> set[str]:
-    """The names of the program's events."""
     ours = [kind for kind in kinds(Event) if kind.__module__.startswith("promptclimb.")]
     return {kind.name for kind in ours if "name" in vars(kind)} - {Event.name}
 
@@ -135,7 +132,6 @@ def test_every_option_is_one_of_a_command(page: Path) -> None:
 
 
 def options_taken(command: str) -> list[str]:
-    """The options of one command."""
     parser = make_parser([command])
     choices = next(action.choices for action in parser._actions if action.dest == "command")
     assert isinstance(choices, dict)

@@ -45,7 +45,6 @@ class Handler(BaseHTTPRequestHandler):
     answered = False
 
     def do_POST(self) -> None:
-        """Answer as OpenAI's chat API does."""
         Handler.answered = True
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         message = {"role": "assistant", "content": f"- {PROPOSAL}"}
@@ -67,7 +66,6 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def endpoint() -> Iterator[str]:
-    """A chat endpoint on loopback."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/v1"

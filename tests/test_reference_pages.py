@@ -23,7 +23,6 @@ MAIN = "search"
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
-    """The parser of one command."""
     parser = make_parser([command]).called
     assert parser is not None
     return parser

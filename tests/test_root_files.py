@@ -16,7 +16,6 @@ TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
 
 def read(name: str) -> Any:
-    """A YAML file."""
     return yaml.safe_load((ROOT / name).read_text("utf-8"))
 
 

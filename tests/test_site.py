@@ -28,7 +28,6 @@ def pages_of(nav: Any) -> Iterator[str]:
 
 
 def expected() -> set[str]:
-    """The pages that the site has."""
     docs = ROOT / "docs"
     pages = docs.rglob("*.md")
     return {path.relative_to(docs).with_suffix("").as_posix() for path in pages} | FROM_ROOT

@@ -38,20 +38,6 @@ TERMS = {
 """Terms that are not used, and what is used instead."""
 LOWER_CASE = {r"none is|is none|are none": "is not a ..., is invalid"}
 """The same, apart from Python's ``None``."""
-MODULES = {
-    *(
-        "last_look",
-        "keepsakes",
-        "given",
-        "written_down",
-        "same_content",
-        "early_picks",
-        "collecting",
-        "turns",
-    ),
-    *("made", "beforehand", "reading", "ways", "standing", "aside", "greetings", "lean", "endings"),
-}
-"""Names that no module has."""
 FILLERS = {"one", "found", "place", "part", "given", "said", "some"}
 """Names of variables and arguments that say nothing of what they hold."""
 MOST_FILLERS = 30
@@ -120,7 +106,6 @@ ENDINGS = (".py", ".md", ".toml", ".j2", ".yml", ".css")
 
 @cache
 def one_of(terms: str) -> re.Pattern[str]:
-    """A pattern of whole words."""
     return re.compile(rf"(?<![a-z'-])(?:{terms})(?![a-z-])")
 
 
@@ -171,9 +156,3 @@ def test_names_say_what_they_hold() -> None:
     fillers = {relative(path): sum(name in FILLERS for name in names_of_values(path)) for path in files}
     worst = sorted(fillers.items(), key=lambda item: -item[1])[:20]
     assert sum(fillers.values()) <= MOST_FILLERS, f"{sum(fillers.values())}, most in {worst}"
-
-
-def test_modules_have_plain_names() -> None:
-    """A module is named for what it holds."""
-    files = [p for place in ("agent", "evaluator", "prompts") for p in (ROOT / place).rglob("*.py")]
-    assert not [relative(path) for path in files if path.stem in MODULES]

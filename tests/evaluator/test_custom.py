@@ -46,13 +46,10 @@ SPEC = EvaluatorSpec(data="mine")
 
 
 class Answers:
-    """Answers what it is given."""
-
     def __init__(self, *answers: object) -> None:
         self.answers = answers
 
     def score(self, templates: Sequence[str]) -> list[Any]:
-        """As many of them as are asked for."""
         return list(self.answers[: len(templates)])
 
 
@@ -96,15 +93,12 @@ class Saying(FakeEvaluator):
         return found() if callable(found) else found
 
     def score(self, templates: Sequence[str]) -> Any:
-        """As given."""
         return self._say("score")
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
-        """As given."""
         return self._say("examine")
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
-        """As given."""
         return self._say("inspect")
 
 
@@ -116,12 +110,10 @@ class Labelling(FakeEvaluator):
         self._answer = answer
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Any:
-        """As given."""
         return self._answer() if callable(self._answer) else self._answer
 
 
 def raising(error: BaseException) -> Callable[[], None]:
-    """Something that raises."""
 
     def work() -> None:
         raise error
@@ -534,7 +526,6 @@ def test_a_cluster_is_not_for_a_custom_scorer() -> None:
 
 
 def lengths(templates: Sequence[str]) -> list[float]:
-    """A scorer that is a function."""
     return [len(template) / 100 for template in templates]
 
 

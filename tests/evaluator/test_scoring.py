@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,10 +10,9 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.counts import counted, enumerated
-from promptclimb.evaluator.errors import TemplateRejectedError, UsageError
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.files import cache_dir
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
-from tests.paths import ROOT
 
 SHARES = st.floats(0, 1)
 
@@ -49,12 +45,6 @@ def test_objectives_pick_their_value() -> None:
     assert (on_val.val_value(), on_val.val_value("margin"), on_val.val_value("logprob")) == (0.6, 1.5, None)
 
 
-def test_scoring_errors_cross_processes() -> None:
-    """An error keeps its template, reason and message when it is carried over."""
-    error = pickle.loads(pickle.dumps(TemplateRejectedError("a {}", "failed", "because")))
-    assert (error.template, error.reason, error.explanation) == ("a {}", "failed", "because")
-
-
 def test_the_cache_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PROMPTCLIMB_CACHE decides, the folder is made, and one that cannot be is an error that says so."""
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "a" / "b"))
@@ -64,17 +54,6 @@ def test_the_cache_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "file"))
     with pytest.raises(UsageError, match="PROMPTCLIMB_CACHE"):
         cache_dir()
-
-
-def test_the_light_part_of_the_room_needs_no_torch() -> None:
-    """Types, queue, fake and specification import neither torch nor open_clip."""
-    code = (
-        "import sys, evaluator.batching, evaluator.fakes, evaluator.spec, evaluator.datasets;"
-        "print(sorted({'torch', 'open_clip', 'agent'} & set(sys.modules)))"
-    )
-    root = ROOT
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

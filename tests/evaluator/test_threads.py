@@ -14,7 +14,6 @@ from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread, tur
 
 
 def name_of_thread() -> tuple[int, str, bool]:
-    """Who calls."""
     here = threading.current_thread()
     return threading.get_ident(), here.name, here.daemon
 

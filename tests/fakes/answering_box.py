@@ -52,17 +52,14 @@ class AnsweringBox:
         )
 
     def score(self, instructions: Sequence[str]) -> list[Verdict]:
-        """Score instructions; a text without the slot is rejected."""
         self.scored += instructions
         return [self._score(one) for one in instructions]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
-        """Score single instructions on every split."""
         self.opened += test
         return [self._examined(one[0], test) if len(one) == 1 else None for one in ensembles]
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Return the classes that the answers name."""
         labels = tuple(place % len(NAMES) for place in range(SIZES[split]))
         return Predictions(
             labels,

@@ -17,8 +17,6 @@ FACTORY = "tests.fakes.black_box:opened"
 
 @dataclass
 class Seam:
-    """What is opened now."""
-
     make: Callable[[EvaluatorSpec], object]
 
 
@@ -26,7 +24,6 @@ SEAM = Seam(lambda _spec: FakeEvaluator())
 
 
 def opened(spec: EvaluatorSpec) -> object:
-    """What the command line opens."""
     return SEAM.make(spec)
 
 

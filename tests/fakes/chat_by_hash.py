@@ -42,7 +42,6 @@ class ChatByHash:
         self._fail = fail
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Waits, then answers."""
         self.asked.append(request)
         number = len(self.asked)
         await virtual_sleep(self._rng.uniform(0, self._longest_s))

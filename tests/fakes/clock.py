@@ -45,11 +45,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.threads_at_work = 0
 
     def time(self) -> float:
-        """Seconds of virtual time."""
         return self._now
 
     def jump(self, seconds: float) -> None:
-        """Let so many seconds pass."""
         self._now += seconds
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
@@ -69,7 +67,6 @@ async def virtual_sleep(seconds: float) -> None:
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(coroutine)
 

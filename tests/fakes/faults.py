@@ -38,7 +38,6 @@ def choose(faults: Mapping[str, float], request_hash: str, attempt: int, seed: i
 async def answer(
     kind: str, request: web.Request, completion: dict[str, Any], form: RetryAfter = "seconds"
 ) -> web.StreamResponse:
-    """Answer a request in a faulty way."""
     if kind in _STATUS:
         status, error = _STATUS[kind]
         message = error["message"]

@@ -20,19 +20,13 @@ class State:
 
 
 class Counter(Protocol):
-    """Counts what is used."""
-
     def wait(self, now: float, amount: float) -> float:
         """Seconds until so much more is allowed; 0 for now."""
         ...
 
-    def use(self, now: float, amount: float) -> None:
-        """Count so much."""
-        ...
+    def use(self, now: float, amount: float) -> None: ...
 
-    def state(self, now: float) -> State:
-        """How it stands."""
-        ...
+    def state(self, now: float) -> State: ...
 
 
 class Sliding:
@@ -126,6 +120,5 @@ class Bucket:
 
 
 def counter(style: Style, limit: float) -> Counter:
-    """A counter of that style."""
     kinds = {"sliding": Sliding, "fixed": Fixed, "bucket": Bucket}
     return kinds[style](limit)

@@ -59,7 +59,6 @@ class NamingBox:
         )
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score templates."""
         return [
             Rejection("too_many_tokens", "it is too long")
             if len(template) > 200
@@ -68,7 +67,6 @@ class NamingBox:
         ]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
-        """Score single templates."""
         return [
             SplitScores(
                 self._share(one[0], "train"),
@@ -81,7 +79,6 @@ class NamingBox:
         ]
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Classify by single templates."""
         found = [self._predicted(one[0], {}, split) if len(one) == 1 else None for one in ensembles]
         return Predictions(self._labels(split), tuple(found))
 

@@ -17,7 +17,6 @@ class Parrot:
         self.asked = 0
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Say it again."""
         self.asked += 1
         await virtual_sleep(1)
         return ChatAnswer(text="- a parrot of a {}\n- a parrot of the {}")

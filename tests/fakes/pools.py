@@ -10,7 +10,6 @@ from promptclimb.agent.llm.pool import Endpoint, EndpointPool, PooledEndpoint
 
 
 def member(limiter: RateLimiter) -> PooledEndpoint:
-    """A member of a pool that is never asked."""
     endpoint = Endpoint(name=limiter.name, client=cast("Any", None))
     return PooledEndpoint(endpoint, limiter, clock=asyncio.get_running_loop().time)
 

@@ -23,7 +23,6 @@ def add(memory: Memory, text: str, value: float, **of_score: Any) -> Outcome:
 
 
 def memory_of(values: Iterable[tuple[str, float]]) -> Memory:
-    """Return a memory with these templates and their values."""
     memory = Memory(1)
     for text, value in values:
         add(memory, text, value)
@@ -36,7 +35,6 @@ def falling(texts: Iterable[str], best: float = 0.5) -> Memory:
 
 
 def view_of(memory: Memory, *, seed: int = 1, **more: Any) -> View:
-    """Return a restart with this memory."""
     settings: dict[str, Any] = {
         "pool": [Template.parse(text) for text in BUILT_IN[:60]], "proposals": 4, "top_k": 3, "max_words": 15,
         "max_turns": 4, "rng": lambda: random.Random(seed),

@@ -67,7 +67,6 @@ class SickChat(Client):
         self._rng = random.Random(seed)
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt."""
         self.attempts += 1
         sick, took = self._sickness, self._rng.uniform(*HEALTHY_S)
         if sick is not None and self.attempts % sick.every == 0:

@@ -19,7 +19,6 @@ from promptclimb.agent.results.result import (
 
 
 def row(rank: int = 1, template: str = "a {}", val: float | None = None, **place: Any) -> Row:
-    """A line of a leaderboard."""
     return Row(
         **{
             "rank": rank,

@@ -71,7 +71,6 @@ class MoodyChat(Client):
     _strays: int = 0
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt."""
         self._arrive()
         try:
             return await self._answer(request)
@@ -135,13 +134,10 @@ class MoodyChat(Client):
 
 
 class SumLedger:
-    """A ledger that keeps sums."""
-
     def __init__(self) -> None:
         self.usage = self.reserved = NOTHING
 
     async def __call__(self, bill: Bill) -> None:
-        """Add a bill."""
         self.usage = self.usage.plus(bill.usage)
         self.reserved = self.reserved.minus(bill.reserved)
 

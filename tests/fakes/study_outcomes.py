@@ -40,7 +40,6 @@ def outcome(cell: Cell, hits: str | None = "1010", **more: Any) -> RunOutcome:
 
 
 def figure(hits: str) -> AccuracyOnTest:
-    """An accuracy of so many images."""
     return AccuracyOnTest(test=hits.count("1") / len(hits), hits=hits)
 
 
@@ -61,10 +60,8 @@ def without(outcomes: Sequence[RunOutcome], *, method: str, data: str, seed: int
 
 
 def document_of(found: Study, runs: Sequence[RunOutcome]) -> dict[str, Any]:
-    """The document of a study."""
     return findings(found, runs, Transferred(Path("/nowhere")), "t")
 
 
 def lines_of(said: Mapping[str, Any], heading: str) -> Sequence[Sequence[str]]:
-    """One of its tables."""
     return next(lines for own, _, lines in pages(said) if own == heading)

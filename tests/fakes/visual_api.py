@@ -61,7 +61,6 @@ class VisualApi:
         self._lock = threading.Lock()
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Answers the requests; see ``ApiAsk``."""
         waiting: list[tuple[int, ApiRequest]] = []
         for place, request in enumerate(requests):
             waiting.append((place, request))
@@ -84,7 +83,6 @@ class VisualApi:
             yield place, body if isinstance(body, ApiRefusal) else ApiReply(body)
 
     def body(self, request: ApiRequest) -> Any:
-        """The body of the answer to a request."""
         body = request.body
         if "max_tokens" in body:
             return self._chat(body)
@@ -127,7 +125,6 @@ class VisualApi:
         return colour_of(one.get("image") or one.get("image_base64") or one["image_url"]["url"])
 
     def text(self, text: str) -> np.ndarray[Any, Any]:
-        """The vector of a text, length 1."""
         digest = hashlib.sha256(text.encode()).digest()
         noise = np.frombuffer(digest[:3], np.uint8) / 255.0 - 0.5
         named = [colour for name, colour in COLOURS.items() if name in text]

@@ -326,7 +326,6 @@ def noisy(width: int = 40, height: int = 48) -> Image.Image:
 
 
 def pixels(picture: Image.Image, count: int, mark: str = "a file") -> list[bytes]:
-    """The views as bytes."""
     return [view.tobytes() for view in augmented_copies(picture, count, mark)]
 
 

@@ -18,10 +18,8 @@ from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.clip.models import parse_devices
 from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
 from promptclimb.evaluator.errors import (
-    ConfigError,
     DataError,
     EvaluatorError,
-    ModelError,
     TemplateRejectedError,
 )
 from promptclimb.evaluator.open import open_evaluator
@@ -342,19 +340,3 @@ def test_warnings_stand_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path
     assert any("no val split" in line for line in notes["data"])
     assert notes["device"] == str(parse_devices("auto")[0])
     assert "data" not in opened(spec).info.notes
-
-
-@pytest.mark.parametrize(
-    ("changes", "kind"),
-    [
-        ({"data": "/no/such/folder"}, DataError),
-        ({"model": "ViT-B-33"}, ModelError),
-        ({"pretrained": "/no/such/file.pt"}, ModelError),
-        ({"device": "cuda:77"}, ModelError),
-        ({"shots": 0}, ConfigError),
-    ],
-)
-def test_bad_input_is_a_usage_error(spec: EvaluatorSpec, changes: dict[str, Any], kind: type) -> None:
-    """What the user gave wrong is said as such, not as a traceback from below."""
-    with pytest.raises(kind):
-        open_evaluator(replaced(spec, **changes))

@@ -22,7 +22,6 @@ MANY = tuple(f"thing {number}" for number in range(100))
 
 
 def opened(family: str = "clip", names: tuple[str, ...] = MANY, shots: int = 2) -> OpenClipEvaluator:
-    """An evaluator with a tiny model of a family."""
     problem = few_shots(family, names=names, shots=shots, val=1)
     info = EvaluatorInfo(
         dataset="words", classes=len(names), shots=shots, seed=1, sizes={}, model="tiny", pretrained="",

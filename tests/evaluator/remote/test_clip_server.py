@@ -30,7 +30,6 @@ class PlainAsk:
         self.url = url
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Post each request."""
         for index, request in enumerate(requests):
             url = f"{self.url}/{request.path}" if request.path else self.url
             headers = {"Content-Type": "application/json"}
@@ -41,7 +40,6 @@ class PlainAsk:
 
 @pytest.fixture
 async def url() -> AsyncIterator[str]:
-    """The address of a server of RN-pico."""
     async with TestServer(ClipServer("RN-pico").application()) as server:
         yield f"http://127.0.0.1:{server.port}/v1"
 

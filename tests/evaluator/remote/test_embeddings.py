@@ -24,12 +24,10 @@ TEMPLATE = "a photo of a {}"
 
 
 def images_in(request: ApiRequest) -> int:
-    """How many images a request has."""
     return str(request.body).count("base64,") or str(request.body).count("'image':")
 
 
 def is_of_texts(request: ApiRequest) -> bool:
-    """Whether a request has the template's texts."""
     return "a photo of" in str(request.body)
 
 

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from promptclimb import SearchConfig, search
-from tests.fakes.faulty_scorer import Faults, FaultyScorer, serving
 from tests.fakes.foreign import free_port, need, running
+from tests.fakes.scorer_server import ScorerServer
 
 pytestmark = pytest.mark.slow
 KEY = "sk-0123456789abcdef0123456789abcdef"
@@ -40,27 +40,26 @@ async def ready(url: str) -> None:
 
 @pytest.mark.parametrize(("scorer", "prompts"), [("chat", "instruction"), ("embeddings", "template")])
 async def test_a_search_through_litellms_proxy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scorer: str, prompts: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colours: Path, scorer: str, prompts: str
 ) -> None:
     """Its requests reach the model, its replies are read, and its key is asked for."""
     need("litellm")
-    faulty = FaultyScorer(Faults())
     port = free_port()
     url = f"http://127.0.0.1:{port}/v1"
     program = str(Path(sys.executable).with_name("litellm"))
     command = [program, "--config", "proxy.yaml", "--host", "127.0.0.1", "--port", str(port)]
-    async with serving(faulty) as behind:
-        (tmp_path / "proxy.yaml").write_text(CONFIG.replace("URL", behind))
+    async with ScorerServer() as behind:
+        (tmp_path / "proxy.yaml").write_text(CONFIG.replace("URL", behind.url))
         with running(tmp_path, command, {"LITELLM_MASTER_KEY": KEY}):
             await ready(url)
             monkeypatch.setenv("SCORER_API_KEY", KEY)
             config = SearchConfig(
-                data="backgrounds", shots=2, method="random", scorer=scorer, scorer_url=url, prompts=prompts,
+                data=str(colours), shots=2, method="random", scorer=scorer, scorer_url=url, prompts=prompts,
                 model="seen-through-litellm", restarts=1, conversations=1, rounds=1, initial=3,
-                test_images=12, run_dir=tmp_path / "run",
+                test_images=6, run_dir=tmp_path / "run",
             )  # fmt: skip
             result = await search(config)
     assert result.status == "finished"
     assert result.best is not None
     assert result.best.test is not None
-    assert faulty.statistics.answered.total() > 20
+    assert behind.answered > 10

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -34,7 +32,6 @@ from promptclimb.evaluator.scoring import (
 )
 from tests.evaluator.remote.conftest import Opened
 from tests.fakes.visual_api import VisualApi
-from tests.paths import ROOT
 
 INSTRUCTION = "Which colour is it?\n{classes}"
 ASKED = {"chat": INSTRUCTION, "zero-shot": "a photo of a {}"}
@@ -59,7 +56,6 @@ JSON_VALUES = st.recursive(
 
 
 def scored(evaluator: Any, candidate: str) -> Score:
-    """The score of one candidate."""
     (found,) = evaluator.score([candidate])
     assert isinstance(found, Score)
     return found
@@ -227,7 +223,6 @@ def test_any_json_is_read_or_refused(body: Any) -> None:
 
 
 def completion(text: Any, reason: Any = "stop", **more: Any) -> Any:
-    """The body of a chat completion."""
     return {"choices": [{"message": {"content": text, **more}, "finish_reason": reason}]}
 
 
@@ -545,17 +540,3 @@ def test_an_image_that_is_gone_is_named(opened: Opened, colours: Path, tmp_path:
         evaluator.score([INSTRUCTION])
     with pytest.raises(DataError, match="does not exist"):
         evaluator.predict([[INSTRUCTION]], split="val")
-
-
-def test_no_torch_is_imported(colours: Path) -> None:
-    """A machine without a GPU needs none of it for a model behind an API."""
-    code = (
-        "import sys; from pathlib import Path; from tests.fakes.visual_api import VisualApi\n"
-        "from promptclimb.evaluator.open import open_evaluator\n"
-        "from promptclimb.evaluator.spec import EvaluatorSpec\n"
-        f"spec = EvaluatorSpec(data={str(colours)!r}, scorer='chat', model='m', scorer_url='http://a')\n"
-        "print(open_evaluator(spec, ask=VisualApi()).score(['which?\\n{classes}'])[0].train)\n"
-        "assert 'torch' not in sys.modules and 'open_clip' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("1.0\n", "")

@@ -20,7 +20,6 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 def decoded(picture: SentPicture) -> Image.Image:
-    """The image that an endpoint sees."""
     assert picture.data_url == f"data:{picture.media_type};base64,{picture.base64}"
     image = Image.open(io.BytesIO(base64.b64decode(picture.base64, validate=True)))
     image.load()

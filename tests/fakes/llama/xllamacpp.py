@@ -19,7 +19,6 @@ TEXT = "- a photo of a {}\n- a sketch of a {}"
 
 
 def CommonParams() -> SimpleNamespace:  # noqa: N802  # the library's name
-    """What a server is made with."""
     parts = {name: SimpleNamespace() for name in ("model", "cpuparams", "cpuparams_batch")}
     return SimpleNamespace(**parts)
 
@@ -42,8 +41,6 @@ class Server:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers each chat alike."""
-
     key = ""
     left: int | None = None
 

@@ -31,7 +31,6 @@ PLACES = {
 
 
 def put(path: Path) -> str:
-    """A stand-in for an image, unlike any other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(stand_in(str(path)))
     return path.name
@@ -52,7 +51,6 @@ def build_split_set(root: Path, name: str) -> Path:
 
 
 def build_aircraft(root: Path) -> Path:
-    """FGVC-Aircraft's own files."""
     home = root / "fgvc_aircraft"
     home.mkdir(parents=True)
     (home / "variants.txt").write_text("707-320\nBoeing 717\nF/A-18\n", "utf-8")
@@ -66,7 +64,6 @@ def build_aircraft(root: Path) -> Path:
 
 
 def build_imagenet(root: Path) -> Path:
-    """ImageNet's folders."""
     home = root / "imagenet"
     for part in ("train", "val"):
         for folder in ("n02", "n01"):
@@ -74,12 +71,6 @@ def build_imagenet(root: Path) -> Path:
                 put(home / "images" / part / folder / f"{part}{number}.JPEG")
     (home / "classnames.txt").write_text("n01 great white shark\nn02 crane bird\nn03 unused\n", "utf-8")
     return home
-
-
-def test_the_eleven_are_the_eleven() -> None:
-    """The keys that everybody uses."""
-    keys = "imagenet caltech101 oxford_pets stanford_cars oxford_flowers food101 fgvc_aircraft sun397 dtd"
-    assert list(ELEVEN) == [*keys.split(), "eurosat", "ucf101"]
 
 
 @pytest.mark.parametrize("name", SPLIT_SETS)
@@ -221,13 +212,6 @@ def test_any_json_gives_a_split_or_a_clear_error(document: Any) -> None:
     if read is not None:
         parts, classes = read
         assert {item.label for part in parts for item in part} <= set(range(len(classes)))
-
-
-@given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
-def test_any_text_gives_a_split_or_a_clear_error(text: str) -> None:
-    """Anything but JSON is called so."""
-    with pytest.raises(DataError):
-        parse_split(text, root=Path("/data"), where="split.json")
 
 
 LINES = st.lists(

@@ -20,7 +20,6 @@ NAMES = ("F/A-18", "big_plane")
 
 
 def rows(count: int, start: int) -> dict[str, list[Any]]:
-    """Images unlike any other, with their labels."""
     pixels = np.random.default_rng(start).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
     return {
         "image": [Image.fromarray(one) for one in pixels],
@@ -29,7 +28,6 @@ def rows(count: int, start: int) -> dict[str, list[Any]]:
 
 
 def hugging_face_splits() -> Any:
-    """A dictionary of data sets as the hub serves them."""
     datasets = pytest.importorskip("datasets", reason="the extra 'hf' is not installed")
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=list(NAMES)))
     return datasets.DatasetDict(

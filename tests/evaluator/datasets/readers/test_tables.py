@@ -19,7 +19,6 @@ from tests.fakes.data_sets import load
 
 @pytest.fixture
 def pictures(tmp_path: Path, make_images: MakeImages) -> Path:
-    """A folder with ten images of each of two classes."""
     return make_images(tmp_path, {"a": 10, "b": 10})
 
 
@@ -28,7 +27,6 @@ def rows(count: int = 10) -> list[tuple[str, str]]:
 
 
 def write_table(folder: Path, suffix: str, *, split: bool) -> Path:
-    """The same table in each form."""
     file = folder / f"table{suffix}"
     full = [
         (path, label, ("train", "val", "test")[number % 3]) for number, (path, label) in enumerate(rows())

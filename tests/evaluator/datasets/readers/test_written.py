@@ -18,7 +18,6 @@ from tests.fakes.data_sets import load
 
 @pytest.fixture
 def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that nothing has been written to."""
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "datasets"
 

@@ -1,6 +1,6 @@
 """Plant faults around the server of ``examples/clip_server.py``, and count them.
 
-``python -m tests.fakes.faulty_scorer --faults JSON`` runs it as a process of its own: it prints its address,
+``python -m benchmarks.faulty_scorer --faults JSON`` runs it as a process of its own: it prints its address,
 and ``GET /stats`` shows its counts. Beside the CLIP stands a chat model whose answers depend on a hash only.
 """
 
@@ -90,7 +90,7 @@ class ScorerStatistics:
     last_s: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """Counts alone, without each request's."""
+        """Return the counts alone, without those of each request."""
         more_than_once = sum(count - 1 for count in self.answered.values())
         return {
             **{name: value for name, value in vars(self).items() if name != "answered"},
@@ -110,7 +110,7 @@ class FaultyScorer:
         self._limit: Counter | None = None if faults.rpm is None else counter(faults.style, faults.rpm)
 
     def middleware(self) -> Any:
-        """The middleware of the server."""
+        """Return the middleware of the server."""
 
         @web.middleware
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -194,7 +194,7 @@ class FaultyScorer:
 
 
 def _changed(kind: str, reply: Any, body: Any, rng: Random) -> Any:
-    """A reply with another answer; embeddings stay as they are."""
+    """Return a reply with another answer; embeddings stay as they are."""
     if isinstance(reply, list) and len(reply) > 1:
         return reply if kind != "noise" else _other_first(reply, rng)
     if not (isinstance(reply, dict) and reply.get("object") == "chat.completion"):
@@ -219,7 +219,7 @@ def _other_first(labels: list[dict[str, Any]], rng: Random) -> list[dict[str, An
 
 
 def listed_classes(text: str) -> list[str]:
-    """The classes in an instruction: numbered lines, or the longest row without its ends."""
+    """Return the classes in an instruction: numbered lines, or the longest row without its ends."""
     if lines := re.findall(r"^\d+\. (.+)$", text, re.MULTILINE):
         return lines
     rows = re.findall(r"[^.:?!,\n]+(?:, [^.:?!,\n]+)+", text) or ["nothing"]
@@ -228,7 +228,7 @@ def listed_classes(text: str) -> list[str]:
 
 
 async def _chat(request: web.Request) -> web.Response:
-    """A chat model that gives an image one of the listed classes, by a hash."""
+    """Give an image one of the listed classes, by a hash, as a chat model would."""
     body = await request.json()
     text, image = (part for part in body["messages"][0]["content"])
     classes = listed_classes(text["text"])
@@ -257,7 +257,7 @@ async def serving(scorer: FaultyScorer, port: int = 0) -> AsyncIterator[str]:
 
 async def _serve(faults: Faults, port: int) -> None:
     async with serving(FaultyScorer(faults), port) as url:
-        print(url, flush=True)  # noqa: T201  # whoever started it reads it
+        print(url, flush=True)  # whoever started it reads it
         await asyncio.Event().wait()
 
 
