@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from pydantic import field_validator, model_validator
 
@@ -14,6 +14,9 @@ from .messages import InvalidValueError, Setting
 from .network import check_url
 from .scoring import COUNTED, GREY_BOX, OBJECTIVES, EvaluatorInfo, Objective
 from .settings import Group, Scope, Settings, applying_to, one_of, setting, technical
+
+if TYPE_CHECKING:
+    from .keywords import EvaluatorKeywords
 
 COLUMNS = ("path", "label", "split")
 FORM = "path=NAME,label=NAME, and split=NAME where there is one"
@@ -349,6 +352,10 @@ class EvaluatorSpec(ScorerSettings, DataSettings):
     By default, ``shots`` is None until the data are read, then 16 or the size of the smallest class: with one
     image per class (the paper's setting) the selected template is mostly luck.
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[EvaluatorKeywords]) -> None: ...
 
     def with_shots(self, shots: int = DEFAULT_SHOTS) -> Self:
         """Return the specification with so many shots, if it has none."""

@@ -22,6 +22,7 @@ if not (_HERE / "agent").is_dir():
 
 if TYPE_CHECKING:
     from .agent.config.schema import SearchConfig
+    from .agent.results.exports import export
     from .agent.results.result import SearchResult
     from .agent.search.api import (
         Evaluation,
@@ -49,6 +50,7 @@ _HOME = {
     "SearchResult": ".agent.results.result",
     "datasets": ".agent.search.api",
     "evaluate": ".agent.search.api",
+    "export": ".agent.results.exports",
     "load_data": ".agent.search.api",
     "open_rgb": ".evaluator.datasets.pictures",
     "predict": ".agent.search.api",
@@ -68,6 +70,7 @@ __all__ = [
     "SearchResult",
     "datasets",
     "evaluate",
+    "export",
     "load_data",
     "open_rgb",
     "predict",
@@ -88,4 +91,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

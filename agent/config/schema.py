@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
@@ -58,6 +58,9 @@ from .fields import (
     style_of,
     without_credentials,
 )
+
+if TYPE_CHECKING:
+    from .keywords import SearchKeywords
 
 DESCRIPTION_TIP = Message(
     "Tip: ",
@@ -539,6 +542,10 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         "initial_pool": "starting_pool",
         "cache": "shared_cache",
     }
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[SearchKeywords]) -> None: ...
 
     @classmethod
     def of(cls, spec: EvaluatorSpec, **more: Any) -> SearchConfig:

@@ -8,17 +8,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
+from html import escape
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
+from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, Inspection
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..prices import Spent, totals
+from ..text import printable
+
+if TYPE_CHECKING:
+    import pandas
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -317,6 +323,12 @@ def are_shares(values: Iterable[float | None]) -> bool:
     return all(value is None or 0.0 <= value <= 1.0 for value in values)
 
 
+def _score(value: float | None, *, percent: bool) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f} %" if percent else f"{value:.4g}"
+
+
 def _kind_of(prompts: str) -> PromptKind:
     return kind_named(prompts if prompts in KINDS else TEMPLATE)
 
@@ -426,6 +438,35 @@ class SearchResult:
                 text = kind.parse_own(text).scored_as
             scored.append(text)
         return tuple(scored)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return the leaderboard as a pandas DataFrame, a row for each scored template, best first.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError("to_frame needs pandas: pip install pandas") from error
+        return pandas.DataFrame([asdict(row) for row in self.leaderboard])
+
+    def _repr_html_(self) -> str:
+        """Return baselines, best and ensemble as a table, for notebooks."""
+        best = GroupAccuracies(
+            templates=(self.best.template,), train=self.best.train, val=self.best.val, test=self.best.test
+        )
+        groups = {**self.baselines, "best": best, **({"ensemble": self.ensemble} if self.averaged else {})}
+        percent = self.has_accuracies
+        rows = []
+        for name, group in groups.items():
+            scores = [_score(value, percent=percent) for value in (group.train, group.val, group.test)]
+            first, more = group.templates[0] if group.templates else "", len(group.templates) - 1
+            cells = [name, f"{first} and {more:,} more" if more > 0 else first, *scores]
+            rows.append("".join(f"<td>{escape(printable(cell))}</td>" for cell in cells))
+        heading = "".join(f"<th>{name}</th>" for name in ("", self.words.noun, "train", "val", "test"))
+        verdict = "" if self.gain is None else f"<p>On test: {escape(printable(self.gain.verdict))}.</p>"
+        return f"<table><tr>{heading}</tr><tr>{'</tr><tr>'.join(rows)}</tr></table>{verdict}"
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, in the documented order."""

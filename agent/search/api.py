@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypedDict, Unpack, get_args
 
 from ...evaluator.custom import as_evaluator
 from ...evaluator.datasets.loading import Known, check_data_name, known
@@ -31,6 +31,7 @@ from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
 from ..llm.scorer import scorer_in_thread
+from ..present.notebook import notebook_progress
 from ..present.page import rewrite_report
 from ..results.details import ConfusionMatrix
 from ..results.result import ApiUsage, SearchResult
@@ -250,7 +251,7 @@ async def search(
     chat: object | None = None,
     on_event: Listener | None = None,
 ) -> SearchResult:
-    """Search for better templates.
+    """Search for better templates; in a notebook, with a progress bar below the cell.
 
     Args:
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
@@ -315,13 +316,29 @@ async def resume(
     return await resume_run(request, folder)
 
 
-def search_sync(config: SearchConfig, **arguments: Any) -> SearchResult:
+class SearchArguments(TypedDict, total=False):
+    """Keywords of ``search``, described there."""
+
+    custom_scorer: object | None
+    chat: object | None
+    on_event: Listener | None
+
+
+class ResumeArguments(SearchArguments, total=False):
+    """Keywords of ``resume``, described there."""
+
+    changes: Mapping[str, Any] | None
+    conclude: bool
+    trust: bool
+
+
+def search_sync(config: SearchConfig, **arguments: Unpack[SearchArguments]) -> SearchResult:
     """Run ``search`` without an event loop; raises UsageError if one is running."""
     _check_no_loop("search")
     return asyncio.run(search(config, **arguments))
 
 
-def resume_sync(run_dir: Path | str, **arguments: Any) -> SearchResult:
+def resume_sync(run_dir: Path | str, **arguments: Unpack[ResumeArguments]) -> SearchResult:
     """Run ``resume`` without an event loop; raises UsageError if one is running."""
     _check_no_loop("resume")
     return asyncio.run(resume(run_dir, **arguments))
@@ -422,4 +439,4 @@ def _check_type(function: str, name: str, value: object, types: Any, wanted: str
 def _bus(on_event: Listener | None) -> Bus:
     if any(map(inspect.iscoroutinefunction, (on_event, getattr(on_event, "__call__", None)))):  # noqa: B004
         raise UsageError("on_event is async, but is not awaited: make it a plain function")
-    return Bus() if on_event is None else Bus(on_event)
+    return Bus(*(listener for listener in (on_event, notebook_progress()) if listener is not None))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from promptclimb.agent.errors import UsageError
 from promptclimb.agent.results.result import UNOPENED, GroupAccuracies, SearchResult, Sizes
 from tests.fakes.small_result import small_result
 
@@ -130,3 +133,23 @@ def test_what_json_has_no_word_for_is_never_written(figure: float) -> None:
     """No other program could read a document with NaN in it."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         replace(small_result(), notes={"x": figure}).dumps()
+
+
+def test_a_notebook_shows_a_table_without_markup_of_others() -> None:
+    """Baselines, best and ensemble, with the number of templates that do not fit."""
+    hostile = replace(small_result(), best=replace(small_result().best, template="<script>{}</script>"))
+    html = hostile._repr_html_()
+    assert "<script>" not in html
+    assert "<td>a {} and 1 more</td><td>50.0 %</td><td>-</td><td>50.0 %</td>" in html
+    assert "<td>default template</td><td>a photo of a {}</td>" in html
+
+
+def test_the_leaderboard_is_a_frame_where_pandas_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row for each template; without pandas the error says what to install."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match="pip install pandas"):
+        small_result().to_frame()
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    rows: Any = small_result().to_frame()
+    assert [row["template"] for row in rows] == ["a {}", "=cmd {}"]
+    assert rows[0]["train"] == 0.5

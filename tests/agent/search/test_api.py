@@ -205,7 +205,8 @@ def test_what_is_given_wrongly_is_reported(call: Callable[[], object], said: str
 
 
 def test_a_function_has_the_name_that_it_is_called_by() -> None:
-    """In Python's own messages, in help, and for pickle."""
+    """In Python's own messages, in help, and for pickle; ``dir`` shows what is public alone."""
+    assert dir(promptclimb) == sorted(promptclimb.__all__)
     for name in promptclimb.__all__:
         one = getattr(promptclimb, name)
         assert getattr(one, "__name__", name) == name

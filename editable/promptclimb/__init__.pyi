@@ -1,0 +1,1 @@
+../../promptclimb/__init__.py

@@ -1,0 +1,1 @@
+../../promptclimb/__main__.py
