@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 from pydantic import field_validator, model_validator
 
@@ -14,9 +15,6 @@ from .messages import InvalidValueError, Setting
 from .network import check_url
 from .scoring import COUNTED, GREY_BOX, OBJECTIVES, EvaluatorInfo, Objective
 from .settings import Group, Scope, Settings, applying_to, one_of, setting, technical
-
-if TYPE_CHECKING:
-    from .keywords import EvaluatorKeywords
 
 COLUMNS = ("path", "label", "split")
 FORM = "path=NAME,label=NAME, and split=NAME where there is one"
@@ -344,6 +342,40 @@ class ScorerSettings(Settings):
 
     def _is_set(self, name: str) -> bool:
         return bool(getattr(self, name) != type(self).model_fields[name].default)
+
+
+class EvaluatorKeywords(TypedDict, total=False):
+    """Keywords of ``EvaluatorSpec``, with the types that its fields are made from: a path may be a text."""
+
+    data: Path | str
+    data_root: Path | str | None
+    shots: int | None
+    seed: int
+    class_names: Path | str | None
+    few_shot_file: Path | str | None
+    columns: str | None
+    test_images: int | None
+    allow_leak: bool
+    on_bad_image: Literal["fail", "skip"]
+    model: str
+    pretrained: Path | str
+    precision: Literal["fp32", "best"]
+    device: str
+    scorer: Literal["clip", "chat", "zero-shot", "embeddings"]
+    scorer_url: str | None
+    scorer_dialect: str | None
+    scorer_image_size: int
+    scorer_detail: Literal["low", "high", "auto"] | None
+    scorer_samples: int
+    scorer_answer_tokens: int
+    custom_scorer: str | None
+    ray: str | None
+    objective: Objective
+    augmentations: int | None
+    cache_dir: Path | str | None
+    workers: int
+    image_batch: int
+    text_rows: int | None
 
 
 class EvaluatorSpec(ScorerSettings, DataSettings):

@@ -11,8 +11,7 @@ import pytest
 
 from promptclimb.agent.config.keywords import SearchKeywords
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.evaluator.keywords import EvaluatorKeywords
-from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.spec import EvaluatorKeywords, EvaluatorSpec
 from tests.paths import ROOT
 from tests.test_examples import BLOCK
 
@@ -42,7 +41,7 @@ EvaluatorSpec(llm="gpt-4o-mini")  # type: ignore[call-arg]
     ("keywords", "settings"), [(EvaluatorKeywords, EvaluatorSpec), (SearchKeywords, SearchConfig)]
 )
 def test_each_setting_is_a_keyword(keywords: type, settings: type[EvaluatorSpec]) -> None:
-    """Add a new one to ``keywords.py`` too."""
+    """Add a new one to them too."""
     assert set(get_type_hints(keywords)) == set(settings.model_fields)
 
 

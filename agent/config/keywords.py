@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ...evaluator.keywords import EvaluatorKeywords
+from ...evaluator.spec import EvaluatorKeywords
 from .fields import CallPrice, EndpointConfig, Price, Style
 
 
