@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 
+import pytest
 from packaging.requirements import Requirement
 
 ALLOWED = re.compile(
@@ -48,6 +49,7 @@ def parts(licence: str) -> list[str]:
     return [" ".join(part.split()) for part in BETWEEN.split(plain) if part.strip()]
 
 
+@pytest.mark.slow
 def test_every_licence_is_one_that_is_known_to_allow_it() -> None:
     """Of what is installed with the program, without extras; a new kind is for a person to read first."""
     names = needed("promptclimb")

@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ def check_script(words: list[str]) -> None:
     assert {word for word in words if word.startswith("--")} <= options_of(source) | shared
 
 
+@cache
 def options_of(source: Path) -> set[str]:
     return set(re.findall(r'"(--[a-z][a-z-]*)"', source.read_text("utf-8")))
 
@@ -131,6 +133,7 @@ def test_every_option_is_one_of_a_command(page: Path) -> None:
         assert {option for option in OPTION.findall(code) if f"{option}-*" not in code} <= known, code
 
 
+@cache
 def options_taken(command: str) -> list[str]:
     parser = make_parser([command])
     choices = next(action.choices for action in parser._actions if action.dest == "command")

@@ -39,6 +39,7 @@ def test_the_navigation_names_every_page_once() -> None:
     assert sorted(named) == sorted(expected())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No broken link; each page is there; a reader's browser loads nothing from elsewhere."""

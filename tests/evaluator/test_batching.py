@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.batching import ScoringQueue, is_out_of_memory
@@ -413,7 +413,6 @@ def test_out_of_memory_is_recognised(error: BaseException, expected: bool) -> No
     cancelled=st.sets(st.integers(0, 23), max_size=6),
     in_flight=st.integers(1, 3),
 )
-@settings(max_examples=60)
 def test_whatever_happens_every_waiter_is_answered(
     asked: list[str],
     poison: set[str],

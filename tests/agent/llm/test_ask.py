@@ -515,8 +515,8 @@ class Dearer(Client):
 @given(
     concurrency=st.integers(1, 16),
     level=st.integers(1, 300),
-    answers=st.integers(1, 400),
-    after=st.integers(0, 130),
+    answers=st.integers(1, 150),
+    after=st.integers(0, 80),
     factor=st.floats(1.0, 50.0),
     reports=st.booleans(),
     seed=st.integers(0, 99),

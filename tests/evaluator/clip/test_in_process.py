@@ -17,6 +17,7 @@ from PIL import Image
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.clip.models import parse_devices
 from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
+from promptclimb.evaluator.datasets.loading import toy_model_notes
 from promptclimb.evaluator.errors import (
     DataError,
     EvaluatorError,
@@ -111,7 +112,7 @@ def test_accuracies_are_open_clips_own(
     assert evaluator.examine([templates])[0].test == open_clips_accuracy(folder, weights, templates)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=st.lists(st.sampled_from([*TEMPLATES, "no slot", "x " * 90 + "{}"]), max_size=8))
 def test_any_list_in_any_order_gives_the_same_scores(chosen: list[str], evaluator: OpenClipEvaluator) -> None:
     """A template's score is one number, whatever else is asked with it."""
@@ -316,14 +317,13 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
 
 def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Path) -> None:
     """As a line and in the result's notes, with what to do; not on the bundled sets that it was made for."""
-    for data, warned in ((str(folder), True), ("frames", False)):
-        lines: list[str] = []
-        toy = EvaluatorSpec(data=data, shots=1, augmentations=0, device="cpu", cache_dir=cache)
-        notes = open_evaluator(toy, report=lines.append).info.notes
-        warnings = [line for line in lines if "bundled toy model" in line]
-        assert len(warnings) == warned
-        assert [notes[name] for name in notes if name == "toy_model"] == warnings
-        assert all("ViT-B-32 with the pretrained weights laion2b_s34b_b79k" in line for line in warnings)
+    lines: list[str] = []
+    toy = EvaluatorSpec(data=str(folder), shots=1, augmentations=0, device="cpu", cache_dir=cache)
+    notes = open_evaluator(toy, report=lines.append).info.notes
+    (warning,) = (line for line in lines if "bundled toy model" in line)
+    assert notes["toy_model"] == warning
+    assert "ViT-B-32 with the pretrained weights laion2b_s34b_b79k" in warning
+    assert toy_model_notes(EvaluatorSpec(data="frames")) == ()
 
 
 def test_warnings_stand_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_bad_checkpoints_are_refused_with_one_clear_line(
     start=st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04", b"\x10\0\0\0\0\0\0\0"]),
     rest=st.binary(max_size=80),
 )
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("ending", ["pt", "safetensors"])
 def test_any_bytes_are_a_checkpoint_or_a_clear_error(
     ending: str, start: bytes, rest: bytes, tmp_path: Path

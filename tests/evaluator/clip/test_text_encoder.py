@@ -71,10 +71,8 @@ def test_vectors_are_open_clips_own(family: str) -> None:
         assert (vectors - open_clips_own(family, template)).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize(
-    "family", ["clip", "quickgelu", "custom-text", "odd-mlp", "coca", "bidirectional-last"]
-)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("family", ["clip", "odd-mlp", "bidirectional-last"])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_template_scores_the_same_in_any_company(family: str, data: st.DataObject) -> None:
     """Alone, among others, in any order and any pass size: bit for bit the same vectors."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.clip.tokens import Filler, Reader
@@ -33,7 +33,6 @@ def encode(text: str) -> list[int]:
 
 
 @given(parts=st.lists(st.text(LETTERS, max_size=12), min_size=2, max_size=4))
-@settings(max_examples=120, deadline=None)
 def test_tokens_put_together_are_those_of_the_whole_text(parts: list[str]) -> None:
     """Whatever stands around the slot, the tokens are those of the filled text, name by name."""
     template = "{}".join(parts)
@@ -42,7 +41,6 @@ def test_tokens_put_together_are_those_of_the_whole_text(parts: list[str]) -> No
 
 
 @given(names=st.lists(st.text(LETTERS, min_size=1, max_size=12), min_size=1, max_size=6))
-@settings(max_examples=60, deadline=None)
 def test_any_class_name_is_tokenized_as_in_place(names: list[str]) -> None:
     """Whatever the class is called, its tokens are those of the filled text."""
     filler = Filler(TOKENIZER, names, 77)

@@ -127,7 +127,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
             open_rgb(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=200)
     | st.tuples(st.sampled_from(["PNG", "GIF", "BMP", "TIFF", "JPEG", "PPM", "WEBP"]), st.data())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.errors import DataError
@@ -109,7 +109,6 @@ def test_a_killed_process_loses_no_label_that_it_used(tmp_path: Path) -> None:
     assert set(store.answers.find([f"shared/{number}" for number in range(50)]).values()) <= {"one", "other"}
 
 
-@settings(max_examples=25)
 @given(st.integers(0, 8191), st.binary(min_size=1, max_size=200), st.booleans())
 @example(place=4057, junk=b"\x80", cut=False)  # SQLite quotes it in its message
 def test_a_damaged_file_is_named_or_still_right(

@@ -203,7 +203,6 @@ ENTRIES = st.lists(
 )
 
 
-@settings(max_examples=50)
 @given(st.fixed_dictionaries({"train": ENTRIES, "val": ENTRIES, "test": ENTRIES}) | JSON_VALUES)
 def test_any_json_gives_a_split_or_a_clear_error(document: Any) -> None:
     """No document makes the reader raise anything but DataError."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from promptclimb.evaluator.datasets.readers.bundled import DIGIT_CLASSES
 from promptclimb.evaluator.datasets.readers.written import MARKER, read_marker, written_once
@@ -98,6 +97,8 @@ def test_drafts_of_a_crash_are_swept_after_a_day(fresh_cache: Path) -> None:
 
 def test_digits_are_faithful_scans() -> None:
     """Every scan is there under its digit, upright, dark on white, and shrinks back to what it was."""
+    from sklearn.datasets import load_digits  # takes two seconds, which no other test needs
+
     data = load("digits", shots=16, seed=1)
     assert data.classes == DIGIT_CLASSES
     assert (len(data.train), len(data.val)) == (160, 40)
