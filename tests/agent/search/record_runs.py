@@ -24,17 +24,9 @@ from tests.paths import ROOT
 
 RUNS = ROOT / "tests" / "data" / "recorded_runs"
 SMALL = {
-    "views": 0,
-    "starting_pool": "captions",
-    "data": "fake",
-    "restarts": 2,
-    "conversations": 2,
-    "rounds": 3,
-    "proposals": 3,
-    "initial": 12,
-    "top_k": 4,
-    "max_turns": 2,
-}
+    "views": 0, "starting_pool": "captions", "data": "fake", "restarts": 2, "conversations": 2, "rounds": 3,
+    "proposals": 3, "initial": 12, "top_k": 4, "max_turns": 2,
+}  # fmt: skip
 PICTURES = {"data": "dice", "shots": 4, "initial": 20}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb import SearchConfig, search
+from promptclimb import SearchConfig
 from promptclimb.agent.errors import UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.pool import MORE_TOKENS
@@ -22,8 +22,8 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
 from promptclimb.prompts.requests import MOST_NAMES
 from promptclimb.prompts.template import MAX_CHARACTERS
-from tests.fakes.clock import run_virtual
 from tests.fakes.naming_box import NamingBox
+from tests.fakes.searches import searched
 
 WORDS = 15
 NAMES = tuple(f"{number:n>{LONGEST_NAME}d}" for number in range(MOST_NAMES))
@@ -116,13 +116,13 @@ def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any]) -> No
 
     The LLM thinks, so every answer after the first may be as long as any.
     """
-    searched = config(tmp_path, **more)
-    bound = bound_of(searched, NAMES)
-    result = run_virtual(search(searched, evaluator=Rising(), chat=Winning(thinks=True)))
+    given = config(tmp_path, **more)
+    bound = bound_of(given, NAMES)
+    result = searched(given, chat=Winning(thinks=True), evaluator=Rising())
     used = result.usage.prompt_tokens + result.usage.completion_tokens
     assert result.status == "finished"
     assert result.usage.calls - result.usage.failed_calls <= bound.calls
-    assert used <= bound.tokens <= bound_of(searched).tokens
+    assert used <= bound.tokens <= bound_of(given).tokens
     assert result.usage.cost_usd <= bound.cost_usd
     assert result.evaluated <= bound.evaluations
     if "describe" not in more:
@@ -144,23 +144,23 @@ def test_a_method_of_two_requests_a_round_is_bounded_too(
     monkeypatch.setitem(
         METHODS, "critique", SearchMethod(summary="criticizes", conversation=_criticize, requests=2)
     )
-    searched = config(tmp_path, method="critique")
-    bound = bound_of(searched, NAMES)
-    assert bound.calls == 2 * searched.all_rounds
-    result = run_virtual(search(searched, evaluator=Rising(), chat=Winning()))
+    given = config(tmp_path, method="critique")
+    bound = bound_of(given, NAMES)
+    assert bound.calls == 2 * given.all_rounds
+    result = searched(given, chat=Winning(), evaluator=Rising())
     used = result.usage.prompt_tokens + result.usage.completion_tokens
     assert result.usage.calls == bound.calls
     assert used <= bound.tokens
 
 
-@pytest.mark.parametrize("given", ["description", "class names", "starting templates"])
-def test_other_scripts_take_more_tokens(given: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["description", "class names", "starting templates"])
+def test_other_scripts_take_more_tokens(where: str, tmp_path: Path) -> None:
     """Where the user's own texts are not ASCII the LLM may answer likewise."""
     letter = "\u732b"
-    names = tuple(name.replace("0", letter) for name in NAMES) if given == "class names" else NAMES
-    more = {"describe": letter * 40} if given == "description" else {}
-    searched = config(tmp_path, method="pn" if given == "starting templates" else "guided", **more)
-    if given == "starting templates":
+    names = tuple(name.replace("0", letter) for name in NAMES) if where == "class names" else NAMES
+    more = {"describe": letter * 40} if where == "description" else {}
+    given = config(tmp_path, method="pn" if where == "starting templates" else "guided", **more)
+    if where == "starting templates":
         (tmp_path / "initial.txt").write_text(
             "".join(f"{long_template(number, letter)}\n" for number in range(40))
         )
@@ -170,20 +170,20 @@ def test_other_scripts_take_more_tokens(given: str, tmp_path: Path) -> None:
         def info(self) -> EvaluatorInfo:
             return replace(super().info, class_names=names)
 
-    result = run_virtual(search(searched, evaluator=Known(), chat=Winning(letter=letter)))
+    result = searched(given, chat=Winning(letter=letter), evaluator=Known())
     used = result.usage.prompt_tokens + result.usage.completion_tokens
-    assert used <= bound_of(searched, names).tokens
+    assert used <= bound_of(given, names).tokens
 
 
 def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
     """What a method makes itself is scored besides, alone and in a suite."""
-    searched = config(tmp_path, method="guided", describe=DESCRIPTION, conversations=4, max_calls=3)
-    result = run_virtual(search(searched, evaluator=Rising(others=0.9), chat=Winning()))
+    given = config(tmp_path, method="guided", describe=DESCRIPTION, conversations=4, max_calls=3)
+    result = searched(given, chat=Winning(), evaluator=Rising(others=0.9))
     assert result.usage.calls <= 3
     made = sum(row.conversation > 0 for row in result.leaderboard)
-    assert made > 3 * searched.proposals
-    bound = bound_of(searched)
-    assert result.evaluated <= bound.evaluations == bound_of_all([searched], [bound]).evaluations
+    assert made > 3 * given.proposals
+    bound = bound_of(given)
+    assert result.evaluated <= bound.evaluations == bound_of_all([given], [bound]).evaluations
 
 
 class RisingCheaply(Rising):
@@ -197,11 +197,11 @@ class RisingCheaply(Rising):
 @pytest.mark.parametrize("style", ["short", "rich"])
 def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
     """Words of the description and of the answers are scored besides what the rounds propose."""
-    searched = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
-    result = run_virtual(search(searched, evaluator=RisingCheaply(), chat=Winning()))
-    asked = searched.all_rounds * searched.proposals + 40
-    assert asked < result.evaluated <= bound_of(searched).evaluations
-    assert bound_of(searched.model_copy(update={"method": "combine"})).evaluations == asked
+    given = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
+    result = searched(given, chat=Winning(), evaluator=RisingCheaply())
+    asked = given.all_rounds * given.proposals + 40
+    assert asked < result.evaluated <= bound_of(given).evaluations
+    assert bound_of(given.model_copy(update={"method": "combine"})).evaluations == asked
 
 
 def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_requests_for_names_in_wide_letters_are_bounded(tmp_path: Path) -> None:
             return super().predict_named(template, [{} for _ in renamings], split=split)
 
     given = config(tmp_path, method="random", prompts="class-names", style="rich", initial=4)
-    run_virtual(search(given, evaluator=Reads(classes), chat=Wide()))
+    searched(given, chat=Wide(), evaluator=Reads(classes))
     assert len(asked) == given.name_rounds
     of_answers = given.name_rounds * MORE_TOKENS * given.answer_tokens
     assert (

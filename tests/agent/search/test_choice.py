@@ -15,7 +15,6 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
-from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.api import search
 from promptclimb.agent.search.choice import Ballots, choose_ensemble, first_templates, pooled, ranking
 from promptclimb.agent.search.opening import RunRequest
@@ -266,9 +265,6 @@ async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> N
     )
 
 
-CURVE = (3, 5, 10, 1000)
-
-
 def config(run_dir: Path) -> SearchConfig:
     """Two restarts without an LLM."""
     return SearchConfig(
@@ -304,40 +300,17 @@ async def test_all_of_it_is_seen_in_one_opening(tmp_path: Path) -> None:
     """The test split is opened once, and the result is that of a search that keeps nothing of it."""
     alone = await search(config(tmp_path / "alone"), evaluator=FakeEvaluator())
     evaluator = FakeEvaluator()
-    kept = await start_run(RunRequest(config=config(tmp_path / "kept"), evaluator=evaluator, curve=CURVE))
+    curve = (3, 5, 10, alone.evaluated, 1000)
+    kept = await start_run(RunRequest(config=config(tmp_path / "kept"), evaluator=evaluator, curve=curve))
     assert evaluator.opened == kept.test_opened == 1
     assert (kept.best, kept.ensemble, kept.leaderboard) == (alone.best, alone.ensemble, alone.leaderboard)
     details = read_details(tmp_path / "kept")
     assert details is not None
     assert details.lineage[0].template == kept.best.template
-    assert [pick.after for pick in details.curve] == [3, 5, 10]
+    assert [pick.after for pick in details.curve] == [3, 5, 10, alone.evaluated]
+    last = details.curve[-1]  # of all templates, it is the choice itself
+    assert (last.template, last.test) == (kept.best.template, kept.best.test)
     rows = {row.template: row for row in kept.leaderboard}
     trains = [rows[pick.template].train for pick in details.curve]
     assert trains == sorted(trains)
     assert read_details(tmp_path / "alone") == replace(details, curve=())
-
-
-async def test_a_stopped_search_leaves_the_split_held_out(tmp_path: Path) -> None:
-    """Nothing is kept of a split that was not opened."""
-    stopped = config(tmp_path / "run").model_copy(update={"max_minutes": 0.0})
-    evaluator = FakeEvaluator()
-    result = await start_run(RunRequest(config=stopped, evaluator=evaluator, curve=CURVE))
-    assert result.status == "stopped"
-    assert evaluator.opened == 0
-    details = read_details(tmp_path / "run")
-    assert details is not None
-    assert (details.curve, details.decisions) == ((), None)
-
-
-async def test_a_choice_may_be_that_of_the_first_templates(tmp_path: Path) -> None:
-    """The last point of a curve over all templates is the choice itself."""
-    found = await search(config(tmp_path / "first"), evaluator=FakeEvaluator())
-    request = RunRequest(
-        config=config(tmp_path / "again"), evaluator=FakeEvaluator(), curve=(found.evaluated,)
-    )
-    await start_run(request)
-    details = read_details(tmp_path / "again")
-    assert details is not None
-    (pick,) = details.curve
-    result = read_result(tmp_path / "again")
-    assert (pick.template, pick.test) == (result.best.template, result.best.test)

@@ -16,7 +16,7 @@ from promptclimb.agent.events.types import SearchStopped
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
-from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
+from promptclimb.agent.results.result import UNEXAMINED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.journal import RestartRecord, SearchOutcome
 from promptclimb.agent.search.run import choose_and_test
 from promptclimb.agent.store.run import Store
@@ -311,18 +311,6 @@ async def test_classes_are_inspected_once_the_test_split_is_open(store: Store) -
     assert done.inspection is not None
     assert (done.inspection.split, len(done.inspection.confusions)) == ("test", 20)
     assert SearchResult.from_json(done.to_json()) == done
-
-
-async def test_an_inspection_that_fails_costs_itself_alone(store: Store) -> None:
-    """A note says why; the accuracies are there."""
-
-    class Broken(Words):
-        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-            raise RuntimeError("device lost")
-
-    found = await finish(CONFIG, Broken(), store, ended(Broken()))
-    assert (found.inspection, found.best.test is not None) == (None, True)
-    assert "device lost" in found.notes[UNINSPECTED]
 
 
 class Predicting(Words):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb import SearchConfig, resume, search
+from promptclimb import SearchConfig
 from promptclimb.agent.config.sources import from_sources
 from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.methods.memory import Entry
@@ -19,12 +19,10 @@ from promptclimb.agent.search.journal import RestartRecord
 from promptclimb.agent.search.restart import EarlyStopping
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
-from tests.fakes.chat_by_hash import ChatByHash
-from tests.fakes.clock import run_virtual
 from tests.fakes.parrot import Parrot
+from tests.fakes.searches import resumed, searched
 from tests.fakes.typed import raises_typed
 
 SIZES = {"train": 100, "val": 100}
@@ -139,7 +137,7 @@ def test_a_conversation_that_repeats_itself_is_begun_anew(tmp_path: Path) -> Non
     """The first answer is new, the next two are not; the second conversation has nothing new at all."""
     feedback: list[Event] = []
     small = config(tmp_path / "r", restarts=1)
-    result = run_virtual(search(small, evaluator=FakeEvaluator(), chat=Parrot(), on_event=feedback.append))
+    result = searched(small, chat=Parrot(), on_event=feedback.append)
     assert positions(tmp_path / "r") == [(1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 1), (1, 2, 2)]
     assert result.status == "finished"
     said = [event.text for event in feedback if isinstance(event, Noted)]
@@ -152,17 +150,9 @@ def test_a_conversation_that_repeats_itself_is_begun_anew(tmp_path: Path) -> Non
 @pytest.mark.parametrize("more", [{"patience": 2}, {"until": 0.6}, {"patience": 1, "until": 0.9}])
 def test_a_run_that_ends_early_ends_there_again(tmp_path: Path, more: dict[str, Any]) -> None:
     """Cut off and resumed, one restart after the other or side by side: the same answers and result."""
-    whole = run_virtual(search(config(tmp_path / "a", **more), evaluator=FakeEvaluator(), chat=ChatByHash()))
-    run_virtual(
-        search(
-            config(tmp_path / "b", **more, max_calls=3, concurrency=1),
-            evaluator=FakeEvaluator(),
-            chat=ChatByHash(),
-        )
-    )
-    again = run_virtual(
-        resume(tmp_path / "b", changes={"max_calls": 100}, evaluator=FakeEvaluator(), chat=ChatByHash())
-    )
+    whole = searched(config(tmp_path / "a", **more))
+    searched(config(tmp_path / "b", **more, max_calls=3, concurrency=1))
+    again = resumed(tmp_path / "b", {"max_calls": 100})
     assert (whole.status, again.status) == ("finished", "finished")
     assert positions(tmp_path / "a") == positions(tmp_path / "b")
     assert len(positions(tmp_path / "a")) < 2 * 2 * 6
@@ -173,7 +163,7 @@ def test_a_run_that_ends_early_ends_there_again(tmp_path: Path, more: dict[str, 
 def test_a_target_that_the_initial_templates_reach_asks_for_nothing(tmp_path: Path) -> None:
     """No request is made, and the search is finished."""
     chat = Parrot()
-    result = run_virtual(search(config(tmp_path / "r", until=0.01), evaluator=FakeEvaluator(), chat=chat))
+    result = searched(config(tmp_path / "r", until=0.01), chat=chat)
     assert (result.status, chat.asked) == ("finished", 0)
 
 
@@ -186,7 +176,7 @@ def test_an_early_end_is_reported_at_once_and_in_the_result(
 ) -> None:
     """A line for each restart in the log, and one note; ``status`` has it too."""
     given = config(tmp_path / "r", **more)
-    result = run_virtual(search(given, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    result = searched(given)
     note = result.notes[ENDED_EARLY]
     assert note.startswith("2 of 2 restarts ended early: ")
     assert note.endswith(why)
@@ -199,7 +189,7 @@ def test_an_early_end_is_reported_at_once_and_in_the_result(
 def test_a_restart_that_uses_up_its_rounds_did_not_end_early(tmp_path: Path) -> None:
     """Nothing is noted where there was nothing to leave out."""
     given = config(tmp_path / "r")
-    result = run_virtual(search(given, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    result = searched(given)
     assert ENDED_EARLY not in result.notes
 
 

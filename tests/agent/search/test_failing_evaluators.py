@@ -17,7 +17,7 @@ import pytest
 from promptclimb import SearchResult
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
-from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.results.result import Best
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.evaluator.errors import ConfigError
@@ -25,6 +25,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Inspection, Rejection, Score, SplitScores, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.searches import resumed, searched
 
 
 class Device(FakeEvaluator):
@@ -34,20 +35,13 @@ class Device(FakeEvaluator):
         chokes_on: Templates with this word make every batch that they are in fail.
         lost_after: Batches after which nothing works any more.
         nan_once: Whether the first answer for each template is nan.
-        lost_at_the_end: Whether it fails when it is to examine.
     """
 
     def __init__(
-        self,
-        *,
-        chokes_on: str = "no such word",
-        lost_after: int = 10**9,
-        nan_once: bool = False,
-        lost_at_the_end: bool = False,
+        self, *, chokes_on: str = "no such word", lost_after: int = 10**9, nan_once: bool = False
     ) -> None:
         super().__init__(before_batch=self._check)
         self._chokes_on, self._lost_after, self._nan_once = chokes_on, lost_after, nan_once
-        self._lost_at_the_end = lost_at_the_end
 
     def _check(self, templates: Sequence[str]) -> None:
         if len(self.batches) > self._lost_after:
@@ -66,30 +60,16 @@ class Device(FakeEvaluator):
             for template, verdict in zip(templates, found, strict=True)
         ]
 
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Examines, or fails."""
-        if self._lost_at_the_end:
-            raise RuntimeError("device lost at the end")
-        return super().examine(ensembles, test=test)
-
 
 def config(run_dir: Path) -> SearchConfig:
     """A small search."""
-    return SearchConfig(
-        data="fake",
-        llm="fake",
-        restarts=2,
-        conversations=1,
-        rounds=4,
-        initial=20,
-        concurrency=2,
-        run_dir=run_dir,
-    )
+    given = {"restarts": 2, "conversations": 1, "rounds": 4, "initial": 20, "concurrency": 2}
+    return SearchConfig(data="fake", llm="fake", run_dir=run_dir, **given)
 
 
 def run(run_dir: Path, evaluator: FakeEvaluator) -> SearchResult:
     """Searches from the start."""
-    return run_virtual(search(config(run_dir), evaluator=evaluator, chat=ChatByHash()))
+    return searched(config(run_dir), evaluator=evaluator)
 
 
 def test_a_template_that_crashes_the_evaluator_is_refused_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -103,17 +83,9 @@ def test_a_template_that_crashes_the_evaluator_is_refused_and_the_run_goes_on(tm
 def test_a_run_with_crashing_templates_is_resumed_as_it_was(tmp_path: Path) -> None:
     """What crashed is not tried again, and the LLM was reported the same: the results are equal."""
     whole = run(tmp_path / "whole", Device(chokes_on="photo"))
-    run_virtual(
-        search(
-            config(tmp_path / "r").model_copy(update={"max_calls": 3}),
-            evaluator=Device(chokes_on="photo"),
-            chat=ChatByHash(),
-        )
-    )
+    searched(config(tmp_path / "r").model_copy(update={"max_calls": 3}), evaluator=Device(chokes_on="photo"))
     device = Device(chokes_on="photo")
-    again = run_virtual(
-        resume(tmp_path / "r", changes={"max_calls": 10**6}, evaluator=device, chat=ChatByHash())
-    )
+    again = resumed(tmp_path / "r", {"max_calls": 10**6}, evaluator=device)
     assert again.leaderboard == whole.leaderboard
     assert again.rejected == whole.rejected
 
@@ -123,7 +95,7 @@ def test_a_lost_device_ends_the_run_and_poisons_nothing(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", Device())
     with pytest.raises(EvaluationFailedError, match="device lost"):
         run(tmp_path / "r", Device(lost_after=4))
-    again = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
+    again = resumed(tmp_path / "r", evaluator=Device())
     assert again.leaderboard == whole.leaderboard
     assert again.rejected == whole.rejected
 
@@ -143,17 +115,7 @@ def test_an_evaluator_that_only_says_nan_is_said_to(tmp_path: Path) -> None:
             return [float("nan")] * len(templates)
 
     with pytest.raises(EvaluationFailedError, match=r"answered nan .* for all 20 starting templates"):
-        run_virtual(search(config(tmp_path / "r"), evaluator=Nothing(), chat=ChatByHash()))
-
-
-def test_a_failure_at_the_very_end_costs_the_test_figures_alone(tmp_path: Path) -> None:
-    """The result says why they are not there, and resume concludes the run."""
-    found = run(tmp_path / "r", Device(lost_at_the_end=True))
-    assert (found.best.test, found.test_opened) == (None, 1)
-    assert "device lost at the end" in str(found.notes)
-    done = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
-    assert (done.status, done.test_opened) == ("finished", 2)
-    assert done.best.test is not None
+        searched(config(tmp_path / "r"), evaluator=Nothing())
 
 
 class Leaky(FakeEvaluator):
@@ -251,7 +213,7 @@ def test_a_wrong_answer_at_the_very_end_costs_the_test_figures_alone(tmp_path: P
     assert (found.status, found.best.test, found.test_opened) == ("finished", None, 1)
     assert "Odd.examine" in found.notes["test_unopened"]
     assert document(tmp_path / "r") == found.to_json()
-    done = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
+    done = resumed(tmp_path / "r", evaluator=Device())
     assert done.complete
     assert done.best.test is not None
 
@@ -298,7 +260,7 @@ def test_invalid_scores_end_the_run_in_the_name_of_the_users_class(tmp_path: Pat
     """What it answered is said, and the run continues with one that scores."""
     with pytest.raises(EvaluationFailedError, match=r"Odd\.score"):
         run(tmp_path / "r", Odd(score=answer))
-    done = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
+    done = resumed(tmp_path / "r", evaluator=Device())
     assert done.complete
 
 
@@ -341,16 +303,16 @@ def test_scores_are_shared_only_under_a_fingerprint(tmp_path: Path) -> None:
         def score(self, templates: Sequence[str]) -> list[float]:
             return [1 / (1 + abs(self.ideal - len(template))) for template in templates]
 
-    def searched(name: str, box: Box, **more: Any) -> SearchResult:
+    def best_of(name: str, box: Box, **more: Any) -> Best:
         own = config(tmp_path / name).model_copy(update=more)
-        return run_virtual(search(own, evaluator=box, chat=ChatByHash()))
+        return searched(own, evaluator=box).best
 
     shared = {"shared_cache": tmp_path / "shared"}
     with pytest.raises(ConfigError, match=r"Box has no fingerprint, so shared_cache cannot"):
-        searched("refused", Box(10), **shared)
+        best_of("refused", Box(10), **shared)
     assert not (tmp_path / "refused").exists()
-    searched("first", Box(10, "ten"), **shared)
-    assert searched("second", Box(40, "forty"), **shared).best == searched("alone", Box(40)).best
+    best_of("first", Box(10, "ten"), **shared)
+    assert best_of("second", Box(40, "forty"), **shared) == best_of("alone", Box(40))
 
 
 def test_the_page_of_a_function_has_a_baseline_and_no_empty_figures(tmp_path: Path) -> None:
@@ -359,7 +321,7 @@ def test_the_page_of_a_function_has_a_baseline_and_no_empty_figures(tmp_path: Pa
     def shares(templates: Sequence[str]) -> list[float]:
         return [len(template) / 120 for template in templates]
 
-    result = run_virtual(search(config(tmp_path / "r"), evaluator=shares, chat=ChatByHash()))
+    result = searched(config(tmp_path / "r"), evaluator=shares)
     assert result.baselines["default template"].train == len("a photo of a {}") / 120
     page = (tmp_path / "r" / "report.html").read_text("utf-8")
     assert "over the default template" in page
@@ -369,7 +331,7 @@ def test_the_page_of_a_function_has_a_baseline_and_no_empty_figures(tmp_path: Pa
     def numbers(templates: Sequence[str]) -> list[float]:
         return [1000 / len(template) / 3 for template in templates]
 
-    run_virtual(search(config(tmp_path / "s"), evaluator=numbers, chat=ChatByHash()))
+    searched(config(tmp_path / "s"), evaluator=numbers)
     page = (tmp_path / "s" / "report.html").read_text("utf-8")
     shown = re.sub(r"<(svg|script|style|pre).*?</\1>", "", page, flags=re.DOTALL)
     assert not re.search(r">[^<]*\d\d\.\d{3,}[^<]*<", shown)

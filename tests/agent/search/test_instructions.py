@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb import SearchConfig, evaluate, resume, search
+from promptclimb import SearchConfig, evaluate, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.registry import METHODS
@@ -27,6 +27,7 @@ from promptclimb.prompts.instruction import DEFAULT, KIND, SLOT
 from promptclimb.prompts.starting import read_file
 from tests.fakes.answering_box import NAMES, NOISE, AnsweringBox
 from tests.fakes.clock import run_virtual, virtual_sleep
+from tests.fakes.searches import resumed, searched
 
 BEST = r"Look at the ears. \n {classes} \n Answer with the number only."
 ANSWERS = (
@@ -59,9 +60,9 @@ def config(run_dir: Path, **more: Any) -> SearchConfig:
     return SearchConfig(**given)
 
 
-def searched(run_dir: Path, chat: Chat | None = None, **more: Any) -> SearchResult:
+def found(run_dir: Path, chat: Chat | None = None, **more: Any) -> SearchResult:
     """The result of such a search."""
-    return run_virtual(search(config(run_dir, **more), evaluator=AnsweringBox(), chat=chat or Chat()))
+    return searched(config(run_dir, **more), chat=chat or Chat(), evaluator=AnsweringBox())
 
 
 def files(folder: Path) -> Mapping[str, bytes]:
@@ -74,7 +75,7 @@ def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> 
     """Requests, scores and result hold instructions; the best one alone is the ensemble."""
     chat, box = Chat(), AnsweringBox()
     given = config(tmp_path / "r", method=method, describe="animals, whose ears differ")
-    result = run_virtual(search(given, evaluator=box, chat=chat))
+    result = searched(given, chat=chat, evaluator=box)
     assert (result.status, result.prompts) == ("finished", "instruction")
     assert all(text.count(SLOT) == 1 for text in box.scored)
     assert len(result.leaderboard) > 8
@@ -92,7 +93,7 @@ def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> 
 def test_guided_finds_what_helps_and_refuses_what_is_unusable(tmp_path: Path) -> None:
     """Whatever else an LLM writes is refused with a reason."""
     chat = Chat()
-    result = searched(tmp_path / "r", chat, method="guided")
+    result = found(tmp_path / "r", chat, method="guided")
     assert result.best.template == BEST
     assert result.gain is not None
     assert result.gain.over["default template"].sign > 0
@@ -108,7 +109,7 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
     own = tmp_path / "own.txt"
     own.write_text("Look at the ears: {classes}.\nThe background of {classes}.\n")
     chat = Chat(["- What of {classes}?"])
-    searched(tmp_path / "r", chat, method="guided", initial=own, rounds=2)
+    found(tmp_path / "r", chat, method="guided", initial=own, rounds=2)
     (line,) = [line for line in chat.asked[1].splitlines() if "named no class" in line]
     assert line.endswith("for example: " + "; ".join([repr(" ".join(NOISE.split()))] * 3) + ".")
     assert "is most often taken for" in chat.asked[1]
@@ -117,7 +118,7 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
     page = (tmp_path / "r" / "report.html").read_text()
     assert "<b>animal</b>" not in page
     blind = Chat(["- What of {classes}?"])
-    searched(tmp_path / "blind", blind, method="guided", initial=own, rounds=2, blind=True)
+    found(tmp_path / "blind", blind, method="guided", initial=own, rounds=2, blind=True)
     assert "named no class; for example: (not shown)." in blind.asked[1]
     assert not any(name in "".join(blind.asked) for name in NAMES)
 
@@ -125,7 +126,7 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
 def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only files and options keep the word template."""
     folder = tmp_path / "r"
-    searched(folder)
+    found(folder)
     page = (folder / "report.html").read_text()
     assert "<title>Instructions for animals" in page
     assert "Where the best instruction came from" in page
@@ -136,7 +137,7 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
     assert [line for line in shown.splitlines() if "template" in line.replace("templates.json", "")] == []
     assert "<script>alert(1)" not in page
     # A search that finds nothing better: the best starting instruction is the best one.
-    searched(tmp_path / "other", Chat(["no instruction"]))
+    found(tmp_path / "other", Chat(["no instruction"]))
     page = (tmp_path / "other" / "report.html").read_text()
     assert "<b>the same instruction</b>" in page
     assert "the same template" not in page
@@ -157,7 +158,7 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
 def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     """As text, and as messages with the list of classes; formats for templates are refused."""
     folder = tmp_path / "r"
-    result = searched(folder)
+    result = found(folder)
     assert [one.text for one in read_file(export(folder, "text"), KIND)] == [BEST]
     assert [one.text for one in read_file(folder / "templates.json", KIND)] == [BEST]
     rows = list(csv.DictReader((folder / "leaderboard.csv").read_text().splitlines()))
@@ -178,12 +179,12 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
 
 def test_a_stopped_search_resumes_to_the_same_files(tmp_path: Path) -> None:
     """To the byte, with the requests that were missing."""
-    searched(tmp_path / "whole")
-    stopped = searched(tmp_path / "halves", max_calls=2)
+    found(tmp_path / "whole")
+    stopped = found(tmp_path / "halves", max_calls=2)
     assert stopped.status == "stopped"
     chat = Chat(ANSWERS[2:])
     box = AnsweringBox()
-    done = run_virtual(resume(tmp_path / "halves", changes={"max_calls": 9}, evaluator=box, chat=chat))
+    done = resumed(tmp_path / "halves", {"max_calls": 9}, chat=chat, evaluator=box)
     assert (done.status, len(chat.asked)) == ("finished", 2)
     assert files(tmp_path / "halves") == files(tmp_path / "whole")
     assert read_result(tmp_path / "halves").leaderboard == read_result(tmp_path / "whole").leaderboard
@@ -241,6 +242,6 @@ def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
     chat = Chat()
     given = config(tmp_path / "r", method="guided")
     bound = bound_of(given, NAMES)
-    run_virtual(search(given, evaluator=AnsweringBox(), chat=chat))
+    searched(given, chat=chat, evaluator=AnsweringBox())
     assert sum(len(asked) for asked in chat.asked) / 4 < bound.tokens
     assert len(chat.asked) <= bound.calls

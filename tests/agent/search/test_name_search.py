@@ -24,18 +24,18 @@ from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
-from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.search.api import search
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run, start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, Predictions
 from promptclimb.prompts.class_names import MOST_CLASSES, kind_names
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import FACTORY, NamingBox, pull
+from tests.fakes.searches import resumed, searched
 from tests.paths import ROOT
 
 GOOD = {"bat": ["baseball bat"], "horn": ["trumpet"], "seal": ["wax <b> seal", "stamp"]}
@@ -68,16 +68,9 @@ class NameChat:
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search for templates without an LLM, then for names."""
-    given = {
-        "method": "random",
-        "restarts": 1,
-        "conversations": 1,
-        "rounds": 1,
-        "initial": 6,
-        "proposals": 2,
-        "style": "rich",
-    }
-    return SearchConfig(data="named", llm="fake", prompts="class-names", run_dir=run_dir, **{**given, **more})
+    small = {"restarts": 1, "conversations": 1, "rounds": 1, "initial": 6, "proposals": 2}
+    given = {"data": "named", "llm": "fake", "method": "random", "style": "rich", **small, **more}
+    return SearchConfig(prompts="class-names", run_dir=run_dir, **given)
 
 
 def box(**more: Any) -> NamingBox:
@@ -95,9 +88,7 @@ def found(
 ) -> SearchResult:
     """The result of a search."""
     given = config(run_dir, **more)
-    return run_virtual(
-        search(given, evaluator=evaluator or box(), chat=chat or NameChat(), on_event=on_event)
-    )
+    return searched(given, chat=chat or NameChat(), evaluator=evaluator or box(), on_event=on_event)
 
 
 def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
@@ -291,7 +282,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, after: int) -> N
     """Answers and predictions on disk are neither asked nor computed again."""
     whole = found(tmp_path / "r", chat=Killed(tmp_path / "r", tmp_path / "killed", after))
     evaluator, chat = box(), NameChat(ANSWERS[after:])
-    again = run_virtual(resume(tmp_path / "killed", evaluator=evaluator, chat=chat))
+    again = resumed(tmp_path / "killed", chat=chat, evaluator=evaluator)
     assert len(chat.asked) == 4 - after
     assert again.best == whole.best
     assert again.gain == whole.gain
@@ -326,7 +317,7 @@ def test_a_finished_run_is_given_back_without_asking(tmp_path: Path) -> None:
     whole = found(tmp_path / "r")
     (tmp_path / "r" / RESULT).unlink()
     chat = NameChat()
-    again = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat))
+    again = resumed(tmp_path / "r", chat=chat, evaluator=box())
     assert chat.asked == []
     assert again.best == whole.best
 
@@ -344,7 +335,7 @@ def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> N
     expected = [{}, {"horn": "trumpet"}, {"bat": "baseball bat", "horn": "trumpet"}][calls]
     assert stopped.best.class_names == expected
     chat = NameChat(ANSWERS[calls:])
-    done = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat, changes={"max_calls": 10}))
+    done = resumed(tmp_path / "r", {"max_calls": 10}, chat=chat, evaluator=box())
     assert done.status == "finished"
     assert done.best.class_names == found(tmp_path / "other").best.class_names
     assert done.usage.calls == 4
@@ -402,7 +393,7 @@ def test_a_run_that_is_extended_and_concluded_keeps_its_names(tmp_path: Path) ->
     chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
     whole = found(tmp_path / "r", chat=chat, method="pn", initial=4)
     changes = {"restarts": 2, "max_calls": 5}
-    stopped = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=NameChat(), changes=changes))
+    stopped = resumed(tmp_path / "r", changes, chat=NameChat(), evaluator=box())
     assert stopped.status == "stopped"
     done = concluded(tmp_path / "r", box(), method="pn", initial=4, **changes)
     assert done.status == "finished"
@@ -439,7 +430,7 @@ def test_names_that_cannot_be_examined_in_the_end_have_no_false_figures(
         assert failed.best.train == failed.leaderboard[0].train
     assert "does it again" in (tmp_path / "r" / REPORT).read_text("utf-8")
     chat = NameChat()
-    done = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat))
+    done = resumed(tmp_path / "r", chat=chat, evaluator=box())
     assert chat.asked == []
     assert done.best.test is not None
     assert done.best.class_names
@@ -461,7 +452,7 @@ def test_an_interruption_keeps_what_was_paid_for(tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
         run_virtual(start_run(request))
     chat = NameChat(ANSWERS[2:])
-    assert run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat)).best == found(tmp_path / "x").best
+    assert resumed(tmp_path / "r", chat=chat, evaluator=box()).best == found(tmp_path / "x").best
     assert len(chat.asked) == 2
 
 
@@ -527,7 +518,7 @@ def test_the_llm_of_the_method_and_of_the_names_is_one(tmp_path: Path) -> None:
     chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
     result = found(tmp_path / "r", chat=chat, method="pn", initial=4)
     assert result.usage.calls == len(chat.asked) == 5
-    again = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=NameChat(), changes={"restarts": 2}))
+    again = resumed(tmp_path / "r", {"restarts": 2}, chat=NameChat(), evaluator=box())
     assert again.status == "finished"
     assert again.usage.replayed >= 1
 
@@ -553,7 +544,7 @@ def test_a_scorer_that_cannot_rename_is_refused_at_once(tmp_path: Path) -> None:
     """The message says what to implement; nothing is asked and no folder is left."""
     chat = NameChat()
     with pytest.raises(ConfigError, match=r"predict_named\(template, renamings, split\)"):
-        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=chat))
+        searched(config(tmp_path / "r"), chat=chat)
     assert chat.asked == []
     assert not (tmp_path / "r").exists()
 
@@ -567,16 +558,7 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
 def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> None:
     """Others in each round, the same ones with the same seed; no request."""
     scored: list[NameScored] = []
-    given = SearchConfig(
-        prompts="class-names",
-        method="random",
-        name_rounds=2,
-        restarts=1,
-        conversations=1,
-        rounds=1,
-        initial=4,
-        run_dir=tmp_path / "r",
-    )
+    given = config(tmp_path / "r", llm=None, style=None, initial=4, name_rounds=2)
     result = run_virtual(
         search(
             given,
@@ -679,17 +661,7 @@ def test_very_many_classes_are_asked_for_forty_at_a_time(classes: int, tmp_path:
 
 def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Four rounds in the rich style; in the short one each class is a request."""
-    common = [
-        "search",
-        "--dry-run",
-        "--json",
-        "--custom-scorer",
-        FACTORY,
-        "--llm",
-        "x",
-        "--base-url",
-        "http://x",
-    ]
+    common = f"search --dry-run --json --custom-scorer {FACTORY} --llm x --base-url http://x".split()
     short = tmp_path / "short.toml"
     short.write_text('style = "short"')
     for method, of_method in (("random", 0), ("pn", 48)):

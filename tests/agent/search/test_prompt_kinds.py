@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb import SearchConfig, resume, search
+from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import read_result
@@ -30,6 +30,7 @@ from promptclimb.prompts.kinds import (
 from promptclimb.prompts.requests import SCALES
 from promptclimb.prompts.wording import Wordings, with_changes
 from tests.fakes.clock import run_virtual, virtual_sleep
+from tests.fakes.searches import resumed, searched
 
 STARTING = ("in fog", "at night", "on a table", "of wood", "seen from above", "in the rain")
 NEW = ("by candlelight", "under water", "in a garden", "on a wall", "made of ice", "in a mirror")
@@ -132,9 +133,7 @@ def shown(text: str) -> str:
 def test_a_second_kind_is_searched_for(tmp_path: Path, method: str) -> None:
     """Requests, ranking, result and leaderboard hold phrases; the scorer gets templates made of them."""
     evaluator, chat = FakeEvaluator(), Chat()
-    result = run_virtual(
-        search(config(tmp_path / "r", method=method, llm="m"), evaluator=evaluator, chat=chat)
-    )
+    result = searched(config(tmp_path / "r", method=method, llm="m"), chat=chat, evaluator=evaluator)
     assert (result.status, result.prompts, len(chat.asked)) == ("finished", "phrase", 3)
     texts = {row.template for row in result.leaderboard}
     assert set(NEW) <= texts <= {*NEW, *STARTING}
@@ -161,7 +160,7 @@ def test_methods_without_an_llm_change_its_words(tmp_path: Path, method: str) ->
 def test_its_files_hold_phrases_and_what_other_tools_read(tmp_path: Path) -> None:
     """The leaderboard and the page list phrases; templates.json, exports and copied code hold templates."""
     folder = tmp_path / "r"
-    run_virtual(search(config(folder, method="pn", llm="m"), evaluator=FakeEvaluator(), chat=Chat()))
+    searched(config(folder, method="pn", llm="m"), chat=Chat())
     result = read_result(folder)
     templates = [shown(text) for text in result.ensemble.templates]
     assert json.loads((folder / "templates.json").read_text()) == templates
@@ -180,9 +179,9 @@ def test_a_search_for_it_is_resumed(tmp_path: Path) -> None:
     """The kind is part of the run's settings, and answers on disk are not requested again."""
     first, again = Chat(), Chat()
     stopped = config(tmp_path / "r", method="pn", llm="m", max_calls=1)
-    assert run_virtual(search(stopped, evaluator=FakeEvaluator(), chat=first)).status == "stopped"
+    assert searched(stopped, chat=first).status == "stopped"
     changes = {"max_calls": 9}
-    done = run_virtual(resume(tmp_path / "r", changes=changes, evaluator=FakeEvaluator(), chat=again))
+    done = resumed(tmp_path / "r", changes, chat=again)
     assert (done.status, done.prompts, len(again.asked)) == ("finished", "phrase", 2)
 
 

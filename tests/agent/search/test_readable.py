@@ -121,28 +121,21 @@ def test_a_best_one_that_was_written_stays(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("more", "preferred"),
     [
-        {"prefer_readable": False},
-        {"objective": "logprob"},
-        {"objective": "margin"},
-        {"search_for": "instruction"},
+        *(({"objective": objective}, True) for objective in ("accuracy", "class_mean")),
+        ({"search_for": "class-names"}, True),
+        *(({"objective": objective}, False) for objective in ("logprob", "margin")),
+        ({"search_for": "instruction"}, False),
+        ({"prefer_readable": False}, False),
     ],
 )
-def test_it_is_preferred_only_where_that_has_a_meaning(more: dict[str, Any]) -> None:
-    """Not if it is switched off, where images are not counted, or for instructions."""
-    entries = [
-        replace(entry("ink {}", 80), score=replace(entry("ink {}", 80).score, margin=0.5)),
-        entry("my {}", 80, INITIAL),
-    ]
-    entries[1] = replace(entries[1], score=replace(entries[1].score, margin=0.4, logprob=0.4))
-    assert best(*entries, **more) == "ink {}"
-
-
-@pytest.mark.parametrize("more", [{}, {"objective": "class_mean"}, {"search_for": "class-names"}])
-def test_it_is_preferred_where_images_are_counted(more: dict[str, Any]) -> None:
-    """By accuracy or the mean over classes, and in the first step of a search for names."""
-    assert best(entry("ink {}", 80), entry("my {}", 79, INITIAL), **more) == "my {}"
+def test_it_is_preferred_only_where_that_has_a_meaning(more: dict[str, Any], preferred: bool) -> None:
+    """Where images are counted, also in the first step of a search for names; not if it is switched off."""
+    made, written = entry("ink {}", 80), entry("my {}", 79, INITIAL)
+    made = replace(made, score=replace(made.score, margin=0.5))
+    written = replace(written, score=replace(written.score, margin=0.4, logprob=0.4))
+    assert best(made, written, **more) == ("my {}" if preferred else "ink {}")
 
 
 def test_augmented_copies_count_as_in_the_rule() -> None:

@@ -8,17 +8,17 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb import SearchConfig, resume, search
+from promptclimb import SearchConfig
 from promptclimb.agent.errors import BadRequestError, ChatError, FlaggedRequestError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.fakes import FakeEvaluator
-from tests.fakes.clock import run_virtual
+from tests.fakes.searches import resumed, searched
 from tests.fakes.words import reply_text
 
 _runs = itertools.count()
@@ -37,16 +37,17 @@ class NeverTheSame:
         return ChatAnswer(text=text, prompt_tokens=10, completion_tokens=5)
 
 
+def config(run_dir: Path, rounds: int, **more: Any) -> SearchConfig:
+    """A restart of so many rounds."""
+    small = {"restarts": 1, "conversations": 1, "proposals": 2, "initial": 6, "top_k": 3, **more}
+    return SearchConfig(data="fake", llm="fake", method="pn", rounds=rounds, run_dir=run_dir, **small)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     run_dir = tmp_path_factory.mktemp("done") / "run"
-    config = SearchConfig(
-        data="fake", llm="fake", method="pn",
-        restarts=3, conversations=2, rounds=2, proposals=2, initial=6, top_k=3,
-        concurrency=2, run_dir=run_dir,
-    )  # fmt: skip
-    run_virtual(search(config, evaluator=FakeEvaluator(), chat=NeverTheSame()))
+    searched(config(run_dir, 2, restarts=3, conversations=2, concurrency=2), chat=NeverTheSame())
     return run_dir
 
 
@@ -79,7 +80,7 @@ def test_any_prefix_of_the_journal_is_kept_and_gone_on_from(done: Path, share: f
         with Store.open(copy) as store:
             before = dict(store.answers())
         chat = NeverTheSame()
-        result = run_virtual(resume(copy, evaluator=FakeEvaluator(), chat=chat))
+        result = resumed(copy, chat=chat)
         with Store.open(copy) as store:
             after = dict(store.answers())
     assert result.status == "finished"
@@ -96,7 +97,7 @@ def test_a_whole_journal_gives_the_same_bytes_without_a_request(done: Path, tmp_
         database.execute("DELETE FROM Cache WHERE key LIKE 'score:%' AND rowid % 3 = 0")
         database.commit()
     chat = NeverTheSame()
-    run_virtual(resume(copy, evaluator=FakeEvaluator(), chat=chat))
+    resumed(copy, chat=chat)
     assert chat.asked == []
     assert (copy / "leaderboard.csv").read_bytes() == (done / "leaderboard.csv").read_bytes()
 
@@ -113,15 +114,10 @@ class RefusesTheSecond(NeverTheSame):
 
 def test_a_refusal_of_the_last_round_is_an_end(tmp_path: Path) -> None:
     """It was answered and paid for: the run is finished, and a resume asks for nothing."""
-    config = SearchConfig(
-        data="fake", llm="fake", method="pn",
-        restarts=2, conversations=1, rounds=2, proposals=2, initial=6, top_k=3,
-        run_dir=tmp_path / "run",
-    )  # fmt: skip
-    result = run_virtual(search(config, evaluator=FakeEvaluator(), chat=RefusesTheSecond()))
+    result = searched(config(tmp_path / "run", 2, restarts=2), chat=RefusesTheSecond())
     assert (result.status, result.skipped) == ("finished", 2)
     again = RefusesTheSecond()
-    assert run_virtual(resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=again)).status == "finished"
+    assert resumed(tmp_path / "run", chat=again).status == "finished"
     assert again.asked == []
 
 
@@ -143,21 +139,13 @@ class Refuses:
         return ChatAnswer(text=reply_text(request.hash), prompt_tokens=10, completion_tokens=5)
 
 
-def refused(run_dir: Path, rounds: int) -> SearchConfig:
-    """One restart of so many rounds."""
-    return SearchConfig(
-        data="fake", llm="fake", method="pn",
-        restarts=1, conversations=1, rounds=rounds, proposals=2, initial=6, top_k=3, run_dir=run_dir,
-    )  # fmt: skip
-
-
 def test_refusals_that_turn_out_to_be_the_endpoints_fault_cost_nothing(tmp_path: Path) -> None:
     """An account that ran out in words that nobody knows: filled again, the run ends as if undisturbed."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    run_virtual(search(refused(whole, 14), evaluator=FakeEvaluator(), chat=Refuses()))
+    searched(config(whole, 14), chat=Refuses())
     with pytest.raises(BadRequestError, match="says no"):
-        run_virtual(search(refused(broken, 14), evaluator=FakeEvaluator(), chat=Refuses(after=3)))
-    again = run_virtual(resume(broken, evaluator=FakeEvaluator(), chat=(chat := Refuses())))
+        searched(config(broken, 14), chat=Refuses(after=3))
+    again = resumed(broken, chat=(chat := Refuses()))
     assert (again.status, again.skipped, chat.asked) == ("finished", 0, 11)
     assert (broken / "leaderboard.csv").read_bytes() == (whole / "leaderboard.csv").read_bytes()
 
@@ -166,21 +154,19 @@ def test_a_filter_that_refuses_the_first_request_of_a_session_costs_its_round_al
     tmp_path: Path,
 ) -> None:
     """As it does where the run is not cut off: the settings are right, for there are answers."""
-    whole, cut_off = refused(tmp_path / "whole", 5), refused(tmp_path / "cut", 5)
+    whole, cut_off = config(tmp_path / "whole", 5), config(tmp_path / "cut", 5)
     chat = Refuses(turns=5, kind=FlaggedRequestError)
-    undisturbed = run_virtual(search(whole, evaluator=FakeEvaluator(), chat=chat))
+    undisturbed = searched(whole, chat=chat)
     assert (undisturbed.status, undisturbed.skipped) == ("finished", 3)
     stopped = cut_off.model_copy(update={"max_calls": 2})
-    assert run_virtual(search(stopped, evaluator=FakeEvaluator(), chat=chat)).status == "stopped"
-    again = run_virtual(
-        resume(tmp_path / "cut", evaluator=FakeEvaluator(), chat=chat, changes={"max_calls": 9})
-    )
+    assert searched(stopped, chat=chat).status == "stopped"
+    again = resumed(tmp_path / "cut", {"max_calls": 9}, chat=chat)
     assert (again.status, again.skipped) == ("finished", 3)
 
 
 def test_a_last_request_that_is_always_refused_is_an_end_in_the_second_session(tmp_path: Path) -> None:
     """Whoever refuses it does not say why: it is asked once more, and the run is finished."""
-    config, chat = refused(tmp_path / "run", 3), Refuses(turns=5)
-    first = run_virtual(search(config, evaluator=FakeEvaluator(), chat=chat))
-    second = run_virtual(resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=chat))
+    chat = Refuses(turns=5)
+    first = searched(config(tmp_path / "run", 3), chat=chat)
+    second = resumed(tmp_path / "run", chat=chat)
     assert (first.status, second.status, chat.asked) == ("stopped", "finished", 4)

@@ -28,26 +28,19 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.searches import resumed, searched
 
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search into a folder."""
-    given = {
-        "restarts": 2,
-        "conversations": 1,
-        "rounds": 3,
-        "initial": 8,
-        "top_k": 3,
-        "concurrency": 1,
-        **more,
-    }
-    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given)
+    given = {"restarts": 2, "conversations": 1, "rounds": 3, "initial": 8, "top_k": 3, "concurrency": 1}
+    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given | more)
 
 
 @pytest.fixture
 def stopped(tmp_path: Path) -> Path:
     """A run that two calls have stopped."""
-    run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(tmp_path / "r", max_calls=2))
     assert state_of(tmp_path / "r").state == "stopped"
     return tmp_path / "r"
 
@@ -96,7 +89,7 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
         assert "the limit of 2 calls" not in page
         assert main(["export", str(run_dir), "--format", "csv"]) == 2
         assert main(["compare", str(run_dir), str(run_dir)]) == 2
-        found = run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        found = resumed(run_dir)
         assert found.status == json.loads((run_dir / RESULT).read_text("utf-8"))["status"] == "finished"
 
 
@@ -113,18 +106,18 @@ class Silent:
 def test_a_stopped_run_is_concluded_with_what_is_scored(stopped: Path) -> None:
     """It asks nothing, is evaluated on test once, and is finished; more rounds extend it like any other."""
     before = json.loads((stopped / RESULT).read_text("utf-8"))
-    found = run_virtual(resume(stopped, conclude=True, evaluator=FakeEvaluator(), chat=Silent()))
+    found = resumed(stopped, chat=Silent(), conclude=True)
     assert (found.status, found.stop_reason, found.test_opened) == ("finished", None, 1)
     assert found.best.template == before["best"]["template"]
     assert found.best.test is not None
     assert found.gain is not None
     assert (found.evaluated, found.usage.calls) == (before["evaluated"], 2)
     assert found.notes["concluded"] == "the search was concluded before its last round (conclude=True)"
-    assert run_virtual(resume(stopped, evaluator=FakeEvaluator(), chat=Silent())).best == found.best
+    assert resumed(stopped, chat=Silent()).best == found.best
     more = {"rounds": 4, "max_calls": 100}
-    extended = run_virtual(resume(stopped, changes=more, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    extended = resumed(stopped, more)
     whole = config(stopped.with_name("whole"), rounds=4)
-    expected = run_virtual(search(whole, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    expected = searched(whole)
     assert (extended.leaderboard, extended.test_opened) == (expected.leaderboard, 2)
     assert "concluded" not in extended.notes
 
@@ -151,7 +144,7 @@ def test_a_resume_that_is_refused_leaves_the_result(stopped: Path, changes: dict
     """It is reported as before."""
     before = (stopped / RESULT).read_bytes()
     with pytest.raises(UsageError):
-        run_virtual(resume(stopped, changes=changes, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        resumed(stopped, changes)
     assert (stopped / RESULT).read_bytes() == before
     assert not (stopped / STOPPED[RESULT]).exists()
 
@@ -165,7 +158,7 @@ def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
             raise UsageError("it cannot be opened")
 
     with pytest.raises(UsageError):
-        run_virtual(resume(stopped, changes={"max_calls": 9}, evaluator=Broken(), chat=ChatByHash()))
+        resumed(stopped, {"max_calls": 9}, evaluator=Broken())
     assert state_of(stopped).limits == ("calls",)
 
 
@@ -202,23 +195,21 @@ def test_an_extended_run_ends_as_one_that_was_begun_so(
 ) -> None:
     """And asks for nothing that it has; its test split is opened again, and that is counted."""
     whole, first, second = Asked(), Asked(), Asked()
-    expected = run_virtual(
-        search(extensible(tmp_path / "whole", **{**begun, **more}), evaluator=FakeEvaluator(), chat=whole)
-    )
-    before = run_virtual(search(extensible(tmp_path / "run", **begun), evaluator=FakeEvaluator(), chat=first))
-    found = run_virtual(resume(tmp_path / "run", changes=more, evaluator=FakeEvaluator(), chat=second))
+    expected = searched(extensible(tmp_path / "whole", **{**begun, **more}), chat=whole)
+    before = searched(extensible(tmp_path / "run", **begun), chat=first)
+    found = resumed(tmp_path / "run", more, chat=second)
     assert found.leaderboard == expected.leaderboard
     assert found.best == expected.best
     assert sorted(first.hashes + second.hashes) == sorted(whole.hashes)
     assert found.test_opened == (before.test_opened or 0) + 1
-    again = run_virtual(resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=Asked()))
+    again = resumed(tmp_path / "run", chat=Asked())
     assert again == found
 
 
 def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> None:
     """The earlier result is kept beside, without being taken for the run's; a plain resume continues."""
     run_dir = tmp_path / "run"
-    before = run_virtual(search(extensible(run_dir), evaluator=FakeEvaluator(), chat=Asked()))
+    before = searched(extensible(run_dir), chat=Asked())
     stop = Stop()
 
     class Interrupting(Asked):
@@ -238,7 +229,7 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
     assert kept["best"]["test"] == before.best.test
     assert (run_dir / "details.before.json").exists()
     assert not (run_dir / "details.json").exists()
-    found = run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=Asked()))
+    found = resumed(run_dir, chat=Asked())
     assert (found.status, found.test_opened) == ("finished", 2)
     assert {row.restart for row in found.leaderboard} == {1, 2, 3}
 
@@ -254,12 +245,12 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
 def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     """One line; the finished run is as it was."""
     run_dir = tmp_path / "run"
-    before = run_virtual(search(extensible(run_dir), evaluator=FakeEvaluator(), chat=Asked()))
+    before = searched(extensible(run_dir), chat=Asked())
     with pytest.raises(StoreMismatchError) as caught:
-        run_virtual(resume(run_dir, changes=change, evaluator=FakeEvaluator(), chat=Asked()))
+        resumed(run_dir, change, chat=Asked())
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=Asked())) == before
+    assert resumed(run_dir, chat=Asked()) == before
     assert not (run_dir / "result.before.json").exists()
 
 
@@ -305,12 +296,12 @@ def test_a_run_whose_folder_goes_asks_nothing_more(tmp_path: Path, how: str) -> 
 
     chat = Leaving(leave)
     with pytest.raises(StoreGoneError, match=r"/r was removed, moved or replaced while the run was live"):
-        run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=chat))
+        searched(config(run_dir), chat=chat)
     assert len(chat.asked) == 2
     assert run_dir.exists() == (how in ("replaced", "unlocked"))
     if how == "moved":
         later = ChatByHash()
-        found = run_virtual(resume(moved, evaluator=FakeEvaluator(), chat=later))
+        found = resumed(moved, chat=later)
         assert (found.usage.calls, len(later.asked)) == (6, 4)
 
 

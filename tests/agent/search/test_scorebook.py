@@ -12,7 +12,7 @@ from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.events.types import DefaultTemplateScored, Event, StartingTemplatesDrawn
 from promptclimb.agent.search import scorebook
-from promptclimb.agent.search.scorebook import SCORER_FAILED, Scorebook
+from promptclimb.agent.search.scorebook import Scorebook
 from promptclimb.agent.store.records import StoredScore
 from promptclimb.evaluator.errors import CrashingTemplateError, ScoringFailedError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -148,16 +148,6 @@ async def test_spellings_are_scored_apart() -> None:
     assert one != other
 
 
-async def test_a_template_that_crashes_the_scorer_is_rejected_in_this_run() -> None:
-    """It is stored, so that a resumed run does not stumble over it again and says the LLM the same."""
-    shelf = Shelf()
-    book = Scorebook(shelf, Scripted(shelf))
-    first = await book.score("x {}")
-    assert isinstance(first, Rejection)
-    assert first.reason == SCORER_FAILED
-    assert await book.score("x {}") == first
-
-
 async def test_a_scorer_that_fails_ends_the_run_and_nothing_is_kept() -> None:
     """A broken evaluator must not poison the templates that it was asked for."""
     shelf = Shelf()
@@ -232,13 +222,3 @@ def test_a_default_template_that_cannot_be_read_is_no_obstacle(tmp_path: Path) -
     evaluator = FakeEvaluator(max_words=4)
     run_virtual(search(config(tmp_path / "r"), evaluator=evaluator, on_event=feedback.append))
     assert not [event for event in feedback if isinstance(event, DefaultTemplateScored)]
-
-
-def test_an_evaluator_that_is_broken_is_reported_by_the_restarts(tmp_path: Path) -> None:
-    """By the same error as without a default template."""
-
-    def broken(_templates: object) -> None:
-        raise OSError("the card is gone")
-
-    with pytest.raises(EvaluationFailedError, match="the card is gone"):
-        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(before_batch=broken)))

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
     EndpointError,
-    EvaluationFailedError,
     FlaggedRequestError,
     InterruptedRunError,
     QuotaSpentError,
@@ -27,7 +23,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events.types import Event, Paused, TemplateScored
+from promptclimb.agent.events.types import Event, Paused
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.result import SearchResult
@@ -42,19 +38,12 @@ from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
+from tests.fakes.searches import resumed, searched
 
 SMALL: dict[str, Any] = {
-    "data": "fake",
-    "llm": "fake",
-    "method": "pn",
-    "restarts": 4,
-    "conversations": 2,
-    "rounds": 3,
-    "proposals": 3,
-    "initial": 12,
-    "top_k": 4,
-    "retry_attempts": 3,
-}
+    "data": "fake", "llm": "fake", "method": "pn", "restarts": 4, "conversations": 2, "rounds": 3,
+    "proposals": 3, "initial": 12, "top_k": 4, "retry_attempts": 3,
+}  # fmt: skip
 
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
@@ -71,7 +60,7 @@ def board(run_dir: Path) -> bytes:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The leaderboard of an undisturbed search."""
     run_dir = tmp_path_factory.mktemp("reference") / "run"
-    run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(run_dir))
     return board(run_dir)
 
 
@@ -79,7 +68,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_the_result_does_not_depend_on_timing(tmp_path: Path, reference: bytes, concurrency: int) -> None:
     """Any concurrency and any delays give the same leaderboard, byte by byte."""
     wanted = config(tmp_path / "run", concurrency=concurrency)
-    result = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(concurrency)))
+    result = searched(wanted, chat=ChatByHash(concurrency))
     assert board(tmp_path / "run") == reference
     assert result.status == "finished"
     assert result.usage.calls == wanted.all_rounds == 24
@@ -87,7 +76,7 @@ def test_the_result_does_not_depend_on_timing(tmp_path: Path, reference: bytes, 
 
 def test_another_seed_gives_another_result(tmp_path: Path, reference: bytes) -> None:
     """The seed decides: draws, ties and the requests' own seeds."""
-    run_virtual(search(config(tmp_path / "run", seed=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(tmp_path / "run", seed=2))
     assert board(tmp_path / "run") != reference
 
 
@@ -131,13 +120,13 @@ def test_a_run_that_dies_again_and_again_ends_the_same(tmp_path: Path, reference
 def test_a_budget_of_calls_is_exact_and_can_be_extended(tmp_path: Path, reference: bytes) -> None:
     """A run that its budget stopped has a result, and goes on to the same end with more."""
     run_dir = tmp_path / "run"
-    stopped = run_virtual(search(config(run_dir, max_calls=7), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    stopped = searched(config(run_dir, max_calls=7))
     assert (stopped.status, stopped.usage.calls, stopped.budget["calls"]) == ("stopped", 7, 0)
     assert stopped.stop_reason is not None
     assert "7 calls" in stopped.stop_reason
     assert (stopped.best.test, stopped.ensemble.test, stopped.test_opened) == (None, None, 0)
     chat = ChatByHash(5)
-    done = run_virtual(resume(run_dir, changes={"max_calls": 100}, evaluator=FakeEvaluator(), chat=chat))
+    done = resumed(run_dir, {"max_calls": 100}, chat=chat)
     assert board(run_dir) == reference
     assert (done.status, done.usage.calls, done.usage.replayed, len(chat.asked)) == ("finished", 24, 7, 17)
     assert (done.best.test is None, done.test_opened, done.started) == (False, 1, stopped.started)
@@ -145,41 +134,27 @@ def test_a_budget_of_calls_is_exact_and_can_be_extended(tmp_path: Path, referenc
 
 def test_a_finished_run_resumes_to_its_result_without_work(tmp_path: Path) -> None:
     """Nothing is asked, scored or opened again."""
-    first = run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    first = searched(config(tmp_path / "r"))
     chat, evaluator = ChatByHash(), FakeEvaluator()
-    assert run_virtual(resume(tmp_path / "r", evaluator=evaluator, chat=chat)) == first
+    assert resumed(tmp_path / "r", chat=chat, evaluator=evaluator) == first
     assert (chat.asked, evaluator.batches, evaluator.opened) == ([], [], 0)
 
 
 def test_a_lost_result_is_made_again_from_the_journal(tmp_path: Path, reference: bytes) -> None:
     """Without its result file a finished run replays: no request, no new score."""
-    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(tmp_path / "r"))
     (tmp_path / "r" / "result.json").write_text("{torn")
     chat, evaluator = ChatByHash(), FakeEvaluator()
-    result = run_virtual(resume(tmp_path / "r", evaluator=evaluator, chat=chat))
+    result = resumed(tmp_path / "r", chat=chat, evaluator=evaluator)
     assert board(tmp_path / "r") == reference
     assert (chat.asked, evaluator.batches, result.usage.replayed) == ([], [], 24)
-
-
-def test_a_lost_result_is_made_again_without_an_endpoint(tmp_path: Path) -> None:
-    """All answers are on disk, so no endpoint need be there to give any, and no endpoint is opened."""
-    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
-    (tmp_path / "r" / "result.json").unlink()
-
-    class Counting(ChatByHash):
-        @property
-        def in_flight(self) -> int:
-            raise AssertionError("it is opened")
-
-    result = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=Counting()))
-    assert (result.status, result.usage.replayed) == ("finished", 24)
 
 
 def test_the_test_split_is_opened_once_and_after_the_last_score(tmp_path: Path) -> None:
     """Selection never sees it."""
     evaluator = FakeEvaluator(before_batch=lambda _templates: opened.append(evaluator.opened))
     opened: list[int] = []
-    run_virtual(search(config(tmp_path / "r"), evaluator=evaluator, chat=ChatByHash()))
+    searched(config(tmp_path / "r"), evaluator=evaluator)
     assert evaluator.opened == 1
     assert set(opened) == {0}
 
@@ -187,9 +162,9 @@ def test_the_test_split_is_opened_once_and_after_the_last_score(tmp_path: Path) 
 @pytest.mark.parametrize("change", [{"shots": 1}, {"method": "p"}, {"llm": "other"}, {"temperature": 0.5}])
 def test_what_decides_the_result_cannot_be_changed(tmp_path: Path, change: dict[str, Any]) -> None:
     """The difference is shown."""
-    run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(tmp_path / "r", max_calls=2))
     with pytest.raises(StoreMismatchError) as caught:
-        run_virtual(resume(tmp_path / "r", changes=change, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        resumed(tmp_path / "r", change)
     (name, value), *_ = change.items()
     assert name in str(caught.value)
     assert repr(value) in str(caught.value)
@@ -197,15 +172,15 @@ def test_what_decides_the_result_cannot_be_changed(tmp_path: Path, change: dict[
 
 def test_another_evaluator_is_refused(tmp_path: Path) -> None:
     """Scores of other data or another checkpoint do not belong into a run."""
-    run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(tmp_path / "r", max_calls=2))
     with pytest.raises(StoreMismatchError, match="fingerprint"):
-        run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(seed=9), chat=ChatByHash()))
+        resumed(tmp_path / "r", evaluator=FakeEvaluator(seed=9))
 
 
 def test_a_journal_that_answers_another_request_is_detected(tmp_path: Path) -> None:
     """A changed program or file would lead elsewhere: it is said instead of mixed."""
     run_dir = tmp_path / "r"
-    run_virtual(search(config(run_dir, max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(run_dir, max_calls=2))
     with Store.open(run_dir) as store:
         position, kept = next(store.answers())
 
@@ -214,14 +189,14 @@ def test_a_journal_that_answers_another_request_is_detected(tmp_path: Path) -> N
 
         asyncio.run(forge())
     with pytest.raises(StoreMismatchError, match="round 2"):
-        run_virtual(resume(run_dir, changes={"max_calls": 50}, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        resumed(run_dir, {"max_calls": 50})
 
 
 def test_a_new_run_leaves_an_old_one_alone(tmp_path: Path) -> None:
     """A folder that holds a run is refused, with the way to go on."""
-    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(tmp_path / "r"))
     with pytest.raises(StoreExistsError, match="resume"):
-        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+        searched(config(tmp_path / "r"))
 
 
 def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path) -> None:
@@ -233,12 +208,12 @@ def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path
             raise TransientChatError("503")
 
     wanted = config(tmp_path / "r", restarts=1, concurrency=1)
-    first = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+    first = searched(wanted, chat=ChatByHash(fail=fail))
     assert (first.skipped, first.usage.calls, first.usage.retries) == (1, 5, 2)
     kept = board(tmp_path / "r")
     (tmp_path / "r" / "result.json").unlink()
     chat = ChatByHash()
-    again = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
+    again = resumed(tmp_path / "r", chat=chat)
     assert board(tmp_path / "r") == kept
     assert (again.skipped, chat.asked) == (1, [])
 
@@ -251,10 +226,10 @@ def test_an_outage_at_the_end_is_no_end(tmp_path: Path, reference: bytes) -> Non
             raise TransientChatError("503")
 
     wanted = config(tmp_path / "r", concurrency=1)
-    stopped = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+    stopped = searched(wanted, chat=ChatByHash(fail=fail))
     assert (stopped.status, stopped.skipped, stopped.usage.calls) == ("stopped", 4, 20)
     assert "the last 4 rounds (no usable answer in 3 attempts: 503)" in str(stopped.stop_reason)
-    done = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
+    done = resumed(tmp_path / "r")
     assert (done.status, done.skipped, done.usage.replayed) == ("finished", 0, 20)
     assert board(tmp_path / "r") == reference
 
@@ -267,10 +242,10 @@ def test_an_outage_stops_the_run_and_its_skips_are_asked_again(tmp_path: Path, r
             raise TransientChatError("503")
 
     wanted = config(tmp_path / "r", give_up_after=5.0, retry_attempts=50)
-    stopped = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+    stopped = searched(wanted, chat=ChatByHash(fail=fail))
     assert stopped.status == "stopped"
     assert "nothing has succeeded" in str(stopped.stop_reason)
-    done = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
+    done = resumed(tmp_path / "r")
     assert (done.status, done.skipped) == ("finished", 0)
     assert board(tmp_path / "r") == reference
 
@@ -282,7 +257,7 @@ def test_a_refusal_before_anything_was_answered_is_the_users_to_mend(tmp_path: P
         raise BadRequestError("no such thing", status=400)
 
     with pytest.raises(EndpointError, match="no such thing"):
-        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+        searched(config(tmp_path / "r"), chat=ChatByHash(fail=fail))
 
 
 def test_a_refusal_later_fails_the_run_and_keeps_it(tmp_path: Path, reference: bytes) -> None:
@@ -293,9 +268,9 @@ def test_a_refusal_later_fails_the_run_and_keeps_it(tmp_path: Path, reference: b
             raise QuotaSpentError("no more", status=402)
 
     with pytest.raises(QuotaSpentError):
-        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+        searched(config(tmp_path / "r"), chat=ChatByHash(fail=fail))
     chat = ChatByHash()
-    run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
+    resumed(tmp_path / "r", chat=chat)
     assert board(tmp_path / "r") == reference
     assert len(chat.asked) <= 24 - 9
 
@@ -307,13 +282,11 @@ def test_one_refused_request_costs_its_round_and_no_more(tmp_path: Path) -> None
         if number == 9:
             raise BadRequestError("the context is full", status=400)
 
-    result = run_virtual(
-        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail))
-    )
+    result = searched(config(tmp_path / "r"), chat=ChatByHash(fail=fail))
     assert (result.status, result.skipped) == ("finished", 1)
     (tmp_path / "r" / "result.json").unlink()
     chat = ChatByHash()
-    again = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
+    again = resumed(tmp_path / "r", chat=chat)
     assert (again.skipped, chat.asked) == (1, [])
 
 
@@ -354,9 +327,7 @@ def test_a_cancellation_out_of_an_llm_is_a_failure_that_may_pass(tmp_path: Path,
         if number in (1, 5):
             raise asyncio.CancelledError
 
-    result = run_virtual(
-        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail))
-    )
+    result = searched(config(tmp_path / "r"), chat=ChatByHash(fail=fail))
     assert result.status == "finished"
     assert board(tmp_path / "r") == reference
 
@@ -370,67 +341,31 @@ def test_a_restart_that_is_cancelled_from_within_is_no_end(tmp_path: Path, refer
             task.cancel()
 
     with pytest.raises(RestartCancelledError, match="listener"):
-        run_virtual(
-            search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=cancels)
-        )
+        searched(config(tmp_path / "r"), on_event=cancels)
     evaluator = FakeEvaluator()
-    result = run_virtual(resume(tmp_path / "r", evaluator=evaluator, chat=ChatByHash()))
+    result = resumed(tmp_path / "r", evaluator=evaluator)
     assert (result.status, result.test_opened) == ("finished", 1)
     assert board(tmp_path / "r") == reference
-
-
-def test_an_evaluator_that_breaks_stops_the_run(tmp_path: Path, reference: bytes) -> None:
-    """It is not taken for bad templates: the run fails, and goes on once the evaluator is fixed."""
-
-    def broken(_templates: object) -> None:
-        raise RuntimeError("device lost")
-
-    with pytest.raises(EvaluationFailedError, match="device lost"):
-        run_virtual(
-            search(config(tmp_path / "r"), evaluator=FakeEvaluator(before_batch=broken), chat=ChatByHash())
-        )
-
-
-def test_templates_that_the_model_cannot_read_are_refused_and_counted(tmp_path: Path) -> None:
-    """A rejection is no score: it does not enter the ranking, not even as a zero."""
-    result = run_virtual(
-        search(config(tmp_path / "r"), evaluator=FakeEvaluator(max_words=5), chat=ChatByHash())
-    )
-    assert result.rejected["too_many_tokens"] > 0
-    assert all(len(row.template.split()) <= 5 for row in result.leaderboard)
-
-
-def test_a_pool_that_cannot_be_scored_is_wrong_input(tmp_path: Path) -> None:
-    """If no initial template can be read, the search says so instead of searching from nothing."""
-    with pytest.raises(UsageError, match=r"give others with initial$"):
-        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(max_words=0), chat=ChatByHash()))
 
 
 @pytest.mark.parametrize("method", ["pn", "p", "ape", "opro", "random"])
 def test_every_method_restarts(tmp_path: Path, method: str) -> None:
     """Each goes through all its turns and betters the starting templates on these words."""
     chat = ChatByHash()
-    result = run_virtual(search(config(tmp_path / "r", method=method), evaluator=FakeEvaluator(), chat=chat))
+    result = searched(config(tmp_path / "r", method=method), chat=chat)
     assert result.status == "finished"
     assert len(chat.asked) == (0 if method == "random" else 24)
     assert any(row.conversation > 0 for row in result.leaderboard)
     assert result.best.train >= result.baselines["best starting template"].train
 
 
-def test_a_method_without_an_llm_keeps_to_its_minutes(tmp_path: Path) -> None:
-    """Time is the only limit that it meets."""
-    wanted = config(tmp_path / "r", method="random", llm=None, max_minutes=0)
-    result = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
-    assert (result.status, result.evaluated > 0) == ("stopped", True)
-
-
 def test_a_resume_without_time_loses_nothing(tmp_path: Path) -> None:
     """What is on disk costs no time: the result is the one that was there."""
     wanted = config(tmp_path / "r", max_calls=9)
-    run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(wanted)
     before, chat = board(tmp_path / "r"), ChatByHash()
     changes = {"max_calls": None, "max_minutes": 0}
-    result = run_virtual(resume(tmp_path / "r", changes=changes, evaluator=FakeEvaluator(), chat=chat))
+    result = resumed(tmp_path / "r", changes, chat=chat)
     assert (result.status, len(chat.asked)) == ("stopped", 0)
     assert board(tmp_path / "r") == before
 
@@ -439,9 +374,9 @@ def test_a_resume_without_time_loses_nothing(tmp_path: Path) -> None:
 def test_a_resume_with_fewer_at_once_loses_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Restarts that come after the limit was met again are gone through as far as they have come."""
     wanted = config(tmp_path / "r", max_calls=9, concurrency=4)
-    before = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    before = searched(wanted)
     evaluator = FakeEvaluator()
-    after = run_virtual(resume(tmp_path / "r", changes=changes, evaluator=evaluator, chat=ChatByHash()))
+    after = resumed(tmp_path / "r", changes, evaluator=evaluator)
     templates = {row.template for row in before.leaderboard}
     assert templates <= {row.template for row in after.leaderboard}
     assert after.evaluated >= before.evaluated
@@ -449,25 +384,22 @@ def test_a_resume_with_fewer_at_once_loses_nothing(tmp_path: Path, changes: dict
 
 def test_after_a_limit_no_restart_is_begun(tmp_path: Path) -> None:
     """Its initial templates would be scored for nothing."""
-    few = run_virtual(
-        search(
-            config(tmp_path / "r", max_calls=1, concurrency=1, restarts=40),
-            evaluator=(evaluator := FakeEvaluator()), chat=ChatByHash(),
-        )
-    )  # fmt: skip
+    evaluator = FakeEvaluator()
+    few = searched(config(tmp_path / "r", max_calls=1, concurrency=1, restarts=40), evaluator=evaluator)
     assert few.status == "stopped"
     assert sum(map(len, evaluator.batches)) < 40
 
 
 def test_a_method_without_an_llm_is_replayed_without_time(tmp_path: Path) -> None:
-    """All its scores are on disk: it goes to its end again."""
-    wanted = config(tmp_path / "r", method="random", llm=None)
-    run_virtual(search(wanted, evaluator=FakeEvaluator()))
+    """All its scores are on disk: it goes to its end again. A new one keeps to its minutes."""
+    free: dict[str, Any] = {"method": "random", "llm": None}
+    searched(config(tmp_path / "r", **free))
     before = board(tmp_path / "r")
     (tmp_path / "r" / "result.json").unlink()
-    result = run_virtual(resume(tmp_path / "r", changes={"max_minutes": 0}, evaluator=FakeEvaluator()))
-    assert result.status == "finished"
+    assert resumed(tmp_path / "r", {"max_minutes": 0}).status == "finished"
     assert board(tmp_path / "r") == before
+    new = searched(config(tmp_path / "new", **free, max_minutes=0))
+    assert (new.status, new.evaluated > 0) == ("stopped", True)
 
 
 class Prose:
@@ -495,7 +427,7 @@ def test_answer_after_answer_without_a_template_stops_the_run(
 ) -> None:
     """Whichever restarts they are of; it says what to do, keeps everything, asks as often when resumed."""
     chat = Prose(reason)
-    result = run_virtual(search(config(tmp_path / "r", concurrency=2), evaluator=FakeEvaluator(), chat=chat))
+    result = searched(config(tmp_path / "r", concurrency=2), chat=chat)
     assert (result.status, result.usage.calls) == ("stopped", chat.asked)
     assert MOST_EMPTY_IN_A_ROW <= chat.asked <= MOST_EMPTY_IN_A_ROW + 1
     assert result.stop_reason is not None
@@ -504,7 +436,7 @@ def test_answer_after_answer_without_a_template_stops_the_run(
     assert result.notes["empty_answers"].startswith(f"no template could be read in {chat.asked} of")
     assert "nothing_usable" in result.notes
     chat.useful_from = chat.asked + MOST_EMPTY_IN_A_ROW
-    result = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
+    result = resumed(tmp_path / "r", chat=chat)
     assert (result.status, chat.asked) == ("finished", 24)
     assert "nothing_usable" not in result.notes
 
@@ -512,7 +444,7 @@ def test_answer_after_answer_without_a_template_stops_the_run(
 def test_a_short_run_without_a_template_goes_to_its_end(tmp_path: Path) -> None:
     """They were paid for: a search that finds nothing for that must not look like one that did well."""
     small = config(tmp_path / "r", restarts=2)
-    result = run_virtual(search(small, evaluator=FakeEvaluator(), chat=Prose("length")))
+    result = searched(small, chat=Prose("length"))
     assert result.status == "finished"
     assert result.notes["empty_answers"].startswith("no template could be read in 12 of 12 answers")
     assert result.notes["empty_answers"].endswith("raise answer_tokens")
@@ -553,11 +485,8 @@ def test_a_model_that_only_thinks_soon_ends_the_run(tmp_path: Path, concurrency:
     assert len(chat.asked) <= 2 * (MOST_UNUSABLE_AT_FIRST + concurrency)
     assert took_s < 12
     assert not any(isinstance(event, Paused) for event in events)
-    resumed = run_virtual(
-        resume(tmp_path / "r", changes={"answer_tokens": 4096}, evaluator=FakeEvaluator(), chat=Thinking(1))
-    )
-    assert resumed.status == "finished"
-    assert "nothing_usable" not in resumed.notes
+    again = resumed(tmp_path / "r", {"answer_tokens": 4096}, chat=Thinking(1))
+    assert (again.status, "nothing_usable" in again.notes) == ("finished", False)
 
 
 @pytest.mark.parametrize("filtered", [1, 99])
@@ -573,7 +502,7 @@ def test_a_content_filter_that_refuses_the_first_requests_ends_no_run(tmp_path: 
                 raise FlaggedRequestError("400: content management policy", status=400)
             return await super().chat(request)
 
-    result = run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=Filtered()))
+    result = searched(config(tmp_path / "r"), chat=Filtered())
     assert ("nothing_usable" in result.notes) == (filtered > 1)
     assert result.status == ("finished" if filtered == 1 else "stopped")
 
@@ -597,48 +526,30 @@ def test_nothing_usable_is_reported_by_what_the_llm_gave(
 ) -> None:
     """Answers that are empty count, templates that the program made itself do not; a replay says the same."""
     small = config(tmp_path / "r", restarts=1, conversations=1, **more)
-    result = run_virtual(search(small, evaluator=FakeEvaluator(), chat=Nothing(text)))
+    result = searched(small, chat=Nothing(text))
     assert result.status == "finished"
     assert result.notes["nothing_usable"]
     assert any(row.round for row in result.leaderboard) == bool(more)
     (tmp_path / "r" / "result.json").unlink()
-    again = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
+    again = resumed(tmp_path / "r")
     assert again.notes["nothing_usable"]
-
-
-def test_every_request_has_a_seed_of_its_own(tmp_path: Path) -> None:
-    """Else a method that asks the same again would have the same answer again, in each round."""
-    chat = ChatByHash()
-    run_virtual(search(config(tmp_path / "r", method="ape"), evaluator=FakeEvaluator(), chat=chat))
-    assert len({request.seed for request in chat.asked}) == len(chat.asked) == 24
 
 
 def test_the_ensemble_is_as_large_as_asked_for(tmp_path: Path) -> None:
     """The best templates of the leaderboard, three by default, and no template twice."""
     for size in (1, 3, 4):
         wanted = config(tmp_path / f"r{size}", ensemble_size=size)
-        result = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        result = searched(wanted)
         assert result.ensemble.templates == tuple(row.template for row in result.leaderboard[:size])
         assert len(set(result.ensemble.templates)) == size
     assert config(tmp_path / "r").ensemble_size == 3
-
-
-def test_no_round_tries_more_than_was_asked_for(tmp_path: Path) -> None:
-    """The chat gives five templates, three are scored; what is left over is refused with its reason."""
-    feedback: list[Event] = []
-    result = run_virtual(
-        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=feedback.append)
-    )
-    tried = Counter(e.position for e in feedback if isinstance(e, TemplateScored) and not e.position.initial)
-    assert max(tried.values()) == 3
-    assert result.rejected["too_many_proposals"] > 0
 
 
 def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
     """The requests of a long conversation stop growing."""
     chat = ChatByHash()
     wanted = config(tmp_path / "r", restarts=1, conversations=1, rounds=12, max_turns=4)
-    run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=chat))
+    searched(wanted, chat=chat)
     lengths = [len(request.messages) for request in chat.asked]
     assert lengths == [1, 3, 5, 7, 7, 7, 7, 7, 7, 7, 7, 7]
     assert "rose to" in str(chat.asked[-1].messages) or "fell to" in str(chat.asked[-1].messages)
@@ -647,9 +558,7 @@ def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
 def test_events_say_the_story_in_order(tmp_path: Path) -> None:
     """A listener learns of the start, of every score, and of the end."""
     feedback: list[Event] = []
-    result = run_virtual(
-        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=feedback.append)
-    )
+    result = searched(config(tmp_path / "r"), on_event=feedback.append)
     names = [event.name for event in feedback]
     assert (*names[:2], names[-1]) == ("search.run_opened", "search.started", "search.finished")
     assert names.count("restart.finished") == 4
@@ -672,77 +581,29 @@ def test_two_searches_in_one_process_do_not_disturb_each_other(tmp_path: Path, r
     assert board(tmp_path / "1") != reference
 
 
-def test_nothing_is_left_behind_by_a_run_that_could_not_start(tmp_path: Path) -> None:
-    """Wrong input before the first step makes no folder."""
-    with pytest.raises(UsageError):
-        run_virtual(search(config(tmp_path / "r"), evaluator=object(), chat=ChatByHash()))
-    assert not (tmp_path / "r").exists()
-
-
 def test_the_stored_config_is_the_one_that_was_given(tmp_path: Path) -> None:
     """Resume needs no other flag; the shots and views that nobody gave are the data's."""
     wanted = config(tmp_path / "r", rpm=600)
-    run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(wanted)
     assert stored_config(tmp_path / "r") == wanted.as_opened(FakeEvaluator().info)
 
 
 def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: bytes) -> None:
     """A second run on the same data asks for nothing and ends the same; it can go on without the folder."""
     sharing = {"shared_cache": tmp_path / "shared", "cache_answers": True}
-    run_virtual(search(config(tmp_path / "a", **sharing), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(tmp_path / "a", **sharing))
     chat, evaluator = ChatByHash(), FakeEvaluator()
-    result = run_virtual(search(config(tmp_path / "b", **sharing), evaluator=evaluator, chat=chat))
+    result = searched(config(tmp_path / "b", **sharing), chat=chat, evaluator=evaluator)
     assert (chat.asked, evaluator.batches, result.usage.calls) == ([], [], 0)
     assert board(tmp_path / "b") == reference
     other = FakeEvaluator(seed=4)
-    run_virtual(search(config(tmp_path / "c", **sharing), evaluator=other, chat=ChatByHash()))
+    searched(config(tmp_path / "c", **sharing), evaluator=other)
     assert other.batches
-
-
-@pytest.fixture(scope="module")
-def journal(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[Any]]:
-    """Manifest and answers of a whole run."""
-    run_dir = tmp_path_factory.mktemp("journal") / "run"
-    run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=ChatByHash()))
-    with Store.open(run_dir) as store:
-        return store.manifest.to_json(), list(store.answers())
-
-
-@settings(max_examples=6, deadline=None)
-@given(kept=st.lists(st.integers(0, 6), min_size=4, max_size=4))
-def test_any_prefix_of_a_journal_leads_to_the_same_end(
-    kept: list[int],
-    journal: tuple[dict[str, Any], list[Any]],
-    reference: bytes,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    """However far each restart had come, the run ends with the same leaderboard and asks for the rest."""
-    manifest, answers = journal
-    run_dir = tmp_path_factory.mktemp("prefix") / "run"
-    chat = ChatByHash()
-
-    async def go_on() -> None:
-        with Store.create(run_dir, {key: manifest[key] for key in ("identity", "config", "notes")}) as store:
-            for restart, length in enumerate(kept, start=1):
-                for position, stored in [each for each in answers if each[0].restart == restart][:length]:
-                    await store.put_answer(position, stored.request_hash, stored.answer)
-        await resume(run_dir, evaluator=FakeEvaluator(), chat=chat)
-
-    run_virtual(go_on())
-    assert board(run_dir) == reference
-    assert len(chat.asked) == 24 - sum(kept)
-
-
-def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
-    """Two processes never write one journal."""
-    run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
-    with Store.open(tmp_path / "r"), pytest.raises(UsageError, match="in use"):
-        run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
 
 
 def test_what_a_resume_changes_is_kept_for_the_next(tmp_path: Path) -> None:
     """A limit raised once need not be raised again."""
-    run_virtual(search(config(tmp_path / "r", max_calls=3), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    searched(config(tmp_path / "r", max_calls=3))
     again: dict[str, Any] = {"evaluator": FakeEvaluator(), "chat": ChatByHash()}
     stopped = run_virtual(resume(tmp_path / "r", changes={"max_calls": 5, "rpm": 6000}, **again))
     assert (stopped.status, stopped.usage.calls) == ("stopped", 5)

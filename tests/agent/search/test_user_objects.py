@@ -231,14 +231,9 @@ async def test_what_an_llm_raises_is_understood(
 
 
 SMALL: dict[str, Any] = {
-    "data": "words",
-    "llm": "mine",
-    "method": "pn",
-    "restarts": 1,
-    "conversations": 1,
-    "rounds": 2,
+    "data": "words", "llm": "mine", "method": "pn", "restarts": 1, "conversations": 1, "rounds": 2,
     "initial": 5,
-}
+}  # fmt: skip
 
 
 class Lengths:

@@ -172,7 +172,7 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
 ) -> None:
     """The command line says what would run, exits with 2, and takes --trust once or the option each time."""
     (tmp_path / "x.py").write_text(SCORER)
-    search = (
+    search = [
         "search",
         "--custom-scorer",
         "x.py:make",
@@ -182,7 +182,7 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
         "1",
         "--initial",
         "5",
-    )
+    ]
     assert main([*search, "--run-dir", "made"]) == 0
     (tmp_path / "x.ran").unlink()
     (tmp_path / "made").rename("received")
@@ -234,7 +234,7 @@ def test_a_secret_that_is_a_pipe_or_a_link_is_not_used(tmp_path: Path) -> None:
 def searched_pictures(folder: Path) -> None:
     """A finished run ``r`` of a bundled model on a few pictures."""
     pictures(folder / "pictures")
-    small = (
+    small = [
         "--restarts",
         "1",
         "--rounds",
@@ -245,8 +245,10 @@ def searched_pictures(folder: Path) -> None:
         "5",
         "--augmentations",
         "0",
-    )
-    assert main(["search", "--data", "pictures", "--method", "random", *small, "--run-dir", "r"]) == 0
+        "--run-dir",
+        "r",
+    ]
+    assert main(["search", "--data", "pictures", "--method", "random", *small]) == 0
 
 
 def test_export_of_class_names_needs_no_trust(tmp_path: Path) -> None:
