@@ -1,31 +1,28 @@
 """Encode images once for each model and image set, and cache the features on disk.
 
-Features are safetensors files, memory-mapped and written batch by batch, so that a large set never fills
-memory. Augmented copies are cropped and lit differently, but not mirrored or rotated, which changes letters.
+Features are safetensors files, memory-mapped. Augmented copies are cropped and lit differently, but not
+mirrored or rotated, which changes letters.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from io import FileIO
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
-import numpy as np
 import safetensors
 import torch
 from PIL import Image, ImageEnhance
 from pydantic import TypeAdapter
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -66,13 +63,6 @@ def _feature_key(model: str, preprocessing: str, images: str) -> str:
     return hashlib.sha256("\0".join((str(SCHEMA), model, preprocessing, images)).encode()).hexdigest()[:32]
 
 
-def _map_features(path: Path) -> Tensor:
-    """Return features [n, E] as a view of their file."""
-    with safetensors.safe_open(path, framework="pt") as file:
-        features: Tensor = file.get_tensor(NAME)
-    return features
-
-
 def _read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
     """Return features [n, E] as a view of the file, and their manifest; None if missing."""
     data, notes = folder / f"{key}.safetensors", folder / f"{key}.json"
@@ -80,7 +70,8 @@ def _read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
         return None
     try:
         manifest = _MANIFEST.validate_json(notes.read_bytes(), strict=True)
-        features = _map_features(data)
+        with safetensors.safe_open(data, framework="pt") as file:
+            features: Tensor = file.get_tensor(NAME)
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise BrokenFeaturesError(f"{data} cannot be read: {error}") from error
     own_key = _feature_key(manifest.model, manifest.preprocessing, manifest.images)
@@ -99,94 +90,26 @@ def _checksum(features: Tensor) -> str:
 
 
 LEFT_S = 3600
-HEADER = 120
-"""Bytes of the safetensors header, padded with blanks: the number of rows is known last."""
 
 
-class FeatureFile:
-    """Write features [m, E], float32, as they come; keep them in memory if the disk fails."""
-
-    def __init__(self, folder: Path, key: str) -> None:
-        self.failure: OSError | None = None
-        self._target = folder / f"{key}.safetensors"
-        self._shape = (0, 0)
-        self._in_memory: list[Tensor] = []
-        self._file: FileIO | None = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            sweep(folder, LEFT_S, "*.part")
-            handle, name = tempfile.mkstemp(dir=folder, prefix=self._target.name, suffix=".part")
-            self._part, self._file = Path(name), FileIO(handle, "r+")
-            self._write(bytes(8 + HEADER), 0)
-        except OSError as error:
-            self._continue_in_memory(error)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._drop()
-
-    def add(self, rows: Tensor) -> None:
-        """Add the rows [m, E] of the next images."""
-        if self._file is not None:
-            try:
-                self._write(rows.contiguous().numpy().tobytes(), 8 + HEADER + self._bytes)
-            except OSError as error:
-                self._continue_in_memory(error)
-        if self._file is None:
-            self._in_memory.append(rows)
-        self._shape = (self._shape[0] + len(rows), rows.shape[1])
-
-    def finish(self, manifest: Manifest) -> tuple[Tensor, Manifest]:
-        """Return all rows [n, E], if possible a view of the file, and the manifest with their checksum."""
-        if self._file is not None:
-            try:
-                described = {"dtype": "F32", "shape": self._shape, "data_offsets": (0, self._bytes)}
-                header = json.dumps({NAME: described}).encode().ljust(HEADER)
-                self._write(HEADER.to_bytes(8, "little") + header, 0)
-                os.fsync(self._file.fileno())
-                self._file.close()  # Windows cannot move an open file
-                self._part.replace(self._target)
-                self._file = None
-            except OSError as error:
-                self._continue_in_memory(error)
-            else:
-                rows = _map_features(self._target)
-                manifest = replace(manifest, checksum=_checksum(rows))
-                try:
-                    replace_file(self._target.with_suffix(".json"), _MANIFEST.dump_json(manifest, indent=1))
-                except OSError as error:
-                    self.failure = error
-                return rows, manifest
-        rows = torch.cat(self._in_memory) if self._in_memory else torch.empty(self._shape)
-        return rows, replace(manifest, checksum=_checksum(rows))
-
-    @property
-    def _bytes(self) -> int:
-        return 4 * self._shape[0] * self._shape[1]
-
-    def _write(self, content: bytes, offset: int) -> None:
-        assert self._file is not None
-        self._file.seek(offset)
-        unwritten = memoryview(content)
-        while unwritten:
-            unwritten = unwritten[self._file.write(unwritten) :]
-
-    def _continue_in_memory(self, failure: OSError) -> None:
-        self.failure = failure
-        if self._bytes:
-            numbers = np.fromfile(self._part, np.float32, count=self._bytes // 4, offset=8 + HEADER)
-            self._in_memory = [torch.from_numpy(numbers).reshape(self._shape)]
-        self._drop()
-
-    def _drop(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._part.unlink(missing_ok=True)
+def _write_features(folder: Path, key: str, features: Tensor, manifest: Manifest) -> str:
+    """Write features [n, E] and their manifest; return why that failed, or an empty text."""
+    target = folder / f"{key}.safetensors"
+    part = ""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder, LEFT_S, "*.part")
+        handle, part = tempfile.mkstemp(dir=folder, prefix=target.name, suffix=".part")
+        os.close(handle)
+        save_file({NAME: features}, part)
+        Path(part).replace(target)
+        replace_file(target.with_suffix(".json"), _MANIFEST.dump_json(manifest, indent=1))
+    except (OSError, safetensors.SafetensorError) as error:
+        return getattr(error, "strerror", "") or str(error)
+    finally:
+        if part:
+            Path(part).unlink(missing_ok=True)
+    return ""
 
 
 RECIPE = 1
@@ -237,7 +160,7 @@ Out = TypeVar("Out")
 class Features:
     """Normalised features of an image set."""
 
-    vectors: Tensor  # [n, E], float32, on the CPU, perhaps a view of a file
+    vectors: Tensor  # [n, E], float32, on the CPU, a view of a file if they were cached
     kept: tuple[int, ...]  # for each row, the index of its image in the set
     bad: tuple[str, ...]  # what is wrong with each image that was left out
     images: str
@@ -322,40 +245,40 @@ class ImageEncoder:
     def _encode(
         self, pool: ThreadPoolExecutor, images: Sequence[tuple[Path, str]], image_set: str, copies: int
     ) -> tuple[Tensor, Manifest]:
-        """Encode images, given with their digests, and write their features batch by batch."""
+        """Encode images, given with their digests, and write their features."""
+        rows: list[Tensor] = []
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
         waiting: list[Tensor] = []  # decoded inputs that do not fill a batch yet
         each, preprocessing = copies or 1, self._preprocessing(copies)
         window = max(1, max(2 * self.workers, self.batch) // each)
-        with FeatureFile(self.folder, _feature_key(self.loaded.key, preprocessing, image_set)) as file:
-            decoded = _ordered(pool, lambda image: self._decode(*image, copies), images, window)
-            for index, result in enumerate(decoded):
-                if isinstance(result, DataError):
-                    if self.on_bad_image == "fail":
-                        raise DataError(result, "; ", HOW_TO_GO_ON) from result
-                    bad.append((index, str(result)))
-                else:
-                    kept += [index] * len(result)
-                    waiting += result
-                while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
-                    file.add(self._forward(waiting[: self.batch]))
-                    waiting = waiting[self.batch :]
-                    self.progress((index + 1) * each - len(waiting), len(images) * each, copies > 0)
-            manifest = Manifest(
-                schema=SCHEMA,
-                model=self.loaded.key,
-                preprocessing=preprocessing,
-                images=image_set,
-                kept=tuple(kept),
-                bad=tuple(bad),
-                checksum="",
-            )
-            features = file.finish(manifest)
-        if file.failure is not None:
-            why = file.failure.strerror
+        decoded = _ordered(pool, lambda image: self._decode(*image, copies), images, window)
+        for index, result in enumerate(decoded):
+            if isinstance(result, DataError):
+                if self.on_bad_image == "fail":
+                    raise DataError(result, "; ", HOW_TO_GO_ON) from result
+                bad.append((index, str(result)))
+            else:
+                kept += [index] * len(result)
+                waiting += result
+            while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
+                rows.append(self._forward(waiting[: self.batch]))
+                waiting = waiting[self.batch :]
+                self.progress((index + 1) * each - len(waiting), len(images) * each, copies > 0)
+        features = torch.cat(rows) if rows else torch.empty(0, 0)
+        manifest = Manifest(
+            schema=SCHEMA,
+            model=self.loaded.key,
+            preprocessing=preprocessing,
+            images=image_set,
+            kept=tuple(kept),
+            bad=tuple(bad),
+            checksum=_checksum(features),
+        )
+        key = _feature_key(self.loaded.key, preprocessing, image_set)
+        if why := _write_features(self.folder, key, features, manifest):
             self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
-        return features
+        return features, manifest
 
     def _decode(self, path: Path, digest: str, copies: int) -> list[Tensor] | DataError:
         """Return the model's inputs [3, H, W] of an image, or of its augmented copies."""

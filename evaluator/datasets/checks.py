@@ -108,26 +108,11 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
         except OSError as error:
             raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
 
-    by_size: dict[int, list[Path]] = {}
-    for item in shots:
-        by_size.setdefault(size_of(item.path), []).append(item.path)
-    hashes: dict[int, dict[bytes, Path]] = {}
+    shot_by_content = {file_digest(item.path): item.path for item in shots}
+    sizes = {size_of(path) for path in shot_by_content.values()}
     for item in test:
-        size = size_of(item.path)
-        if size in by_size:
-            if size not in hashes:
-                hashes[size] = {content_hash(path): path for path in by_size[size]}
-            if (shot := hashes[size].get(content_hash(item.path))) is not None:
-                yield shot, item.path
-
-
-def content_hash(path: Path) -> bytes:
-    """Return the SHA-256 of a file's bytes."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
+        if size_of(item.path) in sizes and (shot := shot_by_content.get(file_digest(item.path))) is not None:
+            yield shot, item.path
 
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
@@ -156,11 +141,11 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
     """Yield notes on images, by content, that were drawn more than once."""
-    item_by_hash: dict[bytes, Item] = {}
+    item_by_hash: dict[str, Item] = {}
     copies: list[tuple[Item, Item]] = []
     contradictions: list[tuple[Item, Item]] = []
     for item in items:
-        first = item_by_hash.setdefault(content_hash(item.path), item)
+        first = item_by_hash.setdefault(file_digest(item.path), item)
         if first is not item:
             (copies if first.label == item.label else contradictions).append((first, item))
     if copies:

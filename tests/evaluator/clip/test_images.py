@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import shutil
 import time
 import weakref
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import torch
 from PIL import Image
 
 from promptclimb.evaluator.clip import images as image_encoder
-from promptclimb.evaluator.clip.images import HEADER, FeatureFile, ImageEncoder, augmented_copies
+from promptclimb.evaluator.clip.images import ImageEncoder, augmented_copies
 from promptclimb.evaluator.clip.models import LoadedModel, load_model
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.files import SETTLED_NS, SeenFiles
@@ -224,52 +225,23 @@ def test_views_of_a_bad_image_are_left_out_with_it(
         encoder(loaded, tmp_path).features(pictures[:3], 2)
 
 
-def test_a_folder_that_cannot_be_written_costs_only_the_cache(
+def test_few_decoded_images_of_a_large_set_stand_in_memory(
     loaded: LoadedModel, pictures: list[Path], tmp_path: Path
 ) -> None:
-    """Without a cache the features are still there, and it is said."""
-    (tmp_path / "features").write_text("a file where the folder should be")
-    lines: list[str] = []
-    assert len(encoder(loaded, tmp_path, report=lines.append).features(pictures).vectors) == 10
-    assert "not kept" in lines[0]
+    """No more than a batch and those begun."""
+    alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
+    most = 0
 
+    def preprocess(image: Image.Image) -> torch.Tensor:
+        nonlocal most
+        decoded = loaded.preprocess(image).detach()
+        alive.add(decoded)
+        most = max(most, len(alive))
+        return decoded
 
-def test_features_of_a_large_set_never_stand_in_memory(
-    loaded: LoadedModel, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Decoded images are no more than a batch and those begun, features no more than a batch; then a file."""
-    images, rows = Alive(), Alive()
-    add = FeatureFile.add
-    monkeypatch.setattr(FeatureFile, "add", lambda file, given: add(file, rows.counted(given)))
-    preprocess = loaded.preprocess
-    counting = replace(loaded, preprocess=lambda image: images.counted(preprocess(image)))
-    found = encoder(counting, tmp_path).features(pictures * 10)
-    assert rows.seen == 25
-    assert rows.most == 1
-    assert images.seen == 100
-    assert images.most <= 4 + 4 + 2  # a batch, the window, and one more of each decoder
-    (file,) = (tmp_path / "features").glob("*.safetensors")
-    maps = Path("/proc/self/maps")
-    assert not maps.exists() or str(file) in maps.read_text()
+    found = encoder(replace(loaded, preprocess=preprocess), tmp_path).features(pictures * 10)
+    assert most <= 4 + 4 + 2  # a batch, the window, and one more of each decoder
     assert torch.equal(found.vectors[:10], found.vectors[90:])
-
-
-class Alive:
-    """Counts how many of some tensors there are at once, at most."""
-
-    def __init__(self) -> None:
-        self.seen = self.now = self.most = 0
-
-    def counted(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return another tensor of the same storage, which is counted until it is gone."""
-        self.seen, self.now = self.seen + 1, self.now + 1
-        self.most = max(self.most, self.now)
-        given = tensor.detach()
-        weakref.finalize(given, self._gone)
-        return given
-
-    def _gone(self) -> None:
-        self.now -= 1
 
 
 def test_what_a_killed_process_left_is_cleared_away(
@@ -289,35 +261,33 @@ def test_what_a_killed_process_left_is_cleared_away(
     assert other.exists()
 
 
-def test_a_disk_that_is_full_costs_only_the_cache(
-    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+@pytest.mark.parametrize(
+    "trouble", ["a file in place of the folder", "a folder in place of the file", "full"]
+)
+def test_a_cache_that_cannot_be_written_costs_only_the_cache(
+    trouble: str, loaded: LoadedModel, pictures: list[Path], tmp_path: Path
 ) -> None:
-    """What was written so far is read back; nothing is encoded twice or left lying about."""
-    expected = encoder(loaded, tmp_path / "elsewhere").features(pictures).vectors
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    """Nothing is encoded twice or left lying about, and a line says so."""
+    expected = encoder(loaded, tmp_path).features(pictures).vectors.clone()
+    (file,) = (tmp_path / "features").glob("*.safetensors")
+    before = limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    file.unlink()
+    if trouble == "full":
+        limit = (600, before[1])
+    elif trouble == "a folder in place of it":
+        file.mkdir()
+    else:
+        shutil.rmtree(tmp_path / "features")
+        (tmp_path / "features").write_text("a file")
     lines: list[str] = []
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8 + HEADER + 4 * 6 * expected.shape[1], before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     try:
         found = encoder(loaded, tmp_path, report=lines.append).features(pictures)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert torch.equal(found.vectors, expected)
     assert "not kept" in lines[0]
-    assert list((tmp_path / "features").iterdir()) == []
-
-
-def test_features_that_cannot_be_put_in_place_are_used_all_the_same(
-    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
-) -> None:
-    """Something else has the name of the file."""
-    expected = encoder(loaded, tmp_path).features(pictures).vectors.clone()
-    (file,) = (tmp_path / "features").glob("*.safetensors")
-    file.unlink()
-    file.mkdir()
-    lines: list[str] = []
-    assert torch.equal(encoder(loaded, tmp_path, report=lines.append).features(pictures).vectors, expected)
-    assert "not kept" in lines[0]
-    assert not list((tmp_path / "features").glob("*.part"))
+    assert not list(tmp_path.glob("features/*.part"))
 
 
 def noisy(width: int = 40, height: int = 48) -> Image.Image:
