@@ -16,6 +16,7 @@ import aiohttp
 import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai._constants import RAW_RESPONSE_HEADER
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Message, Setting
@@ -108,11 +109,10 @@ class OpenAIChat:
         self._options = dict(options or {})
         self._emit = emit
         self._has_answered = self._cut = False
-        self._auth = headers = key_headers(url, key, userinfo.reveal())
-        self._headers: dict[str, Any] = headers or {"Authorization": openai.Omit()}
-        self._query = query
-        self._http = _http_client(url, max_connections)
-        self._client = _sdk_client(url, query, clean_key(key), self._http)
+        self._headers: dict[str, Any] = key_headers(url, key, userinfo.reveal()) or {
+            "Authorization": openai.Omit()
+        }
+        self._client = _sdk_client(url, query, clean_key(key), _http_client(url, max_connections))
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.base_url!r})"
@@ -122,7 +122,8 @@ class OpenAIChat:
         dialect = self._trial
         sent = dialect.render(request, self._options)
         try:
-            reply = await self._send(sent)
+            body_sent = {"model": sent.model, "messages": list(sent.messages), **sent.options}
+            reply = await self._send(CHAT_PATH, body_sent, MAX_BODY)
             answer = read_answer(reply, self._scrubber)
         except ChatError as failure:
             body = error_object(reply)
@@ -147,7 +148,7 @@ class OpenAIChat:
     async def post(self, request: ApiRequest) -> JsonAnswer:
         """Make one attempt at a scorer's request, sent as it is; raise a ChatError if it fails."""
         try:
-            reply = await self._post(request)
+            reply = await self._send(request.path, request.body, MAX_JSON)
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
             raise translate(error, self._scrubber.scrub_quoted, request.path, SCORER_URL) from error
@@ -164,37 +165,22 @@ class OpenAIChat:
     ) -> None:
         await self._client.close()
 
-    async def _send(self, sent: Sent) -> RawReply:
+    async def _send(self, path: str, body: Mapping[str, Any], most: int) -> RawReply:
+        """Post JSON; return the reply with at most so many bytes of its body, and a piece more."""
         self.requests += 1
         # Read here, not by the SDK: the size is bounded and any body can be judged.
-        async with self._client.chat.completions.with_streaming_response.create(
-            model=sent.model,
-            messages=(),
-            extra_headers=self._headers,
-            # Messages too: the SDK copies each one key by key otherwise, half of a request's time.
-            extra_body={"messages": list(sent.messages), **sent.options},
-        ) as response:
-            body = await _beginning(response.iter_bytes(), MAX_BODY)
-            return RawReply(response.status_code, response.headers, body)
-
-    async def _post(self, request: ApiRequest) -> RawReply:
-        self.requests += 1
-        sent = self._http.build_request(
-            "POST",
-            f"{self.base_url}/{request.path}" if request.path else self.base_url,
-            params=self._query or None,
-            headers={"Content-Type": "application/json", **self._auth},
-            content=json.dumps(request.body, ensure_ascii=False, allow_nan=False).encode(),
+        headers = {**self._headers, RAW_RESPONSE_HEADER: "stream"}
+        response = await self._client.post(
+            path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": headers}
         )
-        response = await self._http.send(sent, stream=True)
         try:
-            body = await _beginning(response.aiter_bytes(), MAX_JSON)
-            if response.status_code >= 300:
-                scrub = self._scrubber.scrub_quoted
-                advice = _redirected(response, scrub, request.path, SCORER_URL)
-                text = body.decode("utf-8", "replace")
-                raise _failed(response, text, scrub, advice)
-            return RawReply(response.status_code, response.headers, body)
+            pieces: list[bytes] = []
+            size = 0
+            async for piece in response.aiter_bytes():
+                pieces.append(piece)
+                if (size := size + len(piece)) > most:
+                    break
+            return RawReply(response.status_code, response.headers, b"".join(pieces))
         finally:
             await response.aclose()
 
@@ -275,17 +261,6 @@ def _sdk_client(url: str, query: dict[str, str], key: str, http: DefaultAioHttpC
         raise ConfigError(f"{url!r} is not the address of a chat endpoint") from error
 
 
-async def _beginning(body: AsyncIterator[bytes], most: int) -> bytes:
-    """Return a decoded body up to the piece with which it exceeds ``most`` bytes."""
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in body:
-        pieces.append(piece)
-        if (size := size + len(piece)) > most:
-            break
-    return b"".join(pieces)
-
-
 def _staying_at(home: httpx2.URL) -> Callable[[httpx2.Request], Awaitable[None]]:
     """Return a hook that refuses requests to another place: prompts, images and keys are for this one."""
     secured = (home.scheme, home.port) == ("http", None)
@@ -341,7 +316,7 @@ def translate(
             perhaps_billed=False,
         )
     if isinstance(error, openai.APIStatusError):
-        return _failed(error.response, error.response.text, scrub, _redirected(error.response, scrub))
+        return _failed(error.response, scrub, _redirected(error.response, scrub, path, setting))
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
@@ -355,12 +330,12 @@ def translate(
     return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=not never_sent)
 
 
-def _failed(reply: httpx2.Response, text: str, scrub: Callable[[str], str], advice: Message) -> ChatError:
+def _failed(reply: httpx2.Response, scrub: Callable[[str], str], advice: Message) -> ChatError:
     """Return the error that a reply of 3xx to 5xx means, with the usage that it reports."""
     try:
-        content = json.loads(text)
+        content = json.loads(reply.text)
     except (ValueError, RecursionError):
-        content = text.strip()
+        content = reply.text.strip()
     document = content if isinstance(content, dict) else {}
     error_body = document.get("error", content) or f"Error code: {reply.status_code}"
     failure = failure_of(reply.status_code, error_body, reply.headers, scrub, advice=advice)
@@ -369,10 +344,7 @@ def _failed(reply: httpx2.Response, text: str, scrub: Callable[[str], str], advi
 
 
 def _redirected(
-    response: httpx2.Response,
-    scrub: Callable[[str], str],
-    path: str = CHAT_PATH,
-    setting: Setting = BASE_URL,
+    response: httpx2.Response, scrub: Callable[[str], str], path: str, setting: Setting
 ) -> Message:
     if not response.history:
         return Message()
