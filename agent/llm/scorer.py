@@ -7,12 +7,12 @@ import math
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -197,21 +197,6 @@ class _SeldomUsage:
             self._emit(last)
 
 
-@dataclass(slots=True)
-class _Caller:
-    """The requests of one thread, in flight and answered."""
-
-    requests: Iterator[tuple[int, ApiRequest]]
-    has_more: bool = True
-    pending: set[Future[ApiAnswer]] = field(default_factory=set)
-    landed: deque[tuple[int, Future[ApiAnswer]]] = field(default_factory=deque)
-    failure: BaseException | None = None
-
-
-def _error_of(future: Future[ApiAnswer]) -> BaseException | None:
-    return CancelledError() if future.cancelled() else future.exception()
-
-
 class ScorerCalls:
     """The ``ApiAsk`` of a search: blocks threads of the evaluator while the event loop does the work.
 
@@ -238,10 +223,7 @@ class ScorerCalls:
         limits = RateLimits(
             rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
         )
-        self.budget = ScorerBudget(
-            Limits.of_scorer(config, config.max_minutes),
-            spent,
-        )
+        self.budget = ScorerBudget(Limits.of_scorer(config, config.max_minutes), spent)
         self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
             [Endpoint(name=name, client=client, price=config.scorer_price, limits=limits)],
             budget=self.budget,
@@ -285,67 +267,57 @@ class ScorerCalls:
             await self._ledger(bill)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        caller = _Caller(enumerate(requests))
+        numbered, failure, has_more = enumerate(requests), None, True
+        pending: dict[Future[ApiAnswer], int] = {}
+        landed = SimpleQueue[Future[ApiAnswer]]()
         self._enter()
         try:
-            while (step := self._next_step(caller)) is not None:
-                if step == "send":
-                    self._send(caller)
-                    continue
-                number, future = caller.landed.popleft()
-                caller.pending.discard(future)
+            while True:
+                # A place of another thread's is waited for only where none of its own gets free.
+                while has_more and failure is None and self._take_place(wait=not pending):
+                    try:
+                        number, request = next(numbered, (0, None))
+                    except BaseException:
+                        self._release()
+                        raise
+                    if request is None:
+                        has_more = False
+                        self._release()
+                        break
+                    future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+                    pending[future] = number
+                    future.add_done_callback(landed.put)
+                if not pending:
+                    break
+                future = landed.get()
+                number = pending.pop(future)
                 try:
-                    if (error := _error_of(future)) is None:
+                    error = CancelledError() if future.cancelled() else future.exception()
+                    if error is None:
                         yield number, future.result()
                     else:
-                        caller.failure = caller.failure or error  # raised below, once all ended
+                        failure = failure or error  # raised below, once all ended
                 finally:
                     self._release()
-            if caller.failure is not None:
-                cause = self._cause(caller.failure)
+            if failure is not None:
+                cause = self._cause(failure)
                 raise AskingEndedError(str(cause)) from cause
-            if caller.has_more:
+            if has_more:
                 raise AskingEndedError("the scorer is closed")
         finally:
-            for future in caller.pending:
+            for future in pending:
                 future.cancel()
                 future.add_done_callback(self._release)
             self._leave()
 
-    def _next_step(self, caller: _Caller) -> Literal["send", "take"] | None:
-        """Wait until the caller has a place to send in, which is taken, or an answer; None at the end."""
+    def _take_place(self, *, wait: bool) -> bool:
+        """Return whether a request may be sent; ``wait`` until one may."""
         with self._changed:
-            while True:
-                sends = caller.has_more and caller.failure is None and not self._closed
-                if sends and self._free > 0:
-                    self._free -= 1
-                    return "send"
-                if caller.landed:
-                    return "take"
-                if not sends and not caller.pending:
-                    return None
-                self._changed.wait()
-
-    def _send(self, caller: _Caller) -> None:
-        """Send the next request, if there is one, in the place that is taken."""
-        try:
-            number, request = next(caller.requests, (0, None))
-        except BaseException:
-            self._release()
-            raise
-        if request is None:
-            caller.has_more = False
-            self._release()
-            return
-        future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
-        caller.pending.add(future)
-
-        def landed(future: Future[ApiAnswer]) -> None:
-            with self._changed:
-                caller.landed.append((number, future))
-                self._changed.notify_all()
-
-        future.add_done_callback(landed)
+            self._changed.wait_for(lambda: self._free > 0 or self._closed or not wait)
+            if self._closed or self._free == 0:
+                return False
+            self._free -= 1
+            return True
 
     def keep_for_final(self, requests: RequestSizes, start: Spent = NOTHING, noun: str = "template") -> None:
         """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
