@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -880,63 +880,6 @@ async def test_an_answer_settles_its_reservation_in_its_own_transaction(tmp_path
         assert reserved(store) == 1
         await store.put_answer(Position(0, 0, 0), request().hash, reply.answer, reply.bill)
         assert (reserved(store), store.usage.calls) == (0, 1)
-
-
-outcomes = st.sampled_from(["ok", "500", "429", "unusable", "cut", "hang"])
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    st.lists(st.tuples(outcomes, st.floats(0, 20)), min_size=1, max_size=60),
-    st.integers(1, 12),
-    st.integers(0, 30),
-    st.sets(st.integers(0, 7)),
-)
-def test_no_faults_timing_or_cancellation_overrun_a_budget(
-    plan: list[tuple[str, float]], concurrency: int, calls: int, cancelled: set[int]
-) -> None:
-    """Whatever happens in flight, billed calls stay within the limit and all room is given back."""
-    errors: Mapping[str, Callable[[], ChatError]] = {
-        "500": lambda: TransientChatError("x"),
-        "429": lambda: RateLimitedError("x", retry_after=1.0),
-        "unusable": lambda: UnusableAnswerError("x", reason="null", usage=TokenUsage(3, 4)),
-        "cut": lambda: TransientChatError("x", perhaps_billed=True),
-    }
-    billed = 0
-
-    class Client:
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            nonlocal billed
-            kind, seconds = plan.pop() if plan else ("ok", 0.1)
-            if kind == "hang":
-                billed += 1
-                await asyncio.sleep(1000)
-            await asyncio.sleep(seconds)
-            billed += kind in ("ok", "unusable", "cut")
-            if kind in errors:
-                raise errors[kind]()
-            return ChatAnswer(text="x", prompt_tokens=3, completion_tokens=4)
-
-    async def play() -> None:
-        budget = Budget(Limits(calls=calls))
-        endpoint = Endpoint(name="one", client=Client(), limits=RateLimits(concurrency=concurrency))
-        asker = asker_of([endpoint], budget=budget)
-        tasks = [asyncio.create_task(until_over(asker, number)) for number in range(8)]
-        for number in cancelled:
-            asyncio.get_running_loop().call_later(number * 7.0, tasks[number].cancel)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert billed <= calls
-        assert budget.reserved == NOTHING
-        assert [endpoint.limiter.in_flight for endpoint in asker._pool.endpoints] == [0]
-
-    run_virtual(play())
-
-
-async def until_over(asker: EndpointAsker, number: int) -> None:
-    """Ask until something ends it."""
-    for turn in range(100):
-        with contextlib.suppress(RequestFailedError):
-            await asker.ask(request(number * 100 + turn))
 
 
 async def for_two_minutes(options: dict[str, Any]) -> tuple[int, int]:

@@ -8,8 +8,6 @@ import json
 import traceback
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
@@ -45,8 +43,8 @@ from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.recorded import adapting
+from tests.fakes.served import Handler, served
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "sk-proj-0123456789abcdefABCDEF"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="fake", seed=7)
 
@@ -276,20 +274,6 @@ async def against(handler: Handler) -> Any:
         return error
 
 
-@asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[str]:
-    """The address of a server of one handler."""
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", handler)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
-
-
 def completion(content: object, reason: str = "stop", **more: Any) -> dict[str, Any]:
     """A completion with one choice."""
     return {"choices": [{"message": {"content": content}, "finish_reason": reason}], **more}
@@ -465,16 +449,14 @@ async def test_a_deployment_at_azure_is_asked_as_azure_wants_it() -> None:
         asked.append(request)
         return web.json_response(completion("- a {}"))
 
-    app = web.Application()
-    app.router.add_post("/openai/deployments/mini/chat/completions", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/openai/deployments/mini?api-version=2024-10-21"
-    async with OpenAIChat(url, KEY) as chat:
+    deployment = "/openai/deployments/mini"
+    async with (
+        served(answer, f"{deployment}?api-version=2024-10-21") as url,
+        OpenAIChat(url, KEY) as chat,
+    ):
         assert (await chat.chat(REQUEST)).text == "- a {}"
-    await runner.cleanup()
     (request,) = asked
+    assert request.path == f"{deployment}/chat/completions"
     assert request.query_string == "api-version=2024-10-21"
     assert (request.headers["api-key"], request.headers["Authorization"]) == (KEY, f"Bearer {KEY}")
 

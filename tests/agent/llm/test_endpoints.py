@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
@@ -29,6 +29,7 @@ from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber, Secret
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.served import Handler, served
 
 KEY = "sk-0123456789abcdef"
 SECRET = Secret(KEY)
@@ -265,21 +266,6 @@ async def test_a_local_file_that_is_not_there_is_not_to_be_installed(tmp_path: P
     assert "[local]" not in str(caught.value)
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
-    """An endpoint whose /models is answered by a function."""
-    app = web.Application()
-    app.router.add_get("/v1/models", handler)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    await runner.cleanup()
-
-
 def answering(response: Callable[[], web.Response]) -> Handler:
     """A handler that always says the same."""
 
@@ -296,7 +282,7 @@ def models(*names: str) -> web.Response:
 
 async def test_a_listed_model_needs_no_note() -> None:
     """All is well."""
-    async with serving(answering(lambda: models("a", "b"))) as url:
+    async with served(answering(lambda: models("a", "b"))) as url:
         seen = await preflight(url, SECRET, key_env="K", model="b")
     assert (seen.models, seen.note) == (("a", "b"), None)
 
@@ -314,29 +300,22 @@ async def test_a_listed_model_needs_no_note() -> None:
 async def test_an_unlisted_model_that_does_not_exist_is_refused_at_once(body: object, exists: bool) -> None:
     """Where the endpoint says so when asked for that model alone, which costs nothing."""
 
-    async def one(_request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/models"):
+            return models("a", "b")
         return web.json_response(body, status=404 if body else 200)
 
-    app = web.Application()
-    app.router.add_get("/v1/models", answering(lambda: models("a", "b")))
-    app.router.add_get("/v1/models/{name}", one)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    try:
+    async with served(answer) as url:
         if exists:
             assert "asking for it anyway" in str((await preflight(url, SECRET, key_env="K", model="c")).note)
         else:
             with pytest.raises(EndpointError, match=r"has no model 'c'.*with llm"):
                 await preflight(url, SECRET, key_env="K", model="c")
-    finally:
-        await runner.cleanup()
 
 
 async def test_a_model_that_is_not_listed_is_named_with_similar_ones() -> None:
     """Lists are often incomplete, so it is no error yet."""
-    async with serving(answering(lambda: models("gpt-4o-mini", "other"))) as url:
+    async with served(answering(lambda: models("gpt-4o-mini", "other"))) as url:
         seen = await preflight(url, SECRET, key_env="K", model="gpt-4o-mimi")
     assert "gpt-4o-mini" in str(seen.note)
 
@@ -344,7 +323,7 @@ async def test_a_model_that_is_not_listed_is_named_with_similar_ones() -> None:
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_list_is_left_to_the_first_request(status: int) -> None:
     """Some vendors guard it in another way; with a key and without one the advice differs."""
-    async with serving(answering(lambda: web.Response(status=status, text="no"))) as url:
+    async with served(answering(lambda: web.Response(status=status, text="no"))) as url:
         with_key = await preflight(url, SECRET, key_env="MY_KEY", model="m")
         without = await preflight(url, None, key_env="MY_KEY", model="m")
     assert with_key.status == without.status == status
@@ -356,7 +335,7 @@ async def test_a_refused_list_is_left_to_the_first_request(status: int) -> None:
 async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
     """OpenAI's own code leaves no doubt; the key itself is not shown."""
     error = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
-    async with serving(answering(lambda: web.json_response(error, status=401))) as url:
+    async with served(answering(lambda: web.json_response(error, status=401))) as url:
         with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as caught:
             await preflight(url, SECRET, key_env="MY_KEY", model="m")
     assert SECRET.reveal() not in str(caught.value)
@@ -375,7 +354,7 @@ async def test_the_context_is_read_where_a_list_states_it(
 ) -> None:
     """By any of the names that vendors have for it."""
     document = {"data": [{"id": "other", "max_model_len": 1}, {"id": "m", **item}]}
-    async with serving(answering(lambda: web.json_response(document))) as url:
+    async with served(answering(lambda: web.json_response(document))) as url:
         assert (await preflight(url, SECRET, key_env="K", model="m")).context == context
 
 
@@ -387,23 +366,18 @@ async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None
         asked.append(request)
         return web.Response(status=404)
 
-    app = web.Application()
-    app.router.add_get("/openai/deployments/d/models", missing)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/openai/deployments/d?api-version=2024-10-21"
-    seen = await preflight(url, SECRET, key_env="K", model="m")
-    await runner.cleanup()
+    async with served(missing, "/openai/deployments/d?api-version=2024-10-21") as url:
+        seen = await preflight(url, SECRET, key_env="K", model="m")
     assert "/v1" not in str(seen.note)
     (request,) = asked
+    assert request.path == "/openai/deployments/d/models"
     assert request.query_string == "api-version=2024-10-21"
     assert request.headers["api-key"] == SECRET.reveal()
 
 
 async def test_a_web_page_is_no_endpoint() -> None:
     """HTML with status 200 means that the address is another server's."""
-    async with serving(
+    async with served(
         answering(lambda: web.Response(text="<html>hi</html>", content_type="text/html"))
     ) as url:
         with pytest.raises(EndpointError, match="not JSON"):
@@ -417,20 +391,20 @@ async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         return answers.pop(0)
 
-    async with serving(handle) as url:
+    async with served(handle) as url:
         assert (await preflight(url, SECRET, key_env="K", model="m")).models == ("m",)
 
 
 @pytest.mark.parametrize("status", [405, 429, 500, 503])
 async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
     """Not every server has /models, and a busy one is not a wrong one."""
-    async with serving(answering(lambda: web.Response(status=status))) as url:
+    async with served(answering(lambda: web.Response(status=status))) as url:
         assert await preflight(url, SECRET, key_env="K", model="m") == Preflight(status=status)
 
 
 async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> None:
     """Some servers have none; more often the address lacks its end."""
-    async with serving(answering(lambda: web.Response(status=404))) as url:
+    async with served(answering(lambda: web.Response(status=404))) as url:
         seen = await preflight(url.removesuffix("/v1"), SECRET, key_env="K", model="m")
         assert "It usually ends in /v1" in str(seen.note)
 
@@ -438,7 +412,7 @@ async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> 
 @pytest.mark.parametrize("document", [[], {}, {"data": 3}, {"data": [{"name": "x"}, 4]}, "x", None])
 async def test_strange_lists_are_no_error(document: object) -> None:
     """JSON of another shape lists nothing."""
-    async with serving(answering(lambda: web.json_response(document))) as url:
+    async with served(answering(lambda: web.json_response(document))) as url:
         assert (await preflight(url, SECRET, key_env="K", model="m")).models == ()
 
 
@@ -461,5 +435,5 @@ async def test_a_connection_that_breaks_is_left_to_the_first_request() -> None:
         request.transport.abort()
         return web.Response()
 
-    async with serving(cut) as url:
+    async with served(cut) as url:
         assert (await preflight(url, SECRET, key_env="K", model="m")).note is not None

@@ -12,6 +12,7 @@ from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.evaluator.network import is_loopback
+from tests.fakes.served import served
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="m")
 COMPLETION = {"choices": [{"message": {"content": "- a {}"}, "finish_reason": "stop"}]}
@@ -26,15 +27,8 @@ async def answering() -> AsyncIterator[tuple[str, list[str]]]:
         asked.append(request.path)
         return web.json_response({"data": [{"id": "m"}]} if request.method == "GET" else COMPLETION)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
-    finally:
-        await runner.cleanup()
+    async with served(handle, "") as url:
+        yield url, asked
 
 
 @pytest.fixture

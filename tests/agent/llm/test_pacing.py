@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
-from promptclimb.agent.events.types import Event, HeaderIgnored, LimitLearned, Paused, WaitCapped
+from promptclimb.agent.events.types import Event, HeaderIgnored
 from promptclimb.agent.llm.limiter import BURST_S, RateLimiter, RateLimits, Window
 from promptclimb.agent.llm.pool import EndpointPool
 from tests.fakes.clock import run_virtual, virtual_time
@@ -225,21 +225,6 @@ async def test_an_endpoint_that_asks_for_a_second_for_ever_is_not_believed() -> 
 
 
 @virtual_time
-async def test_limits_are_learned_and_the_stricter_one_wins() -> None:
-    """A header sets a limit that was not set, and lowers one that was; it never raises it."""
-    events: list[Event] = []
-    one = limiter(RateLimits(rpm=100), events)
-    permit = await acquire(pool_of(one), 10)
-    one.read_headers(permit, {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "9000"})
-    assert (one.a_minute("requests"), one.a_minute("tokens")) == (100, 9000)
-    one.read_headers(permit, {"x-ratelimit-limit-requests": "50"})
-    assert one.a_minute("requests") == 50
-    assert [(notice.limit, notice.value) for notice in events if isinstance(notice, LimitLearned)] == [
-        ("tokens", 9000), ("requests", 50),
-    ]  # fmt: skip
-
-
-@virtual_time
 async def test_nonsense_in_headers_is_reported_once_and_changes_nothing() -> None:
     """Negative, NaN, a year and garbage."""
     events: list[Event] = []
@@ -252,83 +237,6 @@ async def test_nonsense_in_headers_is_reported_once_and_changes_nothing() -> Non
         one.read_headers(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
     assert one.a_minute("requests") == 100
     assert len([notice for notice in events if isinstance(notice, HeaderIgnored)]) == len(events) == 4
-
-
-@virtual_time
-async def test_what_others_use_of_a_limit_is_left_to_them() -> None:
-    """A reply that says that nothing is left holds requests back until it is full again."""
-    one = limiter(RateLimits(rpm=600, concurrency=4))
-    pacer = pool_of(one)
-    with await acquire(pacer, 1) as permit:
-        stated = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "0"}
-        one.read_headers(permit, {**stated, "x-ratelimit-reset-requests": "20s"})
-    (await acquire(pacer, 1)).leave()
-    assert asyncio.get_running_loop().time() == pytest.approx(20, abs=0.1)
-
-
-@virtual_time
-async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
-    """By half, once for all that were under way; success grows it again, up to the setting."""
-    one = limiter(RateLimits(concurrency=16))
-    pacer = pool_of(one)
-    (await acquire(pacer, 1)).leave()
-    assert one.max_in_flight == 16
-    permits = [await acquire(pacer, 1) for _ in range(16)]
-    await asyncio.sleep(1)
-    one.failed()
-    assert one.max_in_flight == 16
-    for permit in permits:
-        one.rate_limited(permit, 0.5)
-        permit.leave()
-    assert one.max_in_flight == 8
-    for _ in range(400):
-        with await acquire(pacer, 1) as permit:
-            one.succeeded(permit, 1)
-            await asyncio.sleep(0.1)
-    assert one.max_in_flight == 16
-
-
-@virtual_time
-async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after_it() -> None:
-    """After `Retry-After` the waiters start one by one, in order, not all at once."""
-    events: list[Event] = []
-    one = limiter(RateLimits(concurrency=20), events)
-    pacer = pool_of(one)
-    (await acquire(pacer, 1)).leave()
-    loop, starts = asyncio.get_running_loop(), []
-    with await acquire(pacer, 1) as permit:
-        one.rate_limited(permit, 30.0)
-
-    async def restart() -> None:
-        with await acquire(pacer, 1):
-            starts.append(loop.time())
-            await asyncio.sleep(100)
-
-    tasks = [asyncio.create_task(restart()) for _ in range(10)]
-    await asyncio.sleep(60)
-    assert len(starts) == 10
-    assert min(starts) >= 30
-    assert len(set(starts)) == 10
-    assert starts == sorted(starts)
-    assert [type(notice) for notice in events] == [Paused]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@virtual_time
-async def test_a_wait_of_an_hour_is_not_obeyed_but_reported() -> None:
-    """Beyond the cap the endpoint rests for the cap, and that is said."""
-    events: list[Event] = []
-    one = limiter(RateLimits(), events)
-    pacer = pool_of(one)
-    with await acquire(pacer, 1) as permit:
-        one.rate_limited(permit, 3600.0)
-    (await acquire(pacer, 1)).leave()
-    assert 120 <= asyncio.get_running_loop().time() <= 122
-    assert [(type(notice), notice.asked_s) for notice in events if isinstance(notice, WaitCapped)] == [
-        (WaitCapped, 3600.0)
-    ]
 
 
 @virtual_time

@@ -22,6 +22,7 @@ from promptclimb.agent.errors import (
     RateLimitedError,
     RequestFailedError,
     TransientChatError,
+    UnusableAnswerError,
 )
 from promptclimb.agent.events.types import EndpointResumed, EndpointSuspended, Event, RetryScheduled
 from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
@@ -39,7 +40,7 @@ from promptclimb.agent.llm.pool import (
     EndpointPool,
     PooledEndpoint,
 )
-from promptclimb.agent.prices import NOTHING
+from promptclimb.agent.prices import NOTHING, TokenUsage
 from promptclimb.evaluator.failures import RULES, NextStep
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.pools import member
@@ -75,7 +76,8 @@ def pool(
     limits = RateLimits(concurrency=concurrency)
     endpoints = [Endpoint(name=str(number), client=chat, limits=limits) for number, chat in enumerate(chats)]
     listening = {} if events is None else {"emit": events.append}
-    return EndpointAsker(endpoints, budget=Budget(Limits()), rng=random.Random(0), **listening, **options)
+    options = {"budget": Budget(Limits()), **listening, **options}
+    return EndpointAsker(endpoints, rng=random.Random(0), **options)
 
 
 @pytest.fixture(scope="module")
@@ -248,26 +250,30 @@ async def test_one_slow_endpoint_alone_is_given_all_its_time() -> None:
     assert both.budget.spent.failed_calls == 0
 
 
-kinds = st.sampled_from(["ok", "500", "429", "400", "401", "garbage", "slow", "hang"])
+ERRORS: dict[str, Callable[[], ChatError]] = {
+    "500": lambda: TransientChatError("x"),
+    "429": lambda: RateLimitedError("x", retry_after=1.0),
+    "400": lambda: BadRequestError("x", status=400),
+    "401": lambda: KeyRejectedError("x", status=401),
+    "unusable": lambda: UnusableAnswerError("x", reason="null", usage=TokenUsage(3, 4)),
+    "cut": lambda: TransientChatError("x", perhaps_billed=True),
+}
+BILLED = ("ok", "slow", "hang", "unusable", "cut")
+kinds = st.sampled_from([*ERRORS, "ok", "slow", "hang"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.lists(kinds, max_size=12), min_size=2, max_size=3),
-    st.integers(1, 4),
+    st.lists(st.lists(kinds, max_size=20), min_size=1, max_size=3),
+    st.integers(1, 6),
+    st.none() | st.integers(0, 30),
     st.sets(st.integers(0, 7)),
 )
-def test_no_faults_leak_a_permit_or_leave_a_request_waiting(
-    plans: list[list[str]], concurrency: int, cancelled: set[int]
+def test_no_faults_leak_a_permit_leave_a_request_waiting_or_overrun_a_budget(
+    plans: list[list[str]], concurrency: int, calls: int | None, cancelled: set[int]
 ) -> None:
-    """Whatever fails, hangs or is cancelled: all end, all room is given back, limits in flight hold."""
-    errors: dict[str, Callable[[], ChatError]] = {
-        "500": lambda: TransientChatError("x"),
-        "429": lambda: RateLimitedError("x", retry_after=1.0),
-        "400": lambda: BadRequestError("x", status=400),
-        "401": lambda: KeyRejectedError("x", status=401),
-        "garbage": lambda: TransientChatError("x", perhaps_billed=True),
-    }
+    """Whatever fails, hangs or is cancelled: all end, all room is given back, limits hold."""
+    billed = 0
 
     class Client:
         def __init__(self, plan: list[str]) -> None:
@@ -275,19 +281,22 @@ def test_no_faults_leak_a_permit_or_leave_a_request_waiting(
             self.in_flight = 0
 
         async def chat(self, request: ChatRequest) -> ChatAnswer:
+            nonlocal billed
             kind = self.plan.pop() if self.plan else "ok"
+            billed += kind in BILLED
             self.in_flight += 1
             assert self.in_flight <= concurrency
             try:
                 await asyncio.sleep({"slow": 30.0, "hang": 1e6}.get(kind, 1.0))
             finally:
                 self.in_flight -= 1
-            if kind in errors:
-                raise errors[kind]()
+            if kind in ERRORS:
+                raise ERRORS[kind]()
             return ChatAnswer(text="x", prompt_tokens=3, completion_tokens=4)
 
     async def play() -> None:
-        asker = pool(*(Client(plan) for plan in plans), concurrency=concurrency)
+        budget = Budget(Limits(calls=calls))
+        asker = pool(*(Client(plan) for plan in plans), concurrency=concurrency, budget=budget)
 
         async def restart(number: int) -> None:
             for turn in range(4):
@@ -299,7 +308,8 @@ def test_no_faults_leak_a_permit_or_leave_a_request_waiting(
             asyncio.get_running_loop().call_later(number * 3.0, tasks[number].cancel)
         async with asyncio.timeout(7200):
             await asyncio.gather(*tasks, return_exceptions=True)
-        assert asker.budget.reserved == NOTHING
+        assert budget.reserved == NOTHING
+        assert billed <= (billed if calls is None else calls)
         assert asker._pool.waiting == 0
         assert {endpoint.limiter.in_flight for endpoint in asker._endpoints} == {0}
 

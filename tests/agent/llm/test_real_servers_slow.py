@@ -20,6 +20,7 @@ from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.fakes import FakeEvaluator
 from prompts.requests import ChatMessage
 from tests.fakes.foreign import free_port, need, running
+from tests.fakes.recorded import adapting
 from tests.fakes.tiny_gguf import write_tiny_gguf
 
 pytestmark = pytest.mark.slow
@@ -96,7 +97,7 @@ async def test_litellm_refuses_a_seed_once_and_a_search_goes_on(
         assert "mocked" in (await ready(url, KEY)).models
         request = ChatRequest(messages=turns(0), model="mocked", temperature=0.7, seed=7)
         async with OpenAIChat(url, KEY) as chat:
-            assert (await chat.chat(request)).text.startswith("- a photo of a {}")
+            assert (await adapting(chat, request)).text.startswith("- a photo of a {}")
             assert chat.dialect.left_out == {"seed"}
             assert chat.requests == 2
             await chat.chat(request)
@@ -129,7 +130,7 @@ async def test_a_conversation_is_fitted_into_the_context_of_llama_cpp(tmp_path: 
         async with OpenAIChat(url) as chat:
             for number in (10, 12, 14):
                 request = replace(REQUEST, messages=turns(number))
-                answer = await chat.chat(request)
+                answer = await adapting(chat, request)
                 assert answer.text == "- a photo of a {}"
                 assert answer.prompt_tokens + request.max_tokens <= CONTEXT
             assert chat.requests == 4
@@ -149,7 +150,7 @@ async def test_llmock_states_limits_and_a_context_in_openais_words(tmp_path: Pat
         await ready(url)
         async with OpenAIChat(url, KEY) as chat:
             request = ChatRequest(messages=turns(40), model="gpt-4o", max_tokens=64, seed=7)
-            answer = await chat.chat(request)
+            answer = await adapting(chat, request)
             assert chat.requests == 2
             assert answer.headers["x-ratelimit-limit-requests"] == "5"
             waits = [wait for _ in range(8) if (wait := await refused(chat, request)) is not None]

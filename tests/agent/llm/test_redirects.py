@@ -15,6 +15,7 @@ from promptclimb.agent.llm.client import FOREIGN_ERRORS, OpenAIChat, _staying_at
 from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.remote.asking import ApiRequest
+from tests.fakes.served import served
 
 KEY = "k-0123456789abcdef"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="m")
@@ -37,15 +38,8 @@ async def two_hosts(status: int, seen: list[web.Request]) -> AsyncIterator[str]:
             return web.Response(status=405)
         return web.json_response(COMPLETION)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(handle, "") as url:
+        yield url
 
 
 def keys_of(request: web.Request) -> list[str]:

@@ -18,6 +18,7 @@ from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.replies import RawReply, billed, joined_stream, read_answer
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
+from tests.fakes.served import served
 
 SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
@@ -226,14 +227,8 @@ async def test_a_server_that_streams_whatever_is_asked_is_understood() -> None:
         return web.Response(body=stream(event({"content": "- a {}"}, "stop")), content_type=kind)
 
     seen: list[dict[str, Any]] = []
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     request = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="m")
-    async with OpenAIChat(f"http://127.0.0.1:{runner.addresses[0][1]}/v1") as chat:
+    async with served(handle) as url, OpenAIChat(url) as chat:
         texts = [(await chat.chat(request)).text for _ in range(2)]
-    await runner.cleanup()
     assert texts == ["- a {}", "- a {}"]
     assert "stream" not in seen[0]

@@ -1,0 +1,500 @@
+"""The local LLM: its process, the chat that starts it again, whether it can be used, its threads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import ChatError, EndpointError, FatalChatError, TransientChatError
+from promptclimb.agent.events.types import Event, ModelFetched, Noted
+from promptclimb.agent.llm import local_server
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.local_models import model_name
+from promptclimb.agent.llm.local_server import (
+    CHILD,
+    MOST_DEATHS,
+    MOST_THREADS,
+    LlamaServer,
+    LlamaSettings,
+    LocalChat,
+    free_threads,
+    is_available,
+    make_ready,
+    quota,
+    threads_for,
+)
+from promptclimb.agent.results.result import LLM_FALLBACK
+from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.search.inputs import fallen_back, try_local_llm
+from promptclimb.agent.secrets import Scrubber
+from promptclimb.evaluator.errors import PromptclimbError, UsageError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.orphans import LONG_S, ends, parent_of_server
+
+pytestmark = pytest.mark.usefixtures("llama")
+Model = Callable[..., Path]
+LOADS_FOR_EVER = """
+import os, time
+with open({pid!r}, "w") as file:
+    file.write(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+def settings(model: Path) -> LlamaSettings:
+    return LlamaSettings(model=model, name="a-model", threads=1)
+
+
+async def status(server: LlamaServer, key: str) -> int:
+    body = {"model": "a-model", "messages": []}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as session,
+        session.post(f"{server.base_url}/chat/completions", json=body) as reply,
+    ):
+        return reply.status
+
+
+async def test_it_serves_on_loopback_to_whoever_has_its_key(model: Model) -> None:
+    """Nobody else on this machine gets an answer; what the library prints is not taken for an address."""
+    server = LlamaServer(settings(model()))
+    await server.start()
+    try:
+        assert server.base_url.startswith("http://127.0.0.1:")
+        assert await status(server, server.key.reveal()) == 200
+        assert await status(server, "another") == 401
+    finally:
+        await server.close()
+    assert server.pid is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+async def test_the_key_is_shown_nowhere(model: Model) -> None:
+    """It is in no argument and no variable, which others on the machine could read."""
+    server = LlamaServer(settings(model()))
+    await server.start()
+    try:
+        for file in ("cmdline", "environ"):
+            shown = await asyncio.to_thread(Path(f"/proc/{server.pid}/{file}").read_bytes)
+            assert server.key.reveal().encode() not in shown
+        assert server.key.reveal() not in repr(vars(server))
+    finally:
+        await server.close()
+
+
+async def test_each_server_has_a_key_and_a_port_of_its_own(model: Model) -> None:
+    """Two searches at once do not meet."""
+    one, other = LlamaServer(settings(model())), LlamaServer(settings(model()))
+    await asyncio.gather(one.start(), other.start())
+    try:
+        assert one.base_url != other.base_url
+        assert await status(one, other.key.reveal()) == 401
+    finally:
+        await one.close()
+        await other.close()
+
+
+async def test_closed_it_is_gone(model: Model) -> None:
+    """The child has ended when `close` returns, and closing twice is nothing."""
+    server = LlamaServer(settings(model()))
+    await server.start()
+    pid = server.pid
+    assert pid is not None
+    assert server.is_alive
+    await server.close()
+    await server.close()
+    assert not server.is_alive
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_one_that_cannot_load_its_model_says_why(model: Model) -> None:
+    """The error has the first complaint, not what was given up for it."""
+    server = LlamaServer(settings(model(fails="the tensors are torn")))
+    with pytest.raises(EndpointError, match=r"does not start \(exit code 1: load: the tensors are torn\)"):
+        await server.start()
+    assert server.pid is None
+
+
+@pytest.mark.parametrize("said", ["print('no address')", "pass", "import sys; sys.exit('sorry')"])
+async def test_one_that_is_no_server_is_ended(said: str, model: Model) -> None:
+    """What comes from a child that is something else is no address, and nothing waits for it."""
+    server = LlamaServer(settings(model()), (sys.executable, "-c", said))
+    with pytest.raises(EndpointError, match="does not start"):
+        await server.start()
+
+
+async def test_a_command_that_is_not_there_is_an_error(model: Model) -> None:
+    """A missing Python is reported like any other fault."""
+    server = LlamaServer(settings(model()), ("/nowhere/python",))
+    with pytest.raises(EndpointError, match="cannot be started"):
+        await server.start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for a process by its id")
+async def test_cancelled_while_it_loads_it_leaves_nothing(model: Model, tmp_path: Path) -> None:
+    """A search that is stopped while the model loads leaves no child."""
+    os.mkfifo(tmp_path / "pid")
+    loads = LOADS_FOR_EVER.format(pid=str(tmp_path / "pid"))
+    server = LlamaServer(settings(model()), (sys.executable, "-c", loads))
+    starting = asyncio.create_task(server.start())
+    pid = int(await asyncio.to_thread((tmp_path / "pid").read_text))
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert ends(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for a process by its id")
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGTERM, signal.SIGINT))],
+)
+def test_it_does_not_outlive_a_parent_that_is_killed(number: signal.Signals, model: Model) -> None:
+    """Whatever ends the process that started it, the server ends too."""
+    with parent_of_server(model()) as (parent, pid):
+        os.kill(pid, 0)
+        parent.send_signal(number)
+        parent.wait(LONG_S)
+        assert ends(pid)
+
+
+def child(settings: dict[str, Any]) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-P", str(CHILD)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(settings) + "\n")
+    process.stdin.flush()
+    return process
+
+
+def settings_of(model: Path, *, parent: int) -> dict[str, Any]:
+    plain = {"key": "k", "model": str(model), "name": "m", "slots": 1, "threads": 1, "context": 64}
+    return {"parent": parent, **plain}
+
+
+def test_it_ends_with_the_pipe_alone(model: Model) -> None:
+    """Where no kernel kills it, the end of its standard input shows that the parent is gone."""
+    with child(settings_of(model(), parent=os.getpid())) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
+        process.stdin.close()
+        assert process.wait(LONG_S) == 0
+
+
+def test_it_does_not_serve_a_parent_that_died_before_it_looked(model: Model) -> None:
+    """A parent that was gone before the kernel was asked to report it is noticed all the same."""
+    with child(settings_of(model(), parent=1)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == ""
+        assert process.wait(LONG_S) == 0
+
+
+def test_it_ends_when_it_gets_no_settings() -> None:
+    """A parent that died before it said what to serve leaves no child."""
+    command = [sys.executable, "-P", str(CHILD)]
+    assert subprocess.run(command, input=b"", timeout=LONG_S, check=False).returncode == 0
+
+
+REQUEST = ChatRequest(messages=({"role": "user", "content": "write"},), model="m")
+
+
+class Events(list[Event]):
+    """Events, and what was said in them."""
+
+    @property
+    def texts(self) -> list[str]:
+        return [event.text for event in self if isinstance(event, Noted)]
+
+
+def chat_of(model: Path, events: Events, scrubber: Scrubber | None = None) -> tuple[LlamaServer, LocalChat]:
+    server = LlamaServer(LlamaSettings(model=model, name="m", threads=1))
+    return server, LocalChat(server, scrubber=scrubber or Scrubber(), emit=events.append)
+
+
+async def test_it_answers_and_ends_with_its_context(model: Model) -> None:
+    """The server is there from the beginning to the end, and its key is known to the scrubber."""
+    scrubber = Scrubber()
+    server, chat = chat_of(model(), Events(), scrubber)
+    async with chat:
+        answer = await chat.chat(REQUEST)
+        assert answer.text.startswith("- a photo")
+        assert answer.usage.total == 18
+    assert server.pid is None
+    assert scrubber.scrub(f"it is {server.key.reveal()}") == "it is [secret]"
+
+
+async def test_one_that_is_killed_is_started_again(model: Model) -> None:
+    """The attempt after a death is answered by a new child, and a note says so."""
+    events = Events()
+    server, chat = chat_of(model(), events)
+    async with chat:
+        await chat.chat(REQUEST)
+        first = server.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await server.last_words()
+        assert (await chat.chat(REQUEST)).text
+        assert server.pid not in (None, first)
+    (text,) = events.texts
+    assert "killed by signal SIGKILL" in text
+    assert "started again" in text
+
+
+async def test_the_attempt_in_which_it_dies_may_be_made_again(model: Model) -> None:
+    """Its death is a fault of the moment: the search retries, and the answer comes from the next child."""
+    server, chat = chat_of(model(dies_after=1), events := Events())
+    async with chat:
+        await chat.chat(REQUEST)
+        with pytest.raises(TransientChatError):
+            await chat.chat(REQUEST)
+        await server.last_words()
+        assert (await chat.chat(REQUEST)).text
+    assert "exit code 3: out of luck" in events.texts[0]
+
+
+async def test_one_that_dies_at_each_request_is_given_up(model: Model) -> None:
+    """After some deaths without an answer the search ends, with what the child said last."""
+    server, chat = chat_of(model(dies_after=0), Events())
+    async with chat:
+        errors: list[ChatError] = []
+        while not errors or not isinstance(errors[-1], FatalChatError):
+            with pytest.raises(ChatError) as caught:
+                await chat.chat(REQUEST)
+            errors.append(caught.value)
+            await server.last_words()
+    assert len(errors) == MOST_DEATHS + 2
+    assert "died 4 times in a row (exit code 3: out of luck)" in str(errors[-1])
+
+
+async def test_one_that_does_not_start_again_ends_the_search(model: Model) -> None:
+    """A model that was taken away meanwhile is an error with the child's words."""
+    server, chat = chat_of(model(), Events())
+    async with chat:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await server.last_words()
+        model(fails="it is gone")
+        with pytest.raises(FatalChatError, match=r"died 4 times in a row .*it is gone"):
+            await chat.chat(REQUEST)
+
+
+async def test_one_that_dies_while_it_is_started_again_is_tried_once_more(model: Model) -> None:
+    """A start that fails is one of its deaths, not the end of the search."""
+    events = Events()
+    server = LlamaServer(LlamaSettings(model=model(), name="m", threads=1))
+
+    def mend(event: Event) -> None:
+        events.append(event)
+        model(**({"fails": "out of memory"} if len(events) == 1 else {}))
+
+    async with LocalChat(server, scrubber=Scrubber(), emit=mend) as chat:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await server.last_words()
+        assert (await chat.chat(REQUEST)).text
+    assert ["SIGKILL" in text for text in events.texts] == [True, False]
+    assert "out of memory" in events.texts[1]
+
+
+async def test_one_that_never_starts_is_the_users_to_mend(model: Model) -> None:
+    """Before anything was asked it is an error of usage."""
+    _, chat = chat_of(model(fails="no model"), Events())
+    with pytest.raises(EndpointError, match="no model"):
+        async with chat:
+            pytest.fail("it must not open")
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> Iterator[None]:
+    """Each test begins knowing nothing."""
+    local_server._unusable.clear()
+    local_server._loaded.clear()
+    yield
+    local_server._unusable.clear()
+    local_server._loaded.clear()
+
+
+@pytest.fixture
+def fetching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Have a fetch say how far it is and fail; each is noted."""
+    asked: list[str] = []
+
+    def fetch(llm: str, progress: Callable[[str, int], None]) -> Path:
+        asked.append(llm)
+        for done in (0, 10, 10, 491_400_064):
+            progress("a hub", done)
+        raise EndpointError("the index is offline")
+
+    monkeypatch.setattr(local_server, "model_file", fetch)
+    return asked
+
+
+def config(**more: object) -> SearchConfig:
+    return SearchConfig(**{"data": "words", "llm": "local", "llm_fallback": "random", **more})
+
+
+async def test_a_file_of_the_users_is_ready_at_once(model: Model) -> None:
+    """Its name is what the server calls it."""
+    file = model()
+    assert await make_ready(f"local:{file}", pytest.fail) == file
+    assert model_name(f"local:{file}") == "a-model"
+    assert is_available(f"local:{file}") is None
+
+
+async def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is fetched for it."""
+    monkeypatch.setattr(local_server, "PACKAGE", "not_there")
+    assert is_available() == "not_there is not installed"
+    with pytest.raises(EndpointError, match="not_there is not installed"):
+        await make_ready("local", pytest.fail)
+
+
+async def test_a_library_that_does_not_run_here_is_found_out(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was built for other processors takes a process with it, but not the search."""
+    (tmp_path / "broken_llama.py").write_text("import os; os.abort()")
+    monkeypatch.setattr(local_server, "PACKAGE", "broken_llama")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(EndpointError, match="broken_llama does not run here: exit code -6"):
+        await make_ready(f"local:{model()}", pytest.fail)
+
+
+async def test_how_far_a_download_is_is_reported(fetching: list[str]) -> None:
+    """In bytes of bytes, seldom enough for a log, and at its end."""
+    events: list[Event] = []
+    with pytest.raises(EndpointError, match="offline"):
+        await make_ready("local", events.append)
+    first, last = [event for event in events if isinstance(event, ModelFetched)]
+    assert (first.done, last.done, last.of, last.source) == (0, 491_400_064, 491_400_064, "a hub")
+
+
+async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in(
+    fetching: list[str],
+) -> None:
+    """The searches of a suite continue alike: a second one does not wait for the same failure."""
+    events: list[Event] = []
+    assert fallen_back(config()) == config()
+    for _ in range(2):
+        found, notes = await try_local_llm(config(), events.append, {})
+        assert (found.method, found.llm) == ("random", None)
+        assert "the index is offline" in notes[LLM_FALLBACK]["reason"]
+    assert fetching == ["local"]
+    assert fallen_back(config()) == found
+    assert sum(isinstance(event, Noted) for event in events) == 2
+
+
+@pytest.mark.parametrize("more", [{"llm_fallback": None}, {"method": "random"}, {"llm": "gpt-4o-mini"}])
+async def test_where_nothing_stands_in_nothing_is_tried(more: dict[str, object], fetching: list[str]) -> None:
+    """The search itself finds out, after all that is cheaper to look at."""
+    assert await try_local_llm(config(**more), pytest.fail, {}) == (config(**more), {})
+    assert fetching == []
+
+
+async def test_a_run_that_began_without_an_llm_continues_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that is available by then does not make another run of it."""
+    one = config(data="digits", run_dir=tmp_path / "run", restarts=1, rounds=1, initial=4)
+    broken = FakeEvaluator(before_batch=lambda _: 1 / 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(local_server, "PACKAGE", "not_there")
+        with pytest.raises(PromptclimbError):
+            await search(one, evaluator=broken)
+    assert is_available() is None
+    result = await resume(tmp_path / "run", evaluator=FakeEvaluator())
+    assert (result.status, result.method) == ("finished", "random")
+    assert "not_there is not installed" in result.notes[LLM_FALLBACK]
+
+
+async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Path, model: Model) -> None:
+    """A file may be a GGUF and broken all the same; one line says so, and the other searches know."""
+    events: list[Event] = []
+    small = {"restarts": 1, "rounds": 1, "initial": 4, "run_dir": tmp_path / "run"}
+    one = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
+    result = await search(one, evaluator=FakeEvaluator(), on_event=events.append)
+    assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
+    (said,) = [event.text for event in events if isinstance(event, Noted) and "file bounds" in event.text]
+    assert said == result.notes[LLM_FALLBACK]
+    assert "\n" not in said
+    assert fallen_back(one).llm is None
+
+
+async def test_a_model_is_tried_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The searches of a suite load it for themselves, not twice each."""
+    one = config(llm=f"local:{model()}")
+    assert await try_local_llm(one, pytest.fail, None) == (one, {})
+    monkeypatch.setattr(local_server, "LlamaServer", None)
+    assert await try_local_llm(one, pytest.fail, None) == (one, {})
+
+
+def test_an_error_of_it_is_wrong_usage() -> None:
+    """Exit code 2, and no traceback."""
+    assert issubclass(EndpointError, UsageError)
+
+
+@pytest.mark.parametrize("fallback", [None, "combine"])
+async def test_a_folder_that_is_not_there_is_reported_before_the_model_is_loaded(
+    model: Model, tmp_path: Path, fallback: str | None
+) -> None:
+    """Loading takes half a minute on a busy machine, and looking for images does not."""
+    events: list[Event] = []
+    llm, nowhere = f"local:{model()}", str(tmp_path / "nix")
+    wrong = config(llm=llm, llm_fallback=fallback, data=nowhere, run_dir=tmp_path / "run")
+    with pytest.raises(UsageError, match="no data set called"):
+        await search(wrong, on_event=events.append)
+    assert not [event for event in events if isinstance(event, Noted) and "loading" in event.text]
+    assert not local_server._loaded
+
+
+@pytest.mark.parametrize(
+    ("cores", "load", "threads"),
+    [
+        (1, 0.0, 1),
+        (2, 0.0, 1),
+        (2, 5.0, 1),
+        (4, 0.0, 3),
+        (4, 0.3, 2),
+        (4, 2.9, 1),
+        (64, 1.0, MOST_THREADS),
+        (0.5, 0.0, 1),
+        (8, math.inf, 1),
+    ],
+)
+def test_only_cores_that_nobody_uses_count(cores: float, load: float, threads: int) -> None:
+    """One is left to the evaluator, and one thread there always is."""
+    assert threads_for(cores, load) == threads
+
+
+def test_a_containers_share_is_obeyed(tmp_path: Path) -> None:
+    """What the kernel says of it, or infinity where it says nothing."""
+    file = tmp_path / "cpu.max"
+    assert quota(file) == math.inf
+    said = {"150000 100000\n": 1.5, "max 100000\n": math.inf, "": math.inf, "1 0": math.inf}
+    for text, cores in said.items():
+        file.write_text(text)
+        assert quota(file) == cores
+
+
+def test_this_machine_gets_a_number() -> None:
+    """Whatever it is, it is one that llama.cpp takes."""
+    assert 1 <= free_threads() <= MOST_THREADS
