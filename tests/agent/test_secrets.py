@@ -17,9 +17,13 @@ from promptclimb.agent.secrets import (
     PIECE,
     Scrubber,
     Secret,
+    clean_key,
+    is_azure,
+    key_headers,
     secrets_named_in,
     split_userinfo,
 )
+from promptclimb.evaluator.errors import ConfigError
 
 KEY = "sk-proj-Zq8+/y7=Wx6Vu5Ts4Rr3"
 keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=60)
@@ -175,3 +179,26 @@ def test_a_key_of_many_signs_takes_no_time_to_look_for() -> None:
     """Signs of the key itself do not count as signs between them, so the search does not branch."""
     key = "-" * 200 + "_" * 200
     assert Scrubber([key]).scrub("- " * 2_000) == "- " * 2_000
+
+
+def test_a_key_goes_where_the_address_wants_it() -> None:
+    """Azure has a header of its own; basic authentication is for addresses with a user."""
+    assert key_headers("https://h/v1", "k") == {"Authorization": "Bearer k"}
+    azure = "https://x.openai.azure.com/openai/deployments/d"
+    assert key_headers(azure, "k") == {"Authorization": "Bearer k", "api-key": "k"}
+    assert key_headers(azure, "") == {}
+    assert key_headers("https://h/v1", "", "me:pw")["Authorization"].startswith("Basic ")
+    assert is_azure("http://127.0.0.1:9/openai/deployments/d")
+    assert not is_azure("https://azure.com.example.org/v1")
+
+
+@pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk-ключ", "two words"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    """By the name of its variable, and not shown; the line end that copying brings is taken off."""
+    with pytest.raises(ConfigError, match="MY_KEY") as caught:
+        clean_key(key, "MY_KEY")
+    assert key not in str(caught.value)
+    with pytest.raises(ConfigError):
+        key_headers("https://h/v1", key)
+    assert key_headers("https://h/v1", " k\n") == {"Authorization": "Bearer k"}
+    assert key_headers("https://h/v1", " \n") == {}

@@ -30,18 +30,6 @@ def test_money_is_exact() -> None:
 
 
 @virtual_time
-async def test_a_limit_on_calls_is_exact() -> None:
-    """As many as allowed, then an error that names the limit."""
-    budget = Budget(Limits(calls=3))
-    for _ in range(3):
-        budget.settle(await budget.reserve(TokenUsage(1, 1)), Spent(calls=1))
-    with pytest.raises(BudgetSpentError, match="3 calls") as caught:
-        await budget.reserve(TokenUsage(1, 1))
-    assert caught.value.limit == "calls"
-    assert budget.left().calls == 0
-
-
-@virtual_time
 async def test_without_a_limit_on_cost_no_budget_waits_for_another() -> None:
     """The scorer's requests go on while the LLM's wait for an answer; with one, they stand in one line."""
     for cost_usd, waits in ((None, False), (1.0, True)):
@@ -75,31 +63,6 @@ async def test_what_is_in_flight_is_waited_for_not_counted_as_spent() -> None:
     with pytest.raises(BudgetSpentError, match="100 tokens"):
         await hopeless
     assert budget.left().tokens == 5
-
-
-@virtual_time
-async def test_a_limit_holds_over_earlier_stretches() -> None:
-    """What was used before a resume counts, attempts without a bill with the most they can have cost."""
-    before = Spent(calls=4, prompt_tokens=10, estimated_tokens=70, active_s=50.0)
-    budget = Budget(Limits(calls=5, tokens=100, minutes=1), before)
-    assert (budget.left().calls, budget.left().tokens, budget.left_s()) == (1, 20, 10.0)
-    await asyncio.sleep(10)
-    with pytest.raises(BudgetSpentError) as caught:
-        await budget.reserve(TokenUsage(1, 1))
-    assert caught.value.limit == "minutes"
-
-
-@virtual_time
-async def test_a_limit_on_money_is_never_exceeded() -> None:
-    """The most that an attempt can cost has to fit."""
-    budget = Budget(Limits(cost_usd=0.001))
-    for _ in range(3):
-        reserved = await budget.reserve(TokenUsage(1000, 500), PRICE)
-        budget.settle(reserved, Spent(calls=1, picodollars=cost(TokenUsage(900, 200), PRICE)))
-    assert budget.spent.cost_usd == 0.000765
-    with pytest.raises(BudgetSpentError, match=r"0\.001 US dollars") as caught:
-        await budget.reserve(TokenUsage(1000, 500), PRICE)
-    assert caught.value.limit == "cost"
 
 
 @virtual_time
@@ -186,31 +149,6 @@ def test_no_interleaving_overruns_a_limit_or_leaks(
         check()
 
     run_virtual(play())
-
-
-@virtual_time
-async def test_a_storm_of_cancellations_leaks_nothing() -> None:
-    """Two thousand tasks, half of them cancelled at random: in the end exactly the limit was used."""
-    budget, rng, used = Budget(Limits(calls=500)), random.Random(0), 0
-
-    async def attempt() -> None:
-        nonlocal used
-        await asyncio.sleep(rng.uniform(0, 1))
-        reserved = await budget.reserve(TokenUsage(1, 1))
-        done = NOTHING
-        try:
-            await asyncio.sleep(rng.uniform(0, 1))
-            done = Spent(calls=1)
-            used += 1
-        finally:
-            budget.settle(reserved, done)
-
-    tasks = [asyncio.create_task(attempt()) for _ in range(2000)]
-    for task in rng.sample(tasks, 1000):
-        asyncio.get_running_loop().call_later(rng.uniform(0, 2), task.cancel)
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert budget.reserved == NOTHING
-    assert budget.spent.calls == used == 500
 
 
 LITTLE = TokenUsage(1, 1)

@@ -25,8 +25,6 @@ from promptclimb.agent.llm.dialects import (
     wait_in,
 )
 from promptclimb.agent.llm.limiter import LONGEST_WAIT
-from promptclimb.agent.secrets import clean_key, is_azure, key_headers
-from promptclimb.evaluator.errors import ConfigError
 from prompts.requests import ChatMessage
 
 USER: ChatMessage = {"role": "user", "content": "hello"}
@@ -148,29 +146,6 @@ def test_a_silent_cut_is_seen_in_the_counts() -> None:
     assert silently_cut((USER,), 512, prompt=3900, completion=196, reason="length")
     assert not silently_cut((USER,), 196, prompt=3900, completion=196, reason="length")
     assert not silently_cut((USER,), 512, prompt=10, completion=48, reason="stop")
-
-
-def test_a_key_goes_where_the_address_wants_it() -> None:
-    """Azure has a header of its own; basic authentication is for addresses with a user."""
-    assert key_headers("https://h/v1", "k") == {"Authorization": "Bearer k"}
-    azure = "https://x.openai.azure.com/openai/deployments/d"
-    assert key_headers(azure, "k") == {"Authorization": "Bearer k", "api-key": "k"}
-    assert key_headers(azure, "") == {}
-    assert key_headers("https://h/v1", "", "me:pw")["Authorization"].startswith("Basic ")
-    assert is_azure("http://127.0.0.1:9/openai/deployments/d")
-    assert not is_azure("https://azure.com.example.org/v1")
-
-
-@pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk-ключ", "two words"])
-def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
-    """By the name of its variable, and not shown; the line end that copying brings is taken off."""
-    with pytest.raises(ConfigError, match="MY_KEY") as caught:
-        clean_key(key, "MY_KEY")
-    assert key not in str(caught.value)
-    with pytest.raises(ConfigError):
-        key_headers("https://h/v1", key)
-    assert key_headers("https://h/v1", " k\n") == {"Authorization": "Bearer k"}
-    assert key_headers("https://h/v1", " \n") == {}
 
 
 def test_a_request_without_options_has_none() -> None:

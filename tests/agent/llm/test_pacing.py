@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
@@ -292,29 +292,3 @@ async def test_failing_reaches_every_waiter() -> None:
     pacer.fail(GaveUpError("enough"))
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [str(result) for result in results] == ["enough"] * 3
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3), st.booleans()), max_size=25), st.integers(1, 4))
-def test_cancelling_at_any_moment_leaks_nothing(plan: list[tuple[float, float, bool]], size: int) -> None:
-    """However waiting, holding and cancelling interleave, in the end all room is free."""
-
-    async def play() -> None:
-        one = limiter(RateLimits(rpm=600, concurrency=size))
-        pacer = pool_of(one)
-
-        async def restart(start: float, length: float) -> None:
-            await asyncio.sleep(start)
-            with await acquire(pacer, 1):
-                assert one.in_flight <= size
-                await asyncio.sleep(length)
-
-        tasks = [asyncio.create_task(restart(start, length)) for start, length, _ in plan]
-        for (start, length, cancelled), task in zip(plan, tasks, strict=True):
-            if cancelled:
-                asyncio.get_running_loop().call_later((start + length) / 2, task.cancel)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert (one.in_flight, pacer.waiting) == (0, 0)
-        await acquire(pacer, 1)
-
-    run_virtual(play())
