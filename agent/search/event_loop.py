@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from ...evaluator.errors import PromptclimbError
+from ...evaluator.errors import PromptclimbError, ScoringEndedError
 from ...evaluator.threads import in_thread
 from ..errors import EvaluationFailedError
 
@@ -95,14 +95,16 @@ def short_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def call_evaluator(work: Callable[[], T]) -> T:
-    """Run the evaluator's work in a thread; any failure is a PromptclimbError."""
+async def call_evaluator(work: Callable[[], T], *, scrub: Callable[[str], str] = str) -> T:
+    """Run the evaluator's work in a thread; any failure is a PromptclimbError, scrubbed of secrets."""
     try:
         return await in_thread(work)
+    except ScoringEndedError as error:
+        raise EvaluationFailedError(scrub(f"scoring failed: {error}")) from error
     except PromptclimbError:
         raise
     except Exception as error:
-        raise EvaluationFailedError(f"the scorer failed at the end of the search: {error!r}") from error
+        raise EvaluationFailedError(scrub(f"scoring failed: {error!r}")) from error
 
 
 async def to_the_end(work: Callable[[], T]) -> T:

@@ -65,13 +65,15 @@ class _Evidence(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _FewShot:
+class FewShotImages:
+    """The labels by which predictions are compared."""
+
     labels: Sequence[int]
     images: int  # without copies
     each: int  # copies of an image
 
     @classmethod
-    def of(cls, labels: Sequence[int], copies: int) -> _FewShot:
+    def of(cls, labels: Sequence[int], copies: int) -> FewShotImages:
         """Count the copies, the last of the labels, if each image has equally many."""
         images = len(labels) - copies
         even = images > 0 and copies % images == 0
@@ -99,7 +101,7 @@ class _FewShot:
         return sum(map(self.weight, wrong_indices))
 
     def holds(self, now: Predicted, base: Predicted) -> bool:
-        """Return whether a renaming repairs its share of the errors."""
+        """Return whether a renaming repairs the share of the errors that it must: step 2 of the choice."""
         per_class = self.images / len(set(self.labels[: self.images]))
         share_to_repair = LEAST_REPAIRED + MORE_IF_FEW / math.sqrt(per_class)
         return self.compare(now, base).gain >= share_to_repair * self.wrong(base)
@@ -119,15 +121,10 @@ class FewShotAccuracy(NamedTuple):
     @classmethod
     def of(cls, labels: Sequence[int], predicted: Predicted, copies: int) -> FewShotAccuracy:
         """Count; the last ``copies`` of the labels belong to copies."""
-        few_shot = _FewShot.of(labels, copies)
+        few_shot = FewShotImages.of(labels, copies)
         share = 1.0 - few_shot.wrong(predicted) / few_shot.images
         images = len(labels) - copies
         return cls(round(share, 9), sum(hits(predicted[:images], labels[:images])))
-
-
-def repairs_enough(labels: Sequence[int], now: Predicted, base: Predicted, copies: int) -> bool:
-    """Return whether a renaming repairs the share of the errors that it must: step 2 of the choice."""
-    return _FewShot.of(labels, copies).holds(now, base)
 
 
 async def choose_names(
@@ -166,7 +163,7 @@ async def choose_names(
             equally many.
         final: Whether to do steps 2 and 3; a choice for the next request needs neither, and scores nothing.
     """
-    few_shot = _FewShot.of(labels, copies)
+    few_shot = FewShotImages.of(labels, copies)
     # Alone: the names of each class by their gain.
     evidence_by_label = {
         label: sorted(

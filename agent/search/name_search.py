@@ -39,6 +39,7 @@ from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NOTHING_MORE, Journal, NamesRecord, Skipped
 from .name_choice import (
     FewShotAccuracy,
+    FewShotImages,
     FewShotPredictions,
     NameScores,
     Predicted,
@@ -46,7 +47,6 @@ from .name_choice import (
     choose_names,
     paired_counts,
     renaming_key,
-    repairs_enough,
 )
 
 FOUND_TRIED = 5
@@ -258,7 +258,8 @@ class NameRounds:
     def holds(self) -> bool:
         """Whether there are names so far that repair enough together."""
         scores = self._scores
-        return bool(self.renaming) and repairs_enough(scores.labels, self._now, scores.base, scores.copies)
+        images = FewShotImages.of(scores.labels, scores.copies)
+        return bool(self.renaming) and images.holds(self._now, scores.base)
 
     def _confusions(self) -> Counter[tuple[int, int]]:
         """Return how many images of each renamable class are taken for which other one."""

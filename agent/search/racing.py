@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any, TypeAlias
 
-from ...evaluator.errors import AskingEndedError, PromptclimbError, ScoringEndedError, TemplateRejectedError
+from ...evaluator.errors import TemplateRejectedError
 from ...evaluator.scoring import (
     COUNTED,
     Evaluator,
@@ -25,11 +25,10 @@ from ...evaluator.scoring import (
     Score,
     hits,
 )
-from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
-from ..errors import EvaluationFailedError, why_ended
 from ..position import Position
 from ..store.run import Store
+from .event_loop import call_evaluator
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,18 +287,10 @@ class Racer:
 
     async def _predict(self, texts: Sequence[str], image_indices: Sequence[int]) -> Predictions:
         ensembles = [[text] for text in texts]
-        try:
-            return await in_thread(
-                lambda: self.evaluator.predict_some(ensembles, split="train", places=image_indices)
-            )
-        except AskingEndedError as error:
-            raise why_ended(error) from error
-        except ScoringEndedError as error:
-            raise EvaluationFailedError(self.scrub(f"scoring failed: {error}")) from error
-        except PromptclimbError:
-            raise
-        except Exception as error:
-            raise EvaluationFailedError(self.scrub(f"scoring failed: {error!r}")) from error
+        return await call_evaluator(
+            lambda: self.evaluator.predict_some(ensembles, split="train", places=image_indices),
+            scrub=self.scrub,
+        )
 
 
 def races(config: SearchConfig, info: EvaluatorInfo) -> bool:

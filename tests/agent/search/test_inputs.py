@@ -1,7 +1,12 @@
-"""What initial templates are drawn from."""
+"""What a search is given: starting templates, shots, and objects from Python, which a run needs again."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,18 +14,30 @@ from typing import Any
 import pytest
 
 from promptclimb import resume, resume_sync, search, search_sync
+from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import StoreMismatchError
+from promptclimb.agent.errors import (
+    BudgetSpentError,
+    FatalChatError,
+    StoreMismatchError,
+    TransientChatError,
+    UnusableAnswerError,
+)
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.identity import identity_of, known_identity
-from promptclimb.agent.search.inputs import read_pool
-from promptclimb.evaluator.errors import ConfigError
+from promptclimb.agent.search.identity import check_user_objects, identity_of, known_identity
+from promptclimb.agent.search.inputs import UserChat, name_of, object_names, read_pool
+from promptclimb.agent.store.records import check_identity
+from promptclimb.agent.store.run import Store
+from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template_kind import BUILT_IN, all_of_grammar, grammar
 from promptclimb.prompts.wording import built_in
 from tests.evaluator.datasets.conftest import save_image
-from tests.fakes.clock import run_virtual
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.tiny_clip import local_dir
 
 
@@ -138,3 +155,360 @@ def test_changed_images_are_named_before_an_llm_is_loaded(
     for number, path in enumerate(images):
         save_image(path, 100 + number)
     assert "an image among the shots, or a class name, is another" in refused()
+
+
+REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m")
+
+
+async def test_an_llm_may_be_a_function_of_messages() -> None:
+    """Plain or async, answering with a text."""
+
+    class Plain:
+        def chat(self, messages: list[dict[str, str]]) -> str:
+            return messages[0]["content"] + "!"
+
+    class Later:
+        async def chat(self, messages: list[dict[str, str]]) -> str:
+            return messages[0]["content"] + "?"
+
+    assert (await UserChat(Plain()).chat(REQUEST)).text == "hello!"
+    assert (await UserChat(Later()).chat(REQUEST)).text == "hello?"
+
+
+@virtual_time
+async def test_a_chat_client_is_used_as_it_is() -> None:
+    """The parameter's name says a client from a function of messages; either may answer with an answer."""
+    answer = await UserChat(ChatByHash()).chat(REQUEST)
+    assert answer == await ChatByHash().chat(REQUEST)
+
+    class Blocking:
+        def chat(self, request: ChatRequest) -> ChatAnswer:
+            return ChatAnswer(text=request.model)
+
+    assert (await UserChat(Blocking()).chat(REQUEST)).text == "m"
+
+    class Answers:
+        def chat(self, messages: object) -> ChatAnswer:
+            return ChatAnswer(text="x", prompt_tokens=3)
+
+    assert (await UserChat(Answers()).chat(REQUEST)).prompt_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [(object(), "object"), (3, "int"), (ChatByHash, "class ChatByHash")]
+)
+def test_what_has_not_the_method_is_named(given: object, name: str) -> None:
+    """The error says which method is missing, and on what; a class is no object of it."""
+    with pytest.raises(ConfigError, match=rf"chat\(messages\).*{name} is not one"):
+        UserChat(given)
+
+
+def messages_answer(answer: object) -> object:
+    """An LLM whose function of messages returns something."""
+
+    class Plain:
+        def chat(self, messages: object) -> object:
+            return answer
+
+    return Plain()
+
+
+def request_answer(answer: object) -> object:
+    """An LLM whose function of a request returns something."""
+
+    class Client:
+        async def chat(self, request: ChatRequest) -> object:
+            return answer
+
+    return Client()
+
+
+@pytest.mark.parametrize(
+    ("chat", "kind", "said"),
+    [
+        *((messages_answer(one), FatalChatError, "must answer with a text; it answered")
+          for one in (3, b"- a {}", {"content": "- a {}"}, ["- a {}"])),
+        *((request_answer(one), FatalChatError, r"Client\.chat")
+          for one in ("- a {}", 3, ChatAnswer(text=None), ChatAnswer(text="x", prompt_tokens=-5),
+                      ChatAnswer(text="x", completion_tokens=float("nan")),  # type: ignore[arg-type]
+                      ChatAnswer(text="x", billed=TokenUsage(5, 5, cached_tokens=6)),
+                      ChatAnswer(text="x", billed=TokenUsage(5, 5, vendor_picodollars=-1)))),
+        (messages_answer(None), UnusableAnswerError, r"Plain\.chat answered with nothing"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_answer_is_named(chat: object, kind: type[Exception], said: str) -> None:
+    """Not paid for again and again; tokens below zero would undo a limit."""
+    with pytest.raises(kind, match=said):
+        await UserChat(chat).chat(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("inner", "raised"), [(KeyboardInterrupt(), KeyboardInterrupt), (SystemExit(3), TransientChatError)]
+)
+async def test_a_group_is_the_interrupt_in_it_or_a_failure(
+    inner: BaseException, raised: type[BaseException]
+) -> None:
+    """As a task group in the object's own code raises it; nothing else awaits groups."""
+
+    class Grouped:
+        async def chat(self, messages: object) -> object:
+            raise BaseExceptionGroup("unhandled errors in a TaskGroup", [inner, ValueError("x")])
+
+    with pytest.raises(raised):
+        await UserChat(Grouped()).chat(REQUEST)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
+async def test_one_that_asks_to_leave_the_program_has_a_mistake(kind: type[BaseException]) -> None:
+    """Async or in a thread; it takes neither the event loop nor the restart with it."""
+
+    class Leaves:
+        async def chat(self, messages: object) -> str:
+            await asyncio.sleep(0)
+            raise kind(7)
+
+    with pytest.raises(FatalChatError, match=rf"Leaves\.chat failed: {kind.__name__}"):
+        await UserChat(Leaves()).chat(REQUEST)
+
+
+@pytest.mark.parametrize("in_flight", [0, -1, "many", 1.5])
+def test_an_in_flight_that_is_no_number_is_refused(in_flight: object) -> None:
+    """Before anything is asked."""
+
+    class Odd:
+        def chat(self, messages: object) -> str:
+            return ""
+
+    odd = Odd()
+    odd.in_flight = in_flight  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="in_flight of Odd"):
+        UserChat(odd)
+
+
+async def test_a_plain_chat_blocks_nobody_and_is_called_once_at_a_time() -> None:
+    """The loop goes on while it works; a call that was left at a deadline holds its place till it returns."""
+    running, most, go_on = 0, 0, threading.Event()
+
+    class Slow:
+        def chat(self, messages: list[dict[str, str]]) -> str:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            go_on.wait(10)
+            running -= 1
+            return "done"
+
+    chat = UserChat(Slow())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(chat.chat(REQUEST), 0.01)
+    later = asyncio.gather(chat.chat(REQUEST), chat.chat(REQUEST))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert [answer.text for answer in await later] == ["done", "done"]
+    assert most == 1
+
+
+async def test_a_plain_chat_may_say_how_many_calls_it_takes() -> None:
+    """Then as many threads are inside it at once."""
+    both = threading.Barrier(2, timeout=10)
+
+    class Pair:
+        in_flight = 2
+
+        def chat(self, messages: list[dict[str, str]]) -> str:
+            both.wait()
+            return "together"
+
+    chat = UserChat(Pair())
+    answers = await asyncio.gather(chat.chat(REQUEST), chat.chat(REQUEST))
+    assert {answer.text for answer in answers} == {"together"}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionError("conversation by peer"), TransientChatError),
+        (TimeoutError(), TransientChatError),
+        (KeyError("choices"), TransientChatError),
+        (TypeError("takes one argument"), FatalChatError),
+        (NameError("no such name"), FatalChatError),
+        (BudgetSpentError("enough", limit="calls"), BudgetSpentError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
+)
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_what_an_llm_raises_is_understood(
+    error: Exception, kind: type[Exception], asynchronous: bool
+) -> None:
+    """A failure may pass and is tried again; a mistake in a program would only be made again."""
+
+    class Plain:
+        def chat(self, messages: list[dict[str, str]]) -> str:
+            raise error
+
+    class Later:
+        async def chat(self, messages: list[dict[str, str]]) -> str:
+            raise error
+
+    with pytest.raises(kind) as caught:
+        await UserChat(Later() if asynchronous else Plain()).chat(REQUEST)
+    assert type(caught.value) is kind
+
+
+SMALL: dict[str, Any] = {
+    "data": "words", "llm": "mine", "method": "pn", "restarts": 1, "conversations": 1, "rounds": 2,
+    "initial": 5,
+}  # fmt: skip
+
+
+class Lengths:
+    """A black box that likes short templates."""
+
+    def score(self, templates: Sequence[str]) -> list[float]:
+        """One number a template."""
+        return [1 / len(template) for template in templates]
+
+
+def test_objects_are_called_by_their_classes() -> None:
+    """Those that are there, by what they stand for."""
+    assert name_of(FakeEvaluator()) == "promptclimb.evaluator.fakes.FakeEvaluator"
+    assert object_names(evaluator=None, chat=None) == {}
+    assert object_names(evaluator=Lengths(), chat=None) == {"evaluator": f"{__name__}.Lengths"}
+
+
+def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """In one line; a run that has all that it had goes on, whatever their classes are called by now."""
+    before = {"evaluator": "mine.Box", "chat": "mine.Chat"}
+    with pytest.raises(
+        UsageError, match=r"mine\.Box.*mine\.Chat.*custom_scorer=\.\.\., chat=\.\.\."
+    ) as caught:
+        check_user_objects(tmp_path, before, {})
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"chat"):
+        check_user_objects(tmp_path, before, {"evaluator": "mine.Box"})
+    check_user_objects(tmp_path, before, {"evaluator": "other.Box", "chat": "mine.Chat"})
+    check_user_objects(tmp_path, {}, {})
+
+
+def test_the_command_line_says_that_it_lacks_what_only_python_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that was stopped gets one line and exit code 2; finished from Python, it is shown."""
+    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
+    run_dir = tmp_path / "r"
+    config = SearchConfig(**SMALL, max_calls=1, run_dir=run_dir)
+    stopped = search_sync(config, evaluator=FakeEvaluator(), chat=ChatByHash())
+    assert stopped.status == "stopped"
+    assert main(["resume", str(run_dir), "--max-calls", "9"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "custom_scorer=promptclimb.evaluator.fakes.FakeEvaluator" in err
+    assert "chat=tests.fakes.chat_by_hash.ChatByHash" in err
+    assert len(err.strip().splitlines()) == 1
+    done = resume_sync(run_dir, changes={"max_calls": 9}, evaluator=FakeEvaluator(), chat=ChatByHash())
+    assert done.status == "finished"
+    assert main(["resume", str(run_dir), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == done.to_json()
+
+
+def test_a_chat_of_ones_own_is_no_vendors(tmp_path: Path) -> None:
+    """Neither in the result, nor where answers are shared: an endpoint's run never gets its answers."""
+    shared = {"shared_cache": tmp_path / "shared", "cache_answers": True}
+    first = SearchConfig(**SMALL, **shared, run_dir=tmp_path / "a")
+    result = run_virtual(_searched(first, ChatByHash()))
+    assert (result["llm"]["model"], result["llm"]["base_url"]) == ("mine", None)
+    document = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert document["llm"] == {"model": "mine", "base_url": None}
+
+    class Other(ChatByHash):
+        """Another chat, whose answers are its own."""
+
+    asked = Other()
+    run_virtual(_searched(first.model_copy(update={"run_dir": tmp_path / "b"}), asked))
+    assert len(asked.asked) == 2
+
+
+async def _searched(config: SearchConfig, chat: ChatByHash) -> dict[str, Any]:
+    from promptclimb import search
+
+    return (await search(config, evaluator=FakeEvaluator(), chat=chat)).to_json()
+
+
+def test_a_run_made_from_python_can_be_resumed_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths that were given as relative ones are stored as absolute ones; what is only a name stays one."""
+    (tmp_path / "words").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "pool.txt").write_text("a {}\nthe {}\none {}\n")
+    monkeypatch.chdir(tmp_path)
+    config = SearchConfig(
+        data="words", method="random", initial=Path("pool.txt"), restarts=1, rounds=2, max_minutes=0,
+        shared_cache=Path("shared"), run_dir=Path("r"),
+    )  # fmt: skip
+    stopped = search_sync(config, evaluator=FakeEvaluator())
+    with Store.open(tmp_path / "r") as store:
+        stored = store.manifest.config
+    assert stored["initial"] == str(tmp_path / "pool.txt")
+    assert stored["run_dir"] == str(tmp_path / "r")
+    assert stored["shared_cache"] == str(tmp_path / "shared")
+    assert stored["data"] == "words"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "words").mkdir()
+    done = resume_sync(tmp_path / "r", changes={"max_minutes": 9}, evaluator=FakeEvaluator())
+    assert (stopped.status, done.status) == ("stopped", "finished")
+
+
+def test_a_module_at_hand_is_found_again_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with ``MODULE:FACTORY`` from the folder that one stood in goes on from anywhere."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "at_hand_of_a_test.py").write_text(
+        "class Lengths:\n"
+        "    def score(self, templates):\n"
+        "        return [1 / len(template) for template in templates]\n"
+    )
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.chdir(tmp_path)
+    config = SearchConfig(
+        data="words", method="random", evaluator="at_hand_of_a_test:Lengths", restarts=1, rounds=2,
+        max_minutes=0, run_dir=tmp_path / "r",
+    )  # fmt: skip
+    stopped = search_sync(config)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = resume_sync(tmp_path / "r", changes={"max_minutes": 9})
+    assert (stopped.status, done.status) == ("stopped", "finished")
+
+
+def test_a_run_with_wordings_of_its_own_resumes_with_the_same_ones(tmp_path: Path) -> None:
+    """Wherever their file lies by now; other ones, or none, are refused. A finished run gives its result."""
+    file, moved, run_dir = tmp_path / "w.toml", tmp_path / "moved.toml", tmp_path / "r"
+    file.write_text("[rich]\nclasses = 'My classes: $names.'\n")
+    config = SearchConfig(**{**SMALL, "method": "guided"}, wordings=file, max_calls=1, run_dir=run_dir)
+    again: dict[str, Any] = {"evaluator": FakeEvaluator(), "chat": ChatByHash()}
+    assert search_sync(config, **again).status == "stopped"
+    with Store.open(run_dir) as store:  # as a suite asks, which opens nothing before the first search
+        check_identity(store.manifest.identity, known_identity(config, store.manifest.identity))
+    file.rename(moved)
+    with pytest.raises(ConfigError, match="wordings=PLACE"):
+        resume_sync(run_dir, changes={"max_calls": 9}, **again)
+    with pytest.raises(StoreMismatchError, match="wordings"):
+        resume_sync(run_dir, changes={"max_calls": 9, "wordings": None}, **again)
+    file.write_text("[rich]\nclasses = 'Other classes: $names.'\n")
+    with pytest.raises(StoreMismatchError, match="texts of the user's wordings"):
+        resume_sync(run_dir, changes={"max_calls": 9}, **again)
+    for _ in range(2):
+        done = resume_sync(run_dir, changes={"max_calls": 9, "wordings": moved}, **again)
+        assert done.status == "finished"
+
+
+def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:
+    """Prices of endpoints in the config are those of other LLMs."""
+    pool = ({"base_url": "http://127.0.0.1:9/v1", "price": "1/1"},)
+    settings = SearchConfig(
+        data="fake", llm="m", method="pn", endpoints=pool, max_cost=1.0, run_dir=tmp_path / "r"
+    )
+    with pytest.raises(ConfigError, match="max_cost needs a price"):
+        search_sync(settings, chat=ChatByHash(), evaluator=FakeEvaluator())

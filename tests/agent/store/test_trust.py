@@ -53,6 +53,7 @@ HARMLESS = """
     scorer_tpm scorer_price max_scorer_calls racing prefer_readable
 """
 """Numbers, names, texts, and files that are read as data and identify the run by their content."""
+SMALL = ("--method", "random", "--restarts", "1", "--initial", "5")
 SCORER = """
 from pathlib import Path
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -172,17 +173,7 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
 ) -> None:
     """The command line says what would run, exits with 2, and takes --trust once or the option each time."""
     (tmp_path / "x.py").write_text(SCORER)
-    search = [
-        "search",
-        "--custom-scorer",
-        "x.py:make",
-        "--method",
-        "random",
-        "--restarts",
-        "1",
-        "--initial",
-        "5",
-    ]
+    search = ["search", "--custom-scorer", "x.py:make", *SMALL]
     assert main([*search, "--run-dir", "made"]) == 0
     (tmp_path / "x.ran").unlink()
     (tmp_path / "made").rename("received")
@@ -234,21 +225,8 @@ def test_a_secret_that_is_a_pipe_or_a_link_is_not_used(tmp_path: Path) -> None:
 def searched_pictures(folder: Path) -> None:
     """A finished run ``r`` of a bundled model on a few pictures."""
     pictures(folder / "pictures")
-    small = [
-        "--restarts",
-        "1",
-        "--rounds",
-        "1",
-        "--conversations",
-        "1",
-        "--initial",
-        "5",
-        "--augmentations",
-        "0",
-        "--run-dir",
-        "r",
-    ]
-    assert main(["search", "--data", "pictures", "--method", "random", *small]) == 0
+    few = ("--rounds", "1", "--conversations", "1", "--augmentations", "0", "--run-dir", "r")
+    assert main(["search", "--data", "pictures", *SMALL, *few]) == 0
 
 
 def test_export_of_class_names_needs_no_trust(tmp_path: Path) -> None:
