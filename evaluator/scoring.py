@@ -49,6 +49,32 @@ class Confusion:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Shares of some images that got no class, and so count as wrong.
+
+    Attributes:
+        refused: The endpoint refused the image, or never answered.
+        unreadable: The answer names no class.
+    """
+
+    refused: FiniteFloat = 0.0
+    unreadable: FiniteFloat = 0.0
+
+    @classmethod
+    def of(cls, predicted: Sequence[int], refused: int = 0) -> Unanswered | None:
+        """Return the shares in predictions, so many of them refused; None if every image got a class."""
+        without = sum(label == UNREADABLE for label in predicted)
+        if not without:
+            return None
+        return cls(refused / len(predicted), (without - refused) / len(predicted))
+
+    def among_answered(self, accuracy: float) -> float | None:
+        """Return the accuracy on the images that got a class; None if none did."""
+        answered = 1 - self.refused - self.unreadable
+        return min(1.0, accuracy / answered) if answered > 1e-9 else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """Accuracies of one template on the images that a search may see."""
@@ -70,10 +96,12 @@ class Score:
     val_margin: float | None = None
     # the objective on augmented copies of train and val, pooled; None without copies
     views: float | None = None
-    # share of the answers on train that name no class, and some of them; only if a model answers in words.
-    # The texts are the model's: untrusted
+    # share of the answers on train that name no class, refusals included, and some of them; only if a model
+    # answers in words. The texts are the model's: untrusted
     unreadable: float | None = None
     unreadable_examples: tuple[str, ...] = ()
+    # share of the images on train that an endpoint refused; None if none
+    refused: float | None = None
     # training images that ``train`` and ``correct`` are of, if a race dropped it; None for all
     images: int | None = None
     # its accuracy on all training images, estimated, if a race dropped it: comparable to ``train`` of others
@@ -82,6 +110,13 @@ class Score:
     @property
     def whole(self) -> bool:
         return self.images is None
+
+    @property
+    def unanswered(self) -> Unanswered | None:
+        """The shares of the images on train without a class; None if all have one."""
+        refused = self.refused or 0.0
+        unreadable = max(0.0, (self.unreadable or 0.0) - refused)
+        return Unanswered(refused, unreadable) if refused or unreadable else None
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search maximizes.
@@ -129,6 +164,8 @@ class SplitScores:
     train: FiniteFloat | None
     val: FiniteFloat | None
     test: FiniteFloat | None
+    unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
+    """Images without a class, by split; empty if all have one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +296,13 @@ class Predictions:
     # per ensemble the class of each image, in the same order, ``UNREADABLE`` where an answer names none;
     # None if this scorer cannot classify with the ensemble
     predicted: tuple[tuple[Annotated[int, Field(ge=UNREADABLE)], ...] | None, ...]
+    # per ensemble the number of images that an endpoint refused; empty if unknown
+    refused: tuple[NonNegativeInt, ...] = ()
+
+    def unanswered(self, index: int) -> Unanswered | None:
+        """Return the shares of images to which an ensemble gives no class; None if all have one."""
+        labels = self.predicted[index]
+        return None if labels is None else Unanswered.of(labels, self.refused[index] if self.refused else 0)
 
 
 def hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:

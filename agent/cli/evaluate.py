@@ -11,7 +11,7 @@ from rich.text import Text
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.messages import Setting
-from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection
+from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection, Unanswered
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
@@ -68,7 +68,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(evaluation.to_json(most_confusions=arguments.confusions))
         return 0
-    _print_table(evaluation)
+    print_table(evaluation)
     if evaluation.white_box:
         _print_white_box(evaluation)
     if evaluation.inspection is not None and arguments.confusions is not None:
@@ -89,22 +89,31 @@ def _number(name: str) -> Column:
     return Column(name, justify="right")
 
 
-def _print_table(evaluation: Evaluation) -> None:
+def print_table(evaluation: Evaluation) -> None:
+    """Print each candidate's accuracy, with its interval and the shares of images without a class."""
     percent = are_shares([*(score.accuracy for score in evaluation.scores), evaluation.ensemble])
     what = "accuracy in %" if percent else "score, higher is better"
     of = f", of {counted(evaluation.images, 'image')}" if evaluation.images else ""
     kind = kind_named(evaluation.prompts)
     has_interval = percent and evaluation.images > 0
-    numbers = map(_number, (evaluation.split, *(("95 % interval",) if has_interval else ())))
+    without_class = percent and any(score.unanswered is not None for score in evaluation.scores)
+    headings = [evaluation.split, *["95 % interval"] * has_interval]
+    headings += ["refused", "unreadable", "of those answered"] * without_class
+    numbers = map(_number, headings)
     candidates = Column(kind.words.noun, overflow="fold")
     table = _table(f"{evaluation.dataset}: {evaluation.split} {what}{of}", candidates, *numbers)
 
-    def figures(accuracy: float | None) -> list[str]:
-        shown = score_text(accuracy, percent=percent, digits=DIGITS)
-        return [shown, _interval(accuracy, evaluation.images)] if has_interval else [shown]
+    def figures(accuracy: float | None, unanswered: Unanswered | None = None) -> list[str]:
+        cells = [score_text(accuracy, percent=percent, digits=DIGITS)]
+        cells += [_interval(accuracy, evaluation.images)] * has_interval
+        if without_class and accuracy is not None:
+            shares = unanswered or Unanswered()
+            among = (shares.refused, shares.unreadable, shares.among_answered(accuracy))
+            cells += [score_text(share, percent=True, digits=DIGITS) for share in among]
+        return cells
 
     for score in evaluation.scores:
-        table.add_row(Text(score.template), *figures(score.accuracy))
+        table.add_row(Text(score.template), *figures(score.accuracy, score.unanswered))
     if len(evaluation.scores) > 1 and kind.averaged:
         table.add_row(
             Text(f"ensemble of all {len(evaluation.scores)}"), *figures(evaluation.ensemble), style="bold"

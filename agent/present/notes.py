@@ -26,8 +26,6 @@ from ..results.result import (
     UNREAD,
 )
 
-MANY_UNREAD = 0.2
-"""Least share of answers that name no class that the result warns of."""
 _FAILED: Mapping[str, str] = {
     UNGROWN: "the ensemble is the first {} of the ranking",
     UNOPENED: "the test split could not be examined",
@@ -173,7 +171,7 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
     if (unread := facts.unread) is not None:
         any_cut = any(example.startswith("(cut)") for example in unread.examples)
         notes[UNREAD] = (
-            f"{100 * unread.share:.0f} % of the answers to the best instruction on train name no class, and "
+            f"{100 * unread.share:.1f} % of the answers to the best instruction on train name no class, and "
             f"count as wrong, such as {enumerated(map(repr, unread.examples))}"
             + ("; cut ones need a higher scorer_answer_tokens" if any_cut else "")
         )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
-from ...evaluator.scoring import BASELINE_DEFAULT
+from ...evaluator.scoring import BASELINE_DEFAULT, Split
 from ..position import LLM
 from ..results.details import marked
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING, ORIGINAL_NAMES, may_be_chance, surely_better
@@ -28,6 +28,8 @@ from ..results.result import (
     PROMINENT,
     UNNAMED,
     UNOPENED,
+    Best,
+    GroupAccuracies,
     Row,
     SearchResult,
     Sizes,
@@ -49,6 +51,7 @@ from .sentences import (
     about_order,
     about_test,
     baseline_name,
+    beside_accuracy,
     cost_text,
     difference_text,
     gain_cell,
@@ -140,8 +143,20 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     # It reads the unit from the context, so one compiled template serves every page.
-    environment.filters |= {"score": pass_context(score), "origin": _origin, "weighted": weighted}
+    environment.filters |= {
+        "score": pass_context(score),
+        "origin": _origin,
+        "weighted": weighted,
+        "beside": _beside,
+    }
     return environment
+
+
+def _beside(scores: Row | Best | GroupAccuracies, split: Split = "train") -> list[str]:
+    """Return what stands beside an accuracy on a split."""
+    if isinstance(scores, Row):
+        return beside_accuracy(scores.train, scores.unanswered)
+    return beside_accuracy(getattr(scores, split), scores.unanswered.get(split))
 
 
 def _origin(row: Row, noun: str) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import BASELINE_DEFAULT
+from ...evaluator.scoring import BASELINE_DEFAULT, Unanswered
 from ...prompts.kinds import CandidateNoun
 from ..events.types import UsageChanged, UsageEvent
 from ..methods.registry import METHODS
@@ -240,6 +240,16 @@ def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str
     if value is None:
         return "-"
     return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.4g}"
+
+
+def beside_accuracy(accuracy: float | None, unanswered: Unanswered | None) -> list[str]:
+    """Return the shares of images without a class, and the accuracy on all others; empty if all have one."""
+    if accuracy is None or unanswered is None:
+        return []
+    shares = (("refused", unanswered.refused), ("unreadable", unanswered.unreadable))
+    texts = [f"{100 * share:.1f} % {what}" for what, share in shares if share]
+    among = unanswered.among_answered(accuracy)
+    return texts if among is None else [*texts, f"{100 * among:.1f} of those answered"]
 
 
 def weighted(templates: Sequence[str]) -> list[str]:

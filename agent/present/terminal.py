@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ...evaluator.messages import Message
+from ...evaluator.scoring import Split
 from ...prompts.kinds import KindWords
 from ..config.sources import on_command_line
 from ..events import types as events
@@ -29,6 +30,7 @@ from ..results.result import GroupAccuracies, SearchResult, are_shares, words_of
 from ..text import printable
 from .sentences import (
     baseline_name,
+    beside_accuracy,
     gains_in_words,
     left_of_both,
     left_text,
@@ -477,13 +479,27 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
     groups = {baseline_name(name, words): group for name, group in result.baselines.items()}
-    chosen = GroupAccuracies(templates=(best.template,), train=best.train, val=best.val, test=best.test)
+    chosen = GroupAccuracies(
+        templates=(best.template,),
+        train=best.train,
+        val=best.val,
+        test=best.test,
+        unanswered=best.unanswered,
+    )
     groups[f"best found{with_names(best)}"] = chosen
     if result.averaged:
         groups[f"ensemble{without_names(best)}"] = result.ensemble
     how = "voting" if result.notes.get("scorer") == "zero-shot" else "averaged"
     for name, group in groups.items():
-        scores = (Text(score_text(score, percent=percent)) for score in (group.train, group.val, group.test))
+        shares: dict[Split, float | None] = {"train": group.train, "val": group.val, "test": group.test}
+        scores = [
+            Text(
+                "\n".join(
+                    [score_text(share, percent=percent), *beside_accuracy(share, group.unanswered.get(split))]
+                )
+            )
+            for split, share in shares.items()
+        ]
         templates = Text(_templates_cell(group.templates, how))
         table.add_row(Text(printable(name)), templates, *scores, style="bold" if group is chosen else "")
     console.print(table)

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import REFUSED_IMAGES, Inspection
+from ...evaluator.scoring import REFUSED_IMAGES, Inspection, Split, Unanswered
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..prices import Spent, totals
 from ..text import printable
@@ -146,6 +146,7 @@ class Best:
 
     Attributes:
         class_names: The new name of each class that got one, by its own name; None if none were searched for.
+        unanswered: The shares of images without a class, by split; empty if all have one.
     """
 
     template: str
@@ -153,16 +154,21 @@ class Best:
     val: float | None
     test: float | None
     class_names: Mapping[str, str] | None = None
+    unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupAccuracies:
-    """One template or several averaged ones, with their accuracies; None if it was not measured."""
+    """One template or several averaged ones, with their accuracies; None if it was not measured.
+
+    ``unanswered`` has the shares of images without a class, by split; it is empty if all have one.
+    """
 
     templates: tuple[str, ...]
     train: float | None
     val: float | None = None
     test: float | None
+    unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +185,7 @@ class Row:
         views: Accuracy on augmented copies of the training and validation images; None without any.
         images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
         estimate: Its accuracy on all training images, estimated, if a race dropped it.
+        unanswered: The shares of training images without a class; None if all have one.
     """
 
     rank: int = 0
@@ -192,6 +199,7 @@ class Row:
     views: float | None = None
     images: int | None = None
     estimate: float | None = None
+    unanswered: Unanswered | None = None
 
     @property
     def comparable(self) -> float:
@@ -476,6 +484,15 @@ class SearchResult:
             del document["best"]["class_names"]
         if self.scorer_usage is None:
             del document["scorer_usage"]
+        rows = (
+            document["best"],
+            document["ensemble"],
+            *document["baselines"].values(),
+            *document["leaderboard"],
+        )
+        for row in rows:
+            if not row["unanswered"]:
+                del row["unanswered"]
         return {"schema": SCHEMA, **document}
 
     @classmethod

@@ -18,6 +18,7 @@ from typing import Any
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
 from ...evaluator.messages import Command, Message, Setting
+from ...evaluator.scoring import Unanswered
 from ...evaluator.settings import with_current_names
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import COMMAND_LINE, from_layers
@@ -196,18 +197,22 @@ def leaderboard_csv(rows: Sequence[Row]) -> str:
     """Return the leaderboard as CSV, with the same bytes on every machine.
 
     If races dropped templates, it has two more columns: on how many training images ``train`` was measured,
-    and the estimate for all.
+    and the estimate for all. If images got no class, it has the shares that were refused and unreadable.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     raced = any(row.images is not None for row in rows)
-    writer.writerow([*_COLUMNS, "images", "estimate"] if raced else _COLUMNS)
+    unanswered = any(row.unanswered is not None for row in rows)
+    more = ["images", "estimate"] * raced + ["refused", "unreadable"] * unanswered
+    writer.writerow([*_COLUMNS, *more])
     for row in rows:
         numbers = (row.val, row.views, row.estimate)
         val, views, estimate = ("" if value is None else f"{value:.6f}" for value in numbers)
         origin = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
         cells = [row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *origin, views]
-        writer.writerow([*cells, row.images, estimate] if raced else cells)
+        without_class = row.unanswered or Unanswered()
+        shares = [f"{without_class.refused:.6f}", f"{without_class.unreadable:.6f}"]
+        writer.writerow([*cells, *[row.images, estimate] * raced, *shares * unanswered])
     return buffer.getvalue()
 
 

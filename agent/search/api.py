@@ -21,7 +21,7 @@ from ...evaluator.messages import Message, Setting
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import ApiEvaluator
-from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split
+from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split, Unanswered
 from ...evaluator.settings import accepts_earlier_names
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
@@ -46,10 +46,22 @@ from .test_evaluation import shares_right
 
 @dataclass(frozen=True, slots=True)
 class TemplateAccuracy:
-    """A template with its accuracy on one split, from 0 to 1; None if it was not measured."""
+    """A template with its accuracy on one split, from 0 to 1; None if it was not measured.
+
+    ``unanswered`` has the shares of the images without a class, which count as wrong; None if all have one.
+    """
 
     template: str
     accuracy: float | None
+    unanswered: Unanswered | None = None
+
+    def to_json(self, split: str) -> dict[str, Any]:
+        """Return its member of the document of the command ``evaluate``."""
+        document: dict[str, Any] = {"template": self.template, split: self.accuracy}
+        if self.unanswered is not None and self.accuracy is not None:
+            document |= asdict(self.unanswered)
+            document["among_answered"] = self.unanswered.among_answered(self.accuracy)
+        return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +105,7 @@ class Evaluation:
             "model": {"name": self.model, "pretrained": self.pretrained},
             "split": self.split,
             "images": self.images,
-            "scores": [{"template": score.template, self.split: score.accuracy} for score in self.scores],
+            "scores": [score.to_json(self.split) for score in self.scores],
             "ensemble": {"templates": [score.template for score in self.scores], self.split: self.ensemble},
         }
         if self.inspection is not None:
@@ -204,10 +216,13 @@ def _measured(
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
         if isinstance(evaluator, ApiEvaluator) and isinstance(evaluator, Predictor):
             # Where images cost money, no other split is asked about.
-            accuracies = shares_right(evaluator.predict(ensembles, split=split))
+            predictions = evaluator.predict(ensembles, split=split)
+            accuracies = shares_right(predictions)
+            unanswered = [predictions.unanswered(index) for index in range(len(ensembles))]
         else:
             on_splits = evaluator.examine(ensembles, test=split == "test")
             accuracies = [getattr(scores, split, None) for scores in on_splits]
+            unanswered = [None if scores is None else scores.unanswered.get(split) for scores in on_splits]
         inspection = None
         if inspect:
             if not isinstance(evaluator, Inspector):
@@ -226,7 +241,7 @@ def _measured(
         pretrained=info.pretrained,
         split=split,
         images=info.sizes.get(split) or 0,
-        scores=tuple(map(TemplateAccuracy, texts, accuracies)),
+        scores=tuple(map(TemplateAccuracy, texts, accuracies, unanswered)),
         ensemble=None if len(texts) > 1 and alone else accuracies[-1],
         inspection=inspection,
         white_box=run_all(white_box, spec, split=split, report=report_references) if white_box else (),

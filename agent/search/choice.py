@@ -404,6 +404,7 @@ def row_of(rank: int, entry: Entry) -> Row:
         views=entry.score.views,
         images=entry.score.images,
         estimate=entry.score.estimate,
+        unanswered=entry.score.unanswered,
     )
 
 

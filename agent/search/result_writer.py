@@ -20,7 +20,6 @@ from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import LLM
 from ..present.notes import (
-    MANY_UNREAD,
     RacedLabels,
     SearchFacts,
     UnreadAnswers,
@@ -112,6 +111,7 @@ def build_result(
             val=evaluated.best.val,
             test=evaluated.best.test,
             class_names=evaluated.class_names,
+            unanswered=evaluated.best.unanswered,
         ),
         ensemble=evaluated.ensemble,
         baselines={name: group for name, group in evaluated.baselines.items() if group.train is not None},
@@ -168,9 +168,7 @@ def facts_of(
         gave_nothing=asked and not any(record.proposed for record in all_records),
         answered=answered or any(record.unusable for record in all_records),
         raced=_raced_labels(searched.scored, info),
-        unread=UnreadAnswers(unread, choice.best.score.unreadable_examples)
-        if unread and unread >= MANY_UNREAD
-        else None,
+        unread=UnreadAnswers(unread, choice.best.score.unreadable_examples) if unread else None,
     )
 
 

@@ -244,7 +244,15 @@ async def _accuracies(
         if train is None and group.known is not None:
             train, val = group.known.train, group.known.val
         templates = group.shown or group.templates
-        accuracies.append(GroupAccuracies(templates=templates, train=train, val=val, test=on_splits.test))
+        accuracies.append(
+            GroupAccuracies(
+                templates=templates,
+                train=train,
+                val=val,
+                test=on_splits.test,
+                unanswered=on_splits.unanswered,
+            )
+        )
     return accuracies, opened
 
 

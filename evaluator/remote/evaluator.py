@@ -40,6 +40,7 @@ from ..scoring import (
     Score,
     SplitScores,
     Thumbnail,
+    Unanswered,
     Verdict,
 )
 from ..tally import Labels
@@ -121,6 +122,11 @@ class SplitDecisions:
     log_probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None
     unreadable: tuple[str, ...] = ()
     refused: tuple[int, ...] = ()
+
+    @property
+    def unanswered(self) -> Unanswered | None:
+        """The shares of images without a class; None if all have one."""
+        return Unanswered.of(self.predicted.tolist(), len(self.refused))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,13 +257,16 @@ class RemoteEvaluator(ABC):
                 scores.append(None)
                 continue
             shares: list[float | None] = []
+            unanswered: dict[Any, Unanswered] = {}
             for decisions, images in zip(decided, splits, strict=True):
+                if (without_class := decisions.unanswered) is not None:
+                    unanswered[images.split] = without_class
                 if decisions.refused:
                     contents = {images.contents[index] for index in decisions.refused}
                     self._refused[images.split] = self._refused.get(images.split, set()) | contents
                 correct = tally.correct(decisions.predicted, images.labels)
                 shares.append(correct / len(images) if len(images) else None)
-            scores.append(SplitScores(train=shares[0], val=shares[1], test=shares[2] if test else None))
+            scores.append(SplitScores(shares[0], shares[1], shares[2] if test else None, unanswered))
         return scores
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
@@ -472,7 +481,8 @@ class RemoteEvaluator(ABC):
         predicted = tuple(
             None if decisions is None else tuple(decisions[0].predicted.tolist()) for decisions in decided
         )
-        return Predictions(tuple(images.labels.tolist()), predicted)
+        refused = tuple(0 if decisions is None else len(decisions[0].refused) for decisions in decided)
+        return Predictions(tuple(images.labels.tolist()), predicted, refused if any(refused) else ())
 
     def _measured(
         self, ensembles: Sequence[Sequence[str]], splits: Sequence[ImageSet]
@@ -496,6 +506,7 @@ class RemoteEvaluator(ABC):
             ),
             unreadable=unread / len(images) if self.answers_in_words else None,
             unreadable_examples=examples(train.unreadable),
+            refused=len(train.refused) / len(images) or None,
             **values,
             **{f"val_{name}": value for name, value in val_values.items()},
         )

@@ -135,6 +135,9 @@ class ScorerServer:
         if kind == "huge":
             headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
             return web.Response(body=gzip.compress(b'["' + b"x" * LARGE + b'"]', 1), headers=headers)
+        if kind == "mumble":
+            choice = {"message": {"role": "assistant", "content": "I cannot say."}, "finish_reason": "stop"}
+            return web.json_response({"choices": [choice]})
         if kind == "error_in_200":
             return web.json_response({"error": {"message": "overloaded", "code": 503}})
         status, error, headers = _FAILURES[kind]

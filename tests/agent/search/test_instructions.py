@@ -114,7 +114,7 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
     assert line.endswith("for example: " + "; ".join([repr(" ".join(NOISE.split()))] * 3) + ".")
     assert "is most often taken for" in chat.asked[1]
     note = read_result(tmp_path / "r").notes["unreadable_answers"]
-    assert re.fullmatch(r"\d\d % of the answers to the best instruction on train name no class, .*", note)
+    assert re.fullmatch(r"[\d.]+ % of the answers to the best instruction on train name no class, .*", note)
     page = (tmp_path / "r" / "report.html").read_text()
     assert "<b>animal</b>" not in page
     blind = Chat(["- What of {classes}?"])

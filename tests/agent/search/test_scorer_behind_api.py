@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import shutil
 import signal
@@ -15,15 +16,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from promptclimb.agent.cli import doctor
+from promptclimb.agent.cli.evaluate import print_table
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
 from promptclimb.agent.llm.budget import ScorerBound
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.history import state_of
+from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.search import restart_workers
 from promptclimb.agent.search.api import evaluate, resume, search
 from promptclimb.agent.search.bound import scorer_bound
@@ -34,10 +39,13 @@ from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.remote.asking import ApiEvaluator
+from promptclimb.evaluator.remote.pictures import PictureReader
+from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Unanswered
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.visual_api import COLOURS
 from tests.paths import ROOT
+from tests.recorded import text_of
 
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
 IN_FLIGHT = 8
@@ -378,6 +386,50 @@ async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
     assert (found.scorer_usage.calls, again.scorer_usage.calls) == (len(texts) * images, 0)
     assert found.scorer_usage.cost_usd == pytest.approx(0.001 * len(texts) * images)
     assert found.to_json()["scorer_usage"]["calls"] == len(texts) * images
+
+
+async def test_what_got_no_class_stands_beside_the_accuracy_of_an_evaluation(
+    config: Callable[..., SearchConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the first refusal and the first answer that names no class on."""
+    async with ScorerServer(ScorerOptions(script=("ok", "filter", "mumble"))) as server:
+        spec = config(server.url, scorer="chat", scorer_concurrency=1)
+        found = await in_thread(lambda: evaluate([DEFAULT_INSTRUCTION], spec))
+    (score,) = found.scores
+    assert score.unanswered == Unanswered(1 / 6, 1 / 6)
+    assert score.accuracy is not None
+    (row,) = found.to_json()["scores"]
+    assert (row["refused"], row["unreadable"]) == (1 / 6, 1 / 6)
+    assert row["among_answered"] == pytest.approx(6 / 4 * score.accuracy)
+    print_table(found)
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("refused", "unreadable", "answered", "16.67"))
+
+
+async def test_what_got_no_class_stands_beside_each_accuracy_of_a_search(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path
+) -> None:
+    """In the result, its files, the table and the report: the images of a class are all refused."""
+    reader = PictureReader(512)
+    blue = await in_thread(lambda: list(colours.glob("*/blue/*")))
+    faults = {reader.picture(path).base64[-60:]: "filter" for path in blue}
+    async with ScorerServer(ScorerOptions(faults=faults)) as server:
+        result = await search(config(server.url))
+    assert result.best.test is not None
+    assert result.best.unanswered == dict.fromkeys(("train", "val", "test"), Unanswered(1 / 3, 0))
+    assert result.baselines["default template"].unanswered["test"].refused == 1 / 3
+    # Of candidates that a race dropped, only the hits are kept.
+    assert {row.unanswered for row in result.leaderboard if row.images is None} == {Unanswered(1 / 3, 0)}
+    document = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
+    assert document["best"]["unanswered"]["test"] == {"refused": 1 / 3, "unreadable": 0}
+    assert SearchResult.from_json(document) == result
+    assert ",refused,unreadable\n" in (tmp_path / "run" / "leaderboard.csv").read_text("utf-8")
+    said = "33.3 % refused", f"{150 * result.best.test:.1f} of those answered"
+    console = Console(width=200, file=io.StringIO())
+    print_result(console, result, None)
+    page = text_of((tmp_path / "run" / "report.html").read_text("utf-8"))
+    for text in (console.file.getvalue(), page):  # type: ignore[attr-defined]
+        assert all(part in text for part in said)
 
 
 @pytest.mark.parametrize(
