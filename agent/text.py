@@ -25,8 +25,3 @@ def _visible(character: str) -> str:
         return " "
     turns_or_hides = category in ("Cf", "Zl", "Zp") and character not in _JOINERS
     return character.encode("unicode-escape").decode() if turns_or_hides else character
-
-
-def whole_characters(text: str) -> str:
-    """Return text that can be encoded: lone surrogates (half an emoji) are replaced, pairs are joined."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -235,14 +235,17 @@ class EndpointAsker(Generic[R, A]):
         self._emit = emit
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        self._endpoints = [self._pooled(endpoint, has_answers) for endpoint in endpoints]
+        self._endpoints = [
+            PooledEndpoint(endpoint, self._limiter(endpoint), clock=self._clock, has_answered=has_answers)
+            for endpoint in endpoints
+        ]
         self._pool = EndpointPool(self._endpoints)
         self._bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
         self._gave_up = False
 
-    def _pooled(self, endpoint: Endpoint, has_answers: bool) -> PooledEndpoint:
-        limiter = RateLimiter(
+    def _limiter(self, endpoint: Endpoint) -> RateLimiter:
+        return RateLimiter(
             endpoint.name,
             endpoint.limits,
             clock=self._clock,
@@ -250,7 +253,6 @@ class EndpointAsker(Generic[R, A]):
             longest_pause_s=self._policy.longest_asked_s,
             emit=self._emit,
         )
-        return PooledEndpoint(endpoint, limiter, clock=self._clock, has_answered=has_answers)
 
     @property
     def has_answered(self) -> bool:
@@ -469,7 +471,7 @@ class EndpointAsker(Generic[R, A]):
     async def _permit(self, tokens: int, tried: Sequence[PooledEndpoint]) -> tuple[PooledEndpoint, Permit]:
         try:
             async with asyncio.timeout(self.budget.left_s()):
-                return await self._pool.acquire(tokens, avoid=tried, moved=bool(tried))
+                return await self._pool.acquire(tokens, avoid=tried)
         except TimeoutError:
             raise self.budget.minutes_spent() from None
 

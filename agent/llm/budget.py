@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.messages import Message, Setting
@@ -41,7 +41,6 @@ LIMITS = ("max_calls", "max_tokens", "max_cost", "max_minutes")
 KEPT_PERCENT = 102
 """What is kept for the final evaluation, of what it takes, as some attempts fail and are billed."""
 
-Number = TypeVar("Number", int, float)
 RequestSizes: TypeAlias = Counter[tuple[int, int]]
 """How many requests there are by the tokens that they declare, of prompt and answer."""
 
@@ -389,11 +388,6 @@ class ScorerBudget(Budget):
     def left(self) -> Limits:
         """Return what may still be used, but of the time, which is the run's."""
         return replace(super().left(), minutes=None)
-
-
-def at_most(amount: Number, limit: Number | None) -> Number:
-    """Return an amount, or the limit if it is smaller."""
-    return amount if limit is None else min(amount, limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,3 +197,8 @@ def size(messages: Sequence[ChatMessage]) -> int:
     """Return the bytes of a conversation, from which its tokens are estimated."""
     texts = (str(message["content"]) for message in messages)
     return sum(len(text.encode("utf-8", "surrogatepass")) + BYTES_A_MESSAGE for text in texts)
+
+
+def whole_characters(text: str) -> str:
+    """Return text that can be encoded: lone surrogates (half an emoji) are replaced, pairs are joined."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

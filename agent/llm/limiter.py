@@ -482,9 +482,7 @@ def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return limits
 
 
-def retry_after(
-    headers: Mapping[str, str], *, now: Callable[[], float] = time.time, ignored: OnIgnored | None = None
-) -> float | None:
+def retry_after(headers: Mapping[str, str], *, ignored: OnIgnored | None = None) -> float | None:
     """Return the seconds that a reply asks to wait; None if it asks for no sensible wait.
 
     Without a retry header it is the time until an exhausted limit is available again. Header names are in
@@ -492,20 +490,16 @@ def retry_after(
     """
     for name, read in _ASKED:
         if (value := headers.get(name)) is not None:
-            wait = read(value.strip(), now)
+            wait = read(value.strip())
             if wait is not None and 0 <= wait <= LONGEST_WAIT:
                 return wait
             _ignore(ignored, name, value)
-    exhausted = [stated for kind in KINDS if (stated := stated_limit(headers, kind, now=now)).remaining == 0]
+    exhausted = [stated for kind in KINDS if (stated := stated_limit(headers, kind)).remaining == 0]
     return max((stated.full_in_s for stated in exhausted if stated.full_in_s is not None), default=None)
 
 
 def stated_limit(
-    headers: Mapping[str, str],
-    kind: LimitKind,
-    *,
-    now: Callable[[], float] = time.time,
-    ignored: OnIgnored | None = None,
+    headers: Mapping[str, str], kind: LimitKind, *, ignored: OnIgnored | None = None
 ) -> StatedLimit:
     """Return a reply's limit of requests or tokens; missing and invalid values are None."""
     limit = _number(headers, _names("-limit", kind), ignored, least=1)
@@ -513,7 +507,7 @@ def stated_limit(
     full_in_s: float | None = None
     for name in _names("-reset", kind):
         if (value := headers.get(name)) is not None:
-            full_in_s = parse_moment(value, now=now)
+            full_in_s = parse_moment(value)
             if full_in_s is None:
                 _ignore(ignored, name, value)
             break
@@ -522,7 +516,7 @@ def stated_limit(
     return StatedLimit(limit, remaining, full_in_s, period)
 
 
-def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float | None:
+def parse_moment(value: str) -> float | None:
     """Return the seconds until a duration, Unix time or date ends; 0 if just past, None beyond a day."""
     text = value.strip()
     if _DURATION.fullmatch(text):
@@ -530,9 +524,9 @@ def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float |
     elif _NUMBER.fullmatch(text):
         wait = float(text)
         if wait >= _UNIX_TIME_FROM:
-            wait = max((wait / 1e3 if wait >= _UNIX_TIME_FROM * 1e3 else wait) - now(), 0.0)
+            wait = max((wait / 1e3 if wait >= _UNIX_TIME_FROM * 1e3 else wait) - time.time(), 0.0)
     else:
-        wait = _until_date(text, now)
+        wait = _until_date(text)
     return wait if wait is not None and 0 <= wait <= LONGEST_WAIT else None
 
 
@@ -558,20 +552,20 @@ def _number(
     return None
 
 
-def _milliseconds(text: str, now: Callable[[], float]) -> float | None:
+def _milliseconds(text: str) -> float | None:
     return float(text) / 1e3 if _NUMBER.fullmatch(text) else None
 
 
-def _seconds_or_date(text: str, now: Callable[[], float]) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text) else parse_moment(text, now=now)
+def _seconds_or_date(text: str) -> float | None:
+    return float(text) if _NUMBER.fullmatch(text) else parse_moment(text)
 
 
-def _until_date(text: str, now: Callable[[], float]) -> float | None:
+def _until_date(text: str) -> float | None:
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = read(text)
             aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            wait = aware.timestamp() - now()
+            wait = aware.timestamp() - time.time()
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
         # Clocks differ a little: a date just past means "now"; one long past means nothing.

@@ -281,7 +281,6 @@ class _Waiter:
     tokens: int
     granted: asyncio.Future[tuple[PooledEndpoint, Permit]]
     avoid: Collection[PooledEndpoint]
-    moved: bool
 
 
 class EndpointPool:
@@ -304,22 +303,22 @@ class EndpointPool:
         return len(self._waiting)
 
     async def acquire(
-        self, tokens: int, *, avoid: Collection[PooledEndpoint] = (), moved: bool = False
+        self, tokens: int, *, avoid: Collection[PooledEndpoint] = ()
     ) -> tuple[PooledEndpoint, Permit]:
         """Wait until one request may be sent; return its endpoint and a permit to be left.
 
         Args:
             tokens: The most that the request can be billed for.
-            avoid: Endpoints at which it has failed: not asked while others may answer.
-            moved: It failed elsewhere and goes to the front of the queue.
+            avoid: Endpoints at which it has failed: not asked while others may answer. With any, it goes to
+                the front of the queue.
 
         Raises:
             RequestTooLargeError: It needs more tokens than any endpoint is configured to allow in a minute.
             PromptclimbError: The argument of ``fail``.
         """
         self._check(tokens)
-        waiter = _Waiter(tokens, asyncio.get_running_loop().create_future(), frozenset(avoid), moved)
-        if moved:
+        waiter = _Waiter(tokens, asyncio.get_running_loop().create_future(), frozenset(avoid))
+        if avoid:
             self._waiting.appendleft(waiter)
         else:
             self._waiting.append(waiter)
@@ -363,9 +362,7 @@ class EndpointPool:
         """Return whether an endpoint other than these may answer."""
         return any(endpoint.has_hope for endpoint in self.endpoints if endpoint not in avoid)
 
-    def choose(
-        self, tokens: int, *, avoid: Collection[PooledEndpoint] = (), moved: bool = False
-    ) -> tuple[float, PooledEndpoint]:
+    def choose(self, tokens: int, *, avoid: Collection[PooledEndpoint] = ()) -> tuple[float, PooledEndpoint]:
         """Return the seconds that a request has to wait, and the endpoint that it goes to then."""
         if len(self.endpoints) == 1:
             return self.endpoints[0].limiter.delay(tokens), self.endpoints[0]
@@ -382,7 +379,7 @@ class EndpointPool:
             return wait, breaker.closed, breaker.failures, 0.0 if idle else limiter.load()
 
         # A request that has failed elsewhere makes no probe while an endpoint answers.
-        chosen = min(known if known and moved else able, key=rank)
+        chosen = min(known if known and avoid else able, key=rank)
         return rank(chosen)[0], chosen
 
     def patience_s(self, endpoint: PooledEndpoint, *, probe: bool) -> float:
@@ -433,7 +430,7 @@ class EndpointPool:
         except PromptclimbError as error:
             waiter.granted.set_exception(error)
             return 0.0
-        wait, endpoint = self.choose(waiter.tokens, avoid=waiter.avoid, moved=waiter.moved)
+        wait, endpoint = self.choose(waiter.tokens, avoid=waiter.avoid)
         if open_to is not None and endpoint not in open_to:
             return math.inf
         if wait > 0:

@@ -33,8 +33,7 @@ from ...prompts.replies import without_thinking
 from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
-from ..text import whole_characters
-from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, tokens_in
+from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, tokens_in, whole_characters
 from .dialects import failure_of, status_in
 from .limiter import rate_limit_headers
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import (
@@ -37,7 +38,7 @@ from ...prompts.requests import BEST_SHOWN, MOST_NAMES, ChatMessage, Outcome
 from ...prompts.template import MAX_CHARACTERS
 from ..config.fields import Style
 from ..config.schema import SearchConfig
-from ..llm.budget import Bound, Limits, ScorerBound, ScorerPart, at_most, cost_of_all, share_of, sizes_of
+from ..llm.budget import Bound, Limits, ScorerBound, ScorerPart, cost_of_all, share_of, sizes_of
 from ..llm.chat import ChatRequest
 from ..llm.pool import MORE_TOKENS
 from ..llm.price_table import find_price
@@ -61,6 +62,12 @@ MOST_PICTURES = 999_999
 CHARACTERS_A_TOKEN = 4
 WIDE = "\u754c"
 """Stands for each letter of user texts that are not ASCII: it may take three tokens."""
+Number = TypeVar("Number", int, float)
+
+
+def at_most(amount: Number, limit: Number | None) -> Number:
+    """Return an amount, or the limit if it is smaller."""
+    return amount if limit is None else min(amount, limit)
 
 
 def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> Bound:

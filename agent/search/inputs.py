@@ -26,12 +26,11 @@ from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
-from ..llm.chat import ChatAnswer, ChatRequest
+from ..llm.chat import ChatAnswer, ChatRequest, whole_characters
 from ..present.notes import LlmFallback, fallback_note
 from ..prices import TokenUsage
 from ..results.result import LLM_FALLBACK
 from ..store.shared import check_cache
-from ..text import whole_characters
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit, GeneratorExit)  # fmt: skip

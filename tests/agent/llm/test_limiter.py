@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from datetime import UTC, datetime
 from email.utils import formatdate
 
@@ -472,9 +473,10 @@ def test_the_margin_doubles_with_each_refusal_up_to_a_bound() -> None:
 NOW = 1_700_000_000.0
 
 
-def now() -> float:
-    """A fixed wall clock."""
-    return NOW
+@pytest.fixture
+def wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is NOW."""
+    monkeypatch.setattr(time, "time", lambda: NOW)
 
 
 @pytest.mark.parametrize(
@@ -486,9 +488,10 @@ def now() -> float:
         ("2023-11-14T22:13:10Z", 0), (" 7 ", 7),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("wall_clock")
 def test_every_form_of_a_moment_is_read(text: str, seconds: float) -> None:
     """Durations, bare seconds, Unix times, ISO and HTTP dates; a moment just past is now."""
-    assert parse_moment(text, now=now) == pytest.approx(seconds, abs=1e-6)
+    assert parse_moment(text) == pytest.approx(seconds, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -499,9 +502,10 @@ def test_every_form_of_a_moment_is_read(text: str, seconds: float) -> None:
         "٣", "1_0", "0x10", "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z", "٣s", "1" * 400, "1d1d",
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("wall_clock")
 def test_nonsense_is_no_moment(text: str) -> None:
     """Negative, not finite, beyond a day, long past, in foreign digits or garbage: not obeyed."""
-    assert parse_moment(text, now=now) is None
+    assert parse_moment(text) is None
 
 
 @given(st.text(max_size=60))
@@ -585,9 +589,10 @@ def test_missing_and_nonsense_members_are_left_out_and_reported() -> None:
         ({"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "1m2s"}, None),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("wall_clock")
 def test_retry_after_in_all_its_forms(headers: dict[str, str], wait: float | None) -> None:
     """Milliseconds first, then seconds or a date; nonsense is nothing."""
-    assert retry_after(headers, now=now) == wait
+    assert retry_after(headers) == wait
 
 
 def test_only_rate_limit_headers_are_kept() -> None:

@@ -559,9 +559,9 @@ async def test_what_has_failed_is_avoided_while_there_is_hope_elsewhere() -> Non
     first, second, new = endpoint("first", 2.0), endpoint("second", 2.0), endpoint("new")
     pool = EndpointPool([first, second, new])
     assert pool.choose(1)[1] is new
-    assert pool.choose(1, avoid=[first], moved=True)[1] is second
-    assert EndpointPool([first, new]).choose(1, avoid=[first], moved=True)[1] is new
-    assert EndpointPool([first]).choose(1, avoid=[first], moved=True)[1] is first
+    assert pool.choose(1, avoid=[first])[1] is second
+    assert EndpointPool([first, new]).choose(1, avoid=[first])[1] is new
+    assert EndpointPool([first]).choose(1, avoid=[first])[1] is first
 
 
 @virtual_time
@@ -601,7 +601,7 @@ def test_nobody_waits_for_ever_and_no_permit_leaks(
             await asyncio.sleep(start)
             tried: list[PooledEndpoint] = []
             for _ in range(3):
-                one, permit = await pool.acquire(1, avoid=tried, moved=bool(tried))
+                one, permit = await pool.acquire(1, avoid=tried)
                 with permit:
                     assert one.limiter.in_flight <= size
                     await asyncio.sleep(length)
