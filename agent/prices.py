@@ -9,14 +9,20 @@ from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from pydantic import BaseModel, ConfigDict, Field
+
 T = TypeVar("T")
 
 PICODOLLARS = 10**12
 """Picodollars in a US dollar."""
+MOST_DOLLARS = 1e9
+A_CALL = "/call"
+"""Marks a price of each request."""
 _A_TOKEN = 10**6
 """Picodollars per token for each dollar per million tokens."""
 _NOISE = Decimal("1e-9")
 """Finer decimals of a price are artefacts of binary floating point."""
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,65 @@ class Tariff(Protocol):
     def most(self, usage: TokenUsage) -> int:
         """Return the highest cost in picodollars, whichever of these tokens are cached."""
         ...
+
+
+class Price(BaseModel):
+    """An endpoint's prices, in US dollars per million tokens.
+
+    Attributes:
+        prompt: For the messages, also those written to a cache.
+        completion: For the answer, reasoning included.
+        cached: For messages read from the vendor's cache; None for the price of the others.
+    """
+
+    model_config = _FROZEN
+
+    prompt: float = Field(ge=0, le=MOST_DOLLARS)
+    completion: float = Field(ge=0, le=MOST_DOLLARS)
+    cached: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
+
+    def __str__(self) -> str:
+        prices = (self.prompt, self.cached, self.completion)
+        return "/".join(f"{price:g}" for price in prices if price is not None)
+
+    def charge(self, usage: TokenUsage) -> int:
+        """Return the cost of these tokens, in picodollars."""
+        prompt, cached, completion = self._per_token
+        uncached = usage.prompt_tokens - usage.cached_tokens
+        return uncached * prompt + usage.cached_tokens * cached + usage.completion_tokens * completion
+
+    def most(self, usage: TokenUsage) -> int:
+        """Return the highest cost of these tokens, whichever of them are cached, in picodollars."""
+        prompt, cached, completion = self._per_token
+        return usage.prompt_tokens * max(prompt, cached) + usage.completion_tokens * completion
+
+    @property
+    def _per_token(self) -> tuple[int, int, int]:
+        prompt = per_token(self.prompt)
+        cached = prompt if self.cached is None else per_token(self.cached)
+        return prompt, cached, per_token(self.completion)
+
+
+class CallPrice(BaseModel):
+    """What an endpoint charges for each request, in US dollars, whatever it holds."""
+
+    model_config = _FROZEN
+
+    call: float = Field(ge=0, le=MOST_DOLLARS)
+
+    def __str__(self) -> str:
+        return f"{self.call:g}{A_CALL}"
+
+    def charge(self, usage: TokenUsage) -> int:
+        """Return the cost of the billed requests, in picodollars."""
+        return usage.calls * per_token(self.call * 1e6)
+
+    def most(self, usage: TokenUsage) -> int:
+        """Return the same: no request costs more."""
+        return self.charge(usage)
+
+
+FREE = Price(prompt=0, completion=0)
 
 
 def cost(usage: TokenUsage, price: Tariff | None) -> int:

@@ -17,7 +17,7 @@ from ...evaluator.files import MOST_SETTINGS_BYTES, checked_path, read_text, use
 from ...evaluator.messages import InvalidValueError, Message, Setting, shown
 from ...evaluator.network import check_url
 from ...evaluator.settings import BY_CONTENT
-from ..prices import TokenUsage, per_token
+from ..prices import A_CALL, CallPrice, Price
 from ..secrets import Scrubber
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -25,7 +25,7 @@ CONCURRENCY = 4
 SCORER_CONCURRENCY = 8
 RETRY_ATTEMPTS, RETRY_S, REQUEST_TIMEOUT_S = 8, 600.0, 120.0
 """Attempts per request; seconds per request with its waits; seconds per attempt."""
-MOST_A_MINUTE, MOST_DOLLARS, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e9, 1e7
+MOST_A_MINUTE, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e7
 """Upper bounds of settings; the times are decades."""
 LONGEST_NUMBER, LONGEST_BODY, LONGEST_DESCRIPTION = 18, 10_000, 2_000
 """Characters of a number of templates, of ``extra_body`` and of a description."""
@@ -65,62 +65,8 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
-class Price(_Frozen):
-    """An endpoint's prices, in US dollars per million tokens.
-
-    Attributes:
-        prompt: For the messages, also those written to a cache.
-        completion: For the answer, reasoning included.
-        cached: For messages read from the vendor's cache; None for the price of the others.
-    """
-
-    prompt: float = Field(ge=0, le=MOST_DOLLARS)
-    completion: float = Field(ge=0, le=MOST_DOLLARS)
-    cached: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
-
-    def __str__(self) -> str:
-        prices = (self.prompt, self.cached, self.completion)
-        return "/".join(f"{price:g}" for price in prices if price is not None)
-
-    def charge(self, usage: TokenUsage) -> int:
-        """Return the cost of these tokens, in picodollars."""
-        prompt, cached, completion = self._per_token
-        uncached = usage.prompt_tokens - usage.cached_tokens
-        return uncached * prompt + usage.cached_tokens * cached + usage.completion_tokens * completion
-
-    def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost of these tokens, whichever of them are cached, in picodollars."""
-        prompt, cached, completion = self._per_token
-        return usage.prompt_tokens * max(prompt, cached) + usage.completion_tokens * completion
-
-    @property
-    def _per_token(self) -> tuple[int, int, int]:
-        prompt = per_token(self.prompt)
-        cached = prompt if self.cached is None else per_token(self.cached)
-        return prompt, cached, per_token(self.completion)
-
-
-class CallPrice(_Frozen):
-    """What an endpoint charges for each request, in US dollars, whatever it holds."""
-
-    call: float = Field(ge=0, le=MOST_DOLLARS)
-
-    def __str__(self) -> str:
-        return f"{self.call:g}{A_CALL}"
-
-    def charge(self, usage: TokenUsage) -> int:
-        """Return the cost of the billed requests, in picodollars."""
-        return usage.calls * per_token(self.call * 1e6)
-
-    def most(self, usage: TokenUsage) -> int:
-        """Return the same: no request costs more."""
-        return self.charge(usage)
-
-
-A_CALL = "/call"
 AUTO: Final = "auto"
 """The price that a table of prices knows."""
-FREE = Price(prompt=0, completion=0)
 
 
 def parse_price(value: Any) -> Price | Literal["auto"] | None:

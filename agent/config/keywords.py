@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...evaluator.spec import EvaluatorKeywords
-from .fields import CallPrice, EndpointConfig, Price, Style
+from ..prices import CallPrice, Price
+from .fields import EndpointConfig, Style
 
 
 class SearchKeywords(EvaluatorKeywords, total=False):

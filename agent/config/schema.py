@@ -29,22 +29,20 @@ from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_nam
 from ..events.trackers.known import parse_track, tracker_forms
 from ..methods.guided import MOST_FREE
 from ..methods.registry import METHODS, check_method, described
+from ..prices import MOST_DOLLARS, CallPrice, Price
 from .fields import (
     CONCURRENCY,
     DEFAULT_BASE_URL,
     LONGEST_MINUTES,
     LONGEST_S,
     MOST_A_MINUTE,
-    MOST_DOLLARS,
     REQUEST_TIMEOUT_S,
     RETRY_ATTEMPTS,
     RETRY_S,
     SCORER_CONCURRENCY,
     WORD,
-    CallPrice,
     EndpointConfig,
     ExtraBody,
-    Price,
     Style,
     TokenPrice,
     check_llm,

@@ -20,10 +20,11 @@ from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Message, Setting
 from ...evaluator.network import is_loopback, why_unconnected
-from ..config.fields import FREE, LOCAL_LLM, EndpointConfig, without_credentials
+from ..config.fields import LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import COST_NEEDS_PRICE, SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
+from ..prices import FREE
 from ..secrets import Scrubber, Secret, clean_key, is_azure, key_headers, split_query, split_userinfo
 from .budget import Limits
 from .chat import Client

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Message, Setting
-from ..config.fields import AUTO, Price, without_credentials
-from ..prices import PICODOLLARS, Tariff, TokenUsage
+from ..config.fields import AUTO, without_credentials
+from ..prices import PICODOLLARS, Price, Tariff, TokenUsage
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot

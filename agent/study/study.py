@@ -23,10 +23,11 @@ from ...evaluator.messages import shown
 from ...evaluator.settings import MOST_PROBLEMS, near, plain, with_current_names
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
-from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
+from ..config.fields import LONGEST_MINUTES
 from ..config.schema import MOST_COUNTED, SearchConfig
 from ..config.sources import FILE_SETTINGS, read_toml
 from ..methods.registry import METHODS, REMOVED, check_method
+from ..prices import MOST_DOLLARS
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})

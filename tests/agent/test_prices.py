@@ -7,8 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.fields import Price
-from promptclimb.agent.prices import CorrectedPrice, TokenUsage, per_token
+from promptclimb.agent.prices import CorrectedPrice, Price, TokenUsage, per_token
 
 prices = st.integers(0, 10**8)
 

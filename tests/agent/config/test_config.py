@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
-from promptclimb.agent.config.fields import Price, without_credentials
+from promptclimb.agent.config.fields import without_credentials
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.config.sources import (
     absolute,
@@ -27,6 +27,7 @@ from promptclimb.agent.config.sources import (
 from promptclimb.agent.llm.ask import RetryPolicy
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.methods.registry import METHODS
+from promptclimb.agent.prices import Price
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.settings import Group, Scope, applying_to
 from promptclimb.evaluator.spec import EvaluatorSpec

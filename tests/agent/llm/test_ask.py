@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.fields import Price
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
@@ -49,7 +48,7 @@ from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.position import Position
-from promptclimb.agent.prices import NOTHING, Bill, Spent, TokenUsage
+from promptclimb.agent.prices import NOTHING, Bill, Price, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.fields import Price
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
-from promptclimb.agent.prices import NOTHING, Spent, TokenUsage, cost
+from promptclimb.agent.prices import NOTHING, Price, Spent, TokenUsage, cost
 from tests.fakes.clock import run_virtual, virtual_time
 
 PRICE = Price(prompt=0.15, completion=0.6)

@@ -26,10 +26,10 @@ from genai_prices.types import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.fields import AUTO, Price
+from promptclimb.agent.config.fields import AUTO
 from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.price_table import TablePrice, find_price, table_price
-from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.prices import Price, TokenUsage
 from promptclimb.evaluator.errors import ConfigError
 from tests.agent.test_prices import usages
 

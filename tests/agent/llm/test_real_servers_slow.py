@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.config.fields import FREE
 from promptclimb.agent.errors import ContextTooLongError, KeyRejectedError, RateLimitedError
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import Preflight, preflight
+from promptclimb.agent.prices import FREE
 from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.fakes import FakeEvaluator
 from prompts.requests import ChatMessage

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.fields import CallPrice, Price
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BudgetSpentError,
@@ -31,7 +30,7 @@ from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget, sizes_of,
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.scorer import ScorerCalls, open_scorer, scorer_in_thread, scorer_key
-from promptclimb.agent.prices import NOTHING, Bill, Spent, TokenUsage
+from promptclimb.agent.prices import NOTHING, Bill, CallPrice, Price, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import AskingEndedError, ConfigError, UsageError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
