@@ -33,7 +33,15 @@ from ...prompts.class_names import (
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
 from ..errors import GaveUpError
-from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen, NameScored, Noted
+from ..events.types import (
+    Listener,
+    NameRefused,
+    NameRoundFinished,
+    NameRoundsStarted,
+    NamesChosen,
+    NameScored,
+    Noted,
+)
 from ..position import NAMES, Position
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NOTHING_MORE, Journal, NamesRecord, Skipped
@@ -204,6 +212,14 @@ class NameRounds:
         conversation = await self._conversation()
         await self._scores.open()
         self._now = self._scores.base
+        self._emit(
+            NameRoundsStarted(
+                position=Position(NAMES, conversation),
+                template=self.template,
+                right=self.accuracy.images,
+                images=self.images,
+            )
+        )
         repeats = 0
         for number in range(1, self._config.name_rounds + 1):
             reason = None
