@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from promptclimb import SearchConfig, SearchResult, search_sync
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.study.differences import SetDifferences, interval_of
+from promptclimb.agent.study.tables import SetDifferences, interval_of
 from tests.fakes.words import reply_text
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from benchmarks.common import Row, mean_over_sets, read_rows, standard_error
 from benchmarks.recorded_names import todays
 from promptclimb.agent.methods.registry import REMOVED
-from promptclimb.agent.study.differences import SetDifferences, interval_of, mean_of
+from promptclimb.agent.study.tables import SetDifferences, interval_of, mean_of
 
 Line = Sequence[str]
 Cells = Mapping[tuple[str, int], Row]

@@ -20,7 +20,6 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 from open_clip.model import CLIP
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
@@ -147,16 +146,6 @@ def encode_image(model: CLIP, pixels: Tensor) -> Tensor:
     mean, std = torch.tensor(MEAN) * 255, torch.tensor(STD) * 255
     x = ((pixels - mean) / std).permute(0, 3, 1, 2)  # already in channels-last order
     return functional.normalize(model.visual(x).float(), dim=-1)
-
-
-def image_tower(path: Path) -> dict[str, Tensor]:
-    """Return the weights of the image tower in a file of a whole CLIP's, in fp32 and without their prefix."""
-    with safe_open(path, "pt") as file:
-        return {
-            key.removeprefix("visual."): file.get_tensor(key).float()
-            for key in file.keys()  # noqa: SIM118 (no mapping)
-            if key.startswith("visual.")
-        }
 
 
 def standard_state(state: Mapping[str, Tensor], vocabulary: Vocabulary) -> dict[str, Tensor]:

@@ -32,9 +32,8 @@ from promptclimb.evaluator.pico.models import NAMES
 
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art
-from .loop import Recipe, Trainer
+from .loop import Recipe, TextTrainer, Trainer
 from .model import Vocabulary, token_ids
-from .text_tower import TextTrainer
 
 log = structlog.get_logger()
 

@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ...prompts.phrases import phrases
 from ...prompts.requests import (
     BEST_REPEATED,
     BEST_SHOWN,
@@ -30,7 +29,7 @@ from ...prompts.requests import (
     short_request,
 )
 from .base import Ask, Consult, Conversation, Feedback, Propose, Script, SearchMethod, Steps, View, shown
-from .without_llm import FILLERS, combine, fillings, most_promising
+from .without_llm import FILLERS, combine, fillings, most_promising, phrases
 
 AMONG = 10
 """A candidate among this many best ones counts as a reward."""

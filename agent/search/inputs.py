@@ -21,7 +21,7 @@ from ...evaluator.remote.asking import ApiAsk
 from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
-from ...prompts.starting import PoolError, read_file
+from ...prompts.starting import MAX_FILE_BYTES, PoolError, parse_file
 from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError, why_ended
@@ -196,9 +196,11 @@ def may_fall_back(config: SearchConfig) -> bool:
 
 def read_template_file(file: Path | str, setting: str | Setting, prompts: str = TEMPLATE) -> list[Candidate]:
     """Read a JSON list of candidates, or one a line; ConfigErrors name ``setting``."""
+    kind, path = kind_named(prompts), user_path(file, setting)
     try:
-        return read_file(user_path(file, setting), kind_named(prompts))
-    except PoolError as error:
+        text = read_text(path, what=f"file of {kind.words.noun}s", most=MAX_FILE_BYTES)
+        return parse_file(text, str(path), kind)
+    except (DataError, PoolError) as error:
         raise ConfigError(setting, f": {error}") from error
 
 

@@ -18,10 +18,9 @@ from ..results.details import BEST
 from ..results.gain import ENSEMBLE
 from ..results.run_dir import SUMMARY, safe_cell, write_atomically
 from ..text import printable
-from .differences import differences
 from .outcomes import SPENT, RunOutcome, blocks_of
 from .study import Study, shots_label, white_box_label
-from .tables import curves, tables
+from .tables import curves, differences, tables
 from .transfer import TRANSFER, Transferred, transfers
 
 SCHEMA = 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,7 @@ from promptclimb.prompts.instruction import CAPTIONS, KIND, MAX_CHARACTERS, SLOT
 from promptclimb.prompts.kinds import CandidateError, kind_named
 from promptclimb.prompts.replies import MAX_ANSWER_CHARACTERS
 from promptclimb.prompts.requests import SCALES, Outcome, Wanted, next_message, request_pn
-from promptclimb.prompts.starting import PoolError, read_file
+from promptclimb.prompts.starting import PoolError, parse_file
 from promptclimb.prompts.wording import with_changes
 
 
@@ -217,12 +216,10 @@ def test_unreadable_answers_are_fed_back_in_one_line() -> None:
     assert "named no class" not in next_message(templates, wanted, **asked)["content"]
 
 
-def test_files_of_instructions_are_read(tmp_path: Path) -> None:
+def test_files_of_instructions_are_read() -> None:
     """One a line, or JSON with line breaks."""
-    lines, listed = tmp_path / "own.txt", tmp_path / "own.json"
-    lines.write_text("Which: {classes}?\nLook.\\n{classes}\n")
-    listed.write_text(json.dumps(["Which: {classes}?", "Look.\n{classes}"]))
-    assert read_file(lines, KIND) == read_file(listed, KIND)
-    lines.write_text("a photo of a cat\n")
+    listed = json.dumps(["Which: {classes}?", "Look.\n{classes}"])
+    lines = "Which: {classes}?\nLook.\\n{classes}\n"
+    assert parse_file(lines, "own.txt", KIND) == parse_file(listed, "own.json", KIND)
     with pytest.raises(PoolError, match=r"line 1: .* has no slot \{classes\}.* an instruction looks"):
-        read_file(lines, KIND)
+        parse_file("a photo of a cat\n", "own.txt", KIND)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import random
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.prompts.starting import PoolError, draw, read_file
+from promptclimb.prompts.starting import PoolError, draw, parse_file
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN, KIND
 
 POOL = KIND.starting("captions")
 
 
-def read(tmp_path: Path, content: str | bytes, name: str = "pool.txt") -> list[str]:
-    path = tmp_path / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return [template.text for template in read_file(path, KIND)]
+def read(content: str, name: str = "pool.txt") -> list[str]:
+    return [template.text for template in parse_file(content, name, KIND)]
 
 
 def test_the_built_in_pool_is_large_valid_tidy_and_without_duplicates() -> None:
@@ -43,10 +40,9 @@ def test_the_built_in_pool_is_varied() -> None:
     "content",
     [
         "a photo of a {}\n{} in fog\n",
-        "\ufeffa photo of a {}\r\n\r\n# a remark\r\n  {} in fog",
+        "a photo of a {}\n\n# a remark\n  {} in fog",
         '["a photo of a {}", "{} in fog"]',
         ' [\n"a photo of a {}",\n"{} in fog"\n]\n',
-        '\ufeff["a photo of a {}", "{} in fog"]',
         "a photo of a {c}\n{class_name} in fog",
         '["a photo of a {c}", "{c} in fog"]',
         "\"a photo of a {}\"\n'{} in fog'",
@@ -54,83 +50,69 @@ def test_the_built_in_pool_is_varied() -> None:
         "[CLASS] in fog\na photo of a [CLASS]",
     ],
 )
-def test_files_are_read_in_many_forms(tmp_path: Path, content: str) -> None:
-    """Lines or a JSON list, with a byte-order mark, remarks, quotes and other tools' slots."""
-    assert sorted(read(tmp_path, content)) == ["a photo of a {}", "{} in fog"]
+def test_files_are_read_in_many_forms(content: str) -> None:
+    """Lines or a JSON list, with remarks, quotes and other tools' slots."""
+    assert sorted(read(content)) == ["a photo of a {}", "{} in fog"]
 
 
-def test_order_repetitions_and_long_templates_are_kept(tmp_path: Path) -> None:
+def test_order_repetitions_and_long_templates_are_kept() -> None:
     """Scores come back in the file's order; a user's templates may be longer than an LLM's."""
     long = "w " * 20 + "{}"
-    assert read(tmp_path, f"b {{}}\na {{}}\nb {{}}\n{long}\n") == ["b {}", "a {}", "b {}", long]
+    assert read(f"b {{}}\na {{}}\nb {{}}\n{long}\n") == ["b {}", "a {}", "b {}", long]
 
 
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (b"", "a.txt", "line 1: the file is empty"),
-        (b" \n\n", "a.txt", "line 1: the file is empty"),
-        (b"# nothing\n", "a.txt", "line 1: the file holds no template"),
-        (b"[]", "a.json", "line 1: the file holds no template"),
-        (b"a {}\na photo of a dog\n", "a.txt", "line 2: 'a photo of a dog' has no slot"),
-        (b"a dog\n{}\na cat\n", "a.txt", r"line 1: .*no slot.*\(1 more line is wrong\)"),
-        (b"a {}\n\n{foo} {}\n", "a.txt", "line 3: .*brace"),
-        (b"a {}\nb\x00 {}\n", "a.txt", r"line 2: character 2 is U\+0000"),
-        (b"a {}\nb\r{}\n", "a.txt", r"line 2: character 2 is U\+000D"),
-        (b"a {}\n\xff {}\n", "a.txt", "line 2: byte 6 is not UTF-8"),
-        ("a {}".encode("utf-16"), "a.txt", "line 1: byte 1 is not UTF-8"),
-        (b'["a {}",\n "b {}",\n oops]', "a.json", "line 3: is not JSON"),
-        (b'["a {}",\n "b {}"', "a.txt", "line 2: is not JSON"),
-        (b'{"a": "b {}"}', "a.json", "line 1: is JSON but not a list"),
-        (b'["a {}",\n\n 7]', "a.json", "line 3: item 2 is a number, not a string"),
-        (b'["a {}",\n{"template": "b {}"}]', "a.json", "line 2: item 2 is an object"),
-        (b'["a {}",\n"no slot here"]', "a.json", "line 2: .*no slot"),
-        (b"[" * 100_000, "a.json", "line 1: is not"),
-        (b"a {}\n" * 2_000_001, "a.txt", r"line \d+: the file is larger than 5,000,000 bytes"),
+        ("", "a.txt", "it holds no template"),
+        (" \n\n", "a.json", "it holds no template"),
+        ("# nothing\n", "a.txt", "it holds no template"),
+        ("[]", "a.json", "it holds no template"),
+        ("a {}\na photo of a dog\n", "a.txt", "line 2: 'a photo of a dog' has no slot"),
+        ("a dog\n{}\na cat\n", "a.txt", r"line 1: .*no slot.*\(1 more like it\)"),
+        ("a {}\n\n{foo} {}\n", "a.txt", "line 3: .*brace"),
+        ("a {}\nb\x00 {}\n", "a.txt", r"line 2: character 2 is U\+0000"),
+        ("a {}\nb\x0b{}\n", "a.txt", r"line 2: character 2 is U\+000B"),
+        ('["a {}",\n "b {}",\n oops]', "a.json", "line 3: is not JSON"),
+        ('["a {}",\n "b {}"', "a.txt", "line 2: is not JSON"),
+        ('{"a": "b {}"}', "a.json", "is JSON but not a list"),
+        ('["a {}",\n\n 7]', "a.json", "item 2 is not a string"),
+        ('["a {}",\n"no slot here"]', "a.json", "item 2: .*no slot"),
+        ("[" * 100_000, "a.json", "is not JSON"),
+        (f"[{'9' * 5000}]", "a.json", "is not JSON"),
     ],
-    ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else None,
+    ids=lambda value: repr(value[:12]),
 )
-def test_bad_files_are_named_with_the_line(tmp_path: Path, content: bytes, name: str, message: str) -> None:
-    """Every message names the file and the line, and says what is wrong."""
-    with pytest.raises(PoolError, match=rf"{name}: {message}"):
-        read(tmp_path, content, name)
+def test_bad_files_are_named_with_the_place(content: str, name: str, message: str) -> None:
+    """Every message names the file and the line or item, and says what is wrong."""
+    with pytest.raises(PoolError, match=f"^{name}: {message}"):
+        read(content, name)
 
 
-def test_missing_files_and_folders_are_errors_with_the_path(tmp_path: Path) -> None:
-    """A path that is not a readable file is said to be so."""
-    with pytest.raises(PoolError, match=r"nowhere\.txt: cannot be read: No such file"):
-        read_file(tmp_path / "nowhere.txt", KIND)
-    with pytest.raises(PoolError, match="is not a file"):
-        read_file(tmp_path, KIND)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(max_examples=150)
 @given(
     st.one_of(
-        st.binary(max_size=80),
-        st.text(max_size=80).map(lambda t: t.encode("utf-8", "surrogatepass")),
+        st.text(max_size=80),
         st.lists(
             st.sampled_from(["[", "]", '"', ",", "{}", "a ", "\n", "\\", "7", "{", "}", ":", "#"]),
             max_size=25,
-        ).map(lambda pieces: "".join(pieces).encode()),
+        ).map("".join),
     )
 )
-def test_any_bytes_give_templates_or_a_clear_error(tmp_path: Path, content: bytes) -> None:
-    """Fuzzing: nothing but PoolError comes out, and it names the file and a line."""
-    message = ""
-    found = []
+def test_any_text_gives_templates_or_a_clear_error(content: str) -> None:
+    """Fuzzing: nothing but PoolError comes out, and it names the file."""
+    found, message = list[str](), ""
     try:
-        found = read(tmp_path, content)
+        found = read(content)
     except PoolError as error:
         message = str(error)
-    assert found or "pool.txt: line " in message
+    assert found or message.startswith("pool.txt: ")
 
 
 @given(st.lists(st.sampled_from(BUILT_IN), min_size=1, max_size=30))
-def test_lines_and_json_agree(tmp_path_factory: pytest.TempPathFactory, templates: list[str]) -> None:
+def test_lines_and_json_agree(templates: list[str]) -> None:
     """The same templates in either form are the same list, in order."""
-    folder = tmp_path_factory.mktemp("pool")
-    assert read(folder, "\n".join(templates)) == read(folder, json.dumps(templates, indent=1)) == templates
+    assert read("\n".join(templates)) == read(json.dumps(templates, indent=1)) == templates
 
 
 def test_draws_depend_on_the_generator_alone_and_do_not_repeat() -> None:

@@ -21,9 +21,8 @@ from torch.nn import functional
 from promptclimb.evaluator.pico.world.art import Art
 from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, SENSES, Scene
 from training.batches import Pictures, render, shifted, shown
-from training.loop import Recipe, Trainer, contrastive, imitation, nearness
+from training.loop import Recipe, TextTrainer, Trainer, contrastive, imitation, nearness
 from training.model import Vocabulary, build, token_ids
-from training.text_tower import TextTrainer
 from training.train import main
 
 pytestmark = pytest.mark.slow

@@ -7,11 +7,22 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from promptclimb.agent.methods.base import Propose, View
 from promptclimb.agent.methods.memory import Memory
 from promptclimb.agent.methods.registry import METHODS
-from promptclimb.agent.methods.without_llm import MAX_LEARNT_FROM, features, one_word_changed, predict
+from promptclimb.agent.methods.without_llm import (
+    LONGEST_PHRASE,
+    MAX_LEARNT_FROM,
+    MOST_PHRASES,
+    features,
+    one_word_changed,
+    phrases,
+    predict,
+    singular,
+)
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN
 from tests.fakes.restart_view import memory_of, view_of
@@ -130,3 +141,46 @@ def test_scores_of_any_size_are_learnt_from(huge: float) -> None:
     )
     assert all(math.isfinite(value) for value in large)
     assert large == pytest.approx(small, abs=1e-5)
+
+
+def test_words_of_content_and_their_phrases_are_found() -> None:
+    """Within a clause; a plural in the singular too; function words only inside a phrase."""
+    found = phrases("Tally marks: strokes in bundles.")
+    assert found == (
+        *("Tally", "marks", "mark", "strokes", "stroke", "bundles", "bundle"),
+        *("Tally marks", "Tally mark", "strokes in bundles", "strokes in bundle"),
+    )
+
+
+def test_a_class_name_is_left_out() -> None:
+    """Also one of several words, and whatever its case; the words around it stay."""
+    found = phrases("a Great Pumpkin beside Five candles", ["five", "great pumpkin"])
+    assert "candles" in found
+    assert "Pumpkin" in found
+    assert not [phrase for phrase in found if "five" in phrase.casefold() or phrase == "Great Pumpkin"]
+
+
+@pytest.mark.parametrize("text", ["", "...", "it is one of them", "{} <w>"])
+def test_where_nothing_is_said_nothing_is_found(text: str) -> None:
+    """Marks, function words and braces say nothing."""
+    assert phrases(text) in ((), ("w",))
+
+
+@given(st.text(max_size=300), st.lists(st.text(max_size=8), max_size=4))
+def test_any_description_gives_phrases_that_fit_a_frame(text: str, names: list[str]) -> None:
+    """Bounded in number and length, without braces, each once."""
+    found = phrases(text, names)
+    assert len(found) == len(set(found)) <= MOST_PHRASES
+    for phrase in found:
+        assert len(phrase.split()) <= LONGEST_PHRASE
+        assert not set("{}<>") & set(phrase)
+
+
+@pytest.mark.parametrize(
+    ("plural", "one"),
+    [("marks", "mark"), ("boxes", "box"), ("berries", "berry"), ("dice", "dice"), ("glass", "glass"),
+     ("gas", "gas"), ("axis", "axis"), ("dishes", "dish"), ("noses", "nose")],
+)  # fmt: skip
+def test_a_plural_has_a_singular(plural: str, one: str) -> None:
+    """By its ending; what seems to be no plural is left alone."""
+    assert singular(plural) == one

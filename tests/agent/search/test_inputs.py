@@ -67,6 +67,18 @@ def test_a_file_wins_over_both(tmp_path: Path) -> None:
         ]
 
 
+def test_a_file_may_be_of_other_systems_and_must_be_utf_8(tmp_path: Path) -> None:
+    """A byte-order mark and their line ends are no part of a template."""
+    file = tmp_path / "pool.txt"
+    file.write_bytes("\ufeffa {}\r\nmany {}\r\n".encode())
+    assert [one.text for one in read_pool(config(initial=file))] == ["a {}", "many {}"]
+    file.write_bytes("a {}".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"^initial: the file of templates .*pool\.txt is not UTF-8"):
+        read_pool(config(initial=file))
+    with pytest.raises(ConfigError, match=r"^initial: .* is a folder"):
+        read_pool(config(initial=tmp_path))
+
+
 @pytest.mark.parametrize(("pool", "size"), [("captions", 308), ("grammar", len(all_of_grammar()))])
 def test_no_more_can_be_drawn_than_there_are(pool: str, size: int) -> None:
     """The message says how many."""

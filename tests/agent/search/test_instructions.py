@@ -24,7 +24,7 @@ from promptclimb.evaluator.remote.answers import ListedClasses
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.prompts.instruction import DEFAULT, KIND, SLOT
-from promptclimb.prompts.starting import read_file
+from promptclimb.prompts.starting import parse_file
 from tests.fakes.answering_box import NAMES, NOISE, AnsweringBox
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.searches import resumed, searched
@@ -159,8 +159,8 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     """As text, and as messages with the list of classes; formats for templates are refused."""
     folder = tmp_path / "r"
     result = found(folder)
-    assert [one.text for one in read_file(export(folder, "text"), KIND)] == [BEST]
-    assert [one.text for one in read_file(folder / "templates.json", KIND)] == [BEST]
+    for file in (export(folder, "text"), folder / "templates.json"):
+        assert [one.text for one in parse_file(file.read_text("utf-8"), file.name, KIND)] == [BEST]
     rows = list(csv.DictReader((folder / "leaderboard.csv").read_text().splitlines()))
     assert [row["template"] for row in rows] == [row.template for row in result.leaderboard]
     (message,) = json.loads(export(folder, "openai-messages").read_text())["messages"]

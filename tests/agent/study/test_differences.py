@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from promptclimb.agent.results.gain import paired
-from promptclimb.agent.study.differences import SetDifferences, interval_of, mean_of
+from promptclimb.agent.study.tables import SetDifferences, interval_of, mean_of
 
 
 def differences(

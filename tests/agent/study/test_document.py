@@ -10,10 +10,9 @@ from typing import Any
 
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
 from promptclimb.agent.results.result import Best, Dataset, Sizes
-from promptclimb.agent.study.differences import differences
 from promptclimb.agent.study.document import findings, markdown, pages, raw_csv
 from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome, blocks_of, outcome_of
-from promptclimb.agent.study.tables import tables
+from promptclimb.agent.study.tables import differences, tables
 from promptclimb.agent.study.transfer import Transferred
 from tests.fakes.small_result import small_result
 from tests.fakes.study_outcomes import (

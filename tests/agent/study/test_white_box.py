@@ -10,11 +10,10 @@ import pytest
 
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import outcomes as outcomes_module
-from promptclimb.agent.study.differences import differences
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit_reference, is_fitted
 from promptclimb.agent.study.preflight import check_cells
-from promptclimb.agent.study.tables import tables
+from promptclimb.agent.study.tables import differences, tables
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.scoring import Predictions
 from promptclimb.evaluator.white_box.references import WhiteBoxResult
