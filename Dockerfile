@@ -1,4 +1,5 @@
-# docker build -t promptclimb . && docker run --rm -it -v promptclimb:/data promptclimb search --data dice --method combine ...
+# docker build -t promptclimb .
+# docker run --rm -it -v promptclimb:/data -v "$PWD/images:/images:ro" promptclimb search --data /images --method combine ...
 # For a GPU: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128, and docker run --gpus all.
 FROM python:3.11-slim AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu

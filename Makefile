@@ -1,10 +1,12 @@
-# Two commands matter: `make run` (sets up, then searches a bundled data set) and `make test`.
+# Two commands matter: `make run` (sets up, then searches a bundled data set) and `make test` (sets up, then tests).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 # Python compiles what is imported at its first import; all of it is a quarter of the time of an installation.
 INSTALL := $(PIP) install --quiet --no-compile --editable
+# Where torch comes from. Plain pip brings CUDA on Linux; without a GPU: https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 # More for `make run`, such as ARGS="--data dice --seed 3": what is said last counts.
 ARGS ?=
 
@@ -20,15 +22,16 @@ $(VENV)/.installed: pyproject.toml setup.py
 	@test -n "$(PYTHON)" || { echo "promptclimb needs Python 3.11 or newer, and none was found on PATH." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "promptclimb needs Python 3.11 or newer; $(PYTHON) is older. Say make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "Setting up $(VENV) (once; a few minutes) ..."
+	@echo "Setting up $(VENV) (once; downloads PyTorch and others; a few minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
+	@test -z "$(TORCH_INDEX)" || $(PIP) install --quiet --no-compile --index-url $(TORCH_INDEX) torch torchvision
 	@$(INSTALL) .
 	@touch $@
 
 # The local LLM is optional: without it `make run` says so and searches by a method that needs no LLM. Its model
 # (491 MB) is fetched by the first search, and kept in the user's cache.
 $(VENV)/.installed-local: $(VENV)/.installed
-	@echo "Fetching llama.cpp for the local language model (30 MB, once) ..."
+	@echo "Fetching llama.cpp (30 MB, once); the first search fetches its language model (491 MB, once) ..."
 	@$(INSTALL) '.[local]' && touch $@ \
 	  || echo "The extra 'local' could not be installed here; going on without a local LLM." >&2
 
@@ -51,10 +54,9 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2
 	@touch $@
 
-run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template and class names: bundled set, CLIP, local LLM
-	@$(PY) run_agent.py search --data natural-names --search-for class-names --method combine --llm local --name-rounds 2 \
-	  --restarts 1 --conversations 1 --initial 80 --llm-fallback combine \
-	  --describe "small cartoon pictures of things in nature" $(ARGS)
+run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template on a bundled set: bundled CLIP, local LLM
+	@$(PY) run_agent.py search --data braille-letters --describe "letters in Braille" --llm local --llm-fallback combine \
+	  --restarts 1 --conversations 1 --initial 80 $(ARGS)
 
 # Compiled files are kept even where the user's environment says not to: without them every worker rewrites all
 # assertions, and every child process compiles the program.

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import Row, mean_over_sets, read_rows, standard_error
-from benchmarks.recorded_names import todays
 from promptclimb.agent.methods.registry import REMOVED
 from promptclimb.agent.study.tables import SetDifferences, interval_of, mean_of
 
@@ -100,7 +99,7 @@ def compared_optimizers(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     cells_by_name: dict[str, dict[tuple[str, int], Row]] = {}
     for row in rows:
         if "error" not in row:
-            cells_by_name.setdefault(todays(row["row"]), {})[row["data"], row["seed"]] = row
+            cells_by_name.setdefault(row["row"], {})[row["data"], row["seed"]] = row
     table = {}
     for name in (name for name in OPTIMIZERS if name in cells_by_name):
         cells = cells_by_name[name]
@@ -160,7 +159,7 @@ def _ranked(name: str, cells_by_name: Mapping[str, Cells]) -> dict[str, float]:
 
 def searches(folder: Path, name: str) -> Iterator[Line]:
     """Yield searches with the local LLM, by what it was given, beside methods without an LLM."""
-    rows = [{**row, "arm": todays(row["arm"])} for row in read_rows(folder / f"{name}.jsonl")]
+    rows = read_rows(folder / f"{name}.jsonl")
     rows = [row for row in rows if row["arm"].partition(",")[0] not in REMOVED]
     cells = len({(row["set"], row["seed"]) for row in rows})
     yield ("", "test", "over random (standard error)", "sets above", "requests")

@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import ROOT, OverSets, holm, mean_over_sets, over_sets
 from benchmarks.few_scorings import few
-from benchmarks.recorded_names import todays
 from benchmarks.result_tables import finding, names, optimizers, over, searches
 from benchmarks.sentences import writers
 
@@ -234,11 +233,7 @@ def _runs(folder: Path, name: str) -> list[Row]:
 
 def _rows(file: Path) -> list[Row]:
     with file.open(encoding="utf-8", newline="") as opened:
-        rows = list(csv.DictReader(opened))
-    return [
-        {todays(key): todays(value) if key == "method" else value for key, value in row.items()}
-        for row in rows
-    ]
+        return list(csv.DictReader(opened))
 
 
 def _columns(runs: Iterable[Row]) -> list[tuple[str, int]]:

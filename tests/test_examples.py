@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from promptclimb import SearchConfig, search_sync
+from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.paths import ROOT
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -60,8 +65,36 @@ def test_the_bundled_clip_is_searched(run: Callable[[Path], str]) -> None:
 
 
 @pytest.mark.slow
-def test_the_readme_runs_as_it_stands(tmp_path: Path, run: Callable[[Path], str]) -> None:
-    """Its Python block finds a template."""
+def test_ones_own_folder_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[Path], str]
+) -> None:
+    """The example finds a template and writes it; here with the bundled CLIP."""
+    any_colour = np.random.default_rng(1)
+    for number in range(48):
+        picture = tmp_path / "images" / ("cat", "dog")[number % 2] / f"{number}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(any_colour.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(picture)
+    words = ["own_folder.py", "images", "pets", "--model", "RN-pico", "--pretrained", "pico"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert re.search(
+        r"on test: .*\nfor open_clip: .*open-clip\.json", run(ROOT / "examples" / "own_folder.py")
+    )
+
+
+@pytest.mark.slow
+def test_the_readme_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Python block makes open_clip's classifier of a run's templates."""
+    monkeypatch.chdir(tmp_path)
     (block,) = BLOCK.findall((ROOT / "README.md").read_text("utf-8"))
-    (tmp_path / "page.py").write_text(block, "utf-8")
-    assert re.search(r"\{\}.* 0\.\d+", run(tmp_path / "page.py"))
+    config = SearchConfig(data="words", method="random", restarts=1, rounds=1, initial=5, run_dir="runs/mine")
+    search_sync(config, custom_scorer=FakeEvaluator())
+    import open_clip
+
+    from tests.fakes.tiny_clip import local_dir
+
+    local_dir(tmp_path / "my-clip")
+    name = f"local-dir:{tmp_path / 'my-clip'}"
+    model, tokenizer = open_clip.create_model(name).eval(), open_clip.get_tokenizer(name)
+    values = {"model": model, "tokenizer": tokenizer, "class_names": ["cat", "dog", "bird"]}
+    exec(block, values)
+    assert values["classifier"].shape[1] == 3

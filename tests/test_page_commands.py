@@ -17,10 +17,9 @@ from tests.paths import ROOT
 from tests.test_pages import BLOCK, PAGES
 
 NOT_RUN: Mapping[str, str] = {
-    "make run": "asks the local LLM for two minutes; test_name_search searches for names",
+    "make run": "asks the local LLM for two minutes",
+    "make test": "runs all tests",
     "make install && source .venv/bin/activate": "sets up an environment; test_packaging does",
-    "pip install --index-url": "fetches torch",
-    "pip install .": "installs into this environment; test_packaging does into one of its own",
     "promptclimb search --data path/to/images --model ViT-B-32": "fetches a model, and may use a paid LLM",
     "promptclimb search --data photos --llm MODEL": "may use a paid LLM; test_name_search searches for names",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",

@@ -195,7 +195,16 @@ def test_the_result_is_described_in_full() -> None:
 
 
 def test_the_pages_are_short() -> None:
-    """At most 20,000 words in docs/ and 120 lines in the README."""
-    words = {path.name: len(path.read_text("utf-8").split()) for path in (ROOT / "docs").glob("*.md")}
+    """At most 20,000 words in docs/, 900 words and 120 lines in the README."""
+    words = {path.name: len(path.read_text("utf-8").split()) for path in (ROOT / "docs").rglob("*.md")}
     assert sum(words.values()) <= 20_000, words
-    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert len(readme.split()) <= 900
+    assert len(readme.splitlines()) <= 120
+
+
+def test_the_first_screen_names_the_two_commands_and_what_was_not_measured() -> None:
+    """Before the second heading."""
+    first = (ROOT / "README.md").read_text("utf-8").partition("\n## ")[0]
+    for words in ("$ make run ", "$ make test ", "toy CLIPs", "docs/images/report.png"):
+        assert words in first

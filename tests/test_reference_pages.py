@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from promptclimb.agent.cli.parser import COMMANDS, make_parser
+from promptclimb.agent.cli.parser import make_parser
 from promptclimb.agent.config.schema import OPTIONS
 from promptclimb.agent.events.types import Event
 from promptclimb.evaluator.settings import Group
@@ -49,7 +49,7 @@ def written(action: argparse.Action) -> str:
 
 
 def options() -> str:
-    """All options of a search by group, then those that only other commands have."""
+    """All options of a search by group, then the settings without an option."""
     own = list(options_of(parser_of(MAIN)))
     lines = []
     for title in dict.fromkeys(group for group, _, _ in own):
@@ -60,13 +60,6 @@ def options() -> str:
     for option in sorted(OPTIONS.values(), key=lambda option: get_args(Group).index(option.group)):
         default = "" if option.default in (None, ()) else f" (default: {option.default})"
         lines += [f"- `{option.name}`: {option.help}{default}"] if option.file_only else []
-    lines += ["", "## Other commands", "", "Options that `search` does not have:"]
-    lines.append("")
-    shared = {option for _, option, _ in own}
-    for name in COMMANDS:
-        for _, option, text in options_of(parser_of(name)):
-            if option not in shared:
-                lines.append(f"- `{name}` {option}: {text}")
     return "\n".join([*lines, ""]) + "\n"
 
 

@@ -45,6 +45,7 @@ def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """No broken link; each page is there; a reader's browser loads nothing from elsewhere."""
     pytest.importorskip("mkdocs")
     pytest.importorskip("material")
+    pytest.importorskip("mkdocstrings")
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
@@ -57,5 +58,6 @@ def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }
     assert set(pages) == {name.replace("README", "index") for name in expected()} | {"404"}
     assert [name for name, text in pages.items() if FETCHED.search(text)] == []
-    assert "Find better text prompts" in pages["index"]
+    assert "Find better prompts" in pages["index"]
+    assert "Search for better templates" in pages["api"]
     assert 'href="method.html' in pages["index"]

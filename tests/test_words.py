@@ -70,8 +70,6 @@ EXCEPTIONS = {
         )
     },
     "agent/store/disk.py": {r"resets?"},  # a method of diskcache
-    "benchmarks/recorded_names.py": None,  # the names in recorded data
-    "tests/test_results_page.py": None,  # names of recorded files
     **{
         f"{name}.py": {r"resets?"}  # names of libraries and of a fault
         for name in (

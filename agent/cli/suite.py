@@ -338,7 +338,7 @@ def add_options(parser: Parser) -> None:
         "file",
         nargs="?",
         metavar="FILE.toml",
-        help="a suite file with data, shots, seeds, models, methods, LLMs and comparisons (docs/studies.md), "
+        help="a suite file with data, shots, seeds, models, methods, LLMs and comparisons, "
         "instead of --data, --methods and --seeds",
     )
     parser.add_argument(

@@ -278,8 +278,8 @@ class SearchSettings(Settings):
     )
     starting_pool: Literal["captions", "grammar"] = setting(
         "grammar",
-        "built-in starting templates: captions (308, written by a person) or grammar (thousands, made of "
-        "what captions say)",
+        "built-in starting templates: captions (308, written for this project) or grammar (5,267, made of "
+        "media, views, materials and more)",
         decides=True,
     )
     initial: int | Path | None = setting(
@@ -418,7 +418,7 @@ class LimitSettings(Settings):
     max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
     max_tokens: int | None = setting(
         None,
-        "tokens at most, in and out; one answer more if an endpoint charges more than expected",
+        "tokens at most, in and out; if an endpoint charges more than expected, one answer may exceed it",
         ge=0,
         le=MOST_COUNTED,
     )
@@ -443,7 +443,7 @@ class OutputSettings(Settings):
     track: tuple[str, ...] | None = setting(
         None,
         f"send figures to trackers, several with commas: {tracker_forms()}; "
-        "none: no longer to the earlier ones",
+        "none: stop sending to the earlier ones",
         show="NAME[:PLACE]",
     )
 
@@ -482,8 +482,8 @@ class ScoringConfig(EvaluatorSpec):
     )
     max_cost: float | None = setting(
         None,
-        "dollars at most, one answer more if an endpoint charges more than expected; needs --price or "
-        "--scorer-price",
+        "dollars at most; if an endpoint charges more than expected, one answer may exceed it; needs --price "
+        "or --scorer-price",
         first=11,
         show="DOLLARS",
         ge=0,
