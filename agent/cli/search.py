@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -13,6 +14,8 @@ from ...evaluator.counts import enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.messages import Message
+from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
+from ...evaluator.spec import BUNDLED_WEIGHTS
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of, from_sources, on_command_line
@@ -29,7 +32,7 @@ from ..present.terminal import Display, print_result
 from ..results.history import state_of
 from ..results.result import NOTHING_USABLE as NOTE
 from ..results.result import SearchResult
-from ..results.run_dir import is_run, runs_in, stored_config
+from ..results.run_dir import REPORT, is_run, runs_in, stored_config
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
 from ..secrets import is_azure
@@ -51,6 +54,7 @@ from .output import (
     conclude_command,
     console,
     print_json,
+    program,
     result_alone,
     resume_command,
     say,
@@ -248,12 +252,32 @@ def run_session(
     # The table goes to standard output, unless a document does.
     if hint.run_dir is None:
         say("The run was finished already. This is its result:")
-    print_result(console(stderr=as_json), result, hint.run_dir or result.run_dir)
+    out, run_dir = console(stderr=as_json), hint.run_dir or result.run_dir
+    print_result(out, result, run_dir)
     if result.status == "stopped":
         hint.print(config)
+    elif run_dir is not None:
+        for line in _next_steps(result, config, run_dir):
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print_json(result.to_json())
     return exit_code(result)
+
+
+def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> list[str]:
+    """Return where the report of a finished run is, how to open it, and the next command."""
+    folder, report = shlex.quote(short_path(run_dir)), run_dir / REPORT
+    lines = []
+    if report.is_file():
+        lines.append(f"report: {short_path(report)}; to open it: {program()} report {folder} --open")
+    if result.model.pretrained == BUNDLED_WEIGHTS:
+        own = f"search --data DIR --model {REAL_MODEL} --pretrained {REAL_WEIGHTS} --method combine"
+        lines.append(f"next, with your images and a real model: {program()} {own}")
+    elif config.is_clip or config.is_api:
+        lines.append(f"next: {program()} predict FOLDER --run {folder}")
+    else:
+        lines.append(f"next: {program()} export {folder} --format all")
+    return lines
 
 
 def exit_code(result: SearchResult) -> int:

@@ -18,6 +18,7 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT, Split
+from ...prompts.kinds import CLASS_NAMES
 from ..position import LLM
 from ..results.details import marked
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING, ORIGINAL_NAMES, may_be_chance, surely_better
@@ -40,7 +41,7 @@ from .sections import (
     about_scores,
     classes_of,
     compared_rows,
-    course_figure,
+    course_of,
     folder_of,
     renamed_classes,
     use_of,
@@ -51,6 +52,7 @@ from .sentences import (
     about_order,
     about_test,
     baseline_name,
+    baselines_of,
     beside_accuracy,
     cost_text,
     difference_text,
@@ -74,6 +76,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 100
 WIDE = 6.0
 """Width of an interval, in points, from which on it is inconclusive."""
+MOST_NAMES_SHOWN = 20
+"""Most renamed classes that the page shows at once; the others unfold."""
 MOST_HURT = 5
 """Most classes that are named because their new names make them worse."""
 _SKIPPED = "skipped_images"
@@ -198,8 +202,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
     words = [(name, effects) for name, effects in (("better with", better), ("worse with", worse)) if effects]
     sections = {
         "found": ("What was gained", compared or None),
-        "course": ("How the search went", course_figure(view)),
-        "names": ("Which classes got new names", renamed_classes(view)),
+        "course": ("How the search went", course_of(view)),
         "classes": ("Which classes changed", classes_of(view)),
         "lineage": (f"Where the best {noun} came from", _lineage(view) or None),
         "words": ("Which words helped", words or None),
@@ -213,7 +216,9 @@ def _page_of(view: RunView) -> dict[str, Any]:
         **{name: content for name, (_, content) in sections.items()},
         **head,
         "contents": [(name, heading) for name, (heading, content) in sections.items() if content is not None],
-        "title": f"{noun.capitalize()}s for {head['dataset']}",
+        "title": f"{_sought(view)} for {head['dataset']}",
+        "names": renamed_classes(view),
+        "names_shown": MOST_NAMES_SHOWN,
         "verdict": _verdict(view),
         "cards": _cards(view),
         "gains": any(row.gain is not None for row in compared),
@@ -227,6 +232,10 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "original": "" if original is None else original.templates[0],
         "config": view.config,
     }
+
+
+def _sought(view: RunView) -> str:
+    return "Class names" if view.prompts == CLASS_NAMES else f"{view.words.noun.capitalize()}s"
 
 
 def _searched(result: SearchResult) -> str:
@@ -245,7 +254,19 @@ def _searched(result: SearchResult) -> str:
     weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
     objective = f", objective {result.objective}" if result.has_accuracies else ""
     proposals = f"{result.words.noun.capitalize()}s {who}, method {result.method}{objective}."
+    if result.prompts == CLASS_NAMES:
+        proposals = f"{_who_named(result)} {proposals}"
     return f"{result.model.name}{weights} on {classes}{images}. {proposals}"
+
+
+def _who_named(result: SearchResult) -> str:
+    """Say who proposed the class names, and in how many calls."""
+    if result.llm.model is None:
+        return "Class names made of common kinds of things, without an LLM."
+    calls = counted(result.usage.calls, "call")
+    if llm_of_templates(result):
+        calls += f", those for {result.words.noun}s included"
+    return f"Class names proposed by {result.llm.model} in {calls}."
 
 
 def _searching(view: RunView) -> str:
@@ -304,9 +325,11 @@ def _cards(view: RunView) -> list[Card]:
     best_scores = {split: getattr(result.best, split) for split in ("test", "val", "train")}
     split = next((split for split, score in best_scores.items() if score is not None), "train")
     cards = [("best found", _text(best_scores[split], view), split)]
+    title_by_name = {baseline.name: baseline.title for baseline in baselines_of(result)}
     for name, difference in (result.gain.over if result.gain else {}).items():
-        cell = gain_cell(difference, view.words)
-        cards.append((f"over {baseline_name(name, view.words)}", cell.points, cell.interval))
+        if name in title_by_name:
+            cell = gain_cell(difference, view.words)
+            cards.append((f"over {title_by_name[name]}", cell.points, cell.interval))
     if result.gain is None and split == "train":
         cards += _training_cards(view)
     if result.averaged and (score := getattr(result.ensemble, split)) is not None:

@@ -18,13 +18,24 @@ from ...prompts.kinds import INSTRUCTION
 from ...prompts.template import positional
 from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import BEST_HAND_MADE, ORIGINAL_NAMES, chance_level, most_frequent_share
-from ..results.history import RunView
+from ..results.history import Curve, RunView
 from ..results.result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
-from .chart import DASHES, NARROW, WIDE, course_chart, named, shown_curves
+from .chart import (
+    AXES_OF_NAMES,
+    DASHES,
+    NARROW,
+    WIDE,
+    Axes,
+    axes_of_restarts,
+    course_chart,
+    named,
+    shown_curves,
+)
 from .sentences import (
     GainCell,
     about_test,
     baseline_name,
+    baselines_of,
     chosen_by_more,
     gain_cell,
     score_text,
@@ -42,6 +53,11 @@ FEWEST_WITH_WORD = 3
 MOST_WORDS = 8
 MOST_IN_MATRIX = 16
 """Most classes in the confusion matrix on the page, which stays readable."""
+_ABOUT_NAMES = (
+    "The share of the few-shot images classified correctly after each round of class names, in the template "
+    "in which they were searched; at 0, with the original names. In the end the names are chosen together, "
+    "and the template is chosen again."
+)
 _MARKS = ".,;:!?\"'()[]"
 _SLOT = "{}"
 _LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
@@ -83,13 +99,8 @@ def compared_rows(result: SearchResult) -> list[Compared]:
         name = f"ensemble{without_names(best)}"
         rows.append(Compared(name, result.ensemble.templates, result.ensemble, cell))
     baselines = [
-        Compared(
-            baseline_name(name, words),
-            baseline.templates,
-            baseline,
-            gain_cell(over[name], words) if name in over else None,
-        )
-        for name, baseline in result.baselines.items()
+        Compared(title, baseline.templates, baseline, gain_cell(over[name], words) if name in over else None)
+        for name, title, baseline in baselines_of(result)
     ]
     # Lines with an interval come first.
     return [*rows, *sorted(baselines, key=lambda row: row.gain is None)]
@@ -330,26 +341,74 @@ def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect
     return better, worse
 
 
-def course_figure(view: RunView) -> dict[str, Any]:
-    """Return the desktop and phone drawings as markup (empty without data), and their legend."""
-    from markupsafe import Markup
+class Figure(NamedTuple):
+    """The desktop and the phone drawing of a chart as markup (empty without data), its legend and caption."""
 
-    curves, levels, percent = view.history.curves, _levels(view), view.percent
-    shown = shown_curves(curves)
-    lines = {named(restarts): curve[-1][1] for restarts, curve in shown.items()}
-    key = [(name, train, f"line-{number}", "none") for number, (name, train) in enumerate(lines.items(), 1)]
-    key += [
-        (name, train, f"level-{number}", dashes)
-        for number, (dashes, (name, train)) in enumerate(zip(DASHES, levels.items(), strict=False), 1)
-    ]
+    wide: str
+    narrow: str
+    key: list[tuple[str, str, str, str]]
+    about: str
+
+
+def course_of(view: RunView) -> dict[str, Any]:
+    """Return the figures of the search, that of the class names first, and why rounds were skipped."""
+    shown = shown_curves(view.history.curves)
+    curves = {named(restarts): curve for restarts, curve in shown.items()}
+    about = _about_course(view, sum(map(len, shown)))
+    axes = axes_of_restarts(percent=view.percent)
+    figures = [_figure("course", curves, _levels(view), axes, about, percent=view.percent)]
+    if view.history.names:
+        names = {"class names so far": view.history.names}
+        figures.insert(0, _figure("course-names", names, _name_levels(view), AXES_OF_NAMES, _ABOUT_NAMES))
     skipped = view.history.skipped.items()
     return {
-        "wide": Markup(course_chart(curves, levels, WIDE, "course-wide", percent=percent)),
-        "narrow": Markup(course_chart(curves, levels, NARROW, "course-narrow", percent=percent)),
-        "key": [(name, score_text(train, percent=percent, unit=" %"), *style) for name, train, *style in key],
-        "about": _about_course(view, sum(map(len, shown))),
+        "figures": [figure for figure in figures if figure.wide],
         "skipped": [f"{counted(count, 'round')} skipped: {why}" for why, count in skipped],
     }
+
+
+def _figure(
+    identifier: str,
+    curves: Mapping[str, Curve],
+    levels: Mapping[str, float],
+    axes: Axes,
+    about: str,
+    *,
+    percent: bool = True,
+) -> Figure:
+    from markupsafe import Markup
+
+    lines = {name: curve[-1][1] for name, curve in curves.items()}
+    key = [(name, score, f"line-{number}", "none") for number, (name, score) in enumerate(lines.items(), 1)]
+    key += [
+        (name, score, f"level-{number}", dashes)
+        for number, (dashes, (name, score)) in enumerate(zip(DASHES, levels.items(), strict=False), 1)
+    ]
+    wide, narrow = (
+        Markup(course_chart(curves, levels, size, f"{identifier}-{name}", axes, percent=percent))
+        for name, size in (("wide", WIDE), ("narrow", NARROW))
+    )
+    texts = [
+        (name, score_text(score, percent=percent, unit=" %"), colour, dashes)
+        for name, score, colour, dashes in key
+    ]
+    return Figure(wide, narrow, texts, about)
+
+
+def _name_levels(view: RunView) -> dict[str, float]:
+    """Return few-shot accuracies beside the rounds: of the best template without names, and in the end."""
+    levels = {}
+    if (result := view.result) is not None:
+        best = result.baselines.get(ORIGINAL_NAMES, result.best)
+        sizes = result.dataset.sizes
+        shares = [(best.train, sizes.train), (best.val, sizes.val)]
+        known = [(share, images) for share, images in shares if share is not None and images]
+        if images := sum(images for _, images in known):
+            right = sum(share * images for share, images in known)
+            levels["best template with the original names"] = right / images
+    if (chosen := view.progress.names_chosen) is not None and chosen.images:
+        levels["chosen in the end"] = chosen.right / chosen.images
+    return levels
 
 
 def _levels(view: RunView) -> dict[str, float]:

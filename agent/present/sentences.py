@@ -31,7 +31,17 @@ from ..results.gain import (
     significant_of,
     wilson,
 )
-from ..results.result import PROMINENT, ApiUsage, Best, Difference, Gain, Row, SearchResult, Usage
+from ..results.result import (
+    PROMINENT,
+    ApiUsage,
+    Best,
+    Difference,
+    Gain,
+    GroupAccuracies,
+    Row,
+    SearchResult,
+    Usage,
+)
 from ..text import printable
 
 MOST_NAMES = 12
@@ -44,6 +54,32 @@ def baseline_name(name: str, words: CandidateNoun) -> str:
     """Return a baseline's name in words: ``default instruction`` for the default of instructions."""
     named = {BASELINE_DEFAULT: f"default {words.noun}", BEST_STARTING: f"best starting {words.noun}"}
     return named.get(name, name)
+
+
+class NamedBaseline(NamedTuple):
+    """A baseline of a result: its name, its title in words, and its accuracies."""
+
+    name: str
+    title: str
+    accuracies: GroupAccuracies
+
+
+def baselines_of(result: SearchResult) -> list[NamedBaseline]:
+    """Return the baselines; the best template without its new names is one row with those that it equals."""
+    original = result.baselines.get(ORIGINAL_NAMES)
+    same = [
+        name
+        for name, group in result.baselines.items()
+        if original is not None and name != ORIGINAL_NAMES and group.templates == original.templates
+    ]
+    rows = []
+    for name, group in result.baselines.items():
+        title = baseline_name(name, result.words)
+        if name == ORIGINAL_NAMES and same:
+            title += f" ({enumerated(baseline_name(other, result.words) for other in same)})"
+        if name not in same:
+            rows.append(NamedBaseline(name, title, group))
+    return rows
 
 
 def gain_of(
@@ -341,8 +377,8 @@ def kinds_of_tokens(usage: UsageEvent | ApiUsage) -> str:
     if not isinstance(usage, Usage | UsageChanged):
         return ""
     kinds = {
-        "from a cache": usage.cached_tokens,
-        "written to a cache": usage.cache_written_tokens,
+        "from the provider's prompt cache": usage.cached_tokens,
+        "written to it": usage.cache_written_tokens,
         "of reasoning": usage.reasoning_tokens,
     }
     return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)

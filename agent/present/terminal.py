@@ -29,7 +29,7 @@ from ..results.history import Progress
 from ..results.result import GroupAccuracies, SearchResult, are_shares, words_of
 from ..text import printable
 from .sentences import (
-    baseline_name,
+    baselines_of,
     beside_accuracy,
     gains_in_words,
     left_of_both,
@@ -478,7 +478,7 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     table.add_column(words.noun, overflow="fold")
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
-    groups = {baseline_name(name, words): group for name, group in result.baselines.items()}
+    groups = {baseline.title: baseline.accuracies for baseline in baselines_of(result)}
     chosen = GroupAccuracies(
         templates=(best.template,),
         train=best.train,

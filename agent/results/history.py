@@ -47,6 +47,7 @@ class RunHistory:
         rows: Every scored template, as each restart found it first; ranks are 0.
         refused: Rejected lines and templates, by reason.
         skipped: Rounds without an answer, by reason.
+        names: Few-shot accuracy, a fraction of 1, after each round of class names; at 0 with the original.
         estimated: Whether curves come from the leaderboard, which names one restart per template.
     """
 
@@ -54,6 +55,7 @@ class RunHistory:
     rows: tuple[Row, ...] = ()
     refused: Mapping[str, Refused] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    names: Curve = ()
     estimated: bool = False
 
 
@@ -98,6 +100,7 @@ class Progress:
         default: Training score of the default template.
         starting: Training score of the best starting template.
         scored: Every scored template, by restart, as each restart found it first.
+        names_chosen: The final class names.
         times: Times of the latest events by name in ISO 8601, the latest last; of a log only.
     """
 
@@ -109,9 +112,11 @@ class Progress:
     starting: float | None = None
     restarts: dict[int, RestartProgress] = field(default_factory=dict)
     scored: dict[tuple[int, str], events.TemplateScored] = field(default_factory=dict)
+    names_chosen: events.NamesChosen | None = None
     times: dict[str, str] = field(default_factory=dict)
     _refused: dict[str, dict[tuple[Position, int], str]] = field(default_factory=dict)
     _refusals: Counter[Position] = field(default_factory=Counter)
+    _named: dict[int, float] = field(default_factory=dict)  # round -> few-shot accuracy
 
     def add(self, event: events.Event) -> None:
         match event:
@@ -132,6 +137,12 @@ class Progress:
                 lines = self._refused.setdefault(event.reason, {})
                 lines[event.position, self._refusals[event.position]] = event.line[:_LONGEST_LINE]
                 self._refusals[event.position] += 1
+            case events.NameRoundsStarted():  # an extended run may search in another template
+                self._named = {0: event.right / max(1, event.images)}
+            case events.NameRoundFinished():
+                self._named[event.position.round] = event.right / max(1, event.images)
+            case events.NamesChosen():
+                self.names_chosen = event
             case events.BestEvent() | events.RoundSkipped():
                 self._add_round(event)
 
@@ -190,6 +201,7 @@ class Progress:
                 for reason, lines in sorted(self._refused.items())
             },
             skipped=dict(Counter(why for _, restart in restarts for why in restart.skipped.values())),
+            names=tuple(sorted(self._named.items())),
         )
 
 
@@ -343,7 +355,8 @@ def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool
     view = state_of(run_dir, result)
     history = view.progress.history
     if view.result is not None and len({row.template for row in history.rows}) < len(view.rows):
-        history = history_of_rows(view.rows)  # the log is cut or missing
+        # The log is cut or missing.
+        history = replace(history_of_rows(view.rows), names=history.names)
     details = read_details(run_dir)
     if details is not None and not pictures:
         details = replace(details, pictures=())

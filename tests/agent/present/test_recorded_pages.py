@@ -190,6 +190,15 @@ RUNS = {
 }  # fmt: skip
 
 
+NAMED: list[Event] = [
+    types.NameRoundsStarted(position=Position(NAMES, 1), template="a photo of a {}", right=4, images=9),
+    types.NameRoundFinished(position=Position(NAMES, 1, 1), renamed=1, right=5, images=9),
+    types.NameRoundFinished(position=Position(NAMES, 1, 2), renamed=2, right=6, images=9),
+    types.NamesChosen(renamed=2, right=7, images=9),
+]
+"""The rounds of a search for class names."""
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_what_is_said_of_a_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -203,6 +212,9 @@ def test_what_is_said_of_a_run(
     write_result(run_dir, result)
     write_details(run_dir, details)
     (run_dir / "config.toml").write_text("shots = 2\n")
+    if name == "class-names":
+        lines = [{"time": "2026-08-01T00:00:00Z", "event": one.name, **one.fields()} for one in NAMED]
+        (run_dir / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     stream = io.StringIO()
     print_result(Console(file=stream, width=100), result, Path("run"))
     assert main(["status", "run"]) == 0

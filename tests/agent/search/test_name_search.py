@@ -226,7 +226,7 @@ def test_the_report_and_the_terminal_show_old_and_new_names(
     assert result.best.class_names is not None
     assert result.best.class_names["b<w"] == "rib & bon"
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
-    assert "Which classes got new names" in page
+    assert "Class names for " in page
     assert '<th scope="row">b&lt;w</th><td class="t">rib &amp; bon</td><td class="n">20</td>' in page
     assert "b<w" not in page
     from rich.console import Console
