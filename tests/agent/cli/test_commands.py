@@ -29,7 +29,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.output import FAILED, NOTHING_USABLE
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
-from promptclimb.agent.config.schema import GONE_NAMES, OPTIONS, SearchConfig
+from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.search.api import load_data, search_sync
@@ -892,7 +892,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
     check_session(
         "wrong-usage", capsys, *WRONG,
         *(f"search --method random --initial {number}.txt" for number in range(len(contents))),
-        *(f"search --{name.replace('_', '-')} 3" for name in GONE_NAMES),
+        *(f"search --{name.replace('_', '-')} 3" for name in SearchConfig.gone_names),
     )  # fmt: skip
 
 
