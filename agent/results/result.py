@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = 3
 MOST_CONFUSIONS = 20
 Status = Literal["finished", "stopped"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Interval = tuple[float, float]
 T = TypeVar("T")
 
@@ -331,10 +332,14 @@ def are_shares(values: Iterable[float | None]) -> bool:
     return all(value is None or 0.0 <= value <= 1.0 for value in values)
 
 
-def _score(value: float | None, *, percent: bool) -> str:
+def _score(value: float | None, unanswered: Unanswered | None, *, percent: bool) -> str:
     if value is None:
         return "-"
-    return f"{100 * value:.1f} %" if percent else f"{value:.4g}"
+    shares = (
+        [] if unanswered is None else [(unanswered.refused, "refused"), (unanswered.unreadable, "unreadable")]
+    )
+    beside = ", ".join(f"{100 * share:.1f} % {why}" for share, why in shares if share)
+    return (f"{100 * value:.1f} %" if percent else f"{value:.4g}") + (f" ({beside})" if beside else "")
 
 
 def _kind_of(prompts: str) -> PromptKind:
@@ -462,17 +467,22 @@ class SearchResult:
     def _repr_html_(self) -> str:
         """Return baselines, best and ensemble as a table, for notebooks."""
         best = GroupAccuracies(
-            templates=(self.best.template,), train=self.best.train, val=self.best.val, test=self.best.test
+            templates=(self.best.template,),
+            train=self.best.train,
+            val=self.best.val,
+            test=self.best.test,
+            unanswered=self.best.unanswered,
         )
         groups = {**self.baselines, "best": best, **({"ensemble": self.ensemble} if self.averaged else {})}
         percent = self.has_accuracies
         rows = []
         for name, group in groups.items():
-            scores = [_score(value, percent=percent) for value in (group.train, group.val, group.test)]
+            splits = zip(SPLITS, (group.train, group.val, group.test), strict=True)
+            scores = [_score(score, group.unanswered.get(split), percent=percent) for split, score in splits]
             first, more = group.templates[0] if group.templates else "", len(group.templates) - 1
             cells = [name, f"{first} and {more:,} more" if more > 0 else first, *scores]
             rows.append("".join(f"<td>{escape(printable(cell))}</td>" for cell in cells))
-        heading = "".join(f"<th>{name}</th>" for name in ("", self.words.noun, "train", "val", "test"))
+        heading = "".join(f"<th>{name}</th>" for name in ("", self.words.noun, *SPLITS))
         verdict = "" if self.gain is None else f"<p>On test: {escape(printable(self.gain.verdict))}.</p>"
         return f"<table><tr>{heading}</tr><tr>{'</tr><tr>'.join(rows)}</tr></table>{verdict}"
 

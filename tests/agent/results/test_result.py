@@ -13,6 +13,7 @@ import pytest
 
 from promptclimb.agent.errors import UsageError
 from promptclimb.agent.results.result import UNOPENED, GroupAccuracies, SearchResult, Sizes
+from promptclimb.evaluator.scoring import Unanswered
 from tests.fakes.small_result import small_result
 
 DOCUMENTED = (
@@ -137,9 +138,11 @@ def test_what_json_has_no_word_for_is_never_written(figure: float) -> None:
 
 def test_a_notebook_shows_a_table_without_markup_of_others() -> None:
     """Baselines, best and ensemble, with the number of templates that do not fit."""
-    hostile = replace(small_result(), best=replace(small_result().best, template="<script>{}</script>"))
-    html = hostile._repr_html_()
+    refused = {"test": Unanswered(refused=0.25, unreadable=0.0)}
+    best = replace(small_result().best, template="<script>{}</script>", unanswered=refused)
+    html = replace(small_result(), best=best)._repr_html_()
     assert "<script>" not in html
+    assert "50.0 % (25.0 % refused)" in html
     assert "<td>a {} and 1 more</td><td>50.0 %</td><td>-</td><td>50.0 %</td>" in html
     assert "<td>default template</td><td>a photo of a {}</td>" in html
 
