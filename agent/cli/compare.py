@@ -188,7 +188,7 @@ def add_options(parser: Parser) -> None:
         "directories",
         metavar="RUN_DIR",
         nargs="+",
-        help="finished or stopped runs; the first is what the others are compared with",
+        help="finished or stopped runs; all are compared with the first",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="as_json", action="store_true", help="as JSON")

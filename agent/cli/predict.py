@@ -238,7 +238,7 @@ def add_options(parser: Parser) -> None:
         metavar="FILE",
         help="your own templates instead of a run, averaged, with a CLIP model: JSON, or one a line",
     )
-    parser.add_argument("--out", metavar="FILE", help="where to (default: standard output)")
+    parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(
         "--top", type=positive_number, default=1, metavar="N", help="the N most likely classes (default: 1)"
     )

@@ -37,8 +37,8 @@ from .output import (
 from .parser import Parser
 
 _ABOUT = """\
-The best so far is that by training images. What is chosen at the end, by
-training and validation images and augmented copies of them, may be another."""
+The best so far is the best on training images. The final choice counts validation
+images and augmented copies too, so it may be another template."""
 _COLUMNS = ("run", "state", "rounds", "calls", "train")
 
 
