@@ -22,7 +22,7 @@ from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
 from ...evaluator.failures import Evidence, FailureKind, NextStep, judge
 from ...evaluator.messages import Message, Setting
 from ...evaluator.network import check_url
-from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+from ...evaluator.remote.asking import FAILED, TOO_LARGE, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from ...evaluator.spec import Report
 from ...evaluator.threads import in_thread
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
@@ -64,7 +64,8 @@ KEY = "SCORER_API_KEY"
 USAGE_EVERY_S = 1.0
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
-TOO_LARGE = 413
+PAYLOAD_TOO_LARGE = 413
+SERVER_ERROR = 500
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 """Reasons of garbled replies that mean, if there was no other reply, that this is no such endpoint."""
 PROGRESS_EVERY_S = 10.0
@@ -429,6 +430,8 @@ class ScorerCalls:
                 "may take so many tokens",
             ) from error
         except BadRequestError as error:
+            if request.is_trial:
+                return ApiRefusal(_reason(error), str(error))
             # Without an answer so far, the endpoint may refuse everything.
             self._refused_at_first += not self._asker.has_answered
             evidence = Evidence(answers=True, in_a_row=self._refused_at_first, control=False)
@@ -459,7 +462,8 @@ class ScorerCalls:
             try:
                 return await self._asked(request)
             except RequestFailedError as error:
-                if error.answered or error.refused:
+                failed_at_form = request.is_trial and getattr(error.__cause__, "status", None) == SERVER_ERROR
+                if error.answered or error.refused or failed_at_form:
                     raise
                 if isinstance(error.__cause__, RateLimitedError):
                     continue
@@ -501,8 +505,10 @@ def _reason(error: BaseException | None) -> str:
     if isinstance(error, UnusableAnswerError):
         return error.reason
     status, text = getattr(error, "status", None), str(error).lower()
-    if status == TOO_LARGE or ("image" in text and any(word in text for word in ("large", "exceed", "size"))):
-        return "too_large"
+    if status == PAYLOAD_TOO_LARGE or (
+        "image" in text and any(word in text for word in ("large", "exceed", "size"))
+    ):
+        return TOO_LARGE
     return "unreadable_image" if "image" in text and "model" not in text else "refused"
 
 
@@ -528,7 +534,14 @@ class TrialAsk:
         """
         for number, request in enumerate(requests):
             self.requests += 1
-            yield number, ApiReply(asyncio.run(self._body(request)))
+            answer: ApiAnswer
+            try:
+                answer = ApiReply(asyncio.run(self._body(request)))
+            except BadRequestError as error:
+                if not request.is_trial:
+                    raise
+                answer = ApiRefusal(_reason(error), str(error))
+            yield number, answer
 
     async def _body(self, request: ApiRequest) -> Any:
         from .client import OpenAIChat

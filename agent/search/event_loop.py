@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from ...evaluator.errors import PromptclimbError, ScoringEndedError
+from ...evaluator.errors import AskingEndedError, PromptclimbError, ScoringEndedError
 from ...evaluator.threads import in_thread
 from ..errors import EvaluationFailedError
 
@@ -96,9 +96,15 @@ def short_collections() -> Iterator[None]:
 
 
 async def call_evaluator(work: Callable[[], T], *, scrub: Callable[[str], str] = str) -> T:
-    """Run the evaluator's work in a thread; any failure is a PromptclimbError, scrubbed of secrets."""
+    """Run the evaluator's work in a thread; any failure is a PromptclimbError, scrubbed of secrets.
+
+    Raises:
+        AskingEndedError: A scorer behind an API cannot be asked any more.
+    """
     try:
         return await in_thread(work)
+    except AskingEndedError:
+        raise
     except ScoringEndedError as error:
         raise EvaluationFailedError(scrub(f"scoring failed: {error}")) from error
     except PromptclimbError:

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 FAILED = "failed"
 """Reason of a refusal: not refused, but every attempt failed, while other requests were answered."""
+TOO_LARGE = "too_large"
+"""Reason of a refusal: an image has too many pixels or bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class ApiRequest:
         body: JSON values.
         prompt_tokens: The most tokens that it may be billed for, besides the answer; 0 where none are.
         max_tokens: The most tokens of its answer; 0 where none are billed.
+        is_trial: It asks whether the endpoint takes such a form: a refusal says nothing of other requests.
     """
 
     SIZE_IS_BOUND: ClassVar[bool] = True
@@ -30,6 +33,7 @@ class ApiRequest:
     body: Mapping[str, Any] = field(repr=False)
     prompt_tokens: int = 0
     max_tokens: int = 0
+    is_trial: bool = False
 
     @property
     def size(self) -> int:

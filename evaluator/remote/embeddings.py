@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -267,7 +268,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """Return why a form of requests does not fit the endpoint; None if it does."""
         vectors: list[Vector] = []
         for pictures in batched(_trial_pictures(), dialect.most_images):
-            for _index, answer in self.problem.ask([self._image_request(dialect, pictures)]):
+            request = replace(self._image_request(dialect, pictures), is_trial=True)
+            for _index, answer in self.problem.ask([request]):
                 if isinstance(answer, ApiRefusal):
                     return answer.message
                 try:

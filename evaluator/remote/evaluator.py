@@ -24,7 +24,7 @@ from ..counts import counted
 from ..datasets.pictures import thumbnail
 from ..errors import AskingEndedError, DataError, EvaluatorError, ScoringEndedError, TemplateRejectedError
 from ..failures import RULES, Evidence, FailureKind, NextStep, judge
-from ..messages import Setting, shown
+from ..messages import Message, Setting, shown
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -44,7 +44,7 @@ from ..scoring import (
     Verdict,
 )
 from ..tally import Labels
-from .asking import FAILED, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest
+from .asking import FAILED, TOO_LARGE, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest
 from .labels import KeptValues, LabelStore
 from .pictures import PictureReader
 
@@ -373,7 +373,7 @@ class RemoteEvaluator(ABC):
     ) -> dict[str, T]:
         """Ask all, then what is to be asked instead or again; ``refusals`` are those not believed yet."""
         values_by_key: dict[str, T] = {}
-        faults, fault = 0, ""
+        faults, fault = 0, Message()
         questions = [question for question in questions if not self._is_hopeless(question)]
         while questions:
             again: list[Question] = []
@@ -442,18 +442,20 @@ class RemoteEvaluator(ABC):
 
     def _failure_of(
         self, question: Question, answer: ApiAnswer
-    ) -> tuple[FailureKind | None, Mapping[str, Any], str]:
+    ) -> tuple[FailureKind | None, Mapping[str, Any], Message]:
         """Return what has become of a question (None for an answer), its values, and what is wrong."""
         if isinstance(answer, ApiRefusal):
             failed = answer.reason == FAILED
             kind = FailureKind.QUESTION_FAILED if failed else FailureKind.QUESTION_REFUSED
             values = {} if question.halves() else question.read(answer)
-            return kind, values, f"it refuses every request: {answer.message}"
+            smaller = (" (", Setting("scorer_image_size", "N"), " for smaller images)")
+            remedy = smaller if answer.reason == TOO_LARGE else ()
+            return kind, values, Message(f"it refuses every request: {answer.message}", *remedy)
         try:
-            return None, question.read(answer), ""
+            return None, question.read(answer), Message()
         except BadReplyError as error:
             protocol = self.problem.info.notes["scorer"]
-            return FailureKind.MISREAD, {}, f"it does not answer in the form of {protocol}: {error}"
+            return FailureKind.MISREAD, {}, Message(f"it does not answer in the form of {protocol}: {error}")
 
     def _is_hopeless(self, question: Question) -> bool:
         """Return whether a question is not worth asking; then it has its values."""
@@ -472,9 +474,9 @@ class RemoteEvaluator(ABC):
                 )
         self._refused_in_a_row = 0
 
-    def _unfit(self, fault: str) -> ScoringEndedError:
+    def _unfit(self, fault: Message) -> ScoringEndedError:
         names = Setting("scorer"), ", ", Setting("scorer_url"), " and ", Setting("model")
-        return ScoringEndedError(f"the scorer's endpoint cannot be used: {fault}; check ", *names)
+        return ScoringEndedError("the scorer's endpoint cannot be used: ", fault, "; check ", *names)
 
     def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
         decided = self._measured(ensembles, [images])

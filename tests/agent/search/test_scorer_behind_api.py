@@ -37,7 +37,7 @@ from promptclimb.agent.search.name_search import NameSearch
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import EvaluatorError, UsageError
 from promptclimb.evaluator.remote.asking import ApiEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Unanswered
@@ -386,6 +386,31 @@ async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
     assert (found.scorer_usage.calls, again.scorer_usage.calls) == (len(texts) * images, 0)
     assert found.scorer_usage.cost_usd == pytest.approx(0.001 * len(texts) * images)
     assert found.to_json()["scorer_usage"]["calls"] == len(texts) * images
+
+
+@pytest.mark.parametrize("kind", ["bad_request", "500", "too_large"])
+async def test_a_refused_form_of_embeddings_is_not_the_end(
+    config: Callable[..., SearchConfig], kind: str
+) -> None:
+    """The next form is tried; once all are refused, the setting that names one is in the message."""
+    async with ScorerServer(ScorerOptions(faults={"encoding_format": kind})) as server:
+        spec = config(server.url, scorer="embeddings", retry_attempts=1)
+        found = await in_thread(lambda: evaluate(["a {}"], spec))
+    assert found.scores[0].accuracy == 1.0
+    async with ScorerServer(ScorerOptions(always=kind)) as server:
+        spec = config(server.url, scorer="embeddings", retry_attempts=1)
+        with pytest.raises(UsageError, match=r"infinity: .*jina: .*scorer_dialect=infinity\|"):
+            await in_thread(lambda: evaluate(["a {}"], spec))
+    assert server.requests == 4
+
+
+async def test_images_that_are_all_too_large_name_the_setting_of_their_size(
+    config: Callable[..., SearchConfig],
+) -> None:
+    """An endpoint's own words do not say what to do."""
+    async with ScorerServer(ScorerOptions(always="too_large")) as server:
+        with pytest.raises(EvaluatorError, match=r"image is too large .scorer_image_size=N for smaller"):
+            await in_thread(lambda: evaluate(["a {}"], config(server.url)))
 
 
 async def test_what_got_no_class_stands_beside_the_accuracy_of_an_evaluation(
