@@ -23,6 +23,7 @@ def open_evaluator(
     report: Report | None = None,
     progress: OpeningProgress | None = None,
     look_ahead: bool = False,
+    encode: bool = True,
     ask: ApiAsk | None = None,
     labels: Path | None = None,
 ) -> Evaluator:
@@ -37,6 +38,8 @@ def open_evaluator(
         progress: Called after each batch with the number of images encoded and of all.
         look_ahead: Encode the test images now, without their labels, so that torn ones are found before a
             search is paid for; otherwise ``examine`` opens them.
+        encode: False for a dry run of a CLIP: few-shot images are checked and none is encoded, so that the
+            evaluator has its ``info`` and scores nothing.
         ask: Gets requests to a model behind an API answered; needed for such a scorer.
         labels: The file that keeps what it answered, shared by threads and processes; None for memory only.
 
@@ -56,9 +59,14 @@ def open_evaluator(
         from .remote.opening import open_remote
 
         return open_remote(spec, ask, labels, report, look_ahead=look_ahead)
+    from .datasets.loading import load_data
+
+    data = load_data(
+        spec
+    )  # before torch is imported, which takes longer than to find what is wrong with data
     from .clip.in_process import open_in_process
 
-    local, model_key = open_in_process(spec, report, progress, look_ahead=look_ahead)
+    local, model_key = open_in_process(spec, data, report, progress, look_ahead=look_ahead, encode=encode)
     if spec.ray is None:
         return local
     from .clip.ray_cluster import ClusterEvaluator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> No
         if name.startswith(("PROMPTCLIMB_", "OPENAI_", "SCORER_")):
             monkeypatch.delenv(name)
     monkeypatch.delenv("DATA", raising=False)
+    # Printed commands name `python`, as in an active environment.
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     # An address that does not answer is tried again as often as ever, and at once.
     monkeypatch.setattr("promptclimb.agent.llm.endpoints.PAUSE_S", 0.0)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(shared_cache))

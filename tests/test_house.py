@@ -344,9 +344,10 @@ def test_tests_mirror_the_rooms() -> None:
 
 
 LIGHT = """
-import sys
+import contextlib, sys
 from promptclimb.evaluator import batching, fakes, prediction
 from promptclimb.evaluator.datasets import hand_made, loading
+from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -357,6 +358,8 @@ next(sets.pictures("dice", "val"))
 loading.known(), hand_made.for_dataset("dtd"), references.check_reference("coop-tuned")
 spec = EvaluatorSpec(data=sys.argv[1], scorer="chat", model="m", scorer_url="http://a")
 assert open_evaluator(spec, ask=VisualApi()).score(["which?\\n{classes}"])[0].train == 1.0
+with contextlib.suppress(DataError):
+    open_evaluator(EvaluatorSpec(data="no/such"))
 assert "promptclimb.agent" not in sys.modules
 import promptclimb, promptclimb.agent.search.api, run_agent
 print(sorted({"torch", "open_clip", "sklearn", "datasets"} & sys.modules.keys()))

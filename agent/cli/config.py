@@ -43,6 +43,8 @@ POOL = """
 
 def config(arguments: argparse.Namespace) -> int:
     """Write a settings file, or show the values."""
+    if arguments.init is None and not arguments.show:
+        raise ConfigError("Give --init FILE.toml to write a file of settings, or --show to see them.")
     say_unknown_variables()
     if arguments.init is not None:
         return _init(arguments)
@@ -132,7 +134,7 @@ def add_options(parser: Parser) -> None:
     """Add the options of ``config``."""
     parser.usage = "%(prog)s (--init FILE.toml | --show) [OPTION ...]"
     parser.description = EXAMPLES
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--init", metavar="FILE.toml", help="write a file with every setting, its help and its default"
     )

@@ -157,7 +157,7 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, st
     """Try an endpoint and its model; by default OpenAI's if there is a key."""
     key = os.environ.get(DEFAULT_KEY, "").strip()
     if url is None and not key:
-        yield "endpoint", "note", "none given and no key: not tried"
+        yield "endpoint", "note", f"not tried: give --base-url URL, or set {DEFAULT_KEY} for OpenAI's"
         return
     secret = Secret(key) if key else None
     try:

@@ -136,7 +136,7 @@ def _opened(config: SearchConfig) -> Evaluator:
             if config.scorer == "embeddings" and dialect is None:
                 opened = config.model_copy(update={"scorer_dialect": costliest_dialect().name})
                 emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{opened.scorer_dialect}")'))
-            return await ready_evaluator(opened, None, emit, ask=NothingAsked())
+            return await ready_evaluator(opened, None, emit, ask=NothingAsked(), encode=False)
 
     return run_interruptible(run)
 

@@ -17,9 +17,9 @@ from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_
 from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import ScoringConfig
 from ..config.sources import on_command_line
-from ..present.sentences import score_text, spent_text
+from ..present.sentences import CHANCE_MARK, score_text, spent_text
 from ..results.details import ConfusionMatrix
-from ..results.gain import wilson
+from ..results.gain import is_no_better, wilson
 from ..results.result import ApiUsage, are_shares, words_of
 from ..search import api
 from ..search.api import Evaluation
@@ -90,7 +90,10 @@ def _number(name: str) -> Column:
 
 
 def print_table(evaluation: Evaluation) -> None:
-    """Print each candidate's accuracy, with its interval and the shares of images without a class."""
+    """Print each candidate's accuracy, with its interval and the shares of images without a class.
+
+    What may be no better than chance is marked.
+    """
     percent = are_shares([*(score.accuracy for score in evaluation.scores), evaluation.ensemble])
     what = "accuracy in %" if percent else "score, higher is better"
     of = f", of {counted(evaluation.images, 'image')}" if evaluation.images else ""
@@ -103,9 +106,14 @@ def print_table(evaluation: Evaluation) -> None:
     candidates = Column(kind.words.noun, overflow="fold")
     table = _table(f"{evaluation.dataset}: {evaluation.split} {what}{of}", candidates, *numbers)
 
+    def may_be_chance(accuracy: float | None) -> bool:
+        known = has_interval and evaluation.classes > 0 and accuracy is not None
+        return known and is_no_better(accuracy or 0.0, evaluation.images, 1 / evaluation.classes)
+
     def figures(accuracy: float | None, unanswered: Unanswered | None = None) -> list[str]:
-        cells = [score_text(accuracy, percent=percent, digits=DIGITS)]
-        cells += [_interval(accuracy, evaluation.images)] * has_interval
+        mark = CHANCE_MARK if may_be_chance(accuracy) else ""
+        cells = [score_text(accuracy, percent=percent, digits=DIGITS) + mark]
+        cells += [_interval(accuracy, evaluation.images)] if has_interval else []
         if without_class and accuracy is not None:
             shares = unanswered or Unanswered()
             among = (shares.refused, shares.unreadable, shares.among_answered(accuracy))
@@ -119,6 +127,10 @@ def print_table(evaluation: Evaluation) -> None:
             Text(f"ensemble of all {len(evaluation.scores)}"), *figures(evaluation.ensemble), style="bold"
         )
     console(stderr=False).print(table)
+    if any(map(may_be_chance, (*(score.accuracy for score in evaluation.scores), evaluation.ensemble))):
+        classes = evaluation.classes
+        guess = f"naming one of {classes} classes at random gets {100 / classes:.1f} %"
+        say(f"{CHANCE_MARK} may be no better than chance: {guess}")
     if len(evaluation.scores) > 1 and evaluation.split == "test":
         say(f"note: do not choose {kind.words.a_noun} by its test accuracy; use --split val to choose")
 

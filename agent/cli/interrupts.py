@@ -28,12 +28,18 @@ def _ending() -> list[int]:
     return [signal.SIGINT, signal.SIGTERM, _HANGUP]
 
 
-def run_interruptible(work: Callable[[Stop], Awaitable[T]], leave: Callable[[], None] = lambda: None) -> T:
+def run_interruptible(
+    work: Callable[[Stop], Awaitable[T]],
+    leave: Callable[[], None] = lambda: None,
+    *,
+    waits: str = "Stopping.",
+) -> T:
     """Run async work with SIGINT, SIGTERM and SIGHUP turned into a stop; a second signal quits at once.
 
     Args:
         work: Takes the stop.
         leave: Called before quitting at once; says how to continue.
+        waits: What happens after the first signal.
 
     Raises:
         InterruptedRunError: A signal ended it; every answer is on disk.
@@ -52,7 +58,7 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]], leave: Callable[[], 
                 # All answers and scores are on disk; a thread within a batch would delay the exit.
                 os._exit(128 + number)
             stop.request(InterruptedRunError(number))
-            say("Finishing open requests. Press Ctrl-C again to quit now.")
+            say(f"{waits} Press Ctrl-C again to quit now.")
 
         for number in _ending():
             _on_signal(number, interrupt)

@@ -143,14 +143,22 @@ def program() -> str:
     """Return how this program was called, for suggested commands."""
     called = Path(sys.argv[0])
     if called.name == "run_agent.py":
-        return f"python {shlex.quote(str(called))}"
+        return f"{_interpreter()} {shlex.quote(str(called))}"
     on_path = shutil.which("promptclimb")
     if called.name == "__main__.py":
         installed = on_path is not None and Path(on_path).parent == Path(sys.executable).parent
-        return "promptclimb" if installed else "python -m promptclimb"
+        return "promptclimb" if installed else f"{_interpreter()} -m promptclimb"
     if not called.is_file() or (on_path is not None and called.samefile(on_path)):
         return "promptclimb"
     return shlex.quote(str(called))
+
+
+def _interpreter() -> str:
+    """Return the running Python: by its name if the shell finds this one, as in an active environment."""
+    running, named = Path(sys.executable or "python"), shutil.which("python")
+    # A link is not followed: that of an environment leads to a Python without its packages.
+    is_found = named is not None and Path(named).parent == running.parent
+    return "python" if is_found else shlex.quote(short_path(running))
 
 
 def resume_command(run_dir: Path, limits: Sequence[str] = ()) -> str:

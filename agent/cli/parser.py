@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 COMPLETION = "--print-completion"
+_LIKE = 0.75
+"""Least similarity of a mistyped option: less would suggest anything."""
+_MEANT: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("--out", "--output"), ("--run-dir DIR", "--out FILE", "--html FILE")),
+        "--run": ("--templates RUN_DIR/templates.json",),
+    }
+)
+"""Names that other commands or programs have, and what a command has for them."""
 _PROGRAMS = ("run_agent.py", "promptclimb")
 _WORDS = re.compile(r"[a-z0-9_]+(\|[a-z0-9_]+)+")
 
@@ -123,7 +132,8 @@ class Parser(argparse.ArgumentParser):
         # The value is not shown: it may be a key.
         if (current := _current_flag(name)) in self.known_options():
             self.error(f"there is no option {name!r}; it is now called {current}")
-        near = difflib.get_close_matches(name, self.known_options(), n=1)
+        meant = [text for text in _MEANT.get(name, ()) if text.partition(" ")[0] in self.known_options()]
+        near = meant or difflib.get_close_matches(name, self.known_options(), n=1, cutoff=_LIKE)
         self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:
@@ -233,7 +243,7 @@ def _program(name: str) -> _Program:
         prog=name,
         description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.\n\n"
         "To start, search on what is bundled, without an LLM:\n"
-        f"  {program()} search --method combine --describe 'photos of animals'",
+        f"  {program()} search --data braille-letters --method combine --describe 'letters as raised dots'",
         epilog=f"{program()} COMMAND --help shows the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"promptclimb {program_version()}")

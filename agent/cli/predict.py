@@ -24,7 +24,7 @@ from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ..config.schema import ScoringConfig
 from ..regular_files import open_regular
-from ..results.run_dir import safe_cell
+from ..results.run_dir import BYTE_ORDER_MARK, safe_cell
 from ..search.inputs import read_template_file
 from ..search.predicting import ApiFolderPredictor, predictor_of_run
 from ..text import printable
@@ -58,8 +58,8 @@ def predict(arguments: argparse.Namespace) -> int:
     predictor = _predictor(arguments)
     top = min(arguments.top, len(predictor.class_names))
     counts, unread = Counter[str](), 0
-    with _opened(out) as stream:
-        write = _Json(stream, predictor) if arguments.as_json else _Csv(stream, top)
+    with _opened(out, as_json=arguments.as_json) as stream:
+        write = _Json(stream, predictor) if arguments.as_json else _Csv(stream, top, exact=out is not None)
         for number, image in enumerate(predictor.predict(images, top=top), start=1):
             write.row(image)
             if image.error:
@@ -118,7 +118,7 @@ def _out(text: str | None) -> Path | None:
 
 
 @contextmanager
-def _opened(out: Path | None) -> Iterator[TextIO]:
+def _opened(out: Path | None, *, as_json: bool) -> Iterator[TextIO]:
     """Open standard output, or ``FILE.part``, which becomes the file when everything is written."""
     if out is None:
         yield sys.stdout
@@ -139,13 +139,19 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
     except BaseException:
         say(f"what was written so far is in {short_path(unfinished)}")
         raise
+    if not as_json and not (content := unfinished.read_bytes()).isascii():
+        unfinished.write_bytes(BYTE_ORDER_MARK.encode() + content)
     unfinished.replace(out)
 
 
 class _Csv:
-    """One line per image; a spreadsheet takes no cell for a formula."""
+    """One line per image; a spreadsheet takes no cell for a formula.
 
-    def __init__(self, stream: TextIO, top: int) -> None:
+    ``exact``: write names of files as they are, which a terminal might take for commands.
+    """
+
+    def __init__(self, stream: TextIO, top: int, *, exact: bool) -> None:
+        self._exact = exact
         self._writer = csv.DictWriter(stream, _columns(top), restval="", lineterminator="\n")
         self._writer.writeheader()
 
@@ -153,7 +159,7 @@ class _Csv:
         """Write an image; one that cannot be read has no class."""
         # `./` keeps a path that could be a formula usable, unlike an apostrophe.
         file = image.file if safe_cell(image.file) == printable(image.file) else f"./{image.file}"
-        cells = [printable(file)]
+        cells = [file if self._exact else printable(file)]
         for name, share in _pairs(image):
             cells += [safe_cell(name), "" if share is None else f"{share:.6f}"]
         self._writer.writerow(dict(zip(_columns(len(image.classes)), cells, strict=True)))

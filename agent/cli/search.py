@@ -226,7 +226,8 @@ def run_session(
     live: int | None = None,
 ) -> int:
     """Run a session with a display, and print its result; ``live`` is the port of the live page."""
-    screen, hint = console(), _ResumeHint()
+    hint, display = _ResumeHint(), Display(console())
+    waits = "Finishing open requests." if config.needs_llm or config.is_api else "Stopping."
 
     async def run(stop: Stop) -> SearchResult:
         async with AsyncExitStack() as stack:
@@ -237,13 +238,13 @@ def run_session(
                 page = await stack.enter_async_context(live_page(live))
                 say(f"live: {page.address}")
                 listeners.append(page)
-            display = stack.enter_context(Display(screen))
+            stack.enter_context(display)
             emit = Bus(display, *listeners)
             return await work(RunRequest(config=config, emit=emit, stop=stop, spell=on_command_line))
 
     try:
         with result_alone():
-            result = run_interruptible(run, lambda: hint.print(config))
+            result = run_interruptible(run, lambda: hint.print(config), waits=waits)
     except BaseException as error:
         hint.print(config, error)
         if isinstance(error, InterruptedRunError) and hint.run_dir is None:
@@ -253,7 +254,7 @@ def run_session(
     if hint.run_dir is None:
         say("The run was finished already. This is its result:")
     out, run_dir = console(stderr=as_json), hint.run_dir or result.run_dir
-    print_result(out, result, run_dir)
+    print_result(out, result, run_dir, opening_s=display.opening_s)
     if result.status == "stopped":
         hint.print(config)
     elif run_dir is not None:

@@ -49,7 +49,9 @@ def status(arguments: argparse.Namespace) -> int:
         if not runs and not arguments.as_json:
             print_text("No runs in runs/.\n")
             return 0
-        return _list(runs, as_json=arguments.as_json)
+        _list(runs, as_json=arguments.as_json)
+        say("To remove a run, delete its folder.")
+        return 0
     run_dir = existing_folder(arguments.directory)
     if not is_run(run_dir):
         if runs := runs_in(run_dir):

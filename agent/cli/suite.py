@@ -69,6 +69,7 @@ examples:
   promptclimb suite study.toml --dry-run
 """
 MOST_SEEDS = 1000
+LONGEST_SCORER = 60
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 _LISTS = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "config_file": "--config"}
 """Options that a suite file replaces."""
@@ -105,7 +106,9 @@ def suite(arguments: argparse.Namespace) -> int:
 def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
     try:
         with result_alone():
-            run_interruptible(running.run)
+            configs = [cell.config for cell in running.cells if cell.white_box is None]
+            asks = any(config.needs_llm or config.is_api for config in configs)
+            run_interruptible(running.run, waits="Finishing open requests." if asks else "Stopping.")
         with interruptible():
             document = running.write(running.outcomes)
     except UsageError:
@@ -279,7 +282,7 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     configs = [config_of({**axes, "method": STAND_IN if name in WHITE_BOX else name}) for name in methods]
     first = configs[0]
     # A custom scorer replaces the model that the settings name.
-    scorer = Path(first.custom_scorer).name[-60:] if first.custom_scorer else ""
+    scorer = short_name(Path(first.custom_scorer).name) if first.custom_scorer else ""
     baselines = (BASELINE_DEFAULT, BEST_STARTING)
     study = study_of(
         {
@@ -295,6 +298,12 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
         }
     )
     return _RunningStudy(study, folder, None, config_of)
+
+
+def short_name(scorer: str) -> str:
+    """Return the end of a custom scorer's name that fits a table, begun at a whole word."""
+    end = scorer[-LONGEST_SCORER:]
+    return end if end == scorer else re.sub(r"^\w*\W+(?=\w)", "", end)
 
 
 def _folder(arguments: argparse.Namespace, default: Path) -> Path:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.messages import Message, Setting, SettingOrCommand, shown
+from ...evaluator.messages import Command, Message, Setting, SettingOrCommand, shown
 from ...evaluator.settings import (
     Option,
     applying_to,
@@ -95,6 +95,9 @@ def read_toml(
 ) -> dict[str, Any]:
     """Read settings from a file; messages call it ``what``, given by ``name``."""
     path = user_path(file, name)
+    if name is _CONFIG_FILE and not path.exists():
+        begin = Command("config", settings=(Setting("init", str(file)),))
+        raise ConfigError(f"the {what} {path} does not exist; ", begin, " writes one to start from")
     try:
         text = read_text(path, what=what, most=MOST_SETTINGS_BYTES)
         return parse_toml(text, where=f"the {what} {path}")

@@ -57,7 +57,7 @@ def bound_text(config: SearchConfig, bound: Bound, noun: str) -> str:
             lines.append(f"at most ${bound.cost_usd:.4f}")
     lines.append(f"at most {bound.evaluations:,} {noun}s scored")
     if bound.minutes is not None:
-        lines.append(f"{bound.minutes:,.1f} minutes for that at the given limits")
+        lines.append(_time(config, bound.minutes))
     # Without requests, the other limits bind nothing.
     limits = _limits(config, LIMITS if asks else ("max_minutes",))
     if asks or limits:
@@ -65,6 +65,13 @@ def bound_text(config: SearchConfig, bound: Bound, noun: str) -> str:
     if asks:
         lines += [_LONGEST, _FAILED]
     return "\n".join(lines) + "\n"
+
+
+def _time(config: SearchConfig, minutes: float) -> str:
+    """Say how long a search may take: by its own limit, or as the rates of its endpoints allow."""
+    if minutes == config.max_minutes:
+        return f"at most {minutes:,.1f} minutes of active time"
+    return f"so many requests to the LLM take {minutes:,.1f} minutes at the given rates"
 
 
 def _limits(config: SearchConfig, names: Sequence[str]) -> str:
@@ -138,7 +145,7 @@ def scorer_text(
         if limit is not None and both is not None:
             lines.append(f"with these limits, {owner}: at most ${min(limit, both):.4f}")
     if minutes is not None:
-        lines.append(f"{minutes:,.1f} minutes for the LLM's requests at the given limits")
+        lines.append(_time(config, minutes))
     if llm.calls:
         lines.append(_LONGEST)
     if scorer.total.spent.estimated_tokens:

@@ -418,12 +418,15 @@ def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[
     return {name: min(left[name] for left in (llm, scorer) if name in left) for name in {**llm, **scorer}}
 
 
-def result_lines(result: SearchResult, run_dir: Path | None) -> list[str]:
+def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 0.0) -> list[str]:
     """Return what is said of a result below its table: the gain, what was spent, and notes."""
     lines = [verdict] if (verdict := verdict_on(result)) else []
+    # The verdict mentions a toy model, and the whole note came when it was opened.
+    prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
     if (names := result.best.class_names) is not None:
         lines.append(_new_names(names))
-    lines.append(_spent(result))
+    opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
+    lines.append(f"{_spent(result)}{opening}")
     if (counts := made_by_llm(result)) is not None:
         new = counted(counts[1], f"new {result.words.noun}")
         lines.append(f"The LLM proposed {counts[0] or 'none'} of {new}")
@@ -431,7 +434,7 @@ def result_lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
     if result.skipped:
         lines.append(f"skipped without an answer: {counted(result.skipped, 'round')}")
-    lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]
+    lines += [f"note: {printable(str(result.notes[name]))}" for name in prominent]
     if result.stop_reason:
         lines.append(f"stopped early: {result.stop_reason}")
     if result.best.test is None or (result.test_opened or 0) > 1:

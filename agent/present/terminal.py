@@ -273,14 +273,14 @@ class LiveProgress(Progress):
         return texts
 
     def time_left(self, seconds: float) -> list[str]:
-        """Return the time left, for seconds since the first new round; empty if the speed is not known."""
+        """Return the time to go, for seconds since the first new round; empty if the speed is not known."""
         done = self.rounds - (self.rounds_before or 0)
         if self.started is None or done < 1 or (self.started.llm is not None and self.rounds_before is None):
             return []
         rest = seconds / done * (self.started.rounds - self.rounds)
         if rest >= 90:
-            return [f"about {rest / 60:,.0f} min left"]
-        return [f"about {rest:,.0f} s left"] if rest >= 1 else []
+            return [f"about {rest / 60:,.0f} min to go"]
+        return [f"about {rest:,.0f} s to go"] if rest >= 1 else []
 
     @property
     def line(self) -> str:
@@ -304,10 +304,12 @@ class LiveProgress(Progress):
     def evaluated(self) -> str:
         """The number of distinct templates with a score; restarts may find the same one.
 
-        Starting templates are reported when all have scores: until then, those of finished batches count.
+        Starting templates are reported when a restart has all their scores. Before that, finished batches
+        count, without the default template. A scorer behind an API has many batches a template.
         """
-        scored = len({template for _, template in self.scored}) or self.batched
-        return f"{counted(scored, self.words.noun)} scored"
+        scored = len({template for _, template in self.scored})
+        in_batches = self.batched - (self.default is not None) if self.scorer_usage is None else 0
+        return f"{counted(max(scored, in_batches), self.words.noun)} scored"
 
     @property
     def spent(self) -> list[str]:
@@ -347,6 +349,9 @@ class Display:
 
     A terminal gets a live panel, other consoles get lines: one in 5 seconds at first, one a minute in a long
     run. ``clock`` returns seconds.
+
+    Attributes:
+        opening_s: Seconds until the search began, which are no active time.
     """
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -354,6 +359,8 @@ class Display:
         self._now = clock
         self._progress = LiveProgress()
         self._began = self._printed = clock()
+        self.opening_s = 0.0
+        self._opening = ""
         self._measured: float | None = None
         self._reasons: set[str] = set()
         self._live = Live(
@@ -373,7 +380,8 @@ class Display:
             self._measured = self._now()
         if isinstance(event, events.SearchStarted):
             # Active time starts here: opening data and model does not count.
-            self._began = self._printed = self._now()
+            now = self._now()
+            self.opening_s, self._began, self._printed = now - self._began, now, now
         if self._is_lasting(event):
             self._line(progress.latest)
         if not self._console.is_terminal:
@@ -404,14 +412,17 @@ class Display:
             self._live.stop()
 
     def _line(self, text: str) -> None:
-        self._console.print(Text(printable(on_command_line(text))), soft_wrap=True)
+        _print(self._console, printable(on_command_line(text)))
 
     def _tick(self) -> None:
         now = self._now()
         if now - self._printed >= min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST):
             self._printed = now
-            started = self._progress.started
-            self._line(self._progress.line if started is None else self._summary(started, now))
+            if (started := self._progress.started) is not None:
+                self._line(self._summary(started, now))
+            elif self._progress.line != self._opening:  # it says no time, so again it would say nothing
+                self._opening = self._progress.line
+                self._line(self._opening)
 
     def _summary(self, started: events.SearchStarted, now: float) -> str:
         progress, ahead = self._progress, ""
@@ -469,8 +480,18 @@ class Display:
         return bar
 
 
-def print_result(console: Console, result: SearchResult, run_dir: Path | None) -> None:
-    """Print the accuracies of baselines, best and ensemble, the usage, and where the files are."""
+def _print(console: Console, text: str) -> None:
+    """Print a line: a terminal gets it broken between words, a file or a pipe whole."""
+    console.print(Text(text), soft_wrap=not console.is_terminal)
+
+
+def print_result(
+    console: Console, result: SearchResult, run_dir: Path | None, *, opening_s: float = 0.0
+) -> None:
+    """Print the accuracies of baselines, best and ensemble, the usage, and where the files are.
+
+    ``opening_s`` are the seconds that this session took before its active time.
+    """
     best, words, percent = result.best, result.words, result.has_accuracies
     what = "accuracy in %" if percent else "score, higher is better"
     table = Table(title=f"{result.dataset.name}: {what}", title_justify="left", header_style="bold")
@@ -503,8 +524,8 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
         templates = Text(_templates_cell(group.templates, how))
         table.add_row(Text(printable(name)), templates, *scores, style="bold" if group is chosen else "")
     console.print(table)
-    for line in result_lines(result, run_dir):
-        console.print(Text(line), soft_wrap=True)
+    for line in result_lines(result, run_dir, opening_s):
+        _print(console, line)
 
 
 def _templates_cell(templates: Sequence[str], how: str) -> str:

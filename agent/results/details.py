@@ -22,7 +22,7 @@ from pydantic import ConfigDict
 from ...evaluator.scoring import UNREADABLE, Inspection, hits
 from ..regular_files import read_regular
 from .result import Row, adapter, parsed
-from .run_dir import DETAILS, safe_cell, write_atomically
+from .run_dir import DETAILS, safe_cell, spreadsheet, write_atomically
 
 SCHEMA = 2
 BEST, ENSEMBLE = "best", "ensemble"
@@ -308,4 +308,4 @@ class ConfusionMatrix:
         columns = {label: safe_cell(name) for label, name in self.columns.items()}
         writer.writerow(["true class", *columns.values()])
         writer.writerows([columns[label], *self.row(label, columns)] for label in range(len(self.classes)))
-        return buffer.getvalue()
+        return spreadsheet(buffer.getvalue())

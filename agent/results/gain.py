@@ -59,7 +59,7 @@ def wilson(share: float, images: int) -> Interval:
     square = Z * Z / images
     middle = (share + square / 2) / (1 + square)
     half = Z * math.sqrt(share * (1 - share) / images + square / (4 * images)) / (1 + square)
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)  # rounding may lead out, as in "-0.0"
 
 
 def significant(statistics: Mapping[str, float], *, family: float = FAMILY) -> set[str]:

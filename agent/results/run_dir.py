@@ -9,6 +9,7 @@ import io
 import json
 import re
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -59,6 +60,7 @@ SUMMARY = "suite.json"
 FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
 """The files of a finished run, for trackers."""
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
+BYTE_ORDER_MARK = "\ufeff"
 _FORMULA = ("=", "+", "-", "@")
 _COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views")
 
@@ -136,6 +138,14 @@ def check_run_dir(run_dir: Path) -> None:
         others = [path for path in run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]
         # Checked afterwards: what was found may belong to a run that has begun since.
         if (run_dir / STORE).exists():
+            if complete_result(run_dir) is not None:
+                longer = Command("resume", str(run_dir), (Setting("restarts", "N"),))
+                raise StoreExistsError(
+                    f"{run_dir} holds a finished run; choose another ",
+                    Setting("run_dir"),
+                    ", or search longer with ",
+                    longer,
+                )
             raise StoreExistsError(
                 f"{run_dir} holds a run already; continue it with ",
                 Command("resume", str(run_dir)),
@@ -190,7 +200,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def safe_cell(text: str) -> str:
     """Return a cell that no spreadsheet takes for a formula, with an apostrophe in front if necessary."""
     safe = printable(text)
-    return f"'{safe}" if safe.lstrip().startswith(_FORMULA) else safe
+    # Some programs read full-width signs as the plain ones.
+    first = unicodedata.normalize("NFKC", safe.lstrip()[:1])
+    return f"'{safe}" if first.startswith(_FORMULA) else safe
+
+
+def spreadsheet(text: str) -> str:
+    """Return a CSV file's text; other letters than ASCII get a mark, without which Excel misreads them."""
+    return text if text.isascii() else f"{BYTE_ORDER_MARK}{text}"
 
 
 def leaderboard_csv(rows: Sequence[Row]) -> str:
@@ -207,13 +224,13 @@ def leaderboard_csv(rows: Sequence[Row]) -> str:
     writer.writerow([*_COLUMNS, *more])
     for row in rows:
         numbers = (row.val, row.views, row.estimate)
-        val, views, estimate = ("" if value is None else f"{value:.6f}" for value in numbers)
+        val, views, estimate = ("" if value is None else f"{value:z.6f}" for value in numbers)
         origin = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
-        cells = [row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *origin, views]
+        cells = [row.rank, safe_cell(row.template), f"{row.train:z.6f}", val, *origin, views]
         without_class = row.unanswered or Unanswered()
         shares = [f"{without_class.refused:.6f}", f"{without_class.unreadable:.6f}"]
         writer.writerow([*cells, *[row.images, estimate] * raced, *shares * unanswered])
-    return buffer.getvalue()
+    return spreadsheet(buffer.getvalue())
 
 
 def templates_json(templates: Sequence[str]) -> str:

@@ -71,6 +71,7 @@ class Evaluation:
     Attributes:
         pretrained: Tag or file of the model's weights.
         images: Images in the split; 0 if the evaluator does not say.
+        classes: Number of classes; 0 if the evaluator does not say.
         scores: Each template by itself, in input order.
         ensemble: The accuracy of all together; None if the evaluator cannot average.
         inspection: Accuracy by class of all together; None unless requested.
@@ -92,6 +93,7 @@ class Evaluation:
     prompts: str = TEMPLATE
     scorer_usage: ApiUsage | None = None
     labels: Path | None = None
+    classes: int = 0
 
     @property
     def matrix(self) -> ConfusionMatrix | None:
@@ -241,6 +243,7 @@ def _measured(
         pretrained=info.pretrained,
         split=split,
         images=info.sizes.get(split) or 0,
+        classes=info.classes,
         scores=tuple(map(TemplateAccuracy, texts, accuracies, unanswered)),
         ensemble=None if len(texts) > 1 and alone else accuracies[-1],
         inspection=inspection,

@@ -44,6 +44,7 @@ async def ready_evaluator(
     *,
     ask: ApiAsk | None = None,
     labels: Path | None = None,
+    encode: bool = True,
 ) -> Evaluator:
     """Adapt a custom scorer, or open the evaluator that the config names; see ``open_evaluator``.
 
@@ -53,7 +54,10 @@ async def ready_evaluator(
     kind = kind_named(config.search_for)
     if custom is None:
         check_scorer_takes(config)
-        evaluator, name = await _open(config, listener, ask, labels), config.custom_scorer or config.model
+        evaluator, name = (
+            await _open(config, listener, ask, labels, encode=encode),
+            config.custom_scorer or config.model,
+        )
     else:
         evaluator, name = as_evaluator(custom, config), name_of(custom)
     if isinstance(evaluator, ScorerEvaluator):
@@ -111,7 +115,7 @@ def _check_renames(evaluator: Evaluator, name: str) -> None:
 
 
 async def _open(
-    config: SearchConfig, listener: Listener, ask: ApiAsk | None, labels: Path | None
+    config: SearchConfig, listener: Listener, ask: ApiAsk | None, labels: Path | None, *, encode: bool
 ) -> Evaluator:
     """Load data and model in a thread; decode every image that the run will need, the test images too."""
     loop = asyncio.get_running_loop()
@@ -130,7 +134,13 @@ async def _open(
     try:
         return await in_thread(
             lambda: open_evaluator(
-                config, report=report, progress=progress, look_ahead=True, ask=ask, labels=labels
+                config,
+                report=report,
+                progress=progress,
+                look_ahead=encode,
+                encode=encode,
+                ask=ask,
+                labels=labels,
             )
         )
     except AskingEndedError as error:

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from ..datasets.checks import shots_hash
+from ..datasets.checks import check_readable, shots_hash
 from ..datasets.hand_made import for_dataset
-from ..datasets.loading import load_data, toy_model_notes
+from ..datasets.loading import toy_model_notes
 from ..datasets.values import FewShotData, Item
 from ..errors import DataError, UsageError
 from ..files import cache_dir, seen_files
@@ -29,17 +29,25 @@ RESIDENT_BYTES = 2**30
 
 
 def open_in_process(
-    spec: EvaluatorSpec, report: Report, progress: OpeningProgress, *, look_ahead: bool = False
+    spec: EvaluatorSpec,
+    data: FewShotData,
+    report: Report,
+    progress: OpeningProgress,
+    *,
+    look_ahead: bool = False,
+    encode: bool = True,
 ) -> tuple[OpenClipEvaluator, str]:
     """Open an evaluator in this process; see ``open_evaluator``. Also return its model's content hash."""
     devices = parse_devices(spec.device)
-    data = load_data(spec)
     for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
     images = image_encoder(spec, models[0], report, progress)
-    train_features, train = labelled(images, data.train, data)
-    val_features, val = labelled(images, data.val, data)
+    if not encode:
+        for note in check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"):
+            report(note)
+    train_features, train = labelled(images, data.train if encode else (), data)
+    val_features, val = labelled(images, data.val if encode else (), data)
     copies = spec.augmentations_for(len(data.train) + len(data.val))
     views = _augmented(images, (train, val), copies)
     ahead = images.features(data.test.paths) if look_ahead else None
@@ -151,7 +159,7 @@ def _notes(
     if models[0].corrections:
         notes["model"] = list(models[0].corrections)
     dtype = _dtype(spec, models[0])
-    if dtype == torch.float32:
+    if dtype == torch.float32 or not len(train):
         return notes
     # How many decisions on the training images does the lower precision change?
     full = TextEncoder(models[0].model, models[0].tokenizer, data.classes, models[0].context_length)
@@ -184,7 +192,8 @@ def _info(
     """Describe an evaluator; ``features`` are those of train and val, None for an empty split."""
     precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
     images_of_rows = [None if split is None else split.kept for split in features]
-    sizes = [len(rows or ()) for rows in images_of_rows]
+    drawn = (data.train, data.val)
+    sizes = [len(items if rows is None else rows) for rows, items in zip(images_of_rows, drawn, strict=True)]
     hashes = [None if split is None else split.images for split in features]
     # Everything that decides a score.
     identity = repr(

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from ...counts import counted, enumerated
 from ...errors import DataError
+from ...messages import Message, Setting
 from ..class_names import composed, tidy
 from ..pictures import UNREAD_PHOTOGRAPHS, how_to_convert
 from ..sampling import RULE, ThreeSplits, complete, divide
@@ -30,6 +31,8 @@ IMAGE_SUFFIXES = frozenset(
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
 MOST_NAMED = 5
+MOST_BESIDE = 100
+"""Folders beside a given one that are searched for images, for a hint."""
 _DEEPEST = 10
 """Levels of nested folders that are searched for a hint: a link may lead in a circle."""
 
@@ -82,10 +85,29 @@ def holds_runs(folder: Path) -> bool:
     )
 
 
+def _is_class_folder(folder: Path) -> bool:
+    """Return whether a folder seems to be a class: others with images stand beside it."""
+    try:
+        beside = [entry.path for entry in entries_of(folder.parent) if entry.is_dir()]
+    except DataError:
+        return False
+    return sum(_has_image(path) for path in beside[:MOST_BESIDE]) > 1
+
+
+def _has_image(folder: str) -> bool:
+    try:
+        return any(Path(entry.name).suffix.lower() in IMAGE_SUFFIXES for entry in entries_of(Path(folder)))
+    except DataError:
+        return False
+
+
 def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
     if loose := sum(count for kind, count in files.items() if kind in IMAGE_SUFFIXES):
         images = counted(loose, "image")
         how = table_beside(folder) or ", or list them in a table"
+        if not table_beside(folder) and _is_class_folder(folder):
+            above = Setting("data", str(folder.parent))
+            return Message(f"{folder} has {images} but no class folders; did you mean ", above, "?")
         what = "put the images of each class in their folder"
         return f"{folder} has {images} but no class folders; {what}{how}"
     if unread := unread_photographs(listing.ignored + files):

@@ -474,7 +474,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     assert "alpha 1, beta 5.5, a photo of a {}" in " ".join(re.sub("[│┃]", " ", out).split())
     assert sum(line.startswith("model:") for line in err.splitlines()) == 1
     assert "linear-probe: fitted in" in err
-    assert re.search(r"the \{\} .* \d+\.\d\d .* \d+\.\d to \d+\.\d", out)
+    assert re.search(r"the \{\} .* \d+\.\d\d†? .* \d+\.\d to \d+\.\d", out)
     assert "use --split val to choose" in err
 
 
@@ -804,6 +804,7 @@ def test_the_help_of_a_command_says_what_it_does_and_closes_its_brackets(
     """In a sentence at its head; what may be left out stands in brackets that are whole."""
     assert main([command, "--help"]) == 0
     shown = capsys.readouterr().out
+    assert "docs/" not in shown, "pages are not installed"
     line = COMMANDS[command]
     assert f"\n\n{line[0].upper()}{line[1:]}.\n" in shown
     assert shown.count("[") == shown.count("]")
@@ -889,6 +890,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
     contents = (b"", b"a photo\n", b"\xff\xfe\x00", b"[1, 2]", b'["a {}"', b"{}\n{}\n", b"one {only} {\n")
     for number, content in enumerate(contents):
         Path(f"{number}.txt").write_bytes(content)
+        image = Path("deep", ("bird", "cat")[number % 2], f"{number}.png")
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(image)
     check_session(
         "wrong-usage", capsys, *WRONG,
         *(f"search --method random --initial {number}.txt" for number in range(len(contents))),
@@ -928,13 +932,18 @@ evaluate --scorer-detail
 suite --cache-answers --json
 models --grep zzz
 --print-completion cmd.exe
+search --out x
+predict deep --output x
+evaluate --run r
+config
+datasets deep/bird
 help
 search --dta x
 search --qqq=sk-9
 search here
 search dice
 search --llm x --shots many
-search --method random --data https://h/x.zip
+datasets https://h/x.zip
 search --llm x --initial ²
 search --llm x --restarts 300000000
 search --llm x --max-minutes inf
@@ -972,6 +981,9 @@ def test_evaluate(asking: str, capsys: pytest.CaptureFixture[str], monkeypatch: 
         "evaluate", capsys, ask, f"{ask} --split val", f"{ask} --confusions", f"{ask} --confusions 0",
         f"{ask} {own} --split train", f"{ask} {own}", f"search {own} {asking} --run-dir r",
     )  # fmt: skip
+    stand_in(monkeypatch, lambda _spec: FakeEvaluator(favourites={"bad": -9.0}))
+    Path("bad.json").write_text('["a bad {}", "the {}"]')
+    check_session("evaluate-chance", capsys, "evaluate --templates bad.json")
     stand_in(monkeypatch, lambda _spec: Reporting())
     check_session(
         "evaluate-classes", capsys, f"{ask} --confusions", f"{ask} --confusions 1 --json",

@@ -13,7 +13,9 @@ from PIL import Image
 
 import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
+from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.few_shots import pictures
 from tests.recorded import check_session
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -159,7 +161,27 @@ def test_limits_on_an_llm_that_is_not_asked_are_no_limits(
     assert main(free) == 0
     assert "limits" not in capsys.readouterr().out
     assert main([*free, "--max-minutes", "5"]) == 0
-    assert "limits: --max-minutes 5\n" in capsys.readouterr().out
+    assert "at most 5.0 minutes of active time\nlimits: --max-minutes 5\n" in capsys.readouterr().out
+
+
+def test_a_clip_is_opened_and_no_image_encoded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few-shot images are read, so that a torn one is found."""
+    spec = pictures(tmp_path)
+    clip = ("--model", spec.model, "--pretrained", str(spec.pretrained), "--device", "cpu", "--shots", "4")
+    given = ["search", "--data", spec.data, *clip, "--method", "random", "--dry-run"]
+
+    def encode(*_given: object) -> None:
+        raise AssertionError("a dry run needs no features")
+
+    monkeypatch.setattr(ImageEncoder, "features", encode)
+    assert main(given) == 0
+    assert " 12 train, " in capsys.readouterr().out
+    for image in Path(spec.data).glob("train/*/*.png"):
+        image.write_bytes(image.read_bytes()[:-20] + bytes(8))
+    assert main(given) == 2
+    assert "--on-bad-image skip leaves such images out" in capsys.readouterr().err
 
 
 def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(

@@ -49,7 +49,7 @@ def images(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Images without labels: in sub-folders, with names that a spreadsheet would compute, and torn ones."""
     monkeypatch.chdir(tmp_path)
     folder, source = tmp_path / "new", home / "pictures" / "test"
-    for place, name in enumerate(("=cmd(1),x.png", "-1.png", "b.png", "deep/er/a.png", "\x1b[31m.png")):
+    for place, name in enumerate(("=cmd(1),x.png", "-1.png", "b.png", "deep/er/a.png", "\x1b[31mtab\té.png")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / "dog" / f"{place}.png", folder / name)
     (folder / "torn.jpg").write_bytes(b"\xff\xd8\xff nothing")
@@ -132,12 +132,14 @@ def test_every_image_has_a_line_and_no_cell_is_a_formula(
     before = sorted(os.walk(images))
     assert call("predict", images, "--run", home / "run", "--out", "found/p.csv", "--top", "9") == 0
     out, err = capsys.readouterr()
-    rows = rows_of(Path("found/p.csv").read_text("utf-8"))
+    written = Path("found/p.csv").read_bytes().decode()
+    assert written[0] == "\ufeff"  # a spreadsheet reads the é
+    rows = rows_of(written[1:])
     assert out == ""
     assert [row["file"] for row in rows] == [
-        " [31m.png", "./-1.png", "./=cmd(1),x.png", "b.png", "torn.jpg", "deep/er/a.png",
+        "\x1b[31mtab\té.png", "./-1.png", "./=cmd(1),x.png", "b.png", "torn.jpg", "deep/er/a.png",
     ]  # fmt: skip
-    assert all((images / row["file"]).is_file() for row in rows[1:])
+    assert all((images / row["file"]).is_file() for row in rows)
     assert list(rows[0]) == [
         "file", "class", "probability", "class_2", "probability_2", "class_3", "probability_3",
     ]  # fmt: skip
@@ -181,7 +183,7 @@ def test_json_is_one_document(home: Path, images: Path, capsys: pytest.CaptureFi
     assert found["classes"] == ["cat", "dog", "oak tree"]
     assert found["templates"] == [json.loads((home / "run" / "result.json").read_text())["best"]["template"]]
     assert (found["images"], found["unreadable"]) == (5, 1)
-    assert found["predictions"][0]["file"] == "\x1b[31m.png"
+    assert found["predictions"][0]["file"] == "\x1b[31mtab\té.png"
     assert set(found["predictions"][0]) == {"file", "class", "probability"}
     assert "torn.jpg" in found["predictions"][4]["error"]
 

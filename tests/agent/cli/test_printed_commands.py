@@ -48,8 +48,8 @@ def test_every_command_that_is_printed_works(
     for command in found:
         assert main(command) == 0, command
     assert main([*SEARCH, "--run-dir", str(folder)]) == 2
-    (command,) = re.findall(r"continue it with `([^`]+)`", capsys.readouterr().err)
-    assert main(shlex.split(command)[1:]) == 0
+    (command,) = re.findall(r"(?:continue it|search longer) with `([^`]+)`", capsys.readouterr().err)
+    assert main(shlex.split(command.replace(" N", " 2"))[1:]) == 0
 
 
 def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,13 @@ def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: py
             (tmp_path / folder / name).chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "promptclimb" / "__main__.py")])
     monkeypatch.setattr(sys, "executable", str(tmp_path / "ours" / "python"))
-    long = "python -m promptclimb"
-    for folder, printed in (("ours", "promptclimb"), ("theirs", long), ("empty", long)):
+    own = f"{tmp_path}/ours/python"
+    for folder, printed in (("ours", "promptclimb"), ("theirs", f"{own} -m promptclimb")):
         monkeypatch.setenv("PATH", str(tmp_path / folder))
         assert program() == printed
+    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
+    assert program() == f"{own} run_agent.py"  # another Python may lack what this one has
+    monkeypatch.chdir(tmp_path)
+    assert program() == "ours/python run_agent.py"
+    monkeypatch.setenv("PATH", str(tmp_path / "ours"))
+    assert program() == "python run_agent.py"

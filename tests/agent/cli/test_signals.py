@@ -66,7 +66,7 @@ def test_a_second_signal_leaves_at_once(first: int, tmp_path: Path) -> None:
         search = start(["-m", "promptclimb", *SEARCH, "--base-url", url], tmp_path)
         read_until(hanging, "hangs")
         search.send_signal(first)
-        read_until(search, "Press Ctrl-C again to quit now")
+        read_until(search, "Finishing open requests. Press Ctrl-C again to quit now")
         search.send_signal(signal.SIGHUP)  # a closed terminal sends it twice, after Ctrl-C too
         search.send_signal(signal.SIGTERM)
         assert search.wait(30) == 143
@@ -103,6 +103,7 @@ def test_a_signal_while_things_are_opened(
         release.set()
     assert not (tmp_path / "r").exists()
     said = capsys.readouterr().err
+    assert "Stopping. Press Ctrl-C again to quit now.\n" in said  # no request is open without an LLM
     assert "Resume with" not in said
     assert said.splitlines()[-1].startswith(
         "Stopped while data and model were opened: nothing was requested or scored"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.cli.suite import listed, seeds_of
+from promptclimb.agent.cli.suite import LONGEST_SCORER, listed, seeds_of, short_name
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.store.run import Store
@@ -265,6 +265,13 @@ def test_what_is_finished_is_not_checked_again(monkeypatch: pytest.MonkeyPatch, 
     gone = config.model_copy(update={"run_dir": tmp_path / "new"})
     with pytest.raises(DataError):
         check_cells([_cell(gone)])
+
+
+def test_a_scorers_name_is_cut_between_words() -> None:
+    """It stands in the names of a suite's runs."""
+    name = "package_of_my_own.scorers_of_several_kinds.lengths_of_words:make_scorer"
+    assert short_name(name) == "scorers_of_several_kinds.lengths_of_words:make_scorer"
+    assert short_name(name[-LONGEST_SCORER:]) == name[-LONGEST_SCORER:]
 
 
 def test_seeds_are_lists_or_ranges() -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from promptclimb.agent.events.types import (
     AnswerReceived,
+    BatchScored,
     DefaultTemplateScored,
     Event,
     ImagesEncoded,
@@ -136,6 +137,49 @@ def test_the_clock_runs_from_the_start_of_the_search() -> None:
     now[0] = 3665.0
     display(HOSTILE)
     assert "[1:05]" in stream.getvalue()
+    assert display.opening_s == 3600.0
+    print_result(Console(file=stream, width=100), small_result(), None, opening_s=display.opening_s)
+    assert "s of active time, after 3,600 s of opening data and model\n" in stream.getvalue()
+
+
+def test_what_is_scored_never_becomes_less() -> None:
+    """Restarts report their starting templates one after another, and batches hold those of all."""
+    state, counts = LiveProgress(started=STARTED), []
+    batches = [BatchScored(templates=64, seconds=1.0, waiting=0)] * 3
+    first = [replace(scored(number), position=Position(1)) for number in range(90)]
+    second = [replace(scored(number), position=Position(2)) for number in range(80, 191)]
+    for event in (
+        DEFAULT,
+        *batches,
+        *first,
+        STARTING,
+        *second,
+        replace(STARTING, position=Position(2)),
+        over(1),
+    ):
+        state.add(event)
+        counts.append(int(state.evaluated.split()[0]))
+    assert counts == sorted(counts)
+    assert counts[-1] == 191
+
+
+def test_a_line_that_says_no_time_is_not_repeated() -> None:
+    """Opening may take minutes in which nothing new is known."""
+    display, stream = watched(terminal=False)
+    for _ in range(30):
+        display(BatchScored(templates=0, seconds=0.0, waiting=0))
+    assert stream.getvalue() == "opening ...\n"
+
+
+def test_a_line_on_a_terminal_is_broken_between_words() -> None:
+    """The terminal itself would break it anywhere; what is piped stays one line."""
+    text = "images are read as the search reads them, and encoded once for all templates that follow"
+    for terminal in (True, False):
+        stream = io.StringIO()
+        Display(Console(file=stream, force_terminal=terminal, width=30, color_system=None))(Noted(text=text))
+        lines = stream.getvalue().splitlines()
+        assert [word for line in lines for word in line.split()] == text.split()
+        assert (len(lines) > 1) == terminal
 
 
 def test_nothing_of_the_llm_reaches_the_terminal_as_a_command() -> None:
@@ -213,8 +257,8 @@ def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
     assert state.time_left(5.0) == []
     for event in (answered(), over(3)):
         state.add(event)
-    assert state.time_left(10.0) == ["about 70 s left"]
-    assert state.time_left(60.0) == ["about 7 min left"]
+    assert state.time_left(10.0) == ["about 70 s to go"]
+    assert state.time_left(60.0) == ["about 7 min to go"]
     for number in range(4, 11):
         state.add(over(number))
     assert state.time_left(60.0) == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.results.gain import Z, _score, paired, significant, unpaired
+from promptclimb.agent.results.gain import Z, _score, paired, significant, unpaired, wilson
 
 
 @st.composite
@@ -50,6 +50,14 @@ def test_templates_that_never_differ_are_known_to_differ_little() -> None:
 def test_an_unpaired_interval_is_the_published_one() -> None:
     """Newcombe 1998, table II, method 10, for 9 and 3 of 10."""
     assert unpaired(0.9, 0.3, 10) == pytest.approx((0.1705, 0.8090), abs=1e-3)
+
+
+def test_an_interval_of_an_accuracy_stays_within_all_and_none() -> None:
+    """Rounding must not make an edge -0.0."""
+    for images in range(1, 200):
+        assert f"{wilson(0.0, images)[0]:.1f}" == "0.0"
+        assert wilson(0.0, images)[0] >= 0.0
+        assert wilson(1.0, images)[1] <= 1.0
 
 
 def test_decisions_on_the_same_images_give_narrower_intervals() -> None:

@@ -156,7 +156,7 @@ def line(rank: int, template: str, val: float | None = 0.5) -> Row:
     return Row(rank=rank, template=template, train=1 / 3, val=val, restart=1, conversation=0, round=0)
 
 
-@pytest.mark.parametrize("text", ["=1+1 {}", "+{}", "-{}", "@sum {}", "\t={}", "\r-{}", " @{}"])
+@pytest.mark.parametrize("text", ["=1+1 {}", "+{}", "-{}", "@sum {}", "\t={}", "\r-{}", " @{}", "＝1+1 {}"])
 def test_no_cell_starts_a_formula(text: str) -> None:
     """What a spreadsheet would run is turned into text."""
     assert safe_cell(text)[0] == "'"
@@ -174,6 +174,13 @@ def test_the_leaderboard_reads_back() -> None:
     assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
     assert [line["source"] for line in read] == ["llm", ""]
     assert [line["views"] for line in read] == ["0.250000", ""]
+
+
+def test_a_spreadsheet_reads_accents_and_no_negative_zero() -> None:
+    """Other letters than ASCII get a byte order mark; a file without them has none."""
+    plain, accents = (leaderboard_csv([replace(line(1, text, -0.0))]) for text in ("a {}", "une ñ {}"))
+    assert (plain[0], accents[0]) == ("r", "\ufeff")
+    assert "-0.0" not in plain
 
 
 def test_the_order_is_said_as_it_is() -> None:

@@ -99,9 +99,10 @@ def test_weights_that_an_actor_lacks_are_a_usage_error(cluster: Any, spec: Evalu
     """What an actor cannot load on its node is reported by the driver, as it is with one process."""
     from promptclimb.evaluator.clip import ray_cluster as module
     from promptclimb.evaluator.clip.in_process import open_in_process
+    from promptclimb.evaluator.datasets.loading import load_data
     from promptclimb.evaluator.spec import EvaluatorSpec as Spec
 
-    local, key = open_in_process(spec, lambda _line: None, lambda *_given: None)
+    local, key = open_in_process(spec, load_data(spec), lambda _line: None, lambda *_given: None)
     elsewhere: Spec = spec.model_copy(update={"model": "local-dir:/no/such/folder", "ray": cluster.address})
     with pytest.raises(UsageError, match="cannot start"):
         module.ClusterEvaluator(local, key, elsewhere)
