@@ -279,7 +279,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     },
     "a device for a suite file": (lambda p: ["suite", device(p, "s.toml")], "device or a pipe"),
     # The templates.
-    "an empty template file": (lambda p: p.search(initial=p.file("t.txt", "\n\n")), "empty"),
+    "an empty template file": (lambda p: p.search(initial=p.file("t.txt", "\n\n")), "no template|empty"),
     "templates that are not UTF-8": (lambda p: p.search(initial=p.file("t.txt", b"caf\xe9 {}\n")), "UTF-8"),
     "a template without a slot": (
         lambda p: p.search(initial=p.file("t.txt", "a photo of a cat\n")),

@@ -44,7 +44,7 @@ def test_every_command_that_is_printed_works(
     assert main(["status", str(folder)]) == 0
     texts = [*capsys.readouterr(), (folder / "report.html").read_text("utf-8")]
     found = [command for text in texts for command in commands_in(text)]
-    assert len(found) == (7 if limit else 1), found
+    assert len(found) == (7 if limit else 3), found
     for command in found:
         assert main(command) == 0, command
     assert main([*SEARCH, "--run-dir", str(folder)]) == 2
