@@ -33,6 +33,7 @@ from ..results.history import state_of
 from ..results.result import NOTHING_USABLE as NOTE
 from ..results.result import SearchResult
 from ..results.run_dir import REPORT, is_run, runs_in, stored_config
+from ..search.bound import check_one_request, prices_of
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
 from ..secrets import is_azure
@@ -108,6 +109,7 @@ def search(arguments: argparse.Namespace) -> int:
         from .dry_run import dry_run_search
 
         return dry_run_search(config, as_json=arguments.as_json)
+    check_one_request(config, prices_of(config))
     return run_session(config, start_run, as_json=arguments.as_json, live=arguments.live)
 
 

@@ -175,7 +175,7 @@ class Budget:
     Budgets that share a cost limit count cost together, and their reservations wait in one line. What is kept
     for the final evaluation cannot be reserved until ``keep`` lowers it.
 
-    The setting ``max_cost`` arrives as ``Limits.cost_usd``. ``_exceeded`` words the sentence on a limit,
+    The setting ``max_cost`` arrives as ``Limits.cost_usd``. ``_why_spent`` words the sentence on a limit,
     ``reserve`` raises it as a BudgetSpentError, and the search ends with it as ``SearchStopped.reason``.
 
     Numbers change only between two awaits, so no interleaving or cancellation can leak. ``spent`` is the
@@ -327,10 +327,10 @@ class Budget:
         total = self._spent.plus(self._kept).plus(need)
         money_kept = sum(budget._kept.estimated_picodollars for budget in self._sharing)
         money = self._cost_of_all() + money_kept + need.estimated_picodollars
-        if exceeded := self._exceeded(total, money, money_kept):
-            limits_text = enumerated(exceeded.values())
-            verb = f"limit of {limits_text} is" if len(exceeded) == 1 else f"limits of {limits_text} are"
-            raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
+        if exceeded := self._exceeded(total, money):
+            raise BudgetSpentError(
+                self._why_spent(exceeded, money_kept), limit=exceeded[0], limits=tuple(exceeded)
+            )
         # Then with it, each request at ``SAFETY_FACTOR`` times the most expensive answer so far.
         others = self.reserved
         if self.depends_on_size and others.calls:
@@ -360,23 +360,40 @@ class Budget:
         reserved = self.reserved
         return reserved.estimated_picodollars + SAFETY_FACTOR * reserved.calls * self._most_cost_of_one
 
-    def _exceeded(self, total: Spent, money: int, money_kept: int = 0) -> dict[str, str]:
-        """Return the exceeded limits by name, each in words for the user; amounts of cost in picodollars."""
-        limits, exceeded = self.limits, dict[str, str]()
-        if limits.calls is not None and total.calls > limits.calls:
-            exceeded[self.CALLS] = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
-            if kept := self._kept.calls:
-                exceeded[self.CALLS] += f" ({kept:,} of them are kept for the final evaluation)"
-        if limits.tokens is not None and total.tokens_at_most > limits.tokens:
-            exceeded["tokens"] = (
-                f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
+    def _exceeded(self, total: Spent, money: int) -> list[str]:
+        """Return the names of the limits that amounts exceed; ``money`` is in picodollars."""
+        limits = self.limits
+        exceeded = {
+            self.CALLS: limits.calls is not None and total.calls > limits.calls,
+            "tokens": limits.tokens is not None and total.tokens_at_most > limits.tokens,
+            "cost": self._cost_limit is not None and money > self._cost_limit,
+        }
+        return [name for name, is_exceeded in exceeded.items() if is_exceeded]
+
+    def _why_spent(self, exceeded: Sequence[str], money_kept: int) -> str:
+        """Return in words which limits are reached, and which the next request may exceed."""
+        limits, kept = self.limits, "kept for the final evaluation"
+        reached, near = list[str](), list[str]()
+        if self.CALLS in exceeded:
+            calls = counted(limits.calls or 0, self.CALLS.removesuffix("s").replace("_", " "))
+            reached.append(
+                calls + (f" ({self._kept.calls:,} of them are {kept})" if self._kept.calls else "")
             )
-        if self._cost_limit is not None and money > self._cost_limit:
-            why = "the next request may cost more than is left"
-            if money_kept:
-                why = f"{money_kept / PICODOLLARS:.4f} of it is kept for the final evaluation"
-            exceeded["cost"] = f"{limits.cost_usd} US dollars ({why})"
-        return exceeded
+        if "tokens" in exceeded:
+            is_reached = self._spent.tokens_at_most >= (limits.tokens or 0)
+            (reached if is_reached else near).append(counted(limits.tokens or 0, "token"))
+        if "cost" in exceeded:
+            is_reached = self._cost_of_all() + money_kept >= (self._cost_limit or 0)
+            note = f" ({money_kept / PICODOLLARS:.4f} of it is {kept})" if money_kept else ""
+            (reached if is_reached else near).append(f"{limits.cost_usd} US dollars{note}")
+        clauses = []
+        if reached:
+            verb = "limit of {} is" if len(reached) == 1 else "limits of {} are"
+            clauses.append(f"the {verb.format(enumerated(reached))} reached")
+        if near:
+            nouns = "limit" if len(near) == 1 else "limits"
+            clauses.append(f"the next request may exceed the {nouns} of {enumerated(near)}")
+        return ", and ".join(clauses)
 
 
 class ScorerBudget(Budget):

@@ -37,6 +37,7 @@ from ..results.details import ConfusionMatrix
 from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import stored_config
 from ..store.trust import OF_EVALUATOR, OF_LLM
+from .bound import check_one_request, prices_of
 from .inputs import check_scorer_takes
 from .opening import RunRequest
 from .predicting import predictor_of_run, shared_labels
@@ -289,6 +290,7 @@ async def search(
     config = SearchConfig.of(config)
     if custom_scorer is None:
         check_data_name(config)
+    check_one_request(config, prices_of(config) if chat is None else [])
     request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
     return await start_run(request)
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from ...evaluator.errors import UsageError
+from ...evaluator.messages import Setting
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import (
     BASELINE_DEFAULT,
@@ -38,8 +40,17 @@ from ...prompts.requests import BEST_SHOWN, MOST_NAMES, ChatMessage, Outcome
 from ...prompts.template import MAX_CHARACTERS
 from ..config.fields import Style
 from ..config.schema import SearchConfig
-from ..llm.budget import Bound, Limits, ScorerBound, ScorerPart, cost_of_all, share_of, sizes_of
-from ..llm.chat import ChatRequest
+from ..llm.budget import (
+    Bound,
+    Limits,
+    ScorerBound,
+    ScorerPart,
+    TokenBound,
+    cost_of_all,
+    share_of,
+    sizes_of,
+)
+from ..llm.chat import ChatRequest, size
 from ..llm.pool import MORE_TOKENS
 from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
@@ -145,6 +156,50 @@ def longest_request(
     twice = range(min(config.conversations, 2))  # the second conversation of a restart may begin differently
     requests = (request for view in views for _ in twice for request in _requests(config, view, letter))
     return max(map(_tokens_of, requests), default=0)
+
+
+def check_one_request(config: SearchConfig, prices: Sequence[Tariff | None]) -> None:
+    """Raise UsageError if a limit has no room for a request: the search would ask the LLM nothing.
+
+    ``prices`` are those of the endpoints. A first request with the shortest templates counts, so a limit that
+    passes may still be too low.
+    """
+    limits = Limits.of(config)
+    if not config.needs_llm or (limits.tokens, limits.cost_usd) == (None, None):
+        return
+    least = TokenBound().of(
+        ChatRequest(messages=tuple(_shortest_request(config)), model="", max_tokens=config.answer_tokens)
+    )
+    least_usd = cost_of(prices, least)
+    needs = (
+        ("max_tokens", limits.tokens, float(least.total), f"{least.total:,}", "take so many tokens"),
+        ("max_cost", limits.cost_usd, least_usd, f"{least_usd or 0:.6f}", "cost so many dollars"),
+    )
+    for name, limit, need, shown, effect in needs:
+        if limit is not None and need is not None and need > limit:
+            raise UsageError(
+                Setting(name, f"{limit:g}"),
+                f" must be at least {shown}: one request to the LLM may {effect}. "
+                "Give more, or allow shorter answers with ",
+                Setting("answer_tokens", "N"),
+            )
+
+
+def _shortest_request(config: SearchConfig) -> Sequence[ChatMessage]:
+    """Return the shortest request that the LLM may get first."""
+    names, kind = ("a", "b"), kind_named(config.search_for)
+    if not METHODS[config.method].asks_llm:
+        return _name_requests(config, names)[0]
+    memory = Memory()
+    starting = min(config.most_initial, len(read_pool(config)))
+    for number in range(min(starting, 2 * max(config.top_k, BEST_SHOWN))):
+        candidate = kind.parse(f"{kind.slot} {number}", max_words=None)
+        score = Score(train=0.5 - number / 10_000)
+        memory.add(Entry(candidate=candidate, score=score, value=score.train, position=Position(1)))
+    styles: tuple[Style, ...] = ("rich", "short")
+    views = (replace(_longest_view(config, style, names, "x"), memory=memory) for style in styles)
+    requests = (next(iter(_requests(config, view, "x")), ()) for view in views)
+    return min(requests, key=size)
 
 
 def _tokens_of(messages: Sequence[ChatMessage]) -> int:

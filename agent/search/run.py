@@ -161,7 +161,10 @@ async def _search(session: RunSession) -> SearchOutcome:
     else:
         request.emit(stopped)
     calls = session.budget.spent.calls + session.budget.spent.failed_calls
-    return replace(searched, budget=session.budget.usage_changed().left, asked_llm=calls > 0)
+    # What no limit has room for was asked for too, and so it was in a run that is concluded.
+    wanted = stopped is not None and not {"tokens", "cost"}.isdisjoint(stopped.limits)
+    asked_llm = calls > 0 or wanted or (request.concludes and session.config.needs_llm)
+    return replace(searched, budget=session.budget.usage_changed().left, asked_llm=asked_llm)
 
 
 async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple[SearchResult, Details]:

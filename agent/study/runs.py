@@ -120,6 +120,10 @@ class SharedLimits:
         binding = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
         return [name for name in binding if name in left and (not left[name] or name in self._reached)]
 
+    def why(self, config: SearchConfig, limits: Sequence[str]) -> str:
+        """Return in words that these limits keep a search from starting or resuming."""
+        return _limits_reached(config, limits, self._left(config))
+
     def after(self, config: SearchConfig, result: SearchResult) -> None:
         """Count what a search has used, and remember the limits that stopped it."""
         self.recount(config)
@@ -153,16 +157,21 @@ def _stored_usage(run_dir: Path) -> Spent:
         return store.usage
 
 
-def _limits_reached(config: SearchConfig, names: Sequence[str]) -> str:
+def _limits_reached(config: SearchConfig, names: Sequence[str], left: Mapping[str, float]) -> str:
+    """Return which limits are reached, or leave no room for a request; ``left`` is what is left of each."""
     amounts = [counted(getattr(config, name), _UNITS[name]).replace(".0 ", " ") for name in names]
     noun, verb = ("limit", "is") if len(names) == 1 else ("limits", "are")
-    return f"the {noun} of {enumerated(amounts)} over the whole suite {verb} reached"
+    limits = f"the {noun} of {enumerated(amounts)} over the whole suite"
+    if all(left.get(name) for name in names):
+        return f"the next request may exceed {limits}"
+    return f"{limits} {verb} reached"
 
 
 def with_limits_of_all(config: SearchConfig, result: SearchResult) -> SearchResult:
     """Return a result that names the study's limit instead of its run's share of it."""
     limits = [f"max_{limit}" for limit in result.limits if getattr(config, f"max_{limit}") is not None]
-    return replace(result, stop_reason=_limits_reached(config, limits)) if limits else result
+    left = {f"max_{name}": amount for name, amount in result.budget.items()}
+    return replace(result, stop_reason=_limits_reached(config, limits, left)) if limits else result
 
 
 def is_done(cell: Cell) -> bool:
@@ -223,7 +232,7 @@ async def run_search(
     """
     has_begun = (cell.run_dir / STORE).exists()
     limits = shared.reached(cell.config)
-    reason = _limits_reached(cell.config, limits) if limits else refusals.reason(cell.config)
+    reason = shared.why(cell.config, limits) if limits else refusals.reason(cell.config)
     if reason is not None:
         if not has_begun:
             return NotRun(reason, by_limit=bool(limits))

@@ -845,11 +845,12 @@ def test_a_run_from_its_search_to_its_report(
 def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What stopped each run, and the options that raise it: by the search, by status and in the list."""
     limits = (
-        "--max-tokens 200", "--max-minutes 0.0001", "--max-cost 0.0001 --price 1/1",
-        "--max-calls 0 --max-tokens 9", "--max-calls 1",
+        "--max-tokens 1600 --rounds 9", "--max-minutes 0.0001", "--max-cost 0.0016 --price 1/1 --rounds 9",
+        "--max-calls 2 --max-tokens 1600 --rounds 9", "--max-calls 1", "--max-tokens 200",
+        "--max-cost 0.001 --price 1/1",
     )  # fmt: skip
     runs = [f"search {asking} --run-dir runs/{n} {limit}" for n, limit in enumerate(limits)]
-    shown = [f"status runs/{n}" for n in range(len(limits))]
+    shown = [f"status runs/{n}" for n in range(5)]
     check_session(
         "limits",
         capsys,

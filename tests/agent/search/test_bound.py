@@ -12,12 +12,22 @@ import pytest
 
 from promptclimb import SearchConfig
 from promptclimb.agent.errors import UnusableAnswerError
+from promptclimb.agent.llm.budget import TokenBound
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.pool import MORE_TOKENS
 from promptclimb.agent.methods.base import Ask, Consult, SearchMethod, Steps, View, shown
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.prices import TokenUsage
-from promptclimb.agent.search.bound import LONGEST_NAME, bound_of, bound_of_all, longest_request
+from promptclimb.agent.results.result import NOTHING_USABLE
+from promptclimb.agent.search.bound import (
+    LONGEST_NAME,
+    bound_of,
+    bound_of_all,
+    check_one_request,
+    longest_request,
+    prices_of,
+)
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
 from promptclimb.prompts.requests import MOST_NAMES
@@ -243,3 +253,65 @@ def test_requests_for_names_in_wide_letters_are_bounded(tmp_path: Path) -> None:
         given.name_rounds * max(one.prompt_tokens_at_most for one in asked)
         <= bound_of(given, classes).tokens - of_answers
     )
+
+
+class Remembering(Winning):
+    """Remembers its requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[ChatRequest] = []
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked.append(request)
+        return await super().chat(request)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"method": name} for name, method in METHODS.items() if method.asks_llm),
+        *(
+            {"method": "guided", **more}
+            for more in ({"describe": DESCRIPTION}, {"blind": True}, {"style": "rich"})
+        ),
+    ],
+    ids=str,
+)
+def test_a_limit_without_room_for_one_request_is_refused_before_the_search(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """With the least that is needed, which no first request of a search falls below."""
+    given = config(tmp_path, **more)
+    assert isinstance(given.initial, Path)
+    given.initial.write_text("{} a\n{} b\n{} c\n{} d\n")
+    chat = Remembering()
+    searched(given, chat=chat, evaluator=FakeEvaluator())
+    first = TokenBound().of(chat.asked[0]).total
+    tight = given.model_copy(update={"max_tokens": first, "run_dir": tmp_path / "tight"})
+    check_one_request(tight, prices_of(tight))
+    with pytest.raises(UsageError, match=r"max_tokens=1000 must be at least ([\d,]+): one request") as caught:
+        searched(
+            given.model_copy(update={"max_tokens": 1000, "run_dir": tmp_path / "not"}), chat=Remembering()
+        )
+    least = int(str(caught.value).split("at least ")[1].split(":")[0].replace(",", ""))
+    assert 0.8 * first < least <= first
+    assert not (tmp_path / "not").exists()
+    dear = given.model_copy(update={"max_cost": 0.001})
+    with pytest.raises(UsageError, match=r"max_cost=0.001 must be at least 0.00\d+: .*answer_tokens=N"):
+        check_one_request(dear, prices_of(dear))
+
+
+def test_a_search_whose_limit_allowed_no_request_got_nothing_from_its_llm(tmp_path: Path) -> None:
+    """So it says, and so does one that is concluded."""
+    first = TokenBound().of(_first_request(tmp_path)).total
+    given = config(tmp_path, method="pn", max_tokens=first - 1)
+    stopped = searched(given, chat=Remembering(), evaluator=FakeEvaluator())
+    assert (stopped.status, stopped.limits, NOTHING_USABLE in stopped.notes) == ("stopped", ("tokens",), True)
+    assert stopped.stop_reason == f"the next request may exceed the limit of {first - 1:,} tokens"
+
+
+def _first_request(tmp_path: Path) -> ChatRequest:
+    chat = Remembering()
+    searched(config(tmp_path, method="pn", run_dir=tmp_path / "first"), chat=chat, evaluator=FakeEvaluator())
+    return chat.asked[0]

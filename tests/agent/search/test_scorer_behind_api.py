@@ -124,7 +124,7 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
         dollars = {"scorer_price": "0.002/call", "max_cost": 0.11, "run_dir": tmp_path / "dollars"}
         reason = (await search(config(server.url, **dollars))).stop_reason
         kept = "(0.0367 of it is kept for the final evaluation)"
-        assert reason == f"the limit of 0.11 US dollars {kept} is reached"
+        assert reason == f"the next request may exceed the limit of 0.11 US dollars {kept}"
     async with ScorerServer() as server:
         stopped = await search(config(server.url, max_scorer_calls=55))
         assert server.requests <= 55
@@ -467,7 +467,7 @@ async def test_evaluate_keeps_to_limits_and_goes_on_from_its_labels(
     cache = tmp_path / "labels"
     async with ScorerServer() as server:
         spec = config(server.url, shared_cache=cache, **limit)
-        with pytest.raises(BudgetSpentError, match=r"limit of .* is reached; labels are kept in .*labels"):
+        with pytest.raises(BudgetSpentError, match=r"limit of .*; labels are kept in .*labels"):
             await in_thread(lambda: evaluate(["a {}"], spec))
         assert 0 < server.answered <= most
         await in_thread(lambda: evaluate(["a {}"], config(server.url, shared_cache=cache)))

@@ -130,7 +130,7 @@ def test_once_a_request_finds_no_room_no_other_search_begins(tmp_path: Path) -> 
     results = run_suite(tmp_path, chat, max_tokens=10)
     assert (chat.calls, states(results)) == (0, ["stopped", "not run", "not run"])
     assert isinstance(results[1], NotRun)
-    assert results[1].reason == "the limit of 10 tokens over the whole suite is reached"
+    assert results[1].reason == "the next request may exceed the limit of 10 tokens over the whole suite"
 
 
 def test_limits_are_known_by_what_stopped_a_run_and_not_by_its_words(tmp_path: Path) -> None:
