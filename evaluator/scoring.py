@@ -32,6 +32,8 @@ MOST_CONFUSED = 3
 UNREADABLE = -1
 """Predicted class of an image whose answer names no class."""
 REFUSED_IMAGES = "refused_images"
+BY_SCHEMA = "answers_by_schema"
+"""Note on a chat model whose answers an endpoint confines to the class names."""
 """The note, in ``EvaluatorInfo.notes``, on images that a scorer behind an API refused."""
 MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
 """Unreadable answers that a score shows, and characters of each."""

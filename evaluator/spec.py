@@ -46,6 +46,7 @@ _OF_ONE_SCORER: Mapping[str, str] = MappingProxyType(
         "scorer_dialect": "embeddings",
         "scorer_detail": "chat",
         "scorer_samples": "chat",
+        "scorer_answers": "chat",
         "scorer_answer_tokens": "chat",
     }
 )
@@ -213,6 +214,13 @@ class ScorerSettings(Settings):
         le=99,
         file_only=True,
     )
+    scorer_answers: Literal["schema", "words"] | None = setting(
+        None,
+        "form of a chat model's answers: schema (JSON with one of the class names, which the endpoint "
+        "enforces) or words (default: schema where the endpoint takes it)",
+        **_DECIDING_API,
+        file_only=True,
+    )
     scorer_answer_tokens: int = setting(
         64, "tokens per answer at most (chat)", **_DECIDING_API, ge=1, le=100_000, file_only=True
     )
@@ -367,6 +375,7 @@ class EvaluatorKeywords(TypedDict, total=False):
     scorer_image_size: int
     scorer_detail: Literal["low", "high", "auto"] | None
     scorer_samples: int
+    scorer_answers: Literal["schema", "words"] | None
     scorer_answer_tokens: int
     custom_scorer: str | None
     ray: str | None

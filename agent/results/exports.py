@@ -19,6 +19,8 @@ from ...evaluator.files import user_path
 from ...evaluator.messages import Message, Setting
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.answers import ListedClasses
+from ...evaluator.remote.image_by_image import response_format
+from ...evaluator.scoring import BY_SCHEMA
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, Template, positional
 from ..config.schema import OPTIONS, SearchConfig
@@ -186,12 +188,17 @@ def text(run: ChosenPrompts) -> str:
 
 
 def openai_messages(run: ChosenPrompts) -> str:
-    """Return the messages of a chat request, with the list of classes; IMAGE stands for a JPEG in base64."""
+    """Return the messages of a chat request, with the list of classes; IMAGE stands for a JPEG in base64.
+
+    If the run's answers were by a schema, the request's member for it is there too.
+    """
     (best,) = run.templates
     request = ListedClasses(run.class_names, run.result.dataset.seed).fill(best)
     image = {"url": "data:image/jpeg;base64,IMAGE"}
     content = [{"type": "text", "text": request}, {"type": "image_url", "image_url": image}]
-    return _json({"messages": [{"role": "user", "content": content}]})
+    enforced = BY_SCHEMA in run.result.notes
+    form = {"response_format": response_format(run.class_names)} if enforced else {}
+    return _json({"messages": [{"role": "user", "content": content}], **form})
 
 
 def open_clip(run: ChosenPrompts) -> str:

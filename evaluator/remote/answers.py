@@ -246,7 +246,8 @@ class ListedClasses:
 
     def _in_json(self, document: Any, depth: int = 0) -> int | None:
         if isinstance(document, str):
-            return self._short(document)
+            exact = self._exact.get(document)
+            return self._short(document) if exact is None else exact
         if isinstance(document, int) and not isinstance(document, bool):
             return self._option(str(document)) if 0 < document <= len(self._order) else None
         if depth >= _DEEPEST:

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -245,8 +244,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     def _find_dialect(self) -> EmbeddingDialect:
         """Ask the endpoint in each form until one is answered with vectors of the image's pixels."""
-        host = urlsplit(self.problem.url).netloc.rpartition("@")[2]
-        key = KeyMaker({"dialect of": self.problem.model, "at": host}).key("")
+        key = self.problem.key_of_form("dialect of")
         known = self.problem.store.answers.find([key]).get(key)
         if isinstance(known, str) and known in DIALECTS:
             return DIALECTS[known]

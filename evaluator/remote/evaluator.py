@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -45,7 +46,7 @@ from ..scoring import (
 )
 from ..tally import Labels
 from .asking import FAILED, TOO_LARGE, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest
-from .labels import KeptValues, LabelStore
+from .labels import KeptValues, KeyMaker, LabelStore
 from .pictures import PictureReader
 
 T = TypeVar("T")
@@ -178,6 +179,11 @@ class RemoteProblem:
     def longest_baseline(self) -> str:
         """The longest candidate to compare with; those that a search finds are about as long."""
         return max((text for texts in self.info.baselines.values() for text in texts), key=len)
+
+    def key_of_form(self, what: str) -> str:
+        """Return the key under which the form of requests that was found by trial is kept."""
+        host = urlsplit(self.url).netloc.rpartition("@")[2]
+        return KeyMaker({what: self.model, "at": host}).key("")
 
     def renamed(self, renaming: Mapping[int, str]) -> tuple[str, ...]:
         """Return the class names by label, some of them replaced."""

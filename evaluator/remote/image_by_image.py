@@ -7,23 +7,28 @@ request has the image in base64 as ``inputs``, and ``candidate_labels`` and ``hy
 
 from __future__ import annotations
 
+import json
 import math
+import threading
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from ..scoring import GREY_BOX, UNREADABLE, Predictions
+from ..scoring import BY_SCHEMA, GREY_BOX, UNREADABLE, EvaluatorInfo, Predictions
 from .answers import ListedClasses
-from .asking import ApiAnswer, ApiRefusal, ApiRequest
+from .asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from .evaluator import (
     LEAST_PROBABILITY,
+    BadReplyError,
     ImageSet,
     Question,
     RemoteEvaluator,
@@ -46,10 +51,12 @@ class Prompt:
     Attributes:
         text: The instruction as it is sent, or the template.
         names: The classes as they are sent, in their order; empty if ``text`` lists them.
+        schema: The endpoint is to enforce JSON with one of the class names.
     """
 
     text: str
     names: tuple[str, ...] = ()
+    schema: bool = False
 
 
 class ImageByImageEvaluator(RemoteEvaluator):
@@ -129,28 +136,35 @@ class ImageByImageEvaluator(RemoteEvaluator):
                 "parameters": self.problem.parameters,
                 "text": prompt.text,
                 "names": prompt.names,
+                **({"schema": True} if prompt.schema else {}),
             }
         )
         return [[keys.key(content, sample) for sample in range(self.samples)] for content in images.contents]
 
     def _question(self, key: str, prompt: Prompt, path: Path, content: str) -> Question:
-        def request() -> ApiRequest:
-            picture = self.problem.pictures.picture(path)
-            text, answer = self.tokens(prompt)
-            most = text + image_tokens(self.problem.model, picture.width, picture.height) if answer else 0
-            return ApiRequest(
-                path=self.path,
-                body=self.body(prompt, picture),
-                prompt_tokens=most,
-                max_tokens=answer,
-            )
+        return Question(
+            lambda: self._request(prompt, path),
+            lambda answer: {key: self.value(prompt, answer)},
+            image=content,
+        )
 
-        return Question(request, lambda answer: {key: self.value(prompt, answer)}, image=content)
+    def _request(self, prompt: Prompt, path: Path) -> ApiRequest:
+        picture = self.problem.pictures.picture(path)
+        text, answer = self.tokens(prompt)
+        most = text + image_tokens(self.problem.model, picture.width, picture.height) if answer else 0
+        return ApiRequest(
+            path=self.path, body=self.body(prompt, picture), prompt_tokens=most, max_tokens=answer
+        )
 
 
 PATH = "chat/completions"
 REFUSED = "refused"
 """Beginning of why an answer ended, if the endpoint or the model refused."""
+SCHEMA = "schema"
+MEMBER = "class"
+"""The member of an answer by the schema that holds the class name."""
+_MOST_TRIED = 3
+"""Images that the form of answers is tried with, if the endpoint answers neither form."""
 LONGEST_KEPT = 20_000
 """Characters of an answer that are kept, the last ones."""
 _CACHED_ANSWERS = 65_536
@@ -164,8 +178,12 @@ class ChatEvaluator(ImageByImageEvaluator):
     An answer that was cut or refused, or that names no class, counts as wrong. Of several samples, the most
     frequent class counts, of equally frequent ones the first. Answers are kept as text and read each time.
 
+    By default, the first question shows whether the endpoint enforces the schema: it is asked with it, and
+    without it if that is refused. What was found is kept with the labels.
+
     Args:
         options: Lists the classes and reads answers.
+        answers: ``schema`` or ``words``; None to find out whether the endpoint takes the schema.
         detail: How closely the model looks, in OpenAI's words; None to leave it to the endpoint.
         samples: Answers for each image. One is drawn at temperature 0, several at the endpoint's own.
         answer_tokens: Most tokens of an answer.
@@ -181,6 +199,7 @@ class ChatEvaluator(ImageByImageEvaluator):
         *,
         detail: str | None = None,
         samples: int = 1,
+        answers: str | None = None,
         answer_tokens: int = 64,
     ) -> None:
         super().__init__(problem)
@@ -189,9 +208,61 @@ class ChatEvaluator(ImageByImageEvaluator):
         self._fill = options.fill
         self._detail, self._answer_tokens = detail, answer_tokens
         self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
+        self._takes_schema = None if answers is None else answers == SCHEMA
+        self._finding = threading.Lock()
+        self._format = response_format(options.class_names)
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        """Describe the data and the model; a note says if answers are by the schema, once that is known."""
+        info = super().info
+        note = {BY_SCHEMA: f'JSON {{"{MEMBER}": NAME}}, where the endpoint enforces a class name'}
+        return replace(info, notes={**info.notes, **note}) if self._takes_schema else info
+
+    def decide(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
+        with self._finding:
+            if self._takes_schema is None and ensembles:
+                self._takes_schema = self._find_out(ensembles[0][0], parts)
+        return super().decide(ensembles, parts)
+
+    def _find_out(self, candidate: str, parts: Sequence[ImageSet]) -> bool:
+        """Return whether the endpoint enforces the schema; its answers are kept as labels."""
+        key, kept = self.problem.key_of_form("schema of"), self.problem.store.answers
+        if isinstance(known := kept.find([key]).get(key), bool):
+            return known
+        tried = (images.at([index]) for images in parts for index in range(len(images)))
+        for image, schema in product(islice(tried, _MOST_TRIED), (True, False)):
+            prompt = Prompt(self._fill(candidate), schema=schema)
+            value = self._trial(prompt, image)
+            if value is None or self.is_refusal(value):
+                continue
+            taken = schema and "ended" not in value and self._is_of_schema(value["text"])
+            # Words in answer to a schema: it was ignored, and they are as good as without.
+            label = self._keys(replace(prompt, schema=taken), image)[0][0]
+            kept.keep({label: value})
+            return bool(kept.keep({key: taken})[key])
+        return False
+
+    def _trial(self, prompt: Prompt, image: ImageSet) -> Any:
+        """Return the value of an answer for one image; None if the endpoint refuses the request."""
+        request = replace(self._request(prompt, image.paths[0]), is_trial=True)
+        for _number, answer in self.problem.ask([request]):
+            if isinstance(answer, ApiReply):
+                with suppress(BadReplyError):
+                    return self.value(prompt, answer)
+        return None
+
+    def _is_of_schema(self, text: str) -> bool:
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(document, dict) and document.get(MEMBER) in self.problem.class_names
 
     def prompt(self, candidate: str) -> Prompt:
-        return Prompt(self._fill(candidate))
+        return Prompt(self._fill(candidate), schema=self._takes_schema is not False)
 
     def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
         image = {"url": picture.data_url, **({"detail": self._detail} if self._detail else {})}
@@ -200,11 +271,13 @@ class ChatEvaluator(ImageByImageEvaluator):
             "model": self.problem.model,
             "messages": [{"role": "user", "content": content}],
             "max_tokens": self._answer_tokens,
+            **({"response_format": self._format} if prompt.schema else {}),
             **({"temperature": 0} if self.samples == 1 else {}),
         }
 
     def tokens(self, prompt: Prompt) -> tuple[int, int]:
-        return text_tokens(prompt.text) + _FEW_TOKENS, self._answer_tokens
+        schema = [json.dumps(self._format)] if prompt.schema else []
+        return text_tokens(prompt.text, *schema) + _FEW_TOKENS, self._answer_tokens
 
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
         """Return the answer's text, and why it is not whole, if so."""
@@ -239,6 +312,21 @@ class ChatEvaluator(ImageByImageEvaluator):
         return SplitDecisions(
             np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable), refused=tuple(refused)
         )
+
+
+def response_format(class_names: Sequence[str]) -> Mapping[str, Any]:
+    """Return OpenAI's member of a request for JSON with one of the class names."""
+    name = {"type": "string", "enum": list(dict.fromkeys(class_names))}
+    schema = {
+        "type": "object",
+        "properties": {MEMBER: name},
+        "required": [MEMBER],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "classification", "strict": True, "schema": schema},
+    }
 
 
 def _shown(answer: Mapping[str, str]) -> str:

@@ -124,6 +124,7 @@ def _of_protocol(
             options,
             detail=spec.scorer_detail,
             samples=spec.scorer_samples,
+            answers=spec.scorer_answers,
             answer_tokens=spec.scorer_answer_tokens,
         )
     if spec.scorer == "zero-shot":

@@ -36,6 +36,8 @@ class ScorerOptions:
         key: The key that is asked for, None for none.
         usage: The usage that its replies report, None for none.
         blur: How much templates differ.
+        enforces: Whether it answers by the schema of a chat request.
+        says: What a chat answer is otherwise; ``{}`` stands for the class.
     """
 
     script: tuple[str, ...] = ()
@@ -45,6 +47,8 @@ class ScorerOptions:
     key: str | None = None
     usage: Mapping[str, int] | None = None
     blur: float = 0.6
+    enforces: bool = False
+    says: str = "{}"
 
 
 class ScorerServer:
@@ -66,7 +70,7 @@ class ScorerServer:
         self.on_answer: Callable[[int], None] = lambda _number: None
         self._news = asyncio.Event()
         self._port = port
-        self._api = VisualApi(blur=options.blur)
+        self._api = VisualApi(blur=options.blur, enforces=options.enforces, says=options.says)
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=LARGE)

@@ -43,6 +43,8 @@ class VisualApi:
         backwards: How many requests it takes before it answers them, the last one first.
         blur: How much of a text's hash is in its colour.
         reads_images: Whether it embeds images, or takes them for texts.
+        enforces: Whether it answers by the schema that a chat request has.
+        says: What a chat answer is otherwise; ``{}`` stands for the class.
     """
 
     def __init__(
@@ -53,11 +55,14 @@ class VisualApi:
         backwards: int = 1,
         blur: float = 0.0,
         reads_images: bool = True,
+        enforces: bool = False,
+        says: str = "{}",
     ) -> None:
         self.requests: list[ApiRequest] = []
         self.ends_after = ends_after
         self.change = change
         self._backwards, self._blur, self._reads_images = backwards, blur, reads_images
+        self._enforces, self._says = enforces, says
         self._lock = threading.Lock()
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
@@ -95,7 +100,11 @@ class VisualApi:
         colour = colour_of(image["image_url"]["url"])
         names = [name for name in COLOURS if name in text["text"]]
         best = max(names, key=lambda name: float(self.text(name) @ colour))
-        choice = {"message": {"role": "assistant", "content": best.title()}, "finish_reason": "stop"}
+        content = self._says.format(best.title())
+        if self._enforces and "response_format" in body:
+            (member,) = body["response_format"]["json_schema"]["schema"]["properties"]
+            content = json.dumps({member: best})
+        choice = {"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
         return {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}
 
     def _zero_shot(self, body: Mapping[str, Any]) -> Any:

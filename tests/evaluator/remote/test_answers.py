@@ -204,7 +204,9 @@ def test_reading_never_raises(answer: str) -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=8), st.integers(0, 9))
 def test_every_class_name_is_read_as_its_class(names: list[str], seed: int) -> None:
-    """Whatever the others are."""
+    """Whatever the others are; alone, and in the form that a schema enforces."""
     options = ListedClasses(names, seed)
     assert [options.read(name) for name in names] == list(range(len(names)))
+    by_schema = [json.dumps({"class": name}) for name in names]
+    assert [options.read(answer) for answer in by_schema] == list(range(len(names)))
     assert options.fill("no slot") == "no slot"

@@ -242,6 +242,43 @@ def test_a_completion_is_read(body: Any, read: tuple[str, str | None]) -> None:
     assert read_completion(body) == read
 
 
+@pytest.mark.parametrize("does", ["enforces", "ignores", "refuses"])
+def test_an_endpoint_that_enforces_a_schema_answers_with_class_names(
+    does: str, opened: Opened, tmp_path: Path
+) -> None:
+    """The first question shows it, and costs nothing more; a later run knows it."""
+
+    def change(_number: int, request: ApiRequest, body: Any) -> Any:
+        refused = does == "refuses" and "response_format" in request.body
+        return ApiRefusal("refused", "unknown member response_format") if refused else body
+
+    api = VisualApi(change=change, enforces=does == "enforces", says="This is not {}.")
+    evaluator = opened("chat", api, tmp_path / "labels.sqlite")
+    found = scored(evaluator, INSTRUCTION)
+    assert (found.train, found.unreadable) == ((1.0, 0.0) if does == "enforces" else (0.0, 1.0))
+    assert len(api.requests) == SEARCHED + (does == "refuses")
+    assert sum("response_format" in request.body for request in api.requests) in (1, SEARCHED)
+    kept = max(request.prompt_tokens for request in evaluator.test_requests(1))
+    assert kept >= max(request.prompt_tokens for request in api.requests[1:])
+
+    later = VisualApi(enforces=does == "enforces")
+    again = opened("chat", later, tmp_path / "labels.sqlite")
+    assert scored(again, INSTRUCTION) == found
+    scored(again, "Which one?\n{classes}")
+    assert len(later.requests) == SEARCHED
+    assert {"response_format" in request.body for request in later.requests} == {does == "enforces"}
+
+
+def test_the_setting_says_in_what_form_a_chat_model_answers(opened: Opened) -> None:
+    """Then nothing is tried; labels of the two forms are not mixed."""
+    words, schema = VisualApi(enforces=True), VisualApi(enforces=True)
+    scored(opened("chat", words, scorer_answers="words"), INSTRUCTION)
+    scored(opened("chat", schema, scorer_answers="schema"), INSTRUCTION)
+    assert not any("response_format" in request.body for request in words.requests)
+    sent = schema.requests[0].body["response_format"]["json_schema"]["schema"]
+    assert sent["properties"]["class"]["enum"] == ["blue", "green", "red"]
+
+
 def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     """Cut, refused, or without a class: the share, and three different examples, each short."""
     answers = {
@@ -294,7 +331,8 @@ def test_a_refused_image_is_wrong_and_counted(scorer: str, opened: Opened, tmp_p
     api = VisualApi(change=refusing({0, 1, 9, 15, 22}, images[scorer]))
     evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
     first = scored(evaluator, ASKED[scorer])
-    assert (first.correct, len(api.requests)) == ((12, 5), SEARCHED)
+    # The form of chat answers is tried with the first two images too, with and without a schema.
+    assert (first.correct, len(api.requests)) == ((12, 5), SEARCHED + 4 * (scorer == "chat"))
     (some,) = evaluator.predict([[ASKED[scorer]]], split="train").predicted
     assert (some or ()).count(UNREADABLE) == 3
     assert "refused_images" not in evaluator.info.notes
@@ -403,7 +441,7 @@ def test_an_endpoint_that_never_fits_is_blamed_early(
     evaluator = opened(scorer, api)
     with pytest.raises(ScoringEndedError, match=said):
         evaluator.score([ASKED[scorer]])
-    assert len(api.requests) == 8
+    assert len(api.requests) == 8 + 6 * (scorer == "chat")
     api.change = None
     assert scored(evaluator, ASKED[scorer]).train == 1.0
 

@@ -28,6 +28,7 @@ ADDED_LATER = (
     "scorer_image_size",
     "scorer_detail",
     "scorer_samples",
+    "scorer_answers",
     "scorer_answer_tokens",
 )
 
@@ -43,6 +44,7 @@ ADDED_LATER = (
         ({"ray": "auto"}, "ray applies to CLIP models"),
         ({"augmentations": 2}, "augmentations applies to CLIP models"),
         ({"scorer_samples": 3}, 'scorer_samples applies to scorer="chat"'),
+        ({"scorer_answers": "words"}, 'scorer_answers applies to scorer="chat"'),
         ({"scorer_detail": "low"}, 'scorer_detail applies to scorer="chat"'),
         ({"scorer_answer_tokens": 9}, 'scorer_answer_tokens applies to scorer="chat"'),
         ({"scorer_dialect": "jina"}, 'scorer_dialect applies to scorer="embeddings"'),
@@ -185,7 +187,8 @@ def test_a_part_of_the_test_split_is_asked_for(scorer: str, opened: Opened) -> N
 def test_labels_are_json_in_one_file(opened: Opened, tmp_path: Path) -> None:
     """No address and no image is in it, and no key of a service could be."""
     path = tmp_path / "labels.sqlite"
-    opened("chat", VisualApi(), path, scorer_url="http://user:secret@127.0.0.1:1").score([INSTRUCTION])
+    settings = {"scorer_url": "http://user:secret@127.0.0.1:1", "scorer_answers": "words"}
+    opened("chat", VisualApi(), path, **settings).score([INSTRUCTION])
     rows = LabelStore(path)._file.execute("SELECT key, value FROM answers").fetchall()
     assert len(rows) == 21
     for key, value in rows:
