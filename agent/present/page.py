@@ -7,6 +7,7 @@ an LLM and from file names.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -106,7 +107,8 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
     try:
         return write_report(run_dir, view)
     except OSError as error:
-        raise UsageError(f"{error.filename or run_dir} cannot be written: {error.strerror}") from error
+        why = error.strerror if os.access(run_dir, os.W_OK) else "the folder is read-only for you"
+        raise UsageError(f"{error.filename or run_dir} cannot be written: {why}") from error
 
 
 def render(view: RunView) -> str:

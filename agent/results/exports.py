@@ -6,6 +6,7 @@ To add a format, write its function and name it in ``FORMS``: help, messages and
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ...evaluator.scoring import BY_SCHEMA
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, Template, positional
 from ..config.schema import OPTIONS, SearchConfig
+from ..regular_files import irregular
 from ..store.trust import OF_EVALUATOR
 from .details import BEST, ENSEMBLE, ConfusionMatrix, read_details
 from .result import SearchResult
@@ -337,7 +339,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMS)}")
     run_dir = user_path(run_dir, "RUN_DIR")
     if out is None:
-        target = run_dir / FOLDER / file_name(form, only)
+        target = _own_folder(run_dir) / file_name(form, only)
     else:
         target, label = Path(out).expanduser(), Setting("out", str(out))
         if belongs_to_a_run(user_path(out, Setting("out"))):
@@ -354,6 +356,17 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror or error}") from error
     return target
+
+
+def _own_folder(run_dir: Path) -> Path:
+    """Return the folder of a run's exports; raise UsageError if nothing can, or may, be written there."""
+    folder = run_dir / FOLDER
+    other = " another place with ", Setting("out")
+    if (what := irregular(folder)) not in (None, "a folder"):
+        raise UsageError(f"{folder} is {what}: nothing is written through it; move it away, or give", *other)
+    if not os.access(folder if folder.is_dir() else run_dir, os.W_OK):
+        raise UsageError(f"{run_dir} is read-only for you: give", *other)
+    return folder
 
 
 def file_name(form: str, only: str | None = None) -> str:
@@ -381,10 +394,10 @@ def export_all(
         report: Called with a line for each reason why formats are left out.
     """
     run_dir = user_path(run_dir, "RUN_DIR")
-    folder = run_dir / FOLDER if out is None else user_path(out, Setting("out"))
+    result_of(run_dir)  # without it, no format can be written
+    folder = _own_folder(run_dir) if out is None else user_path(out, Setting("out"))
     if folder.is_file():
         raise UsageError(Setting("out", str(out)), " is a file; with all formats, name a folder")
-    result_of(run_dir)  # without it, no format can be written
     files, left_out = [], dict[Message, list[str]]()
     for form, about in FORMS.items():
         choice = only if only in about.choices else None

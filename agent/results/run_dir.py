@@ -28,7 +28,8 @@ from ..events.log import FILE_NAME as LOG
 from ..events.log import LOGS
 from ..regular_files import irregular, read_regular
 from ..store.disk import FILE_NAME as DATABASE
-from ..store.run import FOLDER, Store
+from ..store.records import RunManifest
+from ..store.run import FOLDER, Store, StoreReader
 from ..store.trust import check_trusted
 from ..text import printable
 from .result import Row, SearchResult
@@ -164,10 +165,13 @@ def check_run_dir(run_dir: Path) -> None:
 
 
 def check_files(run_dir: Path) -> None:
-    """Raise UsageError if a folder, link or pipe stands in place of one of the run's files."""
+    """Raise UsageError if a folder or pipe stands in place of one of the run's files, or there is a link."""
     for path in (run_dir / name for name in (*FILES, *LOGS, *LABEL_FILES)):
         if (what := irregular(path)) is not None:
             raise UsageError(f"{path} is {what}, where a file of the run belongs; move it away")
+    # A run may come from somebody else, and what a session writes could go through a link anywhere.
+    if link := next((path for path in run_dir.iterdir() if path.is_symlink()), None):
+        raise UsageError(f"{link} is a symbolic link, and a run's folder may have none; move it away")
 
 
 def belongs_to_a_run(path: Path) -> bool:
@@ -309,14 +313,21 @@ def stored_config(
         UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
     changes = with_current_names(changes or {}, SearchConfig)
-    with Store.open(run_dir) as store:
-        stored = {**_BEFORE_THEY_EXISTED, **store.manifest.config}
-        config = from_layers([(f"the run {run_dir}", stored), (place, changes)])
-        if trust:
+    manifest = _manifest(run_dir)
+    stored = {**_BEFORE_THEY_EXISTED, **manifest.config}
+    config = from_layers([(f"the run {run_dir}", stored), (place, changes)])
+    if trust:
+        with Store.open(run_dir) as store:
             store.trust()
-        else:
-            check_trusted(run_dir, store.manifest, config, safe={*safe, *changes})
+    else:
+        check_trusted(run_dir, manifest, config, safe={*safe, *changes})
     return config
+
+
+def _manifest(run_dir: Path) -> RunManifest:
+    """Read a run's manifest, also where nothing can be written."""
+    with StoreReader(run_dir) as stored:
+        return stored.manifest
 
 
 def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
@@ -325,14 +336,12 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     Raises:
         UsageError: There is no run, or another version made it.
     """
-    with Store.open(run_dir) as store:
-        return dict(store.manifest.given)
+    return dict(_manifest(run_dir).given)
 
 
 def stored_weights(run_dir: Path) -> str | None:
     """Return the content hash of the weights that a run used; None if it is not known."""
-    with Store.open(run_dir) as store:
-        return store.manifest.content.get("weights")
+    return _manifest(run_dir).content.get("weights")
 
 
 def config_text(run_dir: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import platform
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -54,7 +53,7 @@ from ..results.result import (
     Versions,
     words_of,
 )
-from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
+from ..results.run_dir import BEFORE, DETAILS, RESULT, write_atomically, write_result
 from ..secrets import Scrubber
 from ..store.run import Store
 from ..versions import program_version, running_version
@@ -202,7 +201,7 @@ def write_files(
 
 def reopen(run_dir: Path, finished: SearchResult, extension: Mapping[str, int]) -> None:
     """Mark a finished run that is extended as stopped, without test accuracies; keep a copy of its result."""
-    shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
+    write_atomically(run_dir / BEFORE[RESULT], finished.dumps())
     with suppress(FileNotFoundError):  # a custom scorer need not report its decisions
         (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
     more = enumerated(f"{count:,} {name}" for name, count in extension.items())

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,19 +111,26 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
 class TextView:
     """The rows of a cache that another process may write: takes no lock and writes nothing.
 
-    Rows are read one by one, so that no reader keeps the writer waiting.
+    Rows are read one by one, so that no reader keeps the writer waiting. In a folder that cannot be written,
+    SQLite can neither make nor recover the files that it needs beside the database: without a log of writes
+    the database is read as it is, otherwise a copy of both.
     """
 
     def __init__(self, directory: Path) -> None:
-        path = directory / FILE_NAME
-        self._database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
-        try:
-            self._database.execute("PRAGMA trusted_schema = OFF")
-            check_tables(self._database, path)
-        except BaseException:
-            self._database.close()
-            raise
         self._directory = directory
+        with contextlib.ExitStack() as stack:
+            path, parameters = directory / FILE_NAME, "mode=ro"
+            if not os.access(directory, os.W_OK):
+                parameters += "&immutable=1"
+                if _has_log(path):
+                    path = _copied(path, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+                    parameters = "mode=ro"
+            uri = f"{path.absolute().as_uri()}?{parameters}"
+            self._database = sqlite3.connect(uri, uri=True, timeout=60)
+            stack.callback(self._database.close)
+            self._database.execute("PRAGMA trusted_schema = OFF")
+            check_tables(self._database, directory / FILE_NAME)
+            self._closing = stack.pop_all()
 
     def get(self, key: str) -> str | None:
         """Return the JSON text of a key, None if it is missing."""
@@ -134,7 +144,19 @@ class TextView:
         return _keys(self._database.execute, prefixes)
 
     def close(self) -> None:
-        self._database.close()
+        self._closing.close()
+
+
+def _has_log(path: Path) -> bool:
+    """Return whether writes are in SQLite's log that are not in the database yet."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    for name in (path.name, f"{path.name}-wal"):
+        shutil.copyfile(path.with_name(name), folder / name)
+    return folder / path.name
 
 
 def _keys(execute: Callable[..., Iterable[tuple[str]]], prefixes: Sequence[str]) -> set[str]:

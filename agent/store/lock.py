@@ -9,6 +9,7 @@ from pathlib import Path
 
 import filelock
 
+from ...evaluator.errors import UsageError
 from ..errors import StoreCorruptError, StoreError, StoreLockedError
 from ..regular_files import irregular, open_regular, read_regular
 
@@ -21,7 +22,8 @@ def lock(directory: Path) -> filelock.BaseFileLock:
 
     Raises:
         StoreLockedError: Another live process has it.
-        StoreError: The directory cannot be written.
+        UsageError: The directory is read-only.
+        StoreError: The lock cannot be taken.
     """
     return _taken(directory, directory.parent, LOCK_NAME, OWNER_NAME)
 
@@ -51,6 +53,10 @@ def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> fil
     except filelock.Timeout as error:
         raise _in_use(shown, directory / owner_name) from error
     except OSError as error:
+        if not os.access(directory, os.W_OK):
+            raise UsageError(
+                f"{shown} is read-only for you, so it cannot be resumed: resume a copy in a folder of yours"
+            ) from error
         raise StoreError(f"{directory}: cannot take the lock ({error})") from error
     # Only for the message above: a directory that allows the lock but not this file is fine.
     with contextlib.suppress(OSError):
@@ -89,6 +95,8 @@ def is_running(process: int) -> bool:
 
 def is_live(directory: Path) -> bool:
     """Return whether a live process has the run; write nothing, as the run may be another user's."""
+    if directory.is_symlink():
+        return False  # a run's store is not one
     try:
         owner = int(read_regular(directory / OWNER_NAME))
     except (OSError, ValueError):

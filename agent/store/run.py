@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from ...evaluator.scoring import Verdict
 from ...prompts.requests import ChatMessage
-from ..errors import StoreExistsError, StoreMissingError
+from ..errors import StoreCorruptError, StoreExistsError, StoreMissingError
 from ..llm.chat import ChatAnswer
 from ..position import NAMES, Position
 from ..prices import NO_BILL, NOTHING, Bill, Spent
@@ -78,6 +78,8 @@ class Exchange:
 
 
 def _folder_of(run_dir: Path) -> Path:
+    if (run_dir / FOLDER).is_symlink():
+        raise StoreCorruptError(f"{run_dir / FOLDER} is a symbolic link, which a run's store may not be")
     if not (run_dir / FOLDER / FILE_NAME).is_file():
         raise StoreMissingError(f"{run_dir} holds no run: there is no {FOLDER}/{FILE_NAME} in it")
     return run_dir / FOLDER

@@ -16,6 +16,7 @@ from ...evaluator.scoring import hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
 from ..prices import Spent
+from ..regular_files import read_regular
 from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import ApiUsage, SearchResult
@@ -30,6 +31,7 @@ from .runs import (
     SearchEnd,
     Stopped,
     check_free,
+    check_no_link,
     end_so_far,
     ends_all,
     same_settings,
@@ -227,8 +229,9 @@ def _identity(cell: Cell) -> dict[str, Any]:
 
 
 def _read_fit(cell: Cell) -> _Fit | None:
+    check_no_link(cell)
     try:
-        fit = _Fit.model_validate_json((cell.run_dir / FITTED).read_bytes())
+        fit = _Fit.model_validate_json(read_regular(cell.run_dir / FITTED))
     except FileNotFoundError:
         check_free(cell, f".{FITTED}.", FITTED)
         return None

@@ -179,6 +179,7 @@ def is_done(cell: Cell) -> bool:
 
     The files of a finished run are not read again: other places are refused, changes in place are not seen.
     """
+    check_no_link(cell)
     if not (cell.run_dir / STORE).exists():
         check_free(cell, f"{STORE}.new.", "run")
         return False
@@ -204,6 +205,12 @@ def refuse_folder(cell: Cell, problem: str, remedy: str) -> UsageError:
         Setting("suite_dir", str(cell.run_dir.parent)),
         f": {cell.run_dir.name} in it {problem}; give this suite its own folder, or {remedy}",
     )
+
+
+def check_no_link(cell: Cell) -> None:
+    """Refuse a folder that is a link: a study may come from somebody else, and would write through it."""
+    if cell.run_dir.is_symlink():
+        raise refuse_folder(cell, "is a symbolic link", "move it away")
 
 
 def check_free(cell: Cell, unfinished: str, content: str) -> None:

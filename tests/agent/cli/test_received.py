@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import NoReturn
 
+import filelock
 import pytest
 
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.results.run_dir import stored_config
+from promptclimb.agent.store.run import Store, StoreReader
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.black_box import stand_in
 
@@ -116,3 +122,64 @@ def test_a_store_without_its_tables_is_wrong_input(
     for command in (["transcript", "r"], ["resume", "r", "--restarts", "2"]):
         assert main(command) == 2
         assert "another program's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["exports", "store", "tensorboard", "result.before.json", "notes.txt"])
+def test_nothing_is_written_through_a_link(
+    name: str, received: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever it is called: a resume is refused, and an export into a linked folder."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    if name == "store":
+        (received / name).rename(precious / name)
+        (received / name).symlink_to(precious / name)
+    else:
+        (received / name).symlink_to(precious if "." not in name else precious / "new")
+    before = sorted(precious.rglob("*"))
+    codes = {command: main(command) for command in COMMANDS}
+    tracked = ("resume", "r", "--restarts", "2", "--track", "tensorboard")
+    assert main(tracked) == codes[COMMANDS[-1]] == 2
+    assert codes["export", "r", "--format", "csv"] == main(["export", "r", "--format", "all"])
+    assert (codes["export", "r", "--format", "csv"] == 2) == (name == "exports")
+    assert "is a symbolic link" in capsys.readouterr().err
+    assert sorted(precious.rglob("*")) == before
+
+
+class ReadOnly(filelock.FileLock):
+    """A lock in a folder that cannot be written."""
+
+    def acquire(self, *_given: object, **_more: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_run_that_is_read_only_is_read(
+    received: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is made beside its database; what would write says that it is read-only."""
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
+    monkeypatch.setattr(filelock, "FileLock", ReadOnly)
+    before = sorted(received.rglob("*"))
+    for command in ("transcript r", "status r", "export r --format csv --out ../x.csv"):
+        assert main(command.split()) == 0
+    assert stored_config(received).method == "random"
+    capsys.readouterr()
+    for command in ("export r --format csv", "export r --format all", "resume r --restarts 2"):
+        assert main(command.split()) == 2
+        assert "runs/r is read-only for you" in capsys.readouterr().err
+    assert sorted(received.rglob("*")) == before
+
+
+def test_writes_that_are_not_in_the_database_yet_are_read_where_it_is_read_only(
+    received: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a killed run leaves them, copied to where nothing can be written."""
+    with Store.open(received) as store:
+        asyncio.run(store.put_note("late", 1))
+        shutil.copytree(received, tmp_path / "killed")
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
+    before = sorted((tmp_path / "killed").rglob("*"))
+    assert any(path.name.endswith("-wal") and path.stat().st_size for path in before)
+    with StoreReader(tmp_path / "killed") as stored:
+        assert "note:late" in stored._cache.keys("note:")
+    assert sorted((tmp_path / "killed").rglob("*")) == before
