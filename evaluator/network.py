@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import aiohttp
 
 REACH_S = 3.0
+_UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes of certificates that nobody known has signed."""
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"})
+"""OpenSSL's reasons if a server answers in plain text."""
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
@@ -73,8 +77,23 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def tls_problem(error: aiohttp.ClientConnectorError) -> str | None:
+    """Return what is wrong with an encrypted connection, and what helps; None if something else is wrong."""
+    cause = getattr(error, "certificate_error", None) or error.os_error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        advice = ""
+        if cause.verify_code in _UNKNOWN_ISSUER:
+            advice = "; if you trust it, set SSL_CERT_FILE to a PEM file with it, or with its authority"
+        return f"its certificate is not trusted: {cause.verify_message}{advice}"
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        return "it does not speak TLS; if it has no certificate, its address begins with http://"
+    return None
+
+
 def why_unconnected(error: aiohttp.ClientConnectorError) -> str:
     """Return briefly why a connection failed: ``Connection refused``."""
+    if (problem := tls_problem(error)) is not None:
+        return problem
     cause = error.os_error
     if cause.errno and cause.errno > 0 and not isinstance(cause, ssl.SSLError):
         return os.strerror(cause.errno)  # asyncio writes the address in place of the reason

@@ -19,7 +19,7 @@ import aiohttp
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Message, Setting
-from ...evaluator.network import is_loopback, why_unconnected
+from ...evaluator.network import is_loopback, tls_problem, why_unconnected
 from ..config.fields import LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import COST_NEEDS_PRICE, SearchConfig
 from ..errors import EndpointError
@@ -328,6 +328,10 @@ async def reach(url: str, setting: Setting, visit: Callable[[aiohttp.ClientSessi
             try:
                 return await visit(session)
             except aiohttp.ClientConnectorError as error:
+                if (problem := tls_problem(error)) is not None:
+                    raise EndpointError(
+                        f"no connection to {url}: {problem}. Give another address with ", setting
+                    ) from None
                 fault = EndpointError(
                     f"nothing answers at {url} ({why_unconnected(error)}); is the server running, "
                     "and is the address right? Give another with ",

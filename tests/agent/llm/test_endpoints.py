@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,10 +21,11 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 import promptclimb.agent.llm.endpoints
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
-from promptclimb.agent.errors import EndpointError
+from promptclimb.agent.errors import EndpointError, TransientChatError, UnusableAnswerError
 from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, preflight, price_notes
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.prices import TokenUsage
@@ -425,6 +428,64 @@ async def test_where_nothing_listens_it_is_said() -> None:
             await preflight(f"http://me:pw-secret@127.0.0.1:{port}/v1", None, key_env="K", model="m")
     assert "pw-secret" not in str(caught.value)
     assert str(port) in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate of its own for 127.0.0.1."""
+    path = tmp_path_factory.mktemp("tls") / "own.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    names = ["-subj", "/CN=own", "-addext", "subjectAltName=IP:127.0.0.1"]
+    try:
+        subprocess.run([*command, *names, "-keyout", path, "-out", path], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    return path
+
+
+async def test_a_certificate_that_nobody_has_signed_is_named_with_what_helps(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is there; requests of the search itself say the same, and the file that is named helps."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    tried: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        tried.append(request.path)
+        return models("m")
+
+    said = "its certificate is not trusted: self-signed certificate; if you trust it, set SSL_CERT_FILE"
+    async with served(answer, tls=tls) as url:
+        with pytest.raises(EndpointError, match=said) as caught:
+            await preflight(url, None, key_env="K", model="m")
+        assert "server running" not in str(caught.value)
+        async with OpenAIChat(url) as chat:
+            with pytest.raises(TransientChatError, match=said):
+                await chat.chat(REQUEST)
+        assert not tried
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        async with OpenAIChat(url) as chat:
+            with pytest.raises(UnusableAnswerError):  # a list of models
+                await chat.chat(REQUEST)
+        assert tried
+
+
+async def test_a_server_without_tls_is_named_as_one() -> None:
+    """The address lacks nothing but its s."""
+    async with served(answering(lambda: models("m"))) as url:
+        address = url.replace("http://", "https://")
+        with pytest.raises(EndpointError, match=r"does not speak TLS; .* begins with http://.*base_url"):
+            await preflight(address, None, key_env="K", model="m")
 
 
 async def test_a_connection_that_breaks_is_left_to_the_first_request() -> None:
