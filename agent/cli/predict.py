@@ -159,7 +159,8 @@ class _Csv:
         """Write an image; one that cannot be read has no class."""
         # `./` keeps a path that could be a formula usable, unlike an apostrophe.
         file = image.file if safe_cell(image.file) == printable(image.file) else f"./{image.file}"
-        cells = [file if self._exact else printable(file)]
+        # A lone carriage return is not quoted, and ends a line for some readers.
+        cells = [file if self._exact and "\r" not in file else printable(file)]
         for name, share in _pairs(image):
             cells += [safe_cell(name), "" if share is None else f"{share:.6f}"]
         self._writer.writerow(dict(zip(_columns(len(image.classes)), cells, strict=True)))

@@ -50,7 +50,8 @@ def status(arguments: argparse.Namespace) -> int:
             print_text("No runs in runs/.\n")
             return 0
         _list(runs, as_json=arguments.as_json)
-        say("To remove a run, delete its folder.")
+        if not arguments.as_json:
+            say("To remove a run, delete its folder.")
         return 0
     run_dir = existing_folder(arguments.directory)
     if not is_run(run_dir):

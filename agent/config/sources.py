@@ -96,7 +96,7 @@ def read_toml(
     """Read settings from a file; messages call it ``what``, given by ``name``."""
     path = user_path(file, name)
     if name is _CONFIG_FILE and not path.exists():
-        begin = Command("config", settings=(Setting("init", str(file)),))
+        begin = Command("config", settings=(Setting("init", shlex.quote(str(file))),))
         raise ConfigError(f"the {what} {path} does not exist; ", begin, " writes one to start from")
     try:
         text = read_text(path, what=what, most=MOST_SETTINGS_BYTES)

@@ -105,11 +105,12 @@ def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
     if loose := sum(count for kind, count in files.items() if kind in IMAGE_SUFFIXES):
         images = counted(loose, "image")
         how = table_beside(folder) or ", or list them in a table"
+        what = (
+            f"{folder} has {images} but no class folders; put the images of each class in their folder{how}"
+        )
         if not table_beside(folder) and _is_class_folder(folder):
-            above = Setting("data", str(folder.parent))
-            return Message(f"{folder} has {images} but no class folders; did you mean ", above, "?")
-        what = "put the images of each class in their folder"
-        return f"{folder} has {images} but no class folders; {what}{how}"
+            return Message(what, "; or did you mean ", Setting("data", str(folder.parent)), "?")
+        return what
     if unread := unread_photographs(listing.ignored + files):
         return f"{folder} holds no image that is read, but {unread}"
     if listing.empty:
