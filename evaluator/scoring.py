@@ -31,6 +31,8 @@ DEFAULT_INSTRUCTION = "Which of these classes does the image show? Answer with i
 MOST_CONFUSED = 3
 UNREADABLE = -1
 """Predicted class of an image whose answer names no class."""
+CHOSEN = "chosen_defaults"
+"""The note, in ``EvaluatorInfo.notes``, on settings that the data decided, such as the number of shots."""
 REFUSED_IMAGES = "refused_images"
 BY_SCHEMA = "answers_by_schema"
 """Note on a chat model whose answers an endpoint confines to the class names."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...evaluator.remote.asking import ApiEvaluator
-from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Score, TemplateScorer
+from ...evaluator.scoring import BASELINE_DEFAULT, CHOSEN, Evaluator, EvaluatorInfo, Score, TemplateScorer
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
 from ...prompts.wording import Wordings
@@ -368,11 +368,14 @@ class _Opener:
             check_content(earlier, info)
             check_identity(earlier.manifest.identity, identity)
             return earlier
+        # A resumed run has them as settings, so nothing is chosen then.
+        lines = info.notes.get(CHOSEN)
+        chosen = {CHOSEN: [request.spell(line) for line in lines]} if isinstance(lines, list) else {}
         about = {
             "identity": identity,
             "config": config.to_public(),
             "given": request.user_objects,
-            "notes": dict(self.inputs.notes),
+            "notes": {**self.inputs.notes, **chosen},
             "content": dict(info.content),
         }
         store = await self.stack.enter_async_context(entered(lambda: Store.create(self.run_dir, about)))

@@ -17,7 +17,7 @@ from ..datasets.values import FewShotData, Item
 from ..errors import DataError, UsageError
 from ..files import cache_dir, seen_files
 from ..pico.models import TOY_MODEL
-from ..scoring import EvaluatorInfo
+from ..scoring import CHOSEN, EvaluatorInfo
 from ..spec import EvaluatorSpec, OpeningProgress, Report
 from .images import RECIPE, Features, ImageEncoder
 from .models import LoadedModel, best_dtype, load_model, parse_devices
@@ -152,6 +152,8 @@ def _notes(
         "texts": encoder.path,
         "device": ", ".join(str(loaded.device) for loaded in models),
     }
+    if data.chosen:
+        notes[CHOSEN] = list(data.chosen)
     if data.notes:
         notes["data"] = list(data.notes)
     for line in toy_model_notes(spec):

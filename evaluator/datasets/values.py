@@ -68,7 +68,7 @@ class FewShotData:
     # names of all images, below the data's folder, on which the sample depends; empty if too many to keep
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    # defaults that were chosen, a sentence each; no result keeps them, a resumed run has them as settings
+    # defaults that were chosen, a sentence each; a run keeps those of its start, where they become settings
     chosen: tuple[str, ...] = ()
 
 

@@ -16,7 +16,7 @@ from ..datasets.loading import load_data
 from ..datasets.values import FewShotData, Item
 from ..errors import DataError
 from ..files import seen_files
-from ..scoring import BASELINE_DEFAULT, DEFAULT_INSTRUCTION, EvaluatorInfo
+from ..scoring import BASELINE_DEFAULT, CHOSEN, DEFAULT_INSTRUCTION, EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
 from .answers import ListedClasses
 from .asking import ApiAsk
@@ -185,6 +185,7 @@ def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet
         precision="",
         notes={
             "scorer": spec.scorer,
+            **({CHOSEN: list(data.chosen)} if data.chosen else {}),
             **({"data": list(data.notes)} if data.notes else {}),
             **_unmeasured(spec, data, baselines),
         },

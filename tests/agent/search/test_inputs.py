@@ -138,17 +138,34 @@ def test_a_black_box_that_says_no_sensible_number_of_shots_has_sixteen(found: in
     assert config().with_shots(found).shots == kept
 
 
-def test_changed_images_are_named_before_an_llm_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The sample depends on all names: what is gone, new or another is said, and nothing else is opened."""
+@pytest.fixture
+def on_images(tmp_path: Path) -> tuple[list[Path], dict[str, Any]]:
+    """Ten images of each of two classes, and the settings of a small search on them."""
     images = [tmp_path / "data" / name / f"{number}.png" for name in "ab" for number in range(10)]
     for number, path in enumerate(images):
         save_image(path, number)
     model = f"local-dir:{local_dir(tmp_path / 'model')}"
-    small: dict[str, Any] = {"data": str(tmp_path / "data"), "model": model, "views": 0, "shots": 2}
-    small |= {"method": "random", "restarts": 1, "conversations": 1, "rounds": 1, "initial": 4}
-    search_sync(SearchConfig(**small, run_dir=tmp_path / "r"))
+    small = {"data": str(tmp_path / "data"), "model": model, "views": 0, "run_dir": tmp_path / "r"}
+    few = {"method": "random", "restarts": 1, "conversations": 1, "rounds": 1, "initial": 4}
+    return images, small | few
+
+
+def test_a_result_notes_the_shots_that_the_data_decided(
+    on_images: tuple[list[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    """Also that of a resumed run, which has their number as a setting."""
+    assert search_sync(SearchConfig(**on_images[1], max_minutes=0)).status == "stopped"
+    notes = resume_sync(tmp_path / "r", changes={"max_minutes": None}).notes
+    why = "the smallest class, 'a', has no more (shots sets another number; the default is 16)"
+    assert notes["chosen_defaults"] == [f"using 5 training images per class: {why}"]
+
+
+def test_changed_images_are_named_before_an_llm_is_loaded(
+    on_images: tuple[list[Path], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample depends on all names: what is gone, new or another is said, and nothing else is opened."""
+    images, small = on_images
+    search_sync(SearchConfig(**small, shots=2))
     monkeypatch.setattr(
         "promptclimb.agent.search.opening.open_endpoints", lambda *_, **__: pytest.fail("opened")
     )
