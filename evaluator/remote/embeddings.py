@@ -109,10 +109,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the test images' vectors, and those of so many candidates."""
         problem, dialect = self.problem, self._dialect
-        side = problem.pictures.side
         for batch in batched(range(problem.info.sizes["test"]), dialect.most_images):
-            tokens = len(batch) * image_tokens(problem.model, side, side)
-            yield ApiRequest(path=self._path, body={}, prompt_tokens=tokens)
+            yield ApiRequest(path=self._path, body={}, prompt_tokens=len(batch) * self.most_image_tokens)
         texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names] * candidates
         for chunk in batched(texts, dialect.most_texts):
             yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*chunk))

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -155,6 +156,7 @@ class RemoteProblem:
 
     Attributes:
         open_test: Returns the test images; called once, when first needed.
+        test_paths: Their files: how large they are is known before.
         url: The scorer's address; for paths and messages, never in keys.
         parameters: What decides an answer besides prompt and image.
     """
@@ -163,6 +165,7 @@ class RemoteProblem:
     train: ImageSet = NO_IMAGES
     val: ImageSet = NO_IMAGES
     open_test: Callable[[], ImageSet] = lambda: NO_IMAGES
+    test_paths: tuple[Path, ...] = ()
     pictures: PictureReader
     ask: ApiAsk
     store: LabelStore
@@ -309,6 +312,14 @@ class RemoteEvaluator(ABC):
             if name == "test" and name not in self._splits:
                 self._splits[name] = self.problem.open_test()
         return self._splits[name]
+
+    @cached_property
+    def most_image_tokens(self) -> int:
+        """The most tokens that one of the images may be billed as."""
+        problem = self.problem
+        splits = (problem.train.paths, problem.val.paths, problem.test_paths)
+        sizes = {size for paths in splits for size in problem.pictures.sizes(paths)}
+        return max(image_tokens(problem.model, *size) for size in sizes)
 
     @abstractmethod
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:

@@ -121,9 +121,8 @@ class ImageByImageEvaluator(RemoteEvaluator):
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the labels of all test images by so many candidates."""
-        side, prompt = self.problem.pictures.side, self.prompt(self.problem.longest_baseline)
-        text, answer = self.tokens(prompt)
-        most = text + image_tokens(self.problem.model, side, side) if answer else 0
+        text, answer = self.tokens(self.prompt(self.problem.longest_baseline))
+        most = text + self.most_image_tokens if answer else 0
         for _ in range(candidates * self.problem.info.sizes["test"] * self.samples):
             yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer)
 
