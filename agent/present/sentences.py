@@ -377,7 +377,7 @@ def kinds_of_tokens(usage: UsageEvent | ApiUsage) -> str:
     if not isinstance(usage, Usage | UsageChanged):
         return ""
     kinds = {
-        "from the provider's prompt cache": usage.cached_tokens,
+        "from the prompt cache": usage.cached_tokens,
         "written to it": usage.cache_written_tokens,
         "of reasoning": usage.reasoning_tokens,
     }
