@@ -23,6 +23,7 @@ VARYING = {
     r"127\.0\.0\.1:\d+": "HOST",
     r"\b[\d,]+ s of active time": "N s of active time",
     r"\b\d{8}-\d{6}-": "TIME-",
+    r"genai-prices [\d.]+": "genai-prices",
     r"(?m)^\| (?:\[\d+:\d\d\]|model:|images:|texts:) .*\n": "",
     r"last event: (\S+), \S+": r"last event: \1, TIME",
 }

@@ -279,17 +279,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     },
     "a device for a suite file": (lambda p: ["suite", device(p, "s.toml")], "device or a pipe"),
     # The templates.
-    "an empty template file": (lambda p: p.search(initial=p.file("t.txt", "\n\n")), "no template|empty"),
-    "templates that are not UTF-8": (lambda p: p.search(initial=p.file("t.txt", b"caf\xe9 {}\n")), "UTF-8"),
-    "a template without a slot": (
-        lambda p: p.search(initial=p.file("t.txt", "a photo of a cat\n")),
-        "line 1",
-    ),
     "10 MB of templates": (lambda p: p.search(initial=p.file("t.txt", "a {}\n" * 2_000_000)), "t.txt"),
-    "templates that are not there": (
-        lambda p: ["evaluate", "--templates", str(p.folder / "absent.txt"), "--data", str(p.images("good"))],
-        "absent.txt",
-    ),
     # The model.
     "an unknown model": (lambda p: p.search(model="ViT-B-23"), "ViT-B-32"),
     "an unknown tag": (
@@ -317,41 +307,9 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "an endpoint that is not there": (lambda p: p.search(base_url="http://127.0.0.1:9/v1"), "127.0.0.1:9"),
     "an endpoint that answers HTML": (lambda p: p.search(base_url=p.web_page.url), "HTML|JSON|html"),
     # Everything else.
-    "settings in a table": (
-        lambda p: p.search("--config", p.file("c.toml", "[data]\nshots = 4\n[search]\nseed = 1\n")),
-        "unknown setting 'search' in .*c.toml; settings stand at the top, in no table",
-    ),
-    "a key in a file": (
-        lambda p: p.search("--config", p.file("c.toml", "api_key = 'x'\n")),
-        "unknown setting 'api_key' in .*c.toml; keys are read from the environment alone, from OPENAI_",
-    ),
-    "a text without quotes": (
-        lambda p: p.search("--config", p.file("c.toml", "data = dice\n")),
-        r"c.toml is not TOML: Invalid value \(at line 1, column 8\); texts stand in quotes",
-    ),
-    "one table of endpoints": (
-        lambda p: p.search("--config", p.file("c.toml", "[endpoints]\nbase_url = 'http://h/v1'\n")),
-        r"endpoints \(from .*c.toml\): write \[\[endpoints\]\] above each table",
-    ),
-    "an unknown member of an endpoint": (
-        lambda p: p.search("--config", p.file("c.toml", "[[endpoints]]\nbase_urls = 'http://h/v1'\n")),
-        r"endpoints.1.base_urls \(from .*c.toml\): it is not known here; did you mean base_url",
-    ),
     "a folder that is no option's": (
         lambda p: ["search", str(p.images("good fabric"))],
         r"did you mean --data '.*good fabric'\?",
-    ),
-    "a configuration with an unknown field": (
-        lambda p: p.search("--config", p.file("c.toml", "shotz = 4\n")),
-        "shotz",
-    ),
-    "a configuration with a wrong type": (
-        lambda p: p.search("--config", p.file("c.toml", 'rounds = "ten"\n')),
-        "rounds",
-    ),
-    "a configuration that is not TOML": (
-        lambda p: p.search("--config", p.file("c.toml", "shots 4\n")),
-        r"c\.toml",
     ),
     "a run directory that cannot be made": (
         lambda p: p.search(run_dir=Path(p.file("taken", "x")) / "run"),
@@ -367,17 +325,12 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search(shared_cache=p.file("taken", "x")),
         "--shared-cache .*taken",
     ),
-    "a configuration with a NUL in a path": (
-        lambda p: p.search("--config", p.file("c.toml", 'shared_cache = "a\\u0000b"\n')),
-        r"shared_cache .*c\.toml.*NUL",
-    ),
     "templates of no user": (
         lambda p: ["evaluate", "--templates", "~nobody-here/x", "--data", str(p.images("good"))],
         "--templates .*no home folder",
     ),
     "resuming what is no run": (lambda p: ["resume", str(occupied(p))], "papers"),
     "exporting what is no run": (lambda p: ["export", str(occupied(p)), "--format", "csv"], "papers"),
-    "an unknown export format": (lambda p: ["export", str(p.folder), "--format", "word"], "word"),
 }
 
 

@@ -888,7 +888,24 @@ def test_the_exit_code_says_whether_an_llm_gave_anything(
 
 def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     """What was wrong and what would be right; nothing is on standard output."""
-    contents = (b"", b"a photo\n", b"\xff\xfe\x00", b"[1, 2]", b'["a {}"', b"{}\n{}\n", b"one {only} {\n")
+    settings = (
+        "[data]\nshots = 4\n[search]\nseed = 1\n", "api_key = 'x'\n", "data = dice\n", "shots 4\n",
+        "shotz = 4\n", "[endpoints]\nbase_url = 'http://h/v1'\n", "[[endpoints]]\nbase_urls = 'http://h/v1'\n",
+        'rounds = "ten"\n', 'shared_cache = "a\\u0000b"\n',
+    )  # fmt: skip
+    for number, text in enumerate(settings):
+        Path(f"{number}.toml").write_text(text)
+    contents = (
+        b"",
+        b"\n\n",
+        b"caf\xe9 {}\n",
+        b"a photo\n",
+        b"\xff\xfe\x00",
+        b"[1, 2]",
+        b'["a {}"',
+        b"{}\n{}\n",
+        b"one {only} {\n",
+    )
     for number, content in enumerate(contents):
         Path(f"{number}.txt").write_bytes(content)
         image = Path("deep", ("bird", "cat")[number % 2], f"{number}.png")
@@ -897,6 +914,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
     check_session(
         "wrong-usage", capsys, *WRONG,
         *(f"search --method random --initial {number}.txt" for number in range(len(contents))),
+        *(f"search --method random --config {number}.toml" for number in range(len(settings))),
         *(f"search --{name.replace('_', '-')} 3" for name in SearchConfig.gone_names),
     )  # fmt: skip
 
