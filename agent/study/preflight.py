@@ -125,7 +125,7 @@ def _checked_data(waiting: Sequence[Cell], source: str) -> list[tuple[Cell, list
                     data_by_key[data_key] = data.name, data.classes, len(data.val)
             checked |= keys
         except DataError as error:
-            raise DataError(f"{source}data {cell.data}, {shots_label(cell.shots)}: {error}") from error
+            raise DataError(f"{source}data {cell.data}, {shots_label(cell.shots)}: ", error) from error
         if data_key not in data_by_key or not config.is_clip:
             continue
         fits = list[Planned]()
@@ -135,7 +135,7 @@ def _checked_data(waiting: Sequence[Cell], source: str) -> list[tuple[Cell, list
             try:
                 check_val({fit.name: fit.options}, name, val)
             except DataError as error:
-                raise DataError(f"{source}{error}") from error
+                raise DataError(source, error) from error
             fits.append(fit)
         planned.append((cell, fits))
     return planned
@@ -152,7 +152,7 @@ def _check_models(
         try:
             check_model(cell.config, fits, report=report)
         except ModelError as error:
-            raise ModelError(f"{source}model {cell.model}: {error}") from error
+            raise ModelError(f"{source}model {cell.model}: ", error) from error
 
 
 def check_llms(configs: Sequence[SearchConfig], shared: SharedLimits) -> None:

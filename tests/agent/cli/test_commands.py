@@ -375,6 +375,12 @@ def test_the_doctor_gives_an_endpoint_that_hangs_a_minute_in_all(
     assert "did not answer within" in found["endpoint"][1]
 
 
+def test_the_doctor_says_what_an_endpoint_needs_to_be_tried() -> None:
+    """Without an address and a key there is none."""
+    said = "not tried: give --base-url URL, or set OPENAI_API_KEY for OpenAI's"
+    assert list(doctor._endpoint(None, None)) == [("endpoint", "note", said)]
+
+
 def test_the_doctor_asks_no_model_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
     """Where a list has several, or none: it would cost somebody something."""
     with Serving(script=("wrong_key",)) as server:
@@ -795,6 +801,15 @@ def test_the_short_help_shows_an_example_and_fifteen_options(
     assert {"--help", "--help-all"} <= set(options)
     assert f"{command} --help-all shows " in shown
     assert "example" in shown.partition("options:")[0] or command == "resume"
+
+
+def test_the_help_begins_with_a_search_on_named_data(capsys: pytest.CaptureFixture[str]) -> None:
+    """It can be copied, and describes the data that it names."""
+    assert call() == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if " search --" in line)
+    given = shlex.split(line.partition("run_agent.py")[2])
+    parsed = make_parser(given).parse_args(given)
+    assert (parsed.data, parsed.method) == ("braille-letters", "combine")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

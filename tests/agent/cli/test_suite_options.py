@@ -24,6 +24,7 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
 from tests.fakes.few_shots import pictures as clip_pictures
 from tests.fakes.small_result import small_result
+from tests.recorded import check_session
 
 ELSEWHERE = ("--llm", "m", "--base-url", "http://127.0.0.1:9/v1")
 """An LLM that needs no key, and is not asked."""
@@ -213,21 +214,8 @@ def pictures(folder: Path, count: int = 6) -> None:
             Image.new("RGB", (8, 8), (90 * label, 20 * number, 7)).save(folder / name / f"{number}.png")
 
 
-REFUSED = {
-    "data set": (["--data", "ok,nope"], "there is no data set called 'nope'"),
-    "image": (["--data", "ok,torn"], "torn"),
-    "method": (["--data", "ok", "--methods", "random,nope"], "nope"),
-    "model": (["--data", "ok", "--model", "RN-pcio"], "did you mean RN-pico"),
-    "weights": (["--data", "ok", "--model", "ViT-B-32", "--pretrained", "nope"], "neither a tag"),
-    "device": (["--data", "ok", "--device", "tpu"], "unknown device"),
-    "templates": (["--data", "ok", "--initial", "nope.txt"], "nope.txt"),
-    "folder": (["--data", "other,ok"], "seed2-2shot-RN-pico-ok-random in it is not empty and holds no run"),
-}
-
-
-@pytest.mark.parametrize("what", REFUSED)
 def test_everything_is_checked_before_the_first_search_begins(
-    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """One line, exit code 2, and nothing is made, however many searches would have worked."""
     monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
@@ -235,16 +223,25 @@ def test_everything_is_checked_before_the_first_search_begins(
         pictures(tmp_path / name)
     for path in (tmp_path / "torn" / "cat").iterdir():
         path.write_bytes(path.read_bytes()[:50])
-    if what == "folder":
-        (tmp_path / "s" / "seed2-2shot-RN-pico-ok-random").mkdir(parents=True)
-        (tmp_path / "s" / "seed2-2shot-RN-pico-ok-random" / "notes.txt").write_text("mine")
+    taken = tmp_path / "taken" / "seed2-2shot-RN-pico-ok-random"
+    taken.mkdir(parents=True)
+    (taken / "notes.txt").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
-    given, said = REFUSED[what]
-    own = ["--methods", "random", "--seeds", "1-2", *SMALL, "--shots", "2", "--suite-dir", "s", *given]
-    assert main(["suite", *own]) == 2
-    err = capsys.readouterr().err
-    assert said in err
-    assert err.count("\n") == 1
+    own = f"suite --methods random --seeds 1-2 {' '.join(SMALL)} --shots 2 --suite-dir"
+    wrong = (
+        "--data ok,nope", "--data ok,torn", "--data ok --methods random,nope", "--data ok --model RN-pcio",
+        "--data ok --initial nope.txt",
+    )  # fmt: skip
+    check_session(
+        "suite-wrong", capsys, *(f"{own} s {options}" for options in wrong), f"{own} taken --data other,ok"
+    )
+    # What there is instead depends on the machine and on open_clip.
+    for more, said in (
+        ("--device tpu", "unknown device"),
+        ("--model ViT-B-32 --pretrained x", "neither a tag"),
+    ):
+        assert main([*own.split(), "s", "--data", "ok", *more.split()]) == 2
+        assert said in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
 
 
