@@ -100,15 +100,15 @@ class RetryPolicy:
         """Return the seconds to wait after the failed attempt, numbered from 1.
 
         Full jitter (a uniform draw up to the exponential bound) has the least competing work in M. Brooker,
-        "Exponential Backoff and Jitter", AWS Architecture Blog, 2015. The bound grows even if the endpoint
-        asks for one second again and again: that is an outage it does not know of. The wait is at least
-        ``retry_after``, up to ``longest_asked_s``.
+        "Exponential Backoff and Jitter", AWS Architecture Blog, 2015. If the endpoint asks for a wait, it is
+        that, up to ``longest_asked_s``, and a little more, so that not all requests come back at once.
         """
         bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(attempt - 1, 30))
         jitter = rng.uniform(0.0, bound)
-        if retry_after is None:
+        if not retry_after:
             return jitter
-        return max(min(retry_after, self.longest_asked_s) + min(jitter, 1.0), jitter)
+        asked = min(retry_after, self.longest_asked_s)
+        return asked + min(jitter, 1.0, asked / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +396,7 @@ class EndpointAsker(Generic[R, A]):
         """
         last = asked.failures_there[-1]
         if len(self._endpoints) < 2:
-            return replace(last, retry_after=last.error.retry_after)
+            return replace(last, retry_after=last.error.retry_after or None)
         for failure in asked.failures_there:
             if failure.may_pass:
                 # Each endpoint's pause holds it back by itself: another one may be ready sooner.

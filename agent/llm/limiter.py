@@ -41,8 +41,7 @@ FIRST_IN_FLIGHT = 4
 NO_GROWTH_S = 10.0
 LONGEST_OWN_PAUSE_S = 30.0
 MOMENT_S = 1.0
-BELIEVED = 2
-"""Pauses in a row that are as short as the endpoint asks for."""
+SHORTEST_PAUSE_S = 0.1
 
 LONGEST_WAIT = 24 * 3600.0
 """Longer waits in headers, in seconds, are ignored."""
@@ -196,8 +195,8 @@ class RateLimiter:
     first outcome. A rate-limit reply halves it, once for all requests under way then; each success grows it
     by one over itself; a failure of another kind pauses growth for ten seconds.
 
-    Pauses: as long as the endpoint asks for, up to ``longest_pause_s``. After two in a row no shorter than
-    our own, which double for as long as nothing succeeds.
+    Pauses: as long as the endpoint asks for, up to ``longest_pause_s``. If it asks for none, they double for
+    as long as nothing succeeds.
 
     Attributes:
         closed: Why it is no longer used; None while it is.
@@ -238,7 +237,7 @@ class RateLimiter:
         self._had_outcome = False
         self._growth_from = self._ready_at = self._paused_until = -math.inf
         self._ramp = 0
-        self._refusals = self._pauses = 0
+        self._refusals = self._own_pauses = 0
         self._shrunk_at = -math.inf
 
     def a_minute(self, kind: LimitKind) -> float | None:
@@ -332,7 +331,7 @@ class RateLimiter:
         if permit.tokens > 0:
             self._shares.append(tokens / permit.tokens)
         self._disprove(tokens)
-        self._refusals = self._pauses = 0
+        self._refusals = self._own_pauses = 0
         if self._clock() >= self._growth_from:
             self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self.limits.concurrency))
 
@@ -366,21 +365,21 @@ class RateLimiter:
 
     def _pause(self, asked: float | None) -> None:
         now = self._clock()
-        # Refusals of requests already under way when a pause began say nothing new.
-        self._pauses += now >= self._paused_until
-        bound = min(LONGEST_OWN_PAUSE_S, 2.0 ** min(max(self._refusals, self._pauses), 10) / 2)
-        wait = self._rng.uniform(bound / 2, bound)
-        if asked is not None:
-            obeyed = min(asked, self._longest_pause_s)
-            obeyed += self._rng.uniform(0.0, min(1.0, obeyed / 10))
-            wait = max(obeyed, wait if self._pauses > BELIEVED else 0.0)
+        if asked:
+            wait = min(max(asked, SHORTEST_PAUSE_S), self._longest_pause_s)
+            wait += self._rng.uniform(0.0, min(1.0, wait / 10))
+        else:
+            # Refusals of requests already under way when a pause began say nothing new.
+            self._own_pauses += now >= self._paused_until
+            bound = min(LONGEST_OWN_PAUSE_S, 2.0 ** min(self._own_pauses, 10) / 2)
+            wait = self._rng.uniform(bound / 2, bound)
         until = now + wait
         self._paused_until = max(until, self._paused_until)
         if until <= self._ready_at:
             return
         self._ready_at = until
         self._ramp = int(self._ceiling)
-        if asked is not None and asked > self._longest_pause_s:
+        if asked and asked > self._longest_pause_s:
             self._emit(WaitCapped(endpoint=self.name, asked_s=asked, wait_s=wait))
         else:
             self._emit(Paused(endpoint=self.name, wait_s=wait))

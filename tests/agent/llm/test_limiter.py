@@ -176,7 +176,8 @@ def test_the_unused_rest_is_given_back() -> None:
     assert bench.one.delay(1000) == pytest.approx(5.0)
     bench.now += 1000
     permit = bench.one.admit(1000)
-    bench.one.rate_limited(permit, 0.0)
+    bench.one.rate_limited(permit, 0.1)
+    bench.now += 1
     assert bench.one.delay(1000) == 0.0
 
 
@@ -226,6 +227,11 @@ def test_pauses_of_its_own_double_with_each_refusal_up_to_half_a_minute() -> Non
         bench.now -= 0.001
         pauses.append(bench.one.paused_s)
     assert pauses == pytest.approx([0.75, 1.5, 3.0, 6.0, 12.0, 22.5, 22.5, 22.5])
+    for asked, wait_s in ((0.2, 0.21), (0.0, 22.5)):
+        bench.now += 1000
+        refuse(bench, asked)
+        bench.now -= 0.001
+        assert bench.paused_s == wait_s, "what is asked for is made, if anything is"
     bench.now += 1000
     bench.answered(1, 1)
     refuse(bench)
@@ -233,7 +239,9 @@ def test_pauses_of_its_own_double_with_each_refusal_up_to_half_a_minute() -> Non
     assert bench.paused_s == 0.75
 
 
-@pytest.mark.parametrize(("asked", "wait"), [(5.0, 5.25), (20.0, 20.5), (120.0, 120.5), (121.0, 120.5)])
+@pytest.mark.parametrize(
+    ("asked", "wait"), [(0.001, 0.105), (5.0, 5.25), (20.0, 20.5), (120.0, 120.5), (121.0, 120.5)]
+)
 def test_a_pause_that_is_asked_for_is_made_and_a_little_more(asked: float, wait: float) -> None:
     """A tenth at most, and a second; beyond two minutes only those are made, and an event says so."""
     for fails in (False, True):

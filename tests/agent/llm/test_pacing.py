@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 from collections.abc import Callable
 
@@ -204,24 +203,6 @@ async def test_an_answer_shows_that_a_stated_limit_is_wrong() -> None:
         assert [notice.header for notice in events if isinstance(notice, HeaderIgnored)] == [*stated]
         one.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
         assert one.a_minute("tokens") == 2000
-
-
-@virtual_time
-async def test_an_endpoint_that_asks_for_a_second_for_ever_is_not_believed() -> None:
-    """Two such pauses in a row are obeyed; those after them grow, until something succeeds."""
-    one, starts = limiter(RateLimits(concurrency=1)), list[float]()
-    pacer = pool_of(one)
-    for _ in range(9):
-        with await acquire(pacer, 1) as permit:
-            starts.append(asyncio.get_running_loop().time())
-            one.failed(1.0)
-    gaps = [after - before for before, after in itertools.pairwise(starts)]
-    assert max(gaps[:2]) < 1.5
-    assert 15 < gaps[-1] <= 31
-    with await acquire(pacer, 1) as permit:
-        one.succeeded(permit, 1)
-        one.failed(1.0)
-    assert one.paused_s < 1.5
 
 
 @virtual_time
