@@ -231,7 +231,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "percent": view.percent,
         "finished": result is not None,
         "stopped": result is not None and result.status == "stopped",
-        "original": "" if original is None else original.templates[0],
+        "original": "" if original is None else " ".join(original.templates),
         "config": view.config,
     }
 

@@ -18,7 +18,7 @@ from ...prompts.kinds import INSTRUCTION
 from ...prompts.template import positional
 from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import BEST_HAND_MADE, ORIGINAL_NAMES, chance_level, most_frequent_share
-from ..results.history import Curve, RunView
+from ..results.history import Curve, RunView, few_shot_share
 from ..results.result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
 from .chart import (
     AXES_OF_NAMES,
@@ -406,8 +406,8 @@ def _name_levels(view: RunView) -> dict[str, float]:
         if images := sum(images for _, images in known):
             right = sum(share * images for share, images in known)
             levels["best template with the original names"] = right / images
-    if (chosen := view.progress.names_chosen) is not None and chosen.images:
-        levels["chosen in the end"] = chosen.right / chosen.images
+    if (chosen := view.progress.names_chosen) is not None:
+        levels["chosen in the end"] = few_shot_share(chosen)
     return levels
 
 

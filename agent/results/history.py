@@ -138,9 +138,9 @@ class Progress:
                 lines[event.position, self._refusals[event.position]] = event.line[:_LONGEST_LINE]
                 self._refusals[event.position] += 1
             case events.NameRoundsStarted():  # an extended run may search in another template
-                self._named = {0: event.right / max(1, event.images)}
+                self._named = {0: few_shot_share(event)}
             case events.NameRoundFinished():
-                self._named[event.position.round] = event.right / max(1, event.images)
+                self._named[event.position.round] = few_shot_share(event)
             case events.NamesChosen():
                 self.names_chosen = event
             case events.BestEvent() | events.RoundSkipped():
@@ -203,6 +203,13 @@ class Progress:
             skipped=dict(Counter(why for _, restart in restarts for why in restart.skipped.values())),
             names=tuple(sorted(self._named.items())),
         )
+
+
+def few_shot_share(
+    event: events.NameRoundsStarted | events.NameRoundFinished | events.NamesChosen,
+) -> float:
+    """Return the share of the few-shot images that an event counts as right; a log may have been changed."""
+    return max(0, min(event.right, event.images)) / max(1, event.images)
 
 
 def history_of_rows(rows: Sequence[Row]) -> RunHistory:
