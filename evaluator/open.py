@@ -38,8 +38,8 @@ def open_evaluator(
         progress: Called after each batch with the number of images encoded and of all.
         look_ahead: Encode the test images now, without their labels, so that torn ones are found before a
             search is paid for; otherwise ``examine`` opens them.
-        encode: False for a dry run of a CLIP: few-shot images are checked and none is encoded, so that the
-            evaluator has its ``info`` and scores nothing.
+        encode: False for a dry run of a CLIP: few-shot images are checked and not encoded. The evaluator then
+            has its ``info`` and cannot score.
         ask: Gets requests to a model behind an API answered; needed for such a scorer.
         labels: The file that keeps what it answered, shared by threads and processes; None for memory only.
 

@@ -376,7 +376,7 @@ def test_the_doctor_gives_an_endpoint_that_hangs_a_minute_in_all(
 
 
 def test_the_doctor_says_what_an_endpoint_needs_to_be_tried() -> None:
-    """Without an address and a key there is none."""
+    """An address, or the key of the default one."""
     said = "not tried: give --base-url URL, or set OPENAI_API_KEY for OpenAI's"
     assert list(doctor._endpoint(None, None)) == [("endpoint", "note", said)]
 
