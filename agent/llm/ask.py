@@ -479,7 +479,7 @@ class EndpointAsker(Generic[R, A]):
         """Send it, and record what became of it; ``adapts``: it may be sent again in another form."""
         charge = sending.charge
         try:
-            if self._ledger is not None and self.budget.is_limited:
+            if self._ledger is not None:
                 charge.written = charge.reserved
                 await self._ledger(Bill(reserved=NOTHING.minus(charge.reserved)))
             self._stop.check()

@@ -213,11 +213,6 @@ class Budget:
         return replace(self._spent, active_s=self._active_s())
 
     @property
-    def is_limited(self) -> bool:
-        """True if anything but time is limited, so that reservations must survive a crash."""
-        return (self.limits.calls, self.limits.tokens, self.limits.cost_usd) != (None, None, None)
-
-    @property
     def depends_on_size(self) -> bool:
         """True if tokens or money are limited, so that the size of an attempt matters."""
         return (self.limits.tokens, self.limits.cost_usd) != (None, None)

@@ -849,11 +849,12 @@ def reserved(store: Store) -> int:
     return (store._row("reserved", reader(Spent)) or NOTHING).calls
 
 
-async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path) -> None:
-    """With a limit set, a process that is killed has its requests in flight counted when it is resumed."""
+@pytest.mark.parametrize("limits", [Limits(), Limits(calls=5)])
+async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path, limits: Limits) -> None:
+    """With a limit or without: a killed process has its requests in flight counted when it is resumed."""
     with Store.create(tmp_path / "run", {"identity": {}}) as store:
         client = Scripted(latency_s=60)
-        asker = asker_of(client, limits=Limits(calls=5), ledger=store.put_usage)
+        asker = asker_of(client, limits=limits, ledger=store.put_usage)
         task = asyncio.create_task(asker.ask(request()))
         await client.asked.wait()
         assert reserved(store) == 1
@@ -867,7 +868,7 @@ async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path
 async def test_an_answer_settles_its_reservation_in_its_own_transaction(tmp_path: Path) -> None:
     """Until the answer is on disk the reservation stands, so that a kill in between counts it."""
     with Store.create(tmp_path / "run", {"identity": {}}) as store:
-        asker = asker_of(Scripted(latency_s=0), limits=Limits(calls=5), ledger=store.put_usage)
+        asker = asker_of(Scripted(latency_s=0), ledger=store.put_usage)
         reply = await asker.ask(request())
         assert reserved(store) == 1
         await store.put_answer(Position(0, 0, 0), request().hash, reply.answer, reply.bill)

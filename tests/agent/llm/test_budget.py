@@ -221,13 +221,6 @@ async def test_the_event_has_every_figure_and_the_limits_that_were_set() -> None
 
 
 @virtual_time
-async def test_only_limits_on_what_is_billed_need_reservations_on_disk() -> None:
-    """Time passes whether or not somebody writes it down."""
-    limits = [Limits(), Limits(minutes=1), Limits(calls=1), Limits(tokens=1), Limits(cost_usd=1.0)]
-    assert [Budget(each).is_limited for each in limits] == [False, False, True, True, True]
-
-
-@virtual_time
 async def test_a_reservation_is_a_call_and_the_most_that_it_can_cost() -> None:
     """It is taken back by what was really used."""
     budget = Budget(Limits(tokens=100, cost_usd=1.0))
