@@ -156,7 +156,7 @@ class FewShots:
         self._images = np.concatenate([images, views.reshape(self.copies, -1)])
         self.labels: list[int] = [*true.tolist(), *np.repeat(true, views.shape[1]).tolist()]
         self._test, self._true = features["test_x"], features["test_y"]
-        starting = draw_templates(KIND.starting("captions"), STARTING, random.Random(draw))
+        starting = draw_templates(KIND.starting("captions")[0], STARTING, random.Random(draw))
         self.found = sorted((template.text for template in starting), key=self._wrong)
         self.use(min(NEUTRAL_TEMPLATES, key=self._wrong))
         self.scored = 0

@@ -30,6 +30,7 @@ import numpy.typing as npt
 from promptclimb import SearchConfig, SearchResult, search_sync
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.study.tables import SetDifferences, interval_of
+from promptclimb.evaluator.scoring import Evaluator
 from tests.fakes.words import reply_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,10 +80,11 @@ def compared_sets() -> dict[str, str]:
     return {name: sentence for name, sentence in described_sets().items() if name not in NOT_COMPARED}
 
 
-def search_once(**settings: Any) -> SearchResult:
+def search_once(evaluator: Evaluator | None = None, **settings: Any) -> SearchResult:
     """Search with ``SEARCH`` and these settings, in a folder that is removed afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        return search_sync(SearchConfig(run_dir=Path(folder) / "run", **{**SEARCH, **settings}))
+        config = SearchConfig(run_dir=Path(folder) / "run", **{**SEARCH, **settings})
+        return search_sync(config, evaluator=evaluator)
 
 
 def few_images(labels: Sequence[int] | npt.NDArray[np.int64], shots: int, rng: random.Random) -> list[int]:

@@ -105,7 +105,7 @@ def _computed(name: str, seed: int) -> dict[str, Any]:
         augmentations=0,
     )
     rows = sorted(result.leaderboard, key=lambda row: (row.round, row.rank))
-    drawn = draw(KIND.starting("grammar"), RANDOM, rng_for(seed, "racing", name))
+    drawn = draw(KIND.starting("grammar")[0], RANDOM, rng_for(seed, "racing", name))
     texts = [template.text for template in drawn] + [row.template for row in rows]
     evaluator = open_evaluator(
         EvaluatorSpec(data=name, shots=16, seed=seed, model="RN-pico", augmentations=0)

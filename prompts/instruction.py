@@ -213,11 +213,11 @@ class InstructionKind(PromptKind):
         message = f"only the first {MAX_LINES:,} lines and {MAX_ANSWER_CHARACTERS:,} characters were read"
         return Proposals(reply.candidates, (*reply.refused, RefusedLine("", "answer_too_long", message)))
 
-    def starting(self, pool: str) -> Sequence[Sequence[Instruction]]:
-        """Return the grammar's instructions, one group for each form, or the hand-made ones as one group."""
-        if pool == "grammar":
-            return grammar()
-        return [[Instruction.parse(text, max_words=None) for text in CAPTIONS]]
+    def starting(self, pool: str) -> Sequence[Sequence[Sequence[Instruction]]]:
+        """Return the hand-made instructions as one group, or the grammar's, one group for each form."""
+        if pool == "captions":
+            return [[[Instruction.parse(text, max_words=None) for text in CAPTIONS]]]
+        return [grammar()]
 
 
 KIND = InstructionKind()

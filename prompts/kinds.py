@@ -203,8 +203,11 @@ class PromptKind(ABC):
         """Read the candidates of an LLM's answer. Never raises."""
 
     @abstractmethod
-    def starting(self, pool: str) -> Sequence[Sequence[Candidate]]:
-        """Return the candidates of a built-in pool, in one group or in several alike."""
+    def starting(self, pool: str) -> Sequence[Sequence[Sequence[Candidate]]]:
+        """Return the tiers of a built-in pool, each to be drawn from once the earlier ones are used up.
+
+        A tier has one group of candidates or several alike.
+        """
 
     def parse_own(self, raw: str) -> Candidate:
         """Read a candidate that the user wrote, of any length; raise as ``parse`` does."""

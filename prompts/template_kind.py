@@ -30,6 +30,8 @@ PRODUCTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {name: tuple(patterns) for name, patterns in _POOLS["productions"].items()}
 )
 """Templates with symbols in angle brackets, by kind of caption."""
+GENERAL = frozenset(_POOLS["general"])
+"""Productions whose captions fit most images."""
 MOST_OF_A_PATTERN = 80
 """Most combinations of a pattern's words, spread evenly, so that no pattern outweighs the others."""
 _A_BEFORE_A_VOWEL = re.compile(r"\b([Aa]) (?=[aeiouAEIOU](?!ne\b|ni|se))")
@@ -80,6 +82,14 @@ def _captions() -> tuple[Template, ...]:
     return tuple(Template.parse(text, max_words=None) for text in BUILT_IN)
 
 
+@cache
+def _written() -> Sequence[Sequence[Template]]:
+    """Return the published templates, and the captions that are not among them."""
+    published = tuple(Template.parse(text, max_words=None) for text in _POOLS["published"].splitlines())
+    keys = {template.key for template in published}
+    return published, tuple(template for template in _captions() if template.key not in keys)
+
+
 class TemplateKind(PromptKind):
     """Search for templates."""
 
@@ -110,11 +120,15 @@ class TemplateKind(PromptKind):
     def read(self, answer: str, *, max_words: int) -> Proposals:
         return parse_reply(answer, max_words=max_words)
 
-    def starting(self, pool: str) -> Sequence[Sequence[Template]]:
-        """Return the grammar's templates, one group a production, or the captions as one group."""
+    def starting(self, pool: str) -> Sequence[Sequence[Sequence[Template]]]:
+        """Return the captions, the grammar (one group a production), or general templates first."""
+        if pool == "captions":
+            return [[_captions()]]
         if pool == "grammar":
-            return list(grammar().values())
-        return [_captions()]
+            return [list(grammar().values())]
+        general = {name: templates for name, templates in grammar().items() if name in GENERAL}
+        others = [templates for name, templates in grammar().items() if name not in GENERAL]
+        return [[*_written(), *general.values()], others]
 
 
 KIND = TemplateKind()

@@ -44,7 +44,8 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     rounds: int
     proposals: int
     top_k: int
-    starting_pool: Literal["captions", "grammar"]
+    starting_pool: Literal["general", "captions", "grammar"]
+    fillers: float
     initial: int | Path | str | None
     max_words: int | None
     max_turns: int

@@ -276,11 +276,22 @@ class SearchSettings(Settings):
         le=1000,
         file_only=True,
     )
-    starting_pool: Literal["captions", "grammar"] = setting(
-        "grammar",
-        "built-in starting templates: captions (308, written for this project) or grammar (5,267, made of "
-        "media, views, materials and more)",
+    starting_pool: Literal["general", "captions", "grammar"] = setting(
+        "general",
+        "built-in starting templates: general (published lists and captions that fit most images first), "
+        "captions (308, written for this project) or grammar (5,267, made of media, views, materials and more)",
         decides=True,
+    )
+    fillers: float = setting(
+        0.0,
+        "share of combined templates that are made of general words although the description has words left; "
+        "0: only where its words are used up",
+        decides=True,
+        added_later=True,
+        earlier=0.25,
+        ge=0,
+        le=1,
+        file_only=True,
     )
     initial: int | Path | None = setting(
         None,
@@ -378,9 +389,9 @@ class SearchSettings(Settings):
         return self.restarts * self.conversations * self.rounds
 
     @property
-    def draws_from_grammar(self) -> bool:
-        """Whether starting templates come from the grammar, not from captions or a file."""
-        return self.starting_pool == "grammar" and not isinstance(self.initial, Path)
+    def draws_from_many(self) -> bool:
+        """Whether starting templates come from a large pool, not from captions alone or a file."""
+        return self.starting_pool != "captions" and not isinstance(self.initial, Path)
 
     @property
     def description(self) -> str:
@@ -572,7 +583,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         if self.asks_by_image:
             return IMAGE_INITIAL
         # There are few captions, and a few of them show what they offer.
-        return MANY_INITIAL if self.draws_from_grammar else FEW_INITIAL
+        return MANY_INITIAL if self.draws_from_many else FEW_INITIAL
 
     @property
     def request_style(self) -> Style | None:

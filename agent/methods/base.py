@@ -54,6 +54,8 @@ class View:
         style: How to prompt the LLM; None if not known.
         wordings: The texts of ``guided``.
         state: Kept by the method from one conversation of the restart to the next.
+        fillers: The share of combinations that are made of general words although the description has words
+            left; 0: only where its words are used up.
         free: How many candidates may be scored in addition to a request, if scores cost next to nothing.
     """
 
@@ -71,6 +73,7 @@ class View:
     wordings: Wordings = field(default_factory=built_in)
     state: dict[str, Any] = field(default_factory=dict)
     objective: Objective = "accuracy"
+    fillers: float = 0.0
     free: int = 0
 
     @property

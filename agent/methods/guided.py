@@ -29,7 +29,7 @@ from ...prompts.requests import (
     short_request,
 )
 from .base import Ask, Consult, Conversation, Feedback, Propose, Script, SearchMethod, Steps, View, shown
-from .without_llm import FILLERS, combine, fillings, most_promising, phrases
+from .without_llm import combine, combined, phrases
 
 AMONG = 10
 """A candidate among this many best ones counts as a reward."""
@@ -203,7 +203,7 @@ def _described_once(view: View, state: _State) -> Steps:
     if _scores_are_free(view) and not state.described:
         state.described = True
         words = phrases(view.description, view.class_names)
-        yield from _in_frames(view, words, view.free, fillers=FILLERS)
+        yield from _in_frames(view, words, view.free, fillers=view.fillers)
 
 
 def _in_plain_words(view: View, state: _State) -> Steps:
@@ -225,7 +225,7 @@ def _after_an_answer(view: View, state: _State, feedback: Feedback) -> Steps:
     if _scores_are_free(view):
         _new_words((outcome.text for outcome in feedback.outcomes), view, state)
         words = [*phrases(view.description, view.class_names), *state.words]
-        yield from _in_frames(view, words, min(view.free, AFTER_AN_ANSWER), fillers=FILLERS)
+        yield from _in_frames(view, words, min(view.free, AFTER_AN_ANSWER), fillers=view.fillers)
 
 
 def _new_words(lines: Iterable[str], view: View, state: _State) -> Sequence[str]:
@@ -249,8 +249,7 @@ def _in_frames(
     """Score words in frames, a few at once; free, but for the last step where it ends the round."""
     rng = view.rng()
     for remaining in range(count, 0, -FREE_AT_ONCE):
-        texts = fillings(view.kind, words, rng, fillers=fillers)
-        candidates = most_promising(texts, view, min(remaining, FREE_AT_ONCE))
+        candidates = combined(view, words, rng, min(remaining, FREE_AT_ONCE), fillers=fillers)
         free = not ends_round or remaining > FREE_AT_ONCE
         yield Propose(candidates, source="combine", free=free)
 

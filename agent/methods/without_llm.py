@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 FILLINGS = 200
 """Filled frames considered per round."""
-FILLERS = 0.25
-"""Share of fillings from the kind's fillers: the scorer may not know the user's words."""
 MAX_LEARNT_FROM = 800
 """Maximum candidates to learn from: half are the best, the others are spread over the rest."""
 RIDGE = 2.0
@@ -59,14 +57,27 @@ def combine(view: View) -> Steps:
     """
     words = phrases(view.description, view.class_names)
     while True:
-        texts = fillings(view.kind, words, view.rng())
-        yield Propose(most_promising(texts, view, view.proposals), source="combine")
+        candidates = combined(view, words, view.rng(), view.proposals, fillers=view.fillers)
+        yield Propose(candidates, source="combine")
 
 
-def fillings(
-    kind: PromptKind, words: Sequence[str], rng: random.Random, *, fillers: float = FILLERS
-) -> list[str]:
-    """Return frames filled at random with given words, a share of them with the kind's fillers."""
+def combined(
+    view: View, words: Sequence[str], rng: random.Random, count: int, *, fillers: float
+) -> list[Candidate]:
+    """Return new candidates made of frames and words, the most promising of many.
+
+    ``fillers`` is the share of the many that are made of the kind's fillers. If the view wants none of them
+    while there are words, they only take the places for which no words are left.
+    """
+    candidates = most_promising(_fillings(view.kind, words, rng, fillers), view, count)
+    if not view.fillers and words and len(candidates) < count:
+        known = {candidate.key for candidate in candidates}
+        general = most_promising(_fillings(view.kind, (), rng, fillers), view, count)
+        candidates += [candidate for candidate in general if candidate.key not in known]
+    return candidates[:count]
+
+
+def _fillings(kind: PromptKind, words: Sequence[str], rng: random.Random, fillers: float) -> list[str]:
     if words and kind.fillers:
         return [_fill(kind, words if rng.random() >= fillers else kind.fillers, rng) for _ in range(FILLINGS)]
     if words or kind.fillers:
@@ -206,7 +217,7 @@ def random_changes(view: View) -> Steps:
     """Draw half the proposals from the pool; the others are best ones with one word changed."""
     words = _vocabulary(view.pool, view.kind.slot)
     if not words:  # a pool of bare slots
-        captions = itertools.chain.from_iterable(view.kind.starting("captions"))
+        ((captions,),) = view.kind.starting("captions")
         words = _vocabulary(captions, view.kind.slot)
     while True:
         rng = view.rng()

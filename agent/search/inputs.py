@@ -225,7 +225,8 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
             initial = Setting("initial", str(config.initial))
             raise ConfigError(initial, f": it has one {noun}; a restart needs at least 2")
         return unique
-    pool = [candidate for group in kind.starting(config.starting_pool) for candidate in group]
+    tiers = kind.starting(config.starting_pool)
+    pool = [candidate for groups in tiers for group in groups for candidate in group]
     if config.initial is not None and config.initial > len(pool):
         initial = Setting("initial", config.initial)
         raise ConfigError(initial, f": the built-in pool has {len(pool)} {noun}s")

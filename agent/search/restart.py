@@ -146,9 +146,10 @@ class Restart:
 
     def _sample(self) -> Sequence[Candidate]:
         config, restart = self.config, self.record.number
-        if config.draws_from_grammar:
-            return _drawn_from_grammar(config.search_for, config.most_initial, config.seed, restart)
-        return _drawn([self.pool], config.most_initial, config.seed, restart)
+        if config.draws_from_many:
+            kind, pool = config.search_for, config.starting_pool
+            return _drawn_from(kind, pool, config.most_initial, config.seed, restart)
+        return _drawn([[self.pool]], config.most_initial, config.seed, restart)
 
     async def _score_starting(self) -> None:
         position, sample = Position(self.record.number), self._sample()
@@ -253,6 +254,7 @@ class Restart:
             memory=self._memory,
             pool=self.pool,
             proposals=config.proposals,
+            fillers=config.fillers,
             top_k=config.top_k,
             max_words=config.most_words,
             max_turns=config.max_turns,
@@ -379,14 +381,20 @@ class Restart:
 
 
 @lru_cache(maxsize=100)
-def _drawn_from_grammar(prompts: str, most: int, seed: int, restart: int) -> Sequence[Candidate]:
-    """Draw starting candidates of the grammar; methods that are compared begin with the same ones."""
-    return _drawn(kind_named(prompts).starting("grammar"), most, seed, restart)
+def _drawn_from(kind: str, pool: str, most: int, seed: int, restart: int) -> Sequence[Candidate]:
+    """Draw starting candidates of a large pool; methods that are compared begin with the same ones."""
+    return _drawn(kind_named(kind).starting(pool), most, seed, restart)
 
 
-def _drawn(groups: Sequence[Sequence[Candidate]], most: int, seed: int, restart: int) -> Sequence[Candidate]:
-    number = min(most, sum(map(len, groups)))
-    return tuple(draw(groups, number, rng_for(seed, "initial", restart)))
+def _drawn(
+    tiers: Sequence[Sequence[Sequence[Candidate]]], most: int, seed: int, restart: int
+) -> Sequence[Candidate]:
+    rng = rng_for(seed, "initial", restart)
+    drawn: list[Candidate] = []
+    for groups in tiers:
+        if number := min(most - len(drawn), sum(map(len, groups))):
+            drawn += draw(groups, number, rng)
+    return tuple(drawn)
 
 
 def _finalists(raced: Mapping[str, Raced]) -> list[str]:

@@ -169,7 +169,8 @@ def test_reading_never_raises_and_what_it_reads_stays_the_same(answer: str) -> N
 
 def test_the_starting_instructions_are_of_many_forms_and_all_different() -> None:
     """A dozen by hand, some hundreds of the grammar."""
-    (captions,), grammar = KIND.starting("captions"), KIND.starting("grammar")
+    ((captions,),), (grammar,) = KIND.starting("captions"), KIND.starting("grammar")
+    assert KIND.starting("general") == [grammar]
     assert [one.text for one in captions] == list(CAPTIONS)
     assert len({one.key for one in captions}) == len(CAPTIONS) >= 12
     texts = [one for group in grammar for one in group]

@@ -13,7 +13,7 @@ from promptclimb.prompts.starting import PoolError, draw, parse_file
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN, KIND
 
-POOL = KIND.starting("captions")
+(POOL,) = KIND.starting("captions")
 
 
 def read(content: str, name: str = "pool.txt") -> list[str]:

@@ -6,8 +6,11 @@ import re
 from collections import Counter
 
 from promptclimb.agent.methods.without_llm import framed
+from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.prompts.template import DEFAULT_MAX_WORDS, Template
 from promptclimb.prompts.template_kind import (
+    BUILT_IN,
+    GENERAL,
     KIND,
     MOST_OF_A_PATTERN,
     NEUTRAL,
@@ -69,3 +72,18 @@ def test_every_frame_is_a_template_once_its_gaps_are_filled() -> None:
         assert "<" not in text
         assert ("chalk" in text) == (frame in KIND.double_frames)
     assert len(set(NEUTRAL)) == len(NEUTRAL) > 100
+
+
+def test_general_templates_come_before_all_others() -> None:
+    """Published lists, OpenAI's 80 among them, captions and the grammar's general kinds."""
+    (published, captions, *general), others = KIND.starting("general")
+    first = {template.key for group in (published, captions, *general) for template in group}
+    assert {Template.parse(text).key for text in imagenet_templates()} <= {one.key for one in published}
+    assert {Template.parse(text).key for text in BUILT_IN} <= first
+    assert general == [grammar()[name] for name in grammar() if name in GENERAL]
+    assert others == [grammar()[name] for name in grammar() if name not in GENERAL]
+    assert len(GENERAL) == len(general)
+    for group in (published, captions):
+        assert len({template.key for template in group}) == len(group)
+        assert all(Template.parse(template.text) == template for template in group)
+    assert not {one.key for one in published} & {one.key for one in captions}

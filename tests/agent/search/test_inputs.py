@@ -33,12 +33,15 @@ from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
-from promptclimb.prompts.template_kind import BUILT_IN, all_of_grammar, grammar
+from promptclimb.prompts.template import Template
+from promptclimb.prompts.template_kind import BUILT_IN, KIND, all_of_grammar, grammar
 from promptclimb.prompts.wording import built_in
 from tests.evaluator.datasets.conftest import save_image
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.tiny_clip import local_dir
+
+POOLS = ("captions", "grammar")
 
 
 def config(**more: Any) -> SearchConfig:
@@ -46,21 +49,21 @@ def config(**more: Any) -> SearchConfig:
     return SearchConfig(data="fake", method="random", **more)
 
 
-def test_the_grammar_is_the_default_and_the_captions_are_there_as_before() -> None:
-    """A run's identity says the two apart."""
-    by_default, captions = read_pool(config()), read_pool(config(starting_pool="captions"))
-    assert tuple(by_default) == all_of_grammar()
-    assert [template.text for template in captions] == list(BUILT_IN)
+def test_captions_and_grammar_are_there_as_before() -> None:
+    """A run's identity says the pools apart."""
+    pools = [read_pool(config(**pool)) for pool in ({}, *({"starting_pool": name} for name in POOLS))]
+    assert [template.text for template in pools[1]] == list(BUILT_IN)
+    assert tuple(pools[2]) == all_of_grammar()
+    assert len({one.key for one in pools[0]}) == len({one.key for pool in pools for one in pool})
     info = FakeEvaluator().info
-    reported = [identity_of(config(), info, pool, built_in())["pool"] for pool in (by_default, captions)]
-    assert reported[0] != reported[1]
+    assert len({identity_of(config(), info, pool, built_in())["pool"] for pool in pools}) == 3
 
 
 def test_a_file_wins_over_both(tmp_path: Path) -> None:
     """``--initial FILE`` is the pool."""
     file = tmp_path / "pool.txt"
     file.write_text("a {}\nmany {}\n")
-    for pool in ("captions", "grammar"):
+    for pool in POOLS:
         assert [one.text for one in read_pool(config(initial=file, starting_pool=pool))] == [
             "a {}",
             "many {}",
@@ -89,7 +92,8 @@ def test_no_more_can_be_drawn_than_there_are(pool: str, size: int) -> None:
 
 def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
     """Each restart draws from all productions of the grammar, and each its own templates."""
-    small = config(restarts=2, conversations=1, rounds=1, initial=80, run_dir=tmp_path / "r")
+    more: dict[str, Any] = {"restarts": 2, "conversations": 1, "rounds": 1, "initial": 80}
+    small = config(**more, starting_pool="grammar", run_dir=tmp_path / "r")
     result = run_virtual(search(small, evaluator=FakeEvaluator()))
     rows = [row for row in result.leaderboard if not row.conversation]
     drawn = [{row.template for row in rows if row.restart == restart} for restart in (1, 2)]
@@ -97,6 +101,44 @@ def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
     for one in drawn:
         assert sum(bool(kind & one) for kind in kinds) == len(kinds)
     assert len(drawn[0] & drawn[1]) < 20
+
+
+def test_odd_templates_are_drawn_once_the_general_ones_are_used_up(tmp_path: Path) -> None:
+    """By default a restart draws from every general group, and from the others only where it needs more."""
+    groups, others = ([{one.key for one in group} for group in tier] for tier in KIND.starting("general"))
+    general, odd = set[str]().union(*groups), set[str]().union(*others)
+    for number in (80, 2_200):
+        small = config(restarts=1, conversations=1, rounds=1, initial=number, run_dir=tmp_path / str(number))
+        result = run_virtual(search(small, evaluator=FakeEvaluator()))
+        drawn = {Template.parse(row.template).key for row in result.leaderboard if not row.conversation}
+        assert bool(drawn & (odd - general)) == (number > len(general))
+        assert all(drawn & group for group in groups)
+
+
+async def _without_fillers(run_dir: Path) -> None:
+    """Make a store as it was when the share of general words was no setting."""
+    with Store.open(run_dir) as store:
+        identity, settings = dict(store.manifest.identity), dict(store.manifest.config)
+        assert (identity.pop("fillers", 0.25), settings.pop("fillers")) == (0.25, 0.25)
+        store.change_identity(identity, {})
+        await store.put_config(settings)
+
+
+def test_an_earlier_run_goes_on_as_it_began(tmp_path: Path) -> None:
+    """With its starting templates and its share of general words: the same result, to the byte."""
+    given: dict[str, Any] = {"describe": "tally marks", "starting_pool": "grammar", "fillers": 0.25}
+    given |= {"restarts": 1, "conversations": 2, "rounds": 3, "initial": 20}
+    boards = []
+    for name in ("whole", "cut"):
+        run_dir = tmp_path / name
+        first = SearchConfig(data="fake", method="combine", **given, run_dir=run_dir)
+        run_virtual(search(first, evaluator=FakeEvaluator()))
+        if name == "cut":
+            run_virtual(_without_fillers(run_dir))
+            assert (stored_config(run_dir).starting_pool, stored_config(run_dir).fillers) == ("grammar", 0.25)
+        run_virtual(resume(run_dir, changes={"restarts": 2}, evaluator=FakeEvaluator()))
+        boards.append((run_dir / "leaderboard.csv").read_bytes())
+    assert boards[0] == boards[1]
 
 
 class _FewImages(FakeEvaluator):

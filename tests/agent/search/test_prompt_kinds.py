@@ -88,8 +88,8 @@ class Phrases(PromptKind):
                 refused.append(RefusedLine(line, error.reason, str(error)))
         return Proposals(tuple(found.values()), tuple(refused))
 
-    def starting(self, pool: str) -> Sequence[Sequence[Candidate]]:
-        return [[Phrase(text) for text in STARTING]]
+    def starting(self, pool: str) -> Sequence[Sequence[Sequence[Candidate]]]:
+        return [[[Phrase(text) for text in STARTING]]]
 
 
 KIND = Phrases()
