@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,21 +30,22 @@ class Stop:
         self._watched: set[asyncio.Task[Any]] = set()
         self._paid: set[asyncio.Task[Any]] = set()
         self._cancelled: set[asyncio.Task[Any]] = set()
-        self._child: Stop | None = None
+        self._children: weakref.WeakSet[Stop] = weakref.WeakSet()
 
     def child(self) -> Stop:
-        """Return the stop of the next of several searches: stopping all stops it too, but not the reverse."""
-        self._child = Stop(self._grace_s)
-        self._child.cause = self.cause
-        return self._child
+        """Return the stop of one of several searches: stopping all stops it too, but not the reverse."""
+        child = Stop(self._grace_s)
+        child.cause = self.cause
+        self._children.add(child)
+        return child
 
     def request(self, cause: Exception) -> None:
         """Ask the search to stop; the first cause counts. Safe in a signal handler of the loop."""
         if self.cause is not None:
             return
         self.cause = cause
-        if self._child is not None:
-            self._child.request(cause)
+        for child in self._children:
+            child.request(cause)
         self._cancel(self._watched - self._paid)
         asyncio.get_running_loop().call_later(self._grace_s, lambda: self._cancel(self._watched))
 

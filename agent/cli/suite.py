@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from ..config.sources import PREFIX, from_environment, from_sources, on_command_
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
-from ..present.terminal import Display
+from ..present.terminal import Display, sentence
 from ..results.gain import BEST_STARTING
 from ..results.result import SearchResult
 from ..search.opening import RunRequest
@@ -47,7 +49,7 @@ from ..study.study import Study, read_study, study_of
 from ..study.transfer import Transferred
 from ..text import printable
 from .interrupts import interruptible, run_interruptible
-from .options import add_json, add_search_options, given_settings, say_unknown_variables
+from .options import add_json, add_search_options, given_settings, positive_number, say_unknown_variables
 from .output import (
     FAILED,
     FINISHED,
@@ -139,23 +141,39 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
 class _RunningStudy:
     """A study with its runs and their outcomes; ``file`` is None if options made it."""
 
-    def __init__(self, study: Study, folder: Path, file: Path | None, config_of: ConfigOf) -> None:
+    def __init__(self, study: Study, folder: Path, file: Path | None, config_of: ConfigOf, jobs: int) -> None:
         check_size(study)
-        self.study, self.folder, self.file = study, folder, file
+        self.study, self.folder, self.file, self.jobs = study, folder, file, jobs
         self.cells = cells_of(study, folder, config_of)
-        self.outcomes: list[RunOutcome] = []
+        self._outcomes: dict[Path, RunOutcome] = {}
         self.transfer_failed: str | None = None
         self._transferred = Transferred(folder)
-        self._shared, self._refusals = SharedLimits(folder), Refusals()
+        self._shared, self._refusals = SharedLimits(folder, jobs), Refusals()
+        self._fitting = asyncio.Lock()
         self._noted: set[str] = set()
 
+    @property
+    def outcomes(self) -> list[RunOutcome]:
+        """The outcomes so far, in the study's order."""
+        return [self._outcomes[cell.run_dir] for cell in self.cells if cell.run_dir in self._outcomes]
+
     async def run(self, stop: Stop) -> None:
-        for number, cell in enumerate(self.cells, start=1):
-            say(f"[{number}/{len(self.cells)}] {cell.run_dir.name}")
-            outcome = await self._run(cell, stop)
-            self.outcomes.append(outcome)
-            if outcome.end is not None and not isinstance(outcome.end, SearchResult):
-                say(f"{outcome.status}: {outcome.reason}")
+        waiting = iter(enumerate(self.cells, start=1))
+
+        async def work_off() -> None:
+            for number, cell in waiting:
+                try:
+                    await self._run_next(number, cell, stop)
+                except Exception as error:
+                    stop.request(error)  # the runs beside it keep what they have paid for
+                    raise
+
+        ends = await asyncio.gather(*(work_off() for _ in range(self.jobs)), return_exceptions=True)
+        if stop.cause is not None:
+            raise stop.cause
+        for end in ends:
+            if end is not None:
+                raise end
         if not self.study.transfer:
             return
         blocks = blocks_of(self.outcomes)
@@ -167,10 +185,23 @@ class _RunningStudy:
         except PromptclimbError as error:
             self.transfer_failed = f"not everything was scored on other models: {error}"
 
+    async def _run_next(self, number: int, cell: Cell, stop: Stop) -> None:
+        place = f"[{number}/{len(self.cells)}] {cell.run_dir.name}"
+        say(place)
+        outcome = await self._run(cell, stop)
+        self._outcomes[cell.run_dir] = outcome
+        of_which = f"{place}: " if self.jobs > 1 else ""
+        if outcome.end is not None and not isinstance(outcome.end, SearchResult):
+            say(f"{of_which}{outcome.status}: {outcome.reason}")
+        elif self.jobs > 1:
+            say(f"{of_which}{outcome.status}")
+
     async def _run(self, cell: Cell, stop: Stop) -> RunOutcome:
         if cell.white_box is not None:
-            return await fit_reference(cell, stop)
-        with Display(console()) as display:
+            async with self._fitting:  # torch's random numbers are those of the process
+                return await fit_reference(cell, stop)
+        # Several panels would overwrite each other: runs at once have lines alone.
+        with Display(console()) if self.jobs == 1 else nullcontext(_say_sentence) as display:
 
             def show_once(event: Event) -> None:
                 # Most runs of a study have the same model and data: each note is shown once.
@@ -201,7 +232,9 @@ class _RunningStudy:
         """Write the finished runs' tables when a study ends early; nothing is scored or fitted."""
         say("Writing tables of the finished runs. Press Ctrl-C again to quit now.")
         try:
-            outcomes = [*self.outcomes, *outcomes_so_far(self.cells[len(self.outcomes) :])]
+            missing = [cell for cell in self.cells if cell.run_dir not in self._outcomes]
+            self._outcomes |= {outcome.cell.run_dir: outcome for outcome in outcomes_so_far(missing)}
+            outcomes = self.outcomes
             self.write(outcomes)
         except (OSError, PromptclimbError) as error:
             say(Message("no tables: ", error))
@@ -209,6 +242,11 @@ class _RunningStudy:
             finished, runs = sum(outcome.counts for outcome in outcomes), counted(len(outcomes), "run")
             say(f"tables of {finished:,} finished of {runs}: {short_path(self.folder / MARKDOWN)}")
         say(f"What is in {short_path(self.folder)} is kept. Run the same command again to resume.")
+
+
+def _say_sentence(event: Event) -> None:
+    if (text := sentence(event)) is not None:
+        say(text)
 
 
 def _exit_code(ends: Sequence[SearchEnd]) -> int:
@@ -260,7 +298,7 @@ def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
     study = read_study(file)
     folder = _folder(arguments, Path("runs") / file.stem)
     try:
-        running = _RunningStudy(study, folder, file, configs_of_file(os.environ, flags))
+        running = _RunningStudy(study, folder, file, configs_of_file(os.environ, flags), arguments.jobs)
         check_budget(study, running.cells)
     except ConfigError as error:
         raise ConfigError(f"{file}: ", error) from error
@@ -297,7 +335,7 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
             "curve": [],
         }
     )
-    return _RunningStudy(study, folder, None, config_of)
+    return _RunningStudy(study, folder, None, config_of, arguments.jobs)
 
 
 def short_name(scorer: str) -> str:
@@ -361,6 +399,13 @@ def add_options(parser: Parser) -> None:
         "--methods", metavar="A,B,...", help="methods, also white-box references (default: guided)"
     )
     parser.add_argument("--seeds", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
+    parser.add_argument(
+        "--jobs",
+        type=positive_number,
+        default=1,
+        metavar="N",
+        help="searches at once, as many as the limits allow (default: 1)",
+    )
     parser.add_argument(
         "--suite-dir",
         metavar="DIR",

@@ -279,7 +279,7 @@ class SearchSettings(Settings):
     starting_pool: Literal["general", "captions", "grammar"] = setting(
         "general",
         "built-in starting templates: general (published lists and captions that fit most images first), "
-        "captions (308, written for this project) or grammar (5,267, made of media, views, materials and more)",
+        "captions (308, written for this project) or grammar (5,267, made of media, views and more)",
         decides=True,
     )
     fillers: float = setting(

@@ -213,7 +213,7 @@ async def _remote(
 
 async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber, emit: Listener) -> Endpoint:
     from .local_models import content_of, model_name
-    from .local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
+    from .local_server import LlamaSettings, make_ready, shared_chat
 
     assert config.llm is not None
     if (
@@ -235,8 +235,7 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
         raise _unusable(error) from error
     settings = LlamaSettings(model=file, name=model_name(config.llm), slots=config.llm_slots)
     emit(Noted(text=f"loading the local language model {settings.name} ..."))
-    client = LocalChat(LlamaServer(settings), scrubber=scrubber, emit=emit)
-    await stack.enter_async_context(client)
+    client = await stack.enter_async_context(shared_chat(settings, scrubber=scrubber, emit=emit))
     emit(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(
         name=LOCAL_LLM,

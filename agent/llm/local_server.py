@@ -13,9 +13,10 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -268,6 +269,44 @@ class LocalChat:
                 await client.__aexit__(None, None, None)
         finally:
             await self._server.close()
+
+
+class _SharedChats:
+    """The chats that searches of one event loop have open, each with the listeners of its searches."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.chats: dict[LlamaSettings, tuple[LocalChat, list[Listener]]] = {}
+
+
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedChats] = weakref.WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_chat(
+    settings: LlamaSettings, *, scrubber: Scrubber, emit: Listener
+) -> AsyncIterator[LocalChat]:
+    """Yield a chat with a local model; searches that run at once share a server, which the last closes."""
+    shared = _shared.setdefault(asyncio.get_running_loop(), _SharedChats())
+    async with shared.lock:
+        if settings not in shared.chats:
+            listeners = [emit]
+            server = LlamaServer(settings)
+            chat = LocalChat(server, scrubber=scrubber, emit=lambda event: listeners[-1](event))
+            await chat.__aenter__()
+            shared.chats[settings] = chat, listeners
+        else:
+            chat, listeners = shared.chats[settings]
+            listeners.append(emit)
+    try:
+        yield chat
+    finally:
+        async with shared.lock:
+            if len(listeners) > 1:
+                listeners.remove(emit)
+            else:
+                del shared.chats[settings]
+                await chat.__aexit__(None, None, None)
 
 
 def is_available(llm: str = LOCAL_LLM) -> str | None:

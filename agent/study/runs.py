@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,14 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import PromptclimbError, UsageError
 from ...evaluator.messages import Setting
 from ...evaluator.settings import with_current_names
+from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
 from ..llm.budget import LIMITS, Budget, Limits
 from ..prices import NOTHING, Spent
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
+from ..search.bound import bound_of
 from ..search.identity import known_identity
 from ..search.inputs import fallen_back, pinned_evaluator
 from ..search.opening import RunRequest
@@ -98,12 +101,19 @@ class SharedLimits:
     """The rest of a study's limits, for its next run.
 
     The usage of all other runs in the study's folder is subtracted, possibly billed attempts included. It is
-    read only if there is a limit.
+    read only if there is a limit. Of several runs at once each is limited to its upper bound, so together
+    they keep the limits; one whose bound is unknown, or more than is left, has the rest to itself.
+
+    ``jobs`` is how many runs there are at once; they share the limits per minute and the requests in flight.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, jobs: int = 1) -> None:
         self._folder = folder
+        self._jobs = jobs
         self._reached: set[str] = set()
+        self._granted: dict[Path, Mapping[str, float]] = {}
+        self._changed = asyncio.Condition()
+        self._order = asyncio.Lock()
 
     @cached_property
     def _usage(self) -> dict[Path, Spent]:
@@ -114,20 +124,84 @@ class SharedLimits:
         """Return a run's config with what the others leave of each limit."""
         return config.model_copy(update=self._left(config, without=config.run_dir))
 
+    @asynccontextmanager
+    async def turn(self, config: SearchConfig, *, whole: bool) -> AsyncIterator[tuple[SearchConfig, bool]]:
+        """Wait until a run may begin; yield its config with what it may use, and whether that is only a part.
+
+        ``whole``: it gets all that is left, and runs alone.
+        """
+        if self._jobs == 1 or not self._binding(config):
+            yield self._paced(self.share(config)), False
+            return
+        run_dir = config.run_dir
+        assert run_dir is not None
+        bound = await in_thread(lambda: bound_of(config))
+        most = dict(zip(LIMITS, (bound.calls, bound.tokens, bound.cost_usd, None), strict=True))
+
+        def fits() -> bool:
+            amounts = [(most[name], left) for name, left in self._rest(config).items()]
+            return not whole and all(amount is not None and amount <= left for amount, left in amounts)
+
+        async with self._order, self._changed:  # runs begin in the study's order
+            await self._changed.wait_for(lambda: not self._granted or fits())
+            is_part, rest = fits(), self._rest(config)
+            granted = {name: most[name] or 0 for name in rest} if is_part else rest
+            self._granted[run_dir] = granted
+        try:
+            yield self._paced(config).model_copy(update=granted), is_part
+        finally:
+            async with self._changed:
+                del self._granted[run_dir]
+                self._changed.notify_all()
+
+    def _paced(self, config: SearchConfig) -> SearchConfig:
+        """Return a config with its part of the limits per minute and of the requests in flight."""
+        if self._jobs == 1:
+            return config
+
+        def part(limit: float | None) -> float | None:
+            return None if limit is None else limit / self._jobs
+
+        endpoints = tuple(
+            endpoint.model_copy(update={"rpm": part(endpoint.rpm), "tpm": part(endpoint.tpm)})
+            for endpoint in config.endpoints
+        )
+        in_flight = max(1, config.concurrency // self._jobs)
+        return config.model_copy(
+            update={
+                "rpm": part(config.rpm),
+                "tpm": part(config.tpm),
+                "concurrency": in_flight,
+                "endpoints": endpoints,
+            }
+        )
+
+    def _rest(self, config: SearchConfig) -> dict[str, float]:
+        """Return what a run may use of each limit beside those that have begun."""
+        return {
+            name: left - sum(granted.get(name, 0) for granted in self._granted.values())
+            for name, left in self._left(config, without=config.run_dir).items()
+        }
+
     def reached(self, config: SearchConfig) -> list[str]:
         """Return the limits that keep a search from starting or resuming; without an LLM only time does."""
-        left = self._left(config)
-        binding = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
-        return [name for name in binding if name in left and (not left[name] or name in self._reached)]
+        left, binding = self._left(config), self._binding(config)
+        return [name for name in binding if not left[name] or name in self._reached]
 
     def why(self, config: SearchConfig, limits: Sequence[str]) -> str:
         """Return in words that these limits keep a search from starting or resuming."""
         return _limits_reached(config, limits, self._left(config))
 
-    def after(self, config: SearchConfig, result: SearchResult) -> None:
+    def _binding(self, config: SearchConfig) -> list[str]:
+        """Return the limits that a search may reach."""
+        names = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
+        return [name for name in names if getattr(config, name) is not None]
+
+    def after(self, config: SearchConfig, result: SearchResult, *, is_part: bool) -> None:
         """Count what a search has used, and remember the limits that stopped it."""
         self.recount(config)
-        if _is_limited(config):  # tokens or money may be left, but less than a request may need
+        # Tokens or money may be left, but less than a request may need.
+        if _is_limited(config) and not is_part:
             self._reached.update(f"max_{limit}" for limit in result.limits)
 
     def recount(self, config: SearchConfig) -> None:
@@ -237,6 +311,24 @@ async def run_search(
     Limits in the cell's config are those over all runs. Errors that end the whole study are raised; what the
     run has is kept.
     """
+    for whole in (False, True):
+        async with shared.turn(cell.config, whole=whole) as (config, is_part):
+            end = await _search(cell, config, shared, refusals, opened, is_part=is_part)
+        if not is_part or not isinstance(end, SearchResult) or not end.limits:
+            break
+        # Attempts that failed and were billed took more than its bound: now it has all that is left.
+    return end
+
+
+async def _search(
+    cell: Cell,
+    config: SearchConfig,
+    shared: SharedLimits,
+    refusals: Refusals,
+    opened: Callable[[SearchConfig], RunRequest],
+    *,
+    is_part: bool,
+) -> SearchEnd:
     has_begun = (cell.run_dir / STORE).exists()
     limits = shared.reached(cell.config)
     reason = shared.why(cell.config, limits) if limits else refusals.reason(cell.config)
@@ -247,7 +339,7 @@ async def run_search(
         if (last := _last_result(cell)) is not None and last.status == "stopped":
             reached = tuple(name.removeprefix("max_") for name in limits)
             return replace(last, stop_reason=reason, limits=reached)
-    request = opened(shared.share(cell.config))
+    request = opened(config)
     try:
         with same_settings(cell):
             result = await (resume_run(request, cell.run_dir) if has_begun else start_run(request))
@@ -260,7 +352,7 @@ async def run_search(
         stopped = stopped_by(error, _usage(cell))
         refusals.note(cell.config, error, stopped.reason)
         return stopped
-    shared.after(cell.config, result)
+    shared.after(cell.config, result, is_part=is_part)
     return with_limits_of_all(cell.config, result)
 
 

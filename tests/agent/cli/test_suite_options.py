@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
@@ -11,13 +12,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from promptclimb.agent.cli import suite
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import LONGEST_SCORER, listed, seeds_of, short_name
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import StoreError
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.preflight import check_cells
+from promptclimb.agent.study.runs import SearchEnd
 from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -68,6 +72,48 @@ def test_a_suite_sums_up_and_goes_on(
     again = json.loads(capsys.readouterr().out)
     assert len(fake_evaluators) == 6
     assert again == found
+
+
+def test_searches_at_once_give_the_same_tables(
+    capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator]
+) -> None:
+    """All but how long they took; each says that it begins and that it has ended."""
+    documents = []
+    for jobs in ("1", "3"):
+        command = ["suite", "--data", "one,two", "--methods", "random", "--seeds", "1-2", *SMALL, "--json"]
+        assert main([*command, "--suite-dir", f"s{jobs}", "--jobs", jobs]) == 0
+        out, err = capsys.readouterr()
+        documents.append(json.loads(out) | {"title": ""})
+        for run in documents[-1]["runs"]:
+            del run["wall_s"]
+    assert documents[0] == documents[1]
+    assert len(fake_evaluators) == 8
+    assert sum(line.endswith(": finished") for line in err.splitlines()) == 4
+    assert err.index("[3/4]") < err.index(": finished")
+
+
+def test_an_error_that_ends_a_suite_ends_the_searches_beside_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked to stop, none begins any more, and the error is the one that is told."""
+    began: list[int] = []
+    both = asyncio.Event()
+
+    async def broken(cell: Cell, _shared: object, _refusals: object, opened: Any) -> SearchEnd:
+        began.append(cell.seed)
+        if cell.seed == 2:
+            await both.wait()
+            raise StoreError("the disk is broken")
+        with opened(cell.config).stop.watching():
+            both.set()
+            await asyncio.Event().wait()
+        raise AssertionError("it was stopped")
+
+    monkeypatch.setattr(suite, "run_search", broken)
+    command = ["suite", "--data", "one", "--methods", "random", "--seeds", "1-4", *SMALL]
+    assert main([*command, "--suite-dir", "s", "--jobs", "2"]) == 1
+    assert "the disk is broken" in capsys.readouterr().err
+    assert began == [1, 2]
 
 
 def test_a_note_that_several_searches_have_is_shown_once(

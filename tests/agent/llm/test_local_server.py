@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from promptclimb.agent.llm.local_server import (
     is_available,
     make_ready,
     quota,
+    shared_chat,
     threads_for,
 )
 from promptclimb.agent.results.result import LLM_FALLBACK
@@ -239,6 +242,31 @@ async def test_it_answers_and_ends_with_its_context(model: Model) -> None:
         assert answer.usage.total == 18
     assert server.pid is None
     assert scrubber.scrub(f"it is {server.key.reveal()}") == "it is [secret]"
+
+
+async def test_searches_at_once_share_a_server(model: Model) -> None:
+    """The last one ends it, whichever began first; a search with other settings has its own."""
+    first, second = Events(), Events()
+    file = model()
+    async with AsyncExitStack() as one, AsyncExitStack() as other:
+        chats = [
+            await stack.enter_async_context(
+                shared_chat(settings(file), scrubber=Scrubber(), emit=events.append)
+            )
+            for stack, events in ((one, first), (other, second))
+        ]
+        assert chats[0] is chats[1]
+        wider = replace(settings(file), slots=2)
+        async with shared_chat(wider, scrubber=Scrubber(), emit=first.append) as third:
+            assert third is not chats[0]
+        await one.aclose()
+        server = chats[1]._server
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await server.last_words()
+        assert (await chats[1].chat(REQUEST)).text
+    assert server.pid is None
+    assert (first.texts, len(second.texts)) == ([], 1)
 
 
 async def test_one_that_is_killed_is_started_again(model: Model) -> None:

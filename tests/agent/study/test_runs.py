@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.prices import NOTHING, Bill, Spent
+from promptclimb.agent.errors import UnusableAnswerError
+from promptclimb.agent.prices import NOTHING, Bill, Spent, TokenUsage
 from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run
@@ -67,15 +68,18 @@ def session(config: SearchConfig, chat: Chat) -> RunRequest:
     return RunRequest(config=config, evaluator=FakeEvaluator(), chat=chat)
 
 
-def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[SearchEnd]:
+def run_suite(folder: Path, chat: Chat, *, jobs: int = 1, **limits: Any) -> list[SearchEnd]:
     """One command of a suite."""
 
     async def run() -> list[SearchEnd]:
-        shared = SharedLimits(folder)
-        return [
-            await run_search(cell, shared, Refusals(), lambda config: session(config, chat))
-            for cell in cells(folder, **limits)
-        ]
+        shared, places = SharedLimits(folder, jobs), asyncio.Semaphore(jobs)
+
+        async def one(cell: Cell) -> SearchEnd:
+            async with places:
+                return await run_search(cell, shared, Refusals(), lambda config: session(config, chat))
+
+        async with asyncio.timeout(60):
+            return await asyncio.gather(*map(one, cells(folder, **limits)))
 
     return asyncio.run(run())
 
@@ -98,18 +102,76 @@ def used(folder: Path, *bills: Bill, reserved: Spent | None = None) -> None:
         asyncio.run(write(store))
 
 
-def test_calls_are_limited_over_the_whole_suite_and_all_its_sessions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_calls_are_limited_over_the_whole_suite_and_all_its_sessions(tmp_path: Path, jobs: int) -> None:
     """Three calls of six are made, by the first command; the second makes none, a higher limit the rest."""
     chat = Chat()
-    first = run_suite(tmp_path, chat, max_calls=3)
+    first = run_suite(tmp_path, chat, jobs=jobs, max_calls=3)
     assert (chat.calls, states(first)) == (3, ["finished", "stopped", "not run"])
     assert not (tmp_path / "s3").exists()
-    again = run_suite(tmp_path, chat, max_calls=3)
+    again = run_suite(tmp_path, chat, jobs=jobs, max_calls=3)
     assert (chat.calls, states(again)) == (3, ["finished", "stopped", "not run"])
     reason = "the limit of 3 requests over the whole suite is reached"
     assert (again[1].stop_reason, again[2].reason) == (reason, reason)  # type: ignore[union-attr]
-    assert states(run_suite(tmp_path, chat, max_calls=6)) == ["finished"] * 3
+    assert states(run_suite(tmp_path, chat, jobs=jobs, max_calls=6)) == ["finished"] * 3
     assert chat.calls == 6
+
+
+class Together(Chat):
+    """Answers once all searches have asked, and fails at first as often as it is told to."""
+
+    def __init__(self, parties: int, failures: int = 0) -> None:
+        super().__init__()
+        self.first = asyncio.Barrier(parties)
+        self.failures = failures
+
+    async def chat(self, messages: Sequence[Mapping[str, str]]) -> str:  # type: ignore[override]
+        """Wait for the others at their first request."""
+        if self.calls + self.first.n_waiting < self.first.parties:
+            await self.first.wait()
+        if self.failures:
+            self.failures -= 1
+            self.calls += 1
+            raise UnusableAnswerError("none", reason="no_content", usage=TokenUsage(1, 1))
+        return super().chat(messages)
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_calls": 6}])
+def test_searches_run_at_once_if_the_limits_allow_all_of_them(tmp_path: Path, limits: dict[str, int]) -> None:
+    """No one waits for another to end."""
+    chat = Together(3)
+    assert states(run_suite(tmp_path, chat, jobs=3, **limits)) == ["finished"] * 3
+    assert chat.calls == 6
+
+
+def test_a_search_that_takes_more_than_its_bound_has_what_the_others_leave(tmp_path: Path) -> None:
+    """A billed answer that cannot be used takes a call; two searches at once are bound to two each."""
+    chat = Together(2, failures=1)
+    ends = run_suite(tmp_path, chat, jobs=2, max_calls=7)
+    assert (states(ends), chat.calls) == (["finished"] * 3, 7)
+
+
+async def test_searches_at_once_share_what_a_minute_allows(tmp_path: Path) -> None:
+    """And the requests in flight; of a limit on time nobody knows its part, so one has all of it."""
+    pool = [{"base_url": "http://a/v1", "rpm": 9}, {"base_url": "http://b/v1"}]
+    (one, two, _) = (
+        cell.config.model_copy(update={"concurrency": 7})
+        for cell in cells(tmp_path, rpm=60, tpm=900, endpoints=pool, max_calls=9)
+    )
+    shared = SharedLimits(tmp_path, 3)
+    async with shared.turn(one, whole=False) as (config, is_part):
+        assert (config.rpm, config.tpm, config.concurrency, config.max_calls, is_part) == (
+            20,
+            300,
+            2,
+            2,
+            True,
+        )
+        assert [endpoint.rpm for endpoint in config.endpoints] == [3, None]
+        async with shared.turn(two, whole=False) as (config, is_part):
+            assert (config.max_calls, is_part) == (2, True)
+    async with shared.turn(one.model_copy(update={"max_minutes": 2.0}), whole=False) as (config, is_part):
+        assert (config.max_calls, config.max_minutes, is_part) == (9, 2.0, False)
 
 
 def test_a_search_of_a_suite_can_be_resumed_by_itself(tmp_path: Path) -> None:
