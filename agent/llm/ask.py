@@ -592,8 +592,10 @@ class EndpointAsker(Generic[R, A]):
         elif error.perhaps_billed:
             charge.unknown(written)
         limiter.read_headers(permit, error.headers)
-        if error.adapted and not charge.billed.calls:
-            return  # the endpoint is well, and nothing is lost
+        if error.adapted:
+            permit.is_telling = False  # or all that wait would run into the next refusal
+            if not charge.billed.calls:
+                return  # the endpoint is well, and nothing is lost
         charge.failed = 1
         if isinstance(error, RateLimitedError):
             limiter.rate_limited(permit, error.retry_after, tokens="token" in str(error).lower())

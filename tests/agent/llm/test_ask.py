@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
+from tests.fakes.served import served as handled
 
 PRICE = Price(prompt=1.0, completion=2.0)
 
@@ -186,6 +188,27 @@ async def test_billed_refusals_of_a_form_stay_within_a_limit(limits: Limits) -> 
     results = await asyncio.gather(*(asker.ask(request(n)) for n in range(4)), return_exceptions=True)
     assert {type(result) for result in results} == {BudgetSpentError}
     assert chat.calls == asker.budget.spent.calls <= 2
+
+
+@virtual_time
+async def test_restarts_find_the_form_that_an_endpoint_takes_together() -> None:
+    """As few refusals as requests that go to an unknown endpoint, for each parameter."""
+    refused = 0
+
+    async def picky(request: web.Request) -> web.Response:
+        nonlocal refused
+        sent = await request.json()
+        await asyncio.sleep(0.5)
+        for name in ("seed", "temperature", "max_completion_tokens", "max_tokens"):
+            if name in sent:
+                refused += 1
+                return web.json_response({"error": {"message": "no", "param": name}}, status=400)
+        return web.json_response({"choices": [{"message": {"content": "- a {}"}}]})
+
+    async with handled(picky) as url, OpenAIChat(url) as chat:
+        asker = asker_of([Endpoint(name="one", client=chat, limits=RateLimits(concurrency=16))])
+        await asyncio.gather(*(asker.ask(request(number)) for number in range(16)))
+    assert refused <= 4 * 4
 
 
 @virtual_time
