@@ -273,7 +273,9 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     lines = []
     if report.is_file():
         lines.append(f"report: {short_path(report)}; to open it: {program()} report {folder} --open")
-    if result.model.pretrained == BUNDLED_WEIGHTS:
+    if NOTE in result.notes:
+        lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
+    elif result.model.pretrained == BUNDLED_WEIGHTS:
         own = f"search --data DIR --model {REAL_MODEL} --pretrained {REAL_WEIGHTS} --method combine"
         lines.append(f"next, with your images and a real model: {program()} {own}")
     elif config.is_clip or config.is_api:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -305,22 +305,6 @@ def test_it_may_be_changed_when_a_run_is_resumed(tmp_path: Path, mine: Path, fir
     assert run_virtual(resume(run_dir, evaluator=Level())).best == whole.best
 
 
-@pytest.mark.parametrize("lost", [False, True])
-def test_a_run_that_has_chosen_stands_by_it(tmp_path: Path, mine: Path, lost: bool) -> None:
-    """Its test images were looked at, even if the result is gone; more restarts choose anew."""
-    run_dir = tmp_path / "r"
-    searched(run_config(run_dir, mine))
-    if lost:
-        (run_dir / RESULT).unlink()
-    with pytest.raises(
-        StoreMismatchError, match=r"^prefer_readable=False: the run has chosen already\. Resume it"
-    ):
-        run_virtual(resume(run_dir, changes={"prefer_readable": False}, evaluator=Level()))
-    more = {"prefer_readable": False, "restarts": 2}
-    found = run_virtual(resume(run_dir, changes=more, evaluator=Level()))
-    assert (found.best.template == MINE, found.test_opened) == (False, 2)
-
-
 def untested(box: Any) -> Any:
     """The same evaluator without test images."""
     name = "info" if isinstance(box, Named) else "_info"
@@ -328,11 +312,24 @@ def untested(box: Any) -> Any:
     return box
 
 
-def test_without_test_images_a_finished_run_has_chosen_too(tmp_path: Path, mine: Path) -> None:
-    """Its result would not follow the change."""
-    run_virtual(search(run_config(tmp_path / "r", mine), evaluator=untested(Level())))
-    with pytest.raises(StoreMismatchError, match="the run has chosen already"):
-        run_virtual(resume(tmp_path / "r", changes={"prefer_readable": False}, evaluator=untested(Level())))
+@pytest.mark.parametrize(
+    ("kind", "lost"), [(Level, False), (Level, True), (lambda: untested(Level()), False)]
+)
+def test_a_run_that_has_chosen_stands_by_it(
+    tmp_path: Path, mine: Path, kind: Callable[[], Any], lost: bool
+) -> None:
+    """Even if the result is gone, or without test images; more restarts choose anew."""
+    run_dir = tmp_path / "r"
+    first = run_virtual(search(run_config(run_dir, mine), evaluator=kind()))
+    if lost:
+        (run_dir / RESULT).unlink()
+    with pytest.raises(
+        StoreMismatchError, match=r"^prefer_readable=False: the run has chosen already\. Resume it"
+    ):
+        run_virtual(resume(run_dir, changes={"prefer_readable": False}, evaluator=kind()))
+    more = {"prefer_readable": False, "restarts": 2}
+    found = run_virtual(resume(run_dir, changes=more, evaluator=kind()))
+    assert (found.best.template == MINE, found.test_opened) == (False, 2 * (first.test_opened or 0))
 
 
 def test_names_that_were_asked_for_fix_the_template(tmp_path: Path, mine: Path) -> None:

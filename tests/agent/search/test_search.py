@@ -161,20 +161,15 @@ def test_the_test_split_is_opened_once_and_after_the_last_score(tmp_path: Path) 
 
 @pytest.mark.parametrize("change", [{"shots": 1}, {"method": "p"}, {"llm": "other"}, {"temperature": 0.5}])
 def test_what_decides_the_result_cannot_be_changed(tmp_path: Path, change: dict[str, Any]) -> None:
-    """The difference is shown."""
+    """The difference is shown; nor can another scorer be given: its scores do not belong into the run."""
     searched(config(tmp_path / "r", max_calls=2))
+    with pytest.raises(StoreMismatchError, match="fingerprint"):
+        resumed(tmp_path / "r", evaluator=FakeEvaluator(seed=9))
     with pytest.raises(StoreMismatchError) as caught:
         resumed(tmp_path / "r", change)
     (name, value), *_ = change.items()
     assert name in str(caught.value)
     assert repr(value) in str(caught.value)
-
-
-def test_another_evaluator_is_refused(tmp_path: Path) -> None:
-    """Scores of other data or another checkpoint do not belong into a run."""
-    searched(config(tmp_path / "r", max_calls=2))
-    with pytest.raises(StoreMismatchError, match="fingerprint"):
-        resumed(tmp_path / "r", evaluator=FakeEvaluator(seed=9))
 
 
 def test_a_journal_that_answers_another_request_is_detected(tmp_path: Path) -> None:
