@@ -176,7 +176,7 @@ def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:
     """The message gives the call to write, where the command line gives the command."""
     config = SearchConfig(**SMALL, run_dir=tmp_path)
     search_sync(config, evaluator=FakeEvaluator())
-    with pytest.raises(UsageError, match=r"another run_dir, or search longer with `resume\('/.*', restarts=N\)`"):
+    with pytest.raises(UsageError, match=r"search longer with `resume\('/.*', restarts=N\)`"):
         search_sync(config, evaluator=FakeEvaluator())
 
 
