@@ -263,14 +263,12 @@ class BudgetSpentError(PromptclimbError):
     """A limit that the user set is reached.
 
     Attributes:
-        limit: "calls", "scorer_calls", "tokens", "cost" or "minutes": the setting's name without ``max_``.
-        limits: All limits that are reached; resuming needs more of each.
+        limits: Keys (``agent/limits.py``) of all limits that are reached; resuming needs more of each.
     """
 
-    def __init__(self, message: str, *, limit: str, limits: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, *, limits: tuple[str, ...]) -> None:
         super().__init__(message)
-        self.limit = limit
-        self.limits = limits or (limit,)
+        self.limits = limits
 
 
 class GaveUpError(PromptclimbError):

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.messages import Message
-from ..config.sources import on_command_line
+from ..config.sources import flags_of_more, on_command_line
 from ..text import printable, visible
 
 FINISHED, FAILED, WRONG, NOTHING_USABLE = range(4)
@@ -163,8 +163,7 @@ def _interpreter() -> str:
 
 def resume_command(run_dir: Path, limits: Sequence[str] = ()) -> str:
     """Return the command that resumes a run, with room for higher limits, without which it would stop."""
-    more = "".join(f" --max-{limit.replace('_', '-')} N" for limit in limits)
-    return f"{program()} resume {shlex.quote(short_path(run_dir))}{more}"
+    return f"{program()} resume {shlex.quote(short_path(run_dir))}{flags_of_more(limits)}"
 
 
 def conclude_command(run_dir: Path) -> str:

@@ -27,7 +27,7 @@ from ..errors import (
     UntrustedRunError,
 )
 from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
-from ..llm.budget import LIMITS
+from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..present.terminal import Display, print_result
 from ..results.history import state_of
 from ..results.result import NOTHING_USABLE as NOTE
@@ -159,8 +159,8 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
     """Report limits without effect, if no search asks an LLM."""
     if any(config.needs_llm for config in configs):
         return
-    limits = [name for name in LIMITS if any(getattr(config, name) is not None for config in configs)]
-    useful = {"max_minutes", *(["max_cost"] if any(config.is_api for config in configs) else ())}
+    limits = [name for name in LIMIT_SETTINGS if any(getattr(config, name) is not None for config in configs)]
+    useful = {MINUTES.setting, *([COST.setting] if any(config.is_api for config in configs) else ())}
     flags = [flag_of(name) for name in limits if name not in useful]
     if flags:
         verb = "limits" if len(flags) == 1 else "limit"
@@ -323,7 +323,7 @@ def add_resume_options(parser: Parser) -> None:
         "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
     )
     may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
-    shown = (*LIMITS, *may_change, "max_scorer_calls")  # few need the last one
+    shown = (*LIMIT_SETTINGS, *may_change, SCORER_CALLS.setting)  # few need the last one
     add_search_options(parser, leave_out=("run_dir",), first=shown, defaults=False)
     parser.add_argument(
         "--conclude",

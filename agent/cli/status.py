@@ -10,17 +10,18 @@ from typing import Any
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...prompts.kinds import CLASS_NAMES
+from ..config.sources import flag_of
 from ..events.types import NamesChosen, UsageEvent
+from ..limits import COST, LIMIT_BY_KEY
 from ..present.sentences import (
     gains_in_words,
-    left_of_both,
     score_text,
     spent_text,
     verdict_on,
     with_names,
 )
 from ..results.history import OTHER_VERSION, RunView, state_of
-from ..results.result import ENDED_EARLY, are_shares, words_of_all
+from ..results.result import ENDED_EARLY, are_shares, left_of_both, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
 from ..text import printable
 from .folders import about_runs, existing_folder
@@ -165,10 +166,7 @@ def _lines(state: RunView) -> list[str]:
         lines.append(spent_text(usage, "LLM: " if scorer else ""))
     if scorer:
         lines.append(spent_text(scorer, "scorer: "))
-    for limit, left in left_of_both(*(used.left if used else {} for used in (usage, scorer))).items():
-        name = limit.replace("_usd", "").replace("_", "-")
-        amount = f"${left:,.4f}" if name == "cost" else f"{left:,.10g}"
-        lines.append(f"left of --max-{name}: {amount}")
+    lines += _left_of_limits(usage, scorer)
     if state.stop_reason:
         lines.append(f"stopped: {state.stop_reason}")
     if early := _ended_early(state):
@@ -177,6 +175,15 @@ def _lines(state: RunView) -> list[str]:
     if last:
         lines.append(f"last event: {last}, {time}")
     return lines + _next_steps(state)
+
+
+def _left_of_limits(usage: UsageEvent | None, scorer: UsageEvent | None) -> list[str]:
+    lines = []
+    for key, left in left_of_both(*(used.left if used else {} for used in (usage, scorer))).items():
+        if (limit := LIMIT_BY_KEY.get(key)) is not None:
+            amount = f"${left:,.4f}" if limit is COST else f"{left:,.10g}"
+            lines.append(f"left of {flag_of(limit.setting)}: {amount}")
+    return lines
 
 
 def _next_steps(state: RunView) -> list[str]:

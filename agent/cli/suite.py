@@ -25,7 +25,7 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, from_environment, from_sources, on_command_line
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
-from ..llm.budget import LIMITS
+from ..limits import LIMIT_SETTINGS
 from ..present.terminal import Display, sentence
 from ..results.gain import BEST_STARTING
 from ..results.result import SearchResult
@@ -413,10 +413,10 @@ def add_options(parser: Parser) -> None:
     )
     add_search_options(
         parser,
-        leave_out=("data", "method", "seed", "run_dir", *LIMITS),
+        leave_out=("data", "method", "seed", "run_dir", *LIMIT_SETTINGS),
         first=("model", "pretrained", "llm", "describe", "price"),
     )
-    for name in LIMITS:
+    for name in LIMIT_SETTINGS:
         option = OPTIONS[name]
         parser.add_to(
             "Limits",

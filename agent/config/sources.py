@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,7 @@ from ...evaluator.settings import (
     near,
     with_current_names,
 )
+from ..limits import LIMIT_BY_KEY
 from .fields import EndpointConfig, absolute_llm, text_or_file
 from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
@@ -48,6 +49,11 @@ NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 def flag_of(name: str) -> str:
     """Return the flag of a setting; empty if it has none."""
     return OPTIONS[name].flag
+
+
+def flags_of_more(keys: Sequence[str]) -> str:
+    """Return the options that raise limits, to append to a command; a result may hold unknown keys."""
+    return "".join(f" {flag_of(LIMIT_BY_KEY[key].setting)} N" for key in keys if key in LIMIT_BY_KEY)
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -350,7 +350,7 @@ class UsageEvent(Event):
         cost_usd: US dollars that are known to have been billed.
         estimated_tokens: The most tokens of attempts whose usage was not reported.
         estimated_usd: The most that those attempts cost.
-        left: What is left of each limit that was set, by the limit's name.
+        left: What is left of each limit that was set, by the limit's key (``agent/limits.py``).
     """
 
     calls: Count
@@ -387,14 +387,9 @@ class ScorerUsageChanged(UsageEvent, name="scorer.usage_changed"):
 
 
 class SearchStopped(Event, name="search.stopped"):
-    """A budget or an outage stopped the search before its end.
-
-    ``limit`` is ``calls``, ``scorer_calls``, ``tokens``, ``cost`` or ``minutes``, and None for an outage;
-    ``limits`` are all reached.
-    """
+    """A budget or an outage stopped the search before its end; ``limits`` are the keys of those reached."""
 
     reason: str
-    limit: str | None = None
     limits: tuple[str, ...] = ()
 
 

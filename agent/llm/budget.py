@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
-from ...evaluator.counts import counted, enumerated
 from ...evaluator.messages import Message, Setting
 from ...evaluator.remote.asking import ApiRequest
 from ..config.schema import ScoringConfig, SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
+from ..limits import CALLS, COST, MINUTES, SCORER_CALLS, TOKENS, RunLimit, amount_text, why_spent
 from ..prices import (
     NOTHING,
     PICODOLLARS,
@@ -36,8 +36,6 @@ from .chat import Request
 HEADROOM = 1.5
 SAFETY_FACTOR = 50
 """An answer may cost so many times as much as any before it; beyond that, it alone exceeds a limit."""
-LIMITS = ("max_calls", "max_tokens", "max_cost", "max_minutes")
-"""Names of the settings that limit a run; ``max_scorer_calls`` limits a scorer behind an API."""
 KEPT_PERCENT = 102
 """What is kept for the final evaluation, of what it takes, as some attempts fail and are billed."""
 
@@ -47,7 +45,10 @@ RequestSizes: TypeAlias = Counter[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most that a run may use: billed calls, all tokens, dollars, active minutes; None is no limit."""
+    """The most that a run may use: billed calls, all tokens, dollars, active minutes; None is no limit.
+
+    Fields are named by the keys of ``agent/limits.py``; ``calls`` are those of the LLM or of a scorer.
+    """
 
     calls: int | None = None
     tokens: int | None = None
@@ -175,15 +176,14 @@ class Budget:
     Budgets that share a cost limit count cost together, and their reservations wait in one line. What is kept
     for the final evaluation cannot be reserved until ``keep`` lowers it.
 
-    The setting ``max_cost`` arrives as ``Limits.cost_usd``. ``_why_spent`` words the sentence on a limit,
-    ``reserve`` raises it as a BudgetSpentError, and the search ends with it as ``SearchStopped.reason``.
+    ``reserve`` raises a BudgetSpentError with the keys of the limits; the search ends with its sentence as
+    ``SearchStopped.reason``.
 
     Numbers change only between two awaits, so no interleaving or cancellation can leak. ``spent`` is the
     usage of earlier processes; ``clock`` counts seconds, by default the running loop's.
     """
 
-    CALLS = "calls"
-    """Name of the limit on calls: the setting's, without ``max_``."""
+    CALLS: RunLimit = CALLS
     USAGE_CHANGED: type[UsageEvent] = UsageChanged
 
     def __init__(
@@ -246,13 +246,13 @@ class Budget:
             raise self.minutes_spent()
 
     def minutes_spent(self) -> BudgetSpentError:
-        minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
-        return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
+        reached = MINUTES.text(self.limits.minutes or 0)
+        return BudgetSpentError(why_spent([reached], []), limits=(MINUTES.key,))
 
     def usage_changed(self) -> UsageEvent:
         """Return the event with the usage and what is left of each limit."""
         left = {
-            self.CALLS if name == "calls" else name: value
+            self.CALLS.key if name == CALLS.key else name: value
             for name, value in asdict(self.left()).items()
             if value is not None
         }
@@ -323,9 +323,8 @@ class Budget:
         money_kept = sum(budget._kept.estimated_picodollars for budget in self._sharing)
         money = self._cost_of_all() + money_kept + need.estimated_picodollars
         if exceeded := self._exceeded(total, money):
-            raise BudgetSpentError(
-                self._why_spent(exceeded, money_kept), limit=exceeded[0], limits=tuple(exceeded)
-            )
+            keys = tuple(limit.key for limit in exceeded)
+            raise BudgetSpentError(self._why_spent(exceeded, money_kept), limits=keys)
         # Then with it, each request at ``SAFETY_FACTOR`` times the most expensive answer so far.
         others = self.reserved
         if self.depends_on_size and others.calls:
@@ -355,46 +354,37 @@ class Budget:
         reserved = self.reserved
         return reserved.estimated_picodollars + SAFETY_FACTOR * reserved.calls * self._most_cost_of_one
 
-    def _exceeded(self, total: Spent, money: int) -> list[str]:
-        """Return the names of the limits that amounts exceed; ``money`` is in picodollars."""
+    def _exceeded(self, total: Spent, money: int) -> list[RunLimit]:
+        """Return the limits that amounts exceed; ``money`` is in picodollars."""
         limits = self.limits
         exceeded = {
             self.CALLS: limits.calls is not None and total.calls > limits.calls,
-            "tokens": limits.tokens is not None and total.tokens_at_most > limits.tokens,
-            "cost": self._cost_limit is not None and money > self._cost_limit,
+            TOKENS: limits.tokens is not None and total.tokens_at_most > limits.tokens,
+            COST: self._cost_limit is not None and money > self._cost_limit,
         }
-        return [name for name, is_exceeded in exceeded.items() if is_exceeded]
+        return [limit for limit, is_exceeded in exceeded.items() if is_exceeded]
 
-    def _why_spent(self, exceeded: Sequence[str], money_kept: int) -> str:
+    def _why_spent(self, exceeded: Sequence[RunLimit], money_kept: int) -> str:
         """Return in words which limits are reached, and which the next request may exceed."""
         limits, kept = self.limits, "kept for the final evaluation"
         reached, near = list[str](), list[str]()
         if self.CALLS in exceeded:
-            calls = counted(limits.calls or 0, self.CALLS.removesuffix("s").replace("_", " "))
-            reached.append(
-                calls + (f" ({self._kept.calls:,} of them are {kept})" if self._kept.calls else "")
-            )
-        if "tokens" in exceeded:
+            note = f" ({self._kept.calls:,} of them are {kept})" if self._kept.calls else ""
+            reached.append(self.CALLS.text(limits.calls or 0) + note)
+        if TOKENS in exceeded:
             is_reached = self._spent.tokens_at_most >= (limits.tokens or 0)
-            (reached if is_reached else near).append(counted(limits.tokens or 0, "token"))
-        if "cost" in exceeded:
+            (reached if is_reached else near).append(TOKENS.text(limits.tokens or 0))
+        if COST in exceeded:
             is_reached = self._cost_of_all() + money_kept >= (self._cost_limit or 0)
-            note = f" ({money_kept / PICODOLLARS:.4f} of it is {kept})" if money_kept else ""
-            (reached if is_reached else near).append(f"{limits.cost_usd} US dollars{note}")
-        clauses = []
-        if reached:
-            verb = "limit of {} is" if len(reached) == 1 else "limits of {} are"
-            clauses.append(f"the {verb.format(enumerated(reached))} reached")
-        if near:
-            nouns = "limit" if len(near) == 1 else "limits"
-            clauses.append(f"the next request may exceed the {nouns} of {enumerated(near)}")
-        return ", and ".join(clauses)
+            note = f" ({amount_text(float(_dollars(money_kept)))} of it is {kept})" if money_kept else ""
+            (reached if is_reached else near).append(COST.text(limits.cost_usd or 0) + note)
+        return why_spent(reached, near)
 
 
 class ScorerBudget(Budget):
     """The budget of a scorer behind an API."""
 
-    CALLS = "scorer_calls"
+    CALLS = SCORER_CALLS
     USAGE_CHANGED = ScorerUsageChanged
 
     def left(self) -> Limits:

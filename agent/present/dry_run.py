@@ -11,13 +11,14 @@ from ...evaluator.counts import counted
 from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
-from ..llm.budget import LIMITS, Bound, Limits, ScorerBound, ScorerPart
+from ..limits import LIMIT_SETTINGS, MINUTES, SCORER_CALLS
+from ..llm.budget import Bound, Limits, ScorerBound, ScorerPart
 from ..llm.pool import MORE_TOKENS
 from ..text import printable
 
 LOCAL_S = 6.5
 """Seconds a request of the smallest local LLM takes on two CPU cores, as measured over 48."""
-SCORER_LIMITS = (*LIMITS, "max_scorer_calls")
+SCORER_LIMITS = (*LIMIT_SETTINGS, SCORER_CALLS.setting)
 _LONGEST = (
     "This is an upper bound: every request and answer is taken to be the longest possible "
     f"(answers: {MORE_TOKENS} times --answer-tokens, because a reasoning model can be asked again with more)."
@@ -59,7 +60,7 @@ def bound_text(config: SearchConfig, bound: Bound, noun: str) -> str:
     if bound.minutes is not None:
         lines.append(_time(config, bound.minutes))
     # Without requests, the other limits bind nothing.
-    limits = _limits(config, LIMITS if asks else ("max_minutes",))
+    limits = _limits(config, LIMIT_SETTINGS if asks else (MINUTES.setting,))
     if asks or limits:
         lines.append(f"limits: {limits or 'none'}")
     if asks:

@@ -20,6 +20,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT, Split
 from ...prompts.kinds import CLASS_NAMES
+from ..config.sources import flags_of_more
 from ..position import LLM
 from ..results.details import marked
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING, ORIGINAL_NAMES, may_be_chance, surely_better
@@ -440,10 +441,9 @@ def next_steps(view: RunView) -> list[str]:
     if result is None or result.status == "stopped":
         if view.state == "live":
             return ["Wait: the search is running. This page shows its state at the time it was made."]
-        more = "".join(f" --max-{limit.replace('_', '-')} N" for limit in view.limits)
         first = (
-            f"Resume: promptclimb resume {folder}{more} continues the run; answers on disk are never "
-            "requested again."
+            f"Resume: promptclimb resume {folder}{flags_of_more(view.limits)} continues the run; "
+            "answers on disk are never requested again."
         )
         if view.limits:
             first += f" Or finish with what is scored: promptclimb resume {folder} --conclude."

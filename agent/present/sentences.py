@@ -16,6 +16,7 @@ from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT, Unanswered
 from ...prompts.kinds import CandidateNoun
 from ..events.types import UsageChanged, UsageEvent
+from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from ..results.gain import (
@@ -403,19 +404,13 @@ def cost_text(dollars: float | None) -> str:
     return f"${dollars:.4f}" if dollars else "nothing"
 
 
-def left_text(limit: str, value: float) -> str:
-    """Return what is left of a limit, by its name in a result: ``$0.0150``, ``1,200 tokens``."""
-    if limit.startswith("cost"):
+def left_text(key: str, value: float) -> str:
+    """Return what is left of a limit, by its key: ``$0.0150``, ``1,200 tokens``."""
+    if key == COST.key:
         return f"${value:.4f}"
-    return f"{value:,.1f} minutes" if limit == "minutes" else f"{value:,.0f} {limit.replace('_', ' ')}"
-
-
-def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:
-    """Return what is left of each limit of LLM and scorer.
-
-    They share the limit on cost; of two reports on it the lower one is the later, as cost only grows.
-    """
-    return {name: min(left[name] for left in (llm, scorer) if name in left) for name in {**llm, **scorer}}
+    if key == MINUTES.key:
+        return f"{value:,.1f} minutes"
+    return f"{value:,.0f} {LIMIT_BY_KEY[key].unit if key in LIMIT_BY_KEY else key}s"
 
 
 def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 0.0) -> list[str]:

@@ -26,13 +26,12 @@ from ..config.sources import on_command_line
 from ..events import types as events
 from ..position import NAMES
 from ..results.history import Progress
-from ..results.result import GroupAccuracies, SearchResult, are_shares, words_of
+from ..results.result import GroupAccuracies, SearchResult, are_shares, left_of_both, words_of
 from ..text import printable
 from .sentences import (
     baselines_of,
     beside_accuracy,
     gains_in_words,
-    left_of_both,
     left_text,
     result_lines,
     score_text,

@@ -378,7 +378,8 @@ class SearchResult:
         started: Start of the run, in ISO 8601.
         device: Where the model computed; None if the evaluator does not say.
         test_opened: How often test was evaluated over the run's life.
-        limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``, ``scorer_calls``.
+        limits: The limits that stopped it, by the names in ``budget``: ``calls``, ``tokens``, ``cost_usd``,
+            ``minutes``, ``scorer_calls``.
         gain: The gain on test, with intervals; None if test was not evaluated.
         scorer_usage: None unless a model behind an API scored.
         prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
@@ -529,3 +530,11 @@ class SearchResult:
             ValueError: A figure is nan or infinite, which JSON cannot hold.
         """
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:
+    """Return what is left of each limit of LLM and scorer.
+
+    They share the limit on cost; of two reports on it the lower one is the later, as cost only grows.
+    """
+    return {name: min(left[name] for left in (llm, scorer) if name in left) for name in {**llm, **scorer}}

@@ -193,7 +193,7 @@ def evaluate(
             measured = _measured(scorer, texts, kind, config, split, inspect, white_box, report)
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
-        raise BudgetSpentError(Message(error, note), limit=error.limit, limits=error.limits) from error
+        raise BudgetSpentError(Message(error, note), limits=error.limits) from error
     if ask is None:
         return measured
     usage = ApiUsage.of(ask.budget.spent, priced=config.scorer_price is not None)

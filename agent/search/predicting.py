@@ -16,7 +16,7 @@ from ...evaluator.remote.opening import open_unlabelled, unlabelled
 from ...evaluator.scoring import UNREADABLE
 from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
-from ..llm.budget import LIMITS
+from ..limits import LIMIT_SETTINGS, SCORER_CALLS
 from ..llm.scorer import scorer_in_thread
 from ..present.sentences import without_names
 from ..results.details import BEST, ENSEMBLE
@@ -27,7 +27,7 @@ from ..store.trust import OF_MODEL
 
 BATCH = 64
 """Images whose requests go out together; more would delay the first rows."""
-_OF_THE_RUN = (*LIMITS, "base_url", "max_scorer_calls", "shared_cache", "cache_dir")
+_OF_THE_RUN = (*LIMIT_SETTINGS, SCORER_CALLS.setting, "base_url", "shared_cache", "cache_dir")
 """Settings that only the search itself obeys."""
 
 

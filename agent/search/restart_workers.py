@@ -215,7 +215,7 @@ def stop_event(first: BudgetSpentError | GaveUpError, *more: BudgetSpentError | 
     limits = [
         name for error in (first, *more) if isinstance(error, BudgetSpentError) for name in error.limits
     ]
-    return SearchStopped(reason=first.message, limit=first.limit, limits=tuple(dict.fromkeys(limits)))
+    return SearchStopped(reason=first.message, limits=tuple(dict.fromkeys(limits)))
 
 
 def main_error(error: BaseException) -> Exception:

@@ -16,9 +16,9 @@ from ..config.schema import SearchConfig
 from ..config.sources import absolute
 from ..errors import BudgetSpentError, GaveUpError, why_ended
 from ..events.types import BatchScored, EvaluationStarted, Noted, SearchFinished
-from ..present.sentences import left_of_both
+from ..limits import COST, TOKENS
 from ..results.details import Details
-from ..results.result import GENERAL_WORDS, SearchResult
+from ..results.result import GENERAL_WORDS, SearchResult, left_of_both
 from ..results.run_dir import LABEL_FILES, STORE, check_files, check_run_dir, complete_result, new_run_dir
 from ..store.records import check_identity
 from ..store.run import Store
@@ -162,7 +162,7 @@ async def _search(session: RunSession) -> SearchOutcome:
         request.emit(stopped)
     calls = session.budget.spent.calls + session.budget.spent.failed_calls
     # What no limit has room for was asked for too, and so it was in a run that is concluded.
-    wanted = stopped is not None and not {"tokens", "cost"}.isdisjoint(stopped.limits)
+    wanted = stopped is not None and not {TOKENS.key, COST.key}.isdisjoint(stopped.limits)
     asked_llm = calls > 0 or wanted or (request.concludes and session.config.needs_llm)
     return replace(searched, budget=session.budget.usage_changed().left, asked_llm=asked_llm)
 

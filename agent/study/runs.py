@@ -6,19 +6,20 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-from ...evaluator.counts import counted, enumerated
+from ...evaluator.counts import counted
 from ...evaluator.errors import PromptclimbError, UsageError
 from ...evaluator.messages import Setting
 from ...evaluator.settings import with_current_names
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
-from ..llm.budget import LIMITS, Budget, Limits
+from ..limits import CALLS, COST, LIMIT_BY_KEY, LIMITS, MINUTES, TOKENS, RunLimit, why_spent
+from ..llm.budget import Budget, Limits
 from ..prices import NOTHING, Spent
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
@@ -35,7 +36,6 @@ from .grid import Cell
 INTERRUPTED = "interrupted"
 """Reason of a run that a signal ended or prevented."""
 NO_TEST = "finished, but its scorer reported no test accuracy"
-_UNITS = dict(zip(LIMITS, ("request", "token", "US dollar", "minute"), strict=True))
 _SOURCES = (
     *("data", "class_names", "few_shot_file", "model", "pretrained", "custom_scorer"),
     *("initial", "wordings"),
@@ -122,7 +122,7 @@ class SharedLimits:
 
     def share(self, config: SearchConfig) -> SearchConfig:
         """Return a run's config with what the others leave of each limit."""
-        return config.model_copy(update=self._left(config, without=config.run_dir))
+        return _with_limits(config, self._left(config, without=config.run_dir))
 
     @asynccontextmanager
     async def turn(self, config: SearchConfig, *, whole: bool) -> AsyncIterator[tuple[SearchConfig, bool]]:
@@ -136,19 +136,19 @@ class SharedLimits:
         run_dir = config.run_dir
         assert run_dir is not None
         bound = await in_thread(lambda: bound_of(config))
-        most = dict(zip(LIMITS, (bound.calls, bound.tokens, bound.cost_usd, None), strict=True))
+        most = {CALLS.key: bound.calls, TOKENS.key: bound.tokens, COST.key: bound.cost_usd, MINUTES.key: None}
 
         def fits() -> bool:
-            amounts = [(most[name], left) for name, left in self._rest(config).items()]
+            amounts = [(most[key], left) for key, left in self._rest(config).items()]
             return not whole and all(amount is not None and amount <= left for amount, left in amounts)
 
         async with self._order, self._changed:  # runs begin in the study's order
             await self._changed.wait_for(lambda: not self._granted or fits())
             is_part, rest = fits(), self._rest(config)
-            granted = {name: most[name] or 0 for name in rest} if is_part else rest
+            granted = {key: most[key] or 0 for key in rest} if is_part else rest
             self._granted[run_dir] = granted
         try:
-            yield self._paced(config).model_copy(update=granted), is_part
+            yield _with_limits(self._paced(config), granted), is_part
         finally:
             async with self._changed:
                 del self._granted[run_dir]
@@ -177,32 +177,32 @@ class SharedLimits:
         )
 
     def _rest(self, config: SearchConfig) -> dict[str, float]:
-        """Return what a run may use of each limit beside those that have begun."""
+        """Return what a run may use of each limit, by its key, beside those that have begun."""
         return {
-            name: left - sum(granted.get(name, 0) for granted in self._granted.values())
-            for name, left in self._left(config, without=config.run_dir).items()
+            key: left - sum(granted.get(key, 0) for granted in self._granted.values())
+            for key, left in self._left(config, without=config.run_dir).items()
         }
 
     def reached(self, config: SearchConfig) -> list[str]:
-        """Return the limits that keep a search from starting or resuming; without an LLM only time does."""
+        """Return the keys of the limits that keep a search from going on; without an LLM only time does."""
         left, binding = self._left(config), self._binding(config)
-        return [name for name in binding if not left[name] or name in self._reached]
+        return [limit.key for limit in binding if not left[limit.key] or limit.key in self._reached]
 
     def why(self, config: SearchConfig, limits: Sequence[str]) -> str:
         """Return in words that these limits keep a search from starting or resuming."""
         return _limits_reached(config, limits, self._left(config))
 
-    def _binding(self, config: SearchConfig) -> list[str]:
+    def _binding(self, config: SearchConfig) -> list[RunLimit]:
         """Return the limits that a search may reach."""
-        names = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
-        return [name for name in names if getattr(config, name) is not None]
+        limits = LIMITS if fallen_back(config).needs_llm else (MINUTES,)
+        return [limit for limit in limits if getattr(config, limit.setting) is not None]
 
     def after(self, config: SearchConfig, result: SearchResult, *, is_part: bool) -> None:
         """Count what a search has used, and remember the limits that stopped it."""
         self.recount(config)
         # Tokens or money may be left, but less than a request may need.
         if _is_limited(config) and not is_part:
-            self._reached.update(f"max_{limit}" for limit in result.limits)
+            self._reached.update(result.limits)
 
     def recount(self, config: SearchConfig) -> None:
         """Count what a search without a result has used."""
@@ -218,8 +218,12 @@ class SharedLimits:
             if run_dir != without:
                 total = total.plus(usage)
         left = Budget(Limits.of(config), total, clock=lambda: 0.0).left()
-        amounts = zip(LIMITS, (left.calls, left.tokens, left.cost_usd, left.minutes), strict=True)
-        return {name: amount for name, amount in amounts if amount is not None}
+        return {key: amount for key, amount in asdict(left).items() if amount is not None}
+
+
+def _with_limits(config: SearchConfig, amounts: Mapping[str, float]) -> SearchConfig:
+    """Return a config with other limits, by their keys."""
+    return config.model_copy(update={LIMIT_BY_KEY[key].setting: amount for key, amount in amounts.items()})
 
 
 def _is_limited(config: SearchConfig) -> bool:
@@ -231,21 +235,23 @@ def _stored_usage(run_dir: Path) -> Spent:
         return store.usage
 
 
-def _limits_reached(config: SearchConfig, names: Sequence[str], left: Mapping[str, float]) -> str:
+def _limits_reached(config: SearchConfig, keys: Sequence[str], left: Mapping[str, float]) -> str:
     """Return which limits are reached, or leave no room for a request; ``left`` is what is left of each."""
-    amounts = [counted(getattr(config, name), _UNITS[name]).replace(".0 ", " ") for name in names]
-    noun, verb = ("limit", "is") if len(names) == 1 else ("limits", "are")
-    limits = f"the {noun} of {enumerated(amounts)} over the whole suite"
-    if all(left.get(name) for name in names):
-        return f"the next request may exceed {limits}"
-    return f"{limits} {verb} reached"
+    limits = [LIMIT_BY_KEY[key] for key in keys]
+    texts = {limit.key: limit.text(getattr(config, limit.setting)) for limit in limits}
+    near = [text for key, text in texts.items() if left.get(key)]
+    reached = [text for key, text in texts.items() if not left.get(key)]
+    return why_spent(reached, near, over=" over the whole suite")
 
 
 def with_limits_of_all(config: SearchConfig, result: SearchResult) -> SearchResult:
     """Return a result that names the study's limit instead of its run's share of it."""
-    limits = [f"max_{limit}" for limit in result.limits if getattr(config, f"max_{limit}") is not None]
-    left = {f"max_{name}": amount for name, amount in result.budget.items()}
-    return replace(result, stop_reason=_limits_reached(config, limits, left)) if limits else result
+    keys = [
+        limit.key
+        for limit in LIMITS
+        if limit.key in result.limits and getattr(config, limit.setting) is not None
+    ]
+    return replace(result, stop_reason=_limits_reached(config, keys, result.budget)) if keys else result
 
 
 def is_done(cell: Cell) -> bool:
@@ -337,8 +343,7 @@ async def _search(
             return NotRun(reason, by_limit=bool(limits))
         # A run without a result may have all its answers already; finishing it costs nothing.
         if (last := _last_result(cell)) is not None and last.status == "stopped":
-            reached = tuple(name.removeprefix("max_") for name in limits)
-            return replace(last, stop_reason=reason, limits=reached)
+            return replace(last, stop_reason=reason, limits=tuple(limits))
     request = opened(config)
     try:
         with same_settings(cell):

@@ -71,7 +71,7 @@ async def test_a_limit_is_named_in_plain_words() -> None:
     with pytest.raises(BudgetSpentError) as caught:
         await one.reserve(TokenUsage(1, 1))
     assert str(caught.value) == "the limits of 1 call and 1 token are reached"
-    assert (caught.value.limit, caught.value.limits) == ("calls", ("calls", "tokens"))
+    assert caught.value.limits == ("calls", "tokens")
     near = Budget(Limits(calls=1, tokens=9, cost_usd=1e-6), Spent(calls=1, prompt_tokens=8))
     assert str(await refusal(near, TokenUsage(1, 1), PRICE)) == (
         "the limit of 1 call is reached, and the next request may exceed the limit of 9 tokens"
@@ -241,17 +241,17 @@ async def test_a_limit_may_be_used_up_to_the_last() -> None:
     calls = Budget(Limits(calls=2), Spent(calls=1))
     calls.settle(await calls.reserve(TokenUsage(1, 1)), Spent(calls=1))
     error = await refusal(calls)
-    assert (error.limit, str(error)) == ("calls", "the limit of 2 calls is reached")
+    assert (error.limits, str(error)) == (("calls",), "the limit of 2 calls is reached")
     tokens = Budget(Limits(tokens=100), Spent(prompt_tokens=50, estimated_tokens=10))
     tokens.settle(await tokens.reserve(TokenUsage(20, 20)))
     error = await refusal(tokens, TokenUsage(21, 20))
-    assert (error.limit, str(error)) == ("tokens", "the next request may exceed the limit of 100 tokens")
+    assert (error.limits, str(error)) == (("tokens",), "the next request may exceed the limit of 100 tokens")
     money = Budget(Limits(cost_usd=0.0000165))
     money.settle(await money.reserve(TokenUsage(30, 20), PRICE))
     error = await refusal(money, TokenUsage(31, 20), PRICE)
-    assert (error.limit, str(error)) == (
-        "cost",
-        "the next request may exceed the limit of 1.65e-05 US dollars",
+    assert (error.limits, str(error)) == (
+        ("cost_usd",),
+        "the next request may exceed the limit of 0.0000165 US dollars",
     )
 
 
@@ -266,11 +266,11 @@ async def test_the_time_is_checked_at_every_gate() -> None:
     await asyncio.sleep(1)
     with pytest.raises(BudgetSpentError, match=r"limit of 0\.5 minutes is reached") as caught:
         budget.check_time()
-    assert caught.value.limit == "minutes"
+    assert caught.value.limits == ("minutes",)
     budget.settle(reserved)
     with pytest.raises(BudgetSpentError, match="minutes"):
         await waiting
-    assert (await refusal(budget)).limit == "minutes"
+    assert (await refusal(budget)).limits == ("minutes",)
 
 
 @virtual_time

@@ -131,7 +131,7 @@ async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None
         found, why = await answers(calls, [question(number) for number in range(40)])
         assert (len(found), server.requests) == (11, 11)
         assert isinstance(why, BudgetSpentError)
-        assert (why.limit, str(why)) == ("scorer_calls", "the limit of 11 scorer calls is reached")
+        assert (why.limits, str(why)) == (("scorer_calls",), "the limit of 11 scorer calls is reached")
 
 
 async def test_what_is_kept_for_the_test_is_left_for_it() -> None:

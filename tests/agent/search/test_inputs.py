@@ -403,7 +403,7 @@ async def test_a_plain_chat_may_say_how_many_calls_it_takes() -> None:
         (KeyError("choices"), TransientChatError),
         (TypeError("takes one argument"), FatalChatError),
         (NameError("no such name"), FatalChatError),
-        (BudgetSpentError("enough", limit="calls"), BudgetSpentError),
+        (BudgetSpentError("enough", limits=("calls",)), BudgetSpentError),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
 )

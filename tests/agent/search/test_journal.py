@@ -194,7 +194,7 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
 
 async def test_limits_pass_through_and_leave_nothing(store: Store) -> None:
     """A budget that is spent is no skip: the same request is made by the next session."""
-    journal = journal_of(store, Asker(store, BudgetSpentError("7 calls", limit="calls")))
+    journal = journal_of(store, Asker(store, BudgetSpentError("7 calls", limits=("calls",))))
     with pytest.raises(BudgetSpentError):
         await journal.answer(FIRST, request())
     assert journal.unanswered == 0

@@ -124,7 +124,7 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
     async with ScorerServer() as server:
         dollars = {"scorer_price": "0.002/call", "max_cost": 0.11, "run_dir": tmp_path / "dollars"}
         reason = (await search(config(server.url, **dollars))).stop_reason
-        kept = "(0.0367 of it is kept for the final evaluation)"
+        kept = "(0.03672 of it is kept for the final evaluation)"
         assert reason == f"the next request may exceed the limit of 0.11 US dollars {kept}"
     async with ScorerServer() as server:
         stopped = await search(config(server.url, max_scorer_calls=55))

@@ -111,7 +111,7 @@ def test_calls_are_limited_over_the_whole_suite_and_all_its_sessions(tmp_path: P
     assert not (tmp_path / "s3").exists()
     again = run_suite(tmp_path, chat, jobs=jobs, max_calls=3)
     assert (chat.calls, states(again)) == (3, ["finished", "stopped", "not run"])
-    reason = "the limit of 3 requests over the whole suite is reached"
+    reason = "the limit of 3 calls over the whole suite is reached"
     assert (again[1].stop_reason, again[2].reason) == (reason, reason)  # type: ignore[union-attr]
     assert states(run_suite(tmp_path, chat, jobs=jobs, max_calls=6)) == ["finished"] * 3
     assert chat.calls == 6
@@ -201,14 +201,27 @@ def test_limits_are_known_by_what_stopped_a_run_and_not_by_its_words(tmp_path: P
     results = run_suite(tmp_path, chat, max_calls=1)
     assert results[0].limits == ("calls",)  # type: ignore[union-attr]  # the first one is run
     assert isinstance(results[1], NotRun)
-    assert results[1].reason == "the limit of 1 request over the whole suite is reached"
-    odd = small_result(status="stopped", stop_reason="nothing of the kind", limits=("calls", "cost"))
+    assert results[1].reason == "the limit of 1 call over the whole suite is reached"
+    odd = small_result(status="stopped", stop_reason="nothing of the kind", limits=("calls", "cost_usd"))
     said = with_limits_of_all(
         cells(tmp_path, max_calls=1200, max_cost=2.0, price="1/1")[0].config, odd
     ).stop_reason
-    assert said == "the limits of 1,200 requests and 2 US dollars over the whole suite are reached"
+    assert said == "the limits of 1,200 calls and 2 US dollars over the whole suite are reached"
     unlimited = with_limits_of_all(cells(tmp_path)[0].config, odd)
     assert unlimited == odd
+
+
+def test_money_that_is_left_is_not_called_spent(tmp_path: Path) -> None:
+    """The next request may exceed the limit on cost; a limit of the run's own keeps its sentence."""
+    (cell,) = cells(tmp_path, count=1, max_calls=3, max_cost=1.0, price="1/1")
+    left = {"calls": 0, "cost_usd": 0.25}
+    near = small_result(status="stopped", stop_reason="", limits=("cost_usd", "calls"), budget=left)
+    assert with_limits_of_all(cell.config, near).stop_reason == (
+        "the limit of 3 calls over the whole suite is reached, "
+        "and the next request may exceed the limit of 1 US dollar over the whole suite"
+    )
+    own = small_result(status="stopped", stop_reason="the scorer's", limits=("scorer_calls",))
+    assert with_limits_of_all(cell.config, own) == own
 
 
 def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:
@@ -216,10 +229,10 @@ def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:
     chat = Chat()
     (first, *_) = cells(tmp_path, max_calls=0)
     shared = SharedLimits(tmp_path)
-    assert shared.reached(first.config) == ["max_calls"]
+    assert shared.reached(first.config) == ["calls"]
     assert shared.reached(first.config.model_copy(update={"method": "random"})) == []
     timed = first.config.model_copy(update={"method": "random", "max_minutes": 0.0})
-    assert shared.reached(timed) == ["max_minutes"]
+    assert shared.reached(timed) == ["minutes"]
     assert chat.calls == 0
 
 
