@@ -38,7 +38,7 @@ class Position(NamedTuple):
         if self.restart == NAMES and not self.initial:
             # An extended run may search for names in another template.
             template = f", template {self.conversation}" if self.conversation > 1 else ""
-            return f"class names{template}, round {self.round}"
+            return f"class names{template}, " + (f"round {self.round}" if self.round else "first reading")
         if self.initial:
             return f"restart {self.restart}, initial"
         return f"restart {self.restart}, conversation {self.conversation}, round {self.round}"

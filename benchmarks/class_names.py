@@ -118,7 +118,7 @@ def name_words(data: str, like: Names, draw: int) -> dict[int, Sequence[str]]:
     classes = sets.spec(data).classes
     return {
         label: [
-            words["form"].replace("{kind}", kind).replace("{}", classes[label])
+            f"{classes[label]}, a kind of {kind}"
             for kind in random.Random(f"{data}/{draw}/{label}").sample(words["kinds"], len(names))
         ]
         for label, names in like.items()

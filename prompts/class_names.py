@@ -28,6 +28,10 @@ MOST_CLASSES = 40
 """Most classes in one request."""
 MOST_NAMES_ASKED, MOST_LINES_ASKED = 4, 48
 """Most new names asked for per class and per request, so that the answer is not cut off."""
+MOST_READINGS = 4
+"""Most lines that a request asks for on what a class is."""
+MOST_IN_VIEW = 12
+"""Class names that a small model sees beside the one that is asked for."""
 SHORT_NAMES = 5
 """Names in one answer of a small model."""
 SHORT_WORDS = 4
@@ -71,9 +75,13 @@ class NameReader:
 
     A name is known by its spelling. It belongs to the class for which it was proposed first, so that no two
     classes ever get the same one. Classes that share a name are never renamed: a line fits them all.
+
+    Attributes:
+        confirmed: Labels of the classes whose own name was the first one read for them.
     """
 
     def __init__(self, class_names: Sequence[str], template: str) -> None:
+        self.confirmed: set[int] = set()
         self._names = tuple(class_names)
         self._labels: dict[str, int] = {}
         self._owners: dict[str, int] = {}
@@ -117,6 +125,8 @@ class NameReader:
                 most = MAX_WORDS if only is None else SHORT_WORDS + len(self._names[label].split())
                 names.append((label, self._name(label, raw, most)))
             except CandidateError as error:
+                if error.reason == "own_name" and label not in dict(names):
+                    self.confirmed.add(label)
                 refused.append(RefusedLine(one_line(line, 200), error.reason, str(error)))
         return NameProposals(tuple(names), tuple(refused))
 
@@ -278,16 +288,55 @@ def _record_lines(shown: Sequence[ClassRecord]) -> Iterator[str]:
             yield f"    tried: {name} (+{gained} -{lost})"
 
 
+def reading_request(
+    class_names: Sequence[str], shown: Sequence[str], *, description: str
+) -> list[ChatMessage]:
+    """Ask what the shown classes are, ``MOST_CLASSES`` at most, in plain English words, likeliest first."""
+    facts = [f"What the pictures show: {description}"] if description else []
+    facts.append(f"All classes: {names_shown(class_names)}.")
+    return [
+        user_message(
+            "A small vision-language model such as CLIP sorts pictures into classes by the classes' names, "
+            "and knows plain English words alone. The names of these classes may be words of another "
+            "language, Latin names of species, codes or abbreviations; all of them together tell which.",
+            "\n".join(facts),
+            "Say what each of these classes is:\n" + "\n".join(f"- {one_line(name, 60)}" for name in shown),
+            f"For each write up to {MOST_READINGS} lines, the likeliest first: the common English word that "
+            "a child would say on seeing the thing, not a translation word by word; then, if you are not "
+            "certain, what else it may be. Then one line of a few plain words for what it looks like. Two "
+            "classes never get the same words. Answer with lines of the form\nCLASS: NAME\nand nothing else.",
+        )
+    ]
+
+
 def short_name_request(class_name: str) -> list[ChatMessage]:
     """Ask a small model for names of one class, by a request that stands by itself."""
     short = _words()["short"]
     return by_example(short["system"], short["examples"].items(), one_line(class_name, 100))
 
 
+def short_reading_request(class_names: Sequence[str], class_name: str) -> list[ChatMessage]:
+    """Ask a small model what one class is, with some others in view, by a request that stands by itself."""
+    reading = _words()["reading"]
+    return by_example(
+        reading["system"],
+        ((example["asked"], example["answered"]) for example in reading["examples"]),
+        f"{_words_in_view(class_names, class_name)}\nWhat is {one_line(class_name, 100)!r}?",
+    )
+
+
+def _words_in_view(class_names: Sequence[str], class_name: str) -> str:
+    others = [name for name in class_names if name != class_name]
+    return ", ".join(name_in_row(name, 40) for name in [class_name, *others][:MOST_IN_VIEW])
+
+
 def kind_names(class_name: str, rng: random.Random) -> list[str]:
-    """Return names such as "bat, a kind of tool", one for each common kind of thing, in a drawn order."""
-    form, kinds = _words()["form"], _words()["kinds"]
-    return [form.replace("{kind}", kind).replace(SLOT, class_name) for kind in rng.sample(kinds, len(kinds))]
+    """Return names such as "bat, a tool", one for each common kind of thing, in a drawn order."""
+    kinds = _words()["kinds"]
+    return [
+        f"{class_name}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+        for kind in rng.sample(kinds, len(kinds))
+    ]
 
 
 @cache

@@ -111,7 +111,7 @@ class ArtError(RuntimeError):
     """Art could not be gathered; the message says what failed and what to do."""
 
 
-def _package(name: str, version: str, folder: Path) -> Path:
+def package(name: str, version: str, folder: Path) -> Path:
     """Return the package's tarball, fetched by ``npm pack`` unless it is there already."""
     stem = name.lstrip("@").replace("/", "-")
     if tarballs := sorted(folder.glob(f"{stem}-[0-9]*.tgz")):
@@ -129,7 +129,7 @@ def _package(name: str, version: str, folder: Path) -> Path:
     return tarballs[-1]
 
 
-def _fit(picture: Image.Image) -> NDArray[np.uint8]:
+def fit(picture: Image.Image) -> NDArray[np.uint8]:
     """Return the opaque part of the picture, fitted into a CUTOUT square: uint8 [CUTOUT, CUTOUT, 4]."""
     picture = picture.convert("RGBA")
     box = picture.getchannel("A").getbbox()
@@ -145,7 +145,7 @@ def _fit(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(square)
 
 
-def _svg(icon: dict[str, Any], width: int, height: int) -> Image.Image:
+def render_icon(icon: dict[str, Any], width: int, height: int) -> Image.Image:
     # Imported here: only gathering needs it, and only the extra `train` brings it.
     try:
         import resvg_py
@@ -160,12 +160,12 @@ def _svg(icon: dict[str, Any], width: int, height: int) -> Image.Image:
 def _slugs(folder: Path) -> dict[str, str]:
     """Return Unicode code point -> CLDR slug, as the iconify packages name their icons."""
     with tarfile.open(
-        _package(SOURCES["fluent-flat"].package, SOURCES["fluent-flat"].version, folder)
+        package(SOURCES["fluent-flat"].package, SOURCES["fluent-flat"].version, folder)
     ) as tar:
-        return dict(json.loads(_read(tar, "package/chars.json")))
+        return dict(json.loads(read_member(tar, "package/chars.json")))
 
 
-def _read(tar: tarfile.TarFile, member: str) -> bytes:
+def read_member(tar: tarfile.TarFile, member: str) -> bytes:
     file = tar.extractfile(member)
     if file is None:
         raise ArtError(f"{tar.name!r} has no {member}")
@@ -175,15 +175,15 @@ def _read(tar: tarfile.TarFile, member: str) -> bytes:
 def _pictures(source: Source, folder: Path, wanted: set[str]) -> dict[str, NDArray[np.uint8]]:
     """Return code point -> cut-out, for the wanted code points that this source has."""
     cut: dict[str, NDArray[np.uint8]] = {}
-    with tarfile.open(_package(source.package, source.version, folder)) as tar:
+    with tarfile.open(package(source.package, source.version, folder)) as tar:
         if source.form == "iconify":
-            icons = json.loads(_read(tar, "package/icons.json"))
+            icons = json.loads(read_member(tar, "package/icons.json"))
             width, height = icons.get("width", 16), icons.get("height", 16)
             slugs = _slugs(folder)
             for code in sorted(wanted):
                 icon = icons["icons"].get(slugs.get(code, ""))
                 if icon:
-                    cut[code] = _fit(_svg(icon, icon.get("width", width), icon.get("height", height)))
+                    cut[code] = fit(render_icon(icon, icon.get("width", width), icon.get("height", height)))
             return cut
         names = {
             Path(name).stem: name
@@ -193,14 +193,14 @@ def _pictures(source: Source, folder: Path, wanted: set[str]) -> dict[str, NDArr
         for code in sorted(wanted):
             member = names.get(code) or names.get(f"{code}-fe0f")
             if member:
-                cut[code] = _fit(Image.open(io.BytesIO(_read(tar, member))))
+                cut[code] = fit(Image.open(io.BytesIO(read_member(tar, member))))
     return cut
 
 
 def _font(name: str, folder: Path) -> bytes:
     """Return the font's Latin subset in its regular weight, as the package brings it (WOFF)."""
-    with tarfile.open(_package(f"@fontsource/{name}", "", folder)) as tar:
-        return _read(tar, f"package/files/{name}-latin-400-normal.woff")
+    with tarfile.open(package(f"@fontsource/{name}", "", folder)) as tar:
+        return read_member(tar, f"package/files/{name}-latin-400-normal.woff")
 
 
 def _save(file: Path, cut: dict[str, Any]) -> None:

@@ -305,6 +305,18 @@ class NameRefused(RefusedEvent, name="names.refused"):
     """A proposed name was not tried."""
 
 
+class NamesRead(PlacedEvent, name="names.read"):
+    """The LLM has said what the classes are.
+
+    Attributes:
+        read: Classes for which it has another name.
+        taken: Whether all these names at once are better than the original ones.
+    """
+
+    read: int
+    taken: bool
+
+
 class NameRoundFinished(PlacedEvent, name="names.round_finished"):
     """A round of names is over.
 

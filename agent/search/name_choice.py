@@ -2,7 +2,8 @@
 
 Two choices of names are compared on the same images: those that one alone classifies correctly, less those
 that the other alone does. An image counts half itself and half the mean of its augmented copies, if there
-are any, so that copies add evidence but no images. No logits are used.
+are any, so that copies add evidence but no images. In the end, choices are compared in several templates, and
+the same image counts once for all of them. No logits are used.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import compress
@@ -36,6 +37,8 @@ SURE = 1.0
 LEAST_REPAIRED, MORE_IF_FEW = 0.06, 0.3
 """Share of the errors that the names must repair together: the first, and the second over the root of the
 images per class."""
+MORE_IF_MANY = 0.1
+"""How much larger that share is for more names: by this, times the logarithm of the names tried per class."""
 MOST_CHECKS = 200
 """Most renamings that are scored to improve a renaming that holds."""
 AT_ONCE = 32
@@ -71,18 +74,27 @@ class FewShotImages:
     labels: Sequence[int]
     images: int  # without copies
     each: int  # copies of an image
+    templates: int = 1
 
     @classmethod
-    def of(cls, labels: Sequence[int], copies: int) -> FewShotImages:
-        """Count the copies, the last of the labels, if each image has equally many."""
-        images = len(labels) - copies
-        even = images > 0 and copies % images == 0
-        return cls(labels if even else labels[:images], images, copies // images if even else 0)
+    def of(cls, labels: Sequence[int], copies: int, templates: int = 1) -> FewShotImages:
+        """Count the copies, the last of each template's labels, if each image has equally many."""
+        images = (len(labels) - copies) // templates
+        even = images > 0 and copies % (images * templates) == 0
+        each = copies // (images * templates) if even else 0
+        return cls(labels if even else labels[:images], images, each, templates)
 
     def weight(self, index: int) -> float:
+        """Return what the prediction at an index counts, in images."""
         if not self.each:
-            return 1.0
-        return 0.5 if index < self.images else 0.5 / self.each
+            return 1.0 / self.templates
+        in_template = index % (len(self.labels) // self.templates)
+        return (0.5 if in_template < self.images else 0.5 / self.each) / self.templates
+
+    def image(self, index: int) -> int:
+        """Return the image that the prediction at an index is of, or of a copy of."""
+        in_template = index % (len(self.labels) // self.templates)
+        return in_template if in_template < self.images else (in_template - self.images) // self.each
 
     def compare(self, now: Predicted, before: Predicted) -> _Evidence:
         """Return the gain in images, and its standard error."""
@@ -91,8 +103,7 @@ class FewShotImages:
             true = self.labels[index]
             change = (now[index] == true) - (before[index] == true)
             if change:
-                image = index if index < self.images else (index - self.images) // self.each
-                change_by_image[image] += change * self.weight(index)
+                change_by_image[self.image(index)] += change * self.weight(index)
         changes = change_by_image.values()
         return _Evidence(sum(changes), math.sqrt(sum(change * change for change in changes)))
 
@@ -100,10 +111,11 @@ class FewShotImages:
         wrong_indices = compress(range(len(self.labels)), map(ne, predicted, self.labels))
         return sum(map(self.weight, wrong_indices))
 
-    def holds(self, now: Predicted, base: Predicted) -> bool:
+    def holds(self, now: Predicted, base: Predicted, names_per_class: float) -> bool:
         """Return whether a renaming repairs the share of the errors that it must: step 2 of the choice."""
         per_class = self.images / len(set(self.labels[: self.images]))
         share_to_repair = LEAST_REPAIRED + MORE_IF_FEW / math.sqrt(per_class)
+        share_to_repair *= 1.0 + MORE_IF_MANY * math.log(max(names_per_class, 1.0))
         return self.compare(now, base).gain >= share_to_repair * self.wrong(base)
 
 
@@ -134,19 +146,24 @@ async def choose_names(
     predict: Predict,
     *,
     copies: int = 0,
+    templates: int = 1,
+    names_per_class: float | None = None,
+    common: Container[str] = (),
     final: bool = True,
 ) -> dict[int, str]:
     """Return the accepted name of each class that gets one.
 
     1. **Alone.** Each class gets the name that gains most alone, if that gain is above one standard error
        (``SURE``). An image that changes counts as one throw of a coin, so that a single image never decides;
-       two that agree do. The bar is low because the next step is the guard.
+       two that agree do. The bar is low because the next step is the guard. A common word must gain more than
+       the best name by the LLM by one standard error: lucky words do not carry over to another model.
     2. **Together.** All of them are scored once as a whole and must repair a share of the errors: 13 % at 20
-       images per class, 17 % at 8, 27 % at 2. The best of several names on few images always gains on those
-       images: where names are plain, mostly less than this share, and nothing or a loss on other images;
-       where names are ambiguous, mostly more. Held-out folds cannot separate these: images of one class that
-       share a look (a red car) favour "red car" in every fold. docs/results.md has figures.
-    3. **In context.** If the whole holds, each class in turn may return to its original name, if that loses
+       images per class, 17 % at 8, 27 % at 2, and half as much again for a hundred names per class. The best
+       of several names on few images always gains on those images: where names are plain, mostly less than
+       this share, and nothing or a loss on other images; where names are ambiguous, mostly more. Held-out
+       folds cannot separate these: images of one class that share a look (a red car) favour "red car" in
+       every fold. docs/results.md has figures.
+    3. **In context.** If the whole holds, each class in turn may return to its name before, if that loses
        nothing, or get its best other name, if that gains anything. What is left over from a conflict between
        two names goes. Any gain counts, as the whole is already known to be needed.
 
@@ -155,23 +172,21 @@ async def choose_names(
 
     Args:
         labels: True label of each image; the last ``copies`` are augmented copies of the others, those of one
-            image next to each other, in the order of the images.
-        base: Predictions with the original names.
+            image next to each other, in the order of the images. For several templates, once for each.
+        base: Predictions with the names before.
         tried: By label and name, the predictions with that name alone, in order of preference.
         predict: Scores a renaming of several classes.
-        copies: How many of the last labels belong to augmented copies. They count only if each image has
+        copies: How many of the labels belong to augmented copies. They count only if each image has
             equally many.
+        templates: How many templates the predictions are of, one after the other.
+        names_per_class: Names tried for a class on average, if more than those in ``tried``.
+        common: Names made of common words, without the LLM.
         final: Whether to do steps 2 and 3; a choice for the next request needs neither, and scores nothing.
     """
-    few_shot = FewShotImages.of(labels, copies)
+    few_shot = FewShotImages.of(labels, copies, templates)
     # Alone: the names of each class by their gain.
     evidence_by_label = {
-        label: sorted(
-            ((few_shot.compare(predicted, base), name) for name, predicted in names.items()),
-            key=lambda pair: -pair[0].gain,
-        )
-        for label, names in tried.items()
-        if names
+        label: _in_order(few_shot, base, names, common) for label, names in tried.items() if names
     }
     order = sorted(evidence_by_label, key=lambda label: (-evidence_by_label[label][0][0].gain, label))
     chosen: dict[int, str] = {}
@@ -184,7 +199,9 @@ async def choose_names(
         return chosen
     # Together.
     now = await predict(chosen)
-    if not few_shot.holds(now, base):
+    if names_per_class is None:
+        names_per_class = sum(map(len, evidence_by_label.values())) / len(evidence_by_label)
+    if not few_shot.holds(now, base, names_per_class):
         return {}
     # In context.
     checks = 0
@@ -206,6 +223,21 @@ async def choose_names(
             if gain > best + _ROUNDING or (label not in option and gain >= best - _ROUNDING):
                 best, chosen, now = gain, option, predicted
     return chosen
+
+
+def _in_order(
+    few_shot: FewShotImages, base: Predicted, names: Mapping[str, Predicted], common: Container[str]
+) -> list[tuple[_Evidence, str]]:
+    """Return a class's names with their evidence, by their gain; the LLM's best first if it is as good."""
+    order = sorted(
+        ((few_shot.compare(predicted, base), name) for name, predicted in names.items()),
+        key=lambda pair: -pair[0].gain,
+    )
+    true = next((pair for pair in order if pair[1] not in common), None)
+    if true is not None and not few_shot.compare(names[order[0][1]], names[true[1]]).sure:
+        order.remove(true)
+        order.insert(0, true)
+    return order
 
 
 RenamingKey = tuple[tuple[int, str], ...]
@@ -304,6 +336,7 @@ class NameScores:
                 note, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
             )
         self.labels, self.base, self.copies = stored
+        self._known[()] = self.base
         self.few_shot.copies = bool(self.copies)
 
     async def predict_all(
@@ -350,3 +383,54 @@ class NameScores:
         for index, label in zip(row["at"], row["to"], strict=True):
             predicted[index] = label
         return (predicted,)
+
+
+@dataclass(frozen=True)
+class ComparedScores:
+    """Predictions by renaming in several templates, one after the other.
+
+    A name that fits one template by luck does not decide.
+
+    Args:
+        scores: Those of each template, opened.
+    """
+
+    scores: Sequence[NameScores]
+
+    @property
+    def templates(self) -> int:
+        """Number of templates."""
+        return len(self.scores)
+
+    @property
+    def labels(self) -> Predicted:
+        """True label of each image and copy, once for each template."""
+        return self._joined([scores.labels for scores in self.scores])
+
+    @property
+    def copies(self) -> int:
+        """Number of labels that belong to augmented copies."""
+        return sum(scores.copies for scores in self.scores)
+
+    async def predict_all(
+        self, renamings: Sequence[Renaming], *, check_new: Callable[[], None] = lambda: None
+    ) -> list[Predicted | None]:
+        """Return the predictions of each renaming, in order; None where the model cannot read a name."""
+        by_template = [await scores.predict_all(renamings, check_new=check_new) for scores in self.scores]
+        joined: list[Predicted | None] = []
+        for in_templates in zip(*by_template, strict=True):
+            readable = [predicted for predicted in in_templates if predicted is not None]
+            joined.append(self._joined(readable) if len(readable) == len(self.scores) else None)
+        return joined
+
+    def gain(self, now: Predicted, before: Predicted) -> float:
+        """Return the gain in standard errors, paired over the images; 0 where nothing changes."""
+        evidence = FewShotImages.of(self.labels, self.copies, self.templates).compare(now, before)
+        return evidence.gain / evidence.error if evidence.error else 0.0
+
+    @staticmethod
+    def _joined(in_templates: Sequence[Predicted]) -> Predicted:
+        joined = array("i")
+        for predicted in in_templates:
+            joined.extend(predicted)
+        return joined

@@ -1,10 +1,12 @@
 """Search for better names of single classes in one template, after the restarts.
 
 A template found for the original names often fits them alone: names are searched in a neutral one, unless the
-found one repairs most of the errors. Each round shows the LLM which classes are often wrong and what was
-tried, and scores the names in its answer one by one; without an LLM it tries common words for kinds of
-things. With the new names, the template is then chosen again. Predictions are on disk before they are used,
-so that a resumed run neither asks nor scores again.
+found one repairs most of the errors. First the LLM says what each class is, in plain English: names that the
+model has never read, such as Latin ones, are replaced as a whole, where no single new name could help. Each
+round then shows the LLM which classes are often wrong and what was tried, and scores the names in its answer
+one by one. Where texts cost nothing, common words for kinds of things are tried too. What is best is compared
+in several templates; then the template is chosen among all with the new names. Predictions are on disk before
+they are used, so that a resumed run neither asks nor scores again.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ from ...evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, EvaluatorInfo, Na
 from ...prompts.class_names import (
     MOST_CLASSES,
     MOST_NAMES_ASKED,
+    MOST_READINGS,
     NEUTRAL_TEMPLATES,
     SHORT_NAMES,
     ClassRecord,
     NameReader,
     kind_names,
     names_asked,
+    reading_request,
     rich_request,
     short_name_request,
+    short_reading_request,
 )
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
@@ -40,12 +45,15 @@ from ..events.types import (
     NameRoundsStarted,
     NamesChosen,
     NameScored,
+    NamesRead,
     Noted,
 )
-from ..position import NAMES, Position
+from ..position import NAMES, Position, rng_for
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NOTHING_MORE, Journal, NamesRecord, Skipped
 from .name_choice import (
+    SURE,
+    ComparedScores,
     FewShotAccuracy,
     FewShotImages,
     FewShotPredictions,
@@ -58,7 +66,13 @@ from .name_choice import (
 )
 
 FOUND_TRIED = 5
-"""The best templates found, which are tried with the new names."""
+"""The best templates found, which are tried with the new names where each costs requests."""
+MOST_TEXTS = 20_000
+"""Texts that are embedded at most to choose a template for the new names, and to try common words."""
+COMPARED, MORE_COMPARED = 10, 20
+"""Templates in which names of single classes are compared, and the names of all classes at once."""
+FINALISTS = 6
+"""Names of a class that are compared in several templates: the best of the LLM's, and of the common words."""
 REPAIRED = 0.5
 """Share of a neutral template's errors that the best one found must repair for names to be searched in it."""
 MOST_TAKEN_FOR = 3
@@ -98,7 +112,7 @@ class NameSearch:
         self.few_shot = FewShotPredictions(self.evaluator, self.info)
 
     async def run(self) -> None:
-        """Search; there are no names if the best template found is as good without.
+        """Search; there are no names if they do not hold over several templates.
 
         A search that ends early has the names so far if they hold.
         """
@@ -108,20 +122,20 @@ class NameSearch:
             self.emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
             record.done = True
             return
-        rounds = NameRounds(self, template)
+        rounds = NameRounds(self, template, compared=self._compared(template))
         without = await self._accuracy(self.templates[0], {})
         concluded: Exception | None = None
         try:
-            try:
-                await rounds.run()
-            except (GaveUpError, AskingEndedError) as end:
-                if not self.concludes:
-                    raise
-                concluded = end
-                await rounds.choose()
-        finally:
-            if rounds.holds and rounds.accuracy.share > without.share:
-                record.template, record.renaming = template, rounds.renaming
+            await rounds.run()
+        except (GaveUpError, AskingEndedError) as end:
+            if not self.concludes:
+                self._keep_so_far(rounds, without)
+                raise
+            concluded = end
+            await rounds.choose()
+        except BaseException:
+            self._keep_so_far(rounds, without)
+            raise
         accuracy = await self._choose_again(template, rounds, without)
         self.emit(NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.images))
         if concluded is not None:
@@ -133,11 +147,15 @@ class NameSearch:
         if self.concludes and not self.asks_scorer:
             raise GaveUpError(NOTHING_MORE)
 
-    async def _template_to_search_in(self) -> str:
+    @property
+    def _neutral(self) -> Sequence[str]:
+        """Templates that say nothing about the images."""
         defaults = self.info.baselines.get(BASELINE_DEFAULT, ())[:1]
+        return list(dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES)))
+
+    async def _template_to_search_in(self) -> str:
         accuracy_by_neutral = {
-            template: await self._accuracy(template, {}, self.check_new)
-            for template in dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES))
+            template: await self._accuracy(template, {}, self.check_new) for template in self._neutral
         }
         neutral = max(accuracy_by_neutral, key=lambda template: accuracy_by_neutral[template].share)
         best = self.templates[0]
@@ -145,23 +163,46 @@ class NameSearch:
         repaired = (await self._accuracy(best, {})).share - before.share
         return best if before == UNREAD or repaired > REPAIRED * (1.0 - before.share) else neutral
 
+    def _compared(self, template: str) -> Sequence[str]:
+        """Return the templates in which choices of names are compared, the one of the rounds first.
+
+        They are drawn without a look at their scores: among many, one always fits the original names by luck.
+        Each costs requests where the scorer is behind an API, so that there the first alone is used.
+        """
+        if self.asks_scorer:
+            return [template]
+        if template not in self._neutral:
+            return self.templates[:MORE_COMPARED]
+        drawn = sorted(self.templates)
+        rng_for(self.config.seed, "compared").shuffle(drawn)
+        return list(dict.fromkeys((template, *self._neutral, *drawn)))[:MORE_COMPARED]
+
+    def _keep_so_far(self, rounds: NameRounds, without: FewShotAccuracy) -> None:
+        rounds.settle()
+        if rounds.renaming and rounds.accuracy.share > without.share:
+            self.record.template, self.record.renaming = rounds.template, rounds.renaming
+
     async def _choose_again(
         self, template: str, rounds: NameRounds, without: FewShotAccuracy
     ) -> FewShotAccuracy:
-        """Use the template that is best with the new names, or none of the names if that is as good.
+        """Use the template that is best with the new names, or none of the names if it is worse.
 
-        ``template`` is that of the rounds; ``without`` is the accuracy of the best one found with the
-        original names. Return the accuracy of what was chosen.
+        As many templates are tried with the new names as without, where that is cheap: the best of a hundred
+        has luck that the best of five has not. ``template`` is that of the rounds; ``without`` is the
+        accuracy of the best one found with the original names. Return the accuracy of what was chosen.
         """
         renaming = rounds.renaming
         if not renaming:
             return without
-        accuracy_by_template = {template: rounds.accuracy}
-        for candidate in self.templates[:FOUND_TRIED]:
-            if candidate not in accuracy_by_template:
-                accuracy_by_template[candidate] = await self._accuracy(candidate, renaming)
+        most = FOUND_TRIED
+        if not self.asks_scorer:
+            most = max(most, MOST_TEXTS // max(1, len(self.info.class_names)))
+        accuracy_by_template = {
+            candidate: await self._accuracy(candidate, renaming)
+            for candidate in dict.fromkeys((template, *self.templates[:most]))
+        }
         best = max(accuracy_by_template, key=lambda candidate: accuracy_by_template[candidate].share)
-        if accuracy_by_template[best].share <= without.share:
+        if accuracy_by_template[best].share < without.share:
             return without
         self.record.template, self.record.renaming = best, renaming
         return accuracy_by_template[best]
@@ -189,29 +230,40 @@ class NameRounds:
     """The rounds of a search for names, in one template.
 
     Attributes:
+        compared: Templates in which the final choice is made, ``template`` first.
+        start: The names of all classes by the LLM's first reading, if they are better as a whole.
         renaming: The names so far, which were scored together.
     """
 
     search: NameSearch
     template: str
+    _: KW_ONLY
+    compared: Sequence[str]
 
     def __post_init__(self) -> None:
         search = self.search
+        self.start: Renaming = {}
         self.renaming: Renaming = {}
         self._config, self._record, self._journal = search.config, search.record, search.journal
         self._emit = search.emit
         self._class_names = search.info.class_names
         self._reader = NameReader(self._class_names, self.template)
-        self._scores = NameScores(self.template, search.few_shot, search.store, search.check)
+        self._scores_by_template = {
+            template: NameScores(template, search.few_shot, search.store, search.check)
+            for template in self.compared
+        }
+        self._scores = self._scores_by_template[self.template]
         self._tried: dict[int, dict[str, Predicted]] = {}
+        self._common: set[str] = set()
         self._times_asked = Counter[int]()
+        self._before: Predicted = ()
         self._now: Predicted = ()
 
     async def run(self) -> None:
         """Go through all rounds and choose; ``renaming`` has the names so far, whatever ends it."""
         conversation = await self._conversation()
         await self._scores.open()
-        self._now = self._scores.base
+        self._before = self._now = self._scores.base
         self._emit(
             NameRoundsStarted(
                 position=Position(NAMES, conversation),
@@ -220,8 +272,11 @@ class NameRounds:
                 images=self.images,
             )
         )
+        if self._config.llm is not None and self._confusions():
+            await self._read_classes(Position(NAMES, conversation))
         repeats = 0
-        for number in range(1, self._config.name_rounds + 1):
+        free_alone = self._config.llm is None and not self.search.asks_scorer
+        for number in range(1, 0 if free_alone else self._config.name_rounds + 1):
             reason = None
             if not self._confusions():
                 reason = "no image of a class that may be renamed is wrong"
@@ -236,7 +291,7 @@ class NameRounds:
             # A round without an answer says nothing about whether the LLM repeats itself.
             if new_names or skipped_before == self._record.skipped:
                 repeats = 0 if new_names else repeats + 1
-            await self._choose(final=False)
+            await self._choose_so_far()
             self._emit(
                 NameRoundFinished(
                     position=position,
@@ -245,12 +300,129 @@ class NameRounds:
                     images=self.images,
                 )
             )
+        if not self.search.asks_scorer:
+            await self._try_common_words(Position(NAMES, conversation, self._config.name_rounds + 1))
         await self.choose()
         self._record.unanswered = self._journal.unanswered
 
+    async def _read_classes(self, position: Position) -> None:
+        """Ask what the classes are, and start from the answer where it is better for all of them at once.
+
+        Names that the model has never read are all as bad: a single new one has nobody to be told apart from.
+        """
+        labels = sorted(self._reader.renamable)
+        readings: list[tuple[int, str]] = []
+        names = self._class_names
+        if self._asks_for_one_class:
+            for sample, label in enumerate(labels[:MOST_CLASSES]):
+                messages = short_reading_request(names, names[label])
+                readings += await self._ask(
+                    messages, position._replace(sample=sample), [label], MOST_READINGS
+                )
+        else:
+            for sample, start in enumerate(range(0, len(labels), MOST_CLASSES)):
+                shown = labels[start : start + MOST_CLASSES]
+                messages = reading_request(
+                    names, [names[label] for label in shown], description=self._config.description
+                )
+                readings += await self._ask(messages, position._replace(sample=sample), shown, MOST_READINGS)
+        first: dict[int, str] = {}
+        for label, name in readings:
+            if label not in self._reader.confirmed:
+                first.setdefault(label, name)
+        if first:
+            compared = await self._opened(self.compared)
+            now, before = await compared.predict_all([first, {}], check_new=self.search.check_new)
+            if now is not None and before is not None and compared.gain(now, before) > SURE:
+                self.start = self.renaming = first
+                (predicted,) = await self._scores.predict_all([first])
+                assert predicted is not None, "read in every template"
+                self._before = self._now = predicted
+        self._emit(NamesRead(position=position, read=len(first), taken=bool(self.start)))
+        await self._score(readings, position)
+
+    async def _opened(self, templates: Sequence[str]) -> ComparedScores:
+        scores = [self._scores_by_template[template] for template in templates]
+        for in_template in scores:
+            if not in_template.labels:
+                await in_template.open()
+        return ComparedScores(scores)
+
+    async def _try_common_words(self, position: Position) -> None:
+        """Score names of common words for the classes that are most often wrong, as many texts as allowed."""
+        confusions = self._confusions()
+        words_by_label = {
+            label: kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
+            for label in _labels_to_ask(confusions, Counter())
+        }
+        self._common.update(*words_by_label.values())
+        names = [(label, name) for label, words in words_by_label.items() for name in words]
+        await self._score(names[:MOST_TEXTS], position)
+
     async def choose(self) -> None:
-        """Choose among the names that were tried, as at the end of all rounds."""
-        await self._choose(final=True)
+        """Choose among the names that were tried, as at the end of all rounds: in several templates."""
+        compared = await self._opened(self.compared[:COMPARED])
+        few_shot = FewShotImages.of(self._scores.labels, self._scores.copies)
+
+        def gain(predicted: Predicted) -> float:
+            return few_shot.compare(predicted, self._before).gain
+
+        finalists: list[tuple[int, str]] = []
+        for label, predicted_by_name in self._tried.items():
+            names = sorted(predicted_by_name, key=lambda name: -gain(predicted_by_name[name]))
+            for common in (False, True):
+                of_one_kind = [name for name in names if (name in self._common) == common]
+                finalists += [(label, name) for name in of_one_kind[:FINALISTS]]
+        (before, *predictions) = await compared.predict_all(
+            [self.start, *(self._with(label, name) for label, name in finalists)]
+        )
+        if before is None:
+            return
+        tried: dict[int, dict[str, Predicted]] = {}
+        for (label, name), predicted in zip(finalists, predictions, strict=True):
+            if predicted is not None:
+                tried.setdefault(label, {})[name] = predicted
+
+        async def predict(renaming: Renaming) -> Predicted:
+            (predicted,) = await compared.predict_all([self._with_all(renaming)])
+            # Names that are read alone may be too many together.
+            return [UNREADABLE] * len(before) if predicted is None else predicted
+
+        chosen = await choose_names(
+            compared.labels,
+            before,
+            tried,
+            predict,
+            copies=compared.copies,
+            templates=compared.templates,
+            names_per_class=self._names_per_class,
+            common=self._common,
+        )
+        await self._use(self._with_all(chosen))
+
+    async def _choose_so_far(self) -> None:
+        """Choose for the next request, in the template of the rounds alone; nothing is scored."""
+        scores = self._scores
+
+        async def predict(renaming: Renaming) -> Predicted:
+            raise AssertionError("a choice for the next request scores nothing")
+
+        chosen = await choose_names(
+            scores.labels, self._before, self._tried, predict, copies=scores.copies, final=False
+        )
+        await self._use(self._with_all(chosen))
+
+    async def _use(self, renaming: Renaming) -> None:
+        (now,) = await self._scores.predict_all([renaming]) if renaming else (self._scores.base,)
+        self.renaming, self._now = (renaming, now) if now is not None else ({}, self._scores.base)
+
+    def _with(self, label: int, name: str) -> Renaming:
+        return self._with_all({label: name})
+
+    def _with_all(self, names: Renaming) -> Renaming:
+        """Return the names to start from with others in their place; a class's own name is no new one."""
+        together = {**self.start, **names}
+        return {label: name for label, name in together.items() if name != self._class_names[label]}
 
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
@@ -270,12 +442,15 @@ class NameRounds:
         """The accuracy with the names so far."""
         return FewShotAccuracy.of(self._scores.labels, self._now, self._scores.copies)
 
+    def settle(self) -> None:
+        """Fall back to the names to start from, unless those so far repair enough together."""
+        images = FewShotImages.of(self._scores.labels, self._scores.copies)
+        if self.renaming != self.start and not images.holds(self._now, self._before, self._names_per_class):
+            self.renaming, self._now = self.start, self._before
+
     @property
-    def holds(self) -> bool:
-        """Whether there are names so far that repair enough together."""
-        scores = self._scores
-        images = FewShotImages.of(scores.labels, scores.copies)
-        return bool(self.renaming) and images.holds(self._now, scores.base)
+    def _names_per_class(self) -> float:
+        return sum(map(len, self._tried.values())) / max(1, len(self._tried))
 
     def _confusions(self) -> Counter[tuple[int, int]]:
         """Return how many images of each renamable class are taken for which other one."""
@@ -350,7 +525,7 @@ class NameRounds:
     async def _score(self, names: Sequence[tuple[int, str]], position: Position) -> int:
         """Score each name alone, and return how many there are."""
         predictions = await self._scores.predict_all(
-            [{label: name} for label, name in names], check_new=self.search.check_new
+            [self._with(label, name) for label, name in names], check_new=self.search.check_new
         )
         for (label, name), predicted in zip(names, predictions, strict=True):
             class_name = self._class_names[label]
@@ -358,15 +533,18 @@ class NameRounds:
                 self._refuse(f"{class_name}: {name}", "too_many_tokens", position)
                 continue
             self._tried.setdefault(label, {})[name] = predicted
-            self._record.proposed += 1
             gained, lost = self._gained_and_lost(predicted)
+            if name in self._common and gained <= lost:
+                # Most of hundreds: the log would be of little else.
+                continue
+            self._record.proposed += name not in self._common or self._config.llm is None
             self._emit(
                 NameScored(position=position, class_name=class_name, new_name=name, gained=gained, lost=lost)
             )
         return len(names)
 
     def _gained_and_lost(self, predicted: Predicted) -> tuple[int, int]:
-        return paired_counts(self._scores.labels[: self.images], predicted, self._scores.base)
+        return paired_counts(self._scores.labels[: self.images], predicted, self._before)
 
     def _record_of(self, label: int, confusions: Mapping[tuple[int, int], int]) -> ClassRecord:
         """Return what a request shows of a class."""
