@@ -28,10 +28,10 @@ MOST_CLASSES = 40
 """Most classes in one request."""
 MOST_NAMES_ASKED, MOST_LINES_ASKED = 4, 48
 """Most new names asked for per class and per request, so that the answer is not cut off."""
-MOST_READINGS = 4
-"""Most lines that a request asks for on what a class is."""
+READ_AT_ONCE, MOST_READINGS = 20, 4
+"""Most classes in a request for what they are, and most lines for each."""
 MOST_IN_VIEW = 12
-"""Class names that a small model sees beside the one that is asked for."""
+"""Class names that a small model sees, with the one that is asked for."""
 SHORT_NAMES = 5
 """Names in one answer of a small model."""
 SHORT_WORDS = 4
@@ -291,7 +291,7 @@ def _record_lines(shown: Sequence[ClassRecord]) -> Iterator[str]:
 def reading_request(
     class_names: Sequence[str], shown: Sequence[str], *, description: str
 ) -> list[ChatMessage]:
-    """Ask what the shown classes are, ``MOST_CLASSES`` at most, in plain English words, likeliest first."""
+    """Ask what the shown classes are, ``READ_AT_ONCE`` at most, in plain English words, likeliest first."""
     facts = [f"What the pictures show: {description}"] if description else []
     facts.append(f"All classes: {names_shown(class_names)}.")
     return [

@@ -146,6 +146,7 @@ def fit(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def render_icon(icon: dict[str, Any], width: int, height: int) -> Image.Image:
+    """Draw an icon of an iconify package at the size of a cut-out."""
     # Imported here: only gathering needs it, and only the extra `train` brings it.
     try:
         import resvg_py
@@ -159,13 +160,12 @@ def render_icon(icon: dict[str, Any], width: int, height: int) -> Image.Image:
 
 def _slugs(folder: Path) -> dict[str, str]:
     """Return Unicode code point -> CLDR slug, as the iconify packages name their icons."""
-    with tarfile.open(
-        package(SOURCES["fluent-flat"].package, SOURCES["fluent-flat"].version, folder)
-    ) as tar:
+    with tarfile.open(package(SOURCES["fluent-flat"].package, SOURCES["fluent-flat"].version, folder)) as tar:
         return dict(json.loads(read_member(tar, "package/chars.json")))
 
 
 def read_member(tar: tarfile.TarFile, member: str) -> bytes:
+    """Return the bytes of a file in a tarball."""
     file = tar.extractfile(member)
     if file is None:
         raise ArtError(f"{tar.name!r} has no {member}")

@@ -310,11 +310,18 @@ class NamesRead(PlacedEvent, name="names.read"):
 
     Attributes:
         read: Classes for which it has another name.
-        taken: Whether all these names at once are better than the original ones.
+        classes: Classes that it was asked about.
+        taken: Whether all these names at once are better than the original ones, so that the search starts
+            from them.
+        right: Few-shot images that are classified correctly with the names to start from.
+        images: Few-shot images in all.
     """
 
     read: int
+    classes: int
     taken: bool
+    right: int
+    images: int
 
 
 class NameRoundFinished(PlacedEvent, name="names.round_finished"):

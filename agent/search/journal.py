@@ -85,10 +85,16 @@ class NamesRecord(RestartRecord):
     Attributes:
         template: The template whose slot the names go into.
         renaming: The names accepted so far, by label; with them it is better than the best template without.
+        reading: What the LLM first said that classes are, by label; None if it was not asked.
+        reading_taken: Whether the search started from these names.
+        right: Few-shot images right in the template of the rounds, with the original names.
     """
 
     template: str = ""
     renaming: Mapping[int, str] = field(default_factory=dict)
+    reading: Mapping[int, str] | None = None
+    reading_taken: bool = False
+    right: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

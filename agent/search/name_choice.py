@@ -66,6 +66,12 @@ class _Evidence(NamedTuple):
     def sure(self) -> bool:
         return self.gain > SURE * self.error + _ROUNDING
 
+    def beats(self, best: float, *, is_doubted: bool, is_new: bool) -> bool:
+        """Return whether a change in context gains more than the best so far; no new name if as good."""
+        if is_doubted and not self.sure:
+            return False
+        return self.gain > best + _ROUNDING or (not is_new and self.gain >= best - _ROUNDING)
+
 
 @dataclass(frozen=True, slots=True)
 class FewShotImages:
@@ -148,15 +154,15 @@ async def choose_names(
     copies: int = 0,
     templates: int = 1,
     names_per_class: float | None = None,
-    common: Container[str] = (),
+    doubted: Container[str] = (),
     final: bool = True,
 ) -> dict[int, str]:
     """Return the accepted name of each class that gets one.
 
     1. **Alone.** Each class gets the name that gains most alone, if that gain is above one standard error
        (``SURE``). An image that changes counts as one throw of a coin, so that a single image never decides;
-       two that agree do. The bar is low because the next step is the guard. A common word must gain more than
-       the best name by the LLM by one standard error: lucky words do not carry over to another model.
+       two that agree do. The bar is low because the next step is the guard. A doubted name must be better
+       than the best of the others by one standard error too: lucky words do not carry over to another model.
     2. **Together.** All of them are scored once as a whole and must repair a share of the errors: 13 % at 20
        images per class, 17 % at 8, 27 % at 2, and half as much again for a hundred names per class. The best
        of several names on few images always gains on those images: where names are plain, mostly less than
@@ -165,7 +171,8 @@ async def choose_names(
        every fold. docs/results.md has figures.
     3. **In context.** If the whole holds, each class in turn may return to its name before, if that loses
        nothing, or get its best other name, if that gains anything. What is left over from a conflict between
-       two names goes. Any gain counts, as the whole is already known to be needed.
+       two names goes. Any gain counts, as the whole is already known to be needed; that of a doubted name
+       counts above one standard error.
 
     A whole renaming is scored once if it does not hold, otherwise at most once more for each class and each
     accepted name, and at most ``MOST_CHECKS`` times. No two classes get the same name.
@@ -180,13 +187,13 @@ async def choose_names(
             equally many.
         templates: How many templates the predictions are of, one after the other.
         names_per_class: Names tried for a class on average, if more than those in ``tried``.
-        common: Names made of common words, without the LLM.
+        doubted: Names that are right by luck if at all, such as those of common words beside an LLM's.
         final: Whether to do steps 2 and 3; a choice for the next request needs neither, and scores nothing.
     """
     few_shot = FewShotImages.of(labels, copies, templates)
     # Alone: the names of each class by their gain.
     evidence_by_label = {
-        label: _in_order(few_shot, base, names, common) for label, names in tried.items() if names
+        label: _in_order(few_shot, base, names, doubted) for label, names in tried.items() if names
     }
     order = sorted(evidence_by_label, key=lambda label: (-evidence_by_label[label][0][0].gain, label))
     chosen: dict[int, str] = {}
@@ -218,26 +225,28 @@ async def choose_names(
         best, before = 0.0, now
         for option in options:
             predicted = await predict(option) if option else base
-            gain = few_shot.compare(predicted, before).gain
-            # Without new name if that is as good.
-            if gain > best + _ROUNDING or (label not in option and gain >= best - _ROUNDING):
-                best, chosen, now = gain, option, predicted
+            evidence = few_shot.compare(predicted, before)
+            if evidence.beats(best, is_doubted=option.get(label) in doubted, is_new=label in option):
+                best, chosen, now = evidence.gain, option, predicted
     return chosen
 
 
 def _in_order(
-    few_shot: FewShotImages, base: Predicted, names: Mapping[str, Predicted], common: Container[str]
+    few_shot: FewShotImages, base: Predicted, names: Mapping[str, Predicted], doubted: Container[str]
 ) -> list[tuple[_Evidence, str]]:
-    """Return a class's names with their evidence, by their gain; the LLM's best first if it is as good."""
+    """Return a class's names with their evidence, by their gain; doubted ones last unless they are better."""
     order = sorted(
         ((few_shot.compare(predicted, base), name) for name, predicted in names.items()),
         key=lambda pair: -pair[0].gain,
     )
-    true = next((pair for pair in order if pair[1] not in common), None)
-    if true is not None and not few_shot.compare(names[order[0][1]], names[true[1]]).sure:
-        order.remove(true)
-        order.insert(0, true)
-    return order
+    trusted = next((name for _, name in order if name not in doubted), None)
+    if trusted is None:
+        return order
+
+    def is_better(name: str) -> bool:
+        return few_shot.compare(names[name], names[trusted]).sure
+
+    return sorted(order, key=lambda pair: pair[1] in doubted and not is_better(pair[1]))
 
 
 RenamingKey = tuple[tuple[int, str], ...]
@@ -313,6 +322,7 @@ class NameScores:
     labels: Predicted = ()
     base: Predicted = ()
     copies: int = 0
+    _reference: RenamingKey = field(default=(), init=False)
     _known: dict[RenamingKey, Predicted | None] = field(default_factory=dict, init=False)
 
     @property
@@ -368,18 +378,32 @@ class NameScores:
     def _note_of(self, key: RenamingKey) -> str:
         return f"named:{renaming_key(self.template, dict(key))}"
 
+    def store_changes_from(self, renaming: Renaming) -> None:
+        """Store later predictions as changes from those of a renaming, which are known.
+
+        Others that begin with it differ from the original names on most images, and from it on few.
+        """
+        self._reference = tuple(sorted(renaming.items()))
+
     def _row_of(self, predicted: Predicted | None) -> dict[str, Any]:
         """Return predictions for the disk: where they differ, and to what; None if a name cannot be read."""
         if predicted is None:
             return {"at": None, "to": None}
-        pairs = enumerate(zip(predicted, self.base, strict=True))
+        pairs = enumerate(zip(predicted, self._known[self._reference] or (), strict=True))
         changed = [index for index, (now, before) in pairs if now != before]
-        return {"at": changed, "to": [predicted[index] for index in changed]}
+        row: dict[str, Any] = {"at": changed, "to": [predicted[index] for index in changed]}
+        return {**row, "from": self._note_of(self._reference)} if self._reference else row
 
     def _read(self, row: Any) -> tuple[Predicted | None]:
         if row["at"] is None:
             return (None,)
-        predicted = array("i", self.base)
+        reference: Predicted | None = self.base
+        if "from" in row:
+            if row["from"] == self._note_of(self._reference):
+                reference = self._known[self._reference]
+            else:
+                (reference,) = self.store.note(row["from"], self._read) or (None,)
+        predicted = array("i", reference or ())
         for index, label in zip(row["at"], row["to"], strict=True):
             predicted[index] = label
         return (predicted,)
@@ -423,10 +447,9 @@ class ComparedScores:
             joined.append(self._joined(readable) if len(readable) == len(self.scores) else None)
         return joined
 
-    def gain(self, now: Predicted, before: Predicted) -> float:
-        """Return the gain in standard errors, paired over the images; 0 where nothing changes."""
-        evidence = FewShotImages.of(self.labels, self.copies, self.templates).compare(now, before)
-        return evidence.gain / evidence.error if evidence.error else 0.0
+    def is_better(self, now: Predicted, before: Predicted) -> bool:
+        """Return whether one gains more than a standard error over the other, paired over the images."""
+        return FewShotImages.of(self.labels, self.copies, self.templates).compare(now, before).sure
 
     @staticmethod
     def _joined(in_templates: Sequence[Predicted]) -> Predicted:

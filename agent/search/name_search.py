@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
@@ -22,9 +22,11 @@ from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
     MOST_CLASSES,
+    MOST_LINES_ASKED,
     MOST_NAMES_ASKED,
     MOST_READINGS,
     NEUTRAL_TEMPLATES,
+    READ_AT_ONCE,
     SHORT_NAMES,
     ClassRecord,
     NameReader,
@@ -52,7 +54,7 @@ from ..position import NAMES, Position, rng_for
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NOTHING_MORE, Journal, NamesRecord, Skipped
 from .name_choice import (
-    SURE,
+    MOST_CHECKS,
     ComparedScores,
     FewShotAccuracy,
     FewShotImages,
@@ -67,10 +69,13 @@ from .name_choice import (
 
 FOUND_TRIED = 5
 """The best templates found, which are tried with the new names where each costs requests."""
-MOST_TEXTS = 20_000
-"""Texts that are embedded at most to choose a template for the new names, and to try common words."""
+MOST_TEXTS, MOST_PREDICTIONS = 20_000, 50_000_000
+"""Texts that are embedded at most, and images that are classified, for one step that costs no request: common
+words, names in several templates, templates with the new names."""
 COMPARED, MORE_COMPARED = 10, 20
 """Templates in which names of single classes are compared, and the names of all classes at once."""
+MOST_READ = 400
+"""Classes that the LLM is asked about at most before the rounds, those that are most often wrong."""
 FINALISTS = 6
 """Names of a class that are compared in several templates: the best of the LLM's, and of the common words."""
 REPAIRED = 0.5
@@ -122,8 +127,8 @@ class NameSearch:
             self.emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
             record.done = True
             return
-        rounds = NameRounds(self, template, compared=self._compared(template))
         without = await self._accuracy(self.templates[0], {})
+        rounds = NameRounds(self, template, compared=await self._compared(template))
         concluded: Exception | None = None
         try:
             await rounds.run()
@@ -163,19 +168,22 @@ class NameSearch:
         repaired = (await self._accuracy(best, {})).share - before.share
         return best if before == UNREAD or repaired > REPAIRED * (1.0 - before.share) else neutral
 
-    def _compared(self, template: str) -> Sequence[str]:
+    async def _compared(self, template: str) -> Sequence[str]:
         """Return the templates in which choices of names are compared, the one of the rounds first.
 
-        They are drawn without a look at their scores: among many, one always fits the original names by luck.
-        Each costs requests where the scorer is behind an API, so that there the first alone is used.
+        They are the neutral ones and others drawn without a look at their scores: among many, one always fits
+        the original names by luck. Where the best one found is used, no neutral one shows what the images
+        have in common, and the best found are compared. Each costs requests where the scorer is behind an
+        API, so that there the first alone is used.
         """
         if self.asks_scorer:
             return [template]
         if template not in self._neutral:
             return self.templates[:MORE_COMPARED]
+        neutral = [each for each in self._neutral if await self._accuracy(each, {}) != UNREAD]
         drawn = sorted(self.templates)
         rng_for(self.config.seed, "compared").shuffle(drawn)
-        return list(dict.fromkeys((template, *self._neutral, *drawn)))[:MORE_COMPARED]
+        return list(dict.fromkeys((template, *neutral, *drawn)))[:MORE_COMPARED]
 
     def _keep_so_far(self, rounds: NameRounds, without: FewShotAccuracy) -> None:
         rounds.settle()
@@ -264,6 +272,7 @@ class NameRounds:
         conversation = await self._conversation()
         await self._scores.open()
         self._before = self._now = self._scores.base
+        self._record.right = self.accuracy.images
         self._emit(
             NameRoundsStarted(
                 position=Position(NAMES, conversation),
@@ -272,11 +281,12 @@ class NameRounds:
                 images=self.images,
             )
         )
-        if self._config.llm is not None and self._confusions():
+        without_llm, free = self._config.llm is None, not self.search.asks_scorer
+        if not without_llm and self._confusions():
             await self._read_classes(Position(NAMES, conversation))
         repeats = 0
-        free_alone = self._config.llm is None and not self.search.asks_scorer
-        for number in range(1, 0 if free_alone else self._config.name_rounds + 1):
+        # Without an LLM, all common words are tried at once where they cost nothing.
+        for number in range(1, 1 if without_llm and free else self._config.name_rounds + 1):
             reason = None
             if not self._confusions():
                 reason = "no image of a class that may be renamed is wrong"
@@ -291,17 +301,12 @@ class NameRounds:
             # A round without an answer says nothing about whether the LLM repeats itself.
             if new_names or skipped_before == self._record.skipped:
                 repeats = 0 if new_names else repeats + 1
-            await self._choose_so_far()
-            self._emit(
-                NameRoundFinished(
-                    position=position,
-                    renamed=len(self.renaming),
-                    right=self.accuracy.images,
-                    images=self.images,
-                )
-            )
-        if not self.search.asks_scorer:
-            await self._try_common_words(Position(NAMES, conversation, self._config.name_rounds + 1))
+            await self._choose_so_far(position)
+        if free:
+            position = Position(NAMES, conversation, 1 if without_llm else self._config.name_rounds + 1)
+            await self._try_common_words(position)
+            if without_llm:
+                await self._choose_so_far(position)
         await self.choose()
         self._record.unanswered = self._journal.unanswered
 
@@ -310,36 +315,80 @@ class NameRounds:
 
         Names that the model has never read are all as bad: a single new one has nobody to be told apart from.
         """
-        labels = sorted(self._reader.renamable)
+        labels = self._labels_to_read()
         readings: list[tuple[int, str]] = []
-        names = self._class_names
+        names, answers = self._class_names, self._record.answers
         if self._asks_for_one_class:
-            for sample, label in enumerate(labels[:MOST_CLASSES]):
+            for sample, label in enumerate(labels):
                 messages = short_reading_request(names, names[label])
                 readings += await self._ask(
                     messages, position._replace(sample=sample), [label], MOST_READINGS
                 )
         else:
-            for sample, start in enumerate(range(0, len(labels), MOST_CLASSES)):
-                shown = labels[start : start + MOST_CLASSES]
+            for sample, start in enumerate(range(0, len(labels), READ_AT_ONCE)):
+                shown = labels[start : start + READ_AT_ONCE]
                 messages = reading_request(
                     names, [names[label] for label in shown], description=self._config.description
                 )
                 readings += await self._ask(messages, position._replace(sample=sample), shown, MOST_READINGS)
+        if answers == self._record.answers:
+            return  # every request was skipped
         first: dict[int, str] = {}
         for label, name in readings:
             if label not in self._reader.confirmed:
                 first.setdefault(label, name)
-        if first:
-            compared = await self._opened(self.compared)
-            now, before = await compared.predict_all([first, {}], check_new=self.search.check_new)
-            if now is not None and before is not None and compared.gain(now, before) > SURE:
-                self.start = self.renaming = first
-                (predicted,) = await self._scores.predict_all([first])
-                assert predicted is not None, "read in every template"
-                self._before = self._now = predicted
-        self._emit(NamesRead(position=position, read=len(first), taken=bool(self.start)))
-        await self._score(readings, position)
+        if first and await self._is_better(first):
+            self.start = self.renaming = first
+            (predicted,) = await self._scores.predict_all([first])
+            assert predicted is not None, "it was read in every template"
+            self._before = self._now = predicted
+        self._record.reading, self._record.reading_taken = first, bool(self.start)
+        self._emit(
+            NamesRead(
+                position=position,
+                read=len(first),
+                classes=len(labels),
+                taken=bool(self.start),
+                right=self.accuracy.images,
+                images=self.images,
+            )
+        )
+        await self._score(self._to_try_alone(readings), position)
+
+    def _labels_to_read(self) -> list[int]:
+        """Return the labels of the classes to ask about, in order: of very many, those most often wrong."""
+        most = MOST_CLASSES if self._asks_for_one_class else MOST_READ
+        labels = sorted(self._reader.renamable)
+        if len(labels) > most:
+            wrong = Counter(true for true, _ in self._confusions().elements())
+            labels = sorted(sorted(labels, key=lambda label: -wrong[label])[:most])
+        return labels
+
+    async def _is_better(self, first: Renaming) -> bool:
+        """Return whether names of all classes are better than the original ones, in several templates."""
+        most = max(1, MOST_TEXTS // (2 * len(self._class_names)))
+        compared = await self._opened(self.compared[:most])
+        now, before = await compared.predict_all([first, {}], check_new=self.search.check_new)
+        if now is None or before is None or not compared.is_better(now, before):
+            return False
+        for in_template in compared.scores:
+            in_template.store_changes_from(first)
+        return True
+
+    def _to_try_alone(self, readings: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+        """Return the names to try alone, likeliest first: of the classes that are most often wrong.
+
+        Where the search starts from the readings, a class may also return to its own name.
+        """
+        labels = _labels_to_ask(self._confusions(), Counter())
+        by_label = {label: [name for of, name in readings if of == label] for label in labels}
+        for label in labels:
+            if label in self.start:
+                by_label[label].insert(1, self._class_names[label])
+        ranked = [(rank, label, name) for label in labels for rank, name in enumerate(by_label[label])]
+        names = [(label, name) for _, label, name in sorted(ranked, key=lambda entry: entry[0])]
+        # Behind an API each name costs requests.
+        return names[:MOST_LINES_ASKED] if self.search.asks_scorer else names
 
     async def _opened(self, templates: Sequence[str]) -> ComparedScores:
         scores = [self._scores_by_template[template] for template in templates]
@@ -349,35 +398,46 @@ class NameRounds:
         return ComparedScores(scores)
 
     async def _try_common_words(self, position: Position) -> None:
-        """Score names of common words for the classes that are most often wrong, as many texts as allowed."""
-        confusions = self._confusions()
-        words_by_label = {
-            label: kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
-            for label in _labels_to_ask(confusions, Counter())
-        }
-        self._common.update(*words_by_label.values())
-        names = [(label, name) for label, words in words_by_label.items() for name in words]
-        await self._score(names[:MOST_TEXTS], position)
+        """Score names of common words for the classes that are most often wrong, as many as allowed."""
+        labels = _labels_to_ask(self._confusions(), Counter())
+        if not labels:
+            return
+        most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self._scores.labels)) // len(labels)
+        names = [
+            (label, name)
+            for label in labels
+            for name in self._kind_names(label)[:most]
+            if name not in self._tried.get(label, ())
+        ]
+        self._common.update(name for _, name in names)
+        await self._score(names, position)
 
     async def choose(self) -> None:
         """Choose among the names that were tried, as at the end of all rounds: in several templates."""
-        compared = await self._opened(self.compared[:COMPARED])
-        few_shot = FewShotImages.of(self._scores.labels, self._scores.copies)
+        (one,) = (await self._opened(self.compared[:1])).scores
+        few_shot = FewShotImages.of(one.labels, one.copies)
 
         def gain(predicted: Predicted) -> float:
             return few_shot.compare(predicted, self._before).gain
 
         finalists: list[tuple[int, str]] = []
         for label, predicted_by_name in self._tried.items():
-            names = sorted(predicted_by_name, key=lambda name: -gain(predicted_by_name[name]))
+            gain_by_name = {name: gain(predicted) for name, predicted in predicted_by_name.items()}
+            names = sorted(gain_by_name, key=lambda name: -gain_by_name[name])
             for common in (False, True):
                 of_one_kind = [name for name in names if (name in self._common) == common]
                 finalists += [(label, name) for name in of_one_kind[:FINALISTS]]
+        if not finalists:
+            await self._use(self.start)
+            return
+        texts = len(self._class_names) + len(finalists)
+        predictions_each = len(one.labels) * (len(finalists) + MOST_CHECKS)
+        most = max(1, min(COMPARED, MOST_TEXTS // texts, MOST_PREDICTIONS // predictions_each))
+        compared = await self._opened(self.compared[:most])
         (before, *predictions) = await compared.predict_all(
             [self.start, *(self._with(label, name) for label, name in finalists)]
         )
-        if before is None:
-            return
+        assert before is not None, "it was read in every template"
         tried: dict[int, dict[str, Predicted]] = {}
         for (label, name), predicted in zip(finalists, predictions, strict=True):
             if predicted is not None:
@@ -396,11 +456,11 @@ class NameRounds:
             copies=compared.copies,
             templates=compared.templates,
             names_per_class=self._names_per_class,
-            common=self._common,
+            doubted=self._doubted,
         )
         await self._use(self._with_all(chosen))
 
-    async def _choose_so_far(self) -> None:
+    async def _choose_so_far(self, position: Position) -> None:
         """Choose for the next request, in the template of the rounds alone; nothing is scored."""
         scores = self._scores
 
@@ -408,13 +468,33 @@ class NameRounds:
             raise AssertionError("a choice for the next request scores nothing")
 
         chosen = await choose_names(
-            scores.labels, self._before, self._tried, predict, copies=scores.copies, final=False
+            scores.labels,
+            self._before,
+            self._tried,
+            predict,
+            copies=scores.copies,
+            doubted=self._doubted,
+            final=False,
         )
         await self._use(self._with_all(chosen))
+        self._emit(
+            NameRoundFinished(
+                position=position,
+                renamed=len(self.renaming),
+                right=self.accuracy.images,
+                images=self.images,
+            )
+        )
+
+    @property
+    def _doubted(self) -> Container[str]:
+        """Names that must be better than the LLM's, not just as good; without an LLM there are none."""
+        return () if self._config.llm is None else self._common
 
     async def _use(self, renaming: Renaming) -> None:
         (now,) = await self._scores.predict_all([renaming]) if renaming else (self._scores.base,)
-        self.renaming, self._now = (renaming, now) if now is not None else ({}, self._scores.base)
+        # Names that are read alone may be too many together.
+        self.renaming, self._now = (self.start, self._before) if now is None else (renaming, now)
 
     def _with(self, label: int, name: str) -> Renaming:
         return self._with_all({label: name})
@@ -469,7 +549,9 @@ class NameRounds:
         config = self._config
         names: list[tuple[int, str]] = []
         if config.llm is None:
-            names = [(label, name) for label in labels for name in self._kind_names(label)]
+            for label in labels:
+                new = [name for name in self._kind_names(label) if name not in self._tried.get(label, ())]
+                names += [(label, name) for name in new[:MOST_NAMES_ASKED]]
         elif self._asks_for_one_class:
             for sample, label in enumerate(labels):
                 messages = short_name_request(self._class_names[label])
@@ -487,9 +569,12 @@ class NameRounds:
         return self._config.request_style == "short"
 
     def _kind_names(self, label: int) -> list[str]:
-        """Return the next names of a class without an LLM, as many as a request asks for."""
-        names = kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
-        return [name for name in names if name not in self._tried.get(label, ())][:MOST_NAMES_ASKED]
+        """Return the names of a class made of common words.
+
+        They begin with its own name: beside a reading that is right, one of a hundred words that are false
+        ("bear, a stone") gains on few images by luck.
+        """
+        return kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
 
     async def _ask(
         self, messages: Sequence[ChatMessage], position: Position, labels: Sequence[int], each: int
@@ -529,18 +614,23 @@ class NameRounds:
         )
         for (label, name), predicted in zip(names, predictions, strict=True):
             class_name = self._class_names[label]
+            free = name in self._common
             if predicted is None:
-                self._refuse(f"{class_name}: {name}", "too_many_tokens", position)
+                if not free:
+                    self._refuse(f"{class_name}: {name}", "too_many_tokens", position)
                 continue
             self._tried.setdefault(label, {})[name] = predicted
-            gained, lost = self._gained_and_lost(predicted)
-            if name in self._common and gained <= lost:
-                # Most of hundreds: the log would be of little else.
+            if name == class_name:
                 continue
-            self._record.proposed += name not in self._common or self._config.llm is None
-            self._emit(
-                NameScored(position=position, class_name=class_name, new_name=name, gained=gained, lost=lost)
-            )
+            self._record.proposed += not free or self._config.llm is None
+            gained, lost = self._gained_and_lost(predicted)
+            # Most of hundreds of free names gain nothing: the log would be of little else.
+            if not free or gained > lost:
+                self._emit(
+                    NameScored(
+                        position=position, class_name=class_name, new_name=name, gained=gained, lost=lost
+                    )
+                )
         return len(names)
 
     def _gained_and_lost(self, predicted: Predicted) -> tuple[int, int]:
@@ -569,20 +659,6 @@ class NameRounds:
                 for name, predicted in self._tried.get(label, {}).items()
             ],
         )
-
-    async def _choose(self, *, final: bool) -> None:
-        scores = self._scores
-
-        async def predict(renaming: Renaming) -> Predicted:
-            (predicted,) = await scores.predict_all([renaming])
-            # Names that are read alone may be too many together.
-            return [UNREADABLE] * len(scores.labels) if predicted is None else predicted
-
-        renaming = await choose_names(
-            scores.labels, scores.base, self._tried, predict, copies=scores.copies, final=final
-        )
-        (now,) = await scores.predict_all([renaming]) if renaming else (scores.base,)
-        self.renaming, self._now = (renaming, now) if now is not None else ({}, scores.base)
 
 
 def _labels_to_ask(confusions: Mapping[tuple[int, int], int], times_asked: Mapping[int, int]) -> list[int]:
