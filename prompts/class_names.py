@@ -30,8 +30,8 @@ MOST_NAMES_ASKED, MOST_LINES_ASKED = 4, 48
 """Most new names asked for per class and per request, so that the answer is not cut off."""
 READ_AT_ONCE, MOST_READINGS = 20, 4
 """Most classes in a request for what they are, and most lines for each."""
-MOST_IN_VIEW = 12
-"""Class names that a small model sees, with the one that is asked for."""
+MOST_IN_VIEW, LONGEST_IN_VIEW = 12, 40
+"""Class names that a small model sees, with the one that is asked for, and their characters."""
 SHORT_NAMES = 5
 """Names in one answer of a small model."""
 SHORT_WORDS = 4
@@ -327,7 +327,7 @@ def short_reading_request(class_names: Sequence[str], class_name: str) -> list[C
 
 def _words_in_view(class_names: Sequence[str], class_name: str) -> str:
     others = [name for name in class_names if name != class_name]
-    return ", ".join(name_in_row(name, 40) for name in [class_name, *others][:MOST_IN_VIEW])
+    return ", ".join(name_in_row(name, LONGEST_IN_VIEW) for name in [class_name, *others][:MOST_IN_VIEW])
 
 
 def kind_names(class_name: str, rng: random.Random) -> list[str]:

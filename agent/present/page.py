@@ -38,7 +38,7 @@ from ..results.result import (
     Sizes,
 )
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
-from ..text import visible
+from ..text import printable, visible
 from .sections import (
     about_scores,
     classes_of,
@@ -63,6 +63,7 @@ from .sentences import (
     left_text,
     llm_of_templates,
     made_by_llm,
+    names_read,
     score_text,
     spent_rows,
     verdict_on,
@@ -222,6 +223,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "title": f"{_sought(view)} for {head['dataset']}",
         "names": renamed_classes(view),
         "names_shown": MOST_NAMES_SHOWN,
+        "names_read": _names_read(view),
         "verdict": _verdict(view),
         "cards": _cards(view),
         "gains": any(row.gain is not None for row in compared),
@@ -270,6 +272,18 @@ def _who_named(result: SearchResult) -> str:
     if llm_of_templates(result):
         calls += f", those for {result.words.noun}s included"
     return f"Class names proposed by {result.llm.model} in {calls}."
+
+
+def _names_read(view: RunView) -> str:
+    """Say what the LLM read before its rounds, class by class."""
+    if view.result is None or (read := view.result.names_read) is None:
+        return ""
+    shown = list(read.names.items())[:MOST_NAMES_SHOWN]
+    names = [f"{printable(old)}: {printable(new)}" for old, new in shown]
+    if len(read.names) > len(shown):
+        names.append(f"{len(read.names) - len(shown):,} more")
+    said = names_read(view.result)
+    return f"{said[0].upper()}{said[1:]}{f' ({enumerated(names)})' if names else ''}."
 
 
 def _searching(view: RunView) -> str:

@@ -419,7 +419,7 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
     if (names := result.best.class_names) is not None:
-        lines.append(_new_names(names))
+        lines += filter(None, (_new_names(names), names_read(result)))
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
     lines.append(f"{_spent(result)}{opening}")
     if (counts := made_by_llm(result)) is not None:
@@ -445,6 +445,23 @@ def _new_names(names: Mapping[str, str]) -> str:
     changes = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:MOST_NAMES]]
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     return f"class names, kept for their scores, not for what they mean: {'; '.join(changes)}{more}"
+
+
+def names_read(result: SearchResult) -> str:
+    """Say how the LLM's first reading of the classes did; empty if it was not asked what they are."""
+    if (read := result.names_read) is None:
+        return ""
+    original = result.baselines.get(ORIGINAL_NAMES)
+    chance = ", which are no better than chance" if original and may_be_chance(result, original.test) else ""
+    of_them = reading_text(len(read.names), read.classes, taken=read.taken)
+    return f"{of_them}{chance}"
+
+
+def reading_text(read: int, classes: int, *, taken: bool) -> str:
+    """Say how many classes the LLM read, and whether its names are better as a whole."""
+    better = "better" if taken else "not better"
+    together = f"; its names together are {better} than the original ones" if read else ""
+    return f"the LLM read {read:,} of {counted(classes, 'class', 'classes')}{together}"
 
 
 def _spent(result: SearchResult) -> str:

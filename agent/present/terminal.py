@@ -33,6 +33,7 @@ from .sentences import (
     beside_accuracy,
     gains_in_words,
     left_text,
+    reading_text,
     result_lines,
     score_text,
     spent_text,
@@ -64,6 +65,8 @@ def sentence(event: events.Event) -> str | None:
             return event.text
         case events.SearchStarted():
             return _opening(event)
+        case events.NamesRead():
+            return reading_text(event.read, event.classes, taken=event.taken)
         case events.NameRoundFinished():
             return f"{event.position}: {_renamed(event, 'so far')}"
         case events.NamesChosen():

@@ -159,6 +159,21 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadNames:
+    """What the LLM said that the classes are, before it was asked for names of those often wrong.
+
+    Attributes:
+        names: Its likeliest other name for each class, by the class's own name.
+        classes: Number of classes that it was asked about.
+        taken: Whether all these names together were better, so that the search started from them.
+    """
+
+    names: Mapping[str, str]
+    classes: int
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupAccuracies:
     """One template or several averaged ones, with their accuracies; None if it was not measured.
 
@@ -383,6 +398,7 @@ class SearchResult:
         gain: The gain on test, with intervals; None if test was not evaluated.
         scorer_usage: None unless a model behind an API scored.
         prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
+        names_read: What the LLM said that the classes are; None if it was not asked.
         run_dir: The absolute folder that it was read from; not in the document, ignored in comparisons.
     """
 
@@ -412,6 +428,7 @@ class SearchResult:
     limits: tuple[str, ...] = ()
     gain: Gain | None = None
     prompts: str = TEMPLATE
+    names_read: ReadNames | None = None
     scorer_usage: ApiUsage | None = None
     run_dir: Path | None = field(default=None, compare=False)
 

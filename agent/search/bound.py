@@ -6,6 +6,7 @@ counts as that one: a bound may be loose, but is never exceeded.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,19 +25,24 @@ from ...evaluator.scoring import (
     Score,
 )
 from ...prompts.class_names import (
+    LONGEST_IN_VIEW,
     MAX_NAME_CHARACTERS,
     MOST_CLASSES,
+    MOST_IN_VIEW,
     MOST_LINES_ASKED,
     MOST_NAMES_ASKED,
     MOST_TRIED_SHOWN,
     NEUTRAL_TEMPLATES,
+    READ_AT_ONCE,
     SHORT_NAMES,
     ClassRecord,
+    reading_request,
     rich_request,
     short_name_request,
+    short_reading_request,
 )
 from ...prompts.kinds import Candidate, PromptKind, kind_named
-from ...prompts.requests import BEST_SHOWN, MOST_NAMES, ChatMessage, Outcome
+from ...prompts.requests import BEST_SHOWN, MOST_NAMES, ChatMessage, Outcome, name_in_row
 from ...prompts.template import MAX_CHARACTERS
 from ..config.fields import Style
 from ..config.schema import SearchConfig
@@ -61,7 +67,7 @@ from ..prices import PICODOLLARS, Tariff, TokenUsage, cost_at_most
 from .choice import candidates_at_most
 from .inputs import read_pool, read_wordings
 from .name_choice import MOST_CHECKS
-from .name_search import FOUND_TRIED, MOST_TAKEN_FOR
+from .name_search import FOUND_TRIED, MOST_READ, MOST_TAKEN_FOR
 from .racing import labels_at_most, race_blocks, races
 
 LONGEST_NAME = 50
@@ -96,7 +102,9 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
         return Bound(evaluations=evaluations, minutes=config.max_minutes)
     name_requests = _name_requests(config, class_names)
     longest = longest_request(config, class_names, pool) if method.asks_llm else 0
-    longest = max([longest, *map(_tokens_of, name_requests[:1])])
+    # Most of these requests are alike.
+    different = {id(request): request for request in name_requests}.values()
+    longest = max([longest, *map(_tokens_of, different)])
     calls = at_most(config.all_rounds * method.requests + len(name_requests), config.max_calls)
     each = TokenUsage(longest, MORE_TOKENS * config.answer_tokens)
     tokens = at_most(calls * each.total, config.max_tokens)
@@ -272,15 +280,23 @@ def _longest(kind: PromptKind, number: int, letter: str) -> Candidate:
     return kind.parse(f"{kind.slot} {number}".ljust(kind.most_characters, letter), max_words=None)
 
 
-def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> list[Sequence[ChatMessage]]:
-    """Return the requests of the search for class names, each as long as the longest."""
+def _name_requests(
+    config: SearchConfig, class_names: Sequence[str] | None
+) -> Sequence[Sequence[ChatMessage]]:
+    """Return the requests of the search for class names, each as long as the longest of its kind."""
     if not config.searches_names or config.llm is None:
         return []
-    names = class_names or ["x" * LONGEST_NAME] * MOST_CLASSES
+    names = class_names or [f"{number:x>{LONGEST_NAME}d}" for number in range(MOST_CLASSES)]
     longest = max(names, key=lambda name: len(name.encode()))
-    classes = min(len(names), MOST_CLASSES)
+    read = classes = min(len(names), MOST_CLASSES)
     if config.request_style == "short":
-        return [short_name_request(longest)] * (config.name_rounds * classes)
+        in_view = sorted(names, key=lambda name: len(name_in_row(name, LONGEST_IN_VIEW).encode()))
+        reading = short_reading_request(in_view[-MOST_IN_VIEW:], longest)
+        return [reading] * read + [short_name_request(longest)] * (config.name_rounds * classes)
+    shown = [longest] * min(len(names), READ_AT_ONCE)
+    reading = reading_request(names, shown, description=config.description)
+    # Data that are not read yet may have as many classes as are ever asked about.
+    read = MOST_READ if class_names is None else min(len(names), MOST_READ)
     letter = _widest_letter(config.description, *names)
     tried = [(letter * MAX_NAME_CHARACTERS, 0, 0)] * MOST_TRIED_SHOWN
     record = ClassRecord(
@@ -294,7 +310,7 @@ def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> l
     )
     template = letter * MAX_CHARACTERS
     request = rich_request(template, names, [record] * classes, description=config.description)
-    return [request] * config.name_rounds
+    return [reading] * math.ceil(read / READ_AT_ONCE) + [request] * config.name_rounds
 
 
 def scorer_bound(
@@ -353,7 +369,9 @@ def _renamed_candidates(config: SearchConfig, info: EvaluatorInfo, defaults: int
     each_round = classes * max(MOST_NAMES_ASKED, SHORT_NAMES)
     if config.llm is not None and config.request_style != "short":
         each_round = min(classes * MOST_NAMES_ASKED, max(MOST_LINES_ASKED, classes))
-    names = config.name_rounds * each_round
+    # What the LLM reads is tried as a whole, and then one by one, for the classes that are most often wrong.
+    read = 0 if config.llm is None else 1 + MOST_LINES_ASKED
+    names = read + config.name_rounds * each_round
     templates = 1 + len(NEUTRAL_TEMPLATES) + defaults + 1 + FOUND_TRIED
     together = config.name_rounds + min(MOST_CHECKS, info.classes + names)
     return templates + 1 + names + together

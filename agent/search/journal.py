@@ -26,6 +26,7 @@ from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..methods.memory import Entry
 from ..position import Position, derived
 from ..present.notes import EarlyEnd
+from ..results.result import ReadNames
 from ..stop import Stop
 from ..store.run import Store
 from .event_loop import FairScheduler
@@ -85,16 +86,12 @@ class NamesRecord(RestartRecord):
     Attributes:
         template: The template whose slot the names go into.
         renaming: The names accepted so far, by label; with them it is better than the best template without.
-        reading: What the LLM first said that classes are, by label; None if it was not asked.
-        reading_taken: Whether the search started from these names.
-        right: Few-shot images right in the template of the rounds, with the original names.
+        read: What the LLM said that the classes are, before the rounds; None if it was not asked.
     """
 
     template: str = ""
     renaming: Mapping[int, str] = field(default_factory=dict)
-    reading: Mapping[int, str] | None = None
-    reading_taken: bool = False
-    right: int = 0
+    read: ReadNames | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

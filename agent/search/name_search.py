@@ -51,6 +51,7 @@ from ..events.types import (
     Noted,
 )
 from ..position import NAMES, Position, rng_for
+from ..results.result import ReadNames
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NOTHING_MORE, Journal, NamesRecord, Skipped
 from .name_choice import (
@@ -272,7 +273,6 @@ class NameRounds:
         conversation = await self._conversation()
         await self._scores.open()
         self._before = self._now = self._scores.base
-        self._record.right = self.accuracy.images
         self._emit(
             NameRoundsStarted(
                 position=Position(NAMES, conversation),
@@ -342,7 +342,11 @@ class NameRounds:
             (predicted,) = await self._scores.predict_all([first])
             assert predicted is not None, "it was read in every template"
             self._before = self._now = predicted
-        self._record.reading, self._record.reading_taken = first, bool(self.start)
+        self._record.read = ReadNames(
+            names={names[label]: name for label, name in sorted(first.items())},
+            classes=len(labels),
+            taken=bool(self.start),
+        )
         self._emit(
             NamesRead(
                 position=position,

@@ -103,6 +103,7 @@ def build_result(
         ),
         method=config.method,
         prompts=config.search_for,
+        names_read=None if searched.names is None else searched.names.read,
         objective=config.objective,
         best=Best(
             template=evaluated.best.templates[0],

@@ -25,6 +25,7 @@ class NamingBox:
 
     Args:
         good: Names that the model knows, by class name.
+        val: Validation images of each class.
         views: Augmented copies of each image.
 
     Attributes:
@@ -38,6 +39,7 @@ class NamingBox:
         good: Mapping[str, Sequence[str]] | None = None,
         *,
         shots: int = 8,
+        val: int = 2,
         views: int = 0,
     ) -> None:
         self._classes = tuple(classes)
@@ -49,10 +51,10 @@ class NamingBox:
             classes=len(classes),
             shots=shots,
             seed=1,
-            sizes={"train": shots * len(classes), "val": 2 * len(classes), "test": 20 * len(classes)},
+            sizes={"train": shots * len(classes), "val": val * len(classes), "test": 20 * len(classes)},
             model="names",
             pretrained="hash",
-            fingerprint=f"{classes} {sorted(self._good.items())} {shots} {views}",
+            fingerprint=f"{classes} {sorted(self._good.items())} {shots} {val} {views}",
             class_names=self._classes,
             baselines={"default template": ("a photo of a {}",)},
             views=views,
@@ -62,7 +64,7 @@ class NamingBox:
         return [
             Rejection("too_many_tokens", "it is too long")
             if len(template) > 200
-            else Score(train=self._share(template, "train"), val=self._share(template, "val"))
+            else Score(train=self._share(template, "train"), val=self._val(template))
             for template in templates
         ]
 
@@ -70,7 +72,7 @@ class NamingBox:
         return [
             SplitScores(
                 self._share(one[0], "train"),
-                self._share(one[0], "val"),
+                self._val(one[0]),
                 self._share(one[0], "test") if test else None,
             )
             if len(one) == 1
@@ -95,6 +97,9 @@ class NamingBox:
             for one in renamings
         ]
         return Predictions(self._labels(split), tuple(found))
+
+    def _val(self, template: str) -> float | None:
+        return self._share(template, "val") if self.info.sizes["val"] else None
 
     def _share(self, template: str, split: str) -> float:
         labels, predicted = self._labels(split), self._predicted(template, {}, split)

@@ -228,16 +228,18 @@ def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> 
     assert described > found[2]
 
 
-def test_requests_for_names_in_wide_letters_are_bounded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("style", "requests"), [("rich", 2 + 4), ("short", 24 + 4 * 24)])
+def test_requests_for_names_in_wide_letters_are_bounded(style: str, requests: int, tmp_path: Path) -> None:
     """Such names take several times as many tokens; later requests list those that were tried."""
-    classes = tuple("\u754c" * 20 + letter for letter in "\u732b\u72ac\u9ce5\u9b5a\u99ac")
+    classes = tuple(f"{chr(0x732B + number)}".rjust(20 + number, "\u754c") for number in range(24))
     asked: list[ChatRequest] = []
 
     class Wide:
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             asked.append(request)
-            lines = (f"{name}: {chr(0x4E00 + 9 * len(asked) + n) * 99}" for name in classes for n in range(4))
-            return ChatAnswer(text="\n".join(lines))
+            new = [chr(0x4E00 + 9 * len(asked) + n) * 99 for n in range(4)]
+            lines = (f"{name}: {one}" for name in classes for one in new)
+            return ChatAnswer(text="\n".join(lines if style == "rich" else new))
 
     class Reads(NamingBox):
         def predict_named(
@@ -245,14 +247,13 @@ def test_requests_for_names_in_wide_letters_are_bounded(tmp_path: Path) -> None:
         ) -> Predictions:
             return super().predict_named(template, [{} for _ in renamings], split=split)
 
-    given = config(tmp_path, method="random", prompts="class-names", style="rich", initial=4)
+    given = config(tmp_path, method="random", prompts="class-names", style=style, initial=4)
     searched(given, chat=Wide(), evaluator=Reads(classes))
-    assert len(asked) == given.name_rounds
-    of_answers = given.name_rounds * MORE_TOKENS * given.answer_tokens
-    assert (
-        given.name_rounds * max(one.prompt_tokens_at_most for one in asked)
-        <= bound_of(given, classes).tokens - of_answers
-    )
+    bound = bound_of(given, classes)
+    assert bound.calls == requests >= len(asked)
+    of_answers = requests * MORE_TOKENS * given.answer_tokens
+    longest = max(one.prompt_tokens_at_most for one in asked)
+    assert requests * longest <= bound.tokens - of_answers
 
 
 class Remembering(Winning):

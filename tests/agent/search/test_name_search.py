@@ -18,13 +18,21 @@ from safetensors.numpy import load
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, TransientChatError
-from promptclimb.agent.events.types import Listener, NamesChosen, NameScored
+from promptclimb.agent.events.types import (
+    Event,
+    Listener,
+    NameRoundFinished,
+    NamesChosen,
+    NameScored,
+    NamesRead,
+)
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
 from promptclimb.agent.search.api import search
+from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run, start_run
 from promptclimb.agent.stop import Stop
@@ -32,7 +40,7 @@ from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, Predictions
-from promptclimb.prompts.class_names import MOST_CLASSES, kind_names
+from promptclimb.prompts.class_names import MOST_CLASSES, READ_AT_ONCE, kind_names
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import FACTORY, NamingBox, pull
 from tests.fakes.searches import resumed, searched
@@ -47,12 +55,20 @@ ANSWERS = (
 )
 
 
-class NameChat:
-    """Answers the rounds in turn; ``fail`` raises on some requests."""
+UNKNOWN = "I do not know any of these."
 
-    def __init__(self, answers: Sequence[str] = ANSWERS, *, fail_on: int = 0) -> None:
+
+class NameChat:
+    """Answers the rounds in turn, and ``reading`` where it is asked what the classes are.
+
+    ``fail_on`` raises on a request.
+    """
+
+    def __init__(self, answers: Sequence[str] = ANSWERS, *, reading: str = UNKNOWN, fail_on: int = 0) -> None:
         self.asked: list[ChatRequest] = []
+        self.rounds: list[ChatRequest] = []
         self._answers = answers
+        self._reading = reading
         self._fail_on = fail_on
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
@@ -61,9 +77,10 @@ class NameChat:
         await virtual_sleep(1)
         if len(self.asked) == self._fail_on:
             raise TransientChatError("no answer today")
-        rounds = sum("tried:" in str(message["content"]) for message in request.messages)
-        number = len(self.asked) - 1 if rounds or len(self.asked) > 1 else 0
-        return ChatAnswer(text=self._answers[min(number, len(self._answers) - 1)])
+        if "Say what each of these classes is" in str(request.messages[-1]["content"]):
+            return ChatAnswer(text=self._reading)
+        self.rounds.append(request)
+        return ChatAnswer(text=self._answers[min(len(self.rounds), len(self._answers)) - 1])
 
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
@@ -101,7 +118,7 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
         on_event=lambda event: chosen.append(event) if isinstance(event, NamesChosen) else None,
     )
     assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
-    assert len(chat.asked) == 4
+    assert len(chat.rounds) == len(chat.asked) - 1 == 4
     original = result.baselines[ORIGINAL_NAMES]
     assert original.templates == (result.leaderboard[0].template,)
     assert original.test is not None
@@ -125,7 +142,7 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
 
 
 class Picky(NamingBox):
-    """Knows names in some templates only, which is decided by how they begin."""
+    """Its share of correct images is decided by how a template begins, without names and with them."""
 
     def __init__(self, templates: Mapping[str, float], *, named: Mapping[str, float]) -> None:
         super().__init__(good=GOOD)
@@ -147,7 +164,7 @@ def in_template(evaluator: NamingBox, tmp_path: Path) -> tuple[SearchResult, str
     chat = NameChat()
     (tmp_path / "own.txt").write_text("found {}\nworse {}\n")
     result = found(tmp_path / "r", chat=chat, evaluator=evaluator, initial=tmp_path / "own.txt")
-    return result, str(chat.asked[0].messages[-1]["content"])
+    return result, str(chat.rounds[0].messages[-1]["content"])
 
 
 def test_names_are_searched_in_a_neutral_template_and_the_template_is_chosen_again(tmp_path: Path) -> None:
@@ -166,7 +183,7 @@ def test_names_are_searched_in_a_neutral_template_and_the_template_is_chosen_aga
 
 def test_the_neutral_template_itself_may_be_best_with_the_new_names(tmp_path: Path) -> None:
     """It is the result's, although the leaderboard lacks it; the page shows no origin then."""
-    evaluator = Picky({"found": 0.5, "itap": 0.4}, named={"itap": 0.8})
+    evaluator = Picky({"found": 0.5, "itap": 0.4}, named={"itap": 0.8, "": 0.5})
     result, first = in_template(evaluator, tmp_path)
     assert "the template 'itap of a {}'" in first
     assert result.best.template == "itap of a {}"
@@ -195,18 +212,151 @@ def test_no_name_is_kept_where_the_found_template_is_as_good_without(tmp_path: P
 
 def test_names_are_searched_in_the_found_template_where_it_is_most_of_the_matter(tmp_path: Path) -> None:
     """It repairs more than half of the errors of every neutral one."""
-    evaluator = Picky({"found": 0.75, "a photo": 0.4}, named={"found": 0.9})
+    evaluator = Picky({"found": 0.75, "a photo": 0.4}, named={"found": 0.9, "": 0.5})
     result, first = in_template(evaluator, tmp_path)
     assert "the template 'found {}'" in first
     assert result.best.template == "found {}"
     assert result.best.class_names
 
 
+READ = {"kukko": "rooster", "sieni": "mushroom", "talo": "house", "avain": "key", "sika": "pig"}
+READING = "\n".join(f"{name}: {read}\n{name}: drawn {read}" for name, read in READ.items())
+
+
+class Unread(NamingBox):
+    """Has never read its classes' names: an image is recognised if most classes have names that it knows."""
+
+    def __init__(self, shots: int = 1) -> None:
+        super().__init__(tuple(READ), {name: [read] for name, read in READ.items()}, shots=shots, val=0)
+
+    def _predicted(self, template: str, renaming: Mapping[int, str], split: str) -> tuple[int, ...]:
+        size = len(self._classes)
+        known = {label for label, name in renaming.items() if name in self._good[self._classes[label]]}
+        known = known if len(known) > 2 else set()
+        return tuple(
+            true if true in known and index % 20 != 3 else (true + 1) % size
+            for index, true in enumerate(self._labels(split))
+        )
+
+
+def read_events(run_dir: Path, chat: NameChat, **more: Any) -> tuple[SearchResult, NamesRead]:
+    """The result with ``Unread``, and what was read."""
+    events: list[Event] = []
+    result = found(run_dir, chat=chat, evaluator=Unread(), on_event=events.append, **more)
+    (event,) = (event for event in events if isinstance(event, NamesRead))
+    return result, event
+
+
+def test_names_that_the_model_has_never_read_are_replaced_in_one_step(tmp_path: Path) -> None:
+    """At one image per class, where no single name helps: rounds find none of them."""
+    result, event = read_events(tmp_path / "r", NameChat(("?",), reading=READING))
+    assert result.best.class_names == READ
+    assert result.best.test is not None
+    assert result.best.test > 0.9
+    assert (event.read, event.classes, event.taken, event.right, event.images) == (5, 5, True, 4, 5)
+    assert str(event.position) == "class names, first reading"
+    without, event = read_events(tmp_path / "rounds", NameChat((READING,)))
+    assert without.best.class_names == {}
+    assert (event.read, event.taken) == (0, False)
+
+
+def test_a_reading_that_is_not_better_is_not_taken(tmp_path: Path) -> None:
+    """Wrong words for all classes; the rounds go on from the original names."""
+    wrong = "\n".join(f"{name}: {name} thing" for name in box().info.class_names)
+    events: list[Event] = []
+    result = found(tmp_path / "r", chat=NameChat(reading=wrong), on_event=events.append)
+    (event,) = (event for event in events if isinstance(event, NamesRead))
+    assert (event.read, event.taken) == (5, False)
+    assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+
+
+def test_a_class_whose_own_name_is_confirmed_keeps_it(tmp_path: Path) -> None:
+    """What else it may be is tried alone, and does not come into the reading."""
+    confirmed = READING.replace("sika: pig", "sika: sika")
+    result, event = read_events(tmp_path / "r", NameChat(("?",), reading=confirmed))
+    assert result.best.class_names == {name: read for name, read in READ.items() if name != "sika"}
+    assert event.read == 4
+
+
+def test_a_class_may_return_to_its_own_name(tmp_path: Path) -> None:
+    """The reading is right but for one class, whose own name the model knows."""
+
+    class Known(Unread):
+        def _predicted(self, template: str, renaming: Mapping[int, str], split: str) -> tuple[int, ...]:
+            predicted = super()._predicted(template, renaming, split)
+            if len(renaming) < 3 or 4 in renaming:
+                return predicted
+            return tuple(
+                4 if true == 4 else now for true, now in zip(self._labels(split), predicted, strict=True)
+            )
+
+    reading = READING.replace("sika: pig", "sika: cow")
+    result = found(tmp_path / "r", chat=NameChat(("?",), reading=reading), evaluator=Known(8))
+    assert result.best.class_names == {name: read for name, read in READ.items() if name != "sika"}
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_search_that_ends_early_has_the_names_that_it_started_from(tmp_path: Path, calls: int) -> None:
+    """Stopped after the reading, and concluded there."""
+    lucky = "kukko: lucky word"
+    stopped = found(
+        tmp_path / "r", chat=NameChat((lucky,), reading=READING), evaluator=Unread(), max_calls=calls
+    )
+    assert (stopped.status, stopped.best.class_names) == ("stopped", READ)
+    done = concluded(tmp_path / "r", Unread(), max_calls=calls)
+    assert (done.status, done.best.class_names) == ("finished", READ)
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_a_reading_may_be_interrupted_in_its_middle(tmp_path: Path, calls: int) -> None:
+    """A limit between its requests; the run goes on where it was."""
+    short = {"style": "short", "name_rounds": 1}
+    stopped = found(tmp_path / "r", chat=ShortChat(), max_calls=calls, **short)
+    assert (stopped.status, stopped.usage.calls, stopped.best.class_names) == ("stopped", calls, {})
+    chat = ShortChat()
+    done = resumed(tmp_path / "r", {"max_calls": 99}, chat=chat, evaluator=box())
+    assert len(chat.asked) == 10 - calls
+    assert done.best == found(tmp_path / "whole", chat=ShortChat(), **short).best
+
+
+def test_a_template_that_fits_by_luck_does_not_beat_every_renaming(tmp_path: Path) -> None:
+    """The template is chosen among all with the new names: the one that is best with them was the eighth."""
+    order = ["found", "two", "three", "four", "five", "six", "seven", "eight"]
+    shares = {name: 0.68 - 0.02 * rank for rank, name in enumerate(order)}
+    own = tmp_path / "own.txt"
+    own.write_text("".join(f"{name} {{}}\n" for name in order))
+    evaluator = Picky({**shares, "found": 0.72, "": 0.3}, named={"eight": 0.85, "": 0.55})
+    result = found(tmp_path / "r", evaluator=evaluator, initial=own)
+    assert result.leaderboard[0].template == "found {}"
+    assert result.best.template == "eight {}"
+    assert result.best.class_names
+
+
+def test_names_that_help_in_one_template_alone_are_not_chosen(tmp_path: Path) -> None:
+    """They fit it by luck: names are compared in several."""
+    evaluator = Picky({"found": 0.5, "a photo": 0.4}, named={"a photo": 0.8, "": 0.25})
+    result, _ = in_template(evaluator, tmp_path)
+    assert (result.best.template, result.best.class_names) == ("found {}", {})
+
+
+def test_neutral_templates_that_cannot_be_read_compare_no_names(tmp_path: Path) -> None:
+    """The others do."""
+
+    class Rejects(Unread):
+        def predict_named(self, template: str, *given: Any, split: str) -> Predictions:
+            if template in ("{}", "a {}"):
+                raise TemplateRejectedError(template, "too_many_tokens", "it is too long")
+            return super().predict_named(template, *given, split=split)
+
+    result = found(tmp_path / "r", chat=NameChat(("?",), reading=READING), evaluator=Rejects())
+    assert result.best.class_names == READ
+
+
 def test_the_first_request_has_no_test_image_and_later_ones_have_counts(tmp_path: Path) -> None:
     """Description, template and counts on few-shot images; the second round knows what the first did."""
     chat, evaluator = NameChat(), box()
     found(tmp_path / "r", chat=chat, evaluator=evaluator, describe="things that people make")
-    first, second = (str(request.messages[-1]["content"]) for request in chat.asked[:2])
+    first, second = (str(request.messages[-1]["content"]) for request in chat.rounds[:2])
     assert "What the pictures show: things that people make" in first
     assert " of 10; taken for " in first
     assert "tried:" not in first
@@ -266,39 +416,52 @@ def test_what_is_accepted_is_exported(tmp_path: Path) -> None:
 class Killed(NameChat):
     """Copies the run as a kill would leave it, after some answers."""
 
-    def __init__(self, run_dir: Path, copy: Path, after: int) -> None:
-        super().__init__()
+    def __init__(self, run_dir: Path, copy: Path, after: int, evaluator: NamingBox, **more: Any) -> None:
+        super().__init__(**more)
         self._places = run_dir, copy
         self._after = after
+        self._evaluator = evaluator
+        self.predicted: set[tuple[str, str]] = set()
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         if len(self.asked) == self._after:
             shutil.copytree(*self._places)
+            self.predicted = set(few_shot_renamings(self._evaluator))
         return await super().chat(request)
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, after: int) -> None:
+def few_shot_renamings(evaluator: NamingBox) -> list[tuple[str, str]]:
+    """Template and renaming of each prediction of training images."""
+    return [
+        (template, json.dumps(renaming))
+        for template, (split, renamings) in zip(evaluator.asked_in, evaluator.asked, strict=True)
+        for renaming in renamings
+        if split == "train"
+    ]
+
+
+@pytest.mark.parametrize("reading", [UNKNOWN, "bat: baseball bat\nhorn: trumpet\nseal: stamp"])
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, after: int, reading: str) -> None:
     """Answers and predictions on disk are neither asked nor computed again."""
-    whole = found(tmp_path / "r", chat=Killed(tmp_path / "r", tmp_path / "killed", after))
-    evaluator, chat = box(), NameChat(ANSWERS[after:])
+    first = box()
+    killed = Killed(tmp_path / "r", tmp_path / "killed", after, first, reading=reading)
+    whole = found(tmp_path / "r", chat=killed, evaluator=first)
+    evaluator, chat = box(), NameChat(ANSWERS[max(0, after - 1) :], reading=reading)
     again = resumed(tmp_path / "killed", chat=chat, evaluator=evaluator)
-    assert len(chat.asked) == 4 - after
+    assert len(chat.asked) == 5 - after
     assert again.best == whole.best
     assert again.gain == whole.gain
     assert again.rejected == whole.rejected
     assert again.usage.calls == whole.usage.calls
     known = whole_renamings(tmp_path / "r")
     assert known == whole_renamings(tmp_path / "killed")
-    # Of the few-shot images, the killed run's first rounds are not predicted again.
-    asked = [
-        (template, json.dumps(one))
-        for template, (split, ones) in list(zip(evaluator.asked_in, evaluator.asked, strict=True))[:-3]
-        for one in ones
-        if split == "train"
-    ]  # without the evaluation of the result
-    assert len(asked) == len(set(asked))
-    assert "{}" not in {renaming for _, renaming in asked}
+    assert again.names_read == whole.names_read
+    # Of the few-shot images, the killed run's first rounds are not predicted again, but for the result.
+    asked = few_shot_renamings(evaluator)
+    names, classes = whole.best.class_names or {}, first.info.class_names
+    chosen = json.dumps({label: names[name] for label, name in enumerate(classes) if name in names})
+    assert {renaming for _, renaming in killed.predicted & set(asked)} <= {"{}", chosen}
 
 
 def whole_renamings(run_dir: Path) -> list[str]:
@@ -322,7 +485,7 @@ def test_a_finished_run_is_given_back_without_asking(tmp_path: Path) -> None:
     assert again.best == whole.best
 
 
-@pytest.mark.parametrize("calls", [0, 1, 2])
+@pytest.mark.parametrize("calls", [0, 1, 2, 3])
 def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> None:
     """The names so far are in the stopped result, test stays closed, and a resume finishes the run."""
     evaluator = box()
@@ -332,13 +495,13 @@ def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> N
     assert stopped.usage.calls == calls
     assert stopped.best.test is None
     assert all(split != "test" for split, _ in evaluator.asked)
-    expected = [{}, {"horn": "trumpet"}, {"bat": "baseball bat", "horn": "trumpet"}][calls]
+    expected = [{}, {}, {"horn": "trumpet"}, {"bat": "baseball bat", "horn": "trumpet"}][calls]
     assert stopped.best.class_names == expected
-    chat = NameChat(ANSWERS[calls:])
+    chat = NameChat(ANSWERS[max(0, calls - 1) :])
     done = resumed(tmp_path / "r", {"max_calls": 10}, chat=chat, evaluator=box())
     assert done.status == "finished"
     assert done.best.class_names == found(tmp_path / "other").best.class_names
-    assert done.usage.calls == 4
+    assert done.usage.calls == 5
 
 
 def concluded(run_dir: Path, evaluator: NamingBox, **more: Any) -> SearchResult:
@@ -356,12 +519,12 @@ def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found
 ) -> None:
     """Names that help a neutral template alone; neither at a limit, nor if it is concluded there."""
     shares = {"found": 0.65, "a photo": 0.45}
-    scorer = partial(Picky, shares, named={"a photo": named, "found": 0.5})
+    scorer = partial(Picky, shares, named={"a photo": named, "found": 0.5, "": 0.45})
     own = tmp_path / "own.txt"
     own.write_text("found {}\nworse {}\n")
-    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=3)
+    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=4)
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
-    done = concluded(tmp_path / "r", scorer(), initial=own, max_calls=3)
+    done = concluded(tmp_path / "r", scorer(), initial=own, max_calls=4)
     assert [one.status for one in (stopped, done)] == ["stopped", "finished"]
     if not stopped.best.class_names:
         assert "No new name was accepted so far." in page
@@ -379,10 +542,10 @@ def test_a_concluded_search_chooses_the_template_again(tmp_path: Path) -> None:
     scorer = partial(Picky, shares, named={"worse": 0.8, "a photo": 0.7, "found": 0.4})
     own = tmp_path / "own.txt"
     own.write_text("found {}\nworse {}\n")
-    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=2)
+    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=3)
     assert stopped.best.template == "a photo of a {}"
     evaluator = scorer()
-    done = concluded(tmp_path / "r", evaluator, initial=own, max_calls=2)
+    done = concluded(tmp_path / "r", evaluator, initial=own, max_calls=3)
     assert (done.best.template, done.best.class_names) == ("worse {}", stopped.best.class_names)
     tried = {(label, name) for _, ones in evaluator.asked for one in ones for label, name in one.items()}
     assert len(tried) <= 4, "those that the two answers hold"
@@ -392,7 +555,7 @@ def test_a_run_that_is_extended_and_concluded_keeps_its_names(tmp_path: Path) ->
     """The limit is reached in the new restart; the names were found before."""
     chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
     whole = found(tmp_path / "r", chat=chat, method="pn", initial=4)
-    changes = {"restarts": 2, "max_calls": 5}
+    changes = {"restarts": 2, "max_calls": 6}
     stopped = resumed(tmp_path / "r", changes, chat=NameChat(), evaluator=box())
     assert stopped.status == "stopped"
     done = concluded(tmp_path / "r", box(), method="pn", initial=4, **changes)
@@ -444,7 +607,7 @@ def test_an_interruption_keeps_what_was_paid_for(tmp_path: Path) -> None:
     class Interrupting(NameChat):
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             answer = await super().chat(request)
-            if len(self.asked) == 2:
+            if len(self.rounds) == 2:
                 stop.request(InterruptedRunError(2))
             return answer
 
@@ -468,7 +631,7 @@ def test_it_ends_early_when_nothing_new_comes(tmp_path: Path) -> None:
     """Two rounds in a row without a new name."""
     chat = NameChat(("bat: cricket bat", "bat: cricket bat", "I do not know.", "bow: ribbon"))
     result = found(tmp_path / "r", chat=chat, name_rounds=9)
-    assert len(chat.asked) == 3
+    assert len(chat.rounds) == 3
     assert result.best.class_names == {}
     assert ORIGINAL_NAMES not in result.baselines
 
@@ -496,28 +659,39 @@ def test_augmented_copies_are_scored_too(tmp_path: Path) -> None:
 
 def test_a_small_model_is_asked_class_by_class(tmp_path: Path) -> None:
     """One short request for each class with a wrong image."""
-
-    class Short(NameChat):
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            self.asked.append(request)
-            word = str(request.messages[-1]["content"])
-            names = {"bat": "- baseball bat\n- cricket bat", "horn": "- trumpet"}
-            return ChatAnswer(text=names.get(word, f"- {word} of wood"))
-
-    chat = Short()
+    chat = ShortChat()
     result = found(tmp_path / "r", chat=chat, style="short", name_rounds=1)
-    assert sorted(str(one.messages[-1]["content"]) for one in chat.asked) == sorted(
-        ("bat", "bow", "club", "horn", "seal")
-    )
+    readings, rounds = chat.contents[:5], chat.contents[5:]
+    assert sorted(rounds) == sorted(("bat", "bow", "club", "horn", "seal"))
+    assert readings[0] == "bat, bow, club, horn, seal\nWhat is 'bat'?"
+    assert readings[3] == "horn, bat, bow, club, seal\nWhat is 'horn'?"
     assert result.best.class_names is not None
     assert result.best.class_names["horn"] == "trumpet"
+
+
+class ShortChat(NameChat):
+    """Answers a request about one class with names, and does not know what a class is."""
+
+    @property
+    def contents(self) -> list[str]:
+        """The last message of each request."""
+        return [str(request.messages[-1]["content"]) for request in self.asked]
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Answer after a second."""
+        self.asked.append(request)
+        await virtual_sleep(1)
+        word = self.contents[-1]
+        names = {"bat": "- baseball bat\n- cricket bat", "horn": "- trumpet"}
+        known = f"- {word} of wood" if "What is" not in word else "?"
+        return ChatAnswer(text=names.get(word, known))
 
 
 def test_the_llm_of_the_method_and_of_the_names_is_one(tmp_path: Path) -> None:
     """A method with an LLM asks first; an extended run keeps the answers about its first template."""
     chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
     result = found(tmp_path / "r", chat=chat, method="pn", initial=4)
-    assert result.usage.calls == len(chat.asked) == 5
+    assert result.usage.calls == len(chat.asked) == 6
     again = resumed(tmp_path / "r", {"restarts": 2}, chat=NameChat(), evaluator=box())
     assert again.status == "finished"
     assert again.usage.replayed >= 1
@@ -535,6 +709,7 @@ def test_the_transcript_has_the_names_after_the_restarts(
         "## Restart 1",
         "### Restart 1, conversation 1, round 1",
         "## Class names",
+        "### Class names, first reading",
         "### Class names, round 1",
         "### Class names, round 2",
     ]
@@ -556,27 +731,24 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
 
 
 def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> None:
-    """Others in each round, the same ones with the same seed; no request."""
-    scored: list[NameScored] = []
+    """All of them at once, in an order drawn by the seed; those that gain are in the log; no request."""
+    events: list[Event] = []
     given = config(tmp_path / "r", llm=None, style=None, initial=4, name_rounds=2)
-    result = run_virtual(
-        search(
-            given,
-            evaluator=NamingBox(),
-            on_event=lambda event: scored.append(event) if isinstance(event, NameScored) else None,
-        )
-    )
-    names = [(event.class_name, event.new_name) for event in scored]
-    assert len(names) == len(set(names)) > 0
-    assert all(name.startswith(f"{class_name}, a kind of ") for class_name, name in names)
-    first = names[0][0]
-    own = [name for class_name, name in names if class_name == first]
-    assert own == kind_names(first, random.Random(f"{given.seed} {_label(first)}"))[: len(own)]
+    evaluator = NamingBox(good={"bat": ["bat, a tool"], "horn": ["horn, a musical instrument"]})
+    result = run_virtual(search(given, evaluator=evaluator, on_event=events.append))
+    assert result.best.class_names == {"bat": "bat, a tool", "horn": "horn, a musical instrument"}
+    tried = [
+        renaming[0] for _, renamings in evaluator.asked for renaming in renamings if list(renaming) == [0]
+    ]
+    names = kind_names("bat", random.Random(f"{given.seed} 0"))
+    assert list(dict.fromkeys(tried)) == names
+    scored = [event for event in events if isinstance(event, NameScored)]
+    assert {event.new_name for event in scored} >= set(result.best.class_names.values())
+    assert all(event.gained > event.lost for event in scored)
+    (finished,) = (event for event in events if isinstance(event, NameRoundFinished))
+    assert finished.position.round == 1
     assert result.usage.calls == 0
-
-
-def _label(class_name: str) -> int:
-    return list(NamingBox().info.class_names).index(class_name)
+    assert result.names_read is None
 
 
 def test_a_scorer_with_predictions_of_another_length_ends_the_search(tmp_path: Path) -> None:
@@ -613,7 +785,7 @@ def test_a_scorer_that_cannot_read_the_names_costs_the_names_alone(tmp_path: Pat
     evaluator.most = most
     result = found(tmp_path / "r", chat=chat, evaluator=evaluator)
     assert result.status == "finished"
-    assert len(chat.asked) == (0 if most < 0 else 4)
+    assert len(chat.asked) == (0 if most < 0 else 5)
     assert result.best.template == result.leaderboard[0].template
     assert len(result.best.class_names or ()) <= max(most, 0)
 
@@ -627,16 +799,18 @@ def test_images_without_an_answer_are_taken_for_no_class(tmp_path: Path) -> None
 
     chat = NameChat()
     found(tmp_path / "r", chat=chat, evaluator=Silent(), name_rounds=1)
-    assert "- bat: 0 of 10; taken for nothing" in str(chat.asked[0].messages[-1]["content"])
+    assert "- bat: 0 of 10; taken for nothing" in str(chat.rounds[0].messages[-1]["content"])
 
 
+@pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.parametrize("classes", [400, pytest.param(1000, marks=pytest.mark.slow)])
-def test_very_many_classes_are_asked_for_forty_at_a_time(classes: int, tmp_path: Path) -> None:
+def test_very_many_classes_are_asked_for_some_at_a_time(classes: int, reads: bool, tmp_path: Path) -> None:
     """Requests are bounded, other classes come in each round, and a round takes seconds."""
 
     class Many(NamingBox):
         def _predicted(self, template: str, renaming: Any, split: str) -> tuple[int, ...]:
-            wrong = {label for label in range(0, classes, 3) if label not in renaming}
+            better = {label for label, name in renaming.items() if name.startswith("better")}
+            wrong = set(range(0, classes, 2)) - better
             return tuple((one + 1) % classes if one in wrong else one for one in self._labels(split))
 
     names = [f"thing {number}" for number in range(classes)]
@@ -644,23 +818,39 @@ def test_very_many_classes_are_asked_for_forty_at_a_time(classes: int, tmp_path:
     class Everyone(NameChat):
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             self.asked.append(request)
-            lines = str(request.messages[-1]["content"]).splitlines()
-            asked = [line[2:].partition(":")[0] for line in lines if line.startswith("- ")]
-            assert len(asked) <= MOST_CLASSES
+            content = str(request.messages[-1]["content"])
+            is_reading = "Say what each" in content
+            asked = [line[2:].partition(":")[0] for line in content.splitlines() if line.startswith("- ")]
+            assert len(asked) <= (READ_AT_ONCE if is_reading else MOST_CLASSES)
+            if not is_reading:
+                self.rounds.append(request)
+            elif not reads:
+                return ChatAnswer(text=UNKNOWN)
             return ChatAnswer(text="\n".join(f"{one}: better {one}" for one in asked))
 
-    chat = Everyone()
+    chat, evaluator = Everyone(), Many(names, shots=2)
     began = time.process_time()
-    result = found(tmp_path / "r", chat=chat, evaluator=Many(names, shots=2), initial=2, name_rounds=3)
+    result = found(tmp_path / "r", chat=chat, evaluator=evaluator, initial=2, name_rounds=3)
     assert time.process_time() - began < 60
-    assert len(chat.asked) == 3
-    assert result.best.class_names is not None
-    assert len(result.best.class_names) == 3 * MOST_CLASSES
+    assert len(chat.asked) - len(chat.rounds) == MOST_READ / READ_AT_ONCE
+    # Of the wrong classes all are read, or as many as may be; the others come in rounds.
+    read = min(MOST_READ, classes) if reads else 0
+    left = max(0, classes // 2 - read)
+    named = min(left, 3 * MOST_CLASSES)
+    assert len(chat.rounds) == min(3, -(-left // MOST_CLASSES))
+    assert len(result.best.class_names or {}) == read + named
     assert max(len(str(one.messages)) for one in chat.asked) < 20_000
+    texts = {
+        (template, name)
+        for template, (_, renamings) in zip(evaluator.asked_in, evaluator.asked, strict=True)
+        for renaming in renamings
+        for name in renaming.values()
+    }
+    assert len(texts) < 3 * MOST_TEXTS
 
 
 def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Four rounds in the rich style; in the short one each class is a request."""
+    """One reading and four rounds in the rich style; in the short one each class is a request."""
     common = f"search --dry-run --json --custom-scorer {FACTORY} --llm x --base-url http://x".split()
     short = tmp_path / "short.toml"
     short.write_text('style = "short"')
@@ -673,7 +863,7 @@ def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str], tmp_p
         ):
             assert main([*common, "--method", method, *more]) == 0
             bounds.append(json.loads(capsys.readouterr().out)["calls"] - of_method)
-        assert bounds == [0, 4, 20]
+        assert bounds == [0, 5, 25]
     assert main([*common, "--method", "pn", "--search-for", "class-names", "--max-calls", "50"]) == 0
     assert json.loads(capsys.readouterr().out)["calls"] == 50
 
@@ -690,7 +880,10 @@ def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
 
     class Recorded:
         def chat(self, messages: list[dict[str, str]]) -> str:
-            asked.append(messages[-1]["content"])
+            content = messages[-1]["content"]
+            if "Say what each of these classes is" in content:
+                return UNKNOWN
+            asked.append(content)
             return rounds[len(asked) - 1]
 
     (tmp_path / "start.txt").write_text("a photo of a {}\na {}\n")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import EvaluatorError, UsageError
 from promptclimb.evaluator.remote.asking import ApiEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
-from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Unanswered
+from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Predictions, Unanswered
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.visual_api import COLOURS
@@ -678,11 +679,22 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
             return ChatAnswer(text="\n".join(f"{one}: {one} no. {n}" for one in COLOURS for n in range(60)))
 
     bounds: list[ScorerBound] = []
+    asked: list[tuple[str, Mapping[int, str]]] = []
 
     def search_names(record: NamesRecord, config: SearchConfig, **parts: Any) -> NameSearch:
         evaluator = parts["evaluator"]
         assert isinstance(evaluator, ApiEvaluator)
         bounds.append(scorer_bound(config, evaluator.info, evaluator, 9000))
+        predict = evaluator.predict_named
+
+        def predict_named(
+            template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+        ) -> Predictions:
+            if split == "train":
+                asked.extend((template, renaming) for renaming in renamings)
+            return predict(template, renamings, split=split)
+
+        monkeypatch.setattr(evaluator, "predict_named", predict_named)
         return NameSearch(record, config, **parts)
 
     monkeypatch.setattr(restart_workers, "NameSearch", search_names)
@@ -690,4 +702,11 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
     async with ScorerServer(ScorerOptions(blur=3.0)) as server:
         result = await search(config(server.url, llm="x", **searched), chat=Generous())
         assert result.rejected["too_many_proposals"] > 100
+        assert result.names_read is not None
+        # Names are compared in one template, and common words are not tried: each costs requests.
+        new = [template for template, renaming in asked if len(renaming) == 1]
+        assert len(new) > 4
+        assert len(set(new)) == 1
+        names = {name for _, renaming in asked for name in renaming.values()}
+        assert all(re.fullmatch(r"\w+ no. \d+", name) for name in names)
         assert server.answered <= bounds[0].total.spent.calls
