@@ -219,7 +219,7 @@ class SearchSettings(Settings):
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
     search_for: str = setting(
         TEMPLATE,
-        "what is searched for: template; class-names (templates, then better names of ambiguous classes); "
+        "what is searched for: template; class-names (templates, then better class names); "
         "instruction (for --scorer chat)",
         earlier_name="prompts",
         decides=True,
@@ -228,7 +228,7 @@ class SearchSettings(Settings):
     )
     name_rounds: int = setting(
         4,
-        "rounds of new class names (--search-for class-names); "
+        "rounds of new class names, after the LLM has read all (--search-for class-names); "
         f"{FEWER_BY_IMAGE['name_rounds']} with --scorer zero-shot",
         decides=True,
         **_COUNT,

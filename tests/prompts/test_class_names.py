@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 
 import pytest
@@ -12,10 +13,15 @@ from hypothesis import strategies as st
 from promptclimb.prompts.class_names import (
     MAX_WORDS,
     MOST_CLASSES,
+    MOST_IN_VIEW,
+    READ_AT_ONCE,
     ClassRecord,
     NameReader,
+    kind_names,
+    reading_request,
     rich_request,
     short_name_request,
+    short_reading_request,
 )
 
 CLASSES = ("bat", "bow", "club", "1", "St. Bernard (dog)", "a: b")
@@ -227,3 +233,38 @@ def test_a_short_request_is_examples_and_the_class() -> None:
     messages = short_name_request("club")
     assert [message["role"] for message in messages] == ["system", *["user", "assistant"] * 3, "user"]
     assert messages[-1]["content"] == "club"
+
+
+def test_a_request_for_what_classes_are_has_all_names_in_view() -> None:
+    """So that the language is recognised; it asks about some of them."""
+    (message,) = reading_request(CLASSES, CLASSES[:2], description="small drawings")
+    text = message["content"]
+    assert "What the pictures show: small drawings" in text
+    assert "All classes: bat, bow, club, 1, St. Bernard (dog), a: b." in text
+    assert "Say what each of these classes is:\n- bat\n- bow\n\n" in text
+    assert "CLASS: NAME" in text
+    many = [f"class number {number} of very many" for number in range(5000)]
+    (message,) = reading_request(many, many[:READ_AT_ONCE], description="")
+    assert len(message["content"]) < 5000
+
+
+def test_a_small_model_is_asked_what_one_class_is_with_others_in_view() -> None:
+    """The class first, and twelve at most."""
+    many = [f"laji {number}" for number in range(400)]
+    last = short_reading_request(many, "laji 300")[-1]["content"]
+    assert last.startswith("laji 300, laji 0, laji 1, ")
+    assert last.count(",") == MOST_IN_VIEW - 1
+    assert last.endswith("\nWhat is 'laji 300'?")
+
+
+def test_a_class_is_confirmed_by_its_own_name_first() -> None:
+    """A name after it is what else the class may be; one before it is what it is."""
+    reader = NameReader(CLASSES, TEMPLATE)
+    reader.read("bat: bat\nbat: baseball bat\nbow: ribbon\nbow: bow\nclub: golf club")
+    assert reader.confirmed == {0}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bat", "bat, an animal"), ("bat", "bat, a tool")])
+def test_a_common_word_has_its_article(name: str, kind: str) -> None:
+    """As captions have it."""
+    assert kind in kind_names(name, random.Random(1))

@@ -32,6 +32,7 @@ from promptclimb.agent.results.result import (
     GroupAccuracies,
     Llm,
     Model,
+    ReadNames,
     SearchResult,
     Sizes,
     SplitInspection,
@@ -133,6 +134,7 @@ def with_names() -> tuple[SearchResult, Details]:
     )
     named = replace(
         result, best=replace(result.best, test=58 / 60, class_names=new),
+        names_read=ReadNames(names={"auk": "great auk", "cow": "<b>cattle"}, classes=3, taken=True),
         baselines={**group, **result.baselines},
         inspection=SplitInspection(split="test", classes=classes, confusions=(Confusion("bat", "cow", 2),)),
         gain=gain_of(
@@ -192,6 +194,7 @@ RUNS = {
 
 NAMED: list[Event] = [
     types.NameRoundsStarted(position=Position(NAMES, 1), template="a photo of a {}", right=4, images=9),
+    types.NamesRead(position=Position(NAMES, 1), read=2, classes=3, taken=False, right=4, images=9),
     types.NameRoundFinished(position=Position(NAMES, 1, 1), renamed=1, right=5, images=9),
     types.NameRoundFinished(position=Position(NAMES, 1, 2), renamed=2, right=6, images=9),
     types.NamesChosen(renamed=2, right=7, images=9),
@@ -289,6 +292,8 @@ def session(prompts: str) -> list[Event]:
         types.EvaluationStarted(images=36),
         used(types.ScorerUsageChanged, 936, scorer_calls=64, cost_usd=0.27),
         answered(Position(NAMES, 1, 2, sample=4)),
+        types.NamesRead(position=Position(NAMES, 1), read=0, classes=12, taken=False, right=90, images=240),
+        types.NamesRead(position=Position(NAMES, 1), read=11, classes=12, taken=True, right=120, images=240),
         types.NameRoundFinished(position=Position(NAMES, 1, 2), renamed=9, right=140, images=240),
         types.NamesChosen(renamed=10, right=149, images=240),
         types.GaveUp(**ENDPOINT, failing_s=1800.0, message="it answers 500: no"),
@@ -334,7 +339,7 @@ def test_what_status_says_of_a_run_without_a_result(
     """With what was used, what is left of each limit, and how to go on; alone and in the list."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["promptclimb"])
-    for name, prompts, last in (("a", "template", 9), ("b", "instruction", 36)):
+    for name, prompts, last in (("a", "template", 9), ("b", "instruction", 38)):
         folder = tmp_path / "runs" / name
         (folder / "store").mkdir(parents=True)
         lines = [

@@ -7,12 +7,13 @@ import random
 import time
 from array import array
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.search.name_choice import Predicted, choose_names, paired_counts
+from promptclimb.agent.search.name_choice import FewShotImages, Predicted, choose_names, paired_counts
 
 
 class World:
@@ -64,7 +65,7 @@ class World:
                 found[place] = label
         return self._with_copies(found)
 
-    def choose(self, *, final: bool = True) -> dict[int, str]:
+    def choose(self, *, final: bool = True, **more: Any) -> dict[int, str]:
         async def predict(renaming: Mapping[int, str]) -> Predicted:
             self.asked.append(dict(renaming))
             return self.predicted(renaming)
@@ -73,7 +74,8 @@ class World:
         for label, name in self._gains:
             tried.setdefault(label, {})[name] = self.predicted({label: name})
         copies = self.images * self.each
-        return asyncio.run(choose_names(self.labels, self.base, tried, predict, copies=copies, final=final))
+        chosen = choose_names(self.labels, self.base, tried, predict, copies=copies, final=final, **more)
+        return asyncio.run(chosen)
 
 
 def test_counts_compare_the_same_images() -> None:
@@ -115,6 +117,44 @@ def test_fewer_images_must_repair_a_larger_share() -> None:
     # At 2 per class, 2 of 8 errors; the share asked for is 26 %.
     two = {(0, "x"): (1, 0), (1, "y"): (1, 0)}
     assert World(8, 2, two).choose() == {}
+
+
+def test_more_names_must_repair_a_larger_share() -> None:
+    """Five of 32 errors are enough for a few names of a class, and not for the best of a hundred."""
+    world = World(4, 16, {(0, "x"): (5, 0)})
+    assert world.choose() == world.choose(names_per_class=3) == {0: "x"}
+    assert world.choose(names_per_class=100) == {}
+    assert World(4, 16, {(0, "x"): (7, 0)}).choose(names_per_class=100) == {0: "x"}
+
+
+@pytest.mark.parametrize(("word", "chosen"), [(7, "true"), (8, "lucky")])
+def test_a_doubted_name_must_be_better_than_the_others(word: int, chosen: str) -> None:
+    """By more than one image, which is one standard error; one more may be luck."""
+    gains = {(0, "true"): (6, 0), (0, "lucky"): (word, 0)}
+    assert World(4, 16, gains).choose(doubted={"lucky"}) == {0: chosen}
+    assert World(4, 16, gains).choose() == {0: "lucky"}
+
+
+def test_a_doubted_name_is_taken_where_no_other_is_sure() -> None:
+    """It is held to the others, not to nothing."""
+    gains = {(0, "true"): (0, 0), (0, "lucky"): (8, 0)}
+    assert World(4, 16, gains).choose(doubted={"lucky"}) == {0: "lucky"}
+
+
+def test_in_several_templates_an_image_counts_once() -> None:
+    """One image that changes in all of them is one; names that gain in one template alone gain little."""
+    labels, before = [0, 0, 1, 1], [1, 1, 1, 1]
+    images = FewShotImages.of(labels * 3, 0, templates=3)
+    everywhere = images.compare([0, 1, 1, 1] * 3, before * 3)
+    assert (everywhere.gain, everywhere.sure) == (pytest.approx(1), False)
+    once = images.compare([0, 0, 1, 1] + before * 2, before * 3)
+    assert once.gain == pytest.approx(2 / 3)
+    assert images.wrong(before * 3) == pytest.approx(2)
+    # With two copies of each image, template after template.
+    copied = FewShotImages.of(([*labels, 0, 0, 0, 0, 1, 1, 1, 1]) * 2, 16, templates=2)
+    right = [0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1] * 2
+    assert copied.compare(right, [1] * 24).gain == pytest.approx(1)
+    assert not copied.compare(right, [1] * 24).sure
 
 
 def test_in_context_a_name_without_use_goes_and_one_with_use_comes() -> None:
