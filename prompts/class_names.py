@@ -298,7 +298,7 @@ def reading_request(
         user_message(
             "A small vision-language model such as CLIP sorts pictures into classes by the classes' names, "
             "and knows plain English words alone. The names of these classes may be words of another "
-            "language, Latin names of species, codes or abbreviations; all of them together tell which.",
+            "language, Latin names of species, codes or abbreviations; all of them together show which.",
             "\n".join(facts),
             "Say what each of these classes is:\n" + "\n".join(f"- {one_line(name, 60)}" for name in shown),
             f"For each write up to {MOST_READINGS} lines, the likeliest first: the common English word that "

@@ -228,7 +228,7 @@ class SearchSettings(Settings):
     )
     name_rounds: int = setting(
         4,
-        "rounds of new class names, after the LLM has read all (--search-for class-names); "
+        "rounds of new class names, after a first reading (--search-for class-names); "
         f"{FEWER_BY_IMAGE['name_rounds']} with --scorer zero-shot",
         decides=True,
         **_COUNT,

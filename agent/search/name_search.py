@@ -313,7 +313,7 @@ class NameRounds:
     async def _read_classes(self, position: Position) -> None:
         """Ask what the classes are, and start from the answer where it is better for all of them at once.
 
-        Names that the model has never read are all as bad: a single new one has nobody to be told apart from.
+        Names that the model has never read are all as bad: a single new one helps no class.
         """
         labels = self._labels_to_read()
         readings: list[tuple[int, str]] = []
@@ -492,7 +492,7 @@ class NameRounds:
 
     @property
     def _doubted(self) -> Container[str]:
-        """Names that must be better than the LLM's, not just as good; without an LLM there are none."""
+        """Names that must be better than the LLM's, not just as good; empty without an LLM."""
         return () if self._config.llm is None else self._common
 
     async def _use(self, renaming: Renaming) -> None:
