@@ -453,7 +453,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, after: int, read
     assert again.best == whole.best
     assert again.gain == whole.gain
     assert again.rejected == whole.rejected
-    assert again.usage.calls == whole.usage.calls
+    # The request in flight may have been billed.
+    assert again.usage.calls == whole.usage.calls + 1
     known = whole_renamings(tmp_path / "r")
     assert known == whole_renamings(tmp_path / "killed")
     assert again.names_read == whole.names_read
