@@ -34,9 +34,9 @@ UNREADABLE = -1
 CHOSEN = "chosen_defaults"
 """The note, in ``EvaluatorInfo.notes``, on settings that the data decided, such as the number of shots."""
 REFUSED_IMAGES = "refused_images"
-BY_SCHEMA = "answers_by_schema"
-"""Note on a chat model whose answers an endpoint confines to the class names."""
 """The note, in ``EvaluatorInfo.notes``, on images that a scorer behind an API refused."""
+BY_SCHEMA = "answers_by_schema"
+"""The note on a chat model whose answers an endpoint confines to the class names."""
 MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
 """Unreadable answers that a score shows, and characters of each."""
 
