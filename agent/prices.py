@@ -278,10 +278,15 @@ def totals(kind: type[T], spent: Spent | TokenUsage, **others: Any) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """The usage of one attempt, and the stored reservation that it settles."""
+    """The usage of one attempt, and the stored reservation that it settles; ``reserving`` stores one."""
 
     usage: Spent = NOTHING
     reserved: Spent = NOTHING
+
+    @classmethod
+    def reserving(cls, amount: Spent) -> Bill:
+        """Return the bill that reserves an amount: it settles less than nothing."""
+        return cls(reserved=NOTHING.minus(amount))
 
     def plus(self, other: Bill) -> Bill:
         return Bill(self.usage.plus(other.usage), self.reserved.plus(other.reserved))
@@ -289,5 +294,4 @@ class Bill:
 
 NO_BILL = Bill()
 Ledger: TypeAlias = Callable[[Bill], Awaitable[None]]
-"""Writes a bill that belongs to no answer; it is on disk when this returns. One whose ``reserved`` is
-negative reserves that amount."""
+"""Writes a bill that belongs to no answer; it is on disk when this returns."""

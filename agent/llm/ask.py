@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Generic
 
 import tenacity
@@ -117,7 +118,7 @@ class _Failure:
 
     error: ChatError
     judgement: Judgement
-    retry_after: float | None = None  # seconds before which no endpoint may be asked again
+    hold_s: float | None = None  # seconds before which no endpoint may be asked again
 
     @property
     def may_pass(self) -> bool:
@@ -134,8 +135,14 @@ class _Failure:
         return "unusable" if self.error.kind in PAID_FAILURES else "transient"
 
 
+class _NotSent(Enum):
+    """The outcome of a sending that never left."""
+
+    OUTGROWN = "it may by now cost more than was reserved for it"
+
+
 @dataclass(slots=True)
-class _Asked(Generic[R]):
+class RequestState(Generic[R]):
     """One request, and what became of its attempts so far.
 
     An attempt fails once, when it has failed at all endpoints that can be asked at once.
@@ -173,7 +180,7 @@ class _Asked(Generic[R]):
         tries = [
             failure
             for failure in self.failures
-            if failure.judgement.step is not NextStep.WAIT and failure.retry_after is None
+            if failure.judgement.step is not NextStep.WAIT and failure.hold_s is None
         ]
         took_s = sum(failure.error.took_s for failure in self.failures) + self.waited_s
         return len(tries) >= policy.attempts or self.unusable(policy) or took_s >= policy.total_s
@@ -285,23 +292,23 @@ class EndpointAsker(Generic[R, A]):
             GaveUpError: Nothing has succeeded for too long.
             FatalChatError: No endpoint can answer, or none can answer this.
         """
-        asked = _Asked(request)
-        policy, failures = self._policy, asked.failures
+        state = RequestState(request)
+        policy, failures = self._policy, state.failures
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(asked.is_worth_retrying),
+            retry=tenacity.retry_if_exception(state.is_worth_retrying),
             # Drawn for the last attempt too: the draws after it do not depend on the patience.
-            wait=lambda _state: policy.wait_s(len(failures), failures[-1].retry_after, self._rng),
-            stop=lambda _state: asked.patience_ends(policy),
-            sleep=lambda wait_s: self._wait_after(asked, wait_s),
+            wait=lambda _retry: policy.wait_s(len(failures), failures[-1].hold_s, self._rng),
+            stop=lambda _retry: state.patience_ends(policy),
+            sleep=lambda wait_s: self._wait_after(state, wait_s),
             reraise=True,
         )
         try:
-            answer: BilledAnswer[A] = await retrying(self._attempt, asked)
+            answer: BilledAnswer[A] = await retrying(self._attempt, state)
             return answer
         except ChatError as error:
-            if not asked.failed_with(error):
+            if not state.failed_with(error):
                 raise
-        failure, error_of_request = failures[-1], self._error_of(asked)
+        failure, error_of_request = failures[-1], self._error_of(state)
         if isinstance(error_of_request, RequestFailedError):
             # In an outage the endpoints rest, so that the next requests are not lost as well.
             if rest_s := self._outage.request_failed():
@@ -310,23 +317,23 @@ class EndpointAsker(Generic[R, A]):
             raise error_of_request from failure.error
         raise failure.error from failure.error.__cause__
 
-    async def _wait_after(self, asked: _Asked[R], wait_s: float) -> None:
+    async def _wait_after(self, state: RequestState[R], wait_s: float) -> None:
         """Wait before the next attempt, but not beyond the time that is left."""
-        failure, attempt = asked.failures[-1], len(asked.failures)
-        asked.waited_s += wait_s
+        failure, attempt = state.failures[-1], len(state.failures)
+        state.waited_s += wait_s
         self._emit(
-            RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=failure.reason)
+            RetryScheduled(endpoint=state.endpoint, attempt=attempt, wait_s=wait_s, reason=failure.reason)
         )
         left_s = self.budget.left_s()
         await asyncio.sleep(wait_s if left_s is None else min(wait_s, left_s))
         if left_s is not None and left_s <= wait_s:
             raise self.budget.minutes_spent()
 
-    def _error_of(self, asked: _Asked[R]) -> ChatError | RequestFailedError:
+    def _error_of(self, state: RequestState[R]) -> ChatError | RequestFailedError:
         """Return the error that ends a request after its last failure."""
-        error, judgement = asked.failures[-1].error, asked.failures[-1].judgement
+        error, judgement = state.failures[-1].error, state.failures[-1].judgement
         # A client object from Python has no address.
-        at = f"{asked.endpoint}: " if "://" in asked.endpoint else ""
+        at = f"{state.endpoint}: " if "://" in state.endpoint else ""
         if judgement.step is NextStep.STOP:
             return error
         if judgement.step is NextStep.DROP:
@@ -339,81 +346,81 @@ class EndpointAsker(Generic[R, A]):
                 refused=not certain,
                 refusal=error if isinstance(error, BadRequestError) else None,
             )
-        attempts = len(asked.failures)
+        attempts = len(state.failures)
         return RequestFailedError(
             Message(f"{at}no usable answer in {counted(attempts, 'attempt')}: ", error),
             attempts=attempts,
-            answered=asked.unusable(self._policy),
+            answered=state.unusable(self._policy),
         )
 
     # An attempt: one endpoint after another.
 
-    async def _attempt(self, asked: _Asked[R]) -> BilledAnswer[A]:
+    async def _attempt(self, state: RequestState[R]) -> BilledAnswer[A]:
         """Ask one endpoint after another until one answers, or none can be asked at once.
 
         Raises:
-            ChatError: The attempt failed: the error of the last of ``asked.failures``.
+            ChatError: The attempt failed: the error of the last of ``state.failures``.
         """
         while True:
-            result = await self._send(asked)
+            result = await self._send(state)
             if isinstance(result, BilledAnswer):
                 return result
-            if result is None or self._asks_at_once(asked, result):
+            if isinstance(result, _NotSent) or self._asks_at_once(state, result):
                 continue
-            failure = self._joint_failure(asked)
-            asked.failures.append(failure)
-            asked.tried.clear()
-            asked.failures_there.clear()
+            failure = self._joint_failure(state)
+            state.failures.append(failure)
+            state.tried.clear()
+            state.failures_there.clear()
             raise failure.error
 
-    def _asks_at_once(self, asked: _Asked[R], failure: _Failure) -> bool:
+    def _asks_at_once(self, state: RequestState[R], failure: _Failure) -> bool:
         """Return whether to send a failed request again at once: in another form, or to another endpoint."""
-        endpoint = asked.tried[-1]
+        endpoint = state.tried[-1]
         if endpoint not in self._pool.endpoints:  # removed
             if self._pool.endpoints:
                 return True
-            asked.failures_there[:] = [failure]
+            state.failures_there[:] = [failure]
             return False
         if failure.error.adapted:
-            asked.adapted += 1
-            asked.tried.pop()
-            asked.failures_there.pop()
+            state.adapted += 1
+            state.tried.pop()
+            state.failures_there.pop()
             return True
-        if endpoint.with_answer_tokens(asked.request).max_tokens != asked.max_tokens:
-            asked.tried.pop()
-        elif len(asked.tried) > len(self._endpoints) or not self._pool.has_hope(asked.tried):
+        if endpoint.with_answer_tokens(state.request).max_tokens != state.max_tokens:
+            state.tried.pop()
+        elif len(state.tried) > len(self._endpoints) or not self._pool.has_hope(state.tried):
             return False
         self._emit(
-            RetryScheduled(endpoint=endpoint.name, attempt=asked.attempt, wait_s=0.0, reason=failure.reason)
+            RetryScheduled(endpoint=endpoint.name, attempt=state.attempt, wait_s=0.0, reason=failure.reason)
         )
         return True
 
-    def _joint_failure(self, asked: _Asked[R]) -> _Failure:
+    def _joint_failure(self, state: RequestState[R]) -> _Failure:
         """Return the failure of an attempt that failed at each endpoint.
 
         Retry if any failure is worth it; fail the request if an endpoint that answers others refuses it; stop
         only if every endpoint refuses.
         """
-        last = asked.failures_there[-1]
+        last = state.failures_there[-1]
         if len(self._endpoints) < 2:
-            return replace(last, retry_after=last.error.retry_after or None)
-        for failure in asked.failures_there:
+            return replace(last, hold_s=last.error.retry_after or None)
+        for failure in state.failures_there:
             if failure.may_pass:
                 # Each endpoint's pause holds it back by itself: another one may be ready sooner.
                 return failure
-        dropped = [failure for failure in asked.failures_there if failure.judgement.step is NextStep.DROP]
+        dropped = [failure for failure in state.failures_there if failure.judgement.step is NextStep.DROP]
         if dropped:
             return min(dropped, key=lambda failure: failure.error.kind is FailureKind.REFUSED)
-        if set(self._pool.endpoints) <= {*asked.tried}:
+        if set(self._pool.endpoints) <= {*state.tried}:
             return last
         message = Message("refused, and the other endpoints do not answer: ", last.error)
         return _Failure(TransientChatError(message), Judgement(Fault.OPEN, NextStep.RETRY))
 
     # A sending: reservation, endpoint, deadline.
 
-    async def _send(self, asked: _Asked[R]) -> BilledAnswer[A] | _Failure | None:
-        """Send the request to one endpoint; None if it was not sent, as another amount must be reserved."""
-        request, tried = asked.request, asked.tried
+    async def _send(self, state: RequestState[R]) -> BilledAnswer[A] | _Failure | _NotSent:
+        """Send the request to one endpoint; it is not sent if another amount must be reserved first."""
+        request, tried = state.request, state.tried
         longest = self._longest(request)
         most = self._bound.of(longest)
         reserved = await self.budget.reserve(most, self._highest_price(most))
@@ -423,24 +430,24 @@ class EndpointAsker(Generic[R, A]):
             with permit:
                 if self._outgrown(request, longest.max_tokens, reserved):
                     endpoint.limiter.unused(permit)
-                    return None
+                    return _NotSent.OUTGROWN
                 sent, moved = endpoint.for_endpoint(request), bool(tried)
-                retries = int(asked.attempt > 1 or moved)
+                retries = int(state.attempt > 1 or moved)
                 charge = Charge(sent, reserved, endpoint.price, self._bound, retries=retries)
                 longer = sent.max_tokens > request.max_tokens
                 sending = _Sending(endpoint, permit, sent, charge, longer=longer, moved=moved)
-                asked.endpoint, asked.max_tokens = endpoint.name, sent.max_tokens
+                state.endpoint, state.max_tokens = endpoint.name, sent.max_tokens
                 tried.append(endpoint)
-                result = await self._deliver(sending, adapts=asked.adapted < MOST_ADAPTED)
+                result = await self._deliver(sending, adapts=state.adapted < MOST_ADAPTED)
                 if isinstance(result, _Failure):
-                    asked.failures_there.append(result)
+                    state.failures_there.append(result)
                     return result
                 return BilledAnswer(result, charge.bill, endpoint.name)
         except RequestTooLargeError:
             # An endpoint that takes longer answers may have gone while this waited for it.
             if self._longest(request).max_tokens >= longest.max_tokens:
                 raise
-            return None
+            return _NotSent.OUTGROWN
         finally:
             used = NOTHING if charge is None else charge.used
             self.budget.settle(reserved, used)
@@ -476,12 +483,16 @@ class EndpointAsker(Generic[R, A]):
             raise self.budget.minutes_spent() from None
 
     async def _deliver(self, sending: _Sending[R], *, adapts: bool) -> A | _Failure:
-        """Send it, and record what became of it; ``adapts``: it may be sent again in another form."""
+        """Send it, and record what became of it; ``adapts``: it may be sent again in another form.
+
+        A failure's bill is written here. An answer's is not, and the stop still counts it as paid: the caller
+        of ``ask`` writes answer and bill together, then calls ``Stop.settled``.
+        """
         charge = sending.charge
         try:
             if self._ledger is not None:
-                charge.written = charge.reserved
-                await self._ledger(Bill(reserved=NOTHING.minus(charge.reserved)))
+                charge.reserved_on_disk = charge.reserved
+                await self._ledger(Bill.reserving(charge.reserved))
             self._stop.check()
             charge.sent = True
             self._stop.paid()
@@ -583,14 +594,14 @@ class EndpointAsker(Generic[R, A]):
     def _failed(self, sending: _Sending[R], failure: _Failure) -> None:
         """Record a failure in bill, pacing and breaker; adapt the answer tokens asked for here."""
         error, endpoint, permit = failure.error, sending.endpoint, sending.permit
-        limiter, charge, written = endpoint.limiter, sending.charge, 0
+        limiter, charge, answer_tokens = endpoint.limiter, sending.charge, 0
         if isinstance(error, UnusableAnswerError):
             error.final = error.kind is FailureKind.CUT and sending.longer
-            written = error.written
+            answer_tokens = error.written
         if error.usage is not None:
             charge.reported(error.usage)
         elif error.perhaps_billed:
-            charge.unknown(written)
+            charge.unknown(answer_tokens)
         limiter.read_headers(permit, error.headers)
         if error.adapted:
             permit.is_telling = False  # or all that wait would run into the next refusal

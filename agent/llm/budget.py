@@ -113,7 +113,7 @@ class Charge:
         bound: Learns from what is billed.
         retries: 1 if it is sent again after a failed attempt.
         failed: 1 if it gave no usable answer.
-        written: What of the reservation is on disk, so that it counts if the process is killed.
+        reserved_on_disk: What of the reservation is on disk, so that it counts if the process is killed.
         sent: The request may have left.
     """
 
@@ -123,7 +123,7 @@ class Charge:
     bound: TokenBound
     retries: int = 0
     failed: int = 0
-    written: Spent = NOTHING
+    reserved_on_disk: Spent = NOTHING
     sent: bool = False
     billed: Spent = NOTHING
 
@@ -133,7 +133,7 @@ class Charge:
 
     @property
     def bill(self) -> Bill:
-        return Bill(self.used, self.written)
+        return Bill(self.used, self.reserved_on_disk)
 
     def reported(self, usage: TokenUsage) -> None:
         """Bill what the endpoint reports."""
@@ -142,15 +142,15 @@ class Charge:
             self.price.learn(usage)
         self.billed = Spent.of(usage, self.price)
 
-    def unknown(self, written: int = 0) -> None:
-        """Bill what was reserved, or more if more answer tokens than that were ``written``."""
+    def unknown(self, answer_tokens: int = 0) -> None:
+        """Bill what was reserved, or more if more ``answer_tokens`` than that arrived."""
         if not self.sent:
             return
         self.billed = self.reserved
-        if written <= self.request.max_tokens:
+        if answer_tokens <= self.request.max_tokens:
             return
-        most = TokenUsage(self.bound.of(self.request).prompt_tokens, written)
-        self.bound.learn(self.request, TokenUsage(0, written))
+        most = TokenUsage(self.bound.of(self.request).prompt_tokens, answer_tokens)
+        self.bound.learn(self.request, TokenUsage(0, answer_tokens))
         if most.total > self.reserved.estimated_tokens:
             money = cost_at_most(most, self.price)
             self.billed = Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)

@@ -315,7 +315,7 @@ class RateLimiter:
 
     def read_headers(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Learn from a reply's headers, names in lower case."""
-        retry_after(headers, ignored=self._ignore)
+        retry_after(headers, ignored=self._ignore)  # reports one that cannot be read; errors carry the value
         for kind, configured in self._configured.items():
             stated = stated_limit(headers, kind, ignored=self._ignore)
             if stated.limit is not None:

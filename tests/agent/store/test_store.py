@@ -33,7 +33,7 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.position import Position
-from promptclimb.agent.prices import NOTHING, Bill, Spent
+from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.agent.store.records import StoredAnswer, StoredScore, check_identity, reader, row_text
 from promptclimb.agent.store.run import Store, StoreReader, _appear
@@ -156,9 +156,9 @@ async def test_a_reservation_of_a_killed_process_counts_as_used(run_dir: Path) -
     """Nobody knows whether it was billed, so the budget takes it as spent; a settled one is gone."""
     reserved = Spent(calls=1, estimated_tokens=500)
     with Store.open(run_dir) as store:
-        await store.put_usage(Bill(reserved=NOTHING.minus(reserved)))
+        await store.put_usage(Bill.reserving(reserved))
         await store.put_answer(Position(0, 0, 0), "h", ANSWER, Bill(COST, reserved))
-        await store.put_usage(Bill(reserved=NOTHING.minus(reserved)))
+        await store.put_usage(Bill.reserving(reserved))
     with Store.open(run_dir) as store:
         assert (store.usage.calls, store.usage.tokens_at_most) == (2, 515)
         await store.put_note("x", 1)
@@ -565,8 +565,8 @@ async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation
     """As a failed attempt: what was reserved for it is settled, and counts no more."""
     reserved = Spent(calls=1, estimated_tokens=500)
     with Store.open(run_dir) as store:
-        await store.put_usage(Bill(reserved=NOTHING.minus(reserved)))
-        await store.put_usage(Bill(reserved=NOTHING.minus(reserved)))
+        await store.put_usage(Bill.reserving(reserved))
+        await store.put_usage(Bill.reserving(reserved))
         assert store.usage.calls == 0
         await store.put_usage(Bill(Spent(calls=1, failed_calls=1), reserved))
     with Store.open(run_dir) as store:

@@ -11,7 +11,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UnusableAnswerError
-from promptclimb.agent.prices import NOTHING, Bill, Spent, TokenUsage
+from promptclimb.agent.prices import Bill, Spent, TokenUsage
 from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run
@@ -96,7 +96,7 @@ def used(folder: Path, *bills: Bill, reserved: Spent | None = None) -> None:
         for bill in bills:
             await store.put_usage(bill)
         if reserved is not None:
-            await store.put_usage(Bill(reserved=NOTHING.minus(reserved)))
+            await store.put_usage(Bill.reserving(reserved))
 
     with Store.create(folder, {"identity": {}}) as store:
         asyncio.run(write(store))
