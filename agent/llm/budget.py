@@ -179,6 +179,9 @@ class Budget:
     ``reserve`` raises a BudgetSpentError with the keys of the limits; the search ends with its sentence as
     ``SearchStopped.reason``.
 
+    Usage is counted twice, from the same bills: here to hold this process to its limits, and in the store's
+    ``Writer`` to outlive it. A resumed run begins its budget with the store's totals.
+
     Numbers change only between two awaits, so no interleaving or cancellation can leak. ``spent`` is the
     usage of earlier processes; ``clock`` counts seconds, by default the running loop's.
     """

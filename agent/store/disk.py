@@ -265,6 +265,9 @@ class Writer:
     written together or not at all, and are on the disk when its await returns. After a failed commit no other
     is tried, because a later one that succeeded would leave a hole.
 
+    The ``Budget`` counts the same bills in memory, to hold this process to its limits. The totals here are
+    those on disk, with which a resumed run begins; the result shows them.
+
     ``clock`` returns seconds; ``keys`` are those of ``LOOKED_UP`` that are on disk.
     """
 
