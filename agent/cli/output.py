@@ -21,7 +21,7 @@ from ...evaluator.messages import Message
 from ..config.sources import flags_of_more, on_command_line
 from ..text import printable, visible
 
-FINISHED, FAILED, WRONG, NOTHING_USABLE = range(4)
+FINISHED, FAILED, WRONG, EXIT_NOTHING_USABLE = range(4)
 """Exit codes; the last one is that of a search whose LLM gave nothing usable. A signal adds 128."""
 
 

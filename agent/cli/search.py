@@ -30,8 +30,7 @@ from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..present.terminal import Display, print_result
 from ..results.history import state_of
-from ..results.result import NOTHING_USABLE as NOTE
-from ..results.result import SearchResult
+from ..results.result import NOTHING_USABLE, SearchResult
 from ..results.run_dir import REPORT, is_run, runs_in, stored_config
 from ..search.bound import check_one_request, prices_of
 from ..search.opening import RunRequest
@@ -49,9 +48,9 @@ from .options import (
     say_unknown_variables,
 )
 from .output import (
+    EXIT_NOTHING_USABLE,
     FAILED,
     FINISHED,
-    NOTHING_USABLE,
     conclude_command,
     console,
     print_json,
@@ -273,7 +272,7 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     lines = []
     if report.is_file():
         lines.append(f"report: {short_path(report)}; to open it: {program()} report {folder} --open")
-    if NOTE in result.notes:
+    if NOTHING_USABLE in result.notes:
         lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
     elif result.model.pretrained == BUNDLED_WEIGHTS:
         own = f"search --data DIR --model {REAL_MODEL} --pretrained {REAL_WEIGHTS} --method combine"
@@ -287,8 +286,8 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
 
 def exit_code(result: SearchResult) -> int:
     """Return the code of a search that ended; one that an outage stopped has failed."""
-    if NOTE in result.notes:
-        return NOTHING_USABLE
+    if NOTHING_USABLE in result.notes:
+        return EXIT_NOTHING_USABLE
     return FAILED if result.status == "stopped" and not result.limits else FINISHED
 
 

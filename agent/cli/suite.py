@@ -51,9 +51,9 @@ from ..text import printable
 from .interrupts import interruptible, run_interruptible
 from .options import add_json, add_search_options, given_settings, positive_number, say_unknown_variables
 from .output import (
+    EXIT_NOTHING_USABLE,
     FAILED,
     FINISHED,
-    NOTHING_USABLE,
     aligned,
     console,
     print_json,
@@ -250,14 +250,14 @@ def _say_sentence(event: Event) -> None:
 
 
 def _exit_code(ends: Sequence[SearchEnd]) -> int:
-    """Return FAILED if a run failed; NOTHING_USABLE if no LLM that was asked gave anything usable."""
+    """Return FAILED if a run failed; EXIT_NOTHING_USABLE if no LLM that was asked gave anything usable."""
     if any(isinstance(end, Stopped) for end in ends):
         return FAILED
     results = [end for end in ends if isinstance(end, SearchResult) and end.llm.model is not None]
     asked = [end for end in results if end.usage.calls or end.usage.failed_calls or end.usage.replayed]
     codes = set(map(exit_code, asked))
-    if codes == {NOTHING_USABLE}:
-        return NOTHING_USABLE
+    if codes == {EXIT_NOTHING_USABLE}:
+        return EXIT_NOTHING_USABLE
     return FAILED if FAILED in codes else FINISHED
 
 

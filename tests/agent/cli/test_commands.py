@@ -26,7 +26,7 @@ from PIL import Image
 
 from promptclimb.agent.cli import doctor
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.cli.output import FAILED, NOTHING_USABLE
+from promptclimb.agent.cli.output import EXIT_NOTHING_USABLE, FAILED
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
@@ -210,9 +210,9 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
         lambda request: start_run(replace(request, chat=Prose(), evaluator=FakeEvaluator())),
         as_json=False,
     )
-    assert code == NOTHING_USABLE
+    assert code == EXIT_NOTHING_USABLE
     assert "proposed no new template that could be scored" in capsys.readouterr().out
-    assert call("resume", "r") == NOTHING_USABLE
+    assert call("resume", "r") == EXIT_NOTHING_USABLE
 
 
 @pytest.mark.parametrize("command", ["search", "suite", "evaluate"])
@@ -264,7 +264,10 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     """On the terminal and on the page: its address, the last error, and how many calls failed."""
     with Serving(faults={"500": 1.0}) as server:
         few = ("--restarts", "1", "--rounds", "1")
-        assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == NOTHING_USABLE
+        assert (
+            call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r")
+            == EXIT_NOTHING_USABLE
+        )
     out, err = capsys.readouterr()
     page = (tmp_path / "r" / "report.html").read_text()
     said = f"no answer in the last round ({server.base_url}: no usable answer in 1 attempt: the endpoint"
@@ -883,11 +886,11 @@ def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("script", "command", "code"),
     [
-        (("null",) * 4, "suite --seeds 1,2 --methods pn,random", NOTHING_USABLE),
+        (("null",) * 4, "suite --seeds 1,2 --methods pn,random", EXIT_NOTHING_USABLE),
         (("null",) * 2, "suite --seeds 1,2 --methods pn,random", 0),
-        (("500",) * 99, "search --method pn", NOTHING_USABLE),
-        (("cut_off",) * 99, "search --method pn", NOTHING_USABLE),
-        (("500",) * 99, "suite --seeds 1,2 --methods pn", NOTHING_USABLE),
+        (("500",) * 99, "search --method pn", EXIT_NOTHING_USABLE),
+        (("cut_off",) * 99, "search --method pn", EXIT_NOTHING_USABLE),
+        (("500",) * 99, "suite --seeds 1,2 --methods pn", EXIT_NOTHING_USABLE),
         (("ok", *("500",) * 99), "search --method pn", FAILED),
     ],
 )
