@@ -216,8 +216,8 @@ class ScorerSettings(Settings):
     )
     scorer_answers: Literal["schema", "words"] | None = setting(
         None,
-        "form of a chat model's answers: schema (JSON with one of the class names, which the endpoint "
-        "enforces) or words (default: schema where the endpoint takes it)",
+        "a chat model's answers: schema (JSON with a class name) or words (default: schema where the "
+        "endpoint enforces it)",
         **_DECIDING_API,
         file_only=True,
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
-from ...evaluator.remote.asking import ApiAnswer, ApiEvaluator, ApiRequest
+from ...evaluator.messages import Message
+from ...evaluator.remote.asking import ApiAnswer, ApiAsk, ApiEvaluator, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
@@ -18,10 +20,20 @@ from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
 from ..llm.budget import Bound, to_keep, why_refused
 from ..llm.endpoints import check_endpoints
-from ..present.dry_run import SCORER_LIMITS, bound_text, plan_text, scorer_json, scorer_text, split_text
+from ..llm.scorer import scorer_in_thread
+from ..present.dry_run import (
+    SCORER_LIMITS,
+    bound_text,
+    likely_cost,
+    likely_text,
+    plan_text,
+    scorer_json,
+    scorer_text,
+    split_text,
+)
 from ..present.terminal import Display
 from ..results.result import words_of, words_of_all
-from ..search.bound import bound_of, bound_of_all, check_one_request, prices_of, scorer_bound
+from ..search.bound import advice_to_probe, bound_of, bound_of_all, check_one_request, prices_of, scorer_bound
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..stop import Stop
 from ..study.grid import Cell
@@ -45,8 +57,10 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     An LLM or tracker that cannot be used is reported at the end: the bounds hold without it.
     """
     bound_of(config)  # finds mistakes in the starting templates before opening anything
-    with result_alone():
-        evaluator = _opened(config)
+    asking = scorer_in_thread(config, os.environ, report=say) if config.probe else nullcontext(NothingAsked())
+    with result_alone(), asking as ask:
+        evaluator = _opened(config, ask)
+        billed = evaluator.probe() if config.probe and isinstance(evaluator, ApiEvaluator) else None
     info = evaluator.info
     config = config.as_opened(info)
     used = fallen_back(config)
@@ -59,8 +73,12 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         scorer = scorer_bound(used, info, evaluator, len(read_pool(used)))
         refused = why_refused(scorer.limits, to_keep(scorer.final.spent), scorer.start.spent, noun)
         unlimited = bound_of(used.model_copy(update=dict.fromkeys(SCORER_LIMITS)), info.class_names)
-        document |= scorer_json(scorer, unlimited, refused)
+        likely = likely_cost(used, scorer, billed)
+        if refused is not None:
+            refused = Message(refused, *advice_to_probe(used))
+        document |= scorer_json(scorer, unlimited, refused, billed=billed, likely=likely)
         text = scorer_text(used, scorer, unlimited, bound.minutes, noun, refused=refused is not None)
+        text += likely_text(scorer, billed, likely)
     if as_json:
         print_json(document)
     else:
@@ -129,15 +147,15 @@ class NothingAsked:
         yield from ()
 
 
-def _opened(config: SearchConfig) -> Evaluator:
+def _opened(config: SearchConfig, ask: ApiAsk) -> Evaluator:
     async def run(stop: Stop) -> Evaluator:
         with Display(console()) as display, stop.watching():
             emit, opened = Bus(display), config
             dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
-            if config.scorer == "embeddings" and dialect is None:
+            if config.scorer == "embeddings" and dialect is None and not config.probe:
                 opened = config.model_copy(update={"scorer_dialect": costliest_dialect().name})
                 emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{opened.scorer_dialect}")'))
-            return await ready_evaluator(opened, None, emit, ask=NothingAsked(), encode=False)
+            return await ready_evaluator(opened, None, emit, ask=ask, encode=False)
 
     return run_interruptible(run)
 
@@ -153,7 +171,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
     for number, (key, config) in enumerate(largest.items(), start=1):
         pair = printable(f"{config.data} with {config.custom_scorer or config.model}")
         say(f"[{number}/{len(largest)}] opening {pair}")
-        infos[key] = _opened(config).info
+        infos[key] = _opened(config, NothingAsked()).info
     return infos
 
 

@@ -51,6 +51,7 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     max_turns: int
     ensemble_size: int
     racing: Literal["auto", "off"]
+    probe: bool
     prefer_readable: bool
     patience: int | None
     until: float | str | None

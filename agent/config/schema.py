@@ -334,6 +334,12 @@ class SearchSettings(Settings):
         decides=True,
         added_later=True,
     )
+    probe: bool = setting(
+        False,
+        "ask a chat or embeddings scorer about one image first, and bound its costs by what it bills",
+        group="Limits",
+        applies_to=API,
+    )
     prefer_readable: bool = setting(
         True,
         "prefer a starting template or one of the LLM's to one put together from words, if it is within a "
@@ -476,7 +482,12 @@ class ScoringConfig(EvaluatorSpec):
         None, "requests to the scorer per minute at most", applies_to=API, gt=0, le=MOST_A_MINUTE
     )
     scorer_tpm: float | None = setting(
-        None, "tokens to and from the scorer per minute at most", applies_to=API, gt=0, le=MOST_A_MINUTE
+        None,
+        "tokens to and from the scorer per minute at most",
+        applies_to=API,
+        gt=0,
+        le=MOST_A_MINUTE,
+        file_only=True,
     )
     scorer_price: Price | CallPrice | None = setting(
         None,

@@ -17,7 +17,7 @@ from ...evaluator.errors import AskingEndedError, ConfigError, DataError, Prompt
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.messages import Setting, shown
 from ...evaluator.open import open_evaluator
-from ...evaluator.remote.asking import ApiAsk
+from ...evaluator.remote.asking import ApiAsk, ApiEvaluator
 from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
@@ -131,18 +131,22 @@ async def _open(
     def progress(done: int, of: int, copies: bool) -> None:
         emit(ImagesEncoded(done=done, of=of, copies=copies))
 
-    try:
-        return await in_thread(
-            lambda: open_evaluator(
-                config,
-                report=report,
-                progress=progress,
-                look_ahead=encode,
-                encode=encode,
-                ask=ask,
-                labels=labels,
-            )
+    def opened() -> Evaluator:
+        evaluator = open_evaluator(
+            config,
+            report=report,
+            progress=progress,
+            look_ahead=encode,
+            encode=encode,
+            ask=ask,
+            labels=labels,
         )
+        if config.probe and isinstance(evaluator, ApiEvaluator) and evaluator.probe() is None:
+            report("the endpoint does not say what it bills for an image, so bounds are as without the probe")
+        return evaluator
+
+    try:
+        return await in_thread(opened)
     except AskingEndedError as error:
         raise why_ended(error) from error
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ...evaluator.errors import UsageError
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, CHOSEN, Evaluator, EvaluatorInfo, Score, TemplateScorer
 from ...evaluator.threads import in_thread
@@ -38,7 +39,7 @@ from ..store.records import check_identity
 from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import scorer_bound
+from .bound import advice_to_probe, scorer_bound
 from .choice import candidates_at_most
 from .event_loop import entered, short_collections
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
@@ -347,7 +348,10 @@ class _Opener:
         if pays and not self.request.concludes and not self._has_started(info):
             pool = len(self.inputs.pool)
             start = scorer_bound(config.as_opened(info), info, evaluator, pool).start.spent
-        calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
+        try:
+            calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
+        except UsageError as error:
+            raise UsageError(error.message, *advice_to_probe(config)) from error
 
     def _has_started(self, info: EvaluatorInfo) -> bool:
         """Return whether an earlier session has scored a candidate beside the default one."""

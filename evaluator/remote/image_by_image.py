@@ -35,7 +35,6 @@ from .evaluator import (
     RemoteProblem,
     SplitDecisions,
     batched,
-    image_tokens,
     misformed,
     path_below,
     text_tokens,
@@ -122,7 +121,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the labels of all test images by so many candidates."""
         text, answer = self.tokens(self.prompt(self.problem.longest_baseline))
-        most = text + self.most_image_tokens if answer else 0
+        most = text + self.most_image_tokens() if answer else 0
         for _ in range(candidates * self.problem.info.sizes["test"] * self.samples):
             yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer)
 
@@ -150,7 +149,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def _request(self, prompt: Prompt, path: Path) -> ApiRequest:
         picture = self.problem.pictures.picture(path)
         text, answer = self.tokens(prompt)
-        most = text + image_tokens(self.problem.model, picture.width, picture.height) if answer else 0
+        most = text + self.image_tokens(picture.width, picture.height) if answer else 0
         return ApiRequest(
             path=self.path, body=self.body(prompt, picture), prompt_tokens=most, max_tokens=answer
         )
@@ -221,12 +220,21 @@ class ChatEvaluator(ImageByImageEvaluator):
     def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        with self._finding:
-            if self._takes_schema is None and ensembles:
-                self._takes_schema = self._find_out(ensembles[0][0], parts)
+        if ensembles:
+            self._find_out(ensembles[0][0], parts)
         return super().decide(ensembles, parts)
 
-    def _find_out(self, candidate: str, parts: Sequence[ImageSet]) -> bool:
+    def trial_request(self, image: ImageSet) -> ApiRequest:
+        candidate = self.problem.longest_baseline
+        self._find_out(candidate, [image])
+        return self._request(self.prompt(candidate), image.paths[0])
+
+    def _find_out(self, candidate: str, parts: Sequence[ImageSet]) -> None:
+        with self._finding:
+            if self._takes_schema is None:
+                self._takes_schema = self._schema_is_taken(candidate, parts)
+
+    def _schema_is_taken(self, candidate: str, parts: Sequence[ImageSet]) -> bool:
         """Return whether the endpoint enforces the schema; its answers are kept as labels."""
         key, kept = self.problem.key_of_form("schema of"), self.problem.store.answers
         if isinstance(known := kept.find([key]).get(key), bool):
@@ -388,6 +396,9 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
             "inputs": picture.base64,
             "parameters": {"candidate_labels": labels, "hypothesis_template": template},
         }
+
+    def trial_request(self, image: ImageSet) -> None:
+        """Return None: these endpoints bill by request or by time."""
 
     def tokens(self, prompt: Prompt) -> tuple[int, int]:
         """Return 0: these endpoints bill by request or by time."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,10 +20,28 @@ from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.few_shots import pictures
+from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.recorded import check_session
 
 NOWHERE = "http://127.0.0.1:9/v1"
 """Nothing answers there, so a request would fail."""
+
+
+@contextmanager
+def listening(options: ScorerOptions) -> Iterator[ScorerServer]:
+    """A scorer behind an API, whose loop runs in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = ScorerServer(options)
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @pytest.fixture
@@ -212,5 +234,16 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
         f"{given} --scorer chat --search-for instruction --max-scorer-calls 40",
         f"{given} --scorer zero-shot --scorer-price 0.1/0.1", f"{given} --scorer embeddings",
     )  # fmt: skip
+    with listening(ScorerOptions(usage={"prompt_tokens": 90, "completion_tokens": 3})) as server:
+        chat = f"{given} --scorer chat --search-for instruction --scorer-price 0.15/0.60 --probe"
+        probed = chat.replace(NOWHERE, server.url).split()
+        assert main([*probed, "--json"]) == 0
+        assert server.requests == 2
+        found = json.loads(capsys.readouterr().out)["scorer"]
+        assert found["likely_cost_usd"] == pytest.approx(68 * (90 * 0.15 + 3 * 0.6) * 1e-6, abs=1e-6)
+        assert found["likely_cost_usd"] < found["cost_usd"]
+        assert main(probed) == 0
+        likely = "The probe was billed 90 tokens in and 3 out: likely $0.0010 for 68 requests to the scorer."
+        assert likely in capsys.readouterr().out
     monkeypatch.setenv("PROMPTCLIMB_SCORER_DIALECT", "openai")
     check_session("dry-run-dialect", capsys, f"{given} --scorer embeddings")
