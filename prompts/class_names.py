@@ -73,8 +73,8 @@ class NameProposals:
 class NameReader:
     """Read proposed names for the classes of one data set.
 
-    A name is known by its spelling. It belongs to the class for which it was proposed first, so that no two
-    classes ever get the same one. Classes that share a name are never renamed: a line fits them all.
+    A name is known by its spelling. It belongs to the class for which it was proposed first, unless it is
+    shared. Classes that share a name are never renamed: a line fits them all.
 
     Attributes:
         confirmed: Labels of the classes whose own name was the first one read for them.
@@ -85,6 +85,7 @@ class NameReader:
         self._names = tuple(class_names)
         self._labels: dict[str, int] = {}
         self._owners: dict[str, int] = {}
+        self._spelled: dict[str, str] = {}
         repeated = set()
         for label, name in enumerate(class_names):
             key = spelling_key(name)
@@ -103,11 +104,14 @@ class NameReader:
         """Labels of the classes whose names are their own."""
         return frozenset(self._labels.values())
 
-    def read(self, answer: str, *, only: int | None = None, cut: bool = False) -> NameProposals:
+    def read(
+        self, answer: str, *, only: int | None = None, cut: bool = False, shared: bool = False
+    ) -> NameProposals:
         """Read an answer, and remember its names; never raise, and read a bounded part of a huge one.
 
         ``only`` is the label of the one class that a short request asked for, where names are held to
-        the few words that it allows. ``cut`` says that the last line is not whole.
+        the few words that it allows. ``cut`` says that the last line is not whole. With ``shared``, several
+        classes may have the same new name: one that is misread must not keep a name from the right class.
         """
         text = without_thinking(answer)[:MAX_ANSWER_CHARACTERS]
         if cut:
@@ -123,7 +127,7 @@ class NameReader:
             try:
                 label = self._label(head) if only is None or head is not None else only
                 most = MAX_WORDS if only is None else SHORT_WORDS + len(self._names[label].split())
-                names.append((label, self._name(label, raw, most)))
+                names.append((label, self._name(label, raw, most, shared=shared)))
             except CandidateError as error:
                 if error.reason == "own_name" and label not in dict(names):
                     self.confirmed.add(label)
@@ -176,8 +180,8 @@ class NameReader:
             return []
         return list(_pairs_in(document))
 
-    def _name(self, label: int, raw: str, most_words: int) -> str:
-        """Return a checked new name, and remember whose it is; raise CandidateError."""
+    def _name(self, label: int, raw: str, most_words: int, *, shared: bool) -> str:
+        """Return a checked name as first spelled, and remember whose it is; raise CandidateError."""
         name = self._tidy(raw)
         if len(name) > MAX_NAME_CHARACTERS:
             raise CandidateError("too_long", f"it has more than {MAX_NAME_CHARACTERS} characters")
@@ -190,13 +194,13 @@ class NameReader:
             raise CandidateError("markup", "a name is plain words without markup")
         check_words(name, most_words)
         key = spelling_key(name)
-        owner = self._owners.setdefault(key, label)
+        owner = self._owners.get(key, label) if shared else self._owners.setdefault(key, label)
         if owner != label:
             reason = "name_of_another_class" if key in self._labels else "proposed_for_another_class"
             raise CandidateError(reason, f"it stands for the class {one_line(self._names[owner], 60)!r}")
         if key == spelling_key(self._names[label]):
             raise CandidateError("own_name", "it is the class's own name")
-        return name
+        return self._spelled.setdefault(key, name)
 
     def _tidy(self, raw: str) -> str:
         name = single_spaced(raw[:_MAX_LINE]).strip(_ENDS)

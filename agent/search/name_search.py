@@ -322,7 +322,7 @@ class NameRounds:
             for sample, label in enumerate(labels):
                 messages = short_reading_request(names, names[label])
                 readings += await self._ask(
-                    messages, position._replace(sample=sample), [label], MOST_READINGS
+                    messages, position._replace(sample=sample), [label], MOST_READINGS, shared=True
                 )
         else:
             for sample, start in enumerate(range(0, len(labels), READ_AT_ONCE)):
@@ -330,13 +330,11 @@ class NameRounds:
                 messages = reading_request(
                     names, [names[label] for label in shown], description=self._config.description
                 )
-                readings += await self._ask(messages, position._replace(sample=sample), shown, MOST_READINGS)
+                where = position._replace(sample=sample)
+                readings += await self._ask(messages, where, shown, MOST_READINGS, shared=True)
         if answers == self._record.answers:
             return  # every request was skipped
-        first: dict[int, str] = {}
-        for label, name in readings:
-            if label not in self._reader.confirmed:
-                first.setdefault(label, name)
+        first = self._first_readings(readings)
         if first and await self._is_better(first):
             self.start = self.renaming = first
             (predicted,) = await self._scores.predict_all([first])
@@ -358,6 +356,24 @@ class NameRounds:
             )
         )
         await self._score(self._to_try_alone(readings), position)
+
+    def _first_readings(self, readings: Sequence[tuple[int, str]]) -> dict[int, str]:
+        """Return the likeliest reading of each class whose own name was not confirmed, no two the same.
+
+        What is likeliest for several classes is left out: each has its next reading that is its own alone.
+        """
+        by_label: dict[int, list[str]] = {}
+        for label, name in readings:
+            if label not in self._reader.confirmed:
+                by_label.setdefault(label, []).append(name)
+        firsts = Counter(names[0] for names in by_label.values())
+        holders = Counter(name for names in by_label.values() for name in names)
+        first: dict[int, str] = {}
+        for label, names in by_label.items():
+            own = [name for name in names[1:] if holders[name] == 1]
+            if candidates := names if firsts[names[0]] == 1 else own:
+                first[label] = candidates[0]
+        return first
 
     def _labels_to_read(self) -> list[int]:
         """Return the labels of the classes to ask about, in order: of very many, those most often wrong."""
@@ -504,8 +520,12 @@ class NameRounds:
         return self._with_all({label: name})
 
     def _with_all(self, names: Renaming) -> Renaming:
-        """Return the names to start from with others in their place; a class's own name is no new one."""
-        together = {**self.start, **names}
+        """Return the names to start from with others in their place; a class's own name is no new one.
+
+        A class whose name to start from goes to another class has its own name again: no two have the same.
+        """
+        taken = set(names.values())
+        together = {**{label: name for label, name in self.start.items() if name not in taken}, **names}
         return {label: name for label, name in together.items() if name != self._class_names[label]}
 
     async def _conversation(self) -> int:
@@ -581,16 +601,23 @@ class NameRounds:
         return kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
 
     async def _ask(
-        self, messages: Sequence[ChatMessage], position: Position, labels: Sequence[int], each: int
+        self,
+        messages: Sequence[ChatMessage],
+        position: Position,
+        labels: Sequence[int],
+        each: int,
+        *,
+        shared: bool = False,
     ) -> list[tuple[int, str]]:
-        """Ask for ``each`` names of some classes, and return the new ones."""
+        """Ask for ``each`` names of some classes, and return the new ones; ``shared`` by classes, if so."""
         try:
             answer, _ = await self._journal.ask(messages, position)
         except Skipped as skip:
             self._emit(Noted(text=f"{position} is skipped: {skip.reason}"))
             return []
         only = labels[0] if self._asks_for_one_class else None
-        proposals = self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length")
+        cut = answer.finish_reason == "length"
+        proposals = self._reader.read(answer.text, only=only, cut=cut, shared=shared)
         new: dict[tuple[int, str], None] = {}
         count_by_label = Counter[int]()
         # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.

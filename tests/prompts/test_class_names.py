@@ -257,6 +257,15 @@ def test_a_small_model_is_asked_what_one_class_is_with_others_in_view() -> None:
     assert last.endswith("\nWhat is 'laji 300'?")
 
 
+def test_readings_may_be_shared_by_classes() -> None:
+    """In one spelling; another class's own name is refused, and a later proposal is its first class's."""
+    reader = NameReader(CLASSES, TEMPLATE)
+    read = reader.read("bat: dog\nbow: the Dog.\nclub: bat", shared=True)
+    assert read.names == ((0, "dog"), (1, "dog"))
+    assert [line.reason for line in read.refused] == ["name_of_another_class"]
+    assert reader.read("club: DOG\nbat: dog").names == ((2, "dog"),)
+
+
 def test_a_class_is_confirmed_by_its_own_name_first() -> None:
     """A name after it is what else the class may be; one before it is what it is."""
     reader = NameReader(CLASSES, TEMPLATE)

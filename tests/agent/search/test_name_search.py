@@ -278,6 +278,38 @@ def test_a_class_whose_own_name_is_confirmed_keeps_it(tmp_path: Path) -> None:
     assert event.read == 4
 
 
+def test_a_class_that_is_misread_does_not_keep_a_name_from_another(tmp_path: Path) -> None:
+    """What is likeliest for two classes is left out of the whole, and each has its next reading."""
+    misread = f"kukko: pig\n{READING}".replace("kukko: rooster", "kukko: the Rooster")
+    result, event = read_events(tmp_path / "r", NameChat(("?",), reading=misread))
+    assert result.names_read is not None
+    assert result.names_read.names == {**READ, "kukko": "Rooster", "sika": "drawn pig"}
+    assert event.taken
+    assert result.best.class_names is not None
+    assert len(set(result.best.class_names.values())) == len(result.best.class_names)
+    # Where neither has another reading, both keep their own names.
+    other = "sieni: mushroom\ntalo: house\navain: key\nsika: pig\nkukko: pig"
+    result, event = read_events(tmp_path / "other", NameChat(("?",), reading=other))
+    assert result.names_read is not None
+    assert set(result.names_read.names) == {"sieni", "talo", "avain"}
+
+
+@pytest.mark.parametrize("rounds", ["?", "sieni: a pig"])
+def test_no_two_classes_get_the_same_name(tmp_path: Path, rounds: str) -> None:
+    """A class that starts from a name gives it up to the one that it fits."""
+    evaluator = Unread(8)
+    evaluator._good["sieni"] = frozenset(("pig",))
+    evaluator._good["sika"] = frozenset()
+    reading = READING.replace("sieni: mushroom", "sieni: fungus\nsieni: pig")
+    chat = NameChat((rounds,), reading=reading)
+    result = found(tmp_path / "r", chat=chat, evaluator=evaluator)
+    assert result.names_read is not None
+    assert result.names_read.names["sika"] == "pig"
+    assert result.best.class_names is not None
+    assert result.best.class_names["sieni"] == "pig"
+    assert "pig" not in {name for of, name in result.best.class_names.items() if of != "sieni"}
+
+
 def test_a_class_may_return_to_its_own_name(tmp_path: Path) -> None:
     """The reading is right but for one class, whose own name the model knows."""
 
