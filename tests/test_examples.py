@@ -77,7 +77,7 @@ def test_ones_own_folder_is_searched(
     words = ["own_folder.py", "images", "pets", "--model", "RN-pico", "--pretrained", "pico"]
     monkeypatch.setattr(sys, "argv", words)
     assert re.search(
-        r"on test: .*\nfor open_clip: .*open-clip\.json", run(ROOT / "examples" / "own_folder.py")
+        r"on test: .*\nfor open_clip: .*open-clip-templates\.json", run(ROOT / "examples" / "own_folder.py")
     )
 
 

@@ -108,7 +108,7 @@ def test_a_script_beside_a_clone_finds_the_editable_installation(tmp_path: Path)
     clone = tmp_path / "promptclimb"
     for name in run(["git", "ls-files"], ROOT).splitlines():
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, clone / name)
+        shutil.copy(ROOT / name, clone / name, follow_symlinks=False)  # links for type checkers
     python = installed(tmp_path / "venv", "--editable", str(clone))
     (tmp_path / "use.py").write_text(BESIDE, "utf-8")
     found = run([str(python), "use.py"], tmp_path).strip()
