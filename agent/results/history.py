@@ -357,14 +357,21 @@ def state_of(run_dir: Path, result: SearchResult | None = None) -> RunView:
     return replace(view, state=result.status, result=result)
 
 
-def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool = True) -> RunView:
-    """Read everything known of a run; pass ``result`` if it is not on disk yet."""
+def view_of(
+    run_dir: Path,
+    result: SearchResult | None = None,
+    details: Details | None = None,
+    *,
+    pictures: bool = True,
+) -> RunView:
+    """Read everything known of a run; pass ``result`` if it is not on disk yet, with its ``details``."""
     view = state_of(run_dir, result)
     history = view.progress.history
     if view.result is not None and len({row.template for row in history.rows}) < len(view.rows):
         # The log is cut or missing.
         history = replace(history_of_rows(view.rows), names=history.names)
-    details = read_details(run_dir)
+    if details is None:
+        details = read_details(run_dir)
     if details is not None and not pictures:
         details = replace(details, pictures=())
     return replace(view, history=history, details=details, config=config_text(run_dir))

@@ -194,8 +194,9 @@ def write_files(
     document = result.to_json()
     document["notes"] = all_secrets.scrub_value(document["notes"])
     written = replace(SearchResult.from_json(keys_in_use.scrub_value(document)), run_dir=run_dir)
-    write_details(run_dir, Details.from_json(keys_in_use.scrub_value(details.to_json())))
-    write_report(run_dir, view_of(run_dir, written))
+    details = Details.from_json(keys_in_use.scrub_value(details.to_json()))
+    write_details(run_dir, details)
+    write_report(run_dir, view_of(run_dir, written, details))
     write_result(run_dir, written)
     return written
 
