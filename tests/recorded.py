@@ -21,7 +21,7 @@ from tests.paths import ROOT
 PAGES = ROOT / "tests" / "data" / "pages"
 VARYING = {
     r"127\.0\.0\.1:\d+": "HOST",
-    r"\b[\d,]+ s of active time": "N s of active time",
+    r"\b[\d,]+ s of active time(?:, after [\d,]+ s of opening data and model)?": "N s of active time",
     r"\b\d{8}-\d{6}-": "TIME-",
     r"genai-prices [\d.]+": "genai-prices",
     r"(?m)^\| (?:\[\d+:\d\d\]|model:|images:|texts:) .*\n": "",

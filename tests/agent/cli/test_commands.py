@@ -787,7 +787,7 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     ("command", "first"),
     [
         ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
-        ("suite", ["--data", "--methods", "--seeds", "--suite-dir", "--model"]),
+        ("suite", ["--data", "--methods", "--seeds", "--jobs", "--suite-dir"]),
         ("evaluate", ["--templates", "--white-box", "--split", "--confusions", "--matrix"]),
         ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
     ],
