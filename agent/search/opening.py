@@ -58,6 +58,7 @@ class RunRequest:
     """A run as the caller asks for it; see ``run.start_run`` and ``run.resume_run``.
 
     Attributes:
+        config: As the caller gave it.
         evaluator: None to open the one that the config names.
         chat: None to open the endpoints that the config names.
         environment: Where API keys are.
@@ -83,16 +84,19 @@ class RunRequest:
     def user_objects(self) -> dict[str, str]:
         return object_names(evaluator=self.evaluator, chat=self.chat)
 
-    def limited(self, config: SearchConfig) -> SearchConfig:
+    def limited_config(self, config: SearchConfig) -> SearchConfig:
         """Return a config with the limits that hold: concluding needs time that a run may no longer have."""
         return config.model_copy(update={"max_minutes": None}) if self.concludes else config
 
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """Settings and texts of a run, resolved before anything is opened; ``notes`` belong in its result."""
+    """Settings and texts of a run, resolved before anything is opened; ``notes`` belong in its result.
 
-    config: SearchConfig
+    ``resolved_config`` is the request's with absolute paths, with the LLM that will be asked.
+    """
+
+    resolved_config: SearchConfig
     notes: Mapping[str, Any]
     pool: list[Candidate]
     wordings: Wordings
@@ -103,7 +107,7 @@ class RunSession:
     """All that is open while a run is worked on.
 
     Attributes:
-        config: With what the opened data decide.
+        opened_config: The resolved one with what the opened data decide.
         endpoints: Empty if every answer is on disk.
         scorer_calls: Asks a scorer behind an API; None for any other scorer.
         budget: The limits on the LLM and on time.
@@ -115,7 +119,7 @@ class RunSession:
     request: RunRequest
     inputs: RunInputs
     run_dir: Path
-    config: SearchConfig
+    opened_config: SearchConfig
     store: Store
     evaluator: Evaluator
     endpoints: Sequence[Endpoint]
@@ -144,7 +148,7 @@ async def open_session(
     request: RunRequest, run_dir: Path, inputs: RunInputs, earlier: Store | None = None
 ) -> AsyncIterator[RunSession]:
     """Open sinks, endpoints, evaluator and store, and announce the run; ``earlier``: of a resumed run."""
-    check_trackers(inputs.config.track)
+    check_trackers(inputs.resolved_config.track)
     async with AsyncExitStack() as stack:
         opener = _Opener(
             request=request,
@@ -162,60 +166,57 @@ async def open_session(
         finally:
             if earlier is not None:  # opening is no active time, as it is not where a run starts
                 earlier.restart_clock()
-        config = inputs.config.as_opened(models.evaluator.info)
+        config = inputs.resolved_config.as_opened(models.evaluator.info)
         store = await opener.open_store(config, models)
         if (calls := models.scorer_calls) is not None:
             await calls.write_to(partial(store.put_usage, account="scorer"), store.usage.active_s)
             stack.push_async_callback(calls.close)  # before the store does
-        write_atomically(run_dir / CONFIG, to_toml(config))
-        finished = complete_result(run_dir)
-        if finished is not None:
-            reopen(run_dir, finished, store.extension)
-        of_llm = OF_LLM if request.chat is not None or not config.needs_llm else frozenset()
-        of_evaluator = OF_EVALUATOR if request.evaluator is not None else frozenset()
-        await store.put_config(config.to_public(), of_llm | of_evaluator)
-        for sink in sinks:
-            sink.start()
-        _announce(request.emit, run_dir, config, models, resumed=earlier is not None)
-        if finished is None:  # from here on the run is described by its log, until it has a new result
-            put_away(run_dir)
+        await opener.begin_records(config, store, sinks, models)
         if paid := price_notes(models.endpoints):
             await store.put_note(PRICES, paid)
         stack.enter_context(short_collections())
-        # The clock of the budget starts here: all that follows is active time.
-        budget = Budget(
-            Limits.of(request.limited(config)),
-            spent=store.usage,
-            shares_cost_with=None if calls is None else calls.budget,
-        )
         has_answers = next(store.answers(), None) is not None
-        llm: LlmAsker = EndpointAsker(
-            models.endpoints,
-            budget=budget,
-            retry=RetryPolicy.of(config, local=config.is_local),
-            give_up_after_s=60 * config.give_up_after,
-            has_answers=has_answers,
-            ledger=store.put_usage,
-            stop=request.stop,
-            emit=request.emit,
-            rng=rng_for(config.seed, "jitter"),
-        )
-        request.emit(budget.usage_changed())
+        # The clock of the budget starts here: all that follows is active time.
+        llm = _llm_within_limits(request, config, store, models, has_answers=has_answers)
+        request.emit(llm.budget.usage_changed())
         yield RunSession(
             request=request,
             inputs=inputs,
             run_dir=run_dir,
-            config=config,
+            opened_config=config,
             store=store,
             evaluator=models.evaluator,
             endpoints=models.endpoints,
             scorer_calls=calls,
-            budget=budget,
+            budget=llm.budget,
             llm=llm,
             has_answers=has_answers,
             keys_in_use=opener.keys_in_use,
             all_secrets=opener.all_secrets,
         )
+
+
+def _llm_within_limits(
+    request: RunRequest, config: SearchConfig, store: Store, models: _Models, *, has_answers: bool
+) -> LlmAsker:
+    """Return what asks the LLM, with a budget that has used what the store says."""
+    calls = models.scorer_calls
+    budget = Budget(
+        Limits.of(request.limited_config(config)),
+        spent=store.usage,
+        shares_cost_with=None if calls is None else calls.budget,
+    )
+    return EndpointAsker(
+        models.endpoints,
+        budget=budget,
+        retry=RetryPolicy.of(config, local=config.is_local),
+        give_up_after_s=60 * config.give_up_after,
+        has_answers=has_answers,
+        ledger=store.put_usage,
+        stop=request.stop,
+        emit=request.emit,
+        rng=rng_for(config.seed, "jitter"),
+    )
 
 
 def _announce(emit: Bus, run_dir: Path, config: SearchConfig, models: _Models, *, resumed: bool) -> None:
@@ -255,7 +256,7 @@ class _Opener:
 
     async def open_sinks(self) -> Sequence[Sink]:
         """Open the log and the trackers; all get events from now on, and write once they are started."""
-        config, emit, scrub = self.inputs.config, self.request.emit, self.keys_in_use.scrub_value
+        config, emit, scrub = self.inputs.resolved_config, self.request.emit, self.keys_in_use.scrub_value
         sinks: list[Sink] = [self.stack.enter_context(open_sink(self.run_dir, scrub)) for open_sink in SINKS]
         if config.track:
             tracked = TrackedRun(
@@ -274,7 +275,7 @@ class _Opener:
 
     async def open_models(self) -> _Models:
         """Open what scores and what proposes; first that which fails sooner."""
-        request, config, earlier = self.request, self.inputs.config, self.earlier
+        request, config, earlier = self.request, self.inputs.resolved_config, self.earlier
         calls, labels = None, None
         if request.evaluator is None and config.is_api:
             calls, labels = await self._open_scorer_calls()
@@ -293,10 +294,10 @@ class _Opener:
 
     async def _open_scorer_calls(self) -> tuple[ScorerCalls, Path]:
         """Open the endpoint of a scorer behind an API, and make the folder for what it answers."""
-        config, earlier = self.inputs.config, self.earlier
+        config, earlier = self.inputs.resolved_config, self.earlier
         calls = await self.stack.enter_async_context(
             open_scorer(
-                self.request.limited(config),
+                self.request.limited_config(config),
                 self.request.environment,
                 spent=NOTHING if earlier is None else earlier.scorer_usage,
                 stop=self.request.stop,
@@ -311,7 +312,7 @@ class _Opener:
         return calls, folder / LABELS
 
     async def _open_endpoints(self) -> Sequence[Endpoint]:
-        request, config, earlier = self.request, self.inputs.config, self.earlier
+        request, config, earlier = self.request, self.inputs.resolved_config, self.earlier
         all_done = earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds
         if all_done or request.concludes:
             return ()  # every answer that is used is on disk
@@ -328,7 +329,7 @@ class _Opener:
     async def _open_evaluator(self, calls: ScorerCalls | None, labels: Path | None) -> Evaluator:
         had_labels = labels is not None and await in_thread(labels.exists)
         evaluator = await ready_evaluator(
-            self.inputs.config, self.request.evaluator, self.request.emit, ask=calls, labels=labels
+            self.inputs.resolved_config, self.request.evaluator, self.request.emit, ask=calls, labels=labels
         )
         if isinstance(evaluator, ApiEvaluator) and calls is not None:
             await self._keep_for_final(evaluator, evaluator.info, calls, had_labels=had_labels)
@@ -338,7 +339,7 @@ class _Opener:
         self, evaluator: ApiEvaluator, info: EvaluatorInfo, calls: ScorerCalls, *, had_labels: bool
     ) -> None:
         """Keep back what the final evaluation may cost, and check that there is room for the start too."""
-        config, earlier = self.inputs.config, self.earlier
+        config, earlier = self.inputs.resolved_config, self.earlier
         candidates = candidates_at_most(config, info, len(self.request.curve))
         test_sizes = await in_thread(lambda: sizes_of(evaluator.test_requests(candidates)))
         # Labels of other runs, in a shared cache, cost this one nothing.
@@ -386,6 +387,24 @@ class _Opener:
         await store.put_note(IMAGE_NAMES, list(info.files))
         return store
 
+    async def begin_records(
+        self, config: SearchConfig, store: Store, sinks: Sequence[Sink], models: _Models
+    ) -> None:
+        """Write the settings, start the sinks and announce the run; its log describes it from now on."""
+        request, run_dir = self.request, self.run_dir
+        write_atomically(run_dir / CONFIG, to_toml(config))
+        finished = complete_result(run_dir)
+        if finished is not None:
+            reopen(run_dir, finished, store.extension)
+        of_llm = OF_LLM if request.chat is not None or not config.needs_llm else frozenset()
+        of_evaluator = OF_EVALUATOR if request.evaluator is not None else frozenset()
+        await store.put_config(config.to_public(), of_llm | of_evaluator)
+        for sink in sinks:
+            sink.start()
+        _announce(request.emit, run_dir, config, models, resumed=self.earlier is not None)
+        if finished is None:  # an earlier result is out of date
+            put_away(run_dir)
+
 
 @contextmanager
 def with_shared_cache(
@@ -397,7 +416,7 @@ def with_shared_cache(
     are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an address, or the
     content of a model's file.
     """
-    config, info = session.config, session.evaluator.info
+    config, info = session.opened_config, session.evaluator.info
     if config.shared_cache is None:
         yield scorer, asker
         return

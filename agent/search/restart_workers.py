@@ -44,7 +44,8 @@ CANCELLED = 0
 
 async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker) -> SearchOutcome:
     """Run the restarts, then the search for class names, if there is one."""
-    request, config, info, store = session.request, session.config, session.evaluator.info, session.store
+    request, config, store = session.request, session.opened_config, session.store
+    info = session.evaluator.info
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
     scheduler = FairScheduler()
     scorebook = Scorebook(store, scorer, scrub=scrub, scheduler=scheduler)

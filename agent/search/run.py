@@ -15,7 +15,7 @@ from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..config.sources import absolute
 from ..errors import BudgetSpentError, GaveUpError, why_ended
-from ..events.types import BatchScored, EvaluationStarted, Noted, SearchFinished
+from ..events.types import BatchScored, EvaluationStarted, Noted, SearchFinished, SearchStopped
 from ..limits import COST, TOKENS
 from ..results.details import Details
 from ..results.result import GENERAL_WORDS, SearchResult, left_of_both
@@ -59,7 +59,7 @@ async def start_run(request: RunRequest) -> SearchResult:
     check_run_dir(run_dir)
     had_labels = any((run_dir / name).exists() for name in LABEL_FILES)
     try:
-        return await _complete(request, run_dir, inputs)
+        return await _run_to_result(request, run_dir, inputs)
     finally:
         if not had_labels and not (run_dir / STORE).exists():  # nothing was started
             for name in LABEL_FILES:
@@ -91,7 +91,7 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         check_paths(config, names_only=request.evaluator is not None)
         check_files(run_dir)
         inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config), read_wordings(config)))
-        return await _complete(request, run_dir, inputs, store)
+        return await _run_to_result(request, run_dir, inputs, store)
 
 
 async def _resolve_config(
@@ -114,7 +114,7 @@ async def _resolve_config(
     return pinned_evaluator(absolute(config, names_only=request.evaluator is not None)), notes
 
 
-async def _complete(
+async def _run_to_result(
     request: RunRequest, run_dir: Path, inputs: RunInputs, earlier: Store | None = None
 ) -> SearchResult:
     """Open everything, run the restarts, choose, evaluate on test, write the files."""
@@ -155,16 +155,25 @@ async def _search(session: RunSession) -> SearchOutcome:
                 searched = await run_restarts(session, scorer, asker)
     session.llm.close()
     if (stopped := searched.stopped) is None:
-        await store.put_note(ALL_RESTARTS_DONE, session.config.all_rounds)
+        await store.put_note(ALL_RESTARTS_DONE, session.opened_config.all_rounds)
     elif request.concludes:
         searched = replace(searched, stopped=None, concluded=True)
     else:
         request.emit(stopped)
-    calls = session.budget.spent.calls + session.budget.spent.failed_calls
-    # What no limit has room for was asked for too, and so it was in a run that is concluded.
-    wanted = stopped is not None and not {TOKENS.key, COST.key}.isdisjoint(stopped.limits)
-    asked_llm = calls > 0 or wanted or (request.concludes and session.config.needs_llm)
-    return replace(searched, budget=session.budget.usage_changed().left, asked_llm=asked_llm)
+    left = session.budget.usage_changed().left
+    return replace(searched, budget=left, asked_llm=_asked_llm(session, stopped))
+
+
+def _asked_llm(session: RunSession, stopped: SearchStopped | None) -> bool:
+    """Return whether an LLM was asked, in this session or an earlier one.
+
+    A request that no limit has room for leaves no trace but the limit. A run that is concluded was stopped by
+    something in an earlier session, which is not known any more.
+    """
+    spent = session.budget.spent
+    no_room = stopped is not None and not {TOKENS.key, COST.key}.isdisjoint(stopped.limits)
+    concludes = session.request.concludes and session.opened_config.needs_llm
+    return spent.calls + spent.failed_calls > 0 or no_room or concludes
 
 
 async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple[SearchResult, Details]:
@@ -174,7 +183,8 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
     that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
     the split stays closed, and a StoreError is raised.
     """
-    request, config, evaluator, store = session.request, session.config, session.evaluator, session.store
+    request, config, store = session.request, session.opened_config, session.store
+    evaluator = session.evaluator
     images = evaluator.info.sizes.get("test", 0)
     if searched.stopped is None and images:
         request.emit(EvaluationStarted(images=images))

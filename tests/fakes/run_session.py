@@ -27,7 +27,7 @@ def session_of(
     nothing = cast("Any", None)
     return RunSession(
         request=RunRequest(config=config, chat=chat), inputs=RunInputs(config, notes, [], built_in()),
-        run_dir=Path(), config=config, store=nothing if store is None else store, evaluator=evaluator,
+        run_dir=Path(), opened_config=config, store=nothing if store is None else store, evaluator=evaluator,
         endpoints=(), scorer_calls=None, budget=nothing, llm=nothing, has_answers=False,
         keys_in_use=Scrubber(), all_secrets=Scrubber(),
     )  # fmt: skip
