@@ -434,8 +434,8 @@ class NameRounds:
 
     async def choose(self) -> None:
         """Choose among the names that were tried, as at the end of all rounds: in several templates."""
-        (one,) = (await self._opened(self.compared[:1])).scores
-        few_shot = FewShotImages.of(one.labels, one.copies)
+        (score,) = (await self._opened(self.compared[:1])).scores
+        few_shot = FewShotImages.of(score.labels, score.copies)
 
         def gain(predicted: Predicted) -> float:
             return few_shot.compare(predicted, self._before).gain
@@ -451,7 +451,7 @@ class NameRounds:
             await self._use(self.start)
             return
         texts = len(self._class_names) + len(finalists)
-        predictions_each = len(one.labels) * (len(finalists) + MOST_CHECKS)
+        predictions_each = len(score.labels) * (len(finalists) + MOST_CHECKS)
         most = max(1, min(COMPARED, MOST_TEXTS // texts, MOST_PREDICTIONS // predictions_each))
         compared = await self._opened(self.compared[:most])
         (before, *predictions) = await compared.predict_all(

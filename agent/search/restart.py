@@ -113,7 +113,7 @@ class Restart:
     info: EvaluatorInfo
     wordings: Wordings
     journal: Journal
-    scores: Scorebook
+    scorebook: Scorebook
     racer: Racer | None = None
     check: Callable[[], None]
     emit: Listener
@@ -211,21 +211,23 @@ class Restart:
 
     async def _round(self, script: Script, position: Position) -> bool:
         """Do the steps of one round; return False if the method has ended its conversation."""
-        sample = 0
-        while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.free):
+        request_number = 0
+        while isinstance(step := script.next(request_number), Consult) or (
+            isinstance(step, Propose) and step.free
+        ):
             if isinstance(step, Propose):
                 script.take(Feedback(outcomes=await self._score_own(step, position)))
                 continue
-            thought, _ = await self.journal.ask(step.messages, position._replace(sample=sample))
+            thought, _ = await self.journal.ask(step.messages, position._replace(sample=request_number))
             script.take(Feedback(text=thought.text))
-            sample += 1
+            request_number += 1
         if step is None:
             return False
         self._stopping.begin_step()
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
-            answer, replayed = await self.journal.ask(step.messages, position._replace(sample=sample))
+            answer, replayed = await self.journal.ask(step.messages, position._replace(sample=request_number))
             text, proposals = answer.text, self._kind.read(answer.text, max_words=self.config.most_words)
             empty = not proposals.candidates
             cut = empty and answer.finish_reason == "length"
@@ -293,7 +295,7 @@ class Restart:
             if outcomes is None:
                 return False
             texts = _finalists(outcomes)
-        return all(map(self.scores.has, texts))
+        return all(map(self.scorebook.has, texts))
 
     @property
     def _incumbent(self) -> str | None:
@@ -310,18 +312,18 @@ class Restart:
             scored = await self._score_finalists(raced)
         except (BudgetSpentError, GaveUpError):
             # What could be scored still counts.
-            known = self.scores.known(_finalists(raced))
+            known = self.scorebook.known(_finalists(raced))
             self._add_all(candidates, {**raced, **known}, position, source)
             raise
         return self._add_all(candidates, {**raced, **scored}, position, source)
 
     async def _score_finalists(self, raced: Mapping[str, Raced]) -> dict[str, Verdict]:
         finalists = _finalists(raced)
-        scored = dict(zip(finalists, await self.scores.score_all(finalists), strict=True))
+        scored = dict(zip(finalists, await self.scorebook.score_all(finalists), strict=True))
         if self._incumbent is None and not any(isinstance(verdict, Score) for verdict in scored.values()):
             # There must be a best one to improve on.
             dropped = [text for text, outcome in raced.items() if isinstance(outcome, Dropped)]
-            scored |= zip(dropped, await self.scores.score_all(dropped), strict=True)
+            scored |= zip(dropped, await self.scorebook.score_all(dropped), strict=True)
         return scored
 
     def _add_all(
@@ -345,6 +347,7 @@ class Restart:
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
                 continue
+            # A finalist is left over where the scorer stopped before its turn: it has no score to rank.
             if isinstance(verdict, Finalist) or leading is None:
                 continue
             if isinstance(verdict, Dropped):  # its estimate is below the leading one

@@ -72,7 +72,7 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
             info=info,
             wordings=session.inputs.wordings,
             journal=journal,
-            scores=scorebook,
+            scorebook=scorebook,
             racer=racer,
             check=session.check,
             emit=emit,

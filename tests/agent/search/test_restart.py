@@ -146,8 +146,8 @@ class Stage:
         config = SearchConfig(**given | more, method="pn", starting_pool="captions")
         return Restart(
             config, pool=pool, info=FakeEvaluator().info, wordings=built_in(),
-            journal=answers.begin(number, config, self._events.append), scores=self.table, check=self.check,
-            emit=self._events.append,
+            journal=answers.begin(number, config, self._events.append), scorebook=self.table,
+            check=self.check, emit=self._events.append,
         )  # fmt: skip
 
 
