@@ -27,7 +27,7 @@ from ..store.run import Store
 LLM_CONTENT = "llm_content"
 """Identity key: the content hash of the user's own model file."""
 IMAGE_NAMES, MOST_NAMED = "files", 3
-"""The store's note of the images' names, and how many of them a message names."""
+"""The store's value of the images' names, and how many of them a message names."""
 EXTENDABLE = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 """Settings that may be increased when a run is resumed."""
 CHANGEABLE = tuple(name for name, option in OPTIONS.items() if option.decides and option.resumable == "yes")
@@ -116,7 +116,7 @@ def check_content(store: Store, info: EvaluatorInfo) -> None:
     before = store.manifest.content
     if store.manifest.identity.get("fingerprint") == info.fingerprint or not before or not info.content:
         return
-    names: set[str] = set(store.note(IMAGE_NAMES) or ())
+    names: set[str] = set(store.value(IMAGE_NAMES) or ())
     files = set(info.files)
     changes = [
         f"{counted(len(changed), 'image is', 'images are')} {what}: {', '.join(sorted(changed)[:MOST_NAMED])}"

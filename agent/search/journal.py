@@ -267,7 +267,7 @@ class Journal:
             self._check_request(position, stored.request_hash, request)
             await self.scheduler.turn()
             return stored.answer, True
-        if (skip := self.store.note(_note_of("skip", position), _Skip.model_validate)) is not None:
+        if (skip := self.store.value(_name_of("skip", position), _Skip.model_validate)) is not None:
             self._check_request(position, skip.request, request)
             await self.scheduler.turn()
             raise Skipped(skip.reason, unusable=skip.unusable)
@@ -293,7 +293,7 @@ class Journal:
     async def keep_refused(self) -> None:
         """Mark requests refused at the end of the restart, once all restarts have ended."""
         for position, request_hash in self._refused.items():
-            await self.store.put_note(_note_of("refused", position), request_hash)
+            await self.store.put_value(_name_of("refused", position), request_hash)
 
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
         cause = error.__cause__
@@ -302,7 +302,7 @@ class Journal:
         if unusable:
             cut = isinstance(cause, UnusableAnswerError) and cause.reason == "length"
             self.empty_answers.count(empty=True, cut=cut, unusable=str(error))
-        refused_before = self.store.note(_note_of("refused", position)) == request.hash
+        refused_before = self.store.value(_name_of("refused", position)) == request.hash
         if error.refused:
             self._refused[position] = request.hash
         if error.answered or (error.refused and refused_before):
@@ -311,7 +311,7 @@ class Journal:
 
     async def _write_skipped(self) -> None:
         for position, skip in list(self._skipped.items()):
-            await self.store.put_note(_note_of("skip", position), skip.model_dump())
+            await self.store.put_value(_name_of("skip", position), skip.model_dump())
             del self._skipped[position]
             self._refused.pop(position, None)
 
@@ -326,5 +326,5 @@ class Journal:
             )
 
 
-def _note_of(kind: str, position: Position) -> str:
+def _name_of(kind: str, position: Position) -> str:
     return f"{kind}:" + ".".join(str(number) for number in position)

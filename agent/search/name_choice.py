@@ -253,7 +253,7 @@ RenamingKey = tuple[tuple[int, str], ...]
 
 
 def renaming_key(template: str, renaming: Renaming) -> str:
-    """Return what stands for a template with new names in a store's notes."""
+    """Return what stands for a template with new names in the names of a store's values."""
     key = canonical([template, *map(list, sorted(renaming.items()))])
     return hashlib.sha256(key.encode()).hexdigest()
 
@@ -332,9 +332,9 @@ class NameScores:
 
     async def open(self) -> None:
         """Predict with the original names."""
-        note = self._note_of(())
-        stored = self.store.note(
-            note, lambda row: (array("i", row["labels"]), array("i", row["predicted"]), int(row["copies"]))
+        name = self._name_of(())
+        stored = self.store.value(
+            name, lambda row: (array("i", row["labels"]), array("i", row["predicted"]), int(row["copies"]))
         )
         if stored is None:
             self.check()
@@ -342,8 +342,8 @@ class NameScores:
             if predicted is None:
                 raise EvaluationFailedError("predict_named gives no predictions without new names")
             stored = labels, predicted, copies
-            await self.store.put_note(
-                note, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
+            await self.store.put_value(
+                name, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
             )
         self.labels, self.base, self.copies = stored
         self._known[()] = self.base
@@ -358,7 +358,7 @@ class NameScores:
         """
         keys = [tuple(sorted(renaming.items())) for renaming in renamings]
         for key in dict.fromkeys(keys):
-            stored = None if key in self._known else self.store.note(self._note_of(key), self._read)
+            stored = None if key in self._known else self.store.value(self._name_of(key), self._read)
             if stored is not None:
                 (self._known[key],) = stored
         missing = [key for key in dict.fromkeys(keys) if key not in self._known]
@@ -367,15 +367,15 @@ class NameScores:
             self.check()
             check_new()
             _, _, predictions = await self.few_shot.predict(self.template, [dict(key) for key in batch])
-            notes = {
-                self._note_of(key): self._row_of(predicted)
+            rows = {
+                self._name_of(key): self._row_of(predicted)
                 for key, predicted in zip(batch, predictions, strict=True)
             }
-            await self.store.put_notes(notes)
+            await self.store.put_values(rows)
             self._known |= zip(batch, predictions, strict=True)
         return [self._known[key] for key in keys]
 
-    def _note_of(self, key: RenamingKey) -> str:
+    def _name_of(self, key: RenamingKey) -> str:
         return f"named:{renaming_key(self.template, dict(key))}"
 
     def store_changes_from(self, renaming: Renaming) -> None:
@@ -392,17 +392,17 @@ class NameScores:
         pairs = enumerate(zip(predicted, self._known[self._reference] or (), strict=True))
         changed = [index for index, (now, before) in pairs if now != before]
         row: dict[str, Any] = {"at": changed, "to": [predicted[index] for index in changed]}
-        return {**row, "from": self._note_of(self._reference)} if self._reference else row
+        return {**row, "from": self._name_of(self._reference)} if self._reference else row
 
     def _read(self, row: Any) -> tuple[Predicted | None]:
         if row["at"] is None:
             return (None,)
         reference: Predicted | None = self.base
         if "from" in row:
-            if row["from"] == self._note_of(self._reference):
+            if row["from"] == self._name_of(self._reference):
                 reference = self._known[self._reference]
             else:
-                (reference,) = self.store.note(row["from"], self._read) or (None,)
+                (reference,) = self.store.value(row["from"], self._read) or (None,)
         predicted = array("i", reference or ())
         for index, label in zip(row["at"], row["to"], strict=True):
             predicted[index] = label

@@ -83,7 +83,7 @@ REPAIRED = 0.5
 """Share of a neutral template's errors that the best one found must repair for names to be searched in it."""
 MOST_TAKEN_FOR = 3
 TEMPLATES = "named_templates"
-"""The note of the templates in which names were searched, in order: an extended run may search in another."""
+"""The store's value of the templates in which names were searched, in order: an extended run may add one."""
 UNREAD = FewShotAccuracy(-1.0, 0)
 
 
@@ -220,8 +220,8 @@ class NameSearch:
         self, template: str, renaming: Renaming, check_new: Callable[[], None] = lambda: None
     ) -> FewShotAccuracy:
         """Return a template's accuracy, on disk before it is used; -1 if the model cannot read a name."""
-        note = f"right:{renaming_key(template, renaming)}"
-        accuracy = self.store.note(note, FewShotAccuracy._make)
+        name = f"right:{renaming_key(template, renaming)}"
+        accuracy = self.store.value(name, FewShotAccuracy._make)
         if accuracy is None:
             self.check()
             check_new()
@@ -230,7 +230,7 @@ class NameSearch:
             except TemplateRejectedError:
                 predicted = None
             accuracy = UNREAD if predicted is None else FewShotAccuracy.of(labels, predicted, copies)
-            await self.store.put_note(note, list(accuracy))
+            await self.store.put_value(name, list(accuracy))
         return accuracy
 
 
@@ -530,10 +530,10 @@ class NameRounds:
 
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
-        templates = self.search.store.note(TEMPLATES, lambda row: list(map(str, row))) or []
+        templates = self.search.store.value(TEMPLATES, lambda row: list(map(str, row))) or []
         if self.template not in templates:
             templates = [*templates, self.template]
-            await self.search.store.put_note(TEMPLATES, templates)
+            await self.search.store.put_value(TEMPLATES, templates)
         return templates.index(self.template) + 1
 
     @property

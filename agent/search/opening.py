@@ -173,7 +173,7 @@ async def open_session(
             stack.push_async_callback(calls.close)  # before the store does
         await opener.begin_records(config, store, sinks, models)
         if paid := price_notes(models.endpoints):
-            await store.put_note(PRICES, paid)
+            await store.put_value(PRICES, paid)
         stack.enter_context(short_collections())
         has_answers = next(store.answers(), None) is not None
         # The clock of the budget starts here: all that follows is active time.
@@ -313,7 +313,7 @@ class _Opener:
 
     async def _open_endpoints(self) -> Sequence[Endpoint]:
         request, config, earlier = self.request, self.inputs.resolved_config, self.earlier
-        all_done = earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds
+        all_done = earlier is not None and earlier.value(ALL_RESTARTS_DONE) == config.all_rounds
         if all_done or request.concludes:
             return ()  # every answer that is used is on disk
         return await self.stack.enter_async_context(
@@ -384,7 +384,7 @@ class _Opener:
             "content": dict(info.content),
         }
         store = await self.stack.enter_async_context(entered(lambda: Store.create(self.run_dir, about)))
-        await store.put_note(IMAGE_NAMES, list(info.files))
+        await store.put_value(IMAGE_NAMES, list(info.files))
         return store
 
     async def begin_records(

@@ -243,8 +243,8 @@ class Racer:
         self, texts: Sequence[str], incumbent: str | None, position: Position
     ) -> dict[str, Raced] | None:
         """Return the outcome of a step from disk; None if it has not raced."""
-        rows = self.store.note(
-            _note_of(texts, incumbent, position), lambda rows: {text: _raced(*rest) for text, *rest in rows}
+        rows = self.store.value(
+            _name_of(texts, incumbent, position), lambda rows: {text: _raced(*rest) for text, *rest in rows}
         )
         return None if rows is None else _of_all(texts, rows)
 
@@ -265,7 +265,7 @@ class Racer:
                 self._labels = (await self._predict((), range(self.images))).labels
             outcomes = await race(racing, incumbent, race_blocks(self._labels, self.seed), self._ask)
         rows = [_row(text, outcome) for text, outcome in outcomes.items()]
-        await self.store.put_note(_note_of(texts, incumbent, position), rows)
+        await self.store.put_value(_name_of(texts, incumbent, position), rows)
         return _of_all(texts, outcomes)
 
     async def _ask(self, texts: Sequence[str], image_indices: Sequence[int]) -> dict[str, Hits | Rejection]:
@@ -309,7 +309,7 @@ def racer_of(
     return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
 
 
-def _note_of(texts: Sequence[str], incumbent: str | None, position: Position) -> str:
+def _name_of(texts: Sequence[str], incumbent: str | None, position: Position) -> str:
     step = "\0".join([incumbent or "", *texts])
     where = ".".join(map(str, position[:3]))
     return f"race:{where}:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"

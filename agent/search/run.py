@@ -80,7 +80,7 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         if finished is None:
             check_user_objects(run_dir, store.manifest.given, request.user_objects)
         # Once all restarts are done, class names are asked for in the chosen template: the choice is made.
-        named = config.searches_names and store.note(ALL_RESTARTS_DONE) == config.all_rounds
+        named = config.searches_names and store.value(ALL_RESTARTS_DONE) == config.all_rounds
         chosen = not extension and (finished is not None or named or openings_of_test(store) > 0)
         identity = with_changes(config, {**before, **extension}, chosen=chosen)
         store.change_identity(identity, extension)
@@ -155,7 +155,7 @@ async def _search(session: RunSession) -> SearchOutcome:
                 searched = await run_restarts(session, scorer, asker)
     session.llm.close()
     if (stopped := searched.stopped) is None:
-        await store.put_note(ALL_RESTARTS_DONE, session.opened_config.all_rounds)
+        await store.put_value(ALL_RESTARTS_DONE, session.opened_config.all_rounds)
     elif request.concludes:
         searched = replace(searched, stopped=None, concluded=True)
     else:
@@ -210,7 +210,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
             searched,
             choice,
             evaluated,
-            notes={**manifest.notes, **session.inputs.notes, **(store.note(PRICES) or {})},
+            notes={**manifest.notes, **session.inputs.notes, **(store.value(PRICES) or {})},
             user_objects={**manifest.given, **request.user_objects},
             spell=request.spell,
         )

@@ -47,7 +47,7 @@ from .event_loop import call_evaluator
 from .journal import NamesRecord
 
 OPENINGS = "test_opened"
-"""The store's note of how often the test split was opened."""
+"""The store's value of how often the test split was opened."""
 SPLITS = ("train", "val", "test")
 T = TypeVar("T")
 FailedSteps = dict[str, FailedStep]
@@ -222,7 +222,7 @@ def _inspection(names: Sequence[str], labels: Sequence[int], predicted: Sequence
 
 def openings_of_test(store: Store) -> int:
     """Return how often the test split of a run was opened."""
-    return store.note(OPENINGS, _COUNT.validate_python) or 0
+    return store.value(OPENINGS, _COUNT.validate_python) or 0
 
 
 async def _accuracies(
@@ -232,7 +232,7 @@ async def _accuracies(
     scores: Sequence[SplitScores | None] | None = None
     if test:
         # Stored before it happens: a run that dies in the middle has opened it all the same.
-        await store.put_note(OPENINGS, openings_of_test(store) + 1)
+        await store.put_value(OPENINGS, openings_of_test(store) + 1)
         scores = await _try(failed, UNOPENED, _scores(evaluator, groups, test=True))
     opened = scores is not None
     if scores is None:

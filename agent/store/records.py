@@ -1,4 +1,4 @@
-"""The rows that a run keeps on disk: answers, scores and notes, and the manifest that says what run it is."""
+"""The rows that a run keeps on disk: answers, scores, named values, and the manifest of the run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ T = TypeVar("T")
 
 ANSWER, ASKED, MESSAGE, SKIP = "answer:", "asked:", "message:", "note:skip:"
 """Key prefixes of answers, message hashes by position, messages by hash, and skipped requests."""
-SCORE, NOTE = "score:", "note:"
-LOOKED_UP = (ANSWER, SCORE, NOTE)
+SCORE, VALUE = "score:", "note:"
+"""Key prefixes of scores and of named values; the notes of a result are not among these."""
+LOOKED_UP = (ANSWER, SCORE, VALUE)
 """Prefixes of the keys that a session looks up one by one."""
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 

@@ -38,9 +38,9 @@ from .records import (
     LOOKED_UP,
     MANIFEST,
     MESSAGE,
-    NOTE,
     SCORE,
     SKIP,
+    VALUE,
     RunManifest,
     StoredAnswer,
     StoredScore,
@@ -322,20 +322,20 @@ class Store(Rows):
         """Write the cost of an attempt whose answer is not written with it."""
         await self._writer.write({}, bill, account=account)
 
-    def note(self, name: str, read: Callable[[Any], T] = lambda value: value) -> T | None:
+    def value(self, name: str, read: Callable[[Any], T] = lambda value: value) -> T | None:
         """Return a JSON value stored under a name, converted by ``read``; None if it is missing.
 
         Raises:
             StoreCorruptError: It has another shape.
         """
-        return self._known(NOTE + name, from_json(read))
+        return self._known(VALUE + name, from_json(read))
 
-    async def put_note(self, name: str, value: Any) -> None:
-        await self.put_notes({name: value})
+    async def put_value(self, name: str, value: Any) -> None:
+        await self.put_values({name: value})
 
-    async def put_notes(self, values: Mapping[str, Any]) -> None:
+    async def put_values(self, values: Mapping[str, Any]) -> None:
         """Keep several JSON values under their names, in one transaction."""
-        await self._writer.write({NOTE + name: value for name, value in values.items()})
+        await self._writer.write({VALUE + name: value for name, value in values.items()})
 
     def close(self) -> None:
         """Finish open writes and release the run. Safe to call twice."""

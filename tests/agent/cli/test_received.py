@@ -175,7 +175,7 @@ def test_writes_that_are_not_in_the_database_yet_are_read_where_it_is_read_only(
 ) -> None:
     """As a killed run leaves them, copied to where nothing can be written."""
     with Store.open(received) as store:
-        asyncio.run(store.put_note("late", 1))
+        asyncio.run(store.put_value("late", 1))
         shutil.copytree(received, tmp_path / "killed")
     monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
     before = sorted((tmp_path / "killed").rglob("*"))

@@ -132,7 +132,7 @@ async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -
     assert set(result.baselines) == {"default template", "hand-made", "best starting template"}
     assert result.baselines["best starting template"].templates[0] in INITIAL
     assert all(one.test is not None for one in result.baselines.values())
-    assert (evaluator.opened, result.test_opened, store.note("test_opened")) == (1, 1, 1)
+    assert (evaluator.opened, result.test_opened, store.value("test_opened")) == (1, 1, 1)
 
 
 async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
@@ -293,7 +293,7 @@ async def test_nothing_scored_is_no_result(store: Store) -> None:
     evaluator = Words()
     with pytest.raises(PromptclimbError, match="before the first template was scored"):
         await finish(CONFIG, evaluator, store, SearchOutcome(records=[RestartRecord(1)]))
-    assert store.note("test_opened") is None
+    assert store.value("test_opened") is None
 
 
 async def test_classes_are_inspected_once_the_test_split_is_open(store: Store) -> None:

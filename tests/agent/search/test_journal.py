@@ -221,7 +221,7 @@ async def test_a_stop_after_an_answer_ends_the_restart_there(store: Store) -> No
 @pytest.mark.parametrize("row", ["text", {"request": 3, "reason": "none"}, {"reason": "none"}, [1]])
 async def test_a_skip_that_was_changed_from_outside_is_named(store: Store, row: object) -> None:
     """Nothing of it is believed."""
-    await store.put_note("skip:1.1.1.0", row)
+    await store.put_value("skip:1.1.1.0", row)
     with pytest.raises(StoreCorruptError, match="skip"):
         await journal_of(store, Asker(store)).answer(FIRST, request())
 
@@ -229,6 +229,6 @@ async def test_a_skip_that_was_changed_from_outside_is_named(store: Store, row: 
 @pytest.mark.parametrize("row", ["twice", -1, 1.5])
 async def test_a_count_of_openings_that_was_changed_is_named(store: Store, row: object) -> None:
     """How often the test split was opened stands in the result."""
-    await store.put_note(OPENINGS, row)
+    await store.put_value(OPENINGS, row)
     with pytest.raises(StoreCorruptError, match=OPENINGS):
         openings_of_test(store)

@@ -78,14 +78,14 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
         await store.put_score("k1", "a {}", Score(train=1 / 3, val=0.1, correct=(1, None)))
         await store.put_score("k0", "the {}", Rejection("too_many_tokens", "78 tokens"))
         await store.put_usage(Bill(Spent(calls=1, failed_calls=1, prompt_tokens=7)))
-        await store.put_note("status", {"finished": True})
+        await store.put_value("status", {"finished": True})
     with Store.open(run_dir) as store:
         assert [place for place, _ in store.answers()] == sorted(places)
         assert store.answer(places[0]) == StoredAnswer("hash", ANSWER)
         assert store.answer(Position(9, 9, 9)) is None
         assert store.score("k1") == StoredScore("a {}", Score(train=1 / 3, val=0.1, correct=(1, None)))
         assert [key for key, _ in store.scores()] == ["k0", "k1"]
-        assert store.note("status") == {"finished": True}
+        assert store.value("status") == {"finished": True}
         usage = store.usage
         assert (usage.calls, usage.failed_calls, usage.prompt_tokens, usage.picodollars) == (5, 1, 55, 20)
         assert store.manifest.identity == MANIFEST["identity"]
@@ -97,8 +97,8 @@ async def test_a_run_can_be_opened_in_one_thread_and_used_in_another(run_dir: Pa
     """And leaves no connection in the first: the thread may end before the run does."""
     with ThreadPoolExecutor(1) as thread, thread.submit(Store.open, run_dir).result() as store:
         assert thread.submit(lambda: getattr(store._cache._local, "con", None)).result() is None
-        await store.put_note("x", 1)
-        assert store.note("x") == 1
+        await store.put_value("x", 1)
+        assert store.value("x") == 1
         assert store._cache._sql("PRAGMA synchronous").fetchone() == (2,)  # FULL
     assert not (run_dir / "store" / "cache.db-wal").exists()
 
@@ -112,7 +112,7 @@ async def test_what_is_not_there_is_not_looked_for(run_dir: Path, monkeypatch: p
         read: list[str] = []
         found = store._cache.get
         monkeypatch.setattr(store._cache, "get", lambda key: (read.append(key), found(key))[1])
-        assert store.score("b") is store.answer(Position(1, 1, 2)) is store.note("n") is None
+        assert store.score("b") is store.answer(Position(1, 1, 2)) is store.value("n") is None
         assert read == []
         await store.put_score("b", "b {}", Score(train=0.25))
         assert None not in (store.score("a"), store.score("b"), store.answer(Position(1, 1, 1)))
@@ -161,7 +161,7 @@ async def test_a_reservation_of_a_killed_process_counts_as_used(run_dir: Path) -
         await store.put_usage(Bill.reserving(reserved))
     with Store.open(run_dir) as store:
         assert (store.usage.calls, store.usage.tokens_at_most) == (2, 515)
-        await store.put_note("x", 1)
+        await store.put_value("x", 1)
     with Store.open(run_dir) as store:
         assert (store.usage.calls, store.usage.tokens_at_most) == (2, 515)
 
@@ -273,8 +273,8 @@ async def test_only_json_goes_in(run_dir: Path, value: object) -> None:
     """Nothing is ever pickled on the way in, and the store goes on."""
     with Store.open(run_dir) as store:
         with pytest.raises((TypeError, ValueError)):
-            await store.put_note("x", value)
-        await store.put_note("x", 1)
+            await store.put_value("x", value)
+        await store.put_value("x", 1)
     with pytest.raises(TypeError):
         TextCache(run_dir / "other").set("key", value)
     with pytest.raises(TypeError):
@@ -381,11 +381,11 @@ async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir:
             await fill()
         store._writer._thread.submit(lambda: store._cache._sql("PRAGMA max_page_count = 100000")).result()
         with pytest.raises(StoreFullError):
-            await store.put_note("later", 1)
+            await store.put_value("later", 1)
         written = [place.round for place, _ in store.answers()]
     with Store.open(run_dir) as store:
         assert [place.round for place, _ in store.answers()] == written == list(range(len(written)))
-        await store.put_note("later", 1)
+        await store.put_value("later", 1)
 
 
 async def test_nothing_is_ever_dropped(run_dir: Path) -> None:
@@ -412,10 +412,10 @@ def test_any_text_is_kept_as_it_is(run_dir: Path, texts: dict[str, str], note: A
         with Store.open(run_dir) as store:
             for key, text in texts.items():
                 await store.put_score(key, text, Score(train=0.5))
-            await store.put_note("note", note)
+            await store.put_value("note", note)
             for key, text in texts.items():
                 assert store.score(key) == StoredScore(text, Score(train=0.5))
-            assert store.note("note") == json.loads(json.dumps(note))
+            assert store.value("note") == json.loads(json.dumps(note))
 
     asyncio.run(write())
 
@@ -524,14 +524,14 @@ def _rows_written(store: Store) -> int:
 async def test_a_note_is_read_as_what_it_stands_for(run_dir: Path) -> None:
     """As JSON unless it is said how; one of another shape is named."""
     with Store.open(run_dir) as store:
-        assert store.note("size") is None
-        await store.put_note("size", {"width": 3})
-        assert store.note("size") == {"width": 3}
-        assert store.note("size", lambda row: row["width"] + 1) == 4
+        assert store.value("size") is None
+        await store.put_value("size", {"width": 3})
+        assert store.value("size") == {"width": 3}
+        assert store.value("size", lambda row: row["width"] + 1) == 4
         with pytest.raises(StoreCorruptError, match=r"'note:size'.*it lacks 'height'"):
-            store.note("size", lambda row: row["height"])
+            store.value("size", lambda row: row["height"])
         with pytest.raises(StoreCorruptError, match=r"\(invalid literal for int.*'x'\)"):
-            store.note("size", lambda row: int("x"))
+            store.value("size", lambda row: int("x"))
         assert [key for key, _ in store.scores()] == [key for key, _ in store.answers()] == []
 
 

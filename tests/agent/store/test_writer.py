@@ -102,23 +102,23 @@ async def test_a_row_that_is_no_json_spoils_no_other_of_its_commit(store: Store)
     """Its caller gets the error; the others are written, and so is what comes later."""
     odd = [object(), float("nan")]
     reported = await asyncio.gather(
-        *(store.put_note(f"{number}", value) for number, value in enumerate([1, *odd, 4])),
+        *(store.put_value(f"{number}", value) for number, value in enumerate([1, *odd, 4])),
         return_exceptions=True,
     )
     assert [type(one) for one in reported] == [type(None), TypeError, ValueError, type(None)]
-    assert [store.note(f"{number}") for number in range(4)] == [1, None, None, 4]
+    assert [store.value(f"{number}") for number in range(4)] == [1, None, None, 4]
 
 
 async def test_who_still_waits_when_a_run_is_closed_gets_an_error(store: Store) -> None:
     """What was given before is written; what comes later is refused, and nobody waits for ever."""
-    task = asyncio.ensure_future(store.put_note("x", 1))
+    task = asyncio.ensure_future(store.put_value("x", 1))
     await asyncio.sleep(0)
     store.close()
     assert await task is None
     with pytest.raises(StoreError, match="let go"):
-        await store.put_note("y", 1)
+        await store.put_value("y", 1)
     with Store.open(store._folder.parent) as again:
-        assert (again.note("x"), again.note("y")) == (1, None)
+        assert (again.value("x"), again.value("y")) == (1, None)
 
 
 async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(store: Store) -> None:
@@ -137,7 +137,7 @@ async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(sto
         (1, "h"), (2, "other"), (3, "other"),
     ]  # fmt: skip
     assert store.usage.calls == 3
-    await store.put_note("x", 1)
+    await store.put_value("x", 1)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), OSError(5, "input/output error")])
@@ -152,7 +152,7 @@ async def test_nobody_is_reported_that_something_is_written_that_is_not(
     assert "everything written before is kept" in str(reported[1]) or "cannot be used" in str(reported[1])
     assert type(error).__name__ in f"{reported[1]!r} {reported[1].__cause__!r}"
     with pytest.raises(StoreError):
-        await store.put_note("later", 1)
+        await store.put_value("later", 1)
     assert len(disk.commits) == 2
     assert [place.round for place, _ in store.answers()] == [1]
     assert store.usage.calls == 1
@@ -176,7 +176,7 @@ async def test_the_time_up_to_now_counts_while_a_run_is_open(tmp_path: Path) -> 
 async def test_its_thread_ends_with_the_store(store: Store) -> None:
     """One thread, with a name by which it is known, and none after it."""
     threads = {thread for thread in threading.enumerate() if thread.name.startswith("store")}
-    await store.put_note("x", 1)
+    await store.put_value("x", 1)
     (own,) = {thread for thread in threading.enumerate() if thread.name.startswith("store")} - threads
     store.close()
     assert not own.is_alive()
@@ -189,11 +189,11 @@ async def test_a_run_that_could_not_be_written_can_be_closed(store: Store) -> No
     disk.errors[0] = MemoryError()
     disk.go.set()
     with pytest.raises(StoreError):
-        await store.put_note("x", 1)
+        await store.put_value("x", 1)
     store.close()
     assert len(disk.commits) == 1
     with Store.open(store._folder.parent) as again:
-        assert again.note("x") is None
+        assert again.value("x") is None
 
 
 async def test_a_write_that_fails_when_nobody_waits_any_more_makes_no_noise(store: Store) -> None:
@@ -202,12 +202,12 @@ async def test_a_write_that_fails_when_nobody_waits_any_more_makes_no_noise(stor
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: noise.append(context))
     disk = Disk(store)
     disk.errors[0] = MemoryError()
-    task = asyncio.ensure_future(store.put_note("x", 1))
+    task = asyncio.ensure_future(store.put_value("x", 1))
     await asyncio.to_thread(disk.begun.wait, 60)
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
     disk.go.set()
     with pytest.raises(StoreError):
-        await store.put_note("y", 1)
+        await store.put_value("y", 1)
     assert noise == []
