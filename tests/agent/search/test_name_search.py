@@ -660,6 +660,17 @@ def test_a_request_without_an_answer_costs_its_round(tmp_path: Path) -> None:
     assert result.best.class_names
 
 
+def test_a_reading_without_an_answer_is_left_out(tmp_path: Path) -> None:
+    """The rounds do without it."""
+    chat = NameChat(fail_on=1)
+    events: list[Event] = []
+    settings = config(tmp_path / "r", retry_attempts=1)
+    result = searched(settings, chat=chat, evaluator=box(), on_event=events.append)
+    assert (result.status, result.skipped, result.names_read) == ("finished", 1, None)
+    assert not any(isinstance(event, NamesRead) for event in events)
+    assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+
+
 def test_it_ends_early_when_nothing_new_comes(tmp_path: Path) -> None:
     """Two rounds in a row without a new name."""
     chat = NameChat(("bat: cricket bat", "bat: cricket bat", "I do not know.", "bow: ribbon"))
@@ -843,7 +854,7 @@ def test_very_many_classes_are_asked_for_some_at_a_time(classes: int, reads: boo
     class Many(NamingBox):
         def _predicted(self, template: str, renaming: Any, split: str) -> tuple[int, ...]:
             better = {label for label, name in renaming.items() if name.startswith("better")}
-            wrong = set(range(0, classes, 2)) - better
+            wrong = set(range(0, classes, 3)) - better
             return tuple((one + 1) % classes if one in wrong else one for one in self._labels(split))
 
     names = [f"thing {number}" for number in range(classes)]
@@ -868,7 +879,7 @@ def test_very_many_classes_are_asked_for_some_at_a_time(classes: int, reads: boo
     assert len(chat.asked) - len(chat.rounds) == MOST_READ / READ_AT_ONCE
     # Of the wrong classes all are read, or as many as may be; the others come in rounds.
     read = min(MOST_READ, classes) if reads else 0
-    left = max(0, classes // 2 - read)
+    left = max(0, -(-classes // 3) - read)
     named = min(left, 3 * MOST_CLASSES)
     assert len(chat.rounds) == min(3, -(-left // MOST_CLASSES))
     assert len(result.best.class_names or {}) == read + named
