@@ -13,7 +13,9 @@ from PIL import Image
 
 from promptclimb.agent.present.page import about_names, next_steps, render
 from promptclimb.agent.present.sections import use_of
+from promptclimb.agent.present.sentences import names_read
 from promptclimb.agent.results.details import Decisions, Details
+from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.result import (
     ApiUsage,
@@ -23,6 +25,7 @@ from promptclimb.agent.results.result import (
     Gain,
     GroupAccuracies,
     Model,
+    ReadNames,
     SearchResult,
     Sizes,
     SplitInspection,
@@ -198,3 +201,25 @@ def test_a_limit_of_two_words_is_resumed_by_its_option() -> None:
     stopped = small_result(status="stopped", stop_reason="over", limits=("scorer_calls",))
     (resume, *_) = next_steps(view(stopped, state="stopped"))
     assert " --max-scorer-calls N " in resume
+
+
+def test_what_the_llm_read_is_said_with_how_the_original_names_did() -> None:
+    """That they are no better than chance, where they are; nothing where it was not asked."""
+    read = ReadNames(names={"kettu": "fox"}, classes=2, taken=True)
+    result = small_result(names_read=read)
+    images, classes = result.dataset.sizes.test, result.dataset.classes
+    assert images
+    original = {
+        share: replace(
+            result,
+            baselines={ORIGINAL_NAMES: GroupAccuracies(templates=("a {}",), train=share, test=share)},
+        )
+        for share in (1 / classes, 1.0)
+    }
+    said = "the LLM read 1 of 2 classes; its names together are better than the original ones"
+    assert names_read(original[1 / classes]) == f"{said}, which are no better than chance"
+    assert names_read(original[1.0]) == said
+    assert names_read(replace(result, names_read=None)) == ""
+    page = html.unescape(render(view(original[1.0])))
+    assert f"T{said[1:]} (kettu: fox)." in page
+    assert SearchResult.from_json(original[1.0].to_json()).names_read == read
