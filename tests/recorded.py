@@ -24,7 +24,7 @@ VARYING = {
     r"\b[\d,]+ s of active time(?:, after [\d,]+ s of opening data and model)?": "N s of active time",
     r"\b\d{8}-\d{6}-": "TIME-",
     r"genai-prices [\d.]+": "genai-prices",
-    r"(?m)^\| (?:\[\d+:\d\d\]|model:|images:|texts:) .*\n": "",
+    r"(?m)^\| (?:\[\d+:\d\d\] |model: |images: |texts: |opening \.\.\.|[\d,]+ images? .*encoded).*\n": "",
     r"last event: (\S+), \S+": r"last event: \1, TIME",
 }
 """Patterns of what differs from run to run, and the words in their places."""
