@@ -95,20 +95,20 @@ LEFT_S = 3600
 def _write_features(folder: Path, key: str, features: Tensor, manifest: Manifest) -> str:
     """Write features [n, E] and their manifest; return why that failed, or an empty text."""
     target = folder / f"{key}.safetensors"
-    part = ""
+    unfinished = ""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder, LEFT_S, "*.part")
-        handle, part = tempfile.mkstemp(dir=folder, prefix=target.name, suffix=".part")
+        handle, unfinished = tempfile.mkstemp(dir=folder, prefix=target.name, suffix=".part")
         os.close(handle)
-        save_file({NAME: features}, part)
-        Path(part).replace(target)
+        save_file({NAME: features}, unfinished)
+        Path(unfinished).replace(target)
         replace_file(target.with_suffix(".json"), _MANIFEST.dump_json(manifest, indent=1))
     except (OSError, safetensors.SafetensorError) as error:
         return getattr(error, "strerror", "") or str(error)
     finally:
-        if part:
-            Path(part).unlink(missing_ok=True)
+        if unfinished:
+            Path(unfinished).unlink(missing_ok=True)
     return ""
 
 
