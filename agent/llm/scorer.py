@@ -22,7 +22,15 @@ from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
 from ...evaluator.failures import Evidence, FailureKind, NextStep, judge
 from ...evaluator.messages import Message, Setting
 from ...evaluator.network import check_url
-from ...evaluator.remote.asking import FAILED, TOO_LARGE, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+from ...evaluator.remote.asking import (
+    CONTENT_FILTER,
+    FAILED,
+    TOO_LARGE,
+    ApiAnswer,
+    ApiRefusal,
+    ApiReply,
+    ApiRequest,
+)
 from ...evaluator.spec import Report
 from ...evaluator.threads import in_thread
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
@@ -499,7 +507,7 @@ class ScorerCalls:
 def _reason(error: BaseException | None) -> str:
     """Return a slug for why a request was refused."""
     if isinstance(error, FlaggedRequestError):
-        return "content_filter"
+        return CONTENT_FILTER
     if isinstance(error, ContextTooLongError):
         return "context"
     if isinstance(error, UnusableAnswerError):

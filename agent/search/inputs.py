@@ -141,8 +141,12 @@ async def _open(
             ask=ask,
             labels=labels,
         )
-        if config.probe and isinstance(evaluator, ApiEvaluator) and evaluator.probe() is None:
-            report("the endpoint does not say what it bills for an image, so bounds are as without the probe")
+        if config.probe and isinstance(evaluator, ApiEvaluator):
+            billed = evaluator.probe()
+            if billed is None and config.scorer != "zero-shot":
+                report(
+                    "the endpoint does not say what it bills for an image, so bounds are as without the probe"
+                )
         return evaluator
 
     try:

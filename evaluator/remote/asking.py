@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 FAILED = "failed"
 """Reason of a refusal: not refused, but every attempt failed, while other requests were answered."""
-TOO_LARGE = "too_large"
-"""Reason of a refusal: an image has too many pixels or bytes."""
+CONTENT_FILTER, TOO_LARGE = "content_filter", "too_large"
+"""Reasons of refusals: for what an image shows, and for its pixels or bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

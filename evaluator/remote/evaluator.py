@@ -47,7 +47,17 @@ from ..scoring import (
     Verdict,
 )
 from ..tally import Labels
-from .asking import FAILED, TOO_LARGE, ApiAnswer, ApiAsk, ApiRefusal, ApiReply, ApiRequest, Billed
+from .asking import (
+    CONTENT_FILTER,
+    FAILED,
+    TOO_LARGE,
+    ApiAnswer,
+    ApiAsk,
+    ApiRefusal,
+    ApiReply,
+    ApiRequest,
+    Billed,
+)
 from .labels import KeptValues, KeyMaker, LabelStore
 from .pictures import PictureReader
 
@@ -335,7 +345,11 @@ class RemoteEvaluator(ABC):
         return math.ceil(self._billed.prompt_tokens * times)
 
     def probe(self) -> Billed | None:
-        """Ask about the largest few-shot image, unless it was done; see ``ApiEvaluator``."""
+        """Ask about the largest few-shot image, unless it was done; see ``ApiEvaluator``.
+
+        Raises:
+            ScoringEndedError: The endpoint refuses it, and not for what the image shows.
+        """
         key, kept = self.problem.key_of_form("billed by"), self.problem.store.answers
         if (numbers := kept.find([key]).get(key)) is None:
             if (billed := self._bill()) is None:
@@ -353,8 +367,11 @@ class RemoteEvaluator(ABC):
         if (request := self.trial_request(images.at([largest]))) is None:
             return None
         for _number, answer in self.problem.ask([replace(request, is_trial=True)]):
-            if isinstance(answer, ApiReply) and (tokens := billed_tokens(answer.body)) is not None:
-                return Billed(*tokens, pixels=pixels[largest])
+            if isinstance(answer, ApiReply):
+                tokens = billed_tokens(answer.body)
+                return None if tokens is None else Billed(*tokens, pixels=pixels[largest])
+            if answer.reason != CONTENT_FILTER:
+                raise self._unfit(_refused_for(answer, "it refuses an image"))
         return None
 
     @abstractmethod
@@ -505,9 +522,7 @@ class RemoteEvaluator(ABC):
             failed = answer.reason == FAILED
             kind = FailureKind.QUESTION_FAILED if failed else FailureKind.QUESTION_REFUSED
             values = {} if question.halves() else question.read(answer)
-            smaller = (" (", Setting("scorer_image_size", "N"), " for smaller images)")
-            remedy = smaller if answer.reason == TOO_LARGE else ()
-            return kind, values, Message(f"it refuses every request: {answer.message}", *remedy)
+            return kind, values, _refused_for(answer, "it refuses every request")
         try:
             return None, question.read(answer), Message()
         except BadReplyError as error:
@@ -576,6 +591,11 @@ class RemoteEvaluator(ABC):
         if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None:
             values |= _grey_box(decisions.log_probabilities, images.labels)
         return tally.correct(decisions.predicted, images.labels), values
+
+
+def _refused_for(refusal: ApiRefusal, what: str) -> Message:
+    smaller = (" (", Setting("scorer_image_size", "N"), " for smaller images)")
+    return Message(f"{what}: {refusal.message}", *(smaller if refusal.reason == TOO_LARGE else ()))
 
 
 def _grey_box(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], labels: Labels) -> dict[str, float]:

@@ -164,6 +164,15 @@ def test_a_probe_bounds_images_by_a_bill(usage: Any, scorer: str, opened: Opened
     assert again.probe() == billed
 
 
+def test_a_probe_that_is_refused_says_why(opened: Opened) -> None:
+    """A content filter may be of that image alone; another refusal is of all."""
+    api = VisualApi(change=lambda *_given: NOT_ALLOWED)
+    assert opened("chat", api, scorer_answers="words").probe() is None
+    api.change = lambda *_given: ApiRefusal("too_large", "too many pixels")
+    with pytest.raises(ScoringEndedError, match=r"refuses an image: too many pixels .scorer_image_size=N"):
+        opened("embeddings", api, scorer_dialect="openai").probe()
+
+
 def test_only_the_top_label_counts(opened: Opened) -> None:
     """Probabilities are used, and kept, for a grey-box objective only."""
     black, grey = VisualApi(blur=1.0), VisualApi(blur=1.0)
