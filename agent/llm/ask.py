@@ -604,7 +604,7 @@ class EndpointAsker(Generic[R, A]):
             charge.unknown(answer_tokens)
         limiter.read_headers(permit, error.headers)
         if error.adapted:
-            permit.is_telling = False  # or all that wait would run into the next refusal
+            permit.is_outcome = False  # or all that wait would run into the next refusal
             if not charge.billed.calls:
                 return  # the endpoint is well, and nothing is lost
         charge.failed = 1

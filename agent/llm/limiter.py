@@ -308,7 +308,7 @@ class RateLimiter:
 
     def leave(self, permit: Permit) -> None:
         self.in_flight -= 1
-        if not self._had_outcome and permit.is_telling:
+        if not self._had_outcome and permit.is_outcome:
             self._had_outcome = True
             if not self._refusals:
                 self._ceiling = float(self.limits.concurrency)
@@ -447,7 +447,7 @@ class Permit:
         taken: Its use of each window.
         probe: The request finds out if the endpoint answers.
         on_leave: Called once it is given back.
-        is_telling: Its end tells that more requests can be in flight, if it is the first one.
+        is_outcome: Its end shows that more requests can be in flight, if it is the first one.
     """
 
     limiter: RateLimiter
@@ -456,7 +456,7 @@ class Permit:
     taken: Mapping[LimitKind, Taken]
     probe: bool = False
     on_leave: Callable[[], None] | None = None
-    is_telling: bool = True
+    is_outcome: bool = True
     _left: bool = False
 
     def leave(self) -> None:
