@@ -125,7 +125,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--keep", type=Path, help="file of rows")
     parser.add_argument("--shots", default="1,16")
-    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--seeds", default="1,2")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)  # small matrices; on a busy machine several threads wait for each other

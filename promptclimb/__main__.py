@@ -9,7 +9,7 @@ from contextlib import suppress
 
 INTERRUPTED = 130
 MOST_FILES = 10_240  # as many as macOS lets a process have, and as restarts may be
-AT_WORK = "at work"  # the name that evaluator.threads gives to those threads
+AT_WORK = "at work"  # how evaluator.threads and trackers call their threads
 
 
 def main() -> int:
@@ -51,9 +51,10 @@ def leave(code: int) -> int:
     """Return the exit code; at once where a thread that was left behind is still at work.
 
     Such a thread may be in the middle of a computation, and an interpreter that takes itself apart under it
-    dies by SIGABRT instead of ending with the code that says what happened. What counts is on disk by now.
+    dies by SIGABRT instead of ending with the code that says what happened. A tracker's package may wait for
+    its server when the interpreter ends. What counts is on disk by now.
     """
-    if any(thread.name == AT_WORK for thread in threading.enumerate()):
+    if any(thread.name.startswith(AT_WORK) for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # closed from the start
                 stream.flush()

@@ -44,7 +44,7 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     rounds: int
     proposals: int
     top_k: int
-    starting_pool: Literal["general", "captions", "grammar"]
+    starting_pool: Literal["general", "captions", "grammar"] | None
     fillers: float
     initial: int | Path | str | None
     max_words: int | None

@@ -276,10 +276,11 @@ class SearchSettings(Settings):
         le=1000,
         file_only=True,
     )
-    starting_pool: Literal["general", "captions", "grammar"] = setting(
-        "general",
+    starting_pool: Literal["general", "captions", "grammar"] | None = setting(
+        None,
         "built-in starting templates: general (published lists and captions that fit most images first), "
-        "captions (308, written for this project) or grammar (5,267, made of media, views and more)",
+        "captions (308, written for this project) or grammar (5,267, made of media, views and more; "
+        "default: general with a description, else grammar)",
         decides=True,
     )
     fillers: float = setting(
@@ -395,9 +396,14 @@ class SearchSettings(Settings):
         return self.restarts * self.conversations * self.rounds
 
     @property
+    def pool_name(self) -> str:
+        """The built-in pool: without a description, general templates alone find less."""
+        return self.starting_pool or ("general" if self.description else "grammar")
+
+    @property
     def draws_from_many(self) -> bool:
         """Whether starting templates come from a large pool, not from captions alone or a file."""
-        return self.starting_pool != "captions" and not isinstance(self.initial, Path)
+        return self.pool_name != "captions" and not isinstance(self.initial, Path)
 
     @property
     def description(self) -> str:
@@ -699,6 +705,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             **identity,
             "llm": self.placeless_llm,
             "describe": self.describe,
+            "starting_pool": self.pool_name,
             "max_words": self.most_words,
             "endpoints": different_overrides(self.overrides),
         }

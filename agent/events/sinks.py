@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
+from ...evaluator.threads import AT_WORK
 from .log import open_log
 from .types import Event, Listener, ListenerFailed, Noted
 
@@ -75,7 +76,10 @@ class ThreadedSink:
         self.__qualname__ = f"tracker {name}"  # its name when the bus drops it
         self._make, self._emit, self._scrub, self._close_s = make, emit, scrub, close_s
         self._queue: queue.Queue[Event | None] = queue.Queue(most_waiting)
-        self._thread = threading.Thread(target=self._work, name=self.__qualname__, daemon=True)
+        # By this name the command line knows that it must not wait for it.
+        self._thread = threading.Thread(
+            target=self._work, name=f"{AT_WORK}: {self.__qualname__}", daemon=True
+        )
         self._failure: BaseException | None = None
         self._is_reported = False
         self._dropped = 0

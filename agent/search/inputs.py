@@ -233,7 +233,7 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
             initial = Setting("initial", str(config.initial))
             raise ConfigError(initial, f": it has one {noun}; a restart needs at least 2")
         return unique
-    tiers = kind.starting(config.starting_pool)
+    tiers = kind.starting(config.pool_name)
     pool = [candidate for groups in tiers for group in groups for candidate in group]
     if config.initial is not None and config.initial > len(pool):
         initial = Setting("initial", config.initial)

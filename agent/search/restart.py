@@ -147,7 +147,7 @@ class Restart:
     def _sample(self) -> Sequence[Candidate]:
         config, restart = self.config, self.record.number
         if config.draws_from_many:
-            kind, pool = config.search_for, config.starting_pool
+            kind, pool = config.search_for, config.pool_name
             return _drawn_from(kind, pool, config.most_initial, config.seed, restart)
         return _drawn([[self.pool]], config.most_initial, config.seed, restart)
 

@@ -132,6 +132,8 @@ def _settings(
     of_set = study.sets[data].options if data in study.sets else {}
     of_method = {} if method.is_white_box else method.options
     settings = {**study.search.options, **of_set, **model.options, **of_method}
+    if data in study.describe:
+        settings.setdefault("starting_pool", "general")  # the same for methods without the description
     settings |= {"model": model.model, "pretrained": model.pretrained}
     settings["method"] = STAND_IN if method.is_white_box else method.method
     if llm is not None:

@@ -102,7 +102,7 @@ def check_cells(
     configs = [cell.config for cell in waiting]
     for track in {config.track: None for config in configs}:
         check_trackers(track)
-    for config in {(config.initial, config.starting_pool): config for config in configs}.values():
+    for config in {(config.initial, config.pool_name): config for config in configs}.values():
         read_pool(config)
     for config in {config.wordings: config for config in configs}.values():
         read_wordings(config)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,6 +40,7 @@ from promptclimb.agent.position import Position
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.words import reply_text
+from tests.paths import ROOT
 
 STARTED = SearchStarted(
     run_dir="run", dataset="dice", classes=6, model="m", llm="l", method="pn", restarts=1, rounds=1,
@@ -261,6 +264,33 @@ async def test_a_tracker_that_hangs_is_left_behind() -> None:
         sink.start()
     slow.go.set()
     assert "is not done after 0.01 s" in str(reported)
+
+
+WAITS_AT_THE_END = """
+import asyncio, atexit, time
+from promptclimb.__main__ import leave
+from promptclimb.agent.events.sinks import ThreadedSink
+from promptclimb.agent.events.types import Noted, ignore_event
+
+async def run():
+    hung = ThreadedSink("hung", lambda: lambda _event: time.sleep(600), emit=ignore_event, close_s=0)
+    async with hung as sink:
+        sink(Noted(text="one"))
+        sink.start()
+
+atexit.register(time.sleep, 600)  # as W&B waits for its server
+asyncio.run(run())
+print("what was found", end="")
+leave(3)
+"""
+
+
+def test_a_process_does_not_wait_for_a_tracker_that_was_left_behind() -> None:
+    """It ends with its exit code, and with all that it has written."""
+    done = subprocess.run(
+        [sys.executable, "-c", WAITS_AT_THE_END], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (3, "what was found")
 
 
 async def test_a_tracker_that_fails_is_left_out_and_reported() -> None:

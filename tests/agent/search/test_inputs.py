@@ -41,7 +41,7 @@ from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.tiny_clip import local_dir
 
-POOLS = ("captions", "grammar")
+POOLS = ("captions", "grammar", "general")
 
 
 def config(**more: Any) -> SearchConfig:
@@ -49,14 +49,19 @@ def config(**more: Any) -> SearchConfig:
     return SearchConfig(data="fake", method="random", **more)
 
 
-def test_captions_and_grammar_are_there_as_before() -> None:
-    """A run's identity says the pools apart."""
-    pools = [read_pool(config(**pool)) for pool in ({}, *({"starting_pool": name} for name in POOLS))]
-    assert [template.text for template in pools[1]] == list(BUILT_IN)
-    assert tuple(pools[2]) == all_of_grammar()
-    assert len({one.key for one in pools[0]}) == len({one.key for pool in pools for one in pool})
+def test_a_runs_identity_says_the_pools_apart() -> None:
+    """General templates come first where there is a description to add words to them."""
+    configs = [config(starting_pool=name) for name in POOLS]
+    pools = list(map(read_pool, configs))
+    assert [template.text for template in pools[0]] == list(BUILT_IN)
+    assert tuple(pools[1]) == all_of_grammar()
+    assert len({one.key for one in pools[2]}) == len({one.key for pool in pools for one in pool})
     info = FakeEvaluator().info
-    assert len({identity_of(config(), info, pool, built_in())["pool"] for pool in pools}) == 3
+    for name in ("pool", "starting_pool"):
+        assert len({identity_of(one, info, read_pool(one), built_in())[name] for one in configs}) == 3
+    defaults = (config(), config(describe="dice", blind=True), config(describe="dice"))
+    assert [one.identity()["starting_pool"] for one in defaults] == ["grammar", "grammar", "general"]
+    assert read_pool(defaults[2]) == pools[2]
 
 
 def test_a_file_wins_over_both(tmp_path: Path) -> None:
@@ -104,11 +109,12 @@ def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
 
 
 def test_odd_templates_are_drawn_once_the_general_ones_are_used_up(tmp_path: Path) -> None:
-    """By default a restart draws from every general group, and from the others only where it needs more."""
+    """A restart draws from every general group, and from the others only where it needs more."""
     groups, others = ([{one.key for one in group} for group in tier] for tier in KIND.starting("general"))
     general, odd = set[str]().union(*groups), set[str]().union(*others)
     for number in (80, 2_200):
-        small = config(restarts=1, conversations=1, rounds=1, initial=number, run_dir=tmp_path / str(number))
+        more: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 1, "initial": number}
+        small = config(**more, describe="dice", run_dir=tmp_path / str(number))
         result = run_virtual(search(small, evaluator=FakeEvaluator()))
         drawn = {Template.parse(row.template).key for row in result.leaderboard if not row.conversation}
         assert bool(drawn & (odd - general)) == (number > len(general))
