@@ -12,7 +12,8 @@ import json
 import random
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -68,6 +69,25 @@ class NameProposals:
 
     names: tuple[tuple[int, str], ...]
     refused: tuple[RefusedLine, ...]
+
+
+def first_readings(readings: Sequence[tuple[int, str]], confirmed: Container[int]) -> dict[int, str]:
+    """Return the likeliest reading of each class whose own name was not confirmed, no two the same.
+
+    What is likeliest for several classes is left out: each has its next reading that is its own alone.
+    """
+    by_label: dict[int, list[str]] = {}
+    for label, name in readings:
+        if label not in confirmed:
+            by_label.setdefault(label, []).append(name)
+    firsts = Counter(names[0] for names in by_label.values())
+    holders = Counter(name for names in by_label.values() for name in names)
+    first: dict[int, str] = {}
+    for label, names in by_label.items():
+        own = [name for name in names[1:] if holders[name] == 1]
+        if candidates := names if firsts[names[0]] == 1 else own:
+            first[label] = candidates[0]
+    return first
 
 
 class NameReader:

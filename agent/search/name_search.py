@@ -30,6 +30,7 @@ from ...prompts.class_names import (
     SHORT_NAMES,
     ClassRecord,
     NameReader,
+    first_readings,
     kind_names,
     names_asked,
     reading_request,
@@ -77,6 +78,8 @@ COMPARED, MORE_COMPARED = 10, 20
 """Templates in which names of single classes are compared, and the names of all classes at once."""
 MOST_READ = 400
 """Classes that the LLM is asked about at most before the rounds, those that are most often wrong."""
+RECOGNISED = 0.25
+"""Share of a class's images and copies that must be right for it to keep the LLM's first reading."""
 FINALISTS = 6
 """Names of a class that are compared in several templates: the best of the LLM's, and of the common words."""
 REPAIRED = 0.5
@@ -334,7 +337,7 @@ class NameRounds:
                 readings += await self._ask(messages, where, shown, MOST_READINGS, shared=True)
         if answers == self._record.answers:
             return  # every request was skipped
-        first = self._first_readings(readings)
+        first = first_readings(readings, self._reader.confirmed)
         if first and await self._is_better(first):
             self.start = self.renaming = first
             (predicted,) = await self._scores.predict_all([first])
@@ -356,24 +359,6 @@ class NameRounds:
             )
         )
         await self._score(self._to_try_alone(readings), position)
-
-    def _first_readings(self, readings: Sequence[tuple[int, str]]) -> dict[int, str]:
-        """Return the likeliest reading of each class whose own name was not confirmed, no two the same.
-
-        What is likeliest for several classes is left out: each has its next reading that is its own alone.
-        """
-        by_label: dict[int, list[str]] = {}
-        for label, name in readings:
-            if label not in self._reader.confirmed:
-                by_label.setdefault(label, []).append(name)
-        firsts = Counter(names[0] for names in by_label.values())
-        holders = Counter(name for names in by_label.values() for name in names)
-        first: dict[int, str] = {}
-        for label, names in by_label.items():
-            own = [name for name in names[1:] if holders[name] == 1]
-            if candidates := names if firsts[names[0]] == 1 else own:
-                first[label] = candidates[0]
-        return first
 
     def _labels_to_read(self) -> list[int]:
         """Return the labels of the classes to ask about, in order: of very many, those most often wrong."""
@@ -419,7 +404,7 @@ class NameRounds:
 
     async def _try_common_words(self, position: Position) -> None:
         """Score names of common words for the classes that are most often wrong, as many as allowed."""
-        labels = _labels_to_ask(self._confusions(), Counter())
+        labels = [label for label in _labels_to_ask(self._confusions(), Counter()) if label not in self.start]
         if not labels:
             return
         most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self._scores.labels)) // len(labels)
@@ -440,8 +425,11 @@ class NameRounds:
         def gain(predicted: Predicted) -> float:
             return few_shot.compare(predicted, self._before).gain
 
+        recognised = self._recognised()
         finalists: list[tuple[int, str]] = []
         for label, predicted_by_name in self._tried.items():
+            if label in recognised:
+                continue
             gain_by_name = {name: gain(predicted) for name, predicted in predicted_by_name.items()}
             names = sorted(gain_by_name, key=lambda name: -gain_by_name[name])
             for common in (False, True):
@@ -480,9 +468,22 @@ class NameRounds:
         )
         await self._use(self._with_all(chosen))
 
+    def _recognised(self) -> set[int]:
+        """Return the labels of the classes that have a name to start from and are recognised by it.
+
+        They keep it: what fits the few-shot images still better does so by luck more often than by truth.
+        """
+        images = Counter(self._scores.labels)
+        right = Counter(
+            true
+            for true, predicted in zip(self._scores.labels, self._before, strict=True)
+            if true == predicted
+        )
+        return {label for label in self.start if right[label] >= RECOGNISED * images[label]}
+
     async def _choose_so_far(self, position: Position) -> None:
         """Choose for the next request, in the template of the rounds alone; nothing is scored."""
-        scores = self._scores
+        scores, recognised = self._scores, self._recognised()
 
         async def predict(renaming: Renaming) -> Predicted:
             raise AssertionError("a choice for the next request scores nothing")
@@ -490,7 +491,7 @@ class NameRounds:
         chosen = await choose_names(
             scores.labels,
             self._before,
-            self._tried,
+            {label: names for label, names in self._tried.items() if label not in recognised},
             predict,
             copies=scores.copies,
             doubted=self._doubted,

@@ -1,0 +1,382 @@
+"""What names bring where a CLIP has never read the class names, with an LLM and without.
+
+    python benchmarks/unread_names.py --keep docs/results/unread-names.jsonl
+
+On each set of vocabularies.toml, or a bundled one, and few-shot draw, names are chosen by the program's own
+rule (``agent/search/name_choice.py``) from recorded readings (recorded/readings.json); no LLM is asked. Then
+the template is chosen among the compared ones. Arms:
+
+``original``          the names as they are
+``list``              common words, without an LLM: "kettu, an animal", 105 kinds for each class
+``dictionary``        the 1,497 most frequent nouns for things in WordNet, for every class; without an LLM
+``..., lenient``      the same, held to no larger share of the errors than a single name per class is
+``READER, first``     the LLM's first reading of all classes, without any choice
+``READER``            its readings by the program's rule, the common words beside them
+``READER, alone``     the same without the common words
+``READER, shuffled``  each class gets the readings of another one
+``true``              the English names that the CLIPs were trained on: the upper end
+
+Chosen with RN-pico on few-shot images and their augmented copies; evaluated on test images, also with
+ViT-pico (``..., ViT``). The dictionary needs Debian's wordnet-base. A row is one set, number of shots and
+draw; rows already in ``--keep FILE`` are not computed again. Prints the tables of docs/results.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from benchmarks import vocabularies
+from benchmarks.common import ROOT, Row, argument_parser, few_images, print_document, rows_of, whole_numbers
+from benchmarks.pico_features import VIEWS, Clip, Floats, augmented_copies
+from benchmarks.pico_features import features_of as features_of_bundled
+from promptclimb.agent.search.name_choice import SURE, FewShotImages, Predicted, Renaming, choose_names
+from promptclimb.agent.search.name_search import COMPARED, FINALISTS, MORE_COMPARED, RECOGNISED
+from promptclimb.evaluator.pico import sets
+from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, NameReader, first_readings, kind_names
+from promptclimb.prompts.starting import draw as draw_templates
+from promptclimb.prompts.template_kind import KIND
+
+READINGS = ROOT / "benchmarks" / "recorded" / "readings.json"
+WORDNET = Path("/usr/share/wordnet/cntlist.rev")
+THINGS = ("05", "06", "13", "17", "20", "27")
+"""WordNet's files of animals, artefacts, food, objects, plants and substances."""
+MOST_NOUNS = 1500
+MOST_VAL_SHOTS = 4
+STARTING = 80
+Names = Mapping[int, Sequence[str]]
+
+
+@lru_cache(maxsize=1)
+def dictionary() -> tuple[str, ...]:
+    """Return the most frequent nouns for things."""
+    count = Counter[str]()
+    for line in WORDNET.read_text("utf-8").splitlines():
+        key, _, tagged = line.split()
+        lemma, sense = key.split("%")
+        if sense[0] == "1" and sense.split(":")[1] in THINGS:
+            count[lemma.replace("_", " ")] += int(tagged)
+    return tuple(noun for noun, _ in count.most_common(MOST_NOUNS) if len(noun) > 2)
+
+
+def readings(reader: str, data: str, classes: Sequence[str]) -> tuple[Names, Renaming]:
+    """Return a recorded reader's names by label, and its first readings; empty if it was not asked."""
+    recorded = json.loads(READINGS.read_text("utf-8"))[reader].get(data)
+    if recorded is None:
+        return {}, {}
+    name_reader = NameReader(classes, NEUTRAL_TEMPLATES[0])
+    names: dict[int, list[str]] = {}
+    # One answer for all classes, or one for each.
+    for answer, only in (
+        [(recorded, None)] if isinstance(recorded, str) else zip(recorded, range(len(recorded)), strict=True)
+    ):
+        for label, name in name_reader.read(answer, only=only, shared=True).names:
+            names.setdefault(label, []).append(name)
+    pairs = [(label, name) for label, own in names.items() for name in own]
+    return names, first_readings(pairs, name_reader.confirmed)
+
+
+def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mapping[str, Floats]:
+    """Draw and encode a set with augmented copies of its few-shot images, or read it back from ``cache``."""
+    file = None if cache is None else cache / f"{model}-{data}.npz"
+    if file is not None and file.exists():
+        with np.load(file) as kept:
+            return {key: kept[key] for key in kept.files}
+    if data not in vocabularies.vocabularies():
+        return features_of_bundled(data, model, clip, cache)
+    vocabulary, features = vocabularies.vocabularies()[data], {}
+    for split in vocabularies.SIZES:
+        labelled = list(vocabularies.pictures(data, vocabulary, split))
+        features[f"{split}_y"] = np.array([vocabulary.names.index(name) for name, _ in labelled])
+        features[f"{split}_x"] = clip.pictures(picture for _, picture in labelled)
+        if split != "test":
+            copies = clip.pictures(
+                augmented_copies((picture for _, picture in labelled), random.Random(data))
+            )
+            features[f"{split}_views"] = copies.reshape(len(labelled), VIEWS, -1)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **features)
+    return features
+
+
+class Texts:
+    """Vectors of captions under one CLIP, each encoded once."""
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self._vectors: dict[str, dict[str, Floats]] = {}
+
+    def of(self, template: str, names: Sequence[str]) -> Floats:
+        """Return the vectors of a template filled with names: [names, E]."""
+        known = self._vectors.setdefault(template, {})
+        new = [name for name in dict.fromkeys(names) if name not in known]
+        for start in range(0, len(new), 500):
+            batch = new[start : start + 500]
+            known.update(zip(batch, self._clip.texts([template], batch)[0], strict=True))
+        return np.stack([known[name] for name in names])
+
+
+class FewShots:
+    """One draw of few-shot images of a set, and the program's choice on them."""
+
+    def __init__(
+        self, classes: Sequence[str], texts: Texts, features: Mapping[str, Floats], shots: int, draw: int
+    ) -> None:
+        self.classes, self._texts = list(classes), texts
+        rng = random.Random(draw)
+        few = {
+            split: few_images(features[f"{split}_y"], most, rng)
+            for split, most in (("train", shots), ("val", min(MOST_VAL_SHOTS, shots)))
+        }
+
+        def drawn(kind: str) -> Floats:
+            return np.concatenate([features[f"{split}_{kind}"][images] for split, images in few.items()])
+
+        images, views, true = drawn("x"), drawn("views"), drawn("y")
+        self._images = np.concatenate([images, views.reshape(-1, views.shape[-1])])
+        self._copies = len(self._images) - len(images)
+        self._labels = np.concatenate([true, np.repeat(true, VIEWS)])
+        starting = [
+            template.text
+            for template in draw_templates(KIND.starting("captions")[0], STARTING, random.Random(draw))
+        ]
+        self.compared = [*NEUTRAL_TEMPLATES, *random.Random(draw).sample(starting, STARTING)][:MORE_COMPARED]
+        self.template = self.best_template(self.classes, NEUTRAL_TEMPLATES)
+        self.compared.sort(key=lambda template: template != self.template)
+
+    def predict(self, template: str, names: Sequence[str]) -> Any:
+        """Return the predicted labels of images and copies."""
+        return (self._images @ self._texts.of(template, names).T).argmax(1)
+
+    def _joined(self, templates: Sequence[str], names: Sequence[str]) -> Predicted:
+        return array("i", np.concatenate([self.predict(template, names) for template in templates]).tolist())
+
+    def _few_shot(self, templates: int) -> FewShotImages:
+        return FewShotImages.of(
+            array("i", np.tile(self._labels, templates).tolist()), self._copies * templates, templates
+        )
+
+    def best_template(self, names: Sequence[str], templates: Sequence[str]) -> str:
+        """Return the template that is best on images and copies."""
+        cut = len(self._labels) - self._copies
+
+        def accuracy(template: str) -> float:
+            right = self.predict(template, names) == self._labels
+            return float(right[:cut].mean() + right[cut:].mean())
+
+        return max(templates, key=accuracy)
+
+    def _together(self, start: Renaming, names: Renaming) -> list[str]:
+        taken = {*names.values()}
+        kept = {label: name for label, name in start.items() if label in names or name not in taken}
+        return self._renamed({**kept, **names})
+
+    def _renamed(self, renaming: Renaming) -> list[str]:
+        return [renaming.get(label, name) for label, name in enumerate(self.classes)]
+
+    def start(self, first: Renaming) -> Renaming:
+        """Return the first readings where they are better as a whole."""
+        if not first:
+            return {}
+        now, before = (self._joined(self.compared, self._renamed(names)) for names in (first, {}))
+        evidence = self._few_shot(len(self.compared)).compare(now, before)
+        return first if evidence.gain > SURE * evidence.error else {}
+
+    def _recall(self, start: Renaming) -> Floats:
+        right = self.predict(self.template, self._renamed(start)) == self._labels
+        return np.array([right[self._labels == label].mean() for label in range(len(self.classes))])
+
+    def _gains(self, start: Renaming, label: int, names: Sequence[str]) -> Floats:
+        """Return the gain of each name for one class, in images, in the template of the rounds."""
+        own = self._images @ self._texts.of(self.template, self._renamed(start)).T
+        before = own.argmax(1) == self._labels
+        other = own.copy()
+        other[:, label] = -np.inf
+        best_label, best = other.argmax(1), other.max(1)
+        is_named = self._images @ self._texts.of(self.template, names).T > best[:, None]
+        right = np.where(is_named, (self._labels == label)[:, None], (best_label == self._labels)[:, None])
+        cut = len(self._labels) - self._copies
+        weights = np.where(np.arange(len(self._labels)) < cut, 0.5, 0.5 / VIEWS)
+        return weights @ (right.astype(float) - before[:, None])
+
+    def chosen(
+        self, start: Renaming, own: Names, common: Names = MappingProxyType({}), *, lenient: bool = False
+    ) -> list[str]:
+        """Return the names that the program chooses; ``lenient`` leaves out the guard against many names."""
+        templates = self.compared[:COMPARED]
+        before = self._joined(templates, self._renamed(start))
+        tried: dict[int, dict[str, Predicted]] = {}
+        recall = self._recall(start)
+        for source in (own, common):
+            for label, names in source.items():
+                # A class that is recognised by the LLM's reading keeps it, and lucky words replace none.
+                if label in start and (recall[label] >= RECOGNISED or source is common):
+                    continue
+                new = [name for name in names if start.get(label) != name]
+                if not new:
+                    continue
+                order = np.argsort(-self._gains(start, label, new), kind="stable")[:FINALISTS]
+                for name in (new[index] for index in order):
+                    renamed = self._together(start, {label: name})
+                    tried.setdefault(label, {})[name] = self._joined(templates, renamed)
+
+        async def predict(renaming: Renaming) -> Predicted:
+            return self._joined(templates, self._together(start, renaming))
+
+        counts = [len(own.get(label, ())) + len(common.get(label, ())) for label in range(len(self.classes))]
+        few_shot = self._few_shot(len(templates))
+        chosen = asyncio.run(
+            choose_names(
+                few_shot.labels,
+                before,
+                tried,
+                predict,
+                copies=self._copies * len(templates),
+                templates=len(templates),
+                names_per_class=1.0 if lenient else sum(counts) / max(1, sum(map(bool, counts))),
+                doubted={name for names in common.values() for name in names} if own else (),
+            )
+        )
+        return self._together(start, chosen)
+
+
+def accuracy(texts: Texts, features: Mapping[str, Floats], template: str, names: Sequence[str]) -> float:
+    """Return the test accuracy in %."""
+    predicted = (features["test_x"] @ texts.of(template, names).T).argmax(1)
+    return round(100 * float((predicted == features["test_y"]).mean()), 2)
+
+
+def classes_of(data: str) -> Sequence[str]:
+    """Return the class names of a set."""
+    vocabulary = vocabularies.vocabularies().get(data)
+    return sets.spec(data).classes if vocabulary is None else vocabulary.names
+
+
+def english(data: str) -> Sequence[str]:
+    """Return the names of what is drawn as the bundled CLIPs read them; none if they are the class names."""
+    vocabulary = vocabularies.vocabularies().get(data)
+    if vocabulary is None:
+        return sets.spec(data).shown
+    return [vocabulary.classes[name] for name in vocabulary.names]
+
+
+def measured(cell: Row, few: FewShots, evaluate: Callable[[str, Sequence[str]], Mapping[str, float]]) -> Row:
+    """Return the test accuracies of the arms."""
+    data, classes = cell["data"], few.classes
+    row: dict[str, Any] = {}
+
+    def put(arm: str, names: Sequence[str]) -> None:
+        template = few.best_template(names, few.compared)
+        row.update({f"{arm}{suffix}": value for suffix, value in evaluate(template, names).items()})
+
+    common = {label: kind_names(name, random.Random(label)) for label, name in enumerate(classes)}
+    put("original", classes)
+    if true := english(data):
+        put("true", true)
+    put("list", few.chosen({}, {}, common))
+    put("list, lenient", few.chosen({}, {}, common, lenient=True))
+    if WORDNET.exists():
+        nouns = {label: [noun for noun in dictionary() if noun != name] for label, name in enumerate(classes)}
+        names = few.chosen({}, {}, nouns)
+        put("dictionary", names)
+        row["dictionary names"] = names
+        put("dictionary, lenient", few.chosen({}, {}, nouns, lenient=True))
+    for reader in json.loads(READINGS.read_text("utf-8")):
+        own, first = readings(reader, data, classes)
+        if not own:
+            continue
+        put(f"{reader}, first", [first.get(label, name) for label, name in enumerate(classes)])
+        start = few.start(first)
+        candidates = {label: [classes[label], *names] for label, names in own.items()}
+        row[f"{reader}, taken"] = bool(start)
+        names = few.chosen(start, candidates, common)
+        put(reader, names)
+        row[f"{reader} names"] = names
+        put(f"{reader}, alone", few.chosen(start, candidates))
+        givers = list(range(len(classes)))
+        rng = random.Random(cell["draw"])
+        while any(giver == label for label, giver in enumerate(givers)):
+            rng.shuffle(givers)
+        shuffled = {label: own[giver] for label, giver in enumerate(givers) if giver in own}
+        wrong = {label: names[0] for label, names in shuffled.items()}
+        put(f"{reader}, shuffled", few.chosen(few.start(wrong), shuffled))
+    return row
+
+
+def main() -> None:
+    """Measure what is missing, and print the table."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--data", default=",".join(vocabularies.vocabularies()), help="sets")
+    parser.add_argument("--shots", default="16,4,1", help="training images per class")
+    parser.add_argument("--draws", default="1,2,3", help="seeds of the few-shot images")
+    parser.add_argument("--keep", type=Path, help="file of rows")
+    parser.add_argument("--cache", type=Path, help="folder that keeps features for the next time")
+    options = parser.parse_args()
+    clips = {model: Clip(model) for model in ("RN-pico", "ViT-pico")}
+    texts = {model: Texts(clip) for model, clip in clips.items()}
+
+    @lru_cache(maxsize=1)  # cells come set by set
+    def features(data: str) -> Mapping[str, Mapping[str, Floats]]:
+        return {model: features_of(data, model, clip, options.cache) for model, clip in clips.items()}
+
+    def measure(cell: Row) -> Row:
+        in_set = features(cell["data"])
+        classes = classes_of(cell["data"])
+        few = FewShots(classes, texts["RN-pico"], in_set["RN-pico"], cell["shots"], cell["draw"])
+
+        def evaluate(template: str, names: Sequence[str]) -> Mapping[str, float]:
+            return {
+                suffix: accuracy(texts[model], in_set[model], template, names)
+                for suffix, model in (("", "RN-pico"), (", ViT", "ViT-pico"))
+            }
+
+        print(*cell.values(), file=sys.stderr, flush=True)
+        return measured(cell, few, evaluate)
+
+    cells = [
+        {"data": data, "shots": shots, "draw": draw}
+        for data in options.data.split(",")
+        for shots in whole_numbers(options.shots)
+        for draw in whole_numbers(options.draws)
+    ]
+    rows = rows_of(cells, measure, options.keep)
+    if options.json:
+        print_document(rows, options)
+        return
+    for line in table(rows):
+        print(f"|{'|'.join(line)}|")
+
+
+def table(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
+    """Yield head and lines: test accuracy in % by arm and shots, and the share of the gain kept on ViT."""
+    shots = sorted({row["shots"] for row in rows}, reverse=True)
+    yield ["arm", *(f"{count} shots" for count in shots), "gain kept on ViT-pico"]
+    yield ["-"] * (len(shots) + 2)
+    arms = [key for key, value in rows[0].items() if isinstance(value, float) and not key.endswith(", ViT")]
+    for arm in arms:
+        means = [np.mean([row[arm] for row in rows if row["shots"] == count]) for count in shots]
+        gain, gain_vit = (
+            float(np.mean([row[f"{arm}{suffix}"] - row[f"original{suffix}"] for row in rows]))
+            for suffix in ("", ", ViT")
+        )
+        share = f"{100 * gain_vit / gain:.0f} %" if gain > 1 and not math.isnan(gain) else ""
+        yield [arm, *(f"{mean:.1f}" for mean in means), share]
+
+
+if __name__ == "__main__":
+    main()
