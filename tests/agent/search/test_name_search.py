@@ -327,6 +327,30 @@ def test_a_class_may_return_to_its_own_name(tmp_path: Path) -> None:
     assert result.best.class_names == {name: read for name, read in READ.items() if name != "sika"}
 
 
+@pytest.mark.parametrize(("right_of_ten", "kept"), [(5, True), (1, False)])
+def test_a_class_that_is_recognised_keeps_its_first_reading(
+    tmp_path: Path, right_of_ten: int, kept: bool
+) -> None:
+    """Another name that fits the few-shot images still better replaces it only if hardly any are right."""
+
+    class Partly(Unread):
+        def _predicted(self, template: str, renaming: Mapping[int, str], split: str) -> tuple[int, ...]:
+            predicted = super()._predicted(
+                template, {**renaming, 4: "pig"} if 4 in renaming else renaming, split
+            )
+            if renaming.get(4) != "pig":
+                return predicted
+            return tuple(
+                0 if true == 4 and index // 5 % 10 >= right_of_ten else now
+                for index, (true, now) in enumerate(zip(self._labels(split), predicted, strict=True))
+            )
+
+    chat = NameChat(("?",), reading=f"{READING}\nsika: pink farm animal")
+    result = found(tmp_path / "r", chat=chat, evaluator=Partly(10))
+    assert result.best.class_names is not None
+    assert (result.best.class_names["sika"] == "pig") == kept
+
+
 @pytest.mark.parametrize("calls", [1, 2])
 def test_a_search_that_ends_early_has_the_names_that_it_started_from(tmp_path: Path, calls: int) -> None:
     """Stopped after the reading, and concluded there."""
