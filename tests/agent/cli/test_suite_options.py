@@ -95,7 +95,7 @@ def test_searches_at_once_give_the_same_tables(
 def test_an_error_that_ends_a_suite_ends_the_searches_beside_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are asked to stop, none begins any more, and the error is the one that is told."""
+    """They are asked to stop, none begins any more, and that error is shown."""
     began: list[int] = []
     both = asyncio.Event()
 

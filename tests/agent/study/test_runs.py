@@ -118,7 +118,7 @@ def test_calls_are_limited_over_the_whole_suite_and_all_its_sessions(tmp_path: P
 
 
 class Together(Chat):
-    """Answers once all searches have asked, and fails at first as often as it is told to."""
+    """Answers once all searches have asked, and fails at first as often as the test says."""
 
     def __init__(self, parties: int, failures: int = 0) -> None:
         super().__init__()
