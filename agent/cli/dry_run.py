@@ -33,7 +33,7 @@ from ..present.dry_run import (
 )
 from ..present.terminal import Display
 from ..results.result import words_of, words_of_all
-from ..search.bound import advice_to_probe, bound_of, bound_of_all, check_one_request, prices_of, scorer_bound
+from ..search.bound import advice_to_probe, bound_of, bound_of_all, check_one_request, scorer_bound
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..stop import Stop
 from ..study.grid import Cell
@@ -89,7 +89,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     try:
         if refused is not None:
             raise UsageError(refused)
-        check_one_request(used, prices_of(used))
+        check_one_request(used)
         check_trackers(config.track)
         check_endpoints(config, os.environ)
     except UsageError as error:

@@ -32,7 +32,7 @@ from ..present.terminal import Display, print_result
 from ..results.history import state_of
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..results.run_dir import REPORT, is_run, runs_in, stored_config
-from ..search.bound import check_one_request, prices_of
+from ..search.bound import check_new_search
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
 from ..secrets import is_azure
@@ -93,8 +93,6 @@ examples:
 
 def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
-    from ...evaluator.datasets.loading import check_data_name
-
     say_unknown_variables()
     config = from_sources(
         given_settings(arguments),
@@ -103,12 +101,13 @@ def search(arguments: argparse.Namespace) -> int:
         report=lambda line: say(Message("note: ", line)),
     )
     say_unused([config])
-    check_data_name(config)
     if arguments.dry_run:
+        from ...evaluator.datasets.loading import check_data_name
         from .dry_run import dry_run_search
 
+        check_data_name(config)
         return dry_run_search(config, as_json=arguments.as_json)
-    check_one_request(config, prices_of(config))
+    check_new_search(config)
     return run_session(config, start_run, as_json=arguments.as_json, live=arguments.live)
 
 

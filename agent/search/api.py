@@ -37,7 +37,7 @@ from ..results.details import ConfusionMatrix
 from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import stored_config
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import check_one_request, prices_of
+from .bound import check_new_search
 from .inputs import check_scorer_takes
 from .opening import RunRequest
 from .predicting import predictor_of_run, shared_labels
@@ -288,9 +288,7 @@ async def search(
     """
     _check_type("search", "config", config, SearchConfig, "a SearchConfig")
     config = SearchConfig.of(config)
-    if custom_scorer is None:
-        check_data_name(config)
-    check_one_request(config, prices_of(config) if chat is None else [])
+    check_new_search(config, custom_scorer=custom_scorer, chat=chat)
     request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
     return await start_run(request)
 

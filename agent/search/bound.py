@@ -166,11 +166,28 @@ def longest_request(
     return max(map(_tokens_of, requests), default=0)
 
 
-def check_one_request(config: SearchConfig, prices: Sequence[Tariff | None]) -> None:
+def check_new_search(
+    config: SearchConfig, *, custom_scorer: object | None = None, chat: object | None = None
+) -> None:
+    """Raise UsageError for what can be refused before a new search opens anything.
+
+    Args:
+        config: Its settings.
+        custom_scorer: Takes the place of the data and model of the config.
+        chat: Takes the place of its endpoints, whose prices then say nothing.
+    """
+    from ...evaluator.datasets.loading import check_data_name  # slow to import
+
+    if custom_scorer is None:
+        check_data_name(config)
+    check_one_request(config, is_priced=chat is None)
+
+
+def check_one_request(config: SearchConfig, *, is_priced: bool = True) -> None:
     """Raise UsageError if a limit has no room for a request: the search would ask the LLM nothing.
 
-    ``prices`` are those of the endpoints. A first request with the shortest templates counts, so a limit that
-    passes may still be too low.
+    ``is_priced``: the endpoints of the config are asked. A first request with the shortest templates counts,
+    so a limit that passes may still be too low.
     """
     limits = Limits.of(config)
     if not config.needs_llm or (limits.tokens, limits.cost_usd) == (None, None):
@@ -178,7 +195,7 @@ def check_one_request(config: SearchConfig, prices: Sequence[Tariff | None]) -> 
     least = TokenBound().of(
         ChatRequest(messages=tuple(_shortest_request(config)), model="", max_tokens=config.answer_tokens)
     )
-    least_usd = cost_of(prices, least)
+    least_usd = cost_of(prices_of(config) if is_priced else [], least)
     needs = (
         ("max_tokens", limits.tokens, float(least.total), f"{least.total:,}", "take so many tokens"),
         ("max_cost", limits.cost_usd, least_usd, f"{least_usd or 0:.6f}", "cost so many dollars"),

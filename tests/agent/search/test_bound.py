@@ -25,7 +25,6 @@ from promptclimb.agent.search.bound import (
     bound_of_all,
     check_one_request,
     longest_request,
-    prices_of,
 )
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -290,7 +289,7 @@ def test_a_limit_without_room_for_one_request_is_refused_before_the_search(
     searched(given, chat=chat, evaluator=FakeEvaluator())
     first = TokenBound().of(chat.asked[0]).total
     tight = given.model_copy(update={"max_tokens": first, "run_dir": tmp_path / "tight"})
-    check_one_request(tight, prices_of(tight))
+    check_one_request(tight)
     with pytest.raises(UsageError, match=r"max_tokens=1000 must be at least ([\d,]+): one request") as caught:
         searched(
             given.model_copy(update={"max_tokens": 1000, "run_dir": tmp_path / "not"}), chat=Remembering()
@@ -300,7 +299,7 @@ def test_a_limit_without_room_for_one_request_is_refused_before_the_search(
     assert not (tmp_path / "not").exists()
     dear = given.model_copy(update={"max_cost": 0.001})
     with pytest.raises(UsageError, match=r"max_cost=0.001 must be at least 0.00\d+: .*answer_tokens=N"):
-        check_one_request(dear, prices_of(dear))
+        check_one_request(dear)
 
 
 def test_a_search_whose_limit_allowed_no_request_got_nothing_from_its_llm(tmp_path: Path) -> None:
