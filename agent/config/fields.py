@@ -35,9 +35,7 @@ RESERVED_MEMBERS: Mapping[str, str] = {
     "messages": "it is what the search asks",
     "model": Message("give it with ", Setting("llm")),
     "max_tokens": Message("give it with ", Setting("answer_tokens")),
-    "max_completion_tokens": Message(
-        "give ", Setting("answer_tokens"), "; it is sent by the name that the endpoint takes"
-    ),
+    "max_completion_tokens": Message("give ", Setting("answer_tokens"), _SENT_AS_TAKEN),
     "temperature": Message("give it with ", Setting("temperature")),
     "seed": Message("give it with ", Setting("seed")),
     "random_seed": Message("give ", Setting("seed"), _SENT_AS_TAKEN),
@@ -48,7 +46,7 @@ RESERVED_MEMBERS: Mapping[str, str] = {
     "n": "one answer per request is read",
     "tools": "answers are texts",
 }
-"""Members that ``extra_body`` may not set, with the reason or the right way."""
+"""Members that ``extra_body`` may not set, with the reason or the right way; vendors' other names too."""
 _SECRET = re.compile(
     r"api[-_]?key|authori[sz]ation|password|passwd|secret|credential|(?:access|auth|bearer)[-_]?token|\Atoken\Z",
     re.IGNORECASE,

@@ -40,8 +40,6 @@ WINDOWS = frozenset(2**power for power in range(11, 18))
 """Default contexts of servers."""
 _MOST_BYTES_A_TOKEN = 8
 _ENOUGH = 2_000
-_LIMITS = ("max_tokens", "max_completion_tokens")
-"""The bound of the answer holds the cost within the reservation: it is left out last."""
 _STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -51,7 +49,7 @@ class Family:
 
     Attributes:
         instead: Parameters that have another name there.
-        renames: Words of a refusal for which that name holds; empty for any.
+        renames: Words of a refusal for which that name holds; empty for any that no other family matches.
         models: Names of the models that it holds for; empty for all.
         no_system: How it refuses system messages, or two messages of one role in a row.
         too_long: How it says that a request is longer than the context.
@@ -144,6 +142,12 @@ FAMILIES = (
         ),
     ),
 )
+
+
+def answer_bounds() -> frozenset[str]:
+    """Return the names of the answer's bound, left out last: it holds the cost within the reservation."""
+    return frozenset({"max_tokens", *(family.instead.get("max_tokens", "max_tokens") for family in FAMILIES)})
+
 
 NO_SYSTEM = re.compile("|".join(family.no_system for family in FAMILIES if family.no_system), re.IGNORECASE)
 STREAMS = re.compile("|".join(family.streams for family in FAMILIES if family.streams), re.IGNORECASE)
@@ -246,7 +250,7 @@ class Sent(NamedTuple):
     @property
     def max_tokens(self) -> int:
         """The longest answer asked for, 0 for no bound."""
-        return next((int(self.options[name]) for name in _LIMITS if name in self.options), 0)
+        return next((int(self.options[name]) for name in answer_bounds() if name in self.options), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,7 +310,7 @@ class Dialect:
             return None
         if named := refusal.names(sent.options):
             # Without its bound an answer could cost more than was reserved: the user is to lower it.
-            if set(named) <= {*_LIMITS} and refusal.for_value:
+            if answer_bounds().issuperset(named) and refusal.for_value:
                 return None
             learned = self
             # "temperature and top_p cannot both be specified": the first of them stays.
@@ -315,7 +319,8 @@ class Dialect:
             return learned
         if not bare or not sent.options:
             return None
-        return self._leaving_out([name for name in sent.options if name not in _LIMITS] or sent.options)
+        bounds = answer_bounds()
+        return self._leaving_out([name for name in sent.options if name not in bounds] or sent.options)
 
     def joined(self, other: Dialect) -> Dialect:
         """Return what two concurrent requests have shown together."""
@@ -396,8 +401,11 @@ def silently_cut(
 
 
 def other_name(parameter: str, refusal: str, model: str) -> str | None:
-    """Return the name of a refused parameter in the family that refuses it; None if it has none."""
-    for family in FAMILIES:
+    """Return the name of a refused parameter in the family that refuses it; None if it has none.
+
+    A family whose words or models match comes before one that takes any refusal.
+    """
+    for family in sorted(FAMILIES, key=lambda family: not (family.renames or family.models)):
         if (
             (name := family.instead.get(parameter)) is not None
             and re.search(family.renames, refusal, re.IGNORECASE)

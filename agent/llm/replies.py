@@ -386,9 +386,7 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
 
     What vendors leave open is read as its more expensive meaning.
     """
-    usage = reply.get("usage")
-    if not isinstance(usage, dict):
-        return None
+    usage = _usage(reply)
     reasoning = _highest(usage, _REASONING)
     prompt = _prompt_tokens(usage, reasoning)
     total = _count(usage.get("total_tokens"))
@@ -412,6 +410,12 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
     )
 
 
+def _usage(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the member with the counts; empty if there is none."""
+    usage = reply.get("usage")
+    return usage if isinstance(usage, dict) else {}
+
+
 def half_reported(reply: Mapping[str, Any], *, answered: bool) -> bool:
     """Return whether a completion reports only one of its two counts, and neither a total nor a cost.
 
@@ -420,7 +424,7 @@ def half_reported(reply: Mapping[str, Any], *, answered: bool) -> bool:
     usage = billed(reply)
     if usage is None or usage.vendor_picodollars is not None:
         return False
-    counts = reply["usage"]
+    counts = _usage(reply)
     none = not answered and ("completion_tokens" in counts or "output_tokens" in counts)
     total = _count(counts.get("total_tokens"))
     return not (usage.completion_tokens or none) or not (usage.prompt_tokens or total)

@@ -40,6 +40,8 @@ class Recorded:
         sends: Members of the request that is answered.
         leaves_out: Members that it lacks.
         wasted: Requests before it.
+        bills: Tokens of messages and of the answer that the recorded reply is billed for; None if it is
+            billed for nothing.
     """
 
     vendor: str
@@ -55,6 +57,7 @@ class Recorded:
     sends: dict[str, Any]
     leaves_out: list[str]
     wasted: int
+    bills: list[int] | None = None
 
 
 def recorded() -> dict[str, Recorded]:

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptclimb.agent.config.fields import RESERVED_MEMBERS
+from promptclimb.agent.llm import dialects
 from promptclimb.agent.llm.chat import ChatRequest, size
 from promptclimb.agent.llm.dialects import (
     FAMILIES,
     TOO_LONG,
     Dialect,
+    Family,
     Sent,
     other_name,
     read_refusal,
@@ -275,3 +278,25 @@ def test_every_family_has_words_of_its_own() -> None:
 def test_other_names(parameter: str, said: str, model: str, name: str | None) -> None:
     """A name holds for the family that has it."""
     assert other_name(parameter, said, model) == name
+
+
+def test_other_names_are_reserved() -> None:
+    """``extra_body`` sets no parameter by a vendor's name for it."""
+    names = {name for family in FAMILIES for item in family.instead.items() for name in item}
+    assert names <= set(RESERVED_MEMBERS)
+
+
+@pytest.mark.parametrize("placed", ["first", "last"])
+def test_a_new_family_bounds_its_answers(placed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stands: its own name for the bound is sent, counted, and left out last."""
+    new = Family(name="N", instead={"max_tokens": "max_reply"}, renames=r"max_reply")
+    monkeypatch.setattr(dialects, "FAMILIES", (new, *FAMILIES) if placed == "first" else (*FAMILIES, new))
+    dialect = learned(Dialect(), {"message": "max_tokens is not supported, use max_reply"})
+    assert dialect is not None
+    dialect = learned(dialect, {"message": "bad request"}, bare=True)
+    assert dialect is not None
+    sent = dialect.render(REQUEST, {})
+    assert sent.options == {"max_reply": REQUEST.max_tokens}
+    assert sent.max_tokens == REQUEST.max_tokens
+    # A bound that is too high is for the user to lower.
+    assert learned(dialect, {"message": "max_reply must be at most 10"}, bare=True) is None

@@ -74,6 +74,15 @@ async def test_every_dialect_ends_in_an_answer_at_one_wasted_call(name: str) -> 
         assert type(error).__name__ == record.meets["error"]
         assert getattr(error, "reason", None) == record.meets.get("reason")
         assert error.retry_after == pytest.approx(record.meets.get("retry_after"), abs=2.0)
+    if record.bills is not None:
+        usage = (met[0] if met else answer).usage
+        assert usage is not None, "nothing reads the vendor's usage"
+        assert [usage.prompt_tokens, usage.completion_tokens] == record.bills
+
+
+def test_every_recorded_answer_has_its_bill() -> None:
+    """A recorded reply that is the answer itself costs tokens, so the recording says how many."""
+    assert all(record.bills for record in RECORDED.values() if record.wasted == 0)
 
 
 @pytest.mark.parametrize("name", [name for name, record in RECORDED.items() if "longer_than" in record.when])
