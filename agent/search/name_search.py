@@ -11,6 +11,7 @@ they are used, so that a resumed run neither asks nor scores again.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -78,6 +79,8 @@ COMPARED, MORE_COMPARED = 10, 20
 """Templates in which names of single classes are compared, and the names of all classes at once."""
 MOST_READ = 400
 """Classes that the LLM is asked about at most before the rounds, those that are most often wrong."""
+DIFFERING = 0.1
+"""Share of the images that two templates typically classify differently: for the standard error of a gain."""
 RECOGNISED = 0.25
 """Share of a class's images and copies that must be right for it to keep the LLM's first reading."""
 FINALISTS = 6
@@ -214,6 +217,10 @@ class NameSearch:
             for candidate in dict.fromkeys((template, *self.templates[:most]))
         }
         best = max(accuracy_by_template, key=lambda candidate: accuracy_by_template[candidate].share)
+        # The best of a hundred fits by luck: the neutral one stays where it is as good within chance.
+        chance = math.sqrt(DIFFERING / rounds.images)
+        if accuracy_by_template[best].share - accuracy_by_template[template].share <= chance:
+            best = template
         if accuracy_by_template[best].share < without.share:
             return without
         self.record.template, self.record.renaming = best, renaming
@@ -291,7 +298,7 @@ class NameRounds:
         # Without an LLM, all common words are tried at once where they cost nothing.
         for number in range(1, 1 if without_llm and free else self._config.name_rounds + 1):
             reason = None
-            if not self._confusions():
+            if not self._to_rename():
                 reason = "no image of a class that may be renamed is wrong"
             elif repeats >= MOST_REPEATS:
                 reason = f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
@@ -566,9 +573,15 @@ class NameRounds:
             if true != predicted and true in self._reader.renamable
         )
 
+    def _to_rename(self) -> Counter[tuple[int, int]]:
+        """Return the confusions of the classes that do not keep the LLM's first reading."""
+        recognised = self._recognised()
+        confusions = self._confusions()
+        return Counter({pair: count for pair, count in confusions.items() if pair[0] not in recognised})
+
     async def _round(self, position: Position) -> int:
         """Ask, score the new names, and return how many there were."""
-        confusions = self._confusions()
+        confusions = self._to_rename()
         labels = _labels_to_ask(confusions, self._times_asked)
         self._times_asked.update(labels)
         config = self._config

@@ -327,6 +327,30 @@ def test_a_class_may_return_to_its_own_name(tmp_path: Path) -> None:
     assert result.best.class_names == {name: read for name, read in READ.items() if name != "sika"}
 
 
+@pytest.mark.parametrize(("more_right", "chosen"), [(1, "neutral"), (4, "found")])
+def test_the_neutral_template_stays_where_another_is_as_good_within_chance(
+    tmp_path: Path, more_right: int, chosen: str
+) -> None:
+    """Of many templates, the best with the new names has luck."""
+
+    class Lucky(Unread):
+        def _predicted(self, template: str, renaming: Mapping[int, str], split: str) -> tuple[int, ...]:
+            size, labels = len(self._classes), self._labels(split)
+            wrong = range(8 - more_right if template.startswith("found") and len(renaming) > 2 else 8)
+            predicted = super()._predicted(template, renaming, split)
+            return tuple(
+                (true + 1) % size if index in wrong else true if len(renaming) > 2 else now
+                for index, (true, now) in enumerate(zip(labels, predicted, strict=True))
+            )
+
+    own = tmp_path / "own.txt"
+    own.write_text("found {}\nworse {}\n")
+    chat = NameChat(("?",), reading=READING)
+    result = found(tmp_path / "r", chat=chat, evaluator=Lucky(8), initial=str(own))
+    assert result.best.class_names == READ
+    assert result.best.template.startswith("found") == (chosen == "found")
+
+
 @pytest.mark.parametrize(("right_of_ten", "kept"), [(5, True), (1, False)])
 def test_a_class_that_is_recognised_keeps_its_first_reading(
     tmp_path: Path, right_of_ten: int, kept: bool
