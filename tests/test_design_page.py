@@ -30,7 +30,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 
 class Chat:
     def chat(self, messages):
-        critic = messages[0]["content"].startswith("What is wrong")
+        critic = messages[-1]["content"].startswith("What is wrong")
         return "too plain" if critic else "- a bright {}\\n- the {} at night"
 
 config = SearchConfig(

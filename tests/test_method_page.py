@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from promptclimb.agent.methods.registry import METHODS
 from promptclimb.prompts.kinds import CandidateError
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import (
@@ -159,6 +160,13 @@ def test_every_example_is_what_the_code_gives() -> None:
     assert sorted(found) == sorted(EXAMPLES)
     for name, text in found.items():
         assert text == EXAMPLES[name](), f"example {name}: run python -m tests.test_method_page"
+
+
+def test_the_page_lists_every_method() -> None:
+    """Each has its row, or shares one."""
+    table = PAGE.read_text("utf-8").partition("|`--method`|")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\|(`[^|]+)\|", table, re.MULTILINE)
+    assert sorted(re.findall(r"`([\w-]+)`", " ".join(cells))) == sorted(METHODS)
 
 
 def test_the_page_counts_the_starting_templates() -> None:

@@ -32,7 +32,7 @@ def export(arguments: argparse.Namespace) -> int:
         files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
         print_text("".join(f"{file}\n" for file in files))
         result = result_of(run_dir)
-        line = which_templates(result, next(iter(exports.FORMS)), only)
+        line = which_templates(result, "open-clip", only)
         several = f"Where a file can hold several templates: {line[0].lower()}{line[1:]}"
         say(several if result.averaged else f"Where a file holds one {result.words.noun}, it is the best.")
         return 0
@@ -58,9 +58,11 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
         return f"It holds the best template{without_names(result.best)}, which is the whole ensemble."
     templates = counted(len(result.ensemble.templates), "template")
     holds = f"It holds the ensemble, {templates}{without_names(result.best)}"
+    offers_best = BEST in exports.FORMS[form].choices
     if worse:
-        return f"{holds}: on test it is worse than the best template alone, which --only best writes."
-    return f"{holds}; --only best writes the best alone."
+        writes = ", which --only best writes" if offers_best else ""
+        return f"{holds}: on test it is worse than the best template alone{writes}."
+    return f"{holds}; --only best writes the best alone." if offers_best else f"{holds}."
 
 
 def add_options(parser: Parser) -> None:

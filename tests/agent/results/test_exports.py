@@ -90,13 +90,16 @@ def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
         export(run_dir, "coop", only="ensemble")
 
 
-def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
+def test_a_line_says_which_templates_were_written(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And where on test the ensemble is worse, that; nothing of a leaderboard."""
     found = read_result(run_dir)
     less = Difference(points=-3.0, interval=(-5.0, -1.0), paired=True, images=9)
     worse = replace(found, gain=Gain(over={}, ensemble=less, verdict=""))
     assert held(found, "cupl") == "It holds the ensemble, 3 templates; --only best writes the best alone."
     assert "on test it is worse than the best template alone" in held(worse, "cupl", "ensemble")
+    monkeypatch.setitem(FORMS, "new", replace(FORMS["cupl"], choices=("ensemble",)))  # type: ignore[arg-type]
+    assert held(found, "new") == "It holds the ensemble, 3 templates."
+    assert held(worse, "new").endswith("on test it is worse than the best template alone.")
     assert held(found, "cupl", "best") == held(found, "coop") == "It holds the best template alone."
     assert held(worse, "coop").endswith("alone: on test the ensemble is worse.")
     assert "which is the whole ensemble" in held(with_templates(found, "a {}"), "open-clip")

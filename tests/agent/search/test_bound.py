@@ -111,7 +111,7 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
 @pytest.mark.parametrize(
     "more",
     [
-        *({"method": method} for method in ("pn", "p", "ape", "opro", "guided")),
+        *({"method": name} for name, method in METHODS.items() if method.asks_llm),
         {"method": "guided", "describe": DESCRIPTION},
         {"method": "guided", "blind": True},
         {"method": "guided", "style": "rich", "top_k": 1, "max_turns": 3},
