@@ -411,7 +411,7 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
 
 
 def _usage(reply: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the member with the counts; empty if there is none."""
+    """Return the member with the counts; empty without one."""
     usage = reply.get("usage")
     return usage if isinstance(usage, dict) else {}
 
