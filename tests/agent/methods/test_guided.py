@@ -428,7 +428,7 @@ def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(
 @pytest.mark.parametrize(
     ("config", "calls", "out"),
     [
-        *((OUTAGE | {"restarts": 1}, calls, (3, 4)) for calls in (3, 4, 5, 7)),
+        *((OUTAGE | {"restarts": 1, "rounds": 12}, calls, (3, 4)) for calls in (2, 3, 4, 5)),
         (FREE_CONFIG | {"restarts": 1, "rounds": 5}, 5, (1, 2)),
     ],
 )
