@@ -54,9 +54,10 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2
 	@touch $@
 
-run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template on a bundled set: bundled CLIP, local LLM
-	@$(PY) run_agent.py search --data braille-letters --describe "letters in Braille" --llm local --llm-fallback combine \
-	  --restarts 1 --conversations 1 --initial 80 $(ARGS)
+run: $(VENV)/.installed $(VENV)/.installed-local ## search for class names on a bundled set: bundled CLIP, local LLM
+	@$(PY) run_agent.py search --data chinese-names --search-for class-names --method combine --llm local \
+	  --llm-fallback combine --name-rounds 1 --restarts 1 --conversations 1 --initial 40 \
+	  --describe "small cartoon pictures of animals and things" $(ARGS)
 
 # Compiled files are kept even where the user's environment says not to: without them every worker rewrites all
 # assertions, and every child process compiles the program.

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import random
 import sys
 from array import array
@@ -58,6 +57,12 @@ THINGS = ("05", "06", "13", "17", "20", "27")
 MOST_NOUNS = 1500
 MOST_VAL_SHOTS = 4
 STARTING = 80
+KINDS = ("common", "rarer")
+ARMS = (
+    *("original", "list", "list, lenient", "dictionary", "dictionary, lenient", "strong, shuffled"),
+    *("strong, first", "strong", "true"),
+)
+"""Arms that every set has, in the order of the table."""
 Names = Mapping[int, Sequence[str]]
 
 
@@ -261,6 +266,11 @@ def accuracy(texts: Texts, features: Mapping[str, Floats], template: str, names:
     return round(100 * float((predicted == features["test_y"]).mean()), 2)
 
 
+def is_common(data: str) -> bool:
+    """Return whether a set shows things that both bundled CLIPs have seen often."""
+    return not data.endswith("-rare") and data != "latin-species"
+
+
 def classes_of(data: str) -> Sequence[str]:
     """Return the class names of a set."""
     vocabulary = vocabularies.vocabularies().get(data)
@@ -363,19 +373,29 @@ def main() -> None:
 
 
 def table(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
-    """Yield head and lines: test accuracy in % by arm and shots, and the share of the gain kept on ViT."""
+    """Yield head and lines: mean test accuracy in % by arm and shots, and the share of the gain kept.
+
+    Sets of common things, which both CLIPs have seen often, stand before those of rarer ones. An arm is shown
+    where every set has it.
+    """
     shots = sorted({row["shots"] for row in rows}, reverse=True)
-    yield ["arm", *(f"{count} shots" for count in shots), "gain kept on ViT-pico"]
-    yield ["-"] * (len(shots) + 2)
-    arms = [key for key, value in rows[0].items() if isinstance(value, float) and not key.endswith(", ViT")]
-    for arm in arms:
-        means = [np.mean([row[arm] for row in rows if row["shots"] == count]) for count in shots]
+    groups = [[row for row in rows if is_common(row["data"]) == common] for common in (True, False)]
+    sets = [len({row["data"] for row in group}) for group in groups]
+    titles = [f"{count} {kind}" for count, kind in zip(sets, KINDS, strict=True)]
+    head = [[f"{title}: {count}" for count in shots] for title in titles]
+    yield ["", *head[0], "kept", *head[1]]
+    yield ["-"] * (2 * len(shots) + 2)
+    for arm in ARMS:
+        common, rare = (
+            [f"{np.mean([row[arm] for row in group if row['shots'] == count]):.1f}" for count in shots]
+            for group in groups
+        )
         gain, gain_vit = (
-            float(np.mean([row[f"{arm}{suffix}"] - row[f"original{suffix}"] for row in rows]))
+            float(np.mean([row[f"{arm}{suffix}"] - row[f"original{suffix}"] for row in groups[0]]))
             for suffix in ("", ", ViT")
         )
-        share = f"{100 * gain_vit / gain:.0f} %" if gain > 1 and not math.isnan(gain) else ""
-        yield [arm, *(f"{mean:.1f}" for mean in means), share]
+        kept = f"{100 * gain_vit / gain:.0f} %" if gain > 1 else ""
+        yield [arm, *common, kept, *rare]
 
 
 if __name__ == "__main__":
