@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 DESCRIPTION_TIP = Message(
     "Tip: ",
     Setting("describe", "TEXT"),
-    " ([describe] in a study's file) says what your images show and usually brings the largest gain.",
+    " ([describe] in a study's file) says what your images show and usually brings a gain.",
 )
 COST_NEEDS_PRICE = Message(
     Setting("max_cost"), " needs a price: give ", Setting("price", "IN/OUT"), ", dollars per million tokens"
