@@ -29,6 +29,8 @@ MOST_CLASSES = 40
 """Most classes in one request."""
 MOST_NAMES_ASKED, MOST_LINES_ASKED = 4, 48
 """Most new names asked for per class and per request, so that the answer is not cut off."""
+LONGEST_SHOWN = 300
+"""Most characters of a class name in a request: an answer must name the class in full."""
 READ_AT_ONCE, MOST_READINGS = 20, 4
 """Most classes in a request for what they are, and most lines for each."""
 MOST_IN_VIEW, LONGEST_IN_VIEW = 12, 40
@@ -112,12 +114,17 @@ class NameReader:
             repeated |= {key} & self._labels.keys()
             self._labels.setdefault(key, label)
             self._owners.setdefault(key, label)
+        self._own = frozenset(self._labels)
         for key in repeated:
             del self._labels[key]
         before, _, after = template.casefold().partition(SLOT)
         # Some leave out the article, which belongs to the name.
         self._befores = tuple(dict.fromkeys((before, _LAST_ARTICLE.sub("", before))))
         self._after = after.strip(_ENDS)
+
+    def is_own_name(self, name: str) -> bool:
+        """Return whether a name is that of a class of the data set."""
+        return spelling_key(name) in self._own
 
     @property
     def renamable(self) -> frozenset[int]:
@@ -180,14 +187,18 @@ class NameReader:
         first: tuple[str, str] | None = None
         # A class may be called "1", so a list mark is looked for second.
         for body in dict.fromkeys((line.strip("| "), LIST_MARK.sub("", line.strip("| "), count=1))):
+            longest: tuple[str, str] | None = None
             for number, mark in enumerate(_SEPARATOR.finditer(body)):
                 head, name = body[: mark.start()].strip(_ENDS), body[mark.end() :].strip(_ENDS)
                 if number == _MOST_HEADS:
                     break
+                # The name of a class may begin with that of another one, and go on behind a separator.
                 if head and spelling_key(head) in self._labels:
-                    return head, name
+                    longest = head, name
                 if first is None and head and name and ":" in mark.group():
                     first = head, name
+            if longest is not None:
+                return longest
         return first
 
     def _from_json(self, text: str) -> list[tuple[str, str | None, str]]:
@@ -305,7 +316,7 @@ def _record_lines(shown: Sequence[ClassRecord]) -> Iterator[str]:
         named = "" if record.current is None else f" as {record.current!r}, {record.before} before"
         taken_for = ", ".join(f"{name_in_row(name, 60)} ({count})" for name, count in record.taken_for)
         yield (
-            f"- {one_line(record.name, 60)}: {record.right} of {record.images}{named}; "
+            f"- {one_line(record.name, LONGEST_SHOWN)}: {record.right} of {record.images}{named}; "
             f"taken for {taken_for or 'nothing'}"
         )
         for name, gained, lost in record.tried[-MOST_TRIED_SHOWN:]:
@@ -324,7 +335,8 @@ def reading_request(
             "and knows plain English words alone. The names of these classes may be words of another "
             "language, Latin names of species, codes or abbreviations; all of them together show which.",
             "\n".join(facts),
-            "Say what each of these classes is:\n" + "\n".join(f"- {one_line(name, 60)}" for name in shown),
+            "Say what each of these classes is:\n"
+            + "\n".join(f"- {one_line(name, LONGEST_SHOWN)}" for name in shown),
             f"For each write up to {MOST_READINGS} lines, the likeliest first: the common English word that "
             "a child would say on seeing the thing, not a translation word by word; then, if you are not "
             "certain, what else it may be. Then one line of a few plain words for what it looks like. Two "

@@ -85,6 +85,15 @@ def test_the_counts_with_many_scorings_are_those_of_the_rows(name: str) -> None:
     assert f"on {row['near']} of {row['sets']}" in PAGE
 
 
+@pytest.mark.slow
+def test_the_table_of_unread_names_is_that_of_the_rows() -> None:
+    """It loads PyTorch."""
+    from benchmarks.unread_names import table
+
+    for line in table(read_rows(RESULTS / "unread-names.jsonl")):
+        assert f"|{'|'.join(line)}|" in PAGE
+
+
 def test_a_difference_over_sets_has_a_median_and_a_trimmed_mean() -> None:
     """One set with a large difference moves the mean alone, and does not remain with the correction."""
     sets = {f"set {number}": [float(number % 3) - 1, float(number % 3) - 1] for number in range(12)}

@@ -612,7 +612,8 @@ class NameRounds:
         They begin with its own name: beside a reading that is right, one of a hundred words that are false
         ("bear, a stone") gains on few images by luck.
         """
-        return kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
+        names = kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
+        return [name for name in names if not self._reader.is_own_name(name)]
 
     async def _ask(
         self,

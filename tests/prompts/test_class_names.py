@@ -277,3 +277,23 @@ def test_a_class_is_confirmed_by_its_own_name_first() -> None:
 def test_a_common_word_has_its_article(name: str, kind: str) -> None:
     """As captions have it."""
     assert kind in kind_names(name, random.Random(1))
+
+
+def test_the_longest_class_name_that_a_line_begins_with_is_meant() -> None:
+    """A class name may begin with that of another class."""
+    reader = NameReader(["a: b", "a"], "a photo of a {}")
+    assert reader.read("a: b: dog\na: cat").names == ((0, "dog"), (1, "cat"))
+
+
+def test_long_class_names_are_asked_for_in_full() -> None:
+    """An answer is read by the whole name."""
+    names = [f"a name of a class that goes on for more than sixty characters until {end}" for end in "xy"]
+    (request,) = reading_request(names, names, description="")
+    assert all(f"- {name}\n" in str(request["content"]) for name in names)
+
+
+def test_the_name_of_another_class_is_known_whatever_its_spelling() -> None:
+    """Common words make no name that a class has."""
+    reader = NameReader(["bat", "Bat, a tool"], "a photo of a {}")
+    assert reader.is_own_name("bat, a tool")
+    assert not reader.is_own_name("bat, an animal")
