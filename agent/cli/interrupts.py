@@ -21,6 +21,10 @@ _HANGUP: int | None = getattr(signal, "SIGHUP", None)
 """The terminal has gone; it comes twice, from the kernel and from the shell. Windows has no such signal."""
 
 
+TWICE_S = 1.0
+"""A second SIGTERM within this time is the first again: ``timeout`` sends it to a process and its group."""
+
+
 def _ending() -> list[int]:
     """Return the signals that end a search; under ``nohup`` a hangup is ignored, and stays so."""
     if _HANGUP is None or signal.getsignal(_HANGUP) is signal.SIG_IGN:
@@ -46,11 +50,17 @@ def run_interruptible(
     """
 
     async def main() -> T:
-        stop = Stop()
+        stop, loop = Stop(), asyncio.get_running_loop()
+        terminated_at = float("-inf")
 
         def interrupt(number: int) -> None:
+            nonlocal terminated_at
             if stop.cause is not None and number == _HANGUP:
                 return
+            if number == signal.SIGTERM:
+                if loop.time() - terminated_at < TWICE_S:
+                    return
+                terminated_at = loop.time()
             if stop.cause is not None:
                 console().show_cursor()  # which a live panel hides
                 say("Quitting now.")

@@ -181,6 +181,36 @@ def test_a_thread_that_is_left_behind_does_not_change_the_exit_code(tmp_path: Pa
     assert "taken apart" not in said
 
 
+@pytest.mark.parametrize(("later_s", "quits"), [(0.0, []), (2.0, [143])])
+def test_a_termination_that_comes_twice_at_once_is_one(
+    later_s: float, quits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``timeout`` sends it, to a process and to its group; later, a second one quits."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+
+    async def work(stop: Stop) -> int:
+        loop = asyncio.get_running_loop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10):  # the handler is called by the loop
+            await asyncio.sleep(0)
+        assert stop.cause is not None
+        began = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: began + later_s)
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return 0
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert run_interruptible(work) == 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert codes == quits
+
+
 def test_a_loop_without_signal_handlers_gets_signals_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows, where asyncio has none: the first signal asks for a stop."""
 
