@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -109,7 +110,27 @@ def encode(clip: Clip, labelled: Iterator[tuple[int, Image.Image]]) -> tuple[Flo
 
 
 def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mapping[str, Floats]:
-    """Draw and encode a set with augmented copies of its few-shot images, or read it back from ``cache``.
+    """Draw and encode a bundled set with augmented copies of its few-shot images; see ``encoded``."""
+    return encoded(data, sets.spec(data).classes, partial(sets.pictures, data), model, clip, cache)
+
+
+def encoded(
+    data: str,
+    classes: Sequence[str],
+    pictures_of: Callable[[str], Iterable[tuple[str, Image.Image]]],
+    model: str,
+    clip: Clip,
+    cache: Path | None,
+) -> Mapping[str, Floats]:
+    """Encode a set with augmented copies of its few-shot images, or read it back from ``cache``.
+
+    Args:
+        data: Its name.
+        classes: Class names by label.
+        pictures_of: Gives the class names and pictures of a split.
+        model: The name of the CLIP, for the cached file.
+        clip: The CLIP.
+        cache: A folder, or None.
 
     Returns:
         By split: features ``train_x`` [n, E], labels ``train_y`` [n], copies ``train_views`` [n, VIEWS, E].
@@ -119,9 +140,8 @@ def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mappin
         with np.load(file) as kept:
             return {key: kept[key] for key in kept.files}
     features: dict[str, Floats] = {}
-    classes = sets.spec(data).classes
     for split in ("train", "val", "test"):
-        labelled = list(sets.pictures(data, split))
+        labelled = list(pictures_of(split))
         features[f"{split}_y"] = np.array([classes.index(label) for label, _ in labelled])
         features[f"{split}_x"] = clip.pictures(picture for _, picture in labelled)
         if split != "test":

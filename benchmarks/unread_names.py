@@ -30,7 +30,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -41,7 +41,7 @@ import numpy as np
 
 from benchmarks import vocabularies
 from benchmarks.common import ROOT, Row, argument_parser, few_images, print_document, rows_of, whole_numbers
-from benchmarks.pico_features import VIEWS, Clip, Floats, augmented_copies
+from benchmarks.pico_features import VIEWS, Clip, Floats, encoded
 from benchmarks.pico_features import features_of as features_of_bundled
 from promptclimb.agent.search.name_choice import SURE, FewShotImages, Predicted, Renaming, choose_names
 from promptclimb.agent.search.name_search import COMPARED, FINALISTS, MORE_COMPARED, RECOGNISED
@@ -96,27 +96,12 @@ def readings(reader: str, data: str, classes: Sequence[str]) -> tuple[Names, Ren
 
 
 def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mapping[str, Floats]:
-    """Draw and encode a set with augmented copies of its few-shot images, or read it back from ``cache``."""
-    file = None if cache is None else cache / f"{model}-{data}.npz"
-    if file is not None and file.exists():
-        with np.load(file) as kept:
-            return {key: kept[key] for key in kept.files}
-    if data not in vocabularies.vocabularies():
+    """Return the features of a set of vocabularies.toml, or of a bundled one."""
+    vocabulary = vocabularies.vocabularies().get(data)
+    if vocabulary is None:
         return features_of_bundled(data, model, clip, cache)
-    vocabulary, features = vocabularies.vocabularies()[data], {}
-    for split in vocabularies.SIZES:
-        labelled = list(vocabularies.pictures(data, vocabulary, split))
-        features[f"{split}_y"] = np.array([vocabulary.names.index(name) for name, _ in labelled])
-        features[f"{split}_x"] = clip.pictures(picture for _, picture in labelled)
-        if split != "test":
-            copies = clip.pictures(
-                augmented_copies((picture for _, picture in labelled), random.Random(data))
-            )
-            features[f"{split}_views"] = copies.reshape(len(labelled), VIEWS, -1)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **features)
-    return features
+    pictures_of = partial(vocabularies.pictures, data, vocabulary)
+    return encoded(data, vocabulary.names, pictures_of, model, clip, cache)
 
 
 class Texts:
