@@ -371,8 +371,15 @@ def table(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
     yield ["", *head[0], "kept", *head[1]]
     yield ["-"] * (2 * len(shots) + 2)
     for arm in ARMS:
+        if any(arm not in row for row in rows):
+            continue
         common, rare = (
-            [f"{np.mean([row[arm] for row in group if row['shots'] == count]):.1f}" for count in shots]
+            [
+                f"{np.mean(values):.1f}"
+                if (values := [row[arm] for row in group if row["shots"] == few])
+                else ""
+                for few in shots
+            ]
             for group in groups
         )
         gain, gain_vit = (
