@@ -40,8 +40,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.common import ROOT, Row, argument_parser, few_images, print_document, rows_of, whole_numbers
-from benchmarks.pico_features import Clip, Floats, features_of
+from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_of, whole_numbers
+from benchmarks.pico_features import Clip, Floats, features_of, few_shots_of
 from benchmarks.result_tables import FOUND, GROUPS, names_table
 from promptclimb.agent.search.name_choice import Predicted, Renaming, choose_names
 from promptclimb.agent.search.name_search import FOUND_TRIED, REPAIRED
@@ -52,7 +52,6 @@ from promptclimb.prompts.template_kind import KIND
 
 RECORDED = ROOT / "benchmarks" / "recorded" / "class_names.json"
 WORDS = ROOT / "prompts" / "name_words.toml"
-MOST_VAL_SHOTS = 4
 MOST_WORDS = 8
 LOCAL = {"local": "local-0.5b", "local 1.5B": "local:1.5b"}
 """Arms of local models, and where their answers are."""
@@ -142,16 +141,7 @@ class FewShots:
         vectors: dict[tuple[str, str], Floats],
     ) -> None:
         self._classes, self._clip, self._vectors = sets.spec(data).classes, clip, vectors
-        rng = random.Random(draw)
-        few = {
-            split: few_images(features[f"{split}_y"], most, rng)
-            for split, most in (("train", shots), ("val", min(MOST_VAL_SHOTS, shots)))
-        }
-
-        def drawn(kind: str) -> Floats:
-            return np.concatenate([features[f"{split}_{kind}"][images] for split, images in few.items()])
-
-        images, views, true = drawn("x"), drawn("views"), drawn("y")
+        images, views, true = few_shots_of(features, shots, draw)
         self.copies = views.shape[0] * views.shape[1]
         self._images = np.concatenate([images, views.reshape(self.copies, -1)])
         self.labels: list[int] = [*true.tolist(), *np.repeat(true, views.shape[1]).tolist()]

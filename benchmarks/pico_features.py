@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
+from benchmarks.common import few_images
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.models import bundled_models
 from training.model import encode_text, fast
@@ -22,6 +23,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 BATCH = 250
 VIEWS = 8
+MOST_VAL_SHOTS = 4
 
 
 class Clip:
@@ -151,6 +153,24 @@ def encoded(
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez(file, **features)
     return features
+
+
+def few_shots_of(features: Mapping[str, Floats], shots: int, draw: int) -> tuple[Floats, Floats, Floats]:
+    """Draw few-shot images of ``encoded`` features, those of training before those of validation.
+
+    Returns:
+        Features [n, E], those of the copies [n, VIEWS, E], and labels [n].
+    """
+    rng = Random(draw)
+    few = {
+        split: few_images(features[f"{split}_y"], most, rng)
+        for split, most in (("train", shots), ("val", min(MOST_VAL_SHOTS, shots)))
+    }
+    images, views, labels = (
+        np.concatenate([features[f"{split}_{kind}"][indices] for split, indices in few.items()])
+        for kind in ("x", "views", "y")
+    )
+    return images, views, labels
 
 
 def classifier(vectors: Floats) -> Floats:

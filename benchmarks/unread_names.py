@@ -40,8 +40,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks import vocabularies
-from benchmarks.common import ROOT, Row, argument_parser, few_images, print_document, rows_of, whole_numbers
-from benchmarks.pico_features import VIEWS, Clip, Floats, encoded
+from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_of, whole_numbers
+from benchmarks.pico_features import VIEWS, Clip, Floats, encoded, few_shots_of
 from benchmarks.pico_features import features_of as features_of_bundled
 from promptclimb.agent.search.name_choice import SURE, FewShotImages, Predicted, Renaming, choose_names
 from promptclimb.agent.search.name_search import COMPARED, FINALISTS, MORE_COMPARED, RECOGNISED
@@ -55,7 +55,6 @@ WORDNET = Path("/usr/share/wordnet/cntlist.rev")
 THINGS = ("05", "06", "13", "17", "20", "27")
 """WordNet's files of animals, artefacts, food, objects, plants and substances."""
 MOST_NOUNS = 1500
-MOST_VAL_SHOTS = 4
 STARTING = 80
 KINDS = ("common", "rarer")
 ARMS = (
@@ -128,16 +127,7 @@ class FewShots:
         self, classes: Sequence[str], texts: Texts, features: Mapping[str, Floats], shots: int, draw: int
     ) -> None:
         self.classes, self._texts = list(classes), texts
-        rng = random.Random(draw)
-        few = {
-            split: few_images(features[f"{split}_y"], most, rng)
-            for split, most in (("train", shots), ("val", min(MOST_VAL_SHOTS, shots)))
-        }
-
-        def drawn(kind: str) -> Floats:
-            return np.concatenate([features[f"{split}_{kind}"][images] for split, images in few.items()])
-
-        images, views, true = drawn("x"), drawn("views"), drawn("y")
+        images, views, true = few_shots_of(features, shots, draw)
         self._images = np.concatenate([images, views.reshape(-1, views.shape[-1])])
         self._copies = len(self._images) - len(images)
         self._labels = np.concatenate([true, np.repeat(true, VIEWS)])
