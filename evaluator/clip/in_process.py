@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..datasets.checks import check_readable, shots_hash
 from ..datasets.hand_made import for_dataset
@@ -109,6 +110,13 @@ def _augmented(images: ImageEncoder, splits: Sequence[Labelled], copies: int) ->
         return Labelled.empty(classes)
     labels = [split.labels[list(features.kept)] for split, features in copied]
     return Labelled(torch.cat([features.vectors for _, features in copied]), torch.cat(labels), classes)
+
+
+def augmented_features(images: ImageEncoder, split: Labelled, copies: int) -> Tensor:
+    """Return features of ``copies`` augmented copies of each image of a split: [n, copies, E]."""
+    if not copies:
+        return split.features.new_empty(len(split), 0, split.features.shape[1])
+    return images.features(split.paths, copies).vectors.reshape(len(split), copies, -1)
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:

@@ -177,7 +177,8 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
     prompt, context = start(problem, options, generator)
     context.requires_grad_()
     optimizer = torch.optim.SGD([context], lr=WARM_UP_LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
-    features = problem.train.features.to(prompt.device, torch.float32)
+    versions = problem.versions
+    features = (problem.train.features if versions is None else versions).to(prompt.device, torch.float32)
     labels = problem.train.labels.to(prompt.device)
     epochs, losses = options.epochs or epochs_for(problem.shots), []
     problem.report(f"coop: {context.numel():,} numbers to learn, {epochs} epochs, {len(labels)} images")
@@ -186,7 +187,13 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
         batch_losses = []
         for batch in batches(len(labels), generator):
             # The images are features already: gradients flow through the text tower alone.
-            logits = problem.loaded.logit_scale * features[batch] @ prompt.features(context).T  # [B, C]
+            images = features[batch]
+            if versions is not None:
+                images = images[
+                    torch.arange(len(batch)),
+                    torch.randint(versions.shape[1], (len(batch),), generator=generator),
+                ]
+            logits = problem.loaded.logit_scale * images @ prompt.features(context).T  # [B, C]
             loss = functional.cross_entropy(logits, labels[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
-from ..clip.in_process import build_encoder, image_encoder, labelled
+from ..clip.in_process import augmented_features, build_encoder, image_encoder, labelled
 from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier, correct
@@ -21,12 +21,15 @@ from ..datasets.loading import load_data
 from ..errors import EvaluatorError
 from ..scoring import DEFAULT_TEMPLATE, Predictions
 from ..spec import EvaluatorSpec, Report
-from .references import REFERENCES, MethodOptions, WhiteBoxResult
+from .references import REFERENCES, FewShotOptions, MethodOptions, WhiteBoxResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Features and labels of the shots, the model, and a test split that is opened at the end."""
+    """Features and labels of the shots, the model, and a test split that is opened at the end.
+
+    ``versions`` [n, 1 + copies, E] holds each training image and its augmented copies, if they count.
+    """
 
     dataset: str
     class_names: tuple[str, ...]
@@ -37,6 +40,8 @@ class Problem:
     train: Labelled
     val: Labelled
     open_test: Callable[[], Labelled]
+    open_versions: Callable[[Labelled], Tensor] = lambda split: split.features[:, None]
+    versions: Tensor | None = None
     report: Report = lambda _line: None
     content: Mapping[str, str] = field(default_factory=dict)  # see ``EvaluatorInfo``
     _opened: dict[str, Labelled] = field(default_factory=dict)
@@ -47,6 +52,14 @@ class Problem:
                 self._opened[name] = self.open_test()
             return self._opened[name]
         return self.val if name == "val" else self.train
+
+    def with_all_labels(self) -> Problem:
+        """Return the problem with validation images and augmented copies among the training images."""
+        splits = [split for split in (self.train, self.val) if len(split)]
+        features = torch.cat([split.features for split in splits])
+        labels = torch.cat([split.labels for split in splits])
+        versions = torch.cat([self.open_versions(split) for split in splits])
+        return replace(self, train=Labelled(features, labels, self.train.classes), versions=versions)
 
     def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
         """Return templates for a text classifier: the data set's own if it has any, else the default."""
@@ -96,6 +109,12 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
     full = spec.model_copy(update={"precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
     assert isinstance(encoder, TextEncoder)  # a single model has no replicas
+    copies = spec.augmentations_for(len(data.train) + len(data.val))
+
+    def open_versions(split: Labelled) -> Tensor:
+        views = augmented_features(images, split, copies)
+        return torch.cat([split.features[:, None], views], dim=1)
+
     with torch.inference_mode(False):
         return Problem(
             dataset=data.name,
@@ -107,6 +126,7 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
             train=train,
             val=val,
             open_test=lambda: labelled(images, data.test.open(), data)[1],
+            open_versions=open_versions,
             report=report,
             content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
         )
@@ -116,9 +136,11 @@ def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, se
     """Fit a reference to the shots of a problem and classify a split; see ``run_all``."""
     fit = cast("Fit", importlib.import_module(f".{REFERENCES[name].module}", __package__).fit)
     started = time.perf_counter()
+    if isinstance(options, FewShotOptions) and options.all_labels:
+        problem = problem.with_all_labels()
     fitted = fit(problem, options, seed=seed)
     seconds = time.perf_counter() - started
-    problem.report(f"{name}: fitted in {seconds:.1f} s")
+    problem.report(f"{name}: fitted to {len(problem.train)} images in {seconds:.1f} s")
     images = problem.split(split)
     decided = fitted.decide(images)
     return WhiteBoxResult(

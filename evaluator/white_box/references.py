@@ -28,7 +28,24 @@ class MethodOptions(Settings):
         return bool(getattr(self, "tuned", False))
 
 
-class CoopOptions(MethodOptions):
+class FewShotOptions(MethodOptions):
+    """Options of a reference that learns from the training images alone, as published."""
+
+    all_labels: bool = technical(
+        False, "learn from the validation images and the augmented copies of a search too"
+    )
+    tuned: bool = technical(False, "choose settings on the validation images")
+
+    @model_validator(mode="after")
+    def _val_is_used_once(self) -> Self:
+        if self.tuned and self.all_labels:
+            raise ValueError(
+                "{tuned} needs validation images and {all_labels} learns from them; leave one out"
+            )
+        return self
+
+
+class CoopOptions(FewShotOptions):
     """CoOp; ``tuned`` takes the best of a grid over lr, context, init and epochs on the validation images."""
 
     context: int = technical(16, "learned vectors before the class name", ge=1, le=1024)
@@ -36,7 +53,6 @@ class CoopOptions(MethodOptions):
     init: str = technical(RANDOM, "random, or words whose embeddings the context begins as", min_length=1)
     lr: float = technical(2e-3, "learning rate of SGD", gt=0, le=1000)
     epochs: int | None = technical(None, "None for 50, 100 or 200 by shots", ge=1, le=100_000)
-    tuned: bool = technical(False, "choose lr, context, init and epochs on the validation images")
 
     @model_validator(mode="after")
     def _words_are_counted(self) -> Self:
@@ -45,12 +61,11 @@ class CoopOptions(MethodOptions):
         return self
 
 
-class TipAdapterOptions(MethodOptions):
+class TipAdapterOptions(FewShotOptions):
     """Tip-Adapter; ``tuned`` searches alpha and beta on the validation images."""
 
     alpha: float = technical(1.0, "weight of the cache", ge=0)
     beta: float = technical(5.5, "sharpness of the affinity", ge=0)
-    tuned: bool = technical(False, "search alpha and beta on the validation images")
     texts: Texts = technical("hand-made", "templates of the text classifier")
 
 
@@ -99,6 +114,9 @@ REFERENCES: Mapping[str, Reference] = MappingProxyType(
         "coop-tuned": Reference(
             "CoOp, the best of a grid on the validation images", "coop", CoopOptions, {"tuned": True}
         ),
+        "coop-all": Reference(
+            "CoOp that learns from every label that a search has", "coop", CoopOptions, {"all_labels": True}
+        ),
         "tip-adapter": Reference(
             "Tip-Adapter without training, alpha 1 and beta 5.5", "tip_adapter", TipAdapterOptions
         ),
@@ -107,6 +125,12 @@ REFERENCES: Mapping[str, Reference] = MappingProxyType(
             "tip_adapter",
             TipAdapterOptions,
             {"tuned": True},
+        ),
+        "tip-adapter-all": Reference(
+            "Tip-Adapter whose cache holds every label that a search has",
+            "tip_adapter",
+            TipAdapterOptions,
+            {"all_labels": True},
         ),
         "linear-probe": Reference(
             "logistic regression on image features, C searched on the validation images",

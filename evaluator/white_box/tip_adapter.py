@@ -6,6 +6,7 @@ R. Zhang et al.: Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,15 +26,16 @@ def fit(problem: Problem, options: TipAdapterOptions, *, seed: int) -> Fitted:
     """Build the cache; search alpha and beta if ``tuned``; see ``Fit``."""
     templates = problem.templates(options.texts)
     weights = problem.zero_shot(templates)
+    cache = problem.train
+    if problem.versions is not None:  # a key is the mean of an image's versions, as in the authors' code
+        cache = replace(cache, features=functional.normalize(problem.versions.float().mean(dim=1), dim=1))
     alpha, beta = options.alpha, options.beta
     if options.tuned:
-        alpha, beta = search(problem.val, problem.train, weights)
+        alpha, beta = search(problem.val, cache, weights)
 
     def decided(split: Labelled) -> Tensor:
         chunks = torch.split(split.features.float(), CHUNK)
-        return torch.cat(
-            [logits(chunk, problem.train, weights, alpha, beta).argmax(dim=1) for chunk in chunks]
-        )
+        return torch.cat([logits(chunk, cache, weights, alpha, beta).argmax(dim=1) for chunk in chunks])
 
     chosen = {"alpha": alpha, "beta": beta, "templates": list(templates)}
     return Fitted(decide=decided, chosen=chosen, trained=2 if options.tuned else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -56,6 +57,18 @@ def test_its_loss_falls_and_the_test_images_gain() -> None:
     plain = problem.zero_shot(["a photo of a {}."])
     assert learned.losses[-1] < 0.7 * learned.losses[0]
     assert correct(decide(test, learned.weights), test) > correct(decide(test, plain), test) + 20
+
+
+def test_copies_take_the_place_of_their_image() -> None:
+    """Copies that equal the image change nothing but chance; those of other images are learnt from."""
+    problem = few_shots()
+    images = problem.train.features
+    same, others = images[:, None].expand(-1, 3, -1), torch.stack([images.roll(1, 0)] * 3, dim=1)
+    learned = [coop.learn(replace(problem, versions=versions), SHORT, seed=1) for versions in (same, others)]
+    plain = coop.learn(problem, SHORT, seed=1)
+    right = [correct(decide(problem.train, result.weights), problem.train) for result in (*learned, plain)]
+    assert abs(right[0] - right[2]) <= 1
+    assert right[1] < right[0] / 2
 
 
 def test_the_first_epoch_hardly_moves() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from promptclimb.evaluator.errors import ConfigError, DataError, ModelError
 from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.white_box.problem import open_problem
 from promptclimb.evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference, names_in
 from promptclimb.evaluator.white_box.running import run_all
 from tests.fakes.few_shots import pictures
@@ -47,7 +49,7 @@ def test_each_says_how_well_it_does_and_what_it_takes_images_for(spec: Evaluator
         assert found.val is not None
         assert 0 <= found.train <= 1
         assert found.to_json()["chosen"] == found.chosen
-    assert [line.partition(":")[0] for line in lines if "fitted in" in line] == list(FEW_STEPS)
+    assert [line.partition(":")[0] for line in lines if "fitted to" in line] == list(FEW_STEPS)
 
 
 def test_another_split_leaves_the_test_images_closed(spec: EvaluatorSpec) -> None:
@@ -62,6 +64,22 @@ def test_the_seed_is_the_specifications_unless_another_is_given(spec: EvaluatorS
     texts = [run("coop", spec, split="train", seed=seed, options={"epochs": 3}) for seed in (None, 1, 2)]
     assert texts[0].predictions == texts[1].predictions
     assert texts[0].predictions.labels == texts[2].predictions.labels
+
+
+@pytest.mark.parametrize("name", ["coop-all", "tip-adapter-all"])
+def test_every_label_of_a_search_may_be_learnt_from(spec: EvaluatorSpec, name: str) -> None:
+    """Validation images and augmented copies are learnt from; a choice on the same images is refused."""
+    problem = open_problem(spec, lambda _line: None).with_all_labels()
+    copies = spec.augmentations_for(len(problem.train))
+    assert problem.versions is not None
+    assert problem.versions.shape[:2] == (len(problem.train), 1 + copies)
+    assert torch.equal(problem.versions[:, 0], problem.train.features)
+    lines: list[str] = []
+    run(name, spec, options={"epochs": 2} if name == "coop-all" else {}, report=lines.append)
+    assert any(f"{name}: fitted to {len(problem.train)} images" in line for line in lines)
+    assert len(problem.train) == len(problem.val) + len(open_problem(spec, lambda _line: None).train)
+    with pytest.raises(ConfigError, match="leave one out"):
+        run(name, spec, options={"tuned": True})
 
 
 @pytest.mark.parametrize(
@@ -113,7 +131,7 @@ def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, t
     shutil.rmtree(folder / "val")
     without = EvaluatorSpec(**{**dict(spec), "data": str(folder)})
     with pytest.raises(
-        DataError, match=f"{name} chooses on .* few has none; .* are coop, coop-4, .*tip-adapter$"
+        DataError, match=f"{name} chooses on .* few has none; .* are coop, coop-4, .*tip-adapter-all$"
     ):
         run_all(["coop", name], without)
     if name == "linear-probe":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from promptclimb.evaluator.clip.zero_shot import correct, decide
 from promptclimb.evaluator.white_box import tip_adapter as tip
@@ -37,6 +40,17 @@ def test_a_cache_without_weight_is_the_text_classifier() -> None:
     assert correct(with_it.decide(test), test) > correct(plain, test)
     assert with_it.chosen == {"alpha": 1000.0, "beta": 5.5, "templates": ["a photo of a {}"]}
     assert with_it.trained == 0
+
+
+def test_a_key_is_the_mean_of_an_images_versions() -> None:
+    """With copies that are other images, the logits are those of a cache of the means."""
+    problem = few_shots()
+    versions = torch.stack([problem.train.features, problem.train.features.flip(0)], dim=1)
+    fitted = tip.fit(replace(problem, versions=versions), TipAdapterOptions(), seed=1)
+    cache = replace(problem.train, features=functional.normalize(versions.sum(dim=1), dim=1))
+    test = problem.split("test")
+    weights = problem.zero_shot(problem.templates("hand-made"))
+    assert torch.equal(fitted.decide(test), tip.logits(test.features, cache, weights, 1.0, 5.5).argmax(dim=1))
 
 
 def test_the_grid_is_the_authors() -> None:
