@@ -16,6 +16,7 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +145,21 @@ def render(
         if progress is not None:
             progress(int(path.stem.rsplit("-", 1)[1]))
     return [job[0] for job in jobs]
+
+
+class TrainingPictures(Protocol):
+    """What a model is trained on."""
+
+    def __len__(self) -> int: ...
+
+    def caption(self, index: int, rng: Random) -> str:
+        """Return one of the captions of a picture."""
+
+    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return pictures as uint8 [indices, 64, 64, 3]."""
+
+    def batch(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return indices of one training batch."""
 
 
 class Pictures:

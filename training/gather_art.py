@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,15 +147,31 @@ def fit(picture: Image.Image) -> NDArray[np.uint8]:
 
 def render_icon(icon: dict[str, Any], width: int, height: int) -> Image.Image:
     """Draw an icon of an iconify package at the size of a cut-out."""
+    return render_svg(iconify_svg(icon, width, height))
+
+
+def iconify_svg(icon: Mapping[str, Any], width: int, height: int) -> str:
+    """Return an icon of an iconify package as an SVG."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
+
+
+def render_svg(text: str, side: int = 96) -> Image.Image:
+    """Draw an SVG into a square of ``side`` pixels.
+
+    Raises:
+        ArtError: The program that draws is not installed.
+        ValueError: The text is not an SVG that can be drawn.
+    """
     # Imported here: only gathering needs it, and only the extra `train` brings it.
     try:
         import resvg_py
     except ImportError as error:
         raise ArtError(f"resvg-py is needed to draw the cut-outs: {how_to_install('train')}") from error
 
-    body = icon["body"].replace("currentColor", "#000")
-    text = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{body}</svg>'
-    return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=text, width=96, height=96))))
+    png = resvg_py.svg_to_bytes(
+        svg_string=text.replace("currentColor", "#000"), width=side, height=side, dpi=96
+    )
+    return Image.open(io.BytesIO(bytes(png)), formats=["PNG"])
 
 
 def _slugs(folder: Path) -> dict[str, str]:

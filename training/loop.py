@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from .batches import Pictures, shifted
+from .batches import TrainingPictures, shifted
 from .model import Vocabulary, build, encode_image, encode_text, export, fast, optimizer_of
 
 log = structlog.get_logger()
@@ -114,8 +114,8 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        pictures: Pictures,
-        held_out: Pictures,
+        pictures: TrainingPictures,
+        held_out: TrainingPictures,
         vocabulary: Vocabulary,
         folder: Path,
         exports: Path,

@@ -40,9 +40,10 @@ def config_of(name: str) -> dict[str, Any]:
     Raises:
         ValueError: There is no bundled model of that name.
     """
-    if name not in NAMES:
+    file = CHECKPOINTS / f"{name}.json"
+    if not file.is_file():
         raise ValueError(f"no bundled model is called {name!r}; there are {', '.join(NAMES)}")
-    config: dict[str, Any] = json.loads((CHECKPOINTS / f"{name}.json").read_text(encoding="utf-8"))
+    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return config
 
 

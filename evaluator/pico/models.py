@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+TAGS_MODEL = "Tags-pico"
 NAMES = ("RN-pico", "ViT-pico")
 ROOM = Path(__file__).resolve().parent
 CHECKPOINTS = ROOM / "checkpoints"
