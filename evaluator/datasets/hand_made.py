@@ -11,6 +11,18 @@ from types import ModuleType
 from ..errors import UsageError
 from ..scoring import BASELINE_DEFAULT, DEFAULT_TEMPLATE, HAND_MADE
 
+_TORCHVISION = {
+    "Caltech101": "caltech101",
+    "DTD": "dtd",
+    "EuroSAT": "eurosat",
+    "FGVCAircraft": "fgvc_aircraft",
+    "Flowers102": "oxford_flowers",
+    "Food101": "food101",
+    "OxfordIIITPet": "oxford_pets",
+    "SUN397": "sun397",
+}
+"""Torchvision's names of data sets, with those of hand_made.toml."""
+
 
 @cache
 def _metadata() -> ModuleType:
@@ -65,6 +77,7 @@ def published() -> dict[str, tuple[str, ...]]:
 
 def hand_made(name: str) -> tuple[str, ...]:
     """Return the templates made for one data set, if any."""
+    name = _TORCHVISION.get(name, name)
     if name == "imagenet":
         return simple_imagenet_templates()
     if name in published():

@@ -187,6 +187,10 @@ RULE = (
     f"{1 - VAL_SHARE - TEST_SHARE:.0%}, {VAL_SHARE:.0%} and {TEST_SHARE:.0%} of the images, with a fixed seed"
 )
 HALF_RULE = "there is no test split, so it was made from half of the val images of each class"
+VAL_RULE = (
+    f"there is no val split, so it was made from {VAL_SHARE:.0%} of the training images of each class, with "
+    "a fixed seed"
+)
 
 ThreeSplits = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
 
@@ -194,18 +198,21 @@ ThreeSplits = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
 def divide(
     items: Iterable[Item], classes: Sequence[str], *, val: float = VAL_SHARE, test: float = TEST_SHARE
 ) -> ThreeSplits:
-    """Divide one list, in a stable order, by shares of each class; at least one image of it goes to test."""
+    """Divide one list, in a stable order, by shares of each class.
+
+    At least one image of each class goes to test, unless its share is 0.
+    """
     rng = random.Random(SPLIT_SEED)
     splits: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
     for label, of_class in sorted(by_label(items).items()):
         count = len(of_class)
-        if count < 2:
+        if count < 2 and test:
             raise DataError(
                 f"class {classes[label]!r} has a single image ({of_class[0].path}); "
                 "a class needs one to learn from and one to test on"
             )
         shuffled = rng.sample(of_class, count)
-        n_test = max(1, round(count * test))
+        n_test = max(1, round(count * test)) if test else 0
         n_val = min(round(count * val), count - n_test - 1)
         n_train = count - n_val - n_test
         splits[0].extend(shuffled[:n_train])

@@ -30,6 +30,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
+NO_VAL = "there is no val split: templates are chosen on the training shots alone"
 MOST_NAMED = 5
 MOST_BESIDE = 100
 """Folders beside a given one that are searched for images, for a hint."""
@@ -342,7 +343,7 @@ def _read_split_folders(
     val = _split(folders["val"], listing, names, notes) if "val" in folders else ()
     test = _split(folders["test"], listing, names, notes) if "test" in folders else ()
     if test and not val:
-        notes.append("there is no val split: templates are chosen on the training shots alone")
+        notes.append(NO_VAL)
     splits, rule = complete(train, val, test, classes)
     return names, classes, splits, [*notes, *rule]
 

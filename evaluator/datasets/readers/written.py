@@ -59,6 +59,11 @@ def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str
     return folder, known_order or None
 
 
+def is_written(name: str, version: str) -> bool:
+    """Return whether ``written_once`` has the set already."""
+    return read_marker(cache_dir() / "datasets" / f"{name}-{version}") is not None
+
+
 def read_marker(folder: Path) -> tuple[str, ...] | None:
     """Return the order of the class folders (empty: sorted); None if the folder must be written."""
     try:

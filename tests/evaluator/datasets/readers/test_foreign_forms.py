@@ -106,7 +106,8 @@ def test_torchvision_sets_are_written_out(tmp_path: Path) -> None:
         write_idx(tmp_path / "MNIST" / "raw", f"{part}-labels-idx1-ubyte", labels)
     data = load("torchvision:MNIST", data_root=tmp_path, shots=2)
     assert data.classes[3] == "3 - three"
-    assert (len(data.train), data.val, data.test.size) == (20, (), 20)
+    assert (len(data.train), len(data.val), data.test.size) == (20, 10, 20)
+    assert not any("no val split: templates" in note for note in data.notes)
     with Image.open(data.train[0].path) as image:
         assert (image.format, image.size) == ("PNG", (28, 28))
 

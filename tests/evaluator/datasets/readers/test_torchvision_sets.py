@@ -1,0 +1,173 @@
+"""Torchvision's photographs: downloaded once in their published layouts, and read where they lie."""
+
+from __future__ import annotations
+
+import errno
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torchvision
+from PIL import Image
+
+from promptclimb.evaluator.datasets.hand_made import hand_made
+from promptclimb.evaluator.datasets.readers.torchvision_sets import read, to_download
+from promptclimb.evaluator.errors import DataError
+from tests.fakes.data_sets import load
+from tests.fakes.photograph_archives import ArchiveServer, jpeg, serving_archives
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Path:
+    """A cache of the test's own, and no proxy between it and the server."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "datasets"
+
+
+@pytest.fixture
+def archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
+    """The three sets at their addresses."""
+    with serving_archives(tmp_path / "archives", monkeypatch) as server:
+        server.publish()
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "sizes"),
+    [
+        ("EuroSAT", ("Annual Crop", "Forest", "Sea Lake"), (30, 12, 18)),
+        ("DTD", ("banded", "dotted", "polka-dotted"), (30, 15, 15)),
+        ("OxfordIIITPet", ("Abyssinian", "American Bulldog", "Egyptian Mau"), (24, 6, 15)),
+    ],
+)
+def test_a_set_is_downloaded_once_and_read_where_it_lies(
+    archives: ArchiveServer, cache: Path, name: str, classes: tuple[str, ...], sizes: tuple[int, ...]
+) -> None:
+    """Its names and splits are torchvision's, what lacks is made by rule, and no archive is kept."""
+    assert to_download(name, None) is not None
+    splits = read(name, None)
+    assert splits.classes == classes
+    assert (len(splits.train), len(splits.val), len(splits.test)) == sizes
+    paths = {item.path for item in (*splits.train, *splits.val, *splits.test)}
+    assert len(paths) == sum(sizes)
+    assert all(path.suffix == ".jpg" and path.is_relative_to(cache) for path in paths)
+    names = [name.replace(" ", "").lower() for name in classes]
+    assert all(names[item.label] in str(item.path).replace("_", "").lower() for item in splits.test)
+    assert not [file for file in cache.rglob("*") if file.name.endswith((".zip", ".gz"))]
+    assert to_download(name, None) is None
+    asked = list(archives.asked)
+    assert read(name, None) == splits
+    assert archives.asked == asked
+    assert hand_made(splits.name)
+
+
+def test_the_shots_of_a_seed_are_those_of_other_sets(archives: ArchiveServer) -> None:
+    """Training and validation images from the official training split, test images from the official one."""
+    first, second = (load("torchvision:OxfordIIITPet", shots=2, seed=seed) for seed in (1, 2))
+    assert (len(first.train), len(first.val), first.test.size) == (6, 6, 15)
+    assert first.train != second.train
+    assert first.test == second.test
+    (note,) = (note for note in first.notes if "val split" in note)
+    assert note.startswith("there is no val split, so it was made from 20% of the training images")
+
+
+def test_a_data_root_comes_first(archives: ArchiveServer, tmp_path: Path) -> None:
+    """A copy that torchvision has put there is read; a root without the set leaves it to the cache."""
+    root = tmp_path / "root"
+    (root / "dtd" / "images").mkdir(parents=True)  # of CoOp's layout
+    assert to_download("DTD", root) is not None
+    torchvision.datasets.DTD(str(root), download=True)
+    assert to_download("DTD", root) is None
+    archives.asked.clear()
+    assert all(item.path.is_relative_to(root) for item in read("DTD", root).test)
+    assert archives.asked == []
+
+
+def test_a_wrong_checksum_is_refused(archives: ArchiveServer, cache: Path) -> None:
+    """Nothing of such an archive is unpacked or kept, and the next attempt begins anew."""
+    archives.expect("DTD", "_MD5", "0" * 32)
+    with pytest.raises(DataError, match=r"DTD could not be downloaded \(File not found or corrupted"):
+        read("DTD", None)
+    assert list(cache.iterdir()) == []
+    archives.expect("DTD", "_MD5", archives.md5("dtd-r1.0.1.tar.gz"))
+    assert len(read("DTD", None).test) == 15
+
+
+def test_half_a_download_is_no_download(archives: ArchiveServer, cache: Path) -> None:
+    """The connection ends in the middle of the second of two archives."""
+    archives.cut = True
+    with pytest.raises(DataError, match=r"could not be downloaded.*Nothing of it is kept"):
+        read("OxfordIIITPet", None)
+    assert list(cache.iterdir()) == []
+    archives.cut = False
+    assert len(read("OxfordIIITPet", None).test) == 15
+
+
+def test_without_a_network_the_way_on_is_said(
+    archives: ArchiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody answers, or the file is gone: how to bring the data from elsewhere."""
+    archives.expect("DTD", "_URL", "http://127.0.0.1:9/dtd-r1.0.1.tar.gz")
+    with pytest.raises(DataError, match=r"refused.*DTD\(DIR, download=True\) there, copy DIR.*data_root=DIR"):
+        read("DTD", None)
+    archives.expect("DTD", "_URL", archives.url + "gone.tar.gz")
+    with pytest.raises(DataError, match="HTTP Error 404"):
+        read("DTD", None)
+
+
+def test_a_full_disk_is_called_that(
+    archives: ArchiveServer, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for a failure of the network."""
+
+    def full(*_given: object, **_more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", full)
+    with pytest.raises(
+        DataError, match=r"No space left on device.*make room there, or set PROMPTCLIMB_CACHE"
+    ):
+        read("EuroSAT", None)
+    assert list(cache.iterdir()) == []
+
+
+def test_what_a_killed_download_left_is_not_read(archives: ArchiveServer, cache: Path) -> None:
+    """A draft of another process, and a folder from which files have gone."""
+    (cache / ".draft-torchvision-EuroSAT-x" / "eurosat" / "2750" / "Forest").mkdir(parents=True)
+    whole = read("EuroSAT", None)
+    archives.asked.clear()
+    whole.test[0].path.unlink()
+    assert to_download("EuroSAT", None) is not None
+    assert read("EuroSAT", None) == whole
+    assert set(archives.asked) == {"EuroSAT.zip"}
+
+
+def test_a_set_that_was_not_unpacked_to_the_end_is_refused(archives: ArchiveServer, tmp_path: Path) -> None:
+    """Torchvision itself takes any folder of that name for the whole set."""
+    root = tmp_path / "root"
+    torchvision.datasets.EuroSAT(str(root), download=True)
+    next((root / "eurosat" / "2750" / "Forest").iterdir()).unlink()
+    with pytest.raises(DataError, match=r"EuroSAT has 60 images, and .*2750 lists 59.*remove .*eurosat and"):
+        read("EuroSAT", root)
+
+
+def test_an_archive_writes_only_into_its_folder(archives: ArchiveServer, cache: Path, tmp_path: Path) -> None:
+    """Python 3.11 would let a member go anywhere; the checksum is right."""
+    with tarfile.open(archives.folder / "dtd-r1.0.1.tar.gz", "w:gz") as archive:
+        archive.add(archives.folder / "EuroSAT.zip", "../../../../escaped")
+    archives.announce({})
+    with pytest.raises(DataError, match=r"could not be downloaded.*outside the destination"):
+        read("DTD", None)
+    assert not list(tmp_path.rglob("escaped"))
+    assert tarfile.TarFile.extraction_filter is None
+
+
+def test_a_picture_in_another_form_than_its_name_is_read(archives: ArchiveServer) -> None:
+    """Some published pets are GIFs called .jpg."""
+    path = read("OxfordIIITPet", None).train[0].path
+    Image.open(path).convert("P").save(path, "GIF")
+    assert load("torchvision:OxfordIIITPet", shots=2).test.size == 15
+    path.write_bytes(jpeg(1)[:300])
+    assert load("torchvision:OxfordIIITPet", shots=2).test.size == 15
