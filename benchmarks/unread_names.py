@@ -99,7 +99,7 @@ def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mappin
     vocabulary = vocabularies.vocabularies().get(data)
     if vocabulary is None:
         return features_of_bundled(data, model, clip, cache)
-    pictures_of = partial(vocabularies.pictures, data, vocabulary)
+    pictures_of = partial(vocabularies.picture_set(vocabulary).images, data)
     return encoded(data, vocabulary.names, pictures_of, model, clip, cache)
 
 

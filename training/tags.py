@@ -19,7 +19,6 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -44,6 +43,7 @@ from .gather_art import (
     fit,
     iconify_svg,
     package,
+    package_json,
     read_member,
     render_svg,
 )
@@ -117,17 +117,11 @@ def held_out(path: str) -> bool:
     return zlib.crc32(path.encode()) % HELD_OUT_SHARE == 0
 
 
-@cache
-def _json(source: Source, member: str, folder: Path) -> Any:
-    with tarfile.open(package(source.package, source.version, folder)) as tar:
-        return json.loads(read_member(tar, member))
-
-
 def emoji_texts(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return code point -> Unicode's English name and the keywords of two packages; no skin tones."""
-    further = _json(EMOJI_TEXTS["keywords"], "package/dist/emoji-en-US.json", folder)
+    further = package_json(EMOJI_TEXTS["keywords"], "package/dist/emoji-en-US.json", folder)
     texts = {}
-    for entry in _json(EMOJI_TEXTS["data"], "package/en/data.json", folder):
+    for entry in package_json(EMOJI_TEXTS["data"], "package/en/data.json", folder):
         code = entry["hexcode"].lower().replace("-fe0f", "")
         keywords = _texts(*entry.get("tags", ()), *further.get(entry["emoji"], ()))
         texts[code] = (entry["label"], keywords)
@@ -153,8 +147,9 @@ def emoji_pictures(
         if source.form == "iconify":
             icons = json.loads(read_member(tar, "package/icons.json"))
             # A package without a list of characters names its icons as the others do.
-            own = json.loads(read_member(tar, "package/chars.json"))
-            characters: dict[str, str] = own or _json(SOURCES["fluent-flat"], "package/chars.json", folder)
+            characters: dict[str, str] = json.loads(read_member(tar, "package/chars.json"))
+            if not characters:
+                characters = package_json(SOURCES["fluent-flat"], "package/chars.json", folder)
             for raw, slug in characters.items():
                 code = raw.replace("-fe0f", "")
                 if code in codes and (icon := icons["icons"].get(slug)):
@@ -177,10 +172,10 @@ def _iconify_svg(icon: Mapping[str, Any], icons: Mapping[str, Any]) -> str:
 
 def _package_words(source: Source, folder: Path) -> tuple[str, ...]:
     """Return the package's title and keywords, as it gives them."""
-    about = _json(source, "package/package.json", folder)
+    about = package_json(source, "package/package.json", folder)
     title = ""
     if "iconSet" in about:
-        title = _json(source, "package/info.json", folder)["name"]
+        title = package_json(source, "package/info.json", folder)["name"]
     return _texts(title, *about.get("keywords", ()))[:3]
 
 

