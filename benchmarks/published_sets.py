@@ -6,7 +6,7 @@
 Rules choose the sets; nobody looked at accuracies:
 
 ``emoji-SUBGROUP``      every subgroup of Unicode's emoji of which six vendors draw 12 emoji or more, under
-                        their CLDR names
+                        their CLDR names; without "geometric", whose emoji differ in size alone
 ``clip-art-N``          openclipart's folders of the second level with 6 pictures or more, dealt to 3 sets
 ``icons-CATEGORY``      every category of Remix Icon with 12 names or more that Bootstrap Icons have too
 ``icon-categories``     Remix Icon's own categories
@@ -49,6 +49,8 @@ from training.tags import EMOJI_TEXTS
 
 LEAST_CLASSES, MOST_CLASSES = 12, 24
 LEAST_PICTURES = 6
+HIDDEN_BY_COMPOSING = ("geometric",)
+"""A subgroup of emoji that differ in size, which pictures are not composed at."""
 CLIP_ART_SETS = 3
 EMOJI_TEST_VENDORS = {**TEST_VENDORS, "noto-v1": ART_SOURCES["noto-v1"]}
 Pictures = Mapping[str, Sequence[Picture]]
@@ -82,7 +84,7 @@ def emoji_sets() -> Iterator[tuple[str, PictureSet]]:
         few_shot[subgroup][emoji["label"]] = emoji_pictures([code], FEW_SHOT_VENDORS)
         test[subgroup][emoji["label"]] = emoji_pictures([code], EMOJI_TEST_VENDORS)
     for subgroup, pictures in few_shot.items():
-        if len(pictures) >= LEAST_CLASSES:
+        if len(pictures) >= LEAST_CLASSES and subgroup not in HIDDEN_BY_COMPOSING:
             name = f"emoji-{subgroup}"
             description = f"Emoji of the group {group_of[subgroup]}, subgroup {subgroup}."
             yield name, _set(name, description, pictures, test[subgroup])
