@@ -36,6 +36,11 @@ COMPARED = ("optimizers-recorded", "optimizers")
 """The recorded rows with a strong LLM, and those with the local one."""
 MARGIN = 0.5
 """Points below the best that do not matter."""
+DEVELOPED_ON = (
+    *("roman-numerals", "dice", "tallies", "binary-numbers", "coloured-things", "ink-colours"),
+    *("clock-minutes", "handwritten-letters"),
+)
+"""Sets that methods were developed on."""
 SCORES_ARMS = ("random", "combine", "pn, class names", "pn, class names, shuffled")
 """What is shown of the study of scores alone."""
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -52,11 +57,20 @@ GROUPS: Mapping[str, Sequence[str]] = {
 """Sets of the study of class names, by what their names are."""
 FOUND = "found"
 """The arm of that study with the best starting template and the original names."""
+NAME_ARMS = {
+    "shared": "original",
+    "strong": "strong LLM",
+    "local": "local LLM",
+    "name-words": "fixed words",
+    FOUND: "best of 80 templates",
+    "strong joint": "strong LLM, template",
+    "local joint": "local LLM, template",
+}
+"""What the arms that are compared are called."""
 NAME_COMPARISONS = (
     *(("strong", second, "ambiguous") for second in ("shared", "name-words")),
     *(("local", second, "ambiguous") for second in ("shared", "name-words")),
-    *(("strong joint", second, "ambiguous") for second in (FOUND, "permuted joint")),
-    ("local joint", FOUND, "ambiguous"),
+    *((f"{names} joint", FOUND, "ambiguous") for names in ("strong", "local")),
     *(("strong joint", FOUND, group) for group in ("Latin", "plain")),
 )
 RESAMPLES = 2000
@@ -65,7 +79,7 @@ RESAMPLES = 2000
 def over(points: float, interval: Sequence[float], star: str = "") -> str:
     """Return a difference with its interval, as tables show it."""
     low, high = interval
-    return f"{points:+z.1f}{star} ({low:z.1f} to {high:z.1f})"
+    return f"{points:+z.1f}{star} [{low:z.1f}, {high:z.1f}]"
 
 
 def optimizers(folder: Path, _name: str) -> Iterator[Line]:
@@ -162,40 +176,51 @@ def searches(folder: Path, name: str) -> Iterator[Line]:
     rows = read_rows(folder / f"{name}.jsonl")
     rows = [row for row in rows if row["arm"].partition(",")[0] not in REMOVED]
     cells = len({(row["set"], row["seed"]) for row in rows})
-    yield ("", "test", "over random (standard error)", "sets above", "requests")
+    yield ("", "test", "over random, 8 sets", "over random, 4 sets", "sets above", "requests")
     mean, differences = _against(rows, "random", "random", figure="initial")
-    yield ("best of 80 starting templates", f"{mean:.1f}", _with_error(differences), "", "0")
+    yield ("best of 80 starting templates", f"{mean:.1f}", *_over_random(differences), "0")
     for arm in sorted(dict.fromkeys(row["arm"] for row in rows), key=lambda arm: arm != "random"):
         mean, differences = _against(rows, arm, "random")
-        above = sum(difference > 0 for difference in differences)
-        compared = (_with_error(differences), f"{above} of {len(differences)}")
         requests = sum(row["calls"] for row in rows if row["arm"] == arm) / cells
-        yield (arm, f"{mean:.1f}", *(("0", "") if arm == "random" else compared), f"{requests:.1f}")
+        compared = ("0", "0", "") if arm == "random" else _over_random(differences)
+        yield (arm, f"{mean:.1f}", *compared, f"{requests:.1f}")
 
 
-def _against(rows: Sequence[Row], arm: str, base: str, *, figure: str = "test") -> tuple[float, list[float]]:
-    """Return the mean of a figure over sets in %, and its differences to another arm's test by set."""
+def _over_random(differences: Mapping[str, float]) -> tuple[str, str, str]:
+    """Return the means over the sets of ``DEVELOPED_ON`` and over the others, and the sets above."""
+    sides: tuple[list[float], list[float]] = ([], [])
+    for data, difference in differences.items():
+        sides[data not in DEVELOPED_ON].append(difference)
+    above = sum(difference > 0 for difference in differences.values())
+    developed, others = map(_with_error, sides)
+    return developed, others, f"{above} of {len(differences)}"
 
-    def means(name: str, column: str) -> list[float]:
+
+def _against(
+    rows: Sequence[Row], arm: str, base: str, *, figure: str = "test"
+) -> tuple[float, dict[str, float]]:
+    """Return the mean of a figure over sets in %, and its differences to another arm by set."""
+
+    def means(name: str, column: str) -> dict[str, float]:
         by_set: dict[str, list[float]] = {}
         for row in rows:
             if row["arm"] == name:
                 by_set.setdefault(row["set"], []).append(100 * row[column])
-        return [statistics.mean(by_set[data]) for data in sorted(by_set)]
+        return {data: statistics.mean(values) for data, values in sorted(by_set.items())}
 
-    own = means(arm, figure)
-    return statistics.mean(own), [mean - other for mean, other in zip(own, means(base, "test"), strict=True)]
+    own, other = means(arm, figure), means(base, "test")
+    return statistics.mean(own.values()), {data: mean - other[data] for data, mean in own.items()}
 
 
 def _with_error(differences: Sequence[float]) -> str:
-    return f"{statistics.mean(differences):+z.1f} ({standard_error(differences):.1f})"
+    return f"{statistics.mean(differences):+z.1f}±{standard_error(differences):.1f}"
 
 
 def finding(folder: Path, name: str) -> Iterator[Line]:
     """Yield what true scores bring an LLM, a line for each share of plurals among the starting templates."""
     rows = read_rows(folder / f"{name}.jsonl")
     best = "best of them"
-    yield ("starting templates", best, *SCORES_ARMS, "over random (standard error)", "over shuffled")
+    yield ("starting templates", best, *SCORES_ARMS, "over random", "over shuffled")
     for plural in sorted({row["plural"] for row in rows}):
         shown = [row for row in rows if row["plural"] == plural and row["arm"] in SCORES_ARMS]
         tests = {
@@ -228,12 +253,12 @@ def names_table(rows: Sequence[Row]) -> Iterator[Line]:
         columns = [_differences_by_set(rows, group, shots, first, second) for shots in counts]
         if all(columns):
             yield (
-                f"{len(columns[0])} {group}: {first} over {second}",
-                *("{:+.1f} ({:.1f} to {:.1f})".format(*_bootstrap(by_set)) for by_set in columns),
+                f"{len(columns[0])} {group}: {NAME_ARMS[first]} over {NAME_ARMS[second]}",
+                *(over(*_bootstrap(by_set)) for by_set in columns),
             )
             if group == "plain":
                 worst = [min(map(statistics.fmean, by_set.values())) for by_set in columns]
-                yield ("worst of them", *(f"{points:+.1f}" for points in worst))
+                yield ("worst of them", *(f"{points:+z.1f}" for points in worst))
 
 
 def _differences_by_set(
@@ -247,7 +272,7 @@ def _differences_by_set(
     return by_set
 
 
-def _bootstrap(differences_by_set: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+def _bootstrap(differences_by_set: Mapping[str, Sequence[float]]) -> tuple[float, tuple[float, float]]:
     """Return the mean over sets of the means over draws, and its 95 % interval over both."""
     rng = random.Random(0)
     sets = list(differences_by_set.values())
@@ -259,4 +284,4 @@ def _bootstrap(differences_by_set: Mapping[str, Sequence[float]]) -> tuple[float
         )
     means.sort()
     cut = RESAMPLES // 40
-    return mean_over_sets(differences_by_set), means[cut], means[-cut - 1]
+    return mean_over_sets(differences_by_set), (means[cut], means[-cut - 1])

@@ -28,7 +28,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.common import ROOT, OverSets, holm, mean_over_sets, over_sets
 from benchmarks.few_scorings import few
 from benchmarks.result_tables import finding, names, optimizers, over, searches
-from benchmarks.sentences import writers
 
 DOCS = ROOT / "docs"
 PAGE = "results.md"
@@ -43,26 +42,33 @@ BASELINES: Mapping[str, str] = {
     "default template": "default template",
     "OpenAI's 80 templates": "openai-imagenet",
     "best starting template": "best starting template",
-    "best hand-made": "best hand-made",
+    "best hand-made (oracle)": "best hand-made",
 }
 BASELINE_TEMPLATES = {"default template": 1, "OpenAI's 80 templates": 80, "best starting template": 80}
+EQUAL_LABELS = ", equal labels"
+"""A reference that learned from the validation images too, as a search chooses on both."""
 METHODS = (
     *(FOUND_BY, "combine, with description", "random"),
-    *("CoOp", "Tip-Adapter", "linear probe"),
+    *("CoOp", f"CoOp{EQUAL_LABELS}", f"Tip-Adapter{EQUAL_LABELS}", "linear probe"),
 )
 BY_SET: Mapping[str, tuple[str, str]] = {
     "default template": (FOUND_BY, "default template"),
     "best starting template": (FOUND_BY, "best starting template"),
     FOUND_BY: (FOUND_BY, "best"),
-    "best hand-made": (FOUND_BY, "best hand-made"),
+    "best hand-made (oracle)": (FOUND_BY, "best hand-made"),
     "CoOp (white box)": ("CoOp", "best"),
 }
+CHECKED = ("signal-flags", "counted-things", "outlines", "photos")
+"""Sets on which it was also checked how the words of a small LLM are framed: not quite held out."""
+SAME_TEMPLATES = 110
+"""What methods without an LLM score: the search with one is also shown after so many."""
 
 STUDIES = ("bundled", "feedback", "one-shot")
 """Studies whose differences are on the page; Holm's correction is over all of them."""
 STARTS = ("default template", "best starting template")
 LARGE = ", large LLM"
 """What a method is called whose LLM was a large one: its rows are in ``NAME-large.csv``."""
+CELL = ("data", "shots", "seed", "model")
 LEAST = 1.0
 """Points of a gain of which a share is worth a figure."""
 
@@ -82,19 +88,25 @@ def means(folder: Path, name: str) -> Lines:
     )
     sources = [(label, METHODS[0], figure) for label, figure in BASELINES.items()]
     white = {row["method"] for row in runs if row["white_box"] == "1"}
-    sources += [(f"{method}{' (white box)' * (method in white)}", method, "best") for method in METHODS]
+    methods = [method for method in METHODS if method in {row["method"] for row in runs}]
+    sources += [(f"{method}{' (white box)' * (method in white)}", method, "best") for method in methods]
     for label, method, figure in sources:
         cost = BASELINE_TEMPLATES.get(label), 0
         if figure == "best":
             cost = (None, 0) if method in white else _budget(runs, method)
         yield (
             label,
-            *(
-                f"{_mean(runs, method, figure, model=model, shots=str(shots)):.1f}"
-                for model, shots in columns
-            ),
+            *(_mean_cell(runs, method, figure, model=model, shots=str(shots)) for model, shots in columns),
             *_cost(*cost),
         )
+        if label == FOUND_BY:
+            curves = {
+                (row["model"], int(row["shots"])): float(row["test"])
+                for row in _rows(folder / f"{name}-curves.csv")
+                if (row["method"], row["templates"]) == (FOUND_BY, str(SAME_TEMPLATES))
+            }
+            accuracies = (f"{curves[column]:.1f}" for column in columns)
+            yield f"{FOUND_BY}, after {SAME_TEMPLATES}", *accuracies, str(SAME_TEMPLATES), ""
 
 
 def sets(folder: Path, name: str) -> Lines:
@@ -103,7 +115,8 @@ def sets(folder: Path, name: str) -> Lines:
     yield ("", *BY_SET)
     for data in dict.fromkeys(row["data"] for row in runs):
         where = {"data": data, "model": "RN-pico", "shots": "16"}
-        yield (data, *(f"{_mean(runs, *source, **where):.1f}" for source in BY_SET.values()))
+        accuracies = (f"{_mean(runs, *source, **where):.1f}" for source in BY_SET.values())
+        yield (f"{data}{'†' * (data in CHECKED)}", *accuracies)
 
 
 def differences(folder: Path, name: str) -> Lines:
@@ -115,10 +128,17 @@ def differences(folder: Path, name: str) -> Lines:
     yield ("", *(f"{model}, {shots}" for model, shots in columns), "templates", "requests")
     for first, second in _compared(name, runs):
         keys = [_key(name, first, second, model, shots) for model, shots in columns]
+        if not differences_by_key.keys() & set(keys):
+            continue
         costs = [_side_cost(runs, side) for side in (first, second)]
         yield (
             f"{first} over {second}",
-            *(_spread(differences_by_key[key], "*" * (key in significant)) for key in keys),
+            *(
+                _spread(differences_by_key[key], "*" * (key in significant))
+                if key in differences_by_key
+                else ""
+                for key in keys
+            ),
             *map(" : ".join, zip(*costs, strict=True)),
         )
 
@@ -173,7 +193,6 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "few": few,
     "finding": finding,
     "names": names,
-    "writers": writers,
 }
 
 
@@ -225,13 +244,18 @@ def keep(name: str, suite: Path, folder: Path) -> None:
 
 
 def _runs(folder: Path, name: str) -> list[Row]:
-    rows, large = _rows(folder / f"{name}.csv"), folder / f"{name}-large.csv"
-    if large.is_file():
-        rows += [{**row, "method": row["method"] + LARGE} for row in _rows(large)]
+    rows = _rows(folder / f"{name}.csv")
+    rows += [{**row, "method": row["method"] + LARGE} for row in _rows(folder / f"{name}-large.csv")]
+    cells = {tuple(row[key] for key in CELL) for row in rows}
+    references = _rows(folder / "equal-labels.csv")
+    rows += [row for row in references if tuple(row[key] for key in CELL) in cells]
     return [row for row in rows if row["counts"] == "1"]
 
 
 def _rows(file: Path) -> list[Row]:
+    """Return the rows of a file; none if there is no file."""
+    if not file.is_file():
+        return []
     with file.open(encoding="utf-8", newline="") as opened:
         return list(csv.DictReader(opened))
 
@@ -239,6 +263,13 @@ def _rows(file: Path) -> list[Row]:
 def _columns(runs: Iterable[Row]) -> list[tuple[str, int]]:
     """Return the models and numbers of shots of a study."""
     return sorted({(row["model"], int(row["shots"])) for row in runs})
+
+
+def _mean_cell(runs: Iterable[Row], method: str, figure: str, **where: str) -> str:
+    """Return the same as a table shows it; empty if nothing was measured."""
+    rows = [row for row in runs if row["method"] == method]
+    measured = any(all(row[key] == value for key, value in where.items()) for row in rows)
+    return f"{_mean(rows, method, figure, **where):.1f}" if measured else ""
 
 
 def _mean(runs: Iterable[Row], method: str, figure: str, **where: str) -> float:
@@ -251,10 +282,12 @@ def _mean(runs: Iterable[Row], method: str, figure: str, **where: str) -> float:
 
 
 def _compared(name: str, runs: Iterable[Row]) -> list[tuple[str, str]]:
-    """Return the pairs that a study compares, then those of methods that a large LLM was asked for too."""
+    """Return the pairs that a study compares, also with equal labels, and of a large LLM."""
     study = tomllib.loads((ROOT / "suites" / f"{name}.toml").read_text("utf-8"))
-    pairs = [(pair["first"], pair["second"]) for pair in study["compare"]]
     methods = {row["method"] for row in runs}
+    pairs = [(pair["first"], pair["second"]) for pair in study["compare"]]
+    equal = {second + EQUAL_LABELS for _, second in pairs} & methods
+    pairs += [(first, second + EQUAL_LABELS) for first, second in pairs if second + EQUAL_LABELS in equal]
     return pairs + [(first + LARGE, second) for first, second in pairs if first + LARGE in methods]
 
 
@@ -271,7 +304,9 @@ def _all_differences(folder: Path) -> Mapping[str, OverSets]:
         for (first, second), (model, shots) in itertools.product(_compared(name, runs), _columns(runs)):
             own = [row for row in runs if (row["model"], row["shots"]) == (model, str(shots))]
             key = _key(name, first, second, model, shots)
-            differences_by_key[key] = over_sets(_differences_by_set(own, first, second), key)
+            fairer = second + EQUAL_LABELS in {row["method"] for row in own}
+            if not fairer and (by_set := _differences_by_set(own, first, second)):
+                differences_by_key[key] = over_sets(by_set, key)
     return differences_by_key
 
 
@@ -290,7 +325,8 @@ def _tests(runs: Sequence[Row], side: str, other_side: str) -> Mapping[tuple[str
     method, figure = _figure(side)
     if method not in {row["method"] for row in runs}:
         method, figure = _figure(other_side)[0], f"test: {side}"
-    return {(row["data"], row["seed"]): float(row[figure]) for row in runs if row["method"] == method}
+    rows = [row for row in runs if row["method"] == method and figure in row]
+    return {(row["data"], row["seed"]): float(row[figure]) for row in rows}
 
 
 def _figure(side: str) -> tuple[str, str]:
@@ -319,8 +355,7 @@ def _cost(templates: float | None, requests: float) -> tuple[str, str]:
 
 
 def _spread(difference: OverSets, star: str) -> str:
-    trimmed = "" if difference.trimmed is None else f"; {difference.trimmed:+z.1f}"
-    return f"{over(difference.mean, difference.interval, star)}<br>{difference.median:+z.1f}{trimmed}"
+    return f"{over(difference.mean, difference.interval, star)}<br>{difference.median:+z.1f}"
 
 
 def _gain(run: Row) -> float:

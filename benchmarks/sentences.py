@@ -20,7 +20,7 @@ import logging
 import random
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from benchmarks.common import (
     argument_parser,
     described_sets,
     print_document,
-    read_rows,
     rows_of,
     search_once,
     whole_numbers,
@@ -41,12 +40,6 @@ from benchmarks.common import (
 RECORDED = ROOT / "benchmarks" / "recorded" / "sentences.json"
 AUTHOR, NOBODY = "author", "nobody"
 RESAMPLES = 4000
-SPREADS = {
-    "between sentences for a set": "sentences",
-    "between writers' means": "writers",
-    "between sets": "sets",
-}
-"""How gains spread, as pages and the document name it."""
 
 Gains = Mapping[tuple[str, str], Sequence[float]]
 """Gains by seed, of each writer's sentence for each set."""
@@ -143,25 +136,6 @@ def _interval(gains: Gains, writers: Sequence[str], sets: Sequence[str]) -> tupl
         means.append(statistics.fmean(statistics.fmean(rng.choices(each, k=len(each))) for each in seeds))
     means.sort()
     return round(means[int(0.025 * RESAMPLES)], 2), round(means[int(0.975 * RESAMPLES)], 2)
-
-
-def writers(folder: Path, name: str) -> Iterator[Sequence[str]]:
-    """Yield the table of docs/results.md: what descriptions gain, by who wrote them."""
-    arms = summary(read_rows(folder / f"{name}.jsonl"))
-    yield ("", *arms)
-
-    def line(name: str, figure: Callable[[Mapping[str, Any]], float]) -> Sequence[str]:
-        return (name, *(f"{figure(arm):+.1f}" for arm in arms.values()))
-
-    yield line("no sentence", lambda arm: arm["writers"][NOBODY])
-    yield line("the author's", lambda arm: arm["writers"][AUTHOR])
-    intervals = (
-        f"{arm['mean']:+.1f} ({arm['interval'][0]:.1f} to {arm['interval'][1]:.1f})" for arm in arms.values()
-    )
-    yield ("five others, mean", *intervals)
-    yield line("their median over writers and sets", lambda arm: arm["median"])
-    for title, spread in SPREADS.items():
-        yield (f"deviation {title}", *(f"{arm['spread'][spread]:.1f}" for arm in arms.values()))
 
 
 def main() -> None:
