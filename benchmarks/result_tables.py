@@ -63,8 +63,8 @@ NAME_ARMS = {
     "local": "local LLM",
     "name-words": "fixed words",
     FOUND: "best of 80 templates",
-    "strong joint": "strong LLM, template",
-    "local joint": "local LLM, template",
+    "strong joint": "strong LLM, template again",
+    "local joint": "local LLM, template again",
 }
 """What the arms that are compared are called."""
 NAME_COMPARISONS = (
@@ -86,16 +86,17 @@ def optimizers(folder: Path, _name: str) -> Iterator[Line]:
     """Yield what each optimizer found with the strong and with the local LLM."""
     strong, local = (compared_optimizers(read_rows(folder / f"{name}.jsonl")) for name in COMPARED)
     yield (
-        *("", "strong LLM", "guided over it", "mean rank", "near best", "templates", "requests"),
+        *("", "strong LLM", "guided over it", "near best", "templates", "requests"),
         *("local LLM", "guided over it"),
     )
     for name, row in strong.items():
+        if name.endswith(", without description"):
+            continue
         with_local = local.get(name)
         yield (
             name,
             f"{row['test']:.1f}",
             row["ours_over_it"],
-            f"{row['rank']:.1f}",
             f"{row['near']} of {row['sets']}",
             f"{row['scored']:.0f}",
             f"{row['answered']:.1f}",
@@ -105,7 +106,7 @@ def optimizers(folder: Path, _name: str) -> Iterator[Line]:
 
 
 def compared_optimizers(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
-    """Return accuracy, costs, rank and the difference to ``OURS`` by optimizer.
+    """Return accuracy, costs, sets near the best and the difference to ``OURS`` by optimizer.
 
     A mean is over sets of the means over seeds. The interval of a difference, which is over the cells that
     both have, resamples test images, seeds and sets.
@@ -125,7 +126,7 @@ def compared_optimizers(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
             "scored": statistics.mean(row["scored"] for row in cells.values()),
             "answered": statistics.mean(row["answered"] for row in cells.values()),
             "ours_over_it": "" if name == OURS else _ours_over(cells_by_name[OURS], cells),
-            **_ranked(name, cells_by_name),
+            **_near_best(name, cells_by_name),
         }
     return table
 
@@ -152,23 +153,21 @@ def _hits(row: Row) -> npt.NDArray[np.int8]:
     return np.unpackbits(packed)[: row["images"]].astype(np.int8)
 
 
-def _ranked(name: str, cells_by_name: Mapping[str, Cells]) -> dict[str, float]:
-    """Return a mean rank over sets, and on how many of them it is at most ``MARGIN`` below the best.
+def _near_best(name: str, cells_by_name: Mapping[str, Cells]) -> dict[str, int]:
+    """Return on how many sets a row is at most ``MARGIN`` below the best, and the number of sets.
 
-    A set counts with the seeds that every row has. Rows that tie share the mean of their ranks.
+    A set counts with the seeds that every row has.
     """
     shared = set.intersection(*map(set, cells_by_name.values()))
-    ranks, near = [], 0
-    for data in sorted({data for data, _ in shared}):
+    data_sets = {data for data, _ in shared}
+    near = 0
+    for data in data_sets:
         means = {
             other: 100 * statistics.mean(cells[cell]["test"] for cell in shared if cell[0] == data)
             for other, cells in cells_by_name.items()
         }
-        above = sum(mean > means[name] for mean in means.values())
-        level = sum(mean == means[name] for mean in means.values())
-        ranks.append(above + (level + 1) / 2)
         near += means[name] >= max(means.values()) - MARGIN
-    return {"rank": statistics.mean(ranks), "near": near, "sets": len(ranks)}
+    return {"near": near, "sets": len(data_sets)}
 
 
 def searches(folder: Path, name: str) -> Iterator[Line]:
@@ -176,40 +175,30 @@ def searches(folder: Path, name: str) -> Iterator[Line]:
     rows = read_rows(folder / f"{name}.jsonl")
     rows = [row for row in rows if row["arm"].partition(",")[0] not in REMOVED]
     cells = len({(row["set"], row["seed"]) for row in rows})
-    yield ("", "test", "over random, 8 sets", "over random, 4 sets", "sets above", "requests")
-    mean, differences = _against(rows, "random", "random", figure="initial")
-    yield ("best of 80 starting templates", f"{mean:.1f}", *_over_random(differences), "0")
-    for arm in sorted(dict.fromkeys(row["arm"] for row in rows), key=lambda arm: arm != "random"):
-        mean, differences = _against(rows, arm, "random")
+    yield ("", "8 developed on", "4 others", "sets above", "requests")
+    yield ("best of 80 starting templates", *_over_random(rows, "random", figure="initial"), "0")
+    for arm in dict.fromkeys(row["arm"] for row in rows if row["arm"] != "random"):
         requests = sum(row["calls"] for row in rows if row["arm"] == arm) / cells
-        compared = ("0", "0", "") if arm == "random" else _over_random(differences)
-        yield (arm, f"{mean:.1f}", *compared, f"{requests:.1f}")
+        yield (arm, *_over_random(rows, arm), f"{requests:.1f}")
 
 
-def _over_random(differences: Mapping[str, float]) -> tuple[str, str, str]:
-    """Return the means over the sets of ``DEVELOPED_ON`` and over the others, and the sets above."""
-    sides: tuple[list[float], list[float]] = ([], [])
-    for data, difference in differences.items():
-        sides[data not in DEVELOPED_ON].append(difference)
-    above = sum(difference > 0 for difference in differences.values())
-    developed, others = map(_with_error, sides)
-    return developed, others, f"{above} of {len(differences)}"
-
-
-def _against(
-    rows: Sequence[Row], arm: str, base: str, *, figure: str = "test"
-) -> tuple[float, dict[str, float]]:
-    """Return the mean of a figure over sets in %, and its differences to another arm by set."""
+def _over_random(rows: Sequence[Row], arm: str, *, figure: str = "test") -> tuple[str, str, str]:
+    """Return a figure's differences to ``random``: on ``DEVELOPED_ON``, on other sets, and sets above it."""
 
     def means(name: str, column: str) -> dict[str, float]:
         by_set: dict[str, list[float]] = {}
         for row in rows:
             if row["arm"] == name:
                 by_set.setdefault(row["set"], []).append(100 * row[column])
-        return {data: statistics.mean(values) for data, values in sorted(by_set.items())}
+        return {data: statistics.mean(values) for data, values in by_set.items()}
 
-    own, other = means(arm, figure), means(base, "test")
-    return statistics.mean(own.values()), {data: mean - other[data] for data, mean in own.items()}
+    random_means = means("random", "test")
+    sides: tuple[list[float], list[float]] = ([], [])
+    for data, mean in sorted(means(arm, figure).items()):
+        sides[data not in DEVELOPED_ON].append(mean - random_means[data])
+    developed, others = map(_with_error, sides)
+    above = sum(difference > 0 for side in sides for difference in side)
+    return developed, others, f"{above} of {len(random_means)}"
 
 
 def _with_error(differences: Sequence[float]) -> str:
@@ -258,7 +247,7 @@ def names_table(rows: Sequence[Row]) -> Iterator[Line]:
             )
             if group == "plain":
                 worst = [min(map(statistics.fmean, by_set.values())) for by_set in columns]
-                yield ("worst of them", *(f"{points:+z.1f}" for points in worst))
+                yield ("the worst of these sets", *(f"{points:+z.1f}" for points in worst))
 
 
 def _differences_by_set(

@@ -37,7 +37,6 @@ TABLE = re.compile(
 FOUND_BY = "guided, with description"
 DESCRIBED = "with description"
 """Methods that transfer anything: the others gain next to nothing over a starting template."""
-FOUND = 2
 BASELINES: Mapping[str, str] = {
     "default template": "default template",
     "OpenAI's 80 templates": "openai-imagenet",
@@ -160,34 +159,11 @@ def transfer(folder: Path, name: str) -> Lines:
         yield (method, *(cells[column] for column in columns))
 
 
-def found(folder: Path, name: str) -> Lines:
-    """Yield the templates with the largest and the smallest gain over the default one, no data set twice."""
-    runs = [row for row in _runs(folder, name) if row["method"] == FOUND_BY]
-    rising = sorted(runs, key=_gain)
-    best, worst = ({run["data"]: run for run in order} for order in (rising, reversed(rising)))
-    yield ("set", "model, shots, seed", "template", "default", "found", "gain")
-    for run in (
-        *sorted(best.values(), key=_gain, reverse=True)[:FOUND],
-        *sorted(worst.values(), key=_gain)[:FOUND][::-1],
-    ):
-        default, test = (100 * float(run[f"test: {figure}"]) for figure in ("default template", "best"))
-        template = run["template"].replace("|", "\\|")
-        yield (
-            run["data"],
-            f"{run['model']}, {run['shots']}, {run['seed']}",
-            f"`{template}`",
-            f"{default:.1f}",
-            f"{test:.1f}",
-            f"{test - default:+z.1f}",
-        )
-
-
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
     "sets": sets,
     "differences": differences,
     "transfer": transfer,
-    "found": found,
     "optimizers": optimizers,
     "searches": searches,
     "few": few,
@@ -356,10 +332,6 @@ def _cost(templates: float | None, requests: float) -> tuple[str, str]:
 
 def _spread(difference: OverSets, star: str) -> str:
     return f"{over(difference.mean, difference.interval, star)}<br>{difference.median:+z.1f}"
-
-
-def _gain(run: Row) -> float:
-    return float(run["test: best"]) - float(run["test: default template"])
 
 
 def _named(words: Sequence[str]) -> Iterator[tuple[str, Path]]:
