@@ -6,7 +6,7 @@ import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,12 +16,12 @@ from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier, correct
 from ..datasets.checks import shots_hash
-from ..datasets.hand_made import hand_made
+from ..datasets.hand_made import hand_made, imagenet_templates
 from ..datasets.loading import load_data
 from ..errors import EvaluatorError
 from ..scoring import DEFAULT_TEMPLATE, Predictions
 from ..spec import EvaluatorSpec, Report
-from .references import REFERENCES, FewShotOptions, MethodOptions, WhiteBoxResult
+from .references import REFERENCES, FewShotOptions, MethodOptions, Texts, WhiteBoxResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,11 @@ class Problem:
         versions = torch.cat([self.open_versions(split) for split in splits])
         return replace(self, train=Labelled(features, labels, self.train.classes), versions=versions)
 
-    def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
+    def templates(self, kind: Texts) -> tuple[str, ...]:
         """Return templates for a text classifier: the data set's own if it has any, else the default."""
-        own = hand_made(self.dataset) if kind == "hand-made" else ()
+        own: tuple[str, ...] = ()
+        if kind != "plain":
+            own = hand_made(self.dataset) if kind == "hand-made" else imagenet_templates()
         return tuple(text for text in own if self.encoder.check(text) is None) or (DEFAULT_TEMPLATE,)
 
     def text_features(self, templates: Sequence[str]) -> Tensor:

@@ -16,7 +16,7 @@ from ..settings import Settings, near, technical
 
 RANDOM = "random"
 """``init`` of a context that starts from noise instead of words."""
-Texts = Literal["hand-made", "plain"]
+Texts = Literal["hand-made", "plain", "openai-imagenet"]
 
 
 class MethodOptions(Settings):

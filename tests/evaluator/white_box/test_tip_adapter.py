@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional
 
 from promptclimb.evaluator.clip.zero_shot import correct, decide
+from promptclimb.evaluator.datasets.hand_made import imagenet_templates
+from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from promptclimb.evaluator.white_box import tip_adapter as tip
 from promptclimb.evaluator.white_box.references import TipAdapterOptions
 from tests.fakes.few_shots import few_shots
@@ -51,6 +53,18 @@ def test_a_key_is_the_mean_of_an_images_versions() -> None:
     test = problem.split("test")
     weights = problem.zero_shot(problem.templates("hand-made"))
     assert torch.equal(fitted.decide(test), tip.logits(test.features, cache, weights, 1.0, 5.5).argmax(dim=1))
+
+
+def test_the_text_classifier_may_be_that_of_published_templates() -> None:
+    """Those of OpenAI's list that the model can read; a set without templates of its own has the default."""
+    problem = few_shots()
+    published = problem.templates("openai-imagenet")
+    assert len(published) > 60
+    assert set(published) <= set(imagenet_templates())
+    assert problem.templates("hand-made") == problem.templates("plain") == (DEFAULT_TEMPLATE,)
+    fitted = tip.fit(problem, TipAdapterOptions(alpha=0, texts="openai-imagenet"), seed=1)
+    test = problem.split("test")
+    assert torch.equal(fitted.decide(test), decide(test, problem.zero_shot(published)))
 
 
 def test_the_grid_is_the_authors() -> None:
