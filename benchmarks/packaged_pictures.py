@@ -42,6 +42,9 @@ SOURCES: Mapping[str, Source] = {
     "flag-icons": Source("flag-icons", "7.5.0", "MIT", "svg"),
     "bootstrap-icons": Source("bootstrap-icons", "1.13.2", "MIT", "svg"),
     "remixicon": Source("remixicon", "4.9.1", "Remix Icon License 1.0", "svg"),
+    "vscode-icons": Source("@iconify-json/vscode-icons", "1.2.97", "MIT", "iconify"),
+    "devicon": Source("@iconify-json/devicon", "1.2.68", "MIT", "iconify"),
+    "material-icon-theme": Source("@iconify-json/material-icon-theme", "1.2.70", "MIT", "iconify"),
     "openclipart": Source(CLIP_ART, "", "public domain", "deb"),
 }
 SIZES = {"train": 20, "val": 5, "test": 60}
@@ -195,3 +198,24 @@ def _slug_of(code: str, icons: Mapping[str, Any]) -> str | None:
         return None
     spellings = (slug, f"{slug}-face", slug.removesuffix("-face"), slug.replace("-", ""))
     return next((spelling for spelling in spellings if spelling in icons), None)
+
+
+@cache
+def countries() -> Mapping[str, str]:
+    """Return the CLDR names of countries by their ISO codes, "de", which the emoji of flags spell."""
+    first = ord("\N{REGIONAL INDICATOR SYMBOL LETTER A}")
+    return {
+        "".join(chr(ord(char) - first + ord("a")) for char in emoji["emoji"]): country
+        for emoji in emoji_data()
+        if (country := emoji["label"].removeprefix("flag: ")) != emoji["label"] and len(emoji["emoji"]) == 2
+    }
+
+
+def flag_pictures(code: str) -> tuple[Sequence[Picture], Sequence[Picture]]:
+    """Return few-shot and test pictures of the flag of a country by its ISO code."""
+    circles, squares = SOURCES["circle-flags"], SOURCES["flag-icons"]
+    paths = [f"package/flags/{shape}/{code}.svg" for shape in ("4x3", "1x1")]
+    return (
+        [Picture(circles, code)] if code in npm_json(circles, "package/icons.json")["icons"] else [],
+        [Picture(squares, path) for path in paths if path in svg_files(squares)],
+    )

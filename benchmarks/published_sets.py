@@ -27,6 +27,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -37,8 +38,10 @@ from benchmarks.packaged_pictures import (
     TEST_VENDORS,
     Picture,
     PictureSet,
+    countries,
     emoji_data,
     emoji_pictures,
+    flag_pictures,
     is_drawn,
     npm_json,
     svg_files,
@@ -147,31 +150,17 @@ def _icons(package: str) -> Mapping[str, Pictures]:
     return pictures
 
 
-def flag_pictures() -> tuple[Pictures, Pictures]:
-    """Return few-shot and test pictures of flags by the English name of the country."""
-    circles, squares = SOURCES["circle-flags"], SOURCES["flag-icons"]
-    icons, files = npm_json(circles, "package/icons.json")["icons"], svg_files(squares)
-    few_shot, test = {}, {}
-    for emoji in emoji_data():
-        if not emoji["label"].startswith("flag: "):
-            continue
-        country, code = emoji["label"].removeprefix("flag: "), country_code(emoji["emoji"])
-        paths = [f"package/flags/{shape}/{code}.svg" for shape in ("4x3", "1x1")]
-        few_shot[country] = [Picture(circles, code)] if code in icons else []
-        test[country] = [Picture(squares, path) for path in paths if path in files]
-    return few_shot, test
-
-
-def country_code(flag: str) -> str:
-    """Return the ISO code that an emoji of a flag spells: "de" for 🇩🇪."""
-    return "".join(chr(ord(char) - ord("\N{REGIONAL INDICATOR SYMBOL LETTER A}") + ord("a")) for char in flag)
+def flag_sets() -> Iterator[tuple[str, PictureSet]]:
+    """Yield the set of flags, whose classes are countries."""
+    pictures = {country: flag_pictures(code) for code, country in countries().items()}
+    few_shot, test = ({country: both[index] for country, both in pictures.items()} for index in (0, 1))
+    yield "flags", _set("flags", "A curated collection of all country flags.", few_shot, test)
 
 
 @lru_cache(maxsize=1)
 def published_sets() -> Mapping[str, PictureSet]:
     """Return every set by name."""
-    flags = _set("flags", "A curated collection of all country flags.", *flag_pictures())
-    return {**dict(emoji_sets()), **dict(clip_art_sets()), **dict(icon_sets()), "flags": flags}
+    return dict(chain(emoji_sets(), clip_art_sets(), icon_sets(), flag_sets()))
 
 
 def make(folder: Path) -> None:

@@ -46,6 +46,7 @@ from benchmarks.pico_features import features_of as features_of_bundled
 from promptclimb.agent.search.name_choice import SURE, FewShotImages, Predicted, Renaming, choose_names
 from promptclimb.agent.search.name_search import COMPARED, FINALISTS, MORE_COMPARED, RECOGNISED
 from promptclimb.evaluator.pico import sets
+from promptclimb.evaluator.pico.world.scene import CORE, EVERYDAY
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, NameReader, first_readings, kind_names
 from promptclimb.prompts.starting import draw as draw_templates
 from promptclimb.prompts.template_kind import KIND
@@ -243,7 +244,7 @@ def accuracy(texts: Texts, features: Mapping[str, Floats], template: str, names:
 
 def is_common(data: str) -> bool:
     """Return whether a set shows things that both bundled CLIPs have seen often."""
-    return not data.endswith("-rare") and data != "latin-species"
+    return {*english(data)} <= {*CORE, *EVERYDAY}
 
 
 def classes_of(data: str) -> Sequence[str]:
@@ -306,7 +307,9 @@ def measured(cell: Row, few: FewShots, evaluate: Callable[[str, Sequence[str]], 
 def main() -> None:
     """Measure what is missing, and print the table."""
     parser = argument_parser(__doc__)
-    parser.add_argument("--data", default=",".join(vocabularies.vocabularies()), help="sets")
+    read = json.loads(READINGS.read_text("utf-8"))["strong"]
+    default = ",".join(data for data in vocabularies.vocabularies() if data in read)
+    parser.add_argument("--data", default=default, help="sets (default: of vocabularies.toml with readings)")
     parser.add_argument("--shots", default="16,4,1", help="training images per class")
     parser.add_argument("--draws", default="1,2,3", help="seeds of the few-shot images")
     parser.add_argument("--keep", type=Path, help="file of rows")

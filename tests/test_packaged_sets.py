@@ -65,8 +65,10 @@ def art(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder for packages, and a program that draws."""
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(sys.modules, "resvg_py", drawing_program())
-    for function in (packaged_pictures.cutout, packaged_pictures.svg_files, packaged_pictures.emoji_data):
-        function.cache_clear()
+    packaged_pictures.cutout.cache_clear()
+    packaged_pictures.svg_files.cache_clear()
+    packaged_pictures.emoji_data.cache_clear()
+    packaged_pictures.countries.cache_clear()
     gather_art.package_json.cache_clear()
     gather_art.cache_folder().mkdir(parents=True)
     return gather_art.cache_folder()
@@ -165,12 +167,12 @@ def test_flags_have_the_names_of_countries(art: Path) -> None:
     write_package(art, tags.EMOJI_TEXTS["data"].package, {"en/data.json": emoji})
     write_vendor(art, packaged_pictures.SOURCES["circle-flags"].package, {"": "td", "-": "pe"}, "red")
     write_package(art, "flag-icons", {"flags/4x3/td.svg": svg("red"), "flags/1x1/pe.svg": svg("blue")})
-    few_shot, test = published_sets.flag_pictures()
-    assert {country: [picture.name for picture in own] for country, own in test.items()} == {
+    ((_, data),) = published_sets.flag_sets()
+    assert {country: [picture.name for picture in own] for country, own in data.test.items()} == {
         "Chad": ["package/flags/4x3/td.svg"],
         "Peru": ["package/flags/1x1/pe.svg"],
     }
-    assert few_shot["Chad"] == [Picture(packaged_pictures.SOURCES["circle-flags"], "td")]
+    assert data.few_shot["Chad"] == [Picture(packaged_pictures.SOURCES["circle-flags"], "td")]
 
 
 def test_written_sets_are_read_as_they_were_composed(art: Path, tmp_path: Path) -> None:
@@ -206,3 +208,41 @@ def test_vocabularies_are_of_things_that_are_drawn(art: Path) -> None:
     assert [picture.source for picture in data.few_shot["pöllö"]] == [
         *packaged_pictures.FEW_SHOT_VENDORS.values()
     ]
+
+
+def test_vocabularies_of_codes_show_what_their_packages_have(art: Path) -> None:
+    """Flags are found by country, cards by rank and suit, logos by language; only emoji are mirrored."""
+    sources = packaged_pictures.SOURCES
+    data = [{"label": "flag: Chad", "emoji": "\U0001f1f9\U0001f1e9", "hexcode": ""}]
+    write_package(art, tags.EMOJI_TEXTS["data"].package, {"en/data.json": data})
+    write_vendor(art, sources["circle-flags"].package, {"": "td"}, "red")
+    write_package(art, "flag-icons", {"flags/4x3/td.svg": svg("red")})
+    slugs = {"vscode-icons": "file-type-rust", "devicon": "rust", "material-icon-theme": "rust"}
+    for package, slug in slugs.items():
+        write_vendor(art, sources[package].package, {"": slug}, "red")
+    cards = art / tags.CLIP_ART / "usr/share/openclipart/svg/recreation/games/cards"
+    for file in ("ornamental/ornamental_s_k.svg", "white/white_s_k.svg", "simple/simple_s_k.svg"):
+        (cards / file).parent.mkdir(parents=True)
+        (cards / file).write_text(svg("red"), "utf-8")
+
+    def shown(pictures: str, thing: str) -> tuple[list[str], list[str]]:
+        vocabulary = vocabularies.Vocabulary(title="", classes={"code": thing}, pictures=pictures)
+        drawn = vocabularies.picture_set(vocabulary)
+        assert not drawn.mirrored
+        few_shot, test = ([picture.name for picture in own["code"]] for own in (drawn.few_shot, drawn.test))
+        return few_shot, test
+
+    assert shown("flags", "Chad") == (["td"], ["package/flags/4x3/td.svg"])
+    assert shown("logos", "Rust") == (["file-type-rust"], ["rust", "rust"])
+    packs = ("ornamental/ornamental_s_k.svg", "white/white_s_k.svg")
+    expected = tuple([f"recreation/games/cards/{file}"] for file in packs)
+    assert all(tags.held_out(path) for (path,) in expected)
+    assert shown("cards", "king of spades") == expected
+
+
+def test_every_vocabulary_has_classes_of_its_own() -> None:
+    """The sets of vocabularies.toml name what they show, each thing once."""
+    for name, vocabulary in vocabularies.vocabularies().items():
+        assert 10 <= len(vocabulary.classes) <= 20, name
+        assert len({*vocabulary.classes.values()}) == len(vocabulary.classes), name
+        assert vocabulary.pictures in vocabularies.PICTURES_OF
