@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,11 +31,12 @@ class Stop:
         self._paid: set[asyncio.Task[Any]] = set()
         self._cancelled: set[asyncio.Task[Any]] = set()
         self._children: weakref.WeakSet[Stop] = weakref.WeakSet()
+        self._cleanups: list[Callable[[], None]] = []
 
     def child(self) -> Stop:
         """Return the stop of one of several searches: stopping all stops it too, but not the reverse."""
         child = Stop(self._grace_s)
-        child.cause = self.cause
+        child.cause, child._cleanups = self.cause, self._cleanups
         self._children.add(child)
         return child
 
@@ -48,6 +49,21 @@ class Stop:
             child.request(cause)
         self._cancel(self._watched - self._paid)
         asyncio.get_running_loop().call_later(self._grace_s, lambda: self._cancel(self._watched))
+
+    @contextmanager
+    def cleaning_up(self, clean_up: Callable[[], None]) -> Iterator[None]:
+        """Call ``clean_up`` when the context ends, and before the process is left at once within it."""
+        self._cleanups.append(clean_up)
+        try:
+            yield
+        finally:
+            self._cleanups.remove(clean_up)
+            clean_up()
+
+    def clean_up(self) -> None:
+        """Do what the open contexts would do at their ends."""
+        for clean_up in self._cleanups:
+            clean_up()
 
     def check(self) -> None:
         """Raise InterruptedRunError if a stop was asked for."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .messages import Message
 
+MOST_OF_A_REASON = 300
+"""Most characters of a library's message that are shown."""
+
 
 class PromptclimbError(Exception):
     """The root of every error that this program raises on purpose.
@@ -18,6 +21,18 @@ class PromptclimbError(Exception):
     def __init__(self, *parts: object) -> None:
         self.message = Message(*parts)
         super().__init__(self.message)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what a library's error says, on one line and without its class, which tells a user little."""
+    if isinstance(error, PromptclimbError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "no memory is left"
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    if not said and isinstance(error, TimeoutError):
+        return "no answer in time"
+    return " ".join(said.split())[:MOST_OF_A_REASON] or "no reason is given"
 
 
 class UsageError(PromptclimbError):

@@ -318,8 +318,15 @@ def near(
     """
     if name in gone:
         return f"; it is now called {called(gone[name])}"
-    similar = difflib.get_close_matches(name, list(names), n=3)
-    return f"; did you mean {' or '.join(map(called, similar))}?" if similar else ""
+    close = similar(name, names)
+    return f"; did you mean {' or '.join(map(called, close))}?" if close else ""
+
+
+def similar(name: str, names: Iterable[str]) -> list[str]:
+    """Return at most three similar names; capitals and an option's dashes do not count."""
+    name_by_key = {known.lstrip("-").lower(): known for known in names}
+    close = difflib.get_close_matches(name.lstrip("-").lower(), name_by_key, n=3)
+    return [name_by_key[key] for key in close]
 
 
 def plain(problem: Mapping[str, Any]) -> Message:

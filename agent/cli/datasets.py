@@ -12,7 +12,7 @@ from ...evaluator.messages import Message
 from ...evaluator.settings import applying_to
 from ..config.schema import OPTIONS, SearchConfig
 from .options import add_json, add_search_options, given_spec
-from .output import print_json, print_table, program, say
+from .output import PROGRAM, print_json, print_table, say
 from .parser import Parser
 
 EXAMPLES = """\
@@ -106,7 +106,7 @@ def models(arguments: argparse.Namespace) -> int:
     else:
         print_table(("name", "pretrained", "file", "config"), rows)
     if arguments.grep is None:
-        say(f"open_clip's own models work too: `{program()} models --grep ViT-B-32` lists them")
+        say(f"open_clip's own models work too: `{PROGRAM} models --grep ViT-B-32` lists them")
     return 0
 
 

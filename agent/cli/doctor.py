@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...evaluator.counts import counted, how_to_install
-from ...evaluator.errors import PromptclimbError
+from ...evaluator.errors import PromptclimbError, reason_of
 from ...evaluator.network import check_url
 from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_UNREADABLE, UNREADABLE
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
@@ -69,8 +69,9 @@ def _checked(check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except (PromptclimbError, ImportError, OSError) as error:
-        text = on_command_line(error.message) if isinstance(error, PromptclimbError) else str(error)
-        return "wrong", text or type(error).__name__
+        if isinstance(error, PromptclimbError):
+            return "wrong", on_command_line(error.message)
+        return "wrong", reason_of(error)
 
 
 def _python() -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +54,7 @@ _GROUP = ("method", "llm", "model", "shots")
 def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     """Open data and model, and print the upper bounds of a search.
 
-    An LLM or tracker that cannot be used is reported at the end: the bounds hold without it.
+    An LLM or tracker that cannot be used is reported at the end, and refuses nothing.
     """
     bound_of(config)  # finds mistakes in the starting templates before opening anything
     asking = scorer_in_thread(config, os.environ, report=say) if config.probe else nullcontext(NothingAsked())
@@ -90,12 +90,20 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         if refused is not None:
             raise UsageError(refused)
         check_one_request(used)
-        check_trackers(config.track)
-        check_endpoints(config, os.environ)
     except UsageError as error:
         say_refused(error)
         return WRONG
+    _say_missing(lambda: check_trackers(config.track))
+    _say_missing(lambda: check_endpoints(config, os.environ))
     return FINISHED
+
+
+def _say_missing(check: Callable[[], None], what: str = "search") -> None:
+    """Report what is missing here, such as a key: the bounds hold without it."""
+    try:
+        check()
+    except UsageError as error:
+        say_refused(error, what)
 
 
 def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_json: bool) -> int:
@@ -125,11 +133,7 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     else:
         print_text("".join(f"{split_text(info)}\n" for info in infos.values()) + "\n")
         _print_study(cells, infos)
-    try:
-        check_llms([cell.config for cell in waiting], SharedLimits(folder))
-    except UsageError as error:
-        say_refused(error, "suite")
-        return WRONG
+    _say_missing(lambda: check_llms([cell.config for cell in waiting], SharedLimits(folder)), "suite")
     return FINISHED
 
 

@@ -226,7 +226,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help=f"your templates: JSON, or one a line (optional with --white-box: then {DEFAULT_TEMPLATE!r})",
+        help="your templates: a file with JSON or one a line, or one template itself (optional with "
+        f"--white-box: then {DEFAULT_TEMPLATE!r})",
     )
     parser.add_argument(
         "--white-box",

@@ -14,7 +14,7 @@ from ...evaluator.settings import near
 from ..regular_files import read_regular
 from ..results.history import state_of
 from ..results.run_dir import RESULT, SUMMARY, belongs_to_a_run, is_run, runs_in, write_atomically
-from .output import program, resume_command, short_path
+from .output import PROGRAM, program, resume_command, short_path
 
 DONE = "finished"
 MOST_NAMED = 5
@@ -38,7 +38,7 @@ def existing_folder(text: str) -> Path:
     folder = user_path(text, "RUN_DIR")
     if not folder.exists():
         known = [short_path(run) for run in runs_in(user_path("runs", "RUN_DIR"))]
-        hint = near(text, known) or f"; `{program()} status` lists the runs in runs/"
+        hint = near(text, known) or f"; `{PROGRAM} status` lists the runs in runs/"
         raise UsageError(f"there is no folder {folder}{hint}")
     if folder.is_file():
         above = folder.parent
@@ -95,11 +95,11 @@ def about_runs(folder: Path, runs: list[Path]) -> str:
     shown = short_path(folder)
     if not _is_suite(folder, runs):
         held = counted(len(runs), "run")
-        return f"{shown} is not a run, but holds {held}: {program()} resume RUN_DIR resumes one"
+        return f"{shown} is not a run, but holds {held}: `{PROGRAM} resume RUN_DIR` resumes one"
     what = f"{shown} is a suite's folder, with {counted(len(runs), 'search', 'searches')}"
     if _is_over(folder, runs):
         return f"{what}, all finished"
-    command = f"{program()} suite ... --suite-dir {shlex.quote(shown)}"
+    command = f"{PROGRAM} suite ... --suite-dir {shlex.quote(shown)}"
     return f"{what} begun: the command that began it, {command}, resumes it"
 
 

@@ -64,6 +64,7 @@ def run_interruptible(
             if stop.cause is not None:
                 console().show_cursor()  # which a live panel hides
                 say("Quitting now.")
+                stop.clean_up()
                 leave()
                 # All answers and scores are on disk; a thread within a batch would delay the exit.
                 os._exit(128 + number)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...evaluator.errors import PromptclimbError, UsageError
+from ...evaluator.errors import PromptclimbError, UsageError, reason_of
 from ..config.sources import on_command_line
 from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
@@ -76,10 +76,11 @@ def _run(arguments: argparse.Namespace) -> int:
         say(f"error: {error}; `make install` installs what is missing")
         return FAILED
     except PromptclimbError as error:
-        say(f"error: {scrub(on_command_line(error.message) or type(error).__name__)}")
+        say(f"error: {scrub(on_command_line(error.message))}")
         return FAILED
     except OSError as error:
-        say(f"error: {scrub(str(error) or type(error).__name__)}")
+        where = "" if error.filename is None else f"{error.filename}: "
+        say(f"error: {scrub(f'{where}{reason_of(error)}')}")
         return FAILED
     except Exception as error:  # noqa: BLE001 - the last stop: a line for the user, the rest in a file
         say(f"error: {scrub(_crash(error, scrub))}")
@@ -92,5 +93,5 @@ def _crash(error: Exception, scrub: Callable[[str], str]) -> str:
         path = folder / f"promptclimb-crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
         with contextlib.suppress(OSError):
             path.write_text(text, "utf-8")
-            return f"unexpected {type(error).__name__}: {error}; please report it with the file {path}"
-    return f"unexpected {type(error).__name__}: {error}"
+            return f"the program has a fault ({reason_of(error)}); please report it with the file {path}"
+    return f"the program has a fault ({reason_of(error)})"

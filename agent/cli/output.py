@@ -21,6 +21,7 @@ from ...evaluator.messages import Message
 from ..config.sources import flags_of_more, on_command_line
 from ..text import printable, visible
 
+PROGRAM = "promptclimb"
 FINISHED, FAILED, WRONG, EXIT_NOTHING_USABLE = range(4)
 """Exit codes; the last one is that of a search whose LLM gave nothing usable. A signal adds 128."""
 
@@ -140,16 +141,16 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def program() -> str:
-    """Return how this program was called, for suggested commands."""
+    """Return how this program is called here, for commands to copy; help and sentences have ``PROGRAM``."""
     called = Path(sys.argv[0])
     if called.name == "run_agent.py":
         return f"{_interpreter()} {shlex.quote(str(called))}"
-    on_path = shutil.which("promptclimb")
+    on_path = shutil.which(PROGRAM)
     if called.name == "__main__.py":
         installed = on_path is not None and Path(on_path).parent == Path(sys.executable).parent
-        return "promptclimb" if installed else f"{_interpreter()} -m promptclimb"
+        return PROGRAM if installed else f"{_interpreter()} -m {PROGRAM}"
     if not called.is_file() or (on_path is not None and called.samefile(on_path)):
-        return "promptclimb"
+        return PROGRAM
     return shlex.quote(str(called))
 
 

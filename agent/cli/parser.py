@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import re
 import shlex
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from ...evaluator.settings import similar
 from ..versions import program_version
-from .output import WRONG, print_text, program
+from .output import PROGRAM, WRONG, print_text, program
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 COMPLETION = "--print-completion"
-_LIKE = 0.75
-"""Least similarity of a mistyped option: less would suggest anything."""
 _MEANT: Mapping[str, Sequence[str]] = MappingProxyType(
     {
-        **dict.fromkeys(("--out", "--output"), ("--run-dir DIR", "--out FILE", "--html FILE")),
+        **dict.fromkeys(
+            ("--out", "--output"), ("--run-dir DIR", "--suite-dir DIR", "--out FILE", "--html FILE")
+        ),
         "--run": ("--templates RUN_DIR/templates.json",),
     }
 )
 """Names that other commands or programs have, and what a command has for them."""
-_PROGRAMS = ("run_agent.py", "promptclimb")
 _WORDS = re.compile(r"[a-z0-9_]+(\|[a-z0-9_]+)+")
 
 COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -133,7 +131,7 @@ class Parser(argparse.ArgumentParser):
         if (current := _current_flag(name)) in self.known_options():
             self.error(f"there is no option {name!r}; it is now called {current}")
         meant = [text for text in _MEANT.get(name, ()) if text.partition(" ")[0] in self.known_options()]
-        near = meant or difflib.get_close_matches(name, self.known_options(), n=1, cutoff=_LIKE)
+        near = meant or similar(name, self.known_options())
         self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:
@@ -215,8 +213,7 @@ class _Program(Parser):
 
 def make_parser(arguments: Sequence[str]) -> _Program:
     """Return the parser of a command line, with the options of the command that it calls."""
-    called = Path(sys.argv[0]).name if sys.argv else ""
-    parser = _program(called if called in _PROGRAMS else "promptclimb")
+    parser = _program()
     first = next(iter(arguments), "").partition("=")[0]
     if first.startswith("-") and first not in parser._option_string_actions:
         parser.no_option(first)
@@ -224,7 +221,7 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     if first != COMPLETION:  # which takes a shell's name
         wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     if wanted is not None and wanted not in COMMANDS:
-        near = difflib.get_close_matches(wanted, (*COMMANDS, "--help", "--version"), n=1)
+        near = similar(wanted, (*COMMANDS, "--help", "--version"))
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
         parser.error(f"there is no command {wanted!r}; {hint}")
     commands = _add_commands(parser, () if wanted is None else (wanted,))
@@ -234,19 +231,19 @@ def make_parser(arguments: Sequence[str]) -> _Program:
 
 def whole_parser() -> tuple[_Program, Commands]:
     """Return the parser with every command, and the commands."""
-    whole = _program("promptclimb")
+    whole = _program()
     return whole, _add_commands(whole, COMMANDS)
 
 
-def _program(name: str) -> _Program:
+def _program() -> _Program:
     parser = _Program(
-        prog=name,
+        prog=PROGRAM,
         description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.\n\n"
         "To start, search on what is bundled, without an LLM:\n"
         f"  {program()} search --data braille-letters --method combine --describe 'letters as raised dots'",
-        epilog=f"{program()} COMMAND --help shows the options of a command.",
+        epilog=f"{PROGRAM} COMMAND --help shows the options of a command.",
     )
-    parser.add_argument("--version", action="version", version=f"promptclimb {program_version()}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {program_version()}")
     parser.add_argument(
         COMPLETION,
         action=_Completion,

@@ -243,7 +243,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help="your own templates instead of a run, averaged, with a CLIP model: JSON, or one a line",
+        help="your own templates instead of a run, averaged, with a CLIP model: a file with JSON or one a "
+        "line, or one template itself",
     )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(

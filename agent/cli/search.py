@@ -165,6 +165,10 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
         say(f"note: {enumerated(flags)} {verb} LLM usage, and no LLM is asked")
 
 
+_NOT_REPEATED = ("model", "pretrained", "run_dir", *LIMIT_SETTINGS)
+"""Settings that the same search with another model does not take over."""
+
+
 class _ResumeHint:
     """Remembers the run's folder and the limits that stopped it, to print how to resume."""
 
@@ -180,6 +184,8 @@ class _ResumeHint:
 
     def print(self, config: SearchConfig, error: BaseException | None = None) -> None:
         if self.run_dir is None:
+            if error is None or isinstance(error, InterruptedRunError):
+                say("Stopped while data and model were opened: nothing was requested or scored.")
             return
         if isinstance(error, StoreGoneError) or not is_run(self.run_dir):
             say(
@@ -247,8 +253,6 @@ def run_session(
             result = run_interruptible(run, lambda: hint.print(config), waits=waits)
     except BaseException as error:
         hint.print(config, error)
-        if isinstance(error, InterruptedRunError) and hint.run_dir is None:
-            say("Stopped while data and model were opened: nothing was requested or scored.")
         raise
     # The table goes to standard output, unless a document does.
     if hint.run_dir is None:
@@ -274,13 +278,32 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     if NOTHING_USABLE in result.notes:
         lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
     elif result.model.pretrained == BUNDLED_WEIGHTS:
-        own = f"search --data DIR --model {REAL_MODEL} --pretrained {REAL_WEIGHTS} --method combine"
-        lines.append(f"next, with your images and a real model: {program()} {own}")
+        lines.append(with_real_model(config))
     elif config.is_clip or config.is_api:
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
         lines.append(f"next: {program()} export {folder} --format all")
     return lines
+
+
+def with_real_model(config: SearchConfig) -> str:
+    """Return the command of the same search with a real model, or of one on the user's own images."""
+    from ...evaluator.datasets.loading import known
+
+    if any(config.data == data_set.name for data_set in known()):
+        whose, options = "your images and ", ["--data", "DIR", "--method", "combine"]
+    else:
+        whose, options = "", []
+        for name, value in config.to_public().items():
+            option = OPTIONS[name]
+            if name in _NOT_REPEATED or not option.flag or value == option.default:
+                continue
+            if isinstance(option.default, bool):
+                options.append(flag_of(name) if value else flag_of(name).replace("--", "--no-", 1))
+            else:
+                options += [flag_of(name), str(value)]
+    command = shlex.join(["search", *options, "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS])
+    return f"next, with {whose}a real model: {program()} {command}"
 
 
 def exit_code(result: SearchResult) -> int:

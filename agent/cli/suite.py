@@ -19,6 +19,7 @@ from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.messages import Message, shown
 from ...evaluator.scoring import BASELINE_DEFAULT
+from ...evaluator.settings import near
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
@@ -26,6 +27,7 @@ from ..config.sources import PREFIX, from_environment, from_sources, on_command_
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..limits import LIMIT_SETTINGS
+from ..methods.registry import METHODS
 from ..present.terminal import Display, sentence
 from ..results.gain import BEST_STARTING
 from ..results.result import SearchResult
@@ -308,6 +310,11 @@ def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
 def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     data = listed(arguments.datasets, "--data")
     methods = listed(["guided" if arguments.methods is None else arguments.methods], "--methods")
+    known = (*METHODS, *WHITE_BOX)
+    if unknown := next((name for name in methods if name not in known), None):
+        raise ConfigError(
+            f"--methods: unknown method {shown(unknown)}{near(unknown, known)}; known are {', '.join(known)}"
+        )
     seeds = seeds_of("1-3" if arguments.seeds is None else arguments.seeds)
     folder = _folder(arguments, Path("runs/suite"))
     say_unknown_variables()
@@ -396,7 +403,10 @@ def add_options(parser: Parser) -> None:
         help="data sets or folders; may be repeated; put a name with a comma in double quotes: '\"a,b\",c'",
     )
     parser.add_argument(
-        "--methods", metavar="A,B,...", help="methods, also white-box references (default: guided)"
+        "--methods",
+        metavar="A,B,...",
+        help=f"methods: {', '.join(METHODS)}; also white-box references: {', '.join(WHITE_BOX)} "
+        "(default: guided)",
     )
     parser.add_argument("--seeds", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
     parser.add_argument(

@@ -510,8 +510,8 @@ class ScoringConfig(EvaluatorSpec):
     )
     max_cost: float | None = setting(
         None,
-        "dollars at most; if an endpoint charges more than expected, one answer may exceed it; needs --price "
-        "or --scorer-price",
+        "dollars at most, with a price for all that is asked; if an endpoint charges more than expected, one "
+        "answer may exceed it",
         first=11,
         show="DOLLARS",
         ge=0,
@@ -546,7 +546,7 @@ class ScoringConfig(EvaluatorSpec):
         if self.max_cost is not None and self.is_api and self.scorer_price is None:
             raise InvalidValueError(
                 Setting("max_cost"),
-                " needs the scorer's price too: give ",
+                " needs the scorer's price: give ",
                 Setting("scorer_price", Verbatim("N/call")),
                 ", dollars per request, or ",
                 Setting("scorer_price", "IN/OUT"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
+from ...evaluator.errors import PromptclimbError, reason_of
 from ...evaluator.threads import AT_WORK
 from .log import open_log
 from .types import Event, Listener, ListenerFailed, Noted
@@ -88,7 +89,7 @@ class ThreadedSink:
         """Take an event; never waits."""
         if self._failure is not None:
             self._is_reported = True
-            raise RuntimeError(self._describe(self._failure)) from None
+            raise PromptclimbError(self._describe(self._failure)) from None
         try:
             self._queue.put_nowait(event)
         except queue.Full:
@@ -134,4 +135,4 @@ class ThreadedSink:
             self._failure = error
 
     def _describe(self, error: BaseException) -> str:
-        return self._scrub(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
+        return self._scrub(reason_of(error))

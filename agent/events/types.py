@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from ...evaluator.errors import PromptclimbError, reason_of
 from ...prompts.kinds import TEMPLATE
 from ..position import Position
 
@@ -126,7 +127,10 @@ class Bus:
             return
         self._listeners.remove(listener)
         called = getattr(listener, "__qualname__", type(listener).__qualname__)
-        self(ListenerFailed(listener=called, error=f"{type(error).__name__}: {error}"))
+        # A listener of the user's own may have any fault, of which the class tells most.
+        ours = isinstance(error, PromptclimbError)
+        text = reason_of(error) if ours else f"{type(error).__name__}: {error}"
+        self(ListenerFailed(listener=called, error=text))
 
 
 class RunOpened(Event, name="search.run_opened"):

@@ -18,7 +18,7 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai._constants import RAW_RESPONSE_HEADER
 
-from ...evaluator.errors import ConfigError
+from ...evaluator.errors import ConfigError, reason_of
 from ...evaluator.messages import Message, Setting
 from ...evaluator.network import is_loopback, why_unconnected
 from ...evaluator.remote.asking import ApiRequest
@@ -325,7 +325,7 @@ def translate(
         message = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
         return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=False)
     cause = error.__cause__
-    message = f"{error} ({type(cause).__name__}: {cause})" if cause else f"{type(error).__name__}: {error}"
+    message = f"{error} ({reason_of(cause)})" if cause and str(cause) else reason_of(error)
     never_sent = any(_in_chain(error, kind) for kind in (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
     return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=not never_sent)
 

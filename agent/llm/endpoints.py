@@ -17,9 +17,10 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 
 from ...evaluator.counts import how_to_install
-from ...evaluator.errors import ConfigError
+from ...evaluator.errors import ConfigError, reason_of
 from ...evaluator.messages import Message, Setting
 from ...evaluator.network import is_loopback, tls_problem, why_unconnected
+from ...evaluator.settings import near
 from ..config.fields import LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import COST_NEEDS_PRICE, SearchConfig
 from ..errors import EndpointError
@@ -31,7 +32,7 @@ from .chat import Client
 from .dialects import lacks_model
 from .limiter import RateLimits
 from .pool import Endpoint
-from .price_table import find_price, similar
+from .price_table import find_price
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 T = TypeVar("T")
@@ -309,7 +310,7 @@ async def preflight(base_url: str, key: Secret | None, *, key_env: str, model: s
     except _NotJsonError as error:
         raise EndpointError(error) from None
     except (aiohttp.ClientError, TimeoutError) as error:
-        return Preflight(note=f"{url}/models did not answer ({type(error).__name__}); continuing")
+        return Preflight(note=f"{url}/models did not answer ({reason_of(error)}); continuing")
 
 
 async def reach(url: str, setting: Setting, visit: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
@@ -370,7 +371,7 @@ async def _check_unlisted(
     except (ValueError, RecursionError):
         return
     if reply.status == 404 and lacks_model(document):
-        hint = similar(model, listed)
+        hint = near(model, listed)
         raise EndpointError(f"{url} has no model {model!r}{hint}; give another with ", Setting("llm"))
 
 
@@ -396,7 +397,7 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
     models = tuple(str(item["id"]) for item in items if item.get("id"))
     if not models or not model or model in models:
         return Preflight(models, status=status, context=_context(items, model))
-    note = f"{url} does not list a model {model!r}{similar(model, models)}; asking for it anyway"
+    note = f"{url} does not list a model {model!r}{near(model, models)}; asking for it anyway"
     return Preflight(models, note=note, status=status)
 
 

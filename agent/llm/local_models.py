@@ -27,6 +27,7 @@ import filelock
 import httpx2
 from pydantic import TypeAdapter
 
+from ...evaluator.errors import reason_of
 from ...evaluator.files import cache_dir
 from ...evaluator.messages import Setting, Verbatim
 from ...evaluator.threads import in_thread
@@ -229,7 +230,7 @@ def download_from_hub(model: KnownModel, partial: Path, progress: DownloadProgre
                     file.write(chunk)
                     progress(host, have)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise EndpointError(f"{host} cannot be reached ({type(error).__name__})") from error
+        raise EndpointError(f"{host} cannot be reached ({reason_of(error)})") from error
     if have < model.size:
         raise EndpointError(f"{host} sent {have:,} of {model.size:,} bytes")
 

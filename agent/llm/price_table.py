@@ -7,7 +7,6 @@ service tier set in a vendor's console.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Message, Setting
+from ...evaluator.settings import near
 from ..config.fields import AUTO, without_credentials
 from ..prices import PICODOLLARS, Price, Tariff, TokenUsage
 
@@ -193,16 +193,10 @@ def _find(table: DataSnapshot, url: str, model: str) -> tuple[Provider, ModelInf
     try:
         return table.find_provider_model(model, provider, None, None)
     except LookupError:
-        hint = similar(model, [row.id for row in provider.models])
+        hint = near(model, [row.id for row in provider.models])
         raise ConfigError(
             _AUTO, f": {_source()} has no model {model!r} of {provider.name}{hint}", _BY_HAND
         ) from None
-
-
-def similar(name: str, names: Sequence[str]) -> str:
-    """Return `` (similar: a, b, c)`` for an unknown name; empty without similar names."""
-    close_names = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f" (similar: {', '.join(close_names)})" if close_names else ""
 
 
 def _hours(model: ModelInfo) -> Sequence[int]:

@@ -47,7 +47,6 @@ from .sections import (
     folder_of,
     renamed_classes,
     use_of,
-    word_effects,
 )
 from .sentences import (
     REJECTED,
@@ -82,7 +81,7 @@ WIDE = 6.0
 MOST_NAMES_SHOWN = 20
 """Most renamed classes that the page shows at once; the others unfold."""
 MOST_HURT = 5
-"""Most classes that are named because their new names make them worse."""
+"""Most classes that are named because they do badly."""
 _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
 Card = tuple[str, str, str]
@@ -202,15 +201,12 @@ def _page_of(view: RunView) -> dict[str, Any]:
     if result is not None and result.best.class_names:
         order += " All scores are with the original class names."
     compared = compared_rows(result) if result else []
-    better, worse = word_effects(rows)
-    words = [(name, effects) for name, effects in (("better with", better), ("worse with", worse)) if effects]
     sections = {
         "found": ("What was gained", compared or None),
         "course": ("How the search went", course_of(view)),
         "classes": ("Which classes changed", classes_of(view)),
         "lineage": (f"Where the best {noun} came from", _lineage(view) or None),
-        "words": ("Which words helped", words or None),
-        "refused": ("What was rejected, and why", _refused(view)),
+        "refused": ("What was rejected, and why", _refused(view) or None),
         "board": ("Leaderboard", rows[:MAX_ROWS] or None),
         "use": ("How to use it", use_of(view)),
         "next": ("What to do next", next_steps(view)),
@@ -230,7 +226,6 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": order,
         "views": any(row.views is not None for row in rows[:MAX_ROWS]),
-        "raced": any(row.images is not None for row in rows),
         "percent": view.percent,
         "finished": result is not None,
         "stopped": result is not None and result.status == "stopped",
@@ -367,6 +362,8 @@ def _training_cards(view: RunView) -> list[Card]:
 def _lineage(view: RunView) -> list[dict[str, Any]]:
     """Mark each ancestor's words against the next one."""
     ancestors, lines = view.lineage, []
+    if len(ancestors) == 1 and not ancestors[0].messages:
+        return []  # a starting template has no origin
     for ancestor, parent in zip_longest(ancestors, (parent.template for parent in ancestors[1:])):
         more = (
             ""
@@ -483,11 +480,34 @@ def next_steps(view: RunView) -> list[str]:
             "simpler names (--class-names FILE) or another model (--model)."
         )
     steps += _on_answers(result, folder)
+    if never := _never_recognised(result):
+        steps.append(never)
     if names := about_names(view):
         steps.append(names)
     steps += _on_gain(view, result, folder, at_chance=at_chance)
     ensemble = ", or the ensemble," if result.averaged else ""
     return steps or [f"Use the best {noun}{ensemble} as shown above."]
+
+
+def _never_recognised(result: SearchResult) -> str:
+    """Say what to do about classes without a single correct test image; empty if there are none."""
+    if (inspection := result.inspection) is None:
+        return ""
+    never = [repr(row.name) for row in inspection.classes if row.images and not row.correct]
+    if not never:
+        return ""
+    return (
+        f"No {inspection.split} image of {_some_of(never)} is recognised. Look at such images and at what "
+        "they are taken for; then try a name that says what they show (--class-names FILE), or search "
+        "for one (--search-for class-names)."
+    )
+
+
+def _some_of(classes: Sequence[str]) -> str:
+    named = list(classes[:MOST_HURT])
+    if len(classes) > len(named):
+        named.append(counted(len(classes) - len(named), "more class", "more classes"))
+    return enumerated(named)
 
 
 def _on_answers(result: SearchResult, folder: str) -> list[str]:
@@ -543,11 +563,8 @@ def about_names(view: RunView) -> str:
     if not rows:
         return ""
     hurt = [repr(row.old) for row in rows if (row.after or 0) < (row.before or 0)]
-    named = hurt[:MOST_HURT]
-    if len(hurt) > len(named):
-        named.append(counted(len(hurt) - len(named), "more class", "more classes"))
     which = "its new name" if len(hurt) == 1 else "their new names"
-    worse = f"Fewer test images of {enumerated(named)} are right with {which}. " if hurt else ""
+    worse = f"Fewer test images of {_some_of(hurt)} are right with {which}. " if hurt else ""
     in_order = re.search(r"^class_names\s*=", view.config, re.MULTILINE) is not None
     edit = "write the original name in its line" if in_order else "remove its line"
     return (

@@ -1,15 +1,13 @@
-"""Sections of the report: comparison, course, classes, words, and code that uses the templates."""
+"""Sections of the report: comparison, course, classes, and code that uses the templates."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from ...evaluator.counts import counted
@@ -17,9 +15,15 @@ from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from ...prompts.kinds import INSTRUCTION
 from ...prompts.template import positional
 from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
-from ..results.gain import BEST_HAND_MADE, ORIGINAL_NAMES, chance_level, most_frequent_share
+from ..results.gain import (
+    BEST_HAND_MADE,
+    ORIGINAL_NAMES,
+    chance_level,
+    most_frequent_share,
+    with_best_hand_made,
+)
 from ..results.history import Curve, RunView, few_shot_share
-from ..results.result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
+from ..results.result import Best, Difference, GroupAccuracies, SearchResult, SplitInspection
 from .chart import (
     AXES_OF_NAMES,
     DASHES,
@@ -48,9 +52,6 @@ MOST_LISTED = 1000
 MOST_CONFUSED = 12
 MOST_TAKEN_FOR = 3
 """Classes that a renamed class was taken for, in its row."""
-FEWEST_WITH_WORD = 3
-"""Fewest templates with a word, and without it, for it to be reported."""
-MOST_WORDS = 8
 MOST_IN_MATRIX = 16
 """Most classes in the confusion matrix on the page, which stays readable."""
 _ABOUT_NAMES = (
@@ -58,8 +59,6 @@ _ABOUT_NAMES = (
     "in which they were searched; at 0, with the original names. In the end the names are chosen together, "
     "and the template is chosen again."
 )
-_MARKS = ".,;:!?\"'()[]"
-_SLOT = "{}"
 _LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
 MOST_NAMES_IN_CODE = 40
 LONGEST_LINE = 100
@@ -94,8 +93,11 @@ def compared_rows(result: SearchResult) -> list[Compared]:
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
     rows = [Compared(f"best found{with_names(best)}", (best.template,), best)]
     if result.averaged:
-        difference = None if result.gain is None else result.gain.ensemble
-        cell = gain_cell(_turned(difference), words) if difference else None
+        cell = None
+        if result.gain is not None and (difference := result.gain.ensemble) is not None:
+            cell = gain_cell(difference, words)
+            if not difference.same_template:  # the other way round than the rows below
+                cell = cell._replace(points=f"{cell.points} over the best found", apart="")
         name = f"ensemble{without_names(best)}"
         rows.append(Compared(name, result.ensemble.templates, result.ensemble, cell))
     baselines = [
@@ -104,17 +106,6 @@ def compared_rows(result: SearchResult) -> list[Compared]:
     ]
     # Lines with an interval come first.
     return [*rows, *sorted(baselines, key=lambda row: row.gain is None)]
-
-
-def _turned(difference: Difference) -> Difference:
-    low, high = difference.interval
-    return replace(
-        difference,
-        points=-difference.points,
-        interval=(-high, -low),
-        better=difference.worse,
-        worse=difference.better,
-    )
 
 
 def about_scores(result: SearchResult) -> str:
@@ -158,7 +149,11 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         baseline = None
     # Decisions of the baseline count only if there are some that agree with the result.
     before = None if decisions is None or baseline is None else decisions
-    rows = _class_rows(inspection, before, baseline or "", matrix)
+    new_names = view.result.best.class_names or {}
+    rows = [
+        row._replace(name=f"{row.name} (as {new_names[row.name]})") if row.name in new_names else row
+        for row in _class_rows(inspection, before, baseline or "", matrix)
+    ]
     shown, name = rows[:MOST_CLASSES], baseline_name(baseline or "", view.words)
     original = " with the original names" if view.result.best.class_names else ""
     change = "" if baseline is None else f" Change: the difference in points to the {name}{original}."
@@ -310,37 +305,6 @@ def _picture_groups(pictures: Sequence[Picture], baseline: str) -> list[tuple[st
     return [(heading, group) for heading, group in groups.items() if group]
 
 
-class WordEffect(NamedTuple):
-    """A word, how many templates have it, and their mean training score less that of the others."""
-
-    word: str
-    templates: int
-    difference: float
-
-
-def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect]]:
-    """Return the words of better and of worse templates: a correlation, since words come together."""
-    scores: dict[str, float] = {}
-    for row in sorted(rows, key=lambda row: row.images is not None):
-        scores.setdefault(row.template, row.comparable)
-    scores_by_word: dict[str, list[float]] = defaultdict(list)
-    for template, train in scores.items():
-        words = {word.casefold().replace(_SLOT, "").strip(_MARKS) for word in template.split()}
-        for word in words - {""}:
-            scores_by_word[word].append(train)
-    total, effects = sum(scores.values()), []
-    for word, with_word in scores_by_word.items():
-        without = len(scores) - len(with_word)
-        if len(with_word) >= FEWEST_WITH_WORD and without >= FEWEST_WITH_WORD:
-            mean_without = (total - sum(with_word)) / without
-            effects.append(WordEffect(word, len(with_word), fmean(with_word) - mean_without))
-    # At equal differences, the more frequent word is more certain.
-    effects.sort(key=lambda effect: (-effect.difference, -effect.templates, effect.word))
-    better = [effect for effect in effects if effect.difference > 0][:MOST_WORDS]
-    worse = [effect for effect in reversed(effects) if effect.difference < 0][:MOST_WORDS]
-    return better, worse
-
-
 class Figure(NamedTuple):
     """The desktop and the phone drawing of a chart as markup (empty without data), its legend and caption."""
 
@@ -415,7 +379,8 @@ def _levels(view: RunView) -> dict[str, float]:
     if view.result is None:
         levels = {BASELINE_DEFAULT: view.progress.default}
     else:
-        levels = {name: group.train for name, group in view.result.baselines.items() if name in _LEVELS}
+        baselines = with_best_hand_made(view.result.baselines)
+        levels = {name: group.train for name, group in baselines.items() if name in _LEVELS}
     if levels.get(BEST_HAND_MADE) is not None:
         levels.pop(HAND_MADE, None)
     ordered = [(name, levels.get(name)) for name in _LEVELS]

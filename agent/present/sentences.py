@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
+from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT, Unanswered
 from ...prompts.kinds import CandidateNoun
@@ -31,6 +32,7 @@ from ..results.gain import (
     most_frequent_share,
     significant_of,
     wilson,
+    with_best_hand_made,
 )
 from ..results.result import (
     PROMINENT,
@@ -67,14 +69,15 @@ class NamedBaseline(NamedTuple):
 
 def baselines_of(result: SearchResult) -> list[NamedBaseline]:
     """Return the baselines; the best template without its new names is one row with those that it equals."""
-    original = result.baselines.get(ORIGINAL_NAMES)
+    baselines = with_best_hand_made(result.baselines)
+    original = baselines.get(ORIGINAL_NAMES)
     same = [
         name
-        for name, group in result.baselines.items()
+        for name, group in baselines.items()
         if original is not None and name != ORIGINAL_NAMES and group.templates == original.templates
     ]
     rows = []
-    for name, group in result.baselines.items():
+    for name, group in baselines.items():
         title = baseline_name(name, result.words)
         if name == ORIGINAL_NAMES and same:
             title += f" ({enumerated(baseline_name(other, result.words) for other in same)})"
@@ -197,7 +200,10 @@ def verdict_on(result: SearchResult) -> str:
     clauses = [chance_warning(result)]
     if result.gain is not None:
         images = max((difference.images for difference in result.gain.over.values()), default=0)
-        clauses.insert(0, f"on test ({counted(images, 'image')}): {result.gain.verdict}")
+        size = counted(images, "image")
+        if images < FEW_TEST_IMAGES:
+            size = f"only {size}: go by the intervals"
+        clauses.insert(0, f"on test ({size}): {result.gain.verdict}")
     if any(clauses) and TOY_MODEL in result.notes:
         clauses.append("measured by a toy model, so it says nothing about a real one")
     return "; ".join(filter(None, clauses))

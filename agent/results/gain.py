@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from statistics import NormalDist
-from typing import Any
+from typing import Any, TypeVar
 
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from .details import BEST, Decisions, Details, agrees
-from .result import Difference, Gain, Interval, SearchResult, are_shares
+from .result import Difference, Gain, GroupAccuracies, Interval, SearchResult, are_shares
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
@@ -128,14 +128,20 @@ class GroupOnTest:
     names: tuple[tuple[str, str], ...] = ()
 
 
+HasTemplates = TypeVar("HasTemplates", GroupOnTest, GroupAccuracies)
+
+
 def compared_baselines(baselines: Mapping[str, GroupOnTest]) -> dict[str, GroupOnTest]:
     """Return those of the baselines that ``best`` is compared with, in order."""
-    compared = {name: baselines[name] for name in COMPARED if name in baselines}
-    hand_made = baselines.get(HAND_MADE)
-    # A single hand-made template is the best of its list.
-    if BEST_HAND_MADE not in compared and hand_made is not None and len(hand_made.templates) == 1:
-        compared[BEST_HAND_MADE] = hand_made
-    return {name: compared[name] for name in COMPARED if name in compared}
+    known = with_best_hand_made(baselines)
+    return {name: known[name] for name in COMPARED if name in known}
+
+
+def with_best_hand_made(baselines: Mapping[str, HasTemplates]) -> dict[str, HasTemplates]:
+    """Return the baselines; a single hand-made template is the best of its list, and has that name."""
+    if BEST_HAND_MADE in baselines or len(getattr(baselines.get(HAND_MADE), "templates", ())) != 1:
+        return dict(baselines)
+    return {BEST_HAND_MADE if name == HAND_MADE else name: group for name, group in baselines.items()}
 
 
 def compare_on_test(

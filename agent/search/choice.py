@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from operator import itemgetter
 
-from ...evaluator.errors import AskingEndedError, PromptclimbError
+from ...evaluator.errors import AskingEndedError, PromptclimbError, reason_of
 from ...evaluator.scoring import (
     COUNTED,
     HAND_MADE,
@@ -455,5 +455,4 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
 
 def message_of(error: Exception) -> str:
     """Return the message of an error, in characters that can be stored."""
-    message = str(error) or type(error).__name__
-    return message.encode("utf-8", "backslashreplace").decode("utf-8")
+    return reason_of(error).encode("utf-8", "backslashreplace").decode("utf-8")

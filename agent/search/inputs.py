@@ -213,12 +213,17 @@ def may_fall_back(config: SearchConfig) -> bool:
 
 
 def read_template_file(file: Path | str, setting: str | Setting, prompts: str = TEMPLATE) -> list[Candidate]:
-    """Read a JSON list of candidates, or one a line; ConfigErrors name ``setting``."""
+    """Read a JSON list of candidates, or one a line; ConfigErrors name ``setting``.
+
+    A text with a brace that names no file is a candidate itself.
+    """
     kind, path = kind_named(prompts), user_path(file, setting)
     try:
+        if "{" in str(file) and not path.exists():
+            return [kind.parse_own(str(file))]
         text = read_text(path, what=f"file of {kind.words.noun}s", most=MAX_FILE_BYTES)
         return parse_file(text, str(path), kind)
-    except (DataError, PoolError) as error:
+    except (CandidateError, DataError, PoolError) as error:
         raise ConfigError(setting, f": {error}") from error
 
 

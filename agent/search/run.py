@@ -58,14 +58,16 @@ async def start_run(request: RunRequest) -> SearchResult:
     run_dir = new_run_dir(config)
     check_run_dir(run_dir)
     had_labels = any((run_dir / name).exists() for name in LABEL_FILES)
-    try:
-        return await _run_to_result(request, run_dir, inputs)
-    finally:
+
+    def remove_unstarted() -> None:
         if not had_labels and not (run_dir / STORE).exists():  # nothing was started
             for name in LABEL_FILES:
                 (run_dir / name).unlink(missing_ok=True)
         with suppress(OSError):
             run_dir.rmdir()  # a run's folder is not empty
+
+    with request.stop.cleaning_up(remove_unstarted):
+        return await _run_to_result(request, run_dir, inputs)
 
 
 async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import PromptclimbError, UsageError
+from ...evaluator.errors import PromptclimbError, UsageError, reason_of
 from ...evaluator.messages import Setting
 from ...evaluator.settings import with_current_names
 from ...evaluator.threads import in_thread
@@ -67,8 +67,7 @@ SearchEnd: TypeAlias = SearchResult | NotRun | Stopped
 
 def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
     """Return the outcome of a run that an error ended: the message on one line, without secrets."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(message), usage)
+    return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(reason_of(error)), usage)
 
 
 def ends_all(error: Exception) -> bool:

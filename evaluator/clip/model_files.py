@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import ModelError
+from ..errors import ModelError, reason_of
 from ..files import CONFIG_NAME, has_model_settings, user_path
 from ..messages import Command, Setting
 from ..network import hub_address, hub_offline, reachable
 from ..pico.models import bundled_models
+from ..settings import near
 from ..spec import Report
 
 
@@ -75,8 +75,8 @@ def _read_torch(path: Path) -> Any:
                 f"the checkpoint {path} is a TorchScript archive, which holds code, and is refused: save its "
                 f"state_dict as safetensors where you trust it, or use the same weights by their tag"
             ) from error
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"the checkpoint {path} is torn, or not a torch checkpoint: {first}") from error
+        why = reason_of(error)
+        raise ModelError(f"the checkpoint {path} is torn, or not a torch checkpoint: {why}") from error
 
 
 def first_mismatch(model: nn.Module, state: dict[str, Tensor]) -> str:
@@ -119,7 +119,7 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
         try:
             return Path(huggingface_hub.hf_hub_download(repository, name))
         except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
-            failures.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            failures.append(f"{name}: {reason_of(error)}")
     raise ModelError(f"the hub gave no weights for {repository} ({'; '.join(failures)})")
 
 
@@ -242,8 +242,8 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
             Setting("pretrained", "TAG"),
             " of it",
         ]
-    near = _nearest(pretrained, tags)
-    raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{near}; ", *advice)
+    hint = near(pretrained, tags)
+    raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{hint}; ", *advice)
 
 
 def _unknown(typed: str) -> ModelError:
@@ -258,13 +258,13 @@ def _unknown(typed: str) -> ModelError:
     if path.is_file():
         return ModelError(f"the model {typed} is a file: write ", *checkpoint)
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
-    near = _nearest(typed.replace("/", "-"), known, cutoff=0.7 if "/" in typed else 0.5)
+    hint = near(typed.replace("/", "-"), known)
     advice: list[object] = ["; ", Command("models", settings=(Setting("grep", "TEXT"),)), " lists them"]
     if "/" in typed:
         advice.append(f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}")
-    if not near:
+    if not hint:
         advice += ["; a checkpoint goes with its architecture: ", *checkpoint]
-    return ModelError(f"unknown model {typed!r}{near}", *advice)
+    return ModelError(f"unknown model {typed!r}{hint}", *advice)
 
 
 def _local(folder: Path) -> Source:
@@ -313,9 +313,3 @@ def _file_says(weights: Path) -> bool | None:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{beside} is not an open_clip configuration: {error!r}") from error
     return True if "openai" in weights.resolve().as_posix().lower().rsplit("/", 1)[-1] else None
-
-
-def _nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
-    by_lower = {known_name.lower(): known_name for known_name in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)
-    return f" (did you mean {' or '.join(by_lower[lower] for lower in near)}?)" if near else ""

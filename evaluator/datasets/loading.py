@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import itertools
 import os
@@ -14,10 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
 
+from ..counts import counted
 from ..errors import DataError
 from ..files import seen_files, user_path
 from ..messages import Message, Setting
 from ..pico.models import NAMES, toy_model_note
+from ..settings import similar
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names_file, rename
@@ -25,7 +26,7 @@ from .readers import bundled, coop
 from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, holds_runs, read_folder, walk
 from .readers.tables import read_table
 from .sampling import default_shots, draw, part_of_test, read_few_shot_file
-from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
+from .values import FEW_TEST_IMAGES, FewShotData, HeldOutTest, Item, Splits, count_by_label
 
 SourceKind = Literal["bundled", "scans", "coop"]
 
@@ -116,6 +117,11 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
             "proportion"
         )
         splits = replace(splits, test=test)
+    if (size := len(splits.test)) < FEW_TEST_IMAGES:
+        notes.append(
+            f"there {'is' if size == 1 else 'are'} only {counted(size, 'test image')}, where even a gain of "
+            f"ten points may be chance; take {FEW_TEST_IMAGES} or more"
+        )
     shots, shots_line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
     if spec.few_shot_file is None:
         train, val = draw(splits, shots=shots, seed=spec.seed)
@@ -246,14 +252,14 @@ def _unknown(raw: str, path: Path) -> str:
             f" takes no address such as {raw!r}: download the data, and give their folder or table",
         )
     names = [source.name for source in known()]
-    similar = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
+    similar_names = similar(raw, names)
     try:
         siblings = {sibling.name for sibling in itertools.islice(path.parent.iterdir(), MOST_LOOKED_AT)}
     except OSError:
         siblings = set()
     visible = sorted(name for name in siblings if name != path.name and not name.startswith("."))
-    similar_paths = [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, visible)]
-    near = [*similar_paths, *similar] if {"/", os.sep} & set(raw) else [*similar, *similar_paths]
+    similar_paths = [str(path.with_name(name)) for name in similar(path.name, visible)]
+    near = [*similar_paths, *similar_names] if {"/", os.sep} & set(raw) else [*similar_names, *similar_paths]
     hint = f"`promptclimb datasets` lists all names, such as {', '.join(names[:MOST_SHOWN])}"
     if near:
         hint = f"did you mean {' or '.join(near[:MOST_SHOWN])}?"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from ..errors import DataError
+from ..errors import DataError, reason_of
 from ..scoring import Thumbnail
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -63,7 +63,7 @@ def open_rgb(path: Path | str) -> Image.Image:
         raise DataError(f"the image {path} does not fit into memory") from error
     except Exception as error:  # Pillow raises anything on a torn file
         raise DataError(
-            f"the image {path} cannot be read ({type(error).__name__}: {error}); replace or remove it"
+            f"the image {path} cannot be read ({reason_of(error)}); replace or remove it"
         ) from error
 
 

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from ..errors import DataError
 
+FEW_TEST_IMAGES = 100
+"""Below so many, even a gain of ten points may be chance."""
+
 
 class Item(NamedTuple):
     """One image: its absolute path, and its label, an index into the class names."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, UnidentifiedImageError
 
 from ...counts import how_to_install
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ...files import cache_dir, user_path
 from ...messages import Setting
 from ...network import hub_address, hub_offline, reachable
@@ -73,9 +73,8 @@ def _open(raw: str, datasets: Any) -> Any:
     except DataError:
         raise
     except Exception as error:  # the library also raises errors of fsspec, pyarrow and the network
-        reason = " ".join(str(error).split())[:300]
         raise DataError(
-            f"hf:{raw} cannot be opened ({type(error).__name__}: {reason}); give a folder that save_to_disk "
+            f"hf:{raw} cannot be opened ({reason_of(error)}); give a folder that save_to_disk "
             "wrote, parquet files, an image folder, or a hub name where there is a network"
         ) from error
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from PIL import Image
 
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ...messages import Setting
 from ..class_names import tidy
 from ..sampling import VAL_RULE, complete, divide
@@ -159,9 +159,8 @@ def _open(name: str, root: Path, arguments: dict[str, Any]) -> Any:
     try:
         return getattr(torchvision.datasets, name)(root=str(root), download=False, **arguments)
     except (RuntimeError, OSError, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise DataError(
-            f"torchvision:{name} cannot be read from {root} ({type(error).__name__}: {reason}); "
+            f"torchvision:{name} cannot be read from {root} ({reason_of(error)}); "
             f"torchvision.datasets.{name}({str(root)!r}, download=True) puts it there, given a network"
         ) from error
 

@@ -12,6 +12,9 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.output import program
+from promptclimb.agent.cli.search import with_real_model
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 
 SEARCH = (
     *("search", "--data", "words", "--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"),
@@ -71,3 +74,49 @@ def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: py
     assert program() == "ours/python run_agent.py"
     monkeypatch.setenv("PATH", str(tmp_path / "ours"))
     assert program() == "python run_agent.py"
+
+
+def test_the_next_command_keeps_what_the_user_gave() -> None:
+    """Their own images and description, as options to copy; a bundled set has a place for theirs."""
+    own = SearchConfig(data="my pictures", describe="what it's of", method="combine", shots=4, max_calls=9)
+    command = with_real_model(own).partition(f"{program()} ")[2]
+    assert shlex.split(command) == [
+        *("search", "--data", "my pictures", "--shots", "4", "--method", "combine"),
+        *("--describe", "what it's of", "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS),
+    ]
+    bundled = with_real_model(SearchConfig(data="dice", method="random", describe="dice"))
+    assert "with your images and a real model" in bundled
+    assert "search --data DIR --method combine --model" in bundled
+
+
+def test_help_and_errors_call_the_program_by_one_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However it was called; only the example to copy has that."""
+    monkeypatch.setattr(sys, "argv", ["/opt/somewhere/run_agent.py"])
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: promptclimb ")
+    assert text.count("run_agent.py") == 1
+    assert main(["search", "--nothing"]) == 2
+    assert capsys.readouterr().err.startswith("promptclimb search: error: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (("search", "--out", "same"), "; did you mean --run-dir DIR?"),
+        (("suite", "--out", "same"), "; did you mean --suite-dir DIR?"),
+        (("search", "--until-now"), "; did you mean --until?"),
+        (("search", "--same"), ""),
+        (("search", "--lr", "1"), ""),
+        (("serach",), "; did you mean search?"),
+    ],
+)
+def test_only_near_names_are_offered(
+    given: tuple[str, ...], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And those that other programs have for the same."""
+    assert main(given) == 2
+    said = capsys.readouterr().err
+    assert f"{meant} (see promptclimb" in said if meant else "did you mean" not in said

@@ -110,6 +110,34 @@ def test_a_signal_while_things_are_opened(
     )
 
 
+def test_a_second_signal_while_things_are_opened_leaves_no_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The process is left at once, and its empty folder is gone before."""
+    release, at_exit = threading.Event(), list[tuple[int, bool]]()
+
+    def slow(_spec: object) -> FakeEvaluator:
+        os.kill(os.getpid(), signal.SIGINT)
+        release.wait(60)
+        return FakeEvaluator()
+
+    def signalled_again(stop: Stop, cause: Exception) -> None:
+        request(stop, cause)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    request = Stop.request
+    monkeypatch.setattr(Stop, "request", signalled_again)
+    stand_in(monkeypatch, slow)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "_exit", lambda code: at_exit.append((code, (tmp_path / "r").exists())))
+    try:
+        assert main(["search", "--method", "random", "--run-dir", "r"]) == 130
+    finally:
+        release.set()
+    assert at_exit == [(143, False)]
+    assert "Quitting now.\nStopped while data and model were opened" in capsys.readouterr().err
+
+
 def test_a_hangup_that_is_ignored_stays_ignored() -> None:
     """Under nohup a search outlives its terminal; work without a loop is ended by a hangup otherwise."""
 

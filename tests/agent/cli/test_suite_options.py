@@ -17,6 +17,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import LONGEST_SCORER, listed, seeds_of, short_name
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreError
+from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.study.grid import Cell
@@ -25,6 +26,7 @@ from promptclimb.agent.study.runs import SearchEnd
 from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.white_box.references import REFERENCES
 from tests.fakes.black_box import stand_in
 from tests.fakes.few_shots import pictures as clip_pictures
 from tests.fakes.small_result import small_result
@@ -366,3 +368,14 @@ def test_an_llm_that_no_method_asks_is_named(capsys: pytest.CaptureFixture[str])
     assert "note: --llm is not used by method combine\n" in capsys.readouterr().err
     assert main(["suite", *own, "--methods", "random,pn", "--seeds", "1", *SMALL]) == 0
     assert "--llm is not used" not in capsys.readouterr().err
+
+
+def test_an_unknown_method_is_told_with_all_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Searches and references, in the error as in the help."""
+    assert main(["suite", "--data", "dice", "--methods", "random,coopp"]) == 2
+    error = capsys.readouterr().err
+    assert "--methods: unknown method 'coopp'; did you mean coop?; known are guided, " in error
+    assert main(["suite", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(METHODS) in shown
+    assert ", ".join(REFERENCES) in shown

@@ -145,7 +145,7 @@ def test_a_service_tier_has_its_price_if_it_is_served() -> None:
 @pytest.mark.parametrize(
     ("url", "name", "said"),
     [
-        (URL, "plane-1", ["no model 'plane-1' of Vendor", "similar: plain-1", "price=IN/OUT"]),
+        (URL, "plane-1", ["no model 'plane-1' of Vendor", "did you mean plain-1?", "price=IN/OUT"]),
         (URL, "zzz", ["no model 'zzz' of Vendor;", "price=IN/OUT"]),
         ("http://me:pw@10.0.0.1:8000/v1?k=s", "plain-1", ["knows no vendor at http://10.0.0.1:8000/v1;"]),
         (URL, "sound-1", ["no text price for Vendor's sound-1", "price=IN/OUT"]),

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.present.page import about_names, next_steps, render
-from promptclimb.agent.present.sections import use_of
-from promptclimb.agent.present.sentences import names_read
+from promptclimb.agent.present.sections import classes_of, compared_rows, use_of
+from promptclimb.agent.present.sentences import baselines_of, names_read, verdict_on
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.history import RunView
@@ -223,3 +223,66 @@ def test_what_the_llm_read_is_said_with_how_the_original_names_did() -> None:
     page = html.unescape(render(view(original[1.0])))
     assert f"T{said[1:]} (kettu: fox)." in page
     assert SearchResult.from_json(original[1.0].to_json()).names_read == read
+
+
+def inspected(*correct: int) -> SplitInspection:
+    """Classes a, b, ... with ten test images each, so many of them correct."""
+    classes = tuple(
+        ClassAccuracy(name="abcdefgh"[label], images=10, correct=count) for label, count in enumerate(correct)
+    )
+    return SplitInspection(classes=classes, confusions=(), split="test")
+
+
+def test_a_class_that_is_never_recognised_gets_advice() -> None:
+    """By its name; no advice where every class has some correct images."""
+    result = small_result(inspection=inspected(9, 0, 8))
+    (said,) = (step for step in next_steps(view(result)) if step.startswith("No test image"))
+    assert said.startswith("No test image of 'b' is recognised. ")
+    assert "--search-for class-names" in said
+    assert "No test image" not in steps(inspection=inspected(9, 1, 8))
+
+
+def test_a_renamed_class_is_shown_with_the_name_that_it_was_scored_with() -> None:
+    """Beside its own, by which the images are sorted."""
+    best = Best(template="a {}", train=0.5, val=None, test=0.5, class_names={"b": "bee"})
+    section = classes_of(view(small_result(best=best, inspection=inspected(9, 4))))
+    assert section is not None
+    assert [row.name for row in section["rows"]] == ["b (as bee)", "a"]
+
+
+def test_the_ensemble_is_compared_in_the_same_direction_as_in_the_verdict() -> None:
+    """Ahead with a plus where the sentence says better; other rows are gains of the best template."""
+    gain = Gain(over={"default template": between(2, 8)}, ensemble=between(1, 5), verdict="v")
+    _best, ensemble, default = compared_rows(small_result(gain=gain))
+    assert ensemble.gain is not None
+    assert default.gain is not None
+    assert ensemble.gain.points == "+3.0 over the best found"
+    assert default.gain.points == "+5.0"
+
+
+def test_a_single_hand_made_template_has_the_name_of_the_best_one() -> None:
+    """In the tables as in the verdict."""
+    one = GroupAccuracies(templates=("a photo of {}",), train=0.5, test=0.5)
+    two = replace(one, templates=("a {}", "b {}"))
+    names = [
+        [baseline.name for baseline in baselines_of(small_result(baselines={"hand-made": group}))]
+        for group in (one, two)
+    ]
+    assert names == [["best hand-made"], ["hand-made"]]
+
+
+def test_sections_without_content_are_left_out() -> None:
+    """Nothing rejected, and a best template that was there from the start."""
+    page = render(view(small_result(rejected={})))
+    assert 'id="refused"' not in page
+    assert 'id="lineage"' not in page
+    assert 'id="refused"' in render(view(small_result()))
+
+
+def test_few_test_images_are_said_before_the_gain() -> None:
+    """Below a hundred."""
+    for images, few in ((99, True), (100, False)):
+        over = {"default template": replace(between(2, 8), images=images)}
+        said = verdict_on(small_result(gain=Gain(over=over, verdict="v")))
+        assert f"{images} images" in said
+        assert ("go by the intervals" in said) == few

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.present.sections import word_effects
 from promptclimb.agent.results.details import (
     Ancestor,
     Decisions,
@@ -132,28 +131,6 @@ def test_what_stood_in_a_request_is_found_best_first() -> None:
     assert shown_in(["1. a photo of a {}", f"2. {SECOND.template}: 50 %"], [FIRST, SECOND, BEST]) == [
         SECOND,
         FIRST,
-    ]
-
-
-def test_words_are_ranked_by_the_scores_of_their_templates() -> None:
-    """Each template once; too few templates with a word, or without it, are left out."""
-    rows = [row(template=f"Good, {{}} {n}", train=0.8) for n in "abc"]
-    rows += [row(template=f"bad {{}} {n}", train=0.2) for n in "abc"]
-    better, worse = word_effects([*rows, *rows])
-    assert [(one.word, one.templates, round(one.difference, 6)) for one in better] == [("good", 3, 0.6)]
-    assert [(one.word, one.templates, round(one.difference, 6)) for one in worse] == [("bad", 3, -0.6)]
-    assert word_effects(rows[:4]) == ([], [])
-
-
-def test_words_of_dropped_templates_count_by_their_estimates() -> None:
-    """A share of few images is not compared with those of all; a template scored on all counts by that."""
-    rows = [row(template=f"good {{}} {n}", train=0.8) for n in "abc"]
-    rows += [row(template=f"bad {{}} {n}", train=1.0, images=2, estimate=0.5) for n in "abc"]
-    rows += [row(template="good {} a", train=0.0, images=2, estimate=0.0)]
-    better, worse = word_effects(sorted(rows, key=lambda one: one.train))
-    assert [(one.word, round(one.difference, 6)) for one in (*better, *worse)] == [
-        ("good", 0.3),
-        ("bad", -0.3),
     ]
 
 

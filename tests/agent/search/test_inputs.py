@@ -27,11 +27,12 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.identity import check_user_objects, identity_of, known_identity
-from promptclimb.agent.search.inputs import UserChat, name_of, object_names, read_pool
+from promptclimb.agent.search.inputs import UserChat, name_of, object_names, read_pool, read_template_file
 from promptclimb.agent.store.records import check_identity
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.messages import Setting
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN, KIND, all_of_grammar, grammar
@@ -589,3 +590,14 @@ def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="max_cost needs a price"):
         search_sync(settings, chat=ChatByHash(), evaluator=FakeEvaluator())
+
+
+def test_a_template_may_stand_in_place_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it has a slot and no file has that name; a mistake in it is told as one in a template."""
+    monkeypatch.chdir(tmp_path)
+    setting = Setting("templates")
+    assert [found.text for found in read_template_file("a {} in ink", setting)] == ["a {} in ink"]
+    with pytest.raises(ConfigError, match=r"'a \{\} in \{' has a brace"):
+        read_template_file("a {} in {", setting)
+    (tmp_path / "a {}").write_text("a {} from a file\n")
+    assert [found.text for found in read_template_file("a {}", setting)] == ["a {} from a file"]

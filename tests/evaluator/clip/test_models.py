@@ -160,7 +160,7 @@ def test_any_bytes_are_a_checkpoint_or_a_clear_error(
 @pytest.mark.parametrize(
     ("name", "pretrained", "message"),
     [
-        ("Vit-b32", "openai", "unknown model 'Vit-b32' (did you mean ViT-B-32"),
+        ("Vit-b32", "openai", "unknown model 'Vit-b32'; did you mean ViT-B-32"),
         ("RN-picо", "pico", "did you mean RN-pico"),
         ("ViT-B-32", "laion2b_s34b_b79", "did you mean laion2b_s34b_b79k"),
         ("ViT-B-32", "zzz", "is neither a tag of ViT-B-32 nor a file; open_clip has openai, "),

@@ -164,7 +164,8 @@ def test_an_evaluation_on_a_part_says_so(tmp_path: Path, make_images: MakeImages
     assert (whole.test.size, part.test.size) == (18, 9)
     assert set(part.test.open()) < set(whole.test.open())
     assert part.train == whole.train
-    assert "evaluated on 9 of 18 test images" in part.notes[-1]
+    assert "evaluated on 9 of 18 test images" in part.notes[-2]
+    assert "there are only 9 test images" in part.notes[-1]
     assert load(data, test_images=18) == whole
     assert load(data, test_images=9, seed=2).test != part.test
 
