@@ -255,8 +255,6 @@ def run_session(
         hint.print(config, error)
         raise
     # The table goes to standard output, unless a document does.
-    if hint.run_dir is None:
-        say("The run was finished already. This is its result:")
     out, run_dir = console(stderr=as_json), hint.run_dir or result.run_dir
     print_result(out, result, run_dir, opening_s=display.opening_s)
     if result.status == "stopped":

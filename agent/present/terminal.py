@@ -422,8 +422,8 @@ class Display:
             self._printed = now
             if (started := self._progress.started) is not None:
                 self._line(self._summary(started, now))
-            elif self._progress.line != self._opening:  # it says no time, so again it would say nothing
-                self._opening = self._progress.line
+            elif self._progress.opening != self._opening:  # it says no time, so again it would say nothing
+                self._opening = self._progress.opening
                 self._line(self._opening)
 
     def _summary(self, started: events.SearchStarted, now: float) -> str:

@@ -107,7 +107,7 @@ def test_help_and_errors_call_the_program_by_one_name(
     [
         (("search", "--out", "same"), "; did you mean --run-dir DIR?"),
         (("suite", "--out", "same"), "; did you mean --suite-dir DIR?"),
-        (("search", "--until-now"), "; did you mean --until?"),
+        (("search", "--shotz", "3"), "; did you mean --shots?"),
         (("search", "--same"), ""),
         (("search", "--lr", "1"), ""),
         (("serach",), "; did you mean search?"),

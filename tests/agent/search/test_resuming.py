@@ -354,7 +354,7 @@ def test_a_run_that_had_finished_says_so_when_it_is_resumed(
     capsys.readouterr()
     assert main(["resume", str(tmp_path / "r")]) == 0
     first = "".join(capsys.readouterr().err.split("\n")[:3])
-    assert "r had finished; this is its result" in first
+    assert "r is finished already; this is its result" in first
 
 
 def test_the_result_of_a_command_names_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
