@@ -169,10 +169,11 @@ def test_the_readme_shows_the_means() -> None:
         "`random`": "random",
         "`combine` with description, no LLM": "combine, with description",
         "`guided` with description, local LLM": "guided, with description, after 110",
-        "CoOp, which uses gradients": "CoOp (white box)",
-        "oracle: captions that the CLIP was trained on": "best hand-made (oracle)",
+        "best hand-made (oracle: captions of the CLIP's training)": "best hand-made (oracle)",
     }.items():
         assert f"|{shown}|{'|'.join(table[row])}|" in readme
+    equal, fewer = table["CoOp, equal labels (white box)"][0], table["CoOp (white box)"][1]
+    assert f"|CoOp, which uses gradients|{equal}|{fewer} (of 16)||" in readme
 
 
 def test_hand_made_templates_are_captions_of_the_training() -> None:
