@@ -173,7 +173,7 @@ def test_the_readme_shows_the_means() -> None:
     }.items():
         assert f"|{shown}|{'|'.join(table[row])}|" in readme
     equal, fewer = table["CoOp, equal labels (white box)"][0], table["CoOp (white box)"][1]
-    assert f"|CoOp, which uses gradients|{equal}|{fewer} (of 16)||" in readme
+    assert f"|CoOp, which uses gradients|{equal}|{fewer} (16 labelled)||" in readme
 
 
 def test_hand_made_templates_are_captions_of_the_training() -> None:
