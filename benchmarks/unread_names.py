@@ -8,6 +8,7 @@ the template is chosen among the compared ones. Arms:
 
 ``original``          the names as they are
 ``list``              common words, without an LLM: "kettu, an animal", 105 kinds for each class
+``senses``            what WordNet says that the name may mean: synonyms, broader words, glosses; no LLM
 ``dictionary``        the 1,497 most frequent nouns for things in WordNet, for every class; without an LLM
 ``..., lenient``      the same, held to no larger share of the errors than a single name per class is
 ``READER, first``     the LLM's first reading of all classes, without any choice
@@ -17,7 +18,7 @@ the template is chosen among the compared ones. Arms:
 ``true``              the English names that the CLIPs were trained on: the upper end
 
 Chosen with RN-pico on few-shot images and their augmented copies; evaluated on test images, also with
-ViT-pico (``..., ViT``). The dictionary needs Debian's wordnet-base. A row is one set, number of shots and
+ViT-pico (``..., ViT``). WordNet is Debian's wordnet-base. A row is one set, number of shots and
 draw; rows already in ``--keep FILE`` are not computed again. Prints the tables of docs/results.md.
 """
 
@@ -28,7 +29,6 @@ import json
 import random
 import sys
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks import vocabularies
+from benchmarks import vocabularies, wordnet
 from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_of, whole_numbers
 from benchmarks.pico_features import VIEWS, Clip, Floats, encoded, few_shots_of
 from benchmarks.pico_features import features_of as features_of_bundled
@@ -52,30 +52,14 @@ from promptclimb.prompts.starting import draw as draw_templates
 from promptclimb.prompts.template_kind import KIND
 
 READINGS = ROOT / "benchmarks" / "recorded" / "readings.json"
-WORDNET = Path("/usr/share/wordnet/cntlist.rev")
-THINGS = ("05", "06", "13", "17", "20", "27")
-"""WordNet's files of animals, artefacts, food, objects, plants and substances."""
-MOST_NOUNS = 1500
 STARTING = 80
 KINDS = ("common", "rarer")
 ARMS = (
-    *("original", "list", "list, lenient", "dictionary", "dictionary, lenient", "strong, shuffled"),
+    *("original", "list", "list, lenient", "senses", "dictionary", "dictionary, lenient", "strong, shuffled"),
     *("strong, first", "strong", "true"),
 )
 """Arms that every set has, in the order of the table."""
 Names = Mapping[int, Sequence[str]]
-
-
-@lru_cache(maxsize=1)
-def dictionary() -> tuple[str, ...]:
-    """Return the most frequent nouns for things."""
-    count = Counter[str]()
-    for line in WORDNET.read_text("utf-8").splitlines():
-        key, _, tagged = line.split()
-        lemma, sense = key.split("%")
-        if sense[0] == "1" and sense.split(":")[1] in THINGS:
-            count[lemma.replace("_", " ")] += int(tagged)
-    return tuple(noun for noun, _ in count.most_common(MOST_NOUNS) if len(noun) > 2)
 
 
 def readings(reader: str, data: str, classes: Sequence[str]) -> tuple[Names, Renaming]:
@@ -276,8 +260,10 @@ def measured(cell: Row, few: FewShots, evaluate: Callable[[str, Sequence[str]], 
         put("true", true)
     put("list", few.chosen({}, {}, common))
     put("list, lenient", few.chosen({}, {}, common, lenient=True))
-    if WORDNET.exists():
-        nouns = {label: [noun for noun in dictionary() if noun != name] for label, name in enumerate(classes)}
+    if wordnet.FOLDER.exists():
+        put("senses", few.chosen({}, {}, {label: wordnet.senses(name) for label, name in enumerate(classes)}))
+        frequent = wordnet.frequent_nouns()
+        nouns = {label: [noun for noun in frequent if noun != name] for label, name in enumerate(classes)}
         names = few.chosen({}, {}, nouns)
         put("dictionary", names)
         row["dictionary names"] = names

@@ -21,7 +21,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -70,7 +70,8 @@ class Vocabulary:
         return sorted(self.classes)
 
 
-def vocabularies() -> dict[str, Vocabulary]:
+@cache
+def vocabularies() -> Mapping[str, Vocabulary]:
     """Return the sets of vocabularies.toml by name."""
     tables = tomllib.loads(SETS.read_text("utf-8"))
     return {name: Vocabulary(**table) for name, table in tables.items()}
