@@ -153,8 +153,8 @@ class ScorerSettings(Settings):
 
     model: str = setting(
         "RN-pico",
-        "open_clip's name of the model, a bundled toy model (RN-pico, ViT-pico), hf-hub:OWNER/NAME or "
-        "local-dir:FOLDER",
+        "open_clip's name of the model, a bundled toy model (RN-pico, ViT-pico, Tags-pico), "
+        "hf-hub:OWNER/NAME or local-dir:FOLDER",
         decides=True,
         first=2,
         show="NAME",

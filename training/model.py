@@ -1,4 +1,4 @@
-"""The two small CLIPs: open_clip configs, a compact vocabulary to train with, and the file that is shipped.
+"""The small CLIPs: open_clip configs, a compact vocabulary to train with, and the file that is shipped.
 
 A token embedding of the standard 49,408 rows would take more time to update than the whole image tower, and
 all but a few thousand rows are never seen. So training uses one row for each token that a caption can hold,
@@ -40,10 +40,9 @@ def config_of(name: str) -> dict[str, Any]:
     Raises:
         ValueError: There is no bundled model of that name.
     """
-    file = CHECKPOINTS / f"{name}.json"
-    if not file.is_file():
+    if name not in NAMES:
         raise ValueError(f"no bundled model is called {name!r}; there are {', '.join(NAMES)}")
-    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    config: dict[str, Any] = json.loads((CHECKPOINTS / f"{name}.json").read_text(encoding="utf-8"))
     return config
 
 
@@ -112,7 +111,7 @@ def build(name: str, vocabulary: Vocabulary | None = None, patch_dropout: float 
     """Build a bundled architecture with fresh weights, at standard size or with a compact vocabulary.
 
     Args:
-        name: RN-pico or ViT-pico.
+        name: A bundled model.
         vocabulary: The compact vocabulary; None for the standard one.
         patch_dropout: The fraction of patches that a ViT drops while training.
     """

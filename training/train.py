@@ -1,4 +1,4 @@
-"""``python -m training.train``: makes both bundled models from nothing.
+"""``python -m training.train``: makes RN-pico and ViT-pico from nothing.
 
 Five steps, each skipped where its result exists, so that a killed run goes on when it is started again:
 
@@ -28,7 +28,7 @@ import torch
 
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.files import cache_dir
-from promptclimb.evaluator.pico.models import NAMES
+from promptclimb.evaluator.pico.models import DRAWN_MODELS
 
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art
@@ -72,7 +72,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--model", choices=[*NAMES, "both"], default="both", help="which to train (default: both at once)")
+    add(
+        "--model",
+        choices=[*DRAWN_MODELS, "both"],
+        default="both",
+        help="which to train (default: both at once)",
+    )
     add("--out", type=Path, help="folder for all that is made (default: pico/ in the cache folder)")
     add("--images", type=_positive, default=IMAGES, help=f"pictures to render (default: {IMAGES:,})")
     add("--steps", type=_positive, help=f"optimizer steps (default: {STEPS})")
@@ -163,7 +168,7 @@ def _train_both(arguments: list[str], threads: int) -> int:
         "--threads",
         share,
     ]
-    children = [subprocess.Popen([*command, "--model", name], env=environment) for name in NAMES]
+    children = [subprocess.Popen([*command, "--model", name], env=environment) for name in DRAWN_MODELS]
     try:
         return max(abs(child.wait()) for child in children)
     finally:

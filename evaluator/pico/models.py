@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+DRAWN_MODELS = ("RN-pico", "ViT-pico")
+"""Those trained on drawn images and captions of a grammar."""
 TAGS_MODEL = "Tags-pico"
-NAMES = ("RN-pico", "ViT-pico")
+"""The one trained on the texts that came with its pictures."""
+NAMES = (*DRAWN_MODELS, TAGS_MODEL)
 ROOM = Path(__file__).resolve().parent
 CHECKPOINTS = ROOM / "checkpoints"
 TOY_MODEL = "toy_model"
