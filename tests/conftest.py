@@ -40,6 +40,12 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_sessionfinish() -> None:
+    """Look for garbage once: pytest and the end of Python would look through all of it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> None:
     """Bundled sets of 20 test images instead of 1000, in a cache of the test's own."""
