@@ -43,8 +43,16 @@ from benchmarks import vocabularies, wordnet
 from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_of, whole_numbers
 from benchmarks.pico_features import VIEWS, Clip, Floats, encoded, few_shots_of
 from benchmarks.pico_features import features_of as features_of_bundled
-from promptclimb.agent.search.name_choice import SURE, FewShotImages, Predicted, Renaming, choose_names
-from promptclimb.agent.search.name_search import COMPARED, FINALISTS, MORE_COMPARED, RECOGNISED
+from promptclimb.agent.results.gain import is_no_better
+from promptclimb.agent.search.name_choice import FewShotImages, Predicted, Renaming, choose_names
+from promptclimb.agent.search.name_search import (
+    COMPARED,
+    FINALISTS,
+    KNOWN_AT_ONCE,
+    MORE_COMPARED,
+    RECOGNISED,
+    REPAIRED,
+)
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.world.scene import CORE, EVERYDAY
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, NameReader, first_readings, kind_names
@@ -106,7 +114,16 @@ class Texts:
 
 
 class FewShots:
-    """One draw of few-shot images of a set, and the program's choice on them."""
+    """One draw of few-shot images of a set, and the program's choice on them.
+
+    Attributes:
+        images: Number of images, without copies.
+        neutral: The best neutral template with the original names.
+        found: The best starting templates with the original names, best first.
+        template: The one in which names are searched.
+        compared: Those in which they are compared, ``template`` first.
+        keeps: Whether a class that is recognised by its first reading keeps it.
+    """
 
     def __init__(
         self, classes: Sequence[str], texts: Texts, features: Mapping[str, Floats], shots: int, draw: int
@@ -116,13 +133,21 @@ class FewShots:
         self._images = np.concatenate([images, views.reshape(-1, views.shape[-1])])
         self._copies = len(self._images) - len(images)
         self._labels = np.concatenate([true, np.repeat(true, VIEWS)])
+        self.images = len(images)
         starting = [
             template.text
             for template in draw_templates(KIND.starting("captions")[0], STARTING, random.Random(draw))
         ]
-        self.compared = [*NEUTRAL_TEMPLATES, *random.Random(draw).sample(starting, STARTING)][:MORE_COMPARED]
-        self.template = self.best_template(self.classes, NEUTRAL_TEMPLATES)
-        self.compared.sort(key=lambda template: template != self.template)
+        self.keeps = False
+        self.neutral = self.best_template(self.classes, NEUTRAL_TEMPLATES)
+        self.found = sorted(starting, key=lambda template: -self.accuracy(template, self.classes))
+        plain, best = (self.accuracy(template, self.classes) for template in (self.neutral, self.found[0]))
+        if best - plain > REPAIRED * (1.0 - plain):
+            self.template, self.compared = self.found[0], self.found[:MORE_COMPARED]
+            return
+        self.template = self.neutral
+        drawn = random.Random(draw).sample(starting, STARTING)
+        self.compared = list(dict.fromkeys((self.neutral, *NEUTRAL_TEMPLATES, *drawn)))[:MORE_COMPARED]
 
     def predict(self, template: str, names: Sequence[str]) -> Any:
         """Return the predicted labels of images and copies."""
@@ -136,15 +161,15 @@ class FewShots:
             array("i", np.tile(self._labels, templates).tolist()), self._copies * templates, templates
         )
 
+    def accuracy(self, template: str, names: Sequence[str]) -> float:
+        """Return the share of the images that is right, averaged with that of the copies."""
+        right = self.predict(template, names) == self._labels
+        cut = len(self._labels) - self._copies
+        return float(right[:cut].mean() + right[cut:].mean()) / 2
+
     def best_template(self, names: Sequence[str], templates: Sequence[str]) -> str:
         """Return the template that is best on images and copies."""
-        cut = len(self._labels) - self._copies
-
-        def accuracy(template: str) -> float:
-            right = self.predict(template, names) == self._labels
-            return float(right[:cut].mean() + right[cut:].mean())
-
-        return max(templates, key=accuracy)
+        return max(templates, key=lambda template: self.accuracy(template, names))
 
     def _together(self, start: Renaming, names: Renaming) -> list[str]:
         taken = {*names.values()}
@@ -155,12 +180,19 @@ class FewShots:
         return [renaming.get(label, name) for label, name in enumerate(self.classes)]
 
     def start(self, first: Renaming) -> Renaming:
-        """Return the first readings where they are better as a whole."""
+        """Return the first readings where they are better as a whole, or not worse than chance."""
+        self.keeps = False
         if not first:
             return {}
         now, before = (self._joined(self.compared, self._renamed(names)) for names in (first, {}))
-        evidence = self._few_shot(len(self.compared)).compare(now, before)
-        return first if evidence.gain > SURE * evidence.error else {}
+        few_shot = self._few_shot(len(self.compared))
+        evidence = few_shot.compare(now, before)
+        right = few_shot.images - few_shot.wrong(before)
+        chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self.classes))
+        if not evidence.sure and not (chance and evidence.gain >= -evidence.error):
+            return {}
+        self.keeps = right + evidence.gain >= KNOWN_AT_ONCE * right
+        return first
 
     def _recall(self, start: Renaming) -> Floats:
         right = self.predict(self.template, self._renamed(start)) == self._labels
@@ -190,7 +222,7 @@ class FewShots:
         for source in (own, common):
             for label, names in source.items():
                 # A class that is recognised by the LLM's reading keeps it, and lucky words replace none.
-                if label in start and (recall[label] >= RECOGNISED or source is common):
+                if self.keeps and label in start and (recall[label] >= RECOGNISED or source is common):
                     continue
                 new = [name for name in names if start.get(label) != name]
                 if not new:

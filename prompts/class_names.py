@@ -3,7 +3,8 @@
 Without an LLM, names are made of common words for kinds of things.
 
 An answer has lines ``CLASS: NAME``, with list marks, emphasis, arrows or table cells as models write them, or
-a JSON object of the same. The answer to a short request has names of one class, one a line.
+JSON: an object of the same, or objects ``{"class": CLASS, "name": NAME}``. The answer to a short request has
+names of one class, one a line.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ NEUTRAL_TEMPLATES = (
 _MAX_LINE = 400
 _MOST_HEADS = 4
 _DEPTH = 4
+_MOST_BROKEN = 4
+_DOCUMENT = re.compile(r'\{\s*"|\[\s*\{')
 _SEPARATOR = re.compile(r"\s*(?:=>|-->|->|→|[:=|]|\s[-–—]\s)\s*")
 _ENDS = ' \t*_`"“”„.,;|'
 _ARTICLE = re.compile(r"(?:an?|the) (?=\S)", re.IGNORECASE)
@@ -131,6 +134,11 @@ class NameReader:
         """Labels of the classes whose names are their own."""
         return frozenset(self._labels.values())
 
+    @property
+    def alike(self) -> list[str]:
+        """Names of the other classes: they differ by case or lookalike letters, if at all."""
+        return [name for label, name in enumerate(self._names) if label not in self.renamable]
+
     def read(
         self, answer: str, *, only: int | None = None, cut: bool = False, shared: bool = False
     ) -> NameProposals:
@@ -202,14 +210,45 @@ class NameReader:
         return first
 
     def _from_json(self, text: str) -> list[tuple[str, str | None, str]]:
-        start, end = text.find("{"), text.rfind("}")
-        if start < 0 or end < start:
+        """Return the proposals of the JSON documents in an answer; of one that is cut, what is whole."""
+        pairs: list[tuple[str, str | None, str]] = []
+        position = broken = 0
+        while broken <= _MOST_BROKEN and (start := _DOCUMENT.search(text, position)) is not None:
+            try:
+                document, position = json.JSONDecoder().raw_decode(text, start.start())
+            except (ValueError, RecursionError):
+                broken, position = broken + 1, start.start() + 1
+                continue
+            pairs += self._pairs_in(document)
+        return pairs
+
+    def _pairs_in(self, document: Any) -> Iterator[tuple[str, str | None, str]]:
+        waiting: list[tuple[Any, str | None, int]] = [(document, None, 0)]
+        while waiting:
+            value, head, depth = waiting.pop()
+            if isinstance(value, str) and head is not None:
+                yield f"{head}: {value}", head, value
+            elif depth < _DEPTH and isinstance(value, dict):
+                record = self._record(value)
+                inside = record or [(str(key), inner) for key, inner in value.items()]
+                waiting.extend((inner, key, depth + 1) for key, inner in reversed(inside))
+            elif depth < _DEPTH and isinstance(value, list):
+                waiting.extend((inner, head, depth + 1) for inner in reversed(value))
+
+    def _record(self, fields: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        """Return the class and its names in ``{"class": CLASS, "name": NAME}``; nothing if it is no such."""
+        by_key = {key: value for key, value in fields.items() if spelling_key(key) not in self._labels}
+        heads = [
+            key
+            for key, value in by_key.items()
+            if isinstance(value, str) and spelling_key(value) in self._labels
+        ]
+        if not heads or len(by_key) < len(fields):
             return []
-        try:
-            document = json.loads(text[start : end + 1])
-        except (ValueError, RecursionError):
-            return []
-        return list(_pairs_in(document))
+        others = [key for key in by_key if key != heads[0]]
+        # Other fields may say why.
+        named = [key for key in others if "name" in key.casefold()] or others
+        return [(by_key[heads[0]], by_key[key]) for key in named]
 
     def _name(self, label: int, raw: str, most_words: int, *, shared: bool) -> str:
         """Return a checked name as first spelled, and remember whose it is; raise CandidateError."""
@@ -241,18 +280,6 @@ class NameReader:
         if before is not None and bare.endswith(self._after) and len(bare) == len(name):
             name = name[len(before) : len(name) - len(self._after)].strip(_ENDS)
         return _ARTICLE.sub("", name, count=1) if _ARTICLE.match(name) else name
-
-
-def _pairs_in(document: Any) -> Iterator[tuple[str, str | None, str]]:
-    waiting: list[tuple[Any, str | None, int]] = [(document, None, 0)]
-    while waiting:
-        value, head, depth = waiting.pop()
-        if isinstance(value, str) and head is not None:
-            yield f"{head}: {value}", head, value
-        elif depth < _DEPTH and isinstance(value, dict):
-            waiting.extend((inner, str(key), depth + 1) for key, inner in reversed(value.items()))
-        elif depth < _DEPTH and isinstance(value, list):
-            waiting.extend((inner, head, depth + 1) for inner in reversed(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

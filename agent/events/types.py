@@ -315,8 +315,7 @@ class NamesRead(PlacedEvent, name="names.read"):
     Attributes:
         read: Classes for which it has another name.
         classes: Classes that it was asked about.
-        taken: Whether all these names at once are better than the original ones, so that the search starts
-            from them.
+        taken: Whether the search starts from these names, as in ``ReadNames``.
         right: Few-shot images that are classified correctly with the names to start from.
         images: Few-shot images in all.
     """

@@ -459,14 +459,13 @@ def names_read(result: SearchResult) -> str:
         return ""
     original = result.baselines.get(ORIGINAL_NAMES)
     chance = ", which are no better than chance" if original and may_be_chance(result, original.test) else ""
-    of_them = reading_text(len(read.names), read.classes, taken=read.taken)
-    return f"{of_them}{chance}"
+    return f"{reading_text(len(read.names), read.classes, taken=read.taken)}{chance}"
 
 
 def reading_text(read: int, classes: int, *, taken: bool) -> str:
-    """Say how many classes the LLM read, and whether its names are better as a whole."""
-    better = "better" if taken else "not better"
-    together = f"; its names together are {better} than the original ones" if read else ""
+    """Say how many classes the LLM read, and whether the search starts from its names."""
+    used = "its names replace" if taken else "its names together are not better than"
+    together = f"; {used} the original ones" if read else ""
     return f"the LLM read {read:,} of {counted(classes, 'class', 'classes')}{together}"
 
 

@@ -165,7 +165,8 @@ class ReadNames:
     Attributes:
         names: Its likeliest other name for each class, by the class's own name.
         classes: Number of classes that it was asked about.
-        taken: Whether all these names together were better, so that the search started from them.
+        taken: Whether the search started from these names: all together they were better, or at least not
+            worse where the original ones were no better than chance.
     """
 
     names: Mapping[str, str]

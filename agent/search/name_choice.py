@@ -34,7 +34,7 @@ Predict: TypeAlias = Callable[[Renaming], Awaitable[Predicted]]
 
 SURE = 1.0
 """Standard errors that the gain of a name alone must exceed. The gain of a single image has exactly one."""
-LEAST_REPAIRED, MORE_IF_FEW = 0.06, 0.3
+LEAST_REPAIRED, MORE_IF_FEW = 0.085, 0.21
 """Share of the errors that the names must repair together: the first, and the second over the root of the
 images per class."""
 MORE_IF_MANY = 0.1
@@ -114,6 +114,7 @@ class FewShotImages:
         return _Evidence(sum(changes), math.sqrt(sum(change * change for change in changes)))
 
     def wrong(self, predicted: Predicted) -> float:
+        """Return how many images are wrong, in images."""
         wrong_indices = compress(range(len(self.labels)), map(ne, predicted, self.labels))
         return sum(map(self.weight, wrong_indices))
 
@@ -164,11 +165,12 @@ async def choose_names(
        two that agree do. The bar is low because the next step is the guard. A doubted name must be better
        than the best of the others by one standard error too: lucky words do not carry over to another model.
     2. **Together.** All of them are scored once as a whole and must repair a share of the errors: 13 % at 20
-       images per class, 17 % at 8, 27 % at 2, and half as much again for a hundred names per class. The best
+       images per class, 16 % at 8, 23 % at 2, and half as much again for a hundred names per class. The best
        of several names on few images always gains on those images: where names are plain, mostly less than
        this share, and nothing or a loss on other images; where names are ambiguous, mostly more. Held-out
        folds cannot separate these: images of one class that share a look (a red car) favour "red car" in
-       every fold. docs/results.md has figures.
+       every fold. docs/results.md has figures. Doubted names count here by their gain alone: whether names
+       help at all is one question, which ones are true another.
     3. **In context.** If the whole holds, each class in turn may return to its name before, if that loses
        nothing, or get its best other name, if that gains anything. What is left over from a conflict between
        two names goes. Any gain counts, as the whole is already known to be needed; that of a doubted name
@@ -196,12 +198,7 @@ async def choose_names(
         label: _in_order(few_shot, base, names, doubted) for label, names in tried.items() if names
     }
     order = sorted(evidence_by_label, key=lambda label: (-evidence_by_label[label][0][0].gain, label))
-    chosen: dict[int, str] = {}
-    for label in order:
-        for evidence, name in evidence_by_label[label]:
-            if evidence.sure and name not in chosen.values():
-                chosen[label] = name
-                break
+    chosen = _sure_names(order, evidence_by_label)
     if not chosen or not final:
         return chosen
     # Together.
@@ -209,7 +206,12 @@ async def choose_names(
     if names_per_class is None:
         names_per_class = sum(map(len, evidence_by_label.values())) / len(evidence_by_label)
     if not few_shot.holds(now, base, names_per_class):
-        return {}
+        if not doubted:
+            return {}
+        by_gain = {label: sorted(names, key=_gain) for label, names in evidence_by_label.items()}
+        with_doubted = await predict(_sure_names(order, by_gain))
+        if not few_shot.holds(with_doubted, base, names_per_class):
+            return {}
     # In context.
     checks = 0
     for label in order:
@@ -231,13 +233,30 @@ async def choose_names(
     return chosen
 
 
+def _sure_names(
+    order: Sequence[int], evidence_by_label: Mapping[int, Sequence[tuple[_Evidence, str]]]
+) -> dict[int, str]:
+    """Return the first name of each class that gains for sure, no two the same."""
+    chosen: dict[int, str] = {}
+    for label in order:
+        for evidence, name in evidence_by_label[label]:
+            if evidence.sure and name not in chosen.values():
+                chosen[label] = name
+                break
+    return chosen
+
+
+def _gain(pair: tuple[_Evidence, str]) -> float:
+    """Return what evidence with its name is sorted by, the largest gain first."""
+    return -pair[0].gain
+
+
 def _in_order(
     few_shot: FewShotImages, base: Predicted, names: Mapping[str, Predicted], doubted: Container[str]
 ) -> list[tuple[_Evidence, str]]:
     """Return a class's names with their evidence, by their gain; doubted ones last unless they are better."""
     order = sorted(
-        ((few_shot.compare(predicted, base), name) for name, predicted in names.items()),
-        key=lambda pair: -pair[0].gain,
+        ((few_shot.compare(predicted, base), name) for name, predicted in names.items()), key=_gain
     )
     trusted = next((name for _, name in order if name not in doubted), None)
     if trusted is None:
@@ -447,9 +466,10 @@ class ComparedScores:
             joined.append(self._joined(readable) if len(readable) == len(self.scores) else None)
         return joined
 
-    def is_better(self, now: Predicted, before: Predicted) -> bool:
-        """Return whether one gains more than a standard error over the other, paired over the images."""
-        return FewShotImages.of(self.labels, self.copies, self.templates).compare(now, before).sure
+    @property
+    def few_shot(self) -> FewShotImages:
+        """The labels by which predictions are compared."""
+        return FewShotImages.of(self.labels, self.copies, self.templates)
 
     @staticmethod
     def _joined(in_templates: Sequence[Predicted]) -> Predicted:

@@ -53,6 +53,7 @@ from ..events.types import (
     Noted,
 )
 from ..position import NAMES, Position, rng_for
+from ..results.gain import is_no_better
 from ..results.result import ReadNames
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NOTHING_MORE, Journal, NamesRecord, Skipped
@@ -75,19 +76,22 @@ FOUND_TRIED = 5
 MOST_TEXTS, MOST_PREDICTIONS = 20_000, 50_000_000
 """Texts that are embedded at most, and images that are classified, for one step that costs no request: common
 words, names in several templates, templates with the new names."""
-COMPARED, MORE_COMPARED = 10, 20
+COMPARED, MORE_COMPARED = len(NEUTRAL_TEMPLATES), 20
 """Templates in which names of single classes are compared, and the names of all classes at once."""
 MOST_READ = 400
 """Classes that the LLM is asked about at most before the rounds, those that are most often wrong."""
 DIFFERING = 0.1
 """Share of the images that two templates typically classify differently: for the standard error of a gain."""
+KNOWN_AT_ONCE = 2.0
+"""A first reading is kept where a class is recognised if so many times as many images are right as with the
+original names: the model hardly knows those then, and words that gain more on a few images do so by luck."""
 RECOGNISED = 0.25
-"""Share of a class's images and copies that must be right for it to keep the LLM's first reading."""
+"""Share of a class's images and copies that must be right for it to keep that reading."""
 FINALISTS = 6
 """Names of a class that are compared in several templates: the best of the LLM's, and of the common words."""
 REPAIRED = 0.5
 """Share of a neutral template's errors that the best one found must repair for names to be searched in it."""
-MOST_TAKEN_FOR = 3
+MOST_TAKEN_FOR, MOST_SHOWN_ALIKE = 3, 6
 TEMPLATES = "named_templates"
 """The store's value of the templates in which names were searched, in order: an extended run may add one."""
 UNREAD = FewShotAccuracy(-1.0, 0)
@@ -263,6 +267,7 @@ class NameRounds:
         search = self.search
         self.start: Renaming = {}
         self.renaming: Renaming = {}
+        self._keeps_recognised = False
         self._config, self._record, self._journal = search.config, search.record, search.journal
         self._emit = search.emit
         self._class_names = search.info.class_names
@@ -291,6 +296,9 @@ class NameRounds:
                 images=self.images,
             )
         )
+        if alike := self._reader.alike:
+            shown = ", ".join(alike[:MOST_SHOWN_ALIKE])
+            self._emit(Noted(text=f"class names that differ by case or lookalikes alone are kept: {shown}"))
         without_llm, free = self._config.llm is None, not self.search.asks_scorer
         if not without_llm and self._confusions():
             await self._read_classes(Position(NAMES, conversation))
@@ -345,11 +353,8 @@ class NameRounds:
         if answers == self._record.answers:
             return  # every request was skipped
         first = first_readings(readings, self._reader.confirmed)
-        if first and await self._is_better(first):
-            self.start = self.renaming = first
-            (predicted,) = await self._scores.predict_all([first])
-            assert predicted is not None, "it was read in every template"
-            self._before = self._now = predicted
+        if first:
+            await self._start_from(first)
         self._record.read = ReadNames(
             names={names[label]: name for label, name in sorted(first.items())},
             classes=len(labels),
@@ -376,23 +381,37 @@ class NameRounds:
             labels = sorted(sorted(labels, key=lambda label: -wrong[label])[:most])
         return labels
 
-    async def _is_better(self, first: Renaming) -> bool:
-        """Return whether names of all classes are better than the original ones, in several templates."""
+    async def _start_from(self, first: Renaming) -> None:
+        """Start from names of all classes if they are better than the original ones, in several templates.
+
+        Where the original names are no better than chance, it is enough that the new ones are not worse.
+        """
         most = max(1, MOST_TEXTS // (2 * len(self._class_names)))
         compared = await self._opened(self.compared[:most])
         now, before = await compared.predict_all([first, {}], check_new=self.search.check_new)
-        if now is None or before is None or not compared.is_better(now, before):
-            return False
+        if now is None or before is None:
+            return
+        few_shot = compared.few_shot
+        evidence = few_shot.compare(now, before)
+        right = few_shot.images - few_shot.wrong(before)
+        chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self._class_names))
+        if not evidence.sure and not (chance and evidence.gain >= -evidence.error):
+            return
+        self.start = self.renaming = first
+        self._keeps_recognised = right + evidence.gain >= KNOWN_AT_ONCE * right
         for in_template in compared.scores:
             in_template.store_changes_from(first)
-        return True
+        (predicted,) = await self._scores.predict_all([first])
+        assert predicted is not None, "it was read in every template"
+        self._before = self._now = predicted
 
     def _to_try_alone(self, readings: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
         """Return the names to try alone, likeliest first: of the classes that are most often wrong.
 
-        Where the search starts from the readings, a class may also return to its own name.
+        Where the search starts from the readings, a class may also return to its own name. One that keeps its
+        reading tries no other.
         """
-        labels = _labels_to_ask(self._confusions(), Counter())
+        labels = _labels_to_ask(self._to_rename(), Counter())
         by_label = {label: [name for of, name in readings if of == label] for label in labels}
         for label in labels:
             if label in self.start:
@@ -411,7 +430,9 @@ class NameRounds:
 
     async def _try_common_words(self, position: Position) -> None:
         """Score names of common words for the classes that are most often wrong, as many as allowed."""
-        labels = [label for label in _labels_to_ask(self._confusions(), Counter()) if label not in self.start]
+        labels = _labels_to_ask(self._confusions(), Counter())
+        if self._keeps_recognised:
+            labels = [label for label in labels if label not in self.start]
         if not labels:
             return
         most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self._scores.labels)) // len(labels)
@@ -476,10 +497,13 @@ class NameRounds:
         await self._use(self._with_all(chosen))
 
     def _recognised(self) -> set[int]:
-        """Return the labels of the classes that have a name to start from and are recognised by it.
+        """Return the labels of the classes that keep the name to start from, as they are recognised by it.
 
-        They keep it: what fits the few-shot images still better does so by luck more often than by truth.
+        What fits the few-shot images still better does so by luck more often than by truth. Where the model
+        knows the original names too, the first reading is one of several that are true, and none keeps it.
         """
+        if not self._keeps_recognised:
+            return set()
         images = Counter(self._scores.labels)
         right = Counter(
             true

@@ -52,12 +52,30 @@ def reasons(answer: str) -> list[str]:
         "  BAT:   baseball   bat,",
         '{"bat": "baseball bat"}',
         '```json\n{"names": {"bat": ["baseball bat"]}}\n```',
+        '[{"class": "bat", "name": "baseball bat"}]',
+        '{"classes": [{"original_name": "bat", "new_names": ["baseball bat"], "why": "a wooden one"}]}',
+        '{"class": "bat", "reading": "baseball bat"}\n{"class": "kite", "reading": "bird"}',
+        '[{"class": "bat", "name": "baseball bat"}, {"class": "bow", "na',
         "<think>bat: cricket bat</think>\nbat: baseball bat",
     ],
 )
 def test_a_name_is_read_in_the_forms_that_models_write(line: str) -> None:
     """Marks, emphasis, arrows, tables, JSON, and the whole caption in place of the name."""
     assert read(line) == [(0, "baseball bat")]
+
+
+def test_a_json_record_may_confirm_a_class() -> None:
+    """Its own name in both fields; further records are read in their order."""
+    reader = NameReader(CLASSES, TEMPLATE)
+    answer = '[{"class": "bat", "name": "bat"}, {"class": "bat", "name": "flying bat"}]'
+    assert reader.read(answer).names == ((0, "flying bat"),)
+    assert reader.confirmed == {0}
+
+
+def test_class_names_that_differ_by_case_alone_are_said() -> None:
+    """A line fits both, so neither gets another name."""
+    reader = NameReader(("Dog", "cat", "dog"), TEMPLATE)
+    assert (reader.alike, reader.renamable) == (["Dog", "dog"], {1})
 
 
 def test_class_names_may_hold_numbers_brackets_and_colons() -> None:

@@ -216,7 +216,7 @@ def test_what_the_llm_read_is_said_with_how_the_original_names_did() -> None:
         )
         for share in (1 / classes, 1.0)
     }
-    said = "the LLM read 1 of 2 classes; its names together are better than the original ones"
+    said = "the LLM read 1 of 2 classes; its names replace the original ones"
     assert names_read(original[1 / classes]) == f"{said}, which are no better than chance"
     assert names_read(original[1.0]) == said
     assert names_read(replace(result, names_read=None)) == ""

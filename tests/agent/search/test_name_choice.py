@@ -248,3 +248,12 @@ def test_very_many_classes_take_seconds(classes: int) -> None:
     chosen = asyncio.run(choose_names(labels, base, tried, predict))
     assert len(chosen) == classes // 5
     assert time.process_time() - began < 20 * (classes / 1000) ** 2
+
+
+def test_names_that_may_be_lucky_count_for_whether_names_help_at_all() -> None:
+    """The true name of a class repairs too little alone; the lucky one shows that its own name is poor."""
+    gains = {(0, "true"): (2, 0), (0, "lucky"): (3, 0), (1, "lucky too"): (2, 0)}
+    world = World(4, 16, gains)
+    assert World(4, 16, {(0, "true"): (2, 0), (1, "lucky too"): (2, 0)}).choose(names_per_class=1) == {}
+    chosen = world.choose(doubted={"lucky", "lucky too"}, names_per_class=1)
+    assert chosen == {0: "true", 1: "lucky too"}

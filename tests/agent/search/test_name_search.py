@@ -169,7 +169,7 @@ def in_template(evaluator: NamingBox, tmp_path: Path) -> tuple[SearchResult, str
 
 def test_names_are_searched_in_a_neutral_template_and_the_template_is_chosen_again(tmp_path: Path) -> None:
     """The best one found fits the original names alone; with the new ones another is best."""
-    evaluator = Picky({"found": 0.5, "a photo": 0.4}, named={"worse": 0.8, "a photo": 0.7, "found": 0.4})
+    evaluator = Picky({"found": 0.5, "a photo": 0.4}, named={"worse": 0.8, "a": 0.7, "found": 0.4})
     result, first = in_template(evaluator, tmp_path)
     assert "the template 'a photo of a {}'" in first
     assert result.leaderboard[0].template == "found {}"
@@ -268,6 +268,22 @@ def test_a_reading_that_is_not_better_is_not_taken(tmp_path: Path) -> None:
     (event,) = (event for event in events if isinstance(event, NamesRead))
     assert (event.read, event.taken) == (5, False)
     assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+
+
+def test_where_original_names_are_at_chance_a_reading_need_not_be_better(tmp_path: Path) -> None:
+    """None of the images is right with either; the search starts from words that can be read."""
+    wrong = "\n".join(f"{name}: {name} thing" for name in READ)
+    _, event = read_events(tmp_path / "r", NameChat(("?",), reading=wrong))
+    assert (event.read, event.taken) == (5, True)
+
+
+def test_a_class_that_keeps_its_reading_tries_no_other(tmp_path: Path) -> None:
+    """Further readings of a class that is recognised cost a scorer behind an API requests for nothing."""
+    evaluator = Unread()
+    result = found(tmp_path / "r", chat=NameChat(("?",), reading=READING), evaluator=evaluator)
+    assert result.best.class_names == READ
+    tried = {name for _, renamings in evaluator.asked for names in renamings for name in names.values()}
+    assert "drawn pig" not in tried
 
 
 def test_a_class_whose_own_name_is_confirmed_keeps_it(tmp_path: Path) -> None:
@@ -405,7 +421,7 @@ def test_a_template_that_fits_by_luck_does_not_beat_every_renaming(tmp_path: Pat
     shares = {name: 0.68 - 0.02 * rank for rank, name in enumerate(order)}
     own = tmp_path / "own.txt"
     own.write_text("".join(f"{name} {{}}\n" for name in order))
-    evaluator = Picky({**shares, "found": 0.72, "": 0.3}, named={"eight": 0.85, "": 0.55})
+    evaluator = Picky({**shares, "found": 0.72, "": 0.46}, named={"eight": 0.85, "": 0.65})
     result = found(tmp_path / "r", evaluator=evaluator, initial=own)
     assert result.leaderboard[0].template == "found {}"
     assert result.best.template == "eight {}"
@@ -620,7 +636,7 @@ def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found
 def test_a_concluded_search_chooses_the_template_again(tmp_path: Path) -> None:
     """With the names that its rounds found: what is left needs no LLM. No new name is scored."""
     shares = {"found": 0.5, "a photo": 0.4}
-    scorer = partial(Picky, shares, named={"worse": 0.8, "a photo": 0.7, "found": 0.4})
+    scorer = partial(Picky, shares, named={"worse": 0.8, "a": 0.7, "found": 0.4})
     own = tmp_path / "own.txt"
     own.write_text("found {}\nworse {}\n")
     stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=3)
