@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
 from ...evaluator.messages import Message
+from ...evaluator.open import Download, downloads_of, published_size
 from ...evaluator.remote.asking import ApiAnswer, ApiAsk, ApiEvaluator, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
@@ -23,7 +24,10 @@ from ..llm.endpoints import check_endpoints
 from ..llm.scorer import scorer_in_thread
 from ..present.dry_run import (
     SCORER_LIMITS,
+    Hours,
     bound_text,
+    downloads_text,
+    hours_text,
     likely_cost,
     likely_text,
     plan_text,
@@ -36,6 +40,7 @@ from ..results.result import words_of, words_of_all
 from ..search.bound import advice_to_probe, bound_of, bound_of_all, check_one_request, scorer_bound
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..stop import Stop
+from ..study.duration import hours_of
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
@@ -49,6 +54,8 @@ DIALECT_UNKNOWN = (
     "most requests"
 )
 _GROUP = ("method", "llm", "model", "shots")
+_Group: TypeAlias = tuple[list[Cell], Bound]
+"""The runs that differ in data set and seed alone, and their bound."""
 
 
 def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
@@ -109,19 +116,24 @@ def _say_missing(check: Callable[[], None], what: str = "search") -> None:
 def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_json: bool) -> int:
     """Open what a study would open, and print its bounds by group and within its limits.
 
-    If data or model cannot be opened, the bounds assume long class names.
+    What is not on this machine is named and not downloaded. If data or model cannot be opened, the bounds
+    assume long class names.
     """
     infos: dict[str, EvaluatorInfo] = {}
     try:
-        waiting = check_cells(cells, file, say)
+        needed = _downloads(cells)
+        ready = [cell for cell in cells if not needed[_what_is_opened(cell.config)]]
+        waiting = check_cells(ready, file, say)
         with result_alone():
-            infos = _open_all([cell.config for cell in cells])
+            infos = _open_all([cell.config for cell in ready])
     except UsageError:
         if not as_json:
-            _print_study(cells, {})
+            print_text(_study_text(cells, *_bounds(cells, {})))
         raise
+    downloads = tuple(dict.fromkeys(each for missing in needed.values() for each in missing))
+    total, groups = _bounds(cells, infos)
+    hours = _hours(groups, infos)
     if as_json:
-        total, groups = _bounds(cells, infos)
         whole = {} if total is None else {"searches": len(_searches(cells)), **asdict(total)}
         rows = []
         for group, bound in groups:
@@ -129,12 +141,38 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
             counts = {"runs": len(group), "white_box": group[0].white_box is not None}
             bounds = {name: value for name, value in asdict(bound).items() if name != "minutes"}
             rows.append(names | counts | bounds)
-        print_json({**whole, "runs": len(cells), "groups": rows})
+        here = {
+            "downloads": [asdict(each) for each in downloads],
+            "hours": None if hours is None else [asdict(each) for each in hours],
+        }
+        print_json({**whole, "runs": len(cells), **here, "groups": rows})
     else:
-        print_text("".join(f"{split_text(info)}\n" for info in infos.values()) + "\n")
-        _print_study(cells, infos)
-    _say_missing(lambda: check_llms([cell.config for cell in waiting], SharedLimits(folder)), "suite")
+        asked = sum(bound.calls for group, bound in groups if not group[0].config.is_local)
+        splits = "".join(f"{split_text(info)}\n" for info in infos.values())
+        print_text(f"{splits}\n{_study_text(cells, total, groups)}")
+        print_text(downloads_text(downloads) + ("" if hours is None else hours_text(hours, asked)))
+    lacking = [cell for cell in cells if needed[_what_is_opened(cell.config)]]
+    unfinished = [cell.config for cell in (*waiting, *lacking)]
+    _say_missing(lambda: check_llms(unfinished, SharedLimits(folder)), "suite")
     return FINISHED
+
+
+def _downloads(cells: Sequence[Cell]) -> dict[str, tuple[Download, ...]]:
+    """Return what is missing for each pair of data set and model; one of many shots stands for all."""
+    configs = {_what_is_opened(cell.config): cell.config for cell in cells}
+    return {key: downloads_of(config) for key, config in configs.items()}
+
+
+def _hours(groups: Sequence[_Group], infos: Mapping[str, EvaluatorInfo]) -> list[Hours] | None:
+    def size_of(config: SearchConfig) -> tuple[int, int] | None:
+        if (info := infos.get(_what_is_opened(config))) is not None:
+            return info.classes, info.sizes.get("test", 0)
+        published = published_size(config.data)
+        return None if published is None else (published.classes, published.test)
+
+    # The searches of a group score equally many.
+    evaluations = {cell.run_dir: bound.evaluations // len(group) for group, bound in groups for cell in group}
+    return hours_of([cell for group, _bound in groups for cell in group], size_of, evaluations)
 
 
 class NothingAsked:
@@ -183,9 +221,7 @@ def _what_is_opened(config: SearchConfig) -> str:
     return config.bare().model_dump_json(exclude={"seed", "shots"})
 
 
-def _bounds(
-    cells: Sequence[Cell], infos: Mapping[str, EvaluatorInfo]
-) -> tuple[Bound | None, list[tuple[list[Cell], Bound]]]:
+def _bounds(cells: Sequence[Cell], infos: Mapping[str, EvaluatorInfo]) -> tuple[Bound | None, list[_Group]]:
     """Return the bound of all searches within their limits, None for none, and that of each group without."""
     known: dict[tuple[str, str], Bound] = {}
 
@@ -212,8 +248,7 @@ def _searches(cells: Sequence[Cell]) -> list[SearchConfig]:
     return [cell.config for cell in cells if cell.white_box is None]
 
 
-def _print_study(cells: Sequence[Cell], infos: Mapping[str, EvaluatorInfo]) -> None:
-    total, groups = _bounds(cells, infos)
+def _study_text(cells: Sequence[Cell], total: Bound | None, groups: Sequence[_Group]) -> str:
     noun = words_of_all(cell.config.search_for for cell in cells).noun
     lines: list[Sequence[str]] = [(*_GROUP, "runs", "requests", "tokens", "dollars", f"{noun}s scored")]
 
@@ -234,4 +269,4 @@ def _print_study(cells: Sequence[Cell], infos: Mapping[str, EvaluatorInfo]) -> N
     if total is not None:
         page += f"all {counted(len(cells), 'run')}, within the limits\nat most {len(searches):,} searches\n"
         page += bound_text(searches[0], total, noun)
-    print_text(page)
+    return page

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...evaluator.counts import counted
+from ...evaluator.open import Download
 from ...evaluator.remote.asking import Billed
 from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
@@ -20,6 +21,8 @@ from ..text import printable
 
 LOCAL_S = 6.5
 """Seconds a request of the smallest local LLM takes on two CPU cores, as measured over 48."""
+ANSWER_S = 5
+"""Seconds that an endpoint is taken to need for an answer."""
 SCORER_LIMITS = (*LIMIT_SETTINGS, SCORER_CALLS.setting)
 _LONGEST = (
     "This is an upper bound: every request and answer is taken to be the longest possible "
@@ -41,6 +44,43 @@ def plan_text(config: SearchConfig) -> str:
     """Return the numbers of restarts, conversations and rounds."""
     names = ("restart", "conversation", "round")
     return " x ".join(counted(getattr(config, f"{name}s"), name) for name in names)
+
+
+@dataclass(slots=True)
+class Hours:
+    """How long one model of a study works. Other references than CoOp take minutes and are left out."""
+
+    model: str
+    images: float = 0.0  # each is encoded once
+    texts: float = 0.0
+    coop: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.images + self.texts + self.coop
+
+
+def downloads_text(downloads: Sequence[Download]) -> str:
+    """Return what is downloaded on the first run, as a line; empty for nothing."""
+    if not downloads:
+        return ""
+    parts = ", ".join(f"{download.what} {download.gigabytes:.1f}" for download in downloads)
+    total = sum(download.gigabytes for download in downloads)
+    return f"not here yet, and downloaded by the run: about {total:.1f} GB ({printable(parts)})\n"
+
+
+def hours_text(hours: Sequence[Hours], calls: int) -> str:
+    """Return how long a study takes here, as lines; ``calls`` are its requests to an LLM behind an API."""
+    parts = [
+        f"  {printable(each.model)}: images {each.images:.1f}, texts {each.texts:.1f}, CoOp {each.coop:.1f}\n"
+        for each in hours
+    ]
+    total = sum(each.total for each in hours)
+    text = f"about {total:,.1f} hours here, by a measurement of seconds with each model\n{''.join(parts)}"
+    if calls:
+        wait = calls * ANSWER_S / 3600
+        text += f"  and {wait:,.1f} hours for the LLM, if it takes {ANSWER_S} s for each answer\n"
+    return text
 
 
 def bound_text(config: SearchConfig, bound: Bound, noun: str) -> str:

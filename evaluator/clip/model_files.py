@@ -125,13 +125,10 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
 
 def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
     """Return the weights file of one of open_clip's tags."""
-    if hub := tag.get("hf_hub"):
-        repository, _, name = hub.rpartition("/")
-        stem, dot, ending = name.rpartition(".")
-        safe = [f"{stem}.safetensors"] if dot and ending in {"bin", "pth", "pt"} else []
-        return repository_files(repository, [*safe, name] if name else WEIGHTS_NAMES, report)
+    if tag.get("hf_hub"):
+        return repository_files(*_in_hub(tag), report)
     url = str(tag["url"])
-    target = Path.home() / ".cache" / "clip" / url.rsplit("/", 1)[-1]
+    target = _download_target(url)
     if target.is_file():
         return target
     host = urlsplit(url).hostname or ""
@@ -144,6 +141,32 @@ def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
         return Path(open_clip.pretrained.download_pretrained_from_url(url))
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{url} could not be downloaded: {error}") from error
+
+
+def must_download(model: str, pretrained: str) -> bool:
+    """Return whether the weights are those of a tag, and not in the caches yet."""
+    import huggingface_hub
+
+    tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
+    if not tag:
+        return False
+    if not tag.get("hf_hub"):
+        return not _download_target(str(tag["url"])).is_file()
+    repository, names = _in_hub(tag)
+    cached = (huggingface_hub.try_to_load_from_cache(repository, name) for name in names)
+    return not any(isinstance(path, str) for path in cached)
+
+
+def _in_hub(tag: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
+    """Return the hub's repository of a tag, and the names that its weights may have there."""
+    repository, _, name = str(tag["hf_hub"]).rpartition("/")
+    stem, dot, ending = name.rpartition(".")
+    safe = [f"{stem}.safetensors"] if dot and ending in {"bin", "pth", "pt"} else []
+    return repository, [*safe, name] if name else WEIGHTS_NAMES
+
+
+def _download_target(url: str) -> Path:
+    return Path.home() / ".cache" / "clip" / url.rsplit("/", 1)[-1]
 
 
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
@@ -199,9 +222,7 @@ def check_named(model: str, pretrained: str) -> None:
 
 def _named(typed: str, pretrained: str, report: Report) -> Source:
     model = typed.replace("/", "-")  # as open_clip does, for ViT-B/32
-    for row in bundled_models():
-        if row["name"] == model:
-            _register(model, row["config"])
+    register_bundled(model)
     if model not in open_clip.list_models():
         if has_model_settings(pretrained):
             return Source(name=f"local-dir:{Path(pretrained).parent}", weights=_file(pretrained))
@@ -282,6 +303,13 @@ def _local(folder: Path) -> Source:
     if not files:
         raise ModelError(f"there are no weights (.safetensors, .bin, .pth, .pt) in {folder}")
     return Source(name=f"local-dir:{folder}", weights=(preferred or files)[0])
+
+
+def register_bundled(name: str) -> None:
+    """Make a bundled model known to open_clip; do nothing for any other name."""
+    for row in bundled_models():
+        if row["name"] == name:
+            _register(name, row["config"])
 
 
 def _register(name: str, config: str) -> None:

@@ -122,6 +122,7 @@ def _download(name: str, folder: Path) -> None:
     import torchvision
 
     split = next(iter(SPLITS[name].values()))
+    sys.stderr.write(f"downloading torchvision:{name}, {FETCHED[name].gigabytes} GB\n")
     try:
         with redirect_stdout(sys.stderr), _bounded():
             getattr(torchvision.datasets, name)(root=str(folder), download=True, **split)
