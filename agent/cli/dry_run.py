@@ -148,6 +148,7 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
         print_json({**whole, "runs": len(cells), **here, "groups": rows})
     else:
         asked = sum(bound.calls for group, bound in groups if not group[0].config.is_local)
+        asked = min(asked, total.calls if total else 0)
         splits = "".join(f"{split_text(info)}\n" for info in infos.values())
         print_text(f"{splits}\n{_study_text(cells, total, groups)}")
         print_text(downloads_text(downloads) + ("" if hours is None else hours_text(hours, asked)))
