@@ -5,8 +5,8 @@
     python benchmarks/vocabularies.py read MODEL [SET ...]   # accuracies by names and by true names
 
 Each set is 12 to 16 things under the names that others gave them: Unicode's annotations of emoji (CLDR),
-species in WordNet, code points, codes of countries, goods, files and weather. The pictures are emoji, flags,
-logos and cards from packages that no CLIP of this project was trained on, on plain grounds, at random places
+species in WordNet, code points, codes of countries, goods, files and weather. The pictures are emoji, flags
+and logos from packages that no CLIP of this project was trained on, on plain grounds, at random places
 and sizes. Few-shot and test images come from different vendors. ``make`` writes
 ``FOLDER/SET/{train,val,test}/CLASS NAME/*.png``, so that every command reads a set as ``--data FOLDER/SET``;
 the art comes by ``npm pack`` and stays in the cache. Needs the extra ``train``.
@@ -37,7 +37,6 @@ from benchmarks.packaged_pictures import (
     emoji_pictures,
     flag_pictures,
     npm_json,
-    svg_files,
     write_class_folders,
 )
 from benchmarks.pico_features import Clip
@@ -91,22 +90,6 @@ def flag_of(country: str) -> tuple[Sequence[Picture], Sequence[Picture]]:
     return flag_pictures(next(code for code, name in countries().items() if name == country))
 
 
-def card_of(card: str) -> tuple[Sequence[Picture], Sequence[Picture]]:
-    """Return the pictures of a playing card, such as "king of clubs", by packs of openclipart."""
-    rank, suit = card.split(" of ")
-    code = f"{suit[0]}_{rank if rank.isdecimal() else rank[0]}"
-    source = SOURCES["openclipart"]
-    few_shot, test = (
-        [
-            Picture(source, path)
-            for pack in packs
-            if (path := f"recreation/games/cards/{pack}/{pack}_{code}.svg") in svg_files(source)
-        ]
-        for packs in (("ornamental", "bordered"), ("simple", "white"))
-    )
-    return few_shot, test
-
-
 def logo_of(language: str) -> tuple[Sequence[Picture], Sequence[Picture]]:
     """Return the pictures of a programming language's logo."""
     slug = language.lower()
@@ -128,7 +111,6 @@ PICTURES_OF = {
     "emoji": emoji_of,
     "symbols": emoji_of,
     "flags": flag_of,
-    "cards": card_of,
     "logos": logo_of,
 }
 """Functions of an English name that return its few-shot and test pictures. Emoji alone may be mirrored."""

@@ -211,7 +211,7 @@ def test_vocabularies_are_of_things_that_are_drawn(art: Path) -> None:
 
 
 def test_vocabularies_of_codes_show_what_their_packages_have(art: Path) -> None:
-    """Flags are found by country, cards by rank and suit, logos by language; only emoji are mirrored."""
+    """Flags are found by country, logos by language; only emoji are mirrored."""
     sources = packaged_pictures.SOURCES
     data = [{"label": "flag: Chad", "emoji": "\U0001f1f9\U0001f1e9", "hexcode": ""}]
     write_package(art, tags.EMOJI_TEXTS["data"].package, {"en/data.json": data})
@@ -220,10 +220,6 @@ def test_vocabularies_of_codes_show_what_their_packages_have(art: Path) -> None:
     slugs = {"vscode-icons": "file-type-rust", "devicon": "rust", "material-icon-theme": "rust"}
     for package, slug in slugs.items():
         write_vendor(art, sources[package].package, {"": slug}, "red")
-    cards = art / tags.CLIP_ART / "usr/share/openclipart/svg/recreation/games/cards"
-    for file in ("ornamental/ornamental_s_k.svg", "white/white_s_k.svg", "simple/simple_s_k.svg"):
-        (cards / file).parent.mkdir(parents=True)
-        (cards / file).write_text(svg("red"), "utf-8")
 
     def shown(pictures: str, thing: str) -> tuple[list[str], list[str]]:
         vocabulary = vocabularies.Vocabulary(title="", classes={"code": thing}, pictures=pictures)
@@ -234,10 +230,6 @@ def test_vocabularies_of_codes_show_what_their_packages_have(art: Path) -> None:
 
     assert shown("flags", "Chad") == (["td"], ["package/flags/4x3/td.svg"])
     assert shown("logos", "Rust") == (["file-type-rust"], ["rust", "rust"])
-    packs = ("ornamental/ornamental_s_k.svg", "white/white_s_k.svg")
-    expected = tuple([f"recreation/games/cards/{file}"] for file in packs)
-    assert all(tags.held_out(path) for (path,) in expected)
-    assert shown("cards", "king of spades") == expected
 
 
 def test_every_vocabulary_has_classes_of_its_own() -> None:
