@@ -19,6 +19,7 @@ from benchmarks.common import RESULTS, read_rows
 from benchmarks.result_tables import COMPARED, compared_optimizers
 
 TICKS = (5, 10, 20, 40, 80, 160)
+WITHOUT_LLM = (few_scorings.COMBINE, "random")
 WITHOUT = ", without description"
 """Drawn as an outline."""
 MARKERS = "D^vPXp*h<>dH8s+x1"
@@ -33,9 +34,7 @@ def points(results: Path) -> dict[str, tuple[float, float]]:
 def lines(results: Path) -> dict[str, list[tuple[float, float]]]:
     """Return the same along a curve, by method without an LLM."""
     table = few_scorings.summary(read_rows(results / "few-scorings.jsonl"))
-    return {
-        name: [(float(scorings), test) for scorings, test in tests.items()] for name, tests in table.items()
-    }
+    return {name: [(float(n), test) for n, test in table[name].items()] for name in WITHOUT_LLM}
 
 
 def svg(results: Path) -> str:

@@ -75,8 +75,12 @@ FEW_INITIAL, MANY_INITIAL = 80, 250
 """Default starting templates per restart: the paper's number, and one for cheap scores."""
 IMAGE_INITIAL = 40
 """The same where each template takes a request an image."""
+DESCRIBED_INITIAL = 4
+"""The same where scores cost and there is a description: templates made of it are better (docs/method.md)."""
 FEWER_BY_IMAGE: Mapping[str, int] = MappingProxyType({"restarts": 1, "name_rounds": 1})
 """Smaller defaults there."""
+DESCRIBED_PROPOSALS = 8
+"""Proposals per round there, with a description: in place of starting templates."""
 WITHOUT_LLM: Mapping[str, Any] = MappingProxyType({"method": "random"})
 """Settings of what scores alone."""
 MOST_FROM_FILE = 100
@@ -267,7 +271,14 @@ class SearchSettings(Settings):
         **_MORE,
     )
     rounds: int = setting(6, "rounds per conversation; a round is typically one request", **_MORE)
-    proposals: int = setting(5, "templates asked for per round", decides=True, ge=1, le=100)
+    proposals: int = setting(
+        5,
+        f"templates asked for per round; {DESCRIBED_PROPOSALS} with a description and --scorer chat or "
+        "zero-shot",
+        decides=True,
+        ge=1,
+        le=100,
+    )
     top_k: int = setting(
         15,
         "best templates shown to the LLM, and as many of the worst",
@@ -298,7 +309,8 @@ class SearchSettings(Settings):
         None,
         "starting templates per restart: how many, or your own file, of which at most "
         f"{MOST_FROM_FILE} are drawn (default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes; "
-        f"{IMAGE_INITIAL} with --scorer chat or zero-shot)",
+        f"{IMAGE_INITIAL} with --scorer chat or zero-shot; {DESCRIBED_INITIAL} if scores cost and the method "
+        "uses a description)",
         decides=True,
         show="N|FILE",
         reads="file",
@@ -587,7 +599,9 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def _of_scorer(cls, values: Any) -> Any:
         """Add the defaults that depend on the scorer."""
         scorer = values.get("scorer") if isinstance(values, Mapping) else None
-        own: Mapping[str, Any] = FEWER_BY_IMAGE if scorer in BY_IMAGE else {}
+        own: dict[str, Any] = {}
+        if scorer in BY_IMAGE:
+            own = {**FEWER_BY_IMAGE, **({"proposals": DESCRIBED_PROPOSALS} if values.get("describe") else {})}
         return {**own, **({"search_for": INSTRUCTION} if scorer == "chat" else {}), **values}
 
     @property
@@ -598,9 +612,14 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         if self.initial is not None:
             return self.initial
         if self.asks_by_image:
-            return IMAGE_INITIAL
+            return self._costly_initial(IMAGE_INITIAL)
         # There are few captions, and a few of them show what they offer.
         return MANY_INITIAL if self.draws_from_many else FEW_INITIAL
+
+    def _costly_initial(self, undescribed: int) -> int:
+        """Return the starting templates per restart where scores cost."""
+        described = self.description and METHODS[self.method].uses_description
+        return DESCRIBED_INITIAL if described else undescribed
 
     @property
     def request_style(self) -> Style | None:
@@ -684,12 +703,15 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         """Return the config with the shots, augmented copies and starting templates that the data decide.
 
         If scores are cheap, three times as many starting templates beat most requests (docs/method.md).
-        Where each takes a request an image, half as many are drawn.
+        Where each takes a request an image, half as many are drawn; where scores cost and there is a
+        description, a few.
         """
         opened = super().as_opened(info)
         if opened.initial is not None:
             return opened
-        number = max(_TEXTS // max(info.classes, 1), FEW_INITIAL) if info.cheap else FEW_INITIAL
+        number = self._costly_initial(FEW_INITIAL)
+        if info.cheap:
+            number = max(_TEXTS // max(info.classes, 1), FEW_INITIAL)
         return opened.model_copy(update={"initial": min(number, opened.most_initial)})
 
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:

@@ -139,7 +139,9 @@ def _open_arms(view: View, state: _State, *, skipped: bool) -> Sequence[str]:
     arms = (llm, "frames") if view.description or llm == "short" else (llm,)
     if skipped:
         return arms[-1:]
-    return arms[:1] if llm == "short" and _scores_are_free(view) else arms
+    # Where scores are free, frames are scored beside a small model's requests. Where they cost, frames take
+    # scores from a large one, which finds more with each.
+    return arms[:1] if (llm == "short") == _scores_are_free(view) else arms
 
 
 def _rich(view: View, state: _State) -> Steps:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import (
+    DESCRIBED_INITIAL,
+    DESCRIBED_PROPOSALS,
     FEW_INITIAL,
     IMAGE_INITIAL,
     LEAST_FREE,
@@ -23,7 +25,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 
 def opened(classes: int, *, cheap: bool = True, **more: Any) -> int | Path | None:
     info = replace(FakeEvaluator().info, classes=classes, cheap=cheap)
-    config = SearchConfig(data="fake", method="random", **more)
+    config = SearchConfig(data="fake", **{"method": "random", **more})
     done = config.as_opened(info)
     assert done.shots == info.shots
     assert not isinstance(done.initial, int) or done.initial <= config.most_initial
@@ -81,3 +83,19 @@ def test_where_each_template_takes_a_request_an_image_a_search_is_small(scorer: 
         data="fake", method="random", **{**given, "scorer": "embeddings", "search_for": "template"}
     )
     assert (texts.restarts, texts.name_rounds) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "scorer", [{}, {"scorer": "zero-shot", "scorer_url": "http://127.0.0.1:9/v1", "model": "m"}]
+)
+def test_with_a_description_costly_scores_go_to_templates_made_of_it(scorer: dict[str, Any]) -> None:
+    """Unless the method does not use it, or scores are cheap."""
+    given: dict[str, Any] = {**scorer, "method": "combine", "describe": "tally marks"}
+    assert opened(12, cheap=False, **given) == DESCRIBED_INITIAL
+    few = IMAGE_INITIAL if scorer else FEW_INITIAL
+    for other in ({"method": "random"}, {"describe": None}, {"blind": True}):
+        assert opened(12, cheap=False, **given | other) == few
+    if not scorer:
+        assert opened(12, **given) == MANY_INITIAL
+    assert SearchConfig(data="fake", **given).proposals == (DESCRIBED_PROPOSALS if scorer else 5)
+    assert SearchConfig(data="fake", **given, proposals=3).proposals == 3

@@ -78,7 +78,7 @@ def test_it_opens_with_what_is_known_then_adds_scores_and_confusions() -> None:
 def test_rounds_go_to_what_pays() -> None:
     """To the LLM where its templates come among the best, to combining words where they do."""
     for llm, free, calls in ((0.9, 0.1, range(6, 12)), (0.1, 0.9, range(1, 5))):
-        steps = list(played(view(style="rich"), llm=[llm], free=free, rounds=12))
+        steps = list(played(view(style="short"), llm=[llm], free=free, rounds=12))
         assert sum(isinstance(step, Ask) for step in steps) in calls
         assert sum(isinstance(step, Propose) for step in steps) >= 1
 
@@ -247,11 +247,19 @@ def test_a_second_conversation_asks_for_plain_words_where_the_first_got_none() -
     assert isinstance(next(GUIDED.conversation(seen)), Consult)
 
 
-def test_where_scores_cost_anything_rounds_are_shared_as_ever() -> None:
-    """A custom scorer, or very many classes."""
+def test_where_scores_cost_anything_a_small_model_shares_rounds_and_a_large_one_has_them_all() -> None:
+    """A custom scorer, or very many classes. Without an answer, words of the description take its round."""
     steps = list(freely_played(free_view(free=0), 8))
     assert all(ends(step) for step in steps)
+    assert {type(step) for step in steps} == {Ask, Propose}
     assert all(len(step.candidates) <= 4 for step in steps if isinstance(step, Propose))
+    assert all(
+        isinstance(step, Ask) for step in freely_played(free_view(free=0, style="rich"), 8, framed=0.9)
+    )
+    conversation = GUIDED.conversation(free_view(free=0, style="rich"))
+    asked = next(conversation)
+    assert isinstance(conversation.send(Feedback(skipped=True)), Propose)
+    assert conversation.send(Feedback()) == asked
 
 
 def test_with_a_model_that_reads_words_are_tried_too_and_it_sees_their_scores() -> None:
@@ -341,7 +349,7 @@ def test_what_the_endpoint_gets_is_what_the_pages_say(
 
 def test_each_template_says_whether_an_llm_wrote_it(tmp_path: Path) -> None:
     """In result and events; what words of the description were combined to is not the LLM's."""
-    config = SearchConfig(**CONFIG, describe="old stone walls", run_dir=tmp_path / "run")
+    config = SearchConfig(**CONFIG, style="short", describe="old stone walls", run_dir=tmp_path / "run")
     chat, feedback = ChatByHash(), list[Event]()
     found = run_virtual(search(config, evaluator=FakeEvaluator(), chat=chat, on_event=feedback.append))
     answers = {line.removeprefix("- ") for request in chat.answered for line in text_for(request).split("\n")}

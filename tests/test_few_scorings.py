@@ -1,0 +1,60 @@
+"""The benchmark of few scorings: answers are read from a file, and test images are closed unless opened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.few_scorings import COMBINE, GUIDED, Costly, RecordedChat, over_combine, summary
+from promptclimb.agent.errors import FatalChatError
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.evaluator.fakes import FakeEvaluator
+
+REQUEST = ChatRequest(messages=({"role": "user", "content": "Write a template."},), model="m")
+
+
+def test_a_request_without_an_answer_is_kept_until_somebody_fills_it_in(tmp_path: Path) -> None:
+    """Once, with its messages; then the file answers it."""
+    file = tmp_path / "answers.jsonl"
+    for _ in range(2):
+        chat = RecordedChat(file, None, "m")
+        with pytest.raises(FatalChatError):
+            chat.chat(REQUEST)
+        assert chat.missing
+    (line,) = map(json.loads, file.read_text("utf-8").splitlines())
+    assert (line["answer"], line["messages"]) == (None, list(REQUEST.messages))
+    file.write_text(json.dumps({"request": line["request"], "answer": "- a {}"}) + "\n", "utf-8")
+    chat = RecordedChat(file, None, "m")
+    assert chat.chat(REQUEST).text == "- a {}"
+    assert not chat.missing
+
+
+def test_scores_cost_and_test_images_are_closed_unless_asked_for() -> None:
+    """The few-shot accuracy is of training and validation images together."""
+    inner = FakeEvaluator()
+    closed, opened = Costly(inner, test=False), Costly(inner, test=True)
+    assert not opened.info.cheap
+    assert (closed.info.sizes["test"], opened.info.sizes) == (0, inner.info.sizes)
+    (accuracies,) = closed.examine([["a photo of a {}"]])
+    assert accuracies is not None
+    assert accuracies.test is None
+    closed.score(["a photo of a {}"])
+    train, val = inner.info.sizes["train"], inner.info.sizes["val"]
+    pooled = (train * accuracies.train + val * accuracies.val) / (train + val)
+    assert closed.few_shot == [pytest.approx(pooled)]
+
+
+def test_an_llm_is_compared_with_combine_on_the_same_set_and_seed() -> None:
+    """Means over sets of means over seeds, in points."""
+    rows = [
+        {"arm": arm, "llm": llm, "data": data, "seed": seed, "model": "m", "tests": {"20": base + more}}
+        for arm, llm, more in ((COMBINE, None, 0.0), (GUIDED, "strong", 0.02))
+        for data, base in (("a", 0.5), ("b", 0.7))
+        for seed in (1, 2)
+    ]
+    assert summary(rows) == {COMBINE: {"20": 60.0}, "guided (strong)": {"20": 62.0}}
+    over = over_combine(rows)["guided (strong)"]["20"]
+    assert over.mean == pytest.approx(2)
+    assert over.interval == pytest.approx((2, 2))
