@@ -50,6 +50,7 @@ from benchmarks.common import (
     rows_of,
     whole_numbers,
 )
+from benchmarks.result_tables import over
 from promptclimb import EvaluatorSpec, SearchConfig
 from promptclimb.agent.config.schema import DESCRIBED_INITIAL, DESCRIBED_PROPOSALS, IMAGE_INITIAL
 from promptclimb.agent.errors import FatalChatError
@@ -278,12 +279,10 @@ def few(folder: Path, name: str) -> Iterator[Sequence[str]]:
         yield (arm, *(f"{tests[n]:.1f}" if n in tests else "" for n in map(str, SCORINGS)))
     for arm, by_scorings in over_combine(rows).items():
         cells = [by_scorings.get(str(scorings)) for scorings in SCORINGS]
-        yield (f"{arm} over combine", *("" if over is None else _signed(over) for over in cells))
-
-
-def _signed(over: OverSets) -> str:
-    low, high = over.interval
-    return f"{over.mean:+.1f} ({low:.1f} to {high:.1f})"
+        yield (
+            f"{arm} over combine",
+            *("" if cell is None else over(cell.mean, cell.interval) for cell in cells),
+        )
 
 
 def main() -> None:
@@ -325,7 +324,7 @@ def main() -> None:
     if options.test:
         document |= {"test": summary(rows)}
         document["over combine"] = {
-            name: {n: asdict(over) for n, over in by_scorings.items()}
+            name: {scorings: asdict(points) for scorings, points in by_scorings.items()}
             for name, by_scorings in over_combine(rows).items()
         }
     print_document(document, options)

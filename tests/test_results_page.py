@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import results_page
 from benchmarks.common import holm, over_sets, read_rows
+from benchmarks.few_scorings import COMBINE
 from benchmarks.result_tables import COMPARED, compared_optimizers
 from promptclimb.evaluator.datasets.hand_made import hand_made
 from tests.paths import ROOT
@@ -194,16 +195,20 @@ def test_hand_made_templates_are_captions_of_the_training() -> None:
 
 def test_opro_is_ahead_with_few_scores() -> None:
     """By as much, and on as many sets, as the page says."""
-
-    def tests(name: str, **where: object) -> dict[str, float]:
-        by_set: dict[str, list[float]] = {}
-        for row in read_rows(RESULTS / name):
-            if where.items() <= row.items():
-                by_set.setdefault(row["data"], []).append(100 * row["test"])
-        return {data: statistics.mean(values) for data, values in by_set.items()}
-
-    opro = tests("optimizers-recorded.jsonl", row="OPRO, with description")
-    combine = tests("few-scorings.jsonl", row="combine, with description", scorings=20)
-    ahead = [opro[data] - combine[data] for data in opro]
-    assert sum(difference > 0 for difference in ahead) == len(ahead) == 10
-    assert f"with 22 is {statistics.mean(ahead):.1f} points ahead" in PAGE
+    combine = {
+        (row["data"], row["seed"]): row["tests"]["20"]
+        for row in read_rows(RESULTS / "few-scorings.jsonl")
+        if row["arm"] == COMBINE
+    }
+    ahead: dict[str, list[float]] = {}
+    for row in read_rows(RESULTS / "optimizers-recorded.jsonl"):
+        if row["row"] == "OPRO, with description":
+            difference = row["test"] - combine[row["data"], row["seed"]]
+            ahead.setdefault(row["data"], []).append(100 * difference)
+    points = over_sets(ahead, "x")
+    low, high = points.interval
+    assert sum(sum(values) > 0 for values in ahead.values()) == 9
+    said = (
+        f"{points.mean:.1f} points ahead of `combine` with 20 [{low:.1f}, {high:.1f}], on nine of ten sets "
+    )
+    assert f"{said}(p = {points.p:.3f})" in PAGE

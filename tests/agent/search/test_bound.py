@@ -186,7 +186,9 @@ def test_other_scripts_take_more_tokens(where: str, tmp_path: Path) -> None:
 
 def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
     """What a method makes itself is scored besides, alone and in a suite."""
-    given = config(tmp_path, method="guided", describe=DESCRIPTION, conversations=4, max_calls=3)
+    given = config(
+        tmp_path, method="guided", style="short", describe=DESCRIPTION, conversations=4, max_calls=3
+    )
     result = searched(given, chat=Winning(), evaluator=Rising(others=0.9))
     assert result.usage.calls <= 3
     made = sum(row.conversation > 0 for row in result.leaderboard)
