@@ -24,7 +24,7 @@ class PromptclimbError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what a library's error says, on one line and without its class, which tells a user little."""
+    """Return what a library's error says, on one line and without its class, a word of programmers."""
     if isinstance(error, PromptclimbError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):

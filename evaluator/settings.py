@@ -33,6 +33,8 @@ Scope = Literal[
 """What a setting affects; "endpoints" means each endpoint of a pool without a value of its own."""
 
 MOST_PROBLEMS = 5
+NEAR = 0.66
+"""Least similarity of a name that is offered in place of an unknown one."""
 _DERIVED = "?"
 BY_CONTENT = "(a file or folder, by its content)"
 _WORDS: Mapping[str, str] = MappingProxyType(
@@ -325,7 +327,7 @@ def near(
 def similar(name: str, names: Iterable[str]) -> list[str]:
     """Return at most three similar names; capitals and an option's dashes do not count."""
     name_by_key = {known.lstrip("-").lower(): known for known in names}
-    close = difflib.get_close_matches(name.lstrip("-").lower(), name_by_key, n=3)
+    close = difflib.get_close_matches(name.lstrip("-").lower(), name_by_key, n=3, cutoff=NEAR)
     return [name_by_key[key] for key in close]
 
 

@@ -127,7 +127,7 @@ class Bus:
             return
         self._listeners.remove(listener)
         called = getattr(listener, "__qualname__", type(listener).__qualname__)
-        # A listener of the user's own may have any fault, of which the class tells most.
+        # A listener of the user's own may have any fault, and its class is what helps most to find it.
         ours = isinstance(error, PromptclimbError)
         text = reason_of(error) if ours else f"{type(error).__name__}: {error}"
         self(ListenerFailed(listener=called, error=text))

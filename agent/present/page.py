@@ -490,7 +490,7 @@ def next_steps(view: RunView) -> list[str]:
 
 
 def _never_recognised(result: SearchResult) -> str:
-    """Say what to do about classes without a single correct test image; empty if there are none."""
+    """Say what to do about classes without a single correct test image; empty if all have one."""
     if (inspection := result.inspection) is None:
         return ""
     never = [repr(row.name) for row in inspection.classes if row.images and not row.correct]

@@ -219,8 +219,12 @@ def read_template_file(file: Path | str, setting: str | Setting, prompts: str = 
     """
     kind, path = kind_named(prompts), user_path(file, setting)
     try:
-        if "{" in str(file) and not path.exists():
-            return [kind.parse_own(str(file))]
+        if not path.exists():
+            if "{" in str(file):
+                return [kind.parse_own(str(file))]
+            raise DataError(
+                f"there is no file {path}; {kind.words.a_noun} in its place has the slot {kind.slot}"
+            )
         text = read_text(path, what=f"file of {kind.words.noun}s", most=MAX_FILE_BYTES)
         return parse_file(text, str(path), kind)
     except (CandidateError, DataError, PoolError) as error:

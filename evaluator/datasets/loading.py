@@ -152,9 +152,8 @@ def check_data_name(spec: EvaluatorSpec) -> None:
     """
     if spec.custom_scorer is None and "data" in spec.model_fields_set and _folder_of_that_name(spec.data):
         raise DataError(
-            f"{spec.data} is a data set of that name and a folder here: write ",
-            Setting("data", f"./{spec.data}"),
-            " for the folder, or run elsewhere for the data set",
+            f"{spec.data} is a data set of that name and a folder here: write ./{spec.data} for the folder, "
+            "or run elsewhere for the data set"
         )
 
 

@@ -16,7 +16,6 @@ from types import MappingProxyType
 
 from ...counts import counted, enumerated
 from ...errors import DataError
-from ...messages import Message, Setting
 from ..class_names import composed, tidy
 from ..pictures import UNREAD_PHOTOGRAPHS, how_to_convert
 from ..sampling import RULE, ThreeSplits, complete, divide
@@ -110,7 +109,7 @@ def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
             f"{folder} has {images} but no class folders; put the images of each class in their folder{how}"
         )
         if not table_beside(folder) and _is_class_folder(folder):
-            return Message(what, "; or did you mean ", Setting("data", str(folder.parent)), "?")
+            return f"{what}; or did you mean the folder above, {folder.parent}?"
         return what
     if unread := unread_photographs(listing.ignored + files):
         return f"{folder} holds no image that is read, but {unread}"

@@ -701,7 +701,7 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     for command in refused:
         assert call(*command) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert "frames is a data set of that name and a folder here: write --data ./frames" in said
+        assert "frames is a data set of that name and a folder here: write ./frames for the folder" in said
     for used in (load_data, search_sync):
         with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
             used(SearchConfig(data="frames", method="random", initial=2, rounds=1))

@@ -370,7 +370,7 @@ def test_an_llm_that_no_method_asks_is_named(capsys: pytest.CaptureFixture[str])
     assert "--llm is not used" not in capsys.readouterr().err
 
 
-def test_an_unknown_method_is_told_with_all_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_method_is_refused_with_a_list_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     """Searches and references, in the error as in the help."""
     assert main(["suite", "--data", "dice", "--methods", "random,coopp"]) == 2
     error = capsys.readouterr().err

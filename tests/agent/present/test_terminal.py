@@ -15,6 +15,7 @@ from promptclimb.agent.events.types import (
     DefaultTemplateScored,
     Event,
     ImagesEncoded,
+    ModelFetched,
     Noted,
     RestartFinished,
     RoundFinished,
@@ -167,8 +168,12 @@ def test_a_line_that_says_no_time_is_not_repeated() -> None:
     """Opening may take minutes in which nothing new is known."""
     display, stream = watched(terminal=False)
     for _ in range(30):
+        display(ModelFetched(model="m", source="the hub", done=1_000_000, of=2_000_000))
+    assert stream.getvalue() == "fetching m from the hub: 1 of 2 MB\n"
+    display, stream = watched(terminal=False)
+    for _ in range(30):
         display(BatchScored(templates=0, seconds=0.0, waiting=0))
-    assert stream.getvalue() == "opening ...\n"
+    assert stream.getvalue() == ""
 
 
 def test_a_line_on_a_terminal_is_broken_between_words() -> None:

@@ -593,7 +593,7 @@ def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:
 
 
 def test_a_template_may_stand_in_place_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If it has a slot and no file has that name; a mistake in it is told as one in a template."""
+    """If it has a slot and no file has that name; a mistake in it is reported as one in a template."""
     monkeypatch.chdir(tmp_path)
     setting = Setting("templates")
     assert [found.text for found in read_template_file("a {} in ink", setting)] == ["a {} in ink"]

@@ -31,7 +31,7 @@ REFUSED = {
     "option": (BASE + "[search]\nrestart = 3", "search: unknown key 'restart'; did you mean restarts"),
     "option of a method": (
         'data = ["dice"]\nmethods = [{method = "random", round = 3}]',
-        "methods.1: unknown key 'round'; did you mean rounds or name_rounds?",
+        "methods.1: unknown key 'round'; did you mean rounds?",
     ),
     "what is no option": (BASE + "[search]\nshots = 3", "search: 'shots' does not stand here"),
     "method": ('data = ["dice"]\nmethods = ["rndom"]', "unknown method 'rndom'; did you mean random?"),
