@@ -98,7 +98,7 @@ def write_emoji(art: Path, missing: str = "") -> None:
 
 
 def test_a_subgroup_that_every_vendor_draws_is_a_set(art: Path) -> None:
-    """Its few-shot and test images come from different vendors; a subgroup of one emoji is none."""
+    """Its few-shot and test images come from different vendors; a subgroup of one emoji is left out."""
     write_emoji(art)
     ((name, data),) = published_sets.emoji_sets()
     assert name == "emoji-animal-bug"

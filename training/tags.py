@@ -103,7 +103,7 @@ class Tagged(NamedTuple):
 
 
 def _words(text: str) -> str:
-    """Return a slug or a title as words, or nothing where it is none or too long."""
+    """Return a slug or a title as words, or an empty text if it is neither or is too long."""
     words = re.sub(r"[-_\s]+", " ", text).strip(" .")
     return words if re.search(r"[^\W\d_]{2}", words) and len(words.split()) <= MOST_WORDS else ""
 
