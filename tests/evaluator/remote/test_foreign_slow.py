@@ -62,4 +62,4 @@ async def test_a_search_through_litellms_proxy(
     assert result.status == "finished"
     assert result.best is not None
     assert result.best.test is not None
-    assert behind.answered >= 10
+    assert len(behind.asked) >= 10, "requests that differ; the scorer sends as many by itself"
