@@ -201,7 +201,7 @@ def searched(cell: Row, options: Namespace) -> Row:
         evaluator = Costly(opened, test=options.test)
         request = RunRequest(config=config, evaluator=evaluator, chat=chat, curve=tuple(options.scorings))
         try:
-            asyncio.run(start_run(request))
+            result = asyncio.run(start_run(request))
         except PromptclimbError as error:
             if chat is not None and chat.missing:
                 raise UnansweredError from error
@@ -210,8 +210,11 @@ def searched(cell: Row, options: Namespace) -> Row:
     few_shot = {str(scorings): max(evaluator.few_shot[:scorings]) for scorings in options.scorings}
     if details is None:
         return {"few_shot": few_shot}
-    templates = {str(pick.after): pick.template for pick in details.curve}
-    tests = {str(pick.after): pick.test for pick in details.curve}
+    # A search whose LLM repeats itself scores fewer: the choice is then that among all.
+    picks = {str(scorings): (result.best.template, result.best.test) for scorings in options.scorings}
+    picks |= {str(pick.after): (pick.template, pick.test) for pick in details.curve}
+    templates = {scorings: template for scorings, (template, _) in picks.items()}
+    tests = {scorings: test for scorings, (_, test) in picks.items()}
     return {"few_shot": few_shot, "templates": templates, "tests": tests}
 
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.few_scorings import COMBINE, GUIDED, Costly, RecordedChat, over_combine, summary
+from benchmarks import few_scorings
+from benchmarks.common import RESULTS, read_rows
+from benchmarks.few_scorings import (
+    COMBINE,
+    GUIDED,
+    Costly,
+    RecordedChat,
+    UnansweredError,
+    over_combine,
+    searched,
+    summary,
+)
+from benchmarks.result_tables import over
 from promptclimb.agent.errors import FatalChatError
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -46,6 +59,29 @@ def test_scores_cost_and_test_images_are_closed_unless_asked_for() -> None:
     assert closed.few_shot == [pytest.approx(pooled)]
 
 
+def test_a_search_goes_on_once_its_requests_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An LLM that repeats itself brings fewer templates than wanted; the choice is then among all."""
+    monkeypatch.setattr(few_scorings, "_opened", lambda *_: FakeEvaluator())
+    file = tmp_path / "answers.jsonl"
+    options = Namespace(
+        answers=file, base_url=None, llm="by-hand", sets=None, pretrained="pico", scorings=(10, 20), test=True
+    )
+    cell = {"arm": GUIDED, "llm": "by-hand", "data": "displays", "seed": 1, "model": "RN-pico"}
+    for asked in range(2):
+        with pytest.raises(UnansweredError):
+            searched(cell, options)
+        lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        assert len(lines) == asked + 1
+        file.write_text(
+            "".join(json.dumps({**line, "answer": "- one {}\n- a two {}"}) + "\n" for line in lines)
+        )
+    row = searched(cell, options)
+    assert set(row["tests"]) == set(row["templates"]) == set(row["few_shot"]) == {"10", "20"}
+    assert row["tests"]["10"] == row["tests"]["20"]
+
+
 def test_an_llm_is_compared_with_combine_on_the_same_set_and_seed() -> None:
     """Means over sets of means over seeds, in points."""
     rows = [
@@ -58,3 +94,12 @@ def test_an_llm_is_compared_with_combine_on_the_same_set_and_seed() -> None:
     over = over_combine(rows)["guided (strong)"]["20"]
     assert over.mean == pytest.approx(2)
     assert over.interval == pytest.approx((2, 2))
+
+
+@pytest.mark.parametrize("name", ["few-scorings-tags", "few-scorings-others"])
+def test_the_page_says_what_the_rows_of_sets_by_others_say(name: str) -> None:
+    """The difference at 20 scores with its interval; rows are of ten sets and three seeds."""
+    rows = read_rows(RESULTS / f"{name}.jsonl")
+    assert len({(row["data"], row["seed"]) for row in rows}) == 30
+    points = over_combine(rows)["guided (strong)"]["20"]
+    assert over(points.mean, points.interval) in (RESULTS.parent / "results.md").read_text("utf-8")
