@@ -35,8 +35,6 @@ TABLE = re.compile(
     r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL
 )
 FOUND_BY = "guided, with description"
-DESCRIBED = "with description"
-"""Methods that transfer anything: the others gain next to nothing over a starting template."""
 BASELINES: Mapping[str, str] = {
     "default template": "default template",
     "OpenAI's 80 templates": "openai-imagenet",
@@ -44,11 +42,12 @@ BASELINES: Mapping[str, str] = {
     "best hand-made (oracle)": "best hand-made",
 }
 BASELINE_TEMPLATES = {"default template": 1, "OpenAI's 80 templates": 80, "best starting template": 80}
-EQUAL_LABELS = ", equal labels"
+ALL_LABELS = ", all labels"
 """A reference that learned from the validation images too, as a search chooses on both."""
 METHODS = (
-    *(FOUND_BY, "combine, with description", "random"),
-    *("CoOp", f"CoOp{EQUAL_LABELS}", f"Tip-Adapter{EQUAL_LABELS}", "linear probe"),
+    *(FOUND_BY, "combine, with description", "pn", "p", "random"),
+    *("CoOp", "CoOp, tuned", f"CoOp{ALL_LABELS}", f"Tip-Adapter{ALL_LABELS}"),
+    *(f"Tip-Adapter from OpenAI's 80{ALL_LABELS}", "linear probe"),
 )
 BY_SET: Mapping[str, tuple[str, str]] = {
     "default template": (FOUND_BY, "default template"),
@@ -62,14 +61,11 @@ CHECKED = ("signal-flags", "counted-things", "outlines", "photos")
 SAME_TEMPLATES = 110
 """What methods without an LLM score: the search with one is also shown after so many."""
 
-STUDIES = ("bundled", "feedback", "one-shot")
+STUDIES = ("bundled", "feedback", "one-shot", "published")
 """Studies whose differences are on the page; Holm's correction is over all of them."""
-STARTS = ("default template", "best starting template")
 LARGE = ", large LLM"
 """What a method is called whose LLM was a large one: its rows are in ``NAME-large.csv``."""
 CELL = ("data", "shots", "seed", "model")
-LEAST = 1.0
-"""Points of a gain of which a share is worth a figure."""
 
 Row = Mapping[str, str]
 Lines = Iterable[Sequence[str]]
@@ -85,7 +81,8 @@ def means(folder: Path, name: str) -> Lines:
         "templates",
         "requests",
     )
-    sources = [(label, METHODS[0], figure) for label, figure in BASELINES.items()]
+    measured = {key.removeprefix("test: ") for row in runs for key, value in row.items() if value}
+    sources = [(label, METHODS[0], figure) for label, figure in BASELINES.items() if figure in measured]
     white = {row["method"] for row in runs if row["white_box"] == "1"}
     methods = [method for method in METHODS if method in {row["method"] for row in runs}]
     sources += [(f"{method}{' (white box)' * (method in white)}", method, "best") for method in methods]
@@ -98,7 +95,7 @@ def means(folder: Path, name: str) -> Lines:
             *(_mean_cell(runs, method, figure, model=model, shots=str(shots)) for model, shots in columns),
             *_cost(*cost),
         )
-        if label == FOUND_BY:
+        if label == FOUND_BY and (folder / f"{name}-curves.csv").is_file():
             curves = {
                 (row["model"], int(row["shots"])): float(row["test"])
                 for row in _rows(folder / f"{name}-curves.csv")
@@ -142,28 +139,10 @@ def differences(folder: Path, name: str) -> Lines:
         )
 
 
-def transfer(folder: Path, name: str) -> Lines:
-    """Yield the gain on the other model over the best starting template there, of the gain found there."""
-    runs = _runs(folder, name)
-    rows = _rows(folder / f"{name}-transfer.csv")
-    columns = sorted({(row["from"], row["to"], int(row["shots"])) for row in rows})
-    yield ("", *(f"{source} to {target}, {shots}" for source, target, shots in columns))
-    for method in dict.fromkeys(row["method"] for row in rows if DESCRIBED in row["method"]):
-        cells = {}
-        for row in (row for row in rows if row["method"] == method):
-            where = {"model": row["to"], "shots": row["shots"]}
-            default, start = (_mean(runs, method, figure, **where) for figure in STARTS)
-            gains = [float(row[figure]) - (start - default) for figure in ("brought", "native")]
-            share = f" ({100 * gains[0] / gains[1]:.0f} %)" if gains[1] >= LEAST else ""
-            cells[row["from"], row["to"], int(row["shots"])] = f"{gains[0]:+z.1f} of {gains[1]:+z.1f}{share}"
-        yield (method, *(cells[column] for column in columns))
-
-
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
     "sets": sets,
     "differences": differences,
-    "transfer": transfer,
     "optimizers": optimizers,
     "searches": searches,
     "few": few,
@@ -262,8 +241,7 @@ def _compared(name: str, runs: Iterable[Row]) -> list[tuple[str, str]]:
     study = tomllib.loads((ROOT / "suites" / f"{name}.toml").read_text("utf-8"))
     methods = {row["method"] for row in runs}
     pairs = [(pair["first"], pair["second"]) for pair in study["compare"]]
-    equal = {second + EQUAL_LABELS for _, second in pairs} & methods
-    pairs += [(first, second + EQUAL_LABELS) for first, second in pairs if second + EQUAL_LABELS in equal]
+    pairs += [(first, second + ALL_LABELS) for first, second in pairs if second + ALL_LABELS in methods]
     return pairs + [(first + LARGE, second) for first, second in pairs if first + LARGE in methods]
 
 
@@ -280,7 +258,7 @@ def _all_differences(folder: Path) -> Mapping[str, OverSets]:
         for (first, second), (model, shots) in itertools.product(_compared(name, runs), _columns(runs)):
             own = [row for row in runs if (row["model"], row["shots"]) == (model, str(shots))]
             key = _key(name, first, second, model, shots)
-            fairer = second + EQUAL_LABELS in {row["method"] for row in own}
+            fairer = second + ALL_LABELS in {row["method"] for row in own}
             if not fairer and (by_set := _differences_by_set(own, first, second)):
                 differences_by_key[key] = over_sets(by_set, key)
     return differences_by_key

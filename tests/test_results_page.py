@@ -85,6 +85,22 @@ def test_templates_on_the_page_were_found() -> None:
         assert f"`{template}` ({gain} points)" in PAGE
 
 
+def test_shares_of_gains_that_transfer_are_those_of_the_rows() -> None:
+    """Of the gain over the best starting template, in each direction and at each number of shots."""
+    runs = results_page._runs(RESULTS, "bundled")
+    for method in ("guided", "combine"):
+        shares = []
+        for row in results_page._rows(RESULTS / "bundled-transfer.csv"):
+            if row["method"] == f"{method}, with description":
+                default, start = (
+                    results_page._mean(runs, row["method"], figure, model=row["to"], shots=row["shots"])
+                    for figure in ("default template", "best starting template")
+                )
+                brought, native = (float(row[key]) - (start - default) for key in ("brought", "native"))
+                shares.append(100 * brought / native)
+        assert f"{min(shares):.0f} to {max(shares):.0f} % (`{method}`)" in PAGE
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["optimizers-scorings", "optimizers-scorings-local"])
 def test_the_counts_with_many_scorings_are_those_of_the_rows(name: str) -> None:
@@ -173,7 +189,7 @@ def test_the_readme_shows_the_means() -> None:
         "best hand-made (oracle: captions of the CLIP's training)": "best hand-made (oracle)",
     }.items():
         assert f"|{shown}|{'|'.join(table[row])}|" in readme
-    equal, fewer = table["CoOp, equal labels (white box)"][0], table["CoOp (white box)"][1]
+    equal, fewer = table["CoOp, all labels (white box)"][0], table["CoOp (white box)"][1]
     assert f"|CoOp, which uses gradients|{equal}|{fewer} (16 labelled)||" in readme
 
 
