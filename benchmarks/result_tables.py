@@ -59,19 +59,23 @@ FOUND = "found"
 """The arm of that study with the best starting template and the original names."""
 NAME_ARMS = {
     "shared": "original",
+    "list": "common words",
     "strong": "strong LLM",
     "local": "local LLM",
     "name-words": "fixed words",
     FOUND: "best of 80 templates",
+    "list joint": "common words, template again",
     "strong joint": "strong LLM, template again",
     "local joint": "local LLM, template again",
 }
 """What the arms that are compared are called."""
 NAME_COMPARISONS = (
-    *(("strong", second, "ambiguous") for second in ("shared", "name-words")),
-    *(("local", second, "ambiguous") for second in ("shared", "name-words")),
-    *((f"{names} joint", FOUND, "ambiguous") for names in ("strong", "local")),
+    *(("strong", second, "ambiguous") for second in ("shared", "name-words", "list")),
+    *(("local", second, "ambiguous") for second in ("shared", "name-words", "list")),
+    ("list", "shared", "ambiguous"),
+    *((f"{names} joint", FOUND, "ambiguous") for names in ("strong", "local", "list")),
     *(("strong joint", FOUND, group) for group in ("Latin", "plain")),
+    ("list joint", FOUND, "plain"),
 )
 RESAMPLES = 2000
 

@@ -123,7 +123,8 @@ class FewShotImages:
         per_class = self.images / len(set(self.labels[: self.images]))
         share_to_repair = LEAST_REPAIRED + MORE_IF_FEW / math.sqrt(per_class)
         share_to_repair *= 1.0 + MORE_IF_MANY * math.log(max(names_per_class, 1.0))
-        return self.compare(now, base).gain >= share_to_repair * self.wrong(base)
+        # Of few errors, a large share is repaired by luck.
+        return self.compare(now, base).gain >= share_to_repair * max(self.wrong(base), self.images / 2)
 
 
 class FewShotAccuracy(NamedTuple):
@@ -165,7 +166,8 @@ async def choose_names(
        two that agree do. The bar is low because the next step is the guard. A doubted name must be better
        than the best of the others by one standard error too: lucky words do not carry over to another model.
     2. **Together.** All of them are scored once as a whole and must repair a share of the errors: 13 % at 20
-       images per class, 16 % at 8, 23 % at 2, and half as much again for a hundred names per class. The best
+       images per class, 16 % at 8, 23 % at 2, and half as much again for a hundred names per class. Errors
+       count as half of the images if they are fewer. The best
        of several names on few images always gains on those images: where names are plain, mostly less than
        this share, and nothing or a loss on other images; where names are ambiguous, mostly more. Held-out
        folds cannot separate these: images of one class that share a look (a red car) favour "red car" in

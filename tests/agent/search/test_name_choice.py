@@ -257,3 +257,13 @@ def test_names_that_may_be_lucky_count_for_whether_names_help_at_all() -> None:
     assert World(4, 16, {(0, "true"): (2, 0), (1, "lucky too"): (2, 0)}).choose(names_per_class=1) == {}
     chosen = world.choose(doubted={"lucky", "lucky too"}, names_per_class=1)
     assert chosen == {0: "true", 1: "lucky too"}
+
+
+def test_of_few_errors_a_large_share_must_be_repaired() -> None:
+    """Nearly all images are right: what puts two of four errors right may be luck."""
+    labels = [place % 4 for place in range(32)]
+    base = [(true + 1) % 4 if place < 4 else true for place, true in enumerate(labels)]
+    now = [true if place < 2 else label for place, (true, label) in enumerate(zip(labels, base, strict=True))]
+    few_shot = FewShotImages.of(labels, 0)
+    assert not few_shot.holds(now, base, 1.0)
+    assert few_shot.holds(labels, base, 1.0)
