@@ -17,9 +17,10 @@ the template is chosen among the compared ones. Arms:
 ``READER, shuffled``  each class gets the readings of another one
 ``true``              the English names that the CLIPs were trained on: the upper end
 
-Chosen with RN-pico on few-shot images and their augmented copies; evaluated on test images, also with
-ViT-pico (``..., ViT``). WordNet is Debian's wordnet-base. A row is one set, number of shots and
-draw; rows already in ``--keep FILE`` are not computed again. Prints the tables of docs/results.md.
+Chosen with ``--model`` on few-shot images and their augmented copies; evaluated on test images, also with
+ViT-pico (``..., ViT``) unless Tags-pico chooses. WordNet is Debian's wordnet-base. A row is one set, number
+of shots and draw; rows already in ``--keep FILE`` are not computed again. Prints the tables of
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ from promptclimb.agent.search.name_search import (
     REPAIRED,
 )
 from promptclimb.evaluator.pico import sets
+from promptclimb.evaluator.pico.models import TAGS_MODEL
 from promptclimb.evaluator.pico.world.scene import CORE, EVERYDAY
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, NameReader, first_readings, kind_names
 from promptclimb.prompts.starting import draw as draw_templates
@@ -62,6 +64,11 @@ from promptclimb.prompts.template_kind import KIND
 READINGS = ROOT / "benchmarks" / "recorded" / "readings.json"
 STARTING = 80
 KINDS = ("common", "rarer")
+TAGGED = (
+    *("capitals", "constellations", "country-codes", "country-numbers", "customs-codes", "file-types"),
+    *("produce-codes", "weather-codes"),
+)
+"""Sets of vocabularies.toml that are for Tags-pico."""
 ARMS = (
     *("original", "list", "list, lenient", "senses", "dictionary", "dictionary, lenient", "strong, shuffled"),
     *("strong, first", "strong", "true"),
@@ -326,14 +333,23 @@ def main() -> None:
     """Measure what is missing, and print the table."""
     parser = argument_parser(__doc__)
     read = json.loads(READINGS.read_text("utf-8"))["strong"]
-    default = ",".join(data for data in vocabularies.vocabularies() if data in read)
-    parser.add_argument("--data", default=default, help="sets (default: of vocabularies.toml with readings)")
+    parser.add_argument("--data", help="sets (default: of vocabularies.toml with readings, for the model)")
+    parser.add_argument("--model", default="RN-pico", help="the bundled model that chooses")
     parser.add_argument("--shots", default="16,4,1", help="training images per class")
     parser.add_argument("--draws", default="1,2,3", help="seeds of the few-shot images")
     parser.add_argument("--keep", type=Path, help="file of rows")
     parser.add_argument("--cache", type=Path, help="folder that keeps features for the next time")
     options = parser.parse_args()
-    clips = {model: Clip(model) for model in ("RN-pico", "ViT-pico")}
+    if options.data is None:
+        tags = options.model == TAGS_MODEL
+        options.data = ",".join(
+            data for data in vocabularies.vocabularies() if data in read and (data in TAGGED) == tags
+        )
+    # What others have never read is read by Tags-pico alone.
+    suffixes = (
+        {"": options.model} if options.model == TAGS_MODEL else {"": options.model, ", ViT": "ViT-pico"}
+    )
+    clips = {model: Clip(model) for model in dict.fromkeys(suffixes.values())}
     texts = {model: Texts(clip) for model, clip in clips.items()}
 
     @lru_cache(maxsize=1)  # cells come set by set
@@ -343,19 +359,20 @@ def main() -> None:
     def measure(cell: Row) -> Row:
         in_set = features(cell["data"])
         classes = classes_of(cell["data"])
-        few = FewShots(classes, texts["RN-pico"], in_set["RN-pico"], cell["shots"], cell["draw"])
+        few = FewShots(classes, texts[options.model], in_set[options.model], cell["shots"], cell["draw"])
 
         def evaluate(template: str, names: Sequence[str]) -> Mapping[str, float]:
             return {
                 suffix: accuracy(texts[model], in_set[model], template, names)
-                for suffix, model in (("", "RN-pico"), (", ViT", "ViT-pico"))
+                for suffix, model in suffixes.items()
             }
 
         print(*cell.values(), file=sys.stderr, flush=True)
         return measured(cell, few, evaluate)
 
+    chooser = {} if options.model == "RN-pico" else {"model": options.model}
     cells = [
-        {"data": data, "shots": shots, "draw": draw}
+        {**chooser, "data": data, "shots": shots, "draw": draw}
         for data in options.data.split(",")
         for shots in whole_numbers(options.shots)
         for draw in whole_numbers(options.draws)
@@ -393,8 +410,11 @@ def table(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
             ]
             for group in groups
         )
+        has_vit = bool(groups[0]) and all(f"{arm}, ViT" in row for row in groups[0])
         gain, gain_vit = (
             float(np.mean([row[f"{arm}{suffix}"] - row[f"original{suffix}"] for row in groups[0]]))
+            if has_vit
+            else 0.0
             for suffix in ("", ", ViT")
         )
         kept = f"{100 * gain_vit / gain:.0f} %" if gain > 1 else ""
