@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import Row, mean_over_sets, read_rows, standard_error
-from promptclimb.agent.methods.registry import REMOVED
 from promptclimb.agent.study.tables import SetDifferences, interval_of, mean_of
 
 Line = Sequence[str]
@@ -36,11 +35,6 @@ COMPARED = ("optimizers-recorded", "optimizers")
 """The recorded rows with a strong LLM, and those with the local one."""
 MARGIN = 0.5
 """Points below the best that do not matter."""
-DEVELOPED_ON = (
-    *("roman-numerals", "dice", "tallies", "binary-numbers", "coloured-things", "ink-colours"),
-    *("clock-minutes", "handwritten-letters"),
-)
-"""Sets that methods were developed on."""
 SCORES_ARMS = ("random", "combine", "pn, class names", "pn, class names, shuffled")
 """What is shown of the study of scores alone."""
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -66,16 +60,13 @@ NAME_ARMS = {
     FOUND: "best of 80 templates",
     "list joint": "common words, template again",
     "strong joint": "strong LLM, template again",
-    "local joint": "local LLM, template again",
 }
 """What the arms that are compared are called."""
 NAME_COMPARISONS = (
     *(("strong", second, "ambiguous") for second in ("shared", "name-words", "list")),
     *(("local", second, "ambiguous") for second in ("shared", "name-words", "list")),
     ("list", "shared", "ambiguous"),
-    *((f"{names} joint", FOUND, "ambiguous") for names in ("strong", "local", "list")),
-    *(("strong joint", FOUND, group) for group in ("Latin", "plain")),
-    ("list joint", FOUND, "plain"),
+    *((f"{names} joint", FOUND, "plain") for names in ("strong", "list")),
 )
 RESAMPLES = 2000
 
@@ -172,37 +163,6 @@ def _near_best(name: str, cells_by_name: Mapping[str, Cells]) -> dict[str, int]:
         }
         near += means[name] >= max(means.values()) - MARGIN
     return {"near": near, "sets": len(data_sets)}
-
-
-def searches(folder: Path, name: str) -> Iterator[Line]:
-    """Yield searches with the local LLM, by what it was given, beside methods without an LLM."""
-    rows = read_rows(folder / f"{name}.jsonl")
-    rows = [row for row in rows if row["arm"].partition(",")[0] not in REMOVED]
-    cells = len({(row["set"], row["seed"]) for row in rows})
-    yield ("", "8 developed on", "4 others", "sets above", "requests")
-    yield ("best of 80 starting templates", *_over_random(rows, "random", figure="initial"), "0")
-    for arm in dict.fromkeys(row["arm"] for row in rows if row["arm"] != "random"):
-        requests = sum(row["calls"] for row in rows if row["arm"] == arm) / cells
-        yield (arm, *_over_random(rows, arm), f"{requests:.1f}")
-
-
-def _over_random(rows: Sequence[Row], arm: str, *, figure: str = "test") -> tuple[str, str, str]:
-    """Return a figure's differences to ``random``: on ``DEVELOPED_ON``, on other sets, and sets above it."""
-
-    def means(name: str, column: str) -> dict[str, float]:
-        by_set: dict[str, list[float]] = {}
-        for row in rows:
-            if row["arm"] == name:
-                by_set.setdefault(row["set"], []).append(100 * row[column])
-        return {data: statistics.mean(values) for data, values in by_set.items()}
-
-    random_means = means("random", "test")
-    sides: tuple[list[float], list[float]] = ([], [])
-    for data, mean in sorted(means(arm, figure).items()):
-        sides[data not in DEVELOPED_ON].append(mean - random_means[data])
-    developed, others = map(_with_error, sides)
-    above = sum(difference > 0 for side in sides for difference in side)
-    return developed, others, f"{above} of {len(random_means)}"
 
 
 def _with_error(differences: Sequence[float]) -> str:

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import ROOT, OverSets, holm, mean_over_sets, over_sets
 from benchmarks.few_scorings import few
-from benchmarks.result_tables import finding, names, optimizers, over, searches
+from benchmarks.result_tables import finding, names, optimizers, over
 
 DOCS = ROOT / "docs"
 PAGE = "results.md"
@@ -41,6 +41,8 @@ BASELINES: Mapping[str, str] = {
     "best starting template": "best starting template",
     "best hand-made (oracle)": "best hand-made",
 }
+ENSEMBLES = ("combine, with description",)
+"""Methods whose ensembles are shown."""
 BASELINE_TEMPLATES = {"default template": 1, "OpenAI's 80 templates": 80, "best starting template": 80}
 ALL_LABELS = ", all labels"
 """A reference that learned from the validation images too, as a search chooses on both."""
@@ -49,15 +51,6 @@ METHODS = (
     *("CoOp", "CoOp, tuned", f"CoOp{ALL_LABELS}", f"Tip-Adapter{ALL_LABELS}"),
     *(f"Tip-Adapter from OpenAI's 80{ALL_LABELS}", "linear probe"),
 )
-BY_SET: Mapping[str, tuple[str, str]] = {
-    "default template": (FOUND_BY, "default template"),
-    "best starting template": (FOUND_BY, "best starting template"),
-    FOUND_BY: (FOUND_BY, "best"),
-    "best hand-made (oracle)": (FOUND_BY, "best hand-made"),
-    "CoOp (white box)": ("CoOp", "best"),
-}
-CHECKED = ("signal-flags", "counted-things", "outlines", "photos")
-"""Sets on which it was also checked how the words of a small LLM are framed: not quite held out."""
 SAME_TEMPLATES = 110
 """What methods without an LLM score: the search with one is also shown after so many."""
 
@@ -82,37 +75,28 @@ def means(folder: Path, name: str) -> Lines:
         "requests",
     )
     measured = {key.removeprefix("test: ") for row in runs for key, value in row.items() if value}
-    sources = [(label, METHODS[0], figure) for label, figure in BASELINES.items() if figure in measured]
-    white = {row["method"] for row in runs if row["white_box"] == "1"}
     methods = [method for method in METHODS if method in {row["method"] for row in runs}]
+    sources = [(label, methods[0], figure) for label, figure in BASELINES.items() if figure in measured]
+    white = {row["method"] for row in runs if row["white_box"] == "1"}
     sources += [(f"{method}{' (white box)' * (method in white)}", method, "best") for method in methods]
+    sources += [(f"{method}, ensemble", method, "ensemble") for method in ENSEMBLES if method in methods]
+    curve = {
+        (row["model"], int(row["shots"])): float(row["test"])
+        for row in _rows(folder / f"{name}-curves.csv")
+        if (row["method"], row["templates"]) == (FOUND_BY, str(SAME_TEMPLATES))
+    }
     for label, method, figure in sources:
         cost = BASELINE_TEMPLATES.get(label), 0
-        if figure == "best":
+        if figure in ("best", "ensemble"):
             cost = (None, 0) if method in white else _budget(runs, method)
         yield (
             label,
             *(_mean_cell(runs, method, figure, model=model, shots=str(shots)) for model, shots in columns),
             *_cost(*cost),
         )
-        if label == FOUND_BY and (folder / f"{name}-curves.csv").is_file():
-            curves = {
-                (row["model"], int(row["shots"])): float(row["test"])
-                for row in _rows(folder / f"{name}-curves.csv")
-                if (row["method"], row["templates"]) == (FOUND_BY, str(SAME_TEMPLATES))
-            }
-            accuracies = (f"{curves[column]:.1f}" for column in columns)
+        if label == FOUND_BY and curve:
+            accuracies = (f"{curve[column]:.1f}" for column in columns)
             yield f"{FOUND_BY}, after {SAME_TEMPLATES}", *accuracies, str(SAME_TEMPLATES), ""
-
-
-def sets(folder: Path, name: str) -> Lines:
-    """Yield test accuracies by data set, on RN-pico with 16 shots."""
-    runs = _runs(folder, name)
-    yield ("", *BY_SET)
-    for data in dict.fromkeys(row["data"] for row in runs):
-        where = {"data": data, "model": "RN-pico", "shots": "16"}
-        accuracies = (f"{_mean(runs, *source, **where):.1f}" for source in BY_SET.values())
-        yield (f"{data}{'†' * (data in CHECKED)}", *accuracies)
 
 
 def differences(folder: Path, name: str) -> Lines:
@@ -141,10 +125,8 @@ def differences(folder: Path, name: str) -> Lines:
 
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
-    "sets": sets,
     "differences": differences,
     "optimizers": optimizers,
-    "searches": searches,
     "few": few,
     "finding": finding,
     "names": names,
@@ -275,11 +257,16 @@ def _differences_by_set(runs: Sequence[Row], first: str, second: str) -> Mapping
 
 
 def _tests(runs: Sequence[Row], side: str, other_side: str) -> Mapping[tuple[str, str], float]:
-    """Return a side's test accuracies by set and seed; a baseline is read from the rows of the other side."""
+    """Return a side's test accuracies by set and seed.
+
+    A baseline is read from the rows of the other side; of another method if that one is a baseline too.
+    """
     method, figure = _figure(side)
     if method not in {row["method"] for row in runs}:
         method, figure = _figure(other_side)[0], f"test: {side}"
-    rows = [row for row in runs if row["method"] == method and figure in row]
+        with_baseline = {row["method"] for row in runs if row.get(figure)}
+        method = method if method in with_baseline else min(with_baseline, default="")
+    rows = [row for row in runs if row["method"] == method and row.get(figure)]
     return {(row["data"], row["seed"]): float(row[figure]) for row in rows}
 
 

@@ -32,6 +32,7 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --llm local --scorer chat": "asks a model of another server",
     "python benchmarks/sentences.py": "624 searches, half an hour; test_results_page makes its table",
     "python benchmarks/unread_names.py": "half an hour; test_results_page makes its table",
+    "python benchmarks/published_sets.py": "fetches packages; test_packaged_sets composes a few pictures",
     "python benchmarks/class_names.py": "half an hour; test_recorded_answers plays a part",
     "clip_benchmark eval": "fetches a model and a data set; tests/agent/results runs clip_benchmark",
 }
