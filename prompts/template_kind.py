@@ -83,11 +83,22 @@ def _captions() -> tuple[Template, ...]:
 
 
 @cache
-def _written() -> Sequence[Sequence[Template]]:
-    """Return the published templates, and the captions that are not among them."""
-    published = tuple(Template.parse(text, max_words=None) for text in _POOLS["published"].splitlines())
-    keys = {template.key for template in published}
-    return published, tuple(template for template in _captions() if template.key not in keys)
+def _general() -> Sequence[Sequence[Sequence[Template]]]:
+    """Return the bare class name, then published lists and captions that fit most images, then all others.
+
+    No template is in two groups.
+    """
+    published = [Template.parse(text, max_words=None) for text in _POOLS["published"].splitlines()]
+    general = [templates for name, templates in grammar().items() if name in GENERAL]
+    others = [templates for name, templates in grammar().items() if name not in GENERAL]
+    known: set[str] = set()
+    tiers: list[list[list[Template]]] = []
+    for groups in ([[Template.parse(SLOT)]], [published, _captions(), *general], others):
+        tiers.append([])
+        for group in groups:
+            tiers[-1].append([template for template in group if template.key not in known])
+            known.update(template.key for template in group)
+    return tiers
 
 
 class TemplateKind(PromptKind):
@@ -124,11 +135,7 @@ class TemplateKind(PromptKind):
         """Return the captions, the grammar (one group a production), or general templates first."""
         if pool == "captions":
             return [[_captions()]]
-        if pool == "grammar":
-            return [list(grammar().values())]
-        general = {name: templates for name, templates in grammar().items() if name in GENERAL}
-        others = [templates for name, templates in grammar().items() if name not in GENERAL]
-        return [[*_written(), *general.values()], others]
+        return [list(grammar().values())] if pool == "grammar" else _general()
 
 
 KIND = TemplateKind()

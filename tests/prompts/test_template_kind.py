@@ -75,15 +75,19 @@ def test_every_frame_is_a_template_once_its_gaps_are_filled() -> None:
 
 
 def test_general_templates_come_before_all_others() -> None:
-    """Published lists, OpenAI's 80 among them, captions and the grammar's general kinds."""
-    (published, captions, *general), others = KIND.starting("general")
-    first = {template.key for group in (published, captions, *general) for template in group}
+    """The bare name, published lists, OpenAI's 80 among them, captions and the grammar's general kinds."""
+    (bare,), (published, captions, *general), others = KIND.starting("general")
+    assert [template.text for template in bare] == ["{}"]
+    first = {template.key for group in (bare, published, captions, *general) for template in group}
     assert {Template.parse(text).key for text in imagenet_templates()} <= {one.key for one in published}
     assert {Template.parse(text).key for text in BUILT_IN} <= first
-    assert general == [grammar()[name] for name in grammar() if name in GENERAL]
-    assert others == [grammar()[name] for name in grammar() if name not in GENERAL]
+    known = {template.key for group in (bare, published, captions) for template in group}
+    for tier, named in ((general, True), (others, False)):
+        groups = [grammar()[name] for name in grammar() if (name in GENERAL) is named]
+        assert tier == [[one for one in group if one.key not in known] for group in groups]
     assert len(GENERAL) == len(general)
     for group in (published, captions):
+        assert bare[0] not in group
         assert len({template.key for template in group}) == len(group)
         assert all(Template.parse(template.text) == template for template in group)
     assert not {one.key for one in published} & {one.key for one in captions}

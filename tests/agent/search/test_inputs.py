@@ -110,9 +110,10 @@ def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
 
 
 def test_odd_templates_are_drawn_once_the_general_ones_are_used_up(tmp_path: Path) -> None:
-    """A restart draws from every general group, and from the others only where it needs more."""
-    groups, others = ([{one.key for one in group} for group in tier] for tier in KIND.starting("general"))
-    general, odd = set[str]().union(*groups), set[str]().union(*others)
+    """A restart draws the bare name first, from every general group, and from others if it needs more."""
+    tiers = [[{one.key for one in group} for group in tier] for tier in KIND.starting("general")]
+    (bare,), groups, others = tiers
+    general, odd = bare.union(*groups), set[str]().union(*others)
     for number in (80, 2_200):
         more: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 1, "initial": number}
         small = config(**more, describe="dice", run_dir=tmp_path / str(number))
@@ -120,6 +121,7 @@ def test_odd_templates_are_drawn_once_the_general_ones_are_used_up(tmp_path: Pat
         drawn = {Template.parse(row.template).key for row in result.leaderboard if not row.conversation}
         assert bool(drawn & (odd - general)) == (number > len(general))
         assert all(drawn & group for group in groups)
+        assert bare < drawn
 
 
 async def _without_fillers(run_dir: Path) -> None:
