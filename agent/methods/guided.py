@@ -140,7 +140,9 @@ def _open_arms(view: View, state: _State, *, skipped: bool) -> Sequence[str]:
     if skipped:
         return arms[-1:]
     # Where scores are free, frames are scored beside a small model's requests. Where they cost, frames take
-    # scores from a large one, which finds more with each.
+    # scores from a large one, which finds more with each, unless none of its answers could be used.
+    if llm == "rich" and state.answers and not state.usable:
+        return arms
     return arms[:1] if (llm == "short") == _scores_are_free(view) else arms
 
 
