@@ -96,7 +96,7 @@ def test_an_llm_is_compared_with_combine_on_the_same_set_and_seed() -> None:
     assert over.interval == pytest.approx((2, 2))
 
 
-@pytest.mark.parametrize("name", ["few-scorings-tags", "few-scorings-others"])
+@pytest.mark.parametrize("name", ["few-scorings-tags", "few-scorings-others", "few-scorings-bare"])
 def test_the_page_says_what_the_rows_of_sets_by_others_say(name: str) -> None:
     """The difference at 20 scores with its interval; rows are of ten sets and three seeds."""
     rows = read_rows(RESULTS / f"{name}.jsonl")
