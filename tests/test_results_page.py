@@ -202,7 +202,6 @@ def test_the_readme_shows_the_means() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for shown, row in {
         "`a photo of a {}`": "default template",
-        "OpenAI's 80 templates, averaged": "OpenAI's 80 templates",
         "best of 80 starting templates": "best starting template",
         "`random`": "random",
         "`combine` with description, no LLM": "combine, with description",
