@@ -210,6 +210,9 @@ def test_the_readme_shows_the_means() -> None:
     }.items():
         cells = (*others[row][:2], *drawn[row][:2], drawn[row][4])
         assert f"|{shown}|{'|'.join(cells)}|" in readme
+    coop, fewer = "CoOp, all labels (white box)", drawn["CoOp (white box)"][1]
+    cells = (*others[coop][:2], drawn[coop][0], f"{fewer} (16 labelled)", "")
+    assert f"|CoOp, which uses gradients|{'|'.join(cells)}|" in readme
 
 
 def test_hand_made_templates_are_captions_of_the_training() -> None:
