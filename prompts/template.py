@@ -5,6 +5,7 @@ other brace. A slot counts as a word.
 
 Spellings of one template have the same ``Template.key``: the text in NFKC form with case folded, without
 quotes, invisible joiners, the articles *a*, *an*, *the*, spaces before punctuation and a final full stop.
+Common Cyrillic and Greek letters that look like Latin ones count as those.
 
 ``with_slots`` writes an LLM's placeholders as ``{}``; the first rule that finds one decides:
 
@@ -43,6 +44,12 @@ _ANY_QUOTE_OR_JOINER = re.compile(f"[{re.escape(_QUOTES)}{_JOINERS}]")
 _SPACE_BEFORE_MARK = re.compile(r"\s+(?=[,.;:!?])")
 _SPACES = re.compile(r"[^\S\n\r\v\f\x1c-\x1f\x85\u2028\u2029]+")
 _ARTICLES = frozenset({"a", "an", "the"})
+# Letters of which at least one case looks Latin. Greek beta and mu are left out: both are common symbols.
+_LATIN_BY_LOOKALIKE = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0455\u0456\u0458"
+    "\u03b1\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7",
+    "abekmhopctyxsijaeikvoptux",
+)
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -100,7 +107,9 @@ def spelling_key(text: str) -> str:
     """Return the normal form of a text: equal for its spellings."""
     folded = _ANY_QUOTE_OR_JOINER.sub("", unicodedata.normalize("NFKC", text).casefold())
     words = [word for word in folded.split() if word not in _ARTICLES]
-    return _SPACE_BEFORE_MARK.sub("", " ".join(words)).rstrip(" .")
+    # After the articles: a lone alpha is none.
+    latin = " ".join(words).translate(_LATIN_BY_LOOKALIKE)
+    return _SPACE_BEFORE_MARK.sub("", latin).rstrip(" .")
 
 
 def check_characters(text: str) -> None:

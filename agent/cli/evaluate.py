@@ -263,6 +263,7 @@ def add_options(parser: Parser) -> None:
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
-    leave_out = applying_to(ScoringConfig, "choice of templates")
+    # White-box references may learn from the augmented copies.
+    leave_out = {*applying_to(ScoringConfig, "choice of templates")} - {"augmentations"}
     add_search_options(parser, of=ScoringConfig, leave_out=leave_out)
     add_json(parser)

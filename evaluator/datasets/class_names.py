@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..files import parse_json, parse_toml, read_text, user_path
+from ..files import MOST_SETTINGS_BYTES, parse_json, parse_toml, read_text, user_path
 from ..messages import Setting
 from ..settings import near
 from .hand_made import imagenet_class_names
@@ -26,8 +26,10 @@ OPENAI = "openai"
 SPLIT = "split"
 NAMES_FILE = "class names file"
 BY_FOLDER = "FOLDER=NAME"
-MOST_PAIRS = 5
-"""Folders with their names in a note."""
+MOST_PAIRS, MOST_SHOWN = 5, 60
+"""Folders with their names in a note, and characters of a name that is too long."""
+LONGEST_CLASS_NAME = 300
+"""Characters of a class name, and of a folder in a file of names."""
 
 
 def tidy(raw: str, *, where: object) -> str:
@@ -39,6 +41,7 @@ def tidy(raw: str, *, where: object) -> str:
 
 def check_name(name: str, raw: str, *, where: object) -> None:
     """Refuse a name that no caption can hold."""
+    _refuse_long("class name", raw, where)
     if not name:
         raise DataError(
             f"{where}: the class name {raw!r} is empty; give every class a name of at least one letter"
@@ -47,14 +50,22 @@ def check_name(name: str, raw: str, *, where: object) -> None:
         raise DataError(f"{where}: the class name {raw!r} holds a control character or one that is not text")
 
 
+def _refuse_long(what: str, raw: str, where: object) -> None:
+    if len(raw) > LONGEST_CLASS_NAME:
+        raise DataError(
+            f"{where}: the {what} that begins with {raw[:MOST_SHOWN]!r} has {len(raw):,} characters; "
+            f"shorten it to {LONGEST_CLASS_NAME} at most"
+        )
+
+
 def read_names(path: Path) -> tuple[str, ...]:
     """Read class names from a UTF-8 file, one a line by label; empty lines at the end are dropped."""
-    return _names_of(read_text(path, what=NAMES_FILE).rstrip().split("\n"), str(path))
+    return _names_of(_text_of(path).split("\n"), str(path))
 
 
 def read_names_file(path: Path) -> tuple[str, ...] | dict[str, str]:
     """Return the class names of a user's file: in the order of the labels, or by folder."""
-    text, where = read_text(path, what=NAMES_FILE).rstrip(), str(path)
+    text, where = _text_of(path), str(path)
     lines = text.split("\n")
     document: Any = lines
     if path.suffix.lower() == ".json":
@@ -67,7 +78,13 @@ def read_names_file(path: Path) -> tuple[str, ...] | dict[str, str]:
     if not isinstance(values, list) or not values or not all(isinstance(name, str) for name in values):
         raise DataError(f'{where} must be {{"FOLDER": "NAME", ...}} or a list of names')
     names = _names_of(values, where)
+    for folder in document if isinstance(document, dict) else ():
+        _refuse_long("folder", folder, where)
     return dict(zip(map(composed, document), names, strict=True)) if isinstance(document, dict) else names
+
+
+def _text_of(path: Path) -> str:
+    return read_text(path, what=NAMES_FILE, most=MOST_SETTINGS_BYTES).rstrip()
 
 
 def _by_folder(lines: Iterable[str], where: str) -> dict[str, str]:
@@ -75,7 +92,7 @@ def _by_folder(lines: Iterable[str], where: str) -> dict[str, str]:
     for number, line in enumerate(lines, start=1):
         folder, _equals, name = (cell.strip() for cell in line.partition("="))
         if folder in name_by_folder:
-            raise DataError(f"{where}, line {number}: the folder {folder!r} has a name already")
+            raise DataError(f"{where}, line {number}: the folder {folder[:MOST_SHOWN]!r} has a name already")
         if line.strip():
             name_by_folder[folder] = name
     return name_by_folder

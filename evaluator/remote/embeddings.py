@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..messages import Setting, Verbatim, shown
 from ..scoring import GREY_BOX, UNREADABLE, Predictions
@@ -59,6 +60,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def __init__(self, problem: RemoteProblem, dialect: str | None = None) -> None:
         super().__init__(problem)
         self._size: int | None = None
+        self._trials = 0
         named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
         self._dialect = named or self._find_dialect()
         self._path = path_below(problem.url, self._dialect.path)
@@ -257,8 +259,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 return DIALECTS[self.problem.store.answers.keep({key: dialect.name})[key]]
             faults.append(f"{dialect.name}: {fault}")
         raise ConfigError(
-            "the scorer's endpoint gives no vectors of images in any form that was tried "
-            f"({'; '.join(faults)}); name its form with ",
+            "the scorer's endpoint gives no vectors of images in any form that was tried, in "
+            f"{counted(self._trials, 'request')} ({'; '.join(faults)}); name its form with ",
             Setting("scorer_dialect", Verbatim("|".join(DIALECTS))),
         )
 
@@ -267,6 +269,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         vectors: list[Vector] = []
         for pictures in batched(_trial_pictures(), dialect.most_images):
             request = replace(self._image_request(dialect, pictures), is_trial=True)
+            self._trials += 1
             for _index, answer in self.problem.ask([request]):
                 if isinstance(answer, ApiRefusal):
                     return answer.message

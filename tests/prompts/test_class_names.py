@@ -78,6 +78,13 @@ def test_class_names_that_differ_by_case_alone_are_said() -> None:
     assert (reader.alike, reader.renamable) == (["Dog", "dog"], {1})
 
 
+def test_class_names_that_differ_by_lookalike_letters_alone_are_said() -> None:
+    """Cyrillic and Greek letters that look Latin; other words of these scripts are names of their own."""
+    lookalikes = ("c\u0430t", "C\u0391T", "\u0421\u0410\u0422")
+    reader = NameReader(("cat", *lookalikes, "\u03b1 helix", "helix"), TEMPLATE)
+    assert (reader.alike, reader.renamable) == (["cat", *lookalikes], {4, 5})
+
+
 def test_class_names_may_hold_numbers_brackets_and_colons() -> None:
     """The list of classes decides what a class is called, not the form of the line."""
     assert read("1: one dot\n2. a: b: two letters\nSt. Bernard (dog): rescue dog") == [

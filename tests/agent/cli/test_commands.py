@@ -463,6 +463,12 @@ class Reporting(FakeEvaluator):
         )
 
 
+def test_evaluate_takes_augmented_copies_for_the_references_that_learn_from_them() -> None:
+    """As a search does; other settings of the choice of templates have no use here."""
+    given = ["evaluate", "--white-box", "coop-all", "--augmentations", "0"]
+    assert make_parser(given).parse_args(given).augmentations == "0"
+
+
 def test_evaluate_shows_white_box_references_beside_templates(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.checks import check
-from promptclimb.evaluator.datasets.class_names import read_names, rename, tidy
+from promptclimb.evaluator.datasets.class_names import LONGEST_CLASS_NAME, read_names, rename, tidy
 from promptclimb.evaluator.datasets.hand_made import for_dataset, hand_made, published
 from promptclimb.evaluator.datasets.loading import known
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.files import MOST_SETTINGS_BYTES
 from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from tests.evaluator.datasets.conftest import unless_refused
 
@@ -73,6 +74,22 @@ def test_a_file_of_names_is_used_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "names.txt"
     file.write_bytes("\ufeff Snow_Leopard \r\n{cat} 100%\n\n".encode())
     assert rename(splits(2), str(file)).classes == ("Snow_Leopard", "{cat} 100%")
+
+
+def test_a_file_of_names_has_a_limit_and_so_has_a_name(tmp_path: Path) -> None:
+    """A message shows the beginning of a long name only."""
+    file, long = tmp_path / "names.txt", "e" * (LONGEST_CLASS_NAME + 1)
+    file.write_text(f"a\n{long[1:]}\n")
+    assert rename(splits(2), str(file)).classes == ("a", long[1:])
+    for text, where in ((f"a\n{long}\n", "line 2: the class name"), (f"{long}=a\n", "txt: the folder")):
+        file.write_text(text)
+        message = f"{where} that begins with 'e{{60}}' has 301 characters; shorten it to 300 at most"
+        with pytest.raises(DataError, match=message):
+            rename(splits(2), str(file))
+    with file.open("wb") as large:
+        large.truncate(MOST_SETTINGS_BYTES + 1)
+    with pytest.raises(DataError, match="is too large for a class names file"):
+        rename(splits(2), str(file))
 
 
 FOLDERS = replace(splits(3), classes=("n 1", "n 2", "été"), sources=("n_1", "n_2", "e\u0301te\u0301"))

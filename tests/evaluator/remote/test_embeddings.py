@@ -88,8 +88,12 @@ def test_the_form_is_found_out(form: str, opened: Opened, tmp_path: Path) -> Non
 
 def test_a_model_of_texts_alone_is_refused(opened: Opened) -> None:
     """It takes a data URL for a text, and gives a vector that says nothing of the image."""
-    with pytest.raises(ConfigError, match=r"openai: it reads images as text.*scorer_dialect=infinity"):
-        opened("embeddings", VisualApi(reads_images=False, blur=1.0))
+    api = VisualApi(reads_images=False, blur=1.0)
+    with pytest.raises(
+        ConfigError, match=r"openai: it reads images as text.*scorer_dialect=infinity"
+    ) as error:
+        opened("embeddings", api)
+    assert f"in any form that was tried, in {len(api.requests)} requests (" in str(error.value)
 
 
 def test_ensembles_are_averaged_as_with_clip(opened: Opened) -> None:
