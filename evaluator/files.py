@@ -248,9 +248,17 @@ def read_text(path: Path, *, what: str, most: int = MOST_TEXT_BYTES) -> str:
 
 
 def parse_json(text: str, *, where: str) -> Any:
-    """Return the content of a JSON text."""
+    """Return the content of a JSON text; refuse a key that stands twice, of which Python keeps the last."""
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _value in pairs]
+        if len(mapping := dict(pairs)) < len(keys):
+            repeated = next(key for key in mapping if keys.count(key) > 1)
+            raise DataError(f"{where}: the key {repeated!r} stands twice; remove one of the two")
+        return mapping
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=members)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"

@@ -217,7 +217,12 @@ def read_template_file(file: Path | str, setting: str | Setting, prompts: str = 
 
     A text with a brace that names no file is a candidate itself.
     """
-    kind, path = kind_named(prompts), user_path(file, setting)
+    kind = kind_named(prompts)
+    if not str(file):
+        raise ConfigError(
+            setting, f": it is empty; give a file, or {kind.words.a_noun} with the slot {kind.slot}"
+        )
+    path = user_path(file, setting)
     try:
         if not path.exists():
             if "{" in str(file):

@@ -6,6 +6,7 @@ CIFAR's files are refused.
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import re
 import socket
@@ -13,8 +14,9 @@ import sys
 import tarfile
 import urllib.error
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from PIL import Image
 
 from ...errors import DataError, reason_of
 from ...messages import Setting
+from ...settings import near
 from ..class_names import tidy
 from ..sampling import VAL_RULE, complete, divide
 from ..values import Item, Splits
@@ -52,6 +55,7 @@ class Fetched:
     """A data set that torchvision downloads, with a checksum."""
 
     folder: str  # under torchvision's root, once unpacked
+    lists: str  # what says which images a split has, under that root
     gigabytes: float  # of its archives
     images: int
     test: int
@@ -59,12 +63,23 @@ class Fetched:
 
 
 FETCHED = {
-    "DTD": Fetched("dtd/dtd", 0.63, images=5640, test=1880, classes=47),
-    "EuroSAT": Fetched("eurosat/2750", 0.09, images=27_000, test=8100, classes=10),
-    "OxfordIIITPet": Fetched("oxford-iiit-pet/images", 0.81, images=7349, test=3669, classes=37),
+    "DTD": Fetched("dtd/dtd", "dtd/dtd/labels/{}1.txt", 0.63, images=5640, test=1880, classes=47),
+    "EuroSAT": Fetched("eurosat/2750", "eurosat/2750", 0.09, images=27_000, test=8100, classes=10),
+    "OxfordIIITPet": Fetched(
+        "oxford-iiit-pet/images",
+        "oxford-iiit-pet/annotations/{}.txt",
+        0.81,
+        images=7349,
+        test=3669,
+        classes=37,
+    ),
 }
 STALLED_S = 60.0
 """Seconds without a byte after which a download fails."""
+
+
+class _DamagedError(Exception):
+    """The files of a set are not those that were published."""
 
 
 def read(name: str, data_root: Path | None) -> Splits:
@@ -74,14 +89,21 @@ def read(name: str, data_root: Path | None) -> Splits:
             f"torchvision:{name} is kept in pickles, which are never opened here; use hf: or class folders"
         )
     if name not in SPLITS:
-        raise DataError(
-            f"torchvision:{name} is not one of those that can be read: {', '.join(sorted(SPLITS))}"
-        )
+        hint = near(name, (*SPLITS, *PICKLED)) or f": {', '.join(sorted(SPLITS))}"
+        raise DataError(f"torchvision:{name} is not one of those that can be read{hint}")
     root = _root(name, data_root)
+    try:
+        return _read(name, root)
+    except _DamagedError as error:
+        folder = root / Path(FETCHED[name].folder).parts[0]
+        raise DataError(f"torchvision:{name} {error}; remove {folder} and run again") from error
+
+
+def _read(name: str, root: Path) -> Splits:
     splits = {split: _open(name, root, arguments) for split, arguments in SPLITS[name].items()}
     classes = _classes(splits)
     files = {split: _files(rows) for split, rows in splits.items()}
-    if all(files.values()):
+    if name in FETCHED or all(files.values()):
         whole = _of_files(name, root, classes, {split: items or () for split, items in files.items()})
     else:
         version = "-".join(f"{split or 'all'}{len(rows)}" for split, rows in splits.items())
@@ -125,10 +147,23 @@ def _download(name: str, folder: Path) -> None:
     sys.stderr.write(f"downloading torchvision:{name}, {FETCHED[name].gigabytes} GB\n")
     try:
         with redirect_stdout(sys.stderr), _bounded():
-            getattr(torchvision.datasets, name)(root=str(folder), download=True, **split)
+            with suppress(ValueError, FileNotFoundError):  # a damaged list, which is read again below
+                getattr(torchvision.datasets, name)(root=str(folder), download=True, **split)
+            _read(name, folder)
     except (
-        *(urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError),
-        *(RuntimeError, EOFError, tarfile.TarError, zipfile.BadZipFile),
+        *(_DamagedError, DataError, EOFError),
+        *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error),
+    ) as error:
+        raise DataError(
+            f"the archive of torchvision:{name} is not what was published ({reason_of(error)}) and was not "
+            "unpacked. Nothing of it is kept: try again later, and do not unpack it with another program"
+        ) from error
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        TimeoutError,
+        ConnectionError,
+        RuntimeError,
     ) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataError(
@@ -160,6 +195,10 @@ def _open(name: str, root: Path, arguments: dict[str, Any]) -> Any:
     try:
         return getattr(torchvision.datasets, name)(root=str(root), download=False, **arguments)
     except (RuntimeError, OSError, ValueError, ImportError) as error:
+        if name in FETCHED and isinstance(error, ValueError | RuntimeError | FileNotFoundError):
+            lists = root / FETCHED[name].lists.format(arguments.get("split"))
+            fault = "cannot be read" if isinstance(error, ValueError) else "is missing or not whole"
+            raise _DamagedError(f"is damaged: {lists} {fault}") from error
         raise DataError(
             f"torchvision:{name} cannot be read from {root} ({reason_of(error)}); "
             f"torchvision.datasets.{name}({str(root)!r}, download=True) puts it there, given a network"
@@ -186,13 +225,17 @@ def _files(rows: Any) -> list[Item] | None:
 
 def _of_files(name: str, root: Path, classes: list[str], files: Mapping[str, Sequence[Item]]) -> Splits:
     """Return a set of image files, with its own splits or divided by rule."""
-    found, known = sum(map(len, files.values())), FETCHED.get(name)
-    if known is not None and found != known.images:
-        folder = root / known.folder
-        raise DataError(
-            f"torchvision:{name} has {known.images:,} images, and {folder} lists {found:,}: it was not "
-            f"unpacked to the end; remove {folder.parent} and download it again"
-        )
+    items = [item for split_items in files.values() for item in split_items]
+    _refuse_outside(name, root, [item.path for item in items])
+    if (known := FETCHED.get(name)) is not None:
+        found = sum(item.path.is_file() for item in items)
+        if found != known.images or len(items) != found:
+            folder = root / known.folder
+            raise _DamagedError(
+                f"lists {len(items):,} of {known.images:,} images, and {found:,} are in {folder}"
+            )
+        if not all(0 <= item.label < len(classes) for item in items):
+            raise _DamagedError(f"is damaged: a label in {root / known.lists.format('*')} has no class")
     names = classes
     if name == "EuroSAT":  # "AnnualCrop" would be one word to a CLIP
         names = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder) for folder in classes]
@@ -208,6 +251,21 @@ def _of_files(name: str, root: Path, classes: list[str], files: Mapping[str, Seq
         sources=tuple(classes),
         notes=tuple(notes),
     )
+
+
+def _refuse_outside(name: str, root: Path, paths: Sequence[Path]) -> None:
+    """Refuse images that a name or a link in a received copy takes from outside of the set's folder."""
+    for path in (*{path.parent for path in paths}, *(path for path in paths if path.is_symlink())):
+        try:
+            own = root / path.relative_to(root).parts[0]
+            lies_inside = path.resolve().is_relative_to(own.resolve())
+        except (ValueError, IndexError, OSError, RuntimeError):  # an absolute name, a NUL, a circle of links
+            lies_inside = False
+        if not lies_inside:
+            raise DataError(
+                f"torchvision:{name}: {str(path)!r} leads out of the set's folder in {root}, in which every "
+                "image must lie; remove the entry or the link"
+            )
 
 
 def _images(splits: dict[str, Any]) -> Iterator[tuple[str, int, Save]]:

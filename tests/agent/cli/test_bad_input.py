@@ -325,6 +325,10 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search(shared_cache=p.file("taken", "x")),
         "--shared-cache .*taken",
     ),
+    "no template": (
+        lambda p: ["evaluate", "--templates", "", "--data", str(p.images("good"))],
+        "--templates: it is empty; give a file, or a template with the slot {}",
+    ),
     "templates of no user": (
         lambda p: ["evaluate", "--templates", "~nobody-here/x", "--data", str(p.images("good"))],
         "--templates .*no home folder",

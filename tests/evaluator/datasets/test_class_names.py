@@ -120,6 +120,7 @@ def test_names_by_folder_go_to_their_folders(tmp_path: Path, name: str, text: st
         ("n.txt", "n_1=a\nn_1=b\n", "line 2: the folder 'n_1' has a name already"),
         ("n.txt", "n_1=a\nn_2=a\n", "'a' stands for 2 classes"),
         ("n.txt", "n_1=n 2\n", "'n 2' stands for 2 classes"),
+        ("n.json", '{"n_1": "a", "n_1": "b"}', "n.json: the key 'n_1' stands twice"),
         ("n.json", "5", "must be {"),
         ("n.json", "[]", "must be {"),
         ("n.json", '{"n_1": 5}', "must be {"),

@@ -117,7 +117,9 @@ def test_torchvision_sets_are_written_out(tmp_path: Path) -> None:
     [
         ("MNIST", True, r"cannot be read from .*download=True"),
         ("CIFAR10", True, "pickles, which are never opened"),
-        ("Nonsense", True, "not one of those"),
+        ("Nonsense", True, "not one of those that can be read: Caltech101, "),
+        ("dtd", False, r"can be read; did you mean DTD\?$"),
+        ("EuroSat", False, r"can be read; did you mean EuroSAT\?$"),
         ("MNIST", False, "set data_root"),
     ],
 )

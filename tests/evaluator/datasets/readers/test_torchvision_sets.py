@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,19 +151,131 @@ def test_a_set_that_was_not_unpacked_to_the_end_is_refused(archives: ArchiveServ
     root = tmp_path / "root"
     torchvision.datasets.EuroSAT(str(root), download=True)
     next((root / "eurosat" / "2750" / "Forest").iterdir()).unlink()
-    with pytest.raises(DataError, match=r"EuroSAT has 60 images, and .*2750 lists 59.*remove .*eurosat and"):
+    with pytest.raises(DataError, match=r"EuroSAT lists 59 of 60 images.*remove .*eurosat and run again"):
         read("EuroSAT", root)
 
 
-def test_an_archive_writes_only_into_its_folder(archives: ArchiveServer, cache: Path, tmp_path: Path) -> None:
-    """Python 3.11 would let a member go anywhere; the checksum is right."""
-    with tarfile.open(archives.folder / "dtd-r1.0.1.tar.gz", "w:gz") as archive:
-        archive.add(archives.folder / "EuroSAT.zip", "../../../../escaped")
+def tar(path: Path, *members: tarfile.TarInfo) -> None:
+    """A tar of members without content."""
+    with tarfile.open(path, "w:gz") as archive:
+        for entry in members:
+            archive.addfile(entry)
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, link
+    return entry
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        member("../../../../escaped"),
+        member("dtd/escaped", tarfile.SYMTYPE, "/etc/passwd"),
+        member("dtd/escaped", tarfile.FIFOTYPE),
+    ],
+    ids=["path", "link", "pipe"],
+)
+def test_an_archive_writes_only_into_its_folder(
+    archives: ArchiveServer, cache: Path, tmp_path: Path, entry: tarfile.TarInfo
+) -> None:
+    """Python 3.11 would let a member go anywhere; the checksum is right. Nobody is told to unpack it."""
+    tar(archives.folder / "dtd-r1.0.1.tar.gz", entry)
     archives.announce({})
-    with pytest.raises(DataError, match=r"could not be downloaded.*outside the destination"):
+    with pytest.raises(DataError, match=r"DTD is not what was published .* was not unpacked") as caught:
         read("DTD", None)
+    assert "download" not in str(caught.value)
     assert not list(tmp_path.rglob("escaped"))
+    assert list(cache.iterdir()) == []
     assert tarfile.TarFile.extraction_filter is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("header", "lists 45 of 45 images, and"),
+        ("deflate", ""),  # where it ends depends on Python
+        ("list", "annotations/trainval.txt cannot be read"),
+    ],
+)
+def test_a_damaged_archive_is_not_kept_in_part(
+    archives: ArchiveServer, cache: Path, damage: str, message: str
+) -> None:
+    """Tarfile ends at a damaged header without an error; the checksum is right."""
+    archive = archives.folder / ("annotations.tar.gz" if damage == "list" else "images.tar.gz")
+    whole = archive.read_bytes()
+    content = bytearray(gzip.decompress(whole))
+    middle = len(whole) // 2
+    if damage == "deflate":
+        archive.write_bytes(whole[:middle] + b"\xff" * 500 + whole[middle + 500 :])
+    elif damage == "header":
+        content[content.rindex(b"images/") + 20] ^= 0xFF
+        archive.write_bytes(gzip.compress(content))
+    else:
+        archive.write_bytes(gzip.compress(content.replace(b"Abyssinian_1 1 1 1", b"Abyssinian_1 1 1_1")))
+    archives.announce({})
+    with pytest.raises(DataError, match=f"OxfordIIITPet is not what was published .*{message}"):
+        read("OxfordIIITPet", None)
+    assert list(cache.iterdir()) == []
+    archive.write_bytes(whole)
+    archives.announce({})
+    assert len(read("OxfordIIITPet", None).test) == 15
+
+
+@pytest.mark.parametrize(
+    ("name", "list_name", "content"),
+    [
+        ("DTD", "dtd/dtd/labels/train1.txt", b"a/b/c.jpg\n"),
+        ("DTD", "dtd/dtd/labels/train1.txt", b"\xff\xfe"),
+        ("OxfordIIITPet", "oxford-iiit-pet/annotations/trainval.txt", b"one two\n"),
+        ("OxfordIIITPet", "oxford-iiit-pet/annotations/trainval.txt", None),
+    ],
+)
+def test_a_damaged_list_is_named(
+    archives: ArchiveServer, name: str, list_name: str, content: bytes | None
+) -> None:
+    """With what to do, which helps: the set is downloaded again."""
+    root = read(name, None).root
+    path = root / list_name
+    path.unlink() if content is None else path.write_bytes(content)
+    folder = root / Path(list_name).parts[0]
+    with pytest.raises(DataError, match=f"{name} is damaged: {path} .*remove {folder} and run again"):
+        read(name, root)
+    shutil.rmtree(folder)
+    assert len(read(name, root).test) == 15
+
+
+@pytest.mark.parametrize("way", ["name", "file", "folder"])
+def test_no_image_outside_of_a_sets_folder_is_taken(
+    archives: ArchiveServer, tmp_path: Path, way: str
+) -> None:
+    """A received copy names it in a list, or links to it."""
+    root, secret = tmp_path / "root", tmp_path / "victim" / "secret_1.jpg"
+    torchvision.datasets.OxfordIIITPet(str(root), download=True)
+    secret.parent.mkdir()
+    secret.write_bytes(jpeg(1))
+    folder = root / "oxford-iiit-pet"
+    if way == "name":
+        with (folder / "annotations" / "trainval.txt").open("a") as file:
+            file.write("../../../victim/secret_1 1 1 1\n")
+    elif way == "file":
+        image = next((folder / "images").iterdir())
+        image.unlink()
+        image.symlink_to(secret)
+    else:
+        (folder / "images").rename(tmp_path / "victim" / "images")
+        (folder / "images").symlink_to(tmp_path / "victim" / "images")
+    with pytest.raises(DataError, match="leads out of the set's folder"):
+        read("OxfordIIITPet", root)
+
+
+def test_a_set_whose_whole_folder_is_linked_is_read(archives: ArchiveServer, tmp_path: Path) -> None:
+    """Large sets often lie on another disk."""
+    torchvision.datasets.DTD(str(tmp_path / "disk"), download=True)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "dtd").symlink_to(tmp_path / "disk" / "dtd")
+    assert len(read("DTD", tmp_path / "root").test) == 15
 
 
 def test_a_picture_in_another_form_than_its_name_is_read(archives: ArchiveServer) -> None:
