@@ -18,7 +18,7 @@ import platformdirs
 from pydantic import BeforeValidator
 
 from .errors import ConfigError, DataError, UsageError
-from .messages import Setting, Verbatim
+from .messages import Setting, Verbatim, shown
 
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Bytes of one name and of a whole path, with room for files written below it."""
@@ -251,10 +251,11 @@ def parse_json(text: str, *, where: str) -> Any:
     """Return the content of a JSON text; refuse a key that stands twice, of which Python keeps the last."""
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _value in pairs]
-        if len(mapping := dict(pairs)) < len(keys):
-            repeated = next(key for key in mapping if keys.count(key) > 1)
-            raise DataError(f"{where}: the key {repeated!r} stands twice; remove one of the two")
+        mapping: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in mapping:
+                raise DataError(f"{where}: the key {shown(key)} stands twice; remove one of the two")
+            mapping[key] = value
         return mapping
 
     try:
