@@ -372,8 +372,9 @@ class Budget:
         limits, kept = self.limits, "kept for the final evaluation"
         reached, near = list[str](), list[str]()
         if self.CALLS in exceeded:
+            is_reached = self._spent.calls + self._kept.calls >= (limits.calls or 0)
             note = f" ({self._kept.calls:,} of them are {kept})" if self._kept.calls else ""
-            reached.append(self.CALLS.text(limits.calls or 0) + note)
+            (reached if is_reached else near).append(self.CALLS.text(limits.calls or 0) + note)
         if TOKENS in exceeded:
             is_reached = self._spent.tokens_at_most >= (limits.tokens or 0)
             (reached if is_reached else near).append(TOKENS.text(limits.tokens or 0))
@@ -393,6 +394,12 @@ class ScorerBudget(Budget):
     def left(self) -> Limits:
         """Return what may still be used, but of the time, which is the run's."""
         return replace(super().left(), minutes=None)
+
+    def check_calls(self, calls: int) -> None:
+        """Raise BudgetSpentError if so many calls more exceed the limit, beside what is kept."""
+        total = self._spent.plus(self._kept).plus(Spent(calls=calls))
+        if self.limits.calls is not None and total.calls > self.limits.calls:
+            raise BudgetSpentError(self._why_spent([self.CALLS], 0), limits=(self.CALLS.key,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -445,6 +452,7 @@ class ScorerBound:
 
     Attributes:
         start: The default template and the starting candidates, with the few-shot images.
+        candidate: One on all few-shot images.
         round: One of ``rounds``.
         free: Free candidates of the whole search.
         comparison: Hand-made candidates on the few-shot images.
@@ -454,6 +462,7 @@ class ScorerBound:
     """
 
     start: ScorerPart
+    candidate: ScorerPart
     round: ScorerPart
     names: ScorerPart
     comparison: ScorerPart

@@ -366,6 +366,7 @@ def scorer_bound(
     tested = candidates_at_most(config, info)
     return ScorerBound(
         start=ScorerPart(0, share_of(once, images, test)).plus(labelled(defaults * images)).plus(starting),
+        candidate=labelled(images),
         round=raced(config.proposals),
         names=labelled(_renamed_candidates(config, info, defaults) * images),
         comparison=labelled((len(baselines) - defaults) * images),

@@ -52,7 +52,7 @@ class RestartRecord:
         rejected: Refused lines and templates, by reason.
         skipped: Rounds without an answer.
         unusable: Skipped rounds for which an answer came that could not be used.
-        proposed: Templates of the LLM's that were new and could be scored.
+        proposed: Templates of the LLM's that were new and could be scored, or that a limit left unscored.
         empty: Answers in which no template could be read.
         cut: Empty answers that were cut at the token limit.
         replayed: Answers that were on disk already.

@@ -25,8 +25,8 @@ from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import Bus, Noted, RunOpened, SearchStarted
 from ..llm.ask import EndpointAsker, RetryPolicy
-from ..llm.budget import Budget, Limits, sizes_of
-from ..llm.chat import Asker, ChatAnswer, ChatRequest
+from ..llm.budget import Budget, Limits, ScorerBudget, sizes_of
+from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..llm.scorer import ScorerCalls, open_scorer
@@ -404,6 +404,32 @@ class _Opener:
         _announce(request.emit, run_dir, config, models, resumed=self.earlier is not None)
         if finished is None:  # an earlier result is out of date
             put_away(run_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class _WhileScoresFit:
+    """The ``Asker`` of a search with a limited scorer: an answer that cannot be scored is not paid for.
+
+    ``calls``: what one candidate takes of the scorer's calls.
+    """
+
+    llm: Asker
+    budget: ScorerBudget
+    calls: int
+
+    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
+        self.budget.check_calls(self.calls)
+        return await self.llm.ask(request)
+
+
+async def asker_within_scorer_limits(session: RunSession) -> Asker:
+    """Return what asks the LLM while the scorer's limit has room for one candidate on all few-shot images."""
+    calls, evaluator, config = session.scorer_calls, session.evaluator, session.opened_config
+    if calls is None or calls.budget.limits.calls is None or not isinstance(evaluator, ApiEvaluator):
+        return session.llm
+    pool = len(session.inputs.pool)
+    bound = await in_thread(lambda: scorer_bound(config, evaluator.info, evaluator, pool))
+    return _WhileScoresFit(session.llm, calls.budget, bound.candidate.spent.calls)
 
 
 @contextmanager

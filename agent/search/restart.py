@@ -237,7 +237,11 @@ class Restart:
                 self.emit(AnswerEmpty(position=position, cut=cut))
             if not replayed:
                 self.journal.count(empty=empty, cut=cut)
-            outcomes = await self._score_proposals(proposals, position)
+            try:
+                outcomes = await self._score_proposals(proposals, position)
+            except (BudgetSpentError, GaveUpError):
+                self.record.proposed += 1  # what ends the scoring is no fault of the LLM's
+                raise
             self.record.proposed += sum(outcome.score is not None for outcome in outcomes)
         else:
             outcomes = await self._score_own(step, position)

@@ -42,6 +42,7 @@ from .opening import (
     RunInputs,
     RunRequest,
     RunSession,
+    asker_within_scorer_limits,
     open_session,
     with_shared_cache,
 )
@@ -153,7 +154,8 @@ async def _search(session: RunSession) -> SearchOutcome:
                 session.scorer_calls.refuse_all(NOTHING_MORE)
             searched = await run_restarts(session, NothingMore(), NothingMore())
         else:
-            with with_shared_cache(session, queue, session.llm) as (scorer, asker):
+            llm = await asker_within_scorer_limits(session)
+            with with_shared_cache(session, queue, llm) as (scorer, asker):
                 searched = await run_restarts(session, scorer, asker)
     session.llm.close()
     if (stopped := searched.stopped) is None:

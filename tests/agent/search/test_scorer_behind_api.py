@@ -22,6 +22,7 @@ from rich.console import Console
 from promptclimb.agent.cli import doctor
 from promptclimb.agent.cli.evaluate import print_table
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.search import exit_code
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
@@ -190,6 +191,30 @@ async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_s
         assert not (tmp_path / "run").exists()
         stopped = await search(config(server.url, max_scorer_calls=52))
     assert stopped.leaderboard[0].images is None, "the start's best is scored on all images"
+
+
+@pytest.mark.parametrize(("left", "asked"), [(0, 0), (8, 0), (9, 1)])
+async def test_the_llm_is_asked_only_where_the_scorers_limit_has_room_for_a_proposal(
+    config: Callable[..., SearchConfig], left: int, asked: int
+) -> None:
+    """A proposal takes 9 calls. The limit stops the search: the LLM has not failed."""
+
+    class Proposing:
+        asked = 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.asked += 1
+            return ChatAnswer(text="\n".join(f"- picture {number} of a {{}}" for number in range(8)))
+
+    chat, most = Proposing(), 64 + left  # 45 for the start, and 19 are kept
+    async with ScorerServer() as server:
+        searched = config(
+            server.url, llm="x", method="guided", racing="off", proposals=8, max_scorer_calls=most
+        )
+        result = await search(searched, chat=chat)
+    assert (chat.asked, result.status, result.limits) == (asked, "stopped", ("scorer_calls",))
+    assert "scorer calls" in (result.stop_reason or "")
+    assert exit_code(result) == 0
 
 
 async def test_a_run_that_has_scored_nothing_is_resumed_within_limits_that_have_room_for_the_start(
