@@ -107,7 +107,7 @@ def spelling_key(text: str) -> str:
     """Return the normal form of a text: equal for its spellings."""
     folded = _ANY_QUOTE_OR_JOINER.sub("", unicodedata.normalize("NFKC", text).casefold())
     words = [word for word in folded.split() if word not in _ARTICLES]
-    # After the articles: a lone alpha is none.
+    # After the articles, so that a lone alpha does not become one.
     latin = " ".join(words).translate(_LATIN_BY_LOOKALIKE)
     return _SPACE_BEFORE_MARK.sub("", latin).rstrip(" .")
 
