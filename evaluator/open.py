@@ -115,7 +115,7 @@ class Download:
     gigabytes: float
 
 
-def downloads_of(spec: EvaluatorSpec) -> tuple[Download, ...]:
+def downloads_of(spec: EvaluatorSpec, report: Report) -> tuple[Download, ...]:
     """Return what a specification needs and this machine lacks; sizes in ``hf:`` are unknown and left out.
 
     Raises:
@@ -136,6 +136,7 @@ def downloads_of(spec: EvaluatorSpec) -> tuple[Download, ...]:
         if must_download(spec.model, spec.pretrained):
             from .white_box.speed import measure
 
+            report(f"timing {spec.model} with random weights, as its own are not here; this takes a minute")
             weights = f"{spec.model} ({spec.pretrained})"
             downloads.append(Download(weights, measure(spec.model, spec.device).gigabytes))
     return tuple(downloads)

@@ -161,7 +161,14 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
 def _downloads(cells: Sequence[Cell]) -> dict[str, tuple[Download, ...]]:
     """Return what is missing for each pair of data set and model; one of many shots stands for all."""
     configs = {_what_is_opened(cell.config): cell.config for cell in cells}
-    return {key: downloads_of(config) for key, config in configs.items()}
+    said: set[str] = set()
+
+    def say_once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    return {key: downloads_of(config, say_once) for key, config in configs.items()}
 
 
 def _hours(groups: Sequence[_Group], infos: Mapping[str, EvaluatorInfo]) -> list[Hours] | None:

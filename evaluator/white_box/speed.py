@@ -17,8 +17,8 @@ from ..errors import ModelError
 from .coop import BATCH, SoftPrompt, epochs_for, grid
 from .references import CoopOptions
 
-IMAGES, TEMPLATES = 8, 8
-NAMES = ("cat", "polka-dotted", "annual crop", "american bulldog", "a kind of tree", "door", "ship", "lamp")
+IMAGES, TEMPLATES = 2, 4
+NAMES = ("cat", "polka-dotted", "american bulldog", "a kind of tree")
 PHOTOGRAPH = (500, 400)
 BYTES = 4
 """Of a number in a file of weights."""

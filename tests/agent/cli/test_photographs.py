@@ -104,7 +104,8 @@ def test_a_dry_run_says_it_in_lines(
     """What is not here is named with its size."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     assert main(["suite", str(FILE), "--dry-run"]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert err.count("timing ViT-B-32 with random weights") == err.count("timing RN50") == 1
     assert "not here yet, and downloaded by the run: about 2.5 GB (torchvision:EuroSAT 0.1, " in out
     assert "hours here, by a measurement of seconds with each model\n  ViT-B-32: images " in out
     assert "hours for the LLM, if it takes 5 s for each answer\n" in out
