@@ -124,7 +124,7 @@ def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.Capture
     Path("my study/suite.json").write_text(json.dumps(no_test))
     assert main(["status", "my study"]) == 0
     assert capsys.readouterr().err == "my study is a suite's folder, with 4 searches, all finished\n"
-    way_on = "the command that began it, python run_agent.py suite ... --suite-dir 'my study', resumes it"
+    way_on = "the command that began it, promptclimb suite ... --suite-dir 'my study', resumes it"
     for left in ('{"left_out": [{}]}', "[1]", "{", None):
         Path("my study/suite.json").unlink() if left is None else Path("my study/suite.json").write_text(left)
         assert main(["status", "my study"]) == 0
@@ -220,7 +220,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
     monkeypatch.setattr(promptclimb.agent.study.preflight, "check_openable", lambda _specs: [])
     monkeypatch.setattr(promptclimb.agent.llm.local_server, "is_installed", lambda: True)
-    monkeypatch.setattr(promptclimb.agent.cli.dry_run, "downloads_of", lambda _spec: ())
+    monkeypatch.setattr(promptclimb.agent.cli.dry_run, "downloads_of", lambda *_given: ())
     speed = Speed(image=1.0, text=1.0, coop=1.0, gigabytes=1.0)
     monkeypatch.setattr("promptclimb.evaluator.white_box.speed.measure", lambda _model, _device: speed)
     return found
