@@ -119,11 +119,12 @@ def downloads_of(spec: EvaluatorSpec, report: Report) -> tuple[Download, ...]:
     """Return what a specification needs and this machine lacks; sizes in ``hf:`` are unknown and left out.
 
     Raises:
+        DataError: The weights are missing, and the data set is neither here nor can be downloaded.
         ModelError: open_clip cannot build the model whose weights are missing.
     """
     if spec.custom_scorer is not None:
         return ()
-    from .datasets.loading import data_root_or_default
+    from .datasets.loading import data_root_or_default, load_data
     from .datasets.readers.torchvision_sets import to_download
 
     downloads = []
@@ -136,6 +137,8 @@ def downloads_of(spec: EvaluatorSpec, report: Report) -> tuple[Download, ...]:
         if must_download(spec.model, spec.pretrained):
             from .white_box.speed import measure
 
+            if not downloads:
+                load_data(spec)  # without weights nothing else opens it
             report(f"timing {spec.model} with random weights, as its own are not here; this takes a minute")
             weights = f"{spec.model} ({spec.pretrained})"
             downloads.append(Download(weights, measure(spec.model, spec.device).gigabytes))

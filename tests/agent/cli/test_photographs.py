@@ -47,7 +47,7 @@ def archives(
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny weights where the hub's client puts the published ones, under models of their names."""
     for family in FAMILIES.values():
-        tiny(family)  # making a model known resets the others
+        tiny(family)  # a model that becomes known clears the others
     for entry in STUDY["models"]:
         model, tag = entry["model"], open_clip.get_pretrained_cfg(entry["model"], entry["pretrained"])
         monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, model, config(FAMILIES[model]))

@@ -202,7 +202,7 @@ def test_the_dry_run_says_what_the_whole_suite_does_at_most(
     assert whole["tokens"] > 100
     assert less == {
         "searches": 6, "calls": 4, "tokens": 100, "cost_usd": 0.000001, "evaluations": 90, "minutes": 2.0,
-        "runs": 6,
+        "runs": 6, "downloads": [], "hours": None,
     }  # fmt: skip
     assert planned(capsys)["cost_usd"] is None
     assert planned(capsys)["minutes"] is None
