@@ -30,7 +30,6 @@ NOT_RUN: Mapping[str, str] = {
     "python examples/clip_server.py": "ends when it is stopped; test_clip_server starts it",
     "promptclimb search --method random --scorer": "asks that server; test_clip_server scores with it",
     "promptclimb search --llm local --scorer chat": "asks a model of another server",
-    "python benchmarks/sentences.py": "624 searches, half an hour; test_results_page makes its table",
     "python benchmarks/unread_names.py": "half an hour; test_results_page makes its table",
     "python benchmarks/published_sets.py": "fetches packages; test_packaged_sets composes a few pictures",
     "python benchmarks/class_names.py": "half an hour; test_recorded_answers plays a part",

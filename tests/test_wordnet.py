@@ -51,5 +51,5 @@ def test_a_name_that_wordnet_does_not_have_means_nothing() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_frequent_nouns_are_things() -> None:
-    """Feelings and verbs are none; the most frequent noun stands first."""
+    """Feelings and verbs are left out; the most frequent noun stands first."""
     assert wordnet.frequent_nouns() == ("apple pie", "fox")

@@ -161,11 +161,11 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
 def _downloads(cells: Sequence[Cell]) -> dict[str, tuple[Download, ...]]:
     """Return what is missing for each pair of data set and model; one of many shots stands for all."""
     configs = {_what_is_opened(cell.config): cell.config for cell in cells}
-    said: set[str] = set()
+    printed: set[str] = set()
 
     def say_once(line: str) -> None:
-        if line not in said:
-            said.add(line)
+        if line not in printed:
+            printed.add(line)
             say(line)
 
     return {key: downloads_of(config, say_once) for key, config in configs.items()}
