@@ -3,8 +3,8 @@
     python benchmarks/few_scorings.py --test --keep docs/results/few-scorings.jsonl
 
 Sets and descriptions are those of the comparison with other optimizers, or of a folder that
-``benchmarks/published_sets.py`` made (``--sets FOLDER``). Every score costs and is
-of all few-shot images, and the template is chosen anew after each number of scorings. Arms with an LLM (``--arms``):
+``benchmarks/published_sets.py`` made (``--sets FOLDER``). Every score costs and is of all few-shot images,
+and the template is chosen anew after each number of scorings. Arms with an LLM (``--arms``):
 
     python benchmarks/few_scorings.py --arms guided --scorings 10,20 --answers FILE --base-url URL --llm MODEL
 
