@@ -228,11 +228,11 @@ def _of_files(name: str, root: Path, classes: list[str], files: Mapping[str, Seq
     items = [item for split_items in files.values() for item in split_items]
     _refuse_outside(name, root, [item.path for item in items])
     if (known := FETCHED.get(name)) is not None:
-        found = sum(item.path.is_file() for item in items)
-        if found != known.images or len(items) != found:
+        present = sum(item.path.is_file() for item in items)
+        if present != known.images or len(items) != present:
             folder = root / known.folder
             raise _DamagedError(
-                f"lists {len(items):,} of {known.images:,} images, and {found:,} are in {folder}"
+                f"lists {len(items):,} of {known.images:,} images, and {present:,} are in {folder}"
             )
         if not all(0 <= item.label < len(classes) for item in items):
             raise _DamagedError(f"is damaged: a label in {root / known.lists.format('*')} has no class")
