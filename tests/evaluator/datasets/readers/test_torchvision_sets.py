@@ -180,7 +180,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 def test_an_archive_writes_only_into_its_folder(
     archives: ArchiveServer, cache: Path, tmp_path: Path, entry: tarfile.TarInfo
 ) -> None:
-    """Python 3.11 would let a member go anywhere; the checksum is right. The message asks nobody to unpack it."""
+    """Python 3.11 would let a member go anywhere; the checksum is right. No message says to unpack it."""
     tar(archives.folder / "dtd-r1.0.1.tar.gz", entry)
     archives.announce({})
     with pytest.raises(DataError, match=r"DTD is not what was published .* was not unpacked") as caught:
