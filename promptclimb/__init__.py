@@ -1,4 +1,4 @@
-"""Finds better text prompts for a vision-language model: a chat LLM proposes, the black-box VLM scores.
+"""Find better prompts and class names for CLIP-like models, with or without a chat LLM.
 
 As a library::
 

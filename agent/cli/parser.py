@@ -238,7 +238,7 @@ def whole_parser() -> tuple[_Program, Commands]:
 def _program() -> _Program:
     parser = _Program(
         prog=PROGRAM,
-        description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.\n\n"
+        description="Find better prompts and class names for a CLIP-like model, with or without an LLM.\n\n"
         "To start, search on what is bundled, without an LLM:\n"
         f"  {program()} search --data braille-letters --method combine --describe 'letters as raised dots'",
         epilog=f"{PROGRAM} COMMAND --help shows the options of a command.",
