@@ -144,7 +144,8 @@ def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:
     for name, one in compared.items():
         cells = shown.locator(f'tr[data-name="{name}"] td[data-of]').all_text_contents()
         assert cells[:3] == [percent(one[split]) for split in ("train", "val", "test")], name
-    said = f"on test ({result['dataset']['sizes']['test']} images): {result['gain']['verdict']}"
+    few = f"only {result['dataset']['sizes']['test']} images: go by the intervals"
+    said = f"on test ({few}): {result['gain']['verdict']}"
     guessed = chance_warning(read_result(run_dir))
     assert shown.locator("#verdict").text_content() == f"{said}{f'; {guessed}' if guessed else ''}."
     assert shown.locator("#best").text_content() == result["best"]["template"]
