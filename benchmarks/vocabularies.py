@@ -41,9 +41,9 @@ from benchmarks.packaged_pictures import (
 )
 from benchmarks.pico_features import Clip
 from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY, codepoint
+from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from training.gather_art import Source
 
-DEFAULT_TEMPLATE = "a photo of a {}"
 SETS = Path(__file__).with_suffix(".toml")
 COUNTRY_NUMBERS = Source("i18n-iso-countries", "7.14.0", "MIT", "json")
 NAMES = Source("cldr-annotations-full", "48.2.0", "Unicode-3.0", "json")
