@@ -73,7 +73,7 @@ EXCEPTIONS = {
     **{
         f"{name}.py": {r"resets?"}  # names of libraries and of a fault
         for name in (
-            *("benchmarks/scale", "benchmarks/chaos"),
+            "benchmarks/chaos",
             "training/loop",
             "tests/training/test_train",
         )
