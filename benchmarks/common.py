@@ -14,7 +14,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 import urllib.request
@@ -27,10 +26,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from promptclimb import SearchConfig, SearchResult, search_sync
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.study.tables import SetDifferences, interval_of
-from promptclimb.evaluator.scoring import Evaluator
 from tests.fakes.words import reply_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,22 +66,10 @@ def whole_numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
-def described_sets() -> dict[str, str]:
-    """Return the sets of the bundled study, each with the sentence that says what its images show."""
-    study = tomllib.loads(SUITE.read_text("utf-8"))
-    return {name: study["describe"][name] for name in study["data"]}
-
-
 def compared_sets() -> dict[str, str]:
-    """Return those on which optimizers were compared."""
-    return {name: sentence for name, sentence in described_sets().items() if name not in NOT_COMPARED}
-
-
-def search_once(evaluator: Evaluator | None = None, **settings: Any) -> SearchResult:
-    """Search with ``SEARCH`` and these settings, in a folder that is removed afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = SearchConfig(run_dir=Path(folder) / "run", **{**SEARCH, **settings})
-        return search_sync(config, evaluator=evaluator)
+    """Return the sets on which optimizers were compared, each with the sentence on what its images show."""
+    study = tomllib.loads(SUITE.read_text("utf-8"))
+    return {name: study["describe"][name] for name in study["data"] if name not in NOT_COMPARED}
 
 
 def few_images(labels: Sequence[int] | npt.NDArray[np.int64], shots: int, rng: random.Random) -> list[int]:

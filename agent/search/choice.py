@@ -66,7 +66,7 @@ MOST_VOTERS = 10
 MOST_IN_ENSEMBLE = 8
 """Maximum templates in an ensemble, unless more are requested."""
 READABLE_MARGIN = 0.25
-"""Standard errors that a written candidate may be below the best one; benchmarks/readable.py measured it."""
+"""Standard errors that a written candidate may be below the best one; docs/method.md has what it costs."""
 
 Measure = Callable[[Sequence[tuple[str, ...]]], Awaitable[Sequence[SplitScores | None]]]
 """Scores ensembles on train and val; None for what cannot be measured."""

@@ -55,7 +55,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(4, 0.15, 1.0),
     Stage(8, 0.05, 0.5),
 )
-"""The largest shares tried that ask for at most 15 % of the labels on benchmarks/racing.py's tuning sets."""
+"""The largest shares tried that ask for at most 15 % of the labels on six sets (docs/method.md)."""
 
 MOST_AT_ONCE = 64
 """Maximum restarts that wait for labels, each with a thread."""
