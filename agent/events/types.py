@@ -148,6 +148,7 @@ class SearchStarted(Event, name="search.started"):
         rounds: Rounds of all restarts together.
         resumed: Whether an earlier session has begun it.
         prompts: The prompt kind that is searched for.
+        most_templates: The most that are scored in these rounds, as a dry run says; 0 where it is unknown.
     """
 
     run_dir: str
@@ -160,6 +161,7 @@ class SearchStarted(Event, name="search.started"):
     rounds: Count
     resumed: bool
     prompts: str = TEMPLATE
+    most_templates: Count = 0
 
 
 class Noted(Event, name="search.noted"):

@@ -85,9 +85,12 @@ def _opening(event: events.SearchStarted) -> str:
     verb = "resuming" if event.resumed else "searching"
     # A custom scorer may not know the number of classes.
     classes = f" ({event.classes} classes)" if event.classes else ""
+    plan = f"{counted(event.restarts, 'restart')}, {counted(event.rounds, 'round')}"
+    if event.most_templates:
+        plan += f", at most {counted(event.most_templates, words_of(event.prompts).noun)}"
     return (
         f"{verb} {event.dataset}{classes} with {event.model}, {llm}, method {event.method}: "
-        f"{counted(event.restarts, 'restart')}, {counted(event.rounds, 'round')}, in {event.run_dir}"
+        f"{plan}, in {event.run_dir}"
     )
 
 
@@ -139,6 +142,7 @@ class LiveProgress(Progress):
         scorer_calls_before: Requests to the scorer behind an API before the test evaluation, or the latest
             answers on class names, began.
         answers: Answers received, ``empty`` of them without a template.
+        starting_restarts: Restarts whose starting templates are being scored.
         rounds_before: Rounds that were over before this session's first answer; None before that.
         waiting: What the LLM requests wait for, and why; empty after an answer.
         pauses: How often an endpoint asked for a pause.
@@ -152,6 +156,7 @@ class LiveProgress(Progress):
     empty: int = 0
     queued: int = 0
     batched: int = 0
+    starting_restarts: set[int] = field(default_factory=set)
     rounds_before: int | None = None
     waiting: str = ""
     retries: Counter[str] = field(default_factory=Counter)
@@ -173,11 +178,13 @@ class LiveProgress(Progress):
                 self.queued, self.batched = event.waiting, self.batched + event.templates
             case events.DefaultTemplateScored() | events.TemplateScored():
                 self.percent = self.percent and are_shares((event.train, event.val))
-            case events.BestEvent() | events.NamesChosen():
+            case events.BestEvent():
+                self.latest = ""
+                self.starting_restarts.discard(event.position.restart)
+            case events.NamesChosen():
                 self.latest = ""
             case events.StartingTemplatesDrawn():
-                starting = counted(event.templates, f"starting {self.words.noun}")
-                self.latest = f"restart {event.position.restart}: scoring {starting}"
+                self.starting_restarts.add(event.position.restart)
             case events.RoundSkipped():
                 self.latest = f"{event.position} is skipped: {event.reason}"
             case events.EvaluationStarted():
@@ -232,6 +239,9 @@ class LiveProgress(Progress):
     @property
     def happening(self) -> str:
         """The latest happening, and how many requests to the scorer it took so far."""
+        if not self.latest and self.starting_restarts:
+            restarts = counted(len(self.starting_restarts), "restart")
+            return f"scoring the starting {self.words.noun}s of {restarts}"
         usage, before = self.scorer_usage, self.scorer_calls_before
         calls = 0 if usage is None or before is None else usage.calls - before
         done = counted(calls, "request to the scorer", "requests to the scorer")
@@ -275,11 +285,22 @@ class LiveProgress(Progress):
         return texts
 
     def time_left(self, seconds: float) -> list[str]:
-        """Return the time to go, for seconds since the first new round; empty if the speed is not known."""
-        done = self.rounds - (self.rounds_before or 0)
-        if self.started is None or done < 1 or (self.started.llm is not None and self.rounds_before is None):
+        """Return the time to go; empty if the speed is not known.
+
+        With an LLM or a scorer behind an API, rounds take the time, and ``seconds`` are those since the first
+        new one. Otherwise templates do.
+        """
+        if self.started is None or self.restarts_are_done:
             return []
-        rest = seconds / done * (self.started.rounds - self.rounds)
+        if self.started.llm is None and self.scorer_usage is None and self.started.most_templates:
+            done, left = self._in_batches, self.started.most_templates - self._templates
+        elif self.started.llm is None or self.rounds_before is not None:
+            done, left = self.rounds - (self.rounds_before or 0), self.started.rounds - self.rounds
+        else:
+            return []
+        if done < 1:
+            return []
+        rest = seconds / done * left
         if rest >= 90:
             return [f"about {rest / 60:,.0f} min to go"]
         return [f"about {rest:,.0f} s to go"] if rest >= 1 else []
@@ -289,9 +310,18 @@ class LiveProgress(Progress):
         """The progress in a line."""
         if self.started is None:
             return self.opening or "opening ..."
-        done = f"round {self.rounds:,} of {self.started.rounds:,}"
-        facts = ", ".join([done, self.evaluated, *self.spent, *self.best_so_far])
+        facts = ", ".join([self.done, self.evaluated, *self.spent, *self.best_so_far])
         return facts + (f"; {self.waiting}" if self.waiting else "")
+
+    @property
+    def done(self) -> str:
+        """How many rounds are done of how many, and restarts if there are several."""
+        if self.started is None:
+            return ""
+        rounds = f"{self.rounds:,} of {counted(self.started.rounds, 'round')} done"
+        if self.started.restarts == 1:
+            return rounds
+        return f"{self.restarts_done:,} of {self.started.restarts:,} restarts and {rounds}"
 
     def score(self, value: float) -> str:
         """Return the text of a score."""
@@ -303,15 +333,29 @@ class LiveProgress(Progress):
         return words_of(self.prompts)
 
     @property
-    def evaluated(self) -> str:
+    def _templates(self) -> int:
         """The number of distinct templates with a score; restarts may find the same one.
 
-        Starting templates are reported when a restart has all their scores. Before that, finished batches
-        count, without the default template. A scorer behind an API has many batches a template.
+        Starting templates are reported when a restart has all their scores. Before that, batches count.
         """
-        scored = len({template for _, template in self.scored})
-        in_batches = self.batched - (self.default is not None) if self.scorer_usage is None else 0
-        return f"{counted(max(scored, in_batches), self.words.noun)} scored"
+        return max(len({template for _, template in self.scored}), self._in_batches)
+
+    @property
+    def _in_batches(self) -> int:
+        """Templates in this session's batches, beside the default one; 0 for a scorer behind an API.
+
+        Such a scorer has many batches a template.
+        """
+        return self.batched - (self.default is not None) if self.scorer_usage is None else 0
+
+    @property
+    def evaluated(self) -> str:
+        """How many templates are scored, and of how many while more may come."""
+        scored, noun = self._templates, self.words.noun
+        most = 0 if self.started is None else self.started.most_templates
+        if scored >= most or self.restarts_are_done:
+            return f"{counted(scored, noun)} scored"
+        return f"{scored:,} of at most {counted(most, noun)} scored"
 
     @property
     def spent(self) -> list[str]:
@@ -361,6 +405,7 @@ class Display:
         self._now = clock
         self._progress = LiveProgress()
         self._began = self._printed = clock()
+        self._printed_rounds = 0
         self.opening_s = 0.0
         self._opening = ""
         self._measured: float | None = None
@@ -394,8 +439,6 @@ class Display:
         match event:
             case events.EvaluationStarted():
                 return not self._console.is_terminal
-            case events.StartingTemplatesDrawn():
-                return not self._console.is_terminal and event.position.restart <= MOST_SHOWN
             case events.RoundSkipped():  # the first of each reason
                 first = event.reason not in self._reasons and len(self._reasons) < MOST_REASONS
                 self._reasons |= {event.reason} if first else set()
@@ -417,23 +460,33 @@ class Display:
         _print(self._console, printable(on_command_line(text)))
 
     def _tick(self) -> None:
-        now = self._now()
-        if now - self._printed >= min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST):
-            self._printed = now
-            if (started := self._progress.started) is not None:
-                self._line(self._summary(started, now))
+        now, rounds = self._now(), self._progress.rounds
+        within_round = 0 < rounds == self._printed_rounds
+        every_s = (
+            EVERY_S_AT_MOST if within_round else min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST)
+        )
+        if now - self._printed >= every_s:
+            self._printed, self._printed_rounds = now, rounds
+            if self._progress.started is not None:
+                self._line(self._summary(now))
             elif self._progress.opening != self._opening:  # it says no time, so again it would say nothing
                 self._opening = self._progress.opening
                 self._line(self._opening)
 
-    def _summary(self, started: events.SearchStarted, now: float) -> str:
+    def _summary(self, now: float) -> str:
         progress, ahead = self._progress, ""
         if (best := progress.best) is not None:
             gains = f" ({', '.join(progress.gains_so_far)})" if progress.gains_so_far else ""
             ahead = f"; best {progress.score(best.train)} on train: {best.best}{gains}"
-        done = f"round {progress.rounds} of {started.rounds}"
         left = [f"{text} left" for text in progress.left]
-        facts = [done, progress.evaluated, *progress.spent, *left, *progress.problems, *self._time_left(now)]
+        facts = [
+            progress.done,
+            progress.evaluated,
+            *progress.spent,
+            *left,
+            *progress.problems,
+            *self._time_left(now),
+        ]
         latest = "".join(f"; {text}" for text in (progress.happening, progress.waiting) if text)
         return f"[{self._clock(now)}] {', '.join(facts)}{ahead}{latest}"
 
@@ -472,12 +525,10 @@ class Display:
         return table
 
     def _bar(self, started: events.SearchStarted, now: float) -> Table:
-        done = self._progress.rounds
-        text = f"{done:,} of {counted(started.rounds, 'round')}"
-        bar = Table.grid(padding=(0, 1))
+        progress, bar = self._progress, Table.grid(padding=(0, 1))
         bar.add_row(
-            ProgressBar(total=max(1, started.rounds), completed=done, width=BAR_WIDTH),
-            ", ".join((text, self._clock(now), *self._time_left(now))),
+            ProgressBar(total=max(1, started.rounds), completed=progress.rounds, width=BAR_WIDTH),
+            ", ".join((progress.done, self._clock(now), *self._time_left(now))),
         )
         return bar
 

@@ -166,9 +166,12 @@ class Progress:
         return sum(restart.rounds for restart in self.restarts.values())
 
     @property
+    def restarts_done(self) -> int:
+        return sum(restart.done for restart in self.restarts.values())
+
+    @property
     def restarts_are_done(self) -> bool:
-        done = sum(restart.done for restart in self.restarts.values())
-        return self.started is not None and done >= self.started.restarts
+        return self.started is not None and self.restarts_done >= self.started.restarts
 
     @property
     def best(self) -> RestartProgress | None:

@@ -93,11 +93,8 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     Without ``class_names`` (data not read yet), long ones are assumed.
     """
     pool = [template.text for template in read_pool(config)]
-    method, rounds = METHODS[config.method], config.all_rounds
-    if method.asks_llm and not method.mixed:
-        rounds = at_most(rounds, config.max_calls)  # each makes a request
-    starting = config.restarts * min(config.most_initial, len(pool))
-    evaluations = starting + config.proposals * rounds + _free_candidates(config)
+    method = METHODS[config.method]
+    evaluations = evaluations_at_most(config, len(pool))
     if not config.needs_llm:
         return Bound(evaluations=evaluations, minutes=config.max_minutes)
     name_requests = _name_requests(config, class_names)
@@ -113,6 +110,15 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     paced = [amount / limit for amount, limit in ((calls, config.rpm), (tokens, config.tpm)) if limit]
     minutes = round(at_most(max(paced), config.max_minutes), 2) if paced else config.max_minutes
     return Bound(calls=calls, tokens=tokens, cost_usd=dollars, evaluations=evaluations, minutes=minutes)
+
+
+def evaluations_at_most(config: SearchConfig, pool: int) -> int:
+    """Return the most candidates that all rounds score, for the number of candidates to start from."""
+    method, rounds = METHODS[config.method], config.all_rounds
+    if method.asks_llm and not method.mixed:
+        rounds = at_most(rounds, config.max_calls)  # each makes a request
+    starting = config.restarts * min(config.most_initial, pool)
+    return starting + config.proposals * rounds + _free_candidates(config)
 
 
 def bound_of_all(configs: Sequence[SearchConfig], bounds: Sequence[Bound]) -> Bound:

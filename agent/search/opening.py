@@ -39,7 +39,7 @@ from ..store.records import check_identity
 from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import advice_to_probe, scorer_bound
+from .bound import advice_to_probe, evaluations_at_most, scorer_bound
 from .choice import candidates_at_most
 from .event_loop import entered, short_collections
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
@@ -219,8 +219,10 @@ def _llm_within_limits(
     )
 
 
-def _announce(emit: Bus, run_dir: Path, config: SearchConfig, models: _Models, *, resumed: bool) -> None:
-    info = models.evaluator.info
+def _announce(
+    request: RunRequest, run_dir: Path, config: SearchConfig, models: _Models, *, pool: int, resumed: bool
+) -> None:
+    info, emit = models.evaluator.info, request.emit
     if (hint := config.description_tip) is not None:
         emit(Noted(text=hint))
     emit(RunOpened(run_dir=str(run_dir)))
@@ -236,6 +238,7 @@ def _announce(emit: Bus, run_dir: Path, config: SearchConfig, models: _Models, *
             rounds=config.all_rounds,
             resumed=resumed,
             prompts=config.search_for,
+            most_templates=evaluations_at_most(config, pool),
         )
     )
     if models.scorer_calls is not None:
@@ -401,7 +404,8 @@ class _Opener:
         await store.put_config(config.to_public(), of_llm | of_evaluator)
         for sink in sinks:
             sink.start()
-        _announce(request.emit, run_dir, config, models, resumed=self.earlier is not None)
+        pool, resumed = len(self.inputs.pool), self.earlier is not None
+        _announce(request, run_dir, config, models, pool=pool, resumed=resumed)
         if finished is None:  # an earlier result is out of date
             put_away(run_dir)
 

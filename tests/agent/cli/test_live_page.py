@@ -100,7 +100,7 @@ async def test_readers_get_each_change_and_of_the_end(browser: aiohttp.ClientSes
             assert await line_of(stream) == 'data: "opening ..."'
             page(STARTED)
             page(StartingTemplatesScored(position=Position(1), templates=5, best="a {}", train=0.5))
-            while "round 0 of 8" not in (line := await line_of(stream)):
+            while "0 of 8 rounds" not in (line := await line_of(stream)):
                 continue
             assert "best so far" in json.loads(line.removeprefix("data: "))
             page.end()

@@ -22,6 +22,7 @@ from promptclimb.agent.events.types import (
     RoundSkipped,
     ScorerUsageChanged,
     SearchStarted,
+    StartingTemplatesDrawn,
     StartingTemplatesScored,
     TemplateScored,
     UsageChanged,
@@ -88,6 +89,76 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
     assert lines[0].startswith("searching d (3 classes) with m, LLM l, method pn: 2 restarts, 8 rounds")
     assert 4 <= len(lines) <= 1 + 65 / 5  # a line itself looks at the clock once more
     assert "7 of 10 calls, 1,000 tokens, $0.0500, 3 calls left, 2.5 minutes left, $0.4500 left" in lines[-1]
+
+
+SEVERAL = replace(STARTED, llm=None, method="combine", restarts=4, rounds=48, most_templates=1_240)
+
+
+def drawn(restart: int) -> StartingTemplatesDrawn:
+    """A restart that begins."""
+    return StartingTemplatesDrawn(position=Position(restart), templates=250)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_several_restarts_are_counted_together(terminal: bool) -> None:
+    """How many of how many restarts, rounds and templates are done, what is under way, and what remains."""
+    now = [0.0]
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=200, color_system=None)
+    display = Display(console, clock=lambda: now[0])
+    with display:
+        for event in (SEVERAL, *map(drawn, range(1, 5))):
+            display(event)
+        now[0] = 10.0
+        display(BatchScored(templates=620, seconds=10.0, waiting=0))
+        display(replace(STARTING, position=Position(3)))
+        now[0] = 16.0
+        display(RestartFinished(position=Position(3), best="a {}", train=0.5))
+    shown = stream.getvalue()
+    assert "4 restarts, 48 rounds, at most 1,240 templates" in shown
+    if not terminal:
+        assert len(shown.splitlines()) == 3
+        assert (
+            "[0:10] 0 of 4 restarts and 0 of 48 rounds done, 620 of at most 1,240 templates scored" in shown
+        )
+        assert "about 10 s to go" in shown
+        assert "; scoring the starting templates of 4 restarts" in shown
+    assert "1 of 4 restarts and 0 of 48 rounds done" in shown
+    assert "scoring the starting templates of 3 restarts" in shown
+
+
+def test_a_round_has_a_line_at_most() -> None:
+    """Within a slow round, a line a minute says that the search goes on."""
+    now = [0.0]
+    stream = io.StringIO()
+    display = Display(Console(file=stream, width=200), clock=lambda: now[0])
+    for event in (SEVERAL, over(1)):
+        display(event)
+    for _ in range(13):
+        now[0] += 5.0
+        display(BatchScored(templates=1, seconds=5.0, waiting=0))
+    lines = stream.getvalue().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        f"[{clock}] 0 of 4 restarts and 1 of 48 rounds done" for clock in ("0:05", "1:05")
+    ]
+
+
+def test_templates_that_never_come_are_not_planned_any_more() -> None:
+    """Restarts may find the same templates, or end early: then fewer are scored than planned."""
+    state = state_after(replace(SEVERAL, restarts=1), scored(1))
+    assert state.evaluated == "1 of at most 1,240 templates scored"
+    assert state.done == "0 of 48 rounds done"
+    state.add(RestartFinished(position=Position(1), best="a {}", train=0.5))
+    assert state.evaluated == "1 template scored"
+    assert state.time_left(10.0) == []
+
+
+def test_the_default_template_alone_says_nothing_of_the_speed() -> None:
+    """It waits for the scorer's warming up."""
+    state = state_after(SEVERAL, DEFAULT, BatchScored(templates=1, seconds=3.0, waiting=0))
+    assert state.time_left(3.0) == []
+    state.add(BatchScored(templates=10, seconds=1.0, waiting=0))
+    assert state.time_left(10.0) == ["about 20 min to go"]
 
 
 def test_a_template_of_two_restarts_counts_once() -> None:
