@@ -96,7 +96,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
         chat = SlowChat(latency_s, shape["proposals"])
         beat = asyncio.create_task(watch(stalls, work))
         began, cpu = time.perf_counter(), time.thread_time()
-        result = await search(config, evaluator=timed, chat=chat, on_event=on_event)
+        result = await search(config, custom_scorer=timed, chat=chat, on_event=on_event)
         wall, cpu = time.perf_counter() - began, time.thread_time() - cpu
         beat.cancel()  # removing the folder is no part of the search
         await asyncio.gather(beat, return_exceptions=True)

@@ -6,18 +6,16 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache, wraps
+from functools import cache
 from inspect import get_annotations
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from .errors import ConfigError
 from .messages import InvalidValueError, Message, Setting, Verbatim, joined, shown
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 Group = Literal["Data", "Model", "LLM", "Search", "Limits", "Output"]
 """Headings of ``--help-all``, in order."""
@@ -79,15 +77,10 @@ class Option:
         applies_to: What it affects; empty for every search.
         first: Its place in the short ``--help``; 0 for ``--help-all`` only.
         show: How the value is written in ``--help``; empty for a switch.
-        earlier_name: The name that it had before; it still works, is hidden, and is the one in identities and
-            signatures, so that runs that have them stay the same.
         reads: Whether it may name a file or folder that is read.
         from_data: Whether the data decide its default.
         file_only: Has no option on the command line; set in a file, the environment or Python.
         technical: Set from Python only; written to a run's files only if set.
-        added_later: Left out of the identity where a run does as one that began before it existed, so that
-            those resume.
-        earlier: With ``added_later``: what those runs did, if that is not the default.
     """
 
     help: str
@@ -99,28 +92,15 @@ class Option:
     applies_to: tuple[Scope, ...] = ()
     first: int = 0
     show: str = _DERIVED
-    earlier_name: str = ""
     reads: Literal["", "file", "folder", "file or folder"] = ""
     from_data: bool = False
     file_only: bool = False
     technical: bool = False
-    added_later: bool = False
-    earlier: Any = None
 
     @property
     def flag(self) -> str:
         """Its option on the command line; empty for none."""
         return "" if self.file_only or self.technical else f"--{self.name.replace('_', '-')}"
-
-    @property
-    def stored_name(self) -> str:
-        """Its name in a run's identity and signatures."""
-        return self.earlier_name or self.name
-
-    @property
-    def value_before(self) -> Any:
-        """Its value in a run that began before it existed."""
-        return self.default if self.earlier is None else self.earlier
 
 
 _DECLARED = frozenset(field.name for field in fields(Option))
@@ -150,8 +130,6 @@ class Settings(BaseModel):
     """
 
     group: ClassVar[Group] = "Model"
-    gone_names: ClassVar[Mapping[str, str]] = {}
-    """Names of earlier versions that are not taken any more, with the current ones."""
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -163,16 +141,15 @@ class Settings(BaseModel):
     if not TYPE_CHECKING:
 
         def __init__(self, **values: Any) -> None:
-            values = with_current_names(values, type(self))
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                known, gone = options_of(type(self)), self.gone_names
+                known = options_of(type(self))
                 raise explained(
                     error,
                     values,
                     label_setting,
-                    lambda name: Message(f"unknown setting {name!r}{near(name, known, gone=gone)}"),
+                    lambda name: Message(f"unknown setting {name!r}{near(name, known)}"),
                 ) from error
 
     @field_validator("*", mode="before")
@@ -185,16 +162,13 @@ class Settings(BaseModel):
 
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
         """Return the settings that decide the result, except ``without``, as JSON; files count by content."""
-        options = options_of(type(self))
         deciding = {
             name
-            for name, option in options.items()
-            if option.decides
-            and without not in option.applies_to
-            and not (option.added_later and getattr(self, name) == option.value_before)
+            for name, option in options_of(type(self)).items()
+            if option.decides and without not in option.applies_to
         }
         values = self.model_dump(mode="json", include=deciding)
-        return {options[name].stored_name: _without_place(value) for name, value in values.items()}
+        return {name: _without_place(value) for name, value in values.items()}
 
 
 @cache
@@ -212,35 +186,6 @@ def options_of(kind: type[Settings]) -> Mapping[str, Option]:
             show=_shape(field.annotation, option) if option.show == _DERIVED else option.show,
         )
     return MappingProxyType(options)
-
-
-@cache
-def current_names(kind: type[Settings]) -> Mapping[str, str]:
-    """Return the names of settings by their earlier names."""
-    return MappingProxyType(
-        {option.earlier_name: name for name, option in options_of(kind).items() if option.earlier_name}
-    )
-
-
-def with_current_names(values: Mapping[str, Any], kind: type[Settings]) -> dict[str, Any]:
-    """Return settings with their current names."""
-    current = current_names(kind)
-    return {current.get(name, name): value for name, value in values.items()}
-
-
-def accepts_earlier_names(**current: str) -> Callable[[F], F]:
-    """Let a function take keywords by earlier names: ``accepts_earlier_names(old="new")``."""
-
-    def decorate(function: F) -> F:
-        @wraps(function)
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            return function(
-                *arguments, **{current.get(name, name): value for name, value in keywords.items()}
-            )
-
-        return cast("F", call)
-
-    return decorate
 
 
 def _shape(annotation: Any, option: Option) -> str:
@@ -308,18 +253,8 @@ def explained(
     return ConfigError(joined("; ", [explain(cast("Mapping[str, Any]", problem)) for problem in problems]))
 
 
-def near(
-    name: str,
-    names: Iterable[str],
-    called: Callable[[str], str] = str,
-    gone: Mapping[str, str] = MappingProxyType({}),
-) -> str:
-    """Return a hint at what an unknown name may mean, written by ``called``, or an empty text.
-
-    That is the current name of one in ``gone``, where a similar name would mislead, else similar names.
-    """
-    if name in gone:
-        return f"; it is now called {called(gone[name])}"
+def near(name: str, names: Iterable[str], called: Callable[[str], str] = str) -> str:
+    """Return a hint at what an unknown name may mean, written by ``called``, or an empty text."""
     close = similar(name, names)
     return f"; did you mean {' or '.join(map(called, close))}?" if close else ""
 

@@ -36,7 +36,7 @@ IMAGES: tuple[Scope, ...] = ("reading images",)
 CHOICE: tuple[Scope, ...] = ("choice of templates",)
 CLIP: tuple[Scope, ...] = ("CLIP models",)
 API: tuple[Scope, ...] = ("models behind an API",)
-_DECIDING_API: Mapping[str, Any] = {"decides": True, "added_later": True, "applies_to": API}
+_DECIDING_API: Mapping[str, Any] = {"decides": True, "applies_to": API}
 BY_IMAGE = ("chat", "zero-shot")
 """Scorers of which each candidate takes a request an image."""
 EMBEDDING_DIALECTS = ("infinity", "openai", "vllm", "jina", "voyage", "cohere")
@@ -128,7 +128,6 @@ class DataSettings(Settings):
         None,
         "test images to evaluate on, drawn from each class in proportion by the seed (default: all)",
         decides=True,
-        added_later=True,
         ge=1,
         le=10**9,
     )
@@ -178,7 +177,6 @@ class ScorerSettings(Settings):
         "what classifies the images: clip, an open_clip model; or a model behind an API: chat, zero-shot or "
         "embeddings",
         decides=True,
-        added_later=True,
     )
     scorer_url: str | None = setting(
         None,
@@ -228,7 +226,6 @@ class ScorerSettings(Settings):
         None,
         "a custom scorer: a class, a function that makes one, or a function of `templates`, from a module or "
         "FILE.py",
-        earlier_name="evaluator",
         decides=True,
         show="MODULE:FACTORY",
     )
@@ -251,7 +248,6 @@ class ScorerSettings(Settings):
         None,
         "augmented copies of each few-shot image that count when a template is chosen "
         f"(default: {DEFAULT_AUGMENTATIONS}, fewer if the images are many; 0: none)",
-        earlier_name="views",
         decides=True,
         applies_to=(*SAMPLE, *CHOICE, *CLIP),
         from_data=True,

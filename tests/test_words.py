@@ -61,14 +61,6 @@ EXCEPTIONS = {
             *("tests/agent/search/test_evaluation.py", "tests/agent/search/test_failing_evaluators.py"),
         )
     },
-    **{
-        name: {r"iterations?|iterated", r"resets?", r"initial pool|pool's pick"}  # the old names of settings
-        for name in (
-            "agent/config/schema.py",
-            "tests/agent/config/test_config.py",
-            "tests/agent/cli/test_commands.py",
-        )
-    },
     "agent/store/disk.py": {r"resets?"},  # a method of diskcache
     **{
         f"{name}.py": {r"resets?"}  # names of libraries and of a fault

@@ -26,7 +26,7 @@ from ..search.api import Evaluation
 from ..search.inputs import read_template_file
 from ..text import printable
 from .folders import output_file, write_file
-from .options import Renamed, add_json, add_search_options, given_spec, positive_number
+from .options import add_json, add_search_options, given_spec, positive_number
 from .output import console, print_json, result_alone, say, short_path
 from .parser import Parser
 
@@ -254,14 +254,6 @@ def add_options(parser: Parser) -> None:
         default=argparse.SUPPRESS,
         metavar="KIND",
         help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
-    )
-    parser.add_argument(
-        "--prompts",
-        dest="search_for",
-        action=Renamed,
-        choices=tuple(KINDS),
-        default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
     )
     # White-box references may learn from the augmented copies.
     leave_out = {*applying_to(ScoringConfig, "choice of templates")} - {"augmentations"}

@@ -13,7 +13,6 @@ from ..config.sources import (
     PREFIX,
     from_environment,
     hint_at,
-    renamed,
     settings_in,
     spec_from_sources,
     variable_of,
@@ -79,21 +78,8 @@ def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argp
     common["metavar"] = option.show
     if option.show == "[ADDRESS]":  # argparse adds these brackets itself
         common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
-    if option.earlier_name:
-        earlier = f"--{option.earlier_name.replace('_', '-')}"
-        group.add_argument(earlier, action=Renamed, help=argparse.SUPPRESS, **common)
     default = "" if option.default is None or not defaults else f" (default: {option.default})"
     return group.add_argument(option.flag, help=text + default, **common)
-
-
-class Renamed(argparse.Action):
-    """Set an option given by its earlier name, and report the new one."""
-
-    def __call__(
-        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, flag: Any = None
-    ) -> None:
-        say(f"note: {flag} is now called {OPTIONS[self.dest].flag}; the old name will be removed")
-        setattr(namespace, self.dest, value)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -108,14 +94,12 @@ def changed_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def say_unknown_variables() -> None:
-    """Report variables under our prefix that are not settings or have an earlier name."""
+    """Report variables under our prefix that are not settings."""
     _known, unknown = from_environment(os.environ)
     for name in unknown:
         # Without the prefix: any two variables are similar with it.
         hint = hint_at(name.removeprefix(PREFIX).lower(), variable_of)
         say(f"note: the variable {name} is not a setting of this program and is ignored{hint}")
-    for line in renamed(os.environ, variable_of):
-        say(f"note: {line}")
 
 
 def given_spec(arguments: argparse.Namespace, **more: Any) -> SearchConfig:

@@ -128,8 +128,6 @@ class Parser(argparse.ArgumentParser):
         ):
             self.error(f"{name} is not an option; write {line} in FILE.toml and give --config FILE.toml")
         # The value is not shown: it may be a key.
-        if (current := _current_flag(name)) in self.known_options():
-            self.error(f"there is no option {name!r}; it is now called {current}")
         meant = [text for text in _MEANT.get(name, ()) if text.partition(" ")[0] in self.known_options()]
         near = meant or similar(name, self.known_options())
         self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
@@ -151,14 +149,6 @@ def _line_in_file(flag: str, values: Sequence[str]) -> str:
         return line_in_file(option, str(not option.default).lower())
     value = next(iter(values), "-")
     return line_in_file(option, None if value.startswith("-") else value)
-
-
-def _current_flag(flag: str) -> str:
-    """Return the flag that took the place of an option of earlier versions; empty for any other."""
-    from ..config.schema import OPTIONS, SearchConfig
-
-    current = SearchConfig.gone_names.get(flag.removeprefix("--").replace("-", "_"))
-    return "" if current is None else OPTIONS[current].flag
 
 
 class _HelpAll(argparse.Action):

@@ -28,7 +28,7 @@ from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
 from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track, tracker_forms
 from ..methods.guided import MOST_FREE
-from ..methods.registry import METHODS, check_method, described
+from ..methods.registry import METHODS, described
 from ..prices import MOST_DOLLARS, CallPrice, Price
 from .fields import (
     CONCURRENCY,
@@ -225,7 +225,6 @@ class SearchSettings(Settings):
         TEMPLATE,
         "what is searched for: template; class-names (templates, then better class names); "
         "instruction (for --scorer chat)",
-        earlier_name="prompts",
         decides=True,
         first=7,
         show="KIND",
@@ -299,8 +298,6 @@ class SearchSettings(Settings):
         "share of combined templates that are made of general words although the description has words left; "
         "0: only where its words are used up",
         decides=True,
-        added_later=True,
-        earlier=0.25,
         ge=0,
         le=1,
         file_only=True,
@@ -345,7 +342,6 @@ class SearchSettings(Settings):
         "auto: ask a model behind an API about more and more images, and drop templates that fall behind; "
         "off: score every template on all images",
         decides=True,
-        added_later=True,
     )
     probe: bool = setting(
         False,
@@ -359,8 +355,6 @@ class SearchSettings(Settings):
         "quarter of a standard error on the few-shot images",
         decides=True,
         resumable="yes",
-        added_later=True,
-        earlier=False,
     )
     patience: int | None = setting(
         None,
@@ -379,7 +373,7 @@ class SearchSettings(Settings):
     )
 
     _search_for = field_validator("search_for")(one_of("kind of prompt", KINDS))
-    _method = field_validator("method")(check_method)
+    _method = field_validator("method")(one_of("method", METHODS))
     _share = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
@@ -573,13 +567,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     By default 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests. A wrong value
     raises ConfigError, which names the field.
     """
-
-    gone_names: ClassVar[Mapping[str, str]] = {
-        "iterations": "rounds",
-        "resets": "conversations",
-        "initial_pool": "starting_pool",
-        "cache": "shared_cache",
-    }
 
     if TYPE_CHECKING:
 

@@ -22,11 +22,9 @@ from ...evaluator.messages import Command, Message, Setting, SettingOrCommand, s
 from ...evaluator.settings import (
     Option,
     applying_to,
-    current_names,
     explained,
     label_setting,
     near,
-    with_current_names,
 )
 from ..limits import LIMIT_BY_KEY
 from .fields import EndpointConfig, absolute_llm, text_or_file
@@ -36,7 +34,6 @@ PREFIX = "PROMPTCLIMB_"
 _BARE = re.compile(r"[+-]?\d+(\.\d+)?|true|false")
 """Values that TOML has in no quotes."""
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
-CURRENT_NAMES = current_names(SearchConfig)
 FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.technical)
 """The settings that a file can hold."""
 _OF_A_STUDY = "methods"
@@ -59,8 +56,7 @@ def flags_of_more(keys: Sequence[str]) -> str:
 def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return the settings in the environment, and the unknown names under our prefix.
 
-    ``OPENAI_BASE_URL`` is ``base_url`` unless ``PROMPTCLIMB_BASE_URL`` is set. The current name of a setting
-    wins over an earlier one.
+    ``OPENAI_BASE_URL`` is ``base_url`` unless ``PROMPTCLIMB_BASE_URL`` is set.
     """
     settings: dict[str, str] = {}
     unknown: list[str] = []
@@ -70,25 +66,16 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
         if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
             continue
         name = variable[len(PREFIX) :].lower()
-        current = CURRENT_NAMES.get(name, name)
-        if current in FILE_SETTINGS:
-            # The order of variables is arbitrary: the current name wins, as in files.
-            if name == current or variable_of(current) not in environment:
-                settings[current] = value
+        if name in FILE_SETTINGS:
+            settings[name] = value
         else:
             unknown.append(variable)
     return settings, sorted(unknown)
 
 
-def renamed(names: Mapping[str, Any], called: Callable[[str], str] = str) -> list[str]:
-    """Return a line on each earlier name among settings, with names written by ``called``."""
-    changed = ((called(old), called(new)) for old, new in CURRENT_NAMES.items() if called(old) in names)
-    return [f"{old} is now called {new}; the old name will be removed" for old, new in changed]
-
-
 def hint_at(name: str, called: Callable[[str], str] = str) -> str:
     """Return a hint at the setting that an unknown one may mean, written by ``called``, or an empty text."""
-    return near(name, FILE_SETTINGS, called, SearchConfig.gone_names)
+    return near(name, FILE_SETTINGS, called)
 
 
 def variable_of(name: str) -> str:
@@ -120,16 +107,13 @@ def from_sources(
 ) -> SearchConfig:
     """Build a search's config: file, overridden by environment, overridden by flags.
 
-    ``flags`` hold only the values that were given. ``report`` gets a line on each earlier name in the file,
-    and on the data set if only a description was given.
+    ``flags`` hold only the values that were given. ``report`` gets a line on the data set if only a
+    description was given.
 
     Raises:
         ConfigError: A value is wrong, a name is unknown, or a file cannot be read.
     """
     layers = _layers(flags, environment, toml_path)
-    if report is not None and toml_path is not None:
-        for line in renamed(read_toml(toml_path)):
-            report(f"{toml_path}: {line}")
     config = absolute(from_layers([(source, with_files(layer)) for source, layer in layers]))
     if report is not None and config.describe and not any("data" in layer for _source, layer in layers):
         report(Message("no ", Setting("data"), f" is given: searching on the bundled set {config.data}"))
@@ -137,11 +121,11 @@ def from_sources(
 
 
 def settings_in(file: Path | str) -> dict[str, Any]:
-    """Return the settings in a file by their current names."""
+    """Return the settings in a file."""
     settings = {name.replace("-", "_"): value for name, value in read_toml(file).items()}
     if _OF_A_STUDY in settings:
         raise ConfigError(f"{file} is the file of a study: `suite {file}` runs it; a search reads settings")
-    return with_current_names(settings, SearchConfig)
+    return settings
 
 
 def _layers(
@@ -162,8 +146,8 @@ def sources_of(
     for source, layer in _layers(flags, environment, toml_path):
         for name in layer:
             if source == ENVIRONMENT:
-                variables = map(variable_of, (name, OPTIONS[name].stored_name))
-                source_by_name[name] = next((v for v in variables if v in environment), "OPENAI_BASE_URL")
+                variable = variable_of(name)
+                source_by_name[name] = variable if variable in environment else "OPENAI_BASE_URL"
             else:
                 source_by_name[name] = flag_of(name) if source == COMMAND_LINE else source
     return source_by_name
@@ -214,9 +198,8 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     values: dict[str, Any] = {}
     source_by_name: dict[str, str] = {}
     for source, layer in layers:
-        settings = with_current_names(layer, SearchConfig)
-        values |= settings
-        source_by_name |= dict.fromkeys(settings, source)
+        values |= layer
+        source_by_name |= dict.fromkeys(layer, source)
     try:
         return SearchConfig(**values)
     except ConfigError as error:

@@ -6,9 +6,7 @@ To add a method, write its module and add a line to ``METHODS``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from ...evaluator.settings import one_of
 from ...prompts.requests import ChatMessage, feedback, request_ape, request_opro, request_p, request_pn
 from .base import Ask, Conversation, SearchMethod, Steps, View, shown
 from .guided import GUIDED
@@ -64,8 +62,6 @@ METHODS: dict[str, SearchMethod] = {
     "random": RANDOM,
     "combine": COMBINE,
 }
-REMOVED = ("words", "mutate")
-"""Methods of earlier versions; they found no better templates than ``random``."""
 
 
 def described() -> str:
@@ -73,14 +69,3 @@ def described() -> str:
     return "use guided, or combine without an LLM; the others are for comparison: " + ", ".join(
         f"{name} ({method.summary})" for name, method in METHODS.items()
     )
-
-
-def check_method(name: Any) -> Any:
-    """Return the name of a method unchanged; for pydantic's validators.
-
-    Raises:
-        ValueError: The method is unknown or was removed.
-    """
-    if name in REMOVED:
-        raise ValueError("this method was removed, as it was no better than random; use combine or random")
-    return one_of("method", METHODS)(name)

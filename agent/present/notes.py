@@ -108,11 +108,6 @@ class LlmFallback:
     method: str
     searches_names: bool
 
-    @classmethod
-    def of_note(cls, note: Any) -> LlmFallback | str | None:
-        """Return the fact in a run's note; earlier versions stored a sentence."""
-        return cls(**note) if isinstance(note, Mapping) else note
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchFacts:
@@ -209,7 +204,6 @@ def fallback_note(fallback: LlmFallback) -> str:
 
 def run_notes(notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the notes of a run's store as a result has them: facts as sentences."""
-    fallback = LlmFallback.of_note(notes.get(LLM_FALLBACK))
-    if isinstance(fallback, LlmFallback):
-        return {**notes, LLM_FALLBACK: fallback_note(fallback)}
+    if (fallback := notes.get(LLM_FALLBACK)) is not None:
+        return {**notes, LLM_FALLBACK: fallback_note(LlmFallback(**fallback))}
     return dict(notes)

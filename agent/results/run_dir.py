@@ -20,8 +20,7 @@ from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
 from ...evaluator.messages import Command, Message, Setting
 from ...evaluator.scoring import Unanswered
-from ...evaluator.settings import with_current_names
-from ..config.schema import OPTIONS, SearchConfig
+from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, from_layers
 from ..errors import StoreExistsError
 from ..events.log import FILE_NAME as LOG
@@ -52,10 +51,6 @@ LABELS = "labels.sqlite"
 """What a scorer behind an API has answered."""
 LABEL_FILES = tuple(f"{LABELS}{ending}" for ending in ("", "-wal", "-shm"))
 STORE = FOLDER
-_BEFORE_THEY_EXISTED: Mapping[str, Any] = {
-    name: option.earlier for name, option in OPTIONS.items() if option.earlier is not None
-}
-"""Settings that a stored run may lack, with what it does."""
 SUMMARY = "suite.json"
 """Results of all runs, in a suite's folder."""
 FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
@@ -312,10 +307,9 @@ def stored_config(
         UsageError: There is no run, another version made it, or a change is wrong.
         UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
-    changes = with_current_names(changes or {}, SearchConfig)
+    changes = changes or {}
     manifest = _manifest(run_dir)
-    stored = {**_BEFORE_THEY_EXISTED, **manifest.config}
-    config = from_layers([(f"the run {run_dir}", stored), (place, changes)])
+    config = from_layers([(f"the run {run_dir}", manifest.config), (place, changes)])
     if trust:
         with Store.open(run_dir) as store:
             store.trust()

@@ -22,7 +22,6 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split, Unanswered
-from ...evaluator.settings import accepts_earlier_names
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
@@ -127,7 +126,6 @@ class Evaluation:
         return document
 
 
-@accepts_earlier_names(evaluator="custom_scorer", prompts="search_for")
 def evaluate(
     templates: Iterable[str],
     spec: EvaluatorSpec,
@@ -262,7 +260,6 @@ def _checked(text: object, kind: PromptKind) -> str:
         raise UsageError(f"{text!r} is not {kind.words.a_noun}: {error}") from error
 
 
-@accepts_earlier_names(evaluator="custom_scorer")
 async def search(
     config: SearchConfig,
     *,
@@ -293,7 +290,6 @@ async def search(
     return await start_run(request)
 
 
-@accepts_earlier_names(evaluator="custom_scorer")
 async def resume(
     run_dir: Path | str,
     *,

@@ -73,10 +73,9 @@ def pool_hash(pool: list[Candidate]) -> str:
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's identity before anything is opened; content hashes come from the earlier identity."""
     identity = config.identity()
-    names = {option.stored_name for option in OPTIONS.values()}
-    now = {name: value for name, value in before.items() if name not in names} | identity
+    now = {name: value for name, value in before.items() if name not in OPTIONS} | identity
     now |= {
-        option.stored_name: before.get(option.stored_name)
+        name: before.get(name)
         for name, option in OPTIONS.items()
         if option.from_data and getattr(config, name) is None
     }

@@ -13,7 +13,6 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...evaluator.scoring import Score, Verdict
-from ..config.sources import CURRENT_NAMES
 from ..errors import StoreCorruptError, StoreMismatchError, StoreVersionError
 from ..llm.chat import ChatAnswer
 from ..position import Position
@@ -130,7 +129,7 @@ def key_position(key: str, prefix: str) -> Position:
 
 
 MANIFEST = "manifest"
-FORMAT = 3
+FORMAT = 4
 """Increases whenever earlier runs can no longer be resumed."""
 
 
@@ -232,7 +231,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += _differences(old, new, f"{path}{name}.")
         elif old != new and (old or new):
-            called = _NAMES.get(name) or path + CURRENT_NAMES.get(name, name)
+            called = _NAMES.get(name) or path + name
             lines.append(f"{called}: it was {_shown(old)}, now {_shown(new)}")
     return lines
 

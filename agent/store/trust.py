@@ -20,7 +20,6 @@ from typing import Any
 from ...evaluator.errors import UsageError
 from ...evaluator.files import cache_dir, has_model_settings
 from ...evaluator.messages import Setting
-from ...evaluator.settings import with_current_names
 from ..config.fields import DEFAULT_BASE_URL, is_local, local_model, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_environment
@@ -78,15 +77,11 @@ def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def signatures(run_dir: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return this user's signatures of the settings of a run that need trust; none if no secret is kept."""
-    settings = with_current_names(settings, SearchConfig)
     names = risks(settings)
     secret = _secret(make=True) if names else None
     if secret is None:
         return {}
-    return {
-        OPTIONS[name].stored_name: _sign(secret, run_dir, OPTIONS[name].stored_name, settings[name])
-        for name in names
-    }
+    return {name: _sign(secret, run_dir, name, settings[name]) for name in names}
 
 
 def check_trusted(
@@ -112,9 +107,8 @@ def check_trusted(
     secret = _secret(make=False)
     untrusted = {}
     for name, effects in risks(settings).items():
-        stored_name = OPTIONS[name].stored_name
-        signature = manifest.signatures.get(stored_name)
-        expected = secret and _sign(secret, run_dir, stored_name, settings[name])
+        signature = manifest.signatures.get(name)
+        expected = secret and _sign(secret, run_dir, name, settings[name])
         if name not in by_user and not (expected and _is_equal(signature, expected)):
             untrusted[name] = effects
     if not untrusted:

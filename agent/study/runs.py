@@ -14,7 +14,6 @@ from typing import Any, ClassVar, TypeAlias
 from ...evaluator.counts import counted
 from ...evaluator.errors import PromptclimbError, UsageError, reason_of
 from ...evaluator.messages import Setting
-from ...evaluator.settings import with_current_names
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
@@ -274,7 +273,6 @@ def is_done(cell: Cell) -> bool:
 
 def sources(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that may name files."""
-    settings = with_current_names(settings, SearchConfig)
     return {name: settings.get(name) for name in _SOURCES}
 
 

@@ -20,13 +20,13 @@ from pydantic import (
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import shown
-from ...evaluator.settings import MOST_PROBLEMS, near, plain, with_current_names
+from ...evaluator.settings import MOST_PROBLEMS, near, plain
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES
-from ..config.schema import MOST_COUNTED, SearchConfig
+from ..config.schema import MOST_COUNTED
 from ..config.sources import FILE_SETTINGS, read_toml
-from ..methods.registry import METHODS, REMOVED, check_method
+from ..methods.registry import METHODS
 from ..prices import MOST_DOLLARS
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
@@ -88,7 +88,7 @@ class StudyOptions(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        return with_current_names(self.model_extra or {}, SearchConfig)
+        return self.model_extra or {}
 
 
 class StudyMethod(StudyOptions):
@@ -105,8 +105,6 @@ class StudyMethod(StudyOptions):
     models: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     def _check_options(self) -> None:
-        if self.method in REMOVED:
-            check_method(self.method)
         known = [*METHODS, *WHITE_BOX]
         if self.method not in known:
             raise ValueError(f"unknown method {shown(self.method)}{near(self.method, known)}")

@@ -516,7 +516,7 @@ def test_what_cannot_be_opened_is_a_usage_error(file: Path, name: str, said: str
 def test_the_form_is_checked_when_the_specification_is_made(name: str) -> None:
     """MODULE:FACTORY, and no other."""
     with pytest.raises(ConfigError, match="write MODULE:FACTORY"):
-        EvaluatorSpec(evaluator=name)
+        EvaluatorSpec(custom_scorer=name)
 
 
 def test_a_cluster_is_not_for_a_custom_scorer() -> None:

@@ -19,7 +19,7 @@ def searched(
     config: SearchConfig, *, chat: Any = None, evaluator: Any = None, on_event: Listener | None = None
 ) -> SearchResult:
     """The result of a search."""
-    parts = {"evaluator": evaluator or FakeEvaluator(), "chat": chat or ChatByHash()}
+    parts = {"custom_scorer": evaluator or FakeEvaluator(), "chat": chat or ChatByHash()}
     return run_virtual(search(config, **parts, on_event=on_event))
 
 
@@ -32,5 +32,5 @@ def resumed(
     conclude: bool = False,
 ) -> SearchResult:
     """The result of a run that is resumed."""
-    parts = {"evaluator": evaluator or FakeEvaluator(), "chat": chat or ChatByHash()}
+    parts = {"custom_scorer": evaluator or FakeEvaluator(), "chat": chat or ChatByHash()}
     return run_virtual(resume(run_dir, changes=changes, conclude=conclude, **parts))

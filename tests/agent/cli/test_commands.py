@@ -939,7 +939,6 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
         "wrong-usage", capsys, *WRONG,
         *(f"search --method random --initial {number}.txt" for number in range(len(contents))),
         *(f"search --method random --config {number}.toml" for number in range(len(settings))),
-        *(f"search --{name.replace('_', '-')} 3" for name in SearchConfig.gone_names),
     )  # fmt: skip
 
 
@@ -956,7 +955,7 @@ search --method random --max-minut 3
 search --method random --data ''
 search --frobnicate
 search --patience 3
-search --method random --views 0 --shots 0
+search --method random --augmentations 0 --shots 0
 resume missing
 resume --until=95% r
 resume
@@ -967,7 +966,7 @@ status elsewhere
 serach
 nonsense
 evaluate
-evaluate --templates missing.txt --prompts instruction
+evaluate --templates missing.txt --search-for instruction
 evaluate --white-box coop,tip-adaptr
 evaluate --white-box ,
 evaluate --white-box coop
@@ -996,19 +995,6 @@ resume ''
 report ~nobody-here/x
 datasets ~nobody-here
 """.strip().splitlines()
-
-
-def test_earlier_names_of_settings_still_work(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With one line that names the new one; so does a variable."""
-    monkeypatch.setenv("PROMPTCLIMB_PROMPTS", "class-names")
-    assert call("config", "--show", "--method", "random", "--views", "0") == 0
-    out, err = capsys.readouterr()
-    assert {"augmentations = 0", 'search_for = "class-names"'} <= {
-        line.split("  ")[0] for line in out.splitlines()
-    }
-    assert "note: PROMPTCLIMB_PROMPTS is now called PROMPTCLIMB_SEARCH_FOR; " in err
 
 
 def test_evaluate(asking: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

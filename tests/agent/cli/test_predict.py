@@ -259,7 +259,7 @@ def test_code_that_a_run_names_is_not_run(tmp_path: Path, images: Path, home: Pa
     with pytest.raises(UsageError, match="custom scorer"):
         export(tmp_path / "own", "safetensors")
     assert not (tmp_path / "ran").exists()
-    search_sync(SearchConfig(data="x", run_dir=tmp_path / "python", **small), evaluator=FakeEvaluator())
+    search_sync(SearchConfig(data="x", run_dir=tmp_path / "python", **small), custom_scorer=FakeEvaluator())
     with pytest.raises(UsageError, match="made in Python with its own scorer"):
         promptclimb.predict(images, run_dir=tmp_path / "python")
 

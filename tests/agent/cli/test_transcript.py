@@ -44,7 +44,7 @@ def chat(tmp_path: Path) -> Chat:
         data="fake", llm="fake", method="pn", restarts=1, conversations=2, rounds=2, initial=6, top_k=2,
         retry_attempts=1, run_dir=tmp_path / "run",
     )  # fmt: skip
-    run_virtual(search(config, evaluator=FakeEvaluator(), chat=asked))
+    run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=asked))
     return asked
 
 
@@ -127,6 +127,6 @@ def test_a_file_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], co
 def test_a_run_that_asks_nobody_has_no_exchanges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It says so."""
     config = SearchConfig(data="fake", method="random", restarts=1, initial=6, run_dir=tmp_path / "run")
-    run_virtual(search(config, evaluator=FakeEvaluator()))
+    run_virtual(search(config, custom_scorer=FakeEvaluator()))
     assert main(["transcript", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out.endswith("\nNo LLM is asked in this run (method random).\n")

@@ -20,7 +20,6 @@ from promptclimb.agent.config.sources import (
     from_layers,
     from_sources,
     read_toml,
-    sources_of,
     spec_from_sources,
     to_toml,
 )
@@ -54,42 +53,11 @@ def test_a_study_that_is_given_as_settings_is_called_one(tmp_path: Path) -> None
         from_sources({}, {}, file)
 
 
-EARLIER = {"prompts": "class-names", "evaluator": "m:f", "views": 0}
-CURRENT = {"search_for": "class-names", "custom_scorer": "m:f", "augmentations": 0}
-
-
-def test_earlier_names_of_settings_still_work(tmp_path: Path) -> None:
-    """In each place, with one line on each in a file; the later place wins, whichever name it has."""
-    file, lines = tmp_path / "c.toml", []
-    file.write_text("prompts = 'instruction'\nviews = 4\nmethod = 'random'\n")
-    config = from_sources({"augmentations": "5"}, {}, file, report=lines.append)
-    assert (config.search_for, config.augmentations) == ("instruction", 5)
-    assert lines == [
-        f"{file}: views is now called augmentations; the old name will be removed",
-        f"{file}: prompts is now called search_for; the old name will be removed",
-    ]
-    both = {"PROMPTCLIMB_VIEWS": "7", "PROMPTCLIMB_AUGMENTATIONS": "2"}  # in either order of the environment
-    for environment in (both, dict(reversed(both.items()))):
-        assert from_sources(NO_LLM, environment).augmentations == 2
-    variable = {"PROMPTCLIMB_VIEWS": "7"}
-    assert from_sources(NO_LLM, variable).augmentations == 7
-    assert sources_of({}, variable, file)["augmentations"] == "PROMPTCLIMB_VIEWS"
-    assert SearchConfig(**NO_LLM, **EARLIER) == SearchConfig(**NO_LLM, **CURRENT)
-
-
-def test_a_run_is_the_same_by_earlier_names() -> None:
-    """Its identity holds those, so one that began before the renaming resumes."""
-    identity = SearchConfig(**NO_LLM, **CURRENT).identity()
-    assert {name: identity[name] for name in EARLIER} == EARLIER
-    assert not CURRENT.keys() & identity.keys()
-
-
 def test_each_declaration_is_whole() -> None:
     """Of what decides, a resume changes what may grow and the choice; a few options come first, in order."""
     for option in OPTIONS.values():
         assert option.group in get_args(Group)
         assert option.decides or option.resumable == "yes"
-        assert option.earlier is None or option.added_later
         assert set(option.applies_to) <= set(get_args(Scope))
         assert option.show or isinstance(option.default, bool)
     grown = {name for name, option in OPTIONS.items() if option.resumable == "more"}
@@ -530,15 +498,3 @@ def test_a_boolean_in_a_file_is_written_as_there(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("augmentations = true\n")
     with pytest.raises(ConfigError, match=r"^augmentations true \(from .*\): it takes neither true nor"):
         from_sources(NO_LLM, {}, tmp_path / "s.toml")
-
-
-@pytest.mark.parametrize(("gone", "current"), SearchConfig.gone_names.items())
-def test_a_name_that_is_gone_is_answered_with_the_current_one(
-    tmp_path: Path, gone: str, current: str
-) -> None:
-    """A similar name would mislead: the similar one of resets is restarts."""
-    (tmp_path / "s.toml").write_text(f"{gone} = 3\n")
-    with pytest.raises(ConfigError, match=f"unknown setting '{gone}' in .*; it is now called {current}$"):
-        from_sources(NO_LLM, {}, tmp_path / "s.toml")
-    with pytest.raises(ConfigError, match=f"^unknown setting '{gone}'; it is now called {current}$"):
-        SearchConfig(**{gone: 3})

@@ -368,7 +368,7 @@ async def test_a_missing_extra_is_said_before_anything_is_paid(
 
     config = SearchConfig(data="fake", llm="fake", method="pn", run_dir=tmp_path / "run", track=("mlflow",))
     with pytest.raises(UsageError, match="mlflow"):
-        await search(config, evaluator=FakeEvaluator(), chat=Chat())
+        await search(config, custom_scorer=FakeEvaluator(), chat=Chat())
     assert not (tmp_path / "run").exists()
 
 
@@ -418,7 +418,7 @@ async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(
         data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2,
         run_dir=tmp_path / "run", track=("mlflow",),
     )  # fmt: skip
-    result = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=events.append)
+    result = await search(config, custom_scorer=FakeEvaluator(), chat=Chat(), on_event=events.append)
     assert result.status == "finished"
     (failed,) = [event for event in events if isinstance(event, ListenerFailed)]
     assert failed.listener == "tracker mlflow"

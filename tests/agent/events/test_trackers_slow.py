@@ -38,12 +38,12 @@ async def two_sessions(run_dir: Path, track: str) -> tuple[SearchResult, list[fl
         data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=2, initial=4, top_k=2,
         run_dir=run_dir, track=track, max_calls=1,
     )  # type: ignore[arg-type]  # fmt: skip
-    stopped = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=events.append)
+    stopped = await search(config, custom_scorer=FakeEvaluator(), chat=Chat(), on_event=events.append)
     assert stopped.status == "stopped"
     events.clear()
     changes = {"max_calls": 10}
     found = await resume(
-        run_dir, changes=changes, evaluator=FakeEvaluator(), chat=Chat(), on_event=events.append
+        run_dir, changes=changes, custom_scorer=FakeEvaluator(), chat=Chat(), on_event=events.append
     )
     assert found.status == "finished"
     assert not [event for event in events if isinstance(event, ListenerFailed)]

@@ -447,9 +447,9 @@ async def test_a_run_that_began_without_an_llm_continues_without(
     with monkeypatch.context() as patched:
         patched.setattr(local_server, "PACKAGE", "not_there")
         with pytest.raises(PromptclimbError):
-            await search(one, evaluator=broken)
+            await search(one, custom_scorer=broken)
     assert is_available() is None
-    result = await resume(tmp_path / "run", evaluator=FakeEvaluator())
+    result = await resume(tmp_path / "run", custom_scorer=FakeEvaluator())
     assert (result.status, result.method) == ("finished", "random")
     assert "not_there is not installed" in result.notes[LLM_FALLBACK]
 
@@ -459,7 +459,7 @@ async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Pa
     events: list[Event] = []
     small = {"restarts": 1, "rounds": 1, "initial": 4, "run_dir": tmp_path / "run"}
     one = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
-    result = await search(one, evaluator=FakeEvaluator(), on_event=events.append)
+    result = await search(one, custom_scorer=FakeEvaluator(), on_event=events.append)
     assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
     (said,) = [event.text for event in events if isinstance(event, Noted) and "file bounds" in event.text]
     assert said == result.notes[LLM_FALLBACK]

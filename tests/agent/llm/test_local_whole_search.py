@@ -39,7 +39,7 @@ async def test_it_restarts_and_leaves_no_server(model: Model, tmp_path: Path) ->
     """The server is there while it restarts; its key, which is nobody's, stands in no file of the run."""
     seen: list[list[int]] = []
     evaluator = FakeEvaluator(before_batch=lambda _: seen.append(servers()))
-    result = await search(config(model(), tmp_path / "run"), evaluator=evaluator)
+    result = await search(config(model(), tmp_path / "run"), custom_scorer=evaluator)
     assert (result.status, result.usage.calls, result.usage.cost_usd) == ("finished", 2, 0.0)
     assert result.llm.model == f"local:{model()}"
     assert result.llm.base_url is None
@@ -55,7 +55,7 @@ async def test_one_that_is_stopped_leaves_no_server(model: Model, tmp_path: Path
         raise OSError("the images are gone")
 
     with pytest.raises(Exception, match="the images are gone"):
-        await search(config(model(), tmp_path / "run"), evaluator=FakeEvaluator(before_batch=broken))
+        await search(config(model(), tmp_path / "run"), custom_scorer=FakeEvaluator(before_batch=broken))
     assert servers() == []
 
 
@@ -69,10 +69,10 @@ async def test_one_whose_server_is_killed_ends_as_if_nothing_had_been(model: Mod
             killed.extend(servers())
             os.kill(killed[0], signal.SIGKILL)
 
-    plain = await search(config(model(), tmp_path / "plain"), evaluator=FakeEvaluator())
+    plain = await search(config(model(), tmp_path / "plain"), custom_scorer=FakeEvaluator())
     again = await search(
         config(model(), tmp_path / "again"),
-        evaluator=FakeEvaluator(before_batch=kill),
+        custom_scorer=FakeEvaluator(before_batch=kill),
         on_event=events.append,
     )
     assert len(killed) == 1
@@ -85,18 +85,18 @@ async def test_a_model_of_ones_own_is_known_by_its_content(model: Model, tmp_pat
     shared = {"shared_cache": tmp_path / "shared", "cache_answers": True}
     first = config(model(), tmp_path / "run", max_calls=1, **shared)
     evaluator = FakeEvaluator()
-    assert (await search(first, evaluator=evaluator)).status == "stopped"
+    assert (await search(first, custom_scorer=evaluator)).status == "stopped"
     (tmp_path / "7b").mkdir()
     moved = model().rename(tmp_path / "7b" / "a-model.gguf")
     other = model(seed=1)
     assert other.read_bytes() != moved.read_bytes()
     with pytest.raises(StoreMismatchError, match="the content of the LLM's file"):
-        await resume(tmp_path / "run", changes={"max_calls": 9}, evaluator=evaluator)
+        await resume(tmp_path / "run", changes={"max_calls": 9}, custom_scorer=evaluator)
     changes = {"max_calls": 9, "llm": f"local:{moved}"}
-    done = await resume(tmp_path / "run", changes=changes, evaluator=evaluator)
+    done = await resume(tmp_path / "run", changes=changes, custom_scorer=evaluator)
     assert (done.status, done.usage.calls) == ("finished", 2)
     calls = [
-        (await search(config(file, tmp_path / name, **shared), evaluator=evaluator)).usage.calls
+        (await search(config(file, tmp_path / name, **shared), custom_scorer=evaluator)).usage.calls
         for name, file in (("same", moved), ("other", other))
     ]
     assert calls == [0, 2]

@@ -114,7 +114,7 @@ async def test_litellm_refuses_a_seed_once_and_a_search_goes_on(
             price=FREE, run_dir=tmp_path / "run",
         )  # fmt: skip
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        result = await search(config, evaluator=FakeEvaluator())
+        result = await search(config, custom_scorer=FakeEvaluator())
     assert (result.status, result.usage.calls) == ("finished", 4)
 
 

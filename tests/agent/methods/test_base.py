@@ -93,7 +93,7 @@ def config(run_dir: Path, **more: int) -> SearchConfig:
 def test_an_round_may_take_several_requests(tmp_path: Path, method: CritiqueThenRewrite) -> None:
     """They are filed as samples of one round, each with its own seed."""
     chat = Chat()
-    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=chat))
+    run_virtual(search(config(tmp_path / "r"), custom_scorer=FakeEvaluator(), chat=chat))
     with Store.open(tmp_path / "r") as store:
         places = [tuple(position) for position, _ in store.answers()]
     assert places == [(1, 1, number, sample) for number in range(1, 5) for sample in (0, 1)]
@@ -109,14 +109,14 @@ def test_an_round_may_take_several_requests(tmp_path: Path, method: CritiqueThen
 def test_several_steps_are_replayed_too(tmp_path: Path, method: CritiqueThenRewrite) -> None:
     """A resumed run asks for nothing that it has."""
     run_virtual(
-        search(config(tmp_path / "r", max_calls=3), evaluator=FakeEvaluator(), chat=(first := Chat()))
+        search(config(tmp_path / "r", max_calls=3), custom_scorer=FakeEvaluator(), chat=(first := Chat()))
     )
     again = Chat()
     done = run_virtual(
-        resume(tmp_path / "r", changes={"max_calls": 8}, evaluator=FakeEvaluator(), chat=again)
+        resume(tmp_path / "r", changes={"max_calls": 8}, custom_scorer=FakeEvaluator(), chat=again)
     )
     whole = Chat()
-    run_virtual(search(config(tmp_path / "whole"), evaluator=FakeEvaluator(), chat=whole))
+    run_virtual(search(config(tmp_path / "whole"), custom_scorer=FakeEvaluator(), chat=whole))
     assert done.status == "finished"
     assert [request.hash for request in (*first.asked, *again.asked)] == [r.hash for r in whole.asked]
 
@@ -126,7 +126,9 @@ def test_a_request_without_an_answer_is_made_again_in_the_next_round(
 ) -> None:
     """The method does not notice it, and does not lose its place between its steps."""
     chat = Chat(fail_at=frozenset({2}))
-    done = run_virtual(search(config(tmp_path / "r", retry_attempts=1), evaluator=FakeEvaluator(), chat=chat))
+    done = run_virtual(
+        search(config(tmp_path / "r", retry_attempts=1), custom_scorer=FakeEvaluator(), chat=chat)
+    )
     assert done.skipped == 1
     first, again = chat.asked[1], chat.asked[2]
     assert first.messages == again.messages

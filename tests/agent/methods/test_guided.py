@@ -342,7 +342,7 @@ def test_what_the_endpoint_gets_is_what_the_pages_say(
 
     config = SearchConfig(**CONFIG | {"describe": "tally marks"} | more, run_dir=tmp_path / "run")
     chat = ChatByHash()
-    run_virtual(search(config, evaluator=Confusing(), chat=chat))
+    run_virtual(search(config, custom_scorer=Confusing(), chat=chat))
     sent = "\n".join(message["content"] for request in chat.asked for message in request.messages)
     assert ("kind 3" in sent, "tally marks" in sent, "fake" in sent) == (named, described, False)
 
@@ -351,7 +351,7 @@ def test_each_template_says_whether_an_llm_wrote_it(tmp_path: Path) -> None:
     """In result and events; what words of the description were combined to is not the LLM's."""
     config = SearchConfig(**CONFIG, style="short", describe="old stone walls", run_dir=tmp_path / "run")
     chat, feedback = ChatByHash(), list[Event]()
-    found = run_virtual(search(config, evaluator=FakeEvaluator(), chat=chat, on_event=feedback.append))
+    found = run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=chat, on_event=feedback.append))
     answers = {line.removeprefix("- ") for request in chat.answered for line in text_for(request).split("\n")}
     new = [row for row in found.leaderboard if row.conversation]
     assert {row.source for row in found.leaderboard if not row.conversation} == {"initial"}
@@ -381,13 +381,13 @@ def test_an_outage_that_lasts_leaves_the_restart_to_the_free_way_and_is_forgotte
 ) -> None:
     """It proposes all the while; with the LLM back, the run ends as one that nothing had disturbed."""
     whole = SearchConfig(**OUTAGE, run_dir=tmp_path / "whole")
-    run_virtual(search(whole, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    run_virtual(search(whole, custom_scorer=FakeEvaluator(), chat=ChatByHash()))
     cut = SearchConfig(**OUTAGE, run_dir=tmp_path / "cut")
-    stopped = run_virtual(search(cut, evaluator=FakeEvaluator(), chat=out_from(1)))
+    stopped = run_virtual(search(cut, custom_scorer=FakeEvaluator(), chat=out_from(1)))
     assert stopped.status == "stopped"
     assert stopped.skipped <= cut.all_rounds / 2
     assert any(row.round for row in stopped.leaderboard)
-    done = run_virtual(resume(tmp_path / "cut", evaluator=FakeEvaluator(), chat=ChatByHash()))
+    done = run_virtual(resume(tmp_path / "cut", custom_scorer=FakeEvaluator(), chat=ChatByHash()))
     assert (done.status, done.skipped) == ("finished", 0)
     boards = [(tmp_path / name / "leaderboard.csv").read_bytes() for name in ("whole", "cut")]
     assert boards[0] == boards[1]
@@ -403,11 +403,11 @@ def searched(folder: Path, config: dict[str, Any], chat: ChatByHash, calls: int 
     evaluator = Cheap() if config.get("describe") == DESCRIBED else FakeEvaluator()
     if folder.exists():
         changes = {"max_calls": None}
-        done = run_virtual(resume(folder, changes=changes, evaluator=evaluator, chat=chat))
+        done = run_virtual(resume(folder, changes=changes, custom_scorer=evaluator, chat=chat))
         assert done.status == "finished"
     else:
         given = SearchConfig(**config, run_dir=folder, max_calls=calls)
-        run_virtual(search(given, evaluator=evaluator, chat=chat))
+        run_virtual(search(given, custom_scorer=evaluator, chat=chat))
     return (folder / "leaderboard.csv").read_bytes()
 
 
@@ -460,7 +460,7 @@ def test_a_conversation_that_repeats_itself_ends_whatever_is_scored_beside_it(
     """As it does where nothing is."""
     more = {"style": style, "restarts": 1, "conversations": 1, "rounds": 9, "run_dir": tmp_path}
     chat = Parrot()
-    found = run_virtual(search(SearchConfig(**FREE_CONFIG | more), evaluator=Cheap(), chat=chat))
+    found = run_virtual(search(SearchConfig(**FREE_CONFIG | more), custom_scorer=Cheap(), chat=chat))
     assert chat.asked < found.evaluated
     assert chat.asked <= 5
 

@@ -10,7 +10,7 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.methods.base import Ask, Feedback, Propose, SearchMethod, Steps, View
-from promptclimb.agent.methods.registry import METHODS, REMOVED, described
+from promptclimb.agent.methods.registry import METHODS, described
 from promptclimb.agent.search.bound import bound_of
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -49,7 +49,7 @@ def test_a_method_gets_the_description_that_it_uses(
     """In a search, in a study, in what is said about an unused or missing description; otherwise nothing."""
     views = added(monkeypatch, uses_description=uses)
     described_config = config(tmp_path, describe="throws of dice")
-    run_virtual(search(described_config, evaluator=FakeEvaluator()))
+    run_virtual(search(described_config, custom_scorer=FakeEvaluator()))
     assert [view.description for view in views] == ["throws of dice" if uses else ""]
     assert (described_config.unused_description is None) == uses
     assert (config(tmp_path).description_tip is not None) == uses
@@ -63,7 +63,7 @@ def test_a_method_gets_the_class_names_that_it_uses(
 ) -> None:
     """Others see none."""
     views, evaluator = added(monkeypatch, uses_class_names=uses), FakeEvaluator()
-    run_virtual(search(config(tmp_path), evaluator=evaluator))
+    run_virtual(search(config(tmp_path), custom_scorer=evaluator))
     assert [tuple(view.class_names) for view in views] == [evaluator.info.class_names if uses else ()]
 
 
@@ -84,15 +84,6 @@ def test_any_method_without_an_llm_may_stand_in_for_the_local_one(
     assert SearchConfig(data="fake", llm="local", llm_fallback=name).llm_fallback == name
     with pytest.raises(ConfigError, match=r"unknown method without an LLM; known are .*combine"):
         SearchConfig(data="fake", llm="local", llm_fallback="pn")
-
-
-@pytest.mark.parametrize("name", REMOVED)
-def test_a_removed_method_is_explained(name: str) -> None:
-    """In a search and in a study, by one line that says what to use."""
-    with pytest.raises(ConfigError, match=r"^[^\n]*this method was removed[^\n]*combine or random$"):
-        SearchConfig(data="fake", method=name)
-    with pytest.raises(ValueError, match="this method was removed"):
-        study(data=["one"], seeds=[1], methods=[name])
 
 
 def test_help_lists_it(monkeypatch: pytest.MonkeyPatch) -> None:

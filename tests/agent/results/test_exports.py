@@ -50,7 +50,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         initial=4,
         run_dir=home / "run",
     )
-    run_virtual(search(config, evaluator=FakeEvaluator()))
+    run_virtual(search(config, custom_scorer=FakeEvaluator()))
     found = read_result(home / "run")
     write_result(home / "run", with_templates(found, *TEMPLATES))
     return home / "run"
@@ -266,7 +266,7 @@ def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Pat
     config = SearchConfig(
         data="mine", method="random", shots=1, restarts=1, rounds=1, initial=4, run_dir=tmp_path / "run"
     )
-    run_virtual(search(config, evaluator=FakeEvaluator()))
+    run_virtual(search(config, custom_scorer=FakeEvaluator()))
     with pytest.raises(UsageError, match=r"own scorer \(.*FakeEvaluator\), so there are no class names"):
         export(tmp_path / "run", "cupl")
 

@@ -38,7 +38,7 @@ def run(run_dir: Path, **more: Any) -> Path:
         run_dir=run_dir,
         **more,
     )
-    run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash()))
     return run_dir
 
 

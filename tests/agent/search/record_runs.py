@@ -24,8 +24,8 @@ from tests.paths import ROOT
 
 RUNS = ROOT / "tests" / "data" / "recorded_runs"
 SMALL = {
-    "views": 0, "starting_pool": "captions", "data": "fake", "restarts": 2, "conversations": 2, "rounds": 3,
-    "proposals": 3, "initial": 12, "top_k": 4, "max_turns": 2,
+    "augmentations": 0, "starting_pool": "captions", "data": "fake", "restarts": 2, "conversations": 2,
+    "rounds": 3, "proposals": 3, "initial": 12, "top_k": 4, "max_turns": 2,
 }  # fmt: skip
 PICTURES = {"data": "dice", "shots": 4, "initial": 20}
 
@@ -66,7 +66,7 @@ def record(recording: Recording) -> dict[str, Any]:
         run = run_virtual if recording.words is not None else asyncio.run
         work = search(
             SearchConfig(**config, prefer_readable=False, run_dir=run_dir),
-            evaluator=recording.evaluator,
+            custom_scorer=recording.evaluator,
             chat=chat if "llm" in config else None,
         )
         document = run(work).to_json()

@@ -55,15 +55,15 @@ async def test_the_functions_for_programs_without_a_loop_say_so_where_there_is_o
 def test_a_wrong_change_is_reported_as_one(tmp_path: Path) -> None:
     """Changes are a mapping; what is unknown or wrong in them did not come from a command line."""
     run = tmp_path / "run"
-    search_sync(SearchConfig(**SMALL, run_dir=run), evaluator=FakeEvaluator())
+    search_sync(SearchConfig(**SMALL, run_dir=run), custom_scorer=FakeEvaluator())
     with pytest.raises(UsageError, match="changes must be a mapping"):
-        resume_sync(run, changes=["x"], evaluator=FakeEvaluator())
+        resume_sync(run, changes=["x"], custom_scorer=FakeEvaluator())
     with pytest.raises(UsageError, match="resume: each name in changes must be a text, not int"):
-        resume_sync(run, changes={1: 2}, evaluator=FakeEvaluator())
+        resume_sync(run, changes={1: 2}, custom_scorer=FakeEvaluator())
     with pytest.raises(ConfigError, match=r"unknown setting 'max_minuts' in changes; did you mean max_min"):
-        resume_sync(run, changes={"max_minuts": 3}, evaluator=FakeEvaluator())
+        resume_sync(run, changes={"max_minuts": 3}, custom_scorer=FakeEvaluator())
     with pytest.raises(ConfigError, match=r"^max_minutes inf \(from changes\): .*finite"):
-        resume_sync(run, changes={"max_minutes": float("inf")}, evaluator=FakeEvaluator())
+        resume_sync(run, changes={"max_minutes": float("inf")}, custom_scorer=FakeEvaluator())
 
 
 def test_a_stored_config_that_was_changed_from_outside_is_named(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_shared_cache_that_is_invalid_is_reported_before_a_run_is_made(place: 
     Store.create(tmp_path / "run", {"identity": {}}).close()
     config = SearchConfig(**SMALL, run_dir=tmp_path / "new", shared_cache=tmp_path / place)
     with pytest.raises((ConfigError, StoreCorruptError), match=f'^shared_cache="{tmp_path / place}": '):
-        search_sync(config, evaluator=FakeEvaluator())
+        search_sync(config, custom_scorer=FakeEvaluator())
     assert not (tmp_path / "new").exists()
 
 
@@ -88,11 +88,11 @@ def test_a_folder_in_place_of_a_runs_file_is_reported_before_the_run_goes_on(tmp
     """The end of a search is no time to find out that its result cannot be written."""
     config = SearchConfig(**{**SMALL, "max_minutes": 0}, run_dir=tmp_path / "run")
     evaluator = FakeEvaluator()
-    search_sync(config, evaluator=evaluator)
+    search_sync(config, custom_scorer=evaluator)
     (tmp_path / "run" / "result.json").unlink()
     (tmp_path / "run" / "result.json").mkdir()
     with pytest.raises(UsageError, match=r"result\.json is a folder"):
-        resume_sync(tmp_path / "run", changes={"max_minutes": 1}, evaluator=evaluator)
+        resume_sync(tmp_path / "run", changes={"max_minutes": 1}, custom_scorer=evaluator)
 
 
 async def test_a_listener_that_is_async_is_refused() -> None:
@@ -117,8 +117,8 @@ def test_searches_that_begin_in_the_same_second_have_folders_of_their_own(
     monkeypatch.chdir(tmp_path)
 
     async def three() -> list[SearchResult | BaseException]:
-        ready = (search(SearchConfig(**SMALL), evaluator=FakeEvaluator()) for _ in range(2))
-        broken = search(SearchConfig(**SMALL), evaluator=object())
+        ready = (search(SearchConfig(**SMALL), custom_scorer=FakeEvaluator()) for _ in range(2))
+        broken = search(SearchConfig(**SMALL), custom_scorer=object())
         return await asyncio.gather(*ready, broken, return_exceptions=True)
 
     first, second, refused = run_virtual(three())
@@ -131,11 +131,11 @@ def test_searches_that_begin_in_the_same_second_have_folders_of_their_own(
 def test_a_result_says_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An absolute path, also where the folder was named by the program itself; the document has none."""
     monkeypatch.chdir(tmp_path)
-    first = search_sync(SearchConfig(**SMALL), evaluator=FakeEvaluator())
+    first = search_sync(SearchConfig(**SMALL), custom_scorer=FakeEvaluator())
     assert first.run_dir is not None
     assert first.run_dir.parent == tmp_path / "runs"
     assert "run_dir" not in first.to_json()
-    again = resume_sync(first.run_dir, evaluator=FakeEvaluator())
+    again = resume_sync(first.run_dir, custom_scorer=FakeEvaluator())
     assert (again, again.run_dir) == (first, first.run_dir)
 
 
@@ -146,12 +146,12 @@ def test_a_text_is_taken_for_a_path_and_a_path_for_a_text(tmp_path: Path) -> Non
         update={"run_dir": str(tmp_path / "copied"), "shared_cache": str(tmp_path / "cache")}
     )
     for one in (config, changed):
-        result = search_sync(one, evaluator=FakeEvaluator())
+        result = search_sync(one, custom_scorer=FakeEvaluator())
         assert result.run_dir == Path(str(one.run_dir))
         assert report(str(result.run_dir)) == report(Path(str(one.run_dir))) == result.run_dir / "report.html"
     assert EvaluatorSpec(data=Path("x"), pretrained=tmp_path / "w").pretrained == str(tmp_path / "w")
     with pytest.raises(ConfigError, match="restarts='many': "):
-        search_sync(config.model_copy(update={"restarts": "many"}), evaluator=FakeEvaluator())
+        search_sync(config.model_copy(update={"restarts": "many"}), custom_scorer=FakeEvaluator())
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_messages_name_fields_and_no_options(call: Callable[[], object], said: s
 def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:
     """The message gives the call to write, where the command line gives the command."""
     config = SearchConfig(**SMALL, run_dir=tmp_path)
-    search_sync(config, evaluator=FakeEvaluator())
+    search_sync(config, custom_scorer=FakeEvaluator())
     with pytest.raises(UsageError, match=r"search longer with `resume\('/.*', restarts=N\)`"):
-        search_sync(config, evaluator=FakeEvaluator())
+        search_sync(config, custom_scorer=FakeEvaluator())
 
 
 @pytest.mark.parametrize(
@@ -229,11 +229,11 @@ async def test_a_chat_of_ones_own_needs_no_name(tmp_path: Path) -> None:
         method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2, run_dir=tmp_path / "run"
     )
     with pytest.raises(ConfigError, match=r"needs an LLM: give llm=MODEL, or method=\"combine\""):
-        await search(config, evaluator=FakeEvaluator())
+        await search(config, custom_scorer=FakeEvaluator())
     assert not (tmp_path / "run").exists()
-    result = await search(config, evaluator=FakeEvaluator(), chat=ChatByHash())
+    result = await search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash())
     assert result.llm is not None
     assert result.llm.model == "tests.fakes.chat_by_hash.ChatByHash"
     assert result.usage.calls == 1
-    again = await resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=ChatByHash())
+    again = await resume(tmp_path / "run", custom_scorer=FakeEvaluator(), chat=ChatByHash())
     assert again.usage.calls == 1

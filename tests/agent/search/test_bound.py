@@ -248,7 +248,7 @@ def test_requests_for_names_in_wide_letters_are_bounded(style: str, requests: in
         ) -> Predictions:
             return super().predict_named(template, [{} for _ in renamings], split=split)
 
-    given = config(tmp_path, method="random", prompts="class-names", style=style, initial=4)
+    given = config(tmp_path, method="random", search_for="class-names", style=style, initial=4)
     searched(given, chat=Wide(), evaluator=Reads(classes))
     bound = bound_of(given, classes)
     assert bound.calls == requests >= len(asked)

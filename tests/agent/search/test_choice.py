@@ -290,7 +290,7 @@ def test_restarts_are_taken_in_turn() -> None:
 
 async def test_all_of_it_is_seen_in_one_opening(tmp_path: Path) -> None:
     """The test split is opened once, and the result is that of a search that keeps nothing of it."""
-    alone = await search(config(tmp_path / "alone"), evaluator=FakeEvaluator())
+    alone = await search(config(tmp_path / "alone"), custom_scorer=FakeEvaluator())
     evaluator = FakeEvaluator()
     curve = (3, 5, 10, alone.evaluated, 1000)
     kept = await start_run(RunRequest(config=config(tmp_path / "kept"), evaluator=evaluator, curve=curve))

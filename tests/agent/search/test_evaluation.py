@@ -29,7 +29,7 @@ class Inspecting(FakeEvaluator):
 def test_scores_are_those_of_the_evaluator_in_the_order_given(split: str) -> None:
     """Each template, then all together; the test split is opened for itself alone."""
     evaluator = FakeEvaluator()
-    found = evaluate(TEMPLATES, SPEC, split=split, evaluator=evaluator)  # type: ignore[arg-type]
+    found = evaluate(TEMPLATES, SPEC, split=split, custom_scorer=evaluator)  # type: ignore[arg-type]
     expected = FakeEvaluator().examine([*([text] for text in TEMPLATES), TEMPLATES])
     assert [one.template for one in found.scores] == TEMPLATES
     assert [*(one.accuracy for one in found.scores), found.ensemble] == [
@@ -41,18 +41,18 @@ def test_scores_are_those_of_the_evaluator_in_the_order_given(split: str) -> Non
 
 def test_a_search_config_says_what_to_score_on_too() -> None:
     """It is a specification of an evaluator, with more."""
-    found = evaluate(["a {}"], SearchConfig(data="words", method="random"), evaluator=FakeEvaluator())
+    found = evaluate(["a {}"], SearchConfig(data="words", method="random"), custom_scorer=FakeEvaluator())
     assert (found.dataset, found.model) == ("fake", "words")
 
 
 def test_classes_are_reported_where_asked_for() -> None:
     """The most frequent confusions are cut where a document is wanted; an evaluator may not say."""
-    found = evaluate(TEMPLATES, SPEC, split="val", inspect=True, evaluator=Inspecting())
+    found = evaluate(TEMPLATES, SPEC, split="val", inspect=True, custom_scorer=Inspecting())
     document = found.to_json(most_confusions=1)
     assert document["classes"] == [{"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75}]
     assert document["confusions"] == [{"true": "cat", "taken_for": "dog", "images": 1}]
     with pytest.raises(UsageError, match="does not say which classes"):
-        evaluate(TEMPLATES, SPEC, inspect=True, evaluator=FakeEvaluator())
+        evaluate(TEMPLATES, SPEC, inspect=True, custom_scorer=FakeEvaluator())
 
 
 def test_a_scorer_that_cannot_average_leaves_the_ensemble_open() -> None:
@@ -62,7 +62,7 @@ def test_a_scorer_that_cannot_average_leaves_the_ensemble_open() -> None:
         def score(self, templates: Sequence[str]) -> list[float]:
             return [1 / len(template) for template in templates]
 
-    found = evaluate(["a {}", "the {}"], SPEC, split="train", evaluator=Lengths())
+    found = evaluate(["a {}", "the {}"], SPEC, split="train", custom_scorer=Lengths())
     assert [one.accuracy for one in found.scores] == [1 / 4, 1 / 6]
     assert found.ensemble is None
 
@@ -79,14 +79,14 @@ def test_a_scorer_that_cannot_average_leaves_the_ensemble_open() -> None:
 def test_what_cannot_be_scored_is_a_usage_error(templates: list[str], split: str, words: str) -> None:
     """It says what is wrong, and nothing is half done."""
     with pytest.raises(UsageError, match=words):
-        evaluate(templates, SPEC, split=split, evaluator=FakeEvaluator(val=False))  # type: ignore[arg-type]
+        evaluate(templates, SPEC, split=split, custom_scorer=FakeEvaluator(val=False))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("templates", [None, 3, "a {}", [3], [None]])
 def test_what_is_no_list_of_texts_is_a_usage_error(templates: Any) -> None:
     """It says what was given."""
     with pytest.raises(UsageError, match=r"give a list of texts|it is not a text"):
-        evaluate(templates, SPEC, evaluator=FakeEvaluator())
+        evaluate(templates, SPEC, custom_scorer=FakeEvaluator())
 
 
 @pytest.mark.parametrize("error", [RuntimeError("lost"), SystemExit(0), StopIteration(), MemoryError()])
@@ -106,9 +106,9 @@ def test_an_evaluator_that_fails_is_an_error_of_ours(error: BaseException) -> No
 
     place = rf"{type(error).__name__}.*test_evaluation.py, line \d+"
     with pytest.raises(EvaluatorError, match=rf"Failing\.examine: {place}"):
-        evaluate(["a {}"], SPEC, evaluator=Failing())
+        evaluate(["a {}"], SPEC, custom_scorer=Failing())
     with pytest.raises(EvaluatorError, match=rf"Scorer\.score: {place}"):
-        evaluate(["a {}"], SPEC, split="train", evaluator=Scorer())
+        evaluate(["a {}"], SPEC, split="train", custom_scorer=Scorer())
 
 
 @pytest.mark.parametrize("answer", [None, [0.5], [0.5, 0.5]])
@@ -120,16 +120,16 @@ def test_an_evaluator_that_answers_something_else_is_an_error_of_ours(answer: An
             return answer
 
     with pytest.raises(EvaluatorError, match=r"Odd\.examine (answered|gave)"):
-        evaluate(["a {}"], SPEC, evaluator=Odd())
+        evaluate(["a {}"], SPEC, custom_scorer=Odd())
 
 
 def test_references_that_see_inside_need_a_clip() -> None:
     """An unknown name is refused first; nothing is scored."""
     evaluator = FakeEvaluator()
     with pytest.raises(UsageError, match="did you mean coop"):
-        evaluate(TEMPLATES, SPEC, white_box=["coopp"], evaluator=evaluator)
+        evaluate(TEMPLATES, SPEC, white_box=["coopp"], custom_scorer=evaluator)
     with pytest.raises(UsageError, match="custom scorer is not one"):
-        evaluate(TEMPLATES, SPEC, white_box=["coop"], evaluator=evaluator)
+        evaluate(TEMPLATES, SPEC, white_box=["coop"], custom_scorer=evaluator)
     assert evaluator.opened == 0
 
 

@@ -64,11 +64,11 @@ def test_in_one_turn_of_the_loop_one_restart_is_worked_on(tmp_path: Path) -> Non
     )  # fmt: skip
     with asyncio.Runner(loop_factory=Counting) as runner:
         fresh, replayed = ByTurn(), ByTurn()
-        runner.run(search(config, evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=fresh))
+        runner.run(search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash(), on_event=fresh))
         more = {"rounds": 3}
         runner.run(
             resume(
-                config.run_dir or "", changes=more, evaluator=FakeEvaluator(), chat=ChatByHash(),
+                config.run_dir or "", changes=more, custom_scorer=FakeEvaluator(), chat=ChatByHash(),
                 on_event=replayed,
             )
         )  # fmt: skip
@@ -223,7 +223,7 @@ def test_what_takes_long_holds_no_loop(
         data="fake", llm="fake", method="pn", restarts=2, conversations=1, rounds=1, proposals=2, initial=4,
         top_k=2, run_dir=tmp_path / "run",
     )  # fmt: skip
-    assert run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash())).status == "finished"
+    assert run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash())).status == "finished"
     assert threads
     assert threading.main_thread() not in threads
 

@@ -100,7 +100,7 @@ def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
     """Each restart draws from all productions of the grammar, and each its own templates."""
     more: dict[str, Any] = {"restarts": 2, "conversations": 1, "rounds": 1, "initial": 80}
     small = config(**more, starting_pool="grammar", run_dir=tmp_path / "r")
-    result = run_virtual(search(small, evaluator=FakeEvaluator()))
+    result = run_virtual(search(small, custom_scorer=FakeEvaluator()))
     rows = [row for row in result.leaderboard if not row.conversation]
     drawn = [{row.template for row in rows if row.restart == restart} for restart in (1, 2)]
     kinds = [{one.text for one in templates} for templates in grammar().values()]
@@ -117,37 +117,11 @@ def test_odd_templates_are_drawn_once_the_general_ones_are_used_up(tmp_path: Pat
     for number in (80, 2_200):
         more: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 1, "initial": number}
         small = config(**more, describe="dice", run_dir=tmp_path / str(number))
-        result = run_virtual(search(small, evaluator=FakeEvaluator()))
+        result = run_virtual(search(small, custom_scorer=FakeEvaluator()))
         drawn = {Template.parse(row.template).key for row in result.leaderboard if not row.conversation}
         assert bool(drawn & (odd - general)) == (number > len(general))
         assert all(drawn & group for group in groups)
         assert bare < drawn
-
-
-async def _without_fillers(run_dir: Path) -> None:
-    """Make a store as it was when the share of general words was no setting."""
-    with Store.open(run_dir) as store:
-        identity, settings = dict(store.manifest.identity), dict(store.manifest.config)
-        assert (identity.pop("fillers", 0.25), settings.pop("fillers")) == (0.25, 0.25)
-        store.change_identity(identity, {})
-        await store.put_config(settings)
-
-
-def test_an_earlier_run_goes_on_as_it_began(tmp_path: Path) -> None:
-    """With its starting templates and its share of general words: the same result, to the byte."""
-    given: dict[str, Any] = {"describe": "tally marks", "starting_pool": "grammar", "fillers": 0.25}
-    given |= {"restarts": 1, "conversations": 2, "rounds": 3, "initial": 20}
-    boards = []
-    for name in ("whole", "cut"):
-        run_dir = tmp_path / name
-        first = SearchConfig(data="fake", method="combine", **given, run_dir=run_dir)
-        run_virtual(search(first, evaluator=FakeEvaluator()))
-        if name == "cut":
-            run_virtual(_without_fillers(run_dir))
-            assert (stored_config(run_dir).starting_pool, stored_config(run_dir).fillers) == ("grammar", 0.25)
-        run_virtual(resume(run_dir, changes={"restarts": 2}, evaluator=FakeEvaluator()))
-        boards.append((run_dir / "leaderboard.csv").read_bytes())
-    assert boards[0] == boards[1]
 
 
 class _FewImages(FakeEvaluator):
@@ -164,22 +138,22 @@ def test_the_shots_that_were_used_are_the_runs_own(tmp_path: Path) -> None:
     """Nobody gave a number: the data's is kept, a run continues with it, and with no other."""
     small = config(restarts=1, conversations=1, rounds=1, initial=4, run_dir=tmp_path / "r")
     assert small.shots is None
-    result = run_virtual(search(small, evaluator=_FewImages()))
+    result = run_virtual(search(small, custom_scorer=_FewImages()))
     assert result.dataset.shots == stored_config(tmp_path / "r").shots == 7
     assert "shots = 7" in (tmp_path / "r" / "config.toml").read_text()
     (tmp_path / "r" / "result.json").unlink()
-    again = run_virtual(resume(tmp_path / "r", evaluator=_FewImages()))
+    again = run_virtual(resume(tmp_path / "r", custom_scorer=_FewImages()))
     assert again.leaderboard == result.leaderboard
     with pytest.raises(StoreMismatchError, match="shots: it was 7, now 5"):
-        run_virtual(resume(tmp_path / "r", changes={"shots": 5}, evaluator=_FewImages()))
+        run_virtual(resume(tmp_path / "r", changes={"shots": 5}, custom_scorer=_FewImages()))
 
 
 def test_a_setting_that_only_the_data_say_is_taken_from_the_run_until_they_are_read() -> None:
     """So that a suite, whose command says nothing of shots, continues with its runs."""
-    before = {"shots": 7, "seed": 1, "views": 4}
+    before = {"shots": 7, "seed": 1, "augmentations": 4}
     assert known_identity(config(), before)["shots"] == 7
-    assert known_identity(config(), before)["views"] == 4
-    assert known_identity(config(views=2), before)["views"] == 2
+    assert known_identity(config(), before)["augmentations"] == 4
+    assert known_identity(config(augmentations=2), before)["augmentations"] == 2
     assert known_identity(config(shots=5), before)["shots"] == 5
 
 
@@ -196,7 +170,7 @@ def on_images(tmp_path: Path) -> tuple[list[Path], dict[str, Any]]:
     for number, path in enumerate(images):
         save_image(path, number)
     model = f"local-dir:{local_dir(tmp_path / 'model')}"
-    small = {"data": str(tmp_path / "data"), "model": model, "views": 0, "run_dir": tmp_path / "r"}
+    small = {"data": str(tmp_path / "data"), "model": model, "augmentations": 0, "run_dir": tmp_path / "r"}
     few = {"method": "random", "restarts": 1, "conversations": 1, "rounds": 1, "initial": 4}
     return images, small | few
 
@@ -477,7 +451,7 @@ def test_the_command_line_says_that_it_lacks_what_only_python_has(
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     run_dir = tmp_path / "r"
     config = SearchConfig(**SMALL, max_calls=1, run_dir=run_dir)
-    stopped = search_sync(config, evaluator=FakeEvaluator(), chat=ChatByHash())
+    stopped = search_sync(config, custom_scorer=FakeEvaluator(), chat=ChatByHash())
     assert stopped.status == "stopped"
     assert main(["resume", str(run_dir), "--max-calls", "9"]) == 2
     out, err = capsys.readouterr()
@@ -485,7 +459,7 @@ def test_the_command_line_says_that_it_lacks_what_only_python_has(
     assert "custom_scorer=promptclimb.evaluator.fakes.FakeEvaluator" in err
     assert "chat=tests.fakes.chat_by_hash.ChatByHash" in err
     assert len(err.strip().splitlines()) == 1
-    done = resume_sync(run_dir, changes={"max_calls": 9}, evaluator=FakeEvaluator(), chat=ChatByHash())
+    done = resume_sync(run_dir, changes={"max_calls": 9}, custom_scorer=FakeEvaluator(), chat=ChatByHash())
     assert done.status == "finished"
     assert main(["resume", str(run_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == done.to_json()
@@ -511,7 +485,7 @@ def test_a_chat_of_ones_own_is_no_vendors(tmp_path: Path) -> None:
 async def _searched(config: SearchConfig, chat: ChatByHash) -> dict[str, Any]:
     from promptclimb import search
 
-    return (await search(config, evaluator=FakeEvaluator(), chat=chat)).to_json()
+    return (await search(config, custom_scorer=FakeEvaluator(), chat=chat)).to_json()
 
 
 def test_a_run_made_from_python_can_be_resumed_from_another_folder(
@@ -526,7 +500,7 @@ def test_a_run_made_from_python_can_be_resumed_from_another_folder(
         data="words", method="random", initial=Path("pool.txt"), restarts=1, rounds=2, max_minutes=0,
         shared_cache=Path("shared"), run_dir=Path("r"),
     )  # fmt: skip
-    stopped = search_sync(config, evaluator=FakeEvaluator())
+    stopped = search_sync(config, custom_scorer=FakeEvaluator())
     with Store.open(tmp_path / "r") as store:
         stored = store.manifest.config
     assert stored["initial"] == str(tmp_path / "pool.txt")
@@ -535,7 +509,7 @@ def test_a_run_made_from_python_can_be_resumed_from_another_folder(
     assert stored["data"] == "words"
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "words").mkdir()
-    done = resume_sync(tmp_path / "r", changes={"max_minutes": 9}, evaluator=FakeEvaluator())
+    done = resume_sync(tmp_path / "r", changes={"max_minutes": 9}, custom_scorer=FakeEvaluator())
     assert (stopped.status, done.status) == ("stopped", "finished")
 
 
@@ -552,7 +526,7 @@ def test_a_module_at_hand_is_found_again_from_another_folder(
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.chdir(tmp_path)
     config = SearchConfig(
-        data="words", method="random", evaluator="at_hand_of_a_test:Lengths", restarts=1, rounds=2,
+        data="words", method="random", custom_scorer="at_hand_of_a_test:Lengths", restarts=1, rounds=2,
         max_minutes=0, run_dir=tmp_path / "r",
     )  # fmt: skip
     stopped = search_sync(config)
@@ -567,7 +541,7 @@ def test_a_run_with_wordings_of_its_own_resumes_with_the_same_ones(tmp_path: Pat
     file, moved, run_dir = tmp_path / "w.toml", tmp_path / "moved.toml", tmp_path / "r"
     file.write_text("[rich]\nclasses = 'My classes: $names.'\n")
     config = SearchConfig(**{**SMALL, "method": "guided"}, wordings=file, max_calls=1, run_dir=run_dir)
-    again: dict[str, Any] = {"evaluator": FakeEvaluator(), "chat": ChatByHash()}
+    again: dict[str, Any] = {"custom_scorer": FakeEvaluator(), "chat": ChatByHash()}
     assert search_sync(config, **again).status == "stopped"
     with Store.open(run_dir) as store:  # as a suite asks, which opens nothing before the first search
         check_identity(store.manifest.identity, known_identity(config, store.manifest.identity))
@@ -591,7 +565,7 @@ def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:
         data="fake", llm="m", method="pn", endpoints=pool, max_cost=1.0, run_dir=tmp_path / "r"
     )
     with pytest.raises(ConfigError, match="max_cost needs a price"):
-        search_sync(settings, chat=ChatByHash(), evaluator=FakeEvaluator())
+        search_sync(settings, chat=ChatByHash(), custom_scorer=FakeEvaluator())
 
 
 def test_a_template_may_stand_in_place_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,7 @@ def test_a_function_is_scored_with_instructions_and_compared_with_the_default(tm
         seen.extend(instructions)
         return [len(one) / 1000 for one in instructions]
 
-    result = run_virtual(search(config(tmp_path / "r", method="random"), evaluator=score))
+    result = run_virtual(search(config(tmp_path / "r", method="random"), custom_scorer=score))
     assert result.baselines["default template"].templates == (DEFAULT,)
     assert KIND.parse_scored(DEFAULT_INSTRUCTION).text == DEFAULT
     assert all(one.count(SLOT) == 1 for one in seen)
@@ -208,14 +208,14 @@ def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
     """There is no ensemble of them."""
     spec = EvaluatorSpec(data="animals")
     texts = [BEST, DEFAULT_INSTRUCTION]
-    found = evaluate(texts, spec, evaluator=AnsweringBox(), prompts="instruction")
+    found = evaluate(texts, spec, custom_scorer=AnsweringBox(), search_for="instruction")
     assert [one.template for one in found.scores] == [KIND.parse_own(text).scored_as for text in texts]
     assert found.ensemble is None
     assert found.scores[0].accuracy is not None
     with pytest.raises(UsageError, match=r"is not an instruction: .* has no slot"):
-        evaluate(["a photo of a cat"], spec, evaluator=AnsweringBox(), prompts="instruction")
+        evaluate(["a photo of a cat"], spec, custom_scorer=AnsweringBox(), search_for="instruction")
     with pytest.raises(UsageError, match="search_for='x': unknown kind of prompt; known are template"):
-        evaluate(texts, spec, evaluator=AnsweringBox(), prompts="x")
+        evaluate(texts, spec, custom_scorer=AnsweringBox(), search_for="x")
 
 
 @pytest.mark.parametrize(("prompts", "scorer"), [("instruction", "clip"), ("template", "chat")])
@@ -225,14 +225,14 @@ def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: s
     if scorer == "chat":
         given |= {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"}
     with pytest.raises(ConfigError, match=r'add scorer="chat"|give search_for="instruction"'):
-        run_virtual(search(SearchConfig(prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
+        run_virtual(search(SearchConfig(search_for=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
 
 
 def test_the_words_of_an_instruction_have_their_own_limit() -> None:
     """Unless the user sets one; the identity of a run has the limit that holds."""
     assert SearchConfig(method="random").most_words == 15
-    assert SearchConfig(method="random", prompts="instruction").most_words == 60
-    own = SearchConfig(method="random", prompts="instruction", max_words=30)
+    assert SearchConfig(method="random", search_for="instruction").most_words == 60
+    own = SearchConfig(method="random", search_for="instruction", max_words=30)
     assert (own.most_words, own.identity()["max_words"]) == (30, 30)
     assert SearchConfig(method="random").identity()["max_words"] == 15
 

@@ -88,7 +88,7 @@ def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search for templates without an LLM, then for names."""
     small = {"restarts": 1, "conversations": 1, "rounds": 1, "initial": 6, "proposals": 2}
     given = {"data": "named", "llm": "fake", "method": "random", "style": "rich", **small, **more}
-    return SearchConfig(prompts="class-names", run_dir=run_dir, **given)
+    return SearchConfig(search_for="class-names", run_dir=run_dir, **given)
 
 
 def box(**more: Any) -> NamingBox:
@@ -849,7 +849,7 @@ def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> Non
     events: list[Event] = []
     given = config(tmp_path / "r", llm=None, style=None, initial=4, name_rounds=2)
     evaluator = NamingBox(good={"bat": ["bat, a tool"], "horn": ["horn, a musical instrument"]})
-    result = run_virtual(search(given, evaluator=evaluator, on_event=events.append))
+    result = run_virtual(search(given, custom_scorer=evaluator, on_event=events.append))
     assert result.best.class_names == {"bat": "bat, a tool", "horn": "horn, a musical instrument"}
     tried = [
         renaming[0] for _, renamings in evaluator.asked for renaming in renamings if list(renaming) == [0]

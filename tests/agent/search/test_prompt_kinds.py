@@ -118,7 +118,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search for phrases."""
     given: dict[str, Any] = {
-        "data": "fake", "prompts": "phrase", "restarts": 1, "conversations": 1, "rounds": 3, "initial": 4,
+        "data": "fake", "search_for": "phrase", "restarts": 1, "conversations": 1, "rounds": 3, "initial": 4,
         "proposals": 2, "run_dir": run_dir,
     } | more  # fmt: skip
     return SearchConfig(**given)
@@ -151,7 +151,7 @@ def test_a_second_kind_is_searched_for(tmp_path: Path, method: str) -> None:
 def test_methods_without_an_llm_change_its_words(tmp_path: Path, method: str) -> None:
     """They know a candidate by its text and its slot, if it has one."""
     given = config(tmp_path / "r", method=method, describe="tally marks drawn with chalk")
-    result = run_virtual(search(given, evaluator=FakeEvaluator()))
+    result = run_virtual(search(given, custom_scorer=FakeEvaluator()))
     texts = {row.template for row in result.leaderboard}
     assert len(texts - set(STARTING)) >= 2
     assert not any("{" in text for text in texts)
@@ -190,13 +190,15 @@ def test_a_file_of_its_candidates_is_read_by_the_kind(tmp_path: Path) -> None:
     file = tmp_path / "own.txt"
     file.write_text("in neon light\nin a box\n")
     given = config(tmp_path / "r", method="random", rounds=1, initial=file)
-    result = run_virtual(search(given, evaluator=FakeEvaluator()))
+    result = run_virtual(search(given, custom_scorer=FakeEvaluator()))
     assert {"in neon light", "in a box"} <= {row.template for row in result.leaderboard}
     file.write_text("in neon light\na photo of a {}\n")
     with pytest.raises(
         ConfigError, match="line 2: it is not a phrase of words; a phrase looks like this: in fog"
     ):
-        run_virtual(search(config(tmp_path / "s", method="random", initial=file), evaluator=FakeEvaluator()))
+        run_virtual(
+            search(config(tmp_path / "s", method="random", initial=file), custom_scorer=FakeEvaluator())
+        )
 
 
 def test_a_kind_that_is_not_registered_is_refused(tmp_path: Path) -> None:

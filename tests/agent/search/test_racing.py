@@ -212,7 +212,7 @@ async def searched(run_dir: Path, **settings: Any) -> Found:
     )
     events: list[Event] = []
     box = PartialBox()
-    return Found(run_dir, box, await search(config, evaluator=box, on_event=events.append), events)
+    return Found(run_dir, box, await search(config, custom_scorer=box, on_event=events.append), events)
 
 
 async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path,
     first = await searched(tmp_path / "run", objective=objective)
     assert any(row.images is not None for row in first.result.leaderboard)
     (first.run_dir / "result.json").unlink()
-    again = await resume(first.run_dir, evaluator=PartialBox(replays=True))
+    again = await resume(first.run_dir, custom_scorer=PartialBox(replays=True))
     assert again.leaderboard == first.result.leaderboard
     assert again.best == first.result.best
     assert again.notes[RACED] == first.result.notes[RACED]
@@ -267,7 +267,7 @@ async def test_requests_say_what_is_an_estimate_and_a_resume_asks_the_same(tmp_p
         method="guided", llm="l", initial=40, restarts=1, conversations=1, rounds=3, run_dir=tmp_path / "run"
     )
     chat, events = ChatByHash(longest_s=0), list[Event]()
-    first = await search(config, evaluator=PartialBox(), chat=chat, on_event=events.append)
+    first = await search(config, custom_scorer=PartialBox(), chat=chat, on_event=events.append)
     said = "\n".join(str(message["content"]) for one in chat.asked for message in one.messages)
     estimates = re.findall(r"^- .* \(about (\d+) %, judged by (\d+) pictures\)$", said, re.MULTILINE)
     measured = [float(one) for one in re.findall(r"\((\d+\.\d) %\)", said)]
@@ -277,7 +277,7 @@ async def test_requests_say_what_is_an_estimate_and_a_resume_asks_the_same(tmp_p
     assert {int(images) for _, images in estimates} <= {one.images for one in first.leaderboard}
     (tmp_path / "run" / "result.json").unlink()
     silent = ChatByHash(fail=lambda *_: pytest.fail("asked again"))
-    again = await resume(tmp_path / "run", evaluator=PartialBox(replays=True), chat=silent)
+    again = await resume(tmp_path / "run", custom_scorer=PartialBox(replays=True), chat=silent)
     assert again.leaderboard == first.leaderboard
 
 
@@ -305,7 +305,7 @@ async def test_a_dropped_template_is_no_improvement(tmp_path: Path) -> None:
         run_dir=tmp_path / "run",
     )  # fmt: skip
     events: list[Event] = []
-    await search(config, evaluator=Graded(), chat=Proposing(), on_event=events.append)
+    await search(config, custom_scorer=Graded(), chat=Proposing(), on_event=events.append)
     dropped, leader = [one for one in events if isinstance(one, TemplateScored)][2:]
     assert (dropped.template, dropped.improved) == ("a {} at 50", False)
     assert dropped.estimate is not None

@@ -251,7 +251,7 @@ def run_config(run_dir: Path, mine: Path, **more: Any) -> SearchConfig:
 
 def searched(given: SearchConfig) -> SearchResult:
     """The result of a search."""
-    return run_virtual(search(given, evaluator=Level()))
+    return run_virtual(search(given, custom_scorer=Level()))
 
 
 def test_it_is_best_everywhere(tmp_path: Path, mine: Path) -> None:
@@ -298,11 +298,11 @@ def test_it_may_be_changed_when_a_run_is_resumed(tmp_path: Path, mine: Path, fir
     run_dir = tmp_path / "r"
     assert stopped(run_dir, mine, prefer_readable=first).status == "stopped"
     changes = {"prefer_readable": not first, "max_minutes": 1.0}
-    found = run_virtual(resume(run_dir, changes=changes, evaluator=Level()))
+    found = run_virtual(resume(run_dir, changes=changes, custom_scorer=Level()))
     whole = searched(run_config(tmp_path / "whole", mine, prefer_readable=not first))
     assert (found.best, found.leaderboard, found.ensemble) == (whole.best, whole.leaderboard, whole.ensemble)
     (run_dir / RESULT).unlink()
-    assert run_virtual(resume(run_dir, evaluator=Level())).best == whole.best
+    assert run_virtual(resume(run_dir, custom_scorer=Level())).best == whole.best
 
 
 def untested(box: Any) -> Any:
@@ -320,28 +320,28 @@ def test_a_run_that_has_chosen_stands_by_it(
 ) -> None:
     """Even if the result is gone, or without test images; more restarts choose anew."""
     run_dir = tmp_path / "r"
-    first = run_virtual(search(run_config(run_dir, mine), evaluator=kind()))
+    first = run_virtual(search(run_config(run_dir, mine), custom_scorer=kind()))
     if lost:
         (run_dir / RESULT).unlink()
     with pytest.raises(
         StoreMismatchError, match=r"^prefer_readable=False: the run has chosen already\. Resume it"
     ):
-        run_virtual(resume(run_dir, changes={"prefer_readable": False}, evaluator=kind()))
+        run_virtual(resume(run_dir, changes={"prefer_readable": False}, custom_scorer=kind()))
     more = {"prefer_readable": False, "restarts": 2}
-    found = run_virtual(resume(run_dir, changes=more, evaluator=kind()))
+    found = run_virtual(resume(run_dir, changes=more, custom_scorer=kind()))
     assert (found.best.template == MINE, found.test_opened) == (False, 2 * (first.test_opened or 0))
 
 
 def test_names_that_were_asked_for_fix_the_template(tmp_path: Path, mine: Path) -> None:
     """Once all rounds are done, no LLM is opened that could name classes for another template."""
-    given = run_config(tmp_path / "r", mine, prompts="class-names", name_rounds=1)
-    found = run_virtual(search(given, evaluator=untested(Named(shots=32))))
+    given = run_config(tmp_path / "r", mine, search_for="class-names", name_rounds=1)
+    found = run_virtual(search(given, custom_scorer=untested(Named(shots=32))))
     (tmp_path / "r" / RESULT).unlink()
     changes: dict[str, Any] = {"prefer_readable": False}
     with pytest.raises(StoreMismatchError, match="the run has chosen already"):
-        run_virtual(resume(tmp_path / "r", changes=changes, evaluator=untested(Named(shots=32))))
+        run_virtual(resume(tmp_path / "r", changes=changes, custom_scorer=untested(Named(shots=32))))
     changes = {"restarts": 2, "prefer_readable": False}
-    again = run_virtual(resume(tmp_path / "r", changes=changes, evaluator=untested(Named(shots=32))))
+    again = run_virtual(resume(tmp_path / "r", changes=changes, custom_scorer=untested(Named(shots=32))))
     assert again.best.template != found.best.template
 
 
@@ -361,9 +361,9 @@ def test_an_earlier_run_is_resumed_as_it_was(tmp_path: Path, mine: Path) -> None
     tables = {name: (run_dir / name).read_bytes() for name in ("leaderboard.csv", "templates.json")}
     run_virtual(_forget(run_dir))
     assert stored_config(run_dir).prefer_readable is False
-    assert run_virtual(resume(run_dir, evaluator=Level())) == before
+    assert run_virtual(resume(run_dir, custom_scorer=Level())) == before
     (run_dir / RESULT).unlink()
-    again = run_virtual(resume(run_dir, evaluator=Level()))
+    again = run_virtual(resume(run_dir, custom_scorer=Level()))
     assert (again.best, again.notes) == (before.best, before.notes)
     assert {name: (run_dir / name).read_bytes() for name in tables} == tables
 
@@ -373,7 +373,7 @@ def test_an_earlier_run_that_has_not_chosen_may_prefer(tmp_path: Path, mine: Pat
     stopped(tmp_path / "r", mine, prefer_readable=False)
     run_virtual(_forget(tmp_path / "r"))
     changes = {"prefer_readable": True, "max_minutes": 1.0}
-    assert run_virtual(resume(tmp_path / "r", changes=changes, evaluator=Level())).best.template == MINE
+    assert run_virtual(resume(tmp_path / "r", changes=changes, custom_scorer=Level())).best.template == MINE
 
 
 class Named(NamingBox):
@@ -389,8 +389,8 @@ def test_the_preferred_template_is_the_one_that_new_names_must_beat(
     tmp_path: Path, mine: Path, prefers: bool
 ) -> None:
     """It is the best one found, and the one that the result holds where no name is accepted."""
-    given = run_config(tmp_path / "r", mine, prompts="class-names", name_rounds=1, prefer_readable=prefers)
-    found = run_virtual(search(given, evaluator=Named(shots=32)))
+    given = run_config(tmp_path / "r", mine, search_for="class-names", name_rounds=1, prefer_readable=prefers)
+    found = run_virtual(search(given, custom_scorer=Named(shots=32)))
     assert found.best.class_names == {}
     assert found.best.template == found.leaderboard[0].template
     assert (found.best.template in (MINE, "her {}")) is prefers

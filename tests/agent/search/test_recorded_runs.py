@@ -67,7 +67,7 @@ def test_a_run_is_what_it_was(tmp_path: Path, name: str) -> None:
     run = read(name)
     evaluator = RECORDINGS[name].evaluator
     chat = Recorded(run["turns"]) if run["turns"] else None
-    result = run_virtual(search(config_of(run, tmp_path / "run"), evaluator=evaluator, chat=chat))
+    result = run_virtual(search(config_of(run, tmp_path / "run"), custom_scorer=evaluator, chat=chat))
     check(run, tmp_path / "run", result)
 
 

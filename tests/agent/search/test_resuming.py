@@ -133,8 +133,8 @@ def test_a_search_without_an_llm_is_concluded_too(tmp_path: Path) -> None:
         scored.update(batch)
 
     with pytest.raises(PromptclimbError, match="out of memory"):
-        run_virtual(search(free, evaluator=FakeEvaluator(before_batch=fail)))
-    found = run_virtual(resume(tmp_path / "r", conclude=True, evaluator=FakeEvaluator()))
+        run_virtual(search(free, custom_scorer=FakeEvaluator(before_batch=fail)))
+    found = run_virtual(resume(tmp_path / "r", conclude=True, custom_scorer=FakeEvaluator()))
     assert (found.status, found.evaluated) == ("finished", 8)
     assert found.best.test is not None
 
@@ -258,8 +258,8 @@ def test_a_method_that_pays_nothing_may_have_more_rounds(tmp_path: Path) -> None
     """Whatever it would do again costs no answer."""
     begun = {"method": "random", "llm": None}
     given = extensible(tmp_path / "run").model_dump() | begun
-    run_virtual(search(SearchConfig(**given), evaluator=FakeEvaluator()))
-    found = run_virtual(resume(tmp_path / "run", changes={"rounds": 4}, evaluator=FakeEvaluator()))
+    run_virtual(search(SearchConfig(**given), custom_scorer=FakeEvaluator()))
+    found = run_virtual(resume(tmp_path / "run", changes={"rounds": 4}, custom_scorer=FakeEvaluator()))
     assert max(row.round for row in found.leaderboard) > 2
 
 

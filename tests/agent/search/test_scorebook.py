@@ -194,7 +194,7 @@ def test_plain_is_reported_first_and_ranked_nowhere(tmp_path: Path) -> None:
     """With the score that the result has for it; it is no initial template and counts as none."""
     feedback: list[Event] = []
     evaluator = FakeEvaluator()
-    result = run_virtual(search(config(tmp_path / "r"), evaluator=evaluator, on_event=feedback.append))
+    result = run_virtual(search(config(tmp_path / "r"), custom_scorer=evaluator, on_event=feedback.append))
     (plain,) = [event for event in feedback if isinstance(event, DefaultTemplateScored)]
     assert feedback.index(plain) < min(
         feedback.index(event) for event in feedback if isinstance(event, StartingTemplatesDrawn)
@@ -208,9 +208,11 @@ def test_plain_is_reported_first_and_ranked_nowhere(tmp_path: Path) -> None:
 
 def test_a_session_that_goes_on_looks_it_up(tmp_path: Path) -> None:
     """It is reported again and scored once."""
-    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator()))
+    run_virtual(search(config(tmp_path / "r"), custom_scorer=FakeEvaluator()))
     again, feedback = FakeEvaluator(), list[Event]()
-    run_virtual(resume(tmp_path / "r", evaluator=again, changes={"restarts": 3}, on_event=feedback.append))
+    run_virtual(
+        resume(tmp_path / "r", custom_scorer=again, changes={"restarts": 3}, on_event=feedback.append)
+    )
     assert [event.template for event in feedback if isinstance(event, DefaultTemplateScored)] == [PLAIN]
     assert again.batches
     assert PLAIN not in {template for batch in again.batches for template in batch}
@@ -220,5 +222,5 @@ def test_a_default_template_that_cannot_be_read_is_no_obstacle(tmp_path: Path) -
     """Nothing is reported it, and the search goes on."""
     feedback: list[Event] = []
     evaluator = FakeEvaluator(max_words=4)
-    run_virtual(search(config(tmp_path / "r"), evaluator=evaluator, on_event=feedback.append))
+    run_virtual(search(config(tmp_path / "r"), custom_scorer=evaluator, on_event=feedback.append))
     assert not [event for event in feedback if isinstance(event, DefaultTemplateScored)]

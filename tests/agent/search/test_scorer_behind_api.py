@@ -186,7 +186,7 @@ async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_s
         with pytest.raises(UsageError, match=r"max_cost=0.1 must be at least 0.102720: .*initial=N"):
             await search(config(server.url, scorer_price="0.002/call", max_cost=0.1))
         with pytest.raises(UsageError, match="the default instruction and the starting ones may take"):
-            await search(config(server.url, max_scorer_calls=45, scorer="chat", prompts="instruction"))
+            await search(config(server.url, max_scorer_calls=45, scorer="chat", search_for="instruction"))
         assert server.requests == 0
         assert not (tmp_path / "run").exists()
         stopped = await search(config(server.url, max_scorer_calls=52))

@@ -92,11 +92,11 @@ def test_a_run_that_dies_again_and_again_ends_the_same(tmp_path: Path, reference
 
         async def cut_off(chat: ChatByHash = chat) -> bool:
             work = (
-                resume(run_dir, evaluator=FakeEvaluator(), chat=chat)
+                resume(run_dir, custom_scorer=FakeEvaluator(), chat=chat)
                 if (run_dir / "store").exists()
                 else None
             )
-            started = work or search(config(run_dir), evaluator=FakeEvaluator(), chat=chat)
+            started = work or search(config(run_dir), custom_scorer=FakeEvaluator(), chat=chat)
             task = asyncio.ensure_future(started)
             await asyncio.wait({task}, timeout=rng.uniform(0, 9))
             task.cancel()
@@ -469,7 +469,7 @@ def test_a_model_that_only_thinks_soon_ends_the_run(tmp_path: Path, concurrency:
     wanted = config(tmp_path / "r", concurrency=concurrency)
 
     async def timed() -> tuple[SearchResult, float]:
-        found = await search(wanted, evaluator=FakeEvaluator(), chat=chat, on_event=events.append)
+        found = await search(wanted, custom_scorer=FakeEvaluator(), chat=chat, on_event=events.append)
         return found, asyncio.get_running_loop().time()
 
     result, took_s = run_virtual(timed())
@@ -569,7 +569,7 @@ def test_two_searches_in_one_process_do_not_disturb_each_other(tmp_path: Path, r
         async with asyncio.TaskGroup() as group:
             for number, seed in enumerate((1, 2)):
                 wanted = config(tmp_path / str(number), seed=seed)
-                group.create_task(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(number)))
+                group.create_task(search(wanted, custom_scorer=FakeEvaluator(), chat=ChatByHash(number)))
 
     run_virtual(both())
     assert board(tmp_path / "0") == reference
@@ -599,7 +599,7 @@ def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: by
 def test_what_a_resume_changes_is_kept_for_the_next(tmp_path: Path) -> None:
     """A limit raised once need not be raised again."""
     searched(config(tmp_path / "r", max_calls=3))
-    again: dict[str, Any] = {"evaluator": FakeEvaluator(), "chat": ChatByHash()}
+    again: dict[str, Any] = {"custom_scorer": FakeEvaluator(), "chat": ChatByHash()}
     stopped = run_virtual(resume(tmp_path / "r", changes={"max_calls": 5, "rpm": 6000}, **again))
     assert (stopped.status, stopped.usage.calls) == ("stopped", 5)
     kept = stored_config(tmp_path / "r")

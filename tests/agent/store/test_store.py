@@ -432,12 +432,12 @@ TAMPERED = {
     "usage": ['{"calls": 1, "miles": 2}', '{"calls": "many"}', "[1]", '"text"', '{"active_s": NaN}'],
     "reserved": ['{"calls": null}', "7"],
     "manifest": [
-        '{"format": 3, "identity": {}}',
-        '{"format": 3, "config": {}}',
-        '{"format": 3, "identity": {}, "config": []}',
-        '{"format": 3, "identity": {}, "config": {}, "given": 3}',
-        '{"format": 3, "identity": {}, "config": {}, "notes": "x"}',
-        '{"format": 3, "identity": {}, "config": {}, "content": []}',
+        '{"format": 4, "identity": {}}',
+        '{"format": 4, "config": {}}',
+        '{"format": 4, "identity": {}, "config": []}',
+        '{"format": 4, "identity": {}, "config": {}, "given": 3}',
+        '{"format": 4, "identity": {}, "config": {}, "notes": "x"}',
+        '{"format": 4, "identity": {}, "config": {}, "content": []}',
     ],
 }
 

@@ -157,13 +157,13 @@ def test_a_session_with_objects_of_its_own_signs_nothing_for_the_next(tmp_path: 
     config = SearchConfig(
         llm="fake", method="pn", base_url=EVIL, run_dir=tmp_path / "r", max_calls=1, **small
     )
-    run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash()))
     stored_config(tmp_path / "r")
     shutil.rmtree(tmp_path / "cache")
     with pytest.raises(UntrustedRunError):
-        run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator()))
+        run_virtual(resume(tmp_path / "r", custom_scorer=FakeEvaluator()))
     more = {"max_calls": 2}
-    run_virtual(resume(tmp_path / "r", changes=more, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    run_virtual(resume(tmp_path / "r", changes=more, custom_scorer=FakeEvaluator(), chat=ChatByHash()))
     with pytest.raises(UntrustedRunError):
         stored_config(tmp_path / "r")
 

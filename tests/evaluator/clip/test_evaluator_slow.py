@@ -68,7 +68,7 @@ def test_accuracies_on_bundled_sets_are_open_clips_own(
         pretrained="pico",
         device="cpu",
         shots=1,
-        views=0,
+        augmentations=0,
         cache_dir=tmp_path,
     )
     ours = open_evaluator(spec)

@@ -154,7 +154,7 @@ def test_scores_include_augmented_copies_where_there_are_any(
     assert isinstance(other, Score)
     assert other.views == pytest.approx(score.views)  # as many images of each class
     assert opened(spec, objective="logprob").info.views == 0
-    two = opened(spec, views=2)
+    two = opened(spec, augmentations=2)
     assert len({each.info.fingerprint for each in (evaluator, without, two)}) == 3
     # A copy is classified as an image is: those of train and val that are right, over all.
     views: Any = two.views

@@ -20,7 +20,7 @@ from promptclimb.evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 TEMPLATES = ["a photo of a {}", "a {} thing before a wall", "{}", "a dark drawing with {} and {}"]
-DATA = {"data": "frames", "shots": 4, "views": 0}
+DATA = {"data": "frames", "shots": 4, "augmentations": 0}
 
 
 class PlainAsk:

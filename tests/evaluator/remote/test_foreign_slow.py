@@ -54,9 +54,9 @@ async def test_a_search_through_litellms_proxy(
             await ready(url)
             monkeypatch.setenv("SCORER_API_KEY", KEY)
             config = SearchConfig(
-                data=str(colours), shots=2, method="random", scorer=scorer, scorer_url=url, prompts=prompts,
-                model="seen-through-litellm", restarts=1, conversations=1, rounds=1, initial=3,
-                test_images=6, run_dir=tmp_path / "run",
+                data=str(colours), shots=2, method="random", scorer=scorer, scorer_url=url,
+                search_for=prompts, model="seen-through-litellm", restarts=1, conversations=1,
+                rounds=1, initial=3, test_images=6, run_dir=tmp_path / "run",
             )  # fmt: skip
             result = await search(config)
     assert result.status == "finished"

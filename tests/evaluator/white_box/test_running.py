@@ -113,7 +113,7 @@ def test_every_reference_has_a_file_and_options_that_fit(name: str) -> None:
 
 def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: EvaluatorSpec) -> None:
     """A custom scorer; a split without images; a wrong option."""
-    own = EvaluatorSpec(data="words", evaluator="tests.fakes.black_box:opened")
+    own = EvaluatorSpec(data="words", custom_scorer="tests.fakes.black_box:opened")
     with pytest.raises(ConfigError, match="a custom scorer is not one"):
         run("coop", own)
     with pytest.raises(ConfigError, match="lr=-1"):
