@@ -90,6 +90,12 @@ class Serving:
 
 
 @pytest.fixture
+def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor does not look into the bundled models, which takes long."""
+    monkeypatch.delitem(doctor._CHECKS, "bundled models")
+
+
+@pytest.fixture
 def server() -> Iterator[ChatServer]:
     """An endpoint that asks for the key."""
     with Serving(key=KEY) as found:
@@ -277,6 +283,7 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     assert "Resume with: " in err
 
 
+@pytest.mark.usefixtures("no_models")
 def test_a_forgotten_end_of_the_address_is_thought_of(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -322,6 +329,7 @@ def test_the_doctor_says_what_an_endpoint_can_do(
     assert found["chat, thinking"] == "none seen"
     assert {"chat, answer", "chat, rate limits", "chat, context"} <= set(found)
     capsys.readouterr()
+    monkeypatch.delitem(doctor._CHECKS, "bundled models")
     call("doctor", "--base-url", "http://127.0.0.1:9/v1", "--llm", "fake")
     assert "nothing answers" in capsys.readouterr().out
 
@@ -342,6 +350,7 @@ def test_credentials_that_a_resumed_run_lacks_are_reported(
     assert "passw0rd1" not in said
 
 
+@pytest.mark.usefixtures("no_models")
 @pytest.mark.parametrize(("key", "taken"), [(f"{KEY}\n", True), (f"{KEY}\nsk-another", False)])
 def test_the_doctor_and_a_search_judge_a_key_alike(
     key: str,
@@ -384,6 +393,7 @@ def test_the_doctor_says_what_an_endpoint_needs_to_be_tried() -> None:
     assert list(doctor._endpoint(None, None)) == [("endpoint", "note", said)]
 
 
+@pytest.mark.usefixtures("no_models")
 def test_the_doctor_asks_no_model_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
     """Where a list has several, or none: it would cost somebody something."""
     with Serving(script=("wrong_key",)) as server:
@@ -688,7 +698,6 @@ def test_a_secret_that_is_not_utf_8_does_no_harm(
     assert "RN-pico" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("small_sets")
 def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -696,21 +705,21 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     small = (
         *("--method", "random", "--initial", "2", "--restarts", "1", "--rounds", "1"),
-        *("--data", "frames", "--augmentations", "0"),
+        *("--data", "digits", "--shots", "1", "--augmentations", "0"),
     )
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
-        (tmp_path / "frames" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "frames" / name / "1.png")
+        (tmp_path / "digits" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "digits" / name / "1.png")
     capsys.readouterr()
-    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "frames")
+    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "digits")
     for command in refused:
         assert call(*command) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert "frames is a data set of that name and a folder here: write ./frames for the folder" in said
+        assert "digits is a data set of that name and a folder here: write ./digits for the folder" in said
     for used in (load_data, search_sync):
         with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
-            used(SearchConfig(data="frames", method="random", initial=2, rounds=1))
+            used(SearchConfig(data="digits", method="random", initial=2, rounds=1))
     assert call("resume", "begun", "--max-minutes", "0") == 0
 
 

@@ -80,15 +80,15 @@ def test_an_old_run_can_be_reported(old_run: Path, capsys: pytest.CaptureFixture
     assert "config.toml cannot be read" in (old_run / "report.html").read_text()
 
 
-@pytest.mark.parametrize("form", [name for name in FORMS if name not in NOT_IN_OLD_RUNS])
 def test_an_old_run_can_be_exported_where_its_result_is_enough(
-    old_run: Path, form: str, capsys: pytest.CaptureFixture[str]
+    old_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A form that needs the run's settings too says which version made it."""
-    code = main(["export", str(old_run), "--format", form])
-    if form in NEED_THE_STORE:
-        assert code == 2
-        assert "older version" in the_line(capsys)
-    else:
-        assert code == 0
-        assert Path(capsys.readouterr().out.strip()).is_file()
+    for form in FORMS.keys() - NOT_IN_OLD_RUNS:
+        code = main(["export", str(old_run), "--format", form])
+        if form in NEED_THE_STORE:
+            assert code == 2, form
+            assert "older version" in the_line(capsys)
+        else:
+            assert code == 0, form
+            assert Path(capsys.readouterr().out.strip()).is_file()

@@ -31,8 +31,9 @@ def commands_in(text: str) -> list[list[str]]:
     return [["9" if word == "N" else word for word in shlex.split(command)] for command in found]
 
 
-@pytest.mark.parametrize("limit", [("--max-minutes", "0"), ()])
-@pytest.mark.parametrize("named", [(), ("--run-dir", "deep/my run")])
+@pytest.mark.parametrize(
+    ("limit", "named"), [((), ()), (("--max-minutes", "0"), ("--run-dir", "deep/my run"))]
+)
 def test_every_command_that_is_printed_works(
     limit: tuple[str, ...],
     named: tuple[str, ...],

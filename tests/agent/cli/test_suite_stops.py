@@ -36,7 +36,7 @@ from tests.fakes.study_outcomes import cells, study
 SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
 STUDY: dict[str, Any] = {
     "data": ["one", "two"],
-    "seeds": [1, 2],
+    "seeds": [1],
     "methods": ["random", "combine"],
     "search": {**SMALL, "custom_scorer": FACTORY},
     "compare": [{"first": "combine", "second": "random"}],
@@ -105,7 +105,7 @@ def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on
     monkeypatch.setattr(study_document, "markdown", interrupted)
     assert main(["suite", write()]) == 128 + number
     assert "Run the same command again to resume." in capsys.readouterr().err
-    assert [one["counts"] for one in document()["runs"]] == [True] * 8
+    assert [one["counts"] for one in document()["runs"]] == [True] * 4
     assert Path("runs/small/tables.md").exists()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # the next signal quits at once again
 
@@ -120,7 +120,7 @@ def test_an_evaluator_that_fails_stops_its_own_runs_alone(
     out, err = capsys.readouterr()
     assert re.search(r"^seed1-.*-one-random +stopped +.*boom", out, re.MULTILINE)
     assert err.splitlines()[-1] == (
-        "4 runs stopped with an error. Fix its cause, then run the same command again to resume."
+        "2 runs stopped with an error. Fix its cause, then run the same command again to resume."
     )
     found = document()
     assert [one["counts"] for one in found["runs"]] == [one["data"] == "two" for one in found["runs"]]
@@ -149,12 +149,12 @@ def test_a_refused_key_is_asked_once_and_the_others_go_on(
         runs = document()["runs"]
         assert [one["counts"] for one in runs] == [one["llm"] != "n" for one in runs]
         refused = [one for one in runs if one["llm"] == "n"]
-        assert [one["status"] for one in refused] == ["stopped", *["not run"] * 3]
+        assert [one["status"] for one in refused] == ["stopped", "not run"]
         assert all("401" in one["reason"] for one in refused)
         assert "sk-wrong" not in Path("runs/small/runs.csv").read_text()
         err = capsys.readouterr().err
         assert "1 run stopped with an error. Fix its cause, then run the same command again to resume." in err
-    assert len(opened) <= 8 + 2
+    assert len(opened) <= 4 + 2
     monkeypatch.setenv("OPENAI_API_KEY", "another")
     assert main(["suite", file]) == 0
     assert document()["left_out"] == []
@@ -164,7 +164,7 @@ def test_a_server_that_is_down_stops_its_own_runs_alone(servers: tuple[ChatServe
     """So does one by its options."""
     down = "http://127.0.0.1:9/v1"
     llms = [{"llm": "m", "base_url": servers[0].base_url}, {"llm": "n", "base_url": down}]
-    assert main(["suite", write(seeds=[1], methods=["pn"], llms=llms, compare=[])]) == 1
+    assert main(["suite", write(methods=["pn"], llms=llms, compare=[])]) == 1
     assert [one["counts"] for one in document()["runs"]] == [True, False] * 2
     assert all("127.0.0.1:9" in one["reason"] for one in document()["left_out"])
 
@@ -189,20 +189,20 @@ def test_an_interrupted_study_shows_what_is_there(
 
     def struck(spec: EvaluatorSpec) -> object:
         calls.append(spec.data)
-        if len(calls) == 4:
+        if len(calls) == 3:
             os.kill(os.getpid(), number)
         return whole(spec)
 
     monkeypatch.setattr(SEAM, "make", struck)
     assert main(["suite", write()]) == code
-    assert len(calls) == 4
+    assert len(calls) == 3
     *_, tables, way_on = capsys.readouterr().err.splitlines()
-    assert tables == "tables of 3 finished of 8 runs: runs/small/tables.md"
+    assert tables == "tables of 2 finished of 4 runs: runs/small/tables.md"
     assert way_on == "What is in runs/small is kept. Run the same command again to resume."
-    assert [one["counts"] for one in document()["runs"]] == [True] * 3 + [False] * 5
+    assert [one["counts"] for one in document()["runs"]] == [True] * 2 + [False] * 2
     assert {one["reason"] for one in document()["left_out"]} == {"interrupted"}
     with Path("runs/small/runs.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 8
+        assert len(list(csv.DictReader(file))) == 4
     monkeypatch.setattr(SEAM, "make", whole)
     assert main(["suite", "small.toml"]) == 0
     assert document()["left_out"] == []
@@ -234,7 +234,7 @@ def test_a_model_that_cannot_be_transferred_to_costs_no_table(
         raise ModelError("the model is gone")
 
     monkeypatch.setattr(Transferred, "complete", fails)
-    file = write(models=["RN-pico", "ViT-pico"], transfer=True, seeds=[1])
+    file = write(models=["RN-pico", "ViT-pico"], transfer=True)
     assert main(["suite", file]) == 1
     said = capsys.readouterr().err
     assert "not everything was scored on other models: the model is gone" in said
@@ -250,7 +250,7 @@ def test_a_signal_while_transfer_is_scored_leaves_tables(monkeypatch: pytest.Mon
         release.wait(60)
 
     monkeypatch.setattr(Transferred, "complete", struck)
-    file = write(models=["RN-pico", "ViT-pico"], transfer=True, seeds=[1])
+    file = write(models=["RN-pico", "ViT-pico"], transfer=True)
     try:
         assert main(["suite", file]) == 143
     finally:
@@ -300,7 +300,7 @@ def test_a_black_box_without_test_figures_says_so(
 ) -> None:
     """Its runs are finished, nothing resumes them, and no higher limit is proposed."""
     monkeypatch.setattr(SEAM, "make", lambda _spec: WithoutTest())
-    assert main(["suite", write(seeds=[1])]) == 0
+    assert main(["suite", write()]) == 0
     said = {(one["status"], one["reason"]) for one in document()["left_out"]}
     assert said == {("finished", "finished, but its scorer reported no test accuracy")}
     assert "to resume" not in capsys.readouterr().err
@@ -311,7 +311,7 @@ def test_a_run_that_somebody_works_on_by_itself_stops_alone(
     limits: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The suite makes the others, also within a limit, and the same command later makes that one."""
-    assert main(["suite", write(data=["two"], seeds=[1], methods=["random"], compare=[])]) == 0
+    assert main(["suite", write(data=["two"], methods=["random"], compare=[])]) == 0
     (run,) = Path("runs/small").resolve().glob("seed1-*-two-random")
     (run / "result.json").unlink()
     whole = SEAM.make

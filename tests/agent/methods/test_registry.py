@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,6 @@ from promptclimb.prompts.requests import Outcome
 from tests.fakes.clock import run_virtual
 from tests.fakes.restart_view import add, falling, memory_of, view_of
 from tests.fakes.study_outcomes import cells, study
-from tests.paths import ROOT
 
 
 def added(monkeypatch: pytest.MonkeyPatch, **declared: object) -> list[View]:
@@ -99,15 +96,6 @@ def test_free_candidates_are_part_of_the_plan(tmp_path: Path, monkeypatch: pytes
         bound_of(config(tmp_path, rounds=3, describe=text)).evaluations for text in (None, "dice")
     )
     assert described_plan - without == 7 + 3 * 2
-
-
-def test_the_registry_is_light() -> None:
-    """Help lists the methods without numpy."""
-    code = (
-        "import sys, promptclimb.agent.methods.registry; print(sorted({'numpy', 'torch'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 TEXTS = [f"template number {number} of a {{}}" for number in range(10)]

@@ -287,9 +287,7 @@ def test_a_limit_without_room_for_one_request_is_refused_before_the_search(
     given = config(tmp_path, **more)
     assert isinstance(given.initial, Path)
     given.initial.write_text("{} a\n{} b\n{} c\n{} d\n")
-    chat = Remembering()
-    searched(given, chat=chat, evaluator=FakeEvaluator())
-    first = TokenBound().of(chat.asked[0]).total
+    first = TokenBound().of(_first_request(given)).total
     tight = given.model_copy(update={"max_tokens": first, "run_dir": tmp_path / "tight"})
     check_one_request(tight)
     with pytest.raises(UsageError, match=r"max_tokens=1000 must be at least ([\d,]+): one request") as caught:
@@ -306,14 +304,16 @@ def test_a_limit_without_room_for_one_request_is_refused_before_the_search(
 
 def test_a_search_whose_limit_allowed_no_request_got_nothing_from_its_llm(tmp_path: Path) -> None:
     """So it says, and so does one that is concluded."""
-    first = TokenBound().of(_first_request(tmp_path)).total
-    given = config(tmp_path, method="pn", max_tokens=first - 1)
+    given = config(tmp_path, method="pn")
+    first = TokenBound().of(_first_request(given)).total
+    given = given.model_copy(update={"max_tokens": first - 1})
     stopped = searched(given, chat=Remembering(), evaluator=FakeEvaluator())
     assert (stopped.status, stopped.limits, NOTHING_USABLE in stopped.notes) == ("stopped", ("tokens",), True)
     assert stopped.stop_reason == f"the next request may exceed the limit of {first - 1:,} tokens"
 
 
-def _first_request(tmp_path: Path) -> ChatRequest:
+def _first_request(given: SearchConfig) -> ChatRequest:
     chat = Remembering()
-    searched(config(tmp_path, method="pn", run_dir=tmp_path / "first"), chat=chat, evaluator=FakeEvaluator())
+    once = given.model_copy(update={"max_calls": 1, "run_dir": f"{given.run_dir}-once"})
+    searched(once, chat=chat, evaluator=FakeEvaluator())
     return chat.asked[0]

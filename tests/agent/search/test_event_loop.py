@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import VirtualTimeLoop, run_virtual
 
-RESTARTS = 24
+RESTARTS = 8
 
 
 class Counting(VirtualTimeLoop):
@@ -206,26 +206,26 @@ LONG = [
 """What takes as long as there are templates, or some thirty settings of a database."""
 
 
-@pytest.mark.parametrize(("module", "name"), LONG, ids=lambda one: one if isinstance(one, str) else "")
-def test_what_takes_long_holds_no_loop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
-) -> None:
+def test_what_takes_long_holds_no_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Choosing among, and writing down, what a thousand restarts have found takes seconds."""
-    threads: set[threading.Thread] = set()
-    work = getattr(module, name)
+    threads: dict[str, set[threading.Thread]] = {name: set() for _, name in LONG}
 
-    def seen(*given: Any, **more: Any) -> Any:
-        threads.add(threading.current_thread())
-        return work(*given, **more)
+    def noting(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any, **more: Any) -> Any:
+            threads[name].add(threading.current_thread())
+            return work(*given, **more)
 
-    monkeypatch.setattr(module, name, seen)
+        return noted
+
+    for module, name in LONG:
+        monkeypatch.setattr(module, name, noting(name, getattr(module, name)))
     config = SearchConfig(
         data="fake", llm="fake", method="pn", restarts=2, conversations=1, rounds=1, proposals=2, initial=4,
         top_k=2, run_dir=tmp_path / "run",
     )  # fmt: skip
     assert run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash())).status == "finished"
-    assert threads
-    assert threading.main_thread() not in threads
+    assert all(threads.values())
+    assert threading.main_thread() not in set().union(*threads.values())
 
 
 def test_no_point_of_a_curve_is_looked_for_without_a_request() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,36 @@ def board(run_dir: Path) -> bytes:
     return (run_dir / "leaderboard.csv").read_bytes()
 
 
+class Undisturbed:
+    """A search that nothing disturbs: its run, its result, and what scorer, LLM and listener got."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.config = config(run_dir, rpm=600)
+        self.evaluator = FakeEvaluator(before_batch=lambda _batch: self.opened.append(self.evaluator.opened))
+        self.opened: list[int] = []
+        self.events: list[Event] = []
+        self.result = searched(self.config, evaluator=self.evaluator, on_event=self.events.append)
+
+
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The leaderboard of an undisturbed search."""
-    run_dir = tmp_path_factory.mktemp("reference") / "run"
-    searched(config(run_dir))
-    return board(run_dir)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """A search whose folder is only read, or copied."""
+    return Undisturbed(tmp_path_factory.mktemp("undisturbed") / "run")
 
 
-@pytest.mark.parametrize("concurrency", [1, 3, 8])
+@pytest.fixture
+def finished(undisturbed: Undisturbed, tmp_path: Path) -> Path:
+    """A copy of its folder."""
+    return Path(shutil.copytree(undisturbed.config.run_dir, tmp_path / "finished"))
+
+
+@pytest.fixture
+def reference(undisturbed: Undisturbed) -> bytes:
+    """Its leaderboard."""
+    return board(Path(undisturbed.config.run_dir))
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
 def test_the_result_does_not_depend_on_timing(tmp_path: Path, reference: bytes, concurrency: int) -> None:
     """Any concurrency and any delays give the same leaderboard, byte by byte."""
     wanted = config(tmp_path / "run", concurrency=concurrency)
@@ -80,7 +102,7 @@ def test_another_seed_gives_another_result(tmp_path: Path, reference: bytes) -> 
     assert board(tmp_path / "run") != reference
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_run_that_dies_again_and_again_ends_the_same(tmp_path: Path, reference: bytes, seed: int) -> None:
     """Cut off at random moments and resumed, it asks for nothing that it has and ends with the same bytes."""
     run_dir = tmp_path / "run"
@@ -132,44 +154,36 @@ def test_a_budget_of_calls_is_exact_and_can_be_extended(tmp_path: Path, referenc
     assert (done.best.test is None, done.test_opened, done.started) == (False, 1, stopped.started)
 
 
-def test_a_finished_run_resumes_to_its_result_without_work(tmp_path: Path) -> None:
+def test_a_finished_run_resumes_to_its_result_without_work(undisturbed: Undisturbed, finished: Path) -> None:
     """Nothing is asked, scored or opened again."""
-    first = searched(config(tmp_path / "r"))
     chat, evaluator = ChatByHash(), FakeEvaluator()
-    assert resumed(tmp_path / "r", chat=chat, evaluator=evaluator) == first
+    assert resumed(finished, chat=chat, evaluator=evaluator) == undisturbed.result
     assert (chat.asked, evaluator.batches, evaluator.opened) == ([], [], 0)
 
 
-def test_a_lost_result_is_made_again_from_the_journal(tmp_path: Path, reference: bytes) -> None:
+def test_a_lost_result_is_made_again_from_the_journal(finished: Path, reference: bytes) -> None:
     """Without its result file a finished run replays: no request, no new score."""
-    searched(config(tmp_path / "r"))
-    (tmp_path / "r" / "result.json").write_text("{torn")
+    (finished / "result.json").write_text("{torn")
     chat, evaluator = ChatByHash(), FakeEvaluator()
-    result = resumed(tmp_path / "r", chat=chat, evaluator=evaluator)
-    assert board(tmp_path / "r") == reference
+    result = resumed(finished, chat=chat, evaluator=evaluator)
+    assert board(finished) == reference
     assert (chat.asked, evaluator.batches, result.usage.replayed) == ([], [], 24)
 
 
-def test_the_test_split_is_opened_once_and_after_the_last_score(tmp_path: Path) -> None:
+def test_the_test_split_is_opened_once_and_after_the_last_score(undisturbed: Undisturbed) -> None:
     """Selection never sees it."""
-    evaluator = FakeEvaluator(before_batch=lambda _templates: opened.append(evaluator.opened))
-    opened: list[int] = []
-    searched(config(tmp_path / "r"), evaluator=evaluator)
-    assert evaluator.opened == 1
-    assert set(opened) == {0}
+    assert undisturbed.evaluator.opened == 1
+    assert set(undisturbed.opened) == {0}
 
 
-@pytest.mark.parametrize("change", [{"shots": 1}, {"method": "p"}, {"llm": "other"}, {"temperature": 0.5}])
-def test_what_decides_the_result_cannot_be_changed(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_what_decides_the_result_cannot_be_changed(tmp_path: Path) -> None:
     """The difference is shown; nor can another scorer be given: its scores do not belong into the run."""
     searched(config(tmp_path / "r", max_calls=2))
     with pytest.raises(StoreMismatchError, match="fingerprint"):
         resumed(tmp_path / "r", evaluator=FakeEvaluator(seed=9))
-    with pytest.raises(StoreMismatchError) as caught:
-        resumed(tmp_path / "r", change)
-    (name, value), *_ = change.items()
-    assert name in str(caught.value)
-    assert repr(value) in str(caught.value)
+    for name, value in {"shots": 1, "method": "p", "llm": "other", "temperature": 0.5}.items():
+        with pytest.raises(StoreMismatchError, match=f"{name}: .*{value!r}"):
+            resumed(tmp_path / "r", {name: value})
 
 
 def test_a_journal_that_answers_another_request_is_detected(tmp_path: Path) -> None:
@@ -187,11 +201,10 @@ def test_a_journal_that_answers_another_request_is_detected(tmp_path: Path) -> N
         resumed(run_dir, {"max_calls": 50})
 
 
-def test_a_new_run_leaves_an_old_one_alone(tmp_path: Path) -> None:
+def test_a_new_run_leaves_an_old_one_alone(undisturbed: Undisturbed) -> None:
     """A folder that holds a run is refused, with the way to go on."""
-    searched(config(tmp_path / "r"))
     with pytest.raises(StoreExistsError, match="resume"):
-        searched(config(tmp_path / "r"))
+        searched(undisturbed.config)
 
 
 def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path) -> None:
@@ -341,17 +354,6 @@ def test_a_restart_that_is_cancelled_from_within_is_no_end(tmp_path: Path, refer
     result = resumed(tmp_path / "r", evaluator=evaluator)
     assert (result.status, result.test_opened) == ("finished", 1)
     assert board(tmp_path / "r") == reference
-
-
-@pytest.mark.parametrize("method", ["pn", "p", "ape", "opro", "random"])
-def test_every_method_restarts(tmp_path: Path, method: str) -> None:
-    """Each goes through all its turns and betters the starting templates on these words."""
-    chat = ChatByHash()
-    result = searched(config(tmp_path / "r", method=method), chat=chat)
-    assert result.status == "finished"
-    assert len(chat.asked) == (0 if method == "random" else 24)
-    assert any(row.conversation > 0 for row in result.leaderboard)
-    assert result.best.train >= result.baselines["best starting template"].train
 
 
 def test_a_resume_without_time_loses_nothing(tmp_path: Path) -> None:
@@ -530,14 +532,12 @@ def test_nothing_usable_is_reported_by_what_the_llm_gave(
     assert again.notes["nothing_usable"]
 
 
-def test_the_ensemble_is_as_large_as_asked_for(tmp_path: Path) -> None:
+def test_the_ensemble_is_as_large_as_asked_for(undisturbed: Undisturbed, tmp_path: Path) -> None:
     """The best templates of the leaderboard, three by default, and no template twice."""
-    for size in (1, 3, 4):
-        wanted = config(tmp_path / f"r{size}", ensemble_size=size)
-        result = searched(wanted)
+    alone = searched(config(tmp_path / "r", method="random", ensemble_size=1))
+    for size, result in ((1, alone), (3, undisturbed.result)):
         assert result.ensemble.templates == tuple(row.template for row in result.leaderboard[:size])
         assert len(set(result.ensemble.templates)) == size
-    assert config(tmp_path / "r").ensemble_size == 3
 
 
 def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
@@ -550,16 +550,15 @@ def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
     assert "rose to" in str(chat.asked[-1].messages) or "fell to" in str(chat.asked[-1].messages)
 
 
-def test_events_say_the_story_in_order(tmp_path: Path) -> None:
+def test_events_say_the_story_in_order(undisturbed: Undisturbed, finished: Path) -> None:
     """A listener learns of the start, of every score, and of the end."""
-    feedback: list[Event] = []
-    result = searched(config(tmp_path / "r"), on_event=feedback.append)
+    feedback = undisturbed.events
     names = [event.name for event in feedback]
     assert (*names[:2], names[-1]) == ("search.run_opened", "search.started", "search.finished")
     assert names.count("restart.finished") == 4
     texts = {event.fields()["template"] for event in feedback if event.name == "restart.template_scored"}
-    assert len(texts) == result.evaluated
-    assert (tmp_path / "r" / "events.jsonl").read_text().count("\n") == len(names)
+    assert len(texts) == undisturbed.result.evaluated
+    assert (finished / "events.jsonl").read_text().count("\n") == len(names)
 
 
 def test_two_searches_in_one_process_do_not_disturb_each_other(tmp_path: Path, reference: bytes) -> None:
@@ -576,11 +575,10 @@ def test_two_searches_in_one_process_do_not_disturb_each_other(tmp_path: Path, r
     assert board(tmp_path / "1") != reference
 
 
-def test_the_stored_config_is_the_one_that_was_given(tmp_path: Path) -> None:
+def test_the_stored_config_is_the_one_that_was_given(undisturbed: Undisturbed) -> None:
     """Resume needs no other flag; the shots and views that nobody gave are the data's."""
-    wanted = config(tmp_path / "r", rpm=600)
-    searched(wanted)
-    assert stored_config(tmp_path / "r") == wanted.as_opened(FakeEvaluator().info)
+    wanted = undisturbed.config
+    assert stored_config(Path(wanted.run_dir)) == wanted.as_opened(FakeEvaluator().info)
 
 
 def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: bytes) -> None:
