@@ -13,7 +13,7 @@ from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.messages import Setting
 from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection, Unanswered
 from ...evaluator.settings import applying_to
-from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
+from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference, names_in
 from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import ScoringConfig
 from ..config.sources import on_command_line
@@ -26,7 +26,7 @@ from ..search.api import Evaluation
 from ..search.inputs import read_template_file
 from ..text import printable
 from .folders import output_file, write_file
-from .options import add_json, add_search_options, given_spec, positive_number
+from .options import add_json, add_search_options, given_settings, given_spec, positive_number
 from .output import console, print_json, result_alone, say, short_path
 from .parser import Parser
 
@@ -44,6 +44,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
     if arguments.templates is None and arguments.white_box is None:
         raise ConfigError("give --templates FILE, --white-box NAMES or both")
+    _check_augmentations(arguments)
     matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
     config = given_spec(arguments)
     kind = kind_named(config.search_for)
@@ -74,6 +75,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if evaluation.inspection is not None and arguments.confusions is not None:
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
     return 0
+
+
+def _check_augmentations(arguments: argparse.Namespace) -> None:
+    """Refuse augmented copies that nothing learns from; a settings file may have them for a search."""
+    learning = [name for name in REFERENCES if getattr(check_reference(name), "all_labels", False)]
+    if "augmentations" in given_settings(arguments) and not {*learning} & {*(arguments.white_box or ())}:
+        raise ConfigError(
+            Setting("augmentations"),
+            f" has an effect with --white-box {' or '.join(learning)} only: templates are scored on the "
+            "images as they are; leave it out",
+        )
 
 
 def spent_on(used: ApiUsage, labels: Path) -> str:

@@ -194,8 +194,10 @@ class _Program(Parser):
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
-                is_data = "--data" in parser.known_options() and _names_data(unknown[0])
-                hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if is_data else ""
+                is_template = "{" in unknown[0] or " " in unknown[0].strip()
+                option = "--data" if _names_data(unknown[0]) else "--templates" if is_template else ""
+                is_meant = option in parser.known_options()
+                hint = f"; did you mean {option} {shlex.quote(unknown[0])}?" if is_meant else ""
                 parser.error(f"it takes no argument {unknown[0]!r}{hint}")
             parser.no_option(unknown[0], arguments[arguments.index(unknown[0]) + 1 :])
         return parsed

@@ -227,6 +227,12 @@ def read_template_file(file: Path | str, setting: str | Setting, prompts: str = 
         if not path.exists():
             if "{" in str(file):
                 return [kind.parse_own(str(file))]
+            if " " in path.name and not path.suffix:  # words rather than a file's name
+                words = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+                raise DataError(
+                    f"{words!r} has no slot {kind.slot}, which {kind.words.a_noun} needs; "
+                    "there is no file of that name either"
+                )
             raise DataError(
                 f"there is no file {path}; {kind.words.a_noun} in its place has the slot {kind.slot}"
             )

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash
+from ..datasets.checks import HOW_TO_GO_ON, SKIPPED, describe_unusable, file_digest, image_set_hash
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
 from ..files import SeenFiles, replace_file, sweep
@@ -200,11 +200,11 @@ class ImageEncoder:
                 features = self._encode(pool, list(zip(paths, digests, strict=True)), images, copies)
         vectors, manifest = features
         bad = tuple(complaint for _, complaint in manifest.bad)
-        if bad and self.on_bad_image == "fail":
-            raise DataError(f"{bad[0]}; ", HOW_TO_GO_ON)
         if bad:
-            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            self.report(f"images left out: {bad[0]}{more}")
+            fact = describe_unusable([(paths[index], text) for index, text in manifest.bad], len(paths))
+            if self.on_bad_image == "fail":
+                raise DataError(f"{fact}; ", HOW_TO_GO_ON)
+            self.report(f"{SKIPPED}{fact}")
         if not manifest.kept:
             raise DataError(f"none of the {len(paths)} images can be read; the first: {bad[0]}")
         return Features(vectors, manifest.kept, bad, images)

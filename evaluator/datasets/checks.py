@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 
-from ..counts import counted
+from ..counts import counted, enumerated
 from ..errors import DataError
 from ..messages import Message, Setting
 from .class_names import duplicates, not_latin, refuse_duplicates
@@ -24,6 +24,8 @@ ENDS: Mapping[bytes, bytes] = MappingProxyType(
     {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
 )
 """How a complete JPEG and PNG begin and end."""
+MOST_NAMED = 5
+"""Most unusable images that a message names."""
 TAIL_BYTES = 4096
 """Where the end is searched: some cameras write a little after it."""
 
@@ -115,6 +117,20 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
             yield shot, item.path
 
 
+def describe_unusable(complaints: Sequence[tuple[Path, str]], images: int) -> str:
+    """Return how many of some images cannot be used, the first ones, and what is wrong with the first.
+
+    ``complaints`` has the path and a sentence for each such image.
+    """
+    first = complaints[0][1]
+    if len(complaints) == 1:
+        return first
+    paths = [str(path) for path, _ in complaints]
+    rest = len(paths) - MOST_NAMED
+    named = enumerated([*paths[:MOST_NAMED], *([f"{rest:,} more"] if rest > 0 else [])])
+    return f"{len(paths):,} of {images:,} images cannot be used: {named}; the first: {first}"
+
+
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
     """Decode every image; with ``skip``, yield a note on unreadable ones."""
     yield from _faults(_fault, items, skip=skip)
@@ -130,10 +146,11 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
     chunks = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
     with ThreadPoolExecutor(WORKERS) as pool:
         results = pool.map(lambda chunk: [find(item) for item in chunk], chunks)
-        faults = [fault for chunk in results for fault in chunk if fault]
-    if not faults:
+        faults = [fault for chunk in results for fault in chunk]
+    complaints = [(item.path, fault) for item, fault in zip(items, faults, strict=True) if fault]
+    if not complaints:
         return
-    fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({counted(len(faults), 'such image')})"
+    fact = describe_unusable(complaints, len(items))
     if not skip:
         raise DataError(f"{fact}; ", HOW_TO_GO_ON)
     yield f"{SKIPPED}{fact}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..counts import enumerated
-from ..datasets.checks import HOW_TO_GO_ON, image_set_hash, shots_hash
+from ..datasets.checks import HOW_TO_GO_ON, SKIPPED, describe_unusable, image_set_hash, shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data
 from ..datasets.values import FewShotData, Item
@@ -138,12 +138,13 @@ def _images(
 ) -> ImageSet:
     complaints = pictures.complaints([item.path for item in items])
     bad = tuple(complaint for complaint in complaints if complaint)
-    if bad and spec.on_bad_image == "fail":
-        raise DataError(f"{bad[0]}; ", HOW_TO_GO_ON)
     readable = [item for item, complaint in zip(items, complaints, strict=True) if not complaint]
     if bad:
-        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        report(f"images left out: {bad[0]}{more}")
+        unusable = [(item.path, text) for item, text in zip(items, complaints, strict=True) if text]
+        fact = describe_unusable(unusable, len(items))
+        if spec.on_bad_image == "fail":
+            raise DataError(f"{fact}; ", HOW_TO_GO_ON)
+        report(f"{SKIPPED}{fact}")
         if not readable:
             raise DataError(f"none of the {len(items)} images can be read; the first: {bad[0]}")
     digests = pictures.digests([item.path for item in readable])

@@ -1003,6 +1003,11 @@ search --method random --run-dir ~nobody-here/x
 resume ''
 report ~nobody-here/x
 datasets ~nobody-here
+search --method random --initial 'a photo of a'
+evaluate --templates 'a photo of a' --search-for instruction
+evaluate 'a photo of a {}'
+evaluate --templates 'a photo of a {}' --augmentations 5
+evaluate --white-box coop --augmentations 5
 """.strip().splitlines()
 
 

@@ -118,14 +118,29 @@ def test_a_link_that_may_not_be_followed_is_named(tmp_path: Path, monkeypatch: p
 def test_unreadable_images_are_found_before_anything_is_scored(
     tmp_path: Path, make_images: MakeImages
 ) -> None:
-    """The first is named and the others counted; they may be skipped, which is said."""
+    """They are counted, and the first ones named; they may be skipped, which is said."""
     data = load(str(make_images(tmp_path, {"a": 6, "b": 6})), shots=3)
     assert list(check_readable(data.train)) == []
     for item in data.train[:2]:
         item.path.write_bytes(item.path.read_bytes()[:60])
-    with pytest.raises(DataError, match=r"\.png cannot be read \((?!\w*Error).*\(2 such images\)"):
+    with pytest.raises(DataError, match=r"^2 of 6 images .*\.png cannot be read \((?!\w*Error)") as raised:
         list(check_readable(data.train))
+    assert all(str(item.path) in str(raised.value) for item in data.train[:2])
     assert next(check_readable(data.train, skip=True)).startswith("skipped: ")
+
+
+def test_torn_images_of_all_splits_are_counted_at_once(tmp_path: Path, make_images: MakeImages) -> None:
+    """Whoever mends what one error names is not told of the next ones by the next error."""
+    make_images(tmp_path, {"train/a": 4, "train/b": 4, "test/a": 4, "test/b": 4})
+    torn = [*sorted(tmp_path.glob("train/*/00[02].png")), *sorted(tmp_path.glob("test/*/00[02].png"))]
+    for image in torn:
+        image.write_bytes(image.read_bytes()[:40])
+    with pytest.raises(DataError) as raised:
+        load(str(tmp_path), shots=4)
+    error = str(raised.value)
+    assert error.startswith("8 of 16 images cannot be used: ")
+    assert f", {torn[4]} and 3 more; the first: " in error
+    assert str(torn[5]) not in error
 
 
 def test_files_that_are_as_they_were_are_not_looked_into_again(
