@@ -230,15 +230,16 @@ def test_what_ships_says_what_it_would_cost(
     file: Path, unread: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By group, and over all; each data set is opened once with each model, as its largest sample."""
+    given = tomllib.loads(file.read_text())
+    Path(file.name).write_text(tomli_w.dumps(given | {"seeds": given["seeds"][:1]}))
     # The data of the paper are not here: its bounds are printed, and it would be refused.
-    assert main(["suite", str(file), "--dry-run", "--json"]) == 0
+    assert main(["suite", file.name, "--dry-run", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     groups = found["groups"]
     assert sum(group["runs"] for group in groups) == found["runs"]
     for name in ("calls", "tokens", "evaluations"):
         assert sum(group[name] for group in groups) == found[name] > 0
     assert sum(group["cost_usd"] for group in groups) == pytest.approx(found["cost_usd"], abs=1e-3)
-    given = tomllib.loads(file.read_text())
     most = max(given.get("shots", [16]))
     names = [one if isinstance(one, str) else one["model"] for one in given["models"]]
     assert sorted(unread) == sorted(

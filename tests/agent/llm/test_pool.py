@@ -86,14 +86,11 @@ def alone() -> Restarted:
     return run_virtual(restart_pool([SickChat(None)]))
 
 
-@pytest.mark.parametrize("kind", SICK)
-@pytest.mark.parametrize("healthy_first", [True, False])
-def test_a_sick_endpoint_beside_a_healthy_one_costs_nothing(
-    kind: str, healthy_first: bool, alone: Restarted
-) -> None:
+@pytest.mark.parametrize(("number", "kind"), list(enumerate(SICK)))
+def test_a_sick_endpoint_beside_a_healthy_one_costs_nothing(number: int, kind: str, alone: Restarted) -> None:
     """No turn is lost, and it takes at most a fifth longer than with the healthy one alone."""
     chats = [SickChat(None), SickChat(SICK[kind])]
-    searched = run_virtual(restart_pool(chats if healthy_first else chats[::-1]))
+    searched = run_virtual(restart_pool(chats[::-1] if number % 2 else chats))
     assert searched.lost == 0
     assert searched.seconds <= 1.2 * alone.seconds
 

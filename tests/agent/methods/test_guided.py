@@ -340,8 +340,9 @@ def test_what_the_endpoint_gets_is_what_the_pages_say(
             pair = (Confusion("kind 3", "kind 7", 4),)
             return [replace(each, confused=pair) if isinstance(each, Score) else each for each in found]
 
-    config = SearchConfig(**CONFIG | {"describe": "tally marks"} | more, run_dir=tmp_path / "run")
+    small = CONFIG | {"restarts": 1, "conversations": 1, "describe": "tally marks"}
     chat = ChatByHash()
+    config = SearchConfig(**small | more, run_dir=tmp_path / "run")
     run_virtual(search(config, custom_scorer=Confusing(), chat=chat))
     sent = "\n".join(message["content"] for request in chat.asked for message in request.messages)
     assert ("kind 3" in sent, "tally marks" in sent, "fake" in sent) == (named, described, False)
@@ -414,8 +415,7 @@ def searched(folder: Path, config: dict[str, Any], chat: ChatByHash, calls: int 
 @pytest.mark.parametrize(
     ("config", "calls"),
     [
-        (CONFIG, 5),
-        *((CONFIG | {name: value}, 5) for name, value in (("style", "short"), ("blind", True))),
+        (CONFIG | {"blind": True}, 5),
         (CONFIG | {"describe": "old stone walls"}, 5),
         (FREE_CONFIG, 1),
         (FREE_CONFIG, 7),
@@ -434,23 +434,24 @@ def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.parametrize(
-    ("config", "calls", "out"),
+    ("config", "limits", "out"),
     [
-        *((OUTAGE | {"restarts": 1, "rounds": 12}, calls, (3, 4)) for calls in (2, 3, 4, 5)),
-        (FREE_CONFIG | {"restarts": 1, "rounds": 5}, 5, (1, 2)),
+        (OUTAGE | {"restarts": 1, "rounds": 12}, (2, 3, 4), (3, 4)),
+        (FREE_CONFIG | {"restarts": 1, "rounds": 5}, (5,), (1, 2)),
     ],
 )
 def test_a_skip_that_is_on_disk_is_replayed(
-    tmp_path: Path, config: dict[str, Any], calls: int, out: tuple[int, int]
+    tmp_path: Path, config: dict[str, Any], limits: Sequence[int], out: tuple[int, int]
 ) -> None:
     """A run that is stopped anywhere around an outage goes the same way, and asks for nothing that it has."""
     board = searched(tmp_path / "whole", config, out_from(*out))
-    first = out_from(*out)
-    searched(tmp_path / "cut", config, first, calls)
-    # Attempts that failed and left no trace are made again, and fail again.
-    second = out_from(1, 2 if len(first.answered) == 2 else 0)
-    assert searched(tmp_path / "cut", config, second) == board
-    assert not {one.hash for one in first.answered} & {one.hash for one in second.asked}
+    for calls in limits:
+        first = out_from(*out)
+        searched(tmp_path / str(calls), config, first, calls)
+        # Attempts that failed and left no trace are made again, and fail again.
+        second = out_from(1, 2 if len(first.answered) == 2 else 0)
+        assert searched(tmp_path / str(calls), config, second) == board
+        assert not {one.hash for one in first.answered} & {one.hash for one in second.asked}
 
 
 @pytest.mark.parametrize("style", ["rich", "short"])

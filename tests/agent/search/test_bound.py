@@ -29,6 +29,7 @@ from promptclimb.agent.search.bound import (
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
+from promptclimb.prompts.class_names import READ_AT_ONCE
 from promptclimb.prompts.requests import MOST_NAMES
 from promptclimb.prompts.template import MAX_CHARACTERS
 from tests.fakes.naming_box import NamingBox
@@ -229,10 +230,14 @@ def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> 
     assert described > found[2]
 
 
-@pytest.mark.parametrize(("style", "requests"), [("rich", 2 + 4), ("short", 24 + 4 * 24)])
-def test_requests_for_names_in_wide_letters_are_bounded(style: str, requests: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("style", "count", "requests"), [("rich", READ_AT_ONCE + 1, 2 + 4), ("short", 9, 9 + 4 * 9)]
+)
+def test_requests_for_names_in_wide_letters_are_bounded(
+    style: str, count: int, requests: int, tmp_path: Path
+) -> None:
     """Such names take several times as many tokens; later requests list those that were tried."""
-    classes = tuple(f"{chr(0x732B + number)}".rjust(20 + number, "\u754c") for number in range(24))
+    classes = tuple(f"{chr(0x732B + number)}".rjust(20 + number, "\u754c") for number in range(count))
     asked: list[ChatRequest] = []
 
     class Wide:

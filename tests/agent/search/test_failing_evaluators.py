@@ -199,11 +199,8 @@ def document(run_dir: Path) -> Any:
     [
         None,
         lambda answers: answers[:-1],
-        lambda answers: [0.5 for _ in answers],
         lambda answers: [SplitScores(math.nan, math.nan, math.nan) for _ in answers],
         asyncio.CancelledError(),
-        StopIteration(),
-        SystemExit(3),
         OSError("caf\udcff is torn"),
     ],
 )

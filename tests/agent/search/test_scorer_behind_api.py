@@ -144,8 +144,7 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
     assert (whole.best, whole.leaderboard) == (finished.best, finished.leaderboard)
 
 
-@pytest.mark.parametrize("racing", ["off", "auto"])
-@pytest.mark.parametrize(("method", "calls"), [("random", 118), ("combine", 94)])
+@pytest.mark.parametrize(("method", "calls", "racing"), [("random", 118, "off"), ("combine", 94, "auto")])
 async def test_a_stopped_run_is_concluded_with_what_was_kept_for_it(
     config: Callable[..., SearchConfig], tmp_path: Path, method: str, calls: int, racing: str
 ) -> None:

@@ -20,7 +20,7 @@ from promptclimb.evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 TEMPLATES = ["a photo of a {}", "a {} thing before a wall", "{}", "a dark drawing with {} and {}"]
-DATA = {"data": "frames", "shots": 4, "augmentations": 0}
+DATA = {"data": "frames", "shots": 2, "augmentations": 0}
 
 
 class PlainAsk:
@@ -44,13 +44,17 @@ async def url() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.port}/v1"
 
 
-@pytest.mark.parametrize("scorer", ["zero-shot", "embeddings"])
-async def test_templates_score_as_with_the_model_itself(url: str, scorer: str) -> None:
+@pytest.mark.usefixtures("small_sets")
+async def test_templates_score_as_with_the_model_itself(url: str) -> None:
     """Images as they are sent, the form of requests, and the reading of replies."""
-    local = open_evaluator(EvaluatorSpec(model="RN-pico", **DATA)).score(TEMPLATES)
-    spec = EvaluatorSpec(model="RN-pico", scorer=scorer, scorer_url=url, **DATA)
-    remote = await asyncio.to_thread(lambda: open_evaluator(spec, ask=PlainAsk(url)).score(TEMPLATES))
-    assert [score.train for score in remote] == [score.train for score in local]
+
+    def trains(ask: PlainAsk | None = None, **more: str) -> list[float]:
+        evaluator = open_evaluator(EvaluatorSpec(model="RN-pico", **DATA, **more), ask=ask)
+        return [score.train for score in evaluator.score(TEMPLATES)]
+
+    local = trains()
+    for scorer in ("zero-shot", "embeddings"):
+        assert await asyncio.to_thread(trains, PlainAsk(url), scorer=scorer, scorer_url=url) == local
 
 
 async def test_official_clients_are_answered(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
