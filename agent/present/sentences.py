@@ -123,8 +123,8 @@ def _verdict(
     preferred: bool,
 ) -> str:
     """Return one sentence that says "better" and "worse" only of significant differences."""
-    alone, start = "the best alone", f"the {baseline_name(BEST_STARTING, words)}"
-    named = _by_name(over, templates, words)
+    alone, named = "the best alone", _by_name(over, templates, words)
+    start = next((title for title in named if title.startswith(f"the {baseline_name(BEST_STARTING, words)}")), "")
     claimed = significant_of(named if ensemble is None else {**named, alone: ensemble})
     same = [name for name, difference in named.items() if difference.same_template]
     clauses = [_claim(difference, name) for name, difference in named.items() if name in claimed]
@@ -148,15 +148,15 @@ def _by_name(
     # Without its new names, the best template may be a baseline itself.
     original = templates[ORIGINAL_NAMES] if ORIGINAL_NAMES in over else None
     shown = [name for name in over if name == ORIGINAL_NAMES or templates[name] != original]
-    merged = {BASELINE_DEFAULT, BEST_HAND_MADE} <= set(shown) and (
-        templates[BASELINE_DEFAULT] == templates[BEST_HAND_MADE]
-    )
+    names_by_templates: dict[tuple[str, ...], list[str]] = {}
+    for name in sorted(shown, key=lambda name: name == BEST_STARTING):
+        names_by_templates.setdefault(templates[name], []).append(name)
     named = {}
-    for name in shown:
-        if merged and name == BEST_HAND_MADE:
-            continue
-        also = f", which is the {BEST_HAND_MADE} too" if merged and name == BASELINE_DEFAULT else ""
-        named[f"the {baseline_name(name, words)}{also}"] = over[name]
+    for names in names_by_templates.values():
+        # "No new template beat the best starting template" says more than the same of a baseline.
+        first, *others = sorted(names, key=lambda name: name != BEST_STARTING)
+        also = f" ({enumerated(f'the {baseline_name(other, words)}' for other in others)})" if others else ""
+        named[f"the {baseline_name(first, words)}{also}"] = over[first]
     return named
 
 

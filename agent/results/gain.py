@@ -9,7 +9,7 @@ from enum import Enum
 from statistics import NormalDist
 from typing import Any, TypeVar
 
-from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
+from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE
 from .details import BEST, Decisions, Details, agrees
 from .result import Difference, Gain, GroupAccuracies, Interval, SearchResult, are_shares
 
@@ -103,7 +103,7 @@ BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
 ORIGINAL_NAMES = "original names"
 ENSEMBLE = "ensemble"
-COMPARED = (ORIGINAL_NAMES, BASELINE_DEFAULT, BEST_HAND_MADE, BEST_STARTING)
+COMPARED = (ORIGINAL_NAMES, BASELINE_DEFAULT, BARE_NAME, BEST_HAND_MADE, BEST_STARTING)
 """The baselines that ``best`` is compared with."""
 _OF_IMAGES = ("accuracy", "class_mean")
 """Objectives that are shares of images; others may lie between 0 and 1 too."""

@@ -37,6 +37,7 @@ ENSEMBLE_SUFFIX = " ensemble"
 """Follows a method's name where its ensemble is meant."""
 ReferenceName: TypeAlias = Literal[
     "default template",
+    "bare class name",
     "openai-imagenet",
     "simple-imagenet",
     "best hand-made",

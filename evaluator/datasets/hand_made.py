@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import UsageError
-from ..scoring import BASELINE_DEFAULT, DEFAULT_TEMPLATE, HAND_MADE
+from ..scoring import BARE_NAME, BASELINE_DEFAULT, DEFAULT_TEMPLATE, HAND_MADE
 
 _TORCHVISION = {
     "Caltech101": "caltech101",
@@ -60,7 +60,7 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     """Return the templates to compare with, by list; ``hand-made`` only if the data set has some."""
-    lists: dict[str, tuple[str, ...]] = {BASELINE_DEFAULT: (DEFAULT_TEMPLATE,)}
+    lists: dict[str, tuple[str, ...]] = {BASELINE_DEFAULT: (DEFAULT_TEMPLATE,), BARE_NAME: ("{}",)}
     if own := hand_made(name):
         lists[HAND_MADE] = own
     lists["openai-imagenet"] = imagenet_templates()

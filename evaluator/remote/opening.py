@@ -16,7 +16,7 @@ from ..datasets.loading import load_data
 from ..datasets.values import FewShotData, Item
 from ..errors import DataError
 from ..files import seen_files
-from ..scoring import BASELINE_DEFAULT, CHOSEN, DEFAULT_INSTRUCTION, EvaluatorInfo
+from ..scoring import BARE_NAME, BASELINE_DEFAULT, CHOSEN, DEFAULT_INSTRUCTION, EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
 from .answers import ListedClasses
 from .asking import ApiAsk
@@ -220,9 +220,12 @@ def _baselines(spec: EvaluatorSpec, data: FewShotData) -> dict[str, tuple[str, .
     """Return the candidates to compare with, as far as this scorer can measure them at a fair price."""
     if spec.scorer == "chat":
         return {BASELINE_DEFAULT: (DEFAULT_INSTRUCTION,)}
-    # Zero-shot classification cannot average templates; texts of an embeddings endpoint cost requests.
+    baselines = for_dataset(data.name)
+    if spec.scorer == "zero-shot":
+        # It cannot average templates, and each template takes a request per test image.
+        baselines.pop(BARE_NAME)
     most = 1 if spec.scorer == "zero-shot" else MOST_BASELINE_TEXTS // len(data.classes)
-    return {name: templates for name, templates in for_dataset(data.name).items() if len(templates) <= most}
+    return {name: templates for name, templates in baselines.items() if len(templates) <= most}
 
 
 def _unmeasured(
