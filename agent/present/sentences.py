@@ -124,7 +124,9 @@ def _verdict(
 ) -> str:
     """Return one sentence that says "better" and "worse" only of significant differences."""
     alone, named = "the best alone", _by_name(over, templates, words)
-    start = next((title for title in named if title.startswith(f"the {baseline_name(BEST_STARTING, words)}")), "")
+    start = next(
+        (title for title in named if title.startswith(f"the {baseline_name(BEST_STARTING, words)}")), ""
+    )
     claimed = significant_of(named if ensemble is None else {**named, alone: ensemble})
     same = [name for name, difference in named.items() if difference.same_template]
     clauses = [_claim(difference, name) for name, difference in named.items() if name in claimed]
@@ -155,7 +157,8 @@ def _by_name(
     for names in names_by_templates.values():
         # "No new template beat the best starting template" says more than the same of a baseline.
         first, *others = sorted(names, key=lambda name: name != BEST_STARTING)
-        also = f" ({enumerated(f'the {baseline_name(other, words)}' for other in others)})" if others else ""
+        titles = [f"the {baseline_name(other, words)}" for other in others]
+        also = f", which is {enumerated(titles)}" if others else ""
         named[f"the {baseline_name(first, words)}{also}"] = over[first]
     return named
 

@@ -116,9 +116,22 @@ def test_a_best_hand_made_that_is_the_default_template_is_called_so() -> None:
     assert list(gain.over) == ["default template", "best hand-made"]
     assert (
         gain.verdict
-        == "5.0 points better than the default template, which is the best hand-made too (3.8 to 6.5)"
+        == "5.0 points better than the default template, which is the best hand-made (3.8 to 6.5)"
     )
-    assert "the same template as the default template, which is the best hand-made too" in itself.verdict
+    assert "the same template as the default template, which is the best hand-made" in itself.verdict
+
+
+def test_a_best_starting_template_that_is_the_bare_class_name_is_called_so() -> None:
+    """The sentence on the best starting template names what it is."""
+    bare = on_test("{}", 550, first=10)
+    baselines = {"bare class name": bare, "best starting template": bare}
+    gain = gain_of(BEST, BEST, baselines, images=1000)
+    itself = gain_of(bare, BEST, baselines, images=1000)
+    assert gain is not None
+    assert itself is not None
+    name = "the best starting template, which is the bare class name"
+    assert gain.verdict == f"5.0 points better than {name} (3.8 to 6.5)"
+    assert f"no new template beat {name}" in itself.verdict
 
 
 def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:

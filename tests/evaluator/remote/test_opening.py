@@ -132,7 +132,7 @@ def test_its_info_says_what_it_scores_on(opened: Opened, colours: Path) -> None:
     assert (info.model, info.pretrained, info.class_names) == ("m", "", ("blue", "green", "red"))
     assert info.baselines == {"default template": ("a photo of a {}",)}
     assert info.notes["scorer"] == "zero-shot"
-    assert info.notes["hand_made"].endswith("requests: openai-imagenet and simple-imagenet")
+    assert info.notes["hand_made"].endswith("requests: bare class name, openai-imagenet and simple-imagenet")
     assert len(info.files) == 30
     same = opened("zero-shot", VisualApi(), scorer_url="https://elsewhere.example").info
     assert same == info
