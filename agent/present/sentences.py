@@ -21,7 +21,6 @@ from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from ..results.gain import (
-    BEST_HAND_MADE,
     BEST_STARTING,
     ORIGINAL_NAMES,
     GroupOnTest,
