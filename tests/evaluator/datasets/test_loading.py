@@ -130,7 +130,7 @@ def test_unreadable_images_are_found_before_anything_is_scored(
 
 
 def test_torn_images_of_all_splits_are_counted_at_once(tmp_path: Path, make_images: MakeImages) -> None:
-    """Whoever mends what one error names is not told of the next ones by the next error."""
+    """All broken images are counted at once, so that one round of repairs is enough."""
     make_images(tmp_path, {"train/a": 4, "train/b": 4, "test/a": 4, "test/b": 4})
     torn = [*sorted(tmp_path.glob("train/*/00[02].png")), *sorted(tmp_path.glob("test/*/00[02].png"))]
     for image in torn:
