@@ -176,7 +176,9 @@ def _hours(groups: Sequence[_Group], infos: Mapping[str, EvaluatorInfo]) -> list
         if (info := infos.get(_what_is_opened(config))) is not None:
             return info.classes, info.sizes.get("test", 0)
         published = published_size(config.data)
-        return None if published is None else (published.classes, published.test)
+        if published is None:
+            return None
+        return published.classes, min(published.test, config.test_images or published.test)
 
     # The searches of a group score equally many.
     evaluations = {cell.run_dir: bound.evaluations // len(group) for group, bound in groups for cell in group}

@@ -48,9 +48,13 @@ def plan_text(config: SearchConfig) -> str:
 
 @dataclass(slots=True)
 class Hours:
-    """How long one model of a study works. Other references than CoOp take minutes and are left out."""
+    """How long one model of a study works: hours of one core, or by the clock if ``cores`` is None.
+
+    Opening data and model for each run, new class names and other references than CoOp are left out.
+    """
 
     model: str
+    cores: int | None  # that torch uses here
     images: float = 0.0  # each is encoded once
     texts: float = 0.0
     coop: float = 0.0
@@ -75,8 +79,16 @@ def hours_text(hours: Sequence[Hours], calls: int) -> str:
         f"  {printable(each.model)}: images {each.images:.1f}, texts {each.texts:.1f}, CoOp {each.coop:.1f}\n"
         for each in hours
     ]
-    total = sum(each.total for each in hours)
-    text = f"about {total:,.1f} hours here, by a measurement of seconds with each model\n{''.join(parts)}"
+    total, cores = sum(each.total for each in hours), hours[0].cores
+    if cores is None:
+        text, measure = f"about {total:,.1f} hours on an idle device\n", "time by the clock"
+    else:
+        text = (
+            f"about {total:,.1f} hours of one core: {total / cores:,.1f} on {counted(cores, 'idle core')}\n"
+        )
+        measure = "processor time, which other programs hardly change"
+    text += "".join(parts)
+    text += f"  by the least of several times that a few images, texts and steps took each model: {measure}\n"
     if calls:
         wait = calls * ANSWER_S / 3600
         text += f"  and {wait:,.1f} hours for the LLM, if it takes {ANSWER_S} s for each answer\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ...evaluator.datasets.hand_made import for_dataset
 from ...evaluator.spec import DEFAULT_SHOTS
 from ...evaluator.white_box.references import CoopOptions, check_reference
 from ..config.schema import SearchConfig
@@ -42,7 +43,7 @@ def hours_of(
         config = cell.config
         classes, test = size_of(config) or (0, 0)
         speed = measure(config.model, config.device)
-        hours = by_model.setdefault(cell.model, Hours(cell.model))
+        hours = by_model.setdefault(cell.model, Hours(cell.model, speed.cores))
         shots = config.shots or DEFAULT_SHOTS
         train, val = shots * classes, min(MOST_VAL, shots) * classes
         labelled = (train + val) * (1 + config.augmentations_for(train + val))
@@ -52,7 +53,11 @@ def hours_of(
                 encoded.add(key)
                 hours.images += images * speed.image / 3600
         if cell.white_box is None:
-            hours.texts += evaluations[cell.run_dir] * classes * speed.text / 3600
+            baselines = {
+                text for texts in for_dataset(config.data.rpartition(":")[2]).values() for text in texts
+            }
+            templates = evaluations[cell.run_dir] + len(baselines)
+            hours.texts += templates * classes * speed.text / 3600
             continue
         options = check_reference(cell.white_box, cell.options)
         if isinstance(options, CoopOptions):

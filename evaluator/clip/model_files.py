@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,13 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _read_torch(path: Path) -> Any:
+    if _is_torchscript(path):
+        raise ModelError(
+            f"the checkpoint {path} is a TorchScript archive, which holds code, and is refused. OpenAI's "
+            "weights need none of it: open_clip has them under the tag openai. If there is no network and "
+            "you trust the file, save its weights under a name with openai: safetensors.torch.save_file("
+            f"open_clip.load_openai_model({str(path)!r}, device='cpu').state_dict(), 'openai.safetensors')"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -70,13 +78,17 @@ def _read_torch(path: Path) -> Any:
             f"safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
         ) from error
     except Exception as error:  # torch's unpickler raises anything on a torn file
-        if "torchscript" in str(error).lower():
-            raise ModelError(
-                f"the checkpoint {path} is a TorchScript archive, which holds code, and is refused: save its "
-                f"state_dict as safetensors where you trust it, or use the same weights by their tag"
-            ) from error
         why = reason_of(error)
         raise ModelError(f"the checkpoint {path} is torn, or not a torch checkpoint: {why}") from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Return whether a file is a module saved by ``torch.jit``; torch warns on opening one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def first_mismatch(model: nn.Module, state: dict[str, Tensor]) -> str:
@@ -110,8 +122,8 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
             f"{repository} is not in the hub's cache and {why}. Where there is a network, run "
             f"`hf download {repository} {names[0]}` and copy the folder "
             f"models--{repository.replace('/', '--')} into {huggingface_hub.constants.HF_HUB_CACHE}; "
-            "or give the weights file itself as ",
-            Setting("pretrained", "FILE"),
+            f"or run `hf download {repository} --local-dir DIR`, copy DIR with its settings, and give it as ",
+            Setting("model", "local-dir:DIR"),
         )
     failures = []
     for name in names:

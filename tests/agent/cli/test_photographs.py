@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shlex
 import tomllib
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that takes a second for each thing, and weights of half a gigabyte."""
-    speed = Speed(image=1.0, text=1.0, coop=1.0, gigabytes=0.5)
+    speed = Speed(image=1.0, text=1.0, coop=1.0, gigabytes=0.5, cores=2)
     monkeypatch.setattr("promptclimb.evaluator.white_box.speed.measure", lambda _model, _device: speed)
 
 
@@ -90,10 +91,11 @@ def test_a_dry_run_names_downloads_hours_and_dollars(
     assert {name: vit[name] for name in ("images", "texts", "coop")} == {
         name: resnet[name] for name in ("images", "texts", "coop")
     }
-    # Test images, and for each seed so many shots and copies of 10, 47 and 37 classes.
-    searches = [row for row in STUDY["methods"] if row["method"] in ("guided", "combine", "pn")]
-    assert vit["images"] * 3600 > 8100 + 1880 + 3669 + 3 * (2 + 20) * 94
-    assert vit["texts"] * 3600 >= len(searches) * 6 * 110 * 94 - 1
+    # Test images once; for each seed, 1 and 16 shots with 1 and 4 for validation, and 8 copies of each.
+    assert vit["images"] * 3600 == pytest.approx(8100 + 1880 + 3669 + 3 * (1 + 1 + 16 + 4) * 9 * 94)
+    # For each seed and number of shots, two searches of 220, two of 110, and each with published lists.
+    of_sets = 10 * (660 + 4 * 84) + 47 * (660 + 4 * 89) + 37 * (660 + 4 * 82)
+    assert vit["texts"] * 3600 == pytest.approx(6 * of_sets)
     at_16 = 200 * (160 // 32 * 10 + 752 // 32 * 47 + 592 // 32 * 37)
     assert vit["coop"] * 3600 == pytest.approx(3 * (50 * (10 + 47 + 37) + at_16))
 
@@ -107,7 +109,13 @@ def test_a_dry_run_says_it_in_lines(
     out, err = capsys.readouterr()
     assert err.count("timing ViT-B-32 with random weights") == err.count("timing RN50") == 1
     assert "not here yet, and downloaded by the run: about 2.5 GB (torchvision:EuroSAT 0.1, " in out
-    assert "hours here, by a measurement of seconds with each model\n  ViT-B-32: images " in out
+    total = re.search(
+        r"about ([\d,.]+) hours of one core: ([\d,.]+) on 2 idle cores\n  ViT-B-32: images ", out
+    )
+    assert total is not None
+    of_one, of_both = (float(hours.replace(",", "")) for hours in total.groups())
+    assert of_both == pytest.approx(of_one / 2, abs=0.1)
+    assert "took each model: processor time, which other programs hardly change\n" in out
     assert "hours for the LLM, if it takes 5 s for each answer\n" in out
     assert "limits: --max-cost 10\n" in out
 

@@ -220,7 +220,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(promptclimb.agent.study.preflight, "check_openable", lambda _specs: [])
     monkeypatch.setattr(promptclimb.agent.llm.local_server, "is_installed", lambda: True)
     monkeypatch.setattr(promptclimb.agent.cli.dry_run, "downloads_of", lambda *_given: ())
-    speed = Speed(image=1.0, text=1.0, coop=1.0, gigabytes=1.0)
+    speed = Speed(image=1.0, text=1.0, coop=1.0, gigabytes=1.0, cores=2)
     monkeypatch.setattr("promptclimb.evaluator.white_box.speed.measure", lambda _model, _device: speed)
     return found
 

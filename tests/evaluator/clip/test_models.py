@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import socket
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,12 @@ torch_pickled = saved(torch.save, "evil2.pt", {"state_dict": Dangerous()})
 no_tensors = saved(torch.save, "epoch.pt", {"epoch": 3})
 
 
+def torchscript(_weights: Path, folder: Path) -> Path:
+    with warnings.catch_warnings(action="ignore"):  # torch advises against it
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), folder / "RN50.pt")
+    return folder / "RN50.pt"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -128,6 +135,7 @@ no_tensors = saved(torch.save, "epoch.pt", {"epoch": 3})
         (pickled, "pickled Python objects, or is torn, and is refused"),
         (torch_pickled, "pickled Python objects, or is torn, and is refused"),
         (no_tensors, "no dictionary of tensors"),
+        (torchscript, r"TorchScript.*tag openai\. .*load_openai_model\('.*RN50\.pt', device='cpu'\)"),
     ],
 )
 def test_bad_checkpoints_are_refused_with_one_clear_line(
@@ -208,6 +216,7 @@ def test_without_a_network_the_file_and_its_place_are_named(name: str, pretraine
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE is set") as caught:
         load(name, pretrained)
     assert "hf download" in str(caught.value)
+    assert "local-dir:DIR" in str(caught.value)
     assert "models--" in str(caught.value)
 
 

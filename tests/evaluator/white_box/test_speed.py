@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
 import pytest
+import torch
 
 from promptclimb.evaluator.errors import ModelError
 from promptclimb.evaluator.white_box.references import CoopOptions
@@ -18,6 +22,25 @@ def test_a_model_is_measured_without_its_weights() -> None:
     assert 0.001 < speed.gigabytes < 0.1
     with pytest.raises(ModelError, match="cannot build no-such-model"):
         measure("no-such-model", "cpu")
+
+
+def test_a_busy_machine_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, the clock is not looked at, and torch works on one core, then on as many as before."""
+    ticks, cores, before = itertools.count(), set[int](), torch.get_num_threads()
+
+    def processor_time() -> float:
+        cores.add(torch.get_num_threads())
+        return float(next(ticks))
+
+    monkeypatch.setattr(time, "process_time", processor_time)
+    monkeypatch.setattr(time, "perf_counter", lambda: pytest.fail("the clock runs on while others work"))
+    torch.set_num_threads(2)
+    try:
+        speed = measure.__wrapped__("RN-pico", "cpu")
+        assert (speed.cores, torch.get_num_threads(), cores) == (2, 2, {1})
+    finally:
+        torch.set_num_threads(before)
+    assert (speed.image, speed.text, speed.coop) == (1 / 2, 1 / (4 * 32), 1 / 32)
 
 
 @pytest.mark.parametrize(
