@@ -30,7 +30,7 @@ SETTLED_NS = 2 * 10**9
 MOST_TEXT_BYTES = 512 * 2**20
 """Largest list of images that is read: ImageNet's split file has 120 MB."""
 MOST_SETTINGS_BYTES = 4 * 2**20
-"""Largest file of settings, wordings or names that is read."""
+"""Largest file of settings or names that is read."""
 
 
 def user_path(raw: str | os.PathLike[str], name: str | Setting, *, follow_links: bool = True) -> Path:

@@ -38,7 +38,6 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     describe: Path | str | None
     blind: bool
     style: Style | None
-    wordings: Path | str | None
     restarts: int
     conversations: int
     rounds: int

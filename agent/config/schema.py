@@ -255,9 +255,6 @@ class SearchSettings(Settings):
         decides=True,
         file_only=True,
     )
-    wordings: UserPath | None = setting(
-        None, "your own texts for the requests of guided, TOML", decides=True, reads="file", file_only=True
-    )
     restarts: int = setting(
         4,
         "restarts, each from its own sample of starting templates; "

@@ -65,7 +65,7 @@ from ..methods.registry import METHODS
 from ..position import Position
 from ..prices import PICODOLLARS, Tariff, TokenUsage, cost_at_most
 from .choice import candidates_at_most
-from .inputs import read_pool, read_wordings
+from .inputs import read_pool
 from .name_choice import MOST_CHECKS
 from .name_search import FOUND_TRIED, MOST_READ, MOST_TAKEN_FOR
 from .racing import labels_at_most, race_blocks, races
@@ -268,7 +268,7 @@ def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[Sequenc
 
 
 def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], letter: str) -> View:
-    wordings, kind = read_wordings(config), kind_named(config.search_for)
+    kind = kind_named(config.search_for)
     longest = sorted(names, key=len)[-2:]
     memory = Memory()
     for number in range(2 * max(config.top_k, BEST_SHOWN)):
@@ -293,7 +293,7 @@ def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], lett
         description=config.description,
         class_names=() if config.blind else tuple(names),
         style=style,
-        wordings=replace(wordings, angles=(max(wordings.angles, key=len),)),
+        wordings=replace(kind.wordings, angles=(max(kind.wordings.angles, key=len),)),
         objective=config.objective,
         kind=kind,
     )

@@ -19,7 +19,6 @@ from ...evaluator.messages import Message, Setting, joined
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.kinds import Candidate
 from ...prompts.requests import PROMPTS_VERSION
-from ...prompts.wording import Wordings
 from ..config.schema import OPTIONS, SearchConfig
 from ..errors import StoreMismatchError
 from ..store.run import Store
@@ -38,7 +37,6 @@ def identity_of(
     config: SearchConfig,
     info: EvaluatorInfo,
     pool: list[Candidate],
-    wordings: Wordings,
     llm_content: str | None = None,
 ) -> dict[str, Any]:
     """Return all that decides the result of a run, besides the LLM's answers; files by their content."""
@@ -47,7 +45,6 @@ def identity_of(
         "fingerprint": info.fingerprint,
         "pool": pool_hash(pool),
         "prompts_version": PROMPTS_VERSION,
-        **({} if config.wordings is None else {"wordings": wordings.hash}),
         **({} if llm_content is None else {LLM_CONTENT: llm_content}),
     }
 
@@ -79,8 +76,6 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
         for name, option in OPTIONS.items()
         if option.from_data and getattr(config, name) is None
     }
-    if config.wordings is not None and before.get("wordings"):
-        now["wordings"] = before["wordings"]
     return now
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...evaluator.custom import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import AskingEndedError, ConfigError, DataError, PromptclimbError
-from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
+from ...evaluator.files import read_text, user_path
 from ...evaluator.messages import Setting, shown
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import ApiAsk, ApiEvaluator
@@ -22,7 +22,6 @@ from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.starting import MAX_FILE_BYTES, PoolError, parse_file
-from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
@@ -259,19 +258,6 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
         initial = Setting("initial", config.initial)
         raise ConfigError(initial, f": the built-in pool has {len(pool)} {noun}s")
     return pool
-
-
-def read_wordings(config: SearchConfig) -> Wordings:
-    """Return the texts of the method ``guided``; raise ConfigError if the user's file cannot be used."""
-    kind = kind_named(config.search_for)
-    if config.wordings is None:
-        return kind.wordings
-    try:
-        path = user_path(config.wordings, Setting("wordings"))
-        text = read_text(path, what="wordings file", most=MOST_SETTINGS_BYTES)
-        return with_changes(text, kind.wordings, slot=kind.slot)
-    except (DataError, WordingsError) as error:
-        raise ConfigError(Setting("wordings", str(config.wordings)), f": {error}") from error
 
 
 def check_paths(config: SearchConfig, *, names_only: bool) -> None:

@@ -17,7 +17,6 @@ from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, CHOSEN, Evaluator, EvaluatorInfo, Score, TemplateScorer
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
-from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import to_toml
 from ..events.sinks import SINKS, Sink
@@ -91,15 +90,16 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """Settings and texts of a run, resolved before anything is opened; ``notes`` belong in its result.
+    """Settings and starting candidates of a run, resolved before anything is opened.
 
-    ``resolved_config`` is the request's with absolute paths, with the LLM that will be asked.
+    Attributes:
+        resolved_config: The request's with absolute paths, with the LLM that will be asked.
+        notes: For the result.
     """
 
     resolved_config: SearchConfig
     notes: Mapping[str, Any]
     pool: list[Candidate]
-    wordings: Wordings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,7 +371,7 @@ class _Opener:
         content = next((endpoint.content for endpoint in models.endpoints if endpoint.content), None)
         if content is None and earlier is not None:  # no file is asked any more
             content = earlier.manifest.identity.get(LLM_CONTENT)
-        identity = identity_of(config, info, self.inputs.pool, self.inputs.wordings, content)
+        identity = identity_of(config, info, self.inputs.pool, content)
         if earlier is not None:
             check_content(earlier, info)
             check_identity(earlier.manifest.identity, identity)

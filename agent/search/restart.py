@@ -18,7 +18,6 @@ from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Score, 
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
 from ...prompts.starting import draw
-from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig, most_free
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
 from ..events.types import (
@@ -111,7 +110,6 @@ class Restart:
     _: KW_ONLY
     pool: Sequence[Candidate]
     info: EvaluatorInfo
-    wordings: Wordings
     journal: Journal
     scorebook: Scorebook
     racer: Racer | None = None
@@ -269,7 +267,7 @@ class Restart:
             description=config.description if self._method.uses_description else "",
             class_names=self.info.class_names if self._method.uses_class_names and not config.blind else (),
             style=config.request_style,
-            wordings=self.wordings,
+            wordings=self._kind.wordings,
             state=self._state,
             objective=config.objective,
             free=most_free(self.info),

@@ -70,7 +70,6 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
             config,
             pool=session.inputs.pool,
             info=info,
-            wordings=session.inputs.wordings,
             journal=journal,
             scorebook=scorebook,
             racer=racer,

@@ -32,7 +32,6 @@ from .inputs import (
     name_of,
     pinned_evaluator,
     read_pool,
-    read_wordings,
     try_local_llm,
 )
 from .journal import NOTHING_MORE, SearchOutcome
@@ -54,7 +53,7 @@ from .test_evaluation import evaluate_choice, openings_of_test
 async def start_run(request: RunRequest) -> SearchResult:
     """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
     config, notes = await _resolve_config(request, None)
-    inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config), read_wordings(config)))
+    inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config)))
     check_cache(config.shared_cache)
     run_dir = new_run_dir(config)
     check_run_dir(run_dir)
@@ -93,7 +92,7 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
             return finished
         check_paths(config, names_only=request.evaluator is not None)
         check_files(run_dir)
-        inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config), read_wordings(config)))
+        inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config)))
         return await _run_to_result(request, run_dir, inputs, store)
 
 

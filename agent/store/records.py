@@ -203,7 +203,6 @@ _NAMES = {
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the starting templates (their hash)",
     "llm_content": "the content of the LLM's file (its hash)",
-    "wordings": "the texts of the user's wordings (their hash)",
     "prompts_version": "the wording of requests (its version)",
 }
 

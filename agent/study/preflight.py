@@ -18,7 +18,7 @@ from ..llm.endpoints import check_endpoints
 from ..methods.registry import METHODS
 from ..prices import TokenUsage
 from ..search.bound import cost_of, prices_of
-from ..search.inputs import read_pool, read_wordings
+from ..search.inputs import read_pool
 from .grid import Cell
 from .outcomes import is_fitted
 from .runs import SharedLimits, endpoint_of, is_done
@@ -104,8 +104,6 @@ def check_cells(
         check_trackers(track)
     for config in {(config.initial, config.pool_name): config for config in configs}.values():
         read_pool(config)
-    for config in {config.wordings: config for config in configs}.values():
-        read_wordings(config)
     _check_models(_checked_data(waiting, source), source, report)
     return waiting
 

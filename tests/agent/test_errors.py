@@ -22,7 +22,6 @@ CAUGHT_INSIDE = {
     "agent.llm.endpoints._NotJsonError": "becomes an EndpointError",
     "agent.results.result.OtherSchemaError": "becomes a line of status, or a UsageError",
     "agent.search.journal.Skipped": "ends a round, not the restart",
-    "prompts.wording.WordingsError": "becomes a ConfigError",
     "evaluator.remote.evaluator.BadReplyError": "is asked again, or becomes a ScoringEndedError",
     "evaluator.custom.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
     "evaluator.datasets.readers.torchvision_sets._DamagedError": "becomes a DataError",

@@ -12,7 +12,6 @@ from promptclimb.agent.search.opening import RunInputs, RunRequest, RunSession
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.scoring import Evaluator
-from promptclimb.prompts.wording import built_in
 
 
 def session_of(
@@ -26,7 +25,7 @@ def session_of(
     """A session that can share answers, choose and test, but not ask."""
     nothing = cast("Any", None)
     return RunSession(
-        request=RunRequest(config=config, chat=chat), inputs=RunInputs(config, notes, [], built_in()),
+        request=RunRequest(config=config, chat=chat), inputs=RunInputs(config, notes, []),
         run_dir=Path(), opened_config=config, store=nothing if store is None else store, evaluator=evaluator,
         endpoints=(), scorer_calls=None, budget=nothing, llm=nothing, has_answers=False,
         keys_in_use=Scrubber(), all_secrets=Scrubber(),

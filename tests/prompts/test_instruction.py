@@ -16,7 +16,6 @@ from promptclimb.prompts.kinds import CandidateError, kind_named
 from promptclimb.prompts.replies import MAX_ANSWER_CHARACTERS
 from promptclimb.prompts.requests import SCALES, Outcome, Wanted, next_message, request_pn
 from promptclimb.prompts.starting import PoolError, parse_file
-from promptclimb.prompts.wording import with_changes
 
 
 def read(answer: str, max_words: int = 60) -> list[str]:
@@ -190,7 +189,7 @@ def test_frames_and_the_default_are_instructions() -> None:
 
 
 def test_its_wordings_have_the_texts_of_templates_and_one_more() -> None:
-    """A file of the user may replace each."""
+    """Each has a text of its own, in which the slot is written."""
     ours, templates = KIND.wordings, kind_named("template").wordings
     assert ours.texts.keys() - templates.texts.keys() == {"rich.unreadable"}
     assert templates.texts.keys() <= ours.texts.keys()
@@ -199,8 +198,6 @@ def test_its_wordings_have_the_texts_of_templates_and_one_more() -> None:
     assert r"\n" in ours.texts["rich.form"]
     for _ask, answer in ours.examples:
         assert len(read(answer)) == 5
-    changed = with_changes('[rich]\nunreadable = "$share: $examples"', ours, slot=SLOT)
-    assert changed.say("rich.unreadable", share="1 %", examples="x") == "1 %: x"
 
 
 def test_unreadable_answers_are_fed_back_in_one_line() -> None:

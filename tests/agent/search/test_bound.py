@@ -217,11 +217,9 @@ def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
 
 
 def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> None:
-    """Short requests, a conversation, one without class names, wordings of one's own: each its own bound."""
-    wordings = tmp_path / "wordings.toml"
-    wordings.write_text(f'[rich]\nnothing = "{"x" * 30}"\nbest_so_far = "{"x" * 3000}"\n')
+    """Short requests, a conversation, one without class names: each its own bound."""
     short, rich = {"style": "short"}, {"style": "rich"}
-    ways = (short, {**rich, "blind": True}, rich, {"wordings": wordings})
+    ways = (short, {**rich, "blind": True}, rich)
     found = [longest_request(config(tmp_path, **more)) for more in ways]
     assert found == sorted(set(found))
     assert longest_request(config(tmp_path)) == found[2]

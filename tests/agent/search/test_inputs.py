@@ -28,7 +28,6 @@ from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.identity import check_user_objects, identity_of, known_identity
 from promptclimb.agent.search.inputs import UserChat, name_of, object_names, read_pool, read_template_file
-from promptclimb.agent.store.records import check_identity
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -36,7 +35,6 @@ from promptclimb.evaluator.messages import Setting
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN, KIND, all_of_grammar, grammar
-from promptclimb.prompts.wording import built_in
 from tests.evaluator.datasets.conftest import save_image
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
@@ -59,7 +57,7 @@ def test_a_runs_identity_says_the_pools_apart() -> None:
     assert len({one.key for one in pools[2]}) == len({one.key for pool in pools for one in pool})
     info = FakeEvaluator().info
     for name in ("pool", "starting_pool"):
-        assert len({identity_of(one, info, read_pool(one), built_in())[name] for one in configs}) == 3
+        assert len({identity_of(one, info, read_pool(one))[name] for one in configs}) == 3
     defaults = (config(), config(describe="dice", blind=True), config(describe="dice"))
     assert [one.identity()["starting_pool"] for one in defaults] == ["grammar", "grammar", "general"]
     assert read_pool(defaults[2]) == pools[2]
@@ -534,28 +532,6 @@ def test_a_module_at_hand_is_found_again_from_another_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     done = resume_sync(tmp_path / "r", changes={"max_minutes": 9})
     assert (stopped.status, done.status) == ("stopped", "finished")
-
-
-def test_a_run_with_wordings_of_its_own_resumes_with_the_same_ones(tmp_path: Path) -> None:
-    """Wherever their file lies by now; other ones, or none, are refused. A finished run gives its result."""
-    file, moved, run_dir = tmp_path / "w.toml", tmp_path / "moved.toml", tmp_path / "r"
-    file.write_text("[rich]\nclasses = 'My classes: $names.'\n")
-    config = SearchConfig(**{**SMALL, "method": "guided"}, wordings=file, max_calls=1, run_dir=run_dir)
-    again: dict[str, Any] = {"custom_scorer": FakeEvaluator(), "chat": ChatByHash()}
-    assert search_sync(config, **again).status == "stopped"
-    with Store.open(run_dir) as store:  # as a suite asks, which opens nothing before the first search
-        check_identity(store.manifest.identity, known_identity(config, store.manifest.identity))
-    file.rename(moved)
-    with pytest.raises(ConfigError, match="wordings=PLACE"):
-        resume_sync(run_dir, changes={"max_calls": 9}, **again)
-    with pytest.raises(StoreMismatchError, match="wordings"):
-        resume_sync(run_dir, changes={"max_calls": 9, "wordings": None}, **again)
-    file.write_text("[rich]\nclasses = 'Other classes: $names.'\n")
-    with pytest.raises(StoreMismatchError, match="texts of the user's wordings"):
-        resume_sync(run_dir, changes={"max_calls": 9}, **again)
-    for _ in range(2):
-        done = resume_sync(run_dir, changes={"max_calls": 9, "wordings": moved}, **again)
-        assert done.status == "finished"
 
 
 def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from promptclimb.prompts.kinds import (
     RefusedLine,
 )
 from promptclimb.prompts.requests import SCALES
-from promptclimb.prompts.wording import Wordings, with_changes
+from promptclimb.prompts.wording import Wordings, built_in
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.searches import resumed, searched
 
@@ -65,9 +65,9 @@ class Phrases(PromptKind):
 
     @property
     def wordings(self) -> Wordings:
-        return with_changes(
-            '[rich]\ntask = "Find phrases. $goal"\nform = "At most $max_words words."', slot=""
-        )
+        ours = built_in()
+        own = {"rich.task": "Find phrases. $goal", "rich.form": "At most $max_words words."}
+        return replace(ours, texts={**ours.texts, **own})
 
     def parse(self, raw: str, *, max_words: int | None) -> Phrase:
         text = raw.strip()

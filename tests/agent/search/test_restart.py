@@ -34,7 +34,6 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from promptclimb.prompts.requests import ChatMessage
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.wording import built_in
 
 POOL = [Template.parse(f"{word} {{}}") for word in ("bad", "dull", "fair", "good", "plain")]
 TRAIN = {"bad {}": 0.1, "dull {}": 0.2, "fair {}": 0.3, "good {}": 0.4, "plain {}": 0.25, "better {}": 0.6,
@@ -145,7 +144,7 @@ class Stage:
         given = {"data": "fake", "llm": "m", "conversations": 1, "rounds": 2, "initial": 4, "proposals": 2}
         config = SearchConfig(**given | more, method="pn", starting_pool="captions")
         return Restart(
-            config, pool=pool, info=FakeEvaluator().info, wordings=built_in(),
+            config, pool=pool, info=FakeEvaluator().info,
             journal=answers.begin(number, config, self._events.append), scorebook=self.table,
             check=self.check, emit=self._events.append,
         )  # fmt: skip

@@ -45,7 +45,7 @@ HARMLESS = """
     data data_root shots seed class_names few_shot_file columns allow_leak on_bad_image
     precision device objective augmentations workers image_batch text_rows price temperature
     answer_tokens reasoning_effort
-    service_tier extra_body llm_fallback llm_slots method search_for describe blind style wordings restarts
+    service_tier extra_body llm_fallback llm_slots method search_for describe blind style restarts
     conversations rounds proposals top_k starting_pool fillers initial max_words max_turns ensemble_size
     patience until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens
     max_cost max_minutes give_up_after run_dir cache_answers name_rounds test_images scorer scorer_dialect
