@@ -145,8 +145,6 @@ def _line_in_file(flag: str, values: Sequence[str]) -> str:
     option = OPTIONS.get(flag.removeprefix("--").replace("-", "_"))
     if option is None or not option.file_only or option.name == "endpoints":
         return ""
-    if isinstance(option.default, bool):
-        return line_in_file(option, str(not option.default).lower())
     value = next(iter(values), "-")
     return line_in_file(option, None if value.startswith("-") else value)
 

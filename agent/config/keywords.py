@@ -65,5 +65,4 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     max_minutes: float | None
     give_up_after: float
     run_dir: Path | str | None
-    cache_answers: bool
     track: Sequence[str] | str | None

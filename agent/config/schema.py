@@ -465,7 +465,6 @@ class OutputSettings(Settings):
     group: ClassVar[Group] = "Output"
 
     run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=12)
-    cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)", file_only=True)
     track: tuple[str, ...] | None = setting(
         None,
         f"send figures to trackers, several with commas: {tracker_forms()}; "
@@ -670,8 +669,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
                 Setting("blind", True),
                 " out",
             )
-        if self.cache_answers and self.shared_cache is None:
-            raise InvalidValueError(Setting("cache_answers", True), " needs ", Setting("shared_cache", "DIR"))
         if self.max_cost is not None and self.needs_llm and not self.priced:
             raise InvalidValueError(COST_NEEDS_PRICE, ", or ", Setting("price", "auto"))
         return self

@@ -65,11 +65,7 @@ class ChatRequest:
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON without ``max_tokens``; the same on every machine."""
-        return self.hash_with(HASHED_MAX_TOKENS)
-
-    def hash_with(self, max_tokens: int) -> str:
-        """Return the hash that also depends on ``max_tokens``."""
-        body = [list(self.messages), self.model, self.temperature, max_tokens, self.seed]
+        body = [list(self.messages), self.model, self.temperature, HASHED_MAX_TOKENS, self.seed]
         if self.reasoning_effort is not None or self.extra_body is not None:
             body += [self.reasoning_effort, self.extra_body]
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

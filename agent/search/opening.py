@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -36,7 +35,7 @@ from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store.records import check_identity
 from ..store.run import Store
-from ..store.shared import SharedAsker, SharedCache, SharedScorer
+from ..store.shared import SharedCache, SharedScorer
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .bound import advice_to_probe, evaluations_at_most, scorer_bound
 from .choice import candidates_at_most
@@ -437,30 +436,15 @@ async def asker_within_scorer_limits(session: RunSession) -> Asker:
 
 
 @contextmanager
-def with_shared_cache(
-    session: RunSession, scorer: TemplateScorer, asker: Asker
-) -> Iterator[tuple[TemplateScorer, Asker]]:
-    """Yield a scorer and an asker that look into the shared cache first, if the config has one.
+def with_shared_cache(session: RunSession, scorer: TemplateScorer) -> Iterator[TemplateScorer]:
+    """Yield a scorer that looks into the shared cache first, if the config has one.
 
     A run still writes all that it uses into its own store, so it can be resumed without that folder. Scores
-    are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an address, or the
-    content of a model's file.
+    are shared by the evaluator's fingerprint.
     """
     config, info = session.opened_config, session.evaluator.info
     if config.shared_cache is None:
-        yield scorer, asker
+        yield scorer
         return
     with SharedCache(config.shared_cache) as cache:
-        if config.cache_answers:
-            answering = session.request.user_objects.get("chat") or _answering(config, session.endpoints)
-            asker = SharedAsker(cache, asker, answering)
-        space = f"{info.fingerprint}:{info.precision}:{config.objective}"
-        yield SharedScorer(cache, scorer, space), asker
-
-
-def _answering(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:
-    """Return who answers: the address, or a model file's content hash; plus the overrides of its settings."""
-    file = next((f"local:{endpoint.content}" for endpoint in endpoints if endpoint.content), None)
-    address = config.shown_url or file or str(config.llm)
-    overrides = config.overrides if config.shown_url else []
-    return f"{address} {json.dumps(overrides, sort_keys=True)}" if any(overrides) else address
+        yield SharedScorer(cache, scorer, f"{info.fingerprint}:{info.precision}:{config.objective}")

@@ -154,8 +154,8 @@ async def _search(session: RunSession) -> SearchOutcome:
             searched = await run_restarts(session, NothingMore(), NothingMore())
         else:
             llm = await asker_within_scorer_limits(session)
-            with with_shared_cache(session, queue, llm) as (scorer, asker):
-                searched = await run_restarts(session, scorer, asker)
+            with with_shared_cache(session, queue) as scorer:
+                searched = await run_restarts(session, scorer, llm)
     session.llm.close()
     if (stopped := searched.stopped) is None:
         await store.put_value(ALL_RESTARTS_DONE, session.opened_config.all_rounds)

@@ -1,4 +1,4 @@
-"""Scores and answers shared across runs, if the user asks for it.
+"""Scores shared across runs, if the user asks for it.
 
 Several processes may use one folder at once: SQLite orders their transactions, and concurrent results for a
 key are equal. Keys say what a row was computed with, so runs on other data or another model never meet it.
@@ -19,8 +19,6 @@ from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Setting
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
 from ..errors import StoreCorruptError, StoreVersionError
-from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
-from ..prices import NO_BILL
 from ..versions import PROGRAM, program_version
 from .disk import FILE_NAME, TextCache, inspect, translated
 from .records import MANIFEST, StoredScore, canonical, read_row, reader, row_text
@@ -28,7 +26,6 @@ from .records import MANIFEST, StoredScore, canonical, read_row, reader, row_tex
 FORMAT = 1
 """Increases whenever earlier rows could be misread."""
 _ABOUT = "shared"
-CACHE_ENDPOINT = "cache"
 T = TypeVar("T")
 
 
@@ -57,7 +54,7 @@ def check_cache(folder: Path | None) -> None:
 
 
 class SharedCache:
-    """A folder of scores and answers, made if it is missing; a context manager.
+    """A folder of scores, made if it is missing; a context manager.
 
     Raises:
         StoreVersionError: Another version of the program made it.
@@ -148,24 +145,3 @@ class SharedScorer:
         if not isinstance(verdict, Rejection) or verdict.reason != NOT_A_NUMBER:
             await self._cache.write(key, StoredScore(template, verdict))
         return verdict
-
-
-class SharedAsker:
-    """An asker that looks into the shared cache first; what it finds there costs nothing.
-
-    A request is identified by its full content, its seed included, and by ``space``: the endpoints'
-    addresses.
-    """
-
-    def __init__(self, cache: SharedCache, asker: Asker, space: str) -> None:
-        self._cache = cache
-        self._asker = asker
-        self._space = space
-
-    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        key = f"answer:{self._space}:{request.hash_with(request.max_tokens)}"
-        if (known := await self._cache.read(key, ChatAnswer)) is not None:
-            return BilledAnswer(known, NO_BILL, CACHE_ENDPOINT)
-        reply = await self._asker.ask(request)
-        await self._cache.write(key, reply.answer.to_json())
-        return reply

@@ -980,7 +980,6 @@ evaluate --white-box coop,tip-adaptr
 evaluate --white-box ,
 evaluate --white-box coop
 evaluate --scorer-detail
-suite --cache-answers --json
 models --grep zzz
 --print-completion cmd.exe
 search --out x

@@ -105,7 +105,7 @@ WRONG_FLAGS = (
 )  # fmt: skip
 WRONG_VALUES: tuple[dict[str, Any], ...] = (
     {"shots": 0}, {"method": "pm"}, {"objective": "loss"}, {"shot": 1}, {"endpoints": ({"base_url": "h"},)},
-    {"method": "pn", "llm": "m", "max_cost": 1}, {"cache_answers": True}, {"base_url": SECRET_URL},
+    {"method": "pn", "llm": "m", "max_cost": 1}, {"base_url": SECRET_URL},
     {"price": {"prompt": 1}}, {"price": 5}, {"shots": 0, "seed": -1},
 )  # fmt: skip
 

@@ -81,9 +81,8 @@ async def test_one_whose_server_is_killed_ends_as_if_nothing_had_been(model: Mod
 
 
 async def test_a_model_of_ones_own_is_known_by_its_content(model: Model, tmp_path: Path) -> None:
-    """A run goes on where the file was moved, and not with another one in its place, nor with its answers."""
-    shared = {"shared_cache": tmp_path / "shared", "cache_answers": True}
-    first = config(model(), tmp_path / "run", max_calls=1, **shared)
+    """A run goes on where the file was moved, and not with another one in its place."""
+    first = config(model(), tmp_path / "run", max_calls=1)
     evaluator = FakeEvaluator()
     assert (await search(first, custom_scorer=evaluator)).status == "stopped"
     (tmp_path / "7b").mkdir()
@@ -95,8 +94,3 @@ async def test_a_model_of_ones_own_is_known_by_its_content(model: Model, tmp_pat
     changes = {"max_calls": 9, "llm": f"local:{moved}"}
     done = await resume(tmp_path / "run", changes=changes, custom_scorer=evaluator)
     assert (done.status, done.usage.calls) == ("finished", 2)
-    calls = [
-        (await search(config(file, tmp_path / name, **shared), custom_scorer=evaluator)).usage.calls
-        for name, file in (("same", moved), ("other", other))
-    ]
-    assert calls == [0, 2]

@@ -464,20 +464,12 @@ def test_the_command_line_says_that_it_lacks_what_only_python_has(
 
 
 def test_a_chat_of_ones_own_is_no_vendors(tmp_path: Path) -> None:
-    """Neither in the result, nor where answers are shared: an endpoint's run never gets its answers."""
-    shared = {"shared_cache": tmp_path / "shared", "cache_answers": True}
-    first = SearchConfig(**SMALL, **shared, run_dir=tmp_path / "a")
+    """The result has no address."""
+    first = SearchConfig(**SMALL, run_dir=tmp_path / "a")
     result = run_virtual(_searched(first, ChatByHash()))
     assert (result["llm"]["model"], result["llm"]["base_url"]) == ("mine", None)
     document = json.loads((tmp_path / "a" / "result.json").read_text())
     assert document["llm"] == {"model": "mine", "base_url": None}
-
-    class Other(ChatByHash):
-        """Another chat, whose answers are its own."""
-
-    asked = Other()
-    run_virtual(_searched(first.model_copy(update={"run_dir": tmp_path / "b"}), asked))
-    assert len(asked.asked) == 2
 
 
 async def _searched(config: SearchConfig, chat: ChatByHash) -> dict[str, Any]:

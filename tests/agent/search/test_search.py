@@ -581,13 +581,13 @@ def test_the_stored_config_is_the_one_that_was_given(undisturbed: Undisturbed) -
     assert stored_config(Path(wanted.run_dir)) == wanted.as_opened(FakeEvaluator().info)
 
 
-def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: bytes) -> None:
-    """A second run on the same data asks for nothing and ends the same; it can go on without the folder."""
-    sharing = {"shared_cache": tmp_path / "shared", "cache_answers": True}
+def test_a_shared_folder_spares_scores(tmp_path: Path, reference: bytes) -> None:
+    """A second run on the same data scores nothing and ends the same."""
+    sharing = {"shared_cache": tmp_path / "shared"}
     searched(config(tmp_path / "a", **sharing))
-    chat, evaluator = ChatByHash(), FakeEvaluator()
-    result = searched(config(tmp_path / "b", **sharing), chat=chat, evaluator=evaluator)
-    assert (chat.asked, evaluator.batches, result.usage.calls) == ([], [], 0)
+    evaluator = FakeEvaluator()
+    searched(config(tmp_path / "b", **sharing), evaluator=evaluator)
+    assert evaluator.batches == []
     assert board(tmp_path / "b") == reference
     other = FakeEvaluator(seed=4)
     searched(config(tmp_path / "c", **sharing), evaluator=other)

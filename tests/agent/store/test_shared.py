@@ -9,17 +9,15 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
-from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
-from promptclimb.agent.prices import NO_BILL, Bill, Spent
 from promptclimb.agent.store.run import Store
-from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
+from promptclimb.agent.store.shared import SharedCache, SharedScorer, check_cache
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import ConfigError, ScoringFailedError
 from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
 
 
 class Counting:
-    """A scorer and asker that counts what it is asked."""
+    """A scorer that counts what it is asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -33,10 +31,6 @@ class Counting:
         if "bad" in template:
             raise ScoringFailedError("worker died")
         return Score(train=len(template) / 100)
-
-    async def ask(self, request: ChatRequest) -> BilledAnswer:
-        self.asked.append(request.hash)
-        return BilledAnswer(ChatAnswer(text=f"- {len(self.asked)}"), Bill(Spent(calls=1)), "one")
 
 
 async def test_a_score_is_computed_once_for_all_runs(tmp_path: Path) -> None:
@@ -66,18 +60,6 @@ async def test_a_failure_of_the_scorer_is_stored_nowhere(tmp_path: Path) -> None
             with pytest.raises(ScoringFailedError):
                 await SharedScorer(cache, scorer, "a").score("bad {}")
     assert scorer.asked == ["bad {}", "bad {}"]
-
-
-async def test_a_shared_answer_costs_nothing(tmp_path: Path) -> None:
-    """The second asker of the same request gets the first one's answer, without a bill."""
-    asker = Counting()
-    request = ChatRequest(messages=({"role": "user", "content": "x"},), model="m", seed=1)
-    with SharedCache(tmp_path) as cache:
-        first = await SharedAsker(cache, asker, "here").ask(request)
-        second = await SharedAsker(cache, asker, "here").ask(request)
-        await SharedAsker(cache, asker, "elsewhere").ask(request)
-    assert (first.bill.usage.calls, second.bill, len(asker.asked)) == (1, NO_BILL, 2)
-    assert first.answer == second.answer
 
 
 async def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
@@ -116,15 +98,11 @@ def test_a_shared_cache_of_another_version_is_reported(tmp_path: Path) -> None:
 
 
 async def test_a_shared_row_of_another_shape_is_named(tmp_path: Path) -> None:
-    """A score without a verdict, an answer without a text: which folder, which row."""
-    request = ChatRequest(messages=({"role": "user", "content": "x"},), model="m", seed=1)
+    """A score without a verdict: which folder, which row."""
     with SharedCache(tmp_path) as cache:
         await cache.write("score:a:a {}", {"template": "a {}"})
-        await cache.write(f"answer:here:{request.hash_with(request.max_tokens)}", {"text": 3})
         with pytest.raises(StoreCorruptError, match=f"{tmp_path}: the row 'score:a:a {{}}'"):
             await SharedScorer(cache, Counting(), "a").score("a {}")
-        with pytest.raises(StoreCorruptError, match="the row 'answer:here:"):
-            await SharedAsker(cache, Counting(), "here").ask(request)
 
 
 def test_a_folder_is_looked_at_before_it_is_used(tmp_path: Path) -> None:
