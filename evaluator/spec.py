@@ -45,7 +45,6 @@ _OF_ONE_SCORER: Mapping[str, str] = MappingProxyType(
     {
         "scorer_dialect": "embeddings",
         "scorer_detail": "chat",
-        "scorer_samples": "chat",
         "scorer_answers": "chat",
         "scorer_answer_tokens": "chat",
     }
@@ -203,14 +202,6 @@ class ScorerSettings(Settings):
     )
     scorer_detail: Literal["low", "high", "auto"] | None = setting(
         None, "how closely a chat model looks, in OpenAI's words", **_DECIDING_API, file_only=True
-    )
-    scorer_samples: int = setting(
-        1,
-        "answers for each image, of which the most frequent counts (chat)",
-        **_DECIDING_API,
-        ge=1,
-        le=99,
-        file_only=True,
     )
     scorer_answers: Literal["schema", "words"] | None = setting(
         None,
@@ -370,7 +361,6 @@ class EvaluatorKeywords(TypedDict, total=False):
     scorer_dialect: str | None
     scorer_image_size: int
     scorer_detail: Literal["low", "high", "auto"] | None
-    scorer_samples: int
     scorer_answers: Literal["schema", "words"] | None
     scorer_answer_tokens: int
     custom_scorer: str | None

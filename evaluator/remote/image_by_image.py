@@ -11,7 +11,6 @@ import json
 import math
 import threading
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -61,8 +60,6 @@ class Prompt:
 class ImageByImageEvaluator(RemoteEvaluator):
     """Asks for the class of each image by itself."""
 
-    samples = 1
-    """Answers for each image."""
     protocol: str
     path: str
 
@@ -83,8 +80,8 @@ class ImageByImageEvaluator(RemoteEvaluator):
         """Return the JSON value to keep for an answer; raise BadReplyError if it is not of the protocol."""
 
     @abstractmethod
-    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
-        """Return the decisions that the values of each image's samples make."""
+    def decisions(self, prompt: Prompt, values: Sequence[Any]) -> SplitDecisions:
+        """Return the decisions that the values of the images make."""
 
     @abstractmethod
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
@@ -99,21 +96,19 @@ class ImageByImageEvaluator(RemoteEvaluator):
         self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         """Return each prompt's decisions for each part; all questions go to the ``ApiAsk`` together."""
-        # For each prompt and image set the keys of each image's samples.
         asked = [(prompt, images, self._keys(prompt, images)) for prompt in prompts for images in parts]
         questions = {
             key: self._question(key, prompt, path, content)
-            for prompt, images, keys_by_image in asked
-            for path, content, keys in zip(images.paths, images.contents, keys_by_image, strict=True)
-            for key in keys
+            for prompt, images, keys in asked
+            for path, content, key in zip(images.paths, images.contents, keys, strict=True)
         }
         value_by_key = self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )
         decided = []
-        for prompt, _images, keys_by_image in asked:
-            values = [[value_by_key[key] for key in keys] for keys in keys_by_image]
-            if not all(self.is_valid(prompt, value) for samples in values for value in samples):
+        for prompt, _images, keys in asked:
+            values = [value_by_key[key] for key in keys]
+            if not all(self.is_valid(prompt, value) for value in values):
                 raise self.problem.store.damaged("a label is not of the protocol's form")
             decided.append(self.decisions(prompt, values))
         return list(batched(decided, len(parts)))
@@ -122,11 +117,10 @@ class ImageByImageEvaluator(RemoteEvaluator):
         """Yield requests that cost as much as the labels of all test images by so many candidates."""
         text, answer = self.tokens(self.prompt(self.problem.longest_baseline))
         most = text + self.most_image_tokens() if answer else 0
-        for _ in range(candidates * self.problem.info.sizes["test"] * self.samples):
+        for _ in range(candidates * self.problem.info.sizes["test"]):
             yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer)
 
-    def _keys(self, prompt: Prompt, images: ImageSet) -> list[list[str]]:
-        """Return the keys of each image's samples."""
+    def _keys(self, prompt: Prompt, images: ImageSet) -> list[str]:
         keys = KeyMaker(
             {
                 "protocol": self.protocol,
@@ -137,7 +131,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
                 **({"schema": True} if prompt.schema else {}),
             }
         )
-        return [[keys.key(content, sample) for sample in range(self.samples)] for content in images.contents]
+        return [keys.key(content) for content in images.contents]
 
     def _question(self, key: str, prompt: Prompt, path: Path, content: str) -> Question:
         return Question(
@@ -173,8 +167,8 @@ _FEW_TOKENS = 100
 class ChatEvaluator(ImageByImageEvaluator):
     """Scores instructions with a chat model, one image a request.
 
-    An answer that was cut or refused, or that names no class, counts as wrong. Of several samples, the most
-    frequent class counts, of equally frequent ones the first. Answers are kept as text and read each time.
+    An answer that was cut or refused, or that names no class, counts as wrong. Answers are drawn at
+    temperature 0, kept as text and read each time.
 
     By default, the first question shows whether the endpoint enforces the schema: it is asked with it, and
     without it if that is refused. What was found is kept with the labels.
@@ -183,7 +177,6 @@ class ChatEvaluator(ImageByImageEvaluator):
         options: Lists the classes and reads answers.
         answers: ``schema`` or ``words``; None to find out whether the endpoint takes the schema.
         detail: How closely the model looks, in OpenAI's words; None to leave it to the endpoint.
-        samples: Answers for each image. One is drawn at temperature 0, several at the endpoint's own.
         answer_tokens: Most tokens of an answer.
     """
 
@@ -196,13 +189,11 @@ class ChatEvaluator(ImageByImageEvaluator):
         options: ListedClasses,
         *,
         detail: str | None = None,
-        samples: int = 1,
         answers: str | None = None,
         answer_tokens: int = 64,
     ) -> None:
         super().__init__(problem)
         self.path = path_below(problem.url, PATH)
-        self.samples = samples
         self._fill = options.fill
         self._detail, self._answer_tokens = detail, answer_tokens
         self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
@@ -247,7 +238,7 @@ class ChatEvaluator(ImageByImageEvaluator):
                 continue
             taken = schema and "ended" not in value and self._is_of_schema(value["text"])
             # Words in answer to a schema: it was ignored, and they are as good as without.
-            label = self._keys(replace(prompt, schema=taken), image)[0][0]
+            label = self._keys(replace(prompt, schema=taken), image)[0]
             kept.keep({label: value})
             return bool(kept.keep({key: taken})[key])
         return False
@@ -279,7 +270,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             "messages": [{"role": "user", "content": content}],
             "max_tokens": self._answer_tokens,
             **({"response_format": self._format} if prompt.schema else {}),
-            **({"temperature": 0} if self.samples == 1 else {}),
+            "temperature": 0,
         }
 
     def tokens(self, prompt: Prompt) -> tuple[int, int]:
@@ -301,23 +292,15 @@ class ChatEvaluator(ImageByImageEvaluator):
         texts = (value.get("text"), value.get("ended", "")) if isinstance(value, dict) else (None,)
         return all(isinstance(text, str) for text in texts)
 
-    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
-        """Return the most frequent class of each image's answers, and unreadable answers."""
-        unreadable: list[str] = []
-        predicted, refused = [], []
-        for image_index, answers in enumerate(values):
-            votes = Counter[int]()
-            for answer in answers:
-                label = None if "ended" in answer else self._label(answer["text"])
-                if label is None:
-                    unreadable.append(_shown(answer))
-                else:
-                    votes[label] += 1
-            predicted.append(votes.most_common(1)[0][0] if votes else UNREADABLE)
-            if all(map(self.is_refusal, answers)):
-                refused.append(image_index)
+    def decisions(self, prompt: Prompt, values: Sequence[Any]) -> SplitDecisions:
+        """Return the class that each image's answer names, and unreadable answers."""
+        labels = [None if "ended" in answer else self._label(answer["text"]) for answer in values]
         return SplitDecisions(
-            np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable), refused=tuple(refused)
+            np.array([UNREADABLE if label is None else label for label in labels], dtype=np.int64),
+            unreadable=tuple(
+                _shown(answer) for answer, label in zip(values, labels, strict=True) if label is None
+            ),
+            refused=tuple(index for index, answer in enumerate(values) if self.is_refusal(answer)),
         )
 
 
@@ -430,16 +413,16 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
             return type(value) is int and 0 <= value < classes
         return isinstance(value, list) and [type(number) for number in value] == [float] * classes
 
-    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
-        refused = [index for index, (value,) in enumerate(values) if self.is_refusal(value)]
+    def decisions(self, prompt: Prompt, values: Sequence[Any]) -> SplitDecisions:
+        refused = [index for index, value in enumerate(values) if self.is_refusal(value)]
         table = None
         if self._grey:
             even = [0.0] * len(prompt.names)
-            rows = [even if isinstance(value, dict) else value for (value,) in values]
+            rows = [even if isinstance(value, dict) else value for value in values]
             table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
             predicted = table.argmax(axis=1)
         else:
-            labels = [UNREADABLE if isinstance(value, dict) else value for (value,) in values]
+            labels = [UNREADABLE if isinstance(value, dict) else value for value in values]
             predicted = np.array(labels, dtype=np.int64)
         predicted[refused] = UNREADABLE
         return SplitDecisions(predicted, table, refused=tuple(refused))

@@ -50,10 +50,10 @@ class KeyMaker:
         text = json.dumps([FORMAT, shared], sort_keys=True, ensure_ascii=False)
         self._start = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
 
-    def key(self, content: str, sample: int = 0) -> str:
+    def key(self, content: str) -> str:
         """Return the key of one question; ``content`` is an image's hash or a text."""
         digest = self._start.copy()
-        digest.update(f"\0{sample}\0{content}".encode("utf-8", "surrogatepass"))
+        digest.update(f"\0{content}".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 

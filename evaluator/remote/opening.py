@@ -124,7 +124,6 @@ def _of_protocol(
             problem,
             options,
             detail=spec.scorer_detail,
-            samples=spec.scorer_samples,
             answers=spec.scorer_answers,
             answer_tokens=spec.scorer_answer_tokens,
         )
@@ -161,11 +160,7 @@ def _images(
 def _parameters(spec: EvaluatorSpec) -> dict[str, Any]:
     """Return what decides a label besides prompt and image."""
     if spec.scorer == "chat":
-        return {
-            "detail": spec.scorer_detail,
-            "answer_tokens": spec.scorer_answer_tokens,
-            "temperature": 0 if spec.scorer_samples == 1 else None,
-        }
+        return {"detail": spec.scorer_detail, "answer_tokens": spec.scorer_answer_tokens}
     return {}
 
 
@@ -203,7 +198,7 @@ def _fingerprint(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: I
             spec.scorer,
             spec.model,
             sorted(_parameters(spec).items()),
-            (spec.scorer_samples, spec.scorer_image_size, RECIPE),
+            (spec.scorer_image_size, RECIPE),
             # The order of the classes in an instruction follows from the seed.
             spec.seed if spec.scorer == "chat" else None,
             train.mark,

@@ -49,7 +49,7 @@ HARMLESS = """
     conversations rounds proposals top_k starting_pool fillers initial max_words max_turns ensemble_size
     patience until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens
     max_cost max_minutes give_up_after run_dir name_rounds test_images scorer scorer_dialect
-    scorer_image_size scorer_detail scorer_samples scorer_answers scorer_answer_tokens scorer_concurrency
+    scorer_image_size scorer_detail scorer_answers scorer_answer_tokens scorer_concurrency
     scorer_rpm scorer_tpm scorer_price max_scorer_calls racing probe prefer_readable
 """
 """Numbers, names, texts, and files that are read as data and identify the run by their content."""

@@ -393,24 +393,6 @@ def test_a_refused_image_says_nothing_of_probabilities(opened: Opened) -> None:
     assert score.logprob == pytest.approx(whole.logprob - math.log(3) / 15, abs=0.01)
 
 
-def test_the_most_frequent_of_several_answers_counts(opened: Opened, tmp_path: Path) -> None:
-    """Three samples an image, of which one is wrong; each is kept by itself."""
-    order = count()
-
-    def change(_number: int, _request: ApiRequest, body: Any) -> Any:
-        return completion(["no idea", "none of them"][next(order) % 2]) if next(order) % 3 == 2 else body
-
-    api = VisualApi(change=change)
-    evaluator = opened("chat", api, tmp_path / "labels.sqlite", scorer_samples=3)
-    score = scored(evaluator, INSTRUCTION)
-    assert (score.train, score.unreadable) == (1.0, 0.0)
-    assert len(api.requests) == 3 * SEARCHED
-    assert "temperature" not in api.requests[0].body
-    single = VisualApi()
-    scored(opened("chat", single, tmp_path / "labels.sqlite"), INSTRUCTION)
-    assert single.requests[0].body["temperature"] == 0
-
-
 def test_an_instruction_lists_the_classes_as_the_seed_orders_them(opened: Opened) -> None:
     """The same order for every image and run of a seed; another seed is another problem."""
     first, second, other = VisualApi(), VisualApi(), VisualApi()

@@ -10,7 +10,6 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.search.api import evaluate
-from promptclimb.agent.search.identity import known_identity
 from promptclimb.evaluator.errors import ConfigError, DataError, EvaluatorError, UsageError
 from promptclimb.evaluator.open import check_openable, open_evaluator
 from promptclimb.evaluator.prediction import FolderPredictor
@@ -22,15 +21,6 @@ from tests.evaluator.remote.test_image_by_image import ASKED, INSTRUCTION
 from tests.fakes.visual_api import VisualApi
 
 API: dict[str, Any] = {"scorer": "zero-shot", "model": "m", "scorer_url": "http://127.0.0.1:1"}
-ADDED_LATER = (
-    "test_images",
-    "scorer",
-    "scorer_image_size",
-    "scorer_detail",
-    "scorer_samples",
-    "scorer_answers",
-    "scorer_answer_tokens",
-)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +33,6 @@ ADDED_LATER = (
         ({"device": "cuda"}, "device applies to CLIP models"),
         ({"ray": "auto"}, "ray applies to CLIP models"),
         ({"augmentations": 2}, "augmentations applies to CLIP models"),
-        ({"scorer_samples": 3}, 'scorer_samples applies to scorer="chat"'),
         ({"scorer_answers": "words"}, 'scorer_answers applies to scorer="chat"'),
         ({"scorer_detail": "low"}, 'scorer_detail applies to scorer="chat"'),
         ({"scorer_answer_tokens": 9}, 'scorer_answer_tokens applies to scorer="chat"'),
@@ -52,7 +41,10 @@ ADDED_LATER = (
         ({"custom_scorer": "mine:make"}, 'custom_scorer and scorer="zero-shot" name two scorers'),
         ({"scorer": "chat", "objective": "logprob"}, 'objective="logprob" needs probabilities'),
         ({"scorer": "clip"}, "scorer_url applies to models behind an API"),
-        ({"scorer": "clip", "scorer_url": None, "scorer_samples": 2}, "scorer_samples applies to models"),
+        (
+            {"scorer": "clip", "scorer_url": None, "scorer_answer_tokens": 2},
+            "scorer_answer_tokens applies to",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
@@ -86,19 +78,6 @@ def test_a_scorer_takes_its_kind_of_prompts(given: dict[str, Any], said: str) ->
     assert SearchConfig(method="combine", **API).search_for == "template"
     assert SearchConfig(method="combine", **{**API, "scorer": "chat"}).search_for == "instruction"
     SearchConfig(llm="m", **{**API, "search_for": "class-names"})
-
-
-def test_earlier_runs_have_the_identity_that_they_had() -> None:
-    """Settings of scorers behind an API do not show in it at their defaults; others do."""
-    before = SearchConfig(method="combine").identity()
-    assert not set(ADDED_LATER) & before.keys()
-    now = SearchConfig(method="combine", **API, test_images=30).identity()
-    assert (now["scorer"], now["test_images"]) == ("zero-shot", 30)
-    assert "scorer_image_size" not in now
-    # A value that is no longer there is a difference too.
-    resumed = known_identity(SearchConfig(method="combine"), {**now, "fingerprint": "f"})
-    assert "scorer" not in resumed
-    assert resumed["fingerprint"] == "f"
 
 
 def test_an_ask_is_needed(colours: Path) -> None:
@@ -141,7 +120,6 @@ def test_its_info_says_what_it_scores_on(opened: Opened, colours: Path) -> None:
         opened("zero-shot", VisualApi(), scorer_image_size=64).info,
         opened("embeddings", VisualApi(), scorer_dialect="openai").info,
         opened("chat", VisualApi()).info,
-        opened("chat", VisualApi(), scorer_samples=3).info,
         opened("chat", VisualApi(), scorer_detail="low").info,
         opened("zero-shot", VisualApi(), shots=4).info,
     ]
@@ -150,7 +128,7 @@ def test_its_info_says_what_it_scores_on(opened: Opened, colours: Path) -> None:
     assert "hand_made" not in others[2].notes
     assert others[3].baselines["default template"][0].count("{classes}") == 1
     assert "hand_made" not in others[3].notes
-    assert info.content["shots"] != others[6].content["shots"]
+    assert info.content["shots"] != others[5].content["shots"]
 
 
 def test_a_bad_image_is_refused_or_left_out(opened: Opened, colours: Path, tmp_path: Path) -> None:
