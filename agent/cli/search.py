@@ -23,6 +23,7 @@ from ..errors import (
     EndpointError,
     InterruptedRunError,
     ModelNotFoundError,
+    StoreFullError,
     StoreGoneError,
     UntrustedRunError,
 )
@@ -182,7 +183,8 @@ class _ResumeHint:
         elif isinstance(event, SearchStopped):
             self._limits = event.limits
 
-    def print(self, config: SearchConfig, error: BaseException | None = None) -> None:
+    def print(self, config: SearchConfig, error: BaseException | None = None, *, quits: bool = False) -> None:
+        """Print how to resume; ``quits`` if open requests are not waited for."""
         if self.run_dir is None:
             if error is None or isinstance(error, InterruptedRunError):
                 say("Stopped while data and model were opened: nothing was requested or scored.")
@@ -194,7 +196,11 @@ class _ResumeHint:
             )
             return
         command = resume_command(self.run_dir, self._limits)
-        if _has_wrong_address(config, error):
+        if isinstance(error, StoreFullError):
+            say(f"Everything written before is kept. Free some disk space, then resume with: {command}")
+        elif quits and (config.needs_llm or config.is_api):
+            say(f"Everything but the open requests is kept. Resume with: {command}")
+        elif _has_wrong_address(config, error):
             say(f"Everything is kept. Resume with the right address: {command} --base-url URL/v1")
         elif _lacks_model(error):
             say(f"Everything is kept. Resume with the right model: {command} --llm MODEL")
@@ -250,7 +256,7 @@ def run_session(
 
     try:
         with result_alone():
-            result = run_interruptible(run, lambda: hint.print(config), waits=waits)
+            result = run_interruptible(run, lambda: hint.print(config, quits=True), waits=waits)
     except BaseException as error:
         hint.print(config, error)
         raise

@@ -395,10 +395,14 @@ class ScorerBudget(Budget):
         """Return what may still be used, but of the time, which is the run's."""
         return replace(super().left(), minutes=None)
 
-    def check_calls(self, calls: int) -> None:
-        """Raise BudgetSpentError if so many calls more exceed the limit, beside what is kept."""
+    def has_calls(self, calls: int) -> bool:
+        """Return whether the limit has room for so many calls more, beside what is kept."""
         total = self._spent.plus(self._kept).plus(Spent(calls=calls))
-        if self.limits.calls is not None and total.calls > self.limits.calls:
+        return self.limits.calls is None or total.calls <= self.limits.calls
+
+    def check_calls(self, calls: int) -> None:
+        """Raise BudgetSpentError if the limit has no such room."""
+        if not self.has_calls(calls):
             raise BudgetSpentError(self._why_spent([self.CALLS], 0), limits=(self.CALLS.key,))
 
 

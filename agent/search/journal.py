@@ -261,7 +261,7 @@ class Journal:
             Skipped: There is no answer, and there will be none.
             StoreMismatchError: The answer on disk belongs to another request.
             GaveUpError: Too many answers in a row held no template.
-            PromptclimbError: A budget, an outage, a signal or a failure.
+            PromptclimbError: A budget, an outage, a full disk, a signal or a failure.
         """
         if (stored := self.store.answer(position)) is not None:
             self._check_request(position, stored.request_hash, request)
@@ -273,6 +273,7 @@ class Journal:
             raise Skipped(skip.reason, unusable=skip.unusable)
         self.stop.check()
         self.empty_answers.check()
+        self.store.check_room()
         try:
             try:
                 billed = await self.asker.ask(request)

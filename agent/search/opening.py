@@ -409,20 +409,45 @@ class _Opener:
             put_away(run_dir)
 
 
-@dataclass(frozen=True, slots=True)
 class _WhileScoresFit:
     """The ``Asker`` of a search with a limited scorer: an answer that cannot be scored is not paid for.
 
-    ``calls``: what one candidate takes of the scorer's calls.
+    Restarts take turns near the limit: one asks only if there is room for a candidate beside the proposals of
+    all others whose answers are not scored yet.
+
+    Args:
+        candidate: What one candidate takes of the scorer's calls.
+        answer: What the proposals of an answer take at most.
     """
 
-    llm: Asker
-    budget: ScorerBudget
-    calls: int
+    def __init__(self, llm: Asker, budget: ScorerBudget, *, candidate: int, answer: int) -> None:
+        self._llm, self._budget = llm, budget
+        self._candidate, self._answer = candidate, answer
+        self._scoring: set[asyncio.Task[Any]] = set()
+        self._waiting: list[asyncio.Future[None]] = []
 
     async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        self.budget.check_calls(self.calls)
-        return await self.llm.ask(request)
+        restart = asyncio.current_task()
+        assert restart is not None, "a restart is a task"
+        self._scored(restart)  # it asks again only after that
+        while self._scoring and not self._budget.has_calls(
+            self._candidate + self._answer * len(self._scoring)
+        ):
+            self._waiting.append(turn := asyncio.get_running_loop().create_future())
+            await turn
+        self._budget.check_calls(self._candidate)
+        self._scoring.add(restart)
+        restart.add_done_callback(self._scored)
+        return await self._llm.ask(request)
+
+    def _scored(self, restart: asyncio.Task[Any]) -> None:
+        """Note that the proposals of a restart's last answer are scored, and let the others look again."""
+        self._scoring.discard(restart)
+        restart.remove_done_callback(self._scored)
+        waiting, self._waiting = self._waiting, []
+        for turn in waiting:
+            if not turn.done():  # cancelled
+                turn.set_result(None)
 
 
 async def asker_within_scorer_limits(session: RunSession) -> Asker:
@@ -432,7 +457,8 @@ async def asker_within_scorer_limits(session: RunSession) -> Asker:
         return session.llm
     pool = len(session.inputs.pool)
     bound = await in_thread(lambda: scorer_bound(config, evaluator.info, evaluator, pool))
-    return _WhileScoresFit(session.llm, calls.budget, bound.candidate.spent.calls)
+    candidate, answer = bound.candidate.spent.calls, bound.round.spent.calls
+    return _WhileScoresFit(session.llm, calls.budget, candidate=candidate, answer=answer)
 
 
 @contextmanager

@@ -41,6 +41,8 @@ _SETTINGS: dict[str, object] = {
     # diskcache rewrites some thirty settings one by one when it opens; only later rows wait for the disk.
     "sqlite_synchronous": SYNCHRONOUS_NORMAL,
 }
+LEAST_FREE_BYTES = 16 * 2**20
+"""Free bytes below which nothing more is paid for: the answers in flight need room too."""
 _NO_ROOM_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ROOM_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 _TABLES = {"Cache", "Settings"}
@@ -189,6 +191,19 @@ def translated(directory: Path) -> Iterator[None]:
         if error.errno in _NO_ROOM_ERRNOS:
             raise StoreFullError(_no_room(directory, error)) from error
         raise StoreError(f"{directory}: the store cannot be used ({error})") from error
+
+
+def check_room(directory: Path) -> None:
+    """Raise StoreFullError if the disk is so full that an answer may not fit on it."""
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError:
+        return  # the next write says what is wrong
+    if free < LEAST_FREE_BYTES:
+        raise StoreFullError(
+            f"{directory}: the disk is full: {free / 1e6:.1f} MB are free, and an answer is requested only "
+            f"with {LEAST_FREE_BYTES / 1e6:.0f} MB, so that none is lost"
+        )
 
 
 def inspect(directory: Path) -> None:

@@ -29,6 +29,7 @@ from .disk import (
     TextCache,
     TextView,
     Writer,
+    check_room,
     inspect,
     translated,
 )
@@ -277,6 +278,10 @@ class Store(Rows):
         """Yield all stored answers in the order of positions."""
         for key, answer in self._rows(ANSWER, reader(StoredAnswer)):
             yield key_position(key, ANSWER), answer
+
+    def check_room(self) -> None:
+        """Raise StoreFullError if the disk may have no room for another answer."""
+        check_room(self._folder)
 
     async def put_answer(
         self,

@@ -72,7 +72,7 @@ def test_a_second_signal_leaves_at_once(first: int, tmp_path: Path) -> None:
         assert search.wait(30) == 143
         last = search.communicate()[1].splitlines()
         assert last[0] == "Quitting now."
-        assert last[1].startswith("Everything is kept. Resume with: ")
+        assert last[1].startswith("Everything but the open requests is kept. Resume with: ")
     finally:
         hanging.kill()
         hanging.communicate()

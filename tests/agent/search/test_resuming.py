@@ -13,7 +13,12 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import InterruptedRunError, StoreGoneError, StoreMismatchError
+from promptclimb.agent.errors import (
+    InterruptedRunError,
+    StoreFullError,
+    StoreGoneError,
+    StoreMismatchError,
+)
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
@@ -21,6 +26,7 @@ from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run
 from promptclimb.agent.stop import Stop
+from promptclimb.agent.store import disk
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -319,6 +325,29 @@ def test_the_command_line_says_what_is_kept_of_a_run_that_is_gone(
     said = capsys.readouterr().err
     assert "r is gone. If you moved it, resume it at its new place" in said
     assert "Everything is kept" not in said
+
+
+def test_nothing_is_requested_on_a_disk_that_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that cannot be written is lost: those in flight are kept, and no other is paid for."""
+
+    class Filling(ChatByHash):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            answer = await super().chat(request)
+            if len(self.asked) == 3:  # as if another program had filled the disk
+                monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 2**62)
+            return answer
+
+    chat, later, run_dir = Filling(), ChatByHash(), tmp_path / "r"
+    with pytest.raises(StoreFullError, match=r"the disk is full: .* MB are free"):
+        searched(config(run_dir, concurrency=2), chat=chat)
+    with Store.open(run_dir) as store:
+        assert sum(1 for _ in store.answers()) == len(chat.asked) == store.usage.calls
+    monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 0)
+    found = resumed(run_dir, chat=later)
+    assert len(chat.asked) + len(later.asked) == found.usage.calls == 6
+    assert found.leaderboard == searched(config(tmp_path / "whole")).leaderboard
 
 
 def test_opening_data_and_model_is_no_active_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,6 +216,34 @@ async def test_the_llm_is_asked_only_where_the_scorers_limit_has_room_for_a_prop
     assert exit_code(result) == 0
 
 
+@pytest.mark.parametrize("left", [40, 100])
+async def test_restarts_near_the_scorers_limit_pay_for_no_answer_that_cannot_be_scored(
+    config: Callable[..., SearchConfig], left: int
+) -> None:
+    """They take turns: of each answer a proposal at least is scored, and what is left is used."""
+
+    class Proposing:
+        asked = 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.asked += 1
+            answer = self.asked
+            await asyncio.sleep(0)  # the other restarts ask meanwhile
+            return ChatAnswer(text="\n".join(f"- picture {answer} {part} of a {{}}" for part in range(8)))
+
+    chat, most = Proposing(), 64 + 3 * 36 + left  # 45 for the start of one restart, and 36 of each other
+    async with ScorerServer() as server:
+        searched = config(
+            server.url, llm="x", method="guided", racing="off", proposals=8, max_scorer_calls=most, restarts=4
+        )
+        result = await search(searched, chat=chat)
+        assert most - 19 - server.requests < 9
+    answers = {
+        (row.restart, row.conversation, row.round) for row in result.leaderboard if row.source == "llm"
+    }
+    assert (result.limits, chat.asked) == (("scorer_calls",), len(answers))
+
+
 async def test_a_run_that_has_scored_nothing_is_resumed_within_limits_that_have_room_for_the_start(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
