@@ -166,13 +166,6 @@ def test_the_key_is_nowhere(
     assert code in (0, 2)
 
 
-def test_without_a_key_a_server_of_ones_own_works(capsys: pytest.CaptureFixture[str]) -> None:
-    """The key is needed where the endpoint asks for one, not by us."""
-    with Serving() as server:
-        assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == 0
-        assert not any("Authorization" in seen["headers"] for seen in server.seen)
-
-
 def test_a_missing_key_is_said_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """OpenAI's own endpoint is not asked without one."""
     assert call("search", *SMALL, "--run-dir", "r") == 2
@@ -446,20 +439,6 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     assert (result["method"], result["llm"]["model"]) == (method, None)
     assert "not_there is not installed" in result["notes"]["llm_fallback"]
     assert err.splitlines()[0].startswith("the local LLM cannot be used")
-
-
-def test_evaluate_scores_in_the_order_of_the_file(
-    capsys: pytest.CaptureFixture[str], fake_evaluator: FakeEvaluator
-) -> None:
-    """One score a template, and the ensemble's; the test split stays held out unless it is asked for."""
-    Path("t.json").write_text('["the {}", "a photo of a {}"]')
-    assert call("evaluate", "--templates", "t.json", "--split", "val", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [row["template"] for row in found["scores"]] == ["the {}", "a photo of a {}"]
-    assert all(0 <= row["val"] <= 1 for row in [*found["scores"], found["ensemble"]])
-    assert fake_evaluator.opened == 0
-    assert call("evaluate", "--templates", "t.json", "--split", "test", "--json") == 0
-    assert fake_evaluator.opened == 1
 
 
 class Reporting(FakeEvaluator):
@@ -904,8 +883,6 @@ def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]
         (("null",) * 4, "suite --seeds 1,2 --methods pn,random", EXIT_NOTHING_USABLE),
         (("null",) * 2, "suite --seeds 1,2 --methods pn,random", 0),
         (("500",) * 99, "search --method pn", EXIT_NOTHING_USABLE),
-        (("cut_off",) * 99, "search --method pn", EXIT_NOTHING_USABLE),
-        (("500",) * 99, "suite --seeds 1,2 --methods pn", EXIT_NOTHING_USABLE),
         (("ok", *("500",) * 99), "search --method pn", FAILED),
     ],
 )

@@ -906,7 +906,7 @@ async def for_two_minutes(options: dict[str, Any]) -> tuple[int, int]:
         return server.statistics.billed, server.statistics.refused
 
 
-@pytest.mark.parametrize(("vendor", "form"), [("openai", "ms"), ("anthropic", "date"), ("plain", "seconds")])
+@pytest.mark.parametrize(("vendor", "form"), [("openai", "ms"), ("anthropic", "date")])
 def test_a_limit_that_only_the_endpoint_knows_is_learned(vendor: str, form: str) -> None:
     """Headers of any vendor's style: two minutes at a limit that nobody set, hardly a refusal, well used."""
     billed, refused = run_virtual(for_two_minutes({"vendor": vendor, "retry_after": form}))

@@ -71,7 +71,7 @@ def cut(run_dir: Path, keep: int, folder: Path) -> Path:
     return copy
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.floats(0, 1))
 def test_any_prefix_of_the_journal_is_kept_and_gone_on_from(done: Path, share: float) -> None:
     """Nothing in it is asked again or changed, though the endpoint would now answer differently."""

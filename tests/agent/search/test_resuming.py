@@ -190,7 +190,6 @@ class Asked(ChatByHash):
     ("begun", "more"),
     [
         ({}, {"restarts": 4}),
-        ({}, {"conversations": 3}),
         ({"conversations": 1}, {"rounds": 5}),
         ({"conversations": 1}, {"rounds": 3, "conversations": 2, "restarts": 3}),
         ({"max_calls": 3}, {"restarts": 3, "max_calls": 100}),
