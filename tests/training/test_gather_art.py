@@ -18,12 +18,6 @@ def test_gathering_without_npm_says_what_to_install(tmp_path: Path, monkeypatch:
         art.training_art(tmp_path)
 
 
-def test_the_cache_folder_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROMPTCLIMB_CACHE moves the art with every other cache."""
-    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path))
-    assert art.cache_folder() == tmp_path / "pico-art"
-
-
 def test_the_shipped_art_has_every_name_that_the_sets_show() -> None:
     """Pictures of both parts can show every name, and no font is in both."""
     shipped = Art.shipped()
@@ -36,13 +30,6 @@ def test_parts_share_no_picture_of_a_name_with_several() -> None:
     first, second = (Art.shipped().part(half, ("karla",)) for half in (0, 1))
     assert len(CONCEPTS["cat"]) == 2
     assert first.cutout("cat", Random(1)).tobytes() != second.cutout("cat", Random(1)).tobytes()
-
-
-def test_names_have_pictures_and_code_points() -> None:
-    """Every concept stands for some emoji, named as the packages name them."""
-    assert all(CONCEPTS.values())
-    assert art.codepoint("🐈") == "1f408"
-    assert art.codepoint("☁") == "2601"
 
 
 def test_the_commands_end_with_2_where_npm_is_missing(

@@ -185,15 +185,6 @@ def test_a_wrong_key_is_wrong_usage(
     assert server.statistics.billed == 0
 
 
-def test_an_unknown_model_of_the_endpoint_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """With the nearest names that it lists."""
-    with Serving(model="small-chat") as server:
-        assert call("search", *SMALL, "--llm", "small-chatt", "--base-url", server.base_url) == 2
-    err = capsys.readouterr().err
-    assert "small-chat" in err
-    assert "Traceback" not in err
-
-
 def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
     """Whether the search finished or was stopped for it; the table says so too."""
 
@@ -595,22 +586,6 @@ def test_a_pool_of_endpoints_goes_on_without_the_one_that_refuses(
     log = (tmp_path / "r" / "events.jsonl").read_text()
     assert "endpoint.removed" in log
     assert "sk-another" not in log
-
-
-def test_a_pool_goes_on_without_an_endpoint_that_is_down(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """It is left out with a line; only a pool without any left is wrong usage."""
-    with socket.socket() as free, Serving() as server:
-        free.bind(("127.0.0.1", 0))
-        down = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-        Path("c.toml").write_text(
-            f'[[endpoints]]\nbase_url = "{down}"\n[[endpoints]]\nbase_url = "{server.base_url}"\n'
-        )
-        assert call("search", *SMALL, "--config", "c.toml", "--run-dir", "r") == 0
-    assert "continuing without an endpoint: nothing answers at" in capsys.readouterr().err
-    assert call("search", *SMALL, "--config", "c.toml", "--run-dir", "s") == 2
-    assert "nothing answers at" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

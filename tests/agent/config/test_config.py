@@ -25,7 +25,6 @@ from promptclimb.agent.config.sources import (
 )
 from promptclimb.agent.llm.ask import RetryPolicy
 from promptclimb.agent.llm.limiter import RateLimits
-from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.prices import Price
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.settings import Group, Scope, applying_to
@@ -178,12 +177,6 @@ def test_defaults_that_several_rooms_need_are_one() -> None:
     assert (policy.attempts, policy.total_s) == (config.retry_attempts, config.retry_seconds)
     assert policy.attempt_s == config.request_timeout
     assert RateLimits().concurrency == config.concurrency
-
-
-def test_the_help_names_every_method() -> None:
-    """The table that names the methods is the one that they are checked against."""
-    text = OPTIONS["method"].help
-    assert all(f"{name} (" in text for name in METHODS)
 
 
 def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour(tmp_path: Path) -> None:

@@ -354,20 +354,6 @@ async def test_an_outage_stops_it_and_it_resumes(
     assert (finished.best, finished.leaderboard) == (whole.best, whole.leaderboard)
 
 
-@pytest.mark.parametrize(
-    ("fault", "advice"), [("wrong_key", "SCORER_API_KEY"), ("no_model", "check model and scorer_url")]
-)
-async def test_a_wrong_key_or_model_is_the_users_to_fix(
-    config: Callable[..., SearchConfig], fault: str, advice: str
-) -> None:
-    """Exit code 2, with the scorer's options."""
-    async with ScorerServer(ScorerOptions(always=fault)) as server:
-        with pytest.raises(EndpointError) as error:
-            await start_run(RunRequest(config=config(server.url)))
-    assert advice in str(error.value)
-    assert "OPENAI" not in str(error.value)
-
-
 async def test_a_run_from_somebody_else_sends_nothing_to_its_address(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:

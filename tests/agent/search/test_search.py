@@ -17,7 +17,6 @@ from promptclimb.agent.errors import (
     EndpointError,
     FlaggedRequestError,
     InterruptedRunError,
-    QuotaSpentError,
     RestartCancelledError,
     StoreExistsError,
     StoreMismatchError,
@@ -207,25 +206,6 @@ def test_a_new_run_leaves_an_old_one_alone(undisturbed: Undisturbed) -> None:
         searched(undisturbed.config)
 
 
-def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path) -> None:
-    """After all retries the restart goes on; a resumed run skips the same turns, its last ones excepted."""
-    down = {5, 6, 7}
-
-    def fail(request: Any, number: int) -> None:
-        if number in down:
-            raise TransientChatError("503")
-
-    wanted = config(tmp_path / "r", restarts=1, concurrency=1)
-    first = searched(wanted, chat=ChatByHash(fail=fail))
-    assert (first.skipped, first.usage.calls, first.usage.retries) == (1, 5, 2)
-    kept = board(tmp_path / "r")
-    (tmp_path / "r" / "result.json").unlink()
-    chat = ChatByHash()
-    again = resumed(tmp_path / "r", chat=chat)
-    assert board(tmp_path / "r") == kept
-    assert (again.skipped, chat.asked) == (1, [])
-
-
 def test_an_outage_at_the_end_is_no_end(tmp_path: Path, reference: bytes) -> None:
     """A run whose last rounds got no answer is stopped, not finished, and gets them when resumed."""
 
@@ -266,36 +246,6 @@ def test_a_refusal_before_anything_was_answered_is_the_users_to_mend(tmp_path: P
 
     with pytest.raises(EndpointError, match="no such thing"):
         searched(config(tmp_path / "r"), chat=ChatByHash(fail=fail))
-
-
-def test_a_refusal_later_fails_the_run_and_keeps_it(tmp_path: Path, reference: bytes) -> None:
-    """What was answered is kept, and the run can go on."""
-
-    def fail(request: Any, number: int) -> None:
-        if number > 9:
-            raise QuotaSpentError("no more", status=402)
-
-    with pytest.raises(QuotaSpentError):
-        searched(config(tmp_path / "r"), chat=ChatByHash(fail=fail))
-    chat = ChatByHash()
-    resumed(tmp_path / "r", chat=chat)
-    assert board(tmp_path / "r") == reference
-    assert len(chat.asked) <= 24 - 9
-
-
-def test_one_refused_request_costs_its_round_and_no_more(tmp_path: Path) -> None:
-    """A content filter or a full context concerns one request; a resume does not meet it again."""
-
-    def fail(request: Any, number: int) -> None:
-        if number == 9:
-            raise BadRequestError("the context is full", status=400)
-
-    result = searched(config(tmp_path / "r"), chat=ChatByHash(fail=fail))
-    assert (result.status, result.skipped) == ("finished", 1)
-    (tmp_path / "r" / "result.json").unlink()
-    chat = ChatByHash()
-    again = resumed(tmp_path / "r", chat=chat)
-    assert (again.skipped, chat.asked) == (1, [])
 
 
 @virtual_time
@@ -538,16 +488,6 @@ def test_the_ensemble_is_as_large_as_asked_for(undisturbed: Undisturbed, tmp_pat
     for size, result in ((1, alone), (3, undisturbed.result)):
         assert result.ensemble.templates == tuple(row.template for row in result.leaderboard[:size])
         assert len(set(result.ensemble.templates)) == size
-
-
-def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
-    """The requests of a long conversation stop growing."""
-    chat = ChatByHash()
-    wanted = config(tmp_path / "r", restarts=1, conversations=1, rounds=12, max_turns=4)
-    searched(wanted, chat=chat)
-    lengths = [len(request.messages) for request in chat.asked]
-    assert lengths == [1, 3, 5, 7, 7, 7, 7, 7, 7, 7, 7, 7]
-    assert "rose to" in str(chat.asked[-1].messages) or "fell to" in str(chat.asked[-1].messages)
 
 
 def test_events_say_the_story_in_order(undisturbed: Undisturbed, finished: Path) -> None:
