@@ -95,12 +95,20 @@ def read(name: str, data_root: Path | None) -> Splits:
     try:
         return _read(name, root)
     except _DamagedError as error:
-        folder = root / Path(FETCHED[name].folder).parts[0]
-        raise DataError(f"torchvision:{name} {error}; remove {folder} and run again") from error
+        if name in FETCHED:
+            folder = root / Path(FETCHED[name].folder).parts[0]
+            raise DataError(f"torchvision:{name} {error}; remove {folder} and run again") from error
+        raise DataError(
+            f"torchvision:{name} is missing in {root}, or damaged{error}. Remove what is there of it, and "
+            "download it again where there is a network, in Python: "
+            f"torchvision.datasets.{name}({str(root)!r}, download=True)"
+        ) from error
 
 
 def _read(name: str, root: Path) -> Splits:
     splits = {split: _open(name, root, arguments) for split, arguments in SPLITS[name].items()}
+    if name not in FETCHED and (empty := [split for split, rows in splits.items() if not len(rows)]):
+        raise _DamagedError(f" (it has no {empty[0]} images)" if empty[0] else " (it has no images)")
     classes = _classes(splits)
     files = {split: _files(rows) for split, rows in splits.items()}
     if name in FETCHED or all(files.values()):
@@ -194,15 +202,21 @@ def _open(name: str, root: Path, arguments: dict[str, Any]) -> Any:
 
     try:
         return getattr(torchvision.datasets, name)(root=str(root), download=False, **arguments)
-    except (RuntimeError, OSError, ValueError, ImportError) as error:
-        if name in FETCHED and isinstance(error, ValueError | RuntimeError | FileNotFoundError):
+    except ImportError as error:
+        raise DataError(f"torchvision:{name} needs a package that is not installed ({error})") from error
+    except Exception as error:  # torchvision checks few files, and reads the others as they are
+        if name in FETCHED:
             lists = root / FETCHED[name].lists.format(arguments.get("split"))
-            fault = "cannot be read" if isinstance(error, ValueError) else "is missing or not whole"
+            is_missing = isinstance(error, RuntimeError | FileNotFoundError)
+            fault = "is missing or not whole" if is_missing else "cannot be read"
             raise _DamagedError(f"is damaged: {lists} {fault}") from error
-        raise DataError(
-            f"torchvision:{name} cannot be read from {root} ({reason_of(error)}); "
-            f"torchvision.datasets.{name}({str(root)!r}, download=True) puts it there, given a network"
-        ) from error
+        # torchvision itself says of a missing set only that it is not found.
+        fault = "" if isinstance(error, RuntimeError) else f" ({_fault(error)})"
+        raise _DamagedError(fault) from error
+
+
+def _fault(error: Exception) -> str:
+    return reason_of(error) if isinstance(error, OSError | ValueError) else type(error).__name__
 
 
 def _classes(splits: dict[str, Any]) -> list[str]:
@@ -270,7 +284,11 @@ def _refuse_outside(name: str, root: Path, paths: Sequence[Path]) -> None:
 
 def _images(splits: dict[str, Any]) -> Iterator[tuple[str, int, Save]]:
     for split, rows in splits.items():
-        for image, label in rows:
+        for number in range(len(rows)):
+            try:
+                image, label = rows[number]
+            except Exception as error:
+                raise _DamagedError(f" (image {number + 1:,} of {len(rows):,}: {_fault(error)})") from error
             yield split, int(label), partial(_save, image)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import struct
 from pathlib import Path
@@ -112,10 +113,15 @@ def test_torchvision_sets_are_written_out(tmp_path: Path) -> None:
         assert (image.format, image.size) == ("PNG", (28, 28))
 
 
+MNIST_FILES = [
+    f"MNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+]
+
+
 @pytest.mark.parametrize(
     ("name", "root", "message"),
     [
-        ("MNIST", True, r"cannot be read from .*download=True"),
+        ("MNIST", True, r"is missing in .*, or damaged\. Remove .*download=True"),
         ("CIFAR10", True, "pickles, which are never opened"),
         ("Nonsense", True, "not one of those that can be read: Caltech101, "),
         ("dtd", False, r"can be read; did you mean DTD\?$"),
@@ -129,6 +135,37 @@ def test_a_torchvision_set_that_cannot_be_read_is_explained(
     """Not on disk, kept in pickles, not known, without a folder to look in."""
     with pytest.raises(DataError, match=message):
         load(f"torchvision:{name}", data_root=tmp_path if root else None, shots=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "fault"),
+    [
+        ("MNIST", dict.fromkeys(MNIST_FILES, b"garbage"), r""),
+        ("USPS", dict.fromkeys(("usps.bz2", "usps.t.bz2"), bz2.compress(b"1 1:0.5\n" * 99)[:40]), "EOFError"),
+        (
+            "Food101",
+            {"food-101/images/pie/1.jpg": b"", "food-101/meta/train.json": b'["a"]'},
+            "AttributeError",
+        ),
+        ("Caltech256", {"caltech256/256_ObjectCategories/001.ak47/notes.txt": b""}, "it has no images"),
+        ("Caltech256", {"caltech256/256_ObjectCategories/001.ak47/001_0001.jpg": b"torn"}, "image 1 of 1: "),
+    ],
+)
+def test_a_damaged_torchvision_set_is_called_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, files: dict[str, bytes], fault: str
+) -> None:
+    """Whatever torchvision raises: with where it lies and how it comes there; nothing of it is cached."""
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        load(f"torchvision:{name}", data_root=tmp_path, shots=1)
+    error = str(raised.value)
+    assert error.startswith(f"torchvision:{name} is missing in {tmp_path}, or damaged (")
+    assert fault in error
+    assert error.endswith(f"in Python: torchvision.datasets.{name}({str(tmp_path)!r}, download=True)")
+    assert not list(tmp_path.glob("cache/datasets/*"))
 
 
 def test_a_folder_is_not_taken_for_a_scheme(
