@@ -563,7 +563,6 @@ def print_result(
     groups[f"best found{with_names(best)}"] = chosen
     if result.averaged:
         groups[f"ensemble{without_names(best)}"] = result.ensemble
-    how = "voting" if result.notes.get("scorer") == "zero-shot" else "averaged"
     for name, group in groups.items():
         shares: dict[Split, float | None] = {"train": group.train, "val": group.val, "test": group.test}
         scores = [
@@ -574,16 +573,16 @@ def print_result(
             )
             for split, share in shares.items()
         ]
-        templates = Text(_templates_cell(group.templates, how))
+        templates = Text(_templates_cell(group.templates))
         table.add_row(Text(printable(name)), templates, *scores, style="bold" if group is chosen else "")
     console.print(table)
     for line in result_lines(result, run_dir, opening_s):
         _print(console, line)
 
 
-def _templates_cell(templates: Sequence[str], how: str) -> str:
+def _templates_cell(templates: Sequence[str]) -> str:
     different = weighted(templates)
     lines = list(map(printable, different[:_MOST_TEMPLATES]))
     if len(different) > _MOST_TEMPLATES:
-        lines = [f"{len(templates)} templates {how}:", *lines, "..."]
+        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
     return "\n".join(lines)

@@ -22,18 +22,15 @@ which a method put together from words (``ranked``).
 The ensemble is greedy forward selection with replacement (*Ensemble Selection from Libraries of Models*,
 Caruana et al., ICML 2004). It begins with the first few of the order. As long as a candidate improves the
 average on the training and validation images, the best such one joins; one that joins again weighs more. The
-start keeps it from overfitting a single pick to few images; docs/method.md has figures. If labels are voted
-on, candidates join in pairs, since one vote rarely turns a decision.
+start keeps it from overfitting a single pick to few images; docs/method.md has figures.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 from operator import itemgetter
 
 from ...evaluator.errors import AskingEndedError, PromptclimbError, reason_of
@@ -43,11 +40,9 @@ from ...evaluator.scoring import (
     Evaluator,
     EvaluatorInfo,
     Objective,
-    Predictor,
     Score,
     SplitScores,
     checked,
-    hits,
 )
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateError, PromptKind, kind_named
@@ -61,8 +56,6 @@ from .event_loop import call_evaluator
 
 MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
-MOST_VOTERS = 10
-"""The same where two join: each pair of them is counted."""
 MOST_IN_ENSEMBLE = 8
 """Maximum templates in an ensemble, unless more are requested."""
 READABLE_MARGIN = 0.25
@@ -184,16 +177,13 @@ def ranked(config: SearchConfig, info: EvaluatorInfo, scored: Sequence[Entry]) -
 
 
 async def grow_ensemble(
-    ranked: Sequence[str], measure: Measure, *, start: int, sizes: Mapping[str, int], in_pairs: bool = False
-) -> tuple[str, ...] | None:
-    """Return the templates of an ensemble, the best of the ranking first; None if none can be measured.
+    ranked: Sequence[str], measure: Measure, *, start: int, sizes: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Return the templates of an ensemble, the best of the ranking first.
 
-    It begins with the first ``start`` of ``ranked``; an ensemble of one is not grown. With ``in_pairs``, two
-    templates join at a time. ``sizes`` are the images in train and val.
+    It begins with the first ``start`` of ``ranked``; an ensemble of one, or one that cannot be measured, is
+    not grown. ``sizes`` are the images in train and val.
     """
-    joining: list[tuple[str, ...]] = [(template,) for template in ranked[:MOST_CANDIDATES]]
-    if in_pairs:
-        joining = list(combinations_with_replacement(ranked[:MOST_VOTERS], 2))
     chosen = tuple(ranked[:start])
     if len(chosen) < 2:
         return chosen
@@ -209,9 +199,9 @@ async def grow_ensemble(
 
     (value,) = await values([chosen])
     if value is None:
-        return None
-    while len(chosen) + len(joining[0]) <= MOST_IN_ENSEMBLE:
-        larger = [(*chosen, *more) for more in joining]
+        return chosen
+    while len(chosen) < MOST_IN_ENSEMBLE:
+        larger = [(*chosen, template) for template in ranked[:MOST_CANDIDATES]]
         # Of equal ones the first, which is higher in the ranking.
         measured = [
             (larger_value, -index)
@@ -223,46 +213,6 @@ async def grow_ensemble(
         value, index = max(measured)
         chosen = larger[-index]
     return chosen
-
-
-class Ballots:
-    """The labels that candidates give the images of some splits, for majority votes among them.
-
-    If labels are level in a vote, the first one wins.
-    """
-
-    def __init__(self, predictor: Predictor, candidates: Iterable[str], splits: Iterable[str]) -> None:
-        self._index_of = {candidate: index for index, candidate in enumerate(dict.fromkeys(candidates))}
-        single = [[candidate] for candidate in self._index_of]
-        self._predictions = {split: predictor.predict(single, split=split) for split in splits}
-
-    def vote(self, ensemble: Sequence[str], split: str) -> tuple[int, ...] | None:
-        """Return the label that an ensemble gives each image; None if a candidate has no predictions."""
-        predicted = self._predictions[split].predicted
-        voters = [predicted[self._index_of[candidate]] for candidate in ensemble]
-        labels = [voter for voter in voters if voter is not None]
-        if len(labels) < len(ensemble):
-            return None
-        # Counter lists level labels in order of first appearance.
-        return tuple(Counter(votes).most_common(1)[0][0] for votes in zip(*labels, strict=True))
-
-    def scores(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores | None]:
-        """Score ensembles of candidates by vote; None for one with a candidate without predictions."""
-        scores: list[SplitScores | None] = []
-        for ensemble in ensembles:
-            shares = {
-                split: share_right(voted, predictions.labels)
-                for split, predictions in self._predictions.items()
-                if (voted := self.vote(ensemble, split))
-            }
-            train = shares.get("train")
-            scores.append(None if train is None else SplitScores(train, shares.get("val"), None))
-        return scores
-
-
-def share_right(predicted: Sequence[int], labels: Sequence[int]) -> float:
-    """Return the share of images whose predicted label is the true one."""
-    return sum(hits(predicted, labels)) / len(labels)
 
 
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
@@ -338,9 +288,8 @@ async def choose(
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
-    ensemble, ungrown = await choose_ensemble(
-        evaluator, scored_as, config.ensemble_size if kind.averaged else 1
-    )
+    averages = kind.averaged and config.scorer != "zero-shot"
+    ensemble, ungrown = await choose_ensemble(evaluator, scored_as, config.ensemble_size if averages else 1)
     text_of = {entry.scored_as: entry.text for entry in reversed(order)}
     baselines = {
         name: ChosenGroup(tuple(templates), shown=tuple(_shown(kind, template) for template in templates))
@@ -370,24 +319,14 @@ async def choose_ensemble(
     evaluator: Evaluator, ranked: Sequence[str], size: int
 ) -> tuple[tuple[str, ...], FailedStep | None]:
     """Return the templates to average, ``size`` or more, and why it is only these if that failed."""
-    sizes = evaluator.info.sizes
 
-    async def averaged(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
+    async def measure(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
         return await call_evaluator(lambda: evaluator.examine(ensembles, test=False))
 
-    async def voted(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
-        return ballots.scores(ensembles)
-
     try:
-        ensemble = await grow_ensemble(ranked, averaged, start=size, sizes=sizes)
-        if ensemble is None and isinstance(evaluator, Predictor):
-            voters = ranked[: max(MOST_VOTERS, size)]
-            splits = [split for split in ("train", "val") if sizes.get(split, 0)]
-            ballots = await call_evaluator(lambda: Ballots(evaluator, voters, splits))
-            ensemble = await grow_ensemble(ranked, voted, start=size, sizes=sizes, in_pairs=True)
+        return await grow_ensemble(ranked, measure, start=size, sizes=evaluator.info.sizes), None
     except Exception as error:  # noqa: BLE001 - noted in the result
         return tuple(ranked[:size]), FailedStep(message_of(error), size)
-    return ensemble or tuple(ranked[:size]), None
 
 
 def row_of(rank: int, entry: Entry) -> Row:

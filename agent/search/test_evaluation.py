@@ -1,14 +1,9 @@
-"""Evaluate the choice of a search on every split, and once on the held-out test split.
-
-Where an evaluator predicts labels but cannot average, several candidates together are measured by majority
-vote.
-"""
+"""Evaluate the choice of a search on every split, and once on the held-out test split."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from typing import TypeVar
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
@@ -42,7 +37,7 @@ from ..results.result import (
     words_of,
 )
 from ..store.run import Store
-from .choice import Ballots, Choice, ChosenGroup, message_of, share_right
+from .choice import Choice, ChosenGroup, message_of
 from .event_loop import call_evaluator
 from .journal import NamesRecord
 
@@ -262,7 +257,7 @@ async def _scores(
     """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
     try:
         return await call_evaluator(
-            lambda: group_scores(evaluator, [group.templates for group in groups], test=test)
+            lambda: evaluator.examine([group.templates for group in groups], test=test)
         )
     except TemplateRejectedError as error:
         # Only a hand-made template can be new to the evaluator here; one that is too long must not cost the
@@ -281,52 +276,11 @@ async def _scores(
     return [next(scores_in_turn) if group in readable else None for group in groups]
 
 
-def group_scores(
-    evaluator: Evaluator, ensembles: Sequence[Sequence[str]], *, test: bool
-) -> list[SplitScores | None]:
-    """Score ensembles as ``Evaluator.examine`` does, by vote if it predicts but cannot average."""
-    scores = list(evaluator.examine(ensembles, test=test))
-    if not isinstance(evaluator, Predictor):
-        return scores
-    unscored = [
-        index
-        for index, split_scores in enumerate(scores)
-        if len(ensembles[index]) > 1 and (split_scores is None or split_scores.train is None)
-    ]
-    voting = [ensembles[index] for index in unscored]
-    shares = {
-        split: shares_right(predicted_labels(evaluator, voting, split))
-        for split in SPLITS
-        if unscored and evaluator.info.sizes.get(split, 0) and (test or split != "test")
-    }
-    for number, index in enumerate(unscored):
-        train, val, on_test = (shares[split][number] if split in shares else None for split in SPLITS)
-        scores[index] = None if train is None else SplitScores(train, val, on_test)
-    return scores
-
-
-def predicted_labels(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> Predictions:
-    """Return the label that each ensemble gives each image, by vote if it cannot be averaged."""
-    predictions = predictor.predict(ensembles, split=split)
-    votes = [
-        labels is None and len(ensemble) > 1
-        for ensemble, labels in zip(ensembles, predictions.predicted, strict=True)
-    ]
-    if not any(votes):
-        return predictions
-    voters = [candidate for ensemble in compress(ensembles, votes) for candidate in ensemble]
-    ballots = Ballots(predictor, voters, [split])
-    predicted = (
-        ballots.vote(ensemble, split) if vote else labels
-        for ensemble, labels, vote in zip(ensembles, predictions.predicted, votes, strict=True)
-    )
-    return Predictions(predictions.labels, tuple(predicted))
-
-
 def shares_right(predictions: Predictions) -> list[float | None]:
     """Return what share of the images each ensemble classifies correctly; None if it cannot be read."""
     return [
-        None if not labels else share_right(labels, predictions.labels) for labels in predictions.predicted
+        sum(hits(labels, predictions.labels)) / len(labels) if labels else None
+        for labels in predictions.predicted
     ]
 
 
@@ -355,7 +309,7 @@ async def _image_by_image(
 
         async def checked_predictions() -> Predictions:
             ensembles = [groups[index].templates for index in tested]
-            predictions = await call_evaluator(lambda: predicted_labels(evaluator, ensembles, "test"))
+            predictions = await call_evaluator(lambda: evaluator.predict(ensembles, split="test"))
             images = evaluator.info.sizes.get("test", 0)
             for index, predicted in zip(tested, predictions.predicted, strict=True):
                 if predicted is not None:

@@ -18,7 +18,7 @@ from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
 from ..results.run_dir import write_atomically
-from ..search.choice import share_right
+from ..search.test_evaluation import shares_right
 from ..store.run import StoreReader
 from .grid import Cell
 from .outcomes import Blocks, RunOutcome, mean_over_sets
@@ -199,5 +199,5 @@ def _tested(evaluator: Evaluator, prompt: BestPrompt) -> float | None:
         predictions = evaluator.predict_named(prompt.template, [renaming], split="test")
     except TemplateRejectedError:
         return None  # this model cannot read it
-    (predicted,) = predictions.predicted
-    return None if predicted is None else share_right(predicted, predictions.labels)
+    (share,) = shares_right(predictions)
+    return share

@@ -379,14 +379,14 @@ def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> Non
 
 
 def test_a_template_that_counts_twice_is_shown_once() -> None:
-    """Its place in an ensemble is a weight; a scorer without vectors lets the templates vote."""
+    """Its place in an ensemble is a weight."""
     for times, shown in ((2, "the shoe {} (twice)"), (3, "the shoe {} (3 times)")):
         several = GroupAccuracies(
             templates=("the shoe {}", "b {}", "c {}", *["the shoe {}"] * (times - 1)), train=0.5, test=None
         )
-        result = replace(small_result(ensemble=several), notes={"scorer": "zero-shot"})
+        result = small_result(ensemble=several)
         lines = [line.split("│")[2].strip() for line in printed(result).splitlines() if "│" in line]
-        assert lines[-4:] == [f"{times + 2} templates voting:", shown, "b {}", "..."]
+        assert lines[-4:] == [f"{times + 2} templates averaged:", shown, "b {}", "..."]
 
 
 def test_the_number_of_encoded_images_only_grows() -> None:

@@ -1,9 +1,8 @@
-"""What a search chooses: the order of candidates, ensembles by vote, and points of a learning curve."""
+"""What a search chooses: the order of candidates, ensembles, and points of a learning curve."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +15,11 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.search.api import search
-from promptclimb.agent.search.choice import Ballots, choose_ensemble, first_templates, pooled, ranking
+from promptclimb.agent.search.choice import first_templates, pooled, ranking
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
-from promptclimb.agent.search.test_evaluation import group_scores, predicted_labels
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Objective, Predictions, Score, SplitScores
+from promptclimb.evaluator.scoring import Objective, Score
 from promptclimb.prompts.template import Template
 
 SIZES = {"train": 16, "val": 4}
@@ -187,74 +185,6 @@ def test_of_equal_finds_the_first_place_stands() -> None:
     places = [(2, 1, 1), (1, 2, 3), (1, 2, 1)]
     found = ranking([scored("one {}", 10, 2, place) for place in places], sizes=SIZES)
     assert [tuple(entry.position[:3]) for entry in found] == [(1, 2, 1)]
-
-
-TRUE = (0, 1, 2, 0, 1, 2)
-LETTERS = [f"{letter} {{}}" for letter in "abcdefghijkl"]
-
-
-class Labels(FakeEvaluator):
-    """Says for each single template what it was given, and cannot average; counts what it is asked."""
-
-    def __init__(self, reported: dict[str, tuple[int, ...]]) -> None:
-        super().__init__()
-        self._reported = reported
-        self.asked: list[str] = []
-
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
-        """Score single ones alone."""
-        return [self._alone(one[0]) if len(one) == 1 else None for one in ensembles]
-
-    def _alone(self, template: str) -> SplitScores:
-        right = sum(one == true for one, true in zip(self._reported[template], TRUE, strict=True)) / len(TRUE)
-        return SplitScores(right, right, None)
-
-    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Say what single templates take the images for."""
-        self.asked += [one[0] for one in ensembles if len(one) == 1]
-        return Predictions(
-            TRUE, tuple(self._reported[one[0]] if len(one) == 1 else None for one in ensembles)
-        )
-
-
-def test_the_first_of_several_labels_that_are_level_wins() -> None:
-    """So that the order of the templates, and nothing else, decides."""
-
-    class Three(FakeEvaluator):
-        def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-            return Predictions((2,), tuple(None if len(one) > 1 else (len(one[0]),) for one in ensembles))
-
-    ensembles = [["ab", "abc"], ["abc", "ab"], ["abc", "ab", "xy"], ["ab"]]
-    assert predicted_labels(Three(), ensembles, "val").predicted == ((2,), (3,), (2,), (2,))
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 2)] * len(TRUE)), min_size=4, max_size=4), st.data())
-def test_ballots_count_as_the_box_is_examined(reported: list[tuple[int, ...]], data: st.DataObject) -> None:
-    """What decides how an ensemble grows is what the result will say of it."""
-    box = Labels(dict(zip(LETTERS[:4], reported, strict=True)))
-    ensemble = data.draw(st.lists(st.sampled_from(LETTERS[:4]), min_size=2, max_size=7))
-    splits = [split for split in ("train", "val") if box.info.sizes.get(split)]
-    (counted,) = Ballots(box, LETTERS[:4], splits).scores([ensemble])
-    (scores,) = group_scores(box, [ensemble], test=False)
-    assert counted == scores
-
-
-async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> None:
-    """Two that err together are outvoted by three that do not; each template is asked about once a split."""
-    wrong, otherwise = (1, 1, 2, 0, 1, 2), (0, 1, 2, 1, 1, 2)
-    reported = dict.fromkeys(LETTERS, wrong) | {LETTERS[2]: otherwise, LETTERS[5]: TRUE}
-    box = Labels(reported)
-    templates, ungrown = await choose_ensemble(box, LETTERS, 3)
-    assert templates[:3] == tuple(LETTERS[:3])
-    assert LETTERS[5] in templates[3:]
-    assert ungrown is None
-    (before, after) = group_scores(Labels(reported), [LETTERS[:3], templates], test=False)
-    assert before is not None
-    assert after is not None
-    assert (after.train or 0) > (before.train or 0)
-    assert max(box.asked.count(one) for one in LETTERS) == len(
-        [s for s in ("train", "val") if box.info.sizes[s]]
-    )
 
 
 def config(run_dir: Path) -> SearchConfig:

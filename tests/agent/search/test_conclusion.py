@@ -139,14 +139,14 @@ async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
     """Counts of all restarts, the start from the manifest, versions, notes of evaluator and run."""
     evaluator = Words(notes={"device": "cuda:0", "data": ["split by rule"]})
     found = ended(evaluator, budget={"calls": 3.0})
-    result = await finish(CONFIG, evaluator, store, found, notes={"llm_fallback": "y"})
+    result = await finish(CONFIG, evaluator, store, found, notes={"general_words": "y"})
     assert (result.evaluated, result.skipped, result.usage.replayed) == (5, 1, 2)
     assert (dict(result.rejected), dict(result.budget)) == ({"no_slot": 3}, {"calls": 3.0})
     assert result.started == store.manifest.started
     assert result.device == "cuda:0"
     assert result.versions is not None
     assert result.versions.program == program_version()
-    assert (result.notes["data"], result.notes["llm_fallback"]) == (["split by rule"], "y")
+    assert (result.notes["data"], result.notes["general_words"]) == (["split by rule"], "y")
 
 
 @pytest.mark.parametrize(
@@ -390,37 +390,6 @@ async def test_predictions_that_contradict_the_accuracies_are_not_used(
     assert found.gain == unpaired.gain
     assert not found.gain.over["default template"].paired
     assert said in found.notes[UNPAIRED]
-
-
-class Voting(Words):
-    """A black box that cannot average, and takes all images for one class, which depends on the template."""
-
-    def __init__(self) -> None:
-        sizes = {"train": 160, "val": 40, "test": 4}
-        super().__init__(unknown=lambda templates: len(templates) > 1, sizes=sizes)
-
-    def _correct(self, ensemble: Sequence[str], split: str) -> int:
-        if split != "test":
-            return super()._correct(ensemble, split)
-        return 1 if "the" in ensemble[0].split() else 3
-
-    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Say for single templates that images of class 1 are of class 1, unless it has a "the"."""
-        found = [None if len(one) > 1 else (int("the" not in one[0].split()),) * 4 for one in ensembles]
-        return Predictions((1, 1, 1, 0), tuple(found))
-
-
-async def test_templates_that_cannot_be_averaged_vote_where_labels_are_reported(store: Store) -> None:
-    """On every split, and image by image for the gain; the majority decides, and the earliest a draw."""
-    evaluator = Voting()
-    config = CONFIG.model_copy(update={"ensemble_size": 5})
-    done = await finish(config, evaluator, store, ended(evaluator))
-    board = [row.template for row in done.leaderboard]
-    assert done.ensemble.templates == tuple(board)
-    assert (done.ensemble.train, done.ensemble.val, done.ensemble.test) == (0.75, 0.75, 0.75)
-    assert done.gain is not None
-    assert done.gain.ensemble is not None
-    assert done.gain.ensemble.paired
 
 
 class Counting(Predicting):

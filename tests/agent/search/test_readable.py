@@ -23,11 +23,10 @@ from promptclimb.agent.present.notes import preferred
 from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.result import PREFERRED
-from promptclimb.agent.results.run_dir import REPORT, RESULT, stored_config
+from promptclimb.agent.results.run_dir import REPORT, RESULT
 from promptclimb.agent.search.choice import Ranked, ranked, ranking, within_margin
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
-from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score, Verdict
@@ -343,37 +342,6 @@ def test_names_that_were_asked_for_fix_the_template(tmp_path: Path, mine: Path) 
     changes = {"restarts": 2, "prefer_readable": False}
     again = run_virtual(resume(tmp_path / "r", changes=changes, custom_scorer=untested(Named(shots=32))))
     assert again.best.template != found.best.template
-
-
-async def _forget(run_dir: Path) -> None:
-    """Make a store as it was when the setting did not exist yet."""
-    with Store.open(run_dir) as store:
-        identity, settings = dict(store.manifest.identity), dict(store.manifest.config)
-        assert (identity.pop("prefer_readable", False), settings.pop("prefer_readable")) == (False, False)
-        store.change_identity(identity, {})
-        await store.put_config(settings)
-
-
-def test_an_earlier_run_is_resumed_as_it_was(tmp_path: Path, mine: Path) -> None:
-    """Without the setting it does not prefer: the same result, to the byte of its tables."""
-    run_dir = tmp_path / "r"
-    before = searched(run_config(run_dir, mine, prefer_readable=False))
-    tables = {name: (run_dir / name).read_bytes() for name in ("leaderboard.csv", "templates.json")}
-    run_virtual(_forget(run_dir))
-    assert stored_config(run_dir).prefer_readable is False
-    assert run_virtual(resume(run_dir, custom_scorer=Level())) == before
-    (run_dir / RESULT).unlink()
-    again = run_virtual(resume(run_dir, custom_scorer=Level()))
-    assert (again.best, again.notes) == (before.best, before.notes)
-    assert {name: (run_dir / name).read_bytes() for name in tables} == tables
-
-
-def test_an_earlier_run_that_has_not_chosen_may_prefer(tmp_path: Path, mine: Path) -> None:
-    """As any other."""
-    stopped(tmp_path / "r", mine, prefer_readable=False)
-    run_virtual(_forget(tmp_path / "r"))
-    changes = {"prefer_readable": True, "max_minutes": 1.0}
-    assert run_virtual(resume(tmp_path / "r", changes=changes, custom_scorer=Level())).best.template == MINE
 
 
 class Named(NamingBox):
