@@ -36,8 +36,9 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Tests have garbage collected as ever."""
+    """Tests have garbage collected, but look through all that was imported more seldom."""
     gc.enable()
+    gc.set_threshold(*gc.get_threshold()[:2], 100)
 
 
 def pytest_sessionfinish() -> None:
@@ -48,8 +49,9 @@ def pytest_sessionfinish() -> None:
 
 @pytest.fixture
 def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> None:
-    """Bundled sets of 20 test images instead of 1000, in a cache of the test's own."""
-    monkeypatch.setattr("promptclimb.evaluator.pico.sets.TEST", 20)
+    """Bundled sets of 20 test images and a few others of each class, in a cache of the test's own."""
+    for name, size in {"TRAIN": 4, "VAL": 2, "TEST": 20}.items():
+        monkeypatch.setattr(f"promptclimb.evaluator.pico.sets.{name}", size)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
 
 

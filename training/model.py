@@ -46,14 +46,9 @@ def config_of(name: str) -> dict[str, Any]:
     return config
 
 
-@lru_cache(maxsize=1)
-def _tokenizer() -> open_clip.SimpleTokenizer:
-    return open_clip.SimpleTokenizer()
-
-
 @lru_cache(maxsize=65536)
 def _word_ids(word: str) -> tuple[int, ...]:
-    return tuple(_tokenizer().encode(word))
+    return tuple(open_clip.tokenizer._tokenizer.encode(word))
 
 
 def token_ids(text: str) -> list[int]:

@@ -652,6 +652,7 @@ def test_a_secret_that_is_not_utf_8_does_no_harm(
     assert "RN-pico" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -659,21 +660,21 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     small = (
         *("--method", "random", "--initial", "2", "--restarts", "1", "--rounds", "1"),
-        *("--data", "digits", "--shots", "1", "--augmentations", "0"),
+        *("--data", "frames", "--augmentations", "0"),
     )
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
-        (tmp_path / "digits" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "digits" / name / "1.png")
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "frames" / name / "1.png")
     capsys.readouterr()
-    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "digits")
+    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "frames")
     for command in refused:
         assert call(*command) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert "digits is a data set of that name and a folder here: write ./digits for the folder" in said
+        assert "frames is a data set of that name and a folder here: write ./frames for the folder" in said
     for used in (load_data, search_sync):
         with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
-            used(SearchConfig(data="digits", method="random", initial=2, rounds=1))
+            used(SearchConfig(data="frames", method="random", initial=2, rounds=1))
     assert call("resume", "begun", "--max-minutes", "0") == 0
 
 

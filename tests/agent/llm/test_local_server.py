@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,6 @@ from promptclimb.agent.llm.local_server import (
     LlamaServer,
     LlamaSettings,
     LocalChat,
-    free_threads,
     is_available,
     make_ready,
     quota,
@@ -69,55 +68,41 @@ async def status(server: LlamaServer, key: str) -> int:
         return reply.status
 
 
-async def test_it_serves_on_loopback_to_whoever_has_its_key(model: Model) -> None:
-    """Nobody else on this machine gets an answer; what the library prints is not taken for an address."""
-    server = LlamaServer(settings(model()))
-    await server.start()
-    try:
-        assert server.base_url.startswith("http://127.0.0.1:")
-        assert await status(server, server.key.reveal()) == 200
-        assert await status(server, "another") == 401
-    finally:
-        await server.close()
-    assert server.pid is None
+@pytest.fixture
+async def running(model: Model) -> AsyncIterator[tuple[LlamaServer, LlamaServer]]:
+    """Two servers that have started."""
+    servers = LlamaServer(settings(model())), LlamaServer(settings(model()))
+    await asyncio.gather(*(server.start() for server in servers))
+    yield servers
+    await asyncio.gather(*(server.close() for server in servers))
+
+
+async def test_it_serves_on_loopback_to_whoever_has_its_key(
+    running: tuple[LlamaServer, LlamaServer],
+) -> None:
+    """Nobody else on this machine gets an answer, and two searches at once do not meet."""
+    one, other = running
+    assert one.base_url.startswith("http://127.0.0.1:")  # not what the library prints
+    assert one.base_url != other.base_url
+    assert await status(one, one.key.reveal()) == 200
+    assert await status(one, "another") == await status(one, other.key.reveal()) == 401
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-async def test_the_key_is_shown_nowhere(model: Model) -> None:
-    """It is in no argument and no variable, which others on the machine could read."""
-    server = LlamaServer(settings(model()))
-    await server.start()
-    try:
-        for file in ("cmdline", "environ"):
-            shown = await asyncio.to_thread(Path(f"/proc/{server.pid}/{file}").read_bytes)
-            assert server.key.reveal().encode() not in shown
-        assert server.key.reveal() not in repr(vars(server))
-    finally:
-        await server.close()
-
-
-async def test_each_server_has_a_key_and_a_port_of_its_own(model: Model) -> None:
-    """Two searches at once do not meet."""
-    one, other = LlamaServer(settings(model())), LlamaServer(settings(model()))
-    await asyncio.gather(one.start(), other.start())
-    try:
-        assert one.base_url != other.base_url
-        assert await status(one, other.key.reveal()) == 401
-    finally:
-        await one.close()
-        await other.close()
-
-
-async def test_closed_it_is_gone(model: Model) -> None:
-    """The child has ended when `close` returns, and closing twice is nothing."""
-    server = LlamaServer(settings(model()))
-    await server.start()
-    pid = server.pid
+async def test_the_key_is_shown_nowhere_and_closed_it_is_gone(
+    running: tuple[LlamaServer, LlamaServer],
+) -> None:
+    """It is in no argument and no variable, which others could read; closing twice is nothing."""
+    server, pid = running[0], running[0].pid
     assert pid is not None
     assert server.is_alive
+    for file in ("cmdline", "environ"):
+        shown = await asyncio.to_thread(Path(f"/proc/{pid}/{file}").read_bytes)
+        assert server.key.reveal().encode() not in shown
+    assert server.key.reveal() not in repr(vars(server))
     await server.close()
     await server.close()
-    assert not server.is_alive
+    assert (server.is_alive, server.pid) == (False, None)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -475,11 +460,6 @@ async def test_a_model_is_tried_once(model: Model, monkeypatch: pytest.MonkeyPat
     assert await try_local_llm(one, pytest.fail, None) == (one, {})
 
 
-def test_an_error_of_it_is_wrong_usage() -> None:
-    """Exit code 2, and no traceback."""
-    assert issubclass(EndpointError, UsageError)
-
-
 @pytest.mark.parametrize("fallback", [None, "combine"])
 async def test_a_folder_that_is_not_there_is_reported_before_the_model_is_loaded(
     model: Model, tmp_path: Path, fallback: str | None
@@ -521,8 +501,3 @@ def test_a_containers_share_is_obeyed(tmp_path: Path) -> None:
     for text, cores in said.items():
         file.write_text(text)
         assert quota(file) == cores
-
-
-def test_this_machine_gets_a_number() -> None:
-    """Whatever it is, it is one that llama.cpp takes."""
-    assert 1 <= free_threads() <= MOST_THREADS

@@ -103,6 +103,7 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
         "llm": "m",
         "restarts": 1,
         "price": "1/2",
+        "rounds": 4,
         "initial": initial,
         "run_dir": tmp_path / "run",
     }

@@ -334,24 +334,23 @@ async def test_an_interrupted_run_resumes_without_a_question_asked_twice(
         assert max(server.asked.values()) == 1
 
 
-@pytest.mark.parametrize("left", [40, 3])
-async def test_an_outage_stops_it_and_it_resumes(
-    config: Callable[..., SearchConfig], tmp_path: Path, left: int
-) -> None:
+async def test_an_outage_stops_it_and_it_resumes(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
     """In the middle of the search, and of the final evaluation."""
-    more = {"give_up_after": 0.0005, "retry_attempts": 1}
     async with ScorerServer() as server:
         whole = await search(config(server.url, run_dir=tmp_path / "whole"))
-        first = server.answered - left
-    async with ScorerServer(ScorerOptions(script=("ok",) * first, always="500")) as server:
-        stopped = await search(config(server.url, **more))
+    for left in (40, 3):
+        run_dir = tmp_path / str(left)
+        script = ("ok",) * (server.answered - left)
+        async with ScorerServer(ScorerOptions(script=script, always="500")) as failing:
+            less = {"give_up_after": 0.0005, "retry_attempts": 1, "run_dir": run_dir}
+            stopped = await search(config(failing.url, **less))
         assert (stopped.status, stopped.limits, stopped.best.test) == ("stopped", (), None)
         assert "nothing has succeeded" in str(stopped.stop_reason)
         assert (stopped.evaluated == whole.evaluated) == (left == 3)
-    async with ScorerServer() as server:
-        finished = await resume(tmp_path / "run", changes={"scorer_url": server.url})
-        assert server.answered == left
-    assert (finished.best, finished.leaderboard) == (whole.best, whole.leaderboard)
+        async with ScorerServer() as back:
+            finished = await resume(run_dir, changes={"scorer_url": back.url})
+        assert back.answered == left
+        assert (finished.best, finished.leaderboard) == (whole.best, whole.leaderboard)
 
 
 async def test_a_run_from_somebody_else_sends_nothing_to_its_address(

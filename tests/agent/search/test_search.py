@@ -39,6 +39,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
 from tests.fakes.searches import resumed, searched
+from tests.fakes.tiny_clip import local_dir
 
 SMALL: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "pn", "restarts": 4, "conversations": 2, "rounds": 3,
@@ -466,8 +467,10 @@ class Nothing:
         return ChatAnswer(text=self._text)
 
 
-@pytest.mark.parametrize("text", ["", "I would rather not."])
-@pytest.mark.parametrize("more", [{}, {"method": "guided", "describe": "old stone walls"}])
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [("", {}), ("I would rather not.", {"method": "guided", "describe": "old stone walls"})],
+)
 def test_nothing_usable_is_reported_by_what_the_llm_gave(
     tmp_path: Path, text: str, more: dict[str, Any]
 ) -> None:
@@ -556,9 +559,10 @@ def test_data_that_has_moved_is_resumed(tmp_path: Path) -> None:
             Image.new("RGB", (8, 8), colour).save(pictures / name / f"{number}.png")
     initial = tmp_path / "pool.txt"
     initial.write_text("a {}\nthe {}\nmy {}\n", "utf-8")
+    model = f"local-dir:{local_dir(tmp_path / 'model')}"
     wanted = SearchConfig(
-        data=str(pictures), shots=2, method="random", restarts=1, initial=initial, run_dir=tmp_path / "r",
-        max_minutes=0,
+        data=str(pictures), model=model, shots=2, method="random", restarts=1, initial=initial,
+        run_dir=tmp_path / "r", max_minutes=0,
     )  # fmt: skip
     stopped = asyncio.run(search(wanted))
     assert stopped.status == "stopped"

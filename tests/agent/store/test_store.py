@@ -188,8 +188,8 @@ def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store", alive.name]
 
 
-def test_of_many_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> None:
-    """All others are reported in words that another one was faster."""
+def test_of_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> None:
+    """The other is told that another one was faster."""
     code = (
         "import sys; from pathlib import Path; from promptclimb.agent.errors import StoreExistsError\n"
         "from promptclimb.agent.store.run import Store\n"
@@ -200,14 +200,14 @@ def test_of_many_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> 
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     with contextlib.ExitStack() as stack:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        started = [stack.enter_context(subprocess.Popen(command, cwd=ROOT, **pipes)) for _ in range(3)]
-        assert [one.stdout.readline() for one in started if one.stdout] == ["ready\n"] * 3
+        started = [stack.enter_context(subprocess.Popen(command, cwd=ROOT, **pipes)) for _ in range(2)]
+        assert [one.stdout.readline() for one in started if one.stdout] == ["ready\n"] * 2
         for one in started:
             assert one.stdin is not None
             one.stdin.write("\n")
             one.stdin.flush()
         said = sorted(one.stdout.readline() for one in started if one.stdout)
-        assert said == ["lost\n"] * 2 + ["won\n"]
+        assert said == ["lost\n", "won\n"]
         for one in started:
             one.communicate("\n" if one.poll() is None else None)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["store"]
