@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from rich.table import Column, Table
 from rich.text import Text
@@ -26,7 +27,7 @@ from ..search.api import Evaluation
 from ..search.inputs import read_template_file
 from ..text import printable
 from .folders import output_file, write_file
-from .options import add_json, add_search_options, given_settings, given_spec, positive_number
+from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
 from .output import console, print_json, result_alone, say, short_path
 from .parser import Parser
 
@@ -260,13 +261,10 @@ def add_options(parser: Parser) -> None:
         "the N pairs most often confused (default: 10), and the confusion matrix",
     )
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
-    parser.add_argument(
-        "--search-for",
-        choices=tuple(KINDS),
-        default=argparse.SUPPRESS,
-        metavar="KIND",
-        help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
-    )
+    kind: dict[str, Any] = {"dest": "search_for", "choices": tuple(KINDS), "default": argparse.SUPPRESS}
+    holds = f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)"
+    parser.add_argument("--search-for", metavar="KIND", help=holds, **kind)
+    parser.add_argument(HIDDEN_ALIASES["search_for"], help=argparse.SUPPRESS, **kind)
     # White-box references may learn from the augmented copies.
     leave_out = {*applying_to(ScoringConfig, "choice of templates")} - {"augmentations"}
     add_search_options(parser, of=ScoringConfig, leave_out=leave_out)

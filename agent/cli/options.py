@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from ...evaluator.settings import Group, Option, Settings, options_of
@@ -23,6 +23,12 @@ from .parser import Parser
 
 GROUPS: tuple[Group, ...] = get_args(Group)
 """The headings of settings, in the order of ``--help-all``."""
+HIDDEN_ALIASES: Mapping[str, str] = {
+    "custom_scorer": "--evaluator",
+    "search_for": "--prompts",
+    "augmentations": "--views",
+}
+"""Second options of settings, which the help does not show."""
 
 
 def add_search_options(
@@ -78,6 +84,8 @@ def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argp
     common["metavar"] = option.show
     if option.show == "[ADDRESS]":  # argparse adds these brackets itself
         common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
+    if (alias := HIDDEN_ALIASES.get(option.name)) is not None:
+        group.add_argument(alias, help=argparse.SUPPRESS, **common)
     default = "" if option.default is None or not defaults else f" (default: {option.default})"
     return group.add_argument(option.flag, help=text + default, **common)
 

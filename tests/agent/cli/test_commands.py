@@ -26,6 +26,7 @@ from PIL import Image
 
 from promptclimb.agent.cli import doctor
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.options import HIDDEN_ALIASES
 from promptclimb.agent.cli.output import EXIT_NOTHING_USABLE, FAILED
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
@@ -751,6 +752,18 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     for line in examples:
         given = shlex.split(line)[1:]
         assert make_parser(given).parse_args(given).command == "search"
+
+
+def test_three_options_have_a_hidden_alias(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the same effect; the whole help names none of them."""
+    given = ["search", "--evaluator", "m:f", "--prompts", "class-names", "--views", "0"]
+    parsed = make_parser(given).parse_args(given)
+    assert (parsed.custom_scorer, parsed.search_for, parsed.augmentations) == ("m:f", "class-names", "0")
+    given = ["evaluate", "--templates", "t.txt", "--prompts", "instruction"]
+    assert make_parser(given).parse_args(given).search_for == "instruction"
+    assert call("search", "--help-all") == 0
+    shown = capsys.readouterr().out
+    assert not any(f"{alias} " in shown for alias in HIDDEN_ALIASES.values())
 
 
 @pytest.mark.parametrize(
