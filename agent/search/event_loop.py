@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ...evaluator.errors import AskingEndedError, PromptclimbError, ScoringEndedError
 from ...evaluator.threads import in_thread
 from ..errors import EvaluationFailedError
 
-FULL_COLLECTION_AFTER = 2
-"""Middle collections before a full one, in place of 10: each full one then has less to look at."""
 T = TypeVar("T")
 
 
@@ -53,45 +50,18 @@ class FairScheduler:
 
 
 @contextmanager
-def short_collections() -> Iterator[None]:
-    """Limit Python's full garbage collections to objects that are new since the last one.
-
-    A full collection blocks everything: with torch loaded for a quarter of a second, and longer with every
-    template. Objects that survived one collection are frozen: they are still freed when unreferenced, but no
-    longer searched for cycles. To catch cycles, all objects are searched when twice as many blocks are in use
-    as after the last such search.
+def without_old_objects() -> Iterator[None]:
+    """Keep what is loaded out of garbage collections: with torch, a full one blocks a quarter of a second.
 
     Does nothing in a program that turned collections off or froze objects itself.
     """
-    most = 2 * sys.getallocatedblocks()
-    if not gc.isenabled() or gc.get_freeze_count() or not most:
+    if not gc.isenabled() or gc.get_freeze_count():
         yield
         return
-    thresholds = gc.get_threshold()
-    gc.set_threshold(*thresholds[:2], min(thresholds[2], FULL_COLLECTION_AFTER))
     gc.freeze()
-    gc.collect()  # of next to nothing: Python puts the next one off by a quarter of what this one leaves
-    thawed = False
-
-    def collected(phase: str, info: dict[str, Any]) -> None:
-        nonlocal most, thawed
-        if phase != "stop" or info["generation"] != 2:
-            return
-        blocks = sys.getallocatedblocks()
-        if thawed:  # this one has looked at all
-            most, thawed = 2 * blocks, False
-        if blocks > most:
-            gc.unfreeze()
-            thawed = True
-        else:
-            gc.freeze()
-
-    gc.callbacks.append(collected)
     try:
         yield
     finally:
-        gc.callbacks.remove(collected)
-        gc.set_threshold(*thresholds)
         gc.unfreeze()
 
 

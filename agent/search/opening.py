@@ -39,7 +39,7 @@ from ..store.shared import SharedCache, SharedScorer
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .bound import advice_to_probe, evaluations_at_most, scorer_bound
 from .choice import candidates_at_most
-from .event_loop import entered, short_collections
+from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
 from .inputs import UserChat, object_names, ready_evaluator
 from .result_writer import reopen
@@ -173,7 +173,7 @@ async def open_session(
         await opener.begin_records(config, store, sinks, models)
         if paid := price_notes(models.endpoints):
             await store.put_value(PRICES, paid)
-        stack.enter_context(short_collections())
+        stack.enter_context(without_old_objects())
         has_answers = next(store.answers(), None) is not None
         # The clock of the budget starts here: all that follows is active time.
         llm = _llm_within_limits(request, config, store, models, has_answers=has_answers)
