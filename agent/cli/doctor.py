@@ -183,7 +183,6 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, st
     try:
         for what, text in asyncio.run(_chat(address, secret, model)):
             yield f"chat, {what}", "ok", text
-        yield "chat, context", "ok", f"{listing.context:,} tokens" if listing.context else "not reported"
     except TimeoutError:
         yield "chat", "wrong", f"{model} has not answered within {PATIENCE_S - LIST_S:.0f} s"
     except PromptclimbError as error:

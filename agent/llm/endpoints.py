@@ -42,8 +42,6 @@ TIMEOUT_S = 10.0
 INVALID_KEY = "invalid_api_key"
 """OpenAI's code for an invalid key."""
 _MAX_BODY = 4_000_000
-_CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx", "n_ctx_train")
-"""Names of a model's context in lists: vLLM, OpenRouter, Groq, Mistral, llama.cpp."""
 
 
 @asynccontextmanager
@@ -282,7 +280,6 @@ class Preflight:
     models: tuple[str, ...] = ()  # as listed
     note: str | None = None  # a line worth showing
     status: int | None = None  # HTTP status of the answer
-    context: int | None = None  # tokens of the model's context, if the list states them
 
 
 async def preflight(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Preflight:
@@ -396,7 +393,7 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
     items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
     models = tuple(str(item["id"]) for item in items if item.get("id"))
     if not models or not model or model in models:
-        return Preflight(models, status=status, context=_context(items, model))
+        return Preflight(models, status=status)
     note = f"{url} does not list a model {model!r}{near(model, models)}; asking for it anyway"
     return Preflight(models, note=note, status=status)
 
@@ -419,14 +416,3 @@ def _refused(url: str, status: int, body: bytes, *, has_key: bool, key_env: str)
     advice = f"set {key_env} to a valid one" if has_key else f"set {key_env}"
     note = f"{url} {what} (HTTP {status}); asking it anyway: if it refuses that too, {advice}"
     return Preflight(status=status, note=note)
-
-
-def _context(items: Sequence[dict[str, Any]], model: str) -> int | None:
-    for item in items:
-        if item.get("id") == model or len(items) == 1:
-            meta = item.get("meta")
-            sizes = [
-                holder.get(name) for holder in (item, meta) if isinstance(holder, dict) for name in _CONTEXT
-            ]
-            return next((size for size in sizes if isinstance(size, int) and size > 0), None)
-    return None

@@ -304,7 +304,7 @@ def test_a_wrong_model_is_corrected_when_nothing_was_paid(capsys: pytest.Capture
 def test_the_doctor_says_what_an_endpoint_can_do(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By one request with what a search sends: parameters, usage, limits, thinking, context and speed."""
+    """By one request with what a search sends: parameters, usage, limits, thinking and speed."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     call("doctor", "--base-url", server.base_url, "--llm", "fake", "--json")
     found = {one["what"]: one["text"] for one in json.loads(capsys.readouterr().out)}
@@ -312,7 +312,7 @@ def test_the_doctor_says_what_an_endpoint_can_do(
     assert found["chat, parameters"] == "takes max_tokens, temperature, seed"
     assert found["chat, usage"] == "reported"
     assert found["chat, thinking"] == "none seen"
-    assert {"chat, answer", "chat, rate limits", "chat, context"} <= set(found)
+    assert {"chat, answer", "chat, rate limits"} <= set(found)
     capsys.readouterr()
     monkeypatch.delitem(doctor._CHECKS, "bundled models")
     call("doctor", "--base-url", "http://127.0.0.1:9/v1", "--llm", "fake")

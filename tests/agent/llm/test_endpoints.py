@@ -344,23 +344,6 @@ async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
     assert SECRET.reveal() not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("item", "context"),
-    [
-        ({"max_model_len": 4096}, 4096), ({"context_length": 131072}, 131072),
-        ({"meta": {"n_ctx": 1024}}, 1024),
-        ({"context_window": "8k"}, None), ({}, None), ({"meta": 3}, None),
-    ],
-)  # fmt: skip
-async def test_the_context_is_read_where_a_list_states_it(
-    item: dict[str, object], context: int | None
-) -> None:
-    """By any of the names that vendors have for it."""
-    document = {"data": [{"id": "other", "max_model_len": 1}, {"id": "m", **item}]}
-    async with served(answering(lambda: web.json_response(document))) as url:
-        assert (await preflight(url, SECRET, key_env="K", model="m")).context == context
-
-
 async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None:
     """The key goes as Azure wants it, the version after the path, and nobody asks about `/v1`."""
     asked: list[web.Request] = []
