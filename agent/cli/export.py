@@ -33,7 +33,7 @@ def export(arguments: argparse.Namespace) -> int:
         print_text("".join(f"{file}\n" for file in files))
         result = result_of(run_dir)
         line = which_templates(result, "open-clip", only)
-        several = f"Where a file can hold several templates: {line[0].lower()}{line[1:]}"
+        several = line.replace("It holds", "Formats for several templates hold", 1)
         say(several if result.averaged else f"Where a file holds one {result.words.noun}, it is the best.")
         return 0
     print_text(f"{exports.export(run_dir, form, out=arguments.out, only=only)}\n")
@@ -67,7 +67,7 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``export``."""
-    parser.add_argument("directory", metavar="RUN_DIR")
+    parser.add_argument("directory", metavar="RUN_DIR", help="a finished or stopped run")
     parser.add_argument(
         "--format",
         dest="form",

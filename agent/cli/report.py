@@ -40,7 +40,7 @@ def _shown(page: Path) -> bool:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``report``."""
-    parser.add_argument("directory", metavar="RUN_DIR")
+    parser.add_argument("directory", metavar="RUN_DIR", help="a run, also one that is not finished")
     parser.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="leave the small test images out"
     )

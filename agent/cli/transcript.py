@@ -108,7 +108,7 @@ def _block(text: str) -> str:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``transcript``."""
-    parser.add_argument("directory", metavar="RUN_DIR")
+    parser.add_argument("directory", metavar="RUN_DIR", help="a run, also one that is not finished")
     parser.add_argument(
         "--format",
         dest="form",

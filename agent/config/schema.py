@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 DESCRIPTION_TIP = Message(
     "Tip: ",
     Setting("describe", "TEXT"),
-    " ([describe] in a study's file) says what your images show and usually brings a gain.",
+    " says what your images show, and usually brings a gain (in a study's file: [describe]).",
 )
 COST_NEEDS_PRICE = Message(
     Setting("max_cost"), " needs a price: give ", Setting("price", "IN/OUT"), ", dollars per million tokens"
@@ -154,7 +154,7 @@ class LLMSettings(Settings):
     )
     extra_body: ExtraBody = setting(
         None,
-        "more members of each request, such as '{\"top_p\": 0.9}'; never a key",
+        "further members of each request, such as '{\"top_p\": 0.9}'; never a key",
         decides=True,
         show="JSON",
     )
@@ -512,8 +512,8 @@ class ScoringConfig(EvaluatorSpec):
     )
     max_cost: float | None = setting(
         None,
-        "dollars at most, with a price for all that is asked; if an endpoint charges more than expected, one "
-        "answer may exceed it",
+        "dollars to spend at most; needs the prices of all endpoints; one answer that costs more than "
+        "expected may exceed it",
         first=11,
         show="DOLLARS",
         ge=0,

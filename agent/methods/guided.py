@@ -259,7 +259,7 @@ def _in_frames(
 
 
 GUIDED = SearchMethod(
-    summary="an LLM that sees description, class names and scores, and combine in turn",
+    summary="an LLM sees description, class names and scores; alternates with combine",
     conversation=_guided,
     mixed=True,
     uses_description=True,

@@ -189,9 +189,9 @@ def preferred(preference: Preference) -> str:
     names = "with the original class names, " if preference.with_original_names else ""
     return Message(
         f'{names}"{preference.best}", made by {preference.made_by}, scored {higher}; '
-        f'"{preference.preferred}" was preferred because {why} (',
+        f'"{preference.preferred}" was preferred because {why}; ',
         Setting("prefer_readable", False),
-        ")",
+        " turns this off",
     )
 
 

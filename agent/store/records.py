@@ -191,9 +191,8 @@ def read_manifest(manifest: Any, run_dir: Path) -> RunManifest:
     maker = f"{PROGRAM} {program}" if program else "a version that did not say which"
     remedy = "start a new run" if is_older else f"use {maker}, or start a new run"
     raise StoreVersionError(
-        f"{run_dir} holds a run of {'an older' if is_older else 'a newer'} version (store format "
-        f"{manifest['format']}, made "
-        f"by {maker}; this is {PROGRAM} {program_version()}, store format {FORMAT}) and cannot be "
+        f"{run_dir} was made by {'an older' if is_older else 'a newer'} version ({maker}, store format "
+        f"{manifest['format']}; this is {PROGRAM} {program_version()}, store format {FORMAT}) and cannot be "
         f"resumed: {remedy}; its result.json and templates.json can still be read, reported and exported"
     )
 

@@ -82,7 +82,7 @@ def test_the_first_of_the_ranking_that_was_written_is_taken_and_the_rest_stays()
     assert [one.text for one in found.order] == ["my {}", "ink {}", "red ink {}", "a very old {}"]
     assert note_of(found) == (
         '"ink {}", made by combine, scored 0.5 points higher on the few-shot images, which is within chance; '
-        '"my {}" was preferred because it is a starting template (prefer_readable=False)'
+        '"my {}" was preferred because it is a starting template; prefer_readable=False turns this off'
     )
 
 
@@ -277,7 +277,7 @@ def test_the_note_is_shown_and_escaped(
     """In what is printed, and among the warnings of the report."""
     found = searched(run_config(tmp_path / "r", mine))
     assert str(found.notes[PREFERRED]).endswith(
-        f'"{MINE}" was preferred because it is a starting template (prefer_readable=False)'
+        f'"{MINE}" was preferred because it is a starting template; prefer_readable=False turns this off'
     )
     print_result(Console(width=1000), found, None)
     assert f"note: {found.notes[PREFERRED]}" in capsys.readouterr().out
