@@ -122,7 +122,7 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
             f"{repository} is not in the hub's cache and {why}. Where there is a network, run "
             f"`hf download {repository} {names[0]}` and copy the folder "
             f"models--{repository.replace('/', '--')} into {huggingface_hub.constants.HF_HUB_CACHE}; "
-            f"or copy a folder DIR with {names[0]} and {CONFIG_NAME} of it, and give it as ",
+            f"or copy a folder DIR with its weights and {CONFIG_NAME}, and give it as ",
             Setting("model", "local-dir:DIR"),
         )
     failures = []
