@@ -58,7 +58,9 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path, device="cpu")
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"the checkpoint {path} is torn, or not a safetensors file: {error}") from error
+        raise ModelError(
+            f"the checkpoint {path} is torn, or not a safetensors file: {error}{_download_again(path)}"
+        ) from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -75,11 +77,21 @@ def _read_torch(path: Path) -> Any:
         raise ModelError(
             f"the checkpoint {path} holds pickled Python objects, or is torn, and is refused: loading it "
             f"could run code. Save its state_dict alone, best as safetensors: "
-            f"safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+            f"safetensors.torch.save_file(model.state_dict(), 'weights.safetensors'){_download_again(path)}"
         ) from error
     except Exception as error:  # torch's unpickler raises anything on a torn file
         why = reason_of(error)
-        raise ModelError(f"the checkpoint {path} is torn, or not a torch checkpoint: {why}") from error
+        raise ModelError(
+            f"the checkpoint {path} is torn, or not a torch checkpoint: {why}{_download_again(path)}"
+        ) from error
+
+
+def _download_again(path: Path) -> str:
+    """Return advice on a torn file in the hub's cache, which the hub's client would take again."""
+    for folder in path.parents:
+        if folder.name.startswith("models--"):
+            return f". Remove {folder} and run again: then it is downloaded anew"
+    return ""
 
 
 def _is_torchscript(path: Path) -> bool:

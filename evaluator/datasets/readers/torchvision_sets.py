@@ -159,19 +159,19 @@ def _download(name: str, folder: Path) -> None:
                 getattr(torchvision.datasets, name)(root=str(folder), download=True, **split)
             _read(name, folder)
     except (
-        *(_DamagedError, DataError, EOFError),
+        *(_DamagedError, DataError, EOFError, RuntimeError),  # the last is of a wrong checksum
         *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error),
     ) as error:
         raise DataError(
-            f"the archive of torchvision:{name} is not what was published ({reason_of(error)}) and was not "
-            "unpacked. Nothing of it is kept: try again later, and do not unpack it with another program"
+            f"the archive of torchvision:{name} is not what was published or was cut off on the way "
+            f"({reason_of(error)}) and was not unpacked. Nothing of it is kept: "
+            "try again later, and do not unpack it with another program"
         ) from error
     except (
         urllib.error.URLError,
         http.client.HTTPException,
         TimeoutError,
         ConnectionError,
-        RuntimeError,
     ) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataError(

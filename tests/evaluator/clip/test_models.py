@@ -149,6 +149,17 @@ def test_bad_checkpoints_are_refused_with_one_clear_line(
     assert str(path) in str(caught.value)
 
 
+def test_a_torn_download_is_said_to_be_fetched_anew(weights: Path, tmp_path: Path) -> None:
+    """The hub's client would take the file in its cache again, so its folder must go."""
+    folder = tmp_path / "models--timm--resnet50_clip.openai"
+    inside = folder / "snapshots" / "abc"
+    inside.mkdir(parents=True)
+    for make, name in ((torn, "a.safetensors"), (torn_torch, "torn.pt")):
+        assert make(weights, inside) == inside / name
+        with pytest.raises(ModelError, match=r"torn.*\. Remove .*resnet50_clip\.openai and run again"):
+            read_state(inside / name)
+
+
 @given(
     start=st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04", b"\x10\0\0\0\0\0\0\0"]),
     rest=st.binary(max_size=80),
