@@ -50,7 +50,7 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture
 def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> None:
     """Bundled sets of 20 test images and a few others of each class, in a cache of the test's own."""
-    for name, size in {"TRAIN": 4, "VAL": 2, "TEST": 20}.items():
+    for name, size in {"TRAIN": 16, "VAL": 2, "TEST": 20}.items():
         monkeypatch.setattr(f"promptclimb.evaluator.pico.sets.{name}", size)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
 

@@ -1001,6 +1001,7 @@ def test_evaluate(asking: str, capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert written == "true class,cat,[dog],cow\ncat,3,1,0\n[dog],3,1,0\ncow,0,0,0\n"
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_export(asking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Each format, which templates it holds, and what is refused; the help names them all."""
     assert call("export", "--help") == 0
