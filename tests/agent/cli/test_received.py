@@ -124,6 +124,7 @@ def test_a_store_without_its_tables_is_wrong_input(
         assert "another program's" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("small_sets")
 @pytest.mark.parametrize("name", ["exports", "store", "tensorboard", "result.before.json", "notes.txt"])
 def test_nothing_is_written_through_a_link(
     name: str, received: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -463,21 +463,6 @@ def test_the_command_line_says_that_it_lacks_what_only_python_has(
     assert json.loads(capsys.readouterr().out) == done.to_json()
 
 
-def test_a_chat_of_ones_own_is_no_vendors(tmp_path: Path) -> None:
-    """The result has no address."""
-    first = SearchConfig(**SMALL, run_dir=tmp_path / "a")
-    result = run_virtual(_searched(first, ChatByHash()))
-    assert (result["llm"]["model"], result["llm"]["base_url"]) == ("mine", None)
-    document = json.loads((tmp_path / "a" / "result.json").read_text())
-    assert document["llm"] == {"model": "mine", "base_url": None}
-
-
-async def _searched(config: SearchConfig, chat: ChatByHash) -> dict[str, Any]:
-    from promptclimb import search
-
-    return (await search(config, custom_scorer=FakeEvaluator(), chat=chat)).to_json()
-
-
 def test_a_run_made_from_python_can_be_resumed_from_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
