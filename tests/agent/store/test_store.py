@@ -189,7 +189,7 @@ def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
 
 
 def test_of_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> None:
-    """The other is told that another one was faster."""
+    """The other says that another one was faster."""
     code = (
         "import sys; from pathlib import Path; from promptclimb.agent.errors import StoreExistsError\n"
         "from promptclimb.agent.store.run import Store\n"
