@@ -36,7 +36,7 @@ class Chat:
 config = SearchConfig(
     data="words", method="critique", llm="me", restarts=1, conversations=1, rounds=2, initial=6, run_dir="r"
 )
-search_sync(config, evaluator=FakeEvaluator(), chat=Chat())
+search_sync(config, custom_scorer=FakeEvaluator(), chat=Chat())
 with Store.open(Path("r")) as store:
     print([tuple(place) for place, _ in store.answers()])
 """
