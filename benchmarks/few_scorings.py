@@ -277,11 +277,12 @@ def over_combine(rows: Sequence[Row], figure: str = "tests") -> dict[str, dict[s
 def few(folder: Path, name: str) -> Iterator[Sequence[str]]:
     """Yield a table of docs/results.md: accuracies, and differences with their intervals."""
     rows = read_rows(folder / f"{name}.jsonl")
-    yield ("", *(f"{scorings} scorings" for scorings in SCORINGS))
+    columns = sorted({scorings for row in rows for scorings in row["tests"]}, key=int)
+    yield ("", *(f"{scorings} scorings" for scorings in columns))
     for arm, tests in summary(rows).items():
-        yield (arm, *(f"{tests[n]:.1f}" if n in tests else "" for n in map(str, SCORINGS)))
+        yield (arm, *(f"{tests[scorings]:.1f}" if scorings in tests else "" for scorings in columns))
     for arm, by_scorings in over_combine(rows).items():
-        cells = [by_scorings.get(str(scorings)) for scorings in SCORINGS]
+        cells = [by_scorings.get(scorings) for scorings in columns]
         yield (
             f"{arm} over combine",
             *("" if cell is None else over(cell.mean, cell.interval) for cell in cells),

@@ -37,13 +37,19 @@ TABLE = re.compile(
 FOUND_BY = "guided, with description"
 BASELINES: Mapping[str, str] = {
     "default template": "default template",
+    "bare class name": "bare class name",
     "OpenAI's 80 templates": "openai-imagenet",
     "best starting template": "best starting template",
     "best hand-made (oracle)": "best hand-made",
 }
-ENSEMBLES = ("combine, with description",)
+ENSEMBLES = (FOUND_BY, "combine, with description")
 """Methods whose ensembles are shown."""
-BASELINE_TEMPLATES = {"default template": 1, "OpenAI's 80 templates": 80, "best starting template": 80}
+BASELINE_TEMPLATES = {
+    "default template": 1,
+    "bare class name": 1,
+    "OpenAI's 80 templates": 80,
+    "best starting template": 80,
+}
 ALL_LABELS = ", all labels"
 """A reference that learned from the validation images too, as a search chooses on both."""
 METHODS = (
@@ -51,6 +57,8 @@ METHODS = (
     *("CoOp", "CoOp, tuned", f"CoOp{ALL_LABELS}", f"Tip-Adapter{ALL_LABELS}"),
     f"Tip-Adapter from OpenAI's 80{ALL_LABELS}",
 )
+DESCRIBED = ", with description"
+"""Left out of a table in which every ``guided`` and ``combine`` has one."""
 SAME_TEMPLATES = 110
 """What methods without an LLM score: the search with one is also shown after so many."""
 
@@ -91,13 +99,13 @@ def means(folder: Path, name: str) -> Lines:
         if figure in ("best", "ensemble"):
             cost = (None, 0) if method in white else _budget(runs, method)
         yield (
-            label,
+            _label(runs, label),
             *(_mean_cell(runs, method, figure, model=model, shots=str(shots)) for model, shots in columns),
             *_cost(*cost),
         )
         if label == FOUND_BY and curve:
             accuracies = (f"{curve[column]:.1f}" for column in columns)
-            yield f"{FOUND_BY}, after {SAME_TEMPLATES}", *accuracies, str(SAME_TEMPLATES), ""
+            yield _label(runs, f"{FOUND_BY}, after {SAME_TEMPLATES}"), *accuracies, str(SAME_TEMPLATES), ""
 
 
 def differences(folder: Path, name: str) -> Lines:
@@ -113,7 +121,7 @@ def differences(folder: Path, name: str) -> Lines:
             continue
         costs = [_side_cost(runs, side) for side in (first, second)]
         yield (
-            f"{first} over {second}",
+            _label(runs, f"{first} over {second}"),
             *(
                 _spread(differences_by_key[key], "*" * (key in significant))
                 if key in differences_by_key
@@ -169,7 +177,12 @@ def keep(name: str, suite: Path, folder: Path) -> None:
         if row["kept"] is not None
     ]
     curve_rows = [
-        {"method": curve["label"], "model": curve["model"], "shots": curve["shots"], **point}
+        {
+            "method": curve["label"],
+            **{key: curve[key] for key in ("model", "shots")},
+            "templates": point["templates"],
+            "test": round(100 * point["test"], 1),
+        }
         for curve in study["curves"]
         for point in curve["points"]
     ]
@@ -282,6 +295,12 @@ def _budget(runs: Sequence[Row], method: str) -> tuple[float, float]:
         statistics.fmean(float(row[column]) for row in rows) for column in ("evaluated", "calls")
     )
     return templates, requests
+
+
+def _label(runs: Sequence[Row], label: str) -> str:
+    """Return a line's name as a table shows it."""
+    compared = any("class names only" in row["method"] for row in runs)
+    return label if compared else label.replace(DESCRIBED, "")
 
 
 def _side_cost(runs: Sequence[Row], side: str) -> tuple[str, str]:

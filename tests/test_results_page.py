@@ -68,7 +68,7 @@ def test_a_mean_is_over_data_sets_of_the_means_over_seeds() -> None:
     mean = 100 * statistics.mean(map(statistics.mean, by_set))
     table = {line[0]: line[1:] for line in results_page.means(RESULTS, "bundled")}
     assert len(rows) == 39
-    assert table["guided, with description"][1] == f"{mean:.1f}"
+    assert table["guided"][1] == f"{mean:.1f}"
 
 
 def test_templates_on_the_page_were_found() -> None:
@@ -177,7 +177,7 @@ def test_a_study_is_kept_and_its_table_made_again(tmp_path: Path) -> None:
     assert text.endswith("<!-- end -->\n\nMore.\n")
     assert "old" not in text
     assert (tmp_path / "results" / "small.csv").read_text("utf-8") == bundled
-    assert "random,RN-pico,1,10,0.5" in (tmp_path / "results" / "small-curves.csv").read_text("utf-8")
+    assert "random,RN-pico,1,10,50.0" in (tmp_path / "results" / "small-curves.csv").read_text("utf-8")
 
 
 def test_an_unknown_table_and_an_unfinished_study_are_named(tmp_path: Path) -> None:
@@ -203,9 +203,10 @@ def test_the_readme_shows_the_means() -> None:
     for shown, row in {
         "`a photo of a {}`": "default template",
         "best of 80 starting templates": "best starting template",
-        "`random`": "random",
-        "`combine` with description, no LLM": "combine, with description",
-        "its ensemble": "combine, with description, ensemble",
+        "`combine`, no LLM": "combine",
+        "ensemble of `combine`": "combine, ensemble",
+        "`guided`, small LLM": "guided",
+        "ensemble of `guided`": "guided, ensemble",
         "Tip-Adapter from OpenAI's 80": "Tip-Adapter from OpenAI's 80, all labels (white box)",
     }.items():
         cells = (*others[row][:2], *drawn[row][:2], drawn[row][4])
@@ -246,7 +247,5 @@ def test_opro_is_ahead_with_few_scores() -> None:
     points = over_sets(ahead, "x")
     low, high = points.interval
     assert sum(sum(values) > 0 for values in ahead.values()) == 9
-    said = (
-        f"{points.mean:.1f} points ahead of `combine` with 20 [{low:.1f}, {high:.1f}], on nine of ten sets "
-    )
-    assert f"{said}(p = {points.p:.3f})" in PAGE
+    said = f"{points.mean:.1f} points ahead of `combine` with 20 [{low:.1f}, {high:.1f}]"
+    assert f"{said}, on nine of ten drawn sets (p = {points.p:.3f})" in PAGE
