@@ -67,7 +67,6 @@ from promptclimb.prompts.requests import request_opro, user_message
 
 SCORINGS = (10, 20, 40, 80)
 SEEDS = (1, 2, 3)
-SHOTS = 16
 FEW = 5
 """Starting templates, and proposals in a round, without an LLM."""
 SETS, DRAW = 10, 37
@@ -187,7 +186,7 @@ def searched(cell: Row, options: Namespace) -> Row:
             **arm,
             data=data,
             seed=cell["seed"],
-            shots=SHOTS,
+            shots=cell["shots"],
             model=cell["model"],
             pretrained=options.pretrained,
             rounds=math.ceil((max(options.scorings) - starting) / arm.get("proposals", FEW)),
@@ -197,7 +196,7 @@ def searched(cell: Row, options: Namespace) -> Row:
             llm=cell["llm"],
             run_dir=Path(folder) / "run",
         )
-        opened = _opened(data, cell["seed"], cell["model"], options.pretrained)
+        opened = _opened(data, cell["shots"], cell["seed"], cell["model"], options.pretrained)
         evaluator = Costly(opened, test=options.test)
         request = RunRequest(config=config, evaluator=evaluator, chat=chat, curve=tuple(options.scorings))
         try:
@@ -219,9 +218,9 @@ def searched(cell: Row, options: Namespace) -> Row:
 
 
 @lru_cache(maxsize=1)
-def _opened(data: str, seed: int, model: str, pretrained: str) -> Evaluator:
+def _opened(data: str, shots: int, seed: int, model: str, pretrained: str) -> Evaluator:
     return open_evaluator(
-        EvaluatorSpec(data=data, seed=seed, shots=SHOTS, model=model, pretrained=pretrained, augmentations=0)
+        EvaluatorSpec(data=data, seed=seed, shots=shots, model=model, pretrained=pretrained, augmentations=0)
     )
 
 
@@ -295,6 +294,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="file of rows")
     parser.add_argument("--arms", help=f"of {'; '.join(ARMS)}; default: those without an LLM")
     parser.add_argument("--scorings", type=whole_numbers, default=SCORINGS)
+    parser.add_argument("--shots", type=int, default=16)
     parser.add_argument("--seeds", type=whole_numbers, default=SEEDS)
     parser.add_argument("--sets", type=Path, help="folder of sets, with describe.toml")
     parser.add_argument("--model", default="RN-pico")
@@ -313,7 +313,8 @@ def main() -> None:
         options.seeds, described(options.sets), options.arms.split(";") if options.arms else without_llm
     ):
         llm = None if arm in without_llm else options.llm
-        cell = {"arm": arm, "llm": llm, "data": data, "seed": seed, "model": options.model}
+        cell = {"arm": arm, "llm": llm, "data": data, "shots": options.shots, "seed": seed}
+        cell["model"] = options.model
         try:
             rows += rows_of(
                 [cell], lambda cell: searched(cell, options), options.keep if options.test else None

@@ -68,7 +68,7 @@ def test_a_search_goes_on_once_its_requests_are_answered(
     options = Namespace(
         answers=file, base_url=None, llm="by-hand", sets=None, pretrained="pico", scorings=(10, 20), test=True
     )
-    cell = {"arm": GUIDED, "llm": "by-hand", "data": "displays", "seed": 1, "model": "RN-pico"}
+    cell = {"arm": GUIDED, "llm": "by-hand", "data": "displays", "shots": 16, "seed": 1, "model": "RN-pico"}
     for asked in range(2):
         with pytest.raises(UnansweredError):
             searched(cell, options)
@@ -96,10 +96,19 @@ def test_an_llm_is_compared_with_combine_on_the_same_set_and_seed() -> None:
     assert over.interval == pytest.approx((2, 2))
 
 
-@pytest.mark.parametrize("name", ["few-scorings-tags", "few-scorings-others", "few-scorings-bare"])
-def test_the_page_says_what_the_rows_of_sets_by_others_say(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "arm"),
+    [
+        ("few-scorings-tags", "guided (strong)"),
+        ("few-scorings-others", "guided (strong)"),
+        ("few-scorings-bare", "guided (strong)"),
+        ("few-scorings-bare", "OPRO, with description (strong)"),
+        ("few-scorings-1shot", "OPRO, with description (strong)"),
+    ],
+)
+def test_the_page_says_what_the_rows_of_sets_by_others_say(name: str, arm: str) -> None:
     """The difference at 20 scores with its interval; rows are of ten sets and three seeds."""
     rows = read_rows(RESULTS / f"{name}.jsonl")
     assert len({(row["data"], row["seed"]) for row in rows}) == 30
-    points = over_combine(rows)["guided (strong)"]["20"]
+    points = over_combine(rows)[arm]["20"]
     assert over(points.mean, points.interval) in (RESULTS.parent / "results.md").read_text("utf-8")
