@@ -80,10 +80,7 @@ def over(points: float, interval: Sequence[float], star: str = "") -> str:
 def optimizers(folder: Path, _name: str) -> Iterator[Line]:
     """Yield what each optimizer found with the strong and with the local LLM."""
     strong, local = (compared_optimizers(read_rows(folder / f"{name}.jsonl")) for name in COMPARED)
-    yield (
-        *("", "strong LLM", "guided over it", "near best", "templates", "requests"),
-        *("local LLM", "guided over it"),
-    )
+    yield (*("", "strong LLM", "guided over it", "near best", "templates", "requests", "local LLM"),)
     for name, row in strong.items():
         if name.endswith(", without description"):
             continue
@@ -96,7 +93,6 @@ def optimizers(folder: Path, _name: str) -> Iterator[Line]:
             f"{row['scored']:.0f}",
             f"{row['answered']:.1f}",
             f"{with_local['test']:.1f}" if with_local else "",
-            with_local["ours_over_it"] if with_local else "",
         )
 
 

@@ -42,7 +42,7 @@ BASELINES: Mapping[str, str] = {
     "best starting template": "best starting template",
     "best hand-made (oracle)": "best hand-made",
 }
-ENSEMBLES = (FOUND_BY, "combine, with description")
+ENSEMBLES = (FOUND_BY, "combine, with description", "random")
 """Methods whose ensembles are shown."""
 BASELINE_TEMPLATES = {
     "default template": 1,
@@ -87,7 +87,7 @@ def means(folder: Path, name: str) -> Lines:
     most_runs = max(methods, key=[row["method"] for row in runs if row["white_box"] != "1"].count)
     sources = [(label, most_runs, figure) for label, figure in BASELINES.items() if figure in measured]
     white = {row["method"] for row in runs if row["white_box"] == "1"}
-    sources += [(f"{method}{' (white box)' * (method in white)}", method, "best") for method in methods]
+    sources += [(method, method, "best") for method in methods]
     sources += [(f"{method}, ensemble", method, "ensemble") for method in ENSEMBLES if method in methods]
     curve = {
         (row["model"], int(row["shots"])): float(row["test"])

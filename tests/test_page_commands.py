@@ -26,13 +26,10 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb doctor --base-url https://api.mistral.ai/v1": "uses a paid LLM",
     "promptclimb evaluate --white-box coop-tuned": "fetches a model; test_running fits references",
     "promptclimb suite suites/": "hours; test_suite_file runs small ones, test_results_page checks the page",
-    "promptclimb suite benchmarks/": "an hour; test_white_box fits references",
     "python examples/clip_server.py": "ends when it is stopped; test_clip_server starts it",
     "promptclimb search --method random --scorer": "asks that server; test_clip_server scores with it",
     "promptclimb search --llm local --scorer chat": "asks a model of another server",
-    "python benchmarks/unread_names.py": "half an hour; test_results_page makes its table",
     "python benchmarks/published_sets.py": "fetches packages; test_packaged_sets composes a few pictures",
-    "python benchmarks/class_names.py": "half an hour; test_recorded_answers plays a part",
     "clip_benchmark eval": "fetches a model and a data set; tests/agent/results runs clip_benchmark",
 }
 """Commands that are not run, by how they begin, and why."""

@@ -207,11 +207,11 @@ def test_the_readme_shows_the_means() -> None:
         "ensemble of `combine`": "combine, ensemble",
         "`guided`, small LLM": "guided",
         "ensemble of `guided`": "guided, ensemble",
-        "Tip-Adapter from OpenAI's 80": "Tip-Adapter from OpenAI's 80, all labels (white box)",
+        "Tip-Adapter from OpenAI's 80": "Tip-Adapter from OpenAI's 80, all labels",
     }.items():
         cells = (*others[row][:2], *drawn[row][:2], drawn[row][4])
         assert f"|{shown}|{'|'.join(cells)}|" in readme
-    coop, fewer = "CoOp, all labels (white box)", drawn["CoOp (white box)"][1]
+    coop, fewer = "CoOp, all labels", drawn["CoOp"][1]
     cells = (*others[coop][:2], drawn[coop][0], f"{fewer} (16 labelled)", "")
     assert f"|CoOp, which uses gradients|{'|'.join(cells)}|" in readme
 

@@ -202,7 +202,7 @@ def check_room(directory: Path) -> None:
     if free < LEAST_FREE_BYTES:
         raise StoreFullError(
             f"{directory}: the disk is full: {free / 1e6:.1f} MB are free, and an answer is requested only "
-            f"with {LEAST_FREE_BYTES / 1e6:.0f} MB, so that none is lost"
+            f"with {LEAST_FREE_BYTES / 1e6:.0f} MB, so that it can be kept"
         )
 
 
