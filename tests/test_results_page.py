@@ -207,6 +207,7 @@ def test_the_readme_shows_the_means() -> None:
         "ensemble of `combine`": "combine, ensemble",
         "`guided`, small LLM": "guided",
         "ensemble of `guided`": "guided, ensemble",
+        "ensemble of `random`": "random, ensemble",
         "Tip-Adapter from OpenAI's 80": "Tip-Adapter from OpenAI's 80, all labels",
     }.items():
         cells = (*others[row][:2], *drawn[row][:2], drawn[row][4])
