@@ -94,7 +94,7 @@ def test_a_dry_run_names_downloads_hours_and_dollars(
     # Test images once; for each seed, 1 and 16 shots with 1 and 4 for validation, and 8 copies of each.
     assert vit["images"] * 3600 == pytest.approx(8100 + 1880 + 3669 + 3 * (1 + 1 + 16 + 4) * 9 * 94)
     # For each seed and number of shots, two searches of 220, two of 110, and each with published lists.
-    of_sets = 10 * (660 + 4 * 84) + 47 * (660 + 4 * 89) + 37 * (660 + 4 * 82)
+    of_sets = 10 * (660 + 4 * 85) + 47 * (660 + 4 * 90) + 37 * (660 + 4 * 83)
     assert vit["texts"] * 3600 == pytest.approx(6 * of_sets)
     at_16 = 200 * (160 // 32 * 10 + 752 // 32 * 47 + 592 // 32 * 37)
     assert vit["coop"] * 3600 == pytest.approx(3 * (50 * (10 + 47 + 37) + at_16))

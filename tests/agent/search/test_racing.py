@@ -320,12 +320,6 @@ async def test_the_number_of_restarts_at_once_does_not_decide_a_race(tmp_path: P
     assert one.result.leaderboard == two.result.leaderboard
 
 
-def test_racing_is_left_out_of_what_decides_unless_it_is_switched_off() -> None:
-    """Runs of versions without it can be resumed."""
-    assert "racing" not in SearchConfig(method="random").identity()
-    assert SearchConfig(method="random", racing="off").identity()["racing"] == "off"
-
-
 def test_a_dropped_candidate_is_estimated_below_the_best() -> None:
     """By how far it is behind on the same images, less so on few, whatever its share; never below nothing."""
     assert Dropped(right=6, images=6, behind=0).estimate(0.5) == pytest.approx(0.5 - 0.5 / 22)
