@@ -26,7 +26,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 import promptclimb, promptclimb.agent
 assert "site-packages" in promptclimb.__file__ and "site-packages" in promptclimb.agent.__file__
 config = SearchConfig(data="words", method="random", restarts=1, rounds=1, initial=5, run_dir=Path("run"))
-print(search_sync(config, evaluator=FakeEvaluator()).status)
+print(search_sync(config, custom_scorer=FakeEvaluator()).status)
 """
 
 

@@ -119,14 +119,14 @@ async def test_litellm_refuses_a_seed_once_and_a_search_goes_on(
 
 
 async def test_a_conversation_is_fitted_into_the_context_of_llama_cpp(tmp_path: Path) -> None:
-    """One request is refused, those after it are not; the list has its context."""
+    """One request is refused, those after it are not."""
     need("xllamacpp", "gguf")
     write_tiny_gguf(tmp_path / "tiny.gguf")
     port = free_port()
     url = f"http://127.0.0.1:{port}/v1"
     with running(tmp_path, [sys.executable, "-c", LLAMA, "tiny.gguf", str(port), str(CONTEXT)]):
         seen = await ready(url)
-        assert (len(seen.models), seen.context) == (1, CONTEXT)
+        assert len(seen.models) == 1
         async with OpenAIChat(url) as chat:
             for number in (10, 12, 14):
                 request = replace(REQUEST, messages=turns(number))
