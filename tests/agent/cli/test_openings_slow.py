@@ -100,7 +100,7 @@ def test_a_cluster_that_is_there(
     ) as search:
         assert search.stderr is not None
         for line in search.stderr:
-            if re.search(r"round [1-9]", line):
+            if re.search(r"\b[1-9][\d,]* of [\d,]+ rounds", line):
                 break
         subprocess.run([program, "stop", "--force"], capture_output=True, timeout=120, check=True)
         said = search.stderr.read()
