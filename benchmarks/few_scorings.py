@@ -313,8 +313,8 @@ def main() -> None:
         options.seeds, described(options.sets), options.arms.split(";") if options.arms else without_llm
     ):
         llm = None if arm in without_llm else options.llm
-        cell = {"arm": arm, "llm": llm, "data": data, "shots": options.shots, "seed": seed}
-        cell["model"] = options.model
+        where = {"data": data, "shots": options.shots, "seed": seed, "model": options.model}
+        cell = {"arm": arm, "llm": llm, **where}
         try:
             rows += rows_of(
                 [cell], lambda cell: searched(cell, options), options.keep if options.test else None

@@ -80,7 +80,7 @@ def over(points: float, interval: Sequence[float], star: str = "") -> str:
 def optimizers(folder: Path, _name: str) -> Iterator[Line]:
     """Yield what each optimizer found with the strong and with the local LLM."""
     strong, local = (compared_optimizers(read_rows(folder / f"{name}.jsonl")) for name in COMPARED)
-    yield (*("", "strong LLM", "guided over it", "near best", "templates", "requests", "local LLM"),)
+    yield ("", "strong LLM", "guided over it", "near best", "templates", "requests", "local LLM")
     for name, row in strong.items():
         if name.endswith(", without description"):
             continue
