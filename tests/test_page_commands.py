@@ -23,7 +23,6 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --data path/to/images --model ViT-B-32": "fetches a model, and may use a paid LLM",
     "promptclimb search --data photos --llm MODEL": "may use a paid LLM; test_name_search searches for names",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",
-    "promptclimb doctor --base-url https://api.mistral.ai/v1": "uses a paid LLM",
     "promptclimb evaluate --white-box coop-tuned": "fetches a model; test_running fits references",
     "promptclimb suite suites/": "hours; test_suite_file runs small ones, test_results_page checks the page",
     "python examples/clip_server.py": "ends when it is stopped; test_clip_server starts it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import platform
 import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,14 +12,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from ...evaluator.errors import reason_of
 from ...evaluator.settings import similar
-from ..versions import program_version
+from ..versions import installed_version, program_version
 from .output import PROGRAM, WRONG, print_text, program
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 COMPLETION = "--print-completion"
+_PACKAGES = ("torch", "open_clip_torch", "openai")
 _MEANT: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         **dict.fromkeys(
@@ -52,7 +55,6 @@ COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "datasets": "list data sets, or show the few-shot split of one",
             "models": "list the bundled models, and open_clip's",
             "config": "write a file of settings, or show where each comes from",
-            "doctor": "check this installation",
         },
     }
 )
@@ -233,7 +235,12 @@ def _program() -> _Program:
         f"  {program()} search --data braille-letters --method combine --describe 'letters as raised dots'",
         epilog=f"{PROGRAM} COMMAND --help shows the options of a command.",
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {program_version()}")
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        help="show the versions of the program and of what it runs on, the devices and the cache folder",
+    )
     parser.add_argument(
         COMPLETION,
         action=_Completion,
@@ -254,6 +261,22 @@ def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
             command.set_defaults(run=getattr(module, name))
         command.description = f"{line[0].upper()}{line[1:]}.\n\n{command.description or ''}".rstrip()
     return commands
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> None:
+        from ...evaluator.files import cache_dir
+
+        try:
+            from ...evaluator.clip.models import devices
+
+            found = ", ".join(devices())
+        except (ImportError, OSError) as error:
+            found = f"torch cannot be loaded ({reason_of(error)})"
+        packages = (f"{name} {installed_version(name) or 'missing'}" for name in _PACKAGES)
+        versions = ", ".join((f"Python {platform.python_version()}", *packages))
+        print_text(f"{PROGRAM} {program_version()}\n{versions}\ndevices: {found}\ncache: {cache_dir()}\n")
+        parser.exit()
 
 
 class _Completion(argparse.Action):

@@ -520,46 +520,6 @@ def _reason(error: BaseException | None) -> str:
     return "unreadable_image" if "image" in text and "model" not in text else "refused"
 
 
-class TrialAsk:
-    """The ``ApiAsk`` of a trial without a search: one attempt a request, and no account.
-
-    Attributes:
-        requests: How many there were.
-    """
-
-    def __init__(self, url: str, key: Secret | None, *, timeout_s: float) -> None:
-        self._url = url
-        self._key = key
-        self._timeout_s = timeout_s
-        self.requests = 0
-
-    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Yield each answer with its request's place; see ``ApiAsk``.
-
-        Raises:
-            PromptclimbError: The endpoint does not answer with JSON.
-            TimeoutError: It does not answer in time.
-        """
-        for number, request in enumerate(requests):
-            self.requests += 1
-            answer: ApiAnswer
-            try:
-                answer = ApiReply(asyncio.run(self._body(request)))
-            except BadRequestError as error:
-                if not request.is_trial:
-                    raise
-                answer = ApiRefusal(_reason(error), str(error))
-            yield number, answer
-
-    async def _body(self, request: ApiRequest) -> Any:
-        from .client import OpenAIChat
-
-        async with asyncio.timeout(self._timeout_s):
-            await _connect(self._url)
-            async with OpenAIChat(self._url, self._key) as client:
-                return (await client.post(request)).body
-
-
 class _ScorerLines:
     """A listener that reports facts, and at times how far the scorer is, and why it does not answer."""
 

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
-from ..pico.models import bundled_models
 from ..spec import Report
 from .model_files import Source, file_hash, first_mismatch, read_state, register_bundled, resolve
 
@@ -152,20 +151,6 @@ def untrained_model(name: str, device: torch.device) -> LoadedModel:
         device=device,
         logit_scale=1.0,
     )
-
-
-def check_bundled(name: str) -> None:
-    """Run a bundled model once on a blank image and a text."""
-    row = next((row for row in bundled_models() if row["name"] == name), None)
-    if row is None:
-        raise ModelError(f"{name!r} is not bundled; bundled are {[row['name'] for row in bundled_models()]}")
-    loaded = load_model(name, row["pretrained"], torch.device("cpu"))
-    model: Any = loaded.model
-    with torch.inference_mode():
-        image = model.encode_image(loaded.preprocess(Image.new("RGB", (64, 64)))[None])
-        text = model.encode_text(loaded.tokenizer(["a photo of a cat"]))
-    if image.shape != text.shape or not (image.isfinite().all() and text.isfinite().all()):
-        raise ModelError(f"the bundled model {name} gives {list(image.shape)} and {list(text.shape)}")
 
 
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:

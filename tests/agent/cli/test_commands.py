@@ -9,11 +9,9 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -24,7 +22,6 @@ from typing import Any, get_args
 import pytest
 from PIL import Image
 
-from promptclimb.agent.cli import doctor
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.options import HIDDEN_ALIASES
 from promptclimb.agent.cli.output import EXIT_NOTHING_USABLE, FAILED
@@ -88,12 +85,6 @@ class Serving:
         async with ChatServer(self._options) as self.server:
             self._ready.set()
             await self._done.wait()
-
-
-@pytest.fixture
-def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor does not look into the bundled models, which takes long."""
-    monkeypatch.delitem(doctor._CHECKS, "bundled models")
 
 
 @pytest.fixture
@@ -268,11 +259,10 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     assert "Resume with: " in err
 
 
-@pytest.mark.usefixtures("no_models")
 def test_a_forgotten_end_of_the_address_is_thought_of(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A search that gets 404 asks about /v1, and the doctor does not call such an address well."""
+    """A search that gets 404 asks about /v1."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     url = server.base_url.removesuffix("/v1")
     assert call("search", *SMALL, "--base-url", url, "--run-dir", "r") == 2
@@ -280,11 +270,6 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
     assert "is the address right? It usually ends in /v1" in last
     assert way_on.endswith("Resume with the right address: python run_agent.py resume r --base-url URL/v1")
     assert call("resume", "r", "--base-url", server.base_url) == 0
-    capsys.readouterr()
-    call("doctor", "--base-url", url, "--json")
-    (found,) = [one for one in json.loads(capsys.readouterr().out) if one["what"] == "endpoint"]
-    assert found["state"] == "note"
-    assert "/v1" in found["text"]
 
 
 def test_a_wrong_model_is_corrected_when_nothing_was_paid(capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,22 +286,14 @@ def test_a_wrong_model_is_corrected_when_nothing_was_paid(capsys: pytest.Capture
         assert call("resume", "r", "--max-calls", "99") == 0
 
 
-def test_the_doctor_says_what_an_endpoint_can_do(
-    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By one request with what a search sends: parameters, usage, limits, thinking and speed."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    call("doctor", "--base-url", server.base_url, "--llm", "fake", "--json")
-    found = {one["what"]: one["text"] for one in json.loads(capsys.readouterr().out)}
-    assert server.statistics.requests == 1
-    assert found["chat, parameters"] == "takes max_tokens, temperature, seed"
-    assert found["chat, usage"] == "reported"
-    assert found["chat, thinking"] == "none seen"
-    assert {"chat, answer", "chat, rate limits"} <= set(found)
-    capsys.readouterr()
-    monkeypatch.delitem(doctor._CHECKS, "bundled models")
-    call("doctor", "--base-url", "http://127.0.0.1:9/v1", "--llm", "fake")
-    assert "nothing answers" in capsys.readouterr().out
+def test_the_version_names_what_the_program_runs_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Packages, devices and the folder of caches, for a report of a problem."""
+    assert call("--version") == 0
+    program, packages, devices, cache = capsys.readouterr().out.splitlines()
+    assert program.startswith("promptclimb ")
+    assert re.fullmatch(r"Python 3[.\d]+, torch \S+, open_clip_torch \S+, openai \S+", packages)
+    assert devices.startswith("devices: cpu")
+    assert Path(cache.removeprefix("cache: ")).is_dir()
 
 
 @pytest.mark.parametrize("pool", [False, True])
@@ -333,63 +310,6 @@ def test_credentials_that_a_resumed_run_lacks_are_reported(
         "addresses of [[endpoints]] are not kept" if pool else "address are not kept: give it with"
     ) in said
     assert "passw0rd1" not in said
-
-
-@pytest.mark.usefixtures("no_models")
-@pytest.mark.parametrize(("key", "taken"), [(f"{KEY}\n", True), (f"{KEY}\nsk-another", False)])
-def test_the_doctor_and_a_search_judge_a_key_alike(
-    key: str,
-    taken: bool,
-    server: ChatServer,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """A line end that copying brought is nothing; a second line is one sentence, and is not shown."""
-    monkeypatch.setenv("OPENAI_API_KEY", key)
-    assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == (0 if taken else 2)
-    said = capfd.readouterr().err
-    assert ("OPENAI_API_KEY has characters that no key has" in said) is not taken
-    call("doctor", "--base-url", server.base_url, "--llm", "fake", "--json")
-    found = {one["what"]: one["state"] for one in json.loads(capfd.readouterr().out)}
-    assert (found["key"], found["endpoint"]) == (("ok", "ok") if taken else ("wrong", "wrong"))
-    assert "sk-another" not in said
-
-
-def test_the_doctor_gives_an_endpoint_that_hangs_a_minute_in_all(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its list, which it need not have, gets a part of it."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert doctor.LIST_S < doctor.PATIENCE_S == 60
-    monkeypatch.setattr(doctor, "PATIENCE_S", 0.4)
-    monkeypatch.setattr(doctor, "LIST_S", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        began = time.monotonic()
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        found = {what: (state, text) for what, state, text in doctor._endpoint(url, "fake")}
-    assert time.monotonic() - began < 10
-    assert (found["endpoint"][0], found["chat"][0]) == ("note", "wrong")
-    assert "did not answer within" in found["endpoint"][1]
-
-
-def test_the_doctor_says_what_an_endpoint_needs_to_be_tried() -> None:
-    """An address, or the key of the default one."""
-    said = "not tried: give --base-url URL, or set OPENAI_API_KEY for OpenAI's"
-    assert list(doctor._endpoint(None, None)) == [("endpoint", "note", said)]
-
-
-@pytest.mark.usefixtures("no_models")
-def test_the_doctor_asks_no_model_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where a list has several, or none: it would cost somebody something."""
-    with Serving(script=("wrong_key",)) as server:
-        assert call("doctor", "--base-url", server.base_url, "--llm", "fake", "--json") == 1
-        found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
-        assert found["chat"]["state"] == "wrong"
-        assert "wrong API key" in found["chat"]["text"]
-        call("doctor", "--base-url", server.base_url.removesuffix("/v1"), "--json")
-        found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
-        assert "give --llm MODEL" in found["chat"]["text"]
-        assert server.statistics.requests == 1
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -19,7 +19,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from promptclimb.agent.cli import doctor
 from promptclimb.agent.cli.evaluate import print_table
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.search import exit_code
@@ -611,37 +610,6 @@ async def test_predict_classifies_a_folder_as_the_run_did(
     assert sum(true == name for true, name in named) / len(named) == result.best.test
     assert [one["class"] for one in document["predictions"] if "error" not in one] == [n for _t, n in named]
     assert asked <= len(named) + 3
-
-
-@pytest.mark.parametrize(
-    ("options", "kind", "state", "said"),
-    [
-        (ScorerOptions(), ["zero-shot"], "ok", "answers 'red circle' for a drawn red circle; in "),
-        (ScorerOptions(), ["chat"], "note", "answers 'Red' for a drawn red circle; in "),
-        (ScorerOptions(), ["embeddings", "--scorer-dialect", "openai"], "ok", "answers 'red circle'"),
-        (ScorerOptions(key=KEY), ["zero-shot"], "ok", "1 request"),
-        (ScorerOptions(always="no_model"), ["chat"], "wrong", "model x does not exist"),
-        (ScorerOptions(always="html"), ["chat"], "wrong", "HTML page"),
-        (ScorerOptions(), ["chat", "--scorer-dialect", "openai"], "wrong", "scorer_dialect applies to"),
-        (None, ["chat"], "wrong", "nothing answers at"),
-        (None, ["chat", "--base-url", "http://h:99999"], "wrong", "--base-url: its port must be"),
-    ],
-)
-async def test_the_doctor_tries_it_with_a_drawn_image(
-    options: ScorerOptions | None, kind: list[str], state: str, said: str,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    """And says what it answered, or what is wrong."""
-    monkeypatch.setenv("SCORER_API_KEY", KEY)
-    monkeypatch.setattr(doctor, "_CHECKS", {})
-    async with ScorerServer(options or ScorerOptions()) as server:
-        url = server.url if options else "http://127.0.0.1:9/v1"
-        given = ["doctor", "--json", "--scorer-url", url, "--model", "m", "--scorer", *kind]
-        code = await in_thread(lambda: main(given))
-    found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
-    assert found["scorer"]["state"] == state
-    assert said in found["scorer"]["text"]
-    assert code == (state == "wrong")
 
 
 async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
