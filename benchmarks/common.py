@@ -33,7 +33,7 @@ from tests.fakes.words import reply_text
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = ROOT / "suites" / "bundled.toml"
 RESULTS = ROOT / "docs" / "results"
-SEARCH: Mapping[str, Any] = {"restarts": 1, "conversations": 1, "prefer_readable": False}
+SEARCH: Mapping[str, Any] = {"restarts": 1, "conversations": 1}
 """Settings of every search whose result is compared: one restart, and the best template is the pick."""
 NOT_COMPARED = ("photos", "artworks", "digits")
 """Sets of the bundled study on which optimizers were not compared."""

@@ -167,8 +167,6 @@ class PromptKind(ABC):
         max_words: Words per candidate at most, unless the user says otherwise.
         most_characters: Characters of the longest candidate.
         averaged: Whether a scorer can use several candidates together, as an ensemble.
-        prefers_written: Whether, of equally good candidates, one that was written is preferred to one that
-            was put together from words.
         default: What users have without a search, as the scorer gets it.
     """
 
@@ -182,7 +180,6 @@ class PromptKind(ABC):
     max_words: int = 15
     most_characters: int = MOST_CHARACTERS
     averaged: bool = True
-    prefers_written: bool = False
     default: str = "a photo of a {}"
 
     @property

@@ -108,7 +108,6 @@ class TemplateKind(PromptKind):
     words = TEMPLATE_WORDS
     example = "a photo of a {}"
     slot = SLOT
-    prefers_written = True
     frames = tuple(_POOLS["frames"].splitlines())
     double_frames = tuple(_POOLS["double_frames"].splitlines())
     fillers = NEUTRAL

@@ -51,7 +51,6 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     ensemble_size: int
     racing: Literal["auto", "off"]
     probe: bool
-    prefer_readable: bool
     patience: int | None
     until: float | str | None
     concurrency: int

@@ -346,13 +346,6 @@ class SearchSettings(Settings):
         group="Limits",
         applies_to=API,
     )
-    prefer_readable: bool = setting(
-        True,
-        "prefer a starting template or one of the LLM's to one put together from words, if it is within a "
-        "quarter of a standard error on the few-shot images",
-        decides=True,
-        resumable="yes",
-    )
     patience: int | None = setting(
         None,
         "end a restart after so many rounds without a better template",

@@ -15,7 +15,6 @@ from ..results.result import (
     ENDED_EARLY,
     LLM_FALLBACK,
     NOTHING_USABLE,
-    PREFERRED,
     RACED,
     UNEXAMINED,
     UNGROWN,
@@ -48,25 +47,6 @@ class FailedStep:
 
     cause: str
     detail: str | int = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
-    """A candidate that was preferred to the best one by the rule.
-
-    Attributes:
-        made_by: The method that put the best one together.
-        lead: How much higher the best one is on the few-shot images.
-        by_llm: Whether the LLM wrote the preferred one; otherwise it is a starting candidate.
-        with_original_names: Whether new class names were searched for afterwards.
-    """
-
-    best: str
-    made_by: str
-    lead: float
-    preferred: str
-    by_llm: bool
-    with_original_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +104,6 @@ class SearchFacts:
     """
 
     failed: Mapping[str, FailedStep] = field(default_factory=dict)
-    preference: Preference | None = None
     concluded: bool = False
     restarts: int = 0
     early_ends: Mapping[EarlyEnd, int] = field(default_factory=dict)
@@ -142,8 +121,6 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
     notes = {
         name: f"{_FAILED[name].format(step.detail)}: {step.cause}" for name, step in facts.failed.items()
     }
-    if facts.preference is not None:
-        notes[PREFERRED] = preferred(facts.preference)
     if facts.concluded:
         conclude = Setting("conclude", True)
         notes[CONCLUDED] = Message("the search was concluded before its last round (", conclude, ")")
@@ -178,21 +155,6 @@ def early_end(end: EarlyEnd, words: CandidateNoun) -> str:
     if end.setting == "until":
         return f"{words.a_noun} reached until = {end.value:g}"
     return f"no better {words.noun} in {counted(int(end.value), 'round')} (patience)"
-
-
-def preferred(preference: Preference) -> str:
-    """Say why the best candidate by the rule was not chosen."""
-    lead = preference.lead
-    points = f"{100 * lead:.1f} points" if lead >= 0.0005 else "less than 0.1 points"
-    higher = f"{points} higher on the few-shot images, which is within chance" if lead else "as high"
-    why = "the LLM wrote it" if preference.by_llm else "it is a starting template"
-    names = "with the original class names, " if preference.with_original_names else ""
-    return Message(
-        f'{names}"{preference.best}", made by {preference.made_by}, scored {higher}; '
-        f'"{preference.preferred}" was preferred because {why}; ',
-        Setting("prefer_readable", False),
-        " turns this off",
-    )
 
 
 def fallback_note(fallback: LlmFallback) -> str:

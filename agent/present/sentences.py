@@ -92,12 +92,10 @@ def gain_of(
     *,
     images: int,
     words: CandidateNoun,
-    preferred: bool = False,
 ) -> Gain | None:
     """Return the gain over baselines chosen without test; None if scores are unknown or not shares.
 
     ``ensemble`` is None if it is not comparable with ``best``; ``words`` name the candidates.
-    ``preferred``: a new candidate scored higher than ``best`` on the few-shot images.
     """
     compared = compared_baselines(baselines)
     over = {
@@ -109,7 +107,7 @@ def gain_of(
         return None
     of_ensemble = None if ensemble is None else compare_on_test(ensemble, best, images)
     templates = {name: baseline.templates for name, baseline in compared.items()}
-    verdict = _verdict(over, templates, of_ensemble, words, preferred=preferred)
+    verdict = _verdict(over, templates, of_ensemble, words)
     return Gain(over=over, ensemble=of_ensemble, verdict=verdict)
 
 
@@ -118,8 +116,6 @@ def _verdict(
     templates: Mapping[str, tuple[str, ...]],
     ensemble: Difference | None,
     words: CandidateNoun,
-    *,
-    preferred: bool,
 ) -> str:
     """Return one sentence that says "better" and "worse" only of significant differences."""
     alone, named = "the best alone", _by_name(over, templates, words)
@@ -131,9 +127,9 @@ def _verdict(
     clauses = [_claim(difference, name) for name, difference in named.items() if name in claimed]
     unsure = [name for name in named if name not in claimed and name not in same]
     clauses += [_unsure(named[name], name) for name in unsure]
-    if baselines := [name for name in same if name != start or preferred]:
+    if baselines := [name for name in same if name != start]:
         clauses.append(f"the same {words.noun} as {enumerated(baselines)}")
-    if start in same and not preferred:
+    if start in same:
         clauses.append(f"no new {words.noun} beat {start}")
     if ensemble is not None and alone in claimed:
         clauses.append(f"the ensemble {_claim(ensemble, alone)}")

@@ -37,7 +37,6 @@ UNOPENED = "test_unopened"
 UNEXAMINED = "unexamined"
 UNINSPECTED = "uninspected"
 UNGROWN = "ensemble_ungrown"
-PREFERRED = "preferred"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
 CONCLUDED = "concluded"
@@ -56,7 +55,6 @@ PROMINENT = (
     CONCLUDED,
     UNREAD,
     ENDED_EARLY,
-    PREFERRED,
     RACED,
     REFUSED_IMAGES,
     UNOPENED,

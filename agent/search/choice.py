@@ -15,10 +15,6 @@ If the objective is missing on val for one of the candidates, val counts for non
 values on different images are not compared. Spellings of one candidate (equal keys) are one entry, the best
 of them by this rule.
 
-With ``prefer_readable``, the first candidate that a person or the LLM wrote (a starting one or a proposal)
-comes before all others if it is at most ``READABLE_MARGIN`` standard errors lower by 1 than the best one,
-which a method put together from words (``ranked``).
-
 The ensemble is greedy forward selection with replacement (*Ensemble Selection from Libraries of Models*,
 Caruana et al., ICML 2004). It begins with the first few of the order. As long as a candidate improves the
 average on the training and validation images, the best such one joins; one that joins again weighs more. The
@@ -28,9 +24,9 @@ start keeps it from overfitting a single pick to few images; docs/method.md has 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 
 from ...evaluator.errors import AskingEndedError, PromptclimbError, reason_of
@@ -48,8 +44,8 @@ from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
-from ..position import INITIAL, LLM, Position
-from ..present.notes import FailedStep, Preference
+from ..position import Position
+from ..present.notes import FailedStep
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING
 from ..results.result import Row
 from .event_loop import call_evaluator
@@ -58,8 +54,6 @@ MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
 MOST_IN_ENSEMBLE = 8
 """Maximum templates in an ensemble, unless more are requested."""
-READABLE_MARGIN = 0.25
-"""Standard errors that a written candidate may be below the best one; docs/method.md has what it costs."""
 
 Measure = Callable[[Sequence[tuple[str, ...]]], Awaitable[Sequence[SplitScores | None]]]
 """Scores ensembles on train and val; None for what cannot be measured."""
@@ -89,91 +83,30 @@ def ranking(
     The order of ``scored`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
     entries = list(scored)
-    few_shot, _ = few_shot_value(entries, sizes=sizes, objective=objective)
-
-    def rank(entry: Entry) -> tuple[bool, float, float, int, str]:
-        dropped = not entry.score.whole
-        value = entry.value if dropped else few_shot(entry)
-        tie_break = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
-        return (dropped, -value, -entry.value, len(entry.text.split()), tie_break)
-
-    # Many restarts find the same candidates. Sorting holds the interpreter, so merge them first.
-    best: dict[str, tuple[tuple[bool, float, float, int, str, Position], Entry]] = {}
-    for entry in entries:
-        entry_rank = (*rank(entry), entry.position)
-        held = best.get(entry.key)
-        if held is None or entry_rank < held[0]:
-            best[entry.key] = entry_rank, entry
-    return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
-
-
-def few_shot_value(
-    entries: Sequence[Entry], *, sizes: Mapping[str, int], objective: Objective
-) -> tuple[Callable[[Entry], float], int]:
-    """Return what the rule compares first of a whole entry among these, and on how many images."""
     whole = [entry.score for entry in entries if entry.score.whole]
     pools = all(score.val_value(objective) is not None for score in whole)
     counts_copies = objective in COUNTED and all(score.views is not None for score in whole)
 
-    def value(entry: Entry) -> float:
+    def few_shot(entry: Entry) -> float:
         on_images = pooled(entry.score, sizes, objective) if pools else entry.value
         on_copies = entry.score.views if counts_copies else None
         # Rounded as in ``pooled``.
         return on_images if on_copies is None else round((on_images + on_copies) / 2, 9)
 
-    return value, sizes.get("train", 0) + (sizes.get("val", 0) if pools else 0)
+    def rank(entry: Entry) -> tuple[bool, float, float, int, str, Position]:
+        dropped = not entry.score.whole
+        value = entry.value if dropped else few_shot(entry)
+        tie_break = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
+        return (dropped, -value, -entry.value, len(entry.text.split()), tie_break, entry.position)
 
-
-def within_margin(value: float, best: float, images: int, margin: float = READABLE_MARGIN) -> bool:
-    """Return whether a share of the images is at most ``margin`` standard errors below the best one.
-
-    False without images, or for a value that is no share, as of a custom scorer. For ``class_mean`` the
-    error is that of the accuracy, which is at least as large with equally many images per class.
-    """
-    if not images or not 0 <= value <= best <= 1:
-        return False
-    return value >= best - margin * math.sqrt(best * (1 - best) / images) - 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """Candidates in the order of the choice; ``preference`` says why the first one is not the best one."""
-
-    order: Sequence[Entry]
-    preference: Preference | None = None
-
-    @property
-    def best(self) -> Entry:
-        return self.order[0]
-
-
-def ranked(config: SearchConfig, info: EvaluatorInfo, scored: Sequence[Entry]) -> Ranked:
-    """Return the order of the choice: that of the rule, a preferred candidate first."""
-    order = ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
-    applies = config.objective in COUNTED and kind_named(config.search_for).prefers_written
-    if not config.prefer_readable or not applies or not order:
-        return Ranked(order)
-    # One that another restart put together may be one restart's own.
-    source_by_key: dict[str, str] = {}
-    for entry in scored:
-        if entry.source in (INITIAL, LLM):
-            source_by_key.setdefault(entry.key, entry.source)
-    best = order[0]
-    written = next((entry for entry in order if entry.key in source_by_key and entry.score.whole), None)
-    if written is None or written is best:
-        return Ranked(order)
-    few_shot, images = few_shot_value(scored, sizes=info.sizes, objective=config.objective)
-    if not within_margin(few_shot(written), few_shot(best), images):
-        return Ranked(order)
-    preference = Preference(
-        best=best.text,
-        made_by=best.source,
-        lead=few_shot(best) - few_shot(written),
-        preferred=written.text,
-        by_llm=source_by_key[written.key] == LLM,
-        with_original_names=config.searches_names,
-    )
-    return Ranked([written, *(entry for entry in order if entry is not written)], preference)
+    # Many restarts find the same candidates. Sorting holds the interpreter, so merge them first.
+    best: dict[str, tuple[tuple[bool, float, float, int, str, Position], Entry]] = {}
+    for entry in entries:
+        entry_rank = rank(entry)
+        held = best.get(entry.key)
+        if held is None or entry_rank < held[0]:
+            best[entry.key] = entry_rank, entry
+    return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
 
 
 async def grow_ensemble(
@@ -248,7 +181,6 @@ class Choice:
     Attributes:
         rows: The leaderboard, best first.
         texts_scored: How many texts were scored.
-        preference: Why ``best`` is not the best one by the rule; None if it is.
         ungrown: Why the ensemble is only the first few of the ranking; None if it could be grown.
         curve: The choice after that many templates: points of a learning curve.
     """
@@ -258,7 +190,6 @@ class Choice:
     baselines: Mapping[str, ChosenGroup]
     rows: tuple[Row, ...]
     texts_scored: int
-    preference: Preference | None
     ungrown: FailedStep | None
     curve: Mapping[int, Entry]
 
@@ -267,22 +198,20 @@ async def choose(
     config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry], curve: Sequence[int] = ()
 ) -> Choice:
     """Choose by the selection rule, also at each point of a learning curve; the test split stays closed."""
+    rank_by_rule = partial(ranking, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
 
-    def ranking_of(entries: Sequence[Entry]) -> Ranked:
-        return ranked(config, evaluator.info, entries)
-
-    def rank_all() -> tuple[Ranked, tuple[Row, ...], int, dict[int, Entry]]:
-        ranking = ranking_of(scored)
-        rows = tuple(row_of(rank, entry) for rank, entry in enumerate(ranking.order, start=1))
+    def rank_all() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
+        order = rank_by_rule(scored)
+        rows = tuple(row_of(rank, entry) for rank, entry in enumerate(order, start=1))
         best_after = {
-            count: ranking_of(first).best for count, first in first_templates(scored, curve).items()
+            count: rank_by_rule(first)[0] for count, first in first_templates(scored, curve).items()
         }
         whole = {count: best for count, best in best_after.items() if best.score.whole}
-        return ranking, rows, len({entry.text for entry in scored}), whole
+        return order, rows, len({entry.text for entry in scored}), whole
 
     # Ordering the templates of many restarts takes seconds.
-    ranking, rows, texts_scored, chosen_after = await in_thread(rank_all)
-    order, kind = ranking.order, kind_named(config.search_for)
+    order, rows, texts_scored, chosen_after = await in_thread(rank_all)
+    kind = kind_named(config.search_for)
     if not order:
         raise PromptclimbError(
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
@@ -296,11 +225,11 @@ async def choose(
         for name, templates in evaluator.info.baselines.items()
     }
     if hand_made := await _hand_made(config, evaluator):
-        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranking_of(hand_made).best)
+        baselines[BEST_HAND_MADE] = ChosenGroup.of(rank_by_rule(hand_made)[0])
     starting = [entry for entry in scored if entry.position.initial]
-    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranking_of(starting))).best)
+    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: rank_by_rule(starting)))[0])
     return Choice(
-        best=ranking.best,
+        best=order[0],
         ensemble=ChosenGroup(
             ensemble,
             order[0].score if len(ensemble) == 1 else None,
@@ -309,7 +238,6 @@ async def choose(
         baselines={name: group for name, group in baselines.items() if group.templates},
         rows=rows,
         texts_scored=texts_scored,
-        preference=ranking.preference,
         ungrown=ungrown,
         curve=chosen_after,
     )

@@ -3,7 +3,7 @@
 A new run's identity goes into its store. A resumed one is checked three times: its settings before anything
 is opened (``known_identity``), images and weights once they are read (``check_content``), and all of it
 (``identity_of``), by ``store.records.check_identity``. Settings that are ``resumable="more"`` may grow
-(``extension_of``); others may change until the run has chosen (``with_changes``).
+(``extension_of``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
-from ...evaluator.messages import Message, Setting, joined
+from ...evaluator.messages import Message, Setting
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.kinds import Candidate
 from ...prompts.requests import PROMPTS_VERSION
@@ -29,8 +29,6 @@ IMAGE_NAMES, MOST_NAMED = "files", 3
 """The store's value of the images' names, and how many of them a message names."""
 EXTENDABLE = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 """Settings that may be increased when a run is resumed."""
-CHANGEABLE = tuple(name for name, option in OPTIONS.items() if option.decides and option.resumable == "yes")
-"""Settings that decide the choice alone, so that they may change when a run is resumed."""
 
 
 def identity_of(
@@ -85,24 +83,6 @@ def with_llm(config: SearchConfig, before: dict[str, Any]) -> dict[str, Any]:
     if llm == before.get("llm"):
         return before
     return {name: value for name, value in before.items() if name != LLM_CONTENT} | {"llm": llm}
-
-
-def with_changes(config: SearchConfig, before: Mapping[str, Any], *, chosen: bool) -> dict[str, Any]:
-    """Return the identity of an earlier session with those settings changed that decide the choice alone.
-
-    Raises:
-        StoreMismatchError: One changes, and the run has ``chosen``.
-    """
-    identity = config.identity()
-    changed = [name for name in CHANGEABLE if identity.get(name) != before.get(name)]
-    if changed and chosen:
-        settings = joined(" and ", [Message(Setting(name, getattr(config, name))) for name in changed])
-        raise StoreMismatchError(
-            Message(settings, ": the run has chosen already. Resume it without, or start a new run"),
-            differences=tuple(changed),
-        )
-    unchanged = {name: value for name, value in before.items() if name not in changed}
-    return unchanged | {name: identity[name] for name in changed if name in identity}
 
 
 def check_content(store: Store, info: EvaluatorInfo) -> None:

@@ -29,7 +29,7 @@ from ..events.types import SearchStopped
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..position import NAMES
 from ..stop import Stop
-from .choice import ranked
+from .choice import ranking
 from .event_loop import FairScheduler
 from .journal import NOTHING_MORE, EmptyAnswers, Journal, NamesRecord, RestartRecord, SearchOutcome
 from .name_search import NameSearch
@@ -84,8 +84,11 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
     names_follow = searched.stopped is None or (request.concludes and searched.scored)
     if names_follow and config.searches_names:
         assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"
-        ranking = await in_thread(lambda: ranked(config, info, searched.scored))
-        templates = [entry.scored_as for entry in ranking.order if entry.score.whole]
+        scored = searched.scored
+        order = await in_thread(
+            lambda: ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
+        )
+        templates = [entry.scored_as for entry in order if entry.score.whole]
         names = NamesRecord(NAMES, template=templates[0])
         journals.append(journal_of(names))
         search = NameSearch(

@@ -158,7 +158,6 @@ def facts_of(
     unread = choice.best.score.unreadable
     return SearchFacts(
         failed={**({} if choice.ungrown is None else {UNGROWN: choice.ungrown}), **evaluated.failed},
-        preference=choice.preference,
         concluded=searched.concluded,
         restarts=len(records),
         early_ends=Counter(record.early_end for record in records if record.early_end is not None),

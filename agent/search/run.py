@@ -25,7 +25,7 @@ from ..store.run import Store
 from ..store.shared import check_cache
 from .choice import choose
 from .event_loop import entered, to_the_end
-from .identity import check_user_objects, extension_of, known_identity, with_changes, with_llm
+from .identity import check_user_objects, extension_of, known_identity, with_llm
 from .inputs import (
     check_paths,
     may_fall_back,
@@ -47,7 +47,7 @@ from .opening import (
 )
 from .restart_workers import NothingMore, main_error, run_restarts, stop_event
 from .result_writer import build_result, details_of, write_files
-from .test_evaluation import evaluate_choice, openings_of_test
+from .test_evaluation import evaluate_choice
 
 
 async def start_run(request: RunRequest) -> SearchResult:
@@ -81,10 +81,7 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         finished = None if extension else complete_result(run_dir)
         if finished is None:
             check_user_objects(run_dir, store.manifest.given, request.user_objects)
-        # Once all restarts are done, class names are asked for in the chosen template: the choice is made.
-        named = config.searches_names and store.value(ALL_RESTARTS_DONE) == config.all_rounds
-        chosen = not extension and (finished is not None or named or openings_of_test(store) > 0)
-        identity = with_changes(config, {**before, **extension}, chosen=chosen)
+        identity = {**before, **extension}
         store.change_identity(identity, extension)
         check_identity(identity, known_identity(config, identity))
         if finished is not None:

@@ -128,7 +128,6 @@ async def evaluate_choice(
             baselines_on_test,
             images=evaluator.info.sizes["test"],
             words=words_of(prompts),
-            preferred=choice.preference is not None,
         )
     points = zip(choice.curve.items(), accuracies[len(groups) :], strict=True)
     return EvaluatedChoice(

@@ -27,7 +27,7 @@ from promptclimb.evaluator.messages import (
         (Setting("data", "pets"), 'data="pets"', "--data pets"),
         (Setting("data", Verbatim("'pets'")), "data='pets'", "--data 'pets'"),
         (Setting("shots", 4), "shots=4", "--shots 4"),
-        (Setting("prefer_readable", False), "prefer_readable=False", "--no-prefer-readable"),
+        (Setting("probe", False), "probe=False", "--no-probe"),
         (Setting("trust", True), "trust=True", "--trust"),
         (Command("resume", "runs/a b"), "`resume('runs/a b')`", "`promptclimb resume 'runs/a b'`"),
         (

@@ -200,7 +200,7 @@ def test_other_settings_want_another_folder(capsys: pytest.CaptureFixture[str]) 
     """A folder is one study's, also where a run of its own could be resumed with them."""
     less = {"data": ["one"], "seeds": [1]}
     assert main(["suite", write(**less)]) == 0
-    for name, value in {"rounds": 3, "prefer_readable": False}.items():
+    for name, value in {"rounds": 3, "blind": True}.items():
         assert main(["suite", write(**less, search={**STUDY["search"], name: value})]) == 2
         err = capsys.readouterr().err
         assert "was started with other settings" in err

@@ -65,7 +65,7 @@ def record(recording: Recording) -> dict[str, Any]:
         run_dir = Path(folder) / "run"
         run = run_virtual if recording.words is not None else asyncio.run
         work = search(
-            SearchConfig(**config, prefer_readable=False, run_dir=run_dir),
+            SearchConfig(**config, run_dir=run_dir),
             custom_scorer=recording.evaluator,
             chat=chat if "llm" in config else None,
         )

@@ -58,7 +58,7 @@ def check(run: dict[str, Any], run_dir: Path, result: Any) -> None:
 
 def config_of(run: dict[str, Any], run_dir: Path) -> SearchConfig:
     """The recorded run's config."""
-    return SearchConfig(**run["config"], prefer_readable=False, run_dir=run_dir)
+    return SearchConfig(**run["config"], run_dir=run_dir)
 
 
 @pytest.mark.parametrize("name", ON_WORDS)
