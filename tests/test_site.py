@@ -12,7 +12,7 @@ import yaml
 
 from tests.paths import ROOT
 
-FROM_ROOT = {"index", "contributing", "security", "changelog"}
+MADE = {"index", "contributing", "security", "changelog", "options"}
 FETCHED = re.compile(
     r"<(?:script|img|iframe)[^>]* src=\"?(?:https?:)?//|<link[^>]* rel=\"?stylesheet[^>]* href=\"?https?:"
 )
@@ -30,7 +30,7 @@ def pages_of(nav: Any) -> Iterator[str]:
 def expected() -> set[str]:
     docs = ROOT / "docs"
     pages = docs.rglob("*.md")
-    return {path.relative_to(docs).with_suffix("").as_posix() for path in pages} | FROM_ROOT
+    return {path.relative_to(docs).with_suffix("").as_posix() for path in pages} | MADE
 
 
 def test_the_navigation_names_every_page_once() -> None:
@@ -61,3 +61,6 @@ def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Find better prompts" in pages["index"]
     assert "Search for better templates" in pages["api"]
     assert 'href="method.html' in pages["index"]
+    assert "--shots" in pages["options"]
+    assert "give_up_after" in pages["options"]
+    assert "restart.finished" in pages["files"]

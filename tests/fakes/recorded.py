@@ -67,18 +67,6 @@ def recorded() -> dict[str, Recorded]:
     }
 
 
-def by_vendor() -> str:
-    """Return the list in docs/endpoints.md: vendors, addresses, variables, what differs, where seen."""
-    vendors: dict[tuple[str, str, str], list[str]] = {}
-    for one in sorted(recorded().values(), key=lambda one: (one.vendor.lower(), one.differs)):
-        place = (one.vendor, one.base_url, f"`{one.key_env}`" if one.key_env else "no key")
-        vendors.setdefault(place, []).append(f"{one.differs} ([seen]({one.source}))")
-    return "".join(
-        f"- **{vendor}** (`{url}`, {key}): {'; '.join(found)}.\n"
-        for (vendor, url, key), found in vendors.items()
-    )
-
-
 async def adapting(chat: OpenAIChat, request: ChatRequest) -> ChatAnswer:
     """Ask once more after each refusal that shows another form of the request, as the asker does."""
     while True:
