@@ -217,7 +217,6 @@ class _RunningStudy:
                     config=config,
                     emit=Bus(show_once),
                     stop=stop.child(),
-                    curve=self.study.curve,
                     spell=on_command_line,
                 )
 
@@ -339,7 +338,6 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
             "llms": [first.llm] if first.llm and any(config.needs_llm for config in configs) else [],
             "ensembles": True,
             "compare": [{"first": name, "second": baseline} for name in methods for baseline in baselines],
-            "curve": [],
         }
     )
     return _RunningStudy(study, folder, None, config_of, arguments.jobs)

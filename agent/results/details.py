@@ -108,29 +108,18 @@ class Ancestor(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pick:
-    """The choice after fewer templates, with its test accuracy (None if not measured)."""
-
-    after: int
-    template: str
-    test: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
     """Data that the report shows beyond the result.
 
     Attributes:
         decisions: None if test was not evaluated or they are not known.
         baseline: Name of the baseline that ``pictures`` compare with.
-        curve: Earlier choices, if requested; evaluated together with the final choice.
     """
 
     decisions: Decisions | None = None
     baseline: str | None = None
     pictures: tuple[Picture, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
-    curve: tuple[Pick, ...] = ()
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 

@@ -148,12 +148,12 @@ async def grow_ensemble(
     return chosen
 
 
-def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
-    """Return how many candidates the final evaluation needs at most, with points of a learning curve."""
+def candidates_at_most(config: SearchConfig, info: EvaluatorInfo) -> int:
+    """Return how many candidates the final evaluation needs at most."""
     alone = config.ensemble_size == 1 or not kind_named(config.search_for).averaged
     ensemble = 1 if alone else max(config.ensemble_size, MOST_IN_ENSEMBLE)
     baselines = {template for group in info.baselines.values() for template in group}
-    return ensemble + len(baselines) + 1 + curve + config.searches_names
+    return ensemble + len(baselines) + 1 + config.searches_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,6 @@ class Choice:
         rows: The leaderboard, best first.
         texts_scored: How many texts were scored.
         ungrown: Why the ensemble is only the first few of the ranking; None if it could be grown.
-        curve: The choice after that many templates: points of a learning curve.
     """
 
     best: Entry
@@ -191,26 +190,19 @@ class Choice:
     rows: tuple[Row, ...]
     texts_scored: int
     ungrown: FailedStep | None
-    curve: Mapping[int, Entry]
 
 
-async def choose(
-    config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry], curve: Sequence[int] = ()
-) -> Choice:
-    """Choose by the selection rule, also at each point of a learning curve; the test split stays closed."""
+async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> Choice:
+    """Choose by the selection rule; the test split stays closed."""
     rank_by_rule = partial(ranking, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
 
-    def rank_all() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
+    def rank_all() -> tuple[list[Entry], tuple[Row, ...], int]:
         order = rank_by_rule(scored)
         rows = tuple(row_of(rank, entry) for rank, entry in enumerate(order, start=1))
-        best_after = {
-            count: rank_by_rule(first)[0] for count, first in first_templates(scored, curve).items()
-        }
-        whole = {count: best for count, best in best_after.items() if best.score.whole}
-        return order, rows, len({entry.text for entry in scored}), whole
+        return order, rows, len({entry.text for entry in scored})
 
     # Ordering the templates of many restarts takes seconds.
-    order, rows, texts_scored, chosen_after = await in_thread(rank_all)
+    order, rows, texts_scored = await in_thread(rank_all)
     kind = kind_named(config.search_for)
     if not order:
         raise PromptclimbError(
@@ -239,7 +231,6 @@ async def choose(
         rows=rows,
         texts_scored=texts_scored,
         ungrown=ungrown,
-        curve=chosen_after,
     )
 
 
@@ -282,21 +273,6 @@ def _shown(kind: PromptKind, text: str) -> str:
     except CandidateError:
         return text
     return candidate.text if candidate.scored_as == text else text
-
-
-def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int, Sequence[Entry]]:
-    """Return the first n distinct templates for each n reached, in order of rounds across restarts."""
-    if not counts:
-        return {}
-
-    def when(entry: Entry) -> tuple[int, int, int]:
-        return entry.position.conversation, entry.position.round, entry.position.restart
-
-    first_by_key: dict[str, Entry] = {}
-    for entry in sorted(scored, key=when):
-        first_by_key.setdefault(entry.key, entry)
-    in_turn = list(first_by_key.values())
-    return {count: in_turn[:count] for count in sorted(set(counts)) if 0 < count <= len(in_turn)}
 
 
 async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:

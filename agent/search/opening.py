@@ -61,8 +61,6 @@ class RunRequest:
         chat: None to open the endpoints that the config names.
         environment: Where API keys are.
         notes: Facts to add to the result's notes.
-        curve: Numbers of templates after which the choice at that point is evaluated on test too, in the same
-            opening of the test split.
         concludes: Whether a resumed run asks for nothing more, and finishes with what is scored.
         spell: Writes a sentence of the result, whose settings are named as in Python or as options.
     """
@@ -74,7 +72,6 @@ class RunRequest:
     emit: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
-    curve: tuple[int, ...] = ()
     concludes: bool = False
     spell: Callable[[str], str] = str
 
@@ -342,7 +339,7 @@ class _Opener:
     ) -> None:
         """Keep back what the final evaluation may cost, and check that there is room for the start too."""
         config, earlier = self.inputs.resolved_config, self.earlier
-        candidates = candidates_at_most(config, info, len(self.request.curve))
+        candidates = candidates_at_most(config, info)
         test_sizes = await in_thread(lambda: sizes_of(evaluator.test_requests(candidates)))
         # Labels of other runs, in a shared cache, cost this one nothing.
         paid_itself = earlier is not None and config.shared_cache is None and earlier.scorer_usage.calls > 0

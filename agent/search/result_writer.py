@@ -31,7 +31,6 @@ from ..results.details import (
     Ancestor,
     Decisions,
     Details,
-    Pick,
     Picture,
     lineage_of,
     shown_in,
@@ -226,7 +225,6 @@ async def details_of(
     on_test: Mapping[str, GroupOnTest],
     best: Row | None,
     records: Sequence[RestartRecord],
-    curve: Sequence[Pick] = (),
 ) -> Details:
     """Return what the report shows; leave out what fails, as it must not cost a result.
 
@@ -243,7 +241,6 @@ async def details_of(
         baseline=baseline,
         pictures=pictures,
         lineage=() if best is None else await in_thread(lambda: _lineage(best, records)),
-        curve=tuple(curve),
     )
 
 

@@ -189,7 +189,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
     if searched.stopped is None and images:
         request.emit(EvaluationStarted(images=images))
     with request.stop.watching():
-        choice = await choose(config, evaluator, searched.scored, request.curve)
+        choice = await choose(config, evaluator, searched.scored)
         if session.scorer_calls is not None:
             session.scorer_calls.release()
         evaluated = await evaluate_choice(
@@ -201,7 +201,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
             names=searched.names,
         )
         best = next((row for row in choice.rows if (row.template,) == evaluated.best.templates), None)
-        details = await details_of(evaluator, evaluated.on_test, best, searched.records, evaluated.curve)
+        details = await details_of(evaluator, evaluated.on_test, best, searched.records)
         manifest = store.manifest
         result = build_result(
             config,

@@ -22,7 +22,7 @@ from ...evaluator.scoring import (
 from ..errors import EvaluationFailedError
 from ..present.notes import FailedStep
 from ..present.sentences import gain_of
-from ..results.details import BEST, ENSEMBLE, Pick, agrees
+from ..results.details import BEST, ENSEMBLE, agrees
 from ..results.gain import ORIGINAL_NAMES, GroupOnTest
 from ..results.result import (
     MOST_CONFUSIONS,
@@ -59,7 +59,6 @@ class EvaluatedChoice:
         on_test: The choice on the test images, by name; empty if the test split stayed closed.
         inspection: Accuracy by class of the best template.
         class_names: The new name of each class that got one; None if none were searched for.
-        curve: Points of a learning curve.
     """
 
     best: GroupAccuracies
@@ -70,7 +69,6 @@ class EvaluatedChoice:
     inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
     gain: Gain | None = None
-    curve: tuple[Pick, ...] = ()
 
 
 async def evaluate_choice(
@@ -97,16 +95,15 @@ async def evaluate_choice(
     failed: FailedSteps = {}
     test = test and evaluator.info.sizes.get("test", 0) > 0
     groups = [ChosenGroup.of(choice.best), choice.ensemble, *choice.baselines.values()]
-    curve_groups = [ChosenGroup.of(entry) for entry in choice.curve.values()]
-    accuracies, opened = await _accuracies(evaluator, store, [*groups, *curve_groups], failed, test=test)
-    best, ensemble, *of_baselines = accuracies[: len(groups)]
+    accuracies, opened = await _accuracies(evaluator, store, groups, failed, test=test)
+    best, ensemble, *of_baselines = accuracies
     baselines = dict(zip(choice.baselines, of_baselines, strict=True))
     # Image by image, for intervals and the report.
     on_test: dict[str, GroupOnTest] = {}
     inspection = None
     if opened:
         inspection = await _inspect(evaluator, choice.best.scored_as, failed)
-        by_image = await _image_by_image(evaluator, groups, accuracies[: len(groups)], failed)
+        by_image = await _image_by_image(evaluator, groups, accuracies, failed)
         on_test = dict(zip((BEST, ENSEMBLE, *choice.baselines), by_image, strict=True))
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
@@ -129,7 +126,6 @@ async def evaluate_choice(
             images=evaluator.info.sizes["test"],
             words=words_of(prompts),
         )
-    points = zip(choice.curve.items(), accuracies[len(groups) :], strict=True)
     return EvaluatedChoice(
         best=best,
         ensemble=ensemble,
@@ -139,9 +135,6 @@ async def evaluate_choice(
         inspection=inspection,
         class_names=class_names,
         gain=gain,
-        curve=tuple(Pick(after=after, template=entry.text, test=at.test) for (after, entry), at in points)
-        if opened
-        else (),
     )
 
 

@@ -20,7 +20,7 @@ from ..results.run_dir import SUMMARY, safe_cell, write_atomically
 from ..text import printable
 from .outcomes import SPENT, RunOutcome, blocks_of
 from .study import Study, shots_label, white_box_label
-from .tables import curves, differences, tables
+from .tables import differences, tables
 from .transfer import TRANSFER, Transferred, transfers
 
 SCHEMA = 3
@@ -38,11 +38,6 @@ ABOUT_DIFFERENCES = (
     "Differences on test in percentage points, with 95 % intervals of a paired bootstrap over what is named; "
     "each is the mean over data sets of the mean over seeds, where both sides have finished."
 )
-ABOUT_CURVES = (
-    "Test accuracy in % of the template that would have been chosen after n templates, from the one test "
-    "evaluation at the end of each search. Curves of one model and number of shots share their data sets and "
-    "seeds: those that every method with a curve has finished."
-)
 ABOUT_TRANSFER = (
     "Gain over the default template, in points, of the template found on one model, scored on another "
     "(brought), and of the template that a search there found (native); kept is the first as a share of the "
@@ -50,7 +45,7 @@ ABOUT_TRANSFER = (
 )
 ABOUT_DETAILS = (
     "Runs that count, but whose details.json is missing or of another result: no difference with them "
-    "resamples images, and no learning curve includes them."
+    "resamples images."
 )
 
 
@@ -64,7 +59,6 @@ def findings(
         "title": study.title or title,
         "tables": tables(study, blocks),
         "differences": differences(study, blocks),
-        "curves": curves(study, blocks),
         "transfer": transfers(study, blocks, transferred) if study.transfer else [],
         "left_out": [
             {**run.labels, "status": run.status, "reason": run.reason, **_folder(run)}
@@ -76,10 +70,7 @@ def findings(
             for run in outcomes
             if run.counts and not run.detailed
         ],
-        "notes": [
-            *dict.fromkeys(note for run in outcomes for note in toy_model_notes(run.cell.config)),
-            *_missing_points(study, outcomes),
-        ],
+        "notes": list(dict.fromkeys(note for run in outcomes for note in toy_model_notes(run.cell.config))),
         "runs": [
             {
                 **run.labels,
@@ -98,22 +89,6 @@ def findings(
 
 def _folder(run: RunOutcome) -> dict[str, Any]:
     return {"folder": run.cell.run_dir.name, "white_box": run.cell.white_box is not None}
-
-
-def _missing_points(study: Study, outcomes: Sequence[RunOutcome]) -> Iterator[str]:
-    # A run without decisions image by image has no details of its test evaluation.
-    known = [run for run in outcomes if any(figure.hits is not None for figure in run.figures.values())]
-    searches = [run for run in known if run.counts and run.cell.white_box is None]
-    lacking = {
-        count: sum(count not in run.curve and count <= (run.spent.get("evaluated") or 0) for run in searches)
-        for count in sorted(study.curve)
-    }
-    if points := [str(count) for count, runs in lacking.items() if runs]:
-        yield (
-            f"learning curves lack n = {', '.join(points)}: {counted(max(lacking.values()), 'finished run')} "
-            "did not evaluate them on test, which happens only once. To run the study anew, give it another "
-            "folder."
-        )
 
 
 def write_findings(folder: Path, document: Mapping[str, Any], outcomes: Sequence[RunOutcome]) -> None:
@@ -150,8 +125,6 @@ def pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
         yield f"{table['model']}, {shots_label(table['shots'])}", about, _table_lines(table)
     if document["differences"]:
         yield "Differences", ABOUT_DIFFERENCES, _difference_lines(document["differences"])
-    if document["curves"]:
-        yield "Learning curves", ABOUT_CURVES, _curve_lines(document["curves"])
     if document["transfer"]:
         yield "Transfer", ABOUT_TRANSFER, _transfer_lines(document["transfer"])
     if document["left_out"]:
@@ -199,19 +172,6 @@ def _difference_lines(differences: Sequence[Mapping[str, Any]]) -> Lines:
         resampled = ", ".join(difference["resampled"]) or "-"
         points = _signed(difference["points"])
         lines.append((label, difference["model"], *counts, points, interval, resampled))
-    return lines
-
-
-def _curve_lines(curves: Sequence[Mapping[str, Any]]) -> Lines:
-    counts = sorted({point["templates"] for curve in curves for point in curve["points"]})
-    partial = any(curve["runs"] < curve["of"]["runs"] for curve in curves)
-    over = ("sets", "runs") if partial else ()
-    lines: list[Sequence[str]] = [("", "model", "shots", *over, *(f"n = {count}" for count in counts))]
-    for curve in curves:
-        tests = {point["templates"]: point["test"] for point in curve["points"]}
-        figures = (_percent(tests.get(count)) for count in counts)
-        shares = [f"{curve[name]} of {curve['of'][name]}" for name in over]
-        lines.append((curve["label"], curve["model"], _shots(curve), *shares, *figures))
     return lines
 
 

@@ -62,8 +62,7 @@ class RunOutcome:
         counts: Whether it is in means: finished, with test accuracies.
         class_names: New class names of the best template, sorted by class.
         figures: On test: ``best``, ``ensemble`` and baselines, by name.
-        curve: Test accuracy of the choice, by number of templates scored.
-        detailed: Whether hits and curve are known.
+        detailed: Whether hits are known.
         end: How a search ended; None for a fitted reference.
     """
 
@@ -74,7 +73,6 @@ class RunOutcome:
     template: str | None = None
     class_names: tuple[tuple[str, str], ...] = ()
     figures: Mapping[str, AccuracyOnTest] = field(default_factory=dict)
-    curve: Mapping[int, float] = field(default_factory=dict)
     detailed: bool = True
     spent: Mapping[str, float | None] = field(default_factory=dict)
     end: SearchEnd | None = field(default=None, repr=False, compare=False)
@@ -110,7 +108,6 @@ def outcome_of(cell: Cell, end: SearchEnd) -> RunOutcome:
         template=end.best.template,
         class_names=tuple(sorted((end.best.class_names or {}).items())),
         figures=_figures(end, None if details is None else details.decisions) if end.complete else {},
-        curve={pick.after: pick.test for pick in details.curve if pick.test is not None} if details else {},
         detailed=details is not None,
         spent={**_spent(end.usage), "evaluated": end.evaluated, "wall_s": end.wall_s},
         end=end,

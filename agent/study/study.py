@@ -46,7 +46,7 @@ ReferenceName: TypeAlias = Literal[
 ]
 REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)
 """Baselines of every search, in table order; some data sets lack hand-made templates."""
-_POINTS = (10, 20, 40, 80, 160, 320, 640)
+_REMOVED = {"curve": "a study draws no learning curves any more; leave it out"}
 _NAMED = ("models", "methods", "llms")
 """Lists in which a name stands for a table."""
 
@@ -56,7 +56,6 @@ Chance: TypeAlias = Literal["images", "seeds", "sets"]
 Whole = Annotated[int, Field(strict=True)]
 Shots = Annotated[Whole, Field(ge=1, le=1_000_000)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
-CurvePoint = Annotated[Whole, Field(ge=1, le=10**9)]
 Name = Annotated[str, Field(max_length=60)]
 
 
@@ -218,7 +217,6 @@ class Study(Table):
         describe: Descriptions by data set name.
         references: Baselines that the tables show.
         ensembles: Whether the tables show each method's ensemble too.
-        curve: Numbers of templates after which the current choice is evaluated on test.
         transfer: Whether templates found on one model are scored on the others.
     """
 
@@ -238,7 +236,6 @@ class Study(Table):
     references: tuple[ReferenceName, ...] = REFERENCES
     ensembles: Truth = False
     compare: tuple[Compare, ...] = ()
-    curve: tuple[CurvePoint, ...] = _POINTS
     transfer: Truth = False
 
     @model_validator(mode="after")
@@ -272,7 +269,7 @@ class Study(Table):
     def _check_names(self) -> None:
         """Refuse a name that stands twice in a list, or for two rows of the tables."""
         lists: dict[str, Sequence[Any]] = {
-            **{name: getattr(self, name) for name in ("data", "shots", "seeds", "references", "curve")},
+            **{name: getattr(self, name) for name in ("data", "shots", "seeds", "references")},
             **{name: [entry.row for entry in getattr(self, name)] for name in _NAMED},
         }
         for key, names in lists.items():
@@ -359,6 +356,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     steps, kind, value = problem["loc"], problem["type"], problem["input"]
     path = ".".join(str(step + 1) if isinstance(step, int) else step for step in steps)
     if kind == "extra_forbidden":
+        if path in _REMOVED:
+            return f"`{path}` was removed in 0.3: {_REMOVED[path]}"
         tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
         *above, name = steps
         parent = tables.get(str(above[0]), Study) if above else Study

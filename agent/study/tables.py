@@ -1,4 +1,4 @@
-"""A study's accuracy tables (rows are methods, columns are data sets), learning curves, and differences.
+"""A study's accuracy tables (rows are methods, columns are data sets), and differences.
 
 A difference between rows has a 95 % interval from a paired bootstrap. Test images, seeds or data sets are
 resampled, as the user chooses, and both sides are drawn together, so what they share cancels. All seeds share
@@ -161,50 +161,6 @@ def _table_row(
         "mean": statistics.fmean(known) if is_whole else None,
         "std": round(statistics.stdev(seed_means), 6) if len(seed_means) > 1 else None,
     }
-
-
-def curves(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
-    """Return learning curves: the test accuracy of what selection would have picked after n templates.
-
-    Curves of one model and number of shots share data sets and seeds: those that every method with a curve
-    has finished in detail. ``sets`` and ``runs`` count them, ``of`` those of the study. A point needs all
-    these runs to have scored so many templates; it is the mean over data sets of means over seeds.
-    """
-    total = {"sets": len(study.data), "runs": len(study.data) * len(study.seeds)}
-    curves = []
-    for model in study.models:
-        for shots in study.shots:
-            here = {key: block for key, block in blocks.items() if key[:2] == (model.row, shots)}
-            runs_by_row = {}
-            for row in rows_of(study, model.row, shots):
-                if row.binds and not row.white_box:
-                    runs = {key: run for key, block in here.items() if (run := row.run_in(block))}
-                    runs = {key: run for key, run in runs.items() if run.detailed}
-                    if any(run.curve for run in runs.values()):
-                        runs_by_row[row] = runs
-            shared = [key for key in here if all(key in runs for runs in runs_by_row.values())]
-            sets = len({data for _, _, data, _ in shared})
-            for row, runs in runs_by_row.items():
-                if points := _points([(key[2], runs[key].curve) for key in shared], study.curve):
-                    counts = {"sets": sets, "runs": len(shared), "of": total}
-                    where = {"label": row.label, "model": model.row, "shots": shots}
-                    curves.append({**where, **counts, "points": points})
-    return curves
-
-
-def _points(curves: Sequence[tuple[str, Mapping[int, float]]], counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the means of curves, each with its data set, at the numbers of templates that all have."""
-    by_set: dict[str, list[Mapping[int, float]]] = {}
-    for data, curve in curves:
-        by_set.setdefault(data, []).append(curve)
-    return [
-        {
-            "templates": count,
-            "test": mean_over_sets((curve[count] for curve in of_set) for of_set in by_set.values()),
-        }
-        for count in sorted(counts)
-        if curves and all(count in curve for _, curve in curves)
-    ]
 
 
 def differences(study: Study, blocks: Blocks) -> list[dict[str, Any]]:

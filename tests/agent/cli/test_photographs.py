@@ -131,7 +131,6 @@ def small_study(base_url: str) -> str:
         "seeds": [1],
         "llms": [{"llm": "m", "base_url": base_url, "price": "0/0"}],
         "search": {**STUDY["search"], "initial": 5, "rounds": 1},
-        "curve": [5],
     }
     Path("small.toml").write_text(tomli_w.dumps(document))
     return "small.toml"

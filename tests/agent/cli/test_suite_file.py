@@ -20,9 +20,7 @@ import promptclimb.agent.llm.local_server
 import promptclimb.agent.search.inputs
 import promptclimb.agent.study.preflight
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.study.document import findings
 from promptclimb.agent.study.study import Study
-from promptclimb.agent.study.transfer import Transferred
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -32,7 +30,6 @@ from tests.agent.cli.test_suite_options import pictures
 from tests.evaluator.datasets.readers import test_coop
 from tests.fakes.black_box import FACTORY, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
-from tests.fakes.study_outcomes import cells, outcome, study
 from tests.paths import ROOT
 from tests.recorded import check_session
 
@@ -45,7 +42,6 @@ STUDY: dict[str, Any] = {
     "methods": ["random", "combine"],
     "search": {**SMALL, "custom_scorer": FACTORY},
     "compare": [{"first": "combine", "second": "random"}],
-    "curve": [3, 5],
 }
 
 
@@ -93,7 +89,6 @@ def test_a_study_is_summed_up_and_goes_on(
     means = (by_run["random", "one", 1] + by_run["random", "one", 2]) / 2, sum(by_seed) / 2
     assert (random["test"]["one"], random["mean"]) == pytest.approx(means, abs=1e-6)
     assert random["std"] == pytest.approx(statistics.stdev(by_seed), abs=1e-6)
-    assert [point["templates"] for point in found["curves"][0]["points"]] == [3, 5]
     assert [one.opened for one in opened] == [1] * 8
     with (folder / "runs.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 8
@@ -102,20 +97,9 @@ def test_a_study_is_summed_up_and_goes_on(
     assert len(opened) == 8
 
 
-def test_points_that_were_asked_for_too_late_are_named() -> None:
-    """A finished run was looked at once; what its curve lacks is said, not what it never reached."""
-    found = study(curve=[1, 3, 5, 9])
-    runs = [outcome(one, curve={3: 0.5}, spent={"evaluated": 5}) for one in cells(found)]
-    toy, note = findings(found, runs, Transferred(Path("/nowhere")), "t")["notes"]
-    assert toy.startswith("RN-pico is a bundled toy model")
-    assert note.startswith("learning curves lack n = 1, 5: 8 finished runs did not evaluate them on test")
-    whole = [outcome(one, curve={1: 0.5, 3: 0.5, 5: 0.5}, spent={"evaluated": 5}) for one in cells(found)]
-    assert findings(found, whole, Transferred(Path("/nowhere")), "t")["notes"] == [toy]
-
-
 def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """Whether it was summed up or not; where nothing is left to do, nothing is proposed."""
-    assert main(["suite", write(data=["one"], curve=[]), "--suite-dir", "my study"]) == 0
+    assert main(["suite", write(data=["one"]), "--suite-dir", "my study"]) == 0
     capsys.readouterr()
     assert main(["status", "my study"]) == 0
     assert capsys.readouterr().err == "my study is a suite's folder, with 4 searches, all finished\n"

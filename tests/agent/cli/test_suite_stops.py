@@ -40,7 +40,6 @@ STUDY: dict[str, Any] = {
     "methods": ["random", "combine"],
     "search": {**SMALL, "custom_scorer": FACTORY},
     "compare": [{"first": "combine", "second": "random"}],
-    "curve": [3],
 }
 OPTIONS = ("suite", "--data", "one,two", "--methods", "random", "--seeds", "1", "--suite-dir", "s")
 SMALL_FLAGS = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from promptclimb.agent.results.details import (
     Ancestor,
     Decisions,
     Details,
-    Pick,
     Picture,
     lineage_of,
     marked,
@@ -46,7 +44,6 @@ DETAILS = Details(
             answer="1. a {}",
         ),
     ),
-    curve=(Pick(after=3, template="one {}", test=0.5), Pick(after=9, template="a {}", test=None)),
 )
 
 
@@ -58,12 +55,11 @@ def test_details_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_details(tmp_path) == Details()
 
 
-def test_older_details_have_no_curve(tmp_path: Path) -> None:
-    """All else of them is there."""
-    before = DETAILS.to_json()
-    del before["curve"]
-    (tmp_path / "details.json").write_text(json.dumps(before))
-    assert read_details(tmp_path) == replace(DETAILS, curve=())
+def test_older_details_may_hold_a_learning_curve(tmp_path: Path) -> None:
+    """All else of them is read."""
+    older = DETAILS.to_json() | {"curve": [{"after": 3, "template": "one {}", "test": 0.5}]}
+    (tmp_path / "details.json").write_text(json.dumps(older))
+    assert read_details(tmp_path) == DETAILS
 
 
 def test_hits_are_counted_by_name() -> None:
@@ -88,8 +84,6 @@ def test_hits_are_counted_by_name() -> None:
         {"lineage": [DETAILS.to_json()["lineage"][0] | {"template": None}]},
         {"lineage": [DETAILS.to_json()["lineage"][0] | {"train": "<b>"}]},
         {"pictures": [DETAILS.to_json()["pictures"][0] | {"jpeg": 3}]},
-        {"curve": [{"after": 3}]},
-        {"curve": [DETAILS.to_json()["curve"][0] | {"after": "3"}]},
     ],
 )
 def test_a_file_of_another_shape_is_ignored(tmp_path: Path, change: dict[str, Any]) -> None:

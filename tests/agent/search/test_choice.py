@@ -1,24 +1,17 @@
-"""What a search chooses: the order of candidates, ensembles, and points of a learning curve."""
+"""What a search chooses: the order of candidates, and ensembles."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.details import read_details
-from promptclimb.agent.search.api import search
-from promptclimb.agent.search.choice import first_templates, pooled, ranking
-from promptclimb.agent.search.opening import RunRequest
-from promptclimb.agent.search.run import start_run
-from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.agent.search.choice import pooled, ranking
 from promptclimb.evaluator.scoring import Objective, Score
 from promptclimb.prompts.template import Template
 
@@ -185,54 +178,3 @@ def test_of_equal_finds_the_first_place_stands() -> None:
     places = [(2, 1, 1), (1, 2, 3), (1, 2, 1)]
     found = ranking([scored("one {}", 10, 2, place) for place in places], sizes=SIZES)
     assert [tuple(entry.position[:3]) for entry in found] == [(1, 2, 1)]
-
-
-def config(run_dir: Path) -> SearchConfig:
-    """Two restarts without an LLM."""
-    return SearchConfig(
-        data="fake", method="random", restarts=2, conversations=1, rounds=2, initial=5, run_dir=run_dir
-    )
-
-
-def scored_at(text: str, value: float, restart: int, conversation: int, round: int) -> Entry:
-    """A template that was scored."""
-    where = Position(restart, conversation, round)
-    return Entry(candidate=Template.parse(text), score=Score(train=value), value=value, position=where)
-
-
-def test_restarts_are_taken_in_turn() -> None:
-    """First all initial templates, then round by round; one that comes up twice counts once."""
-    found = [
-        scored_at("one {}", 0.1, 1, 0, 0),
-        scored_at("three {}", 0.9, 1, 1, 1),
-        scored_at("two {}", 0.2, 2, 0, 0),
-        scored_at("one {}", 0.1, 2, 0, 0),
-        scored_at("four {}", 0.5, 2, 1, 1),
-    ]
-    firsts = first_templates(found, (1, 2, 3, 4, 5))
-    assert {count: ranking(first, sizes={})[0].text for count, first in firsts.items()} == {
-        1: "one {}",
-        2: "two {}",
-        3: "three {}",
-        4: "three {}",
-    }
-
-
-async def test_all_of_it_is_seen_in_one_opening(tmp_path: Path) -> None:
-    """The test split is opened once, and the result is that of a search that keeps nothing of it."""
-    alone = await search(config(tmp_path / "alone"), custom_scorer=FakeEvaluator())
-    evaluator = FakeEvaluator()
-    curve = (3, 5, 10, alone.evaluated, 1000)
-    kept = await start_run(RunRequest(config=config(tmp_path / "kept"), evaluator=evaluator, curve=curve))
-    assert evaluator.opened == kept.test_opened == 1
-    assert (kept.best, kept.ensemble, kept.leaderboard) == (alone.best, alone.ensemble, alone.leaderboard)
-    details = read_details(tmp_path / "kept")
-    assert details is not None
-    assert details.lineage[0].template == kept.best.template
-    assert [pick.after for pick in details.curve] == [3, 5, 10, alone.evaluated]
-    last = details.curve[-1]  # of all templates, it is the choice itself
-    assert (last.template, last.test) == (kept.best.template, kept.best.test)
-    rows = {row.template: row for row in kept.leaderboard}
-    trains = [rows[pick.template].train for pick in details.curve]
-    assert trains == sorted(trains)
-    assert read_details(tmp_path / "alone") == replace(details, curve=())

@@ -158,18 +158,6 @@ def test_what_takes_long_holds_no_loop(tmp_path: Path, monkeypatch: pytest.Monke
     assert threading.main_thread() not in set().union(*threads.values())
 
 
-def test_no_point_of_a_curve_is_looked_for_without_a_request() -> None:
-    """Not even the order of what was scored."""
-
-    class Untouched(list[Any]):
-        """A list that nobody goes through."""
-
-        def __iter__(self) -> Any:
-            raise AssertionError
-
-    assert choice.first_templates(Untouched(), ()) == {}
-
-
 async def test_what_is_begun_is_ended_before_a_cancellation_goes_on() -> None:
     """Else a resume would meet files that the session before is still writing."""
     begun, go, ended = threading.Event(), threading.Event(), list[str]()

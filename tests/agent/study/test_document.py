@@ -1,4 +1,4 @@
-"""What the runs of a study say together: means of what is alike, differences of pairs, curves, transfer."""
+"""What the runs of a study say together: means of what is alike, differences of pairs, transfer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
+from promptclimb.agent.results.details import Ancestor, Decisions, Details, write_details
 from promptclimb.agent.results.result import Best, Dataset, Sizes
 from promptclimb.agent.study.document import findings, markdown, pages, raw_csv
 from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome, blocks_of, outcome_of
@@ -141,11 +141,9 @@ def test_runs_without_details_are_named_and_draw_no_images() -> None:
 def document(tmp_path: Path) -> tuple[dict[str, Any], list[RunOutcome]]:
     """A study with names that a program might run."""
     methods = [{"name": "=1+1 | <b>&_$x^", "method": "random"}, "combine"]
-    found = study(
-        methods=methods, compare=[{"first": "combine", "second": "=1+1 | <b>&_$x^"}], title="*A*", curve=[5]
-    )
+    found = study(methods=methods, compare=[{"first": "combine", "second": "=1+1 | <b>&_$x^"}], title="*A*")
     hits = {"=1+1 | <b>&_$x^": "1100", "combine": "1110"}
-    runs = list(finished(found, hits, curve={5: 0.5}, template="=cmd|' /C calc'!A0 {}"))
+    runs = list(finished(found, hits, template="=cmd|' /C calc'!A0 {}"))
     runs = without(runs, method="combine", data="two", seed=2)
     return findings(found, runs, Transferred(tmp_path), "file"), runs
 
@@ -154,7 +152,7 @@ def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
     """What a name holds is a name: in Markdown, in a spreadsheet."""
     said, runs = document(tmp_path)
     headings = [heading for heading, _, _ in pages(said)]
-    assert headings == ["RN-pico, 16 shots", "Differences", "Learning curves", "In no mean"]
+    assert headings == ["RN-pico, 16 shots", "Differences", "In no mean"]
     text = markdown(said)
     assert text.startswith("# \\*A\\*\n")
     assert "=1+1 \\| &lt;b&gt;&amp;\\_$x^" in text
@@ -196,7 +194,7 @@ def test_an_outcome_is_what_the_result_says() -> None:
 
 
 def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
-    """By name, where they fit the accuracies and are of this result; the learning curve lies beside them."""
+    """By name, where they fit the accuracies and are of this result."""
     (cell, *_) = cells(study())
     cell = replace(cell, config=cell.config.model_copy(update={"run_dir": tmp_path}))
     decisions = Decisions(
@@ -206,8 +204,7 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "default template": (0, 0, 1, 0)},
     )
     ancestor = Ancestor(template="a {}", train=0.5, restart=1, conversation=0, round=0)
-    curve = (Pick(after=5, template="b {}", test=0.25), Pick(after=9, template="a {}", test=None))
-    kept = Details(decisions=decisions, lineage=(ancestor,), curve=curve)
+    kept = Details(decisions=decisions, lineage=(ancestor,))
     write_details(tmp_path, kept)
     found = outcome_of(cell, small_result())
     # The ensemble's accuracy is another than its decisions make.
@@ -216,10 +213,9 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         "ensemble": None,
         "default template": "1000",
     }
-    assert found.curve == {5: 0.25}
     write_details(tmp_path, replace(kept, lineage=(replace(ancestor, template="another {}"),)))
     other = outcome_of(cell, small_result())
-    assert ({one.hits for one in other.figures.values()}, other.curve) == ({None}, {})
+    assert {one.hits for one in other.figures.values()} == {None}
     assert (found.detailed, other.detailed) == (True, False)
 
 

@@ -23,6 +23,7 @@ def named(*names: str) -> str:
 
 
 REFUSED = {
+    "removed key": (BASE + "curve = [10]", "`curve` was removed in 0.3: a study draws no learning curves"),
     "key": (BASE + "shotz = [1]", "unknown key 'shotz'; did you mean shots?"),
     "key in a table": (
         BASE + "[budget]\nmax_call = 3",
@@ -129,7 +130,6 @@ REFUSED = {
         BASE + "references = ['default template', 'default template']",
         "references names 'default template' twice",
     ),
-    "point twice": (BASE + "curve = [2, 2]", "curve names 2 twice"),
     "chance twice": (
         BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nresample = ["images", "images"]',
         "compare.1.resample: it names one of them twice",

@@ -147,6 +147,6 @@ def test_nothing_is_kept_of_no_gain(tmp_path: Path) -> None:
 def test_nothing_that_is_kept_has_no_sign() -> None:
     """What sums of floats leave of a gain of nothing is no loss."""
     one = {"label": "pn", "shots": 2, "from": "a", "to": "b", "sets": 1, "brought": -0.0, "native": 4.2}
-    said = {"tables": [], "differences": [], "curves": [], "left_out": []}
+    said = {"tables": [], "differences": [], "left_out": []}
     (_, line) = lines_of({**said, "transfer": [{**one, "kept": -5e-16}]}, "Transfer")
     assert list(line[-3:]) == ["+0.0", "+4.2", "0 %"]
