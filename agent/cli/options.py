@@ -131,26 +131,6 @@ def add_json(parser: Parser) -> None:
     )
 
 
-def add_live(parser: Parser) -> None:
-    """Add ``--live``."""
-    parser.add_to(
-        "Output",
-        "--live",
-        nargs="?",
-        const=0,
-        type=port_number,
-        metavar="PORT",
-        help="also serve a live page about the search, to this machine only; without PORT on a free one",
-    )
-
-
-def port_number(text: str) -> int:
-    """Return a port, for argparse."""
-    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number up to 65535, 0 for any free one")
-    return int(text)
-
-
 def positive_number(text: str) -> int:
     """Return a whole number above 0, for argparse."""
     if not text.isdecimal() or int(text) < 1:

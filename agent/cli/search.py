@@ -6,7 +6,6 @@ import argparse
 import os
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from ..errors import (
     StoreGoneError,
     UntrustedRunError,
 )
-from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
+from ..events.types import Bus, Event, RunOpened, SearchStopped
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..present.terminal import Display, print_result
 from ..results.history import state_of
@@ -42,7 +41,6 @@ from .folders import run_folder
 from .interrupts import run_interruptible
 from .options import (
     add_json,
-    add_live,
     add_search_options,
     changed_settings,
     given_settings,
@@ -109,7 +107,7 @@ def search(arguments: argparse.Namespace) -> int:
         check_data_name(config)
         return dry_run_search(config, as_json=arguments.as_json)
     check_new_search(config)
-    return run_session(config, start_run, as_json=arguments.as_json, live=arguments.live)
+    return run_session(config, start_run, as_json=arguments.as_json)
 
 
 def resume(arguments: argparse.Namespace) -> int:
@@ -123,7 +121,6 @@ def resume(arguments: argparse.Namespace) -> int:
         config,
         lambda request: resume_run(replace(request, concludes=arguments.conclude), run_dir),
         as_json=arguments.as_json,
-        live=arguments.live,
     )
 
 
@@ -235,23 +232,14 @@ def run_session(
     work: Callable[[RunRequest], Awaitable[SearchResult]],
     *,
     as_json: bool,
-    live: int | None = None,
 ) -> int:
-    """Run a session with a display, and print its result; ``live`` is the port of the live page."""
+    """Run a session with a display, and print its result."""
     hint, display = _ResumeHint(), Display(console())
     waits = "Finishing open requests." if config.needs_llm or config.is_api else "Stopping."
 
     async def run(stop: Stop) -> SearchResult:
-        async with AsyncExitStack() as stack:
-            listeners: list[Listener] = [hint]
-            if live is not None:
-                from .live_page import live_page
-
-                page = await stack.enter_async_context(live_page(live))
-                say(f"live: {page.address}")
-                listeners.append(page)
-            stack.enter_context(display)
-            emit = Bus(display, *listeners)
+        with display:
+            emit = Bus(display, hint)
             return await work(RunRequest(config=config, emit=emit, stop=stop, spell=on_command_line))
 
     try:
@@ -337,7 +325,6 @@ def add_options(parser: Parser) -> None:
         action="store_true",
         help="open data and model, print the most that the search may take, and pay nothing",
     )
-    add_live(parser)
     add_json(parser)
 
 
@@ -360,5 +347,4 @@ def add_resume_options(parser: Parser) -> None:
         action="store_true",
         help="run code and contact addresses of a run that was made elsewhere, has moved or was edited",
     )
-    add_live(parser)
     add_json(parser)

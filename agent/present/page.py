@@ -82,6 +82,8 @@ MOST_NAMES_SHOWN = 20
 """Most renamed classes that the page shows at once; the others unfold."""
 MOST_HURT = 5
 """Most classes that are named because they do badly."""
+REFRESH_S = 60
+"""Seconds after which the page of a running search loads itself again."""
 _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
 Card = tuple[str, str, str]
@@ -227,6 +229,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "board_order": order,
         "views": any(row.views is not None for row in rows[:MAX_ROWS]),
         "percent": view.percent,
+        "refresh_s": REFRESH_S if view.state == "live" else None,
         "finished": result is not None,
         "stopped": result is not None and result.status == "stopped",
         "original": "" if original is None else " ".join(original.templates),

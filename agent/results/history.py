@@ -373,7 +373,7 @@ def view_of(
     if view.result is not None and len({row.template for row in history.rows}) < len(view.rows):
         # The log is cut or missing.
         history = replace(history_of_rows(view.rows), names=history.names)
-    if details is None:
+    if details is None and view.result is not None:  # a live run's are of an earlier end
         details = read_details(run_dir)
     if details is not None and not pictures:
         details = replace(details, pictures=())

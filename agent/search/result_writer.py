@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import platform
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -57,13 +59,16 @@ from ..secrets import Scrubber
 from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
-from .event_loop import call_evaluator
+from .event_loop import call_evaluator, to_the_end
 from .journal import RestartRecord, SearchOutcome
 from .test_evaluation import EvaluatedChoice, openings_of_test
 
 MOST_PICTURES = 12
 """Maximum images that the best template fixes, and maximum that it breaks."""
 MOST_SHOWN = 8
+REPORT_EVERY_S = 60.0
+REPORT_SHARE = 0.05
+"""Largest share of the time that the page of a running search may take."""
 
 
 def build_result(
@@ -197,6 +202,27 @@ def write_files(
     write_report(run_dir, view_of(run_dir, written, details))
     write_result(run_dir, written)
     return written
+
+
+@asynccontextmanager
+async def current_report(run_dir: Path) -> AsyncIterator[None]:
+    """Write the page of a running search every minute, more rarely if its log is long."""
+
+    async def write() -> None:
+        pause_s = REPORT_EVERY_S
+        while True:
+            await asyncio.sleep(pause_s)
+            began = time.monotonic()
+            with suppress(Exception):  # a search does not fail for its page
+                await to_the_end(lambda: write_report(run_dir))
+            pause_s = max(REPORT_EVERY_S, (time.monotonic() - began) / REPORT_SHARE)
+
+    writing = asyncio.create_task(write())
+    try:
+        yield
+    finally:
+        writing.cancel()
+        await asyncio.wait({writing})
 
 
 def reopen(run_dir: Path, finished: SearchResult, extension: Mapping[str, int]) -> None:

@@ -46,7 +46,7 @@ from .opening import (
     with_shared_cache,
 )
 from .restart_workers import NothingMore, main_error, run_restarts, stop_event
-from .result_writer import build_result, details_of, write_files
+from .result_writer import build_result, current_report, details_of, write_files
 from .test_evaluation import evaluate_choice
 
 
@@ -119,18 +119,19 @@ async def _run_to_result(
     """Open everything, run the restarts, choose, evaluate on test, write the files."""
     try:
         async with open_session(request, run_dir, inputs, earlier) as session:
-            searched = await _search(session)
-            try:
-                result, details = await choose_and_test(session, searched)
-            except AskingEndedError as error:
-                # The scorer cannot be asked for the rest of the evaluation: the search counts as stopped.
-                cause = why_ended(error)
-                if not isinstance(cause, BudgetSpentError | GaveUpError):
-                    raise cause from error
-                stopped = stop_event(cause)
-                request.emit(stopped)
-                searched = replace(searched, stopped=stopped, concluded=False)
-                result, details = await choose_and_test(session, searched)
+            async with current_report(run_dir):
+                searched = await _search(session)
+                try:
+                    result, details = await choose_and_test(session, searched)
+                except AskingEndedError as error:
+                    # The scorer cannot be asked for the rest of the evaluation: the search counts as stopped.
+                    cause = why_ended(error)
+                    if not isinstance(cause, BudgetSpentError | GaveUpError):
+                        raise cause from error
+                    stopped = stop_event(cause)
+                    request.emit(stopped)
+                    searched = replace(searched, stopped=stopped, concluded=False)
+                    result, details = await choose_and_test(session, searched)
             return await _write(session, result, details)
     except BaseExceptionGroup as group:
         raise main_error(group) from None

@@ -201,3 +201,10 @@ def test_what_no_page_may_hold_is_left_out() -> None:
     assert "a  [31m  \\u202e{}?" in text
     assert "\u202e" not in text
     assert not set(text) & {chr(number) for number in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+@pytest.mark.parametrize(("state", "reloads"), [("live", True), ("unfinished", False)])
+def test_only_the_page_of_a_running_search_loads_itself_again(state: str, reloads: bool) -> None:
+    """Else nothing about it changes."""
+    page = render(RunView(run_dir=Path("r"), state=state))
+    assert ('http-equiv="refresh"' in page) is reloads

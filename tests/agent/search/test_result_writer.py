@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptclimb.agent.events.log import FILE_NAME, EventLog
+from promptclimb.agent.events.types import TemplateScored
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import GroupOnTest
+from promptclimb.agent.results.run_dir import REPORT
+from promptclimb.agent.search import result_writer
 from promptclimb.agent.search.choice import row_of
 from promptclimb.agent.search.journal import RestartRecord
-from promptclimb.agent.search.result_writer import MOST_PICTURES, details_of
+from promptclimb.agent.search.result_writer import MOST_PICTURES, current_report, details_of
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score, Thumbnail
 from promptclimb.prompts.template import Template
@@ -162,3 +168,34 @@ async def test_a_template_that_took_no_call_has_no_request() -> None:
 async def test_a_neutral_template_for_new_names_has_no_origin() -> None:
     """The search did not find it."""
     assert (await kept(FakeEvaluator(), {}, best=None)).lineage == ()
+
+
+async def test_the_page_of_a_running_search_is_written_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows what the log holds, and what an LLM wrote is text."""
+    monkeypatch.setattr(result_writer, "REPORT_EVERY_S", 0.001)
+    evil, escaped = "<script>alert(1)</script> {}", "&lt;script&gt;alert(1)&lt;/script&gt; {}"
+    page = tmp_path / REPORT
+
+    async def shown(text: str) -> None:
+        while not page.exists() or text not in page.read_text("utf-8"):  # noqa: ASYNC110 - in a thread
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(60), current_report(tmp_path):
+        for restart, (template, text) in enumerate((("a {}", "a {}"), (evil, escaped)), start=1):
+            event = TemplateScored(
+                position=Position(restart),
+                template=template,
+                train=0.6,
+                val=None,
+                improved=True,
+                source="llm",
+            )
+            with EventLog(tmp_path / FILE_NAME) as log:
+                log(event)
+            await shown(text)
+    assert "<script" not in page.read_text("utf-8")
+    page.unlink()
+    await asyncio.sleep(0.05)
+    assert not page.exists()
