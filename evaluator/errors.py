@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .messages import Message
-
 MOST_OF_A_REASON = 300
 """Most characters of a library's message that are shown."""
 
@@ -12,14 +10,11 @@ class PromptclimbError(Exception):
     """The root of every error that this program raises on purpose.
 
     Args:
-        parts: The sentence for the user: texts, references to settings and commands, and errors.
-
-    Attributes:
-        message: The sentence; ``str()`` of the error spells it as in Python.
+        message: The sentence for the user; it names settings as in TOML, between backticks.
     """
 
-    def __init__(self, *parts: object) -> None:
-        self.message = Message(*parts)
+    def __init__(self, message: object = "") -> None:
+        self.message = str(message)
         super().__init__(self.message)
 
 

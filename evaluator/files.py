@@ -18,7 +18,7 @@ import platformdirs
 from pydantic import BeforeValidator
 
 from .errors import ConfigError, DataError, UsageError
-from .messages import Setting, Verbatim, shown
+from .messages import shown
 
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Bytes of one name and of a whole path, with room for files written below it."""
@@ -33,11 +33,11 @@ MOST_SETTINGS_BYTES = 4 * 2**20
 """Largest file of settings or names that is read."""
 
 
-def user_path(raw: str | os.PathLike[str], name: str | Setting, *, follow_links: bool = True) -> Path:
+def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
     """Return a user's path as an absolute one, ``~`` expanded; it need not exist.
 
-    ``name``, such as ``Setting("run_dir")``, is for the message; ``follow_links=False`` keeps a linked
-    folder's name.
+    ``name`` is a setting between backticks, or what the path is, for the message;
+    ``follow_links=False`` keeps a linked folder's name.
 
     Raises:
         ConfigError: It is empty, has a NUL, is not UTF-8 (``config.toml`` and ``result.json`` could not name
@@ -46,9 +46,8 @@ def user_path(raw: str | os.PathLike[str], name: str | Setting, *, follow_links:
     try:
         return _absolute(os.fspath(raw), follow_links=follow_links)
     except ValueError as error:
-        raw_text = Verbatim(repr(os.fspath(raw)))
-        label = Setting(name.name, raw_text) if isinstance(name, Setting) else f"{name} {raw_text}"
-        raise ConfigError(label, f": {error}") from error
+        setting = f"{name[:-1]} = {os.fspath(raw)!r}`" if name.endswith("`") else f"{name} {os.fspath(raw)!r}"
+        raise ConfigError(f"{setting}: {error}") from error
 
 
 def checked_path(raw: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from .errors import ConfigError
-from .messages import InvalidValueError, Message, Setting, Verbatim, joined, shown
+from .messages import shown
 
 Group = Literal["Data", "Model", "LLM", "Search", "Limits", "Output"]
 """Headings of ``--help-all``, in order."""
@@ -33,6 +33,12 @@ Scope = Literal[
 MOST_PROBLEMS = 5
 NEAR = 0.66
 """Least similarity of a name that is offered in place of an unknown one."""
+REMOVED: Mapping[str, str] = MappingProxyType(
+    {
+        "prefer_readable": "the choice is by score alone",
+    }
+)
+"""Settings that earlier versions had, each with what there is instead."""
 _DERIVED = "?"
 BY_CONTENT = "(a file or folder, by its content)"
 _WORDS: Mapping[str, str] = MappingProxyType(
@@ -149,7 +155,9 @@ class Settings(BaseModel):
                     error,
                     values,
                     label_setting,
-                    lambda name: Message(f"unknown setting {name!r}{near(name, known)}"),
+                    lambda name: (
+                        removed(name) if name in REMOVED else f"unknown setting {name!r}{near(name, known)}"
+                    ),
                 ) from error
 
     @field_validator("*", mode="before")
@@ -211,17 +219,17 @@ def _without_place(value: Any) -> Any:
     return BY_CONTENT if Path(value).is_absolute() else value
 
 
-def label_setting(path: str, value: object) -> Message:
+def label_setting(path: str, value: object) -> str:
     """Refer to the setting at a path such as ``endpoints.1.price``, with its value if that may be shown."""
     name, dot, inside = path.partition(".")
-    return Message(Setting(name, value), f"{dot}{inside}")
+    return f"`{name}{'' if value is None else f' = {value}'}`{dot}{inside}"
 
 
 def explained(
     error: ValidationError,
     values: Mapping[str, Any],
-    label: Callable[[str, object], Message],
-    unknown: Callable[[str], Message],
+    label: Callable[[str, object], str],
+    unknown: Callable[[str], str],
     inner: Iterable[str] = (),
     first: int = 0,
 ) -> ConfigError:
@@ -236,7 +244,7 @@ def explained(
         first: The number of a list's first member.
     """
 
-    def explain(problem: Mapping[str, Any]) -> Message:
+    def explain(problem: Mapping[str, Any]) -> str:
         field, *inside = problem["loc"] or ("",)
         if not field:
             return plain(problem)
@@ -245,12 +253,17 @@ def explained(
         path = ".".join(str(step + first) if isinstance(step, int) else step for step in problem["loc"])
         # A URL may hold a password, and a body a key.
         is_secret = bool(inside) or any(word in field for word in ("url", "body", "endpoints"))
-        value = None if is_secret else Verbatim(shown(values.get(field)))
+        value = None if is_secret else shown(values.get(field))
         hint = near(str(inside[-1]), inner) if problem["type"] == "extra_forbidden" else ""
-        return Message(label(path, value), ": ", plain(problem), hint)
+        return f"{label(path, value)}: {plain(problem)}{hint}"
 
     problems = error.errors()[:MOST_PROBLEMS]
-    return ConfigError(joined("; ", [explain(cast("Mapping[str, Any]", problem)) for problem in problems]))
+    return ConfigError("; ".join(explain(cast("Mapping[str, Any]", problem)) for problem in problems))
+
+
+def removed(name: str) -> str:
+    """Return why a setting of earlier versions is refused."""
+    return f"{name} was removed in 0.3: {REMOVED[name]}"
 
 
 def near(name: str, names: Iterable[str], called: Callable[[str], str] = str) -> str:
@@ -266,11 +279,11 @@ def similar(name: str, names: Iterable[str]) -> list[str]:
     return [name_by_key[key] for key in close]
 
 
-def plain(problem: Mapping[str, Any]) -> Message:
+def plain(problem: Mapping[str, Any]) -> str:
     """Return what one of pydantic's problems says, in our words."""
     kind, value = problem["type"], problem.get("input")
     if kind == "string_too_short" and not value:
-        return Message("it is empty; give a value, or leave it out")
+        return "it is empty; give a value, or leave it out"
     if kind in _WORDS:
         limits = problem.get("ctx", {}).items()
         text = _WORDS[kind].format(**{name: _whole(limit) for name, limit in limits})
@@ -278,12 +291,9 @@ def plain(problem: Mapping[str, Any]) -> Message:
             hint = near(value, re.findall("'([^']+)'", problem["ctx"]["expected"]))
         else:
             hint = _rewritten(value.strip(), kind) if isinstance(value, str) else ""
-        return Message(text, hint)
-    cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, InvalidValueError):
-        return cause.message
+        return f"{text}{hint}"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return Message(message[:1].lower(), message[1:])
+    return f"{message[:1].lower()}{message[1:]}"
 
 
 def _whole(limit: Any) -> Any:

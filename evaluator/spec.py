@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpac
 from pydantic import field_validator, model_validator
 
 from .files import NameOrPath, UserPath, checked_path
-from .messages import InvalidValueError, Setting
 from .network import check_url
 from .scoring import COUNTED, GREY_BOX, OBJECTIVES, EvaluatorInfo, Objective
 from .settings import Group, Scope, Settings, applying_to, one_of, setting, technical
@@ -283,56 +282,42 @@ class ScorerSettings(Settings):
     def _fits(self) -> Self:
         for name in applying_to(ScorerSettings, "CLIP models") if self.custom_scorer is not None else ():
             if getattr(self, name):
-                raise InvalidValueError(
-                    Setting(name), " applies to CLIP models; leave it out with ", Setting("custom_scorer")
-                )
+                raise ValueError(f"`{name}` applies to CLIP models; leave it out with `custom_scorer`")
         if self.scorer != "clip":
             self._fits_api()
         for name in applying_to(type(self), "models behind an API") if self.scorer == "clip" else ():
             if self._is_set(name):
-                raise InvalidValueError(
-                    Setting(name),
-                    " applies to models behind an API; leave it out, or name one with ",
-                    Setting("scorer", "chat"),
-                    ", zero-shot or embeddings",
+                raise ValueError(
+                    f"`{name}` applies to models behind an API; leave it out, or name one with "
+                    '`scorer = "chat"`, zero-shot or embeddings',
                 )
         if self.augmentations and self.objective not in COUNTED:
-            raise InvalidValueError(
-                Setting("augmentations"),
-                " is for accuracy and class_mean; leave it out with this ",
-                Setting("objective"),
+            raise ValueError(
+                "`augmentations` is for accuracy and class_mean; leave it out with this `objective`",
             )
         return self
 
     def _fits_api(self) -> None:
-        chosen = Setting("scorer", self.scorer)
+        chosen = f"`scorer = {self.scorer}`"
         if self.custom_scorer is not None:
-            raise InvalidValueError(
-                Setting("custom_scorer"), " and ", chosen, " name two scorers; leave one out"
-            )
+            raise ValueError(f"`custom_scorer` and {chosen} name two scorers; leave one out")
         if self.scorer_url is None:
-            raise InvalidValueError(
-                chosen, " needs ", Setting("scorer_url", "URL"), ", the address of the model's API"
-            )
+            raise ValueError(f"{chosen} needs `scorer_url = URL`, the address of the model's API")
         if "model" not in self.model_fields_set:
-            raise InvalidValueError(
-                chosen,
-                " needs ",
-                Setting("model", "NAME"),
-                ", the model's name at ",
-                Setting("scorer_url"),
+            raise ValueError(
+                f"{chosen} needs `model = NAME`, the model's name at `scorer_url`",
             )
         for name in ("pretrained", "precision", "device", "ray", "augmentations"):
             if self._is_set(name) and getattr(self, name):
-                raise InvalidValueError(Setting(name), " applies to CLIP models; leave it out with ", chosen)
+                raise ValueError(f"`{name}` applies to CLIP models; leave it out with {chosen}")
         for name, owner in _OF_ONE_SCORER.items():
             if self._is_set(name) and owner != self.scorer:
-                owning = Setting("scorer", owner)
-                raise InvalidValueError(Setting(name), " applies to ", owning, "; leave it out with ", chosen)
+                owning = f"`scorer = {owner}`"
+                raise ValueError(f"`{name}` applies to {owning}; leave it out with {chosen}")
         if self.scorer == "chat" and self.objective in GREY_BOX:
-            raise InvalidValueError(
-                Setting("objective", self.objective),
-                " needs probabilities, which a chat model does not give; use accuracy or class_mean",
+            raise ValueError(
+                f"`objective = {self.objective}` needs probabilities, which a chat model does not "
+                "give; use accuracy or class_mean",
             )
 
     def _is_set(self, name: str) -> bool:

@@ -13,7 +13,6 @@ import tomli_w
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.files import user_path
-from ...evaluator.messages import Message
 from ...evaluator.settings import Option
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import FILE_SETTINGS, from_sources, line_in_file, sources_of, toml_line
@@ -71,7 +70,7 @@ def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, ConfigError | N
     """Return the config, and why a search would refuse it if only an LLM is missing."""
     flags, file = given_settings(arguments), arguments.config_file
     try:
-        return from_sources(flags, os.environ, file, report=lambda line: say(Message("note: ", line))), None
+        return from_sources(flags, os.environ, file, report=lambda line: say(f"note: {line}")), None
     except ConfigError as error:
         if "llm" in sources_of(flags, os.environ, file):
             raise

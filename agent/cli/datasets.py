@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.messages import Message
 from ...evaluator.settings import applying_to
 from ..config.schema import OPTIONS, SearchConfig
 from .options import add_json, add_search_options, given_spec
@@ -44,7 +43,7 @@ def datasets(arguments: argparse.Namespace) -> int:
         print_json(document)
         return 0
     for note in (*data.chosen, *data.notes):
-        say(Message("note: ", note))
+        say(f"note: {note}")
     _split_table(document)
     readable = (item.path for item in data.train if not any(check_readable([item], skip=True)))
     if example := next(readable, None):
@@ -57,7 +56,7 @@ def _as_refused(note: str) -> str:
 
     if not note.startswith(SKIPPED):
         return note
-    return Message("a search would stop: ", note.removeprefix(SKIPPED), "; ", HOW_TO_GO_ON)
+    return f"a search would stop: {note.removeprefix(SKIPPED)}; {HOW_TO_GO_ON}"
 
 
 def _split_table(document: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
-from ...evaluator.messages import Message
 from ...evaluator.open import Download, downloads_of, published_size
 from ...evaluator.remote.asking import ApiAnswer, ApiAsk, ApiEvaluator, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
@@ -82,7 +81,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         unlimited = bound_of(used.model_copy(update=dict.fromkeys(SCORER_LIMITS)), info.class_names)
         likely = likely_cost(used, scorer, billed)
         if refused is not None:
-            refused = Message(refused, *advice_to_probe(used))
+            refused = f"{refused}{advice_to_probe(used)}"
         document |= scorer_json(scorer, unlimited, refused, billed=billed, likely=likely)
         text = scorer_text(used, scorer, unlimited, bound.minutes, noun, refused=refused is not None)
         text += likely_text(scorer, billed, likely)

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.messages import Setting
 from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection, Unanswered
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference, names_in
@@ -51,7 +50,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     kind = kind_named(config.search_for)
     templates = [DEFAULT_TEMPLATE]
     if arguments.templates is not None:
-        candidates = read_template_file(arguments.templates, Setting("templates"), kind.name)
+        candidates = read_template_file(arguments.templates, "`templates`", kind.name)
         templates = [candidate.scored_as for candidate in candidates]
     with result_alone():
         evaluation = api.evaluate(
@@ -83,9 +82,8 @@ def _check_augmentations(arguments: argparse.Namespace) -> None:
     learning = [name for name in REFERENCES if getattr(check_reference(name), "all_labels", False)]
     if "augmentations" in given_settings(arguments) and not {*learning} & {*(arguments.white_box or ())}:
         raise ConfigError(
-            Setting("augmentations"),
-            f" has an effect with --white-box {' or '.join(learning)} only: templates are scored on the "
-            "images as they are; leave it out",
+            f"`augmentations` has an effect with --white-box {' or '.join(learning)} only: "
+            "templates are scored on the images as they are; leave it out",
         )
 
 

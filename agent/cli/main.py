@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...evaluator.errors import PromptclimbError, UsageError, reason_of
-from ..config.sources import on_command_line
 from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
 from .output import FAILED, FINISHED, WRONG, Stream, say, unfailing_streams
@@ -66,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.run(arguments))
     except UsageError as error:
-        say(f"error: {scrub(on_command_line(error.message))}")
+        say(f"error: {scrub(error.message)}")
         return WRONG
     except InterruptedRunError as error:
         return 128 + error.signal
@@ -76,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
         say(f"error: {error}; `make install` installs what is missing")
         return FAILED
     except PromptclimbError as error:
-        say(f"error: {scrub(on_command_line(error.message))}")
+        say(f"error: {scrub(error.message)}")
         return FAILED
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "

@@ -17,7 +17,6 @@ from typing import Any, TextIO, cast
 from rich.console import Console
 
 from ...evaluator.errors import PromptclimbError
-from ...evaluator.messages import Message
 from ..config.sources import flags_of_more, on_command_line
 from ..text import printable, visible
 
@@ -108,7 +107,7 @@ def say(text: str) -> None:
 
 def say_refused(why: str | PromptclimbError, what: str = "search") -> None:
     """Report why a search would be refused, in a command that only shows settings."""
-    say(Message(f"note: the {what} would be refused: ", why))
+    say(f"note: the {what} would be refused: {why}")
 
 
 def result_alone() -> AbstractContextManager[object]:

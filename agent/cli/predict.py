@@ -18,7 +18,6 @@ from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
 from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.messages import Setting
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
@@ -91,7 +90,7 @@ def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
         )
     if arguments.ensemble:
         raise ConfigError("--ensemble applies to --run; templates of a file are always averaged")
-    templates = [template.text for template in read_template_file(arguments.templates, Setting("templates"))]
+    templates = [template.text for template in read_template_file(arguments.templates, "`templates`")]
     spec = given_spec(arguments)
     if spec.class_names is None:
         raise ConfigError("give --class-names FILE, one class name a line")

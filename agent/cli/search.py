@@ -12,12 +12,11 @@ from pathlib import Path
 from ...evaluator.counts import enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ...evaluator.messages import Message
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 from ...evaluator.spec import BUNDLED_WEIGHTS
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import flag_of, from_sources, on_command_line
+from ..config.sources import flag_of, from_sources
 from ..errors import (
     EndpointError,
     InterruptedRunError,
@@ -97,7 +96,7 @@ def search(arguments: argparse.Namespace) -> int:
         given_settings(arguments),
         os.environ,
         arguments.config_file,
-        report=lambda line: say(Message("note: ", line)),
+        report=lambda line: say(f"note: {line}"),
     )
     say_unused([config])
     if arguments.dry_run:
@@ -116,7 +115,7 @@ def resume(arguments: argparse.Namespace) -> int:
     try:
         config = _with_credentials(stored_config(run_dir, changed_settings(arguments), trust=arguments.trust))
     except UntrustedRunError as error:
-        raise UsageError(error, f":\n  {resume_command(run_dir)} --trust") from error
+        raise UsageError(f"{error}:\n  {resume_command(run_dir)} --trust") from error
     return run_session(
         config,
         lambda request: resume_run(replace(request, concludes=arguments.conclude), run_dir),
@@ -145,7 +144,7 @@ def say_unused(configs: Sequence[SearchConfig]) -> None:
     """Report settings without effect: an unused description or LLM, limits if no LLM is asked."""
     for line in dict.fromkeys(config.unused_description for config in configs):
         if line is not None:
-            say(Message("note: ", line))
+            say(f"note: {line}")
     if any(config.llm for config in configs) and not any(config.needs_llm for config in configs):
         say(f"note: --llm is not used by method {configs[0].method}")
     say_idle_limits(configs)
@@ -240,7 +239,7 @@ def run_session(
     async def run(stop: Stop) -> SearchResult:
         with display:
             emit = Bus(display, hint)
-            return await work(RunRequest(config=config, emit=emit, stop=stop, spell=on_command_line))
+            return await work(RunRequest(config=config, emit=emit, stop=stop))
 
     try:
         with result_alone():

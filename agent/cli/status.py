@@ -10,7 +10,7 @@ from typing import Any
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...prompts.kinds import CLASS_NAMES
-from ..config.sources import flag_of
+from ..config.sources import flag_of, on_command_line
 from ..events.types import NamesChosen, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY
 from ..present.sentences import (
@@ -144,7 +144,7 @@ def _ended_early(state: RunView) -> str | None:
 def _lines(state: RunView) -> list[str]:
     lines = [f"{short_path(state.run_dir)}: {state.state}"]
     if state.state == OTHER_VERSION:
-        return [f"{lines[0]}: {state.stop_reason}"]
+        return [f"{lines[0]}: {on_command_line(str(state.stop_reason))}"]
     if started := state.progress.started:
         llm = f"LLM {started.llm}" if started.llm else "no LLM"
         lines.append(f"{started.dataset}, {started.model}, {llm}, method {started.method}")
@@ -168,9 +168,9 @@ def _lines(state: RunView) -> list[str]:
         lines.append(spent_text(scorer, "scorer: "))
     lines += _left_of_limits(usage, scorer)
     if state.stop_reason:
-        lines.append(f"stopped: {state.stop_reason}")
+        lines.append(f"stopped: {on_command_line(state.stop_reason)}")
     if early := _ended_early(state):
-        lines.append(early)
+        lines.append(on_command_line(early))
     last, time = state.last_event
     if last:
         lines.append(f"last event: {last}, {time}")

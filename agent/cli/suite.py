@@ -17,13 +17,13 @@ from filelock import BaseFileLock
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.messages import Message, shown
+from ...evaluator.messages import shown
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...evaluator.settings import near
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import PREFIX, from_environment, from_sources, on_command_line
+from ..config.sources import PREFIX, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..limits import LIMIT_SETTINGS
@@ -217,7 +217,6 @@ class _RunningStudy:
                     config=config,
                     emit=Bus(show_once),
                     stop=stop.child(),
-                    spell=on_command_line,
                 )
 
             return outcome_of(cell, await run_search(cell, self._shared, self._refusals, request_of))
@@ -238,7 +237,7 @@ class _RunningStudy:
             outcomes = self.outcomes
             self.write(outcomes)
         except (OSError, PromptclimbError) as error:
-            say(Message("no tables: ", error))
+            say(f"no tables: {error}")
         else:
             finished, runs = sum(outcome.counts for outcome in outcomes), counted(len(outcomes), "run")
             say(f"tables of {finished:,} finished of {runs}: {short_path(self.folder / MARKDOWN)}")
@@ -268,7 +267,7 @@ def _lock(folder: Path) -> BaseFileLock:
     except StoreLockedError:
         raise
     except StoreError as error:
-        raise ConfigError("--suite-dir ", error, "; choose another folder") from error
+        raise ConfigError(f"--suite-dir {error}; choose another folder") from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -302,7 +301,7 @@ def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
         running = _RunningStudy(study, folder, file, configs_of_file(os.environ, flags), arguments.jobs)
         check_budget(study, running.cells)
     except ConfigError as error:
-        raise ConfigError(f"{file}: ", error) from error
+        raise ConfigError(f"{file}: {error}") from error
     return running
 
 

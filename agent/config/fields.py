@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import MOST_SETTINGS_BYTES, checked_path, read_text, user_path
-from ...evaluator.messages import InvalidValueError, Message, Setting, shown
+from ...evaluator.messages import shown
 from ...evaluator.network import check_url
 from ...evaluator.settings import BY_CONTENT
 from ..prices import A_CALL, CallPrice, Price
@@ -33,14 +33,14 @@ WORD = r"^[a-z][a-z0-9_-]{0,31}$"
 _SENT_AS_TAKEN = "; it is sent by the name that the endpoint takes"
 RESERVED_MEMBERS: Mapping[str, str] = {
     "messages": "it is what the search asks",
-    "model": Message("give it with ", Setting("llm")),
-    "max_tokens": Message("give it with ", Setting("answer_tokens")),
-    "max_completion_tokens": Message("give ", Setting("answer_tokens"), _SENT_AS_TAKEN),
-    "temperature": Message("give it with ", Setting("temperature")),
-    "seed": Message("give it with ", Setting("seed")),
-    "random_seed": Message("give ", Setting("seed"), _SENT_AS_TAKEN),
-    "reasoning_effort": Message("give it with ", Setting("reasoning_effort")),
-    "service_tier": Message("give it with ", Setting("service_tier")),
+    "model": "give it with `llm`",
+    "max_tokens": "give it with `answer_tokens`",
+    "max_completion_tokens": f"give `answer_tokens`{_SENT_AS_TAKEN}",
+    "temperature": "give it with `temperature`",
+    "seed": "give it with `seed`",
+    "random_seed": f"give `seed`{_SENT_AS_TAKEN}",
+    "reasoning_effort": "give it with `reasoning_effort`",
+    "service_tier": "give it with `service_tier`",
     "stream": "answers are read whole",
     "stream_options": "answers are read whole",
     "n": "one answer per request is read",
@@ -177,7 +177,7 @@ def parse_description(value: Any) -> Any:
         try:
             text = read_text(user_path(value, "the file"), what="file", most=MOST_SETTINGS_BYTES)
         except UsageError as error:
-            raise InvalidValueError(error) from error
+            raise ValueError(error) from error
     elif isinstance(value, str):
         subject, text = "it", value
     else:
@@ -216,7 +216,7 @@ def parse_extra_body(value: Any) -> Any:
         raise ValueError("write a JSON object, such as '{\"top_p\": 0.9}'")
     for name, reason in RESERVED_MEMBERS.items():
         if name in value:
-            raise InvalidValueError(f"{name!r} has no place in it: ", reason)
+            raise ValueError(f"{name!r} has no place in it: {reason}")
     for name, text in _texts("", value):
         if _SECRET.search(name) or Scrubber().scrub_quoted(text) != text:
             raise ValueError("it seems to hold a secret; keys are read from the environment alone")
@@ -312,7 +312,7 @@ def local_model(llm: str) -> str | Path:
     """Return the name of a local model that can be fetched, or the user's own file."""
     named = llm.removeprefix(LOCAL_LLM).removeprefix(":") or LOCAL_MODELS[0]
     # A link may lack the ending, as in Hugging Face's cache.
-    return user_path(named, Setting("llm"), follow_links=False) if _is_file(named) else named
+    return user_path(named, "`llm`", follow_links=False) if _is_file(named) else named
 
 
 def absolute_llm(llm: str) -> str:

@@ -20,7 +20,6 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.files import UserPath
-from ...evaluator.messages import InvalidValueError, Message, Setting, Verbatim
 from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, one_of, options_of, setting
@@ -60,14 +59,11 @@ from .fields import (
 if TYPE_CHECKING:
     from .keywords import SearchKeywords
 
-DESCRIPTION_TIP = Message(
-    "Tip: ",
-    Setting("describe", "TEXT"),
-    " says what your images show, and usually brings a gain (in a study's file: [describe]).",
+DESCRIPTION_TIP = (
+    "Tip: `describe = TEXT` says what your images show, and usually brings a gain (in "
+    "a study's file: [describe])."
 )
-COST_NEEDS_PRICE = Message(
-    Setting("max_cost"), " needs a price: give ", Setting("price", "IN/OUT"), ", dollars per million tokens"
-)
+COST_NEEDS_PRICE = "`max_cost` needs a price: give `price = IN/OUT`, dollars per million tokens"
 MOST_ROUNDS = 10_000
 """Most restarts, conversations or rounds, so that a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15
@@ -532,20 +528,15 @@ class ScoringConfig(EvaluatorSpec):
     @model_validator(mode="after")
     def _limits_fit(self) -> Self:
         if self.scorer == "zero-shot" and isinstance(self.scorer_price, Price):
-            raise InvalidValueError(
-                Setting("scorer", "zero-shot"),
-                " has no tokens to pay for; give ",
-                Setting("scorer_price", Verbatim("N/call")),
-                ", dollars per request",
+            raise ValueError(
+                '`scorer = "zero-shot"` has no tokens to pay for; give `scorer_price = N/call`, '
+                "dollars per request",
             )
         if self.max_cost is not None and self.is_api and self.scorer_price is None:
-            raise InvalidValueError(
-                Setting("max_cost"),
-                " needs the scorer's price: give ",
-                Setting("scorer_price", Verbatim("N/call")),
-                ", dollars per request, or ",
-                Setting("scorer_price", "IN/OUT"),
-                ", dollars per million tokens (not with zero-shot)",
+            raise ValueError(
+                "`max_cost` needs the scorer's price: give `scorer_price = N/call`, dollars per "
+                "request, or `scorer_price = IN/OUT`, dollars per million tokens (not with "
+                "zero-shot)",
             )
         return self
 
@@ -625,45 +616,37 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return f"{'blind' if self.describe else 'no description'}: combine uses general words"
 
     @property
-    def unused_description(self) -> Message | None:
+    def unused_description(self) -> str | None:
         """Why the description is not used; None if it is used or missing."""
         if not self.describe or (self.uses_description and not self.blind):
             return None
-        why = ("with ", Setting("blind", True)) if self.uses_description else (f"by method {self.method}",)
-        return Message(Setting("describe"), " is not used ", *why)
+        why = "with `blind = true`" if self.uses_description else f"by method {self.method}"
+        return f"`describe` is not used {why}"
 
     @property
-    def missing_llm(self) -> Message | None:
+    def missing_llm(self) -> str | None:
         """What to say if an LLM is needed but not named; a ``chat`` object needs no name."""
         if not self.needs_llm or self.llm is not None:
             return None
-        return Message(
-            f"method {self.method!r} needs an LLM: give ",
-            Setting("llm", "MODEL"),
-            ", or ",
-            Setting("method", "combine"),
-            " for a search without one, or ",
-            Setting("llm", "local"),
-            f" for one on this machine ({how_to_install('local')})",
+        return (
+            f'method {self.method!r} needs an LLM: give `llm = MODEL`, or `method = "combine"` for '
+            'a search without one, or `llm = "local"` for one on this machine '
+            f"({how_to_install('local')})"
         )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.scorer == "chat" and self.search_for != INSTRUCTION:
-            raise InvalidValueError(
-                Setting("scorer", "chat"),
-                " is asked by an instruction; give ",
-                Setting("search_for", INSTRUCTION),
+            raise ValueError(
+                f'`scorer = "chat"` is asked by an instruction; give `search_for = {INSTRUCTION}`',
             )
         if self.searches_names and self.blind:
-            raise InvalidValueError(
-                Setting("search_for", CLASS_NAMES),
-                " shows the LLM the names of the classes; leave ",
-                Setting("blind", True),
-                " out",
+            raise ValueError(
+                f"`search_for = {CLASS_NAMES}` shows the LLM the names of the classes; leave `blind "
+                "= true` out",
             )
         if self.max_cost is not None and self.needs_llm and not self.priced:
-            raise InvalidValueError(COST_NEEDS_PRICE, ", or ", Setting("price", "auto"))
+            raise ValueError(f'{COST_NEEDS_PRICE}, or `price = "auto"`')
         return self
 
     @property

@@ -18,13 +18,14 @@ from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.messages import Command, Message, Setting, SettingOrCommand, shown
 from ...evaluator.settings import (
+    REMOVED,
     Option,
     applying_to,
     explained,
     label_setting,
     near,
+    removed,
 )
 from ..limits import LIMIT_BY_KEY
 from .fields import EndpointConfig, absolute_llm, text_or_file
@@ -38,7 +39,11 @@ FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.tec
 """The settings that a file can hold."""
 _OF_A_STUDY = "methods"
 """A setting of every study file and of no settings file."""
-_CONFIG_FILE = Setting("config")
+OTHER_OPTIONS = frozenset(
+    ("config", "ensemble", "grep", "init", "only", "out", "suite_dir", "templates", "top", "trust")
+)
+"""Options of commands that are no settings of a search; messages name them in the same way."""
+_NAMED = re.compile(r"`(?P<name>[a-z][a-z_]*)(?: = (?P<value>[^`]*))?`")
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 """Prefixed variables that other modules read."""
 
@@ -75,7 +80,7 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
 
 def hint_at(name: str, called: Callable[[str], str] = str) -> str:
     """Return a hint at the setting that an unknown one may mean, written by ``called``, or an empty text."""
-    return near(name, FILE_SETTINGS, called)
+    return f": {removed(name)}" if name in REMOVED else near(name, FILE_SETTINGS, called)
 
 
 def variable_of(name: str) -> str:
@@ -83,14 +88,14 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def read_toml(
-    file: Path | str, what: str = "config file", name: Setting | str = _CONFIG_FILE
-) -> dict[str, Any]:
+def read_toml(file: Path | str, what: str = "config file", name: str = "`config`") -> dict[str, Any]:
     """Read settings from a file; messages call it ``what``, given by ``name``."""
     path = user_path(file, name)
-    if name is _CONFIG_FILE and not path.exists():
-        begin = Command("config", settings=(Setting("init", shlex.quote(str(file))),))
-        raise ConfigError(f"the {what} {path} does not exist; ", begin, " writes one to start from")
+    if name == "`config`" and not path.exists():
+        raise ConfigError(
+            f"the {what} {path} does not exist; `promptclimb config` with `init = {shlex.quote(str(file))}` "
+            "writes one to start from"
+        )
     try:
         text = read_text(path, what=what, most=MOST_SETTINGS_BYTES)
         return parse_toml(text, where=f"the {what} {path}")
@@ -116,7 +121,7 @@ def from_sources(
     layers = _layers(flags, environment, toml_path)
     config = absolute(from_layers([(source, with_files(layer)) for source, layer in layers]))
     if report is not None and config.describe and not any("data" in layer for _source, layer in layers):
-        report(Message("no ", Setting("data"), f" is given: searching on the bundled set {config.data}"))
+        report(f"no `data` is given: searching on the bundled set {config.data}")
     return config
 
 
@@ -188,9 +193,8 @@ def _check_that_pool_uses(config: SearchConfig, source: str, last: Mapping[str, 
     for name in applying_to(SearchConfig, "endpoints"):
         if name in last and all(getattr(endpoint, name) is not None for endpoint in config.endpoints):
             raise ConfigError(
-                variable_of(name) if source == ENVIRONMENT else Setting(name),
-                " has no effect: the endpoints of the pool ([[endpoints]]) have their own; change it there, "
-                "or leave it out",
+                f"{variable_of(name) if source == ENVIRONMENT else f'`{name}`'} has no effect: the endpoints "
+                "of the pool ([[endpoints]]) have their own; change it there, or leave it out",
             )
 
 
@@ -206,7 +210,7 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
         if not isinstance(error.__cause__, ValidationError):
             raise
 
-        def label(path: str, value: object) -> Message:
+        def label(path: str, value: object) -> str:
             field, dot, inside = path.partition(".")
             source = source_by_name.get(field, COMMAND_LINE)
             if source == COMMAND_LINE:
@@ -214,10 +218,12 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
             name = variable_of(field) if source == ENVIRONMENT else field
             if source != ENVIRONMENT and str(value) in ("True", "False"):
                 value = str(value).lower()  # as TOML writes it
-            return Message(name, dot, inside, "" if value is None else f" {value}", f" (from {source})")
+            return f"{name}{dot}{inside}{'' if value is None else f' {value}'} (from {source})"
 
-        def unknown(name: str) -> Message:
-            return Message(f"unknown setting {name!r} in {source_by_name[name]}{_hint(name, values[name])}")
+        def unknown(name: str) -> str:
+            if name in REMOVED:
+                return f"{removed(name)} (from {source_by_name[name]})"
+            return f"unknown setting {name!r} in {source_by_name[name]}{_hint(name, values[name])}"
 
         raise explained(
             error.__cause__, values, label, unknown, EndpointConfig.model_fields, first=1
@@ -255,13 +261,13 @@ def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
     changes: dict[str, Path | str] = {}
     for name, value in config:
         if isinstance(value, Path):
-            changes[name] = user_path(value, Setting(name))
+            changes[name] = user_path(value, f"`{name}`")
         elif isinstance(value, str) and name in _HOLD_PATHS:
             changes[name] = _HOLD_PATHS[name](value)
         elif isinstance(value, str) and OPTIONS[name].reads and not names_only:
             changes[name] = _existing(name, value)
         elif name == "model" and not names_only and value.startswith(_MODEL_FOLDER):
-            folder = user_path(value.removeprefix(_MODEL_FOLDER), Setting("model"))
+            folder = user_path(value.removeprefix(_MODEL_FOLDER), "`model`")
             changes[name] = f"{_MODEL_FOLDER}{folder}"
     # A setting that is not changed here stays unset, if it was unset.
     return config.model_copy(
@@ -271,9 +277,7 @@ def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
 
 def _absolute_scorer(text: str) -> str:
     source, colon, factory = text.rpartition(":")
-    return (
-        f"{user_path(source, Setting('custom_scorer'))}{colon}{factory}" if source.endswith(".py") else text
-    )
+    return f"{user_path(source, '`custom_scorer`')}{colon}{factory}" if source.endswith(".py") else text
 
 
 _MODEL_FOLDER = "local-dir:"
@@ -289,7 +293,7 @@ def _existing(name: str, text: str) -> str:
     if name == "data" and any(data_set.name == text for data_set in known()):
         return text
     try:
-        path = user_path(text, Setting(name))
+        path = user_path(text, f"`{name}`")
         return str(path) if (path.is_file() if OPTIONS[name].reads == "file" else path.exists()) else text
     except (ConfigError, OSError):  # not a path, or one too long: a name, or nothing that exists
         return text
@@ -304,26 +308,21 @@ def _hint(field: str, value: Any) -> str:
 
 
 def on_command_line(text: str) -> str:
-    """Return a text as a user of the command line reads it; a plain text is returned as it is."""
-    return text.spelled(_spell) if isinstance(text, Message) else text
+    """Return a text with each setting that it names between backticks as the option of the command line."""
+    return _NAMED.sub(_option, text)
 
 
-def _spell(reference: SettingOrCommand) -> str:
-    if isinstance(reference, Setting):
-        return _option(reference)
-    words = [reference.name, *([shlex.quote(reference.argument)] if reference.argument else [])]
-    return f"`promptclimb {' '.join([*words, *map(_option, reference.settings)])}`"
-
-
-def _option(setting: Setting) -> str:
+def _option(named: re.Match[str]) -> str:
     """Return ``--price IN/OUT``; a setting without an option as its line in the settings file."""
-    option = OPTIONS.get(setting.name)
+    name, value = named["name"], named["value"]
+    option = OPTIONS.get(name)
+    if option is None and name not in OTHER_OPTIONS:
+        return named[0]
     if option is not None and not option.flag:
-        value = str(setting).partition("=")[2]
-        return f"{setting.name} = {value}" if value else setting.name
-    flag = f"--{setting.name.replace('_', '-')}" if option is None else option.flag
-    if setting.value is None or setting.value is True:
+        return named[0].strip("`")
+    flag = f"--{name.replace('_', '-')}"
+    if value is None or value.lower() == "true":
         return flag
-    if setting.value is False:
+    if value.lower() == "false":
         return f"--no-{flag.removeprefix('--')}"
-    return f"{flag} {setting.value if isinstance(setting.value, str) else shown(setting.value)}"
+    return f"{flag} {value.strip(chr(34))}"

@@ -19,7 +19,6 @@ import tenacity
 
 from ...evaluator.counts import counted
 from ...evaluator.failures import FailureKind, Fault, Judgement, NextStep
-from ...evaluator.messages import Message
 from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
 from ..config.schema import SearchConfig
 from ..errors import (
@@ -340,7 +339,7 @@ class EndpointAsker(Generic[R, A]):
             # A filter or a full context would refuse it again, even in the next session.
             certain = error.kind in (FailureKind.TOO_LONG, FailureKind.FLAGGED)
             return RequestFailedError(
-                Message(f"{at}the request is refused: ", error),
+                f"{at}the request is refused: {error}",
                 attempts=1,
                 answered=certain,
                 refused=not certain,
@@ -348,7 +347,7 @@ class EndpointAsker(Generic[R, A]):
             )
         attempts = len(state.failures)
         return RequestFailedError(
-            Message(f"{at}no usable answer in {counted(attempts, 'attempt')}: ", error),
+            f"{at}no usable answer in {counted(attempts, 'attempt')}: {error}",
             attempts=attempts,
             answered=state.unusable(self._policy),
         )
@@ -413,7 +412,7 @@ class EndpointAsker(Generic[R, A]):
             return min(dropped, key=lambda failure: failure.error.kind is FailureKind.REFUSED)
         if set(self._pool.endpoints) <= {*state.tried}:
             return last
-        message = Message("refused, and the other endpoints do not answer: ", last.error)
+        message = f"refused, and the other endpoints do not answer: {last.error}"
         return _Failure(TransientChatError(message), Judgement(Fault.OPEN, NextStep.RETRY))
 
     # A sending: reservation, endpoint, deadline.
@@ -685,7 +684,7 @@ class EndpointAsker(Generic[R, A]):
             return
         self._gave_up = True
         failing_s = self._outage.lasted_s
-        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: ", error)
+        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
         self._emit(GaveUp(endpoint=sending.endpoint.name, failing_s=failing_s, message=str(error)))
         self._pool.fail(gave_up)
         raise gave_up from error

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
-from ...evaluator.messages import Message, Setting
 from ...evaluator.remote.asking import ApiRequest
 from ..config.schema import ScoringConfig, SearchConfig
 from ..errors import BudgetSpentError
@@ -525,32 +524,30 @@ def to_keep(final: Spent) -> Spent:
     return share_of(final, KEPT_PERCENT, 100)
 
 
-def why_refused(
-    limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template"
-) -> Message | None:
+def why_refused(limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
     """Return why limits are too low for the start beside what is kept; None if they are not.
 
     ``noun`` is a candidate's name.
     """
-    amounts: list[tuple[Setting, int, int, int, Callable[[int], str], str]] = []
+    amounts: list[tuple[str, int, int, int, Callable[[int], str], str]] = []
     if (calls := limits.calls) is not None:
-        setting = Setting("max_scorer_calls", str(calls))
+        setting = f"`max_scorer_calls = {calls}`"
         amounts.append((setting, calls, kept.calls, start.calls, str, "take so many"))
     if (money := limits.picodollars) is not None:
-        setting, first = Setting("max_cost", f"{limits.cost_usd:g}"), start.estimated_picodollars
+        setting, first = f"`max_cost = {limits.cost_usd:g}`", start.estimated_picodollars
         amounts.append((setting, max(money, 1), kept.estimated_picodollars, first, _dollars, "cost so much"))
-    fewer_images = Setting("test_images", "N")
+    fewer_images = "`test_images = N`"
     for setting, limit, final, first, text, effect in amounts:
         if final >= limit:
             need = f" must be more than {text(final)}: the final evaluation alone may {effect}. "
-            return Message(setting, need, "Give more, or evaluate on fewer images with ", fewer_images)
+            return f"{setting}{need}Give more, or evaluate on fewer images with {fewer_images}"
         if first + final > limit:
             need = (
                 f" must be at least {text(first + final)}: the default {noun} and the starting ones may "
                 f"{effect.split()[0]} {text(first)}, and {text(final)} are kept for the final evaluation. "
             )
-            fewer = (Setting("initial", "N"), ", ", Setting("restarts", "N"), " or ", fewer_images)
-            return Message(setting, need, "Give more, or ask for less with ", *fewer)
+            fewer = f"`initial = N`, `restarts = N` or {fewer_images}"
+            return f"{setting}{need}Give more, or ask for less with {fewer}"
     return None
 
 

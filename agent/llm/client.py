@@ -19,7 +19,6 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai._constants import RAW_RESPONSE_HEADER
 
 from ...evaluator.errors import ConfigError, reason_of
-from ...evaluator.messages import Message, Setting
 from ...evaluator.network import is_loopback, why_unconnected
 from ...evaluator.remote.asking import ApiRequest
 from ...prompts.requests import one_line
@@ -32,8 +31,8 @@ from .dialects import MAX_MESSAGE, Dialect, Sent, failure_of, flagged, silently_
 from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
 
 NO_KEY = "none"
-BASE_URL = Setting("base_url")
-SCORER_URL = Setting("scorer_url")
+BASE_URL = "`base_url`"
+SCORER_URL = "`scorer_url`"
 """The setting that gives the address of JSON requests."""
 CHAT_PATH = "chat/completions"
 KEEP_ALIVE_S = 3.0
@@ -300,7 +299,7 @@ class _Beginning(httpx2.AsyncByteStream):
 
 
 def translate(
-    error: Exception, scrub: Callable[[str], str], path: str = CHAT_PATH, setting: Setting = BASE_URL
+    error: Exception, scrub: Callable[[str], str], path: str = CHAT_PATH, setting: str = BASE_URL
 ) -> ChatError:
     """Return the ChatError for one of ``FOREIGN_ERRORS``; a broken connection, as any other, is transient.
 
@@ -308,11 +307,8 @@ def translate(
     """
     if (sent_on := _in_chain(error, _SentOnError)) is not None:
         return RedirectedError(
-            Message(
-                "the endpoint sends requests on to another address, to which nothing was sent: ",
-                f"{scrub(_address(sent_on.there, path))}; if that is right, give it with ",
-                setting,
-            ),
+            "the endpoint sends requests on to another address, to which nothing was sent: "
+            f"{scrub(_address(sent_on.there, path))}; if that is right, give it with {setting}",
             perhaps_billed=False,
         )
     if isinstance(error, openai.APIStatusError):
@@ -330,7 +326,7 @@ def translate(
     return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=not never_sent)
 
 
-def _failed(reply: httpx2.Response, scrub: Callable[[str], str], advice: Message) -> ChatError:
+def _failed(reply: httpx2.Response, scrub: Callable[[str], str], advice: str) -> ChatError:
     """Return the error that a reply of 3xx to 5xx means, with the usage that it reports."""
     try:
         content = json.loads(reply.text)
@@ -343,13 +339,11 @@ def _failed(reply: httpx2.Response, scrub: Callable[[str], str], advice: Message
     return failure
 
 
-def _redirected(
-    response: httpx2.Response, scrub: Callable[[str], str], path: str, setting: Setting
-) -> Message:
+def _redirected(response: httpx2.Response, scrub: Callable[[str], str], path: str, setting: str) -> str:
     if not response.history:
-        return Message()
+        return ""
     there = one_line(scrub(_address(response.url, path)), MAX_MESSAGE)
-    return Message(f"; the address sends requests on to {there}: give that with ", setting)
+    return f"; the address sends requests on to {there}: give that with {setting}"
 
 
 def _address(url: httpx2.URL, path: str) -> str:

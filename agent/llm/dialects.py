@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...evaluator.messages import Message
 from ...prompts.requests import one_line
 from ..errors import (
     BadRequestError,
@@ -468,7 +467,7 @@ def failure_of(
     headers: Mapping[str, str],
     scrub: Callable[[str], str],
     *,
-    advice: Message | str = "",
+    advice: str | str = "",
 ) -> ChatError:
     """Return the error that a reply of 4xx or 5xx means, from its ``error`` object or its text."""
     limits = rate_limit_headers(headers)
@@ -477,7 +476,7 @@ def failure_of(
     if wait is None and (status == 429 or status >= 500):
         wait = wait_in(body)
     return _kind(status, body)(
-        Message(message, advice),
+        f"{message}{advice}",
         status=status,
         headers=limits,
         retry_after=wait,

@@ -18,7 +18,6 @@ import aiohttp
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError, reason_of
-from ...evaluator.messages import Message, Setting
 from ...evaluator.network import is_loopback, tls_problem, why_unconnected
 from ...evaluator.settings import near
 from ..config.fields import LOCAL_LLM, EndpointConfig, without_credentials
@@ -141,9 +140,7 @@ async def _usable(
     if not usable:
         raise faults[0]
     for fault in faults:
-        note = Message("continuing without an endpoint: ", fault)
-        clean = (scrubber.scrub_quoted(text) if isinstance(text, str) else text for text in note.parts)
-        emit(Noted(text=Message(*clean)))
+        emit(Noted(text=scrubber.scrub_quoted(f"continuing without an endpoint: {fault}")))
     return usable
 
 
@@ -162,10 +159,8 @@ def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | N
     host = urlsplit(endpoint.base_url).hostname or ""
     if host == "openai.com" or host.endswith(".openai.com"):
         raise ConfigError(
-            f"no key: set {endpoint.key_env} in the environment; or give ",
-            Setting("base_url"),
-            " of a server that needs none, or ",
-            Setting("llm", "local"),
+            f"no key: set {endpoint.key_env} in the environment; or give `base_url` of a server "
+            'that needs none, or `llm = "local"`',
         )
     return None
 
@@ -220,12 +215,7 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
     ) is not None:
         # Not an error, since it may come from OPENAI_BASE_URL; but the user must see that it is not used.
         shown = without_credentials(address)
-        text = Message(
-            Setting("llm", "local"),
-            f" runs on this machine: nothing is asked of {shown} (",
-            Setting("base_url"),
-            ")",
-        )
+        text = f'`llm = "local"` runs on this machine: nothing is asked of {shown} (`base_url`)'
         emit(Noted(text=text))
     try:
         file = await make_ready(config.llm, emit)
@@ -251,12 +241,7 @@ def _unusable(error: EndpointError) -> ConfigError:
 
     brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
     return ConfigError(
-        Setting("llm", "local"),
-        " cannot be used: ",
-        error,
-        f"; {brings}",
-        Setting("llm_fallback", "combine"),
-        " does without",
+        f'`llm = "local"` cannot be used: {error}; {brings}`llm_fallback = "combine"` does without',
     )
 
 
@@ -303,14 +288,14 @@ async def preflight(base_url: str, key: Secret | None, *, key_env: str, model: s
         return result
 
     try:
-        return await reach(url, Setting("base_url"), visit)
+        return await reach(url, "`base_url`", visit)
     except _NotJsonError as error:
         raise EndpointError(error) from None
     except (aiohttp.ClientError, TimeoutError) as error:
         return Preflight(note=f"{url}/models did not answer ({reason_of(error)}); continuing")
 
 
-async def reach(url: str, setting: Setting, visit: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
+async def reach(url: str, setting: str, visit: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
     """Visit an address, which ``setting`` gives, until something answers; up to four times.
 
     Raises:
@@ -327,15 +312,14 @@ async def reach(url: str, setting: Setting, visit: Callable[[aiohttp.ClientSessi
             except aiohttp.ClientConnectorError as error:
                 if (problem := tls_problem(error)) is not None:
                     raise EndpointError(
-                        f"no connection to {url}: {problem}. Give another address with ", setting
+                        f"no connection to {url}: {problem}. Give another address with {setting}"
                     ) from None
                 fault = EndpointError(
-                    f"nothing answers at {url} ({why_unconnected(error)}); is the server running, "
-                    "and is the address right? Give another with ",
-                    setting,
+                    f"nothing answers at {url} ({why_unconnected(error)}); is the server running, and "
+                    f"is the address right? Give another with {setting}",
                 )
             except (aiohttp.InvalidURL, UnicodeError):  # a name that IDNA cannot write
-                raise EndpointError(f"{url} is not an address; give another with ", setting) from None
+                raise EndpointError(f"{url} is not an address; give another with {setting}") from None
             # A gateway in trouble answers with a page now and then; an endpoint never does so each time.
             except (aiohttp.ClientError, TimeoutError, _NotJsonError) as error:
                 fault = error
@@ -369,7 +353,7 @@ async def _check_unlisted(
         return
     if reply.status == 404 and lacks_model(document):
         hint = near(model, listed)
-        raise EndpointError(f"{url} has no model {model!r}{hint}; give another with ", Setting("llm"))
+        raise EndpointError(f"{url} has no model {model!r}{hint}; give another with `llm`")
 
 
 def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, model: str) -> Preflight:

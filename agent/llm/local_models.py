@@ -29,7 +29,6 @@ from pydantic import TypeAdapter
 
 from ...evaluator.errors import reason_of
 from ...evaluator.files import cache_dir
-from ...evaluator.messages import Setting, Verbatim
 from ...evaluator.threads import in_thread
 from ..config.fields import local_model
 from ..errors import EndpointError
@@ -151,9 +150,7 @@ async def content_of(llm: str, file: Path) -> str | None:
 def _checked(path: Path) -> Path:
     # Opening a named pipe, for example, would wait for a writer.
     if path.exists() and not path.is_file():
-        raise EndpointError(
-            f"{path} is not a regular file; give a GGUF file: ", Setting("llm", Verbatim("local:FILE.gguf"))
-        )
+        raise EndpointError(f"{path} is not a regular file; give a GGUF file: `llm = local:FILE.gguf`")
     try:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))

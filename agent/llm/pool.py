@@ -24,7 +24,6 @@ from typing import Literal
 
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.failures import Evidence, FailureKind, Judgement, judge
-from ...evaluator.messages import Message, Setting
 from ..errors import BadRequestError, ChatError, RequestTooLargeError
 from ..prices import CorrectedPrice, Tariff
 from .chat import Client, R
@@ -451,14 +450,7 @@ class EndpointPool:
         if not any(endpoint.limiter.fits(tokens) for endpoint in self.endpoints):
             most = max(endpoint.limiter.limits.tpm or 0.0 for endpoint in self.endpoints)
             raise RequestTooLargeError(
-                Message(
-                    f"a request may need {tokens} tokens, but ",
-                    Setting("tpm"),
-                    f" allows only {most:.0f} in a minute; show fewer templates (",
-                    Setting("top_k"),
-                    "), allow shorter answers (",
-                    Setting("answer_tokens"),
-                    "), or raise ",
-                    Setting("tpm"),
-                )
+                f"a request may need {tokens} tokens, but `tpm` allows only {most:.0f} in a minute; "
+                "show fewer templates (`top_k`), allow shorter answers (`answer_tokens`), or raise "
+                "`tpm`"
             )

@@ -16,7 +16,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...evaluator.errors import ConfigError
-from ...evaluator.messages import Message, Setting
 from ...evaluator.settings import near
 from ..config.fields import AUTO, without_credentials
 from ..prices import PICODOLLARS, Price, Tariff, TokenUsage
@@ -29,8 +28,8 @@ PACKAGE = "genai-prices"
 AHEAD = timedelta(days=7)
 """A higher price counts so long before it is in force, since a run may take days."""
 _TIER = "service_tier"
-_AUTO = Setting("price", "auto")
-_BY_HAND = Message("; set its price with ", Setting("price", "IN/OUT"), ", dollars per million tokens")
+_AUTO = '`price = "auto"`'
+_BY_HAND = "; set its price with `price = IN/OUT`, dollars per million tokens"
 _SHOWN = {
     "in": ("input_mtok",),
     "cached": ("cache_read_mtok", "input_mtok"),
@@ -134,7 +133,7 @@ def find_price(
     if configured != AUTO:
         return configured
     if base_url is None:
-        raise ConfigError(_AUTO, " needs an endpoint with an address", _BY_HAND)
+        raise ConfigError(f"{_AUTO} needs an endpoint with an address{_BY_HAND}")
     return table_price(base_url, model, service_tier=service_tier)
 
 
@@ -146,16 +145,15 @@ def table_price(
     provider, row = _find(_table(), without_credentials(base_url), model)
     standard = _in_force(row, now, None)
     if standard is None:
-        raise ConfigError(_AUTO, f": {_source()} has no text price for {provider.name}'s {row.id}", _BY_HAND)
+        raise ConfigError(f"{_AUTO}: {_source()} has no text price for {provider.name}'s {row.id}{_BY_HAND}")
     names = [variant.when[_TIER] for variant in row.price_variants or () if variant.when.keys() == {_TIER}]
     priced = {name: _in_force(row, now, name) for name in names}
     services = {name: prices for name, prices in priced.items() if prices is not None}
     # Flex is cheaper than the standard price wherever it is offered; a higher price must be known.
     if service_tier not in (None, "default", "standard", "flex", *services):
         raise ConfigError(
-            _AUTO,
-            f": {_source()} has no price for the service tier {service_tier!r} of {provider.name}'s {row.id}",
-            _BY_HAND,
+            f"{_AUTO}: {_source()} has no price for the service tier {service_tier!r} of "
+            f"{provider.name}'s {row.id}{_BY_HAND}",
         )
     starts = sorted({start for price in standard for start in _tier_starts(price)})
     about: dict[str, Any] = {
@@ -189,13 +187,13 @@ def _find(table: DataSnapshot, url: str, model: str) -> tuple[Provider, ModelInf
     try:
         provider = table.find_provider(None, None, url)
     except LookupError:
-        raise ConfigError(_AUTO, f": {_source()} knows no vendor at {url}", _BY_HAND) from None
+        raise ConfigError(f"{_AUTO}: {_source()} knows no vendor at {url}{_BY_HAND}") from None
     try:
         return table.find_provider_model(model, provider, None, None)
     except LookupError:
         hint = near(model, [row.id for row in provider.models])
         raise ConfigError(
-            _AUTO, f": {_source()} has no model {model!r} of {provider.name}{hint}", _BY_HAND
+            f"{_AUTO}: {_source()} has no model {model!r} of {provider.name}{hint}{_BY_HAND}"
         ) from None
 
 

@@ -27,7 +27,6 @@ from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
-from ...evaluator.messages import Message, Setting
 from ...evaluator.remote.asking import ApiRequest
 from ...prompts.replies import without_thinking
 from ..errors import UnusableAnswerError
@@ -89,7 +88,7 @@ _LONGEST_TIER = 40
 _FIELD = (b"data:", b"event:", b"id:", b"retry:", b":")
 """Beginnings of the lines of a stream of server-sent events."""
 _END = b"[DONE]"
-_LONGER = Message("; raise ", Setting("answer_tokens"))
+_LONGER = "; raise `answer_tokens`"
 _STREAMED_TEXTS = ("reasoning_content", "reasoning", "thinking", "refusal")
 """Members of a message, beside its content, that are streamed too."""
 
@@ -314,11 +313,11 @@ def _text(
         if thought:
             why = "was cut while the model reasoned" if cut else "is all reasoning"
         remedy = _LONGER if thought and cut else ""
-        unusable("length" if cut else "no_content", Message(f"the endpoint's answer {why}", remedy))
+        unusable("length" if cut else "no_content", f"the endpoint's answer {why}{remedy}")
     if reason in _CUT:
         text = text.rpartition("\n")[0]
         if not text.strip():
-            unusable("length", Message("the answer was cut before its first line ended", _LONGER))
+            unusable("length", f"the answer was cut before its first line ended{_LONGER}")
     return text
 
 

@@ -20,7 +20,6 @@ import aiohttp
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
 from ...evaluator.failures import Evidence, FailureKind, NextStep, judge
-from ...evaluator.messages import Message, Setting
 from ...evaluator.network import check_url
 from ...evaluator.remote.asking import (
     CONTENT_FILTER,
@@ -139,10 +138,7 @@ async def open_scorer(
     url = config.scorer_url
     if url is None:
         raise ConfigError(
-            Setting("scorer", config.scorer),
-            " needs ",
-            Setting("scorer_url", "URL"),
-            ", the address of its API",
+            f"`scorer = {config.scorer}` needs `scorer_url = URL`, the address of its API",
         )
     key = scorer_key(url, config.base_url, environment)
     stop, scrubber = stop or Stop(), scrubber or Scrubber()
@@ -180,7 +176,7 @@ async def _connect(url: str) -> None:
         except (aiohttp.ClientError, TimeoutError):
             return  # the first request shows what is wrong
 
-    await reach(address, Setting("scorer_url"), visit)
+    await reach(address, "`scorer_url`", visit)
 
 
 class _SeldomUsage:
@@ -403,16 +399,16 @@ class ScorerCalls:
         if not isinstance(failure, FatalChatError):
             return failure
         if self._asker.has_answered:
-            return EvaluationFailedError("the scorer cannot be asked any more: ", failure)
-        scorer, model, url = Setting("scorer"), Setting("model"), Setting("scorer_url")
-        remedy = Message("; check ", scorer, ", ", model, " and ", url)
+            return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
+        scorer, model, url = "`scorer`", "`model`", "`scorer_url`"
+        remedy = f"; check {scorer}, {model} and {url}"
         if isinstance(failure, RedirectedError):
-            remedy = Message()  # it names the address to give
+            remedy = ""  # it names the address to give
         elif isinstance(failure, KeyRejectedError):
-            remedy = Message(f"; set {self._variable} to a key that ", url, " takes")
+            remedy = f"; set {self._variable} to a key that {url} takes"
         elif isinstance(failure, ModelNotFoundError):
-            remedy = Message("; check ", model, " and ", url)
-        return EndpointError("the scorer: ", failure, remedy)
+            remedy = f"; check {model} and {url}"
+        return EndpointError(f"the scorer: {failure}{remedy}")
 
     async def _answer(self, request: ApiRequest) -> ApiAnswer:
         with self._stop.watching():
@@ -433,9 +429,8 @@ class ScorerCalls:
             billed = await self._until_at_fault(request)
         except RequestTooLargeError as error:
             raise UsageError(
-                Setting("scorer_tpm", f"{self._tpm:g}"),
-                f" must be at least {request.tokens_at_most}: one request to the scorer ",
-                "may take so many tokens",
+                f"`scorer_tpm = {self._tpm:g}` must be at least {request.tokens_at_most}: one "
+                "request to the scorer may take so many tokens",
             ) from error
         except BadRequestError as error:
             if request.is_trial:
@@ -451,7 +446,7 @@ class ScorerCalls:
             if error.answered or error.refused:
                 return ApiRefusal(_reason(error.refusal or cause), str(error))
             if not self._asker.has_answered and getattr(cause, "reason", "") in NEVER_JSON:
-                raise EndpointError("the scorer: ", error, "; check ", Setting("scorer_url")) from error
+                raise EndpointError(f"the scorer: {error}; check `scorer_url`") from error
             return ApiRefusal(FAILED, str(error))
         self._refused_at_first = 0
         if self._kept_for and self.budget.depends_on_size:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.messages import Message, Setting
 from ...prompts.kinds import CandidateNoun
 from ..results.result import (
     CONCLUDED,
@@ -122,16 +121,15 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
         name: f"{_FAILED[name].format(step.detail)}: {step.cause}" for name, step in facts.failed.items()
     }
     if facts.concluded:
-        conclude = Setting("conclude", True)
-        notes[CONCLUDED] = Message("the search was concluded before its last round (", conclude, ")")
+        notes[CONCLUDED] = "the search was concluded before its last round (`conclude = true`)"
     if facts.early_ends:
         of = counted(facts.restarts, "restart")
         ends = (f"{n:,} of {of} ended early: {early_end(end, words)}" for end, n in facts.early_ends.items())
         notes[ENDED_EARLY] = "; ".join(ends)
     if facts.empty:
         empty = f"no {words.noun} could be read in {facts.empty:,} of {counted(facts.answers, 'answer')}"
-        cut = (f"; {facts.cut:,} of them were cut: raise ", Setting("answer_tokens")) if facts.cut else ()
-        notes[EMPTY] = Message(empty, *cut)
+        cut = f"; {facts.cut:,} of them were cut: raise `answer_tokens`" if facts.cut else ""
+        notes[EMPTY] = empty + cut
     if facts.gave_nothing:
         what = f"proposed no new {words.noun} that could be scored" if facts.answered else "gave no answer"
         notes[NOTHING_USABLE] = f"the LLM {what}"

@@ -16,6 +16,7 @@ from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT, Unanswered
 from ...prompts.kinds import CandidateNoun
+from ..config.sources import on_command_line
 from ..events.types import UsageChanged, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..methods.registry import METHODS
@@ -433,9 +434,9 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
         lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
     if result.skipped:
         lines.append(f"skipped without an answer: {counted(result.skipped, 'round')}")
-    lines += [f"note: {printable(str(result.notes[name]))}" for name in prominent]
+    lines += [f"note: {printable(on_command_line(str(result.notes[name])))}" for name in prominent]
     if result.stop_reason:
-        lines.append(f"stopped early: {result.stop_reason}")
+        lines.append(f"stopped early: {on_command_line(result.stop_reason)}")
     if result.best.test is None or (result.test_opened or 0) > 1:
         lines.append(about_test(result))
     if run_dir is not None:

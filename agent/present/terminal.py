@@ -19,7 +19,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ...evaluator.messages import Message
 from ...evaluator.scoring import Split
 from ...prompts.kinds import KindWords
 from ..config.sources import on_command_line
@@ -72,7 +71,7 @@ def sentence(event: events.Event) -> str | None:
         case events.NamesChosen():
             return f"class names: {_renamed(event, 'in the end')}"
         case events.SearchStopped():
-            return Message("stopping: ", event.reason)
+            return f"stopping: {event.reason}"
         case events.EndpointEvent():
             return _of_endpoint(event)
         case events.ListenerFailed():

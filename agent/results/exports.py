@@ -17,7 +17,6 @@ from ...evaluator.datasets.class_names import SPLIT
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ...evaluator.messages import Message, Setting
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.answers import ListedClasses
 from ...evaluator.remote.image_by_image import response_format
@@ -175,9 +174,8 @@ class ExportForm:
         if self.holds not in (None, kind):
             fitting = "text or openai-messages" if kind == "instructions" else "text or open-clip"
             raise UsageError(
-                f"{run.run_dir} was made with ",
-                Setting("search_for", run.result.prompts),
-                f", so there are no {self.holds} to export in this format; use {fitting}",
+                f"{run.run_dir} was made with `search_for = {run.result.prompts}`, so there are no "
+                f"{self.holds} to export in this format; use {fitting}",
             )
 
 
@@ -234,9 +232,8 @@ def class_names(run: ChosenPrompts) -> str:
     names = run.result.best.class_names
     if not names:
         raise UsageError(
-            f"{run.run_dir} has no new class names; a search with ",
-            Setting("search_for", "class-names"),
-            " looks for them",
+            f'{run.run_dir} has no new class names; a search with `search_for = "class-names"` '
+            "looks for them",
         )
     if run.config.class_names not in (None, SPLIT):
         return "".join(f"{names.get(name, name)}\n" for name in run.class_names)
@@ -341,11 +338,11 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     if out is None:
         target = _own_folder(run_dir) / file_name(form, only)
     else:
-        target, label = Path(out).expanduser(), Setting("out", str(out))
-        if belongs_to_a_run(user_path(out, Setting("out"))):
-            raise UsageError(label, " is a run's own file, which that run needs; choose another name")
+        target, label = Path(out).expanduser(), f"`out = {out}`"
+        if belongs_to_a_run(user_path(out, "`out`")):
+            raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
         if target.is_dir():
-            raise UsageError(label, " is a folder; name a file")
+            raise UsageError(f"{label} is a folder; name a file")
     result = result_of(run_dir)
     run = ChosenPrompts(run_dir, result, chosen_group(result, form, only))
     FORMS[form].check(run)
@@ -361,11 +358,13 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
 def _own_folder(run_dir: Path) -> Path:
     """Return the folder of a run's exports; raise UsageError if nothing can, or may, be written there."""
     folder = run_dir / FOLDER
-    other = " another place with ", Setting("out")
     if (what := irregular(folder)) not in (None, "a folder"):
-        raise UsageError(f"{folder} is {what}: nothing is written through it; move it away, or give", *other)
+        raise UsageError(
+            f"{folder} is {what}: nothing is written through it; move it away, or "
+            f"give another place with `out`"
+        )
     if not os.access(folder if folder.is_dir() else run_dir, os.W_OK):
-        raise UsageError(f"{run_dir} is read-only for you: give", *other)
+        raise UsageError(f"{run_dir} is read-only for you: give another place with `out`")
     return folder
 
 
@@ -395,20 +394,19 @@ def export_all(
     """
     run_dir = user_path(run_dir, "RUN_DIR")
     result_of(run_dir)  # without it, no format can be written
-    folder = _own_folder(run_dir) if out is None else user_path(out, Setting("out"))
+    folder = _own_folder(run_dir) if out is None else user_path(out, "`out`")
     if folder.is_file():
-        raise UsageError(Setting("out", str(out)), " is a file; with all formats, name a folder")
-    files, left_out = [], dict[Message, list[str]]()
+        raise UsageError(f"`out = {out}` is a file; with all formats, name a folder")
+    files, left_out = [], dict[str, list[str]]()
     for form, about in FORMS.items():
         choice = only if only in about.choices else None
         try:
             files.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
         except UsageError as error:
-            first, *rest = error.message.parts
-            why = str(first).replace(f"{run_dir} ", "the run ", 1)
-            left_out.setdefault(Message(why, *rest), []).append(form)
+            why = error.message.replace(f"{run_dir} ", "the run ", 1)
+            left_out.setdefault(why, []).append(form)
     for why, forms in left_out.items():
-        report(Message(f"left out: {', '.join(forms)}: ", why))
+        report(f"left out: {', '.join(forms)}: {why}")
     return files
 
 
@@ -420,7 +418,5 @@ def chosen_group(result: SearchResult, form: str, only: str | None) -> str:
         return BEST if result.best.class_names and BEST in choices else default
     if only not in choices:
         holds = f"takes {' or '.join(choices)}" if choices else "has no choice of templates"
-        raise UsageError(
-            Setting("only", only), f": the format {form} {holds}; leave ", Setting("only"), " out"
-        )
+        raise UsageError(f"`only = {only}`: the format {form} {holds}; leave `only` out")
     return only

@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import re
+import shlex
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,6 @@ from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
-from ...evaluator.messages import Command, Message, Setting
 from ...evaluator.scoring import Unanswered
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, from_layers
@@ -94,11 +94,11 @@ def new_run_dir(config: SearchConfig) -> Path:
     same second get different ones.
     """
     if config.run_dir is not None:
-        return user_path(config.run_dir, Setting("run_dir"))
+        return user_path(config.run_dir, "`run_dir`")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.data).name).strip("-.")[:40] or "data"
     now = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     stem = f"{now}-{name}-{config.method}"
-    runs = user_path("runs", Setting("run_dir"))
+    runs = user_path("runs", "`run_dir`")
     try:
         runs.mkdir(parents=True, exist_ok=True)
         return next(path for suffix in _SUFFIXES if _is_made(path := runs / f"{stem}{suffix}"))
@@ -115,10 +115,10 @@ def _is_made(folder: Path) -> bool:
 
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
-    label = Setting("run_dir", str(run_dir))
+    label = f"`run_dir = {run_dir}`"
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return ConfigError(label, ": a file is where the folder should be; choose another place")
-    return ConfigError(label, f": it cannot be written ({error.strerror or error})")
+        return ConfigError(f"{label}: a file is where the folder should be; choose another place")
+    return ConfigError(f"{label}: it cannot be written ({error.strerror or error})")
 
 
 def check_run_dir(run_dir: Path) -> None:
@@ -134,24 +134,18 @@ def check_run_dir(run_dir: Path) -> None:
         others = [path for path in run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]
         # Checked afterwards: what was found may belong to a run that has begun since.
         if (run_dir / STORE).exists():
+            resume = f"`promptclimb resume {shlex.quote(str(run_dir))}`"
             if complete_result(run_dir) is not None:
-                longer = Command("resume", str(run_dir), (Setting("restarts", "N"),))
                 raise StoreExistsError(
-                    f"{run_dir} holds a finished run; choose another ",
-                    Setting("run_dir"),
-                    ", or search longer with ",
-                    longer,
+                    f"{run_dir} holds a finished run; choose another `run_dir`, or search longer: "
+                    f"{resume} with `restarts = N`"
                 )
             raise StoreExistsError(
-                f"{run_dir} holds a run already; continue it with ",
-                Command("resume", str(run_dir)),
-                ", or choose another ",
-                Setting("run_dir"),
+                f"{run_dir} holds a run already; continue it with {resume}, or choose another `run_dir`"
             )
         if others:
             raise ConfigError(
-                Setting("run_dir", str(run_dir)),
-                ": the folder is not empty and holds no run; choose another",
+                f"`run_dir = {run_dir}`: the folder is not empty and holds no run; choose another",
             )
         with tempfile.TemporaryFile(dir=run_dir):
             pass
@@ -281,12 +275,12 @@ def result_of(run_dir: Path) -> SearchResult:
         return read_result(run_dir)
     except FileNotFoundError as error:
         if not run_dir.is_dir():
-            remedy = Message("there is no such folder")
+            remedy = "there is no such folder"
         elif (run_dir / STORE).exists():
-            remedy = Message("continue it with ", Command("resume", str(run_dir)))
+            remedy = f"continue it with `promptclimb resume {shlex.quote(str(run_dir))}`"
         else:
-            remedy = Message("it is not the folder of a run")
-        raise UsageError(f"{run_dir} holds no {RESULT}: ", remedy) from error
+            remedy = "it is not the folder of a run"
+        raise UsageError(f"{run_dir} holds no {RESULT}: {remedy}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{run_dir / RESULT} cannot be read: {error}") from error
 

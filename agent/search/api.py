@@ -17,7 +17,6 @@ from ...evaluator.datasets.loading import load_data as load
 from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.messages import Message, Setting
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import ApiEvaluator
@@ -169,8 +168,8 @@ def evaluate(
     if not texts:
         raise UsageError(f"there is no {kind.words.noun} to score")
     if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
-        by = (" with ", Setting("scorer", config.scorer)) if config.is_api else ()
-        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time", *by, "; give one")
+        by = f" with `scorer = {config.scorer}`" if config.is_api else ""
+        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time{by}; give one")
     for name in white_box:
         check_reference(name)
     if white_box and (custom_scorer is not None or not config.is_clip):
@@ -191,7 +190,7 @@ def evaluate(
             measured = _measured(scorer, texts, kind, config, split, inspect, white_box, report)
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
-        raise BudgetSpentError(Message(error, note), limits=error.limits) from error
+        raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
     if ask is None:
         return measured
     usage = ApiUsage.of(ask.budget.spent, priced=config.scorer_price is not None)
@@ -321,7 +320,7 @@ async def resume(
     _check_type("resume", "changes", changes, (Mapping, type(None)), "a mapping of settings by name, or None")
     for name in changes or ():
         _check_type("resume", "each name in changes", name, str, "a text")
-    folder = user_path(run_dir, Setting("run_dir"))
+    folder = user_path(run_dir, "`run_dir`")
     safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
     config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
     request = RunRequest(
@@ -392,7 +391,7 @@ def predict(
     if (run_dir is None) == (templates is None):
         raise UsageError("predict: give run_dir, or templates with class_names and spec")
     if run_dir is not None:
-        run = user_path(run_dir, Setting("run_dir"))
+        run = user_path(run_dir, "`run_dir`")
         predictor: ImagePredictor = predictor_of_run(
             run, ensemble=ensemble, class_names=class_names, report=say
         )
@@ -431,7 +430,7 @@ def report(run_dir: Path | str) -> Path:
         UsageError: The folder holds no run, its result cannot be read, or the page cannot be written.
     """
     _check_type("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
-    return rewrite_report(user_path(run_dir, Setting("run_dir")))
+    return rewrite_report(user_path(run_dir, "`run_dir`"))
 
 
 def _check_no_loop(function: str) -> None:

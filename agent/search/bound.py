@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ...evaluator.errors import UsageError
-from ...evaluator.messages import Setting
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import (
     BASELINE_DEFAULT,
@@ -209,10 +208,8 @@ def check_one_request(config: SearchConfig, *, is_priced: bool = True) -> None:
     for name, limit, need, shown, effect in needs:
         if limit is not None and need is not None and need > limit:
             raise UsageError(
-                Setting(name, f"{limit:g}"),
-                f" must be at least {shown}: one request to the LLM may {effect}. "
-                "Give more, or allow shorter answers with ",
-                Setting("answer_tokens", "N"),
+                f"`{name} = {limit:g}` must be at least {shown}: one request to the LLM may "
+                f"{effect}. Give more, or allow shorter answers with `answer_tokens = N`",
             )
 
 
@@ -385,11 +382,11 @@ def scorer_bound(
     )
 
 
-def advice_to_probe(config: SearchConfig) -> tuple[object, ...]:
+def advice_to_probe(config: SearchConfig) -> str:
     """Return what to add to a refusal of limits, if a probe would give a lower bound."""
     if config.probe or config.scorer not in ("chat", "embeddings") or config.max_cost is None:
-        return ()
-    return "; or ask about one image first, with ", Setting("probe", True), ", for a lower bound"
+        return ""
+    return "; or ask about one image first, with `probe = true`, for a lower bound"
 
 
 def _renamed_candidates(config: SearchConfig, info: EvaluatorInfo, defaults: int) -> int:

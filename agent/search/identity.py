@@ -15,7 +15,6 @@ from typing import Any
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
-from ...evaluator.messages import Message, Setting
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.kinds import Candidate
 from ...prompts.requests import PROMPTS_VERSION
@@ -124,9 +123,9 @@ def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, i
     }
     earlier = {name: int(before.get(name, 0)) for name in changed}
 
-    def refused(name: str, *why: object) -> StoreMismatchError:
+    def refused(name: str, why: str) -> StoreMismatchError:
         return StoreMismatchError(
-            Message(Setting(name, changed[name]), f": the run was started with {earlier[name]}; ", *why),
+            f"`{name} = {changed[name]}`: the run was started with {earlier[name]}; {why}",
             differences=(f"{name}: it was {earlier[name]}, now {changed[name]}",),
         )
 
@@ -137,11 +136,8 @@ def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, i
         conversations, restarts = (int(before.get(name, 0)) + 1 for name in ("conversations", "restarts"))
         raise refused(
             "rounds",
-            "each restart has several conversations, and those after the first would begin from another "
-            "ranking, so their answers would be paid for again; give ",
-            Setting("conversations", conversations),
-            " or ",
-            Setting("restarts", restarts),
-            " instead",
+            "each restart has several conversations, and those after the first would begin from "
+            "another ranking, so their answers would be paid for again; give `conversations = "
+            f"{conversations}` or `restarts = {restarts}` instead",
         )
     return changed

@@ -15,7 +15,7 @@ from typing import Any
 from ...evaluator.custom import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import AskingEndedError, ConfigError, DataError, PromptclimbError
 from ...evaluator.files import read_text, user_path
-from ...evaluator.messages import Setting, shown
+from ...evaluator.messages import shown
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import ApiAsk, ApiEvaluator
 from ...evaluator.scoring import Evaluator, NamePredictor
@@ -75,10 +75,8 @@ async def ready_evaluator(
         _check_renames(evaluator, name)
     if config.shared_cache is not None and not info.shareable:
         raise ConfigError(
-            f"{name} has no fingerprint, so ",
-            Setting("shared_cache"),
-            " cannot share its scores: give it an attribute `fingerprint`, a text that is another one "
-            "whenever its scores are",
+            f"{name} has no fingerprint, so `shared_cache` cannot share its scores: give it an "
+            "attribute `fingerprint`, a text that is another one whenever its scores are",
         )
     return evaluator
 
@@ -87,14 +85,9 @@ def check_scorer_takes(config: SearchConfig) -> None:
     """Raise ConfigError if instructions are for a scorer that takes none; no custom one is to be given."""
     if config.search_for == INSTRUCTION and config.scorer != "chat" and config.custom_scorer is None:
         raise ConfigError(
-            Setting("search_for", INSTRUCTION),
-            " needs a model that answers in words, and ",
-            Setting("scorer", config.scorer),
-            " does not: add ",
-            Setting("scorer", "chat"),
-            ", or give your own scorer (",
-            Setting("custom_scorer"),
-            ")",
+            f"`search_for = {INSTRUCTION}` needs a model that answers in words, and `scorer = "
+            f'{config.scorer}` does not: add `scorer = "chat"`, or give your own scorer '
+            "(`custom_scorer`)",
         )
 
 
@@ -105,11 +98,10 @@ def _check_renames(evaluator: Evaluator, name: str) -> None:
     if describes_data and isinstance(evaluator, NamePredictor):
         return
     raise ConfigError(
-        Setting("search_for", "class-names"),
-        f" cannot score names with {name}: give it a method `predict_named(template, renamings, split)` (see "
-        "evaluator.scoring.NamePredictor), and its classes and few-shot images in `info.class_names` and "
-        "`info.sizes`; or search with ",
-        Setting("search_for", TEMPLATE),
+        f'`search_for = "class-names"` cannot score names with {name}: give it a method '
+        "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and "
+        "its classes and few-shot images in `info.class_names` and `info.sizes`; or search with "
+        f"`search_for = {TEMPLATE}`",
     )
 
 
@@ -211,7 +203,7 @@ def may_fall_back(config: SearchConfig) -> bool:
     return config.is_local and config.llm_fallback is not None and config.needs_llm
 
 
-def read_template_file(file: Path | str, setting: str | Setting, prompts: str = TEMPLATE) -> list[Candidate]:
+def read_template_file(file: Path | str, setting: str, prompts: str = TEMPLATE) -> list[Candidate]:
     """Read a JSON list of candidates, or one a line; ConfigErrors name ``setting``.
 
     A text with a brace that names no file is a candidate itself.
@@ -219,7 +211,7 @@ def read_template_file(file: Path | str, setting: str | Setting, prompts: str = 
     kind = kind_named(prompts)
     if not str(file):
         raise ConfigError(
-            setting, f": it is empty; give a file, or {kind.words.a_noun} with the slot {kind.slot}"
+            f"{setting}: it is empty; give a file, or {kind.words.a_noun} with the slot {kind.slot}"
         )
     path = user_path(file, setting)
     try:
@@ -238,7 +230,7 @@ def read_template_file(file: Path | str, setting: str | Setting, prompts: str = 
         text = read_text(path, what=f"file of {kind.words.noun}s", most=MAX_FILE_BYTES)
         return parse_file(text, str(path), kind)
     except (CandidateError, DataError, PoolError) as error:
-        raise ConfigError(setting, f": {error}") from error
+        raise ConfigError(f"{setting}: {error}") from error
 
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
@@ -246,17 +238,17 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
     kind = kind_named(config.search_for)
     noun = kind.words.noun
     if isinstance(config.initial, Path):
-        pool = read_template_file(config.initial, Setting("initial"), config.search_for)
+        pool = read_template_file(config.initial, "`initial`", config.search_for)
         unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
-            initial = Setting("initial", str(config.initial))
-            raise ConfigError(initial, f": it has one {noun}; a restart needs at least 2")
+            initial = f"`initial = {config.initial}`"
+            raise ConfigError(f"{initial}: it has one {noun}; a restart needs at least 2")
         return unique
     tiers = kind.starting(config.pool_name)
     pool = [candidate for groups in tiers for group in groups for candidate in group]
     if config.initial is not None and config.initial > len(pool):
-        initial = Setting("initial", config.initial)
-        raise ConfigError(initial, f": the built-in pool has {len(pool)} {noun}s")
+        initial = f"`initial = {config.initial}`"
+        raise ConfigError(f"{initial}: the built-in pool has {len(pool)} {noun}s")
     return pool
 
 
@@ -272,9 +264,8 @@ def check_paths(config: SearchConfig, *, names_only: bool) -> None:
             continue
         if isinstance(path, str | Path) and Path(path).is_absolute() and not Path(path).exists():
             raise ConfigError(
-                f"{path} is not there any more. If it has moved, give ",
-                Setting(name, "PLACE"),
-                " (its content decides, not where it lies)",
+                f"{path} is not there any more. If it has moved, give `{name} = PLACE` (its content "
+                "decides, not where it lies)",
             )
 
 

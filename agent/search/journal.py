@@ -12,7 +12,6 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from ...evaluator.messages import Message, Setting
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
 from ..errors import (
@@ -159,16 +158,16 @@ class EmptyAnswers:
 
     def check(self) -> None:
         """Raise GaveUpError if too many answers in a row held no template."""
-        remedy = Message("choose another ", Setting("llm"), " in a new run")
+        remedy = "choose another `llm` in a new run"
         if self._cut:
-            remedy = Message("raise ", Setting("answer_tokens"), ", or lower ", Setting("reasoning_effort"))
+            remedy = "raise `answer_tokens`, or lower `reasoning_effort`"
         if not self._has_answers and self._unusable >= MOST_UNUSABLE_AT_FIRST:
             first = f"none of the first {self._unusable} requests got a usable answer"
-            raise GaveUpError(f"{first} (the last: {self._last}): ", remedy)
+            raise GaveUpError(f"{first} (the last: {self._last}): {remedy}")
         if self._in_a_row >= MOST_EMPTY_IN_A_ROW:
             cut = f", {self._cut} of them cut for length" if self._cut else ""
             answers = f"the last {self._in_a_row} answers{cut}"
-            raise GaveUpError(f"no {self._noun} could be read in {answers}: ", remedy)
+            raise GaveUpError(f"no {self._noun} could be read in {answers}: {remedy}")
 
 
 class _Skip(BaseModel):

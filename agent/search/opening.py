@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,7 +62,6 @@ class RunRequest:
         environment: Where API keys are.
         notes: Facts to add to the result's notes.
         concludes: Whether a resumed run asks for nothing more, and finishes with what is scored.
-        spell: Writes a sentence of the result, whose settings are named as in Python or as options.
     """
 
     config: SearchConfig
@@ -73,7 +72,6 @@ class RunRequest:
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
     concludes: bool = False
-    spell: Callable[[str], str] = str
 
     @property
     def user_objects(self) -> dict[str, str]:
@@ -351,7 +349,7 @@ class _Opener:
         try:
             calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
         except UsageError as error:
-            raise UsageError(error.message, *advice_to_probe(config)) from error
+            raise UsageError(f"{error}{advice_to_probe(config)}") from error
 
     def _has_started(self, info: EvaluatorInfo) -> bool:
         """Return whether an earlier session has scored a candidate beside the default one."""
@@ -374,7 +372,7 @@ class _Opener:
             return earlier
         # A resumed run has them as settings, so nothing is chosen then.
         lines = info.notes.get(CHOSEN)
-        chosen = {CHOSEN: [request.spell(line) for line in lines]} if isinstance(lines, list) else {}
+        chosen = {CHOSEN: lines} if isinstance(lines, list) else {}
         about = {
             "identity": identity,
             "config": config.to_public(),

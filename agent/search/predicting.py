@@ -9,7 +9,6 @@ from typing import Any
 
 from ...evaluator.errors import DataError, UsageError
 from ...evaluator.files import cache_dir
-from ...evaluator.messages import Setting
 from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor
 from ...evaluator.remote.evaluator import batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
@@ -73,13 +72,11 @@ class ApiFolderPredictor(ImagePredictor):
             UsageError: More than one class is asked for, or the scorer cannot average the templates.
         """
         if top != 1:
-            raise UsageError("a model behind an API gives one class an image; leave ", Setting("top"), " out")
+            raise UsageError("a model behind an API gives one class an image; leave `top` out")
         with scorer_in_thread(self.spec, os.environ, report=self._report) as ask:
             evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
             if not evaluator.measurable(self.templates):
-                raise UsageError(
-                    "this scorer classifies with one candidate at a time; leave ", Setting("ensemble"), " out"
-                )
+                raise UsageError("this scorer classifies with one candidate at a time; leave `ensemble` out")
             try:
                 for paths in batched(images, BATCH):
                     complaints = evaluator.problem.pictures.complaints(paths)

@@ -13,7 +13,6 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.messages import Setting
 from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Score, Verdict
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
@@ -162,8 +161,8 @@ class Restart:
         if not len(self._memory):
             raise UsageError(
                 f"none of the {len(sample)} starting {noun}s can be scored by this model "
-                f"({', '.join(self.record.rejected) or 'no reason given'}); give others with ",
-                Setting("initial"),
+                f"({', '.join(self.record.rejected) or 'no reason given'}); give others with "
+                "`initial`",
             )
         self._stopping.end_round()
         best = self._memory.best(1)[0]

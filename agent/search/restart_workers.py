@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 
 from ...evaluator.errors import PromptclimbError
-from ...evaluator.messages import Setting
 from ...evaluator.scoring import NamePredictor, TemplateScorer, Verdict
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import kind_named
@@ -199,14 +198,18 @@ class Workers:
         answered = any(record.answers or record.unusable for record in self.records)
         if not isinstance(cause, FatalChatError) or answered:
             return cause
-        remedy: tuple[object, ...] = ()
+        remedy = ""
         if isinstance(cause, KeyRejectedError):
-            variable = "in the variable that `key_env` names in the settings file"
-            remedy = ("; check the key in OPENAI_API_KEY, or ", variable)
+            remedy = (
+                "; check the key in OPENAI_API_KEY, or in the variable that `key_env` names in the settings "
+                "file"
+            )
         elif isinstance(cause, ModelNotFoundError):
-            remedy = ("; check the model's name in ", Setting("llm"), ", and ", Setting("base_url"),
-                      ": is the address right? It usually ends in /v1")  # fmt: skip
-        error = EndpointError(cause, *remedy)
+            remedy = (
+                "; check the model's name in `llm`, and `base_url`: is the address right? "
+                "It usually ends in /v1"
+            )
+        error = EndpointError(f"{cause}{remedy}")
         error.__cause__ = cause
         return error
 

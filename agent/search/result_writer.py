@@ -7,7 +7,7 @@ import base64
 import platform
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import zip_longest
@@ -81,16 +81,15 @@ def build_result(
     *,
     notes: Mapping[str, Any],
     user_objects: Mapping[str, str],
-    spell: Callable[[str], str],
 ) -> SearchResult:
-    """Return the result of a search; ``notes`` are added to its own, and ``spell`` names settings in both."""
+    """Return the result of a search; ``notes`` are added to its own."""
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
     facts = facts_of(info, searched, choice, evaluated)
     return SearchResult(
         status="finished" if stopped is None else "stopped",
-        stop_reason=None if stopped is None else spell(stopped.reason),
+        stop_reason=None if stopped is None else stopped.reason,
         limits=() if stopped is None else stopped.limits,
         dataset=Dataset(
             name=info.dataset,
@@ -133,7 +132,7 @@ def build_result(
         notes={
             **info.notes,
             **run_notes(notes),
-            **{name: spell(note) for name, note in notes_of(facts, words_of(config.search_for)).items()},
+            **notes_of(facts, words_of(config.search_for)),
         },
         inspection=evaluated.inspection,
         versions=Versions(

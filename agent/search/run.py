@@ -213,7 +213,6 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
             evaluated,
             notes={**manifest.notes, **session.inputs.notes, **(store.value(PRICES) or {})},
             user_objects={**manifest.given, **request.user_objects},
-            spell=request.spell,
         )
     return result, details
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ...evaluator.errors import ConfigError
-from ...evaluator.messages import Setting
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
 from ..errors import StoreCorruptError, StoreVersionError
 from ..versions import PROGRAM, program_version
@@ -46,8 +45,8 @@ def check_cache(folder: Path | None) -> None:
             pass
     except OSError as error:
         raise ConfigError(
-            Setting("shared_cache", str(folder)),
-            f": it cannot be written ({error.strerror or error}); choose another folder",
+            f"`shared_cache = {folder}`: it cannot be written ({error.strerror or error}); choose "
+            "another folder",
         ) from error
     if (folder / FILE_NAME).exists():
         SharedCache(folder).close()
@@ -112,15 +111,14 @@ class SharedCache:
 
 
 def _check(about: Any, folder: Path) -> None:
-    setting = Setting("shared_cache", str(folder))
+    setting = f"`shared_cache = {folder}`"
     if not isinstance(about, dict) or "format" not in about:
-        raise StoreCorruptError(setting, ": this is no shared cache; choose another folder")
+        raise StoreCorruptError(f"{setting}: this is no shared cache; choose another folder")
     if about["format"] != FORMAT:
         maker = f"{PROGRAM} {about['program']}" if "program" in about else "another version"
         raise StoreVersionError(
-            setting,
-            f": a shared cache of format {about['format']}, made by {maker}; this is {PROGRAM} "
-            f"{program_version()}, which uses format {FORMAT}: choose another folder",
+            f"{setting}: a shared cache of format {about['format']}, made by {maker}; this is "
+            f"{PROGRAM} {program_version()}, which uses format {FORMAT}: choose another folder",
         )
 
 

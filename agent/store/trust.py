@@ -19,7 +19,6 @@ from typing import Any
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import cache_dir, has_model_settings
-from ...evaluator.messages import Setting
 from ..config.fields import DEFAULT_BASE_URL, is_local, local_model, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_environment
@@ -114,16 +113,11 @@ def check_trusted(
     if not untrusted:
         return
     lines = "".join(f"  {effect}\n" for effects in untrusted.values() for effect in effects)
-    parts: list[object] = []
-    for index, name in enumerate(name for name in untrusted if OPTIONS[name].flag):
-        parts += [", " if index else ", or give ", Setting(name)]
+    own = ", ".join(f"`{name}`" for name in untrusted if OPTIONS[name].flag)
     raise UntrustedRunError(
-        f"{run_dir} may not be yours: it was made elsewhere, by another user or by an earlier version, has "
-        f"moved, or was edited. Resuming it would\n{lines}"
-        "If you trust this, resume it with ",
-        Setting("trust", True),
-        *parts,
-        " again" if parts else "",
+        f"{run_dir} may not be yours: it was made elsewhere, by another user or by an earlier "
+        f"version, has moved, or was edited. Resuming it would\n{lines}If you trust this, resume it "
+        f"with `trust = true`{f', or give {own} again' if own else ''}"
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, DataError, ModelError
-from ...evaluator.messages import Command, Setting
 from ...evaluator.open import check_openable
 from ...evaluator.white_box.references import check_reference
 from ...evaluator.white_box.running import Planned, check_model, check_val
@@ -90,11 +89,8 @@ def check_cells(
     for cell in cells:
         if cell.config.is_api:
             raise ConfigError(
-                f"{source}a study cannot share its limits with a model behind an API (",
-                Setting("scorer", cell.config.scorer),
-                "); run ",
-                Command("search"),
-                " for each of its runs",
+                f"{source}a study cannot share its limits with a model behind an API "
+                f"(`scorer = {cell.config.scorer}`); run `promptclimb search` for each of its runs"
             )
         if cell.white_box is not None and not cell.config.is_clip:
             raise ConfigError(f"{source}{cell.white_box} needs a CLIP, not {cell.config.scorer_name}")
@@ -123,7 +119,7 @@ def _checked_data(waiting: Sequence[Cell], source: str) -> list[tuple[Cell, list
                     data_by_key[data_key] = data.name, data.classes, len(data.val)
             checked |= keys
         except DataError as error:
-            raise DataError(f"{source}data {cell.data}, {shots_label(cell.shots)}: ", error) from error
+            raise DataError(f"{source}data {cell.data}, {shots_label(cell.shots)}: {error}") from error
         if data_key not in data_by_key or not config.is_clip:
             continue
         fits = list[Planned]()
@@ -133,7 +129,7 @@ def _checked_data(waiting: Sequence[Cell], source: str) -> list[tuple[Cell, list
             try:
                 check_val({fit.name: fit.options}, name, val)
             except DataError as error:
-                raise DataError(source, error) from error
+                raise DataError(f"{source}{error}") from error
             fits.append(fit)
         planned.append((cell, fits))
     return planned
@@ -150,7 +146,7 @@ def _check_models(
         try:
             check_model(cell.config, fits, report=report)
         except ModelError as error:
-            raise ModelError(f"{source}model {cell.model}: ", error) from error
+            raise ModelError(f"{source}model {cell.model}: {error}") from error
 
 
 def check_llms(configs: Sequence[SearchConfig], shared: SharedLimits) -> None:

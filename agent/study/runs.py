@@ -13,7 +13,6 @@ from typing import Any, ClassVar, TypeAlias
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import PromptclimbError, UsageError, reason_of
-from ...evaluator.messages import Setting
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
@@ -276,8 +275,8 @@ def sources(settings: Mapping[str, Any]) -> dict[str, Any]:
 def refuse_folder(cell: Cell, problem: str, remedy: str) -> UsageError:
     """Return the error of a run's folder that cannot be used."""
     return UsageError(
-        Setting("suite_dir", str(cell.run_dir.parent)),
-        f": {cell.run_dir.name} in it {problem}; give this suite its own folder, or {remedy}",
+        f"`suite_dir = {cell.run_dir.parent}`: {cell.run_dir.name} in it {problem}; give this "
+        f"suite its own folder, or {remedy}",
     )
 
 

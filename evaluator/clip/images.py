@@ -203,7 +203,7 @@ class ImageEncoder:
         if bad:
             fact = describe_unusable([(paths[index], text) for index, text in manifest.bad], len(paths))
             if self.on_bad_image == "fail":
-                raise DataError(f"{fact}; ", HOW_TO_GO_ON)
+                raise DataError(f"{fact}; {HOW_TO_GO_ON}")
             self.report(f"{SKIPPED}{fact}")
         if not manifest.kept:
             raise DataError(f"none of the {len(paths)} images can be read; the first: {bad[0]}")
@@ -256,7 +256,7 @@ class ImageEncoder:
         for index, result in enumerate(decoded):
             if isinstance(result, DataError):
                 if self.on_bad_image == "fail":
-                    raise DataError(result, "; ", HOW_TO_GO_ON) from result
+                    raise DataError(f"{result}; {HOW_TO_GO_ON}") from result
                 bad.append((index, str(result)))
             else:
                 kept += [index] * len(result)

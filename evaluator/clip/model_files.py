@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from ..errors import ModelError, reason_of
 from ..files import CONFIG_NAME, has_model_settings, user_path
-from ..messages import Command, Setting
 from ..network import hub_address, hub_offline, reachable
 from ..pico.models import bundled_models
 from ..settings import near
@@ -131,11 +130,11 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
     if hub_offline() or not reachable(host, port):
         why = "HF_HUB_OFFLINE is set" if hub_offline() else f"{host} cannot be reached"
         raise ModelError(
-            f"{repository} is not in the hub's cache and {why}. Where there is a network, run "
-            f"`hf download {repository} {names[0]}` and copy the folder "
-            f"models--{repository.replace('/', '--')} into {huggingface_hub.constants.HF_HUB_CACHE}; "
-            f"or copy a folder DIR with its weights and {CONFIG_NAME}, and give it as ",
-            Setting("model", "local-dir:DIR"),
+            f"{repository} is not in the hub's cache and {why}. Where there is a network, run `hf "
+            f"download {repository} {names[0]}` and copy the folder "
+            f"models--{repository.replace('/', '--')} into "
+            f"{huggingface_hub.constants.HF_HUB_CACHE}; or copy a folder DIR with its weights and "
+            f'{CONFIG_NAME}, and give it as `model = "local-dir:DIR"`',
         )
     failures = []
     for name in names:
@@ -228,7 +227,7 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
         weights = repository_files(repository, WEIGHTS_NAMES, report)
         return Source(name=f"local-dir:{folder}", weights=weights, quick_gelu=None)
     if model.startswith("local-dir:"):
-        return _local(user_path(model.removeprefix("local-dir:"), Setting("model")))
+        return _local(user_path(model.removeprefix("local-dir:"), "`model`"))
     for row in bundled_models():
         if row["name"] == model and pretrained == row["pretrained"]:
             _register(row["name"], row["config"])
@@ -265,51 +264,40 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
     if pretrained in bundled and not Path(pretrained).is_file():
         if not tags:
             raise ModelError(
-                f"open_clip has no weights for {model}: give a checkpoint as ", Setting("pretrained", "FILE")
+                f"open_clip has no weights for {model}: give a checkpoint as `pretrained = FILE`"
             )
         best = next((tag for start in _PREFERRED for tag in tags if tag.startswith(start)), tags[0])
         others = ", ".join(tag for tag in tags if tag != best)
         raise ModelError(
-            f"{model} needs its weights: give ",
-            Setting("pretrained", "TAG"),
-            f", best {best}" + (f"; others are: {others}" if others else ""),
+            f"{model} needs its weights: give `pretrained = TAG`, best "
+            f"{best}{f'; others are: {others}' if others else ''}",
         )
     if _looks_like_file(pretrained):
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
-    advice: list[object] = [f"open_clip has {', '.join(tags)}" if tags else "open_clip has no weights for it"]
+    advice = f"open_clip has {', '.join(tags)}" if tags else "open_clip has no weights for it"
     if models := [name for name, tag in pretrained_pairs() if tag == pretrained]:
-        advice = [f"it is one of {models[0]}: give that as ", Setting("model"), " too"]
+        advice = f"it is one of {models[0]}: give that as `model` too"
     elif pretrained in open_clip.list_models():
-        advice = [
-            "it is a model: give it as ",
-            Setting("model"),
-            ", and ",
-            Setting("pretrained", "TAG"),
-            " of it",
-        ]
+        advice = "it is a model: give it as `model`, and `pretrained = TAG` of it"
     hint = near(pretrained, tags)
-    raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{hint}; ", *advice)
+    raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{hint}; {advice}")
 
 
 def _unknown(typed: str) -> ModelError:
-    path = user_path(typed, Setting("model"), follow_links=False)
-    checkpoint = (
-        Setting("model", "NAME"),
-        " with ",
-        Setting("pretrained", typed if path.is_file() else "FILE"),
-    )
+    path = user_path(typed, "`model`", follow_links=False)
+    checkpoint = f"`model = NAME` with `pretrained = {typed if path.is_file() else 'FILE'}`"
     if path.is_dir():
-        return ModelError(f"the model {typed} is a folder: write ", Setting("model", f"local-dir:{typed}"))
+        return ModelError(f"the model {typed} is a folder: write `model = local-dir:{typed}`")
     if path.is_file():
-        return ModelError(f"the model {typed} is a file: write ", *checkpoint)
+        return ModelError(f"the model {typed} is a file: write {checkpoint}")
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
     hint = near(typed.replace("/", "-"), known)
-    advice: list[object] = ["; ", Command("models", settings=(Setting("grep", "TEXT"),)), " lists them"]
+    advice = "; `promptclimb models` lists them, `grep = TEXT` fewer"
     if "/" in typed:
-        advice.append(f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}")
+        advice += f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}"
     if not hint:
-        advice += ["; a checkpoint goes with its architecture: ", *checkpoint]
-    return ModelError(f"unknown model {typed!r}{hint}", *advice)
+        advice += f"; a checkpoint goes with its architecture: {checkpoint}"
+    return ModelError(f"unknown model {typed!r}{hint}{advice}")
 
 
 def _local(folder: Path) -> Source:
@@ -344,14 +332,14 @@ def _register(name: str, config: str) -> None:
 
 
 def _file(name: str) -> Path:
-    path = user_path(name, Setting("pretrained"))
+    path = user_path(name, "`pretrained`")
     if not path.is_file():
         raise ModelError(f"there is no checkpoint file {name}")
     return path
 
 
 def _looks_like_file(name: str) -> bool:
-    return user_path(name, Setting("pretrained")).exists() or os.sep in name or Path(name).suffix in {
+    return user_path(name, "`pretrained`").exists() or os.sep in name or Path(name).suffix in {
         ".safetensors", ".pt", ".pth", ".bin", ".ckpt",
     }  # fmt: skip
 

@@ -11,13 +11,12 @@ from types import MappingProxyType
 
 from ..counts import counted, enumerated
 from ..errors import DataError
-from ..messages import Message, Setting
 from .class_names import duplicates, not_latin, refuse_duplicates
 from .pictures import open_rgb
 from .values import FewShotData, Item, Splits, count_by_label
 
 WORKERS, AT_ONCE = 4, 64
-HOW_TO_GO_ON = Message(Setting("on_bad_image", "skip"), " leaves such images out")
+HOW_TO_GO_ON = '`on_bad_image = "skip"` leaves such images out'
 SKIPPED = "skipped: "
 """How the note on unreadable images begins."""
 ENDS: Mapping[bytes, bytes] = MappingProxyType(
@@ -97,7 +96,7 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
     images = counted(len(leaks), "test image is", "test images are")
     fact = f"{images} among the shots too, such as {tested} (as {shot})"
     if not allow:
-        raise DataError(f"{fact}; remove them, or go on all the same with ", Setting("allow_leak", True))
+        raise DataError(f"{fact}; remove them, or go on all the same with `allow_leak = true`")
     yield f"a leak, which stops a search unless it is allowed: {fact}"
 
 
@@ -152,7 +151,7 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
         return
     fact = describe_unusable(complaints, len(items))
     if not skip:
-        raise DataError(f"{fact}; ", HOW_TO_GO_ON)
+        raise DataError(f"{fact}; {HOW_TO_GO_ON}")
     yield f"{SKIPPED}{fact}"
 
 

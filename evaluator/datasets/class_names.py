@@ -17,7 +17,6 @@ from typing import Any
 
 from ..errors import DataError
 from ..files import MOST_SETTINGS_BYTES, parse_json, parse_toml, read_text, user_path
-from ..messages import Setting
 from ..settings import near
 from .hand_made import imagenet_class_names
 from .values import Splits
@@ -129,7 +128,7 @@ def rename(splits: Splits, choice: str | None) -> Splits:
     if choice == OPENAI:
         names = _in_order(imagenet_class_names(), splits, "open_clip's list of ImageNet class names")
         return replace(splits, classes=names, published=True)
-    listed = read_names_file(user_path(choice, Setting("class_names")))
+    listed = read_names_file(user_path(choice, "`class_names`"))
     if isinstance(listed, dict):
         names, how = _by_source(listed, splits, choice), ""
         refuse_duplicates(names, where=choice)

@@ -16,7 +16,6 @@ from typing import Literal, cast
 from ..counts import counted
 from ..errors import DataError
 from ..files import seen_files, user_path
-from ..messages import Message, Setting
 from ..pico.models import NAMES, toy_model_note
 from ..settings import similar
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
@@ -79,7 +78,7 @@ def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
 def data_root_or_default(data_root: Path | None) -> Path | None:
     """Return the data root given, else the environment's DATA, else None; absolute, links not resolved."""
     if data_root is not None:
-        return user_path(data_root, Setting("data_root"), follow_links=False)
+        return user_path(data_root, "`data_root`", follow_links=False)
     from_environment = os.environ.get("DATA")
     return user_path(from_environment, "DATA", follow_links=False) if from_environment else None
 
@@ -94,10 +93,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     root = data_root_or_default(spec.data_root)
     if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
         raise DataError(
-            Setting("columns"),
-            f" describes a table ({_TABLES}), and ",
-            Setting("data", spec.data),
-            " is not one",
+            f"`columns` describes a table ({_TABLES}), and `data = {spec.data}` is not one",
         )
     try:
         read = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
@@ -160,8 +156,8 @@ def check_data_name(spec: EvaluatorSpec) -> None:
 def _warning_of_that_name(data: str) -> str | None:
     if not _folder_of_that_name(data):
         return None
-    folder = Setting("data", f"./{data}")
-    return Message(f"{data} is the data set of that name; to read the folder {data} here, write ", folder)
+    folder = f"`data = ./{data}`"
+    return f"{data} is the data set of that name; to read the folder {data} here, write {folder}"
 
 
 def _folder_of_that_name(data: str) -> bool:
@@ -224,7 +220,7 @@ def read_splits(
 def _read_path(
     raw: str, data_root: Path | None, class_names: str | None, columns: Mapping[str, str]
 ) -> Splits:
-    path = user_path(raw, Setting("data"), follow_links=False)
+    path = user_path(raw, "`data`", follow_links=False)
     try:
         exists = path.exists()
     except OSError:  # name too long
@@ -235,7 +231,7 @@ def _read_path(
         return coop.read_in_place(path) or read_folder(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
         listed = class_names not in (None, OPENAI, SPLIT)
-        names = read_names_file(user_path(str(class_names), Setting("class_names"))) if listed else None
+        names = read_names_file(user_path(str(class_names), "`class_names`")) if listed else None
         return read_table(
             path,
             data_root=data_root,
@@ -247,10 +243,7 @@ def _read_path(
 
 def _unknown(raw: str, path: Path) -> str:
     if "://" in raw:
-        return Message(
-            Setting("data"),
-            f" takes no address such as {raw!r}: download the data, and give their folder or table",
-        )
+        return f"`data` takes no address such as {raw!r}: download the data, and give their folder or table"
     names = [source.name for source in known()]
     similar_names = similar(raw, names)
     try:

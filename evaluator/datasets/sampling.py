@@ -20,7 +20,6 @@ from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 from ..counts import counted
 from ..errors import DataError
 from ..files import parse_json, read_bytes, read_text
-from ..messages import Message, Setting
 from ..spec import DEFAULT_SHOTS
 from .values import Item, Splits, count_by_label
 
@@ -73,9 +72,9 @@ def check_shots(splits: Splits, shots: int) -> None:
     if shots > most:
         images = counted(most, "training image")
         raise DataError(
-            f"{splits.name}: the largest class has {images}, too few for {shots} shots; give ",
-            Setting("shots", most),
-            f"{' or fewer' if most > 1 else ''}, or leave it out for as many as the smallest class has",
+            f"{splits.name}: the largest class has {images}, too few for {shots} shots; give `shots "
+            f"= {most}`{' or fewer' if most > 1 else ''}, or leave it out for as many as the "
+            "smallest class has",
         )
 
 
@@ -86,24 +85,21 @@ def default_shots(splits: Splits) -> tuple[int, str | None]:
     if least >= DEFAULT_SHOTS:
         return DEFAULT_SHOTS, None
     name = splits.classes[counts.index(least)]
-    return least, Message(
-        f"using {counted(least, 'training image')} per class: the smallest class, {name!r}, has no more (",
-        Setting("shots"),
-        f" sets another number; the default is {DEFAULT_SHOTS})",
+    return least, (
+        f"using {counted(least, 'training image')} per class: the smallest class, {name!r}, "
+        f"has no more (`shots` sets another number; the default is {DEFAULT_SHOTS})"
     )
 
 
 FORM = '{"train": {"data": [{"impath": ..., "label": ...}, ...], "indices": [...]}, "val": {...}}'
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".p"})
-HOW_TO_CONVERT = Message(
-    "a pickle can run any code when it is opened, so pickles are not read here. The same shots follow from ",
-    Setting("shots"),
-    " and ",
-    Setting("seed"),
-    " without a file; to bring others, write JSON where you trust the pickle: "
-    """python -c "import json,pickle,sys; d=pickle.load(open(sys.argv[1],'rb')); """
-    """json.dump({k:{'data':[{'impath':i.impath,'label':i.label,'classname':i.classname} for i in v]} """
-    """for k,v in d.items()}, open('shots.json','w'))" FILE.pkl""",
+HOW_TO_CONVERT = (
+    "a pickle can run any code when it is opened, so pickles are not read here. The "
+    "same shots follow from `shots` and `seed` without a file; to bring others, write "
+    'JSON where you trust the pickle: python -c "import json,pickle,sys; '
+    "d=pickle.load(open(sys.argv[1],'rb')); "
+    "json.dump({k:{'data':[{'impath':i.impath,'label':i.label,'classname':i.classname} "
+    "for i in v]} for k,v in d.items()}, open('shots.json','w'))\" FILE.pkl"
 )
 
 
@@ -126,7 +122,7 @@ def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tu
     """Read the few-shot training and validation items that a file names; pickles are refused."""
     file = file.expanduser()
     if file.suffix.lower() in PICKLE_SUFFIXES or read_bytes(file, what="few-shot file")[:1] == b"\x80":
-        raise DataError(f"{file} is a pickle; ", HOW_TO_CONVERT)
+        raise DataError(f"{file} is a pickle; {HOW_TO_CONVERT}")
     document = parse_json(read_text(file, what="few-shot file"), where=str(file))
     try:
         content = _FewShotFile.model_validate(document)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
-from ..messages import Setting, Verbatim, shown
+from ..messages import shown
 from ..scoring import GREY_BOX, UNREADABLE, Predictions
 from .asking import ApiAnswer, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, dialect_of
@@ -260,8 +260,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             faults.append(f"{dialect.name}: {fault}")
         raise ConfigError(
             "the scorer's endpoint gives no vectors of images in any form that was tried, in "
-            f"{counted(self._trials, 'request')} ({'; '.join(faults)}); name its form with ",
-            Setting("scorer_dialect", Verbatim("|".join(DIALECTS))),
+            f"{counted(self._trials, 'request')} ({'; '.join(faults)}); name its form with "
+            f"`scorer_dialect = {'|'.join(DIALECTS)}`",
         )
 
     def _fault_of(self, dialect: EmbeddingDialect) -> str | None:

@@ -27,7 +27,7 @@ from ..counts import counted
 from ..datasets.pictures import thumbnail
 from ..errors import AskingEndedError, DataError, EvaluatorError, ScoringEndedError, TemplateRejectedError
 from ..failures import RULES, Evidence, FailureKind, NextStep, judge
-from ..messages import Message, Setting, shown
+from ..messages import shown
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -447,7 +447,7 @@ class RemoteEvaluator(ABC):
     ) -> dict[str, T]:
         """Ask all, then what is to be asked instead or again; ``refusals`` are those not believed yet."""
         values_by_key: dict[str, T] = {}
-        faults, fault = 0, Message()
+        faults, fault = 0, ""
         questions = [question for question in questions if not self._is_hopeless(question)]
         while questions:
             again: list[Question] = []
@@ -516,7 +516,7 @@ class RemoteEvaluator(ABC):
 
     def _failure_of(
         self, question: Question, answer: ApiAnswer
-    ) -> tuple[FailureKind | None, Mapping[str, Any], Message]:
+    ) -> tuple[FailureKind | None, Mapping[str, Any], str]:
         """Return what has become of a question (None for an answer), its values, and what is wrong."""
         if isinstance(answer, ApiRefusal):
             failed = answer.reason == FAILED
@@ -524,10 +524,10 @@ class RemoteEvaluator(ABC):
             values = {} if question.halves() else question.read(answer)
             return kind, values, _refused_for(answer, "it refuses every request")
         try:
-            return None, question.read(answer), Message()
+            return None, question.read(answer), ""
         except BadReplyError as error:
             protocol = self.problem.info.notes["scorer"]
-            return FailureKind.MISREAD, {}, Message(f"it does not answer in the form of {protocol}: {error}")
+            return FailureKind.MISREAD, {}, f"it does not answer in the form of {protocol}: {error}"
 
     def _is_hopeless(self, question: Question) -> bool:
         """Return whether a question is not worth asking; then it has its values."""
@@ -546,9 +546,10 @@ class RemoteEvaluator(ABC):
                 )
         self._refused_in_a_row = 0
 
-    def _unfit(self, fault: Message) -> ScoringEndedError:
-        names = Setting("scorer"), ", ", Setting("scorer_url"), " and ", Setting("model")
-        return ScoringEndedError("the scorer's endpoint cannot be used: ", fault, "; check ", *names)
+    def _unfit(self, fault: str) -> ScoringEndedError:
+        return ScoringEndedError(
+            f"the scorer's endpoint cannot be used: {fault}; check `scorer`, `scorer_url` and `model`"
+        )
 
     def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
         decided = self._measured(ensembles, [images])
@@ -593,9 +594,9 @@ class RemoteEvaluator(ABC):
         return tally.correct(decisions.predicted, images.labels), values
 
 
-def _refused_for(refusal: ApiRefusal, what: str) -> Message:
-    smaller = (" (", Setting("scorer_image_size", "N"), " for smaller images)")
-    return Message(f"{what}: {refusal.message}", *(smaller if refusal.reason == TOO_LARGE else ()))
+def _refused_for(refusal: ApiRefusal, what: str) -> str:
+    smaller = " (`scorer_image_size = N` for smaller images)" if refusal.reason == TOO_LARGE else ""
+    return f"{what}: {refusal.message}{smaller}"
 
 
 def _grey_box(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], labels: Labels) -> dict[str, float]:

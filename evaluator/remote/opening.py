@@ -142,7 +142,7 @@ def _images(
         unusable = [(item.path, text) for item, text in zip(items, complaints, strict=True) if text]
         fact = describe_unusable(unusable, len(items))
         if spec.on_bad_image == "fail":
-            raise DataError(f"{fact}; ", HOW_TO_GO_ON)
+            raise DataError(f"{fact}; {HOW_TO_GO_ON}")
         report(f"{SKIPPED}{fact}")
         if not readable:
             raise DataError(f"none of the {len(items)} images can be read; the first: {bad[0]}")

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from ..errors import ConfigError
-from ..messages import InvalidValueError, Setting, shown
+from ..messages import shown
 from ..scoring import Predictions
 from ..settings import Settings, near, technical
 
@@ -39,9 +39,9 @@ class FewShotOptions(MethodOptions):
     @model_validator(mode="after")
     def _val_is_used_once(self) -> Self:
         if self.tuned and self.all_labels:
-            tuned, all_labels = Setting("tuned"), Setting("all_labels")
-            raise InvalidValueError(
-                tuned, " needs validation images, and ", all_labels, " learns from them; leave one out"
+            tuned, all_labels = "`tuned`", "`all_labels`"
+            raise ValueError(
+                f"{tuned} needs validation images, and {all_labels} learns from them; leave one out"
             )
         return self
 
@@ -58,10 +58,8 @@ class CoopOptions(FewShotOptions):
     @model_validator(mode="after")
     def _words_are_counted(self) -> Self:
         if self.init != RANDOM and "context" in self.model_fields_set:
-            context, words = Setting("context"), Setting("init")
-            raise InvalidValueError(
-                context, " is how many tokens the words of ", words, " have; leave one of them out"
-            )
+            context, words = "`context`", "`init`"
+            raise ValueError(f"{context} is how many tokens the words of {words} have; leave one of them out")
         return self
 
 

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from ....evaluator.counts import how_to_install
 from ....evaluator.errors import UsageError
 from ....evaluator.files import user_path
-from ....evaluator.messages import Setting
 from ....evaluator.settings import near
 
 NONE = "none"
@@ -87,7 +86,7 @@ def split_choice(choice: str) -> tuple[str, str]:
 
 def _with_absolute_path(choice: str) -> str:
     name, target = split_choice(choice)
-    return f"{name}:{user_path(target, Setting('track', name))}" if _is_path(name, target) else choice
+    return f"{name}:{user_path(target, '`track`')}" if _is_path(name, target) else choice
 
 
 def _is_path(name: str, target: str) -> bool:
@@ -108,14 +107,14 @@ def check_trackers(choices: tuple[str, ...] | None) -> None:
     for choice in choices or ():
         name, target = split_choice(choice)
         if not all(map(_is_installed, TRACKERS[name].packages)):
-            raise UsageError(Setting("track", name), f" needs {how_to_install(name)}")
+            raise UsageError(f"`track = {name}` needs {how_to_install(name)}")
         if _is_path(name, target):
             try:
                 _check_writable(Path(target), is_folder=TRACKERS[name].target == "folder")
             except OSError as error:
                 raise UsageError(
-                    Setting("track", choice),
-                    f": it cannot be written ({error.strerror or error}); choose another place",
+                    f"`track = {choice}`: it cannot be written ({error.strerror or error}); choose "
+                    "another place",
                 ) from error
 
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from ...errors import DataError
 from ...files import inside, parse_json, read_text
-from ...messages import Message, Setting
 from ..class_names import read_names, tidy
 from ..values import Item, Splits
 from .folders import list_classes
@@ -61,7 +60,7 @@ def read(name: str, data_root: Path | None) -> Splits:
     """Read one of the eleven."""
     layout = ELEVEN[name]
     if data_root is None:
-        hint = Message("set ", Setting("data_root"), ", or DATA in the environment")
+        hint = "set `data_root`, or DATA in the environment"
         raise not_there(name, Path("$DATA") / layout.folder, hint)
     home = data_root / layout.folder
     if not home.is_dir():
@@ -85,9 +84,8 @@ def read_in_place(folder: Path) -> Splits | None:
 def not_there(name: str, path: Path, hint: str = "") -> DataError:
     """Return the error for a missing file or folder, with where to get it."""
     return DataError(
-        f"{name}: {path} is not there",
-        Message(" (", hint, ")") if hint else "",
-        f"; CoOp's instructions say how to get it and where to put it: {INSTRUCTIONS}",
+        f"{name}: {path} is not there{f' ({hint})' if hint else ''}; CoOp's instructions say how to get it "
+        f"and where to put it: {INSTRUCTIONS}"
     )
 
 

@@ -17,7 +17,6 @@ from PIL import Image, UnidentifiedImageError
 from ...counts import how_to_install
 from ...errors import DataError, reason_of
 from ...files import cache_dir, user_path
-from ...messages import Setting
 from ...network import hub_address, hub_offline, reachable
 from ..pictures import readable_formats
 from ..values import Splits
@@ -57,7 +56,7 @@ def read(raw: str, _data_root: Path | None) -> Splits:
 
 
 def _open(raw: str, datasets: Any) -> Any:
-    path = user_path(raw, Setting("data"), follow_links=False)
+    path = user_path(raw, "`data`", follow_links=False)
     cache = {"cache_dir": str(cache_dir() / "hugging-face")}
     try:
         if any((path / marker).is_file() for marker in SAVED):

@@ -19,7 +19,6 @@ from typing import Any
 from ...counts import counted
 from ...errors import DataError
 from ...files import inside, parse_json, read_text
-from ...messages import Message, Setting, Verbatim
 from ...spec import COLUMNS
 from ..class_names import refuse_duplicates, tidy
 from ..sampling import complete
@@ -29,10 +28,9 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MARKS = (",", ";", "\t", "|")
 """Field separators: spreadsheets write semicolons where the comma is the decimal sign."""
 SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-FORM = Message(
-    "a table needs the columns path and label, and may have split (train, val or test); columns of other "
-    "names are given by ",
-    Setting("columns", Verbatim("path=NAME,label=NAME,split=NAME")),
+FORM = (
+    "a table needs the columns path and label, and may have split (train, val or test); columns "
+    "of other names are given by `columns = path=NAME,label=NAME,split=NAME`"
 )
 
 
@@ -66,7 +64,7 @@ def read_table(
     text, suffix = read_text(file, what="table"), file.suffix.lower()
     rows = list(parse_table(text, suffix=suffix, where=str(file), columns=columns))
     if not rows:
-        raise DataError(f"{file} has no rows; ", FORM)
+        raise DataError(f"{file} has no rows; {FORM}")
     rows = _under(root, rows)
     sources, classes, label_of = _classes(rows, names, str(file))
     by_split: dict[str, list[Item]] = {name: [] for name in ("", "train", "val", "test")}
@@ -105,9 +103,8 @@ def _under(root: Path, rows: list[TableRow]) -> list[TableRow]:
         start = len(common)
         return [replace(row, path=real + path[start:]) for row, path in zip(rows, paths, strict=True)]
     raise DataError(
-        f"{rows[0].where}: {rows[0].path!r} is an absolute path outside {root}; give ",
-        Setting("data_root", Verbatim(common)),
-        ", which holds all images",
+        f"{rows[0].where}: {rows[0].path!r} is an absolute path outside {root}; give `data_root = "
+        f"{common}`, which holds all images",
     )
 
 
@@ -126,7 +123,7 @@ def parse_table(
     for here, cells in rows:
         path, label, split = (_cell(cells, called[column], here) for column in COLUMNS)
         if not path or not label:
-            raise DataError(f"{here} has no {called['label' if path else 'path']}; ", FORM)
+            raise DataError(f"{here} has no {called['label' if path else 'path']}; {FORM}")
         yield TableRow(here, path, label, split.lower())
 
 
@@ -139,7 +136,7 @@ def _csv_rows(
         columns = [column.strip().lower() for column in reader.fieldnames or ()]
         if missing := sorted(set(needed) - set(columns)):
             shown = f"it has {', '.join(columns)}" if columns else "it is empty"
-            raise DataError(f"{where} has no column {missing[0]!r} ({shown}); ", FORM)
+            raise DataError(f"{where} has no column {missing[0]!r} ({shown}); {FORM}")
         reader.fieldnames = columns
         for cells in reader:
             if None in cells:
@@ -170,7 +167,7 @@ def _json_rows(text: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
         here = f"{where}, line {number}"
         cells = parse_json(line, where=here)
         if not isinstance(cells, dict):
-            raise DataError(f"{here} is not a JSON object; ", FORM)
+            raise DataError(f"{here} is not a JSON object; {FORM}")
         yield here, cells
 
 

@@ -25,7 +25,6 @@ from typing import Any
 from PIL import Image
 
 from ...errors import DataError, reason_of
-from ...messages import Setting
 from ...settings import near
 from ..class_names import tidy
 from ..sampling import VAL_RULE, complete, divide
@@ -137,9 +136,7 @@ def _root(name: str, data_root: Path | None) -> Path:
     if fetched is not None and not _lies_in(data_root, fetched):
         return written_once(f"torchvision-{name}", "archives", partial(_download, name))[0]
     if data_root is None:
-        raise DataError(
-            f"torchvision:{name} needs the folder that torchvision calls root: set ", Setting("data_root")
-        )
+        raise DataError(f"torchvision:{name} needs the folder that torchvision calls root: set `data_root`")
     return data_root
 
 
@@ -175,10 +172,9 @@ def _download(name: str, folder: Path) -> None:
     ) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataError(
-            f"torchvision:{name} could not be downloaded ({reason}). Nothing of it is kept: try again where "
-            f"there is a network, or run torchvision.datasets.{name}(DIR, download=True) there, copy DIR, "
-            "and give it as ",
-            Setting("data_root", "DIR"),
+            f"torchvision:{name} could not be downloaded ({reason}). Nothing of it is kept: try "
+            f"again where there is a network, or run torchvision.datasets.{name}(DIR, "
+            "download=True) there, copy DIR, and give it as `data_root = DIR`",
         ) from error
     for archive in [*folder.rglob("*.zip"), *folder.rglob("*.tar.gz")]:
         archive.unlink()
