@@ -29,7 +29,6 @@ CAUGHT_INSIDE = {
     "evaluator.clip.tower.NotCausalError": "has the slow path taken",
     "prompts.starting.PoolError": "becomes a ConfigError in search.inputs",
     "prompts.kinds.CandidateError": "refuses one line",
-    "evaluator.messages.InvalidValueError": "becomes a ConfigError",
 }
 """Exceptions of ours that no caller of a search ever sees."""
 

@@ -31,7 +31,6 @@ from promptclimb.agent.search.inputs import UserChat, name_of, object_names, rea
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.messages import Setting
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN, KIND, all_of_grammar, grammar
@@ -524,7 +523,7 @@ def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:
 def test_a_template_may_stand_in_place_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If it has a slot and no file has that name; a mistake in it is reported as one in a template."""
     monkeypatch.chdir(tmp_path)
-    setting = Setting("templates")
+    setting = "`templates`"
     assert [found.text for found in read_template_file("a {} in ink", setting)] == ["a {} in ink"]
     with pytest.raises(ConfigError, match=r"'a \{\} in \{' has a brace"):
         read_template_file("a {} in {", setting)
