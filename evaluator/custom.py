@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib
 import importlib.util
@@ -11,26 +10,20 @@ import json
 import sys
 import threading
 import traceback
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields, is_dataclass, replace
-from functools import cache
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from .errors import (
-    ConfigError,
-    EvaluatorError,
-    PromptclimbError,
-    ScoringEndedError,
-    TemplateRejectedError,
-)
+from .errors import ConfigError, EvaluatorError, PromptclimbError, ScoringEndedError, TemplateRejectedError
 from .messages import shown
 from .scoring import (
     BASELINE_DEFAULT,
@@ -49,7 +42,6 @@ from .scoring import (
     batches_at_once,
     checked,
 )
-from .settings import plain
 from .spec import DEFAULT_DATA, DEFAULT_SHOTS, EvaluatorSpec
 from .threads import turns_of
 
@@ -62,70 +54,35 @@ class WrongAnswerError(ValueError):
     """An answer is not what was asked for; ``str()`` follows the name of what answered."""
 
 
-def _writable(text: str) -> str:
-    """Spell out half characters, which no file can hold."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def listed(answer: object, kind: str, count: int) -> list[Any]:
-    """Return an answer as a list of ``count`` items."""
-    if isinstance(answer, str | bytes | Mapping | Set) or not isinstance(answer, Iterable):
-        raise WrongAnswerError(f"answered {shown(answer)}, not a list of {count} {kind}")
-    items = list(islice(answer, count + 1))  # an iterator may have no end
-    if len(items) != count:
-        number = f"more than {count}" if len(items) > count else len(items)
-        raise WrongAnswerError(f"gave {number} {kind}, and {count} were asked for")
-    return items
-
-
-def checked_fields(kind: type[T], answer: object, name: str = "") -> T:
-    """Return a value of one of the interface's dataclasses, every field checked and in plain Python values.
+def plain_value(kind: type[T], answer: object) -> T:
+    """Return a value of one of the interface's classes, every field checked and in plain Python values.
 
     The value goes through JSON: what JSON cannot hold, such as half a character, no file could hold either.
-    ``name`` stands before a field's name in a message.
     """
-    if not isinstance(answer, kind):
-        raise WrongAnswerError(f"answered {shown(answer)}, which is not of the class {kind.__name__}")
     try:
-        text = json.dumps(answer, default=_as_json, ensure_ascii=False).encode("utf-8")
+        text = to_json(answer, fallback=_number, inf_nan_mode="constants")
         return cast("T", _adapter(kind).validate_json(text, strict=True))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join((*filter(None, [name]), *map(str, first["loc"])))
-        raise WrongAnswerError(f"answered with {shown(first['input'])} for {field}: {plain(first)}") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        what = f"answered with {shown(answer)} for {name}" if name else f"answered {shown(answer)}"
-        raise WrongAnswerError(f"{what}, which cannot be read: {_reason(error)}") from None
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise WrongAnswerError(
+            f"answered {shown(answer)}: {where or kind.__name__}: {first['msg']}"
+        ) from None
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise WrongAnswerError(f"answered {shown(answer)}, which is not JSON: {error}") from None
 
 
-def _as_json(value: Any) -> Any:
-    """Return what JSON holds in place of a dataclass, or of a number or array of NumPy, torch and others."""
-    if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return dict(value)
-    convert = getattr(value, "tolist", None) or getattr(value, "__float__", None)
-    try:
-        return convert()  # type: ignore[misc] # what cannot be called is no number either
-    except Exception:  # noqa: BLE001 - a tensor has errors of its own
-        raise TypeError(f"{shown(value)} is neither a number, a text nor a list") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return f"half a character in {shown(str(error.object)[max(0, error.start - 20) : error.end])}"
-    return str(error)
+def _number(value: Any) -> Any:
+    """Return a number or an array of NumPy, torch and others as JSON can hold it."""
+    return value.tolist() if hasattr(value, "tolist") else float(value)
 
 
 def verdict_of(answer: object) -> Verdict:
     """Return a number, ``Score`` or ``Rejection`` in plain values; nan passes (see ``scoring.checked``)."""
     if isinstance(answer, Rejection):
-        for name, text in asdict(answer).items():
-            if not isinstance(text, str):
-                raise WrongAnswerError(f"answered with a Rejection whose {name} is {shown(text)}, not a text")
-        return Rejection(_writable(answer.reason), _writable(answer.message))
+        return plain_value(Rejection, answer)
     if isinstance(answer, Score):
-        score = checked_fields(Score, answer)
+        score = plain_value(Score, answer)
         examples = (" ".join(text.split()) for text in score.unreadable_examples[:MOST_UNREADABLE])
         return replace(
             score,
@@ -133,74 +90,25 @@ def verdict_of(answer: object) -> Verdict:
             unreadable_examples=tuple(text[:LONGEST_UNREADABLE] for text in examples),
             images=None,  # no race here: all images
         )
-    try:
-        if isinstance(answer, str | bytes | bytearray):
-            raise TypeError
-        return Score(train=float(cast("float", answer)))
-    except Exception:  # noqa: BLE001 - a tensor has errors of its own
-        raise WrongAnswerError(
-            f"answered {shown(answer)}, which is neither a number, a Score nor a Rejection"
-        ) from None
-
-
-def predictions_of(answer: object, count: int) -> Predictions:
-    """Return the predictions of each of ``count`` ensembles."""
-    checked = checked_fields(Predictions, answer)
-    listed(checked.predicted, "lists of labels", count)
-    for labels in checked.predicted:
-        if labels is not None:
-            listed(labels, "labels", len(checked.labels))
-    return checked
+    if isinstance(answer, str | bytes | bytearray):
+        raise WrongAnswerError(f"answered {shown(answer)}, not a number")
+    return Score(train=float(cast("float", answer)))
 
 
 def info_of(answer: object) -> EvaluatorInfo:
-    """Return the description of an evaluator."""
-    if not isinstance(answer, EvaluatorInfo):
-        raise WrongAnswerError(f"answered {shown(answer)}, which is not an EvaluatorInfo")
-    for field in ("sizes", "baselines", "notes"):
-        if isinstance(named := getattr(answer, field), Mapping):
-            for name in named:
-                if not isinstance(name, str):  # JSON would make a text of it
-                    raise WrongAnswerError(f"answered with {shown(name)} for a name in info.{field}")
-    # Content and files are known for CLIP models only.
-    described = checked_fields(EvaluatorInfo, replace(answer, notes={}, content={}, files=()), "info")
-    if not described.fingerprint:
-        raise WrongAnswerError("info.fingerprint is empty; it must distinguish this scorer from any other")
-    return replace(described, notes=notes_of(answer.notes))
-
-
-def notes_of(answer: object) -> dict[str, Any]:
-    """Return notes that survive a round trip through JSON."""
-    if not isinstance(answer, Mapping):
-        raise WrongAnswerError(f"answered with {shown(answer)} for info.notes, not a mapping")
-    plain_notes = {}
-    for name, value in answer.items():
-        try:
-            # As deep as in a result, which is read with a depth limit.
-            document = json.dumps({"notes": {"name": value}}, ensure_ascii=False, allow_nan=False)
-            plain_notes[name] = from_json(document.encode("utf-8"))["notes"]["name"]
-        except (TypeError, ValueError, RecursionError) as error:
-            raise WrongAnswerError(
-                f"answered with {shown(value)} for info.notes.{name}, which is not JSON: {_reason(error)}"
-            ) from None
-    return plain_notes
-
-
-def what_happened(where: str, error: BaseException) -> str:
-    """Return one line on a failure of the user's code: where, what, and in which line of which file."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return _writable(" ".join(f"{where}: {message} ({frame.filename}, line {frame.lineno})".split()))
-
-
-def from_keyboard(error: BaseException) -> bool:
-    """Return whether Ctrl-C caused an exception: Python raises it in the main thread only."""
-    in_main = threading.current_thread() is threading.main_thread()
-    return isinstance(error, KeyboardInterrupt) and in_main
+    """Return the description of an evaluator; content and files are known for CLIP models only."""
+    info = plain_value(EvaluatorInfo, answer)
+    if not info.fingerprint:
+        raise WrongAnswerError("has an empty fingerprint; it must distinguish this scorer from any other")
+    notes = from_json(to_json(info.notes, inf_nan_mode="null"))  # a result has no nan
+    return replace(info, notes=notes, content={}, files=())
 
 
 def run_users_code(where: str, work: Callable[[], T], failure: type[PromptclimbError]) -> T:
-    """Run the user's code; a wrong answer, or whatever it raises but errors of ours, is a ``failure``."""
+    """Run the user's code; a wrong answer, or whatever it raises but errors of ours, is a ``failure``.
+
+    The message has the user's error, with its line in their file.
+    """
     try:
         return work()
     except PromptclimbError:
@@ -208,9 +116,11 @@ def run_users_code(where: str, work: Callable[[], T], failure: type[PromptclimbE
     except WrongAnswerError as wrong:
         raise failure(f"{where} {wrong}") from None
     except BaseException as error:
-        if from_keyboard(error):
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise
-        raise failure(what_happened(where, error)) from error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        line = f"{where}: {type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
+        raise failure(" ".join(line.encode("utf-8", "backslashreplace").decode().split())) from error
 
 
 def attribute(scorer: object, name: str, default: Any = None) -> Any:
@@ -229,34 +139,12 @@ def attribute(scorer: object, name: str, default: Any = None) -> Any:
 
 
 def check_takes(scorer: object, method: str, *arguments: object, **options: object) -> None:
-    """Check that a method can be called with these arguments."""
-    function = getattr(scorer, method)
-    name = f"{type(scorer).__name__}.{method}"
-    if inspect.iscoroutinefunction(function):
-        raise ConfigError(f"{name} is async, and is called in a thread: make it a plain function")
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some C functions have no signature
-        return
-    try:
-        signature.bind(*arguments, **options)
-    except TypeError as error:
-        raise ConfigError(f"{name}{signature} cannot be called as it will be: {error}") from None
-
-
-def fingerprint_of(scorer: object) -> str:
-    """Return the user's fingerprint, or an empty text."""
-    fingerprint = attribute(scorer, "fingerprint")
-    if fingerprint is None:
-        return ""
-    name = f"{type(scorer).__name__}.fingerprint"
-    if callable(fingerprint):
-        raise ConfigError(f"{name} is a method; make it an attribute or a property, which is a text")
-    if not isinstance(fingerprint, str):
-        raise ConfigError(f"{name} is {shown(fingerprint)}, not a text")
-    if fingerprint != fingerprint.encode("utf-8", "ignore").decode("utf-8"):
-        raise ConfigError(f"{name} is {shown(fingerprint)}, which no file can hold: half a character")
-    return str(fingerprint)
+    """Check that a method can be called with these arguments; some are called when all is paid for."""
+    with suppress(ValueError):  # some C functions have no signature
+        try:
+            inspect.signature(getattr(scorer, method)).bind(*arguments, **options)
+        except TypeError as error:
+            raise ConfigError(f"{type(scorer).__name__}.{method} cannot be called: {error}") from None
 
 
 def as_evaluator(scorer: object, spec: EvaluatorSpec) -> Evaluator:
@@ -268,19 +156,14 @@ def as_evaluator(scorer: object, spec: EvaluatorSpec) -> Evaluator:
     Raises:
         ConfigError: It has no method ``score``, or its description is invalid.
     """
-    if isinstance(scorer, CustomEvaluator):
+    if isinstance(scorer, ScorerEvaluator | CheckedEvaluator):
         return scorer
-    name = type(scorer).__name__
-    if isinstance(scorer, type):
+    if isinstance(scorer, type) or not (callable(attribute(scorer, "score")) or callable(scorer)):
         raise ConfigError(
-            f"{scorer.__name__} is a class, and a scorer is an object of it: write {scorer.__name__}(...)"
+            "a custom scorer is an object with a method score(templates), or a function of templates; "
+            f"{shown(scorer)} is neither"
         )
-    if not callable(attribute(scorer, "score")):
-        if not callable(scorer):
-            raise ConfigError(
-                "a custom scorer is an object with a method score(templates), or a function of templates; "
-                f"{name} is neither"
-            )
+    if callable(scorer) and not hasattr(scorer, "score"):
         scorer = _with_score(scorer)
     check_takes(scorer, "score", ["a {}"])
     if not callable(attribute(scorer, "examine")) or attribute(scorer, "info", _MISSING) is _MISSING:
@@ -296,7 +179,7 @@ def _with_score(function: Callable[..., Any]) -> object:
     return type(getattr(function, "__name__", type(function).__name__), (), {**own, **members})()
 
 
-class CustomEvaluator(ABC):
+class CustomEvaluator:
     """The user's object as an ``Evaluator``."""
 
     def __init__(self, scorer: object, info: EvaluatorInfo) -> None:
@@ -311,35 +194,21 @@ class CustomEvaluator(ABC):
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Ask for scores; see ``Scorer``.
+        """Ask for scores; see ``Scorer``. What the user's method raises passes through, for the queue.
 
         Raises:
-            EvaluatorError: An answer is neither a number, a ``Score`` nor a ``Rejection``.
-            ScoringEndedError: There is not one answer for each template, or it asks to leave the program.
+            EvaluatorError: The answers are not a list of a number, a ``Score`` or a ``Rejection`` each.
+            ScoringEndedError: There is not one answer for each template.
         """
-        where = f"{self._name}.score"
-        try:
-            with self._turns:
-                answers = self._scorer.score(list(templates))
-            answers = listed(answers, "answers", len(templates))
-        except (StopIteration, asyncio.CancelledError) as error:
-            # Raised in a task, these would end it.
-            raise EvaluatorError(what_happened(where, error)) from error
-        except WrongAnswerError as wrong:
-            raise ScoringEndedError(f"{where} {wrong}") from None
-        except Exception:
-            raise
-        except BaseException as error:
-            if from_keyboard(error):
-                raise
-            raise ScoringEndedError(what_happened(where, error)) from error
-        return self._ask("score", lambda: [verdict_of(answer) for answer in answers])
-
-    @abstractmethod
-    def examine(
-        self, ensembles: Sequence[Sequence[str]], *, test: bool = True
-    ) -> Sequence[SplitScores | None]:
-        """Score ensembles on every split; see ``Evaluator``."""
+        with self._turns:
+            answers = self._scorer.score(list(templates))
+        # An iterator may have no end.
+        read = self._ask("score", lambda: [verdict_of(each) for each in islice(answers, len(templates) + 1)])
+        if len(read) != len(templates):
+            raise ScoringEndedError(
+                f"{self._name}.score did not answer once for each of {len(templates)} templates"
+            )
+        return read
 
     def _ask(self, method: str, work: Callable[[], T]) -> T:
         return run_users_code(f"{self._name}.{method}", work, EvaluatorError)
@@ -350,8 +219,9 @@ class ScorerEvaluator(CustomEvaluator):
 
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
         spec, kind = spec.with_shots(), type(scorer)
-        name = kind.__qualname__
-        fingerprint = fingerprint_of(scorer)
+        name, own = kind.__qualname__, attribute(scorer, "fingerprint", "")
+        where = f"{kind.__name__}.fingerprint"
+        fingerprint = run_users_code(where, lambda: plain_value(str, own), ConfigError)
         # Without a fingerprint, the same class on other data is another scorer.
         data = spec.bare().identity(without="CLIP models")
         identity = fingerprint or f"{kind.__module__}.{name} {json.dumps(data)}"
@@ -386,90 +256,59 @@ class ScorerEvaluator(CustomEvaluator):
         return [scores[ensemble[0]] if len(ensemble) == 1 else nothing for ensemble in ensembles]
 
 
-_OPTIONAL: Mapping[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {
-    "inspect": ((["a {}"],), {"split": "test"}),
-    "predict": (([["a {}"]],), {"split": "test"}),
-    "predict_some": (([["a {}"]],), {"split": "train", "places": [0]}),
-    "predict_named": (("a {}", [{0: "b"}]), {"split": "test"}),
-}
-"""Arguments that the optional methods of a custom scorer must take."""
-
-
 class CheckedEvaluator(CustomEvaluator):
     """A custom evaluator with a test split, and with its optional methods if the user has them."""
 
     def __init__(self, scorer: object) -> None:
-        info = run_users_code(type(scorer).__name__, lambda: info_of(attribute(scorer, "info")), ConfigError)
-        super().__init__(scorer, info)
-        for method, (arguments, options) in _OPTIONAL.items():
+        info, where = attribute(scorer, "info"), f"{type(scorer).__name__}.info"
+        super().__init__(scorer, run_users_code(where, lambda: info_of(info), ConfigError))
+        for method in ("predict", "predict_some", "predict_named"):
             if callable(attribute(scorer, method)):
-                check_takes(scorer, method, *arguments, **options)
-                setattr(self, method, getattr(self, f"_{method}"))
+                setattr(self, method, partial(self._predictions, method))
+        if callable(attribute(scorer, "inspect")):
+            self.inspect = self._inspect
 
     @property
     def info(self) -> EvaluatorInfo:
         """As at opening, with current notes: some facts turn up later."""
         with suppress(EvaluatorError):
-            notes = self._ask("info", lambda: notes_of(self._scorer.info.notes))
-            return replace(self._info, notes=notes)
+            return replace(self._info, notes=self._ask("info", lambda: info_of(self._scorer.info).notes))
         return self._info
 
     def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
-        def read(answer: object) -> list[SplitScores | None]:
-            answers = listed(answer, "answers", len(ensembles))
-            scores = [None if each is None else checked_fields(SplitScores, each) for each in answers]
-            return scores if test else [each and replace(each, test=None) for each in scores]
+        def scores() -> list[SplitScores | None]:
+            answers = list(self._scorer.examine([list(each) for each in ensembles], test=test))
+            if len(answers) != len(ensembles):
+                raise WrongAnswerError(f"gave {len(answers)} answers for {len(ensembles)} ensembles")
+            read = [None if answer is None else plain_value(SplitScores, answer) for answer in answers]
+            return read if test else [each and replace(each, test=None) for each in read]
 
-        return self._answer("examine", read, _copied(ensembles), test=test)
-
-    def _answer(self, method: str, read: Callable[[Any], T], *arguments: object, **options: object) -> T:
-        return self._ask(method, lambda: read(getattr(self._scorer, method)(*arguments, **options)))
+        return self._ask("examine", scores)
 
     def _inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        return self._answer(
-            "inspect", lambda answer: checked_fields(Inspection, answer), list(ensemble), split=split
+        return self._ask(
+            "inspect", lambda: plain_value(Inspection, self._scorer.inspect(list(ensemble), split=split))
         )
 
-    def _predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        def read(answer: object) -> Predictions:
-            return predictions_of(answer, len(ensembles))
+    def _predictions(self, method: str, *arguments: Any, **options: Any) -> Predictions:
+        """Return predictions, with a class of the data for each image; the last argument is asked about."""
+        count = len(arguments[-1])
 
-        return self._answer("predict", read, _copied(ensembles), split=split)
+        def predictions() -> Predictions:
+            answer = getattr(self._scorer, method)(*deepcopy(arguments), **deepcopy(options))
+            read = plain_value(Predictions, answer)
+            rows = [read.labels, *(row for row in read.predicted if row is not None)]
+            images = len(options.get("places", read.labels))
+            if len(read.predicted) != count or not images or any(len(row) != images for row in rows):
+                raise WrongAnswerError(f"did not answer with a label of each image, {count} times")
+            most = max(map(max, rows))
+            if method == "predict_named" and most >= self._info.classes:
+                raise WrongAnswerError(f"gave the label {most}; there are {self._info.classes} classes")
+            return read
 
-    def _predict_some(
-        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
-    ) -> Predictions:
-        def read(answer: object) -> Predictions:
-            predictions = predictions_of(answer, len(ensembles))
-            listed(predictions.labels, "labels", len(places))
-            return predictions
-
-        return self._answer("predict_some", read, _copied(ensembles), split=split, places=list(places))
-
-    def _predict_named(
-        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
-    ) -> Predictions:
-        def read(answer: object) -> Predictions:
-            predictions = predictions_of(answer, len(renamings))
-            if not predictions.labels:
-                raise WrongAnswerError("gave no labels, so it classified no image")
-            rows = [predictions.labels, *filter(None, predictions.predicted)]
-            if (largest := max(map(max, rows))) >= (classes := self._info.classes):
-                raise WrongAnswerError(
-                    f"gave the label {shown(largest)}, and the {classes} classes begin with 0"
-                )
-            return predictions
-
-        return self._answer(
-            "predict_named", read, template, [dict(names) for names in renamings], split=split
-        )
-
-
-def _copied(ensembles: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return ensembles that the user's code may change."""
-    return [list(ensemble) for ensemble in ensembles]
+        return self._ask(method, predictions)
 
 
 def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
@@ -485,34 +324,21 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
     spec = spec.with_shots()
     source, _, factory_name = name.rpartition(":")
     where = f"custom scorer {name!r}"
-    module = run_users_code(where, lambda: _imported(name, source), ConfigError)
-    factory = getattr(module, factory_name, None)
-    if factory is None:
-        raise ConfigError(f"{where}: {source} has no {factory_name!r}")
+    module = run_users_code(where, lambda: _imported(source), ConfigError)
+    factory: Any = getattr(module, factory_name, None)
     if not callable(factory):
-        raise ConfigError(
-            f"{where}: {factory_name} is a {type(factory).__name__}; name a function or a class that "
-            "makes the scorer"
-        )
-    if inspect.iscoroutinefunction(factory):
-        raise ConfigError(f"{where}: {factory_name} is async: make it a plain function")
-    try:
+        raise ConfigError(f"{where}: {source} has no function or class {factory_name!r}")
+    parameters: list[inspect.Parameter] = []
+    with suppress(TypeError, ValueError):  # some C functions have no signature
         parameters = list(inspect.signature(factory).parameters.values())
-    except (TypeError, ValueError):  # some C functions have no signature
-        parameters = []
     if not isinstance(factory, type) and [parameter.name for parameter in parameters[:1]] == ["templates"]:
         return as_evaluator(factory, spec)
     takes_spec = any(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and (parameter.default is parameter.empty or parameter.name == "spec")
+        parameter.name == "spec"
+        or (parameter.default is parameter.empty and not parameter.kind.name.startswith("VAR"))
         for parameter in parameters
     )
     scorer: object = run_users_code(where, lambda: factory(spec) if takes_spec else factory(), ConfigError)
-    if isinstance(scorer, list | tuple):
-        raise ConfigError(
-            f"{where}: {factory_name} gave {shown(scorer)}, not a scorer; if it scores templates itself, "
-            f"call its argument templates: {factory_name}(templates)"
-        )
     return as_evaluator(scorer, spec)
 
 
@@ -528,38 +354,24 @@ def pinned(name: str) -> str:
     return f"{file}:{factory}" if module_spec is not None and module_spec.origin == str(file) else name
 
 
-def _imported(name: str, source: str) -> ModuleType:
-    if source.endswith(".py"):
-        return _from_file(name, Path(source).expanduser())
-    folder = _look_here()
-    try:
+def _imported(source: str) -> ModuleType:
+    if not source.endswith(".py"):
+        _look_here()
         return importlib.import_module(source)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (source == error.name or source.startswith(f"{error.name}.")):
-            raise ConfigError(
-                f"custom scorer {name!r}: there is no module {source!r} among what is installed or in "
-                f"{folder}; write FILE.py:FACTORY for a file elsewhere"
-            ) from None
-        raise
-
-
-def _look_here() -> str:
-    """Make modules of the current folder importable, as ``python -m`` does; return the folder."""
-    folder = str(Path.cwd())
-    if folder not in sys.path and "" not in sys.path:
-        sys.path.append(folder)
-    return folder
-
-
-def _from_file(name: str, path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ConfigError(f"custom scorer {name!r}: there is no file {path.absolute()}")
+    path = Path(source).expanduser().absolute()
     spec = importlib.util.spec_from_file_location(f"_evaluator_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses and pickle look for it here
-    if (folder := str(path.absolute().parent)) not in sys.path:
+    if (folder := str(path.parent)) not in sys.path:
         sys.path.append(folder)  # for modules beside it, as with `python FILE.py`
     spec.loader.exec_module(module)
     return module
+
+
+def _look_here() -> None:
+    """Make modules of the current folder importable, as ``python -m`` does."""
+    folder = str(Path.cwd())
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)

@@ -32,7 +32,7 @@ from ..results.result import LLM_FALLBACK
 from ..store.shared import check_cache
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
-            SystemExit, GeneratorExit)  # fmt: skip
+            SystemExit)  # fmt: skip
 """Program errors rather than network errors: the next attempt would fail in the same way."""
 
 
@@ -331,13 +331,6 @@ class UserChat:
                 answer = await answer
         except PromptclimbError:
             raise
-        except GeneratorExit as error:
-            running = None
-            with suppress(RuntimeError):
-                running = asyncio.current_task()
-            if running is None:  # the interpreter closes what was never finished
-                raise
-            raise self._explained(error) from error
         except (Exception, SystemExit, BaseExceptionGroup) as error:
             if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
                 raise KeyboardInterrupt from error
@@ -372,13 +365,13 @@ class UserChat:
             wanted = "a ChatAnswer" if self._takes_request else "a text"
             raise FatalChatError(f"{self._name}.chat must answer with {wanted}; it answered {shown(answer)}")
         counts = (answer.prompt_tokens, answer.completion_tokens)
-        counts_valid = all(isinstance(count, int) and count >= 0 for count in counts)
-        if not isinstance(answer.text, str) or not counts_valid:
+        possible = isinstance(answer.text, str) and isinstance(answer.usage, TokenUsage)
+        # Tokens below zero would undo a limit.
+        possible &= all(isinstance(count, int) and count >= 0 for count in counts)
+        if not possible or not answer.usage.possible:
             raise FatalChatError(
                 f"{self._name}.chat answered {shown(answer)}, whose text or tokens are invalid"
             )
-        if (billed := answer.billed) is not None and not (isinstance(billed, TokenUsage) and billed.possible):
-            raise FatalChatError(f"{self._name}.chat answered {shown(billed)} as billed, which is impossible")
         return replace(answer, text=whole_characters(answer.text))
 
 

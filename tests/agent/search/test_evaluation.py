@@ -119,7 +119,7 @@ def test_an_evaluator_that_answers_something_else_is_an_error_of_ours(answer: An
         def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
             return answer
 
-    with pytest.raises(EvaluatorError, match=r"Odd\.examine (answered|gave)"):
+    with pytest.raises(EvaluatorError, match=r"Odd\.examine"):
         evaluate(["a {}"], SPEC, custom_scorer=Odd())
 
 
