@@ -235,7 +235,6 @@ class ScorerEvaluator(CustomEvaluator):
             model=name,
             pretrained="",
             fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
-            shareable=bool(fingerprint),
         )
         super().__init__(scorer, info)
 

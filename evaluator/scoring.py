@@ -191,8 +191,6 @@ class EvaluatorInfo:
     # ``data`` (how it was read: splits by rule, copies, allowed leaks), ``model`` (corrections),
     # ``skipped_images`` by split, ``refused_images``, ``precision`` (decisions that a lower one changes)
     notes: Mapping[str, Any] = field(default_factory=dict)
-    # equal fingerprints surely mean equal scores, so runs may share them
-    shareable: bool = True
     class_names: tuple[str, ...] = ()  # by label; empty if unknown
     # a template costs only one text per class, so many may be scored
     cheap: bool = False

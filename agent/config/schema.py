@@ -510,7 +510,8 @@ class ScoringConfig(EvaluatorSpec):
     )
     shared_cache: UserPath | None = setting(
         None,
-        "folder in which scores are shared with other runs on the same data",
+        "folder in which labels are shared with other runs",
+        applies_to=API,
         group="Output",
     )
 

@@ -171,6 +171,15 @@ def belongs_to_a_run(path: Path) -> bool:
     return own and (path.parent / STORE / DATABASE).exists()
 
 
+def labels_in(folder: str | Path) -> Path:
+    """Return the file of labels in a folder, which is made; raise UsageError if that is impossible."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"labels cannot be kept in {folder}: {error.strerror or error}") from error
+    return Path(folder) / LABELS
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file atomically; text as UTF-8.
 

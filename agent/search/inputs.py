@@ -29,7 +29,6 @@ from ..llm.chat import ChatAnswer, ChatRequest, whole_characters
 from ..present.notes import LlmFallback, fallback_note
 from ..prices import TokenUsage
 from ..results.result import LLM_FALLBACK
-from ..store.shared import check_cache
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit)  # fmt: skip
@@ -73,11 +72,6 @@ async def ready_evaluator(
                 ) from error
     if config.searches_names:
         _check_renames(evaluator, name)
-    if config.shared_cache is not None and not info.shareable:
-        raise ConfigError(
-            f"{name} has no fingerprint, so `shared_cache` cannot share its scores: give it an "
-            "attribute `fingerprint`, a text that is another one whenever its scores are",
-        )
     return evaluator
 
 
@@ -253,11 +247,10 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
 
 
 def check_paths(config: SearchConfig, *, names_only: bool) -> None:
-    """Raise ConfigError if a file or folder of a resumed run is gone; also check its shared cache.
+    """Raise ConfigError if a file or folder of a resumed run is gone.
 
     With ``names_only``, ``data`` and ``pretrained`` are names, as the evaluator comes from Python.
     """
-    check_cache(config.shared_cache)
     for name, option in OPTIONS.items():
         path = getattr(config, name)
         if not option.reads or (names_only and isinstance(path, str)):

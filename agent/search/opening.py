@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ...evaluator.errors import UsageError
 from ...evaluator.remote.asking import ApiEvaluator
-from ...evaluator.scoring import BASELINE_DEFAULT, CHOSEN, Evaluator, EvaluatorInfo, Score, TemplateScorer
+from ...evaluator.scoring import BASELINE_DEFAULT, CHOSEN, Evaluator, EvaluatorInfo, Score
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
 from ..config.schema import SearchConfig
@@ -30,12 +30,11 @@ from ..llm.pool import Endpoint
 from ..llm.scorer import ScorerCalls, open_scorer
 from ..position import rng_for
 from ..prices import NOTHING
-from ..results.run_dir import CONFIG, FILES, LABELS, complete_result, put_away, write_atomically
+from ..results.run_dir import CONFIG, FILES, complete_result, labels_in, put_away, write_atomically
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store.records import check_identity
 from ..store.run import Store
-from ..store.shared import SharedCache, SharedScorer
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .bound import advice_to_probe, evaluations_at_most, scorer_bound
 from .choice import candidates_at_most
@@ -304,9 +303,7 @@ class _Opener:
         )
         if earlier is None:  # one that has all its labels needs no scorer any more
             await calls.check_address()
-        folder = self.run_dir if config.shared_cache is None else Path(config.shared_cache)
-        folder.mkdir(parents=True, exist_ok=True)
-        return calls, folder / LABELS
+        return calls, labels_in(config.shared_cache or self.run_dir)
 
     async def _open_endpoints(self) -> Sequence[Endpoint]:
         request, config, earlier = self.request, self.inputs.resolved_config, self.earlier
@@ -454,18 +451,3 @@ async def asker_within_scorer_limits(session: RunSession) -> Asker:
     bound = await in_thread(lambda: scorer_bound(config, evaluator.info, evaluator, pool))
     candidate, answer = bound.candidate.spent.calls, bound.round.spent.calls
     return _WhileScoresFit(session.llm, calls.budget, candidate=candidate, answer=answer)
-
-
-@contextmanager
-def with_shared_cache(session: RunSession, scorer: TemplateScorer) -> Iterator[TemplateScorer]:
-    """Yield a scorer that looks into the shared cache first, if the config has one.
-
-    A run still writes all that it uses into its own store, so it can be resumed without that folder. Scores
-    are shared by the evaluator's fingerprint.
-    """
-    config, info = session.opened_config, session.evaluator.info
-    if config.shared_cache is None:
-        yield scorer
-        return
-    with SharedCache(config.shared_cache) as cache:
-        yield SharedScorer(cache, scorer, f"{info.fingerprint}:{info.precision}:{config.objective}")

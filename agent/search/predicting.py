@@ -21,7 +21,7 @@ from ..present.sentences import without_names
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
-from ..results.run_dir import LABELS, result_of, stored_config, stored_weights
+from ..results.run_dir import labels_in, result_of, stored_config, stored_weights
 from ..store.trust import OF_MODEL
 
 BATCH = 64
@@ -139,9 +139,4 @@ def predictor_of_run(
 
 def shared_labels(config: SearchConfig) -> Path:
     """Return the file of labels that are not a run's: in ``shared_cache``, else in the user's cache."""
-    folder = config.shared_cache or config.cache_dir or cache_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"labels cannot be kept in {folder}: {error.strerror or error}") from error
-    return folder / LABELS
+    return labels_in(config.shared_cache or config.cache_dir or cache_dir())

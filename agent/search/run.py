@@ -22,7 +22,6 @@ from ..results.result import GENERAL_WORDS, SearchResult, left_of_both
 from ..results.run_dir import LABEL_FILES, STORE, check_files, check_run_dir, complete_result, new_run_dir
 from ..store.records import check_identity
 from ..store.run import Store
-from ..store.shared import check_cache
 from .choice import choose
 from .event_loop import entered, to_the_end
 from .identity import check_user_objects, extension_of, known_identity, with_llm
@@ -43,7 +42,6 @@ from .opening import (
     RunSession,
     asker_within_scorer_limits,
     open_session,
-    with_shared_cache,
 )
 from .restart_workers import NothingMore, main_error, run_restarts, stop_event
 from .result_writer import build_result, current_report, details_of, write_files
@@ -54,7 +52,6 @@ async def start_run(request: RunRequest) -> SearchResult:
     """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
     config, notes = await _resolve_config(request, None)
     inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config)))
-    check_cache(config.shared_cache)
     run_dir = new_run_dir(config)
     check_run_dir(run_dir)
     had_labels = any((run_dir / name).exists() for name in LABEL_FILES)
@@ -152,8 +149,7 @@ async def _search(session: RunSession) -> SearchOutcome:
             searched = await run_restarts(session, NothingMore(), NothingMore())
         else:
             llm = await asker_within_scorer_limits(session)
-            with with_shared_cache(session, queue) as scorer:
-                searched = await run_restarts(session, scorer, llm)
+            searched = await run_restarts(session, queue, llm)
     session.llm.close()
     if (stopped := searched.stopped) is None:
         await store.put_value(ALL_RESTARTS_DONE, session.opened_config.all_rounds)

@@ -40,7 +40,7 @@ _DOES: Mapping[str, str] = {
     "base_url": "send requests, with the key in OPENAI_API_KEY, to {}",
     "scorer_url": "send your images, with the key in SCORER_API_KEY or OPENAI_API_KEY, to {}",
     "track": "send figures to {}",
-    "shared_cache": "read and write scores in {}",
+    "shared_cache": "read and write labels in {}",
     "cache_dir": "read and write features in {}",
 }
 _CODE_OF_A_MODEL = ("hf-hub:", "local-dir:")

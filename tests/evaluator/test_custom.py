@@ -279,12 +279,6 @@ def test_an_inspection_is_plain() -> None:
     assert json.dumps(asdict(found))
 
 
-def test_only_a_fingerprint_lets_scores_be_shared() -> None:
-    """Two objects of one class may differ in what nobody sees."""
-    assert not ScorerEvaluator(Answers(), SPEC).info.shareable
-    assert ScorerEvaluator(having(fingerprint="mine 1"), SPEC).info.shareable
-
-
 def test_classes_of_one_name_in_two_modules_are_two_scorers() -> None:
     """Their module distinguishes them where they have no fingerprint."""
     first, second = (type("Box", (Answers,), {"__module__": module})() for module in ("a", "b"))

@@ -228,10 +228,6 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search(run_dir=link_to_itself(p) / "run"),
         "circle",
     ),
-    "a shared cache that is a file": (
-        lambda p: p.search(shared_cache=p.file("taken", "x")),
-        "--shared-cache .*taken",
-    ),
     "no template": (
         lambda p: ["evaluate", "--templates", "", "--data", str(p.images("good"))],
         "--templates: it is empty; give a file, or a template with the slot {}",

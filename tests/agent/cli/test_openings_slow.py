@@ -124,13 +124,6 @@ def test_a_pool_of_endpoints_from_a_file(tmp_path: Path) -> None:
     assert sorted(paced) == sorted(urls)
 
 
-def test_a_shared_cache(tmp_path: Path, alone: list[tuple[str, float]]) -> None:
-    """A second run finds the scores of the first, and the same templates."""
-    for name in ("first", "second"):
-        arguments = ("--method", "random", "--shared-cache", "shared", "--run-dir", name)
-        assert leaderboard(tmp_path, *arguments) == alone
-
-
 def test_a_device_that_is_not_here_is_said(tmp_path: Path) -> None:
     """Before anything is made."""
     done = run(tmp_path, *SEARCH, "--method", "random", "--device", "cuda:0,97", "--run-dir", "r")

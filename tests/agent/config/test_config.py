@@ -459,8 +459,8 @@ def test_a_file_and_the_environment_know_every_option_by_its_long_name(tmp_path:
     for name, option in OPTIONS.items():
         assert option.flag in ("", f"--{name.replace('_', '-')}")
     file = tmp_path / "c.toml"
-    file.write_text("shared-cache = 'shared'\n")
-    assert from_sources(NO_LLM, {}, file).shared_cache == Path("shared").absolute()
+    file.write_text("run-dir = 'run'\n")
+    assert from_sources(NO_LLM, {}, file).run_dir == Path("run").absolute()
     file.write_text("cache_di = 'shared'\n")
     with pytest.raises(ConfigError, match="unknown setting 'cache_di'") as caught:
         from_sources(NO_LLM, {}, file)

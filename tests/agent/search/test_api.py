@@ -14,7 +14,6 @@ import pytest
 
 import promptclimb
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import StoreCorruptError
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import runs_in
 from promptclimb.agent.search.api import (
@@ -71,17 +70,6 @@ def test_a_stored_config_that_was_changed_from_outside_is_named(tmp_path: Path) 
     Store.create(tmp_path, {"identity": {}, "config": {"method": "random", "shots": "many"}}).close()
     with pytest.raises(ConfigError, match=f"shots 'many' .from the run {tmp_path}.: "):
         resume_sync(tmp_path)
-
-
-@pytest.mark.parametrize("place", ["file", "run/store"])
-def test_a_shared_cache_that_is_invalid_is_reported_before_a_run_is_made(place: str, tmp_path: Path) -> None:
-    """Nothing is left of the run that was to use it."""
-    (tmp_path / "file").write_text("x")
-    Store.create(tmp_path / "run", {"identity": {}}).close()
-    config = SearchConfig(**SMALL, run_dir=tmp_path / "new", shared_cache=tmp_path / place)
-    with pytest.raises((ConfigError, StoreCorruptError), match=f'^shared_cache="{tmp_path / place}": '):
-        search_sync(config, custom_scorer=FakeEvaluator())
-    assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_in_place_of_a_runs_file_is_reported_before_the_run_goes_on(tmp_path: Path) -> None:
@@ -142,9 +130,7 @@ def test_a_result_says_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_text_is_taken_for_a_path_and_a_path_for_a_text(tmp_path: Path) -> None:
     """Also in a config that was changed by a copy, which nobody checked."""
     config = SearchConfig(**SMALL, run_dir=str(tmp_path / "first"))
-    changed = config.model_copy(
-        update={"run_dir": str(tmp_path / "copied"), "shared_cache": str(tmp_path / "cache")}
-    )
+    changed = config.model_copy(update={"run_dir": str(tmp_path / "copied")})
     for one in (config, changed):
         result = search_sync(one, custom_scorer=FakeEvaluator())
         assert result.run_dir == Path(str(one.run_dir))

@@ -90,7 +90,7 @@ async def test_first_come_first_served_and_who_has_left_takes_no_turn() -> None:
     while not all(task.done() for task in tasks):
         order.append("|")
         await asyncio.sleep(0)
-    assert "".join(order).strip("|") == "0|3|4"
+    assert [turn for turn in "".join(order).split("|") if turn] == ["0", "3", "4"]
     await turns.turn()  # it goes on after all have left
 
 

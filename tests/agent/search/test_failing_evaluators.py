@@ -16,7 +16,6 @@ import pytest
 from promptclimb import SearchResult
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
-from promptclimb.agent.results.result import Best
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.evaluator.errors import ConfigError
@@ -240,28 +239,6 @@ def test_an_evaluator_that_cannot_be_used_leaves_no_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"Odd.*info"):
         run(tmp_path / "r", evaluator)
     assert not (tmp_path / "r").exists()
-
-
-def test_scores_are_shared_only_under_a_fingerprint(tmp_path: Path) -> None:
-    """Two objects of one class would have each other's scores; with a fingerprint each has its own."""
-
-    class Box:
-        def __init__(self, ideal: int, fingerprint: str | None = None) -> None:
-            self.ideal, self.fingerprint = ideal, fingerprint
-
-        def score(self, templates: Sequence[str]) -> list[float]:
-            return [1 / (1 + abs(self.ideal - len(template))) for template in templates]
-
-    def best_of(name: str, box: Box, **more: Any) -> Best:
-        own = config(tmp_path / name).model_copy(update=more)
-        return searched(own, evaluator=box).best
-
-    shared = {"shared_cache": tmp_path / "shared"}
-    with pytest.raises(ConfigError, match=r"Box has no fingerprint, so shared_cache cannot"):
-        best_of("refused", Box(10), **shared)
-    assert not (tmp_path / "refused").exists()
-    best_of("first", Box(10, "ten"), **shared)
-    assert best_of("second", Box(40, "forty"), **shared) == best_of("alone", Box(40))
 
 
 def test_the_page_of_a_function_has_a_baseline_and_no_empty_figures(tmp_path: Path) -> None:

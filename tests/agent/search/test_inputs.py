@@ -471,14 +471,13 @@ def test_a_run_made_from_python_can_be_resumed_from_another_folder(
     monkeypatch.chdir(tmp_path)
     config = SearchConfig(
         data="words", method="random", initial=Path("pool.txt"), restarts=1, rounds=2, max_minutes=0,
-        shared_cache=Path("shared"), run_dir=Path("r"),
+        run_dir=Path("r"),
     )  # fmt: skip
     stopped = search_sync(config, custom_scorer=FakeEvaluator())
     with Store.open(tmp_path / "r") as store:
         stored = store.manifest.config
     assert stored["initial"] == str(tmp_path / "pool.txt")
     assert stored["run_dir"] == str(tmp_path / "r")
-    assert stored["shared_cache"] == str(tmp_path / "shared")
     assert stored["data"] == "words"
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "words").mkdir()

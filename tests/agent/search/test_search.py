@@ -524,19 +524,6 @@ def test_the_stored_config_is_the_one_that_was_given(undisturbed: Undisturbed) -
     assert stored_config(Path(wanted.run_dir)) == wanted.as_opened(FakeEvaluator().info)
 
 
-def test_a_shared_folder_spares_scores(tmp_path: Path, reference: bytes) -> None:
-    """A second run on the same data scores nothing and ends the same."""
-    sharing = {"shared_cache": tmp_path / "shared"}
-    searched(config(tmp_path / "a", **sharing))
-    evaluator = FakeEvaluator()
-    searched(config(tmp_path / "b", **sharing), evaluator=evaluator)
-    assert evaluator.batches == []
-    assert board(tmp_path / "b") == reference
-    other = FakeEvaluator(seed=4)
-    searched(config(tmp_path / "c", **sharing), evaluator=other)
-    assert other.batches
-
-
 def test_what_a_resume_changes_is_kept_for_the_next(tmp_path: Path) -> None:
     """A limit raised once need not be raised again."""
     searched(config(tmp_path / "r", max_calls=3))
