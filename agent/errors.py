@@ -272,7 +272,7 @@ class BudgetSpentError(PromptclimbError):
 
 
 class GaveUpError(PromptclimbError):
-    """Nothing has succeeded for as long as the user allows, no answer was usable, or the run is concluded."""
+    """Nothing has succeeded for as long as the user allows, or no answer was usable."""
 
 
 class InterruptedRunError(PromptclimbError):

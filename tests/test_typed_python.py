@@ -24,7 +24,7 @@ config = SearchConfig(
     initial="mine.txt", track="mlflow", extra_body={"top_p": 0.9}, endpoints=[{"base_url": "http://x/v1"}],
 )
 result = search_sync(config, on_event=print)
-resume_sync("runs/first", changes={"max_minutes": 10}, conclude=True)
+resume_sync("runs/first", changes={"max_minutes": 10})
 export("runs/first", "open-clip").read_text("utf-8")
 EvaluatorSpec(data="digits", shots=4)
 

@@ -166,11 +166,6 @@ def resume_command(run_dir: Path, limits: Sequence[str] = ()) -> str:
     return f"{program()} resume {shlex.quote(short_path(run_dir))}{flags_of_more(limits)}"
 
 
-def conclude_command(run_dir: Path) -> str:
-    """Return the command that finishes a run with what is scored."""
-    return f"{resume_command(run_dir)} --conclude"
-
-
 def with_higher(limits: Sequence[str]) -> str:
     """Return the words before that command if limits were reached."""
     return {0: "", 1: " with a higher limit"}.get(len(limits), " with higher limits")

@@ -6,7 +6,6 @@ import argparse
 import os
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ...evaluator.counts import enumerated
@@ -49,7 +48,6 @@ from .output import (
     EXIT_NOTHING_USABLE,
     FAILED,
     FINISHED,
-    conclude_command,
     console,
     print_json,
     program,
@@ -118,7 +116,7 @@ def resume(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{error}:\n  {resume_command(run_dir)} --trust") from error
     return run_session(
         config,
-        lambda request: resume_run(replace(request, concludes=arguments.conclude), run_dir),
+        lambda request: resume_run(request, run_dir),
         as_json=arguments.as_json,
     )
 
@@ -202,8 +200,6 @@ class _ResumeHint:
             say(f"Everything is kept. Resume with the right model: {command} --llm MODEL")
         else:
             say(f"Everything is kept. Resume{with_higher(self._limits) or ' with'}: {command}")
-        if self._limits and error is None:
-            say(f"Or finish with what is scored, and evaluate it on test: {conclude_command(self.run_dir)}")
         if (lost := _not_kept(config)) is not None:
             say(lost)
 
@@ -336,11 +332,6 @@ def add_resume_options(parser: Parser) -> None:
     may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
     shown = (*LIMIT_SETTINGS, *may_change, SCORER_CALLS.setting)  # few need the last one
     add_search_options(parser, leave_out=("run_dir",), first=shown, defaults=False)
-    parser.add_argument(
-        "--conclude",
-        action="store_true",
-        help="propose nothing more: choose among what is scored, and evaluate on the test images",
-    )
     parser.add_argument(
         "--trust",
         action="store_true",

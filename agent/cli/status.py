@@ -26,7 +26,6 @@ from ..results.run_dir import is_run, runs_below, runs_in
 from ..text import printable
 from .folders import about_runs, existing_folder
 from .output import (
-    conclude_command,
     print_json,
     print_table,
     print_text,
@@ -190,10 +189,7 @@ def _next_steps(state: RunView) -> list[str]:
     if state.state not in ("stopped", "unfinished"):
         return []
     resume = resume_command(state.run_dir, state.limits)
-    lines = [f"to resume{with_higher(state.limits)}: {resume}"]
-    if state.limits:
-        lines.append(f"to finish with what is scored: {conclude_command(state.run_dir)}")
-    return lines
+    return [f"to resume{with_higher(state.limits)}: {resume}"]
 
 
 def _paid(state: RunView) -> list[UsageEvent | None]:

@@ -41,7 +41,6 @@ from ..errors import (
     EvaluationFailedError,
     FatalChatError,
     FlaggedRequestError,
-    GaveUpError,
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -255,7 +254,6 @@ class ScorerCalls:
         self._control: ApiRequest | None = None  # the request that was answered last
         self._connect = connect
         self._reached: asyncio.Future[None] | None = None
-        self._refusal: str | None = None
         self._kept_for = RequestSizes()
 
     async def write_to(self, ledger: Ledger, active_s: float) -> None:
@@ -335,13 +333,8 @@ class ScorerCalls:
             raise UsageError(why)
         self.budget.keep(kept)
 
-    def refuse_all(self, why: str) -> None:
-        """Send nothing until ``release``; asking raises AskingEndedError for this reason."""
-        self._refusal = why
-
     def release(self) -> None:
         """Keep nothing back any more: the search has chosen."""
-        self._refusal = None
         self._kept_for = RequestSizes()
         self.budget.keep(NOTHING)
 
@@ -412,8 +405,6 @@ class ScorerCalls:
 
     async def _answer(self, request: ApiRequest) -> ApiAnswer:
         with self._stop.watching():
-            if self._refusal is not None:
-                raise GaveUpError(self._refusal)
             await self.check_address()
             return await self._ask(request)
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from ...evaluator.counts import counted, enumerated
 from ...prompts.kinds import CandidateNoun
 from ..results.result import (
-    CONCLUDED,
     EMPTY,
     ENDED_EARLY,
     LLM_FALLBACK,
@@ -103,7 +102,6 @@ class SearchFacts:
     """
 
     failed: Mapping[str, FailedStep] = field(default_factory=dict)
-    concluded: bool = False
     restarts: int = 0
     early_ends: Mapping[EarlyEnd, int] = field(default_factory=dict)
     answers: int = 0
@@ -120,8 +118,6 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
     notes = {
         name: f"{_FAILED[name].format(step.detail)}: {step.cause}" for name, step in facts.failed.items()
     }
-    if facts.concluded:
-        notes[CONCLUDED] = "the search was concluded before its last round (`conclude = true`)"
     if facts.early_ends:
         of = counted(facts.restarts, "restart")
         ends = (f"{n:,} of {of} ended early: {early_end(end, words)}" for end, n in facts.early_ends.items())

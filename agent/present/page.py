@@ -459,8 +459,6 @@ def next_steps(view: RunView) -> list[str]:
             f"Resume: promptclimb resume {folder}{flags_of_more(view.limits)} continues the run; "
             "answers on disk are never requested again."
         )
-        if view.limits:
-            first += f" Or finish with what is scored: promptclimb resume {folder} --conclude."
         return [first, *(_on_answers(result, folder) if result else [])]
     if TOY_MODEL in result.notes:
         return [

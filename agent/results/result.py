@@ -39,7 +39,6 @@ UNINSPECTED = "uninspected"
 UNGROWN = "ensemble_ungrown"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
-CONCLUDED = "concluded"
 UNREAD = "unreadable_answers"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
@@ -52,7 +51,6 @@ PROMINENT = (
     TOY_MODEL,
     LLM_FALLBACK,
     GENERAL_WORDS,
-    CONCLUDED,
     UNREAD,
     ENDED_EARLY,
     RACED,

@@ -39,14 +39,12 @@ TEMPLATES = "templates.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
 DETAILS = "details.json"
-BEFORE: Mapping[str, str] = {RESULT: "result.before.json", DETAILS: "details.before.json"}
-"""Names of a finished run's files once it is extended."""
-STOPPED: Mapping[str, str] = {
-    RESULT: "result.stopped.json",
-    DETAILS: "details.stopped.json",
-    REPORT: "report.stopped.html",
+BEFORE: Mapping[str, str] = {
+    RESULT: "result.before.json",
+    DETAILS: "details.before.json",
+    REPORT: "report.before.html",
 }
-"""Names of a stopped run's files once it is resumed."""
+"""Names of the last session's files once a run is continued."""
 LABELS = "labels.sqlite"
 """What a scorer behind an API has answered."""
 LABEL_FILES = tuple(f"{LABELS}{ending}" for ending in ("", "-wal", "-shm"))
@@ -248,10 +246,10 @@ def write_result(run_dir: Path, result: SearchResult) -> None:
 
 
 def put_away(run_dir: Path) -> None:
-    """Rename a stopped session's files, so that they are not taken for a later session's."""
-    for name, stopped in STOPPED.items():
+    """Rename the last session's files, so that they are not taken for those of this one."""
+    for name, before in BEFORE.items():
         with suppress(FileNotFoundError):  # a run that was interrupted has no result
-            (run_dir / name).replace(run_dir / stopped)
+            (run_dir / name).replace(run_dir / before)
 
 
 def read_result(run_dir: Path) -> SearchResult:

@@ -293,7 +293,6 @@ async def resume(
     run_dir: Path | str,
     *,
     changes: Mapping[str, Any] | None = None,
-    conclude: bool = False,
     trust: bool = False,
     custom_scorer: object | None = None,
     chat: object | None = None,
@@ -305,7 +304,6 @@ async def resume(
         run_dir: The run's folder.
         changes: Settings by name that replace the run's own: those that do not decide the result, and more
             restarts, conversations or rounds, also of a finished run.
-        conclude: Ask for nothing more: choose among what is scored, and evaluate that on test.
         trust: Run the code and ask the addresses of a run that was made elsewhere, has moved or was edited.
         custom_scorer: The same as for ``search``, if one was given.
         chat: As for ``search``.
@@ -323,9 +321,7 @@ async def resume(
     folder = user_path(run_dir, "`run_dir`")
     safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
     config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
-    request = RunRequest(
-        config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event), concludes=conclude
-    )
+    request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
     return await resume_run(request, folder)
 
 
@@ -341,7 +337,6 @@ class ResumeArguments(SearchArguments, total=False):
     """Keywords of ``resume``, described there."""
 
     changes: Mapping[str, Any] | None
-    conclude: bool
     trust: bool
 
 

@@ -3,7 +3,7 @@
 A new run's identity goes into its store. A resumed one is checked three times: its settings before anything
 is opened (``known_identity``), images and weights once they are read (``check_content``), and all of it
 (``identity_of``), by ``store.records.check_identity``. Settings that are ``resumable="more"`` may grow
-(``extension_of``).
+(``grown``).
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ LLM_CONTENT = "llm_content"
 """Identity key: the content hash of the user's own model file."""
 IMAGE_NAMES, MOST_NAMED = "files", 3
 """The store's value of the images' names, and how many of them a message names."""
-EXTENDABLE = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
-"""Settings that may be increased when a run is resumed."""
 
 
 def identity_of(
@@ -109,8 +107,8 @@ def check_content(store: Store, info: EvaluatorInfo) -> None:
         )
 
 
-def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
-    """Return the settings by which a resumed run is extended, with their new values; empty for none.
+def grown(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity of an earlier session with the restarts, conversations and rounds of this one.
 
     New rounds are allowed only with one conversation per restart: later conversations would begin from
     another ranking, and their answers on disk would belong to other requests.
@@ -118,9 +116,8 @@ def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, i
     Raises:
         StoreMismatchError: A value decreases, or answers that were paid for could not be used.
     """
-    changed = {
-        name: getattr(config, name) for name in EXTENDABLE if before.get(name) != getattr(config, name)
-    }
+    growing = [name for name, option in OPTIONS.items() if option.resumable == "more"]
+    changed = {name: value for name in growing if (value := getattr(config, name)) != before.get(name)}
     earlier = {name: int(before.get(name, 0)) for name in changed}
 
     def refused(name: str, why: str) -> StoreMismatchError:
@@ -140,4 +137,4 @@ def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, i
             "another ranking, so their answers would be paid for again; give `conversations = "
             f"{conversations}` or `restarts = {restarts}` instead",
         )
-    return changed
+    return {**before, **changed}

@@ -37,8 +37,6 @@ MOST_UNUSABLE_AT_FIRST = 4
 """Requests of a run that get unusable answers before any gets a usable one."""
 MOST_REPEATS = 2
 """Answers in a row without a new template that end a conversation: a new one does better."""
-NOTHING_MORE = "the search is being concluded"
-"""Why nothing is asked for any more."""
 MOST_SHOWN_OF_A_LINE = 200
 """Characters of a refused line in an event."""
 
@@ -101,7 +99,6 @@ class SearchOutcome:
         stopped: None if all were completed.
         budget: What is left of each limit, by its name in a result.
         asked_llm: An LLM was asked, in this session or an earlier one.
-        concluded: The rest of the restarts was left out, as the user asked.
     """
 
     records: Sequence[RestartRecord]
@@ -109,7 +106,6 @@ class SearchOutcome:
     stopped: SearchStopped | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
     asked_llm: bool = False
-    concluded: bool = False
 
     @property
     def all_records(self) -> Sequence[RestartRecord]:

@@ -370,13 +370,8 @@ class NameScores:
         self._known[()] = self.base
         self.few_shot.copies = bool(self.copies)
 
-    async def predict_all(
-        self, renamings: Sequence[Renaming], *, check_new: Callable[[], None] = lambda: None
-    ) -> list[Predicted | None]:
-        """Return the predictions of each renaming, in order; None where the model cannot read a name.
-
-        ``check_new`` raises if only those on disk are to be used.
-        """
+    async def predict_all(self, renamings: Sequence[Renaming]) -> list[Predicted | None]:
+        """Return the predictions of each renaming, in order; None where the model cannot read a name."""
         keys = [tuple(sorted(renaming.items())) for renaming in renamings]
         for key in dict.fromkeys(keys):
             stored = None if key in self._known else self.store.value(self._name_of(key), self._read)
@@ -386,7 +381,6 @@ class NameScores:
         for start in range(0, len(missing), AT_ONCE):
             batch = missing[start : start + AT_ONCE]
             self.check()
-            check_new()
             _, _, predictions = await self.few_shot.predict(self.template, [dict(key) for key in batch])
             rows = {
                 self._name_of(key): self._row_of(predicted)
@@ -457,11 +451,9 @@ class ComparedScores:
         """Number of labels that belong to augmented copies."""
         return sum(scores.copies for scores in self.scores)
 
-    async def predict_all(
-        self, renamings: Sequence[Renaming], *, check_new: Callable[[], None] = lambda: None
-    ) -> list[Predicted | None]:
+    async def predict_all(self, renamings: Sequence[Renaming]) -> list[Predicted | None]:
         """Return the predictions of each renaming, in order; None where the model cannot read a name."""
-        by_template = [await scores.predict_all(renamings, check_new=check_new) for scores in self.scores]
+        by_template = [await scores.predict_all(renamings) for scores in self.scores]
         joined: list[Predicted | None] = []
         for in_templates in zip(*by_template, strict=True):
             readable = [predicted for predicted in in_templates if predicted is not None]

@@ -19,7 +19,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import AskingEndedError, TemplateRejectedError
+from ...evaluator.errors import TemplateRejectedError
 from ...evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
     MOST_CLASSES,
@@ -41,7 +41,6 @@ from ...prompts.class_names import (
 )
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
-from ..errors import GaveUpError
 from ..events.types import (
     Listener,
     NameRefused,
@@ -56,7 +55,7 @@ from ..position import NAMES, Position, rng_for
 from ..results.gain import is_no_better
 from ..results.result import ReadNames
 from ..store.run import Store
-from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NOTHING_MORE, Journal, NamesRecord, Skipped
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .name_choice import (
     MOST_CHECKS,
     ComparedScores,
@@ -105,7 +104,6 @@ class NameSearch:
         record: What is done, whatever ends it.
         templates: Those that the restarts scored on all images, best first.
         check: Raises if the search is to stop, before anything is scored anew.
-        concludes: Whether no new name is to be asked for or scored; those on disk are still chosen from.
         asks_scorer: Whether the scorer is behind an API, which then refuses what it has not answered before.
     """
 
@@ -118,7 +116,6 @@ class NameSearch:
     store: Store
     journal: Journal
     check: Callable[[], None]
-    concludes: bool
     asks_scorer: bool
     emit: Listener
     begun: ClassVar[bool] = True
@@ -140,28 +137,14 @@ class NameSearch:
             return
         without = await self._accuracy(self.templates[0], {})
         rounds = NameRounds(self, template, compared=await self._compared(template))
-        concluded: Exception | None = None
         try:
             await rounds.run()
-        except (GaveUpError, AskingEndedError) as end:
-            if not self.concludes:
-                self._keep_so_far(rounds, without)
-                raise
-            concluded = end
-            await rounds.choose()
         except BaseException:
             self._keep_so_far(rounds, without)
             raise
         accuracy = await self._choose_again(template, rounds, without)
         self.emit(NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.images))
-        if concluded is not None:
-            raise concluded
         record.done = True
-
-    def check_new(self) -> None:
-        """Raise if a new name is not to be asked for or scored."""
-        if self.concludes and not self.asks_scorer:
-            raise GaveUpError(NOTHING_MORE)
 
     @property
     def _neutral(self) -> Sequence[str]:
@@ -170,9 +153,7 @@ class NameSearch:
         return list(dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES)))
 
     async def _template_to_search_in(self) -> str:
-        accuracy_by_neutral = {
-            template: await self._accuracy(template, {}, self.check_new) for template in self._neutral
-        }
+        accuracy_by_neutral = {template: await self._accuracy(template, {}) for template in self._neutral}
         neutral = max(accuracy_by_neutral, key=lambda template: accuracy_by_neutral[template].share)
         best = self.templates[0]
         before = accuracy_by_neutral[neutral]
@@ -230,15 +211,12 @@ class NameSearch:
         self.record.template, self.record.renaming = best, renaming
         return accuracy_by_template[best]
 
-    async def _accuracy(
-        self, template: str, renaming: Renaming, check_new: Callable[[], None] = lambda: None
-    ) -> FewShotAccuracy:
+    async def _accuracy(self, template: str, renaming: Renaming) -> FewShotAccuracy:
         """Return a template's accuracy, on disk before it is used; -1 if the model cannot read a name."""
         name = f"right:{renaming_key(template, renaming)}"
         accuracy = self.store.value(name, FewShotAccuracy._make)
         if accuracy is None:
             self.check()
-            check_new()
             try:
                 labels, copies, (predicted,) = await self.few_shot.predict(template, [renaming])
             except TemplateRejectedError:
@@ -388,7 +366,7 @@ class NameRounds:
         """
         most = max(1, MOST_TEXTS // (2 * len(self._class_names)))
         compared = await self._opened(self.compared[:most])
-        now, before = await compared.predict_all([first, {}], check_new=self.search.check_new)
+        now, before = await compared.predict_all([first, {}])
         if now is None or before is None:
             return
         few_shot = compared.few_shot
@@ -679,9 +657,7 @@ class NameRounds:
 
     async def _score(self, names: Sequence[tuple[int, str]], position: Position) -> int:
         """Score each name alone, and return how many there are."""
-        predictions = await self._scores.predict_all(
-            [self._with(label, name) for label, name in names], check_new=self.search.check_new
-        )
+        predictions = await self._scores.predict_all([self._with(label, name) for label, name in names])
         for (label, name), predicted in zip(names, predictions, strict=True):
             class_name = self._class_names[label]
             free = name in self._common

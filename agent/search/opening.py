@@ -30,7 +30,7 @@ from ..llm.pool import Endpoint
 from ..llm.scorer import ScorerCalls, open_scorer
 from ..position import rng_for
 from ..prices import NOTHING
-from ..results.run_dir import CONFIG, FILES, complete_result, labels_in, put_away, write_atomically
+from ..results.run_dir import CONFIG, FILES, labels_in, put_away, write_atomically
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store.records import check_identity
@@ -41,7 +41,6 @@ from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
 from .inputs import UserChat, object_names, ready_evaluator
-from .result_writer import reopen
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
@@ -60,7 +59,6 @@ class RunRequest:
         chat: None to open the endpoints that the config names.
         environment: Where API keys are.
         notes: Facts to add to the result's notes.
-        concludes: Whether a resumed run asks for nothing more, and finishes with what is scored.
     """
 
     config: SearchConfig
@@ -70,15 +68,10 @@ class RunRequest:
     emit: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
-    concludes: bool = False
 
     @property
     def user_objects(self) -> dict[str, str]:
         return object_names(evaluator=self.evaluator, chat=self.chat)
-
-    def limited_config(self, config: SearchConfig) -> SearchConfig:
-        """Return a config with the limits that hold: concluding needs time that a run may no longer have."""
-        return config.model_copy(update={"max_minutes": None}) if self.concludes else config
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +188,7 @@ def _llm_within_limits(
     """Return what asks the LLM, with a budget that has used what the store says."""
     calls = models.scorer_calls
     budget = Budget(
-        Limits.of(request.limited_config(config)),
+        Limits.of(config),
         spent=store.usage,
         shares_cost_with=None if calls is None else calls.budget,
     )
@@ -293,7 +286,7 @@ class _Opener:
         config, earlier = self.inputs.resolved_config, self.earlier
         calls = await self.stack.enter_async_context(
             open_scorer(
-                self.request.limited_config(config),
+                config,
                 self.request.environment,
                 spent=NOTHING if earlier is None else earlier.scorer_usage,
                 stop=self.request.stop,
@@ -307,8 +300,7 @@ class _Opener:
 
     async def _open_endpoints(self) -> Sequence[Endpoint]:
         request, config, earlier = self.request, self.inputs.resolved_config, self.earlier
-        all_done = earlier is not None and earlier.value(ALL_RESTARTS_DONE) == config.all_rounds
-        if all_done or request.concludes:
+        if earlier is not None and earlier.value(ALL_RESTARTS_DONE) == config.all_rounds:
             return ()  # every answer that is used is on disk
         return await self.stack.enter_async_context(
             open_endpoints(
@@ -339,8 +331,7 @@ class _Opener:
         # Labels of other runs, in a shared cache, cost this one nothing.
         paid_itself = earlier is not None and config.shared_cache is None and earlier.scorer_usage.calls > 0
         start = NOTHING
-        pays = paid_itself or not had_labels
-        if pays and not self.request.concludes and not self._has_started(info):
+        if (paid_itself or not had_labels) and not self._has_started(info):
             pool = len(self.inputs.pool)
             start = scorer_bound(config.as_opened(info), info, evaluator, pool).start.spent
         try:
@@ -387,9 +378,6 @@ class _Opener:
         """Write the settings, start the sinks and announce the run; its log describes it from now on."""
         request, run_dir = self.request, self.run_dir
         write_atomically(run_dir / CONFIG, to_toml(config))
-        finished = complete_result(run_dir)
-        if finished is not None:
-            reopen(run_dir, finished, store.extension)
         of_llm = OF_LLM if request.chat is not None or not config.needs_llm else frozenset()
         of_evaluator = OF_EVALUATOR if request.evaluator is not None else frozenset()
         await store.put_config(config.to_public(), of_llm | of_evaluator)
@@ -397,8 +385,7 @@ class _Opener:
             sink.start()
         pool, resumed = len(self.inputs.pool), self.earlier is not None
         _announce(request, run_dir, config, models, pool=pool, resumed=resumed)
-        if finished is None:  # an earlier result is out of date
-            put_away(run_dir)
+        put_away(run_dir)  # an earlier result is out of date
 
 
 class _WhileScoresFit:

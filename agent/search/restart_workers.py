@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from ...evaluator.errors import PromptclimbError
-from ...evaluator.scoring import NamePredictor, TemplateScorer, Verdict
+from ...evaluator.scoring import NamePredictor, TemplateScorer
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import kind_named
 from ..errors import (
@@ -25,12 +25,12 @@ from ..errors import (
     why_ended,
 )
 from ..events.types import SearchStopped
-from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
+from ..llm.chat import Asker
 from ..position import NAMES
 from ..stop import Stop
 from .choice import ranking
 from .event_loop import FairScheduler
-from .journal import NOTHING_MORE, EmptyAnswers, Journal, NamesRecord, RestartRecord, SearchOutcome
+from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, SearchOutcome
 from .name_search import NameSearch
 from .opening import RunSession
 from .racing import racer_of
@@ -79,9 +79,7 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
     )
     workers = Workers(restarts, scheduler, stop=stop)
     searched = SearchOutcome(records=workers.records, stopped=await workers.run(config.concurrency))
-    # A search that is concluded has the names that were found before it was extended.
-    names_follow = searched.stopped is None or (request.concludes and searched.scored)
-    if names_follow and config.searches_names:
+    if searched.stopped is None and config.searches_names:
         assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"
         scored = searched.scored
         order = await in_thread(
@@ -99,26 +97,15 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
             store=store,
             journal=journals[-1],
             check=session.check,
-            concludes=request.concludes,
             asks_scorer=session.scorer_calls is not None,
             emit=emit,
         )
         stopped = await Workers([search], scheduler, stop=stop).run(1)
-        searched = replace(searched, names=names, stopped=searched.stopped or stopped)
+        searched = replace(searched, names=names, stopped=stopped)
     if all(record.done for record in searched.all_records):
         for journal in journals:
             await journal.keep_refused()
     return searched
-
-
-class NothingMore:
-    """The ``Asker`` and ``TemplateScorer`` of a search that is concluded: it ends with what is on disk."""
-
-    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        raise GaveUpError(NOTHING_MORE)
-
-    async def score(self, template: str) -> Verdict:
-        raise GaveUpError(NOTHING_MORE)
 
 
 class Workers:

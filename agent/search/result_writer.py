@@ -14,7 +14,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.counts import enumerated
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
@@ -54,7 +53,7 @@ from ..results.result import (
     Versions,
     words_of,
 )
-from ..results.run_dir import BEFORE, DETAILS, RESULT, write_atomically, write_result
+from ..results.run_dir import write_result
 from ..secrets import Scrubber
 from ..store.run import Store
 from ..versions import program_version, running_version
@@ -161,7 +160,6 @@ def facts_of(
     unread = choice.best.score.unreadable
     return SearchFacts(
         failed={**({} if choice.ungrown is None else {UNGROWN: choice.ungrown}), **evaluated.failed},
-        concluded=searched.concluded,
         restarts=len(records),
         early_ends=Counter(record.early_end for record in records if record.early_end is not None),
         answers=sum(record.answers for record in records),
@@ -222,27 +220,6 @@ async def current_report(run_dir: Path) -> AsyncIterator[None]:
     finally:
         writing.cancel()
         await asyncio.wait({writing})
-
-
-def reopen(run_dir: Path, finished: SearchResult, extension: Mapping[str, int]) -> None:
-    """Mark a finished run that is extended as stopped, without test accuracies; keep a copy of its result."""
-    write_atomically(run_dir / BEFORE[RESULT], finished.dumps())
-    with suppress(FileNotFoundError):  # a custom scorer need not report its decisions
-        (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
-    more = enumerated(f"{count:,} {name}" for name, count in extension.items())
-    write_result(
-        run_dir,
-        replace(
-            finished,
-            status="stopped",
-            stop_reason=f"it was extended to {more}, which are not done yet",
-            best=replace(finished.best, test=None),
-            ensemble=replace(finished.ensemble, test=None),
-            baselines={name: replace(group, test=None) for name, group in finished.baselines.items()},
-            inspection=None,
-            gain=None,
-        ),
-    )
 
 
 async def details_of(

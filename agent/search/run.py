@@ -15,7 +15,7 @@ from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..config.sources import absolute
 from ..errors import BudgetSpentError, GaveUpError, why_ended
-from ..events.types import BatchScored, EvaluationStarted, Noted, SearchFinished, SearchStopped
+from ..events.types import BatchScored, EvaluationStarted, Noted, SearchFinished
 from ..limits import COST, TOKENS
 from ..results.details import Details
 from ..results.result import GENERAL_WORDS, SearchResult, left_of_both
@@ -24,7 +24,7 @@ from ..store.records import check_identity
 from ..store.run import Store
 from .choice import choose
 from .event_loop import entered, to_the_end
-from .identity import check_user_objects, extension_of, known_identity, with_llm
+from .identity import check_user_objects, grown, known_identity, with_llm
 from .inputs import (
     check_paths,
     may_fall_back,
@@ -33,7 +33,7 @@ from .inputs import (
     read_pool,
     try_local_llm,
 )
-from .journal import NOTHING_MORE, SearchOutcome
+from .journal import SearchOutcome
 from .opening import (
     ALL_RESTARTS_DONE,
     PRICES,
@@ -43,7 +43,7 @@ from .opening import (
     asker_within_scorer_limits,
     open_session,
 )
-from .restart_workers import NothingMore, main_error, run_restarts, stop_event
+from .restart_workers import main_error, run_restarts, stop_event
 from .result_writer import build_result, current_report, details_of, write_files
 from .test_evaluation import evaluate_choice
 
@@ -74,12 +74,11 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         before = store.manifest.identity
         if config.needs_llm and store.unpaid:  # nothing depends on the LLM yet
             before = with_llm(config, before)
-        extension = extension_of(config, before)
-        finished = None if extension else complete_result(run_dir)
+        identity = grown(config, before)
+        finished = complete_result(run_dir) if identity == before else None
         if finished is None:
             check_user_objects(run_dir, store.manifest.given, request.user_objects)
-        identity = {**before, **extension}
-        store.change_identity(identity, extension)
+        store.change_identity(identity)
         check_identity(identity, known_identity(config, identity))
         if finished is not None:
             request.emit(Noted(text=f"{run_dir} is finished already; this is its result"))
@@ -127,7 +126,7 @@ async def _run_to_result(
                         raise cause from error
                     stopped = stop_event(cause)
                     request.emit(stopped)
-                    searched = replace(searched, stopped=stopped, concluded=False)
+                    searched = replace(searched, stopped=stopped)
                     result, details = await choose_and_test(session, searched)
             return await _write(session, result, details)
     except BaseExceptionGroup as group:
@@ -143,34 +142,17 @@ async def _search(session: RunSession) -> SearchOutcome:
         request.emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
 
     async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
-        if request.concludes:
-            if session.scorer_calls is not None:
-                session.scorer_calls.refuse_all(NOTHING_MORE)
-            searched = await run_restarts(session, NothingMore(), NothingMore())
-        else:
-            llm = await asker_within_scorer_limits(session)
-            searched = await run_restarts(session, queue, llm)
+        llm = await asker_within_scorer_limits(session)
+        searched = await run_restarts(session, queue, llm)
     session.llm.close()
     if (stopped := searched.stopped) is None:
         await store.put_value(ALL_RESTARTS_DONE, session.opened_config.all_rounds)
-    elif request.concludes:
-        searched = replace(searched, stopped=None, concluded=True)
     else:
         request.emit(stopped)
-    left = session.budget.usage_changed().left
-    return replace(searched, budget=left, asked_llm=_asked_llm(session, stopped))
-
-
-def _asked_llm(session: RunSession, stopped: SearchStopped | None) -> bool:
-    """Return whether an LLM was asked, in this session or an earlier one.
-
-    A request that no limit has room for leaves no trace but the limit. A run that is concluded was stopped by
-    something in an earlier session, which is not known any more.
-    """
-    spent = session.budget.spent
-    no_room = stopped is not None and not {TOKENS.key, COST.key}.isdisjoint(stopped.limits)
-    concludes = session.request.concludes and session.opened_config.needs_llm
-    return spent.calls + spent.failed_calls > 0 or no_room or concludes
+    # A request that no limit has room for leaves no trace but the limit.
+    spent, limits = session.budget.spent, () if stopped is None else stopped.limits
+    asked_llm = spent.calls + spent.failed_calls > 0 or not {TOKENS.key, COST.key}.isdisjoint(limits)
+    return replace(searched, budget=session.budget.usage_changed().left, asked_llm=asked_llm)
 
 
 async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple[SearchResult, Details]:

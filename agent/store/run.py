@@ -183,7 +183,6 @@ class Store(Rows):
             self._cache.close()
             if_it_fails.pop_all()
         self._writer = Writer(self._cache, folder, spent, clock, keys)
-        self.extension: Mapping[str, int] = {}
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
         self._last_hashes: dict[int, frozenset[str]] = {}
 
@@ -231,12 +230,8 @@ class Store(Rows):
         """
         return cls(_folder_of(run_dir))
 
-    def change_identity(self, identity: Mapping[str, Any], extension: Mapping[str, int]) -> None:
-        """Set what decides the result; on disk with the next ``put_config``.
-
-        ``extension`` has the restarts, conversations or rounds to which this session extends the run.
-        """
-        self.extension = extension
+    def change_identity(self, identity: Mapping[str, Any]) -> None:
+        """Set what decides the result; on disk with the next ``put_config``."""
         self._manifest = self._manifest.altered(identity=dict(identity))
 
     @property

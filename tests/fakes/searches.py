@@ -29,8 +29,7 @@ def resumed(
     *,
     chat: Any = None,
     evaluator: Any = None,
-    conclude: bool = False,
 ) -> SearchResult:
     """The result of a run that is resumed."""
     parts = {"custom_scorer": evaluator or FakeEvaluator(), "chat": chat or ChatByHash()}
-    return run_virtual(resume(run_dir, changes=changes, conclude=conclude, **parts))
+    return run_virtual(resume(run_dir, changes=changes, **parts))

@@ -307,7 +307,7 @@ def test_a_limit_without_room_for_one_request_is_refused_before_the_search(
 
 
 def test_a_search_whose_limit_allowed_no_request_got_nothing_from_its_llm(tmp_path: Path) -> None:
-    """So it says, and so does one that is concluded."""
+    """So it says."""
     given = config(tmp_path, method="pn")
     first = TokenBound().of(_first_request(given)).total
     given = given.model_copy(update={"max_tokens": first - 1})

@@ -203,7 +203,7 @@ def document(run_dir: Path) -> Any:
     ],
 )
 def test_a_wrong_answer_at_the_very_end_costs_the_test_figures_alone(tmp_path: Path, answer: Any) -> None:
-    """Whatever examine does, there is a result, which says whose method it was; resume concludes the run."""
+    """Whatever examine does, there is a result, which says whose method it was; resume finishes the run."""
     found = run(tmp_path / "r", Odd(examine=answer))
     assert (found.status, found.best.test, found.test_opened) == ("finished", None, 1)
     assert "Odd.examine" in found.notes["test_unopened"]

@@ -34,7 +34,7 @@ from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
 from promptclimb.agent.search.api import search
 from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS
 from promptclimb.agent.search.opening import RunRequest
-from promptclimb.agent.search.run import resume_run, start_run
+from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.datasets.class_names import read_names_file
@@ -408,14 +408,12 @@ def test_a_class_that_is_recognised_keeps_its_first_reading(
 
 @pytest.mark.parametrize("calls", [1, 2])
 def test_a_search_that_ends_early_has_the_names_that_it_started_from(tmp_path: Path, calls: int) -> None:
-    """Stopped after the reading, and concluded there."""
+    """Stopped after the reading."""
     lucky = "kukko: lucky word"
     stopped = found(
         tmp_path / "r", chat=NameChat((lucky,), reading=READING), evaluator=Unread(), max_calls=calls
     )
     assert (stopped.status, stopped.best.class_names) == ("stopped", READ)
-    done = concluded(tmp_path / "r", Unread(), max_calls=calls)
-    assert (done.status, done.best.class_names) == ("finished", READ)
 
 
 def test_a_reading_may_be_interrupted_in_its_middle(tmp_path: Path) -> None:
@@ -618,63 +616,25 @@ def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> N
     assert done.usage.calls == 5
 
 
-def concluded(run_dir: Path, evaluator: NamingBox, **more: Any) -> SearchResult:
-    """The result of a run that is resumed to finish with what is scored; nobody is asked."""
-    chat = NameChat()
-    request = RunRequest(config=config(run_dir, **more), evaluator=evaluator, chat=chat, concludes=True)
-    result = run_virtual(resume_run(request, run_dir))
-    assert chat.asked == []
-    return result
-
-
 @pytest.mark.parametrize("named", [0.55, 0.7])
 def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found(
     tmp_path: Path, named: float
 ) -> None:
-    """Names that help a neutral template alone; neither at a limit, nor if it is concluded there."""
+    """Names that help a neutral template alone are left out at a limit."""
     shares = {"found": 0.65, "a photo": 0.45}
     scorer = partial(Picky, shares, named={"a photo": named, "found": 0.5, "": 0.45})
     own = tmp_path / "own.txt"
     own.write_text("found {}\nworse {}\n")
     stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=4)
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
-    done = concluded(tmp_path / "r", scorer(), initial=own, max_calls=4)
-    assert [one.status for one in (stopped, done)] == ["stopped", "finished"]
+    assert stopped.status == "stopped"
     if not stopped.best.class_names:
         assert "No new name was accepted so far." in page
-    for one in (stopped, done):
-        kept = named > 0.65
-        assert one.best.template == ("a photo of a {}" if kept else "found {}")
-        assert bool(one.best.class_names) is kept
-        assert one.best.train >= one.leaderboard[0].train
-    assert (ORIGINAL_NAMES in done.baselines) is kept
-
-
-def test_a_concluded_search_chooses_the_template_again(tmp_path: Path) -> None:
-    """With the names that its rounds found: what is left needs no LLM. No new name is scored."""
-    shares = {"found": 0.5, "a photo": 0.4}
-    scorer = partial(Picky, shares, named={"worse": 0.8, "a": 0.7, "found": 0.4})
-    own = tmp_path / "own.txt"
-    own.write_text("found {}\nworse {}\n")
-    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=3)
-    assert stopped.best.template == "a photo of a {}"
-    evaluator = scorer()
-    done = concluded(tmp_path / "r", evaluator, initial=own, max_calls=3)
-    assert (done.best.template, done.best.class_names) == ("worse {}", stopped.best.class_names)
-    tried = {(label, name) for _, ones in evaluator.asked for one in ones for label, name in one.items()}
-    assert len(tried) <= 4, "those that the two answers hold"
-
-
-def test_a_run_that_is_extended_and_concluded_keeps_its_names(tmp_path: Path) -> None:
-    """The limit is reached in the new restart; the names were found before."""
-    chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
-    whole = found(tmp_path / "r", chat=chat, method="pn", initial=4)
-    changes = {"restarts": 2, "max_calls": 6}
-    stopped = resumed(tmp_path / "r", changes, chat=NameChat(), evaluator=box())
-    assert stopped.status == "stopped"
-    done = concluded(tmp_path / "r", box(), method="pn", initial=4, **changes)
-    assert done.status == "finished"
-    assert done.best.class_names == whole.best.class_names
+    kept = named > 0.65
+    assert stopped.best.template == ("a photo of a {}" if kept else "found {}")
+    assert bool(stopped.best.class_names) is kept
+    assert stopped.best.train >= stopped.leaderboard[0].train
+    assert (ORIGINAL_NAMES in stopped.baselines) is kept
 
 
 @pytest.mark.parametrize("fails_on", ["train", "test"])

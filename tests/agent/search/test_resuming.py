@@ -1,11 +1,10 @@
-"""Resumed and extended runs: nothing is paid twice, and the result is that of a longer run."""
+"""Resumed runs: nothing is paid twice, and the result is that of a longer run."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,14 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
-from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
+from promptclimb.agent.results.run_dir import BEFORE, REPORT, RESULT
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import disk
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import PromptclimbError, UsageError
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
@@ -85,8 +84,8 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
         state = state_of(run_dir)
         assert (state.state, state.stop_reason, state.limits) == ("unfinished", None, ())
         assert state.progress.rounds >= 3
-        assert (run_dir / STOPPED[RESULT]).read_text("utf-8") == before
-        assert "the limit of 2 calls" in (run_dir / STOPPED[REPORT]).read_text("utf-8")
+        assert (run_dir / BEFORE[RESULT]).read_text("utf-8") == before
+        assert "the limit of 2 calls" in (run_dir / BEFORE[REPORT]).read_text("utf-8")
         assert not (run_dir / REPORT).exists()
         capsys.readouterr()
         assert main(["status", str(run_dir)]) == main(["report", str(run_dir)]) == 0
@@ -106,43 +105,20 @@ class Silent:
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Never called."""
-        raise AssertionError("a search that is concluded asks nothing")
+        raise AssertionError("the limit is reached")
 
 
-def test_a_stopped_run_is_concluded_with_what_is_scored(stopped: Path) -> None:
-    """It asks nothing, is evaluated on test once, and is finished; more rounds extend it like any other."""
+def test_a_stopped_run_that_may_ask_for_nothing_more_ends_as_before(stopped: Path) -> None:
+    """Its limit is reached: it asks nothing, and its test split stays held out."""
     before = json.loads((stopped / RESULT).read_text("utf-8"))
-    found = resumed(stopped, chat=Silent(), conclude=True)
-    assert (found.status, found.stop_reason, found.test_opened) == ("finished", None, 1)
-    assert found.best.template == before["best"]["template"]
-    assert found.best.test is not None
-    assert found.gain is not None
-    assert (found.evaluated, found.usage.calls) == (before["evaluated"], 2)
-    assert found.notes["concluded"] == "the search was concluded before its last round (conclude=True)"
-    assert resumed(stopped, chat=Silent()).best == found.best
-    more = {"rounds": 4, "max_calls": 100}
-    extended = resumed(stopped, more)
-    whole = config(stopped.with_name("whole"), rounds=4)
-    expected = searched(whole)
-    assert (extended.leaderboard, extended.test_opened) == (expected.leaderboard, 2)
-    assert "concluded" not in extended.notes
-
-
-def test_a_search_without_an_llm_is_concluded_too(tmp_path: Path) -> None:
-    """Nothing is drawn any more."""
-    free = SearchConfig(data="fake", method="random", restarts=1, rounds=3, initial=8, run_dir=tmp_path / "r")
-    scored = Counter[str]()
-
-    def fail(batch: Sequence[str]) -> None:
-        if len(scored) >= 9:  # the starting templates and the default one
-            raise RuntimeError("out of memory")
-        scored.update(batch)
-
-    with pytest.raises(PromptclimbError, match="out of memory"):
-        run_virtual(search(free, custom_scorer=FakeEvaluator(before_batch=fail)))
-    found = run_virtual(resume(tmp_path / "r", conclude=True, custom_scorer=FakeEvaluator()))
-    assert (found.status, found.evaluated) == ("finished", 8)
-    assert found.best.test is not None
+    again = resumed(stopped, chat=Silent())
+    assert (again.status, again.limits, again.test_opened, again.best.test) == (
+        "stopped",
+        ("calls",),
+        0,
+        None,
+    )
+    assert (again.best.template, again.evaluated) == (before["best"]["template"], before["evaluated"])
 
 
 @pytest.mark.parametrize("changes", [{"seed": 9}, {"restarts": 1}, {"track": "tensorboard:/dev/null/x"}])
@@ -152,7 +128,7 @@ def test_a_resume_that_is_refused_leaves_the_result(stopped: Path, changes: dict
     with pytest.raises(UsageError):
         resumed(stopped, changes)
     assert (stopped / RESULT).read_bytes() == before
-    assert not (stopped / STOPPED[RESULT]).exists()
+    assert not (stopped / BEFORE[RESULT]).exists()
 
 
 def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
@@ -226,11 +202,8 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
     request = RunRequest(config=extended, evaluator=FakeEvaluator(), chat=Interrupting(), stop=stop)
     with pytest.raises(InterruptedRunError):
         run_virtual(resume_run(request, run_dir))
-    state = state_of(run_dir)
-    assert state.state == "stopped"
-    assert state.stop_reason == "it was extended to 3 restarts, which are not done yet"
-    assert json.loads((run_dir / "result.json").read_text("utf-8"))["best"]["test"] is None
-    kept = json.loads((run_dir / "result.before.json").read_text("utf-8"))
+    assert state_of(run_dir).state == "unfinished"
+    kept = json.loads((run_dir / BEFORE[RESULT]).read_text("utf-8"))
     assert kept["best"]["test"] == before.best.test
     assert (run_dir / "details.before.json").exists()
     assert not (run_dir / "details.json").exists()
@@ -383,13 +356,3 @@ def test_a_run_that_had_finished_says_so_when_it_is_resumed(
     assert main(["resume", str(tmp_path / "r")]) == 0
     first = "".join(capsys.readouterr().err.split("\n")[:3])
     assert "r is finished already; this is its result" in first
-
-
-def test_the_result_of_a_command_names_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As its user types them; that of a Python caller names settings."""
-    stand_in(monkeypatch, lambda _spec: FakeEvaluator())
-    few = ("--method", "random", "--initial", "5", "--restarts", "1", "--rounds", "2", "--max-minutes", "0")
-    assert main(["search", *few, "--run-dir", str(tmp_path / "r")]) == 0
-    assert main(["resume", str(tmp_path / "r"), "--conclude"]) == 0
-    notes = json.loads((tmp_path / "r" / RESULT).read_text("utf-8"))["notes"]
-    assert notes["concluded"] == "the search was concluded before its last round (--conclude)"

@@ -143,33 +143,6 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
     assert (whole.best, whole.leaderboard) == (finished.best, finished.leaderboard)
 
 
-@pytest.mark.parametrize(("method", "calls", "racing"), [("random", 118, "off"), ("combine", 94, "auto")])
-async def test_a_stopped_run_is_concluded_with_what_was_kept_for_it(
-    config: Callable[..., SearchConfig], tmp_path: Path, method: str, calls: int, racing: str
-) -> None:
-    """Within the same limit: nothing more is asked about few-shot images, and nothing scored is left out."""
-    more = {"method": method, "racing": racing, "rounds": 4, "proposals": 8}
-    async with ScorerServer() as server:
-        stopped = await search(config(server.url, max_scorer_calls=calls, **more))
-        found = await resume(tmp_path / "run", conclude=True)
-    assert (stopped.status, found.status, found.test_opened) == ("stopped", "finished", 1)
-    assert found.best.test is not None
-    assert (found.evaluated, found.leaderboard) == (stopped.evaluated, stopped.leaderboard)
-    assert server.requests <= calls
-    assert max(server.asked.values()) == 1
-
-
-async def test_a_run_without_time_is_concluded_too(
-    config: Callable[..., SearchConfig], tmp_path: Path
-) -> None:
-    """Concluding takes time that the run no longer has."""
-    async with ScorerServer() as server:
-        await search(config(server.url, max_scorer_calls=60))
-        found = await resume(tmp_path / "run", changes={"max_minutes": 1e-9}, conclude=True)
-    assert (found.status, found.test_opened) == ("finished", 1)
-    assert found.best.test is not None
-
-
 async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_start(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
