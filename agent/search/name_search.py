@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import compress
+from operator import eq
 from typing import ClassVar
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import TemplateRejectedError
 from ...evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
     MOST_CLASSES,
@@ -30,6 +31,7 @@ from ...prompts.class_names import (
     READ_AT_ONCE,
     SHORT_NAMES,
     ClassRecord,
+    NameProposals,
     NameReader,
     first_readings,
     kind_names,
@@ -58,16 +60,14 @@ from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .name_choice import (
     MOST_CHECKS,
-    ComparedScores,
+    UNREAD,
     FewShotAccuracy,
     FewShotImages,
-    FewShotPredictions,
-    NameScores,
+    NamePredictions,
     Predicted,
     Renaming,
     choose_names,
-    paired_counts,
-    renaming_key,
+    sure_names,
 )
 
 FOUND_TRIED = 5
@@ -93,7 +93,6 @@ REPAIRED = 0.5
 MOST_TAKEN_FOR, MOST_SHOWN_ALIKE = 3, 6
 TEMPLATES = "named_templates"
 """The store's value of the templates in which names were searched, in order: an extended run may add one."""
-UNREAD = FewShotAccuracy(-1.0, 0)
 
 
 @dataclass(eq=False)
@@ -122,7 +121,7 @@ class NameSearch:
     """It always runs, as nothing runs beside it."""
 
     def __post_init__(self) -> None:
-        self.few_shot = FewShotPredictions(self.evaluator, self.info)
+        self.predictions = NamePredictions(self.evaluator, self.info, self.store, self.check)
 
     async def run(self) -> None:
         """Search; there are no names if they do not hold over several templates.
@@ -131,19 +130,24 @@ class NameSearch:
         """
         record = self.record
         template = await self._template_to_search_in()
-        if await self._accuracy(template, {}) == UNREAD:
+        if await self.predictions.accuracy(template, {}) == UNREAD:
             self.emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
             record.done = True
             return
-        without = await self._accuracy(self.templates[0], {})
-        rounds = NameRounds(self, template, compared=await self._compared(template))
+        without = await self.predictions.accuracy(self.templates[0], {})
+        compared = await self._compared(template)
+        few_shot = await self.predictions.open([template])
+        (base,) = await self.predictions.predict([template], [{}])
+        rounds = NameRounds(self, compared, few_shot, Renamed({}, base or ()))
         try:
             await rounds.run()
         except BaseException:
             self._keep_so_far(rounds, without)
             raise
-        accuracy = await self._choose_again(template, rounds, without)
-        self.emit(NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.images))
+        accuracy = await self._choose_again(rounds, without)
+        self.emit(
+            NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.few_shot.images)
+        )
         record.done = True
 
     @property
@@ -153,12 +157,11 @@ class NameSearch:
         return list(dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES)))
 
     async def _template_to_search_in(self) -> str:
-        accuracy_by_neutral = {template: await self._accuracy(template, {}) for template in self._neutral}
-        neutral = max(accuracy_by_neutral, key=lambda template: accuracy_by_neutral[template].share)
+        accuracies = {template: await self.predictions.accuracy(template, {}) for template in self._neutral}
+        neutral, accuracy = max(accuracies.items(), key=lambda item: item[1].share)
         best = self.templates[0]
-        before = accuracy_by_neutral[neutral]
-        repaired = (await self._accuracy(best, {})).share - before.share
-        return best if before == UNREAD or repaired > REPAIRED * (1.0 - before.share) else neutral
+        repaired = (await self.predictions.accuracy(best, {})).share - accuracy.share
+        return best if accuracy == UNREAD or repaired > REPAIRED * (1.0 - accuracy.share) else neutral
 
     async def _compared(self, template: str) -> Sequence[str]:
         """Return the templates in which choices of names are compared, the one of the rounds first.
@@ -172,114 +175,96 @@ class NameSearch:
             return [template]
         if template not in self._neutral:
             return self.templates[:MORE_COMPARED]
-        neutral = [each for each in self._neutral if await self._accuracy(each, {}) != UNREAD]
+        neutral = [name for name in self._neutral if await self.predictions.accuracy(name, {}) != UNREAD]
         drawn = sorted(self.templates)
         rng_for(self.config.seed, "compared").shuffle(drawn)
         return list(dict.fromkeys((template, *neutral, *drawn)))[:MORE_COMPARED]
 
     def _keep_so_far(self, rounds: NameRounds, without: FewShotAccuracy) -> None:
         rounds.settle()
-        if rounds.renaming and rounds.accuracy.share > without.share:
-            self.record.template, self.record.renaming = rounds.template, rounds.renaming
+        if rounds.current.names and rounds.accuracy.share > without.share:
+            self.record.template, self.record.renaming = rounds.template, rounds.current.names
 
-    async def _choose_again(
-        self, template: str, rounds: NameRounds, without: FewShotAccuracy
-    ) -> FewShotAccuracy:
+    async def _choose_again(self, rounds: NameRounds, without: FewShotAccuracy) -> FewShotAccuracy:
         """Use the template that is best with the new names, or none of the names if it is worse.
 
         As many templates are tried with the new names as without, where that is cheap: the best of a hundred
-        has luck that the best of five has not. ``template`` is that of the rounds; ``without`` is the
-        accuracy of the best one found with the original names. Return the accuracy of what was chosen.
+        has luck that the best of five has not. ``without`` is the accuracy of the best template found with
+        the original names. Return the accuracy of what was chosen.
         """
-        renaming = rounds.renaming
+        template, renaming = rounds.template, rounds.current.names
         if not renaming:
             return without
         most = FOUND_TRIED
         if not self.asks_scorer:
             most = max(most, MOST_TEXTS // max(1, len(self.info.class_names)))
-        accuracy_by_template = {
-            candidate: await self._accuracy(candidate, renaming)
+        accuracies = {
+            candidate: await self.predictions.accuracy(candidate, renaming)
             for candidate in dict.fromkeys((template, *self.templates[:most]))
         }
-        best = max(accuracy_by_template, key=lambda candidate: accuracy_by_template[candidate].share)
+        best, accuracy = max(accuracies.items(), key=lambda item: item[1].share)
         # The best of a hundred fits by luck: the neutral one stays where it is as good within chance.
-        chance = math.sqrt(DIFFERING / rounds.images)
-        if accuracy_by_template[best].share - accuracy_by_template[template].share <= chance:
-            best = template
-        if accuracy_by_template[best].share < without.share:
+        chance = math.sqrt(DIFFERING / rounds.few_shot.images)
+        if accuracy.share - accuracies[template].share <= chance:
+            best, accuracy = template, accuracies[template]
+        if accuracy.share < without.share:
             return without
         self.record.template, self.record.renaming = best, renaming
-        return accuracy_by_template[best]
-
-    async def _accuracy(self, template: str, renaming: Renaming) -> FewShotAccuracy:
-        """Return a template's accuracy, on disk before it is used; -1 if the model cannot read a name."""
-        name = f"right:{renaming_key(template, renaming)}"
-        accuracy = self.store.value(name, FewShotAccuracy._make)
-        if accuracy is None:
-            self.check()
-            try:
-                labels, copies, (predicted,) = await self.few_shot.predict(template, [renaming])
-            except TemplateRejectedError:
-                predicted = None
-            accuracy = UNREAD if predicted is None else FewShotAccuracy.of(labels, predicted, copies)
-            await self.store.put_value(name, list(accuracy))
         return accuracy
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """New names by label, and the predictions with them in the template of the rounds."""
+
+    names: Renaming
+    predicted: Predicted
+
+
 class NameRounds:
     """The rounds of a search for names, in one template.
 
     Attributes:
-        compared: Templates in which the final choice is made, ``template`` first.
-        start: The names of all classes by the LLM's first reading, if they are better as a whole.
-        renaming: The names so far, which were scored together.
+        template: The first of those in which the final choice is made.
+        few_shot: The images of predictions in that template.
+        start: What names are compared with: the original ones, or the LLM's first reading of all classes if
+            that is better as a whole.
+        current: The names so far, which were scored together.
     """
 
-    search: NameSearch
-    template: str
-    _: KW_ONLY
-    compared: Sequence[str]
-
-    def __post_init__(self) -> None:
-        search = self.search
-        self.start: Renaming = {}
-        self.renaming: Renaming = {}
-        self._keeps_recognised = False
-        self._config, self._record, self._journal = search.config, search.record, search.journal
-        self._emit = search.emit
+    def __init__(
+        self, search: NameSearch, compared: Sequence[str], few_shot: FewShotImages, original: Renamed
+    ) -> None:
+        self.template, self.few_shot = compared[0], few_shot
+        self.start = self.current = self._original = original
+        self._search, self._compared = search, compared
+        self._config, self._record, self._emit = search.config, search.record, search.emit
+        self._predictions = search.predictions
         self._class_names = search.info.class_names
         self._reader = NameReader(self._class_names, self.template)
-        self._scores_by_template = {
-            template: NameScores(template, search.few_shot, search.store, search.check)
-            for template in self.compared
-        }
-        self._scores = self._scores_by_template[self.template]
+        self._template_number = 1
+        self._keeps_recognised = False
         self._tried: dict[int, dict[str, Predicted]] = {}
         self._common: set[str] = set()
         self._times_asked = Counter[int]()
-        self._before: Predicted = ()
-        self._now: Predicted = ()
 
     async def run(self) -> None:
-        """Go through all rounds and choose; ``renaming`` has the names so far, whatever ends it."""
-        conversation = await self._conversation()
-        await self._scores.open()
-        self._before = self._now = self._scores.base
+        """Go through all rounds and choose; ``current`` has the names so far, whatever ends it."""
+        # An extended run may search in another template, whose answers are kept apart by its number.
+        templates = self._search.store.value(TEMPLATES, lambda row: list(map(str, row))) or []
+        if self.template not in templates:
+            templates = [*templates, self.template]
+            await self._search.store.put_value(TEMPLATES, templates)
+        self._template_number = templates.index(self.template) + 1
         self._emit(
-            NameRoundsStarted(
-                position=Position(NAMES, conversation),
-                template=self.template,
-                right=self.accuracy.images,
-                images=self.images,
-            )
+            NameRoundsStarted(position=self._position(0), template=self.template, **self._right_and_images)
         )
         if alike := self._reader.alike:
             shown = ", ".join(alike[:MOST_SHOWN_ALIKE])
             self._emit(Noted(text=f"class names that differ by case or lookalikes alone are kept: {shown}"))
-        without_llm, free = self._config.llm is None, not self.search.asks_scorer
+        without_llm, free = self._config.llm is None, not self._search.asks_scorer
         if not without_llm and self._confusions():
-            await self._read_classes(Position(NAMES, conversation))
+            await self._read_classes()
         repeats = 0
         # Without an LLM, all common words are tried at once where they cost nothing.
         for number in range(1, 1 if without_llm and free else self._config.name_rounds + 1):
@@ -291,64 +276,112 @@ class NameRounds:
             if reason is not None:
                 self._emit(Noted(text=f"the search for class names ends early: {reason}"))
                 break
-            position = Position(NAMES, conversation, number)
             skipped_before = self._record.skipped
-            new_names = await self._round(position)
+            new_names = await self._round(self._position(number))
             # A round without an answer says nothing about whether the LLM repeats itself.
             if new_names or skipped_before == self._record.skipped:
                 repeats = 0 if new_names else repeats + 1
-            await self._choose_so_far(position)
+            await self._choose_so_far(self._position(number))
         if free:
-            position = Position(NAMES, conversation, 1 if without_llm else self._config.name_rounds + 1)
+            position = self._position(1 if without_llm else self._config.name_rounds + 1)
             await self._try_common_words(position)
             if without_llm:
                 await self._choose_so_far(position)
         await self.choose()
-        self._record.unanswered = self._journal.unanswered
+        self._record.unanswered = self._search.journal.unanswered
 
-    async def _read_classes(self, position: Position) -> None:
+    async def choose(self) -> None:
+        """Choose among the names that were tried, as at the end of all rounds: in several templates."""
+        finalists = self._finalists()
+        if not finalists:
+            self.current = self.start
+            return
+        texts = len(self._class_names) + len(finalists)
+        predictions_each = len(self.few_shot.labels) * (len(finalists) + MOST_CHECKS)
+        most = max(1, min(COMPARED, MOST_TEXTS // texts, MOST_PREDICTIONS // predictions_each))
+        templates = self._compared[:most]
+        few_shot = await self._predictions.open(templates)
+        before, *predictions = await self._predictions.predict(
+            templates, [self.start.names, *(self._with({label: name}) for label, name in finalists)]
+        )
+        assert before is not None, "it was read in every template"
+        tried: dict[int, dict[str, Predicted]] = {}
+        for (label, name), predicted in zip(finalists, predictions, strict=True):
+            if predicted is not None:
+                tried.setdefault(label, {})[name] = predicted
+
+        async def predict(renaming: Renaming) -> Predicted:
+            (predicted,) = await self._predictions.predict(templates, [self._with(renaming)])
+            # Names that are read alone may be too many together.
+            return [UNREADABLE] * len(before) if predicted is None else predicted
+
+        chosen = await choose_names(
+            few_shot,
+            before,
+            tried,
+            predict,
+            names_per_class=self._names_per_class,
+            doubted=self._doubted,
+        )
+        await self._use(self._with(chosen))
+
+    def settle(self) -> None:
+        """Fall back to the names to start from, unless those so far repair enough together."""
+        now, before = self.current.predicted, self.start.predicted
+        if not self.few_shot.holds(now, before, self._names_per_class):
+            self.current = self.start
+
+    @property
+    def accuracy(self) -> FewShotAccuracy:
+        """The accuracy with the names so far."""
+        return self.few_shot.accuracy(self.current.predicted)
+
+    @property
+    def _right_and_images(self) -> Mapping[str, int]:
+        return {"right": self.accuracy.images, "images": self.few_shot.images}
+
+    def _position(self, number: int) -> Position:
+        return Position(NAMES, self._template_number, number)
+
+    async def _read_classes(self) -> None:
         """Ask what the classes are, and start from the answer where it is better for all of them at once.
 
         Names that the model has never read are all as bad: a single new one helps no class.
         """
-        labels = self._labels_to_read()
-        readings: list[tuple[int, str]] = []
+        position, labels = self._position(0), self._labels_to_read()
         names, answers = self._class_names, self._record.answers
         if self._asks_for_one_class:
-            for sample, label in enumerate(labels):
-                messages = short_reading_request(names, names[label])
-                readings += await self._ask(
-                    messages, position._replace(sample=sample), [label], MOST_READINGS, shared=True
-                )
+            requests = [(short_reading_request(names, names[label]), [label]) for label in labels]
         else:
-            for sample, start in enumerate(range(0, len(labels), READ_AT_ONCE)):
-                shown = labels[start : start + READ_AT_ONCE]
-                messages = reading_request(
-                    names, [names[label] for label in shown], description=self._config.description
-                )
-                where = position._replace(sample=sample)
-                readings += await self._ask(messages, where, shown, MOST_READINGS, shared=True)
+            starts = range(0, len(labels), READ_AT_ONCE)
+            requests = [
+                (self._reading_request(shown), shown)
+                for shown in (labels[start : start + READ_AT_ONCE] for start in starts)
+            ]
+        readings = await self._ask(requests, position, MOST_READINGS, shared=True)
         if answers == self._record.answers:
             return  # every request was skipped
         first = first_readings(readings, self._reader.confirmed)
-        if first:
-            await self._start_from(first)
+        taken = bool(first) and await self._is_start(first)
         self._record.read = ReadNames(
             names={names[label]: name for label, name in sorted(first.items())},
             classes=len(labels),
-            taken=bool(self.start),
+            taken=taken,
         )
         self._emit(
             NamesRead(
                 position=position,
                 read=len(first),
                 classes=len(labels),
-                taken=bool(self.start),
-                right=self.accuracy.images,
-                images=self.images,
+                taken=taken,
+                **self._right_and_images,
             )
         )
         await self._score(self._to_try_alone(readings), position)
+
+    def _reading_request(self, labels: Sequence[int]) -> list[ChatMessage]:
+        shown = [self._class_names[label] for label in labels]
+        return reading_request(self._class_names, shown, description=self._config.description)
 
     def _labels_to_read(self) -> list[int]:
         """Return the labels of the classes to ask about, in order: of very many, those most often wrong."""
@@ -359,29 +392,25 @@ class NameRounds:
             labels = sorted(sorted(labels, key=lambda label: -wrong[label])[:most])
         return labels
 
-    async def _start_from(self, first: Renaming) -> None:
+    async def _is_start(self, first: Renaming) -> bool:
         """Start from names of all classes if they are better than the original ones, in several templates.
 
         Where the original names are no better than chance, it is enough that the new ones are not worse.
         """
-        most = max(1, MOST_TEXTS // (2 * len(self._class_names)))
-        compared = await self._opened(self.compared[:most])
-        now, before = await compared.predict_all([first, {}])
-        if now is None or before is None:
-            return
-        few_shot = compared.few_shot
-        evidence = few_shot.compare(now, before)
+        templates = self._compared[: max(1, MOST_TEXTS // (2 * len(self._class_names)))]
+        few_shot = await self._predictions.open(templates)
+        predicted, before = await self._predictions.predict(templates, [first, {}])
+        if predicted is None or before is None:
+            return False
+        evidence = few_shot.compare(predicted, before)
         right = few_shot.images - few_shot.wrong(before)
         chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self._class_names))
         if not evidence.sure and not (chance and evidence.gain >= -evidence.error):
-            return
-        self.start = self.renaming = first
+            return False
         self._keeps_recognised = right + evidence.gain >= KNOWN_AT_ONCE * right
-        for in_template in compared.scores:
-            in_template.store_changes_from(first)
-        (predicted,) = await self._scores.predict_all([first])
-        assert predicted is not None, "it was read in every template"
-        self._before = self._now = predicted
+        self._predictions.reference = first
+        self.start = self.current = Renamed(first, predicted[: len(self.few_shot.labels)])
+        return True
 
     def _to_try_alone(self, readings: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
         """Return the names to try alone, likeliest first: of the classes that are most often wrong.
@@ -392,28 +421,52 @@ class NameRounds:
         labels = _labels_to_ask(self._to_rename(), Counter())
         by_label = {label: [name for of, name in readings if of == label] for label in labels}
         for label in labels:
-            if label in self.start:
+            if label in self.start.names:
                 by_label[label].insert(1, self._class_names[label])
         ranked = [(rank, label, name) for label in labels for rank, name in enumerate(by_label[label])]
         names = [(label, name) for _, label, name in sorted(ranked, key=lambda entry: entry[0])]
         # Behind an API each name costs requests.
-        return names[:MOST_LINES_ASKED] if self.search.asks_scorer else names
+        return names[:MOST_LINES_ASKED] if self._search.asks_scorer else names
 
-    async def _opened(self, templates: Sequence[str]) -> ComparedScores:
-        scores = [self._scores_by_template[template] for template in templates]
-        for in_template in scores:
-            if not in_template.labels:
-                await in_template.open()
-        return ComparedScores(scores)
+    async def _round(self, position: Position) -> int:
+        """Ask, score the new names, and return how many there were."""
+        confusions = self._to_rename()
+        labels = _labels_to_ask(confusions, self._times_asked)
+        self._times_asked.update(labels)
+        if self._config.llm is None:
+            names = []
+            for label in labels:
+                new = [name for name in self._kind_names(label) if name not in self._tried.get(label, ())]
+                names += [(label, name) for name in new[:MOST_NAMES_ASKED]]
+        elif self._asks_for_one_class:
+            requests = [(short_name_request(self._class_names[label]), [label]) for label in labels]
+            names = await self._ask(requests, position, SHORT_NAMES)
+        else:
+            records = [self._record_of(label, confusions) for label in labels]
+            request = rich_request(
+                self.template, self._class_names, records, description=self._config.description
+            )
+            names = await self._ask([(request, labels)], position, names_asked(len(labels)))
+        # The same name may come in several answers of one round.
+        return await self._score(list(dict.fromkeys(names)), position)
+
+    async def _choose_so_far(self, position: Position) -> None:
+        """Choose for the next request, in the template of the rounds alone."""
+        recognised = self._recognised()
+        tried = {label: names for label, names in self._tried.items() if label not in recognised}
+        await self._use(self._with(sure_names(self.few_shot, self.start.predicted, tried, self._doubted)))
+        self._emit(
+            NameRoundFinished(position=position, renamed=len(self.current.names), **self._right_and_images)
+        )
 
     async def _try_common_words(self, position: Position) -> None:
         """Score names of common words for the classes that are most often wrong, as many as allowed."""
         labels = _labels_to_ask(self._confusions(), Counter())
         if self._keeps_recognised:
-            labels = [label for label in labels if label not in self.start]
+            labels = [label for label in labels if label not in self.start.names]
         if not labels:
             return
-        most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self._scores.labels)) // len(labels)
+        most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self.few_shot.labels)) // len(labels)
         names = [
             (label, name)
             for label in labels
@@ -423,56 +476,22 @@ class NameRounds:
         self._common.update(name for _, name in names)
         await self._score(names, position)
 
-    async def choose(self) -> None:
-        """Choose among the names that were tried, as at the end of all rounds: in several templates."""
-        (score,) = (await self._opened(self.compared[:1])).scores
-        few_shot = FewShotImages.of(score.labels, score.copies)
-
-        def gain(predicted: Predicted) -> float:
-            return few_shot.compare(predicted, self._before).gain
-
+    def _finalists(self) -> list[tuple[int, str]]:
+        """Return the names to compare in several templates: of each class the best by their gain alone."""
         recognised = self._recognised()
         finalists: list[tuple[int, str]] = []
         for label, predicted_by_name in self._tried.items():
             if label in recognised:
                 continue
-            gain_by_name = {name: gain(predicted) for name, predicted in predicted_by_name.items()}
+            gain_by_name = {
+                name: self.few_shot.compare(predicted, self.start.predicted).gain
+                for name, predicted in predicted_by_name.items()
+            }
             names = sorted(gain_by_name, key=lambda name: -gain_by_name[name])
             for common in (False, True):
                 of_one_kind = [name for name in names if (name in self._common) == common]
                 finalists += [(label, name) for name in of_one_kind[:FINALISTS]]
-        if not finalists:
-            await self._use(self.start)
-            return
-        texts = len(self._class_names) + len(finalists)
-        predictions_each = len(score.labels) * (len(finalists) + MOST_CHECKS)
-        most = max(1, min(COMPARED, MOST_TEXTS // texts, MOST_PREDICTIONS // predictions_each))
-        compared = await self._opened(self.compared[:most])
-        (before, *predictions) = await compared.predict_all(
-            [self.start, *(self._with(label, name) for label, name in finalists)]
-        )
-        assert before is not None, "it was read in every template"
-        tried: dict[int, dict[str, Predicted]] = {}
-        for (label, name), predicted in zip(finalists, predictions, strict=True):
-            if predicted is not None:
-                tried.setdefault(label, {})[name] = predicted
-
-        async def predict(renaming: Renaming) -> Predicted:
-            (predicted,) = await compared.predict_all([self._with_all(renaming)])
-            # Names that are read alone may be too many together.
-            return [UNREADABLE] * len(before) if predicted is None else predicted
-
-        chosen = await choose_names(
-            compared.labels,
-            before,
-            tried,
-            predict,
-            copies=compared.copies,
-            templates=compared.templates,
-            names_per_class=self._names_per_class,
-            doubted=self._doubted,
-        )
-        await self._use(self._with_all(chosen))
+        return finalists
 
     def _recognised(self) -> set[int]:
         """Return the labels of the classes that keep the name to start from, as they are recognised by it.
@@ -482,96 +501,39 @@ class NameRounds:
         """
         if not self._keeps_recognised:
             return set()
-        images = Counter(self._scores.labels)
-        right = Counter(
-            true
-            for true, predicted in zip(self._scores.labels, self._before, strict=True)
-            if true == predicted
-        )
-        return {label for label in self.start if right[label] >= RECOGNISED * images[label]}
-
-    async def _choose_so_far(self, position: Position) -> None:
-        """Choose for the next request, in the template of the rounds alone; nothing is scored."""
-        scores, recognised = self._scores, self._recognised()
-
-        async def predict(renaming: Renaming) -> Predicted:
-            raise AssertionError("a choice for the next request scores nothing")
-
-        chosen = await choose_names(
-            scores.labels,
-            self._before,
-            {label: names for label, names in self._tried.items() if label not in recognised},
-            predict,
-            copies=scores.copies,
-            doubted=self._doubted,
-            final=False,
-        )
-        await self._use(self._with_all(chosen))
-        self._emit(
-            NameRoundFinished(
-                position=position,
-                renamed=len(self.renaming),
-                right=self.accuracy.images,
-                images=self.images,
-            )
-        )
+        images = Counter(self.few_shot.labels)
+        right = Counter(compress(self.few_shot.labels, map(eq, self.few_shot.labels, self.start.predicted)))
+        return {label for label in self.start.names if right[label] >= RECOGNISED * images[label]}
 
     @property
     def _doubted(self) -> Container[str]:
         """Names that must be better than the LLM's, not just as good; empty without an LLM."""
         return () if self._config.llm is None else self._common
 
+    @property
+    def _names_per_class(self) -> float:
+        return sum(map(len, self._tried.values())) / max(1, len(self._tried))
+
     async def _use(self, renaming: Renaming) -> None:
-        (now,) = await self._scores.predict_all([renaming]) if renaming else (self._scores.base,)
+        (predicted,) = await self._predictions.predict([self.template], [renaming])
         # Names that are read alone may be too many together.
-        self.renaming, self._now = (self.start, self._before) if now is None else (renaming, now)
+        self.current = self.start if predicted is None else Renamed(renaming, predicted)
 
-    def _with(self, label: int, name: str) -> Renaming:
-        return self._with_all({label: name})
-
-    def _with_all(self, names: Renaming) -> Renaming:
+    def _with(self, names: Renaming) -> Renaming:
         """Return the names to start from with others in their place; a class's own name is no new one.
 
         A class whose name to start from goes to another class has its own name again: no two have the same.
         """
         taken = set(names.values())
-        together = {**{label: name for label, name in self.start.items() if name not in taken}, **names}
-        return {label: name for label, name in together.items() if name != self._class_names[label]}
-
-    async def _conversation(self) -> int:
-        """Return the number of the conversation on this template; one number for each template."""
-        templates = self.search.store.value(TEMPLATES, lambda row: list(map(str, row))) or []
-        if self.template not in templates:
-            templates = [*templates, self.template]
-            await self.search.store.put_value(TEMPLATES, templates)
-        return templates.index(self.template) + 1
-
-    @property
-    def images(self) -> int:
-        """Number of few-shot images, without copies."""
-        return self._scores.images
-
-    @property
-    def accuracy(self) -> FewShotAccuracy:
-        """The accuracy with the names so far."""
-        return FewShotAccuracy.of(self._scores.labels, self._now, self._scores.copies)
-
-    def settle(self) -> None:
-        """Fall back to the names to start from, unless those so far repair enough together."""
-        images = FewShotImages.of(self._scores.labels, self._scores.copies)
-        if self.renaming != self.start and not images.holds(self._now, self._before, self._names_per_class):
-            self.renaming, self._now = self.start, self._before
-
-    @property
-    def _names_per_class(self) -> float:
-        return sum(map(len, self._tried.values())) / max(1, len(self._tried))
+        start = {label: name for label, name in self.start.names.items() if name not in taken}
+        return {label: name for label, name in {**start, **names}.items() if name != self._class_names[label]}
 
     def _confusions(self) -> Counter[tuple[int, int]]:
         """Return how many images of each renamable class are taken for which other one."""
-        true_labels = self._scores.labels[: self.images]
+        true_labels = self.few_shot.labels[: self.few_shot.images]
         return Counter(
             (true, predicted)
-            for true, predicted in zip(true_labels, self._now, strict=False)
+            for true, predicted in zip(true_labels, self.current.predicted, strict=False)
             if true != predicted and true in self._reader.renamable
         )
 
@@ -580,28 +542,6 @@ class NameRounds:
         recognised = self._recognised()
         confusions = self._confusions()
         return Counter({pair: count for pair, count in confusions.items() if pair[0] not in recognised})
-
-    async def _round(self, position: Position) -> int:
-        """Ask, score the new names, and return how many there were."""
-        confusions = self._to_rename()
-        labels = _labels_to_ask(confusions, self._times_asked)
-        self._times_asked.update(labels)
-        config = self._config
-        names: list[tuple[int, str]] = []
-        if config.llm is None:
-            for label in labels:
-                new = [name for name in self._kind_names(label) if name not in self._tried.get(label, ())]
-                names += [(label, name) for name in new[:MOST_NAMES_ASKED]]
-        elif self._asks_for_one_class:
-            for sample, label in enumerate(labels):
-                messages = short_name_request(self._class_names[label])
-                names += await self._ask(messages, position._replace(sample=sample), [label], SHORT_NAMES)
-        else:
-            records = [self._record_of(label, confusions) for label in labels]
-            messages = rich_request(self.template, self._class_names, records, description=config.description)
-            names = await self._ask(messages, position, labels, names_asked(len(labels)))
-        # The same name may come in several answers of one round.
-        return await self._score(list(dict.fromkeys(names)), position)
 
     @property
     def _asks_for_one_class(self) -> bool:
@@ -619,37 +559,49 @@ class NameRounds:
 
     async def _ask(
         self,
-        messages: Sequence[ChatMessage],
+        requests: Iterable[tuple[Sequence[ChatMessage], Sequence[int]]],
         position: Position,
-        labels: Sequence[int],
         each: int,
         *,
         shared: bool = False,
     ) -> list[tuple[int, str]]:
-        """Ask for ``each`` names of some classes, and return the new ones; ``shared`` by classes, if so."""
-        try:
-            answer, _ = await self._journal.ask(messages, position)
-        except Skipped as skip:
-            self._emit(Noted(text=f"{position} is skipped: {skip.reason}"))
-            return []
-        only = labels[0] if self._asks_for_one_class else None
-        cut = answer.finish_reason == "length"
-        proposals = self._reader.read(answer.text, only=only, cut=cut, shared=shared)
+        """Ask for ``each`` names of the classes of each request, and return the new ones.
+
+        With ``shared``, several classes may have the same one.
+        """
+        names: list[tuple[int, str]] = []
+        for sample, (messages, labels) in enumerate(requests):
+            of_sample = position._replace(sample=sample)
+            try:
+                answer, _ = await self._search.journal.ask(messages, of_sample)
+            except Skipped as skip:
+                self._emit(Noted(text=f"{of_sample} is skipped: {skip.reason}"))
+                continue
+            only = labels[0] if self._asks_for_one_class else None
+            cut = answer.finish_reason == "length"
+            proposals = self._reader.read(answer.text, only=only, cut=cut, shared=shared)
+            names += self._new(proposals, of_sample, each, each * len(labels))
+        return names
+
+    def _new(
+        self, proposals: NameProposals, position: Position, each: int, most: int
+    ) -> Iterable[tuple[int, str]]:
+        """Return the names of an answer to try: those that were not tried yet."""
         new: dict[tuple[int, str], None] = {}
         count_by_label = Counter[int]()
-        # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.
-        limited, most = self._config.is_api, each * len(labels)
         for label, name in proposals.names:
+            # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.
+            too_many = self._config.is_api and (count_by_label[label] == each or len(new) == most)
             if name in self._tried.get(label, ()) or (label, name) in new:
                 self._refuse(f"{self._class_names[label]}: {name}", "known", position)
-            elif limited and (count_by_label[label] == each or len(new) == most):
+            elif too_many:
                 self._refuse(f"{self._class_names[label]}: {name}", "too_many_proposals", position)
             else:
                 count_by_label[label] += 1
                 new[label, name] = None
         for refused in proposals.refused:
             self._refuse(refused.line, refused.reason, position)
-        return list(new)
+        return new
 
     def _refuse(self, line: str, reason: str, position: Position) -> None:
         self._record.rejected[reason] += 1
@@ -657,7 +609,9 @@ class NameRounds:
 
     async def _score(self, names: Sequence[tuple[int, str]], position: Position) -> int:
         """Score each name alone, and return how many there are."""
-        predictions = await self._scores.predict_all([self._with(label, name) for label, name in names])
+        predictions = await self._predictions.predict(
+            [self.template], [self._with({label: name}) for label, name in names]
+        )
         for (label, name), predicted in zip(names, predictions, strict=True):
             class_name = self._class_names[label]
             free = name in self._common
@@ -669,7 +623,7 @@ class NameRounds:
             if name == class_name:
                 continue
             self._record.proposed += not free or self._config.llm is None
-            gained, lost = self._gained_and_lost(predicted)
+            gained, lost = self.few_shot.gained_and_lost(predicted, self.start.predicted)
             # Most of hundreds of free names gain nothing: the log would be of little else.
             if not free or gained > lost:
                 self._emit(
@@ -679,13 +633,10 @@ class NameRounds:
                 )
         return len(names)
 
-    def _gained_and_lost(self, predicted: Predicted) -> tuple[int, int]:
-        return paired_counts(self._scores.labels[: self.images], predicted, self._before)
-
     def _record_of(self, label: int, confusions: Mapping[tuple[int, int], int]) -> ClassRecord:
         """Return what a request shows of a class."""
-        scores, names = self._scores, self._class_names
-        image_indices = [index for index in range(self.images) if scores.labels[index] == label]
+        few_shot, names = self.few_shot, self._class_names
+        image_indices = [index for index in range(few_shot.images) if few_shot.labels[index] == label]
         taken_for = Counter(
             {
                 names[predicted]: count
@@ -695,13 +646,13 @@ class NameRounds:
         )
         return ClassRecord(
             name=names[label],
-            current=self.renaming.get(label),
+            current=self.current.names.get(label),
             images=len(image_indices),
-            before=sum(scores.base[index] == label for index in image_indices),
-            right=sum(self._now[index] == label for index in image_indices),
+            before=sum(self._original.predicted[index] == label for index in image_indices),
+            right=sum(self.current.predicted[index] == label for index in image_indices),
             taken_for=taken_for.most_common(MOST_TAKEN_FOR),
             tried=[
-                (name, *self._gained_and_lost(predicted))
+                (name, *few_shot.gained_and_lost(predicted, self.start.predicted))
                 for name, predicted in self._tried.get(label, {}).items()
             ],
         )

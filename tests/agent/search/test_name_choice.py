@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.search.name_choice import FewShotImages, Predicted, choose_names, paired_counts
+from promptclimb.agent.search.name_choice import FewShotImages, Predicted, choose_names, sure_names
 
 
 class World:
@@ -25,22 +25,22 @@ class World:
     """
 
     def __init__(
-        self, classes: int, shots: int, gains: Mapping[tuple[int, str], tuple[int, int]], each: int = 0
+        self, classes: int, shots: int, gains: Mapping[tuple[int, str], tuple[int, int]], copies: int = 0
     ) -> None:
         self.images = classes * shots
-        self.each = each
-        self.true = [place % classes for place in range(self.images)]
+        self.copies = copies
+        self.true = [image % classes for image in range(self.images)]
         # Half of the images of each class are wrong.
         self.before = [
-            (label + 1) % classes if place // classes % 2 == 0 else label
-            for place, label in enumerate(self.true)
+            (label + 1) % classes if image // classes % 2 == 0 else label
+            for image, label in enumerate(self.true)
         ]
         self._gains = gains
         self._classes = classes
         self.asked: list[dict[int, str]] = []
 
     def _with_copies(self, whole: list[int]) -> list[int]:
-        return [*whole, *(one for one in whole for _ in range(self.each))]
+        return [*whole, *(label for label in whole for _ in range(self.copies))]
 
     @property
     def labels(self) -> list[int]:
@@ -51,19 +51,19 @@ class World:
         return self._with_copies(self.before)
 
     def predicted(self, renaming: Mapping[int, str]) -> Predicted:
-        found = list(self.before)
+        predicted = list(self.before)
         for label, name in renaming.items():
             right, wrong = self._gains[label, name]
-            mine = [place for place, true in enumerate(self.true) if true == label != self.before[place]]
-            for place in mine[:right]:
-                found[place] = label
+            own = [image for image, true in enumerate(self.true) if true == label != self.before[image]]
+            for image in own[:right]:
+                predicted[image] = label
             following = (label + 1) % self._classes
             theirs = [
-                place for place, true in enumerate(self.true) if true == following == self.before[place]
+                image for image, true in enumerate(self.true) if true == following == self.before[image]
             ]
-            for place in theirs[:wrong]:
-                found[place] = label
-        return self._with_copies(found)
+            for image in theirs[:wrong]:
+                predicted[image] = label
+        return self._with_copies(predicted)
 
     def choose(self, *, final: bool = True, **more: Any) -> dict[int, str]:
         async def predict(renaming: Mapping[int, str]) -> Predicted:
@@ -73,31 +73,32 @@ class World:
         tried: dict[int, dict[str, Predicted]] = {}
         for label, name in self._gains:
             tried.setdefault(label, {})[name] = self.predicted({label: name})
-        copies = self.images * self.each
-        chosen = choose_names(self.labels, self.base, tried, predict, copies=copies, final=final, **more)
-        return asyncio.run(chosen)
+        few_shot = FewShotImages(self.labels, self.copies)
+        if not final:
+            return sure_names(few_shot, self.base, tried)
+        return asyncio.run(choose_names(few_shot, self.base, tried, predict, **more))
 
 
 def test_counts_compare_the_same_images() -> None:
-    """Gained and lost are counted apart, on as many images as there are labels."""
+    """Gained and lost are counted apart, without augmented copies."""
     labels = [0, 0, 1, 1]
-    assert paired_counts(labels, [0, 0, 0, 1], [1, 0, 1, 1]) == (1, 1)
-    assert paired_counts(labels[:2], [0, 0, 0, 1], [1, 0, 1, 1]) == (1, 0)
+    assert FewShotImages(labels).gained_and_lost([0, 0, 0, 1], [1, 0, 1, 1]) == (1, 1)
+    assert FewShotImages(labels, copies=1).gained_and_lost([0, 0, 0, 1], [1, 0, 1, 1]) == (1, 0)
 
 
-@pytest.mark.parametrize("each", [0, 8])
-def test_the_name_that_gains_most_is_accepted(each: int) -> None:
+@pytest.mark.parametrize("copies", [0, 8])
+def test_the_name_that_gains_most_is_accepted(copies: int) -> None:
     """One that loses as much as it gains is not, with augmented copies and without."""
     gains = {(0, "fair"): (6, 0), (0, "good"): (8, 0), (1, "even"): (3, 3), (2, "bad"): (0, 2)}
-    assert World(4, 16, gains, each).choose() == {0: "good"}
+    assert World(4, 16, gains, copies).choose() == {0: "good"}
 
 
-@pytest.mark.parametrize("each", [0, 3, 8])
-def test_a_single_image_never_decides(each: int) -> None:
+@pytest.mark.parametrize("copies", [0, 3, 8])
+def test_a_single_image_never_decides(copies: int) -> None:
     """All its copies together are one image; two images that agree decide."""
-    assert World(2, 4, {(0, "lucky"): (1, 0)}, each).choose(final=False) == {}
-    assert World(2, 4, {(0, "noisy"): (2, 1)}, each).choose(final=False) == {}
-    assert World(2, 4, {(0, "better"): (2, 0)}, each).choose(final=False) == {0: "better"}
+    assert World(2, 4, {(0, "lucky"): (1, 0)}, copies).choose(final=False) == {}
+    assert World(2, 4, {(0, "noisy"): (2, 1)}, copies).choose(final=False) == {}
+    assert World(2, 4, {(0, "better"): (2, 0)}, copies).choose(final=False) == {0: "better"}
 
 
 def test_a_whole_that_repairs_a_small_share_of_the_errors_is_refused() -> None:
@@ -144,14 +145,14 @@ def test_a_doubted_name_is_taken_where_no_other_is_sure() -> None:
 def test_in_several_templates_an_image_counts_once() -> None:
     """One image that changes in all of them is one; names that gain in one template alone gain little."""
     labels, before = [0, 0, 1, 1], [1, 1, 1, 1]
-    images = FewShotImages.of(labels * 3, 0, templates=3)
+    images = FewShotImages(labels * 3, templates=3)
     everywhere = images.compare([0, 1, 1, 1] * 3, before * 3)
     assert (everywhere.gain, everywhere.sure) == (pytest.approx(1), False)
     once = images.compare([0, 0, 1, 1] + before * 2, before * 3)
     assert once.gain == pytest.approx(2 / 3)
     assert images.wrong(before * 3) == pytest.approx(2)
     # With two copies of each image, template after template.
-    copied = FewShotImages.of(([*labels, 0, 0, 0, 0, 1, 1, 1, 1]) * 2, 16, templates=2)
+    copied = FewShotImages([*labels, 0, 0, 0, 0, 1, 1, 1, 1] * 2, copies=2, templates=2)
     right = [0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1] * 2
     assert copied.compare(right, [1] * 24).gain == pytest.approx(1)
     assert not copied.compare(right, [1] * 24).sure
@@ -163,22 +164,23 @@ def test_in_context_a_name_without_use_goes_and_one_with_use_comes() -> None:
     base = [1] * 8 + [0] * 8 + [0] * 8
 
     def predicted(renaming: Mapping[int, str]) -> Predicted:
-        found = list(base)
+        predicted = list(base)
         if 0 in renaming:
-            found[:8] = [0] * 8
+            predicted[:8] = [0] * 8
         if 1 in renaming:
-            found[8:10] = [1, 1]
-            found[:4] = [1] * 4  # what class 0 has gained
+            predicted[8:10] = [1, 1]
+            predicted[:4] = [1] * 4  # what class 0 has gained
         if 2 in renaming:
-            found[16] = 2
-        return found
+            predicted[16] = 2
+        return predicted
 
     async def predict(renaming: Mapping[int, str]) -> Predicted:
         return predicted(renaming)
 
     tried = {label: {name: predicted({label: name})} for label, name in enumerate("abc")}
-    assert asyncio.run(choose_names(labels, base, tried, predict, final=False)) == {0: "a", 1: "b"}
-    assert asyncio.run(choose_names(labels, base, tried, predict)) == {0: "a", 2: "c"}
+    few_shot = FewShotImages(labels)
+    assert sure_names(few_shot, base, tried) == {0: "a", 1: "b"}
+    assert asyncio.run(choose_names(FewShotImages(labels), base, tried, predict)) == {0: "a", 2: "c"}
 
 
 def test_no_two_classes_get_the_same_name() -> None:
@@ -194,18 +196,6 @@ def test_nothing_tried_scores_nothing() -> None:
     assert world.asked == []
 
 
-def test_copies_of_some_images_only_do_not_count() -> None:
-    """Five copies of two images each and none of the others say nothing of the whole."""
-    labels = [0, 0, 0, 1, 1, 1] + [0] * 10
-    better, worse = [0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]
-
-    async def predict(_: Mapping[int, str]) -> Predicted:
-        return better + [1] * 10
-
-    found = choose_names(labels, worse + [0] * 10, {0: {"x": better + [1] * 10}}, predict, copies=10)
-    assert asyncio.run(found) == {0: "x"}
-
-
 @given(st.integers(0, 2**32))
 def test_a_renaming_is_better_on_the_few_shot_images_or_empty(seed: int) -> None:
     """And renamings are scored once, or at most once more for each class and each accepted name."""
@@ -217,7 +207,8 @@ def test_a_renaming_is_better_on_the_few_shot_images_or_empty(seed: int) -> None
     }
     world = World(5, rng.choice([1, 4, 8]), gains, rng.choice([0, 4]))
     chosen = world.choose()
-    gained, lost = paired_counts(world.labels, world.predicted(chosen), world.base)
+    few_shot = FewShotImages(world.labels, world.copies)
+    gained, lost = few_shot.gained_and_lost(world.predicted(chosen), world.base)
     assert gained > lost or not chosen
     assert len(world.asked) <= 1 + 5 + 5
 
@@ -226,15 +217,15 @@ def test_a_renaming_is_better_on_the_few_shot_images_or_empty(seed: int) -> None
 def test_very_many_classes_take_seconds(classes: int) -> None:
     """20 images and 2 names a class, of which a tenth gain."""
     images = 20 * classes
-    labels = array("i", (place % classes for place in range(images)))
-    base = array("i", ((one + place // classes % 2) % classes for place, one in enumerate(labels)))
+    labels = array("i", (image % classes for image in range(images)))
+    base = array("i", ((label + image // classes % 2) % classes for image, label in enumerate(labels)))
 
     def renamed(renaming: Mapping[int, str]) -> Predicted:
-        found = array("i", base)
+        predicted = array("i", base)
         for label, name in renaming.items():
             if name.endswith("good"):
-                found[label::classes] = array("i", [label] * (images // classes))
-        return found
+                predicted[label::classes] = array("i", [label] * (images // classes))
+        return predicted
 
     async def predict(renaming: Mapping[int, str]) -> Predicted:
         return renamed(renaming)
@@ -245,7 +236,7 @@ def test_very_many_classes_take_seconds(classes: int) -> None:
         for label, both in kinds.items()
     }
     began = time.process_time()
-    chosen = asyncio.run(choose_names(labels, base, tried, predict))
+    chosen = asyncio.run(choose_names(FewShotImages(labels), base, tried, predict))
     assert len(chosen) == classes // 5
     assert time.process_time() - began < 20 * (classes / 1000) ** 2
 
@@ -261,9 +252,9 @@ def test_names_that_may_be_lucky_count_for_whether_names_help_at_all() -> None:
 
 def test_of_few_errors_a_large_share_must_be_repaired() -> None:
     """Nearly all images are right: what puts two of four errors right may be luck."""
-    labels = [place % 4 for place in range(32)]
-    base = [(true + 1) % 4 if place < 4 else true for place, true in enumerate(labels)]
-    now = [true if place < 2 else label for place, (true, label) in enumerate(zip(labels, base, strict=True))]
-    few_shot = FewShotImages.of(labels, 0)
+    labels = [image % 4 for image in range(32)]
+    base = [(true + 1) % 4 if image < 4 else true for image, true in enumerate(labels)]
+    now = [true if image < 2 else label for image, (true, label) in enumerate(zip(labels, base, strict=True))]
+    few_shot = FewShotImages(labels)
     assert not few_shot.holds(now, base, 1.0)
     assert few_shot.holds(labels, base, 1.0)

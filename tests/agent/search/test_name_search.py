@@ -811,7 +811,7 @@ def test_a_scorer_that_cannot_rename_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     """Names need an LLM that may see the classes."""
-    with pytest.raises(ConfigError, match="leave blind=True out"):
+    with pytest.raises(ConfigError, match="leave `blind = true` out"):
         config(tmp_path, blind=True)
 
 
