@@ -20,6 +20,7 @@ from typing import Any
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
 from ...evaluator.scoring import Unanswered
+from ...evaluator.settings import REMOVED
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, from_layers
 from ..errors import StoreExistsError
@@ -310,7 +311,9 @@ def stored_config(
     """
     changes = changes or {}
     manifest = _manifest(run_dir)
-    config = from_layers([(f"the run {run_dir}", manifest.config), (place, changes)])
+    # A run of an earlier version also holds settings that were removed since.
+    stored = {name: value for name, value in manifest.config.items() if name not in REMOVED}
+    config = from_layers([(f"the run {run_dir}", stored), (place, changes)])
     if trust:
         with Store.open(run_dir) as store:
             store.trust()

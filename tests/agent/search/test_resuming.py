@@ -20,7 +20,7 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
-from promptclimb.agent.results.run_dir import BEFORE, REPORT, RESULT
+from promptclimb.agent.results.run_dir import BEFORE, REPORT, RESULT, stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run
@@ -129,6 +129,13 @@ def test_a_resume_that_is_refused_leaves_the_result(stopped: Path, changes: dict
         resumed(stopped, changes)
     assert (stopped / RESULT).read_bytes() == before
     assert not (stopped / BEFORE[RESULT]).exists()
+
+
+async def test_a_run_of_an_earlier_version_may_hold_settings_that_were_removed_since(stopped: Path) -> None:
+    """They do not keep its folder from being used; where one decided the result, its identity says so."""
+    with Store.open(stopped) as store:
+        await store.put_config({**store.manifest.config, "prefer_readable": True})
+    assert stored_config(stopped).run_dir == stopped
 
 
 def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
