@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -54,7 +54,8 @@ class RunRequest:
     """A run as the caller asks for it; see ``run.start_run`` and ``run.resume_run``.
 
     Attributes:
-        config: As the caller gave it.
+        config: A session works with one: from the caller's it is resolved before anything is opened (absolute
+            paths, the LLM that will be asked), and completed by what the opened data decide.
         evaluator: None to open the one that the config names.
         chat: None to open the endpoints that the config names.
         environment: Where API keys are.
@@ -74,47 +75,31 @@ class RunRequest:
         return object_names(evaluator=self.evaluator, chat=self.chat)
 
 
-@dataclass(frozen=True, slots=True)
-class RunInputs:
-    """Settings and starting candidates of a run, resolved before anything is opened.
-
-    Attributes:
-        resolved_config: The request's with absolute paths, with the LLM that will be asked.
-        notes: For the result.
-    """
-
-    resolved_config: SearchConfig
-    notes: Mapping[str, Any]
-    pool: list[Candidate]
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunSession:
     """All that is open while a run is worked on.
 
     Attributes:
-        opened_config: The resolved one with what the opened data decide.
-        endpoints: Empty if every answer is on disk.
         scorer_calls: Asks a scorer behind an API; None for any other scorer.
         budget: The limits on the LLM and on time.
-        has_answers: The run has answers of an earlier session.
         keys_in_use: Taken out of templates; only these, since a short password would change them.
         all_secrets: Every known secret, taken out of what the user's own objects say.
     """
 
     request: RunRequest
-    inputs: RunInputs
+    pool: Sequence[Candidate]
     run_dir: Path
-    opened_config: SearchConfig
     store: Store
     evaluator: Evaluator
-    endpoints: Sequence[Endpoint]
     scorer_calls: ScorerCalls | None
     budget: Budget
     llm: LlmAsker
-    has_answers: bool
     keys_in_use: Scrubber
     all_secrets: Scrubber
+
+    @property
+    def config(self) -> SearchConfig:
+        return self.request.config
 
     def check(self) -> None:
         """Raise if a stop was asked for, or no time is left."""
@@ -122,24 +107,17 @@ class RunSession:
         self.budget.check_time()
 
 
-@dataclass(frozen=True, slots=True)
-class _Models:
-    evaluator: Evaluator
-    endpoints: Sequence[Endpoint]
-    scorer_calls: ScorerCalls | None
-
-
 @asynccontextmanager
 async def open_session(
-    request: RunRequest, run_dir: Path, inputs: RunInputs, earlier: Store | None = None
+    request: RunRequest, run_dir: Path, pool: list[Candidate], earlier: Store | None = None
 ) -> AsyncIterator[RunSession]:
     """Open sinks, endpoints, evaluator and store, and announce the run; ``earlier``: of a resumed run."""
-    check_trackers(inputs.resolved_config.track)
+    check_trackers(request.config.track)
     async with AsyncExitStack() as stack:
         opener = _Opener(
             request=request,
-            inputs=inputs,
             run_dir=run_dir,
+            pool=pool,
             earlier=earlier,
             stack=stack,
             keys_in_use=Scrubber(),
@@ -148,67 +126,62 @@ async def open_session(
         sinks = await opener.open_sinks()
         try:
             with request.stop.watching():
-                models = await opener.open_models()
+                evaluator, endpoints, calls = await opener.open_models()
         finally:
             if earlier is not None:  # opening is no active time, as it is not where a run starts
                 earlier.restart_clock()
-        config = inputs.resolved_config.as_opened(models.evaluator.info)
-        store = await opener.open_store(config, models)
-        if (calls := models.scorer_calls) is not None:
+        config = request.config.as_opened(evaluator.info)
+        request = replace(request, config=config)
+        store = await opener.open_store(config, evaluator.info, endpoints)
+        if calls is not None:
             await calls.write_to(partial(store.put_usage, account="scorer"), store.usage.active_s)
             stack.push_async_callback(calls.close)  # before the store does
-        await opener.begin_records(config, store, sinks, models)
-        if paid := price_notes(models.endpoints):
+        # The log describes the run from now on.
+        write_atomically(run_dir / CONFIG, to_toml(config))
+        of_llm = OF_LLM if request.chat is not None or not config.needs_llm else frozenset()
+        of_evaluator = OF_EVALUATOR if request.evaluator is not None else frozenset()
+        await store.put_config(config.to_public(), of_llm | of_evaluator)
+        for sink in sinks:
+            sink.start()
+        _announce(request, run_dir, evaluator.info, pool=len(pool), resumed=earlier is not None)
+        if calls is not None:
+            request.emit(calls.budget.usage_changed())
+        put_away(run_dir)  # an earlier result is out of date
+        if paid := price_notes(endpoints):
             await store.put_value(PRICES, paid)
         stack.enter_context(without_old_objects())
-        has_answers = next(store.answers(), None) is not None
         # The clock of the budget starts here: all that follows is active time.
-        llm = _llm_within_limits(request, config, store, models, has_answers=has_answers)
-        request.emit(llm.budget.usage_changed())
+        budget = Budget(
+            Limits.of(config), spent=store.usage, shares_cost_with=None if calls is None else calls.budget
+        )
+        llm: LlmAsker = EndpointAsker(
+            endpoints,
+            budget=budget,
+            retry=RetryPolicy.of(config, local=config.is_local),
+            give_up_after_s=60 * config.give_up_after,
+            has_answers=store.has_answers,
+            ledger=store.put_usage,
+            stop=request.stop,
+            emit=request.emit,
+            rng=rng_for(config.seed, "jitter"),
+        )
+        request.emit(budget.usage_changed())
         yield RunSession(
             request=request,
-            inputs=inputs,
+            pool=pool,
             run_dir=run_dir,
-            opened_config=config,
             store=store,
-            evaluator=models.evaluator,
-            endpoints=models.endpoints,
+            evaluator=evaluator,
             scorer_calls=calls,
-            budget=llm.budget,
+            budget=budget,
             llm=llm,
-            has_answers=has_answers,
             keys_in_use=opener.keys_in_use,
             all_secrets=opener.all_secrets,
         )
 
 
-def _llm_within_limits(
-    request: RunRequest, config: SearchConfig, store: Store, models: _Models, *, has_answers: bool
-) -> LlmAsker:
-    """Return what asks the LLM, with a budget that has used what the store says."""
-    calls = models.scorer_calls
-    budget = Budget(
-        Limits.of(config),
-        spent=store.usage,
-        shares_cost_with=None if calls is None else calls.budget,
-    )
-    return EndpointAsker(
-        models.endpoints,
-        budget=budget,
-        retry=RetryPolicy.of(config, local=config.is_local),
-        give_up_after_s=60 * config.give_up_after,
-        has_answers=has_answers,
-        ledger=store.put_usage,
-        stop=request.stop,
-        emit=request.emit,
-        rng=rng_for(config.seed, "jitter"),
-    )
-
-
-def _announce(
-    request: RunRequest, run_dir: Path, config: SearchConfig, models: _Models, *, pool: int, resumed: bool
-) -> None:
-    info, emit = models.evaluator.info, request.emit
+def _announce(request: RunRequest, run_dir: Path, info: EvaluatorInfo, *, pool: int, resumed: bool) -> None:
+    config, emit = request.config, request.emit
     if (hint := config.description_tip) is not None:
         emit(Noted(text=hint))
     emit(RunOpened(run_dir=str(run_dir)))
@@ -227,8 +200,6 @@ def _announce(
             most_templates=evaluations_at_most(config, pool),
         )
     )
-    if models.scorer_calls is not None:
-        emit(models.scorer_calls.budget.usage_changed())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,8 +207,8 @@ class _Opener:
     """Opens the parts of a session; what it opens closes with ``stack``."""
 
     request: RunRequest
-    inputs: RunInputs
     run_dir: Path
+    pool: list[Candidate]
     earlier: Store | None
     stack: AsyncExitStack
     keys_in_use: Scrubber
@@ -245,7 +216,7 @@ class _Opener:
 
     async def open_sinks(self) -> Sequence[Sink]:
         """Open the log and the trackers; all get events from now on, and write once they are started."""
-        config, emit, scrub = self.inputs.resolved_config, self.request.emit, self.keys_in_use.scrub_value
+        config, emit, scrub = self.request.config, self.request.emit, self.keys_in_use.scrub_value
         sinks: list[Sink] = [self.stack.enter_context(open_sink(self.run_dir, scrub)) for open_sink in SINKS]
         if config.track:
             tracked = TrackedRun(
@@ -262,44 +233,38 @@ class _Opener:
             self.stack.enter_context(emit.joined(sink))
         return sinks
 
-    async def open_models(self) -> _Models:
+    async def open_models(self) -> tuple[Evaluator, Sequence[Endpoint], ScorerCalls | None]:
         """Open what scores and what proposes; first that which fails sooner."""
-        request, config, earlier = self.request, self.inputs.resolved_config, self.earlier
-        calls, labels = None, None
+        request, config, earlier = self.request, self.request.config, self.earlier
+        calls: ScorerCalls | None = None
         if request.evaluator is None and config.is_api:
-            calls, labels = await self._open_scorer_calls()
+            calls = await self.stack.enter_async_context(
+                open_scorer(
+                    config,
+                    request.environment,
+                    spent=NOTHING if earlier is None else earlier.scorer_usage,
+                    stop=request.stop,
+                    scrubber=self.keys_in_use,
+                    emit=request.emit,
+                )
+            )
+            if earlier is None:  # one that has all its labels needs no scorer any more
+                await calls.check_address()
         if request.chat is not None or not config.is_local:
             endpoints = await self._open_endpoints()
-            evaluator = await self._open_evaluator(calls, labels)
+            evaluator = await self._open_evaluator(calls)
         else:
             # To load a local LLM takes longer than to find no images.
             if earlier is None:  # one that has all its answers needs no LLM any more
                 check_endpoints(config, request.environment)
-            evaluator = await self._open_evaluator(calls, labels)
+            evaluator = await self._open_evaluator(calls)
             if earlier is not None:
                 check_content(earlier, evaluator.info)
             endpoints = await self._open_endpoints()
-        return _Models(evaluator, endpoints, calls)
-
-    async def _open_scorer_calls(self) -> tuple[ScorerCalls, Path]:
-        """Open the endpoint of a scorer behind an API, and make the folder for what it answers."""
-        config, earlier = self.inputs.resolved_config, self.earlier
-        calls = await self.stack.enter_async_context(
-            open_scorer(
-                config,
-                self.request.environment,
-                spent=NOTHING if earlier is None else earlier.scorer_usage,
-                stop=self.request.stop,
-                scrubber=self.keys_in_use,
-                emit=self.request.emit,
-            )
-        )
-        if earlier is None:  # one that has all its labels needs no scorer any more
-            await calls.check_address()
-        return calls, labels_in(config.shared_cache or self.run_dir)
+        return evaluator, endpoints, calls
 
     async def _open_endpoints(self) -> Sequence[Endpoint]:
-        request, config, earlier = self.request, self.inputs.resolved_config, self.earlier
+        request, config, earlier = self.request, self.request.config, self.earlier
         if earlier is not None and earlier.value(ALL_RESTARTS_DONE) == config.all_rounds:
             return ()  # every answer that is used is on disk
         return await self.stack.enter_async_context(
@@ -312,11 +277,11 @@ class _Opener:
             )
         )
 
-    async def _open_evaluator(self, calls: ScorerCalls | None, labels: Path | None) -> Evaluator:
+    async def _open_evaluator(self, calls: ScorerCalls | None) -> Evaluator:
+        request, config = self.request, self.request.config
+        labels = None if calls is None else labels_in(config.shared_cache or self.run_dir)
         had_labels = labels is not None and await in_thread(labels.exists)
-        evaluator = await ready_evaluator(
-            self.inputs.resolved_config, self.request.evaluator, self.request.emit, ask=calls, labels=labels
-        )
+        evaluator = await ready_evaluator(config, request.evaluator, request.emit, ask=calls, labels=labels)
         if isinstance(evaluator, ApiEvaluator) and calls is not None:
             await self._keep_for_final(evaluator, evaluator.info, calls, had_labels=had_labels)
         return evaluator
@@ -325,15 +290,14 @@ class _Opener:
         self, evaluator: ApiEvaluator, info: EvaluatorInfo, calls: ScorerCalls, *, had_labels: bool
     ) -> None:
         """Keep back what the final evaluation may cost, and check that there is room for the start too."""
-        config, earlier = self.inputs.resolved_config, self.earlier
+        config, earlier = self.request.config, self.earlier
         candidates = candidates_at_most(config, info)
         test_sizes = await in_thread(lambda: sizes_of(evaluator.test_requests(candidates)))
         # Labels of other runs, in a shared cache, cost this one nothing.
         paid_itself = earlier is not None and config.shared_cache is None and earlier.scorer_usage.calls > 0
         start = NOTHING
         if (paid_itself or not had_labels) and not self._has_started(info):
-            pool = len(self.inputs.pool)
-            start = scorer_bound(config.as_opened(info), info, evaluator, pool).start.spent
+            start = scorer_bound(config.as_opened(info), info, evaluator, len(self.pool)).start.spent
         try:
             calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
         except UsageError as error:
@@ -347,13 +311,15 @@ class _Opener:
         verdicts = (stored.verdict for _, stored in self.earlier.scores() if stored.template not in defaults)
         return any(isinstance(verdict, Score) for verdict in verdicts)
 
-    async def open_store(self, config: SearchConfig, models: _Models) -> Store:
+    async def open_store(
+        self, config: SearchConfig, info: EvaluatorInfo, endpoints: Sequence[Endpoint]
+    ) -> Store:
         """Create the store, or check that the run is the one of the earlier session."""
-        info, earlier, request = models.evaluator.info, self.earlier, self.request
-        content = next((endpoint.content for endpoint in models.endpoints if endpoint.content), None)
+        earlier, request = self.earlier, self.request
+        content = next((endpoint.content for endpoint in endpoints if endpoint.content), None)
         if content is None and earlier is not None:  # no file is asked any more
             content = earlier.manifest.identity.get(LLM_CONTENT)
-        identity = identity_of(config, info, self.inputs.pool, content)
+        identity = identity_of(config, info, self.pool, content)
         if earlier is not None:
             check_content(earlier, info)
             check_identity(earlier.manifest.identity, identity)
@@ -365,27 +331,12 @@ class _Opener:
             "identity": identity,
             "config": config.to_public(),
             "given": request.user_objects,
-            "notes": {**self.inputs.notes, **chosen},
+            "notes": {**request.notes, **chosen},
             "content": dict(info.content),
         }
         store = await self.stack.enter_async_context(entered(lambda: Store.create(self.run_dir, about)))
         await store.put_value(IMAGE_NAMES, list(info.files))
         return store
-
-    async def begin_records(
-        self, config: SearchConfig, store: Store, sinks: Sequence[Sink], models: _Models
-    ) -> None:
-        """Write the settings, start the sinks and announce the run; its log describes it from now on."""
-        request, run_dir = self.request, self.run_dir
-        write_atomically(run_dir / CONFIG, to_toml(config))
-        of_llm = OF_LLM if request.chat is not None or not config.needs_llm else frozenset()
-        of_evaluator = OF_EVALUATOR if request.evaluator is not None else frozenset()
-        await store.put_config(config.to_public(), of_llm | of_evaluator)
-        for sink in sinks:
-            sink.start()
-        pool, resumed = len(self.inputs.pool), self.earlier is not None
-        _announce(request, run_dir, config, models, pool=pool, resumed=resumed)
-        put_away(run_dir)  # an earlier result is out of date
 
 
 class _WhileScoresFit:
@@ -431,10 +382,10 @@ class _WhileScoresFit:
 
 async def asker_within_scorer_limits(session: RunSession) -> Asker:
     """Return what asks the LLM while the scorer's limit has room for one candidate on all few-shot images."""
-    calls, evaluator, config = session.scorer_calls, session.evaluator, session.opened_config
+    calls, evaluator, config = session.scorer_calls, session.evaluator, session.config
     if calls is None or calls.budget.limits.calls is None or not isinstance(evaluator, ApiEvaluator):
         return session.llm
-    pool = len(session.inputs.pool)
+    pool = len(session.pool)
     bound = await in_thread(lambda: scorer_bound(config, evaluator.info, evaluator, pool))
     candidate, answer = bound.candidate.spent.calls, bound.round.spent.calls
     return _WhileScoresFit(session.llm, calls.budget, candidate=candidate, answer=answer)

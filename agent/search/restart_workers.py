@@ -43,7 +43,7 @@ CANCELLED = 0
 
 async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker) -> SearchOutcome:
     """Run the restarts, then the search for class names, if there is one."""
-    request, config, store = session.request, session.opened_config, session.store
+    request, config, store = session.request, session.config, session.store
     info = session.evaluator.info
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
     scheduler = FairScheduler()
@@ -58,7 +58,7 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
         asker=asker,
         stop=stop,
         empty_answers=EmptyAnswers(
-            has_answers=session.has_answers, noun=kind_named(config.search_for).words.noun
+            has_answers=store.has_answers, noun=kind_named(config.search_for).words.noun
         ),
         scheduler=scheduler,
         emit=emit,
@@ -67,7 +67,7 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
     restarts = (
         Restart(
             config,
-            pool=session.inputs.pool,
+            pool=session.pool,
             info=info,
             journal=journal,
             scorebook=scorebook,

@@ -12,7 +12,7 @@ from ...evaluator.batching import Batch, ScoringQueue
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.threads import in_thread
-from ..config.schema import SearchConfig
+from ...prompts.kinds import Candidate
 from ..config.sources import absolute
 from ..errors import BudgetSpentError, GaveUpError, why_ended
 from ..events.types import BatchScored, EvaluationStarted, Noted, SearchFinished
@@ -37,7 +37,6 @@ from .journal import SearchOutcome
 from .opening import (
     ALL_RESTARTS_DONE,
     PRICES,
-    RunInputs,
     RunRequest,
     RunSession,
     asker_within_scorer_limits,
@@ -50,9 +49,9 @@ from .test_evaluation import evaluate_choice
 
 async def start_run(request: RunRequest) -> SearchResult:
     """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
-    config, notes = await _resolve_config(request, None)
-    inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config)))
-    run_dir = new_run_dir(config)
+    request = await _resolved(request, None)
+    pool = await in_thread(lambda: read_pool(request.config))
+    run_dir = new_run_dir(request.config)
     check_run_dir(run_dir)
     had_labels = any((run_dir / name).exists() for name in LABEL_FILES)
 
@@ -64,15 +63,15 @@ async def start_run(request: RunRequest) -> SearchResult:
             run_dir.rmdir()  # a run's folder is not empty
 
     with request.stop.cleaning_up(remove_unstarted):
-        return await _run_to_result(request, run_dir, inputs)
+        return await _run_to_result(request, run_dir, pool)
 
 
 async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
     """Continue a run; its config may change what does not decide the result, and ask for more."""
     async with entered(lambda: Store.open(run_dir)) as store:
-        config, notes = await _resolve_config(request, store.manifest.notes)
-        before = store.manifest.identity
-        if config.needs_llm and store.unpaid:  # nothing depends on the LLM yet
+        request = await _resolved(request, store.manifest.notes)
+        config, before = request.config, store.manifest.identity
+        if config.needs_llm and not store.usage.calls and not store.has_answers:  # nothing depends on it yet
             before = with_llm(config, before)
         identity = grown(config, before)
         finished = complete_result(run_dir) if identity == before else None
@@ -85,14 +84,12 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
             return finished
         check_paths(config, names_only=request.evaluator is not None)
         check_files(run_dir)
-        inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config)))
-        return await _run_to_result(request, run_dir, inputs, store)
+        pool = await in_thread(lambda: read_pool(config))
+        return await _run_to_result(request, run_dir, pool, store)
 
 
-async def _resolve_config(
-    request: RunRequest, earlier_notes: Mapping[str, Any] | None
-) -> tuple[SearchConfig, Mapping[str, Any]]:
-    """Return absolute settings, without a missing local LLM, and notes beside those of a resumed run."""
+async def _resolved(request: RunRequest, earlier_notes: Mapping[str, Any] | None) -> RunRequest:
+    """Return a request with absolute settings, without a missing local LLM; notes say what was changed."""
     config, notes = request.config, request.notes
     if request.chat is None and config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
@@ -101,20 +98,21 @@ async def _resolve_config(
     if request.chat is None:
         with request.stop.watching():
             if earlier_notes is None and request.evaluator is None and may_fall_back(config):
-                await in_thread(lambda: check_openable([request.config]))  # loading on trial takes longer
+                await in_thread(lambda: check_openable([config]))  # loading on trial takes longer
             config, fallback_notes = await try_local_llm(config, request.emit, earlier_notes)
             notes = {**notes, **fallback_notes}
     if note := config.general_words:
         notes = {**notes, GENERAL_WORDS: note}
-    return pinned_evaluator(absolute(config, names_only=request.evaluator is not None)), notes
+    config = pinned_evaluator(absolute(config, names_only=request.evaluator is not None))
+    return replace(request, config=config, notes=notes)
 
 
 async def _run_to_result(
-    request: RunRequest, run_dir: Path, inputs: RunInputs, earlier: Store | None = None
+    request: RunRequest, run_dir: Path, pool: list[Candidate], earlier: Store | None = None
 ) -> SearchResult:
     """Open everything, run the restarts, choose, evaluate on test, write the files."""
     try:
-        async with open_session(request, run_dir, inputs, earlier) as session:
+        async with open_session(request, run_dir, pool, earlier) as session:
             async with current_report(run_dir):
                 searched = await _search(session)
                 try:
@@ -146,7 +144,7 @@ async def _search(session: RunSession) -> SearchOutcome:
         searched = await run_restarts(session, queue, llm)
     session.llm.close()
     if (stopped := searched.stopped) is None:
-        await store.put_value(ALL_RESTARTS_DONE, session.opened_config.all_rounds)
+        await store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)
     else:
         request.emit(stopped)
     # A request that no limit has room for leaves no trace but the limit.
@@ -162,7 +160,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
     that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
     the split stays closed, and a StoreError is raised.
     """
-    request, config, store = session.request, session.opened_config, session.store
+    request, config, store = session.request, session.config, session.store
     evaluator = session.evaluator
     images = evaluator.info.sizes.get("test", 0)
     if searched.stopped is None and images:
@@ -189,7 +187,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
             searched,
             choice,
             evaluated,
-            notes={**manifest.notes, **session.inputs.notes, **(store.value(PRICES) or {})},
+            notes={**manifest.notes, **request.notes, **(store.value(PRICES) or {})},
             user_objects={**manifest.given, **request.user_objects},
         )
     return result, details

@@ -235,9 +235,8 @@ class Store(Rows):
         self._manifest = self._manifest.altered(identity=dict(identity))
 
     @property
-    def unpaid(self) -> bool:
-        """Whether no LLM has answered, nor charged for anything."""
-        return not self.usage.calls and next(self.answers(), None) is None
+    def has_answers(self) -> bool:
+        return next(self.answers(), None) is not None
 
     async def put_config(self, config: Mapping[str, Any], unused: Collection[str] = ()) -> None:
         """Keep the settings of this session for the next one, signed except those that it does not use."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from promptclimb import SearchConfig
-from promptclimb.agent.search.opening import RunInputs, RunRequest, RunSession
+from promptclimb.agent.search.opening import RunRequest, RunSession
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.scoring import Evaluator
@@ -25,8 +25,8 @@ def session_of(
     """A session that can share answers, choose and test, but not ask."""
     nothing = cast("Any", None)
     return RunSession(
-        request=RunRequest(config=config, chat=chat), inputs=RunInputs(config, notes, []),
-        run_dir=Path(), opened_config=config, store=nothing if store is None else store, evaluator=evaluator,
-        endpoints=(), scorer_calls=None, budget=nothing, llm=nothing, has_answers=False,
+        request=RunRequest(config=config, chat=chat, notes=notes), pool=(),
+        run_dir=Path(), store=nothing if store is None else store, evaluator=evaluator,
+        scorer_calls=None, budget=nothing, llm=nothing,
         keys_in_use=Scrubber(), all_secrets=Scrubber(),
     )  # fmt: skip
