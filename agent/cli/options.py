@@ -48,7 +48,7 @@ def add_search_options(
         parser: The command's parser.
         of: The settings of which options are made.
         groups: The headings whose settings are added.
-        leave_out: Settings that this command does not take.
+        leave_out: Settings that this command does not take; ``config_file`` for ``--config``.
         first: The settings on the short help, in order; None for those declared so.
         defaults: Whether the help shows defaults; a resumed run keeps its own values.
     """
@@ -64,13 +64,14 @@ def add_search_options(
         first = [option.name for option in ranked]
     actions = {option.name: _add(parser.group(str(option.group)), option, defaults) for option in added}
     parser.shorten([actions.pop(name) for name in first if name in actions], hidden=actions.values())
-    parser.add_to(
-        "Output",
-        "--config",
-        dest="config_file",
-        metavar="FILE.toml",
-        help="settings by name; options win over them",
-    )
+    if "config_file" not in skipped:
+        parser.add_to(
+            "Output",
+            "--config",
+            dest="config_file",
+            metavar="FILE.toml",
+            help="settings by name; options win over them",
+        )
 
 
 def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argparse.Action:

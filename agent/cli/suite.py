@@ -1,12 +1,10 @@
-"""Run a study, from options or a file, under limits over all its runs."""
+"""Run the study of a suite file, under limits over all its runs."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,37 +15,23 @@ from filelock import BaseFileLock
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.messages import shown
-from ...evaluator.scoring import BASELINE_DEFAULT
-from ...evaluator.settings import near
 from ...evaluator.threads import in_thread
-from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import PREFIX, from_environment, from_sources
+from ..config.sources import PREFIX, from_environment
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..limits import LIMIT_SETTINGS
-from ..methods.registry import METHODS
 from ..present.terminal import Display, sentence
-from ..results.gain import BEST_STARTING
 from ..results.result import SearchResult
 from ..search.opening import RunRequest
 from ..stop import Stop
 from ..store.lock import lock_folder, refuse_beside_another, was_locked
 from ..study.document import FILES, MARKDOWN, findings, pages, write_findings
-from ..study.grid import (
-    STAND_IN,
-    Cell,
-    ConfigOf,
-    cells_of,
-    configs_of_file,
-    decides,
-    refuse_deciding,
-)
+from ..study.grid import Cell, cells_of, configs_of_file, decides
 from ..study.outcomes import RunOutcome, blocks_of, fit_reference, outcome_of, outcomes_so_far
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
 from ..study.runs import Refusals, SearchEnd, SharedLimits, Stopped, how_to_resume, run_search
-from ..study.study import Study, read_study, study_of
+from ..study.study import Study, read_study
 from ..study.transfer import Transferred
 from ..text import printable
 from .interrupts import interruptible, run_interruptible
@@ -69,24 +53,14 @@ from .search import exit_code, say_unused
 
 EXAMPLES = """\
 examples:
-  promptclimb suite --data dice,tallies --methods combine,random --seeds 1-3
   promptclimb suite study.toml --dry-run
+  promptclimb suite study.toml --jobs 4
 """
-MOST_SEEDS = 1000
-LONGEST_SCORER = 60
-_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
-_LISTS = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "config_file": "--config"}
-"""Options that a suite file replaces."""
 
 
 def suite(arguments: argparse.Namespace) -> int:
     """Run every search of a study in turn, and write their joint results."""
-    if arguments.file is not None:
-        running = _from_file(arguments)
-    elif arguments.datasets is not None:
-        running = _from_options(arguments)
-    else:
-        raise ConfigError("Nothing to search on. Give --data A,B,..., or a suite file, FILE.toml.")
+    running = _study_of(arguments)
     say_unused([cell.config for cell in running.cells if cell.white_box is None])
     folder = running.folder
     if arguments.dry_run:
@@ -141,12 +115,13 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
 
 
 class _RunningStudy:
-    """A study with its runs and their outcomes; ``file`` is None if options made it."""
+    """A study with its runs and their outcomes."""
 
-    def __init__(self, study: Study, folder: Path, file: Path | None, config_of: ConfigOf, jobs: int) -> None:
+    def __init__(self, study: Study, file: Path, folder: Path, flags: Mapping[str, Any], jobs: int) -> None:
         check_size(study)
         self.study, self.folder, self.file, self.jobs = study, folder, file, jobs
-        self.cells = cells_of(study, folder, config_of)
+        self.cells = cells_of(study, folder, configs_of_file(os.environ, flags))
+        check_budget(study, self.cells)
         self._outcomes: dict[Path, RunOutcome] = {}
         self.transfer_failed: str | None = None
         self._transferred = Transferred(folder)
@@ -223,8 +198,7 @@ class _RunningStudy:
 
     def write(self, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
         """Write the study's files; return its document."""
-        title = self.folder.name if self.file is None else self.file.stem
-        document = findings(self.study, outcomes, self._transferred, title)
+        document = findings(self.study, outcomes, self._transferred, self.file.stem)
         write_findings(self.folder, document, outcomes)
         return document
 
@@ -284,128 +258,30 @@ def _make_folder(folder: Path) -> None:
         raise ConfigError(f"--suite-dir {folder}: {problem}; choose another folder")
 
 
-def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
+def _study_of(arguments: argparse.Namespace) -> _RunningStudy:
     file = Path(short_path(user_path(arguments.file, "suite FILE")))
-    for name, option in _LISTS.items():
-        if getattr(arguments, name) is not None:
-            raise ConfigError(f"{option} is given beside the suite file {file}: set it there")
-    flags = given_settings(arguments)
-    refuse_deciding(flags, file)
+    default = Path("runs") / file.stem
+    folder = user_path(default if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
     say_unknown_variables()
     for name in from_environment(os.environ)[0]:
         if decides(name):
             say(f"note: {PREFIX}{name.upper()} decides the result, and is not used beside a suite file")
     study = read_study(file)
-    folder = _folder(arguments, Path("runs") / file.stem)
     try:
-        running = _RunningStudy(study, folder, file, configs_of_file(os.environ, flags), arguments.jobs)
-        check_budget(study, running.cells)
+        return _RunningStudy(study, file, folder, given_settings(arguments), arguments.jobs)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    return running
-
-
-def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
-    data = listed(arguments.datasets, "--data")
-    methods = listed(["guided" if arguments.methods is None else arguments.methods], "--methods")
-    known = (*METHODS, *WHITE_BOX)
-    if unknown := next((name for name in methods if name not in known), None):
-        raise ConfigError(
-            f"--methods: unknown method {shown(unknown)}{near(unknown, known)}; known are {', '.join(known)}"
-        )
-    seeds = seeds_of("1-3" if arguments.seeds is None else arguments.seeds)
-    folder = _folder(arguments, Path("runs/suite"))
-    say_unknown_variables()
-    flags = given_settings(arguments)
-
-    def config_of(settings: Mapping[str, Any]) -> SearchConfig:
-        return from_sources({**flags, **settings}, os.environ, arguments.config_file)
-
-    axes = {"data": data[0], "seed": seeds[0]}
-    configs = [config_of({**axes, "method": STAND_IN if name in WHITE_BOX else name}) for name in methods]
-    first = configs[0]
-    # A custom scorer replaces the model that the settings name.
-    scorer = short_name(Path(first.custom_scorer).name) if first.custom_scorer else ""
-    baselines = (BASELINE_DEFAULT, BEST_STARTING)
-    study = study_of(
-        {
-            "data": data,
-            "shots": [first.shots],
-            "seeds": seeds,
-            "models": [{"model": first.model, "pretrained": str(first.pretrained), "name": scorer}],
-            "methods": methods,
-            "llms": [first.llm] if first.llm and any(config.needs_llm for config in configs) else [],
-            "ensembles": True,
-            "compare": [{"first": name, "second": baseline} for name in methods for baseline in baselines],
-        }
-    )
-    return _RunningStudy(study, folder, None, config_of, arguments.jobs)
-
-
-def short_name(scorer: str) -> str:
-    """Return the end of a custom scorer's name that fits a table, begun at a whole word."""
-    end = scorer[-LONGEST_SCORER:]
-    return end if end == scorer else re.sub(r"^\w*\W+(?=\w)", "", end)
-
-
-def _folder(arguments: argparse.Namespace, default: Path) -> Path:
-    return user_path(default if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
-
-
-def listed(values: Sequence[str], flag: str) -> list[str]:
-    """Return what every use of an option lists, once each; a name in double quotes may hold commas."""
-    try:
-        rows = list(csv.reader(values, skipinitialspace=True, strict=True))
-    except csv.Error as error:
-        raise ConfigError(
-            f"{flag} {shown(','.join(values))} is not a list ({error}); put a name with a comma in double "
-            f"quotes inside the shell's own, '\"a,b\",c', and give {flag} once for each name with quotes"
-        ) from error
-    names = dict.fromkeys(name.strip() for row in rows for name in row if name.strip())
-    if not names:
-        raise ConfigError(f"{flag} is empty")
-    return list(names)
-
-
-def seeds_of(text: str) -> list[int]:
-    """Return the seeds in ``1,2,5`` or ``1-3``."""
-    seeds: dict[int, None] = {}
-    for item in listed([text], "--seeds"):
-        match = _SEEDS.fullmatch(item)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if last < first:
-            raise ConfigError(f"--seeds {shown(text)}: write them as 1,2,3 or 1-3")
-        seeds |= dict.fromkeys(range(first, min(last, first + MOST_SEEDS) + 1))
-        if len(seeds) > MOST_SEEDS:
-            raise ConfigError(f"--seeds {shown(text)}: a suite has at most {MOST_SEEDS} seeds")
-    return list(seeds)
 
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``suite``."""
-    parser.usage = "%(prog)s [OPTION ...] [FILE.toml]"
+    parser.usage = "%(prog)s [OPTION ...] FILE.toml"
     parser.description = EXAMPLES
     parser.add_argument(
         "file",
-        nargs="?",
         metavar="FILE.toml",
-        help="a suite file with data, shots, seeds, models, methods, LLMs and comparisons, "
-        "instead of --data, --methods and --seeds",
+        help="data, shots, seeds, models, methods, LLMs and comparisons; its settings decide the results",
     )
-    parser.add_argument(
-        "--data",
-        dest="datasets",
-        action="append",
-        metavar="A,B,...",
-        help="data sets or folders; may be repeated; put a name with a comma in double quotes: '\"a,b\",c'",
-    )
-    parser.add_argument(
-        "--methods",
-        metavar="A,B,...",
-        help=f"methods: {', '.join(METHODS)}; also white-box references: {', '.join(WHITE_BOX)} "
-        "(default: guided)",
-    )
-    parser.add_argument("--seeds", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
     parser.add_argument(
         "--jobs",
         type=positive_number,
@@ -416,12 +292,12 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--suite-dir",
         metavar="DIR",
-        help="folder of the runs; the same command resumes them (default: runs/suite, or runs/FILE)",
+        help="folder of the runs; the same command resumes them (default: runs/FILE)",
     )
     add_search_options(
         parser,
-        leave_out=("data", "method", "seed", "run_dir", *LIMIT_SETTINGS),
-        first=("model", "pretrained", "llm", "describe", "price"),
+        leave_out=("run_dir", "config_file", *filter(decides, OPTIONS), *LIMIT_SETTINGS),
+        first=("device", "concurrency", "base_url", "price"),
     )
     for name in LIMIT_SETTINGS:
         option = OPTIONS[name]

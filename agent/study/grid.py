@@ -17,7 +17,6 @@ from ..config.sources import (
     COMMAND_LINE,
     ENVIRONMENT,
     absolute,
-    flag_of,
     from_environment,
     from_layers,
     with_files,
@@ -116,13 +115,6 @@ def configs_of_file(environment: Mapping[str, str], flags: Mapping[str, Any]) ->
 def decides(name: str) -> bool:
     """Return whether a setting decides the result of a search."""
     return name in AXES or OPTIONS[name].decides
-
-
-def refuse_deciding(flags: Mapping[str, Any], file: Path) -> None:
-    """Raise ConfigError if an option beside a suite file decides results."""
-    for name in flags:
-        if decides(name):
-            raise ConfigError(f"{flag_of(name)} decides the result: with a suite file, set it in {file}")
 
 
 def _settings(

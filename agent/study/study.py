@@ -1,4 +1,4 @@
-"""The model of a study: its searches, methods and comparisons, from a TOML file or from options."""
+"""The model of a study: its searches, methods and comparisons, from a TOML file."""
 
 from __future__ import annotations
 
@@ -336,11 +336,7 @@ def shots_label(shots: int | None) -> str:
 
 def read_study(file: Path) -> Study:
     """Read a study's file; a ConfigError names file and place."""
-    return study_of(read_toml(file, "suite file", "suite FILE"), f"{file}: ")
-
-
-def study_of(tables: Mapping[str, Any], source: str = "") -> Study:
-    """Return the study that tables describe; ``source`` begins the message of a ConfigError."""
+    tables = read_toml(file, "suite file", "suite FILE")
     try:
         return Study.model_validate(tables)
     except ValidationError as error:
@@ -348,7 +344,7 @@ def study_of(tables: Mapping[str, Any], source: str = "") -> Study:
         # pydantic calls a list with a wrong item too short besides.
         outer = {problem["loc"][:steps] for problem in problems for steps in range(len(problem["loc"]))}
         problems = [each for each in problems if each["type"] != "too_short" or each["loc"] not in outer]
-        raise ConfigError(f"{source}{'; '.join(map(_explain, problems[:MOST_PROBLEMS]))}") from None
+        raise ConfigError(f"{file}: {'; '.join(map(_explain, problems[:MOST_PROBLEMS]))}") from None
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

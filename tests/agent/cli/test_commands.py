@@ -41,6 +41,7 @@ from promptclimb.evaluator.settings import Group
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.few_shots import pictures
+from tests.fakes.suite_files import STUDY, write_suite
 from tests.paths import ROOT
 from tests.recorded import check_session
 
@@ -212,7 +213,7 @@ def test_json_is_json_though_the_black_box_prints(
     (tmp_path / "mine.txt").write_text("a photo of a {}\n")
     given = {
         "search": ("--data", "one", "--method", "random", *FEW, "--run-dir", "r"),
-        "suite": ("--data", "one", "--methods", "random", "--seeds", "1", *FEW),
+        "suite": (write_suite(data=["one"], seeds=[1]),),
         "evaluate": ("--data", "one", "--templates", "mine.txt"),
     }[command]
     assert call(command, *given, "--json") == 0
@@ -513,7 +514,7 @@ def test_a_pool_of_endpoints_goes_on_without_the_one_that_refuses(
     "command",
     [
         ("search", "--method", "random", "--dry-run"),
-        ("suite", "--data", "one", "--methods", "random", "--dry-run"),
+        ("suite", "small.toml", "--dry-run"),
         ("evaluate", "--templates", "t.txt", "--split", "train"),
         ("datasets", "digits", "--shots", "1"),
     ],
@@ -526,6 +527,7 @@ def test_a_mistyped_variable_is_noted(
 ) -> None:
     """By every command that reads settings from the environment, with what may be meant."""
     (tmp_path / "t.txt").write_text("a {}\n")
+    write_suite()
     monkeypatch.setenv("PROMPTCLIMB_SHOT", "2")
     assert call(*command) == 0
     err = capsys.readouterr().err
@@ -690,7 +692,7 @@ def test_three_options_have_a_hidden_alias(capsys: pytest.CaptureFixture[str]) -
     ("command", "first"),
     [
         ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
-        ("suite", ["--data", "--methods", "--seeds", "--jobs", "--suite-dir"]),
+        ("suite", ["--jobs", "--suite-dir", "--device", "--concurrency", "--base-url"]),
         ("evaluate", ["--templates", "--white-box", "--split", "--confusions", "--matrix"]),
         ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
     ],
@@ -789,8 +791,8 @@ def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("script", "command", "code"),
     [
-        (("null",) * 4, "suite --seeds 1,2 --methods pn,random", EXIT_NOTHING_USABLE),
-        (("null",) * 2, "suite --seeds 1,2 --methods pn,random", 0),
+        (("null",) * 4, "suite", EXIT_NOTHING_USABLE),
+        (("null",) * 2, "suite", 0),
         (("500",) * 99, "search --method pn", EXIT_NOTHING_USABLE),
         (("ok", *("500",) * 99), "search --method pn", FAILED),
     ],
@@ -800,9 +802,11 @@ def test_the_exit_code_says_whether_an_llm_gave_anything(
 ) -> None:
     """One usable answer in a suite is enough; a search that an outage stopped has failed."""
     with Serving(script=script) as server:
-        assert (
-            call(*command.split(), "--data", "one", *FEW, "--llm", "m", "--base-url", server.base_url) == code
-        )
+        given = ["--data", "one", *FEW, "--llm", "m", "--base-url", server.base_url]
+        if command == "suite":
+            llms = [{"llm": "m", "base_url": server.base_url}]
+            given = [write_suite(data=["one"], methods=["pn", "random"], llms=llms, compare=[])]
+        assert call(*command.split(), *given) == code
 
 
 def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -952,10 +956,12 @@ def test_a_run_without_a_result(
 
 def test_the_folder_of_a_suite(asking: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
-    given = asking.replace("--method", "--methods").split()
-    assert call("suite", "--data", "one", "--seeds", "1-2", *given) == 0
+    llms = [{"llm": "m", "base_url": asking.split()[-1]}]
+    search = {**STUDY["search"], "initial": "mine.txt"}
+    file = write_suite(data=["one"], methods=["pn"], llms=llms, search=search, compare=[])
+    assert call("suite", file, "--concurrency", "1") == 0
     assert call("search", *asking.split(), "--run-dir", "runs/own") == 0
-    commands = [f"{name} runs/suite" for name in ("report", "resume", "export --format csv", "status")]
+    commands = [f"{name} runs/small" for name in ("report", "resume", "export --format csv", "status")]
     check_session("suite-folder", capsys, *commands, "status", "report runs")
-    Path("runs/suite/suite.json").unlink()
+    Path("runs/small/suite.json").unlink()
     check_session("suite-folder-begun", capsys, *commands)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import open_clip
 import pytest
 import tomli_w
-import yaml
 
 from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.white_box.speed import Speed
@@ -25,7 +23,6 @@ from tests.paths import ROOT
 
 FILE = ROOT / "suites" / "photographs.toml"
 STUDY = tomllib.loads(FILE.read_text("utf-8"))
-SETS = ["torchvision:EuroSAT", "torchvision:DTD", "torchvision:OxfordIIITPet"]
 FAMILIES = {"ViT-B-32": "clip", "RN50": "quickgelu"}
 """Tiny models in place of the published ones; RN50's weights were trained with QuickGELU."""
 
@@ -149,26 +146,15 @@ def test_without_weights_and_a_network_the_run_says_what_to_fetch(
     assert archives.asked == []
 
 
-def smallest() -> list[str]:
-    """The command of the workflow's smallest part."""
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "photographs.yml").read_text("utf-8"))
-    (command,) = (
-        step["run"]
-        for step in workflow["jobs"]["study"]["steps"]
-        if step.get("name") == "Run the smallest part"
-    )
-    words = shlex.split(command.replace("\\\n", " "))
-    assert words[0] == ".venv/bin/promptclimb"
-    default = workflow[True]["workflow_dispatch"]["inputs"]["data"]["default"]
-    assert default in SETS
-    return [default if word == "$DATA_SET" else word for word in words[1:]]
-
-
 def test_the_smallest_part_of_the_workflow(
     archives: ArchiveServer, weights: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It fetches the data, takes the weights from the hub's cache, and leaves rows, tables and reports."""
-    assert main([*smallest(), "--initial", "5"]) == 0
+    smallest = tomllib.loads((ROOT / ".github" / "photographs-smallest.toml").read_text("utf-8"))
+    smallest["search"]["initial"] = 5
+    Path("smallest.toml").write_text(tomli_w.dumps(smallest))
+    command = ["suite", "smallest.toml", "--on-bad-image", "skip", "--suite-dir", "runs/photographs"]
+    assert main(command) == 0
     assert "4 of 4 runs finished and counted" in capsys.readouterr().out
     folder = Path("runs/photographs")
     with (folder / "runs.csv").open() as file:
@@ -176,7 +162,7 @@ def test_the_smallest_part_of_the_workflow(
     assert {"tables.md", "suite.json"} <= {path.name for path in folder.iterdir()}
     assert len(list(folder.glob("*/report.html"))) == 2
     archives.asked.clear()
-    assert main([*smallest(), "--initial", "5"]) == 0
+    assert main(command) == 0
     assert archives.asked == []
 
 

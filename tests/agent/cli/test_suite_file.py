@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import re
@@ -19,30 +20,26 @@ import promptclimb.agent.cli.dry_run
 import promptclimb.agent.llm.local_server
 import promptclimb.agent.search.inputs
 import promptclimb.agent.study.preflight
+from promptclimb.agent.cli import suite
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.errors import StoreError
+from promptclimb.agent.study.grid import Cell
+from promptclimb.agent.study.runs import SearchEnd
 from promptclimb.agent.study.study import Study
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box.speed import Speed
 from tests.agent.cli.test_commands import Serving
-from tests.agent.cli.test_suite_options import pictures
 from tests.evaluator.datasets.readers import test_coop
-from tests.fakes.black_box import FACTORY, stand_in_a_file
+from tests.fakes.black_box import FACTORY, SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
+from tests.fakes.few_shots import pictures as clip_pictures
+from tests.fakes.suite_files import SMALL, STUDY, pictures, write_suite
 from tests.paths import ROOT
 from tests.recorded import check_session
 
 SUITES = sorted((ROOT / "suites").glob("*.toml"))
-SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
-STUDY: dict[str, Any] = {
-    "title": "small",
-    "data": ["one", "two"],
-    "seeds": [1, 2],
-    "methods": ["random", "combine"],
-    "search": {**SMALL, "custom_scorer": FACTORY},
-    "compare": [{"first": "combine", "second": "random"}],
-}
 
 
 @pytest.fixture(autouse=True)
@@ -65,17 +62,11 @@ def server() -> Iterator[ChatServer]:
         yield found
 
 
-def write(**more: Any) -> str:
-    """The file of a study."""
-    Path("small.toml").write_text(tomli_w.dumps({**STUDY, **more}))
-    return "small.toml"
-
-
 def test_a_study_is_summed_up_and_goes_on(
     capsys: pytest.CaptureFixture[str], opened: list[FakeEvaluator], tmp_path: Path
 ) -> None:
     """Every run in its folder, one document, four files; the second call reads what the first has made."""
-    assert main(["suite", write(), "--json"]) == 0
+    assert main(["suite", write_suite(), "--json"]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
     folder = tmp_path / "runs" / "small"
@@ -99,7 +90,7 @@ def test_a_study_is_summed_up_and_goes_on(
 
 def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """Whether it was summed up or not; where nothing is left to do, nothing is proposed."""
-    assert main(["suite", write(data=["one"]), "--suite-dir", "my study"]) == 0
+    assert main(["suite", write_suite(data=["one"]), "--suite-dir", "my study"]) == 0
     capsys.readouterr()
     assert main(["status", "my study"]) == 0
     assert capsys.readouterr().err == "my study is a suite's folder, with 4 searches, all finished\n"
@@ -122,7 +113,7 @@ def test_what_the_budget_does_not_reach_is_named_and_made_later(
     llms = [{"llm": "m", "base_url": server.base_url}]
     methods = ["pn", "random"]
     given = {"methods": methods, "llms": llms, "compare": [{"first": "pn", "second": "random"}]}
-    file = write(**given, budget={"max_calls": 5})
+    file = write_suite(**given, budget={"max_calls": 5})
     assert main(["suite", file, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(one["method"], one["seed"], one["status"]) for one in found["left_out"]] == [
@@ -148,8 +139,10 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"search": {"restarts": True}}, ""),
     ({"search": {"restarts": 0}}, ""),
     ({"budget": {"max_minutes": 0}}, ""),
-    ({}, "--data one"),
-    ({}, "--shots 1"),
+    ({"methods": ["random", "coopp"]}, ""),
+    ({"data": ["pets", "torn"], "shots": [2], "search": SMALL}, ""),
+    ({"data": ["pets"], "search": {**SMALL, "initial": "nope.txt"}}, ""),
+    ({"data": ["two", "one"]}, "--suite-dir taken"),
     ({}, "--restarts 1"),
 )
 """Studies, and options beside them."""
@@ -160,13 +153,19 @@ def test_bad_input_is_reported_before_anything_is_made(
     dry: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """One line, exit code 2, and no folder; by a dry run too."""
-    pictures(tmp_path / "pets")
+    for name in ("pets", "torn"):
+        pictures(tmp_path / name)
+    for path in (tmp_path / "torn" / "cat").iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+    taken = tmp_path / "taken" / "seed2-16shot-RN-pico-one-random"
+    taken.mkdir(parents=True)
+    (taken / "notes.txt").write_text("mine")
     for number, (more, _flags) in enumerate(REFUSED):
-        Path(write(**more)).rename(f"{number}.toml")
-    before = sorted(tmp_path.iterdir())
+        Path(write_suite(**more)).rename(f"{number}.toml")
+    before = sorted(tmp_path.rglob("*"))
     commands = (f"suite {number}.toml {flags} {dry}" for number, (_more, flags) in enumerate(REFUSED))
     check_session(f"suite-refused{dry}", capsys, *commands)
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_variable_that_does_not_decide_is_named(
@@ -174,7 +173,7 @@ def test_a_variable_that_does_not_decide_is_named(
 ) -> None:
     """A setting there that a study does not heed is named."""
     monkeypatch.setenv("PROMPTCLIMB_RESTARTS", "7")
-    assert main(["suite", write(), "--dry-run"]) == 0
+    assert main(["suite", write_suite(), "--dry-run"]) == 0
     out, err = capsys.readouterr()
     assert "PROMPTCLIMB_RESTARTS decides the result, and is not used beside a suite file" in err
     assert "at most 8 searches" in out
@@ -183,12 +182,158 @@ def test_a_variable_that_does_not_decide_is_named(
 def test_other_settings_want_another_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """A folder is one study's, also where a run of its own could be resumed with them."""
     less = {"data": ["one"], "seeds": [1]}
-    assert main(["suite", write(**less)]) == 0
+    assert main(["suite", write_suite(**less)]) == 0
     for name, value in {"rounds": 3, "blind": True}.items():
-        assert main(["suite", write(**less, search={**STUDY["search"], name: value})]) == 2
+        assert main(["suite", write_suite(**less, search={**STUDY["search"], name: value})]) == 2
         err = capsys.readouterr().err
         assert "was started with other settings" in err
         assert name in err
+
+
+def test_searches_at_once_give_the_same_tables(
+    capsys: pytest.CaptureFixture[str], opened: list[FakeEvaluator]
+) -> None:
+    """All but how long they took; each says that it begins and that it has ended."""
+    documents = []
+    for jobs in ("1", "3"):
+        command = ["suite", write_suite(methods=["random"], compare=[]), "--json", "--jobs", jobs]
+        assert main([*command, "--suite-dir", f"s{jobs}"]) == 0
+        out, err = capsys.readouterr()
+        documents.append(json.loads(out))
+        for run in documents[-1]["runs"]:
+            del run["wall_s"]
+    assert documents[0] == documents[1]
+    assert len(opened) == 8
+    assert sum(line.endswith(": finished") for line in err.splitlines()) == 4
+    assert err.index("[3/4]") < err.index(": finished")
+
+
+def test_an_error_that_ends_a_suite_ends_the_searches_beside_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked to stop, none begins any more, and that error is shown."""
+    began: list[int] = []
+    both = asyncio.Event()
+
+    async def broken(cell: Cell, _shared: object, _refusals: object, request_of: Any) -> SearchEnd:
+        began.append(cell.seed)
+        if cell.seed == 2:
+            await both.wait()
+            raise StoreError("the disk is broken")
+        with request_of(cell.config).stop.watching():
+            both.set()
+            await asyncio.Event().wait()
+        raise AssertionError("it was stopped")
+
+    monkeypatch.setattr(suite, "run_search", broken)
+    file = write_suite(data=["one"], methods=["random"], seeds=[1, 2, 3, 4], compare=[])
+    assert main(["suite", file, "--jobs", "2"]) == 1
+    assert "the disk is broken" in capsys.readouterr().err
+    assert began == [1, 2]
+
+
+def test_a_note_that_several_searches_have_is_shown_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """About the model, for example; what differs is shown for each."""
+    spec = clip_pictures(tmp_path)
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    model = {"model": spec.model, "pretrained": str(spec.pretrained)}
+    file = write_suite(
+        data=[spec.data],
+        models=[model],
+        methods=["random"],
+        shots=[2],
+        seeds=[1, 2, 3],
+        compare=[],
+        search=SMALL,
+    )
+    assert main(["suite", file, "--device", "cpu"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    for beginning in ("model: ", "images: shortest", "texts: "):
+        assert sum(line.startswith(beginning) for line in lines) == 1
+    assert sum(line.startswith("searching ") for line in lines) == 3
+
+
+def test_a_method_that_does_not_use_the_description_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """An LLM that no method asks is named too."""
+    own = ["search", "--data", "one", "--custom-scorer", FACTORY, "--dry-run"]
+    own += ["--llm", "m", "--base-url", "http://127.0.0.1:9/v1"]
+    assert main([*own, "--describe", "numbers in binary", "--method", "opro"]) == 0
+    assert "note: --describe is not used by method opro\n" in capsys.readouterr().err
+    assert main([*own, "--describe", "numbers in binary"]) == 0
+    assert "not used" not in capsys.readouterr().err
+    assert main([*own, "--method", "combine"]) == 0
+    assert "note: --llm is not used by method combine\n" in capsys.readouterr().err
+
+
+def test_a_white_box_needs_a_clip(capsys: pytest.CaptureFixture[str]) -> None:
+    """It looks into one."""
+    assert main(["suite", write_suite(methods=["random", "tip-adapter"], compare=[])]) == 2
+    assert "tip-adapter needs a CLIP, not a custom scorer\n" in capsys.readouterr().err
+
+
+def test_the_dry_run_says_what_the_whole_suite_does_at_most(
+    capsys: pytest.CaptureFixture[str], opened: list[FakeEvaluator], tmp_path: Path
+) -> None:
+    """The sum of all its searches, within the limits over all of them; what is opened scores nothing."""
+    llms = [{"llm": "m", "base_url": "http://127.0.0.1:9/v1", "price": "1/2"}]
+    tables = {"data": ["one"], "seeds": [1, 2, 3], "methods": ["pn", "random"], "llms": llms, "compare": []}
+    limits = {"max_calls": 4, "max_tokens": 100_000, "max_cost": 0.002, "max_minutes": 2.0}
+    bounds = []
+    for budget in ({}, limits):
+        assert main(["suite", write_suite(**tables, budget=budget), "--rpm", "2", "--dry-run", "--json"]) == 0
+        bounds.append(json.loads(capsys.readouterr().out))
+    whole, limited = bounds
+    assert (whole["searches"], whole["calls"], whole["evaluations"]) == (6, 6, 6 * (5 + 5 * 2))
+    assert whole["minutes"] == 3.0
+    assert [(group["method"], group["runs"]) for group in limited["groups"]] == [("pn", 3), ("random", 3)]
+    assert {name.replace("cost_usd", "cost"): limited[name] for name in ("calls", "cost_usd", "minutes")} == {
+        "calls": 4, "cost": 0.002, "minutes": 2.0,
+    }  # fmt: skip
+    assert limited["tokens"] <= 100_000
+    assert not any(evaluator.batches or evaluator.opened for evaluator in opened)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
+
+
+def test_a_data_set_that_has_changed_is_named_in_the_suites_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its content shows only when it is opened."""
+    file = write_suite(data=["one"], methods=["random"], seeds=[1], compare=[])
+    assert main(["suite", file, "--max-minutes", "0.000001"]) == 0
+    monkeypatch.setattr(SEAM, "make", lambda _spec: FakeEvaluator(seed=99))
+    capsys.readouterr()
+    assert main(["suite", file]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert "fingerprint" in line
+    assert "--suite-dir" in line
+
+
+def test_a_finished_run_on_data_at_another_path_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Both sets have the name of the folder in the tables, and may have other images."""
+    first, other = (tmp_path / parent / "pets" for parent in ("a", "b"))
+    for folder, code in ((first, 0), (other, 2), (first, 0)):
+        pictures(folder)
+        file = write_suite(data=[str(folder)], methods=["random"], seeds=[1], compare=[])
+        assert main(["suite", file]) == code
+        assert (f"data: it was '{first}', now '{other}'" in capsys.readouterr().err) == bool(code)
+
+
+@pytest.mark.parametrize("folder", ["", "~nobody-here/x", "file", "full"])
+def test_a_suites_folder_that_cannot_be_one_is_refused(
+    folder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Before the first search: no path, a file, one whose summary could not be written."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full" / "suite.json").mkdir(parents=True)
+    assert main(["suite", write_suite(), "--suite-dir", folder]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: --suite-dir")
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "small.toml"]
 
 
 @pytest.fixture
@@ -236,7 +381,7 @@ def test_a_dry_run_prints_splits_and_bounds(
 ) -> None:
     """In a table and lines, within the budget; nothing is asked, and nothing is left."""
     llms = [{"llm": "m", "base_url": "http://127.0.0.1:9/v1", "price": "1/2"}]
-    file = write(methods=["pn", "random"], llms=llms, compare=[], search=SMALL, budget={"max_calls": 5})
+    file = write_suite(methods=["pn", "random"], llms=llms, compare=[], search=SMALL, budget={"max_calls": 5})
     check_session("dry-run-suite", capsys, f"suite {file} --dry-run")
     assert [one.name for one in tmp_path.iterdir()] == ["small.toml"]
 
@@ -246,27 +391,23 @@ def test_a_dry_run_says_what_the_suite_itself_would_be_refused_for(
 ) -> None:
     """As that of a search does, in the end; what is printed holds without a key, so the exit code is 0."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    file = write(methods=["random", "pn"], llms=["m"], compare=[], search=SMALL)
-    flags = [f"--{name}={number}" for name, number in SMALL.items()]
-    by_options = ["--data", "dice", "--methods", "pn", "--llm", "m", *flags]
-    for given in ([file], by_options):
-        assert main(["suite", *given, "--dry-run"]) == 0
-        last = capsys.readouterr().err.splitlines()[-1]
-        assert last.startswith("note: the suite would be refused: ")
-        assert "OPENAI_API_KEY" in last
+    file = write_suite(methods=["random", "pn"], llms=["m"], compare=[], search=SMALL)
+    assert main(["suite", file, "--dry-run"]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("note: the suite would be refused: ")
+    assert "OPENAI_API_KEY" in last
 
 
 def test_limits_that_bound_nothing_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody is asked; by a file, and by the options of a suite and of a search."""
+    """Where nobody is asked; by a suite file, and by the options of a search."""
     said = "note: --max-calls and --max-cost limit LLM usage, and no LLM is asked\n"
-    assert main(["suite", write(budget={"max_cost": 1.0, "max_calls": 3}), "--dry-run"]) == 0
+    assert main(["suite", write_suite(budget={"max_cost": 1.0, "max_calls": 3}), "--dry-run"]) == 0
     assert capsys.readouterr().err.count(said) == 1
     options = ["--max-cost=1", "--max-calls=3", "--custom-scorer", FACTORY, "--dry-run"]
-    for given in (["suite", "--data", "one,two", "--methods", "random"], ["search", "--method", "random"]):
-        assert main([*given, *options]) == 0
-        assert capsys.readouterr().err.count(said) == 1
+    assert main(["search", "--method", "random", *options]) == 0
+    assert capsys.readouterr().err.count(said) == 1
     given = {"methods": ["random", "pn"], "llms": [{"llm": "m", "base_url": "http://127.0.0.1:9/v1"}]}
-    assert main(["suite", write(**given, compare=[], budget={"max_calls": 30}), "--dry-run"]) == 0
+    assert main(["suite", write_suite(**given, compare=[], budget={"max_calls": 30}), "--dry-run"]) == 0
     assert "limit LLM usage" not in capsys.readouterr().err
 
 
@@ -274,7 +415,7 @@ def test_a_black_box_is_opened_and_scores_nothing(
     opened: list[FakeEvaluator], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each of its scores may cost something."""
-    assert main(["suite", write(), "--dry-run"]) == 0
+    assert main(["suite", write_suite(), "--dry-run"]) == 0
     assert "templates scored" in capsys.readouterr().out
     assert [one.batches for one in opened] == [[], []]
 
@@ -318,7 +459,7 @@ def test_two_bundled_sets_are_studied(capsys: pytest.CaptureFixture[str]) -> Non
     methods = ["random", {"name": "probe", "method": "linear-probe", "models": ["RN-pico"]}]
     compare = [{"first": "probe", "second": "random"}]
     more = {"data": ["dice", "digits"], "seeds": [1], "shots": [2], "search": SMALL, "transfer": True}
-    file = write(**more, methods=methods, compare=compare, models=["RN-pico", "ViT-pico"])
+    file = write_suite(**more, methods=methods, compare=compare, models=["RN-pico", "ViT-pico"])
     assert main(["suite", file, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     (difference,) = found["differences"]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli_w
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.stop import Stop
@@ -29,20 +28,10 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Verdict
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
-from tests.fakes.black_box import FACTORY, SEAM, stand_in_a_file
+from tests.fakes.black_box import SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.study_outcomes import cells, study
-
-SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
-STUDY: dict[str, Any] = {
-    "data": ["one", "two"],
-    "seeds": [1],
-    "methods": ["random", "combine"],
-    "search": {**SMALL, "custom_scorer": FACTORY},
-    "compare": [{"first": "combine", "second": "random"}],
-}
-OPTIONS = ("suite", "--data", "one,two", "--methods", "random", "--seeds", "1", "--suite-dir", "s")
-SMALL_FLAGS = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
+from tests.fakes.suite_files import write_suite
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +54,9 @@ def servers() -> Iterator[tuple[ChatServer, ChatServer]]:
         yield free, closed
 
 
-def write(**more: Any) -> str:
-    """The file of a study."""
-    Path("small.toml").write_text(tomli_w.dumps({**STUDY, **more}))
-    return "small.toml"
+def write(**tables: Any) -> str:
+    """Write a suite file of one seed."""
+    return write_suite(**{"seeds": [1], **tables})
 
 
 def failing_on(data: str) -> Callable[[EvaluatorSpec], FakeEvaluator]:
@@ -332,21 +320,16 @@ def test_a_run_that_somebody_works_on_by_itself_stops_alone(
 def test_a_second_suite_in_the_same_folder_is_refused(
     opened: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By a file or by options, and its dry run: it names the other process, and opens nothing."""
-    commands = (
-        ["suite", write(), "--suite-dir", "s"],
-        [*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY],
-    )
+    """And its dry run: it names the other process, and opens nothing."""
+    command = ["suite", write(), "--suite-dir", "s"]
     Path("s").mkdir()
     first = lock_folder(Path("s").resolve())
-    for command in (*commands, *([*command, "--dry-run"] for command in commands)):
-        assert main(command) == 2
+    for refused in (command, [*command, "--dry-run"]):
+        assert main(refused) == 2
         assert not opened
-        said = capsys.readouterr()
-        assert f"is in use by a live process (process {os.getpid()})" in said.err
+        assert f"is in use by a live process (process {os.getpid()})" in capsys.readouterr().err
         assert not list(Path("s").glob("[!.]*"))
     Path("s/.pid").unlink()
-    assert main([*commands[0], "--dry-run"]) == 2  # the lock decides, not who wrote that file
+    assert main([*command, "--dry-run"]) == 2  # the lock decides, not who wrote that file
     first.release()
-    for command in commands:
-        assert main(command) == 0
+    assert main(command) == 0

@@ -23,9 +23,9 @@ from promptclimb.agent.store.run import Store
 from promptclimb.agent.store.trust import risks
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from tests.agent.cli.test_suite_options import pictures
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.suite_files import STUDY, pictures, write_suite
 
 EVIL = "https://evil.example/v1"
 RISKY: dict[str, Any] = {
@@ -257,11 +257,12 @@ def test_weights_beside_settings_of_a_model_need_trust(
     stored_config(tmp_path / "r")
 
 
-def test_a_suite_resumes_the_runs_that_its_options_name(tmp_path: Path) -> None:
-    """What it runs comes from its command, whatever their stores name."""
+def test_a_suite_resumes_the_runs_that_its_file_names(tmp_path: Path) -> None:
+    """What it runs comes from its file, whatever their stores name."""
     (tmp_path / "x.py").write_text(SCORER)
-    options = ("--custom-scorer", "x.py:make", "--restarts", "1", "--rounds", "2", "--initial", "5")
-    suite = ("suite", "--data", "words", "--methods", "random", "--seeds", "1", *options, "--suite-dir", "s")
+    search = {**STUDY["search"], "custom_scorer": "x.py:make"}
+    file = write_suite(data=["words"], methods=["random"], seeds=[1], search=search, compare=[])
+    suite = ("suite", file, "--suite-dir", "s")
     assert main(suite) == 0
     shutil.rmtree(tmp_path / "cache")
     (result,) = (tmp_path / "s").glob("*/result.json")

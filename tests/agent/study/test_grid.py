@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.study.grid import refuse_deciding
+from promptclimb.agent.cli.parser import make_parser
 from promptclimb.agent.study.preflight import check_budget, check_size
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.study_outcomes import cells, study
@@ -89,11 +89,13 @@ def test_the_environment_decides_nothing() -> None:
     assert (first.config.device, first.config.base_url) == ("cpu", "http://x/v1")
 
 
-@pytest.mark.parametrize("name", ["shots", "model", "restarts", "describe"])
-def test_flags_that_decide_are_refused(name: str) -> None:
+@pytest.mark.parametrize("option", ["--shots", "--model", "--restarts", "--describe", "--data"])
+def test_options_that_decide_the_result_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     """They would make another study under the same name."""
-    with pytest.raises(ConfigError, match="decides the result"):
-        refuse_deciding({name: "1"}, Path("study.toml"))
+    given = ["suite", "study.toml", option, "1"]
+    with pytest.raises(SystemExit):
+        make_parser(given).parse_args(given)
+    assert f"there is no option '{option}'" in capsys.readouterr().err
 
 
 def test_data_sets_of_one_name_are_refused() -> None:

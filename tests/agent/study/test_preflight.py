@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptclimb.agent.results.run_dir import write_result
+from promptclimb.agent.store.run import Store
 from promptclimb.agent.study import preflight
 from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.errors import DataError, ModelError, UsageError
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box.running import Planned, check_model
-from tests.agent.cli.test_suite_options import pictures
+from tests.fakes.small_result import small_result
 from tests.fakes.study_outcomes import cells, study
+from tests.fakes.suite_files import pictures
 
 LONG = " ".join(["a photo of a"] * 30)
 EMPTY = {"model": "RN-pico", "pretrained": "no.pt", "name": "b"}
@@ -82,3 +87,17 @@ def test_what_fits_passes_and_each_model_is_loaded_once(
     runs = cells(study(**given), tmp_path / "r", allow_leak=True)
     assert check_cells(runs, Path("study.toml")) == runs
     assert looked == [("RN-pico", ["coop", "tip-adapter", "linear-probe"] * 2)]
+
+
+def test_what_is_finished_is_not_checked_again(tmp_path: Path) -> None:
+    """A data set may be gone by the time its figures are asked for."""
+    tables = {"data": ["halves"], "shots": [2], "seeds": [1], "methods": ["random"]}
+    (cell,) = cells(study(**tables), tmp_path / "r", allow_leak=True)
+    config = cell.config
+    with Store.create(cell.run_dir, {"identity": config.identity(), "config": config.to_public()}):
+        write_result(cell.run_dir, small_result(status="finished"))
+    shutil.rmtree(tmp_path / "halves")
+    assert check_cells([cell]) == []
+    elsewhere = config.model_copy(update={"run_dir": tmp_path / "new"})
+    with pytest.raises(DataError):
+        check_cells([replace(cell, config=elsewhere)])
