@@ -392,8 +392,8 @@ def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:
 class Display:
     """Show events on a console; a listener and a context manager.
 
-    A terminal gets a live panel, other consoles get lines: one in 5 seconds at first, one a minute in a long
-    run. ``clock`` returns seconds.
+    A terminal and a notebook (by rich, with ipywidgets) get a live panel, other consoles get lines: one in 5
+    seconds at first, one a minute in a long run. ``clock`` returns seconds.
 
     Attributes:
         opening_s: Seconds until the search began, which are no active time.
@@ -401,6 +401,7 @@ class Display:
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._is_live = console.is_terminal or console.is_jupyter
         self._now = clock
         self._progress = LiveProgress()
         self._began = self._printed = clock()
@@ -430,14 +431,14 @@ class Display:
             self.opening_s, self._began, self._printed = now - self._began, now, now
         if self._is_lasting(event):
             self._line(progress.latest)
-        if not self._console.is_terminal:
+        if not self._is_live:
             self._tick()
 
     def _is_lasting(self, event: events.Event) -> bool:
         """Return whether the latest happening gets a line that stays, not only a place in the panel."""
         match event:
             case events.EvaluationStarted():
-                return not self._console.is_terminal
+                return not self._is_live
             case events.RoundSkipped():  # the first of each reason
                 first = event.reason not in self._reasons and len(self._reasons) < MOST_REASONS
                 self._reasons |= {event.reason} if first else set()
@@ -445,18 +446,18 @@ class Display:
         return False
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.stop()
 
     def _line(self, text: str) -> None:
-        _print(self._console, printable(on_command_line(text)))
+        _print(self._console, printable(text if self._console.is_jupyter else on_command_line(text)))
 
     def _tick(self) -> None:
         now, rounds = self._now(), self._progress.rounds

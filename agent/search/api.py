@@ -6,10 +6,12 @@ import asyncio
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, get_args
+
+from rich.console import Console
 
 from ...evaluator.custom import as_evaluator
 from ...evaluator.datasets.loading import Known, check_data_name, known
@@ -29,8 +31,8 @@ from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
 from ..llm.scorer import scorer_in_thread
-from ..present.notebook import notebook_progress
 from ..present.page import rewrite_report
+from ..present.terminal import Display
 from ..results.details import ConfusionMatrix
 from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import stored_config
@@ -266,7 +268,7 @@ async def search(
     chat: object | None = None,
     on_event: Listener | None = None,
 ) -> SearchResult:
-    """Search for better templates; in a notebook, with a progress bar below the cell.
+    """Search for better templates; in a notebook with ipywidgets, progress is shown below the cell.
 
     Args:
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
@@ -285,8 +287,8 @@ async def search(
     _check_type("search", "config", config, SearchConfig, "a SearchConfig")
     config = SearchConfig.of(config)
     check_new_search(config, custom_scorer=custom_scorer, chat=chat)
-    request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
-    return await start_run(request)
+    with _bus(on_event) as emit:
+        return await start_run(RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=emit))
 
 
 async def resume(
@@ -321,8 +323,9 @@ async def resume(
     folder = user_path(run_dir, "`run_dir`")
     safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
     config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
-    request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
-    return await resume_run(request, folder)
+    with _bus(on_event) as emit:
+        request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=emit)
+        return await resume_run(request, folder)
 
 
 class SearchArguments(TypedDict, total=False):
@@ -444,7 +447,11 @@ def _check_type(function: str, name: str, value: object, types: Any, wanted: str
         raise UsageError(f"{function}: {name} must be {wanted}, not {type(value).__qualname__}")
 
 
-def _bus(on_event: Listener | None) -> Bus:
+@contextmanager
+def _bus(on_event: Listener | None) -> Iterator[Bus]:
     if any(map(inspect.iscoroutinefunction, (on_event, getattr(on_event, "__call__", None)))):  # noqa: B004
         raise UsageError("on_event is async, but is not awaited: make it a plain function")
-    return Bus(*(listener for listener in (on_event, notebook_progress()) if listener is not None))
+    listeners = [] if on_event is None else [on_event]
+    console = Console()
+    with Display(console) if console.is_jupyter else nullcontext() as display:
+        yield Bus(*listeners, *filter(None, [display]))
