@@ -35,6 +35,7 @@ NEAR = 0.66
 """Least similarity of a name that is offered in place of an unknown one."""
 REMOVED: Mapping[str, str] = MappingProxyType(
     {
+        "probe": "a bound takes an image for about twice the tokens that most vendors count; limits hold",
         "prefer_readable": "the choice is by score alone",
     }
 )

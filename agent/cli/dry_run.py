@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,15 +19,12 @@ from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
 from ..llm.budget import Bound, to_keep, why_refused
 from ..llm.endpoints import check_endpoints
-from ..llm.scorer import scorer_in_thread
 from ..present.dry_run import (
     SCORER_LIMITS,
     Hours,
     bound_text,
     downloads_text,
     hours_text,
-    likely_cost,
-    likely_text,
     plan_text,
     scorer_json,
     scorer_text,
@@ -36,7 +32,7 @@ from ..present.dry_run import (
 )
 from ..present.terminal import Display
 from ..results.result import words_of, words_of_all
-from ..search.bound import advice_to_probe, bound_of, bound_of_all, check_one_request, scorer_bound
+from ..search.bound import bound_of, bound_of_all, check_one_request, scorer_bound
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..stop import Stop
 from ..study.duration import hours_of
@@ -63,10 +59,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     An LLM or tracker that cannot be used is reported at the end, and refuses nothing.
     """
     bound_of(config)  # finds mistakes in the starting templates before opening anything
-    asking = scorer_in_thread(config, os.environ, report=say) if config.probe else nullcontext(NothingAsked())
-    with result_alone(), asking as ask:
-        evaluator = _opened(config, ask)
-        billed = evaluator.probe() if config.probe and isinstance(evaluator, ApiEvaluator) else None
+    with result_alone():
+        evaluator = _opened(config, NothingAsked())
     info = evaluator.info
     config = config.as_opened(info)
     used = fallen_back(config)
@@ -79,12 +73,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         scorer = scorer_bound(used, info, evaluator, len(read_pool(used)))
         refused = why_refused(scorer.limits, to_keep(scorer.final.spent), scorer.start.spent, noun)
         unlimited = bound_of(used.model_copy(update=dict.fromkeys(SCORER_LIMITS)), info.class_names)
-        likely = likely_cost(used, scorer, billed)
-        if refused is not None:
-            refused = f"{refused}{advice_to_probe(used)}"
-        document |= scorer_json(scorer, unlimited, refused, billed=billed, likely=likely)
+        document |= scorer_json(scorer, unlimited, refused)
         text = scorer_text(used, scorer, unlimited, bound.minutes, noun, refused=refused is not None)
-        text += likely_text(scorer, billed, likely)
     if as_json:
         print_json(document)
     else:
@@ -203,7 +193,7 @@ def _opened(config: SearchConfig, ask: ApiAsk) -> Evaluator:
         with Display(console()) as display, stop.watching():
             emit, opened = Bus(display), config
             dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
-            if config.scorer == "embeddings" and dialect is None and not config.probe:
+            if config.scorer == "embeddings" and dialect is None:
                 opened = config.model_copy(update={"scorer_dialect": costliest_dialect().name})
                 emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{opened.scorer_dialect}")'))
             return await ready_evaluator(opened, None, emit, ask=ask, encode=False)

@@ -50,7 +50,6 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     max_turns: int
     ensemble_size: int
     racing: Literal["auto", "off"]
-    probe: bool
     patience: int | None
     until: float | str | None
     concurrency: int

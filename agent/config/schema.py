@@ -336,12 +336,6 @@ class SearchSettings(Settings):
         "off: score every template on all images",
         decides=True,
     )
-    probe: bool = setting(
-        False,
-        "ask a chat or embeddings scorer about one image first, and bound its costs by what it bills",
-        group="Limits",
-        applies_to=API,
-    )
     patience: int | None = setting(
         None,
         "end a restart after so many rounds without a better template",

@@ -9,14 +9,12 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.open import Download
-from ...evaluator.remote.asking import Billed
 from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..limits import LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..llm.budget import Bound, Limits, ScorerBound, ScorerPart
 from ..llm.pool import MORE_TOKENS
-from ..prices import PICODOLLARS, TokenUsage
 from ..text import printable
 
 LOCAL_S = 6.5
@@ -140,32 +138,7 @@ def _cost_of_both(scorer: ScorerBound, llm: Bound) -> float | None:
     return round(llm.cost_usd + scorer.total.spent.estimated_usd, 6)
 
 
-def likely_cost(config: SearchConfig, scorer: ScorerBound, billed: Billed | None) -> float | None:
-    """Return the dollars of all requests to a chat scorer, billed as the probe was; None if unknown."""
-    if billed is None or config.scorer_price is None or config.scorer != "chat":
-        return None
-    usage = TokenUsage(billed.prompt_tokens, billed.completion_tokens)
-    return config.scorer_price.charge(usage) * scorer.total.spent.calls / PICODOLLARS
-
-
-def likely_text(scorer: ScorerBound, billed: Billed | None, likely: float | None) -> str:
-    """Return what a probe was billed, and the likely cost, as a line."""
-    if billed is None:
-        return ""
-    tokens = f"{billed.prompt_tokens:,} tokens in and {billed.completion_tokens:,} out"
-    requests = counted(scorer.total.spent.calls, "request")
-    cost = "" if likely is None else f": likely ${likely:.4f} for {requests} to the scorer"
-    return f"The probe was billed {tokens}{cost}.\n"
-
-
-def scorer_json(
-    scorer: ScorerBound,
-    llm: Bound,
-    refused: str | None,
-    *,
-    billed: Billed | None = None,
-    likely: float | None = None,
-) -> dict[str, Any]:
+def scorer_json(scorer: ScorerBound, llm: Bound, refused: str | None) -> dict[str, Any]:
     """Return the bounds of scorer and LLM as JSON values; ``refused`` says why limits are too low."""
 
     def json_of(share: ScorerPart) -> dict[str, Any]:
@@ -180,8 +153,6 @@ def scorer_json(
         "races": scorer.races,
         "rounds_allowed": scorer.rounds_allowed(llm.cost_usd),
         "refused": refused,
-        "billed": None if billed is None else asdict(billed),
-        "likely_cost_usd": None if likely is None else round(likely, 6),
     }
     return {"scorer": of_scorer, "llm": asdict(llm), "cost_of_both_usd": _cost_of_both(scorer, llm)}
 
@@ -230,6 +201,6 @@ def scorer_text(
         lines.append(_time(config, minutes))
     if llm.calls:
         lines.append(_LONGEST)
-    if scorer.total.spent.estimated_tokens and not config.probe:
+    if scorer.total.spent.estimated_tokens:
         lines.append("An image is taken to be billed as about twice as many tokens as most vendors count.")
     return "\n".join([*lines, _FAILED]) + "\n"

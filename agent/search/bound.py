@@ -382,13 +382,6 @@ def scorer_bound(
     )
 
 
-def advice_to_probe(config: SearchConfig) -> str:
-    """Return what to add to a refusal of limits, if a probe would give a lower bound."""
-    if config.probe or config.scorer not in ("chat", "embeddings") or config.max_cost is None:
-        return ""
-    return "; or ask about one image first, with `probe = true`, for a lower bound"
-
-
 def _renamed_candidates(config: SearchConfig, info: EvaluatorInfo, defaults: int) -> int:
     """Return the most that the search for class names scores; each round's names are scored together too."""
     if not config.searches_names:

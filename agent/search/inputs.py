@@ -17,7 +17,7 @@ from ...evaluator.errors import AskingEndedError, ConfigError, DataError, Prompt
 from ...evaluator.files import read_text, user_path
 from ...evaluator.messages import shown
 from ...evaluator.open import open_evaluator
-from ...evaluator.remote.asking import ApiAsk, ApiEvaluator
+from ...evaluator.remote.asking import ApiAsk
 from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
@@ -117,7 +117,7 @@ async def _open(
         emit(ImagesEncoded(done=done, of=of, copies=copies))
 
     def opened() -> Evaluator:
-        evaluator = open_evaluator(
+        return open_evaluator(
             config,
             report=report,
             progress=progress,
@@ -126,13 +126,6 @@ async def _open(
             ask=ask,
             labels=labels,
         )
-        if config.probe and isinstance(evaluator, ApiEvaluator):
-            billed = evaluator.probe()
-            if billed is None and config.scorer != "zero-shot":
-                report(
-                    "the endpoint does not say what it bills for an image, so bounds are as without the probe"
-                )
-        return evaluator
 
     try:
         return await in_thread(opened)

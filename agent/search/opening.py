@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ...evaluator.errors import UsageError
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, CHOSEN, Evaluator, EvaluatorInfo, Score
 from ...evaluator.threads import in_thread
@@ -36,7 +35,7 @@ from ..stop import Stop
 from ..store.records import check_identity
 from ..store.run import Store
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import advice_to_probe, evaluations_at_most, scorer_bound
+from .bound import evaluations_at_most, scorer_bound
 from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
@@ -298,10 +297,7 @@ class _Opener:
         start = NOTHING
         if (paid_itself or not had_labels) and not self._has_started(info):
             start = scorer_bound(config.as_opened(info), info, evaluator, len(self.pool)).start.spent
-        try:
-            calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
-        except UsageError as error:
-            raise UsageError(f"{error}{advice_to_probe(config)}") from error
+        calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
 
     def _has_started(self, info: EvaluatorInfo) -> bool:
         """Return whether an earlier session has scored a candidate beside the default one."""

@@ -83,34 +83,10 @@ class ApiAsk(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Billed:
-    """What an endpoint billed for a trial: one image with the longest candidate to compare with, if any.
-
-    Attributes:
-        pixels: Of the image.
-    """
-
-    prompt_tokens: int
-    completion_tokens: int
-    pixels: int
-
-
 @runtime_checkable
 class ApiEvaluator(Protocol):
     """An evaluator whose final evaluation takes requests to an API."""
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests, without bodies, that cost as much as testing so many candidates."""
-        ...
-
-    def probe(self) -> Billed | None:
-        """Ask about one image, unless it was done; what is asked later is expected to be billed likewise.
-
-        Returns:
-            What was billed; None if the endpoint does not say, or bills no tokens.
-
-        Raises:
-            AskingEndedError: See ``ApiAsk``.
-        """
         ...

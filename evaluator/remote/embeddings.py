@@ -29,6 +29,7 @@ from .evaluator import (
     RemoteProblem,
     SplitDecisions,
     batched,
+    image_tokens,
     misformed,
     path_below,
     text_tokens,
@@ -111,13 +112,10 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """Yield requests that cost as much as the test images' vectors, and those of so many candidates."""
         problem, dialect = self.problem, self._dialect
         for batch in batched(range(problem.info.sizes["test"]), dialect.most_images):
-            yield ApiRequest(path=self._path, body={}, prompt_tokens=len(batch) * self.most_image_tokens())
+            yield ApiRequest(path=self._path, body={}, prompt_tokens=len(batch) * self.most_image_tokens)
         texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names] * candidates
         for chunk in batched(texts, dialect.most_texts):
             yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*chunk))
-
-    def trial_request(self, image: ImageSet) -> ApiRequest:
-        return self._image_request(self._dialect, [self.problem.pictures.picture(image.paths[0])])
 
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.
@@ -197,7 +195,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return ApiRequest(
             path=path_below(self.problem.url, dialect.path),
             body=dialect.of_images(model, pictures),
-            prompt_tokens=sum(self.image_tokens(picture.width, picture.height) for picture in pictures),
+            prompt_tokens=sum(image_tokens(model, picture.width, picture.height) for picture in pictures),
         )
 
     def _question(self, keys: list[str], request: Callable[[list[str]], ApiRequest]) -> Question:

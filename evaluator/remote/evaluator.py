@@ -6,14 +6,12 @@ here imports torch.
 
 from __future__ import annotations
 
-import math
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -48,15 +46,12 @@ from ..scoring import (
 )
 from ..tally import Labels
 from .asking import (
-    CONTENT_FILTER,
     FAILED,
     TOO_LARGE,
     ApiAnswer,
     ApiAsk,
     ApiRefusal,
-    ApiReply,
     ApiRequest,
-    Billed,
 )
 from .labels import KeptValues, KeyMaker, LabelStore
 from .pictures import PictureReader
@@ -76,7 +71,6 @@ IMAGE_TOKENS = (600, 256)
 DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8500, 50)})
 """The same for models that bill more, by a part of their names."""
 _MOST_LISTED = 20
-_MOST_BILLED = 10**9
 _LONGEST_SHOWN = 120
 """Characters of a reply in a message, so that the advice after it is not cut off."""
 
@@ -168,7 +162,6 @@ class RemoteProblem:
 
     Attributes:
         open_test: Returns the test images; called once, when first needed.
-        test_paths: Their files: how large they are is known before.
         url: The scorer's address; for paths and messages, never in keys.
         parameters: What decides an answer besides prompt and image.
     """
@@ -177,7 +170,6 @@ class RemoteProblem:
     train: ImageSet = NO_IMAGES
     val: ImageSet = NO_IMAGES
     open_test: Callable[[], ImageSet] = lambda: NO_IMAGES
-    test_paths: tuple[Path, ...] = ()
     pictures: PictureReader
     ask: ApiAsk
     store: LabelStore
@@ -220,7 +212,6 @@ class RemoteEvaluator(ABC):
         self._control: Question | None = None  # one that was answered in the protocol's form
         self._refused_in_a_row = 0
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
-        self._billed: Billed | None = None
         self._failed = Counter[str]()  # how often every attempt failed, by image
         self._refused: dict[str, set[str]] = {}  # contents of images, by split
 
@@ -326,57 +317,11 @@ class RemoteEvaluator(ABC):
                 self._splits[name] = self.problem.open_test()
         return self._splits[name]
 
+    @property
     def most_image_tokens(self) -> int:
-        """Return the most tokens that one of the images may be billed as."""
-        return max(self.image_tokens(*size) for size in self._sizes)
-
-    @cached_property
-    def _sizes(self) -> set[tuple[int, int]]:
-        problem = self.problem
-        splits = (problem.train.paths, problem.val.paths, problem.test_paths)
-        return {size for paths in splits for size in problem.pictures.sizes(paths)}
-
-    def image_tokens(self, width: int, height: int) -> int:
-        """Return how many tokens an image of a size in pixels may be billed as, by a bill if there is one."""
-        if self._billed is None:
-            return image_tokens(self.problem.model, width, height)
-        # A bill for a larger image is at most proportional.
-        times = max(1.0, width * height / max(self._billed.pixels, 1))
-        return math.ceil(self._billed.prompt_tokens * times)
-
-    def probe(self) -> Billed | None:
-        """Ask about the largest few-shot image, unless it was done; see ``ApiEvaluator``.
-
-        Raises:
-            ScoringEndedError: The endpoint refuses it, and not for what the image shows.
-        """
-        key, kept = self.problem.key_of_form("billed by"), self.problem.store.answers
-        if (numbers := kept.find([key]).get(key)) is None:
-            if (billed := self._bill()) is None:
-                return None
-            numbers = kept.keep({key: astuple(billed)})[key]
-        if not isinstance(numbers, list) or [type(number) for number in numbers] != [int] * 3:
-            raise self.problem.store.damaged("a bill has another form")
-        self._billed = Billed(*numbers)
-        return self._billed
-
-    def _bill(self) -> Billed | None:
-        images = self.split("train")
-        pixels = [math.prod(size) for size in self.problem.pictures.sizes(images.paths)]
-        largest = max(range(len(images)), key=pixels.__getitem__)
-        if (request := self.trial_request(images.at([largest]))) is None:
-            return None
-        for _number, answer in self.problem.ask([replace(request, is_trial=True)]):
-            if isinstance(answer, ApiReply):
-                tokens = billed_tokens(answer.body)
-                return None if tokens is None else Billed(*tokens, pixels=pixels[largest])
-            if answer.reason != CONTENT_FILTER:
-                raise self._unfit(_refused_for(answer, "it refuses an image"))
-        return None
-
-    @abstractmethod
-    def trial_request(self, image: ImageSet) -> ApiRequest | None:
-        """Return a request about one image alone; None if tokens are not billed."""
+        """The most tokens that one of the images may be billed as."""
+        side = self.problem.pictures.side
+        return image_tokens(self.problem.model, side, side)
 
     @abstractmethod
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
@@ -638,18 +583,6 @@ def image_tokens(model: str, width: int, height: int) -> int:
     dear = next((tokens for name, tokens in DEAR_IMAGES.items() if name in model), None)
     least, pixels = dear or IMAGE_TOKENS
     return least + width * height // pixels
-
-
-def billed_tokens(body: Any) -> tuple[int, int] | None:
-    """Return the tokens of request and answer that a reply was billed for; None if it does not say."""
-    usage = body.get("usage") if isinstance(body, dict) else None
-    if not isinstance(usage, dict):
-        return None
-    asked, answered = usage.get("prompt_tokens", usage.get("total_tokens")), usage.get("completion_tokens", 0)
-    if not isinstance(asked, int) or not isinstance(answered, int):
-        return None
-    is_bill = 0 < asked <= _MOST_BILLED and 0 <= answered <= _MOST_BILLED
-    return (int(asked), int(answered)) if is_bill else None
 
 
 def misformed(what: str, value: object) -> BadReplyError:

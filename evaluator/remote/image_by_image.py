@@ -34,6 +34,7 @@ from .evaluator import (
     RemoteProblem,
     SplitDecisions,
     batched,
+    image_tokens,
     misformed,
     path_below,
     text_tokens,
@@ -116,7 +117,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the labels of all test images by so many candidates."""
         text, answer = self.tokens(self.prompt(self.problem.longest_baseline))
-        most = text + self.most_image_tokens() if answer else 0
+        most = text + self.most_image_tokens if answer else 0
         for _ in range(candidates * self.problem.info.sizes["test"]):
             yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer)
 
@@ -143,7 +144,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def _request(self, prompt: Prompt, path: Path) -> ApiRequest:
         picture = self.problem.pictures.picture(path)
         text, answer = self.tokens(prompt)
-        most = text + self.image_tokens(picture.width, picture.height) if answer else 0
+        most = text + image_tokens(self.problem.model, picture.width, picture.height) if answer else 0
         return ApiRequest(
             path=self.path, body=self.body(prompt, picture), prompt_tokens=most, max_tokens=answer
         )
@@ -214,11 +215,6 @@ class ChatEvaluator(ImageByImageEvaluator):
         if ensembles:
             self._find_out(ensembles[0][0], parts)
         return super().decide(ensembles, parts)
-
-    def trial_request(self, image: ImageSet) -> ApiRequest:
-        candidate = self.problem.longest_baseline
-        self._find_out(candidate, [image])
-        return self._request(self.prompt(candidate), image.paths[0])
 
     def _find_out(self, candidate: str, parts: Sequence[ImageSet]) -> None:
         with self._finding:
@@ -379,9 +375,6 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
             "inputs": picture.base64,
             "parameters": {"candidate_labels": labels, "hypothesis_template": template},
         }
-
-    def trial_request(self, image: ImageSet) -> None:
-        """Return None: these endpoints bill by request or by time."""
 
     def tokens(self, prompt: Prompt) -> tuple[int, int]:
         """Return 0: these endpoints bill by request or by time."""

@@ -59,7 +59,6 @@ def open_remote(
         train=train,
         val=val,
         open_test=open_test,
-        test_paths=data.test.paths,
         objective=spec.objective,
     )
     return _of_protocol(spec, problem, options)

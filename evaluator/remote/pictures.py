@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -105,16 +104,6 @@ class PictureReader:
     def digests(self, paths: Sequence[Path]) -> list[str]:
         return self._seen.known("image digests", paths, lambda: _mapped(file_digest, paths))
 
-    def sizes(self, paths: Sequence[Path]) -> list[tuple[int, int]]:
-        """Return the width and height of each image as it is sent, or a little more; read no pixels."""
-        sizes = self._seen.known("image sizes", paths, lambda: _mapped(_size, paths))
-        return list(map(self._sent_size, sizes))
-
-    def _sent_size(self, size: str) -> tuple[int, int]:
-        width, height = map(int, size.split("x")) if size else (self.side, self.side)
-        scale = min(1, self.side / max(width, height))
-        return math.ceil(width * scale), math.ceil(height * scale)
-
     def complaints(self, paths: Sequence[Path]) -> list[str]:
         """Return what is wrong with each image; an empty text if nothing is."""
         return self._seen.known("image complaints", paths, lambda: _mapped(_complaint, paths))
@@ -123,15 +112,6 @@ class PictureReader:
 def _mapped(look: Callable[[Path], str], paths: Sequence[Path]) -> list[str]:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="decoder") as pool:
         return list(pool.map(look, paths))
-
-
-def _size(path: Path) -> str:
-    """Return an image's size as its file says it; an empty text if it does not."""
-    try:
-        with Image.open(path) as image:
-            return "{}x{}".format(*image.size)
-    except Exception:  # noqa: BLE001 - whatever is wrong is said where the image is read
-        return ""
 
 
 def _complaint(path: Path) -> str:

@@ -433,28 +433,6 @@ async def test_answers_by_a_schema_are_used_where_the_endpoint_takes_it(
     assert ("response_format" in request) == (not faults)
 
 
-async def test_a_probe_lets_a_low_limit_pass(config: Callable[..., SearchConfig]) -> None:
-    """Bounds are from the bill of one image, also in a resumed run; the limit holds."""
-    billed = {"prompt_tokens": 90, "completion_tokens": 3, "total_tokens": 93}
-    async with ScorerServer(ScorerOptions(usage=billed, enforces=True)) as server:
-        given = {
-            "scorer": "chat",
-            "search_for": "instruction",
-            "scorer_price": "0.15/0.60",
-            "max_cost": 0.008,
-        }
-        with pytest.raises(UsageError, match=r"max_cost=0.008 must be .*probe=True, for a lower bound"):
-            await search(config(server.url, **given))
-        assert server.requests == 0
-        probing = config(server.url, **given, probe=True, max_scorer_calls=60)
-        assert (await search(probing)).status == "stopped"
-        result = await resume(probing.run_dir, changes={"max_scorer_calls": None})
-    assert result.status == "finished"
-    assert result.scorer_usage is not None
-    assert result.scorer_usage.cost_usd is not None
-    assert result.scorer_usage.cost_usd <= 0.008
-
-
 async def test_images_that_are_all_too_large_name_the_setting_of_their_size(
     config: Callable[..., SearchConfig],
 ) -> None:

@@ -50,7 +50,7 @@ HARMLESS = """
     patience until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens
     max_cost max_minutes give_up_after run_dir name_rounds test_images scorer scorer_dialect
     scorer_image_size scorer_detail scorer_answers scorer_answer_tokens scorer_concurrency
-    scorer_rpm scorer_tpm scorer_price max_scorer_calls racing probe
+    scorer_rpm scorer_tpm scorer_price max_scorer_calls racing
 """
 """Numbers, names, texts, and files that are read as data and identify the run by their content."""
 SMALL = ("--method", "random", "--restarts", "1", "--initial", "5")

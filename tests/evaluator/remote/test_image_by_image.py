@@ -136,41 +136,6 @@ def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> 
     bound = max(request.prompt_tokens + request.max_tokens for request in api.requests[1:])
     reserved = kept[0].prompt_tokens + kept[0].max_tokens
     assert reserved >= bound * (scorer == "chat")
-    assert reserved <= image_tokens("m", 16, 16) + 400
-
-
-@pytest.mark.parametrize(
-    "usage", [None, {}, {"prompt_tokens": -1}, {"prompt_tokens": "9"}, [], {"total_tokens": 70}]
-)
-@pytest.mark.parametrize("scorer", ["chat", "embeddings", "zero-shot"])
-def test_a_probe_bounds_images_by_a_bill(usage: Any, scorer: str, opened: Opened, tmp_path: Path) -> None:
-    """Once; a larger image is taken for as many times the tokens. No bill, no other bound."""
-
-    def change(_number: int, _request: ApiRequest, body: Any) -> Any:
-        return body if isinstance(body, list) else {**body, "usage": usage}
-
-    settings = {"scorer_dialect": "openai"} if scorer == "embeddings" else {}
-    api = VisualApi(change=change)
-    evaluator: Any = opened(scorer, api, tmp_path / "labels.sqlite", **settings)
-    before = evaluator.image_tokens(16, 16)
-    billed, asked = evaluator.probe(), len(api.requests)
-    assert asked == {"chat": 2, "embeddings": 1, "zero-shot": 0}[scorer]
-    if usage != {"total_tokens": 70} or scorer == "zero-shot":
-        assert (billed, evaluator.image_tokens(16, 16)) == (None, before)
-        return
-    assert (billed.prompt_tokens, billed.completion_tokens, billed.pixels) == (70, 0, 256)
-    assert [evaluator.image_tokens(*size) for size in ((4, 4), (16, 16), (32, 17))] == [70, 70, 149]
-    again: Any = opened(scorer, VisualApi(ends_after=0), tmp_path / "labels.sqlite", **settings)
-    assert again.probe() == billed
-
-
-def test_a_probe_that_is_refused_says_why(opened: Opened) -> None:
-    """A content filter may be of that image alone; another refusal is of all."""
-    api = VisualApi(change=lambda *_given: NOT_ALLOWED)
-    assert opened("chat", api, scorer_answers="words").probe() is None
-    api.change = lambda *_given: ApiRefusal("too_large", "too many pixels")
-    with pytest.raises(ScoringEndedError, match=r"refuses an image: too many pixels .scorer_image_size=N"):
-        opened("embeddings", api, scorer_dialect="openai").probe()
 
 
 def test_only_the_top_label_counts(opened: Opened) -> None:

@@ -43,23 +43,6 @@ def test_large_images_are_scaled_down(image: Image.Image, kind: str) -> None:
     assert encode(image, 300) == encode(image, 300)
 
 
-def test_sizes_are_known_without_the_pixels(tmp_path: Path) -> None:
-    """Of no image less than is sent; an image that says no size is taken for the largest."""
-    sides = [(20, 10), (900, 301), (301, 900), (513, 512), (3000, 7)]
-    paths = [tmp_path / f"{number}.png" for number in range(len(sides))]
-    for path, (width, height) in zip(paths, sides, strict=True):
-        Image.new("RGB", (width, height)).save(path)
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(paths[0].read_bytes()[:12])
-    reader = PictureReader(512)
-    *sizes, unknown = reader.sizes([*paths, broken])
-    assert (sizes[0], unknown) == ((20, 10), (512, 512))
-    for path, (width, height) in zip(paths, sizes, strict=True):
-        picture = reader.picture(path)
-        assert 0 <= width - picture.width <= 1
-        assert 0 <= height - picture.height <= 1
-
-
 def test_tags_are_not_sent() -> None:
     """Where and with what a photograph was taken is nobody's business."""
     image = noise(200, 200)
