@@ -299,7 +299,7 @@ class CheckedEvaluator(CustomEvaluator):
             answer = getattr(self._scorer, method)(*deepcopy(arguments), **deepcopy(options))
             read = plain_value(Predictions, answer)
             rows = [read.labels, *(row for row in read.predicted if row is not None)]
-            images = len(options.get("places", read.labels))
+            images = len(options.get("image_indices", read.labels))
             if len(read.predicted) != count or not images or any(len(row) != images for row in rows):
                 raise WrongAnswerError(f"did not answer with a label of each image, {count} times")
             most = max(map(max, rows))

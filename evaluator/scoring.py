@@ -331,16 +331,16 @@ class PartialPredictor(Protocol):
     """An evaluator that can classify some images of a split, for less than all of them cost."""
 
     def predict_some(
-        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
+        self, ensembles: Sequence[Sequence[str]], *, split: str, image_indices: Sequence[int]
     ) -> Predictions:
-        """Classify the images at ``places`` of ``train``, ``val`` or ``test``, which opens it.
+        """Classify the images at ``image_indices`` of ``train``, ``val`` or ``test``, which opens it.
 
-        Labels and predictions are in the order of ``places``. What was asked here is not asked again by
+        Labels and predictions are in the order of the indices. What was asked here is not asked again by
         ``score``.
 
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.
-            EvaluatorError: An ensemble is empty, or a place is outside the split.
+            EvaluatorError: An ensemble is empty, or an index is outside the split.
         """
         ...
 
@@ -356,7 +356,7 @@ class NamePredictor(Protocol):
 
         A renaming has new names by label; they go into the template's slot, and all other classes keep their
         names. ``predicted`` has an entry for each renaming, None if the model cannot read a name. ``split``
-        is ``train``, ``val``, ``views`` (their augmented copies, if ``info.views`` says so), or ``test``,
+        is ``train``, ``val``, ``copies`` (their augmented copies, if ``info.views`` counts any), or ``test``,
         which opens it.
 
         Raises:
@@ -381,8 +381,8 @@ class Illustrator(Protocol):
         """Return a content hash of the ordered images of ``train``, ``val`` or ``test``, which opens it."""
         ...
 
-    def thumbnails(self, split: str, places: Sequence[int]) -> Sequence[Thumbnail | None]:
-        """Return thumbnails of images at ``places`` in a split, which opens it; None for a missing image."""
+    def thumbnails(self, split: str, image_indices: Sequence[int]) -> Sequence[Thumbnail | None]:
+        """Return thumbnails of images in a split, which opens it; None for a missing image."""
         ...
 
 

@@ -34,11 +34,11 @@ def parse_file(text: str, path: str, kind: PromptKind) -> list[Candidate]:
     is_json = path.lower().endswith(".json") or _JSON_LIST.match(text) is not None
     candidates: list[Candidate] = []
     wrong: list[str] = []
-    for place, raw in _json_items(text, path, kind) if is_json and text.strip() else _lines(text):
+    for where, raw in _json_items(text, path, kind) if is_json and text.strip() else _lines(text):
         try:
             candidates.append(kind.parse_own(raw))
         except CandidateError as error:
-            wrong.append(f"{path}: {place}: {error}")
+            wrong.append(f"{path}: {where}: {error}")
     if wrong:
         more = f" ({len(wrong) - 1} more like it)" if len(wrong) > 1 else ""
         raise PoolError(f"{wrong[0]}; {kind.words.a_noun} looks like this: {kind.example}{more}")

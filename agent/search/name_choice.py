@@ -44,7 +44,7 @@ MOST_CHECKS = 200
 """Most renamings that are scored to improve a renaming that holds."""
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
-COPIES = "views"
+COPIES = "copies"
 """The split of the augmented copies."""
 _ROUNDING = 1e-9
 

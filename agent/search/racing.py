@@ -288,7 +288,7 @@ class Racer:
     async def _predict(self, texts: Sequence[str], image_indices: Sequence[int]) -> Predictions:
         ensembles = [[text] for text in texts]
         return await call_evaluator(
-            lambda: self.evaluator.predict_some(ensembles, split="train", places=image_indices),
+            lambda: self.evaluator.predict_some(ensembles, split="train", image_indices=image_indices),
             scrub=self.scrub,
         )
 

@@ -50,7 +50,7 @@ def open_in_process(
     train_features, train = labelled(images, data.train if encode else (), data)
     val_features, val = labelled(images, data.val if encode else (), data)
     copies = spec.augmentations_for(len(data.train) + len(data.val))
-    views = _augmented(images, (train, val), copies)
+    augmented = _augmented(images, (train, val), copies)
     ahead = images.features(data.test.paths) if look_ahead else None
     encoder = build_encoder(spec, models, data.classes, report)
     notes = _notes(spec, encoder, models, data, train, report)
@@ -64,7 +64,7 @@ def open_in_process(
         class_names=data.classes,
         train=_resident(train, devices[0]),
         val=_resident(val, devices[0]),
-        views=_resident(views, devices[0]),
+        augmented=_resident(augmented, devices[0]),
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,

@@ -45,7 +45,7 @@ class OpenClipEvaluator:
 
     Args:
         open_test: Returns the test images; called once, when first needed.
-        views: Augmented copies of training and validation images; None or empty without copies.
+        augmented: Augmented copies of training and validation images; None or empty without copies.
         objective: Decides whether scores carry grey-box values.
     """
 
@@ -58,7 +58,7 @@ class OpenClipEvaluator:
         train: Labelled,
         val: Labelled,
         open_test: Callable[[], Labelled],
-        views: Labelled | None = None,
+        augmented: Labelled | None = None,
         objective: Objective = "accuracy",
         logit_scale: float = 100.0,
     ) -> None:
@@ -66,7 +66,7 @@ class OpenClipEvaluator:
         self._encoder = encoder
         self._names = tuple(class_names)
         self._splits = {"train": train, "val": val}
-        self.views = views if views is not None and len(views) else None
+        self.augmented = augmented if augmented is not None and len(augmented) else None
         self._open_test = open_test
         self._objective, self._grey = objective, objective in GREY_BOX
         self._logit_scale = logit_scale
@@ -130,7 +130,9 @@ class OpenClipEvaluator:
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        labelled = (self.views or Labelled.empty(len(self._names))) if split == "views" else self.split(split)
+        labelled = (
+            (self.augmented or Labelled.empty(len(self._names))) if split == "copies" else self.split(split)
+        )
         if not len(labelled):
             return Predictions((), ((),) * len(renamings))
         classes = self._renamed_classes(template, split, labelled)
@@ -184,9 +186,9 @@ class OpenClipEvaluator:
     def image_set(self, split: str) -> str:
         return self.split(split).image_set
 
-    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
+    def thumbnails(self, split: str, image_indices: Sequence[int]) -> list[Thumbnail | None]:
         paths = self.split(split).paths
-        return [thumbnail(paths[index]) if index < len(paths) else None for index in places]
+        return [thumbnail(paths[index]) if index < len(paths) else None for index in image_indices]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -207,7 +209,9 @@ class OpenClipEvaluator:
         return weights.float().cpu().numpy()
 
     def split(self, name: str) -> Labelled:
-        """Return the images of a split; opens the test images when first needed."""
+        """Return the images of a split, or the augmented copies; opens the test images when first needed."""
+        if name == "copies":
+            return self.augmented or Labelled.empty(len(self._names))
         if name == "test" and name not in self._splits:
             self._splits[name] = self._open_test()
         return self._splits[name]
@@ -258,19 +262,19 @@ class OpenClipEvaluator:
             confused=tally.named_confusions(
                 decided.numpy(), train.labels.numpy(), self._names, MOST_CONFUSED
             ),
-            views=self._on_views(weights),
+            views=self._on_copies(weights),
             **values,
             **{f"val_{name}": value for name, value in val_values.items()},
         )
 
-    def _on_views(self, weights: Tensor) -> float | None:
-        if self.views is None:
+    def _on_copies(self, weights: Tensor) -> float | None:
+        if self.augmented is None:
             return None
         with torch.inference_mode():
-            decided = decide(self.views, weights)
+            decided = decide(self.augmented, weights)
         if self._objective == "class_mean":
-            return class_mean(decided, self.views)
-        return correct(decided, self.views) / len(self.views)
+            return class_mean(decided, self.augmented)
+        return correct(decided, self.augmented) / len(self.augmented)
 
     def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> tuple[int, dict[str, Any]]:
         values: dict[str, Any] = {"class_mean": class_mean(decided, split)}

@@ -53,7 +53,7 @@ class Connection:
         self._head: str = getattr(self.ray.get_runtime_context(), "gcs_address", "") or ""
         self._lost = False
 
-    def places(self) -> int:
+    def slots(self) -> int:
         """Return how many actors the cluster holds: one per GPU, or per CPU without GPUs."""
         self.check()
         resources = self.ray.cluster_resources()
@@ -147,7 +147,7 @@ class Worker:
             raise ModelError(
                 f"{spec.pretrained} of {spec.model} is another file on this node than on the driver's"
             )
-        train, val, views = (split.unpack() for split in splits)
+        train, val, augmented = (split.unpack() for split in splits)
         here = spec.model_copy(update={"device": str(device)})
         self._evaluator = OpenClipEvaluator(
             info=info,
@@ -156,7 +156,7 @@ class Worker:
             train=train,
             val=val,
             open_test=_no_test,
-            views=views,
+            augmented=augmented,
             objective=spec.objective,
             logit_scale=loaded.logit_scale,
         )
@@ -195,11 +195,11 @@ class ClusterEvaluator:
             local.class_names,
             model_key,
             *(ray.put(Shipped.pack(local.split(name))) for name in ("train", "val")),
-            ray.put(Shipped.pack(local.views or Labelled.empty(len(local.class_names)))),
+            ray.put(Shipped.pack(local.augmented or Labelled.empty(len(local.class_names)))),
         )
         self._pool = Pool(cluster, arguments, report)
         self._pool.next_ready()
-        report(f"ray: room for {cluster.places()} scorers on {len(ray.nodes())} nodes")
+        report(f"ray: room for {cluster.slots()} scorers on {len(ray.nodes())} nodes")
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -248,7 +248,7 @@ class Pool:
 
     def fit(self, waiting: int) -> list[Any]:
         """Return the actors for a batch; start more if worthwhile, stop idle ones."""
-        wanted = max(1, min(self._cluster.places(), -(-waiting // TEMPLATES_AN_ACTOR)))
+        wanted = max(1, min(self._cluster.slots(), -(-waiting // TEMPLATES_AN_ACTOR)))
         while len(self._ready) + len(self._starting) < wanted:
             self._start()
         self._admit(0)

@@ -129,7 +129,7 @@ class RenamedClasses:
         self._next, self._next_value = their_labels.gather(1, first)[:, 0], others.gather(1, first)[:, 0]
         self.base = self._best.cpu()
         alike = self._columns([weights[0]])
-        self._places_alike = bool((alike == alike[:, :1]).all())
+        self._columns_alike = bool((alike == alike[:, :1]).all())
 
     def decide_all(
         self, renamings: Sequence[Mapping[int, str]], vectors: Mapping[str, Tensor]
@@ -140,7 +140,7 @@ class RenamedClasses:
         """
         decisions: dict[int, Tensor] = {}
         # Renamings of one class are decided for many at a time, by one new column each.
-        single = [index for index, names in enumerate(renamings) if len(names) == 1 and self._places_alike]
+        single = [index for index, names in enumerate(renamings) if len(names) == 1 and self._columns_alike]
         for start in range(0, len(single), BLOCK):
             indices = single[start : start + BLOCK]
             renamed = [next(iter(renamings[index].items())) for index in indices]

@@ -94,7 +94,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        if split == "views":
+        if split == "copies":
             return Predictions((), ((),) * len(renamings))
         images = self.split(split)
         filled = [(template, self.problem.renamed(renaming)) for renaming in renamings]

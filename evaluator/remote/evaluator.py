@@ -299,16 +299,16 @@ class RemoteEvaluator(ABC):
         return self._predictions(ensembles, self.split(split))
 
     def predict_some(
-        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
+        self, ensembles: Sequence[Sequence[str]], *, split: str, image_indices: Sequence[int]
     ) -> Predictions:
-        return self._predictions(ensembles, self.split(split).at(places))
+        return self._predictions(ensembles, self.split(split).at(image_indices))
 
     def image_set(self, split: str) -> str:
         return self.split(split).mark
 
-    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
+    def thumbnails(self, split: str, image_indices: Sequence[int]) -> list[Thumbnail | None]:
         paths = self.split(split).paths
-        return [thumbnail(paths[index]) if index < len(paths) else None for index in places]
+        return [thumbnail(paths[index]) if index < len(paths) else None for index in image_indices]
 
     def split(self, name: str) -> ImageSet:
         """Return the images of a split; opens the test images when first needed."""

@@ -423,7 +423,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        if split == "views":
+        if split == "copies":
             return Predictions((), ((),) * len(renamings))
         images = self.split(split)
         prompts = [Prompt(template, self.problem.renamed(renaming)) for renaming in renamings]

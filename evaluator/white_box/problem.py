@@ -114,8 +114,8 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
     copies = spec.augmentations_for(len(data.train) + len(data.val))
 
     def open_versions(split: Labelled) -> Tensor:
-        views = augmented_features(images, split, copies)
-        return torch.cat([split.features[:, None], views], dim=1)
+        copies_of_images = augmented_features(images, split, copies)
+        return torch.cat([split.features[:, None], copies_of_images], dim=1)
 
     with torch.inference_mode(False):
         return Problem(

@@ -127,8 +127,8 @@ class NamingBox:
         return sum(one == true for one, true in zip(predicted, labels, strict=True)) / len(labels)
 
     def _labels(self, split: str) -> tuple[int, ...]:
-        size = self.info.sizes["train" if split == "views" else split] * (
-            self.info.views if split == "views" else 1
+        size = self.info.sizes["train" if split == "copies" else split] * (
+            self.info.views if split == "copies" else 1
         )
         return labels_of(size, len(self._classes))
 

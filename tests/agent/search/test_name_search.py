@@ -739,7 +739,7 @@ def test_augmented_copies_are_scored_too(tmp_path: Path) -> None:
     """As for templates."""
     evaluator = box(views=2)
     found(tmp_path / "r", evaluator=evaluator)
-    assert {"train", "val", "views"} <= {split for split, _ in evaluator.asked}
+    assert {"train", "val", "copies"} <= {split for split, _ in evaluator.asked}
 
 
 def test_a_small_model_is_asked_class_by_class(tmp_path: Path) -> None:

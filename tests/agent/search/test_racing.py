@@ -39,13 +39,13 @@ class RaceOf:
         self.asked = Counter[str]()
         self.places: list[int] = []
 
-        async def ask_some(texts: Sequence[str], places: Sequence[int]) -> dict[str, Hits | Rejection]:
-            self.asked.update({text: len(places) for text in texts})
-            self.places += places
+        async def ask_some(texts: Sequence[str], image_indices: Sequence[int]) -> dict[str, Hits | Rejection]:
+            self.asked.update({text: len(image_indices) for text in texts})
+            self.places += image_indices
             return {
                 text: Rejection("too_many_tokens", "99 tokens")
                 if text in rejected
-                else [rows[text][place] for place in places]
+                else [rows[text][index] for index in image_indices]
                 for text in texts
             }
 
@@ -175,7 +175,7 @@ class PartialBox(FakeEvaluator):
         return super().score(templates)
 
     def predict_some(
-        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
+        self, ensembles: Sequence[Sequence[str]], *, split: str, image_indices: Sequence[int]
     ) -> Predictions:
         """Classify as many images rightly as the score says."""
         assert split == "train"
@@ -185,10 +185,10 @@ class PartialBox(FakeEvaluator):
         for (template,) in ensembles:
             if "window" in template:
                 raise TemplateRejectedError(template, "too_many_tokens", "99 tokens")
-            self.some |= {(template, place) for place in places}
+            self.some |= {(template, index) for index in image_indices}
             right = random.Random(1).sample(range(160), self._correct([template], split))
-            predicted.append(tuple(labels[place] if place in right else 10 for place in places))
-        return Predictions(tuple(labels[place] for place in places), tuple(predicted))
+            predicted.append(tuple(labels[index] if index in right else 10 for index in image_indices))
+        return Predictions(tuple(labels[index] for index in image_indices), tuple(predicted))
 
 
 class Found:

@@ -61,12 +61,12 @@ class Pictures(FakeEvaluator):
             raise self.error
         return f"the {split} images"
 
-    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
+    def thumbnails(self, split: str, image_indices: Sequence[int]) -> list[Thumbnail | None]:
         """The place as a picture."""
         assert split == "test"
         if self.error is not None:
             raise self.error
-        return [None if one in self.gone else Thumbnail(f"{one}.png", bytes([one])) for one in places]
+        return [None if one in self.gone else Thumbnail(f"{one}.png", bytes([one])) for one in image_indices]
 
 
 def on_test(**predicted: tuple[int, ...]) -> dict[str, GroupOnTest]:

@@ -157,7 +157,7 @@ def test_scores_include_augmented_copies_where_there_are_any(
     two = opened(spec, augmentations=2)
     assert len({each.info.fingerprint for each in (evaluator, without, two)}) == 3
     # A copy is classified as an image is: those of train and val that are right, over all.
-    views: Any = two.views
+    views: Any = two.augmented
     decided = (np.asarray(views.features) @ two.classifier(["{}"]).T).argmax(axis=1)
     (score,) = two.score(["{}"])
     assert isinstance(score, Score)

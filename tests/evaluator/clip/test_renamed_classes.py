@@ -34,7 +34,7 @@ def opened(family: str = "clip", names: tuple[str, ...] = MANY, shots: int = 2) 
         train=problem.train,
         val=problem.val,
         open_test=problem.open_test,
-        views=problem.val,
+        augmented=problem.val,
     )
 
 
@@ -110,10 +110,10 @@ def test_a_name_that_is_too_long_has_no_predictions() -> None:
 def test_augmented_copies_are_a_split_of_their_own() -> None:
     """They are classified like the others; without copies there are no labels."""
     evaluator = opened(names=("cat", "dog"))
-    views, val = (evaluator.predict_named("a {}", [{0: "lion"}], split=one) for one in ("views", "val"))
+    views, val = (evaluator.predict_named("a {}", [{0: "lion"}], split=one) for one in ("copies", "val"))
     assert views == val
-    evaluator.views = None
-    assert evaluator.predict_named("a {}", [{0: "lion"}], split="views").labels == ()
+    evaluator.augmented = None
+    assert evaluator.predict_named("a {}", [{0: "lion"}], split="copies").labels == ()
 
 
 def test_class_vectors_have_the_new_names() -> None:

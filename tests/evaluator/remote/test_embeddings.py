@@ -116,7 +116,7 @@ def test_ensembles_are_averaged_as_with_clip(opened: Opened) -> None:
     assert named.predicted[0] == evaluator.predict([["a {}"]], split="train").predicted[0]
     assert named.predicted[1] == named.predicted[2]
     assert [len(one.body["input"]) for one in api.requests[before:]] == []
-    assert evaluator.predict_named("a {}", [{}], split="views").predicted == ((),)
+    assert evaluator.predict_named("a {}", [{}], split="copies").predicted == ((),)
 
 
 def test_the_end_costs_what_was_kept_for_it(opened: Opened) -> None:
@@ -189,7 +189,7 @@ def test_an_endpoint_that_refuses_all_images_is_blamed(opened: Opened, tmp_path:
     with pytest.raises(ScoringEndedError, match="refuses every request: no images here"):
         evaluator.score([TEMPLATE])
     with pytest.raises(ScoringEndedError, match="refuses every request"):
-        evaluator.predict_some([[TEMPLATE]], split="train", places=[0, 7])
+        evaluator.predict_some([[TEMPLATE]], split="train", image_indices=[0, 7])
     assert len(api.requests) <= 16
     later = opened("embeddings", VisualApi(), tmp_path / "labels.sqlite", scorer_dialect="openai")
     assert scored(later, TEMPLATE).train == 1.0

@@ -101,7 +101,7 @@ def test_some_images_are_asked_for_alone(scorer: str, opened: Opened) -> None:
     """In the order of the places; a score then asks for the others only. The test split is for the end."""
     api = VisualApi()
     evaluator = opened(scorer, api)
-    found = evaluator.predict_some([[ASKED[scorer]]], split="train", places=[14, 0, 7])
+    found = evaluator.predict_some([[ASKED[scorer]]], split="train", image_indices=[14, 0, 7])
     whole = evaluator.predict([[ASKED[scorer]]], split="train")
     assert found.labels == tuple(whole.labels[place] for place in (14, 0, 7))
     assert found.predicted == (found.labels,)
@@ -109,7 +109,7 @@ def test_some_images_are_asked_for_alone(scorer: str, opened: Opened) -> None:
     scored(evaluator, ASKED[scorer])
     assert len(api.requests) == SEARCHED
     with pytest.raises(EvaluatorError, match="15 images"):
-        evaluator.predict_some([[ASKED[scorer]]], split="train", places=[15])
+        evaluator.predict_some([[ASKED[scorer]]], split="train", image_indices=[15])
 
 
 @pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
@@ -161,7 +161,7 @@ def test_another_name_of_a_class_is_asked_for(opened: Opened) -> None:
     assert found.predicted[0] == found.labels
     right = [one == true for one, true in zip(found.predicted[1] or (), found.labels, strict=True)]
     assert sum(right) == 5
-    assert evaluator.predict_named("a {}", [{}], split="views").labels == ()
+    assert evaluator.predict_named("a {}", [{}], split="copies").labels == ()
 
 
 @pytest.mark.parametrize(
