@@ -37,6 +37,13 @@ REMOVED: Mapping[str, str] = MappingProxyType(
     {
         "probe": "a bound takes an image for about twice the tokens that most vendors count; limits hold",
         "prefer_readable": "the choice is by score alone",
+        # keys and methods of suite files
+        "curve": "a study draws no learning curves; leave it out",
+        "coop-4": 'write { method = "coop", context = 4 }',
+        "coop-words": 'write { method = "coop", init = "a photo of a" }',
+        "coop-class": "coop learns one context for all classes",
+        "coop-all": 'write { method = "coop", all_labels = true }, or evaluate --all-labels',
+        "tip-adapter-all": 'write { method = "tip-adapter", all_labels = true }, or evaluate --all-labels',
     }
 )
 """Settings that earlier versions had, each with what there is instead."""

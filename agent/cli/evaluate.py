@@ -13,7 +13,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection, Unanswered
 from ...evaluator.settings import applying_to
-from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference, names_in
+from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import ScoringConfig
 from ..config.sources import on_command_line
@@ -44,7 +44,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
     if arguments.templates is None and arguments.white_box is None:
         raise ConfigError("give --templates FILE, --white-box NAMES or both")
-    _check_augmentations(arguments)
+    if arguments.all_labels and arguments.white_box is None:
+        raise ConfigError("--all-labels is for the references of --white-box; leave it out")
+    # A settings file may have them for a search.
+    if "augmentations" in given_settings(arguments) and not arguments.all_labels:
+        raise ConfigError(
+            "`augmentations` has an effect with --white-box and --all-labels only: templates are scored on "
+            "the images as they are; leave it out"
+        )
     matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
     config = given_spec(arguments)
     kind = kind_named(config.search_for)
@@ -52,13 +59,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.templates is not None:
         candidates = read_template_file(arguments.templates, "`templates`", kind.name)
         templates = [candidate.scored_as for candidate in candidates]
+    labels = {"all_labels": True} if arguments.all_labels else {}
     with result_alone():
         evaluation = api.evaluate(
             templates,
             config,
             split=arguments.split,
             inspect=arguments.confusions is not None or matrix_file is not None,
-            white_box=arguments.white_box or (),
+            white_box=dict.fromkeys(arguments.white_box or (), labels),
             report=say,
         )
     matrix = evaluation.matrix
@@ -75,16 +83,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if evaluation.inspection is not None and arguments.confusions is not None:
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
     return 0
-
-
-def _check_augmentations(arguments: argparse.Namespace) -> None:
-    """Refuse augmented copies that nothing learns from; a settings file may have them for a search."""
-    learning = [name for name in REFERENCES if getattr(check_reference(name), "all_labels", False)]
-    if "augmentations" in given_settings(arguments) and not {*learning} & {*(arguments.white_box or ())}:
-        raise ConfigError(
-            f"`augmentations` has an effect with --white-box {' or '.join(learning)} only: "
-            "templates are scored on the images as they are; leave it out",
-        )
 
 
 def spent_on(used: ApiUsage, labels: Path) -> str:
@@ -245,6 +243,11 @@ def add_options(parser: Parser) -> None:
         type=_names,
         metavar="NAMES",
         help=f"also references that see inside the model, fitted to the same shots: {', '.join(REFERENCES)}",
+    )
+    parser.add_argument(
+        "--all-labels",
+        action="store_true",
+        help="let references learn from every label that a search has: validation images and copies too",
     )
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"

@@ -133,7 +133,7 @@ def evaluate(
     *,
     split: Split = "test",
     inspect: bool = False,
-    white_box: Sequence[str] = (),
+    white_box: Mapping[str, Mapping[str, Any]] | Sequence[str] = (),
     custom_scorer: object | None = None,
     search_for: str | None = None,
     report: Callable[[str], None] | None = None,
@@ -146,7 +146,8 @@ def evaluate(
             ``shared_cache``, else in the user's cache, and never requested twice.
         split: The images to score on. Only ``test`` reads the test split.
         inspect: Add the accuracy by class of all templates together, and which classes are confused.
-        white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.
+        white_box: References that see inside the model, fitted to the same shots: names, or names with their
+            options; see ``docs/baselines.md``.
         custom_scorer: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec``
             names.
         search_for: ``template`` or ``instruction``; None for what ``spec`` says or its scorer takes.
@@ -172,9 +173,10 @@ def evaluate(
     if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
         by = f" with `scorer = {config.scorer}`" if config.is_api else ""
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time{by}; give one")
-    for name in white_box:
-        check_reference(name)
-    if white_box and (custom_scorer is not None or not config.is_clip):
+    references = white_box if isinstance(white_box, Mapping) else {name: {} for name in white_box}
+    for name, options in references.items():
+        check_reference(name, options)
+    if references and (custom_scorer is not None or not config.is_clip):
         raise UsageError(
             f"white-box references look into a CLIP; {config.scorer_name or 'a custom scorer'} is not one"
         )
@@ -189,7 +191,7 @@ def evaluate(
                 scorer = as_evaluator(custom_scorer, config)
             else:
                 scorer = open_evaluator(config.without_choice(), report=report, ask=ask, labels=labels)
-            measured = _measured(scorer, texts, kind, config, split, inspect, white_box, report)
+            measured = _measured(scorer, texts, kind, config, split, inspect, references, report)
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
@@ -206,7 +208,7 @@ def _measured(
     spec: EvaluatorSpec,
     split: Split,
     inspect: bool,
-    white_box: Sequence[str],
+    references: Mapping[str, Mapping[str, Any]],
     report: Callable[[str], None] | None,
 ) -> Evaluation:
     # A custom scorer does not report the size of its training split.
@@ -247,7 +249,7 @@ def _measured(
         scores=tuple(map(TemplateAccuracy, texts, accuracies, unanswered)),
         ensemble=None if len(texts) > 1 and alone else accuracies[-1],
         inspection=inspection,
-        white_box=run_all(white_box, spec, split=split, report=report_references) if white_box else (),
+        white_box=run_all(references, spec, split=split, report=report_references) if references else (),
         prompts=kind.name,
     )
 

@@ -20,7 +20,7 @@ from pydantic import (
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import shown
-from ...evaluator.settings import MOST_PROBLEMS, near, plain
+from ...evaluator.settings import MOST_PROBLEMS, REMOVED, near, plain, removed
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES
@@ -46,7 +46,6 @@ ReferenceName: TypeAlias = Literal[
 ]
 REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)
 """Baselines of every search, in table order; some data sets lack hand-made templates."""
-_REMOVED = {"curve": "a study draws no learning curves any more; leave it out"}
 _NAMED = ("models", "methods", "llms")
 """Lists in which a name stands for a table."""
 
@@ -106,6 +105,8 @@ class StudyMethod(StudyOptions):
 
     def _check_options(self) -> None:
         known = [*METHODS, *WHITE_BOX]
+        if self.method in REMOVED:
+            raise ValueError(removed(self.method))
         if self.method not in known:
             raise ValueError(f"unknown method {shown(self.method)}{near(self.method, known)}")
         if not self.is_white_box:
@@ -352,8 +353,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     steps, kind, value = problem["loc"], problem["type"], problem["input"]
     path = ".".join(str(step + 1) if isinstance(step, int) else step for step in steps)
     if kind == "extra_forbidden":
-        if path in _REMOVED:
-            return f"`{path}` was removed in 0.3: {_REMOVED[path]}"
+        if path in REMOVED:
+            return removed(path)
         tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
         *above, name = steps
         parent = tables.get(str(above[0]), Study) if above else Study

@@ -34,10 +34,9 @@ class SoftPrompt:
     The vectors extend the token embeddings, so that a beginning shared by all classes is computed once.
     """
 
-    def __init__(self, encoder: TextEncoder, context: int, *, class_specific: bool = False) -> None:
+    def __init__(self, encoder: TextEncoder, context: int) -> None:
         self._tower = tower_of(encoder)
         names = [text.tokens for text in encoder.texts(NAME_ALONE)]
-        self.shape = (len(names), context) if class_specific else (context,)
         longest = max(map(len, names)) + context
         if longest > len(self._tower.positions):
             raise ModelError(
@@ -48,11 +47,9 @@ class SoftPrompt:
         self._used = self._tower.tokens[torch.tensor(used, device=self._tower.device)]  # [U, D]
         row_by_token = {token: row for row, token in enumerate(used)}  # in the table of ``features``
         texts = []
-        for label, row in enumerate(names):
-            first = len(used) + (label * context if class_specific else 0)
+        for row in names:
             start, *rest = (row_by_token[token] for token in row)
-            vectors = range(first, first + context)
-            texts.append(Text((start, *vectors, *rest), 1 if class_specific else 1 + context))
+            texts.append(Text((start, *range(len(used), len(used) + context), *rest), 1 + context))
         self._passes: list[Pass] = list(pack(texts, max_rows=MAX_ROWS, quantum=1, device=self._tower.device))
         order = [index for batch in self._passes for index in batch.order.tolist()]
         self._back = torch.argsort(torch.tensor(order)).to(self._tower.device)
@@ -66,8 +63,8 @@ class SoftPrompt:
         return self._tower.device
 
     def features(self, context: Tensor) -> Tensor:
-        """Return normalised class vectors [C, E] under a context [M, D], or [C, M, D]."""
-        table = torch.cat([self._used, context.reshape(-1, self.width)])
+        """Return normalised class vectors [C, E] under a context [M, D]."""
+        table = torch.cat([self._used, context])
         tower = replace(self._tower, tokens=table)
         return torch.cat([encode(tower, batch, 1) for batch in self._passes])[self._back]
 
@@ -122,7 +119,7 @@ def learning_rates(lr: float, epochs: int) -> list[float]:
 class Learned:
     """A context after training."""
 
-    vectors: Tensor  # [M, D], or [C, M, D]
+    vectors: Tensor  # [M, D]
     weights: Tensor  # its classifier, [C, E], on the CPU
     losses: tuple[float, ...]
     options: CoopOptions
@@ -130,10 +127,9 @@ class Learned:
 
 def fit(problem: Problem, options: CoopOptions, *, seed: int) -> Fitted:
     """Learn a context on the shots; see ``Fit``."""
-    best = tune(problem, options, seed=seed) if options.tuned else learn(problem, options, seed=seed)
+    best = tune(problem, seed=seed) if options.tuned else learn(problem, options, seed=seed)
     chosen = {
-        "context": best.vectors.shape[-2],
-        "class_specific": options.class_specific,
+        "context": len(best.vectors),
         "init": best.options.init,
         "lr": best.options.lr,
         "epochs": len(best.losses),
@@ -143,7 +139,7 @@ def fit(problem: Problem, options: CoopOptions, *, seed: int) -> Fitted:
     )
 
 
-def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
+def tune(problem: Problem, *, seed: int) -> Learned:
     """Return the best of the grid on the validation images; ties are broken by the loss."""
     val = problem.val
 
@@ -152,23 +148,23 @@ def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
         loss = functional.cross_entropy(logits, val.labels).item()
         return correct(decide(val, learned.weights), val), -loss
 
-    trials = list(grid(options, problem.shots))
+    trials = list(grid(problem.shots))
     problem.report(f"coop-tuned: a grid of {len(trials)} trainings")
     return max((learn(problem, trial, seed=seed) for trial in trials), key=rank)
 
 
-def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
+def grid(shots: int) -> Iterator[CoopOptions]:
     """Yield the combinations of learning rate, start and epochs; the published one is first."""
     starts: Sequence[dict[str, Any]] = ({"context": 16}, {"context": 4}, {"init": WORDS})
     for epochs, begin, lr in product(dict.fromkeys((epochs_for(shots), LONGEST)), starts, LEARNING_RATES):
-        yield CoopOptions(class_specific=options.class_specific, lr=lr, epochs=epochs, **begin)
+        yield CoopOptions(lr=lr, epochs=epochs, **begin)
 
 
 def check_room(encoder: TextEncoder, options: CoopOptions) -> None:
     """Check that the model reads texts with so many vectors before the class name."""
-    for trial in grid(options, 1) if options.tuned else (options,):
+    for trial in grid(1) if options.tuned else (options,):
         count = trial.context if trial.init == RANDOM else len(embedded(encoder, trial.init))
-        SoftPrompt(encoder, count, class_specific=trial.class_specific)
+        SoftPrompt(encoder, count)
 
 
 def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
@@ -208,12 +204,11 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
 def start(problem: Problem, options: CoopOptions, generator: torch.Generator) -> tuple[SoftPrompt, Tensor]:
     """Return the texts and the initial vectors: noise, or the embeddings of words."""
     if options.init == RANDOM:
-        prompt = SoftPrompt(problem.encoder, options.context, class_specific=options.class_specific)
-        noise = torch.randn(*prompt.shape, prompt.width, generator=generator)
+        prompt = SoftPrompt(problem.encoder, options.context)
+        noise = torch.randn(options.context, prompt.width, generator=generator)
         return prompt, (SPREAD * noise).to(prompt.device)
     words = embedded(problem.encoder, options.init)
-    prompt = SoftPrompt(problem.encoder, len(words), class_specific=options.class_specific)
-    return prompt, words.expand(*prompt.shape, prompt.width).clone()
+    return SoftPrompt(problem.encoder, len(words)), words
 
 
 def batches(images: int, generator: torch.Generator) -> Iterator[Tensor]:

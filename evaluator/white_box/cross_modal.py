@@ -24,7 +24,6 @@ SETTINGS = tuple(product((1e-3, 1e-4), (0.0, 1e-2, 1e-4)))
 BATCHES = (8, 32)
 WARM_UP, WARM_UP_LR = 50, 1e-5
 LOOK_EVERY = 100
-BETA1, BETA2, TINY = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +77,25 @@ def train(
     """
     generator = torch.Generator().manual_seed(seed)
     streams = [batches(split, half, generator) for split in shots]
-    heads = AdamW(begin.expand(len(SETTINGS), -1, -1).clone())
+    weights = begin.expand(len(SETTINGS), -1, -1).clone()  # [S, C, E]
+    heads = list(weights)
+    optimizer = torch.optim.AdamW(
+        [{"params": [head], "weight_decay": decay} for head, (_, decay) in zip(heads, SETTINGS, strict=True)]
+    )
     best = Head(-1, begin, SETTINGS[0], 0, 2 * half)
     for step in range(steps):
         # Half a batch of images and half a batch of texts.
         halves = [next(stream) for stream in streams]
         features = torch.cat([features for features, _ in halves])  # [B, E]
         labels = torch.cat([labels for _, labels in halves])  # [B]
-        heads.step(gradient(heads.weights, features, labels), [rate(lr, step, steps) for lr, _ in SETTINGS])
+        gradients = gradient(weights, features, labels)
+        for group, head, slope, (lr, _) in zip(
+            optimizer.param_groups, heads, gradients, SETTINGS, strict=True
+        ):
+            group["lr"], head.grad = rate(lr, step, steps), slope
+        optimizer.step()
         if step % LOOK_EVERY == 0:
-            best = better(best, heads.weights, val, step=step + 1)
+            best = better(best, weights, val, step=step + 1)
     return best
 
 
@@ -96,25 +104,6 @@ def gradient(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
     logits = SCALE * torch.einsum("sce,be->sbc", weights, features)
     wrong = logits.softmax(dim=-1) - functional.one_hot(labels, weights.shape[1])
     return torch.einsum("sbc,be->sce", wrong, features) * (SCALE / len(labels))
-
-
-class AdamW:
-    """AdamW on several heads at once, each with its own learning rate and weight decay."""
-
-    def __init__(self, weights: Tensor) -> None:
-        self.weights = weights
-        self._decays = torch.tensor([decay for _, decay in SETTINGS])
-        self._mean, self._square = torch.zeros_like(weights), torch.zeros_like(weights)
-        self._steps = 0
-
-    def step(self, gradient: Tensor, rates: list[float]) -> None:
-        self._steps += 1
-        lr = torch.tensor(rates)
-        self.weights *= (1 - lr * self._decays)[:, None, None]
-        self._mean.lerp_(gradient, 1 - BETA1)
-        self._square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        scale = (self._square / (1 - BETA2**self._steps)).sqrt_().add_(TINY)
-        self.weights -= (lr / (1 - BETA1**self._steps))[:, None, None] * self._mean / scale
 
 
 def rate(lr: float, step: int, steps: int) -> float:

@@ -21,7 +21,7 @@ from ..datasets.loading import load_data
 from ..errors import EvaluatorError
 from ..scoring import DEFAULT_TEMPLATE, Predictions
 from ..spec import EvaluatorSpec, Report
-from .references import REFERENCES, FewShotOptions, MethodOptions, Texts, WhiteBoxResult
+from .references import REFERENCES, MethodOptions, Texts, WhiteBoxResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, se
     """Fit a reference to the shots of a problem and classify a split; see ``run_all``."""
     fit = cast("Fit", importlib.import_module(f".{REFERENCES[name].module}", __package__).fit)
     started = time.perf_counter()
-    if isinstance(options, FewShotOptions) and options.all_labels:
+    if options.all_labels:
         problem = problem.with_all_labels()
     fitted = fit(problem, options, seed=seed)
     seconds = time.perf_counter() - started

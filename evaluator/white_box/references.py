@@ -12,7 +12,7 @@ from pydantic import model_validator
 from ..errors import ConfigError
 from ..messages import shown
 from ..scoring import Predictions
-from ..settings import Settings, near, technical
+from ..settings import REMOVED, Settings, near, removed, technical
 
 RANDOM = "random"
 """``init`` of a context that starts from noise instead of words."""
@@ -22,35 +22,27 @@ Texts = Literal["hand-made", "plain", "openai-imagenet"]
 class MethodOptions(Settings):
     """Options of one method; each decides its result."""
 
+    all_labels: bool = technical(
+        False, "learn from the validation images and the augmented copies of a search too"
+    )
+
     @property
     def chooses_on_val(self) -> bool:
         """It needs validation images to choose something."""
         return bool(getattr(self, "tuned", False))
 
-
-class FewShotOptions(MethodOptions):
-    """Options of a reference that learns from the training images alone, as published."""
-
-    all_labels: bool = technical(
-        False, "learn from the validation images and the augmented copies of a search too"
-    )
-    tuned: bool = technical(False, "choose settings on the validation images")
-
     @model_validator(mode="after")
     def _val_is_used_once(self) -> Self:
-        if self.tuned and self.all_labels:
-            tuned, all_labels = "`tuned`", "`all_labels`"
-            raise ValueError(
-                f"{tuned} needs validation images, and {all_labels} learns from them; leave one out"
-            )
+        if self.all_labels and self.chooses_on_val:
+            raise ValueError("`all_labels` would learn from the validation images, on which it chooses")
         return self
 
 
-class CoopOptions(FewShotOptions):
+class CoopOptions(MethodOptions):
     """CoOp; ``tuned`` takes the best of a grid over lr, context, init and epochs on the validation images."""
 
+    tuned: bool = technical(False, "choose settings on the validation images")
     context: int = technical(16, "learned vectors before the class name", ge=1, le=1024)
-    class_specific: bool = technical(False, "learn a context for each class")
     init: str = technical(RANDOM, "random, or words whose embeddings the context begins as", min_length=1)
     lr: float = technical(2e-3, "learning rate of SGD", gt=0, le=1000)
     epochs: int | None = technical(None, "None for 50, 100 or 200 by shots", ge=1, le=100_000)
@@ -58,14 +50,14 @@ class CoopOptions(FewShotOptions):
     @model_validator(mode="after")
     def _words_are_counted(self) -> Self:
         if self.init != RANDOM and "context" in self.model_fields_set:
-            context, words = "`context`", "`init`"
-            raise ValueError(f"{context} is how many tokens the words of {words} have; leave one of them out")
+            raise ValueError("`context` is how many tokens the words of `init` have; leave one of them out")
         return self
 
 
-class TipAdapterOptions(FewShotOptions):
+class TipAdapterOptions(MethodOptions):
     """Tip-Adapter; ``tuned`` searches alpha and beta on the validation images."""
 
+    tuned: bool = technical(False, "choose settings on the validation images")
     alpha: float = technical(1.0, "weight of the cache", ge=0)
     beta: float = technical(5.5, "sharpness of the affinity", ge=0)
     texts: Texts = technical("hand-made", "templates of the text classifier")
@@ -106,18 +98,8 @@ class Reference:
 REFERENCES: Mapping[str, Reference] = MappingProxyType(
     {
         "coop": Reference("CoOp as published: 16 learned vectors before the class name", "coop", CoopOptions),
-        "coop-4": Reference("CoOp with 4 learned vectors", "coop", CoopOptions, {"context": 4}),
-        "coop-words": Reference(
-            "CoOp that starts from 'a photo of a'", "coop", CoopOptions, {"init": "a photo of a"}
-        ),
-        "coop-class": Reference(
-            "CoOp with 16 vectors for each class", "coop", CoopOptions, {"class_specific": True}
-        ),
         "coop-tuned": Reference(
             "CoOp, the best of a grid on the validation images", "coop", CoopOptions, {"tuned": True}
-        ),
-        "coop-all": Reference(
-            "CoOp that learns from every label that a search has", "coop", CoopOptions, {"all_labels": True}
         ),
         "tip-adapter": Reference(
             "Tip-Adapter without training, alpha 1 and beta 5.5", "tip_adapter", TipAdapterOptions
@@ -127,12 +109,6 @@ REFERENCES: Mapping[str, Reference] = MappingProxyType(
             "tip_adapter",
             TipAdapterOptions,
             {"tuned": True},
-        ),
-        "tip-adapter-all": Reference(
-            "Tip-Adapter whose cache holds every label that a search has",
-            "tip_adapter",
-            TipAdapterOptions,
-            {"all_labels": True},
         ),
         "linear-probe": Reference(
             "logistic regression on image features, C searched on the validation images",
@@ -191,6 +167,8 @@ def check_reference(name: str, options: Mapping[str, Any] | None = None) -> Meth
     """Return the checked options of a reference, without running anything."""
     reference = REFERENCES.get(name)
     if reference is None:
+        if name in REMOVED:
+            raise ConfigError(removed(name))
         hint = near(name, REFERENCES) or f"; known are {', '.join(REFERENCES)}"
         raise ConfigError(f"there is no white-box reference {shown(name)}{hint}")
     return reference.options(**{**reference.preset, **(options or {})})

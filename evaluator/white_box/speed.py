@@ -84,7 +84,7 @@ def _measured(loaded: LoadedModel, clock: Callable[[], float], *, images: int, c
 
     def learn() -> object:
         prompt = SoftPrompt(encoder, CoopOptions().context)
-        context = torch.zeros(*prompt.shape, prompt.width, device=prompt.device, requires_grad=True)
+        context = torch.zeros(CoopOptions().context, prompt.width, device=prompt.device, requires_grad=True)
         prompt.features(context).sum().backward()  # type: ignore[no-untyped-call]
         assert context.grad is not None
         return context.grad.cpu()
@@ -104,7 +104,7 @@ def _measured(loaded: LoadedModel, clock: Callable[[], float], *, images: int, c
 
 def coop_steps(options: CoopOptions, shots: int, images: int) -> int:
     """Return the steps of CoOp on so many images, over all trainings of its grid."""
-    trials = grid(options, shots) if options.tuned else [options]
+    trials = grid(shots) if options.tuned else [options]
     epochs = sum(trial.epochs or epochs_for(shots) for trial in trials)
     return epochs * max(1, images // BATCH)
 

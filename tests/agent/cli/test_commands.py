@@ -367,7 +367,7 @@ class Reporting(FakeEvaluator):
 
 def test_evaluate_takes_augmented_copies_for_the_references_that_learn_from_them() -> None:
     """As a search does; other settings of the choice of templates have no use here."""
-    given = ["evaluate", "--white-box", "coop-all", "--augmentations", "0"]
+    given = ["evaluate", "--white-box", "coop", "--all-labels", "--augmentations", "0"]
     assert make_parser(given).parse_args(given).augmentations == "0"
 
 
@@ -693,7 +693,7 @@ def test_three_options_have_a_hidden_alias(capsys: pytest.CaptureFixture[str]) -
     [
         ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
         ("suite", ["--jobs", "--suite-dir", "--device", "--concurrency", "--base-url"]),
-        ("evaluate", ["--templates", "--white-box", "--split", "--confusions", "--matrix"]),
+        ("evaluate", ["--templates", "--white-box", "--all-labels", "--split", "--confusions"]),
         ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
     ],
 )

@@ -34,7 +34,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[UsageError], str]] = {
         "study.toml: model RN-pico: 100 learned vectors make a class text of",
     ),
     "too many words": (
-        {"methods": [{"method": "coop-words", "init": LONG}]},
+        {"methods": [{"method": "coop", "init": LONG}]},
         ModelError,
         "study.toml: model RN-pico: the context cannot begin as",
     ),

@@ -23,7 +23,7 @@ def named(*names: str) -> str:
 
 
 REFUSED = {
-    "removed key": (BASE + "curve = [10]", "`curve` was removed in 0.3: a study draws no learning curves"),
+    "removed key": (BASE + "curve = [10]", "curve was removed in 0.3: a study draws no learning curves"),
     "key": (BASE + "shotz = [1]", "unknown key 'shotz'; did you mean shots?"),
     "key in a table": (
         BASE + "[budget]\nmax_call = 3",
@@ -115,7 +115,7 @@ REFUSED = {
     "number for truth": (BASE + "ensembles = 1", "ensembles is 1: it must be true or false"),
     "truth for an option": (
         'data = ["dice"]\nmethods = [{method = "coop", epochs = true}]',
-        "epochs=True: it takes neither true nor false",
+        "`epochs = True`: it takes neither true nor false",
     ),
     "no model": (BASE + "models = []", "models: it is empty"),
     "nothing to draw": (

@@ -136,7 +136,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"cc": 1.0}, "unknown setting 'cc'; did you mean c?"),
-        ({"c": -1.0}, "c=-1.0"),
+        ({"c": -1.0}, "`c = -1.0`"),
         ({"epochs": 3}, "epochs"),
     ],
 )

@@ -88,22 +88,20 @@ def test_the_seed_decides() -> None:
     assert not torch.equal(first.vectors, other.vectors)
 
 
-@pytest.mark.parametrize("class_specific", [False, True])
-def test_what_is_learnt_has_its_shape(class_specific: bool) -> None:
-    """M vectors for all classes, or M for each; noise is small, words are their embeddings."""
-    options = {"class_specific": class_specific, "epochs": 1}
-    fitted = coop.fit(few_shots(), CoopOptions(context=16, **options), seed=1)
-    assert fitted.trained == 16 * 64 * (len(NAMES) if class_specific else 1)
+def test_what_is_learnt_has_its_shape() -> None:
+    """M vectors for all classes; noise is small, words are their embeddings."""
+    fitted = coop.fit(few_shots(), CoopOptions(context=16, epochs=1), seed=1)
+    assert fitted.trained == 16 * 64
     assert (fitted.chosen["context"], fitted.chosen["init"]) == (16, "random")
-    words = coop.fit(few_shots(), CoopOptions(init="a photo of a", **options), seed=1)
-    assert words.trained == 4 * 64 * (len(NAMES) if class_specific else 1)
+    words = coop.fit(few_shots(), CoopOptions(init="a photo of a", epochs=1), seed=1)
+    assert words.trained == 4 * 64
     _, noise = coop.start(few_shots(), CoopOptions(context=16), torch.Generator().manual_seed(1))
     assert noise.std().item() == pytest.approx(0.02, rel=0.1)
 
 
 def test_the_grid_holds_the_published_choice() -> None:
     """First; and longer trainings where the shots are few."""
-    one, many = (list(coop.grid(CoopOptions(tuned=True), shots)) for shots in (1, 16))
+    one, many = (list(coop.grid(shots)) for shots in (1, 16))
     assert (one[0].context, one[0].init, one[0].lr, one[0].epochs) == (16, "random", 2e-3, 50)
     assert {each.epochs for each in one} == {50, 200}
     assert {each.epochs for each in many} == {200}
@@ -115,14 +113,14 @@ def test_the_grid_holds_the_published_choice() -> None:
 def test_tuning_takes_the_best_on_the_validation_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a training that is too short and one that is not."""
     short = CoopOptions(context=4, epochs=1, lr=0.02)
-    monkeypatch.setattr(coop, "grid", lambda _options, _shots: [short, SHORT])
+    monkeypatch.setattr(coop, "grid", lambda _shots: [short, SHORT])
     fitted = coop.fit(few_shots(), CoopOptions(tuned=True), seed=1)
     assert (fitted.chosen["context"], fitted.chosen["epochs"]) == (4, 30)
 
 
 def test_words_say_how_many_vectors_there_are() -> None:
     """So their number cannot be given too."""
-    with pytest.raises(ConfigError, match=r"^context is how many tokens the words of init have"):
+    with pytest.raises(ConfigError, match="`context` is how many tokens the words of `init` have"):
         CoopOptions(context=4, init="a photo of a")
 
 
@@ -133,15 +131,13 @@ def test_the_words_of_a_template_give_its_text_features(family: str) -> None:
     words = embedded(encoder, "a photo of a")
     assert len(words) == 4
     expected = encoder.vectors(["a photo of a {}."])[0]
-    for class_specific in (False, True):
-        prompt = SoftPrompt(encoder, len(words), class_specific=class_specific)
-        found = prompt.features(words.expand(*prompt.shape, prompt.width))
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    features = SoftPrompt(encoder, len(words)).features(words)
+    torch.testing.assert_close(features, expected, atol=1e-5, rtol=0)
 
 
 def own_way(model: Any, tokenizer: Any, context: Tensor) -> Tensor:
     """Class vectors of open_clip's ``encode_text``, with the context put over the tokens of "X X X"."""
-    count = context.shape[-2]
+    count = len(context)
     tokens = tokenizer([f"{'X ' * count}{name}." for name in NAMES])
 
     def put(_module: object, _inputs: object, embeddings: Tensor) -> Tensor:
@@ -152,14 +148,15 @@ def own_way(model: Any, tokenizer: Any, context: Tensor) -> Tensor:
         return functional.normalize(model.encode_text(tokens), dim=-1)
 
 
-@pytest.mark.parametrize("shape", [(3, 64), (len(NAMES), 3, 64)])
-def test_values_and_gradients_are_those_of_the_models_own_forward(shape: tuple[int, ...]) -> None:
-    """Any vectors, of all classes or of each: the same features, and the same way downhill."""
+def test_values_and_gradients_are_those_of_the_models_own_forward() -> None:
+    """Any vectors: the same features, and the same way downhill."""
     model, tokenizer = tiny("clip")
     problem = few_shots("clip")
     target = torch.randn(len(NAMES), 32, generator=torch.Generator().manual_seed(2))
-    contexts = [torch.randn(shape, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in "ab"]
-    prompt = SoftPrompt(problem.encoder, 3, class_specific=len(shape) == 3)
+    contexts = [
+        torch.randn((3, 64), generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in "ab"
+    ]
+    prompt = SoftPrompt(problem.encoder, 3)
     found, expected = prompt.features(contexts[0]), own_way(model, tokenizer, contexts[1])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     (found * target).sum().backward()

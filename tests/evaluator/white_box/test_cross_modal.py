@@ -1,4 +1,4 @@
-"""The cross-modal linear probe: several heads at once, each as torch would train it."""
+"""The cross-modal linear probe: several heads at once."""
 
 from __future__ import annotations
 
@@ -12,24 +12,16 @@ from promptclimb.evaluator.white_box.references import CrossModalOptions
 from tests.fakes.few_shots import NAMES, few_shots
 
 
-def test_each_head_is_trained_as_by_torchs_adamw() -> None:
-    """Twenty steps of every learning rate and weight decay, gradients by autograd."""
+def test_the_gradient_of_each_head_is_that_of_autograd() -> None:
+    """Of the mean cross-entropy, for several heads at once."""
     problem = few_shots()
     begin = problem.zero_shot(["a photo of a {}"])
     features, labels = problem.train.features, problem.train.labels
-    ours = cross_modal.AdamW(begin.expand(6, -1, -1).clone())
-    for _ in range(20):
-        ours.step(
-            cross_modal.gradient(ours.weights, features, labels), [lr for lr, _ in cross_modal.SETTINGS]
-        )
-    for (lr, decay), found in zip(cross_modal.SETTINGS, ours.weights, strict=True):
-        head = begin.clone().requires_grad_()
-        optimizer = torch.optim.AdamW([head], lr=lr, weight_decay=decay)
-        for _ in range(20):
-            optimizer.zero_grad()
-            functional.cross_entropy(100 * features @ head.T, labels).backward()
-            optimizer.step()
-        torch.testing.assert_close(found, head.detach(), atol=1e-5, rtol=1e-4)
+    heads = torch.stack([begin, begin.flip(0)]).requires_grad_()
+    for head in heads:
+        functional.cross_entropy(100 * features @ head.T, labels).backward()
+    gradients = cross_modal.gradient(heads.detach(), features, labels)
+    torch.testing.assert_close(gradients, heads.grad, atol=1e-4, rtol=1e-4)
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -66,8 +66,12 @@ def test_the_seed_is_the_specifications_unless_another_is_given(spec: EvaluatorS
     assert texts[0].predictions.labels == texts[2].predictions.labels
 
 
-@pytest.mark.parametrize("name", ["coop-all", "tip-adapter-all"])
-def test_every_label_of_a_search_may_be_learnt_from(spec: EvaluatorSpec, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"), [("coop", {"epochs": 2}), ("tip-adapter", {}), ("linear-probe", {"c": 1.0})]
+)
+def test_every_label_of_a_search_may_be_learnt_from(
+    spec: EvaluatorSpec, name: str, options: dict[str, Any]
+) -> None:
     """Validation images and augmented copies are learnt from; a choice on the same images is refused."""
     problem = open_problem(spec, lambda _line: None).with_all_labels()
     copies = spec.augmentations_for(len(problem.train))
@@ -75,18 +79,24 @@ def test_every_label_of_a_search_may_be_learnt_from(spec: EvaluatorSpec, name: s
     assert problem.versions.shape[:2] == (len(problem.train), 1 + copies)
     assert torch.equal(problem.versions[:, 0], problem.train.features)
     lines: list[str] = []
-    run(name, spec, options={"epochs": 2} if name == "coop-all" else {}, report=lines.append)
+    run(name, spec, options={**options, "all_labels": True}, report=lines.append)
     assert any(f"{name}: fitted to {len(problem.train)} images" in line for line in lines)
     assert len(problem.train) == len(problem.val) + len(open_problem(spec, lambda _line: None).train)
-    with pytest.raises(ConfigError, match=r"^tuned needs validation images, and all_labels learns"):
-        run(name, spec, options={"tuned": True})
+
+
+@pytest.mark.parametrize("name", ["coop-tuned", "tip-adapter-tuned", "linear-probe", "cross-modal"])
+def test_what_chooses_on_the_validation_images_does_not_learn_from_them(name: str) -> None:
+    """Its choice would be on images that it has learnt."""
+    with pytest.raises(ConfigError, match="`all_labels` would learn from the validation images"):
+        check_reference(name, {"all_labels": True})
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("coop,tip-adaptr", "'tip-adaptr'; did you mean tip-adapter"),
-        ("quux", "'quux'; known are coop, coop-4"),
+        ("quux", "'quux'; known are coop, coop-tuned"),
+        ("coop-4", 'coop-4 was removed in 0.3: write { method = "coop", context = 4 }'),
         (" , ", "no white-box reference is named"),
     ],
 )
@@ -116,7 +126,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: Evaluator
     own = EvaluatorSpec(data="words", custom_scorer="tests.fakes.black_box:opened")
     with pytest.raises(ConfigError, match="a custom scorer is not one"):
         run("coop", own)
-    with pytest.raises(ConfigError, match="lr=-1"):
+    with pytest.raises(ConfigError, match="`lr = -1`"):
         run("coop", EvaluatorSpec(data="not-there"), options={"lr": -1})
     with pytest.raises(DataError, match="not-there"):
         run("coop", EvaluatorSpec(data="not-there"))
@@ -130,9 +140,7 @@ def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, t
     folder = shutil.copytree(spec.data, tmp_path / "few")
     shutil.rmtree(folder / "val")
     without = EvaluatorSpec(**{**dict(spec), "data": str(folder)})
-    with pytest.raises(
-        DataError, match=f"{name} chooses on .* few has none; .* are coop, coop-4, .*tip-adapter-all$"
-    ):
+    with pytest.raises(DataError, match=f"{name} chooses on .* few has none; .* are coop, tip-adapter$"):
         run_all(["coop", name], without)
     if name == "linear-probe":
         assert run(name, without, options={"c": 1}).val is None
@@ -142,6 +150,6 @@ def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, t
 def test_sixteen_shots_beat_the_default_template_on_a_bundled_set(shared_cache: Path) -> None:
     """CoOp by a tenth of its epochs, and others; "a photo of a {}" has 44.8 % on binary-numbers."""
     spec = EvaluatorSpec(data="dice", device="cpu", cache_dir=shared_cache)
-    given = {"coop-words": {"epochs": 20}, "tip-adapter": {}, "linear-probe": {"c": 1e5}}
+    given = {"coop": {"init": "a photo of a", "epochs": 20}, "tip-adapter": {}, "linear-probe": {"c": 1e5}}
     found = {one.name: one.test or 0.0 for one in run_all(given, spec)}
     assert min(found.values()) > 0.5, found
