@@ -136,18 +136,21 @@ def test_a_text_is_taken_for_a_path_and_a_path_for_a_text(tmp_path: Path) -> Non
         assert result.run_dir == Path(str(one.run_dir))
         assert report(str(result.run_dir)) == report(Path(str(one.run_dir))) == result.run_dir / "report.html"
     assert EvaluatorSpec(data=Path("x"), pretrained=tmp_path / "w").pretrained == str(tmp_path / "w")
-    with pytest.raises(ConfigError, match="restarts='many': "):
+    with pytest.raises(ConfigError, match="restarts = 'many'`: "):
         search_sync(config.model_copy(update={"restarts": "many"}), custom_scorer=FakeEvaluator())
 
 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: load_data(EvaluatorSpec(data="digits", shots=4000)), r"give shots=\d+ or fewer"),
-        (lambda: load_data(EvaluatorSpec(data="torchvision:MNIST")), "set data_root$"),
-        (lambda: evaluate(["a {}"], EvaluatorSpec(data="digits", model="ViT-B-32")), "give pretrained=TAG"),
-        (lambda: SearchConfig(llm="m", extra_body={"seed": 1}), "give it with seed$"),
-        (lambda: search_sync(SearchConfig(**SMALL, run_dir="/proc/x")), "^run_dir=./proc/x.: it cannot be"),
+        (lambda: load_data(EvaluatorSpec(data="digits", shots=4000)), r"give `shots = \d+` or fewer"),
+        (lambda: load_data(EvaluatorSpec(data="torchvision:MNIST")), "set `data_root`$"),
+        (
+            lambda: evaluate(["a {}"], EvaluatorSpec(data="digits", model="ViT-B-32")),
+            "give `pretrained = TAG`",
+        ),
+        (lambda: SearchConfig(llm="m", extra_body={"seed": 1}), "give it with `seed`$"),
+        (lambda: search_sync(SearchConfig(**SMALL, run_dir="/proc/x")), "^`run_dir = /proc/x`: it cannot be"),
         (lambda: report("/none"), "^/none holds no result.json: there is no such folder"),
     ],
 )
@@ -162,7 +165,7 @@ def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:
     """The message gives the call to write, where the command line gives the command."""
     config = SearchConfig(**SMALL, run_dir=tmp_path)
     search_sync(config, custom_scorer=FakeEvaluator())
-    with pytest.raises(UsageError, match=r"search longer with `resume\('/.*', restarts=N\)`"):
+    with pytest.raises(UsageError, match=r"search longer: `promptclimb resume /.*` with `restarts = N`"):
         search_sync(config, custom_scorer=FakeEvaluator())
 
 
@@ -214,7 +217,7 @@ async def test_a_chat_of_ones_own_needs_no_name(tmp_path: Path) -> None:
     config = SearchConfig(
         method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2, run_dir=tmp_path / "run"
     )
-    with pytest.raises(ConfigError, match=r"needs an LLM: give llm=MODEL, or method=\"combine\""):
+    with pytest.raises(ConfigError, match=r"needs an LLM: give `llm = MODEL`, or `method = \"combine\"`"):
         await search(config, custom_scorer=FakeEvaluator())
     assert not (tmp_path / "run").exists()
     result = await search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash())

@@ -79,7 +79,7 @@ def test_a_file_may_be_of_other_systems_and_must_be_utf_8(tmp_path: Path) -> Non
     file.write_bytes("\ufeffa {}\r\nmany {}\r\n".encode())
     assert [one.text for one in read_pool(config(initial=file))] == ["a {}", "many {}"]
     file.write_bytes("a {}".encode("utf-16"))
-    with pytest.raises(ConfigError, match=r"^initial: the file of templates .*pool\.txt is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"^`initial`: the file of templates .*pool\.txt is not UTF-8"):
         read_pool(config(initial=file))
     with pytest.raises(ConfigError, match=r"^initial: .* is a folder"):
         read_pool(config(initial=tmp_path))
@@ -89,7 +89,7 @@ def test_a_file_may_be_of_other_systems_and_must_be_utf_8(tmp_path: Path) -> Non
 def test_no_more_can_be_drawn_than_there_are(pool: str, size: int) -> None:
     """The message says how many."""
     assert len(read_pool(config(initial=size, starting_pool=pool))) == size
-    with pytest.raises(ConfigError, match=f"initial={size + 1}: the built-in pool has {size} templates"):
+    with pytest.raises(ConfigError, match=f"`initial = {size + 1}`: the built-in pool has {size} templates"):
         read_pool(config(initial=size + 1, starting_pool=pool))
 
 
@@ -178,7 +178,7 @@ def test_a_result_notes_the_shots_that_the_data_decided(
     """Also that of a resumed run, which has their number as a setting."""
     assert search_sync(SearchConfig(**on_images[1], max_minutes=0)).status == "stopped"
     notes = resume_sync(tmp_path / "r", changes={"max_minutes": None}).notes
-    why = "the smallest class, 'a', has no more (shots sets another number; the default is 16)"
+    why = "the smallest class, 'a', has no more (`shots` sets another number; the default is 16)"
     assert notes["chosen_defaults"] == [f"using 5 training images per class: {why}"]
 
 
@@ -514,7 +514,7 @@ def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:
     settings = SearchConfig(
         data="fake", llm="m", method="pn", endpoints=pool, max_cost=1.0, run_dir=tmp_path / "r"
     )
-    with pytest.raises(ConfigError, match="max_cost needs a price"):
+    with pytest.raises(ConfigError, match="`max_cost` needs a price"):
         search_sync(settings, chat=ChatByHash(), custom_scorer=FakeEvaluator())
 
 

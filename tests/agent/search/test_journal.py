@@ -183,7 +183,7 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
         journals[0].count(empty=True, cut=False)
     with pytest.raises(
         GaveUpError,
-        match=rf"no instruction could be read in the last {MOST_EMPTY_IN_A_ROW} answers, .* raise answer_t",
+        match=rf"no instruction could be read in the last {MOST_EMPTY_IN_A_ROW} answers, .* raise `answer_t",
     ):
         await journals[1].answer(THIRD, request("three"))
     assert (await journals[1].answer(SECOND, request("two")))[1]

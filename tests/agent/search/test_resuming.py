@@ -222,9 +222,12 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"restarts": 1}, "restarts=1: the run was started with 2; a run can be given more, but not less"),
-        ({"rounds": 1, "restarts": 3}, "rounds=1: the run was started with 2"),
-        ({"rounds": 3}, "would be paid for again; give conversations"),
+        (
+            {"restarts": 1},
+            "`restarts = 1`: the run was started with 2; a run can be given more, but not less",
+        ),
+        ({"rounds": 1, "restarts": 3}, "`rounds = 1`: the run was started with 2"),
+        ({"rounds": 3}, "would be paid for again; give `conversations = 3`"),
     ],
 )
 def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:

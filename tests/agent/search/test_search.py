@@ -368,7 +368,7 @@ class Prose:
 
 
 @pytest.mark.parametrize(
-    ("reason", "remedy"), [("stop", "choose another llm"), ("length", "raise answer_tokens")]
+    ("reason", "remedy"), [("stop", "choose another `llm`"), ("length", "raise `answer_tokens`")]
 )
 def test_answer_after_answer_without_a_template_stops_the_run(
     tmp_path: Path, reason: str, remedy: str
@@ -395,7 +395,7 @@ def test_a_short_run_without_a_template_goes_to_its_end(tmp_path: Path) -> None:
     result = searched(small, chat=Prose("length"))
     assert result.status == "finished"
     assert result.notes["empty_answers"].startswith("no template could be read in 12 of 12 answers")
-    assert result.notes["empty_answers"].endswith("raise answer_tokens")
+    assert result.notes["empty_answers"].endswith("raise `answer_tokens`")
     assert result.notes["nothing_usable"]
 
 
@@ -427,7 +427,7 @@ def test_a_model_that_only_thinks_soon_ends_the_run(tmp_path: Path, concurrency:
 
     result, took_s = run_virtual(timed())
     assert result.status == "stopped"
-    assert str(result.stop_reason).endswith("raise answer_tokens, or lower reasoning_effort")
+    assert str(result.stop_reason).endswith("raise `answer_tokens`, or lower `reasoning_effort`")
     assert result.notes["nothing_usable"]
     assert set(chat.asked) == {512, 2048}
     assert len(chat.asked) <= 2 * (MOST_UNUSABLE_AT_FIRST + concurrency)
@@ -556,7 +556,7 @@ def test_data_that_has_moved_is_resumed(tmp_path: Path) -> None:
     pictures.rename(tmp_path / "elsewhere")
     initial.rename(tmp_path / "templates.txt")
     moved = {"data": str(tmp_path / "elsewhere"), "initial": tmp_path / "templates.txt", "max_minutes": None}
-    with pytest.raises(UsageError, match=r"not there any more.*(data|initial)=PLACE"):
+    with pytest.raises(UsageError, match=r"not there any more.*(data|initial) = PLACE"):
         asyncio.run(resume(tmp_path / "r", changes={"max_minutes": None}))
     assert asyncio.run(resume(tmp_path / "r", changes=moved)).status == "finished"
     (tmp_path / "r" / "result.json").unlink()
