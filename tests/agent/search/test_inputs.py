@@ -81,7 +81,7 @@ def test_a_file_may_be_of_other_systems_and_must_be_utf_8(tmp_path: Path) -> Non
     file.write_bytes("a {}".encode("utf-16"))
     with pytest.raises(ConfigError, match=r"^`initial`: the file of templates .*pool\.txt is not UTF-8"):
         read_pool(config(initial=file))
-    with pytest.raises(ConfigError, match=r"^initial: .* is a folder"):
+    with pytest.raises(ConfigError, match=r"^`initial`: .* is a folder"):
         read_pool(config(initial=tmp_path))
 
 
