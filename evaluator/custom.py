@@ -33,7 +33,6 @@ from .scoring import (
     MOST_UNREADABLE,
     Evaluator,
     EvaluatorInfo,
-    Inspection,
     Predictions,
     Rejection,
     Score,
@@ -264,8 +263,6 @@ class CheckedEvaluator(CustomEvaluator):
         for method in ("predict", "predict_some", "predict_named"):
             if callable(attribute(scorer, method)):
                 setattr(self, method, partial(self._predictions, method))
-        if callable(attribute(scorer, "inspect")):
-            self.inspect = self._inspect
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -286,11 +283,6 @@ class CheckedEvaluator(CustomEvaluator):
 
         return self._ask("examine", scores)
 
-    def _inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        return self._ask(
-            "inspect", lambda: plain_value(Inspection, self._scorer.inspect(list(ensemble), split=split))
-        )
-
     def _predictions(self, method: str, *arguments: Any, **options: Any) -> Predictions:
         """Return predictions, with a class of the data for each image; the last argument is asked about."""
         count = len(arguments[-1])
@@ -303,8 +295,8 @@ class CheckedEvaluator(CustomEvaluator):
             if len(read.predicted) != count or not images or any(len(row) != images for row in rows):
                 raise WrongAnswerError(f"did not answer with a label of each image, {count} times")
             most = max(map(max, rows))
-            if method == "predict_named" and most >= self._info.classes:
-                raise WrongAnswerError(f"gave the label {most}; there are {self._info.classes} classes")
+            if (classes := self._info.classes) and most >= classes:
+                raise WrongAnswerError(f"gave the label {most}; there are {classes} classes")
             return read
 
         return self._ask(method, predictions)

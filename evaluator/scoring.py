@@ -276,20 +276,6 @@ class Inspection:
     confusions: tuple[Confusion, ...]
 
 
-@runtime_checkable
-class Inspector(Protocol):
-    """An evaluator that knows which classes are confused."""
-
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Inspect one ensemble on ``train``, ``val`` or ``test``, which opens it.
-
-        Raises:
-            TemplateRejectedError: A template cannot be scored by this model.
-            EvaluatorError: The ensemble or the split is empty.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """The predicted classes of one split's images."""

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .scoring import ClassAccuracy, Confusion
+from .scoring import ClassAccuracy, Confusion, Inspection
 
 Labels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
 """Classes of n images: [n]. A negative prediction names no class."""
@@ -49,6 +49,17 @@ def class_accuracies(predicted: Labels, labels: Labels, names: Sequence[str]) ->
     counts = by_class(predicted, labels, len(names))
     return tuple(
         ClassAccuracy(name, images=of, correct=right) for name, (right, of) in zip(names, counts, strict=True)
+    )
+
+
+def inspection(
+    predicted: Sequence[int], labels: Sequence[int], names: Sequence[str], most: int | None = None
+) -> Inspection:
+    """Return each class's accuracy, and at most ``most`` pairs of confused classes."""
+    predicted_labels, true_labels = np.asarray(predicted), np.asarray(labels)
+    return Inspection(
+        classes=class_accuracies(predicted_labels, true_labels, names),
+        confusions=named_confusions(predicted_labels, true_labels, names, most),
     )
 
 

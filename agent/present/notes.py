@@ -16,7 +16,6 @@ from ..results.result import (
     RACED,
     UNEXAMINED,
     UNGROWN,
-    UNINSPECTED,
     UNNAMED,
     UNOPENED,
     UNPAIRED,
@@ -27,7 +26,6 @@ _FAILED: Mapping[str, str] = {
     UNGROWN: "the ensemble is the first {} of the ranking",
     UNOPENED: "the test split could not be examined",
     UNEXAMINED: "ensembles could not be examined",
-    UNINSPECTED: "the classes could not be distinguished",
     UNPAIRED: "intervals are not paired, as no predictions could be had",
     UNNAMED: "the new class names could not be examined on {}",
 }

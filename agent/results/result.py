@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 UNOPENED = "test_unopened"
 UNEXAMINED = "unexamined"
-UNINSPECTED = "uninspected"
 UNGROWN = "ensemble_ungrown"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"

@@ -22,7 +22,7 @@ from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import ApiEvaluator
-from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split, Unanswered
+from ...evaluator.scoring import Evaluator, Inspection, Predictor, Split, Unanswered
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
@@ -229,9 +229,16 @@ def _measured(
             unanswered = [None if scores is None else scores.unanswered.get(split) for scores in on_splits]
         inspection = None
         if inspect:
-            if not isinstance(evaluator, Inspector):
+            if not isinstance(evaluator, Predictor) or not info.class_names:
                 raise UsageError("this scorer does not say which classes it confuses")
-            inspection = evaluator.inspect(texts, split=split)
+            predictions = evaluator.predict([texts], split=split)
+            if (predicted := predictions.predicted[0]) is None:
+                raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
+            from ...evaluator import (
+                tally,  # NumPy takes longer to import than everything that help pages need
+            )
+
+            inspection = tally.inspection(predicted, predictions.labels, info.class_names)
     except TemplateRejectedError as error:
         raise UsageError(str(error)) from error
 

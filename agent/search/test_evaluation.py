@@ -12,7 +12,6 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
     Evaluator,
-    Inspector,
     NamePredictor,
     Predictions,
     Predictor,
@@ -27,7 +26,6 @@ from ..results.gain import ORIGINAL_NAMES, GroupOnTest
 from ..results.result import (
     MOST_CONFUSIONS,
     UNEXAMINED,
-    UNINSPECTED,
     UNNAMED,
     UNOPENED,
     UNPAIRED,
@@ -100,9 +98,7 @@ async def evaluate_choice(
     baselines = dict(zip(choice.baselines, of_baselines, strict=True))
     # Image by image, for intervals and the report.
     on_test: dict[str, GroupOnTest] = {}
-    inspection = None
     if opened:
-        inspection = await _inspect(evaluator, choice.best.scored_as, failed)
         by_image = await _image_by_image(evaluator, groups, accuracies, failed)
         on_test = dict(zip((BEST, ENSEMBLE, *choice.baselines), by_image, strict=True))
     # With new class names, the best template with the original ones becomes a baseline.
@@ -115,7 +111,6 @@ async def evaluate_choice(
             baselines[ORIGINAL_NAMES], best = best, renamed.accuracies
             if opened:
                 on_test[ORIGINAL_NAMES], on_test[BEST] = on_test[BEST], renamed.on_test
-                inspection = renamed.inspection
     gain = None
     if opened:
         baselines_on_test = {name: group for name, group in on_test.items() if name not in (BEST, ENSEMBLE)}
@@ -132,7 +127,7 @@ async def evaluate_choice(
         baselines=baselines,
         failed=failed,
         on_test=on_test,
-        inspection=inspection,
+        inspection=_inspection(evaluator.info.class_names, on_test.get(BEST)),
         class_names=class_names,
         gain=gain,
     )
@@ -153,7 +148,6 @@ async def _try(failed: FailedSteps, name: str, work: Awaitable[T], detail: str =
 class _Renamed:
     accuracies: GroupAccuracies
     on_test: GroupOnTest
-    inspection: SplitInspection | None
 
 
 async def _measure_renamed(
@@ -190,21 +184,19 @@ async def _measure_renamed(
             labels=labels or None,
             names=tuple(sorted((class_names[label], name) for label, name in renaming.items())),
         ),
-        _inspection(class_names, labels, predicted) if predicted else None,
     )
 
 
-def _inspection(names: Sequence[str], labels: Sequence[int], predicted: Sequence[int]) -> SplitInspection:
-    import numpy as np  # takes longer to import than everything else that help pages need
+def _inspection(names: Sequence[str], best: GroupOnTest | None) -> SplitInspection | None:
+    """Return the accuracy of the best template by class; None if it is not known."""
+    if best is None or not best.predicted or not best.labels:
+        return None
+    if max(*best.predicted, *best.labels) >= len(names):
+        return None
+    from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
 
-    from ...evaluator import tally
-
-    predicted_labels, true_labels = np.array(predicted), np.array(labels)
-    return SplitInspection(
-        split="test",
-        classes=tally.class_accuracies(predicted_labels, true_labels, names),
-        confusions=tally.named_confusions(predicted_labels, true_labels, names, MOST_CONFUSIONS),
-    )
+    by_class = tally.inspection(best.predicted, best.labels, names, MOST_CONFUSIONS)
+    return SplitInspection(split="test", classes=by_class.classes, confusions=by_class.confusions)
 
 
 def openings_of_test(store: Store) -> int:
@@ -274,17 +266,6 @@ def shares_right(predictions: Predictions) -> list[float | None]:
         sum(hits(labels, predictions.labels)) / len(labels) if labels else None
         for labels in predictions.predicted
     ]
-
-
-async def _inspect(evaluator: Evaluator, best: str, failed: FailedSteps) -> SplitInspection | None:
-    """Return the accuracy of the best template by class, if the evaluator reports it."""
-    if not isinstance(evaluator, Inspector):
-        return None
-    work = call_evaluator(lambda: evaluator.inspect([best], split="test"))
-    if (inspection := await _try(failed, UNINSPECTED, work)) is None:
-        return None
-    confusions = inspection.confusions[:MOST_CONFUSIONS]
-    return SplitInspection(split="test", classes=inspection.classes, confusions=confusions)
 
 
 async def _image_by_image(

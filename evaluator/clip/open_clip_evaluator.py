@@ -18,7 +18,6 @@ from ..scoring import (
     GREY_BOX,
     MOST_CONFUSED,
     EvaluatorInfo,
-    Inspection,
     Objective,
     Predictions,
     Score,
@@ -107,18 +106,6 @@ class OpenClipEvaluator:
             )
             for classes in weights
         ]
-
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        labelled = self.split(split)
-        if not len(labelled):
-            raise EvaluatorError(f"the split {split} has no images")
-        with torch.inference_mode():
-            decisions = decide(labelled, self._classifier(ensemble))
-        predicted, labels = decisions.numpy(), labelled.labels.numpy()
-        return Inspection(
-            classes=tally.class_accuracies(predicted, labels, self._names),
-            confusions=tally.named_confusions(predicted, labels, self._names),
-        )
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         labelled = self.split(split)

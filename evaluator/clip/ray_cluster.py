@@ -186,7 +186,7 @@ class ClusterEvaluator:
         self._cluster = cluster = Connection(spec.ray or "auto")
         ray = cluster.ray
         self._local = local
-        self.examine, self.inspect, self.predict = local.examine, local.inspect, local.predict
+        self.examine, self.predict = local.examine, local.predict
         self.predict_named = local.predict_named
         self.image_set, self.thumbnails = local.image_set, local.thumbnails
         arguments = (

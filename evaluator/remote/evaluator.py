@@ -34,7 +34,6 @@ from ..scoring import (
     REFUSED_IMAGES,
     UNREADABLE,
     EvaluatorInfo,
-    Inspection,
     Objective,
     Predictions,
     Rejection,
@@ -281,19 +280,6 @@ class RemoteEvaluator(ABC):
                 shares.append(correct / len(images) if len(images) else None)
             scores.append(SplitScores(shares[0], shares[1], shares[2] if test else None, unanswered))
         return scores
-
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        images = self.split(split)
-        if not len(images):
-            raise EvaluatorError(f"the split {split} has no images")
-        (decided,) = self._measured([ensemble], [images])
-        if decided is None:
-            raise EvaluatorError("this scorer classifies with one candidate at a time; inspect each alone")
-        predicted, names = decided[0].predicted, self.problem.class_names
-        return Inspection(
-            classes=tally.class_accuracies(predicted, images.labels, names),
-            confusions=tally.named_confusions(predicted, images.labels, names),
-        )
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         return self._predictions(ensembles, self.split(split))

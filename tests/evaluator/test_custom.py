@@ -26,11 +26,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import (
     DEFAULT_TEMPLATE,
-    ClassAccuracy,
-    Confusion,
     Evaluator,
-    Inspection,
-    Inspector,
     NamePredictor,
     Predictions,
     Predictor,
@@ -82,9 +78,9 @@ def test_a_class_without_a_fingerprint_is_another_scorer_on_other_data() -> None
 class Saying(FakeEvaluator):
     """A FakeEvaluator whose methods answer as given, and whose info differs in some fields."""
 
-    def __init__(self, *, score: Any = None, examine: Any = None, inspect: Any = None, **info: Any) -> None:
+    def __init__(self, *, score: Any = None, examine: Any = None, **info: Any) -> None:
         super().__init__()
-        self._said = {"score": score, "examine": examine, "inspect": inspect}
+        self._said = {"score": score, "examine": examine}
         self._info = replace(self._info, **info)
 
     def _say(self, method: str) -> Any:
@@ -97,12 +93,9 @@ class Saying(FakeEvaluator):
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
         return self._say("examine")
 
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
-        return self._say("inspect")
-
 
 class Labelling(FakeEvaluator):
-    """A FakeEvaluator that gives the predictions of its argument, and may inspect its classes."""
+    """A FakeEvaluator that gives the predictions of its argument."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__()
@@ -133,8 +126,7 @@ def test_an_evaluator_with_everything_is_as_it_was() -> None:
     assert (evaluator.info, evaluator.in_flight) == (bare.info, 3)  # type: ignore[attr-defined]
     assert evaluator.score(["a {}", "the {}"]) == bare.score(["a {}", "the {}"])
     assert evaluator.examine([["a {}"], ["a {}", "b {}"]]) == bare.examine([["a {}"], ["a {}", "b {}"]])
-    assert not isinstance(evaluator, Inspector)
-    assert isinstance(as_evaluator(Saying(), SPEC), Inspector)
+    assert not isinstance(evaluator, Predictor)
 
 
 @pytest.mark.parametrize(
@@ -244,8 +236,6 @@ WRONG: list[tuple[str, Any, str]] = [
     ("examine", raising(asyncio.CancelledError()), ": CancelledError"),
     ("examine", raising(StopIteration()), ": StopIteration"),
     ("examine", raising(SystemExit(3)), ": SystemExit: 3"),
-    ("inspect", None, "answered None: Inspection: "),
-    ("inspect", Inspection((ClassAccuracy("cat", "many", 2),), ()), "classes.0.images: "),  # type: ignore[arg-type]
     ("predict", None, "answered None: Predictions: "),
     ("predict", Predictions((0, 1), ()), "did not answer with a label of each image"),
     ("predict", Predictions((0, 1), ((0,),)), "did not answer with a label of each image"),
@@ -262,21 +252,10 @@ def test_a_wrong_answer_is_one_error(method: str, answer: Any, words: str) -> No
     asked: dict[str, Callable[[], Any]] = {
         "score": lambda: evaluator.score(["a {}", "b {}"]),
         "examine": lambda: evaluator.examine([["a {}"], ["b {}"]]),
-        "inspect": lambda: evaluator.inspect(["a {}"], split="test"),
         "predict": lambda: evaluator.predict([["a {}"]], split="test"),
     }
     with pytest.raises(EvaluatorError, match=rf"{type(scorer).__name__}\.{method} ?.*{words}"):
         asked[method]()
-
-
-def test_an_inspection_is_plain() -> None:
-    """Counts of NumPy are int, and lists tuples."""
-    answer = Inspection([ClassAccuracy("a", np.int64(3), np.int64(2))], [Confusion("a", "b", np.int64(1))])  # type: ignore[arg-type]
-    box = as_evaluator(Saying(inspect=answer), SPEC)
-    assert isinstance(box, Inspector)
-    found = box.inspect(["a {}"], split="test")
-    assert found == Inspection((ClassAccuracy("a", 3, 2),), (Confusion("a", "b", 1),))
-    assert json.dumps(asdict(found))
 
 
 def test_classes_of_one_name_in_two_modules_are_two_scorers() -> None:
@@ -290,7 +269,6 @@ def test_predictions_are_plain() -> None:
     answer = Predictions(np.array([0, 1]), (np.array([0, 0]), None))  # type: ignore[arg-type]
     box = as_evaluator(Labelling(answer), SPEC)
     assert isinstance(box, Predictor)
-    assert not isinstance(box, Inspector)
     assert box.predict([["a {}"], ["a {}", "b {}"]], split="val") == Predictions((0, 1), ((0, 0), None))
 
 
@@ -312,17 +290,6 @@ def test_predictions_with_other_names_have_the_labels_of_classes(answer: Predict
     assert isinstance(box, NamePredictor)
     with pytest.raises(EvaluatorError, match=rf"Naming\.predict_named {said}"):
         box.predict_named("a {}", [{}, {0: "b"}], split="train")
-
-
-def test_an_object_with_inspect_and_predict_is_asked_for_both() -> None:
-
-    class Both(Labelling):
-        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-            return Inspection((), ())
-
-    box = as_evaluator(Both(Predictions((), ((),))), SPEC)
-    assert isinstance(box, Inspector)
-    assert isinstance(box, Predictor)
 
 
 FILE = """

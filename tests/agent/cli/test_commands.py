@@ -36,7 +36,7 @@ from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection, SplitScores
+from promptclimb.evaluator.scoring import Predictions, SplitScores
 from promptclimb.evaluator.settings import Group
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
@@ -355,14 +355,16 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
 
 
 class Reporting(FakeEvaluator):
-    """An evaluator that says which classes it confuses."""
+    """An evaluator that gives its predictions, always the same."""
 
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Always the same."""
-        return Inspection(
-            classes=(ClassAccuracy("cat", 4, 3), ClassAccuracy("[dog]", 4, 1), ClassAccuracy("cow", 0, 0)),
-            confusions=(Confusion("[dog]", "cat", 3), Confusion("cat", "[dog]", 1)),
-        )
+    names = ("cat", "[dog]", "cow")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._info = replace(self._info, classes=len(self.names), class_names=self.names)
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        return Predictions((0, 0, 0, 0, 1, 1, 1, 1), ((0, 0, 0, 1, 0, 0, 0, 1),) * len(ensembles))
 
 
 def test_evaluate_takes_augmented_copies_for_the_references_that_learn_from_them() -> None:
@@ -424,13 +426,10 @@ def test_a_black_box_of_ones_own_works_on_the_command_line(
     assert "has no test images; choose another split" in only_line(capsys.readouterr().err)
 
 
-class Named(FakeEvaluator):
+class Named(Reporting):
     """An evaluator whose classes have names in scripts that few encodings have."""
 
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        names = ("café", "猫")
-        classes = tuple(ClassAccuracy(name=name, images=4, correct=3) for name in names)
-        return Inspection(classes=classes, confusions=(Confusion(*names, 3),))
+    names = ("café", "猫")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

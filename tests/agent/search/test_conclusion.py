@@ -24,9 +24,6 @@ from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError, PromptclimbError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import (
-    ClassAccuracy,
-    Confusion,
-    Inspection,
     Predictions,
     Score,
     SplitScores,
@@ -296,28 +293,11 @@ async def test_nothing_scored_is_no_result(store: Store) -> None:
     assert store.value("test_opened") is None
 
 
-async def test_classes_are_inspected_once_the_test_split_is_open(store: Store) -> None:
-    """A finished result says how each class fares under the best template; a stopped one does not look."""
-
-    class Inspecting(Words):
-        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-            assert split == "test"
-            return Inspection((ClassAccuracy("cat", 4, 3),), (Confusion("cat", "dog", 1),) * 30)
-
-    stopped = await finish(CONFIG, Inspecting(), store, ended(Inspecting(), stopped=STOPPED))
-    plain = await finish(CONFIG, Words(), store, ended(Words()))
-    assert (stopped.inspection, plain.inspection) == (None, None)
-    done = await finish(CONFIG, Inspecting(), store, ended(Inspecting()))
-    assert done.inspection is not None
-    assert (done.inspection.split, len(done.inspection.confusions)) == ("test", 20)
-    assert SearchResult.from_json(done.to_json()) == done
-
-
 class Predicting(Words):
     """A FakeEvaluator that says what it takes each of ten test images for."""
 
     def __init__(self) -> None:
-        super().__init__(sizes={"train": 160, "val": 40, "test": 10})
+        super().__init__(sizes={"train": 160, "val": 40, "test": 10}, classes=2, class_names=("cat", "dog"))
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         """Say that the first images are sorted correctly, as many as ``examine`` says."""
@@ -330,9 +310,14 @@ class Predicting(Words):
 async def test_a_finished_search_says_its_gain_with_paired_intervals(store: Store) -> None:
     """From predictions on test, once it is open; no prediction is in the result, their counts are."""
     stopped = await finish(CONFIG, Predicting(), store, ended(Predicting(), stopped=STOPPED))
-    assert stopped.gain is None
+    assert stopped.gain is stopped.inspection is None
     done = await finish(CONFIG, Predicting(), store, ended(Predicting()))
     assert done.gain is not None
+    assert done.inspection is not None
+    assert [(row.images, row.correct) for row in done.inspection.classes] == [
+        (0, 0),
+        (10, round(10 * (done.best.test or 0.0))),
+    ]
     one = done.gain.over["default template"]
     assert done.best.test is not None
     more = round(10 * done.best.test - 10 * (done.baselines["default template"].test or 0.0))

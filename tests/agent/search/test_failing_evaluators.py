@@ -20,7 +20,7 @@ from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import ClassAccuracy, Inspection, Rejection, Score, SplitScores, Verdict
+from promptclimb.evaluator.scoring import Rejection, Score, SplitScores, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 from tests.fakes.searches import resumed, searched
@@ -178,10 +178,6 @@ class Odd(FakeEvaluator):
         """Examines, or what it is reported."""
         return self._or("examine", super().examine(ensembles, test=test))
 
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
-        """Inspects, or what it is reported."""
-        return self._or("inspect", Inspection((ClassAccuracy("cat", 4, 3),), ()))
-
 
 def document(run_dir: Path) -> Any:
     """The result on disk, which is JSON in the strict sense."""
@@ -211,16 +207,6 @@ def test_a_wrong_answer_at_the_very_end_costs_the_test_figures_alone(tmp_path: P
     done = resumed(tmp_path / "r", evaluator=Device())
     assert done.complete
     assert done.best.test is not None
-
-
-@pytest.mark.parametrize("answer", [None, Inspection([1, 2], "abc"), SystemExit(0)])  # type: ignore[arg-type]
-def test_a_wrong_inspection_costs_the_classes_alone(tmp_path: Path, answer: Any) -> None:
-    """The figures are there, and a note says why the classes are not."""
-    found = run(tmp_path / "r", Odd(inspect=answer))
-    assert found.complete
-    assert found.best.test is not None
-    assert "Odd.inspect" in found.notes["uninspected"]
-    assert document(tmp_path / "r") == found.to_json()
 
 
 @pytest.mark.parametrize("answer", [None, lambda answers: [None for _ in answers], SystemExit(0)])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from promptclimb.agent.store.records import StoredScore, reader, row_text
+from promptclimb.evaluator import tally
 from promptclimb.evaluator.clip.models import parse_devices
 from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
 from promptclimb.evaluator.datasets.loading import toy_model_notes
@@ -24,7 +25,7 @@ from promptclimb.evaluator.errors import (
     TemplateRejectedError,
 )
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Inspector, Predictor, Rejection, Score
+from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Predictor, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import save_weights
 
@@ -234,28 +235,17 @@ def test_best_precision_says_what_it_changes(spec: EvaluatorSpec, monkeypatch: p
     assert any(line.startswith("precision: ") for line in lines)
 
 
-def test_a_closer_look(evaluator: OpenClipEvaluator) -> None:
-    """An inspection names classes and their confusions, and agrees with the examination."""
-    assert isinstance(evaluator, Inspector)
-    seen = evaluator.inspect(["an old drawing of the {}"], split="test")
-    right = sum(one.correct for one in seen.classes)
-    assert right / 48 == evaluator.examine([["an old drawing of the {}"]])[0].test
-    assert [one.name for one in seen.classes] == list(NAMES)
-    assert sum(one.images for one in seen.confusions) == 48 - right
-    counts = [one.images for one in seen.confusions]
-    assert counts == sorted(counts, reverse=True)
-    assert all(one.true != one.taken_for for one in seen.confusions)
-    with pytest.raises(TemplateRejectedError):
-        evaluator.inspect(["a {} " * 60], split="train")
-
-
 def test_a_score_names_what_is_most_confused(evaluator: OpenClipEvaluator) -> None:
     """On train alone, the most frequent pairs, as the closer look has them; it survives being written."""
     (score,) = evaluator.score(["an old drawing of the {}"])
     assert isinstance(score, Score)
-    seen = evaluator.inspect(["an old drawing of the {}"], split="train")
-    assert score.confused == seen.confusions[:MOST_CONFUSED]
-    assert len(score.confused) == MOST_CONFUSED <= len(seen.confusions)
+    predictions = evaluator.predict([["an old drawing of the {}"]], split="train")
+    assert predictions.predicted[0] is not None
+    whole = tally.inspection(predictions.predicted[0], predictions.labels, NAMES)
+    assert score.confused == whole.confusions[:MOST_CONFUSED]
+    assert len(score.confused) == MOST_CONFUSED <= len(whole.confusions)
+    assert sum(row.correct for row in whole.classes) == score.correct[0]
+    assert sum(row.images for row in whole.confusions) == len(predictions.labels) - score.correct[0]
     stored = StoredScore("a {}", score)
     assert reader(StoredScore)(row_text(stored)) == stored
 
@@ -282,7 +272,7 @@ def test_an_image_left_out_shrinks_its_split_and_is_reported(
     found = opened(spec, data=str(copy), on_bad_image="skip")
     assert "skipped_images" not in found.info.notes
     assert found.examine([["a {}"]])[0].test is not None
-    assert sum(one.images for one in found.inspect(["a {}"], split="test").classes) == 47
+    assert len(found.predict([["a {}"]], split="test").labels) == 47
     skipped = found.info.notes["skipped_images"]
     assert skipped["test"]["images"] == 1
     assert "3.png" in skipped["test"]["which"][0]

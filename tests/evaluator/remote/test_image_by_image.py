@@ -24,7 +24,6 @@ from promptclimb.evaluator.scoring import (
     UNREADABLE,
     Evaluator,
     Illustrator,
-    Inspector,
     NamePredictor,
     PartialPredictor,
     Predictor,
@@ -70,7 +69,6 @@ def test_a_candidate_costs_one_answer_an_image(scorer: str, opened: Opened, tmp_
     assert (first.train, first.val, first.correct, first.class_mean) == (1.0, 1.0, (15, 6), 1.0)
     assert len(api.requests) == SEARCHED
     assert isinstance(evaluator, Evaluator)
-    assert isinstance(evaluator, Inspector)
     assert isinstance(evaluator, Predictor)
     assert isinstance(evaluator, PartialPredictor)
     assert isinstance(evaluator, Illustrator)
@@ -126,11 +124,8 @@ def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> 
     without = evaluator.examine([[one]], test=False)[0]
     assert without is not None
     assert without.test is None
-    assert [row.correct for row in evaluator.inspect([one], split="test").classes] == [3, 3, 3]
     with pytest.raises(EvaluatorError, match="at least one"):
         evaluator.examine([[]])
-    with pytest.raises(EvaluatorError, match="one candidate at a time"):
-        evaluator.inspect([one, one], split="train")
     kept = list(evaluator.test_requests(2))
     assert len(kept) == 18
     bound = max(request.prompt_tokens + request.max_tokens for request in api.requests[1:])
