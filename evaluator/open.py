@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .custom import open_custom
@@ -14,7 +13,6 @@ from .spec import EvaluatorSpec, OpeningProgress, Report
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .datasets.readers.torchvision_sets import Fetched
     from .datasets.values import FewShotData
     from .remote.asking import ApiAsk
 
@@ -107,47 +105,24 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     return loaded
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A data set or weights that are not on this machine, and are fetched when first needed."""
-
-    what: str
-    gigabytes: float
-
-
-def downloads_of(spec: EvaluatorSpec, report: Report) -> tuple[Download, ...]:
-    """Return what a specification needs and this machine lacks; sizes in ``hf:`` are unknown and left out.
+def missing_files(spec: EvaluatorSpec) -> tuple[str, ...]:
+    """Return the data set and the weights of a specification that are downloaded when first needed.
 
     Raises:
         DataError: The weights are missing, and the data set is neither here nor can be downloaded.
-        ModelError: open_clip cannot build the model whose weights are missing.
     """
     if spec.custom_scorer is not None:
         return ()
+    from .clip.model_files import must_download
     from .datasets.loading import data_root_or_default, load_data
     from .datasets.readers.torchvision_sets import to_download
 
-    downloads = []
-    if published_size(spec.data) is not None:
-        missing = to_download(spec.data.partition(":")[2], data_root_or_default(spec.data_root))
-        downloads += [Download(spec.data, missing.gigabytes)] if missing is not None else []
-    if spec.is_clip:
-        from .clip.model_files import must_download
-
-        if must_download(spec.model, spec.pretrained):
-            from .white_box.speed import measure
-
-            if not downloads:
-                load_data(spec)  # without weights nothing else opens it
-            report(f"timing {spec.model} with random weights, as its own are not here; this takes a minute")
-            weights = f"{spec.model} ({spec.pretrained})"
-            downloads.append(Download(weights, measure(spec.model, spec.device).gigabytes))
-    return tuple(downloads)
-
-
-def published_size(data: str) -> Fetched | None:
-    """Return the size of a data set that is downloaded when needed; None for any other."""
-    from .datasets.readers.torchvision_sets import FETCHED
-
-    scheme, _colon, name = data.partition(":")
-    return FETCHED.get(name) if scheme == "torchvision" else None
+    scheme, _colon, name = spec.data.partition(":")
+    missing = []
+    if scheme == "torchvision" and to_download(name, data_root_or_default(spec.data_root)):
+        missing.append(spec.data)
+    if spec.is_clip and must_download(spec.model, spec.pretrained):
+        if not missing:
+            load_data(spec)  # without weights nothing else opens it
+        missing.append(f"{spec.model} ({spec.pretrained})")
+    return tuple(missing)

@@ -10,32 +10,22 @@ from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
-from ...evaluator.open import Download, downloads_of, published_size
-from ...evaluator.remote.asking import ApiAnswer, ApiAsk, ApiEvaluator, ApiRequest
+from ...evaluator.open import missing_files
+from ...evaluator.remote.asking import ApiAnswer, ApiEvaluator, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
-from ..llm.budget import Bound, to_keep, why_refused
+from ..llm.budget import Limits, to_keep, why_refused
 from ..llm.endpoints import check_endpoints
-from ..present.dry_run import (
-    SCORER_LIMITS,
-    Hours,
-    bound_text,
-    downloads_text,
-    hours_text,
-    plan_text,
-    scorer_json,
-    scorer_text,
-    split_text,
-)
+from ..present.dry_run import bound_text, missing_text, plan_text, split_text
 from ..present.terminal import Display
+from ..prices import Spent
 from ..results.result import words_of, words_of_all
-from ..search.bound import bound_of, bound_of_all, check_one_request, scorer_bound
-from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
+from ..search.bound import Bound, bound_of, check_one_request, scorer_bound
+from ..search.inputs import fallen_back, may_fall_back, ready_evaluator
 from ..stop import Stop
-from ..study.duration import hours_of
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
@@ -60,24 +50,25 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     """
     bound_of(config)  # finds mistakes in the starting templates before opening anything
     with result_alone():
-        evaluator = _opened(config, NothingAsked())
+        evaluator = _opened(config)
     info = evaluator.info
     config = config.as_opened(info)
     used = fallen_back(config)
     if used.general_words:
         say(f"note: {used.general_words}")
     bound = bound_of(used, info.class_names)
-    noun = words_of(used.search_for).noun
-    document, text, refused = asdict(bound), bound_text(used, bound, noun), None
+    scorer, refused = None, None
     if isinstance(evaluator, ApiEvaluator) and info.sizes.get("test"):
-        scorer = scorer_bound(used, info, evaluator, len(read_pool(used)))
-        refused = why_refused(scorer.limits, to_keep(scorer.final.spent), scorer.start.spent, noun)
-        unlimited = bound_of(used.model_copy(update=dict.fromkeys(SCORER_LIMITS)), info.class_names)
-        document |= scorer_json(scorer, unlimited, refused)
-        text = scorer_text(used, scorer, unlimited, bound.minutes, noun, refused=refused is not None)
+        most = scorer_bound(used, info, evaluator)
+        scorer = (most.total, most.final)
+        refused = why_refused(Limits.of_scorer(used), to_keep(most.final))
     if as_json:
-        print_json(document)
+        print_json(
+            asdict(bound) | ({} if scorer is None else {"scorer": _scorer_json(used, *scorer, refused)})
+        )
     else:
+        noun = words_of(used.search_for).noun
+        text = bound_text(used, noun=noun, scorer=scorer, **asdict(bound))
         print_text(f"{split_text(info)}\n\n{plan_text(used)}\n{text}")
         if may_fall_back(config):
             when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
@@ -92,6 +83,14 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     _say_missing(lambda: check_trackers(config.track))
     _say_missing(lambda: check_endpoints(config, os.environ))
     return FINISHED
+
+
+def _scorer_json(config: SearchConfig, total: Spent, final: Spent, refused: str | None) -> dict[str, Any]:
+    def json_of(spent: Spent) -> dict[str, Any]:
+        cost = None if config.scorer_price is None else round(spent.estimated_usd, 6)
+        return {"calls": spent.calls, "tokens": spent.estimated_tokens, "cost_usd": cost}
+
+    return {**json_of(total), "final": json_of(final), "refused": refused}
 
 
 def _say_missing(check: Callable[[], None], what: str = "search") -> None:
@@ -110,8 +109,8 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     """
     infos: dict[str, EvaluatorInfo] = {}
     try:
-        needed = _downloads(cells)
-        ready = [cell for cell in cells if not needed[_what_is_opened(cell.config)]]
+        missing = {key: missing_files(config) for key, config in _by_opened(cells).items()}
+        ready = [cell for cell in cells if not missing[_what_is_opened(cell.config)]]
         waiting = check_cells(ready, file, say)
         with result_alone():
             infos = _open_all([cell.config for cell in ready])
@@ -119,59 +118,28 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
         if not as_json:
             print_text(_study_text(cells, *_bounds(cells, {})))
         raise
-    downloads = tuple(dict.fromkeys(each for missing in needed.values() for each in missing))
     total, groups = _bounds(cells, infos)
-    hours = _hours(groups, infos)
+    lacking = list(dict.fromkeys(name for names in missing.values() for name in names))
     if as_json:
         whole = {} if total is None else {"searches": len(_searches(cells)), **asdict(total)}
         rows = []
         for group, bound in groups:
             names = {name: getattr(group[0], name) for name in _GROUP}
             counts = {"runs": len(group), "white_box": group[0].white_box is not None}
-            bounds = {name: value for name, value in asdict(bound).items() if name != "minutes"}
-            rows.append(names | counts | bounds)
-        here = {
-            "downloads": [asdict(each) for each in downloads],
-            "hours": None if hours is None else [asdict(each) for each in hours],
-        }
-        print_json({**whole, "runs": len(cells), **here, "groups": rows})
+            rows.append(names | counts | asdict(bound))
+        print_json({**whole, "runs": len(cells), "downloads": lacking, "groups": rows})
     else:
-        asked = sum(bound.calls for group, bound in groups if not group[0].config.is_local)
-        asked = min(asked, total.calls if total else 0)
         splits = "".join(f"{split_text(info)}\n" for info in infos.values())
-        print_text(f"{splits}\n{_study_text(cells, total, groups)}")
-        print_text(downloads_text(downloads) + ("" if hours is None else hours_text(hours, asked)))
-    lacking = [cell for cell in cells if needed[_what_is_opened(cell.config)]]
-    unfinished = [cell.config for cell in (*waiting, *lacking)]
+        print_text(f"{splits}\n{_study_text(cells, total, groups)}{missing_text(lacking)}")
+    later = [cell for cell in cells if missing[_what_is_opened(cell.config)]]
+    unfinished = [cell.config for cell in (*waiting, *later)]
     _say_missing(lambda: check_llms(unfinished, SharedLimits(folder)), "suite")
     return FINISHED
 
 
-def _downloads(cells: Sequence[Cell]) -> dict[str, tuple[Download, ...]]:
-    """Return what is missing for each pair of data set and model; one of many shots stands for all."""
-    configs = {_what_is_opened(cell.config): cell.config for cell in cells}
-    printed: set[str] = set()
-
-    def say_once(line: str) -> None:
-        if line not in printed:
-            printed.add(line)
-            say(line)
-
-    return {key: downloads_of(config, say_once) for key, config in configs.items()}
-
-
-def _hours(groups: Sequence[_Group], infos: Mapping[str, EvaluatorInfo]) -> list[Hours] | None:
-    def size_of(config: SearchConfig) -> tuple[int, int] | None:
-        if (info := infos.get(_what_is_opened(config))) is not None:
-            return info.classes, info.sizes.get("test", 0)
-        published = published_size(config.data)
-        if published is None:
-            return None
-        return published.classes, min(published.test, config.test_images or published.test)
-
-    # The searches of a group score equally many.
-    evaluations = {cell.run_dir: bound.evaluations // len(group) for group, bound in groups for cell in group}
-    return hours_of([cell for group, _bound in groups for cell in group], size_of, evaluations)
+def _by_opened(cells: Sequence[Cell]) -> dict[str, SearchConfig]:
+    """Return a config for each pair of data set and model; one of many shots stands for all."""
+    return {_what_is_opened(cell.config): cell.config for cell in cells}
 
 
 class NothingAsked:
@@ -188,7 +156,7 @@ class NothingAsked:
         yield from ()
 
 
-def _opened(config: SearchConfig, ask: ApiAsk) -> Evaluator:
+def _opened(config: SearchConfig) -> Evaluator:
     async def run(stop: Stop) -> Evaluator:
         with Display(console()) as display, stop.watching():
             emit, opened = Bus(display), config
@@ -196,7 +164,7 @@ def _opened(config: SearchConfig, ask: ApiAsk) -> Evaluator:
             if config.scorer == "embeddings" and dialect is None:
                 opened = config.model_copy(update={"scorer_dialect": costliest_dialect().name})
                 emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{opened.scorer_dialect}")'))
-            return await ready_evaluator(opened, None, emit, ask=ask, encode=False)
+            return await ready_evaluator(opened, None, emit, ask=NothingAsked(), encode=False)
 
     return run_interruptible(run)
 
@@ -212,7 +180,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
     for number, (key, config) in enumerate(largest.items(), start=1):
         pair = printable(f"{config.data} with {config.custom_scorer or config.model}")
         say(f"[{number}/{len(largest)}] opening {pair}")
-        infos[key] = _opened(config, NothingAsked()).info
+        infos[key] = _opened(config).info
     return infos
 
 
@@ -239,8 +207,10 @@ def _bounds(cells: Sequence[Cell], infos: Mapping[str, EvaluatorInfo]) -> tuple[
     groups: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(tuple(getattr(cell, name) for name in _GROUP), []).append(cell)
-    total = bound_of_all(_searches(cells), bounds_of(cells)) if _searches(cells) else None
-    return total, [(group, Bound.total(bounds_of(group))) for group in groups.values()]
+    totals = [(group, Bound.total(bounds_of(group))) for group in groups.values()]
+    if not (searches := _searches(cells)):
+        return None, totals
+    return Bound.total(bounds_of(cells)).within(Limits.of(searches[0])), totals
 
 
 def _searches(cells: Sequence[Cell]) -> list[SearchConfig]:
@@ -267,5 +237,5 @@ def _study_text(cells: Sequence[Cell], total: Bound | None, groups: Sequence[_Gr
         page += f"each search: {plans.pop()}\n"
     if total is not None:
         page += f"all {counted(len(cells), 'run')}, within the limits\nat most {len(searches):,} searches\n"
-        page += bound_text(searches[0], total, noun)
+        page += bound_text(searches[0], noun=noun, **asdict(total))
     return page

@@ -1,7 +1,6 @@
 """The limits of a run (calls, tokens, money, minutes): reserved before an attempt, settled after it.
 
-The LLM and a scorer behind an API have a budget each, which share the limit on cost. Below them: bounds of
-what a search takes, by which limits are checked before it starts.
+The LLM and a scorer behind an API have a budget each, which share the limit on cost.
 """
 
 from __future__ import annotations
@@ -394,108 +393,6 @@ class ScorerBudget(Budget):
         """Return what may still be used, but of the time, which is the run's."""
         return replace(super().left(), minutes=None)
 
-    def has_calls(self, calls: int) -> bool:
-        """Return whether the limit has room for so many calls more, beside what is kept."""
-        total = self._spent.plus(self._kept).plus(Spent(calls=calls))
-        return self.limits.calls is None or total.calls <= self.limits.calls
-
-    def check_calls(self, calls: int) -> None:
-        """Raise BudgetSpentError if the limit has no such room."""
-        if not self.has_calls(calls):
-            raise BudgetSpentError(self._why_spent([self.CALLS], 0), limits=(self.CALLS.key,))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """The most that one search or several take.
-
-    Attributes:
-        cost_usd: None if a price is unknown.
-        evaluations: Scored candidates.
-        minutes: By the rate limits; None without.
-    """
-
-    calls: int = 0
-    tokens: int = 0
-    cost_usd: float | None = 0.0
-    evaluations: int = 0
-    minutes: float | None = None
-
-    @classmethod
-    def total(cls, bounds: Sequence[Bound]) -> Bound:
-        """Return the sum; the cost is unknown if that of one is."""
-        costs = [bound.cost_usd for bound in bounds if bound.cost_usd is not None]
-        minutes = [bound.minutes for bound in bounds if bound.minutes is not None]
-        return cls(
-            calls=sum(bound.calls for bound in bounds),
-            tokens=sum(bound.tokens for bound in bounds),
-            cost_usd=round(sum(costs), 6) if len(costs) == len(bounds) else None,
-            evaluations=sum(bound.evaluations for bound in bounds),
-            minutes=round(sum(minutes), 2) if minutes else None,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ScorerPart:
-    """The most that a part of a search takes: labels of images, and requests, as an estimate."""
-
-    labels: int = 0
-    spent: Spent = NOTHING
-
-    def plus(self, other: ScorerPart) -> ScorerPart:
-        return ScorerPart(self.labels + other.labels, self.spent.plus(other.spent))
-
-    def times(self, number: int) -> ScorerPart:
-        return ScorerPart(self.labels * number, share_of(self.spent, number))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScorerBound:
-    """The most that a scorer behind an API takes without limits, by the parts of a search.
-
-    Attributes:
-        start: The default template and the starting candidates, with the few-shot images.
-        candidate: One on all few-shot images.
-        round: One of ``rounds``.
-        free: Free candidates of the whole search.
-        comparison: Hand-made candidates on the few-shot images.
-        final: The final evaluation on test.
-        races: Whether candidates that fall behind are dropped.
-        limits: Of its calls, and of the cost that it shares with the LLM.
-    """
-
-    start: ScorerPart
-    candidate: ScorerPart
-    round: ScorerPart
-    names: ScorerPart
-    comparison: ScorerPart
-    free: ScorerPart
-    final: ScorerPart
-    rounds: int
-    races: bool
-    is_priced: bool
-    limits: Limits
-
-    @property
-    def total(self) -> ScorerPart:
-        rest = self.names.plus(self.comparison).plus(self.free).plus(self.final)
-        return self.start.plus(self.round.times(self.rounds)).plus(rest)
-
-    def rounds_allowed(self, llm_cost_usd: float | None) -> int | None:
-        """Return how many of the rounds the limits have room for in any case; None without limits.
-
-        ``llm_cost_usd`` is the most that the LLM takes.
-        """
-        first, each = to_keep(self.final.spent).plus(self.start.spent), self.round.spent
-        rooms: list[float] = []
-        if self.limits.calls is not None and each.calls:
-            rooms.append((self.limits.calls - first.calls) / each.calls)
-        if self.limits.cost_usd is not None and llm_cost_usd is not None:
-            of_round = each.estimated_usd + llm_cost_usd / max(self.rounds, 1)
-            left = self.limits.cost_usd - first.estimated_usd
-            rooms.append(left / of_round if of_round else self.rounds)
-        return max(0, int(min([self.rounds, *rooms]))) if rooms else None
-
 
 def sizes_of(requests: Iterable[ApiRequest]) -> RequestSizes:
     """Count requests by their sizes."""
@@ -524,30 +421,21 @@ def to_keep(final: Spent) -> Spent:
     return share_of(final, KEPT_PERCENT, 100)
 
 
-def why_refused(limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
-    """Return why limits are too low for the start beside what is kept; None if they are not.
-
-    ``noun`` is a candidate's name.
-    """
-    amounts: list[tuple[str, int, int, int, Callable[[int], str], str]] = []
+def why_refused(limits: Limits, kept: Spent) -> str | None:
+    """Return why limits have no room for a request beside what is kept; None if they have."""
+    settings: list[tuple[str, bool, str, str]] = []
     if (calls := limits.calls) is not None:
-        setting = f"`max_scorer_calls = {calls}`"
-        amounts.append((setting, calls, kept.calls, start.calls, str, "take so many"))
+        setting = f"max_scorer_calls = {calls}"
+        settings.append((setting, kept.calls >= calls, str(kept.calls), "take so many"))
     if (money := limits.picodollars) is not None:
-        setting, first = f"`max_cost = {limits.cost_usd:g}`", start.estimated_picodollars
-        amounts.append((setting, max(money, 1), kept.estimated_picodollars, first, _dollars, "cost so much"))
-    fewer_images = "`test_images = N`"
-    for setting, limit, final, first, text, effect in amounts:
-        if final >= limit:
-            need = f" must be more than {text(final)}: the final evaluation alone may {effect}. "
-            return f"{setting}{need}Give more, or evaluate on fewer images with {fewer_images}"
-        if first + final > limit:
-            need = (
-                f" must be at least {text(first + final)}: the default {noun} and the starting ones may "
-                f"{effect.split()[0]} {text(first)}, and {text(final)} are kept for the final evaluation. "
+        setting, final = f"max_cost = {limits.cost_usd:g}", kept.estimated_picodollars
+        settings.append((setting, final >= max(money, 1), _dollars(final), "cost so much"))
+    for setting, is_exceeded, need, effect in settings:
+        if is_exceeded:
+            return (
+                f"`{setting}` must be more than {need}: the final evaluation alone may {effect}. "
+                "Give more, or evaluate on fewer images with `test_images = N`"
             )
-            fewer = f"`initial = N`, `restarts = N` or {fewer_images}"
-            return f"{setting}{need}Give more, or ask for less with {fewer}"
     return None
 
 

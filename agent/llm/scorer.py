@@ -322,14 +322,14 @@ class ScorerCalls:
             self._free -= 1
             return True
 
-    def keep_for_final(self, requests: RequestSizes, start: Spent = NOTHING, noun: str = "template") -> None:
+    def keep_for_final(self, requests: RequestSizes) -> None:
         """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
 
         Raises:
-            UsageError: The limits have no room for them, or not for the start of a search beside them.
+            UsageError: The limits have no room for them and another one.
         """
         self._kept_for = requests
-        if (why := why_refused(self.budget.limits, kept := self._kept(), start, noun)) is not None:
+        if (why := why_refused(self.budget.limits, kept := self._kept())) is not None:
             raise UsageError(why)
         self.budget.keep(kept)
 

@@ -1,84 +1,97 @@
-"""Upper bounds for the dry run and for a scorer's limits: requests, tokens, dollars, candidates, labels.
+"""Upper bounds for the dry run, and what is refused at the start: requests, tokens, dollars, candidates.
 
-The method builds its own longest request, from the longest templates, class names and answers. Every request
-counts as that one: a bound may be loose, but is never exceeded.
+Every request counts as the longest that any method may make, with the longest answer. So a bound is loose;
+the budget (``llm/budget.py``) holds a run to its limits.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ...evaluator.errors import UsageError
 from ...evaluator.remote.asking import ApiEvaluator
-from ...evaluator.scoring import (
-    BASELINE_DEFAULT,
-    LONGEST_UNREADABLE,
-    MOST_CONFUSED,
-    MOST_UNREADABLE,
-    Confusion,
-    EvaluatorInfo,
-    Score,
-)
+from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.class_names import (
-    LONGEST_IN_VIEW,
     MAX_NAME_CHARACTERS,
     MOST_CLASSES,
-    MOST_IN_VIEW,
     MOST_LINES_ASKED,
     MOST_NAMES_ASKED,
     MOST_TRIED_SHOWN,
     NEUTRAL_TEMPLATES,
     READ_AT_ONCE,
     SHORT_NAMES,
-    ClassRecord,
-    reading_request,
-    rich_request,
-    short_name_request,
-    short_reading_request,
 )
-from ...prompts.kinds import Candidate, PromptKind, kind_named
-from ...prompts.requests import BEST_SHOWN, MOST_NAMES, ChatMessage, Outcome, name_in_row
-from ...prompts.template import MAX_CHARACTERS
-from ..config.fields import Style
+from ...prompts.kinds import kind_named
+from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
-from ..llm.budget import (
-    Bound,
-    Limits,
-    ScorerBound,
-    ScorerPart,
-    TokenBound,
-    cost_of_all,
-    share_of,
-    sizes_of,
-)
-from ..llm.chat import ChatRequest, size
+from ..llm.budget import Limits, cost_of_all, share_of, sizes_of
 from ..llm.pool import MORE_TOKENS
 from ..llm.price_table import find_price
-from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
-from ..methods.memory import Entry, Memory
+from ..methods.base import MAX_ANSWER_CHARACTERS
 from ..methods.registry import METHODS
-from ..position import Position
-from ..prices import PICODOLLARS, Tariff, TokenUsage, cost_at_most
+from ..prices import NOTHING, PICODOLLARS, Spent, Tariff, TokenUsage, cost_at_most
 from .choice import candidates_at_most
 from .inputs import read_pool
 from .name_choice import MOST_CHECKS
 from .name_search import FOUND_TRIED, MOST_READ, MOST_TAKEN_FOR
-from .racing import labels_at_most, race_blocks, races
 
 LONGEST_NAME = 50
 """Characters of a class name before the data are read. The longest of CoOp's eleven sets has 45."""
-LONGEST_LINE = 120
-"""Characters of a refused line, and of its reason."""
-MOST_PICTURES = 999_999
-"""Pictures that an estimate in a request is from."""
-CHARACTERS_A_TOKEN = 4
-WIDE = "\u754c"
-"""Stands for each letter of user texts that are not ASCII: it may take three tokens."""
+INSTRUCTIONS = 4_000
+"""Characters of the fixed sentences of a request."""
+LONGEST_REMARK = 300
+"""Characters that a request has on one proposal, beside its text: its score, or why it was rejected."""
+ASCII_PER_TOKEN, TOKENS_OF_OTHERS = 3, 3
+"""Characters of ASCII in a token, and tokens of any other character."""
 Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The most that one search or several take.
+
+    Attributes:
+        calls: Requests to the LLM, as are ``tokens`` and ``cost_usd``.
+        cost_usd: None if a price is unknown.
+        evaluations: Scored candidates.
+    """
+
+    calls: int = 0
+    tokens: int = 0
+    cost_usd: float | None = 0.0
+    evaluations: int = 0
+
+    @classmethod
+    def total(cls, bounds: Sequence[Bound]) -> Bound:
+        """Return the sum; the cost is unknown if that of one is."""
+        costs = [bound.cost_usd for bound in bounds if bound.cost_usd is not None]
+        return cls(
+            calls=sum(bound.calls for bound in bounds),
+            tokens=sum(bound.tokens for bound in bounds),
+            cost_usd=round(sum(costs), 6) if len(costs) == len(bounds) else None,
+            evaluations=sum(bound.evaluations for bound in bounds),
+        )
+
+    def within(self, limits: Limits) -> Bound:
+        """Return the bound with the limits of a search, or of several that share them."""
+        cost = None if self.cost_usd is None else round(at_most(self.cost_usd, limits.cost_usd), 6)
+        calls, tokens = at_most(self.calls, limits.calls), at_most(self.tokens, limits.tokens)
+        return replace(self, calls=calls, tokens=tokens, cost_usd=cost)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerBound:
+    """The most that a scorer behind an API takes without limits: in the search, and at its end on test."""
+
+    search: Spent
+    final: Spent
+
+    @property
+    def total(self) -> Spent:
+        return self.search.plus(self.final)
 
 
 def at_most(amount: Number, limit: Number | None) -> Number:
@@ -92,23 +105,16 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     Without ``class_names`` (data not read yet), long ones are assumed.
     """
     pool = [template.text for template in read_pool(config)]
-    method = METHODS[config.method]
-    evaluations = evaluations_at_most(config, len(pool))
+    bound = Bound(evaluations=evaluations_at_most(config, len(pool)))
     if not config.needs_llm:
-        return Bound(evaluations=evaluations, minutes=config.max_minutes)
-    name_requests = _name_requests(config, class_names)
-    longest = longest_request(config, class_names, pool) if method.asks_llm else 0
-    # Most of these requests are alike.
-    different = {id(request): request for request in name_requests}.values()
-    longest = max([longest, *map(_tokens_of, different)])
-    calls = at_most(config.all_rounds * method.requests + len(name_requests), config.max_calls)
-    each = TokenUsage(longest, MORE_TOKENS * config.answer_tokens)
-    tokens = at_most(calls * each.total, config.max_tokens)
+        return bound
+    method = METHODS[config.method]
+    calls = config.all_rounds * method.requests + _name_requests(config, class_names)
+    calls = at_most(calls, config.max_calls)
+    each = TokenUsage(_context_tokens(config, class_names, pool), MORE_TOKENS * config.answer_tokens)
     cost = cost_of(prices_of(config), each)
-    dollars = None if cost is None else round(at_most(calls * cost, Limits.of(config).cost_usd), 6)
-    paced = [amount / limit for amount, limit in ((calls, config.rpm), (tokens, config.tpm)) if limit]
-    minutes = round(at_most(max(paced), config.max_minutes), 2) if paced else config.max_minutes
-    return Bound(calls=calls, tokens=tokens, cost_usd=dollars, evaluations=evaluations, minutes=minutes)
+    dollars = None if cost is None else calls * cost
+    return replace(bound, calls=calls, tokens=calls * each.total, cost_usd=dollars).within(Limits.of(config))
 
 
 def evaluations_at_most(config: SearchConfig, pool: int) -> int:
@@ -116,23 +122,10 @@ def evaluations_at_most(config: SearchConfig, pool: int) -> int:
     method, rounds = METHODS[config.method], config.all_rounds
     if method.asks_llm and not method.mixed:
         rounds = at_most(rounds, config.max_calls)  # each makes a request
-    starting = config.restarts * min(config.most_initial, pool)
-    return starting + config.proposals * rounds + _free_candidates(config)
-
-
-def bound_of_all(configs: Sequence[SearchConfig], bounds: Sequence[Bound]) -> Bound:
-    """Return the most that searches take together, within the shared limits, which each config has."""
-    limits, total = Limits.of(configs[0]), Bound.total(bounds)
-    calls, tokens = at_most(total.calls, limits.calls), at_most(total.tokens, limits.tokens)
-    cost = None if total.cost_usd is None else at_most(total.cost_usd, limits.cost_usd)
-    minutes = None if total.minutes is None else at_most(total.minutes, limits.minutes)
-    return replace(total, calls=calls, tokens=tokens, cost_usd=cost, minutes=minutes)
-
-
-def _free_candidates(config: SearchConfig) -> int:
-    method = METHODS[config.method]
     free = config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
-    return free if config.description and not config.asks_by_image else 0
+    if not config.description or config.asks_by_image:
+        free = 0
+    return config.restarts * min(config.most_initial, pool) + config.proposals * rounds + free
 
 
 def prices_of(config: SearchConfig) -> list[Tariff | None]:
@@ -156,21 +149,6 @@ def cost_of(prices: Sequence[Tariff | None], tokens: TokenUsage) -> float | None
     return max(known, default=0) / PICODOLLARS if len(known) == len(prices) else None
 
 
-def longest_request(
-    config: SearchConfig, class_names: Sequence[str] | None = None, pool: Sequence[str] = ()
-) -> int:
-    """Return the most tokens that a request of the method has, over all its conversations."""
-    letter = _widest_letter(config.description, *(class_names or ()), *pool)
-    names = class_names or [f"{number:{letter}>{LONGEST_NAME}d}" for number in range(MOST_NAMES)]
-    style = config.request_style
-    # Where the LLM's name does not decide the style, its answers do.
-    styles: tuple[Style, ...] = ("rich", "short") if style is None else (style,)
-    views = [_longest_view(config, each, names, letter) for each in styles]
-    twice = range(min(config.conversations, 2))  # the second conversation of a restart may begin differently
-    requests = (request for view in views for _ in twice for request in _requests(config, view, letter))
-    return max(map(_tokens_of, requests), default=0)
-
-
 def check_new_search(
     config: SearchConfig, *, custom_scorer: object | None = None, chat: object | None = None
 ) -> None:
@@ -189,210 +167,90 @@ def check_new_search(
 
 
 def check_one_request(config: SearchConfig, *, is_priced: bool = True) -> None:
-    """Raise UsageError if a limit has no room for a request: the search would ask the LLM nothing.
+    """Raise UsageError if a limit has no room for an answer: the search would ask the LLM nothing.
 
-    ``is_priced``: the endpoints of the config are asked. A first request with the shortest templates counts,
-    so a limit that passes may still be too low.
+    ``is_priced``: the endpoints of the config are asked. A limit that passes may still be too low.
     """
-    limits = Limits.of(config)
-    if not config.needs_llm or (limits.tokens, limits.cost_usd) == (None, None):
+    if not config.needs_llm:
         return
-    least = TokenBound().of(
-        ChatRequest(messages=tuple(_shortest_request(config)), model="", max_tokens=config.answer_tokens)
-    )
-    least_usd = cost_of(prices_of(config) if is_priced else [], least)
+    answer = TokenUsage(completion_tokens=config.answer_tokens)
+    dollars = cost_of(prices_of(config) if is_priced else [], answer) or 0
     needs = (
-        ("max_tokens", limits.tokens, float(least.total), f"{least.total:,}", "take so many tokens"),
-        ("max_cost", limits.cost_usd, least_usd, f"{least_usd or 0:.6f}", "cost so many dollars"),
+        ("max_tokens", config.max_tokens, answer.total, f"{answer.total:,}", "take so many tokens"),
+        ("max_cost", config.max_cost, dollars, f"{dollars:.6f}", "cost so many dollars"),
     )
     for name, limit, need, shown, effect in needs:
-        if limit is not None and need is not None and need > limit:
+        if limit is not None and need > limit:
             raise UsageError(
-                f"`{name} = {limit:g}` must be at least {shown}: one request to the LLM may "
-                f"{effect}. Give more, or allow shorter answers with `answer_tokens = N`",
+                f"`{name} = {limit:g}` must be at least {shown}: one answer of the LLM may {effect}. "
+                "Give more, or allow shorter answers with `answer_tokens = N`",
             )
 
 
-def _shortest_request(config: SearchConfig) -> Sequence[ChatMessage]:
-    """Return the shortest request that the LLM may get first."""
-    names, kind = ("a", "b"), kind_named(config.search_for)
-    if not METHODS[config.method].asks_llm:
-        return _name_requests(config, names)[0]
-    memory = Memory()
-    starting = min(config.most_initial, len(read_pool(config)))
-    for number in range(min(starting, 2 * max(config.top_k, BEST_SHOWN))):
-        candidate = kind.parse(f"{kind.slot} {number}", max_words=None)
-        score = Score(train=0.5 - number / 10_000)
-        memory.add(Entry(candidate=candidate, score=score, value=score.train, position=Position(1)))
-    styles: tuple[Style, ...] = ("rich", "short")
-    views = (replace(_longest_view(config, style, names, "x"), memory=memory) for style in styles)
-    requests = (next(iter(_requests(config, view, "x")), ()) for view in views)
-    return min(requests, key=size)
+def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: ApiEvaluator) -> ScorerBound:
+    """Return the most that a scorer behind an API takes, as if it dropped no candidate; ask nothing.
 
-
-def _tokens_of(messages: Sequence[ChatMessage]) -> int:
-    return ChatRequest(messages=tuple(messages), model="").prompt_tokens_at_most
-
-
-def _widest_letter(*texts: str) -> str:
-    return "x" if all(map(str.isascii, texts)) else WIDE
-
-
-def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[Sequence[ChatMessage]]:
-    """Yield the requests of a conversation in which every answer and every outcome is the longest."""
-    scored = Outcome(_longest(view.kind, 0, letter).text, score=0.5, pictures=MOST_PICTURES)
-    refused = Outcome(letter * LONGEST_LINE, reason=letter * LONGEST_LINE)
-    feedback = Feedback(
-        # A conversation repeats less of an answer; what else a method does with it is its own.
-        text=letter * max(MAX_ANSWER_CHARACTERS, CHARACTERS_A_TOKEN * MORE_TOKENS * config.answer_tokens),
-        outcomes=[*[scored] * config.proposals, *[refused] * (2 * config.proposals)],
-        best_before=0.25,
-    )
-    rounds, asked = min(config.max_turns, config.rounds), 0
-    steps = METHODS[config.method].conversation(view)
-    step = next(steps, None)
-    # Some rounds of a method may ask nobody.
-    for _ in range((1 + METHODS[config.method].requests) * rounds):
-        if step is None or asked == rounds:
-            return
-        if not isinstance(step, Propose):
-            yield step.messages
-            asked += isinstance(step, Ask)
-        try:
-            step = steps.send(feedback)
-        except StopIteration:
-            return
-
-
-def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], letter: str) -> View:
-    kind = kind_named(config.search_for)
-    longest = sorted(names, key=len)[-2:]
-    memory = Memory()
-    for number in range(2 * max(config.top_k, BEST_SHOWN)):
-        # No two scores are equal: templates as good as the best are not listed among the worst.
-        score = Score(
-            train=0.5 - number / 10_000,
-            confused=(Confusion(longest[0], longest[-1], 1),) * MOST_CONFUSED,
-            images=MOST_PICTURES,  # as if a race had dropped it
-            unreadable=0.5,
-            unreadable_examples=(letter * LONGEST_UNREADABLE,) * MOST_UNREADABLE,
-        )
-        candidate = _longest(kind, number, letter)
-        memory.add(Entry(candidate=candidate, score=score, value=score.train, position=Position(1)))
-    return View(
-        memory=memory,
-        pool=(),
-        proposals=config.proposals,
-        top_k=config.top_k,
-        max_words=config.most_words,
-        max_turns=config.max_turns,
-        rng=random.Random,
-        description=config.description,
-        class_names=() if config.blind else tuple(names),
-        style=style,
-        wordings=replace(kind.wordings, angles=(max(kind.wordings.angles, key=len),)),
-        objective=config.objective,
-        kind=kind,
-    )
-
-
-def _longest(kind: PromptKind, number: int, letter: str) -> Candidate:
-    return kind.parse(f"{kind.slot} {number}".ljust(kind.most_characters, letter), max_words=None)
-
-
-def _name_requests(
-    config: SearchConfig, class_names: Sequence[str] | None
-) -> Sequence[Sequence[ChatMessage]]:
-    """Return the requests of the search for class names, each as long as the longest of its kind."""
-    if not config.searches_names or config.llm is None:
-        return []
-    names = class_names or [f"{number:x>{LONGEST_NAME}d}" for number in range(MOST_CLASSES)]
-    longest = max(names, key=lambda name: len(name.encode()))
-    read = classes = min(len(names), MOST_CLASSES)
-    if config.request_style == "short":
-        in_view = sorted(names, key=lambda name: len(name_in_row(name, LONGEST_IN_VIEW).encode()))
-        reading = short_reading_request(in_view[-MOST_IN_VIEW:], longest)
-        return [reading] * read + [short_name_request(longest)] * (config.name_rounds * classes)
-    shown = [longest] * min(len(names), READ_AT_ONCE)
-    reading = reading_request(names, shown, description=config.description)
-    # Data that are not read yet may have as many classes as are ever asked about.
-    read = MOST_READ if class_names is None else min(len(names), MOST_READ)
-    letter = _widest_letter(config.description, *names)
-    tried = [(letter * MAX_NAME_CHARACTERS, 0, 0)] * MOST_TRIED_SHOWN
-    record = ClassRecord(
-        name=longest,
-        current=letter * MAX_NAME_CHARACTERS,
-        images=1000,
-        before=1000,
-        right=1000,
-        taken_for=[(longest, 1000)] * MOST_TAKEN_FOR,
-        tried=tried,
-    )
-    template = letter * MAX_CHARACTERS
-    request = rich_request(template, names, [record] * classes, description=config.description)
-    return [reading] * math.ceil(read / READ_AT_ONCE) + [request] * config.name_rounds
-
-
-def scorer_bound(
-    config: SearchConfig, info: EvaluatorInfo, evaluator: ApiEvaluator, pool: int
-) -> ScorerBound:
-    """Return the most that a scorer behind an API takes without limits; ask nothing.
-
-    ``config`` is that of the opened search, ``pool`` the number of its starting candidates.
+    ``config`` is that of the opened search.
     """
-    train, test = info.sizes.get("train", 0), info.sizes["test"]
-    images = train + info.sizes.get("val", 0)
 
-    def cost(candidates: int) -> ScorerPart:
+    def on_test(candidates: int) -> Spent:
         sizes = sizes_of(evaluator.test_requests(candidates))
-        spent = cost_of_all(sizes, lambda size: cost_at_most(size, config.scorer_price))
-        return ScorerPart(candidates * test, spent)
+        return cost_of_all(sizes, lambda size: cost_at_most(size, config.scorer_price))
 
-    # Embeddings take the images once, and a candidate's texts once, however many images there are.
-    once = cost(0).spent
-    candidate = cost(1).spent.minus(once)
-    labels_each = images if once.calls else test
-
-    def labelled(labels: int) -> ScorerPart:
-        return ScorerPart(labels, share_of(candidate, labels, labels_each))
-
-    def raced(candidates: int) -> ScorerPart:
-        if not races(config, info):
-            return labelled(candidates * images)
-        classes = max(info.classes, 1)
-        blocks = race_blocks([index % classes for index in range(train)], config.seed)
-        return labelled(labels_at_most(candidates, blocks, images))
-
-    defaults = int(len(info.baselines.get(BASELINE_DEFAULT, ())) == 1)
+    test, images = info.sizes["test"], info.sizes.get("train", 0) + info.sizes.get("val", 0)
     baselines = {template for group in info.baselines.values() for template in group}
-    starting = raced(min(config.most_initial, pool)).times(config.restarts)
-    tested = candidates_at_most(config, info)
+    scored = evaluations_at_most(config, len(read_pool(config))) + len(baselines)
+    scored += _renamed_candidates(config, info)
+    # Embeddings take the images once, and a candidate's texts once, however many images there are.
+    once = on_test(0)
+    candidate, of_images = on_test(1).minus(once), once != NOTHING
     return ScorerBound(
-        start=ScorerPart(0, share_of(once, images, test)).plus(labelled(defaults * images)).plus(starting),
-        candidate=labelled(images),
-        round=raced(config.proposals),
-        names=labelled(_renamed_candidates(config, info, defaults) * images),
-        comparison=labelled((len(baselines) - defaults) * images),
-        free=labelled(_free_candidates(config) * images),
-        final=ScorerPart(0, once).plus(ScorerPart(tested * test, share_of(candidate, tested))),
-        rounds=config.all_rounds,
-        races=races(config, info),
-        is_priced=config.scorer_price is not None,
-        limits=Limits.of_scorer(config),
+        search=share_of(once, images, test).plus(
+            share_of(candidate, scored) if of_images else share_of(candidate, scored * images, test)
+        ),
+        final=once.plus(share_of(candidate, candidates_at_most(config, info))),
     )
 
 
-def _renamed_candidates(config: SearchConfig, info: EvaluatorInfo, defaults: int) -> int:
+def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, pool: Sequence[str]) -> int:
+    """Return the most tokens of a request: lists of candidates, and all rounds of a long conversation."""
+    names = class_names or ["n" * LONGEST_NAME] * MOST_NAMES
+    kind = kind_named(config.search_for)
+    rounds = min(config.max_turns, config.rounds)
+    characters = INSTRUCTIONS + len(config.description) + sum(map(len, names))
+    characters += 2 * max(config.top_k, BEST_SHOWN) * (kind.most_characters + LONGEST_REMARK)
+    each_round = MAX_ANSWER_CHARACTERS + config.proposals * (kind.most_characters + LONGEST_REMARK)
+    characters += rounds * each_round
+    if config.searches_names:
+        each_name = max(MAX_NAME_CHARACTERS, *map(len, names))
+        characters += MOST_CLASSES * (2 + MOST_TRIED_SHOWN + MOST_TAKEN_FOR) * each_name
+    # Where the user's own texts are in another script, the LLM may answer likewise.
+    if all(map(str.isascii, (config.description, *names, *pool))):
+        return math.ceil(characters / ASCII_PER_TOKEN)
+    return characters * TOKENS_OF_OTHERS
+
+
+def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> int:
+    """Return how many requests the search for class names makes at most."""
+    if not config.searches_names or config.llm is None:
+        return 0
+    # Data that are not read yet may have as many classes as are ever asked about.
+    classes = MOST_READ if class_names is None else min(len(class_names), MOST_READ)
+    alone = min(classes, MOST_CLASSES)
+    one_by_one = alone + config.name_rounds * alone
+    together = math.ceil(classes / READ_AT_ONCE) + config.name_rounds
+    # Where the LLM's name does not decide the style, its answers do.
+    styles = {"short": one_by_one, "rich": together, None: max(one_by_one, together)}
+    return styles[config.request_style]
+
+
+def _renamed_candidates(config: SearchConfig, info: EvaluatorInfo) -> int:
     """Return the most that the search for class names scores; each round's names are scored together too."""
     if not config.searches_names:
         return 0
-    classes = min(info.classes, MOST_CLASSES)
-    each_round = classes * max(MOST_NAMES_ASKED, SHORT_NAMES)
-    if config.llm is not None and config.request_style != "short":
-        each_round = min(classes * MOST_NAMES_ASKED, max(MOST_LINES_ASKED, classes))
+    each_round = min(info.classes, MOST_CLASSES) * max(MOST_NAMES_ASKED, SHORT_NAMES)
     # What the LLM reads is tried as a whole, and then one by one, for the classes that are most often wrong.
-    read = 0 if config.llm is None else 1 + MOST_LINES_ASKED
-    names = read + config.name_rounds * each_round
-    templates = 1 + len(NEUTRAL_TEMPLATES) + defaults + 1 + FOUND_TRIED
+    names = 1 + MOST_LINES_ASKED + config.name_rounds * max(each_round, MOST_LINES_ASKED)
+    templates = 1 + len(NEUTRAL_TEMPLATES) + 1 + FOUND_TRIED
     together = config.name_rounds + min(MOST_CHECKS, info.classes + names)
     return templates + 1 + names + together

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...evaluator.remote.asking import ApiEvaluator
-from ...evaluator.scoring import BASELINE_DEFAULT, CHOSEN, Evaluator, EvaluatorInfo, Score
+from ...evaluator.scoring import CHOSEN, Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import Candidate, kind_named
+from ...prompts.kinds import Candidate
 from ..config.schema import SearchConfig
 from ..config.sources import to_toml
 from ..events.sinks import SINKS, Sink
@@ -22,8 +22,8 @@ from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import Bus, Noted, RunOpened, SearchStarted
 from ..llm.ask import EndpointAsker, RetryPolicy
-from ..llm.budget import Budget, Limits, ScorerBudget, sizes_of
-from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
+from ..llm.budget import Budget, Limits, sizes_of
+from ..llm.chat import ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..llm.scorer import ScorerCalls, open_scorer
@@ -35,7 +35,7 @@ from ..stop import Stop
 from ..store.records import check_identity
 from ..store.run import Store
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import evaluations_at_most, scorer_bound
+from .bound import evaluations_at_most
 from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
@@ -279,33 +279,11 @@ class _Opener:
     async def _open_evaluator(self, calls: ScorerCalls | None) -> Evaluator:
         request, config = self.request, self.request.config
         labels = None if calls is None else labels_in(config.shared_cache or self.run_dir)
-        had_labels = labels is not None and await in_thread(labels.exists)
         evaluator = await ready_evaluator(config, request.evaluator, request.emit, ask=calls, labels=labels)
         if isinstance(evaluator, ApiEvaluator) and calls is not None:
-            await self._keep_for_final(evaluator, evaluator.info, calls, had_labels=had_labels)
+            candidates = candidates_at_most(config, evaluator.info)
+            calls.keep_for_final(await in_thread(lambda: sizes_of(evaluator.test_requests(candidates))))
         return evaluator
-
-    async def _keep_for_final(
-        self, evaluator: ApiEvaluator, info: EvaluatorInfo, calls: ScorerCalls, *, had_labels: bool
-    ) -> None:
-        """Keep back what the final evaluation may cost, and check that there is room for the start too."""
-        config, earlier = self.request.config, self.earlier
-        candidates = candidates_at_most(config, info)
-        test_sizes = await in_thread(lambda: sizes_of(evaluator.test_requests(candidates)))
-        # Labels of other runs, in a shared cache, cost this one nothing.
-        paid_itself = earlier is not None and config.shared_cache is None and earlier.scorer_usage.calls > 0
-        start = NOTHING
-        if (paid_itself or not had_labels) and not self._has_started(info):
-            start = scorer_bound(config.as_opened(info), info, evaluator, len(self.pool)).start.spent
-        calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
-
-    def _has_started(self, info: EvaluatorInfo) -> bool:
-        """Return whether an earlier session has scored a candidate beside the default one."""
-        if self.earlier is None:
-            return False
-        defaults = info.baselines.get(BASELINE_DEFAULT, ())
-        verdicts = (stored.verdict for _, stored in self.earlier.scores() if stored.template not in defaults)
-        return any(isinstance(verdict, Score) for verdict in verdicts)
 
     async def open_store(
         self, config: SearchConfig, info: EvaluatorInfo, endpoints: Sequence[Endpoint]
@@ -333,55 +311,3 @@ class _Opener:
         store = await self.stack.enter_async_context(entered(lambda: Store.create(self.run_dir, about)))
         await store.put_value(IMAGE_NAMES, list(info.files))
         return store
-
-
-class _WhileScoresFit:
-    """The ``Asker`` of a search with a limited scorer: an answer that cannot be scored is not paid for.
-
-    Restarts take turns near the limit: one asks only if there is room for a candidate beside the proposals of
-    all others whose answers are not scored yet.
-
-    Args:
-        candidate: What one candidate takes of the scorer's calls.
-        answer: What the proposals of an answer take at most.
-    """
-
-    def __init__(self, llm: Asker, budget: ScorerBudget, *, candidate: int, answer: int) -> None:
-        self._llm, self._budget = llm, budget
-        self._candidate, self._answer = candidate, answer
-        self._scoring: set[asyncio.Task[Any]] = set()
-        self._waiting: list[asyncio.Future[None]] = []
-
-    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        restart = asyncio.current_task()
-        assert restart is not None, "a restart is a task"
-        self._scored(restart)  # it asks again only after that
-        while self._scoring and not self._budget.has_calls(
-            self._candidate + self._answer * len(self._scoring)
-        ):
-            self._waiting.append(turn := asyncio.get_running_loop().create_future())
-            await turn
-        self._budget.check_calls(self._candidate)
-        self._scoring.add(restart)
-        restart.add_done_callback(self._scored)
-        return await self._llm.ask(request)
-
-    def _scored(self, restart: asyncio.Task[Any]) -> None:
-        """Note that the proposals of a restart's last answer are scored, and let the others look again."""
-        self._scoring.discard(restart)
-        restart.remove_done_callback(self._scored)
-        waiting, self._waiting = self._waiting, []
-        for turn in waiting:
-            if not turn.done():  # cancelled
-                turn.set_result(None)
-
-
-async def asker_within_scorer_limits(session: RunSession) -> Asker:
-    """Return what asks the LLM while the scorer's limit has room for one candidate on all few-shot images."""
-    calls, evaluator, config = session.scorer_calls, session.evaluator, session.config
-    if calls is None or calls.budget.limits.calls is None or not isinstance(evaluator, ApiEvaluator):
-        return session.llm
-    pool = len(session.pool)
-    bound = await in_thread(lambda: scorer_bound(config, evaluator.info, evaluator, pool))
-    candidate, answer = bound.candidate.spent.calls, bound.round.spent.calls
-    return _WhileScoresFit(session.llm, calls.budget, candidate=candidate, answer=answer)

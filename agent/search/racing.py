@@ -127,16 +127,6 @@ def race_blocks(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAG
     return blocks
 
 
-def labels_at_most(candidates: int, blocks: Sequence[RaceBlock], images: int) -> int:
-    """Return how many labels a race takes at most, those of all images by its finalists included."""
-    remaining, done, labels = candidates, 0, 0
-    for stage, image_indices in blocks:
-        labels += remaining * len(image_indices)
-        done += len(image_indices)
-        remaining = min(remaining, _most_staying(stage, candidates))
-    return labels + remaining * (images - done)
-
-
 def _most_staying(stage: Stage, candidates: int) -> int:
     return max(1, math.ceil(stage.keep * candidates - 1e-9))
 

@@ -39,7 +39,6 @@ from .opening import (
     PRICES,
     RunRequest,
     RunSession,
-    asker_within_scorer_limits,
     open_session,
 )
 from .restart_workers import main_error, run_restarts, stop_event
@@ -140,8 +139,7 @@ async def _search(session: RunSession) -> SearchOutcome:
         request.emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
 
     async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
-        llm = await asker_within_scorer_limits(session)
-        searched = await run_restarts(session, queue, llm)
+        searched = await run_restarts(session, queue, session.llm)
     session.llm.close()
     if (stopped := searched.stopped) is None:
         await store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)

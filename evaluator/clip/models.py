@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
 from ..spec import Report
-from .model_files import Source, file_hash, first_mismatch, read_state, register_bundled, resolve
+from .model_files import Source, file_hash, first_mismatch, read_state, resolve
 
 _DRAWING = {
     *(nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_),
@@ -125,32 +125,6 @@ def load_model(
     report(f"model: {name} with {source.weights} on {device}")
     report(f"images: {_describe(model.visual.preprocess_cfg)}")
     return loaded
-
-
-def untrained_model(name: str, device: torch.device) -> LoadedModel:
-    """Build a model without its weights: as large and as fast as with them."""
-    register_bundled(name)
-    try:
-        with _quiet(), _NoRandomWeights():
-            model, _, preprocess = open_clip.create_model_and_transforms(
-                name.replace("/", "-"), load_weights=False, pretrained_text=False
-            )
-        tokenizer = open_clip.get_tokenizer(name.replace("/", "-"))
-    except (ImportError, RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError) as error:
-        raise ModelError(f"open_clip cannot build {name}: {error}") from error
-    return LoadedModel(
-        name=name,
-        pretrained="",
-        model=model.to(device).eval().requires_grad_(False),
-        preprocess=preprocess,
-        tokenizer=tokenizer,
-        context_length=int(getattr(tokenizer, "context_length", None) or model.context_length),
-        key="",
-        weights="",
-        preprocessing="",
-        device=device,
-        logit_scale=1.0,
-    )
 
 
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:

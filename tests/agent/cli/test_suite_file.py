@@ -29,7 +29,6 @@ from promptclimb.agent.study.study import Study
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.white_box.speed import Speed
 from tests.agent.cli.test_commands import Serving
 from tests.evaluator.datasets.readers import test_coop
 from tests.fakes.black_box import FACTORY, SEAM, stand_in_a_file
@@ -286,10 +285,9 @@ def test_the_dry_run_says_what_the_whole_suite_does_at_most(
         bounds.append(json.loads(capsys.readouterr().out))
     whole, limited = bounds
     assert (whole["searches"], whole["calls"], whole["evaluations"]) == (6, 6, 6 * (5 + 5 * 2))
-    assert whole["minutes"] == 3.0
     assert [(group["method"], group["runs"]) for group in limited["groups"]] == [("pn", 3), ("random", 3)]
-    assert {name.replace("cost_usd", "cost"): limited[name] for name in ("calls", "cost_usd", "minutes")} == {
-        "calls": 4, "cost": 0.002, "minutes": 2.0,
+    assert {name.replace("cost_usd", "cost"): limited[name] for name in ("calls", "cost_usd")} == {
+        "calls": 4, "cost": 0.002,
     }  # fmt: skip
     assert limited["tokens"] <= 100_000
     assert not any(evaluator.batches or evaluator.opened for evaluator in opened)
@@ -348,9 +346,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
     monkeypatch.setattr(promptclimb.agent.study.preflight, "check_openable", lambda _specs: [])
     monkeypatch.setattr(promptclimb.agent.llm.local_server, "is_installed", lambda: True)
-    monkeypatch.setattr(promptclimb.agent.cli.dry_run, "downloads_of", lambda *_given: ())
-    speed = Speed(image=1.0, text=1.0, coop=1.0, gigabytes=1.0, cores=2)
-    monkeypatch.setattr("promptclimb.evaluator.white_box.speed.measure", lambda _model, _device: speed)
+    monkeypatch.setattr(promptclimb.agent.cli.dry_run, "missing_files", lambda _config: ())
     return found
 
 

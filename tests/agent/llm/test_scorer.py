@@ -138,7 +138,9 @@ async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
     """A search stops before it, the final evaluation uses it, and too little is refused at once."""
     tests = [question(f"test {number}") for number in range(10)]
     async with ScorerServer() as server, asking(server, max_scorer_calls=15) as calls:
-        with pytest.raises(UsageError, match=r"max_scorer_calls=15 must be more than 21: .*test_images"):
+        with pytest.raises(
+            UsageError, match=r"`max_scorer_calls = 15` must be more than 21: .*`test_images = N`"
+        ):
             calls.keep_for_final(sizes_of(tests * 2))
         calls.keep_for_final(sizes_of(tests))
         found, why = await answers(calls, [question(number) for number in range(40)])
@@ -151,7 +153,7 @@ async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
 
 async def test_a_final_evaluation_that_money_cannot_pay_is_refused() -> None:
     """With the dollars that it may cost."""
-    with pytest.raises(UsageError, match=r"max_cost=0\.01 must be more than 0\.010200"):
+    with pytest.raises(UsageError, match=r"`max_cost = 0\.01` must be more than 0\.010200"):
         async with (
             ScorerServer() as server,
             asking(server, max_cost=0.01, scorer_price="0.002/call") as calls,

@@ -21,11 +21,9 @@ from rich.console import Console
 
 from promptclimb.agent.cli.evaluate import print_table
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.cli.search import exit_code
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
-from promptclimb.agent.llm.budget import ScorerBound
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.exports import export
@@ -33,13 +31,13 @@ from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.search import restart_workers
 from promptclimb.agent.search.api import evaluate, resume, search
-from promptclimb.agent.search.bound import scorer_bound
+from promptclimb.agent.search.bound import ScorerBound, scorer_bound
 from promptclimb.agent.search.journal import NamesRecord
 from promptclimb.agent.search.name_search import NameSearch
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
-from promptclimb.evaluator.errors import EvaluatorError, UsageError
+from promptclimb.evaluator.errors import EvaluatorError, PromptclimbError, UsageError
 from promptclimb.evaluator.remote.asking import ApiEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Predictions, Unanswered
@@ -148,91 +146,15 @@ async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_s
 ) -> None:
     """With the number that it needs; nothing is asked, nothing is left behind."""
     async with ScorerServer() as server:
-        with pytest.raises(UsageError, match=r"max_scorer_calls=19 must be more than 19"):
+        with pytest.raises(UsageError, match=r"`max_scorer_calls = 19` must be more than 19"):
             await search(config(server.url, max_scorer_calls=19))
-        with pytest.raises(
-            UsageError, match=r"max_scorer_calls=51 must be at least 52: .* 33, and 19 are kept"
-        ):
-            await search(config(server.url, max_scorer_calls=51))
-        with pytest.raises(UsageError, match=r"max_cost=0.1 must be at least 0.102720: .*initial=N"):
-            await search(config(server.url, scorer_price="0.002/call", max_cost=0.1))
-        with pytest.raises(UsageError, match="the default instruction and the starting ones may take"):
-            await search(config(server.url, max_scorer_calls=45, scorer="chat", search_for="instruction"))
+        with pytest.raises(UsageError, match=r"`max_cost = 0.03` must be more than 0.036720"):
+            await search(config(server.url, scorer_price="0.002/call", max_cost=0.03))
         assert server.requests == 0
         assert not (tmp_path / "run").exists()
-        stopped = await search(config(server.url, max_scorer_calls=52))
-    assert stopped.leaderboard[0].images is None, "the start's best is scored on all images"
-
-
-@pytest.mark.parametrize(("left", "asked"), [(0, 0), (8, 0), (9, 1)])
-async def test_the_llm_is_asked_only_where_the_scorers_limit_has_room_for_a_proposal(
-    config: Callable[..., SearchConfig], left: int, asked: int
-) -> None:
-    """A proposal takes 9 calls. The limit stops the search: the LLM has not failed."""
-
-    class Proposing:
-        asked = 0
-
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            self.asked += 1
-            return ChatAnswer(text="\n".join(f"- picture {number} of a {{}}" for number in range(8)))
-
-    chat, most = Proposing(), 64 + left  # 45 for the start, and 19 are kept
-    async with ScorerServer() as server:
-        searched = config(
-            server.url, llm="x", method="guided", racing="off", proposals=8, max_scorer_calls=most
-        )
-        result = await search(searched, chat=chat)
-    assert (chat.asked, result.status, result.limits) == (asked, "stopped", ("scorer_calls",))
-    assert "scorer calls" in (result.stop_reason or "")
-    assert exit_code(result) == 0
-
-
-@pytest.mark.parametrize("left", [40, 100])
-async def test_restarts_near_the_scorers_limit_pay_for_no_answer_that_cannot_be_scored(
-    config: Callable[..., SearchConfig], left: int
-) -> None:
-    """They take turns: of each answer a proposal at least is scored, and what is left is used."""
-
-    class Proposing:
-        asked = 0
-
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            self.asked += 1
-            answer = self.asked
-            await asyncio.sleep(0)  # the other restarts ask meanwhile
-            return ChatAnswer(text="\n".join(f"- picture {answer} {part} of a {{}}" for part in range(8)))
-
-    chat, most = Proposing(), 64 + 3 * 36 + left  # 45 for the start of one restart, and 36 of each other
-    async with ScorerServer() as server:
-        searched = config(
-            server.url, llm="x", method="guided", racing="off", proposals=8, max_scorer_calls=most, restarts=4
-        )
-        result = await search(searched, chat=chat)
-        assert most - 19 - server.requests < 9
-    answers = {
-        (row.restart, row.conversation, row.round) for row in result.leaderboard if row.source == "llm"
-    }
-    assert (result.limits, chat.asked) == (("scorer_calls",), len(answers))
-
-
-async def test_a_run_that_has_scored_nothing_is_resumed_within_limits_that_have_room_for_the_start(
-    config: Callable[..., SearchConfig], tmp_path: Path
-) -> None:
-    """As a new one is started: with the number that it needs, and nothing is asked; its labels count."""
-    stop = Stop()
-    async with ScorerServer(ScorerOptions(latency_s=0.002)) as server:
-        server.on_answer = lambda answers: stop.request(InterruptedRunError(2)) if answers == 2 else None
-        with pytest.raises(InterruptedRunError):
-            await start_run(RunRequest(config=config(server.url), stop=stop))
-        asked = server.requests
-        with pytest.raises(UsageError, match=r"max_scorer_calls=51 must be at least 52: .* 33, and 19 are"):
-            await resume(tmp_path / "run", changes={"max_scorer_calls": 51})
-        assert server.requests == asked
-        stopped = await resume(tmp_path / "run", changes={"max_scorer_calls": 52})
-        assert server.requests <= 52
-        assert max(server.asked.values()) == 1
-    assert stopped.evaluated > 0
+        with pytest.raises(PromptclimbError, match="stopped before the first template was scored"):
+            await search(config(server.url, max_scorer_calls=20))
+        assert server.requests == 1
 
 
 async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(
@@ -662,7 +584,7 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
     def search_names(record: NamesRecord, config: SearchConfig, **parts: Any) -> NameSearch:
         evaluator = parts["evaluator"]
         assert isinstance(evaluator, ApiEvaluator)
-        bounds.append(scorer_bound(config, evaluator.info, evaluator, 9000))
+        bounds.append(scorer_bound(config, evaluator.info, evaluator))
         predict = evaluator.predict_named
 
         def predict_named(
@@ -687,4 +609,4 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
         assert len(set(new)) == 1
         names = {name for _, renaming in asked for name in renaming.values()}
         assert all(re.fullmatch(r"\w+ no. \d+", name) for name in names)
-        assert server.answered <= bounds[0].total.spent.calls
+        assert server.answered <= bounds[0].total.calls
