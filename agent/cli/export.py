@@ -44,7 +44,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 def which_templates(result: SearchResult, form: str, only: str | None = None) -> str:
     """Return in a line which templates an export holds; empty if the format has no choice."""
-    if not exports.FORMS[form].choices:
+    if not exports.FORMS[form].chooses:
         return ""
     chosen = exports.chosen_group(result, form, only)
     if result.best.class_names and chosen == BEST:
@@ -58,11 +58,9 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
         return f"It holds the best template{without_names(result.best)}, which is the whole ensemble."
     templates = counted(len(result.ensemble.templates), "template")
     holds = f"It holds the ensemble, {templates}{without_names(result.best)}"
-    offers_best = BEST in exports.FORMS[form].choices
     if worse:
-        writes = ", which --only best writes" if offers_best else ""
-        return f"{holds}: on test it is worse than the best template alone{writes}."
-    return f"{holds}; --only best writes the best alone." if offers_best else f"{holds}."
+        return f"{holds}: on test it is worse than the best template alone, which --only best writes."
+    return f"{holds}; --only best writes the best alone."
 
 
 def add_options(parser: Parser) -> None:

@@ -434,7 +434,7 @@ def use_of(view: RunView) -> Use | None:
         return Use(
             "The best instruction; {classes} is the place of the list of class names.",
             f"instruction = {_quoted(text)}",
-            f"With the list, as a request: promptclimb export {folder_of(view)} --format openai-messages.",
+            "",
         )
     templates = _listed("templates", [positional(template) for template in result.scored_as(*used)])
     names = _names(view)
@@ -457,7 +457,7 @@ def use_of(view: RunView) -> Use | None:
         f"With open_clip: {which}.",
         "\n".join([*_model(result), "", names, templates, *_CLASSIFIER]),
         f"As a file: promptclimb export {folder_of(view)} --format open-clip{only} (or clip-benchmark, cupl, "
-        f"coop, safetensors). {_PICTURES}",
+        f"safetensors). {_PICTURES}",
     )
 
 

@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ...evaluator.datasets.class_names import SPLIT
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.remote.answers import ListedClasses
-from ...evaluator.remote.image_by_image import response_format
-from ...evaluator.scoring import BY_SCHEMA
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, Template, positional
 from ..config.schema import OPTIONS, SearchConfig
 from ..regular_files import irregular
 from ..store.trust import OF_EVALUATOR
-from .details import BEST, ENSEMBLE, ConfusionMatrix, read_details
+from .details import BEST, ENSEMBLE, read_details
 from .result import SearchResult
 from .run_dir import (
     RESULT,
@@ -44,22 +40,6 @@ if TYPE_CHECKING:
 
 FOLDER = "exports"
 TENSOR = "classifier"
-COOP_NAMES = {
-    "imagenet": "ImageNet",
-    "caltech101": "Caltech101",
-    "oxford_pets": "OxfordPets",
-    "stanford_cars": "StanfordCars",
-    "oxford_flowers": "OxfordFlowers",
-    "food101": "Food101",
-    "fgvc_aircraft": "FGVCAircraft",
-    "sun397": "SUN397",
-    "dtd": "DescribableTextures",
-    "eurosat": "EuroSAT",
-    "ucf101": "UCF101",
-}
-"""CoOp's names of data sets, in its configurations and in CUSTOM_TEMPLATES."""
-FALLBACK = "imagenet1k"
-"""CLIP_benchmark's key for data sets that a template file does not name."""
 
 
 @runtime_checkable
@@ -159,24 +139,14 @@ class ExportForm:
 
     Attributes:
         file: Name in ``RUN_DIR/exports``.
-        choices: The templates it can hold; the first is the default. Empty if there is no choice.
-        holds: What searches it can hold the finds of: for templates, for instructions, or None for any.
+        chooses: Whether it holds the ensemble or the best template.
+        any_kind: Whether it can hold what any search found; otherwise only templates.
     """
 
     file: str
     content: Callable[[ChosenPrompts], str | bytes]
-    choices: tuple[str, ...] = (ENSEMBLE, BEST)
-    holds: Literal["templates", "instructions"] | None = "templates"
-
-    def check(self, run: ChosenPrompts) -> None:
-        """Raise UsageError if it cannot hold what the run searched for."""
-        kind = "instructions" if run.result.prompts == INSTRUCTION else "templates"
-        if self.holds not in (None, kind):
-            fitting = "text or openai-messages" if kind == "instructions" else "text or open-clip"
-            raise UsageError(
-                f"{run.run_dir} was made with `search_for = {run.result.prompts}`, so there are no "
-                f"{self.holds} to export in this format; use {fitting}",
-            )
+    chooses: bool = True
+    any_kind: bool = False
 
 
 def text(run: ChosenPrompts) -> str:
@@ -185,20 +155,6 @@ def text(run: ChosenPrompts) -> str:
         if candidate.startswith("#"):
             raise UsageError(f"{candidate!r:.80} begins with #, which marks a comment in a file of lines")
     return "".join(f"{candidate}\n" for candidate in run.candidates)
-
-
-def openai_messages(run: ChosenPrompts) -> str:
-    """Return the messages of a chat request, with the list of classes; IMAGE stands for a JPEG in base64.
-
-    If the run's answers were by a schema, the request's member for it is there too.
-    """
-    (best,) = run.templates
-    request = ListedClasses(run.class_names, run.result.dataset.seed).fill(best)
-    image = {"url": "data:image/jpeg;base64,IMAGE"}
-    content = [{"type": "text", "text": request}, {"type": "image_url", "image_url": image}]
-    enforced = BY_SCHEMA in run.result.notes
-    form = {"response_format": response_format(run.class_names)} if enforced else {}
-    return _json({"messages": [{"role": "user", "content": content}], **form})
 
 
 def open_clip(run: ChosenPrompts) -> str:
@@ -211,17 +167,13 @@ def clip_benchmark(run: ChosenPrompts) -> str:
     return templates_json(run.with_slots)
 
 
-def clip_benchmark_custom(run: ChosenPrompts) -> str:
-    """Return CLIP_benchmark's ``--custom_template_file``, valid for this data set and all others."""
-    return _json({run.result.dataset.name: run.with_slots, FALLBACK: run.with_slots})
-
-
 def cupl(run: ChosenPrompts) -> str:
     """Return CuPL's prompts: for each class name its filled templates."""
     classes = run.classes_of_data
     templates = [Template.parse(text, max_words=None) for text in run.templates]
     pairs = zip(classes, run.named(classes), strict=True)
-    return _json({old: [template.fill(name) for template in templates] for old, name in pairs})
+    prompts = {old: [template.fill(name) for template in templates] for old, name in pairs}
+    return json.dumps(prompts, indent=2, ensure_ascii=False) + "\n"
 
 
 def class_names(run: ChosenPrompts) -> str:
@@ -245,31 +197,6 @@ def class_names(run: ChosenPrompts) -> str:
 def leaderboard(run: ChosenPrompts) -> str:
     """Return the leaderboard as CSV; no cell is taken for a formula."""
     return leaderboard_csv(run.result.leaderboard)
-
-
-def confusion_matrix(run: ChosenPrompts) -> str:
-    """Return the best template's confusion matrix on test as CSV: rows are true classes."""
-    details = read_details(run.run_dir)
-    decisions = None if details is None else details.decisions
-    if decisions is None or BEST not in decisions.predicted or not decisions.classes:
-        raise UsageError(f"{run.run_dir} keeps no decisions on test images, so there is no confusion matrix")
-    matrix = ConfusionMatrix.of_decisions(decisions.classes, decisions.labels, decisions.predicted[BEST])
-    if matrix is None:
-        raise UsageError(f"{run.run_dir}: its decisions name classes that it does not know")
-    return matrix.to_csv()
-
-
-def coop(run: ChosenPrompts) -> str:
-    """Return CoOp's zero-shot entry of ``CUSTOM_TEMPLATES``, and ``CTX_INIT`` if possible.
-
-    CoOp puts the class name and a full stop after its context, so the template must end with its only slot.
-    """
-    name, (best,) = run.result.dataset.name, run.result.scored_as(run.result.best.template)
-    document: dict[str, Any] = {"CUSTOM_TEMPLATES": {COOP_NAMES.get(name, name): positional(best)}}
-    if context := re.fullmatch(r"([^{}]*[^{}\s])\s*\{\}\s*\.?", best):
-        words = context.group(1)
-        document["opts"] = ["TRAINER.COOP.CTX_INIT", words, "TRAINER.COOP.N_CTX", len(words.split())]
-    return _json(document)
 
 
 def safetensors(run: ChosenPrompts) -> bytes:
@@ -298,24 +225,14 @@ def safetensors(run: ChosenPrompts) -> bytes:
     return save({TENSOR: evaluator.classifier(run.templates, renaming)}, metadata=metadata)
 
 
-def _json(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
 FORMS: Mapping[str, ExportForm] = {
     "open-clip": ExportForm("open-clip-templates.json", open_clip),
     "clip-benchmark": ExportForm("clip-benchmark-templates.json", clip_benchmark),
-    "clip-benchmark-custom": ExportForm("clip-benchmark-custom-templates.json", clip_benchmark_custom),
     "cupl": ExportForm("cupl-prompts.json", cupl),
-    "text": ExportForm("prompts.txt", text, holds=None),
-    "openai-messages": ExportForm(
-        "openai-messages.json", openai_messages, choices=(BEST,), holds="instructions"
-    ),
-    "csv": ExportForm("leaderboard.csv", leaderboard, choices=(), holds=None),
-    "confusion-matrix": ExportForm("confusion-matrix.csv", confusion_matrix, choices=(), holds=None),
-    "coop": ExportForm("coop-templates.json", coop, choices=(BEST,)),
+    "text": ExportForm("prompts.txt", text, any_kind=True),
+    "csv": ExportForm("leaderboard.csv", leaderboard, chooses=False, any_kind=True),
     "safetensors": ExportForm("classifier.safetensors", safetensors),
-    "class-names": ExportForm("class-names.txt", class_names, choices=()),
+    "class-names": ExportForm("class-names.txt", class_names, chooses=False),
 }
 
 
@@ -345,7 +262,11 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
             raise UsageError(f"{label} is a folder; name a file")
     result = result_of(run_dir)
     run = ChosenPrompts(run_dir, result, chosen_group(result, form, only))
-    FORMS[form].check(run)
+    if result.prompts == INSTRUCTION and not FORMS[form].any_kind:
+        raise UsageError(
+            f"{run_dir} was made with `search_for = {result.prompts}`, so there are no templates to export "
+            "in this format; use text"
+        )
     content = FORMS[form].content(run)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -371,7 +292,7 @@ def _own_folder(run_dir: Path) -> Path:
 def file_name(form: str, only: str | None = None) -> str:
     """Return the name of an export; the best template alone does not replace the ensemble's file."""
     file = Path(FORMS[form].file)
-    alone = only == BEST and ENSEMBLE in FORMS[form].choices
+    alone = only == BEST and FORMS[form].chooses
     return str(file.with_stem(f"{file.stem}-best") if alone else file)
 
 
@@ -399,7 +320,7 @@ def export_all(
         raise UsageError(f"`out = {out}` is a file; with all formats, name a folder")
     files, left_out = [], dict[str, list[str]]()
     for form, about in FORMS.items():
-        choice = only if only in about.choices else None
+        choice = only if about.chooses else None
         try:
             files.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
         except UsageError as error:
@@ -412,11 +333,9 @@ def export_all(
 
 def chosen_group(result: SearchResult, form: str, only: str | None) -> str:
     """Return what to write; new class names were chosen for the best template, so it is the default then."""
-    choices = FORMS[form].choices
     if only is None:
-        default = choices[0] if choices else ENSEMBLE
-        return BEST if result.best.class_names and BEST in choices else default
-    if only not in choices:
-        holds = f"takes {' or '.join(choices)}" if choices else "has no choice of templates"
+        return BEST if result.best.class_names and FORMS[form].chooses else ENSEMBLE
+    if not FORMS[form].chooses or only not in (BEST, ENSEMBLE):
+        holds = f"takes {BEST} or {ENSEMBLE}" if FORMS[form].chooses else "has no choice of templates"
         raise UsageError(f"`only = {only}`: the format {form} {holds}; leave `only` out")
     return only

@@ -15,7 +15,7 @@ from promptclimb.agent.results.exports import FORMS
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 NEED_THE_STORE = {"cupl", "safetensors"}
-NOT_IN_OLD_RUNS = {"confusion-matrix", "class-names", "openai-messages"}
+NOT_IN_OLD_RUNS = {"class-names"}
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from PIL import Image
 
 from promptclimb.agent.cli.export import which_templates as held
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.details import Decisions, Details, write_details
-from promptclimb.agent.results.exports import FORMS, ChosenPrompts, coop, export, export_all
+from promptclimb.agent.results.exports import FORMS, export, export_all
 from promptclimb.agent.results.result import Best, Difference, Gain, GroupAccuracies, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
@@ -76,9 +75,8 @@ def test_open_clip_can_format_every_template(run_dir: Path) -> None:
 
 def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
     """In each form that holds templates; a form that has no such choice says so."""
-    fitting = {name: form for name, form in FORMS.items() if form.holds != "instructions"}
-    for form, choices in ((name, form.choices) for name, form in fitting.items() if name != "safetensors"):
-        if not choices:
+    for form in FORMS.keys() - {"safetensors"}:
+        if not FORMS[form].chooses:
             with pytest.raises(UsageError, match=f"the format {form} has no choice of templates"):
                 export(run_dir, form, only="best")
             continue
@@ -86,22 +84,19 @@ def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
         assert "photo of a" in text
         assert "sketch of" not in text
     assert len(exported(run_dir, "open-clip")) == len(TEMPLATES)
-    with pytest.raises(UsageError, match="the format coop takes best"):
-        export(run_dir, "coop", only="ensemble")
+    with pytest.raises(UsageError, match="the format open-clip takes best or ensemble"):
+        export(run_dir, "open-clip", only="all")
 
 
-def test_a_line_says_which_templates_were_written(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     """And where on test the ensemble is worse, that; nothing of a leaderboard."""
     found = read_result(run_dir)
     less = Difference(points=-3.0, interval=(-5.0, -1.0), paired=True, images=9)
     worse = replace(found, gain=Gain(over={}, ensemble=less, verdict=""))
     assert held(found, "cupl") == "It holds the ensemble, 3 templates; --only best writes the best alone."
     assert "on test it is worse than the best template alone" in held(worse, "cupl", "ensemble")
-    monkeypatch.setitem(FORMS, "new", replace(FORMS["cupl"], choices=("ensemble",)))  # type: ignore[arg-type]
-    assert held(found, "new") == "It holds the ensemble, 3 templates."
-    assert held(worse, "new").endswith("on test it is worse than the best template alone.")
-    assert held(found, "cupl", "best") == held(found, "coop") == "It holds the best template alone."
-    assert held(worse, "coop").endswith("alone: on test the ensemble is worse.")
+    assert held(found, "cupl", "best") == "It holds the best template alone."
+    assert held(worse, "cupl", "best").endswith("alone: on test the ensemble is worse.")
     assert "which is the whole ensemble" in held(with_templates(found, "a {}"), "open-clip")
     assert held(worse, "csv") == ""
     named = replace(found, best=replace(found.best, class_names={"cat": "house cat"}))
@@ -110,13 +105,11 @@ def test_a_line_says_which_templates_were_written(run_dir: Path, monkeypatch: py
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
-    """As its zero_shot_classifier does, and as its file by data set."""
+    """As its zero_shot_classifier does."""
     listed = exported(run_dir, "clip-benchmark")
     assert [template.format(c="{x}") for template in listed] == [
         one.replace("{}", "{x}") for one in TEMPLATES
     ]
-    by_name = exported(run_dir, "clip-benchmark-custom")
-    assert by_name[read_result(run_dir).dataset.name] == by_name["imagenet1k"] == listed
 
 
 def test_cupl_has_the_filled_texts_of_every_class(run_dir: Path) -> None:
@@ -157,30 +150,6 @@ def test_csv_is_the_leaderboard_without_formulas(run_dir: Path) -> None:
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
 
 
-@pytest.mark.parametrize(
-    ("template", "context"),
-    [
-        ("a photo of a {}.", "a photo of a"),
-        ("a photo of a {}", "a photo of a"),
-        ("a {} in the snow", None),
-        ("{}", None),
-        ("{} and {}", None),
-    ],
-)
-def test_coop_gets_a_context_where_there_can_be_one(
-    run_dir: Path, template: str, context: str | None
-) -> None:
-    """CTX_INIT stands before the class name; one that continues after it cannot be a context."""
-    result = with_templates(read_result(run_dir), template)
-    result = replace(result, dataset=replace(result.dataset, name="dtd"))
-    document = json.loads(coop(ChosenPrompts(run_dir, result)))
-    assert document["CUSTOM_TEMPLATES"]["DescribableTextures"].format("x") == template.replace("{}", "x")
-    if context is None:
-        assert "opts" not in document
-    else:
-        assert document["opts"][1:] == [context, "TRAINER.COOP.N_CTX", len(context.split())]
-
-
 def test_out_names_the_file(run_dir: Path, tmp_path: Path) -> None:
     """Its folders are made; without it the file lies in the run."""
     target = tmp_path / "new" / "templates.json"
@@ -217,13 +186,12 @@ def test_the_formats_are_those_that_are_documented() -> None:
 
 
 def test_the_best_alone_does_not_replace_the_ensemble(run_dir: Path) -> None:
-    """Two files, whose names say which they are; a format with one choice has one name."""
+    """Two files, whose names say which they are."""
     ensemble = export(run_dir, "open-clip")
     best = export(run_dir, "open-clip", only="best")
     assert (ensemble.name, best.name) == ("open-clip-templates.json", "open-clip-templates-best.json")
     assert len(json.loads(ensemble.read_text())) == len(TEMPLATES)
     assert len(json.loads(best.read_text())) == 1
-    assert export(run_dir, "coop", only="best") == export(run_dir, "coop")
 
 
 def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
@@ -231,7 +199,7 @@ def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
     said: list[str] = []
     files = export_all(run_dir, out=tmp_path / "all", report=said.append)
     assert sorted(tmp_path.joinpath("all").iterdir()) == sorted(files)
-    missing = {"safetensors", "confusion-matrix", "class-names", "openai-messages"}
+    missing = {"safetensors", "class-names"}
     assert [file.name for file in files] == [one.file for name, one in FORMS.items() if name not in missing]
     assert {form for line in said for form in line.split(": ")[1].split(", ")} == missing
     assert str(run_dir) not in " ".join(said)
@@ -244,21 +212,6 @@ def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
         export_all(run_dir, out=tmp_path / "taken")
     with pytest.raises(UsageError, match="no such folder"):
         export_all(tmp_path / "absent")
-
-
-def test_the_confusion_matrix_is_that_of_the_decisions(run_dir: Path, tmp_path: Path) -> None:
-    """Rows are true classes; names are no formulas; labels without a class are refused."""
-    (tmp_path / "run").mkdir()
-    shutil.copy(run_dir / "result.json", tmp_path / "run")
-    decided = Decisions(
-        image_set=None, classes=("=a", "b"), labels=(0, 0, 1, 1, 1), predicted={"best": (0, 1, 1, 1, 0)}
-    )
-    write_details(tmp_path / "run", Details(decisions=decided))
-    text = export(tmp_path / "run", "confusion-matrix").read_text("utf-8")
-    assert text == "true class,'=a,b\n'=a,1,1\nb,1,2\n"
-    write_details(tmp_path / "run", Details(decisions=replace(decided, classes=("a",))))
-    with pytest.raises(UsageError, match="classes that it does not know"):
-        export(tmp_path / "run", "confusion-matrix")
 
 
 def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Path) -> None:

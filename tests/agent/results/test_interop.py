@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -140,33 +139,6 @@ def test_clip_benchmark_gets_our_accuracy(home: Home, form: str) -> None:
     assert benchmark(home, home.loader(), templates) == home.result.ensemble.test
 
 
-# webdataset warns of its own defaults, and leaves the shard open.
-@pytest.mark.filterwarnings("ignore:WebDataset", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_clip_benchmark_reads_the_custom_template_file(home: Home, tmp_path: Path) -> None:
-    """Through its own builder of data sets, over a shard that is made of the same images."""
-    builder = pytest.importorskip("clip_benchmark.datasets.builder")
-    pytest.importorskip("webdataset")
-    (tmp_path / "test").mkdir()
-    (tmp_path / "test" / "nshards.txt").write_text("1")
-    with tarfile.open(tmp_path / "test" / "0.tar", "w") as tar:
-        for number, (path, label) in enumerate(home.images.samples):
-            (tmp_path / "label").write_text(str(label))
-            tar.add(path, f"{number:04d}.png")
-            tar.add(tmp_path / "label", f"{number:04d}.cls")
-    (tmp_path / "classnames.txt").write_text("\n".join(names(home)), "utf-8")
-    (tmp_path / "zeroshot_classification_templates.txt").write_text("nothing of the {c} kind", "utf-8")
-    found = builder.build_dataset(
-        f"wds/{home.result.dataset.name}",
-        root=str(tmp_path),
-        transform=home.preprocess,
-        custom_template_file=str(export(home.run, "clip-benchmark-custom")),
-    )
-    assert len(found.templates) == len(TEMPLATES)
-    loader = torch.utils.data.DataLoader(found.batched(16), batch_size=None)
-    assert benchmark(home, loader, found.templates) == home.result.ensemble.test
-
-
 def test_the_code_of_the_documentation_runs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every piece of docs/exports.md, one after the other, gets the accuracy of the run."""
     pytest.importorskip("clip_benchmark")
@@ -178,12 +150,3 @@ def test_the_code_of_the_documentation_runs(home: Home, monkeypatch: pytest.Monk
         names.pop("accuracy", None)
         exec(compile(piece, "docs/exports.md", "exec"), names)
         assert names["accuracy"] == pytest.approx(home.result.ensemble.test, abs=1e-12)
-
-
-def test_coops_zero_shot_line_gives_the_best_template(home: Home) -> None:
-    """CUSTOM_TEMPLATES[name].format(class name), as its zero-shot trainer fills it."""
-    document = json.loads(export(home.run, "coop").read_text("utf-8"))
-    template = document["CUSTOM_TEMPLATES"][home.result.dataset.name]
-    assert [template.format(name) for name in names(home)] == [
-        home.result.best.template.replace("{}", name) for name in names(home)
-    ]

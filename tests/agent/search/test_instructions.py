@@ -20,7 +20,6 @@ from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.bound import bound_of
 from promptclimb.evaluator.errors import ConfigError, UsageError
-from promptclimb.evaluator.remote.answers import ListedClasses
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.prompts.instruction import DEFAULT, KIND, SLOT
@@ -156,24 +155,19 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
 
 
 def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
-    """As text, and as messages with the list of classes; formats for templates are refused."""
+    """As text; formats for templates are refused."""
     folder = tmp_path / "r"
     result = found(folder)
     for file in (export(folder, "text"), folder / "templates.json"):
         assert [one.text for one in parse_file(file.read_text("utf-8"), file.name, KIND)] == [BEST]
     rows = list(csv.DictReader((folder / "leaderboard.csv").read_text().splitlines()))
     assert [row["template"] for row in rows] == [row.template for row in result.leaderboard]
-    (message,) = json.loads(export(folder, "openai-messages").read_text())["messages"]
-    text, image = message["content"]
-    assert text["text"] == ListedClasses(NAMES, seed=1).fill(KIND.parse_own(BEST).scored_as)
-    assert "\n1. " in text["text"]
-    assert image == {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,IMAGE"}}
     said: list[str] = []
     names = {file.name for file in export_all(folder, out=tmp_path / "all", report=said.append)}
-    assert names == {"prompts.txt", "openai-messages.json", "leaderboard.csv", "confusion-matrix.csv"}
+    assert names == {"prompts.txt", "leaderboard.csv"}
     (line,) = said
-    assert line.startswith("left out: open-clip, clip-benchmark, clip-benchmark-custom, cupl, coop, ")
-    with pytest.raises(UsageError, match=r"search_for=.instruction., so there are no templates"):
+    assert line.startswith("left out: open-clip, clip-benchmark, cupl, safetensors, ")
+    with pytest.raises(UsageError, match="`search_for = instruction`, so there are no templates"):
         export(folder, "open-clip")
 
 

@@ -26,7 +26,6 @@ from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.terminal import print_result
-from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.search import restart_workers
@@ -341,7 +340,7 @@ async def test_a_refused_form_of_embeddings_is_not_the_end(
 async def test_answers_by_a_schema_are_used_where_the_endpoint_takes_it(
     config: Callable[..., SearchConfig], tmp_path: Path, faults: dict[str, str]
 ) -> None:
-    """A model that names no class in its own words is right with it; result and export say so."""
+    """A model that names no class in its own words is right with it; the result says so."""
     options = ScorerOptions(enforces=True, says="It is {}? I am not sure.", faults=faults)
     async with ScorerServer(options) as server:
         chosen = config(server.url, scorer="chat", search_for="instruction", method="random", rounds=1)
@@ -351,8 +350,6 @@ async def test_answers_by_a_schema_are_used_where_the_endpoint_takes_it(
     assert result.scorer_usage.calls == server.answered
     assert result.best.test == (0.0 if faults else 1.0)
     assert ("answers_by_schema" in result.notes) == (not faults)
-    request = json.loads(export(tmp_path / "run", "openai-messages").read_text("utf-8"))
-    assert ("response_format" in request) == (not faults)
 
 
 async def test_images_that_are_all_too_large_name_the_setting_of_their_size(
