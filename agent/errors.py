@@ -84,7 +84,7 @@ from ..evaluator.errors import (
 from ..evaluator.errors import (
     UsageError as UsageError,
 )
-from ..evaluator.failures import FailureKind
+from ..evaluator.failures import FailureKind, NextStep
 from .prices import TokenUsage as TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -105,7 +105,8 @@ class ChatError(PromptclimbError):
         perhaps_billed: The attempt may have been billed although no usage was reported.
         retry_after: Seconds that the endpoint asks to wait, or None.
         took_s: Seconds that the attempt took, set by the caller.
-        adapted: The client can send the request in another form from now on, which may be answered.
+        adapted: The request has another form from now on, which may be answered.
+        step: What follows from it, by that table; None before it was judged.
     """
 
     KIND: ClassVar[FailureKind] = FailureKind.UNREACHABLE
@@ -128,6 +129,7 @@ class ChatError(PromptclimbError):
         self.retry_after = retry_after
         self.took_s = 0.0
         self.adapted = False
+        self.step: NextStep | None = None
 
     @property
     def kind(self) -> FailureKind:
@@ -155,10 +157,10 @@ class UnusableAnswerError(ChatError):
     """
 
     KINDS: ClassVar[Mapping[str, FailureKind]] = {
-        "no_content": FailureKind.EMPTY,
+        "no_content": FailureKind.UNUSABLE,
         "length": FailureKind.CUT,
-        "content_filter": FailureKind.DECLINED,
-        "refusal": FailureKind.DECLINED,
+        "content_filter": FailureKind.UNUSABLE,
+        "refusal": FailureKind.UNUSABLE,
     }
     """By reason; the other reasons are garbled replies."""
 
@@ -179,7 +181,9 @@ class UnusableAnswerError(ChatError):
 
     @property
     def kind(self) -> FailureKind:
-        return self.KINDS.get(self.reason, FailureKind.GARBLED)
+        if self.adapted:
+            return FailureKind.ADAPTED
+        return FailureKind.ENDLESS if self.final else self.KINDS.get(self.reason, FailureKind.GARBLED)
 
 
 class FatalChatError(ChatError):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
-from fractions import Fraction
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -153,36 +151,6 @@ def cost(usage: TokenUsage, price: Tariff | None) -> int:
 def cost_at_most(tokens: TokenUsage, price: Tariff | None) -> int:
     """Return the highest cost of these tokens in picodollars; 0 without a price."""
     return 0 if price is None else price.most(tokens)
-
-
-class CorrectedPrice:
-    """A price that is raised when an endpoint reports a higher cost.
-
-    The highest cost of a request then grows by the same factor; a price of 0 is corrected by the most
-    expensive reported token.
-    """
-
-    def __init__(self, price: Tariff) -> None:
-        self._price = price
-        self._times = Fraction(1)
-        self._token = Fraction(0)
-
-    def charge(self, usage: TokenUsage) -> int:
-        """Return the cost of these tokens by the configured price, in picodollars."""
-        return self._price.charge(usage)
-
-    def most(self, usage: TokenUsage) -> int:
-        return max(math.ceil(self._price.most(usage) * self._times), math.ceil(usage.total * self._token))
-
-    def learn(self, usage: TokenUsage) -> None:
-        """Compare a reported cost with the price."""
-        reported, priced = usage.vendor_picodollars, self._price.charge(usage)
-        if reported is None or reported <= priced:
-            return
-        if priced:
-            self._times = max(self._times, Fraction(reported, priced))
-        elif usage.total:
-            self._token = max(self._token, Fraction(reported, usage.total))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,11 +42,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import argument_parser
 from promptclimb.agent.errors import BudgetSpentError, RequestFailedError
-from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
+from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.price_table import TablePrice
 from promptclimb.agent.prices import PICODOLLARS
 from tests.fakes.clock import run_virtual
@@ -294,11 +293,10 @@ async def spend(
     async with Vendor(seed) as vendor, OpenAIChat(vendor.base_url, max_connections=AT_ONCE) as chat:
         budget = Budget(Limits(cost_usd=dollars))
         asker = EndpointAsker(
-            [Endpoint(name="fake", client=chat, price=tariff())],
+            Endpoint(name="fake", client=chat, price=tariff()),
             budget=budget,
             retry=RetryPolicy(attempt_s=60.0),
             give_up_after_s=1e9,
-            rng=random.Random(seed),
         )
 
         async def restart(number: int) -> None:

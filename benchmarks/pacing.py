@@ -1,4 +1,4 @@
-"""How much of a rate limit is used, what a sick endpoint of a pool costs, and whether limits hold for long.
+"""How much of a rate limit is used, and whether limits hold for long.
 
 Limits (the proposer beside two usual ways): three minutes against a real HTTP endpoint on loopback that
 allows 600 requests in any 60 seconds, asked by 32 restarts, each of which asks again as soon as it has its
@@ -13,14 +13,8 @@ answer. Answers take 0.3 to 1.2 s. Compared in one run:
 ``share`` is what was answered of what the limit allows, ``refused`` the part of all requests that got a 429.
 Time is virtual (the loop's clock jumps when nothing is to be done), sockets are real; ``--real`` waits.
 
-Pool (``pool``): a healthy endpoint (answers after 1 to 3 s) beside one that is sick in one way, 8 restarts of
-24 turns, each order of the two, all in virtual time. ``times`` is how much longer it takes than with the
-healthy endpoint alone, in the worse order; ``lost`` are turns without an answer, ``asked`` the attempts at
-the sick one.
-
-Soak (``soak``, by ``--soak TURNS``): 16 restarts ask four endpoints that change between health and every
-fault;
-limits on calls, tokens, requests a minute and in flight are checked from outside after each turn.
+Soak (``soak``, by ``--soak TURNS``): 16 restarts ask an endpoint that changes between health and every
+fault; limits on calls, tokens, requests a minute and in flight are checked from outside after each turn.
 """
 
 from __future__ import annotations
@@ -37,15 +31,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import argument_parser
 from promptclimb.agent.errors import ChatError
-from promptclimb.agent.llm.ask import EndpointAsker
+from promptclimb.agent.llm.ask import Endpoint, EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.limiter import RateLimits
-from promptclimb.agent.llm.pool import Endpoint
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual
-from tests.fakes.sick_chat import SICK, SickChat, Sickness, restart_pool
 from tests.fakes.soak import soak
 
 MINUTES = 3
@@ -71,7 +63,7 @@ def proposer(limits: RateLimits) -> Way:
 
     def way(chat: OpenAIChat) -> Ask:
         endpoint = Endpoint(name="fake", client=chat, limits=limits)
-        return EndpointAsker([endpoint], budget=Budget(Limits()), rng=random.Random(0)).ask
+        return EndpointAsker(endpoint, budget=Budget(Limits())).ask
 
     return way
 
@@ -134,29 +126,11 @@ async def measure(way: Way, options: ServerOptions) -> dict[str, float]:
     }
 
 
-def pool_case(sickness: Sickness, alone_s: float) -> dict[str, float]:
-    """Put a sick endpoint beside a healthy one, in both orders."""
-    outcomes = []
-    for sick_at in (0, 1):
-        chats = [SickChat(None), SickChat(None)]
-        chats[sick_at] = SickChat(sickness)
-        searched = run_virtual(restart_pool(chats))
-        outcomes.append((searched.seconds, searched.lost, searched.attempts[sick_at]))
-    seconds, lost, asked = map(max, zip(*outcomes, strict=True))
-    return {"times": round(seconds / alone_s, 3), "lost": lost, "asked": asked}
-
-
-def pool() -> dict[str, dict[str, float]]:
-    """Measure every way to be sick."""
-    alone_s = run_virtual(restart_pool([SickChat(None)])).seconds
-    return {name: pool_case(sickness, alone_s) for name, sickness in SICK.items()}
-
-
 def main() -> None:
     """Measure each way and print the figures."""
     parser = argument_parser(__doc__)
     parser.add_argument("--real", action="store_true", help="in real time: three minutes for each way")
-    parser.add_argument("--only", nargs="*", default=None, help="these ways alone, `pool` for the pool")
+    parser.add_argument("--only", nargs="*", default=None, help="these ways alone")
     parser.add_argument("--soak", type=int, metavar="TURNS", help="soak for so many turns, and nothing else")
     options = parser.parse_args()
     if options.soak is not None:
@@ -181,8 +155,6 @@ def main() -> None:
     figures: dict[str, Any] = {
         name: run(measure(*how)) for name, how in ways.items() if options.only is None or name in options.only
     }
-    if options.only is None or "pool" in options.only:
-        figures["pool"] = pool()
     print(
         json.dumps(
             figures if options.json else {**figures, "time": "real" if options.real else "virtual"}, indent=1

@@ -25,7 +25,8 @@ class Fault(Enum):
 class NextStep(Enum):
     """The consequence of a failure."""
 
-    RETRY = "retry"  # ask again; if there are several endpoints, another one
+    RETRY = "retry"  # ask again after a while
+    AGAIN = "again"  # ask again at once, in another form
     WAIT = "wait"  # ask again after the pause that the endpoint asks for
     SPLIT = "split"  # ask for the parts of the item
     HOLD = "hold"  # ask for other items first
@@ -41,10 +42,10 @@ class FailureKind(Enum):
     UNREACHABLE = "the network, a deadline or the server failed"
     GARBLED = "the reply cannot be read"
     BUSY = "the endpoint asks for fewer requests"
-    EMPTY = "a paid answer holds no text"
+    UNUSABLE = "a paid answer holds no text, or is a refusal by the model"
     CUT = "a paid answer was cut before its text began"
-    DECLINED = "a paid answer is a refusal by the model"
-    ADAPTED = "the endpoint refuses the form of the request, and there is another one"
+    ENDLESS = "the same, though the most tokens were allowed"
+    ADAPTED = "the request has another form now, which may be answered"
     REFUSED = "the endpoint refuses the request"
     TOO_LONG = "the request is longer than the model's context"
     FLAGGED = "a content filter refuses the request"
@@ -73,6 +74,8 @@ class Rule:
         drop_after: Failures of one item after which it is at fault, if others are answered; 0 for never.
         stop: What follows if the answerer is at fault by the evidence.
         certain: The kind names the item as the reason, so that it holds before any answer too.
+        answered: The answerer is well, and would answer the item in the same way again.
+        closes: If the answerer is at fault, it can answer nothing any more.
     """
 
     fault: Fault = Fault.OPEN
@@ -83,9 +86,12 @@ class Rule:
     drop_after: int = 1
     stop: NextStep = NextStep.STOP
     certain: bool = False
+    answered: bool = False
+    closes: bool = False
 
 
 _PASSING = Rule(fault=Fault.ANSWERER, step=NextStep.RETRY)
+_UNUSABLE = Rule(fault=Fault.ITEM, tries=3, answered=True)
 _MOST_REFUSED = 9
 
 RULES: Mapping[FailureKind, Rule] = MappingProxyType(
@@ -93,16 +99,16 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
         FailureKind.UNREACHABLE: _PASSING,
         FailureKind.GARBLED: _PASSING,
         FailureKind.BUSY: Rule(fault=Fault.OPEN, step=NextStep.WAIT),
-        FailureKind.EMPTY: _PASSING,
-        FailureKind.CUT: _PASSING,
-        FailureKind.DECLINED: Rule(fault=Fault.ITEM, step=NextStep.RETRY),
-        FailureKind.ADAPTED: Rule(fault=Fault.ITEM, step=NextStep.RETRY),
+        FailureKind.UNUSABLE: _UNUSABLE,
+        FailureKind.CUT: _UNUSABLE,
+        FailureKind.ENDLESS: Rule(fault=Fault.ITEM, answered=True),
+        FailureKind.ADAPTED: Rule(fault=Fault.ITEM, step=NextStep.AGAIN),
         FailureKind.REFUSED: Rule(unproven=1, trusted=_MOST_REFUSED),
-        FailureKind.TOO_LONG: Rule(unproven=1, trusted=_MOST_REFUSED),
-        FailureKind.FLAGGED: Rule(trusted=_MOST_REFUSED, certain=True),
+        FailureKind.TOO_LONG: Rule(unproven=1, trusted=_MOST_REFUSED, answered=True),
+        FailureKind.FLAGGED: Rule(trusted=_MOST_REFUSED, certain=True, answered=True),
         # A gateway slips now and then: a key that worked is tried twice more.
-        FailureKind.MISDIRECTED: Rule(unproven=1, trusted=2, drop_after=0),
-        FailureKind.CLOSED: Rule(fault=Fault.ANSWERER, step=NextStep.STOP),
+        FailureKind.MISDIRECTED: Rule(unproven=1, trusted=2, drop_after=0, closes=True),
+        FailureKind.CLOSED: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, closes=True),
         # A scorer's endpoint is given up by the length of its outage alone.
         FailureKind.EXHAUSTED: Rule(unproven=1, drop_after=2, stop=NextStep.RETRY),
         FailureKind.QUESTION_FAILED: Rule(fault=Fault.ITEM, step=NextStep.DROP, unproven=8),

@@ -25,10 +25,9 @@ Scope = Literal[
     "choice of templates",
     "CLIP models",
     "models behind an API",
-    "endpoints",
     "local LLM",
 ]
-"""What a setting affects; "endpoints" means each endpoint of a pool without a value of its own."""
+"""What a setting affects."""
 
 MOST_PROBLEMS = 5
 NEAR = 0.66
@@ -36,6 +35,9 @@ NEAR = 0.66
 REMOVED: Mapping[str, str] = MappingProxyType(
     {
         "probe": "a bound takes an image for about twice the tokens that most vendors count; limits hold",
+        "endpoints": "one endpoint is asked (`base_url`); LiteLLM's proxy makes one of several",
+        "llm_slots": "the local LLM works on one request at a time",
+        "service_tier": 'write `extra_body = {service_tier = "flex"}`',
         "prefer_readable": "the choice is by score alone",
         # keys and methods of suite files
         "curve": "a study draws no learning curves; leave it out",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tomllib
 from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.sources import from_layers
 from tests.paths import ROOT
 
 
@@ -18,16 +16,6 @@ def figures(name: str, *arguments: str) -> Any:
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
-
-
-def test_the_pool_that_the_page_shows_is_a_config() -> None:
-    """The file in docs/long-runs.md is read as it stands."""
-    page = (ROOT / "docs" / "long-runs.md").read_text("utf-8")
-    shown = page.split("```toml\n")[1].split("```")[0]
-    config = from_layers([("the page", {"data": "digits", **tomllib.loads(shown)})])
-    first, second = config.endpoints
-    assert (first.rpm, first.key_env, second.model) == (500, "OPENAI_API_KEY", "qwen2.5-7b-instruct")
-    assert config.priced
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from promptclimb import EvaluatorSpec, SearchConfig, export, resume_sync, search
 
 config = SearchConfig(
     data=Path("images"), run_dir="runs/first", price="0.15/0.60", scorer_price="0.002/call", until="95%",
-    initial="mine.txt", track="mlflow", extra_body={"top_p": 0.9}, endpoints=[{"base_url": "http://x/v1"}],
+    initial="mine.txt", track="mlflow", extra_body={"top_p": 0.9},
 )
 result = search_sync(config, on_event=print)
 resume_sync("runs/first", changes={"max_minutes": 10})

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-import tomli_w
-
 from ...evaluator.errors import ConfigError
 from ...evaluator.files import user_path
 from ...evaluator.settings import Option
@@ -30,13 +28,6 @@ EXAMPLES = """\
 examples:
   promptclimb config --init settings.toml --data path/to/images --llm gpt-4o-mini
   promptclimb config --show --config settings.toml
-"""
-POOL = """
-# Several endpoints as one pool, each with limits of its own; only in a file.
-# [[endpoints]]
-# base_url = "https://api.openai.com/v1"
-# key_env = "OPENAI_API_KEY"        # the name of the variable, never the key
-# rpm = 500
 """
 
 
@@ -78,9 +69,8 @@ def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, ConfigError | N
 
 
 def _shown() -> list[Option]:
-    """Return the settings that a user can give, by group; the table of endpoints comes last."""
-    single = [OPTIONS[name] for name in FILE_SETTINGS if name != "endpoints"]
-    return [*sorted(single, key=lambda option: GROUPS.index(option.group)), OPTIONS["endpoints"]]
+    """Return the settings that a user can give, by group."""
+    return sorted((OPTIONS[name] for name in FILE_SETTINGS), key=lambda option: GROUPS.index(option.group))
 
 
 def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[str]:
@@ -89,7 +79,7 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[st
             option,
             toml_line(option.name, values[option.name]) if option.name in values else f"# {option.name} =",
         )
-        for option in _shown()[:-1]
+        for option in _shown()
     ]
     width = min(max(len(line) for _option, line in rows), 40)
     for number, (group, settings) in enumerate(groupby(rows, key=lambda row: row[0].group)):
@@ -97,8 +87,6 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[st
         for option, line in settings:
             origin = origins.get(option.name, "default" if option.name in values else "not set")
             yield f"{line:{width}}  # {origin}\n"
-    if pool := values.get("endpoints"):
-        yield f"\n# from {origins['endpoints']}\n{tomli_w.dumps({'endpoints': pool})}"
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -120,13 +108,12 @@ def _init(arguments: argparse.Namespace) -> int:
 def _template(values: Mapping[str, Any]) -> Iterator[str]:
     yield "# Settings of promptclimb, for `search --config FILE`; the environment and flags win over them.\n"
     yield "# A line that begins with # is off; it shows the default, or what could be written.\n"
-    for group, settings in groupby(_shown()[:-1], key=lambda option: option.group):
+    for group, settings in groupby(_shown(), key=lambda option: option.group):
         yield f"\n# ---- {group} ----\n"
         for option in settings:
             name = option.name
             line = toml_line(name, values[name]) if name in values else f"# {line_in_file(option)}"
             yield f"\n# {option.help}\n{line}\n"
-    yield POOL
 
 
 def add_options(parser: Parser) -> None:

@@ -18,7 +18,7 @@ from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
 from ..llm.budget import Limits, to_keep, why_refused
-from ..llm.endpoints import check_endpoints
+from ..llm.endpoints import check_endpoint
 from ..present.dry_run import bound_text, missing_text, plan_text, split_text
 from ..present.terminal import Display
 from ..prices import Spent
@@ -81,7 +81,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         say_refused(error)
         return WRONG
     _say_missing(lambda: check_trackers(config.track))
-    _say_missing(lambda: check_endpoints(config, os.environ))
+    _say_missing(lambda: check_endpoint(config, os.environ))
     return FINISHED
 
 

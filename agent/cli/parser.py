@@ -145,7 +145,7 @@ def _line_in_file(flag: str, values: Sequence[str]) -> str:
     from ..config.sources import line_in_file
 
     option = OPTIONS.get(flag.removeprefix("--").replace("-", "_"))
-    if option is None or not option.file_only or option.name == "endpoints":
+    if option is None or not option.file_only:
         return ""
     value = next(iter(values), "-")
     return line_in_file(option, None if value.startswith("-") else value)

@@ -13,7 +13,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 from ...evaluator.spec import BUNDLED_WEIGHTS
-from ..config.fields import DEFAULT_BASE_URL, without_credentials
+from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import (
@@ -208,18 +208,9 @@ def _not_kept(config: SearchConfig) -> str | None:
     """Return which credentials a resumed run lacks, and what to do; None if it has all."""
     if config.scorer_url is not None and config.scorer_url != without_credentials(config.scorer_url):
         return "The credentials in the scorer's address are not kept: give it with --scorer-url"
-    if config.shown_url is None:
+    if config.shown_url in (None, config.llm_url):
         return None
-    if config.endpoints:
-        urls = [endpoint.base_url for endpoint in config.endpoints]
-        hint = (
-            "The credentials in the addresses of [[endpoints]] are not kept: resume from Python, with "
-            "resume(RUN_DIR, changes={'endpoints': ...})"
-        )
-    else:
-        urls = [] if config.base_url is None else [config.base_url]
-        hint = "The credentials in the address are not kept: give it with --base-url or OPENAI_BASE_URL"
-    return None if all(url == without_credentials(url) for url in urls) else hint
+    return "The credentials in the address are not kept: give it with --base-url or OPENAI_BASE_URL"
 
 
 def run_session(
@@ -305,8 +296,8 @@ def _lacks_model(error: BaseException | None) -> bool:
 
 
 def _has_wrong_address(config: SearchConfig, error: BaseException | None) -> bool:
-    url = config.base_url or DEFAULT_BASE_URL
-    return _lacks_model(error) and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
+    url = config.llm_url
+    return _lacks_model(error) and not url.endswith("/v1") and not is_azure(url)
 
 
 def add_options(parser: Parser) -> None:

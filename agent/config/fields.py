@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import MOST_SETTINGS_BYTES, checked_path, read_text, user_path
 from ...evaluator.messages import shown
-from ...evaluator.network import check_url
 from ...evaluator.settings import BY_CONTENT
 from ..prices import A_CALL, CallPrice, Price
 from ..secrets import Scrubber
@@ -40,7 +39,6 @@ RESERVED_MEMBERS: Mapping[str, str] = {
     "seed": "give it with `seed`",
     "random_seed": f"give `seed`{_SENT_AS_TAKEN}",
     "reasoning_effort": "give it with `reasoning_effort`",
-    "service_tier": "give it with `service_tier`",
     "stream": "answers are read whole",
     "stream_options": "answers are read whole",
     "n": "one answer per request is read",
@@ -51,16 +49,7 @@ _SECRET = re.compile(
     r"api[-_]?key|authori[sz]ation|password|passwd|secret|credential|(?:access|auth|bearer)[-_]?token|\Atoken\Z",
     re.IGNORECASE,
 )
-_KEY_VARIABLE = re.compile(r"(?=.*(?:KEY|TOKEN))[A-Za-z_]\w{0,99}", re.ASCII | re.IGNORECASE)
-_OTHER_SECRET = re.compile(
-    r"\AAWS_(?!BEARER_TOKEN_BEDROCK\Z)|SECRET|PASSW|PRIVATE|SESSION|SSH_", re.IGNORECASE
-)
-"""Names of variables that ``key_env`` may hold, and parts of names that it may not."""
 _LOOKS_LIKE_A_FILE = re.compile(r"(?:\.{0,2}[/\\]|~)\S*|\S+\.(?:txt|md|rst|json|toml)", re.IGNORECASE)
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 AUTO: Final = "auto"
@@ -243,51 +232,6 @@ def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 TokenPrice = Annotated[Price | Literal["auto"] | None, BeforeValidator(parse_price)]
 ExtraBody = Annotated[str | None, BeforeValidator(parse_extra_body)]
-
-
-class EndpointConfig(_Frozen):
-    """An ``[[endpoints]]`` table in a settings file."""
-
-    base_url: Annotated[str, AfterValidator(check_url)] = Field(repr=False)
-    model: str | None = None
-    key_env: str = "OPENAI_API_KEY"
-    rpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
-    tpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
-    price: TokenPrice = None
-    reasoning_effort: str | None = Field(default=None, pattern=WORD)
-    service_tier: str | None = Field(default=None, pattern=WORD)
-    extra_body: ExtraBody = Field(default=None, repr=False)
-
-    @field_validator("key_env")
-    @classmethod
-    def _key_env(cls, name: str) -> str:
-        if not _KEY_VARIABLE.fullmatch(name) or _OTHER_SECRET.search(name):
-            raise ValueError(
-                f"{shown(name)} is not a variable for an endpoint's key, named like VENDOR_API_KEY or "
-                "VENDOR_TOKEN; put the key in a variable of its own"
-            )
-        return name
-
-    def overrides(
-        self, llm: str | None, reasoning_effort: str | None, extra_body: str | None
-    ) -> dict[str, Any]:
-        """Return how its requests differ from those of a config with these values."""
-        own: dict[str, Any] = {"model": self.model, "reasoning_effort": self.reasoning_effort}
-        common = {"model": llm, "reasoning_effort": reasoning_effort}
-        changes = {name: value for name, value in own.items() if value and value != common[name]}
-        members = json.loads(extra_body or "{}")
-        more = {
-            name: value
-            for name, value in json.loads(self.extra_body or "{}").items()
-            if name not in members or value != members[name]
-        }
-        return {**changes, "extra_body": more} if more else changes
-
-
-def different_overrides(overrides: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the distinct overrides, sorted; none if no endpoint has any. Addresses do not matter."""
-    by_text = {json.dumps(override, sort_keys=True): override for override in overrides}
-    return [by_text[text] for text in sorted(by_text)] if by_text.keys() - {"{}"} else []
 
 
 LOCAL_LLM = "local"

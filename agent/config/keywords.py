@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ...evaluator.spec import EvaluatorKeywords
 from ..prices import CallPrice, Price
-from .fields import EndpointConfig, Style
+from .fields import Style
 
 
 class SearchKeywords(EvaluatorKeywords, total=False):
@@ -23,15 +23,12 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     shared_cache: Path | str | None
     llm: str | None
     base_url: str | None
-    endpoints: Sequence[EndpointConfig | Mapping[str, Any]]
     price: Price | str | None
     temperature: float
     answer_tokens: int
     reasoning_effort: str | None
-    service_tier: str | None
     extra_body: Mapping[str, Any] | str | None
     llm_fallback: str | None
-    llm_slots: int
     method: str
     search_for: str
     name_rounds: int

@@ -40,12 +40,10 @@ from .fields import (
     RETRY_S,
     SCORER_CONCURRENCY,
     WORD,
-    EndpointConfig,
     ExtraBody,
     Style,
     TokenPrice,
     check_llm,
-    different_overrides,
     is_local,
     parse_description,
     parse_initial,
@@ -88,7 +86,6 @@ _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
-POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
 
@@ -114,19 +111,14 @@ class LLMSettings(Settings):
     base_url: str | None = setting(
         None,
         "OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, then OpenAI)",
-        applies_to=POOLED,
         first=9,
         show="URL",
         repr=False,
-    )
-    endpoints: tuple[EndpointConfig, ...] = setting(
-        (), "several endpoints as one pool", file_only=True, show="TABLES"
     )
     price: TokenPrice = setting(
         None,
         "dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
         "auto: from a table of vendors' prices",
-        applies_to=POOLED,
         first=10,
         show="IN/OUT|auto",
     )
@@ -136,17 +128,8 @@ class LLMSettings(Settings):
         None,
         "how much a reasoning model thinks, in the endpoint's words: none, minimal, low, medium, high …",
         decides=True,
-        applies_to=POOLED,
         show="LEVEL",
         pattern=WORD,
-    )
-    service_tier: str | None = setting(
-        None,
-        "the endpoint's tier, such as flex: the same answers, slower, for half the price at OpenAI",
-        applies_to=POOLED,
-        show="TIER",
-        pattern=WORD,
-        file_only=True,
     )
     extra_body: ExtraBody = setting(
         None,
@@ -161,16 +144,6 @@ class LLMSettings(Settings):
         applies_to=LOCAL,
         show="NAME",
     )
-    llm_slots: int = setting(
-        1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64, file_only=True
-    )
-
-    @field_validator("endpoints", mode="before")
-    @classmethod
-    def _tables(cls, endpoints: Any) -> Any:
-        if not isinstance(endpoints, list | tuple):
-            raise ValueError("write [[endpoints]] above each table")
-        return endpoints
 
     @field_validator("llm_fallback")
     @classmethod
@@ -191,24 +164,14 @@ class LLMSettings(Settings):
         return is_local(self.llm)
 
     @property
-    def all_endpoints(self) -> tuple[EndpointConfig, ...]:
-        """The endpoints of a pool, or the only one."""
-        only = EndpointConfig(base_url=self.base_url or DEFAULT_BASE_URL, price=self.price)
-        return self.endpoints or (only,)
+    def llm_url(self) -> str:
+        """The address of the LLM's endpoint; for a local LLM it is not used."""
+        return self.base_url or DEFAULT_BASE_URL
 
     @property
     def priced(self) -> bool:
-        """Whether every endpoint's price is known."""
-        known = all(endpoint.price is not None for endpoint in self.all_endpoints)
-        return known or self.price is not None or self.is_local
-
-    @property
-    def overrides(self) -> list[dict[str, Any]]:
-        """How the requests to each endpoint of a pool differ from the search's own, in order."""
-        return [
-            endpoint.overrides(self.llm, self.reasoning_effort, self.extra_body)
-            for endpoint in self.endpoints
-        ]
+        """Whether the LLM's price is known."""
+        return self.price is not None or self.is_local
 
 
 class SearchSettings(Settings):
@@ -403,10 +366,8 @@ class LimitSettings(Settings):
     group: ClassVar[Group] = "Limits"
 
     concurrency: int = setting(CONCURRENCY, "restarts, and requests in flight, at once", ge=1, le=100_000)
-    rpm: float | None = setting(
-        None, "requests per minute at most", applies_to=POOLED, gt=0, le=MOST_A_MINUTE
-    )
-    tpm: float | None = setting(None, "tokens per minute at most", applies_to=POOLED, gt=0, le=MOST_A_MINUTE)
+    rpm: float | None = setting(None, "requests per minute at most", gt=0, le=MOST_A_MINUTE)
+    tpm: float | None = setting(None, "tokens per minute at most", gt=0, le=MOST_A_MINUTE)
     request_timeout: float = setting(
         REQUEST_TIMEOUT_S,
         "seconds that one attempt may take; with --llm local at least 1,200",
@@ -495,7 +456,7 @@ class ScoringConfig(EvaluatorSpec):
     )
     max_cost: float | None = setting(
         None,
-        "dollars to spend at most; needs the prices of all endpoints; one answer that costs more than "
+        "dollars to spend at most; needs the prices of LLM and scorer; one answer that costs more than "
         "expected may exceed it",
         first=11,
         show="DOLLARS",
@@ -649,7 +610,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         """The endpoint's address as it may be stored, without user and password."""
         if not self.needs_llm or self.is_local:
             return None
-        return ", ".join(without_credentials(endpoint.base_url) for endpoint in self.all_endpoints)
+        return without_credentials(self.llm_url)
 
     def as_opened(self, info: EvaluatorInfo) -> Self:
         """Return the config with the shots, augmented copies and starting templates that the data decide.
@@ -669,8 +630,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
         """Return the settings that decide the result; see ``Settings.identity``.
 
-        A description is its text, even if it begins like a path. Of a pool's endpoints, the requests decide,
-        not addresses or prices.
+        A description is its text, even if it begins like a path.
         """
         identity = super().identity(without=without)
         if not self.searches_names:
@@ -681,7 +641,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             "describe": self.describe,
             "starting_pool": self.pool_name,
             "max_words": self.most_words,
-            "endpoints": different_overrides(self.overrides),
         }
 
     def to_public(self) -> dict[str, Any]:
@@ -694,8 +653,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         values = self.model_dump(mode="json", exclude_none=True, exclude=unset)
         for name in {"base_url", "scorer_url"} & values.keys():
             values[name] = without_credentials(values[name])
-        for endpoint in values.get("endpoints", ()):
-            endpoint["base_url"] = without_credentials(endpoint["base_url"])
         return values
 
 

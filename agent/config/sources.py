@@ -21,14 +21,13 @@ from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_
 from ...evaluator.settings import (
     REMOVED,
     Option,
-    applying_to,
     explained,
     label_setting,
     near,
     removed,
 )
 from ..limits import LIMIT_BY_KEY
-from .fields import EndpointConfig, absolute_llm, text_or_file
+from .fields import absolute_llm, text_or_file
 from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
@@ -181,21 +180,7 @@ def from_layers(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     config = _merged(layers)
     if config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
-    if len(layers) > 1:
-        _check_that_pool_uses(config, *layers[-1])
     return config
-
-
-def _check_that_pool_uses(config: SearchConfig, source: str, last: Mapping[str, Any]) -> None:
-    """Refuse a setting in the last layer without effect: all endpoints of the pool have their own."""
-    if "endpoints" in last or not config.endpoints or config.is_local:
-        return
-    for name in applying_to(SearchConfig, "endpoints"):
-        if name in last and all(getattr(endpoint, name) is not None for endpoint in config.endpoints):
-            raise ConfigError(
-                f"{variable_of(name) if source == ENVIRONMENT else f'`{name}`'} has no effect: the endpoints "
-                "of the pool ([[endpoints]]) have their own; change it there, or leave it out",
-            )
 
 
 def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
@@ -225,9 +210,7 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
                 return f"{removed(name)} (from {source_by_name[name]})"
             return f"unknown setting {name!r} in {source_by_name[name]}{_hint(name, values[name])}"
 
-        raise explained(
-            error.__cause__, values, label, unknown, EndpointConfig.model_fields, first=1
-        ) from None
+        raise explained(error.__cause__, values, label, unknown, first=1) from None
 
 
 def toml_line(name: str, value: Any) -> str:

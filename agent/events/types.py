@@ -522,30 +522,6 @@ class EndpointPaced(EndpointEvent, name="endpoint.paced"):
     tpm: float | None
 
 
-class EndpointRemoved(EndpointEvent, name="endpoint.removed"):
-    """The endpoint is no longer used.
-
-    ``left`` is the number of endpoints left.
-    """
-
-    message: str
-    left: int
-
-
-class EndpointSuspended(EndpointEvent, name="endpoint.suspended"):
-    """Other endpoints are asked in its place; emitted when that begins, not for each failed probe after it.
-
-    After ``wait_s`` one request may see whether it answers again.
-    """
-
-    message: str
-    wait_s: float
-
-
-class EndpointResumed(EndpointEvent, name="endpoint.resumed"):
-    """A suspended endpoint has answered and is used again."""
-
-
 class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
     """Answers were cut before they began: from now on more tokens are asked for here.
 

@@ -1,24 +1,23 @@
 """Ask the LLM, or a scorer behind an API, within limits.
 
-A request (``EndpointAsker.ask``) has several attempts, with waits between them. An attempt (``_attempt``)
-asks one endpoint after another. Each sending (``_send``) reserves the most that it can cost and waits for an
-endpoint (``_permit``); its outcome goes into bill, pacing and breaker (``_succeeded``, ``_failed``).
+A request (``EndpointAsker.ask``) has several attempts, with waits between them. An attempt reserves the most
+that it can cost, waits for the endpoint (``RateLimiter.acquire``) and is sent; its outcome goes into bill and
+pacing. What a failure means is decided by the table of ``evaluator.failures`` alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Generic
+from typing import Generic, Literal
 
 import tenacity
 
 from ...evaluator.counts import counted
-from ...evaluator.failures import FailureKind, Fault, Judgement, NextStep
+from ...evaluator.failures import RULES, Evidence, FailureKind, NextStep, judge
 from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
 from ..config.schema import SearchConfig
 from ..errors import (
@@ -27,7 +26,6 @@ from ..errors import (
     GaveUpError,
     RateLimitedError,
     RequestFailedError,
-    RequestTooLargeError,
     TransientChatError,
     UnusableAnswerError,
 )
@@ -35,34 +33,46 @@ from ..events.types import (
     AnswerTokensRaised,
     ChatFailed,
     EndpointPaced,
-    EndpointRemoved,
-    EndpointResumed,
-    EndpointSuspended,
     GaveUp,
     Listener,
     RetryScheduled,
     UsageMissing,
     ignore_event,
 )
-from ..prices import NO_BILL, NOTHING, PICODOLLARS, Bill, Ledger, Spent, Tariff, TokenUsage, cost_at_most
+from ..prices import NO_BILL, NOTHING, PICODOLLARS, Bill, Ledger, Spent, Tariff, cost_at_most
 from ..stop import Stop
-from .budget import Budget, Charge, TokenBound
-from .chat import A, BilledAnswer, R
-from .limiter import Permit, RateLimiter
-from .pool import Endpoint, EndpointPool, Outage, PooledEndpoint
+from .budget import Budget, Charge
+from .chat import A, BilledAnswer, Client, R, tokens_at_most
+from .limiter import Permit, RateLimiter, RateLimits
 
 GIVE_UP_AFTER_S = 1800.0
-PAID_FAILURES = frozenset({FailureKind.EMPTY, FailureKind.CUT, FailureKind.DECLINED})
-"""Unusable answers of the model itself: each is paid for, and the next one may be unusable too."""
-REMOVING = frozenset({FailureKind.MISDIRECTED, FailureKind.CLOSED})
-"""Failures for which an endpoint that is at fault is removed."""
+LONGEST_REST_S = 300.0
+"""Of the endpoint in an outage."""
 MOST_ADAPTED = 8
 """Refusals of one request after which it is sent in another form; each concerns something else."""
+MORE_TOKENS = 4
+"""Factor by which answers are made longer, once, if they are cut before they begin."""
 LOCAL_ATTEMPT_S = 1200.0
 """Shortest deadline of an attempt at a local model, which is slow on a busy machine."""
-LOOK_AGAIN_S = 1.0
-"""Seconds between two looks at the patience with an endpoint."""
-SOONEST_S = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """The place that answers.
+
+    Attributes:
+        name: Its name in reports.
+        model: Its own name of the model, if it differs from the request's.
+        price: None if unknown.
+        content: Hash of the file of a user's own local model; None if the name identifies it.
+    """
+
+    name: str
+    client: Client
+    model: str | None = None
+    price: Tariff | None = None
+    limits: RateLimits = field(default_factory=RateLimits)
+    content: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,19 +81,15 @@ class RetryPolicy:
 
     Attributes:
         attempts: Most attempts, not counting those after which the endpoint asks for a wait.
-        unusable_attempts: Most attempts that are paid for and give nothing usable.
         total_s: Seconds of attempts and waits between them; waiting in the queue is not counted.
-        attempt_s: Seconds that one endpoint may take to answer.
-        first_wait_s: Longest wait after the first failure; it doubles with each.
+        attempt_s: Seconds that the endpoint may take to answer.
         longest_wait_s: Longest wait between two attempts of our own choosing.
-        longest_asked_s: Longest wait that an endpoint may ask for; after that it is tried anyway.
+        longest_asked_s: Longest wait that the endpoint may ask for; after that it is tried anyway.
     """
 
     attempts: int = RETRY_ATTEMPTS
-    unusable_attempts: int = 4
     total_s: float = RETRY_S
     attempt_s: float = REQUEST_TIMEOUT_S
-    first_wait_s: float = 1.0
     longest_wait_s: float = 60.0
     longest_asked_s: float = 120.0
 
@@ -96,134 +102,115 @@ class RetryPolicy:
             attempt_s=max(config.request_timeout, LOCAL_ATTEMPT_S if local else 0.0),
         )
 
-    def wait_s(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:
-        """Return the seconds to wait after the failed attempt, numbered from 1.
 
-        Full jitter (a uniform draw up to the exponential bound) has the least competing work in M. Brooker,
-        "Exponential Backoff and Jitter", AWS Architecture Blog, 2015. If the endpoint asks for a wait, it is
-        that, up to ``longest_asked_s``, and a little more, so that not all requests come back at once.
-        """
-        bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(attempt - 1, 30))
-        jitter = rng.uniform(0.0, bound)
-        if not retry_after:
-            return jitter
-        asked = min(retry_after, self.longest_asked_s)
-        return asked + min(jitter, 1.0, asked / 2)
+def _error_of(retry_state: tenacity.RetryCallState) -> ChatError:
+    """Return the error of the failed attempt."""
+    assert retry_state.outcome is not None
+    error = retry_state.outcome.exception()
+    assert isinstance(error, ChatError)
+    return error
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A failed attempt, as it was judged."""
-
-    error: ChatError
-    judgement: Judgement
-    hold_s: float | None = None  # seconds before which no endpoint may be asked again
-
-    @property
-    def may_pass(self) -> bool:
-        """True if the same request may be answered later."""
-        return self.judgement.step in (NextStep.RETRY, NextStep.WAIT)
-
-    @property
-    def reason(self) -> str:
-        """The ``reason`` of ``RetryScheduled``."""
-        if not self.may_pass:
-            return "no"
-        if self.judgement.step is NextStep.WAIT:
-            return "rate_limited"
-        return "unusable" if self.error.kind in PAID_FAILURES else "transient"
+def _may_pass(error: BaseException) -> bool:
+    """Return whether the same request may be answered later."""
+    return isinstance(error, ChatError) and error.step in (NextStep.RETRY, NextStep.WAIT, NextStep.AGAIN)
 
 
-class _NotSent(Enum):
-    """The outcome of a sending that never left."""
+class WaitAsAsked(tenacity.wait.wait_base):
+    """Wait as long as the endpoint asks for, and a little more; not at all before another form is sent."""
 
-    OUTGROWN = "it may by now cost more than was reserved for it"
+    def __init__(self, longest_s: float, otherwise: tenacity.wait.wait_base) -> None:
+        self._longest_s = longest_s
+        self._otherwise = otherwise
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = _error_of(retry_state)
+        if error.step is NextStep.AGAIN:
+            return 0.0
+        if not error.retry_after:
+            return self._otherwise(retry_state)
+        asked_s = min(error.retry_after, self._longest_s)
+        return asked_s + random.uniform(0.0, min(1.0, asked_s / 2))
 
 
-@dataclass(slots=True)
-class RequestState(Generic[R]):
-    """One request, and what became of its attempts so far.
+class StopWithoutPatience(tenacity.stop.stop_base):
+    """Stop one request after so many attempts, or so much time.
 
-    An attempt fails once, when it has failed at all endpoints that can be asked at once.
+    An attempt after which the endpoint asks for a wait, or for another form, does not count.
     """
 
-    request: R
-    failures: list[_Failure] = field(default_factory=list)  # one for each attempt
-    waited_s: float = 0.0  # between them
-    endpoint: str = ""  # asked last
-    max_tokens: int = 0  # answer tokens that were asked for last
-    adapted: int = 0  # refusals after which it was sent in another form
-    tried: list[PooledEndpoint] = field(default_factory=list)  # at which the attempt under way has failed
-    failures_there: list[_Failure] = field(default_factory=list)  # one for each time it was sent
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._attempts = 0
+        self._took_s = 0.0
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        error = _error_of(retry_state)
+        self._attempts += error.step is NextStep.RETRY and not error.retry_after
+        self._took_s += error.took_s
+        took_s = self._took_s + retry_state.idle_for
+        return self._attempts >= self._policy.attempts or took_s >= self._policy.total_s
+
+
+class _Outage:
+    """A time in which no attempt succeeds."""
+
+    def __init__(self, give_up_after_s: float, clock: Callable[[], float]) -> None:
+        self._give_up_after_s = give_up_after_s
+        self._clock = clock
+        self._since: float | None = None
+        self._requests = 0
 
     @property
-    def attempt(self) -> int:
-        """Number of the attempt under way, from 1."""
-        return len(self.failures) + 1
+    def lasted_s(self) -> float:
+        """Seconds since the start of the first failure after the last success; 0 after a success."""
+        return 0.0 if self._since is None else self._clock() - self._since
 
-    def failed_with(self, error: BaseException) -> bool:
-        """Return whether an error is that of the last failed attempt, and was judged."""
-        return bool(self.failures) and self.failures[-1].error is error
+    @property
+    def over_the_limit(self) -> bool:
+        return self.lasted_s >= self._give_up_after_s
 
-    def is_worth_retrying(self, error: BaseException) -> bool:
-        return self.failed_with(error) and self.failures[-1].may_pass
+    def succeeded(self) -> None:
+        self._since = None
+        self._requests = 0
 
-    def unusable(self, policy: RetryPolicy) -> bool:
-        """Return whether the model has answered often enough, and never usably."""
-        paid = [failure.error for failure in self.failures if failure.error.kind in PAID_FAILURES]
-        final = any(isinstance(error, UnusableAnswerError) and error.final for error in paid)
-        return final or len(paid) >= min(policy.unusable_attempts, policy.attempts)
+    def failed(self, took_s: float) -> None:
+        """Record a failed attempt that took so many seconds."""
+        if self._since is None:
+            self._since = self._clock() - took_s
 
-    def patience_ends(self, policy: RetryPolicy) -> bool:
-        # Attempts after which the endpoint asks for a wait are not counted: total_s ends those.
-        tries = [
-            failure
-            for failure in self.failures
-            if failure.judgement.step is not NextStep.WAIT and failure.hold_s is None
-        ]
-        took_s = sum(failure.error.took_s for failure in self.failures) + self.waited_s
-        return len(tries) >= policy.attempts or self.unusable(policy) or took_s >= policy.total_s
+    def request_failed(self) -> float:
+        """Count a request whose attempts all failed; return the seconds that the endpoint rests after it.
 
-
-@dataclass(frozen=True, slots=True)
-class _Sending(Generic[R]):
-    """A request on its way to one endpoint."""
-
-    endpoint: PooledEndpoint
-    permit: Permit
-    request: R  # as it is sent
-    charge: Charge
-    longer: bool  # asks for more answer tokens than the search does
-    moved: bool  # has failed at another endpoint
+        It rests as long as the outage has lasted, so that the next requests do not fail too; but not after
+        the first request, which may have failed by itself, nor beyond the time to give up.
+        """
+        self._requests += 1
+        if self._requests < 2:
+            return 0.0
+        return max(min(self.lasted_s, LONGEST_REST_S, self._give_up_after_s - self.lasted_s), 0.0)
 
 
 class EndpointAsker(Generic[R, A]):
-    """Asks one endpoint or several, within the limits.
+    """Asks one endpoint, within the limits.
 
-    A sending that was cut off, or an answer without usage, counts with all that was reserved. Each failure is
-    judged by the table of ``evaluator.failures``. An endpoint is removed if it rejects its key, has no such
-    model or no quota left.
+    A sending that was cut off, or an answer without usage, counts with all that was reserved.
 
-    With several endpoints, a failed request moves at once to another one that answers; only when all have
-    failed is one attempt used up. A failing endpoint is suspended for growing pauses.
-
-    After a 429 the endpoint's ``RateLimiter`` holds back all requests, and the policy's wait this one; both
-    run at the same time.
-
-    In an outage (requests use up their attempts, none succeeds) the endpoints rest for growing pauses. After
-    ``give_up_after_s`` seconds of failures alone, every request fails with GaveUpError.
+    After a 429, or if the endpoint asks for a wait, all requests wait as long as the failed one. In an outage
+    (requests use up their attempts, none succeeds) the endpoint rests for growing pauses. After
+    ``give_up_after_s`` seconds of failures alone, every request fails with GaveUpError. If no request can
+    succeed any more (a rejected key, no such model, no quota left), all that wait fail with that error.
 
     Args:
         has_answers: The run has earlier answers, so its settings are right: the meaning of a refusal does not
             depend on where a run was interrupted.
         ledger: None stores nothing.
         stop: Once it is requested, no attempt starts; attempts under way are marked as paid.
-        rng: Source of jitter; affects no result.
     """
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        endpoint: Endpoint,
         *,
         budget: Budget,
         retry: RetryPolicy | None = None,
@@ -232,53 +219,34 @@ class EndpointAsker(Generic[R, A]):
         ledger: Ledger | None = None,
         stop: Stop | None = None,
         emit: Listener = ignore_event,
-        rng: random.Random | None = None,
     ) -> None:
         self.budget = budget
+        self.has_answered = has_answers
+        self._endpoint = endpoint
         self._policy = retry or RetryPolicy()
         self._ledger = ledger
         self._stop = stop or Stop()
         self._emit = emit
-        self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        self._endpoints = [
-            PooledEndpoint(endpoint, self._limiter(endpoint), clock=self._clock, has_answered=has_answers)
-            for endpoint in endpoints
-        ]
-        self._pool = EndpointPool(self._endpoints)
-        self._bound = TokenBound()
-        self._outage = Outage(give_up_after_s, self._clock)
-        self._gave_up = False
-
-    def _limiter(self, endpoint: Endpoint) -> RateLimiter:
-        return RateLimiter(
-            endpoint.name,
-            endpoint.limits,
-            clock=self._clock,
-            rng=self._rng,
-            longest_pause_s=self._policy.longest_asked_s,
-            emit=self._emit,
-        )
-
-    @property
-    def has_answered(self) -> bool:
-        """True if any endpoint has answered, in earlier sessions too."""
-        return any(endpoint.has_answered for endpoint in self._endpoints)
+        self._limiter = RateLimiter(endpoint.name, endpoint.limits, clock=self._clock, emit=emit)
+        self._outage = _Outage(give_up_after_s, self._clock)
+        self._in_a_row = Counter[FailureKind]()
+        self._usage_missing = False
+        # Answer tokens asked for: as many as by the search ("short"), more on trial ("trying"), more because
+        # that was answered ("long"), no more because that was refused ("capped").
+        self._answer_length: Literal["short", "trying", "long", "capped"] = "short"
 
     def close(self) -> None:
-        """Report the limits of each endpoint that is still in use."""
-        for endpoint in self._pool.endpoints:
-            limiter = endpoint.limiter
-            rpm, tpm = limiter.a_minute("requests"), limiter.a_minute("tokens")
-            self._emit(
-                EndpointPaced(endpoint=endpoint.name, in_flight=limiter.max_in_flight, rpm=rpm, tpm=tpm)
-            )
+        """Report the limits of the endpoint."""
+        limiter = self._limiter
+        rpm, tpm = limiter.a_minute("requests"), limiter.a_minute("tokens")
+        self._emit(
+            EndpointPaced(endpoint=self._endpoint.name, in_flight=limiter.max_in_flight, rpm=rpm, tpm=tpm)
+        )
 
     def cost_at_most(self, request: R) -> Spent:
         """Return the most that one attempt at a request may cost now: what is reserved for it."""
-        most = self._bound.of(self._longest(request))
-        money = cost_at_most(most, self._highest_price(most))
-        return Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
+        return self.budget.need(tokens_at_most(self._with_answer_tokens(request)), self._endpoint.price)
 
     # A request: attempts, and waits between them.
 
@@ -289,205 +257,106 @@ class EndpointAsker(Generic[R, A]):
             RequestFailedError: The attempts for this request are used up.
             BudgetSpentError: A limit is reached.
             GaveUpError: Nothing has succeeded for too long.
-            FatalChatError: No endpoint can answer, or none can answer this.
+            FatalChatError: The endpoint cannot answer, or cannot answer this.
         """
-        state = RequestState(request)
-        policy, failures = self._policy, state.failures
+        of_our_own = tenacity.wait_exponential_jitter(max=self._policy.longest_wait_s)
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(state.is_worth_retrying),
-            # Drawn for the last attempt too: the draws after it do not depend on the patience.
-            wait=lambda _retry: policy.wait_s(len(failures), failures[-1].hold_s, self._rng),
-            stop=lambda _retry: state.patience_ends(policy),
-            sleep=lambda wait_s: self._wait_after(state, wait_s),
+            retry=tenacity.retry_if_exception(_may_pass),
+            wait=WaitAsAsked(self._policy.longest_asked_s, of_our_own),
+            stop=StopWithoutPatience(self._policy),
+            before_sleep=self._before_wait,
+            sleep=self._wait,
             reraise=True,
         )
         try:
-            answer: BilledAnswer[A] = await retrying(self._attempt, state)
+            answer: BilledAnswer[A] = await retrying(self._attempt, request, Counter[FailureKind]())
             return answer
         except ChatError as error:
-            if not state.failed_with(error):
+            if error.step in (None, NextStep.STOP):
                 raise
-        failure, error_of_request = failures[-1], self._error_of(state)
-        if isinstance(error_of_request, RequestFailedError):
-            # In an outage the endpoints rest, so that the next requests are not lost as well.
-            if rest_s := self._outage.request_failed():
-                for endpoint in self._pool.endpoints:
-                    endpoint.limiter.rest(rest_s)
-            raise error_of_request from failure.error
-        raise failure.error from failure.error.__cause__
+            if rest_s := self._outage.request_failed() if _may_pass(error) else 0.0:
+                self._limiter.pause(rest_s)
+            raise self._failed_request(error, retrying.statistics["attempt_number"]) from error
 
-    async def _wait_after(self, state: RequestState[R], wait_s: float) -> None:
-        """Wait before the next attempt, but not beyond the time that is left."""
-        failure, attempt = state.failures[-1], len(state.failures)
-        state.waited_s += wait_s
+    def _before_wait(self, retry_state: tenacity.RetryCallState) -> None:
+        """Report that a failed request waits; let all others wait with it if the endpoint asks for that."""
+        error, wait_s = _error_of(retry_state), retry_state.upcoming_sleep
+        if error.step is NextStep.AGAIN:
+            return
+        if error.step is NextStep.WAIT or error.retry_after:
+            self._limiter.pause(wait_s, error.retry_after)
+        reason = "unusable" if RULES[error.kind].answered else "transient"
         self._emit(
-            RetryScheduled(endpoint=state.endpoint, attempt=attempt, wait_s=wait_s, reason=failure.reason)
+            RetryScheduled(
+                endpoint=self._endpoint.name,
+                attempt=retry_state.attempt_number,
+                wait_s=wait_s,
+                reason="rate_limited" if error.step is NextStep.WAIT else reason,
+            )
         )
+
+    async def _wait(self, wait_s: float) -> None:
+        """Wait before the next attempt, but not beyond the time that is left."""
         left_s = self.budget.left_s()
         await asyncio.sleep(wait_s if left_s is None else min(wait_s, left_s))
         if left_s is not None and left_s <= wait_s:
             raise self.budget.minutes_spent()
 
-    def _error_of(self, state: RequestState[R]) -> ChatError | RequestFailedError:
+    def _failed_request(self, error: ChatError, attempts: int) -> RequestFailedError:
         """Return the error that ends a request after its last failure."""
-        error, judgement = state.failures[-1].error, state.failures[-1].judgement
         # A client object from Python has no address.
-        at = f"{state.endpoint}: " if "://" in state.endpoint else ""
-        if judgement.step is NextStep.STOP:
-            return error
-        if judgement.step is NextStep.DROP:
-            # A filter or a full context would refuse it again, even in the next session.
-            certain = error.kind in (FailureKind.TOO_LONG, FailureKind.FLAGGED)
-            return RequestFailedError(
-                f"{at}the request is refused: {error}",
-                attempts=1,
-                answered=certain,
-                refused=not certain,
-                refusal=error if isinstance(error, BadRequestError) else None,
-            )
-        attempts = len(state.failures)
+        at = f"{self._endpoint.name}: " if "://" in self._endpoint.name else ""
+        refusal = error if isinstance(error, BadRequestError) else None
+        why = "the request is refused"
+        if refusal is None:
+            why = f"no usable answer in {counted(attempts, 'attempt')}"
+        answered = RULES[error.kind].answered
         return RequestFailedError(
-            f"{at}no usable answer in {counted(attempts, 'attempt')}: {error}",
+            f"{at}{why}: {error}",
             attempts=attempts,
-            answered=state.unusable(self._policy),
+            answered=answered,
+            refused=refusal is not None and not answered,
+            refusal=refusal,
         )
 
-    # An attempt: one endpoint after another.
+    # An attempt: reservation, endpoint, deadline.
 
-    async def _attempt(self, state: RequestState[R]) -> BilledAnswer[A]:
-        """Ask one endpoint after another until one answers, or none can be asked at once.
+    async def _attempt(self, request: R, failures: Counter[FailureKind]) -> BilledAnswer[A]:
+        """Send a request once; ``failures`` are those of its earlier attempts.
 
         Raises:
-            ChatError: The attempt failed: the error of the last of ``state.failures``.
+            ChatError: The attempt failed, and was judged.
         """
         while True:
-            result = await self._send(state)
-            if isinstance(result, BilledAnswer):
-                return result
-            if isinstance(result, _NotSent) or self._asks_at_once(state, result):
-                continue
-            failure = self._joint_failure(state)
-            state.failures.append(failure)
-            state.tried.clear()
-            state.failures_there.clear()
-            raise failure.error
+            sent = self._with_answer_tokens(request)
+            reserved = await self.budget.reserve(tokens_at_most(sent), self._endpoint.price)
+            charge = Charge(sent, reserved, self._endpoint.price)
+            try:
+                with await self._permit(sent) as permit:
+                    if self._with_answer_tokens(request).max_tokens > sent.max_tokens:
+                        self._limiter.unused(permit)  # another request has shown that more is needed
+                        continue
+                    charge.retries = int(failures.total() > failures[FailureKind.ADAPTED])
+                    answer = await self._send(request, permit, charge, failures)
+                    return BilledAnswer(answer, charge.bill, self._endpoint.name)
+            finally:
+                self.budget.settle(reserved, charge.used)
+                if charge.used != NOTHING:
+                    self._emit(self.budget.usage_changed())
 
-    def _asks_at_once(self, state: RequestState[R], failure: _Failure) -> bool:
-        """Return whether to send a failed request again at once: in another form, or to another endpoint."""
-        endpoint = state.tried[-1]
-        if endpoint not in self._pool.endpoints:  # removed
-            if self._pool.endpoints:
-                return True
-            state.failures_there[:] = [failure]
-            return False
-        if failure.error.adapted:
-            state.adapted += 1
-            state.tried.pop()
-            state.failures_there.pop()
-            return True
-        if endpoint.with_answer_tokens(state.request).max_tokens != state.max_tokens:
-            state.tried.pop()
-        elif len(state.tried) > len(self._endpoints) or not self._pool.has_hope(state.tried):
-            return False
-        self._emit(
-            RetryScheduled(endpoint=endpoint.name, attempt=state.attempt, wait_s=0.0, reason=failure.reason)
-        )
-        return True
-
-    def _joint_failure(self, state: RequestState[R]) -> _Failure:
-        """Return the failure of an attempt that failed at each endpoint.
-
-        Retry if any failure is worth it; fail the request if an endpoint that answers others refuses it; stop
-        only if every endpoint refuses.
-        """
-        last = state.failures_there[-1]
-        if len(self._endpoints) < 2:
-            return replace(last, hold_s=last.error.retry_after or None)
-        for failure in state.failures_there:
-            if failure.may_pass:
-                # Each endpoint's pause holds it back by itself: another one may be ready sooner.
-                return failure
-        dropped = [failure for failure in state.failures_there if failure.judgement.step is NextStep.DROP]
-        if dropped:
-            return min(dropped, key=lambda failure: failure.error.kind is FailureKind.REFUSED)
-        if set(self._pool.endpoints) <= {*state.tried}:
-            return last
-        message = f"refused, and the other endpoints do not answer: {last.error}"
-        return _Failure(TransientChatError(message), Judgement(Fault.OPEN, NextStep.RETRY))
-
-    # A sending: reservation, endpoint, deadline.
-
-    async def _send(self, state: RequestState[R]) -> BilledAnswer[A] | _Failure | _NotSent:
-        """Send the request to one endpoint; it is not sent if another amount must be reserved first."""
-        request, tried = state.request, state.tried
-        longest = self._longest(request)
-        most = self._bound.of(longest)
-        reserved = await self.budget.reserve(most, self._highest_price(most))
-        charge: Charge | None = None
-        try:
-            endpoint, permit = await self._permit(longest.tokens_at_most, tried)
-            with permit:
-                if self._outgrown(request, longest.max_tokens, reserved):
-                    endpoint.limiter.unused(permit)
-                    return _NotSent.OUTGROWN
-                sent, moved = endpoint.for_endpoint(request), bool(tried)
-                retries = int(state.attempt > 1 or moved)
-                charge = Charge(sent, reserved, endpoint.price, self._bound, retries=retries)
-                longer = sent.max_tokens > request.max_tokens
-                sending = _Sending(endpoint, permit, sent, charge, longer=longer, moved=moved)
-                state.endpoint, state.max_tokens = endpoint.name, sent.max_tokens
-                tried.append(endpoint)
-                result = await self._deliver(sending, adapts=state.adapted < MOST_ADAPTED)
-                if isinstance(result, _Failure):
-                    state.failures_there.append(result)
-                    return result
-                return BilledAnswer(result, charge.bill, endpoint.name)
-        except RequestTooLargeError:
-            # An endpoint that takes longer answers may have gone while this waited for it.
-            if self._longest(request).max_tokens >= longest.max_tokens:
-                raise
-            return _NotSent.OUTGROWN
-        finally:
-            used = NOTHING if charge is None else charge.used
-            self.budget.settle(reserved, used)
-            if used != NOTHING:
-                self._emit(self.budget.usage_changed())
-
-    def _longest(self, request: R) -> R:
-        return max(
-            (endpoint.with_answer_tokens(request) for endpoint in self._pool.endpoints),
-            key=lambda longer: longer.max_tokens,
-            default=request,
-        )
-
-    def _highest_price(self, tokens: TokenUsage) -> Tariff | None:
-        prices = [endpoint.price for endpoint in self._pool.endpoints if endpoint.price is not None]
-        return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
-
-    def _outgrown(self, request: R, most_tokens: int, reserved: Spent) -> bool:
-        """Return whether the request may by now cost more than was reserved before it waited."""
-        if self._longest(request).max_tokens > most_tokens:
-            return True
-        most = self.cost_at_most(request)
-        return self.budget.depends_on_size and (
-            most.estimated_tokens > reserved.estimated_tokens
-            or most.estimated_picodollars > reserved.estimated_picodollars
-        )
-
-    async def _permit(self, tokens: int, tried: Sequence[PooledEndpoint]) -> tuple[PooledEndpoint, Permit]:
+    async def _permit(self, sent: R) -> Permit:
         try:
             async with asyncio.timeout(self.budget.left_s()):
-                return await self._pool.acquire(tokens, avoid=tried)
+                return await self._limiter.acquire(tokens_at_most(sent).total)
         except TimeoutError:
             raise self.budget.minutes_spent() from None
 
-    async def _deliver(self, sending: _Sending[R], *, adapts: bool) -> A | _Failure:
-        """Send it, and record what became of it; ``adapts``: it may be sent again in another form.
+    async def _send(self, request: R, permit: Permit, charge: Charge[R], failures: Counter[FailureKind]) -> A:
+        """Send it, and record what became of it.
 
         A failure's bill is written here. An answer's is not, and the stop still counts it as paid: the caller
         of ``ask`` writes answer and bill together, then calls ``Stop.settled``.
         """
-        charge = sending.charge
         try:
             if self._ledger is not None:
                 charge.reserved_on_disk = charge.reserved
@@ -496,17 +365,15 @@ class EndpointAsker(Generic[R, A]):
             charge.sent = True
             self._stop.paid()
             try:
-                answer = await self._call(sending)
+                answer = await self._call(charge.request)
             except BaseException:
                 self._stop.settled()
                 raise
         except ChatError as error:
-            error.adapted = error.adapted and adapts
-            failure = _Failure(error, sending.endpoint.interpret_failure(error))
-            self._failed(sending, failure)
+            self._failed(error, request, permit, charge, failures)
             await self._write(charge.bill)
-            self._check_outage(sending, failure)
-            return failure
+            self._check_outage(error)
+            raise
         except asyncio.CancelledError:
             charge.unknown()
             await self._write(charge.bill)
@@ -514,27 +381,24 @@ class EndpointAsker(Generic[R, A]):
         except Exception:
             await self._write(charge.bill)
             raise
-        self._succeeded(sending, answer)
+        self._succeeded(request, answer, permit, charge)
         return answer
 
     async def _write(self, bill: Bill) -> None:
         if self._ledger is not None and bill != NO_BILL:
             await self._ledger(bill)
 
-    async def _call(self, sending: _Sending[R]) -> A:
-        """Call the client until the deadline, or earlier if other endpoints are quicker."""
-        started, deadline_s = self._clock(), self._policy.attempt_s
+    async def _call(self, sent: R) -> A:
+        """Call the client until the deadline."""
+        started, endpoint = self._clock(), self._endpoint
+        named = sent if endpoint.model is None else replace(sent, model=endpoint.model)  # type: ignore[type-var]
         try:
             try:
-                async with asyncio.timeout(deadline_s) as deadline:
-                    with self._watched(sending, deadline):
-                        answer: A = await sending.endpoint.endpoint.client.chat(sending.request)
-                        return answer
+                async with asyncio.timeout(self._policy.attempt_s):
+                    answer: A = await endpoint.client.chat(named)
+                    return answer
             except TimeoutError as error:
-                took = self._clock() - started
-                late = f"no answer within {min(took, deadline_s):.3g} s"
-                if took < deadline_s:
-                    late += ", and other endpoints are quicker"
+                late = f"no answer within {self._policy.attempt_s:.3g} s"
                 raise TransientChatError(late, perhaps_billed=True) from error
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()
@@ -545,146 +409,119 @@ class EndpointAsker(Generic[R, A]):
             error.took_s = self._clock() - started
             raise
 
-    @contextmanager
-    def _watched(self, sending: _Sending[R], deadline: asyncio.Timeout) -> Iterator[None]:
-        """Move the deadline to now once the patience is over.
+    # What became of an attempt: bill, pacing, outage.
 
-        A request that failed elsewhere has its full time at an endpoint that is known to answer.
-        """
-        probe = sending.permit.probe
-        if len(self._pool.endpoints) < 2 or (sending.moved and not probe):
-            yield
-            return
-        loop, started = asyncio.get_running_loop(), self._clock()
-        timer = loop.call_later(LOOK_AGAIN_S, lambda: look())
-
-        def look() -> None:
-            nonlocal timer
-            left = self._pool.patience_s(sending.endpoint, probe=probe) - (self._clock() - started)
-            if left <= 0:
-                deadline.reschedule(loop.time())
-            else:
-                timer = loop.call_later(min(max(left, SOONEST_S), LOOK_AGAIN_S), look)
-
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    # What became of a sending: bill, pacing, breaker, outage.
-
-    def _succeeded(self, sending: _Sending[R], answer: A) -> None:
-        endpoint, permit = sending.endpoint, sending.permit
+    def _succeeded(self, request: R, answer: A, permit: Permit, charge: Charge[R]) -> None:
         if answer.usage_known:
-            sending.charge.reported(answer.usage)
+            charge.reported(answer.usage)
         else:
-            sending.charge.unknown(answer.written)
-            if not endpoint.usage_missing:
-                endpoint.usage_missing = True
-                self._emit(UsageMissing(endpoint=endpoint.name))
-        endpoint.answered(longer=sending.longer)
-        if endpoint.breaker.answered(probe=permit.probe) and endpoint.suspended:
-            endpoint.suspended = False
-            self._emit(EndpointResumed(endpoint=endpoint.name))
-        endpoint.limiter.read_headers(permit, answer.headers)
-        endpoint.limiter.succeeded(permit, answer.usage.total if answer.usage_known else permit.tokens)
+            charge.unknown(answer.written)
+            if not self._usage_missing:
+                self._usage_missing = True
+                self._emit(UsageMissing(endpoint=self._endpoint.name))
+        self.has_answered = True
+        self._in_a_row.clear()
+        if self._answer_length == "trying" and charge.request.max_tokens > request.max_tokens:
+            self._answer_length = "long"
+        self._limiter.read_headers(permit, answer.headers)
+        self._limiter.succeeded(permit, answer.usage.total if answer.usage_known else permit.tokens)
         self._outage.succeeded()
 
-    def _failed(self, sending: _Sending[R], failure: _Failure) -> None:
-        """Record a failure in bill, pacing and breaker; adapt the answer tokens asked for here."""
-        error, endpoint, permit = failure.error, sending.endpoint, sending.permit
-        limiter, charge, answer_tokens = endpoint.limiter, sending.charge, 0
-        if isinstance(error, UnusableAnswerError):
-            error.final = error.kind is FailureKind.CUT and sending.longer
-            answer_tokens = error.written
+    def _failed(
+        self, error: ChatError, request: R, permit: Permit, charge: Charge[R], failures: Counter[FailureKind]
+    ) -> None:
+        """Judge a failure, and record it in bill and pacing; adapt the answer tokens asked for."""
         if error.usage is not None:
             charge.reported(error.usage)
         elif error.perhaps_billed:
-            charge.unknown(answer_tokens)
-        limiter.read_headers(permit, error.headers)
-        if error.adapted:
+            charge.unknown(error.written if isinstance(error, UnusableAnswerError) else 0)
+        error.adapted = (error.adapted or self._asks_otherwise(error, request, charge)) and (
+            failures[FailureKind.ADAPTED] < MOST_ADAPTED
+        )
+        failures[error.kind] += 1
+        self._in_a_row[error.kind] += 1
+        # No control is asked for here: the other requests are control enough, and cost nothing more.
+        evidence = Evidence(
+            answers=self.has_answered,
+            failures=failures[error.kind],
+            in_a_row=self._in_a_row[error.kind],
+            control=False,
+        )
+        error.step = judge(error.kind, evidence).step
+        self._limiter.read_headers(permit, error.headers)
+        if error.step is NextStep.AGAIN:
             permit.is_outcome = False  # or all that wait would run into the next refusal
             if not charge.billed.calls:
                 return  # the endpoint is well, and nothing is lost
         charge.failed = 1
         if isinstance(error, RateLimitedError):
-            limiter.rate_limited(permit, error.retry_after, tokens="token" in str(error).lower())
+            self._limiter.rate_limited(permit, tokens="token" in str(error).lower())
         else:
-            limiter.failed(error.retry_after)
-        if failure.judgement.step is NextStep.STOP and error.kind in REMOVING:
-            if limiter.closed is None:
-                # Before the permit is given back, or it would let the next one run into the same refusal.
-                left = self._pool.remove(endpoint, error)
-                self._emit(EndpointRemoved(endpoint=endpoint.name, message=str(error), left=left))
-        # The first two also change what is asked for here; only a failure that none explains suspends.
-        elif not (
-            endpoint.asked_too_much(error, longer=sending.longer)
-            or self._tries_longer_answers(sending, error)
-            or self._is_excused(sending, failure)
-        ):
-            wait_s = self._pool.suspend(endpoint, error, probe=permit.probe)
-            if wait_s is not None and not endpoint.suspended:
-                endpoint.suspended = True
-                self._emit(EndpointSuspended(endpoint=endpoint.name, message=str(error), wait_s=wait_s))
+            self._limiter.failed()
+        if error.step is NextStep.STOP and RULES[error.kind].closes:
+            # Before the permit is given back, or it would let the next one run into the same refusal.
+            self._limiter.fail(error)
         name, billed = type(error).__name__, bool(charge.billed.calls)
-        self._emit(ChatFailed(endpoint=endpoint.name, error=name, message=str(error), billed=billed))
+        self._emit(ChatFailed(endpoint=self._endpoint.name, error=name, message=str(error), billed=billed))
 
-    def _is_excused(self, sending: _Sending[R], failure: _Failure) -> bool:
-        """Return whether a failure says nothing against the endpoint.
+    def _check_outage(self, error: ChatError) -> None:
+        """Count a failure of the endpoint's; raise GaveUpError if nothing has succeeded for too long."""
+        # A model's own unusable answers are no outage.
+        if error.step not in (NextStep.RETRY, NextStep.WAIT) or RULES[error.kind].answered:
+            return
+        self._outage.failed(error.took_s)
+        if not self._outage.over_the_limit or self._limiter.failure is not None:
+            return
+        failing_s = self._outage.lasted_s
+        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
+        self._emit(GaveUp(endpoint=self._endpoint.name, failing_s=failing_s, message=str(error)))
+        self._limiter.fail(gave_up)
+        raise gave_up from error
 
-        A model that thinks too long does so elsewhere too, unless others have given usable answers.
-        """
-        kind = failure.error.kind
-        if kind in (FailureKind.FLAGGED, FailureKind.ADAPTED):
+    # Longer answers: asked for once one was cut before it began, if the endpoint and the limits allow them.
+
+    def _with_answer_tokens(self, request: R) -> R:
+        """Return a request with as many answer tokens as are asked for now, if a minute allows them."""
+        if self._answer_length not in ("trying", "long"):
+            return request
+        longer = _longer(request)
+        return longer if self._limiter.fits(tokens_at_most(longer).total) else request
+
+    def _asks_otherwise(self, error: ChatError, request: R, charge: Charge[R]) -> bool:
+        """Return whether a failure changes the answer tokens that are asked for."""
+        is_longer = charge.request.max_tokens > request.max_tokens
+        if is_longer:
+            if isinstance(error, UnusableAnswerError):
+                error.final = error.reason == "length"
+            if self._answer_length != "trying" or not isinstance(error, BadRequestError):
+                return False
+            self._answer_length = "capped"
             return True
-        if kind is FailureKind.CUT:
-            others = [endpoint for endpoint in self._pool.endpoints if endpoint is not sending.endpoint]
-            return not any(endpoint.breaker.closed for endpoint in others)
-        fault, step = failure.judgement
-        return (fault is Fault.ITEM or step is NextStep.WAIT) and not sending.permit.probe
-
-    def _tries_longer_answers(self, sending: _Sending[R], error: ChatError) -> bool:
-        """Ask for longer answers from now on if one was cut before it began, and limits allow it.
-
-        Return whether that explains the failure.
-        """
-        if sending.longer or error.kind is not FailureKind.CUT:
+        if error.kind is not FailureKind.CUT:
             return False
-        endpoint, sent = sending.endpoint, sending.request
-        if endpoint.answer_length != "short":
-            return endpoint.asks_more  # since this one was sent
-        longer = endpoint.with_max_answer(sent)
-        now = endpoint.asked_tokens(longer)
-        if now <= endpoint.asked_tokens(sent):
+        if self._answer_length != "short":  # since this one was sent
+            return self._with_answer_tokens(request).max_tokens > request.max_tokens
+        return self._tries_longer_answers(request, charge.billed)
+
+    def _tries_longer_answers(self, request: R, billed: Spent) -> bool:
+        """Ask for longer answers from now on, unless limits forbid it; return whether that is so."""
+        longer, client = _longer(request), self._endpoint.client
+        asked_tokens = getattr(client, "asked_tokens", None) or (lambda asked: asked.max_tokens)
+        now = int(asked_tokens(longer))
+        if now <= int(asked_tokens(request)):
             return False
-        most, left = self._bound.of(longer), self.budget.left()
-        billed = sending.charge.billed
-        tokens = most.total + billed.tokens_at_most
-        money = cost_at_most(most, endpoint.price) + billed.picodollars_at_most
+        most, left = tokens_at_most(longer), self.budget.left()
+        money = cost_at_most(most, self._endpoint.price) + billed.picodollars_at_most
         if (
-            not endpoint.limiter.fits(longer.tokens_at_most)
-            or (left.tokens is not None and tokens > left.tokens)
+            not self._limiter.fits(most.total)
+            or (left.tokens is not None and most.total + billed.tokens_at_most > left.tokens)
             or (left.cost_usd is not None and money > left.cost_usd * PICODOLLARS)
         ):
             return False
-        endpoint.answer_length = "trying"
-        self._emit(AnswerTokensRaised(endpoint=endpoint.name, before=sent.max_tokens, now=now))
+        self._answer_length = "trying"
+        self._emit(AnswerTokensRaised(endpoint=self._endpoint.name, before=request.max_tokens, now=now))
         return True
 
-    def _check_outage(self, sending: _Sending[R], failure: _Failure) -> None:
-        """Count a failure of the endpoint's; raise GaveUpError if nothing has succeeded for too long."""
-        error = failure.error
-        if not failure.may_pass or error.adapted:
-            return
-        # A model's own unusable answers are no outage; another endpoint may do better after a while.
-        if error.kind in PAID_FAILURES and len(self._endpoints) < 2:
-            return
-        self._outage.failed(error.took_s)
-        if not self._outage.over_the_limit or self._gave_up:
-            return
-        self._gave_up = True
-        failing_s = self._outage.lasted_s
-        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
-        self._emit(GaveUp(endpoint=sending.endpoint.name, failing_s=failing_s, message=str(error)))
-        self._pool.fail(gave_up)
-        raise gave_up from error
+
+def _longer(request: R) -> R:
+    return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)  # type: ignore[type-var]  # a dataclass

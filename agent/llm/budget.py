@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from typing import NamedTuple, TypeAlias
+from typing import Generic, NamedTuple, TypeAlias
 
 from ...evaluator.remote.asking import ApiRequest
 from ..config.schema import ScoringConfig, SearchConfig
@@ -22,16 +22,14 @@ from ..prices import (
     NOTHING,
     PICODOLLARS,
     Bill,
-    CorrectedPrice,
     Spent,
     Tariff,
     TokenUsage,
     cost_at_most,
     totals,
 )
-from .chat import Request
+from .chat import R, tokens_at_most
 
-HEADROOM = 1.5
 SAFETY_FACTOR = 50
 """An answer may cost so many times as much as any before it; beyond that, it alone exceeds a limit."""
 KEPT_PERCENT = 102
@@ -73,52 +71,22 @@ class Limits:
         return cls(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=minutes)
 
 
-class TokenBound:
-    """The most tokens that a request can be billed for, learned from bills.
-
-    At first each byte counts as a token, since byte-level tokenizers make no more. Then the bound is 1.5
-    times the highest seen rate of tokens per byte. If a request declares its tokens, they count as declared
-    until a bill is higher. An answer counts with ``max_tokens``, or more if an endpoint exceeded it.
-    """
-
-    def __init__(self) -> None:
-        self._rate: float | None = None
-        self._excess = 1.0
-
-    def of(self, request: Request) -> TokenUsage:
-        """Return the most that one attempt at the request can be billed for."""
-        rate = 1.0 if self._rate is None else self._rate * HEADROOM
-        if request.SIZE_IS_BOUND and (self._rate or 0.0) <= 1.0:
-            rate = min(rate, 1.0)
-        return TokenUsage(
-            prompt_tokens=int(request.size * rate) + 1,
-            completion_tokens=int(request.max_tokens * self._excess) + (self._excess > 1),
-        )
-
-    def learn(self, request: Request, billed: TokenUsage) -> None:
-        if billed.prompt_tokens:
-            self._rate = max(self._rate or 0.0, billed.prompt_tokens / request.size)
-        self._excess = max(self._excess, billed.completion_tokens / max(request.max_tokens, 1))
-
-
 @dataclass(slots=True)
-class Charge:
+class Charge(Generic[R]):
     """The cost of sending a request once, from the reservation to the bill.
 
     Attributes:
         request: As it is sent.
         price: Of its endpoint.
-        bound: Learns from what is billed.
         retries: 1 if it is sent again after a failed attempt.
         failed: 1 if it gave no usable answer.
         reserved_on_disk: What of the reservation is on disk, so that it counts if the process is killed.
         sent: The request may have left.
     """
 
-    request: Request
+    request: R
     reserved: Spent
-    price: CorrectedPrice | None
-    bound: TokenBound
+    price: Tariff | None
     retries: int = 0
     failed: int = 0
     reserved_on_disk: Spent = NOTHING
@@ -135,9 +103,6 @@ class Charge:
 
     def reported(self, usage: TokenUsage) -> None:
         """Bill what the endpoint reports."""
-        self.bound.learn(self.request, usage)
-        if self.price is not None:
-            self.price.learn(usage)
         self.billed = Spent.of(usage, self.price)
 
     def unknown(self, answer_tokens: int = 0) -> None:
@@ -145,11 +110,8 @@ class Charge:
         if not self.sent:
             return
         self.billed = self.reserved
-        if answer_tokens <= self.request.max_tokens:
-            return
-        most = TokenUsage(self.bound.of(self.request).prompt_tokens, answer_tokens)
-        self.bound.learn(self.request, TokenUsage(0, answer_tokens))
-        if most.total > self.reserved.estimated_tokens:
+        most = replace(tokens_at_most(self.request), completion_tokens=answer_tokens)
+        if answer_tokens > self.request.max_tokens and most.total > self.reserved.estimated_tokens:
             money = cost_at_most(most, self.price)
             self.billed = Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
 
@@ -158,14 +120,16 @@ class _Waiting(NamedTuple):
     """A reservation that waits for room."""
 
     budget: Budget
-    need: Spent
-    granted: asyncio.Future[None]
+    tokens: TokenUsage
+    price: Tariff | None
+    granted: asyncio.Future[Spent]
 
 
 class Budget:
     """Holds a run to its limits: spent and reserved amounts together never exceed one.
 
-    An endpoint may charge for more than was reserved. So with a limit on tokens or money, the first request
+    An endpoint may charge for more than was reserved; from then on every request reserves as much as that
+    answer took. And with a limit on tokens or money, the first request
     goes alone, and then as many at once as there have been answers. One goes beside others only if the limit
     has room for them at ``SAFETY_FACTOR`` times the most expensive answer so far, on top of what they
     reserved. So a limit is exceeded by one answer at most, unless answers become more than that many times as
@@ -201,6 +165,7 @@ class Budget:
         self._spent = spent
         self.reserved = NOTHING
         self._answers = self._most_tokens_of_one = self._most_cost_of_one = 0
+        self._least_tokens = self._least_cost = 0  # of a reservation
         self._kept = NOTHING
         self._cost_limit = limits.picodollars
         other = None if self._cost_limit is None else shares_cost_with  # else each has its own line
@@ -264,35 +229,37 @@ class Budget:
         self._kept = kept
         self._grant()
 
+    def need(self, tokens: TokenUsage, price: Tariff | None) -> Spent:
+        """Return what is reserved for a request that should take these tokens at most."""
+        return Spent(
+            calls=1,
+            estimated_tokens=max(tokens.total, self._least_tokens),
+            estimated_picodollars=max(cost_at_most(tokens, price), self._least_cost),
+        )
+
     async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
         """Reserve one call and the most that it should cost; wait for earlier reservations, in order.
 
         Raises:
             BudgetSpentError: What is left is not enough, or the time is up.
         """
-        self.check_time()
-        need = Spent(
-            calls=1, estimated_tokens=tokens.total, estimated_picodollars=cost_at_most(tokens, price)
-        )
-        if not self._waiting and self._has_room(need):
-            self.reserved = self.reserved.plus(need)
-            return need
-        granted = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(self, need, granted))
+        granted: asyncio.Future[Spent] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(self, tokens, price, granted))
+        self._grant()
         try:
-            await granted
+            return await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self.reserved = self.reserved.minus(need)
+                self.reserved = self.reserved.minus(granted.result())
             self._grant()
             raise
-        return need
 
     def _grant(self) -> None:
         """Grant what there is room for, first come, first served; refuse what there never will be."""
         while self._waiting:
-            budget, need, granted = self._waiting[0]
+            budget, tokens, price, granted = self._waiting[0]
             if not granted.done():
+                need = budget.need(tokens, price)
                 try:
                     if not budget._has_room(need):
                         return
@@ -300,7 +267,7 @@ class Budget:
                     granted.set_exception(error)
                 else:
                     budget.reserved = budget.reserved.plus(need)
-                    granted.set_result(None)
+                    granted.set_result(need)
             self._waiting.popleft()
 
     def settle(self, reserved: Spent, used: Spent = NOTHING) -> None:
@@ -310,10 +277,13 @@ class Budget:
         self._answers += used.calls
         self._most_tokens_of_one = max(self._most_tokens_of_one, used.tokens)
         self._most_cost_of_one = max(self._most_cost_of_one, used.picodollars)
-        if used.estimated_tokens > reserved.estimated_tokens:
-            # Without usage, and longer than was asked for.
-            self._most_tokens_of_one = max(self._most_tokens_of_one, used.estimated_tokens)
-            self._most_cost_of_one = max(self._most_cost_of_one, used.estimated_picodollars)
+        if used.tokens_at_most > reserved.estimated_tokens:
+            self._least_tokens = max(self._least_tokens, used.tokens_at_most)
+        if used.picodollars_at_most > reserved.estimated_picodollars:
+            self._least_cost = max(self._least_cost, used.picodollars_at_most)
+        # Those without usage count only where they exceed what was reserved.
+        self._most_tokens_of_one = max(self._most_tokens_of_one, self._least_tokens)
+        self._most_cost_of_one = max(self._most_cost_of_one, self._least_cost)
         self._grant()
 
     def _has_room(self, need: Spent) -> bool:

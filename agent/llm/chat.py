@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ..errors import NO_HEADERS
 from ..prices import Bill, TokenUsage
@@ -26,20 +26,13 @@ HASHED_MAX_TOKENS = 512
 class Request(Protocol):
     """Any request to an endpoint; a dataclass."""
 
-    SIZE_IS_BOUND: ClassVar[bool]
-    """True if the size is a bound of the tokens."""
+    @property
+    def prompt_tokens(self) -> int:
+        """The most tokens of the prompt, as an estimate."""
 
     @property
     def max_tokens(self) -> int:
         """The longest answer, in tokens."""
-
-    @property
-    def size(self) -> int:
-        """The size of the prompt, at least 1, in units of at most one token each before any is billed."""
-
-    @property
-    def tokens_at_most(self) -> int:
-        """Upper bound of the tokens of one attempt, with the longest answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +46,6 @@ class ChatRequest:
         extra_body: More members of the request, as canonical JSON.
     """
 
-    SIZE_IS_BOUND: ClassVar[bool] = False
     messages: tuple[ChatMessage, ...]
     model: str
     temperature: float = 1.0
@@ -72,18 +64,9 @@ class ChatRequest:
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
-    def size(self) -> int:
-        """The bytes of the conversation."""
-        return max(size(self.messages), 1)
-
-    @property
-    def prompt_tokens_at_most(self) -> int:
+    def prompt_tokens(self) -> int:
         """Upper bound of the messages' tokens in ordinary text."""
         return sum(tokens_in(str(message["content"])) + TOKENS_PER_MESSAGE for message in self.messages)
-
-    @property
-    def tokens_at_most(self) -> int:
-        return self.prompt_tokens_at_most + self.max_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +163,11 @@ class Asker(Protocol):
             BudgetSpentError: A limit is reached.
         """
         ...
+
+
+def tokens_at_most(request: Request) -> TokenUsage:
+    """Return the most that one attempt at a request should be billed for: what is reserved for it."""
+    return TokenUsage(request.prompt_tokens, request.max_tokens)
 
 
 def tokens_in(text: str) -> int:

@@ -1,6 +1,6 @@
-"""Open a config's endpoints: keys from the environment, and the preflight.
+"""Open a config's endpoint: the key from the environment, and the preflight.
 
-The preflight asks for ``/models`` before anything is paid. Endpoints need not have it: only proof that no
+The preflight asks for ``/models`` before anything is paid. An endpoint need not have it: only proof that no
 request can succeed is an error.
 """
 
@@ -20,18 +20,18 @@ from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError, reason_of
 from ...evaluator.network import is_loopback, tls_problem, why_unconnected
 from ...evaluator.settings import near
-from ..config.fields import LOCAL_LLM, EndpointConfig, without_credentials
+from ..config.fields import LOCAL_LLM, without_credentials
 from ..config.schema import COST_NEEDS_PRICE, SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
 from ..prices import FREE
 from ..secrets import Scrubber, Secret, clean_key, is_azure, key_headers, split_query, split_userinfo
+from .ask import Endpoint
 from .budget import Limits
 from .chat import Client
 from .dialects import lacks_model
 from .limiter import RateLimits
-from .pool import Endpoint
-from .price_table import find_price
+from .price_table import TablePrice, find_price
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 T = TypeVar("T")
@@ -44,59 +44,44 @@ _MAX_BODY = 4_000_000
 
 
 @asynccontextmanager
-async def open_endpoints(
+async def open_endpoint(
     config: SearchConfig,
     environment: Mapping[str, str],
     *,
     chat: Client | None,
     scrubber: Scrubber,
     emit: Listener,
-) -> AsyncIterator[list[Endpoint]]:
-    """Open every endpoint of a search, or only ``chat`` if set; they close with the context.
+) -> AsyncIterator[Endpoint | None]:
+    """Open the endpoint of a search, or ``chat`` if set, for the context; None if no LLM is asked.
 
-    ``scrubber`` learns every key.
+    ``scrubber`` learns the key.
 
     Raises:
-        ConfigError: A key is missing, a price is unknown, or the local model cannot be used.
-        EndpointError: An endpoint is down, refuses the key or speaks another protocol.
+        ConfigError: The key is missing, the price is unknown, or the local model cannot be used.
+        EndpointError: The endpoint is down, refuses the key or speaks another protocol.
     """
     async with AsyncExitStack() as stack:
         if not config.needs_llm:
-            yield []
+            yield None
         elif chat is not None:
             price = find_price(config.price, None, config.llm or "")
-            # Prices of the config's endpoints do not count.
+            # The price of the config's endpoint does not count.
             if Limits.of(config).cost_usd is not None and price is None:
                 raise ConfigError(COST_NEEDS_PRICE)
-            yield [
-                Endpoint(
-                    name="given",
-                    client=chat,
-                    price=price,
-                    limits=_limits(config, None, in_flight=getattr(chat, "in_flight", None)),
-                )
-            ]
+            limits = _limits(config, in_flight=getattr(chat, "in_flight", None))
+            yield Endpoint(name="given", client=chat, price=price, limits=limits)
         elif config.is_local:
-            yield [await _local(stack, config, scrubber, emit)]
+            yield await _local(stack, config, scrubber, emit)
         else:
-            usable = await _usable(config, environment, scrubber, emit)
-            opened = [
-                await _remote(stack, endpoint_config, key, config, scrubber, emit)
-                for endpoint_config, key in usable
-            ]
-            for endpoint in opened:
-                if (price := endpoint.table_price) is not None:
-                    emit(Noted(text=f"price of {endpoint.name}: {price}"))
-            yield opened
+            yield await _remote(stack, config, environment, scrubber, emit)
 
 
-def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> None:
-    """Raise ConfigError if a key is missing, or a local model without fallback is unusable; offline."""
+def check_endpoint(config: SearchConfig, environment: Mapping[str, str]) -> None:
+    """Raise ConfigError if the key is missing, or a local model without fallback is unusable; offline."""
     if not config.needs_llm:
         return
     if not config.is_local:
-        for endpoint in config.all_endpoints:
-            _key(endpoint, environment)
+        _key(config.llm_url, environment)
     elif config.llm_fallback is None:
         from .local_server import check_here
 
@@ -106,42 +91,11 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
             raise _unusable(error) from error
 
 
-def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Return the used rows of the price table by endpoint, for the result; empty without any."""
-    rows = {
-        endpoint.name: dict(price.about)
-        for endpoint in endpoints
-        if (price := endpoint.table_price) is not None
-    }
-    return {"prices": rows} if rows else {}
-
-
-async def _usable(
-    config: SearchConfig, environment: Mapping[str, str], scrubber: Scrubber, emit: Listener
-) -> list[tuple[EndpointConfig, Secret | None]]:
-    """Return the endpoints that pass the preflight; if none does, raise the first one's fault."""
-    usable: list[tuple[EndpointConfig, Secret | None]] = []
-    faults: list[EndpointError] = []
-    for endpoint in config.all_endpoints:
-        key = _key(endpoint, environment)
-        scrubber.add(key or "")
-        scrubber.add(split_userinfo(endpoint.base_url).userinfo)
-        try:
-            seen = await preflight(
-                endpoint.base_url, key, key_env=endpoint.key_env, model=endpoint.model or config.llm or ""
-            )
-        except EndpointError as error:
-            faults.append(error)
-            continue
-        usable.append((endpoint, key))
-        warn_unencrypted(endpoint.base_url, key, endpoint.key_env, emit)
-        if seen.note:
-            emit(Noted(text=scrubber.scrub_quoted(seen.note)))
-    if not usable:
-        raise faults[0]
-    for fault in faults:
-        emit(Noted(text=scrubber.scrub_quoted(f"continuing without an endpoint: {fault}")))
-    return usable
+def price_notes(endpoint: Endpoint | None) -> dict[str, Any]:
+    """Return the used row of the price table by endpoint, for the result; empty without one."""
+    if endpoint is None or not isinstance(endpoint.price, TablePrice):
+        return {}
+    return {"prices": {endpoint.name: dict(endpoint.price.about)}}
 
 
 def warn_unencrypted(url: str, key: Secret | None, variable: str, emit: Listener) -> None:
@@ -151,15 +105,14 @@ def warn_unencrypted(url: str, key: Secret | None, variable: str, emit: Listener
         emit(Noted(text=f"the key in {variable} goes unencrypted to {shown}: use https there"))
 
 
-def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | None:
+def _key(url: str, environment: Mapping[str, str]) -> Secret | None:
     """Return the endpoint's key; None is valid, except at OpenAI."""
-    value = clean_key(environment.get(endpoint.key_env, ""), endpoint.key_env)
-    if value:
+    if value := clean_key(environment.get(DEFAULT_KEY, ""), DEFAULT_KEY):
         return Secret(value)
-    host = urlsplit(endpoint.base_url).hostname or ""
+    host = urlsplit(url).hostname or ""
     if host == "openai.com" or host.endswith(".openai.com"):
         raise ConfigError(
-            f"no key: set {endpoint.key_env} in the environment; or give `base_url` of a server "
+            f"no key: set {DEFAULT_KEY} in the environment; or give `base_url` of a server "
             'that needs none, or `llm = "local"`',
         )
     return None
@@ -167,41 +120,27 @@ def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | N
 
 async def _remote(
     stack: AsyncExitStack,
-    endpoint: EndpointConfig,
-    key: Secret | None,
     config: SearchConfig,
+    environment: Mapping[str, str],
     scrubber: Scrubber,
     emit: Listener,
 ) -> Endpoint:
     from .client import OpenAIChat
 
-    words = {
-        "reasoning_effort": endpoint.reasoning_effort,
-        "service_tier": endpoint.service_tier or config.service_tier,
-    }
-    more: dict[str, Any] = json.loads(endpoint.extra_body or "{}")
-    client = OpenAIChat(
-        endpoint.base_url,
-        key,
-        scrubber=scrubber,
-        max_connections=config.concurrency,
-        options={name: word for name, word in words.items() if word} | more,
-        emit=emit,
-    )
-    name = without_credentials(endpoint.base_url)
-    if sum(without_credentials(other_config.base_url) == name for other_config in config.endpoints) > 1:
-        name = f"{name} ({endpoint.key_env})"
+    url, model = config.llm_url, config.llm or ""
+    key = _key(url, environment)
+    scrubber.add(key or "")
+    scrubber.add(split_userinfo(url).userinfo)
+    seen = await preflight(url, key, model=model)
+    warn_unencrypted(url, key, DEFAULT_KEY, emit)
+    if seen.note:
+        emit(Noted(text=scrubber.scrub_quoted(seen.note)))
+    client = OpenAIChat(url, key, scrubber=scrubber, max_connections=config.concurrency, emit=emit)
+    name, price = without_credentials(url), find_price(config.price, url, model)
+    if isinstance(price, TablePrice):
+        emit(Noted(text=f"price of {name}: {price}"))
     return Endpoint(
-        name=name,
-        client=await stack.enter_async_context(client),
-        model=endpoint.model,
-        price=find_price(
-            endpoint.price or config.price,
-            endpoint.base_url,
-            endpoint.model or config.llm or "",
-            words["service_tier"],
-        ),
-        limits=_limits(config, endpoint),
+        name=name, client=await stack.enter_async_context(client), price=price, limits=_limits(config)
     )
 
 
@@ -210,11 +149,9 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
     from .local_server import LlamaSettings, make_ready, shared_chat
 
     assert config.llm is not None
-    if (
-        address := config.base_url or next((endpoint.base_url for endpoint in config.endpoints), None)
-    ) is not None:
+    if config.base_url is not None:
         # Not an error, since it may come from OPENAI_BASE_URL; but the user must see that it is not used.
-        shown = without_credentials(address)
+        shown = without_credentials(config.base_url)
         text = f'`llm = "local"` runs on this machine: nothing is asked of {shown} (`base_url`)'
         emit(Noted(text=text))
     try:
@@ -222,7 +159,7 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
         content = await content_of(config.llm, file)
     except EndpointError as error:
         raise _unusable(error) from error
-    settings = LlamaSettings(model=file, name=model_name(config.llm), slots=config.llm_slots)
+    settings = LlamaSettings(model=file, name=model_name(config.llm))
     emit(Noted(text=f"loading the local language model {settings.name} ..."))
     client = await stack.enter_async_context(shared_chat(settings, scrubber=scrubber, emit=emit))
     emit(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
@@ -231,7 +168,7 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
         client=client,
         model=settings.name,
         price=FREE,
-        limits=_limits(config, None, in_flight=settings.slots),
+        limits=_limits(config, in_flight=1),
         content=content,
     )
 
@@ -245,13 +182,9 @@ def _unusable(error: EndpointError) -> ConfigError:
     )
 
 
-def _limits(
-    config: SearchConfig, endpoint: EndpointConfig | None, *, in_flight: int | None = None
-) -> RateLimits:
-    rpm = endpoint.rpm if endpoint is not None and endpoint.rpm is not None else config.rpm
-    tpm = endpoint.tpm if endpoint is not None and endpoint.tpm is not None else config.tpm
+def _limits(config: SearchConfig, *, in_flight: int | None = None) -> RateLimits:
     most = config.concurrency if in_flight is None else min(in_flight, config.concurrency)
-    return RateLimits(rpm=rpm, tpm=tpm, concurrency=most)
+    return RateLimits(rpm=config.rpm, tpm=config.tpm, concurrency=most)
 
 
 class _NotJsonError(Exception):
@@ -267,8 +200,8 @@ class Preflight:
     status: int | None = None  # HTTP status of the answer
 
 
-async def preflight(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Preflight:
-    """Ask an endpoint for its models; ``key_env`` names the key's variable in messages.
+async def preflight(base_url: str, key: Secret | None, *, model: str) -> Preflight:
+    """Ask an endpoint for its models.
 
     Raises:
         EndpointError: Nothing listens there, it calls the key invalid, or it is not a chat endpoint.
@@ -282,7 +215,7 @@ async def preflight(base_url: str, key: Secret | None, *, key_env: str, model: s
             f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
         ) as reply:
             body = await reply.content.read(_MAX_BODY)
-        result = _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
+        result = _judge(url, reply.status, body, has_key=bool(key), model=model)
         if result.models and model and model not in result.models:
             await _check_unlisted(session, url, query, headers, model, result.models)
         return result
@@ -356,9 +289,9 @@ async def _check_unlisted(
         raise EndpointError(f"{url} has no model {model!r}{hint}; give another with `llm`")
 
 
-def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, model: str) -> Preflight:
+def _judge(url: str, status: int, body: bytes, *, has_key: bool, model: str) -> Preflight:
     if status in (401, 403):
-        return _refused(url, status, body, has_key=has_key, key_env=key_env)
+        return _refused(url, status, body, has_key=has_key)
     if status == 404:
         ends = (
             "" if url.endswith("/v1") or is_azure(url) else "; is the address right? It usually ends in /v1"
@@ -382,7 +315,7 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
     return Preflight(models, note=note, status=status)
 
 
-def _refused(url: str, status: int, body: bytes, *, has_key: bool, key_env: str) -> Preflight:
+def _refused(url: str, status: int, body: bytes, *, has_key: bool) -> Preflight:
     """Judge a refusal: of the key, or of the list alone, which some vendors guard separately."""
     try:
         error = json.loads(body)["error"]
@@ -390,13 +323,13 @@ def _refused(url: str, status: int, body: bytes, *, has_key: bool, key_env: str)
         error = None
     if has_key and status == 401 and isinstance(error, dict) and error.get("code") == INVALID_KEY:
         raise EndpointError(
-            f"{url} refuses the key in {key_env} (HTTP {status}); set {key_env} to a valid one"
+            f"{url} refuses the key in {DEFAULT_KEY} (HTTP {status}); set {DEFAULT_KEY} to a valid one"
         )
     what = (
-        f"does not list its models to the key in {key_env}"
+        f"does not list its models to the key in {DEFAULT_KEY}"
         if has_key
         else "asks for a key to list its models"
     )
-    advice = f"set {key_env} to a valid one" if has_key else f"set {key_env}"
+    advice = f"set {DEFAULT_KEY} to a valid one" if has_key else f"set {DEFAULT_KEY}"
     note = f"{url} {what} (HTTP {status}); asking it anyway: if it refuses that too, {advice}"
     return Preflight(status=status, note=note)

@@ -10,20 +10,23 @@ nothing is left, its window lasts at least until the stated time.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Literal, Self
 
+from ...evaluator.errors import PromptclimbError
 from ..config.fields import CONCURRENCY
-from ..errors import ChatError
+from ..errors import RequestTooLargeError
 from ..events.types import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
 
 PERIOD_S = 60.0
@@ -33,15 +36,14 @@ FIRST_MARGIN_S = 0.5
 LONGEST_MARGIN_S = 8.0
 
 SAMPLES = 32
-"""Recent answers whose tokens and times count."""
+"""Recent answers whose tokens count."""
 HEADROOM = 1.05
 SLACKENING = 0.999
 
 FIRST_IN_FLIGHT = 4
 NO_GROWTH_S = 10.0
-LONGEST_OWN_PAUSE_S = 30.0
-MOMENT_S = 1.0
-SHORTEST_PAUSE_S = 0.1
+SHORTEST_WAIT_S = 0.001
+"""Sums of times are rounded: a wait below the clock's resolution would never end."""
 
 LONGEST_WAIT = 24 * 3600.0
 """Longer waits in headers, in seconds, are ignored."""
@@ -184,7 +186,7 @@ class Window:
 
 
 class RateLimiter:
-    """One endpoint: windows for requests and tokens, requests in flight, pauses.
+    """One endpoint: windows for requests and tokens, requests in flight, pauses; first come, first served.
 
     Tokens: the most that a request can be billed for must fit into the limit. While it runs, it takes that
     times the largest share that recent answers used, and 5 % more. After a refusal because of tokens all of
@@ -195,13 +197,10 @@ class RateLimiter:
     first outcome. A rate-limit reply halves it, once for all requests under way then; each success grows it
     by one over itself; a failure of another kind pauses growth for ten seconds.
 
-    Pauses: as long as the endpoint asks for, up to ``longest_pause_s``. If it asks for none, they double for
-    as long as nothing succeeds.
-
     Attributes:
-        closed: Why it is no longer used; None while it is.
-        took_s: Seconds of recent answers.
+        failure: Raised by whoever asks or waits; None while requests may be sent.
         in_flight: Requests under way.
+        waiting: Requests that wait for a permit.
     """
 
     def __init__(
@@ -210,17 +209,13 @@ class RateLimiter:
         limits: RateLimits,
         *,
         clock: Callable[[], float],
-        rng: random.Random,
-        longest_pause_s: float = 120.0,
         emit: Listener = ignore_event,
     ) -> None:
         self.name = name
         self.limits = limits
-        self.closed: ChatError | None = None
-        self.took_s: deque[float] = deque(maxlen=SAMPLES)
+        self.failure: PromptclimbError | None = None
+        self.in_flight = self.waiting = 0
         self._clock = clock
-        self._rng = rng
-        self._longest_pause_s = longest_pause_s
         self._emit = emit
         self._configured: dict[LimitKind, float | None] = {"requests": limits.rpm, "tokens": limits.tpm}
         self._windows: dict[LimitKind, Window] = {
@@ -231,14 +226,12 @@ class RateLimiter:
         self._most_billed = 0
         self._warned: set[str] = set()
         self._period_s = 0.0
-        self.in_flight = 0
-        self._asked_at = clock()
         self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
-        self._had_outcome = False
-        self._growth_from = self._ready_at = self._paused_until = -math.inf
+        self._had_outcome = self._had_refusal = False
+        self._growth_from = self._ready_at = self._shrunk_at = -math.inf
         self._ramp = 0
-        self._refusals = self._own_pauses = 0
-        self._shrunk_at = -math.inf
+        self._turn = asyncio.Lock()  # wakes who waits in the order of arrival
+        self._changed = asyncio.Event()
 
     def a_minute(self, kind: LimitKind) -> float | None:
         """Return its limit a minute; None without one."""
@@ -248,9 +241,43 @@ class RateLimiter:
         """Return whether the configured limit allows a request of so many tokens at all."""
         return self.limits.tpm is None or tokens <= self.limits.tpm
 
+    async def acquire(self, tokens: int) -> Permit:
+        """Wait until a request that can be billed for so many tokens may be sent.
+
+        Raises:
+            RequestTooLargeError: It needs more tokens than are configured for a minute.
+            PromptclimbError: The argument of ``fail``.
+        """
+        if not self.fits(tokens):
+            raise RequestTooLargeError(
+                f"a request may need {tokens} tokens, but `tpm` allows only {self.limits.tpm:.0f} in a "
+                "minute; show fewer templates (`top_k`), allow shorter answers (`answer_tokens`), or "
+                "raise `tpm`"
+            )
+        self.waiting += 1
+        try:
+            async with self._turn:
+                while self.failure is None and (wait_s := self.delay(tokens)) > 0:
+                    self._changed.clear()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(
+                            None if math.isinf(wait_s) else max(wait_s, SHORTEST_WAIT_S)
+                        ):
+                            await self._changed.wait()
+                if self.failure is not None:
+                    raise self.failure
+                return self.admit(tokens)
+        finally:
+            self.waiting -= 1
+
+    def fail(self, error: PromptclimbError) -> None:
+        """Refuse all requests from now on, waiting ones included."""
+        self.failure = self.failure or error
+        self._changed.set()
+
     def delay(self, tokens: int) -> float:
         """Return the seconds until a request may be sent; infinite until another one ends."""
-        if self.closed or self.in_flight >= self.max_in_flight or not self.fits(tokens):
+        if self.in_flight >= self.max_in_flight:
             return math.inf
         now = self._clock()
         waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
@@ -261,44 +288,18 @@ class RateLimiter:
         """Requests that may be in flight now."""
         return int(self._ceiling)
 
-    @property
-    def paused_s(self) -> float:
-        """Seconds until it sends again."""
-        return max(self._ready_at - self._clock(), 0.0)
-
-    @property
-    def pauses(self) -> bool:
-        """True if it waits for longer than a moment."""
-        return self.paused_s > MOMENT_S
-
-    @property
-    def idle_s(self) -> float:
-        """Seconds since the last request was sent."""
-        return self._clock() - self._asked_at
-
-    @property
-    def mean_s(self) -> float:
-        """Mean seconds of recent answers; 0 without any."""
-        return sum(self.took_s) / len(self.took_s) if self.took_s else 0.0
-
-    def load(self) -> float:
-        """Return the seconds that one more request adds to each place: by speed and requests in flight."""
-        return (self.in_flight + 1) * self.mean_s / self.max_in_flight
-
-    def admit(
-        self, tokens: int, *, probe: bool = False, on_leave: Callable[[], None] | None = None
-    ) -> Permit:
+    def admit(self, tokens: int) -> Permit:
         """Permit a request now; see ``Permit``."""
-        now = self._asked_at = self._clock()
+        now = self._clock()
         self.in_flight += 1
         if self._ramp > 0:
             # After a pause all requests are ready at once; send them one by one.
             self._ramp -= 1
-            self._ready_at = now + self._rng.uniform(0.02, 0.2)
+            self._ready_at = now + random.uniform(0.02, 0.2)
         taken = {
             kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()
         }
-        return Permit(self, tokens, now, taken, probe, on_leave)
+        return Permit(self, tokens, now, taken)
 
     def unused(self, permit: Permit) -> None:
         """Give back what a permitted but unsent request took of the windows."""
@@ -310,8 +311,9 @@ class RateLimiter:
         self.in_flight -= 1
         if not self._had_outcome and permit.is_outcome:
             self._had_outcome = True
-            if not self._refusals:
+            if not self._had_refusal:
                 self._ceiling = float(self.limits.concurrency)
+        self._changed.set()
 
     def read_headers(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Learn from a reply's headers, names in lower case."""
@@ -325,64 +327,43 @@ class RateLimiter:
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
         """Record an answer and its billed tokens."""
-        self.took_s.append(self._clock() - permit.admitted)
         self._settle(permit, max(tokens, math.ceil(permit.tokens * self._least_share)))
         self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
         if permit.tokens > 0:
             self._shares.append(tokens / permit.tokens)
         self._disprove(tokens)
-        self._refusals = self._own_pauses = 0
+        self._had_refusal = False
         if self._clock() >= self._growth_from:
             self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self.limits.concurrency))
 
-    def failed(self, retry_after: float | None = None) -> None:
-        """Record a failure for another reason than a limit; it may ask for a pause as well."""
+    def failed(self) -> None:
+        """Record a failure for another reason than a limit."""
         self._growth_from = self._clock() + NO_GROWTH_S
-        if retry_after:
-            self._pause(retry_after)
 
-    def rate_limited(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
+    def rate_limited(self, permit: Permit, *, tokens: bool = False) -> None:
         """Slow down after a rate-limit reply; ``tokens``: it names them as the reason."""
         self._settle(permit, 0)
         if tokens:
             self._least_share = 1.0
         if permit.admitted > self._shrunk_at:
-            self._refusals += 1
+            self._had_refusal = True
             self._shrunk_at = self._growth_from = self._clock()
             self._ceiling = max(self._ceiling / 2, 1.0)
             # A window that was stated as shorter than a minute may be longer than seen so far.
             self._period_s = min(self._period_s * 2, PERIOD_S)
             for window in self._windows.values():
                 window.rate_limited()
-        self._pause(retry_after)
 
-    def rest(self, seconds: float) -> None:
-        """Send nothing for so long; after that one by one."""
+    def pause(self, seconds: float, asked_s: float | None = None) -> None:
+        """Send nothing for so long, and after that one by one; ``asked_s``: as the endpoint asks for."""
         until = self._clock() + seconds
-        if until > self._ready_at:
-            self._ready_at, self._ramp = until, int(self._ceiling)
-            self._emit(Paused(endpoint=self.name, wait_s=seconds))
-
-    def _pause(self, asked: float | None) -> None:
-        now = self._clock()
-        if asked:
-            wait = min(max(asked, SHORTEST_PAUSE_S), self._longest_pause_s)
-            wait += self._rng.uniform(0.0, min(1.0, wait / 10))
-        else:
-            # Refusals of requests already under way when a pause began say nothing new.
-            self._own_pauses += now >= self._paused_until
-            bound = min(LONGEST_OWN_PAUSE_S, 2.0 ** min(self._own_pauses, 10) / 2)
-            wait = self._rng.uniform(bound / 2, bound)
-        until = now + wait
-        self._paused_until = max(until, self._paused_until)
         if until <= self._ready_at:
             return
-        self._ready_at = until
-        self._ramp = int(self._ceiling)
-        if asked and asked > self._longest_pause_s:
-            self._emit(WaitCapped(endpoint=self.name, asked_s=asked, wait_s=wait))
+        self._ready_at, self._ramp = until, int(self._ceiling)
+        if asked_s is not None and asked_s > seconds:
+            self._emit(WaitCapped(endpoint=self.name, asked_s=asked_s, wait_s=seconds))
         else:
-            self._emit(Paused(endpoint=self.name, wait_s=wait))
+            self._emit(Paused(endpoint=self.name, wait_s=seconds))
 
     def _weights(self, tokens: int) -> dict[LimitKind, float]:
         weights: dict[LimitKind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
@@ -445,8 +426,6 @@ class Permit:
         tokens: The most that the request can be billed for.
         admitted: When it was given.
         taken: Its use of each window.
-        probe: The request finds out if the endpoint answers.
-        on_leave: Called once it is given back.
         is_outcome: Its end shows that more requests can be in flight, if it is the first one.
     """
 
@@ -454,24 +433,13 @@ class Permit:
     tokens: int
     admitted: float
     taken: Mapping[LimitKind, Taken]
-    probe: bool = False
-    on_leave: Callable[[], None] | None = None
     is_outcome: bool = True
-    _left: bool = False
-
-    def leave(self) -> None:
-        """Give it back; a second time does nothing."""
-        if not self._left:
-            self._left = True
-            self.limiter.leave(self)
-            if self.on_leave is not None:
-                self.on_leave()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.leave()
+        self.limiter.leave(self)
 
 
 def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:

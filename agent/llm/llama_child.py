@@ -61,8 +61,7 @@ def _params(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     params.api_keys = [settings["key"]]
     params.ui = params.endpoint_slots = False
     params.verbosity = ERRORS_ONLY
-    # One slot may fill the whole context, which all slots share.
-    params.n_parallel, params.kv_unified, params.n_ctx = settings["slots"], True, settings["context"]
+    params.n_parallel, params.kv_unified, params.n_ctx = 1, True, settings["context"]
     params.cache_ram_mib = PROMPTS_KEPT_MIB
     for cores in (params.cpuparams, params.cpuparams_batch):
         cores.n_threads = settings["threads"]

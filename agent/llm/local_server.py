@@ -49,8 +49,8 @@ EVERY_S = 2.0
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LONGEST_LINE = 4096
 _WORDS = 300
-_loaded: set[tuple[str, int]] = set()
-"""Models loaded in this process, with their number of slots."""
+_loaded: set[str] = set()
+"""Models loaded in this process."""
 _unusable: dict[str, str] = {}
 """Models that could not be made ready in this process, with the reason: all searches of a suite skip them."""
 
@@ -61,7 +61,6 @@ class LlamaSettings:
 
     model: Path  # the GGUF file
     name: str  # in requests
-    slots: int = 1  # requests that are worked on at once
     threads: int | None = None  # None for as many as have a core of their own at the start
     context: int = CONTEXT  # tokens that all conversations share
 
@@ -163,7 +162,6 @@ class LlamaServer:
             "key": self.key.reveal(),
             "model": str(chosen.model),
             "name": chosen.name,
-            "slots": chosen.slots,
             "threads": chosen.threads or free_threads(),
             "context": chosen.context,
         }
@@ -256,9 +254,8 @@ class LocalChat:
 
     async def _start(self) -> None:
         await self._server.start()
-        most = self._server.settings.slots
         client = OpenAIChat(
-            self._server.base_url, self._server.key, scrubber=self._scrubber, max_connections=most
+            self._server.base_url, self._server.key, scrubber=self._scrubber, max_connections=1
         )
         self._client = await client.__aenter__()
 
@@ -360,12 +357,12 @@ async def make_ready(llm: str, emit: Listener) -> Path:
         given_up.set()  # a cancelled search waits for it no longer
 
 
-async def make_loaded(llm: str, emit: Listener, *, slots: int) -> None:
+async def make_loaded(llm: str, emit: Listener) -> None:
     """Check that a local model can be loaded, once in this process; else raise EndpointError."""
     file = await make_ready(llm, emit)
-    if (llm, slots) in _loaded:
+    if llm in _loaded:
         return
-    server = LlamaServer(LlamaSettings(model=file, name=model_name(llm), slots=slots))
+    server = LlamaServer(LlamaSettings(model=file, name=model_name(llm)))
     try:
         await server.start()
     except EndpointError as error:
@@ -373,7 +370,7 @@ async def make_loaded(llm: str, emit: Listener, *, slots: int) -> None:
         raise
     finally:
         await server.close()
-    _loaded.add((llm, slots))
+    _loaded.add(llm)
 
 
 def _check_library() -> None:

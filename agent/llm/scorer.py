@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
@@ -56,12 +55,11 @@ from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
 from ..secrets import Scrubber, Secret, clean_key, split_query, split_userinfo
 from ..stop import Stop
 from ..text import printable
-from .ask import EndpointAsker, RetryPolicy
+from .ask import Endpoint, EndpointAsker, RetryPolicy
 from .budget import Limits, RequestSizes, ScorerBudget, cost_of_all, to_keep, why_refused
 from .chat import BilledAnswer, Client, JsonAnswer
 from .endpoints import DEFAULT_KEY, reach, warn_unencrypted
 from .limiter import RateLimits
-from .pool import Endpoint
 
 if TYPE_CHECKING:
     from .client import OpenAIChat
@@ -229,7 +227,7 @@ class ScorerCalls:
         )
         self.budget = ScorerBudget(Limits.of_scorer(config, config.max_minutes), spent)
         self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
-            [Endpoint(name=name, client=client, price=config.scorer_price, limits=limits)],
+            Endpoint(name=name, client=client, price=config.scorer_price, limits=limits),
             budget=self.budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
@@ -237,7 +235,6 @@ class ScorerCalls:
             ledger=self._write,
             stop=stop,
             emit=self._emit,
-            rng=random.Random(),
         )
         self._free = config.scorer_concurrency
         self._variable = variable

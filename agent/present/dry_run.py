@@ -9,7 +9,7 @@ from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..limits import LIMIT_SETTINGS, MINUTES, SCORER_CALLS
-from ..llm.pool import MORE_TOKENS
+from ..llm.ask import MORE_TOKENS
 from ..prices import Spent
 from ..text import printable
 

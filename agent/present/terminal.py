@@ -106,11 +106,6 @@ def _of_endpoint(event: events.EndpointEvent) -> str | None:
                 f"{endpoint} does not report how many tokens its answers cost: "
                 "each counts against limits with the most that it can have cost"
             )
-        case events.EndpointRemoved():
-            left = f"{counted(event.left, 'endpoint')} left" if event.left else "no endpoint is left"
-            return f"{endpoint} is not used any more ({event.message}); {left}"
-        case events.EndpointSuspended():
-            return f"{endpoint} fails ({event.message}); the other endpoints are asked in its place"
         case events.AnswerTokensRaised():
             return (
                 f"{endpoint} used up {event.before:,} tokens before an answer began: "
@@ -126,8 +121,6 @@ def _of_endpoint(event: events.EndpointEvent) -> str | None:
                 f"giving up: no call has succeeded for {event.failing_s:,.0f} s; "
                 f"the last error, from {endpoint}: {event.message}"
             )
-        case events.EndpointResumed():
-            return f"{endpoint} answers again"
     return None
 
 

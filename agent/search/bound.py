@@ -27,8 +27,8 @@ from ...prompts.class_names import (
 from ...prompts.kinds import kind_named
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
+from ..llm.ask import MORE_TOKENS
 from ..llm.budget import Limits, cost_of_all, share_of, sizes_of
-from ..llm.pool import MORE_TOKENS
 from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS
 from ..methods.registry import METHODS
@@ -132,15 +132,7 @@ def prices_of(config: SearchConfig) -> list[Tariff | None]:
     """Return the price of each endpoint, None where it is unknown; none at all for a local LLM."""
     if config.is_local:
         return []
-    return [
-        find_price(
-            endpoint.price or config.price,
-            endpoint.base_url,
-            endpoint.model or config.llm or "",
-            endpoint.service_tier or config.service_tier,
-        )
-        for endpoint in config.all_endpoints
-    ]
+    return [find_price(config.price, config.llm_url, config.llm or "")]
 
 
 def cost_of(prices: Sequence[Tariff | None], tokens: TokenUsage) -> float | None:

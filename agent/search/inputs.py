@@ -158,7 +158,7 @@ async def try_local_llm(
     if is_available(llm) is None:
         with suppress(EndpointError):  # it is remembered
             if earlier_notes is None:
-                await make_loaded(llm, emit, slots=config.llm_slots)
+                await make_loaded(llm, emit)
             else:
                 await make_ready(llm, emit)
     if (reason := is_available(llm)) is None:

@@ -21,13 +21,11 @@ from ..events.sinks import SINKS, Sink
 from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import Bus, Noted, RunOpened, SearchStarted
-from ..llm.ask import EndpointAsker, RetryPolicy
+from ..llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from ..llm.budget import Budget, Limits, sizes_of
-from ..llm.chat import ChatAnswer, ChatRequest
-from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
-from ..llm.pool import Endpoint
+from ..llm.chat import BilledAnswer, ChatAnswer, ChatRequest
+from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
 from ..llm.scorer import ScorerCalls, open_scorer
-from ..position import rng_for
 from ..prices import NOTHING
 from ..results.run_dir import CONFIG, FILES, labels_in, put_away, write_atomically
 from ..secrets import Scrubber, secrets_named_in
@@ -74,6 +72,17 @@ class RunRequest:
         return object_names(evaluator=self.evaluator, chat=self.chat)
 
 
+class NobodyToAsk:
+    """The ``Asker`` of a search that asks no LLM, or has all its answers."""
+
+    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
+        """Raise AssertionError."""
+        raise AssertionError("nothing is to be asked")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSession:
     """All that is open while a run is worked on.
@@ -92,7 +101,7 @@ class RunSession:
     evaluator: Evaluator
     scorer_calls: ScorerCalls | None
     budget: Budget
-    llm: LlmAsker
+    llm: LlmAsker | NobodyToAsk
     keys_in_use: Scrubber
     all_secrets: Scrubber
 
@@ -110,7 +119,7 @@ class RunSession:
 async def open_session(
     request: RunRequest, run_dir: Path, pool: list[Candidate], earlier: Store | None = None
 ) -> AsyncIterator[RunSession]:
-    """Open sinks, endpoints, evaluator and store, and announce the run; ``earlier``: of a resumed run."""
+    """Open sinks, endpoint, evaluator and store, and announce the run; ``earlier``: of a resumed run."""
     check_trackers(request.config.track)
     async with AsyncExitStack() as stack:
         opener = _Opener(
@@ -125,13 +134,13 @@ async def open_session(
         sinks = await opener.open_sinks()
         try:
             with request.stop.watching():
-                evaluator, endpoints, calls = await opener.open_models()
+                evaluator, endpoint, calls = await opener.open_models()
         finally:
             if earlier is not None:  # opening is no active time, as it is not where a run starts
                 earlier.restart_clock()
         config = request.config.as_opened(evaluator.info)
         request = replace(request, config=config)
-        store = await opener.open_store(config, evaluator.info, endpoints)
+        store = await opener.open_store(config, evaluator.info, endpoint)
         if calls is not None:
             await calls.write_to(partial(store.put_usage, account="scorer"), store.usage.active_s)
             stack.push_async_callback(calls.close)  # before the store does
@@ -146,24 +155,25 @@ async def open_session(
         if calls is not None:
             request.emit(calls.budget.usage_changed())
         put_away(run_dir)  # an earlier result is out of date
-        if paid := price_notes(endpoints):
+        if paid := price_notes(endpoint):
             await store.put_value(PRICES, paid)
         stack.enter_context(without_old_objects())
         # The clock of the budget starts here: all that follows is active time.
         budget = Budget(
             Limits.of(config), spent=store.usage, shares_cost_with=None if calls is None else calls.budget
         )
-        llm: LlmAsker = EndpointAsker(
-            endpoints,
-            budget=budget,
-            retry=RetryPolicy.of(config, local=config.is_local),
-            give_up_after_s=60 * config.give_up_after,
-            has_answers=store.has_answers,
-            ledger=store.put_usage,
-            stop=request.stop,
-            emit=request.emit,
-            rng=rng_for(config.seed, "jitter"),
-        )
+        llm: LlmAsker | NobodyToAsk = NobodyToAsk()
+        if endpoint is not None:
+            llm = EndpointAsker(
+                endpoint,
+                budget=budget,
+                retry=RetryPolicy.of(config, local=config.is_local),
+                give_up_after_s=60 * config.give_up_after,
+                has_answers=store.has_answers,
+                ledger=store.put_usage,
+                stop=request.stop,
+                emit=request.emit,
+            )
         request.emit(budget.usage_changed())
         yield RunSession(
             request=request,
@@ -232,7 +242,7 @@ class _Opener:
             self.stack.enter_context(emit.joined(sink))
         return sinks
 
-    async def open_models(self) -> tuple[Evaluator, Sequence[Endpoint], ScorerCalls | None]:
+    async def open_models(self) -> tuple[Evaluator, Endpoint | None, ScorerCalls | None]:
         """Open what scores and what proposes; first that which fails sooner."""
         request, config, earlier = self.request, self.request.config, self.earlier
         calls: ScorerCalls | None = None
@@ -250,24 +260,24 @@ class _Opener:
             if earlier is None:  # one that has all its labels needs no scorer any more
                 await calls.check_address()
         if request.chat is not None or not config.is_local:
-            endpoints = await self._open_endpoints()
+            endpoint = await self._open_endpoint()
             evaluator = await self._open_evaluator(calls)
         else:
             # To load a local LLM takes longer than to find no images.
             if earlier is None:  # one that has all its answers needs no LLM any more
-                check_endpoints(config, request.environment)
+                check_endpoint(config, request.environment)
             evaluator = await self._open_evaluator(calls)
             if earlier is not None:
                 check_content(earlier, evaluator.info)
-            endpoints = await self._open_endpoints()
-        return evaluator, endpoints, calls
+            endpoint = await self._open_endpoint()
+        return evaluator, endpoint, calls
 
-    async def _open_endpoints(self) -> Sequence[Endpoint]:
+    async def _open_endpoint(self) -> Endpoint | None:
         request, config, earlier = self.request, self.request.config, self.earlier
         if earlier is not None and earlier.value(ALL_RESTARTS_DONE) == config.all_rounds:
-            return ()  # every answer that is used is on disk
+            return None  # every answer that is used is on disk
         return await self.stack.enter_async_context(
-            open_endpoints(
+            open_endpoint(
                 config,
                 request.environment,
                 chat=None if request.chat is None else UserChat(request.chat, scrub=self.all_secrets.scrub),
@@ -285,12 +295,10 @@ class _Opener:
             calls.keep_for_final(await in_thread(lambda: sizes_of(evaluator.test_requests(candidates))))
         return evaluator
 
-    async def open_store(
-        self, config: SearchConfig, info: EvaluatorInfo, endpoints: Sequence[Endpoint]
-    ) -> Store:
+    async def open_store(self, config: SearchConfig, info: EvaluatorInfo, endpoint: Endpoint | None) -> Store:
         """Create the store, or check that the run is the one of the earlier session."""
         earlier, request = self.earlier, self.request
-        content = next((endpoint.content for endpoint in endpoints if endpoint.content), None)
+        content = None if endpoint is None else endpoint.content
         if content is None and earlier is not None:  # no file is asked any more
             content = earlier.manifest.identity.get(LLM_CONTENT)
         identity = identity_of(config, info, self.pool, content)

@@ -187,10 +187,7 @@ class Workers:
             return cause
         remedy = ""
         if isinstance(cause, KeyRejectedError):
-            remedy = (
-                "; check the key in OPENAI_API_KEY, or in the variable that `key_env` names in the settings "
-                "file"
-            )
+            remedy = "; check the key in OPENAI_API_KEY"
         elif isinstance(cause, ModelNotFoundError):
             remedy = (
                 "; check the model's name in `llm`, and `base_url`: is the address right? "

@@ -198,7 +198,6 @@ def read_manifest(manifest: Any, run_dir: Path) -> RunManifest:
 
 
 _NAMES = {
-    "endpoints": "what the endpoints are asked for (their model, reasoning_effort, extra_body)",
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the starting templates (their hash)",
     "llm_content": "the content of the LLM's file (its hash)",

@@ -27,7 +27,7 @@ from ..regular_files import open_regular
 from ..text import printable
 from .records import RunManifest, canonical
 
-OF_LLM = frozenset({"llm", "base_url", "endpoints"})
+OF_LLM = frozenset({"llm", "base_url"})
 OF_MODEL = frozenset({"model", "pretrained"})
 OF_EVALUATOR = OF_MODEL | {"custom_scorer", "ray", "cache_dir", "scorer_url"}
 _BYTES = 32
@@ -48,30 +48,22 @@ _CODE_OF_A_MODEL = ("hf-hub:", "local-dir:")
 
 def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return, by setting, what a run with these public settings does that needs trust, in words."""
-    pool = settings.get("endpoints") or ()
     is_own = settings.get("custom_scorer") is not None
     local = is_local(settings.get("llm"))
     harmless = {
         "llm": not (local and isinstance(local_model(str(settings["llm"])), Path)),
-        "base_url": local or pool or settings.get("base_url") == DEFAULT_BASE_URL,
+        "base_url": local or settings.get("base_url") == DEFAULT_BASE_URL,
         # At an endpoint, a model's name is just sent.
         "model": is_own
         or settings.get("scorer", "clip") != "clip"
         or not str(settings.get("model", "")).startswith(_CODE_OF_A_MODEL),
         "pretrained": is_own or not has_model_settings(str(settings.get("pretrained") or "")),
     }
-    risks = {
+    return {
         name: [effect.format(_shown(settings[name]))]
         for name, effect in _DOES.items()
         if settings.get(name) is not None and not harmless.get(name)
     }
-    if pool and not local:
-        risks["endpoints"] = [
-            f"send requests, with the key in {_shown(endpoint.get('key_env', 'OPENAI_API_KEY'))}, to "
-            f"{_shown(without_credentials(endpoint['base_url']))}"
-            for endpoint in pool
-        ]
-    return risks
 
 
 def signatures(run_dir: Path, settings: Mapping[str, Any]) -> dict[str, str]:

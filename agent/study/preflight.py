@@ -13,7 +13,7 @@ from ...evaluator.white_box.references import check_reference
 from ...evaluator.white_box.running import Planned, check_model, check_val
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
-from ..llm.endpoints import check_endpoints
+from ..llm.endpoints import check_endpoint
 from ..methods.registry import METHODS
 from ..prices import TokenUsage
 from ..search.bound import cost_of, prices_of
@@ -153,4 +153,4 @@ def check_llms(configs: Sequence[SearchConfig], shared: SharedLimits) -> None:
     """Check, without a request, that unfinished searches can ask their LLMs, as far as limits allow."""
     asking = [config for config in configs if config.needs_llm and not shared.reached(config)]
     for config in {endpoint_of(config): config for config in asking}.values():
-        check_endpoints(config, os.environ)
+        check_endpoint(config, os.environ)

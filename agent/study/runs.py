@@ -71,8 +71,8 @@ def ends_all(error: Exception) -> bool:
 
 
 def endpoint_of(config: SearchConfig) -> str:
-    """Return a key of a search's LLM: its name and its endpoints."""
-    return config.model_dump_json(include={"llm", "base_url", "endpoints"})
+    """Return a key of a search's LLM: its name and its address."""
+    return config.model_dump_json(include={"llm", "base_url"})
 
 
 class Refusals:
@@ -156,18 +156,9 @@ class SharedLimits:
         def part(limit: float | None) -> float | None:
             return None if limit is None else limit / self._jobs
 
-        endpoints = tuple(
-            endpoint.model_copy(update={"rpm": part(endpoint.rpm), "tpm": part(endpoint.tpm)})
-            for endpoint in config.endpoints
-        )
         in_flight = max(1, config.concurrency // self._jobs)
         return config.model_copy(
-            update={
-                "rpm": part(config.rpm),
-                "tpm": part(config.tpm),
-                "concurrency": in_flight,
-                "endpoints": endpoints,
-            }
+            update={"rpm": part(config.rpm), "tpm": part(config.tpm), "concurrency": in_flight}
         )
 
     def _rest(self, config: SearchConfig) -> dict[str, float]:

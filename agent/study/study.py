@@ -31,7 +31,7 @@ from ..prices import MOST_DOLLARS
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
-OPTIONS = tuple(name for name in FILE_SETTINGS if name not in {*NOT_OPTIONS, "endpoints"})
+OPTIONS = tuple(name for name in FILE_SETTINGS if name not in NOT_OPTIONS)
 """Settings of a search that a table may give."""
 ENSEMBLE_SUFFIX = " ensemble"
 """Follows a method's name where its ensemble is meant."""

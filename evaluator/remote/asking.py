@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 FAILED = "failed"
 """Reason of a refusal: not refused, but every attempt failed, while other requests were answered."""
@@ -28,17 +28,11 @@ class ApiRequest:
         is_trial: It asks whether the endpoint takes such a form: a refusal says nothing of other requests.
     """
 
-    SIZE_IS_BOUND: ClassVar[bool] = True
     path: str
     body: Mapping[str, Any] = field(repr=False)
     prompt_tokens: int = 0
     max_tokens: int = 0
     is_trial: bool = False
-
-    @property
-    def size(self) -> int:
-        """The declared tokens of the body, at least 1."""
-        return max(self.prompt_tokens, 1)
 
     @property
     def tokens_at_most(self) -> int:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.prices import CorrectedPrice, Price, TokenUsage, per_token
+from promptclimb.agent.prices import Price, TokenUsage, per_token
 
 prices = st.integers(0, 10**8)
 
@@ -46,39 +46,3 @@ def test_no_division_of_the_tokens_costs_more_than_the_most(
     """So a reservation holds, whatever a cache does."""
     price = Price(prompt=prompt / 1e6, cached=cached / 1e6, completion=completion / 1e6)
     assert price.charge(usage) <= price.most(TokenUsage(usage.prompt_tokens, usage.completion_tokens))
-
-
-def reported(prompt: int, completion: int, picodollars: int | None) -> TokenUsage:
-    """A bill with a reported cost."""
-    return TokenUsage(prompt, completion, vendor_picodollars=picodollars)
-
-
-GIVEN = Price(prompt=1.0, completion=2.0)
-
-
-def test_a_reported_cost_that_the_price_explains_changes_nothing() -> None:
-    """Nor does a missing one."""
-    price = CorrectedPrice(GIVEN)
-    for usage in (
-        reported(100, 50, None),
-        reported(100, 50, GIVEN.charge(reported(100, 50, None))),
-        reported(0, 0, 5),
-    ):
-        price.learn(usage)
-    assert price.most(TokenUsage(100, 50)) == GIVEN.most(TokenUsage(100, 50))
-
-
-def test_a_higher_reported_cost_makes_every_request_as_many_times_more_expensive() -> None:
-    """Though that one was short, and its reservation had been enough."""
-    price = CorrectedPrice(GIVEN)
-    price.learn(reported(100, 50, 3 * GIVEN.charge(reported(100, 50, None))))
-    price.learn(reported(100, 50, 2 * GIVEN.charge(reported(100, 50, None))))
-    assert price.most(TokenUsage(100, 500)) == 3 * GIVEN.most(TokenUsage(100, 500))
-    assert price.charge(TokenUsage(1, 1)) == GIVEN.charge(TokenUsage(1, 1))
-
-
-def test_a_price_of_zero_is_corrected_by_the_token() -> None:
-    """There is nothing to multiply."""
-    price = CorrectedPrice(Price(prompt=0.0, completion=0.0))
-    price.learn(reported(100, 50, 450))
-    assert price.most(TokenUsage(100, 500)) == 1800

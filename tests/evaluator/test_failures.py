@@ -16,7 +16,10 @@ Kind = FailureKind
     [
         (Kind.UNREACHABLE, Evidence(answers=False), NextStep.RETRY, Fault.ANSWERER),
         (Kind.BUSY, Evidence(answers=True), NextStep.WAIT, Fault.OPEN),
-        (Kind.DECLINED, Evidence(answers=False), NextStep.RETRY, Fault.ITEM),
+        (Kind.UNUSABLE, Evidence(answers=False, failures=3), NextStep.RETRY, Fault.OPEN),
+        (Kind.UNUSABLE, Evidence(answers=True, failures=4), NextStep.DROP, Fault.ITEM),
+        (Kind.ENDLESS, Evidence(answers=True), NextStep.DROP, Fault.ITEM),
+        (Kind.ADAPTED, Evidence(answers=False, in_a_row=9), NextStep.AGAIN, Fault.ITEM),
         (Kind.REFUSED, Evidence(answers=False), NextStep.STOP, Fault.ANSWERER),
         (Kind.REFUSED, Evidence(answers=True, in_a_row=9), NextStep.DROP, Fault.ITEM),
         (

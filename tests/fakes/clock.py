@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import random
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
@@ -67,6 +68,8 @@ async def virtual_sleep(seconds: float) -> None:
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run it with the same jitter each time."""
+    random.seed(0)
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(coroutine)
 

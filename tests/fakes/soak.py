@@ -1,6 +1,6 @@
-"""Ten thousand turns against endpoints that go wrong in every way, with their limits checked from outside.
+"""Ten thousand turns against an endpoint that goes wrong in every way, with its limits checked from outside.
 
-Each endpoint has moods that change every few minutes of virtual time: well, or one of the faults most of the
+It has moods that change every few minutes of virtual time: well, or one of the faults most of the
 time. All else is drawn at random for each attempt.
 """
 
@@ -24,11 +24,10 @@ from promptclimb.agent.errors import (
     UnusableAnswerError,
 )
 from promptclimb.agent.events.types import Event
-from promptclimb.agent.llm.ask import EndpointAsker
+from promptclimb.agent.llm.ask import Endpoint, EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.limiter import RateLimits
-from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.prices import NOTHING, Bill, TokenUsage
 from tests.fakes.clock import run_virtual
 
@@ -150,7 +149,7 @@ class Soaked:
         turns: Turns asked for.
         lost: Those without an answer.
         hours: Virtual hours.
-        calls: Calls and tokens billed by the endpoints, which the budget was never below.
+        calls: Calls and tokens billed by the endpoint, which the budget was never below.
         tokens: Likewise.
         faults: How often each fault was made.
         events: How often each event was emitted.
@@ -168,26 +167,16 @@ class Soaked:
 
 
 async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
-    rng = random.Random(seed)
-    chats = [
-        MoodyChat(rpm=rpm, concurrency=concurrency, rng=random.Random(rng.random()))
-        for rpm, concurrency in ((60, 4), (120, 8), (30, 3), (600, 6))
-    ]
-    endpoints = [
-        Endpoint(
-            name=str(number),
-            client=chat,
-            limits=RateLimits(rpm=chat.rpm, tpm=200_000, concurrency=chat.concurrency),
-        )
-        for number, chat in enumerate(chats)
-    ]
+    chat = MoodyChat(rpm=200, concurrency=12, rng=random.Random(seed))
+    limits = RateLimits(rpm=chat.rpm, tpm=200_000, concurrency=chat.concurrency)
+    endpoint = Endpoint(name="moody", client=chat, limits=limits)
     budget = Budget(Limits(calls=turns * 3, tokens=turns * 1000))
     ledger, events = SumLedger(), Counter[str]()
 
     def emit(event: Event) -> None:
         events[type(event).__name__] += 1
 
-    asker = EndpointAsker(endpoints, budget=budget, ledger=ledger, rng=rng, emit=emit)
+    asker = EndpointAsker(endpoint, budget=budget, ledger=ledger, emit=emit)
     left, lost, done, first = iter(range(turns)), 0, 0, 0
 
     async def restart() -> None:
@@ -203,7 +192,7 @@ async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
             done += 1
             if done == turns // 5:
                 first = _held()
-            _check(chats, budget)
+            _check(chat, budget)
 
     await asyncio.gather(*(restart() for _ in range(restarts)))
     assert budget.reserved == NOTHING
@@ -212,11 +201,9 @@ async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
         budget.spent.calls,
         budget.spent.tokens_at_most,
     )
-    faults = sum((chat.faults for chat in chats), Counter[str]())
-    calls, tokens = (sum(getattr(chat, name) for chat in chats) for name in ("calls", "tokens"))
     grew = _held() - first
     hours = asyncio.get_running_loop().time() / 3600
-    return Soaked(turns, lost, round(hours, 1), calls, tokens, faults, events, grew)
+    return Soaked(turns, lost, round(hours, 1), chat.calls, chat.tokens, chat.faults, events, grew)
 
 
 def _held() -> int:
@@ -228,19 +215,18 @@ def _held() -> int:
     return sys.getallocatedblocks()
 
 
-def _check(chats: list[MoodyChat], budget: Budget) -> None:
-    """Hold what the endpoints have seen against what was set."""
+def _check(chat: MoodyChat, budget: Budget) -> None:
+    """Hold what the endpoint has seen against what was set."""
     spent, limits = budget.spent, budget.limits
     assert limits.calls is not None
     assert limits.tokens is not None
     counted = spent.plus(budget.reserved)
     assert counted.calls <= limits.calls
     assert counted.tokens_at_most <= limits.tokens
-    assert sum(chat.calls for chat in chats) <= counted.calls
-    assert sum(chat.tokens for chat in chats) <= counted.tokens_at_most
-    for chat in chats:
-        assert chat.most_in_flight <= chat.concurrency
-        assert chat.most_in_a_minute <= chat.rpm
+    assert chat.calls <= counted.calls
+    assert chat.tokens <= counted.tokens_at_most
+    assert chat.most_in_flight <= chat.concurrency
+    assert chat.most_in_a_minute <= chat.rpm
 
 
 def soak(turns: int, *, seed: int = 0, restarts: int = 16) -> Soaked:

@@ -489,26 +489,6 @@ def test_help_is_light() -> None:
     assert "--max-cost" in done.stdout
 
 
-def test_a_pool_of_endpoints_goes_on_without_the_one_that_refuses(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """Each endpoint has its own key, by the name of a variable; a refused one is taken out with an event."""
-    monkeypatch.setenv("KEY_ONE", KEY)
-    monkeypatch.setenv("KEY_TWO", "sk-another-0123456789")
-    with Serving(key=KEY) as one, Serving(key="other") as two:
-        Path("c.toml").write_text(
-            f'[[endpoints]]\nbase_url = "{two.base_url}"\nkey_env = "KEY_TWO"\n'
-            f'[[endpoints]]\nbase_url = "{one.base_url}"\nkey_env = "KEY_ONE"\nrpm = 6000\n'
-        )
-        assert call("search", *SMALL, "--config", "c.toml", "--run-dir", "r", "--json") == 0
-        assert one.statistics.billed == 6
-    result = json.loads(capsys.readouterr().out)
-    assert result["llm"]["base_url"] == f"{two.base_url}, {one.base_url}"
-    log = (tmp_path / "r" / "events.jsonl").read_text()
-    assert "endpoint.removed" in log
-    assert "sk-another" not in log
-
-
 @pytest.mark.parametrize(
     "command",
     [

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -107,21 +107,6 @@ def test_a_cluster_that_is_there(
         assert search.wait(120) == 1
     assert re.search(r"error: scoring failed: .*the Ray cluster at .* is lost", said)
     assert "Resume with: " in said
-
-
-def test_a_pool_of_endpoints_from_a_file(tmp_path: Path) -> None:
-    """Two servers share the work, each with its own name for the model."""
-    with ExitStack() as stack:
-        urls = [stack.enter_context(chat_server()) for _ in range(2)]
-        blocks = [
-            f'[[endpoints]]\nbase_url = "{url}"\nmodel = "m{place}"\n' for place, url in enumerate(urls)
-        ]
-        (tmp_path / "pool.toml").write_text('llm = "m"\n\n' + "\n".join(blocks), "utf-8")
-        more = ("--config", "pool.toml", "--restarts", "4", "--concurrency", "4", "--run-dir", "r")
-        assert leaderboard(tmp_path, *more)
-    log = (tmp_path / "r" / "events.jsonl").read_text("utf-8")
-    paced = [json.loads(line)["endpoint"] for line in log.splitlines() if "endpoint.paced" in line]
-    assert sorted(paced) == sorted(urls)
 
 
 def test_a_device_that_is_not_here_is_said(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ WRONG_FLAGS = (
     {"augmentations": "8", "custom_scorer": "m:f"}, {"top_k": "1,5"}, {"rpm": "1,000"},
 )  # fmt: skip
 WRONG_VALUES: tuple[dict[str, Any], ...] = (
-    {"shots": 0}, {"method": "pm"}, {"objective": "loss"}, {"shot": 1}, {"endpoints": ({"base_url": "h"},)},
+    {"shots": 0}, {"method": "pm"}, {"objective": "loss"}, {"shot": 1}, {"base_url": "h"},
     {"method": "pn", "llm": "m", "max_cost": 1}, {"base_url": SECRET_URL},
     {"price": {"prompt": 1}}, {"price": 5}, {"shots": 0, "seed": -1},
 )  # fmt: skip
@@ -198,11 +198,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
 def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     """What is stored builds the same config again, but for what is secret."""
     file = tmp_path / "in.toml"
-    file.write_text(
-        'base_url = "https://me:pw-secret@h/v1?key=pw-secret"\n'
-        '[[endpoints]]\nbase_url = "https://me:pw-secret@h/v1"\nprice = "1/2"\n'
-        '[[endpoints]]\nbase_url = "https://i/v1"\nkey_env = "OTHER_KEY"\n'
-    )
+    file.write_text('base_url = "https://me:pw-secret@h/v1?key=pw-secret"\n')
     flags = {
         "llm": "m",
         "price": "0.5/1",
@@ -215,7 +211,6 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     (tmp_path / "out.toml").write_text(text)
     again = from_layers([("file", read_toml(tmp_path / "out.toml"))])
     assert again.identity() == config.identity()
-    assert again.endpoints[0].price == config.endpoints[0].price
     assert str(again.price) == "0.5/1"
 
 
@@ -223,12 +218,10 @@ def test_a_price_is_written_with_its_slashes_or_looked_up() -> None:
     """In and out, or with that of cached tokens between; ``auto`` is a price too, for a limit on money."""
     config = SearchConfig(data="d", llm="m", price="1/0.1/2", max_cost=1)
     assert (str(config.price), config.price) == ("1/0.1/2", Price(prompt=1, cached=0.1, completion=2))
-    auto = SearchConfig(data="d", llm="m", price=" AUTO", max_cost=1, endpoints=({"base_url": "http://h"},))
+    auto = SearchConfig(data="d", llm="m", price=" AUTO", max_cost=1)
     assert (auto.price, auto.priced) == ("auto", True)
     again = [from_layers([("file", tomllib.loads(to_toml(each)))]) for each in (config, auto)]
     assert [each.price for each in again] == [config.price, "auto"]
-    pool = ({"base_url": "http://h", "price": "auto"}, {"base_url": "http://i", "price": "1/2"})
-    assert SearchConfig(data="d", llm="m", max_cost=1, endpoints=pool).priced
 
 
 def test_what_decides_and_what_does_not() -> None:
@@ -255,36 +248,6 @@ def test_every_setting_has_a_place_and_a_line_of_help() -> None:
     without = {name for name, option in OPTIONS.items() if not option.flag and not option.file_only}
     assert without == {"cache_dir", "workers", "image_batch", "text_rows"}
     assert all(option.help for option in OPTIONS.values())
-
-
-@pytest.mark.parametrize(
-    ("flags", "refused"),
-    [
-        ({"base_url": "http://other/v1"}, "--base-url"), ({"price": "5/5"}, "--price"),
-        ({"rpm": "9"}, None), ({"model": "ViT-B-32"}, None), ({"extra_body": '{"top_k": 1}'}, None),
-    ],
-)  # fmt: skip
-def test_a_flag_that_a_pool_would_take_no_notice_of_is_refused(
-    flags: dict[str, Any], refused: str | None, tmp_path: Path
-) -> None:
-    """At first and in a run that goes on; what holds for one of its endpoints, and variables, are not."""
-    file = tmp_path / "c.toml"
-    own = "price = '1/1'\nmodel = 'x'\nextra_body = {top_k = 3}\n"
-    file.write_text(
-        f"llm = 'm'\n[[endpoints]]\nbase_url = 'http://h/v1'\nrpm = 5\n{own}"
-        f"[[endpoints]]\nbase_url = 'http://i/v1'\n{own}"
-    )
-    stored = from_sources({}, {"OPENAI_BASE_URL": "http://other/v1"}, file).to_public()
-    for build_it in (
-        lambda: from_sources(flags, {}, file),
-        lambda: from_layers([("r", stored), ("changes", flags)]),
-    ):
-        if refused is None:
-            assert len(build_it().endpoints) == 2
-            continue
-        with pytest.raises(ConfigError, match="has no effect: the endpoints of the pool") as caught:
-            build_it()
-        assert refused.removeprefix("--").replace("-", "_") in str(caught.value).replace("-", "_")
 
 
 def test_credentials_and_queries_leave_an_address() -> None:
@@ -349,9 +312,8 @@ def test_what_changes_answers_decides_and_what_makes_them_cheaper_does_not() -> 
     """A run that did not know of these settings can be resumed where they are not set."""
     deciding = set(SearchConfig(llm="m").identity())
     assert {"reasoning_effort", "extra_body"} <= deciding
-    assert "service_tier" not in deciding
-    with pytest.raises(ConfigError, match="service_tier"):
-        SearchConfig(llm="m", service_tier="Very Cheap")
+    with pytest.raises(ConfigError, match="extra_body = "):
+        SearchConfig(llm="m", service_tier="flex")  # type: ignore[call-arg]
 
 
 def test_an_existing_folder_is_kept_as_an_absolute_path(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tenacity
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,6 @@ from promptclimb.agent.errors import (
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
-    QuotaSpentError,
     RateLimitedError,
     RequestFailedError,
     RequestTooLargeError,
@@ -35,7 +35,6 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events.types import (
     AnswerTokensRaised,
-    EndpointRemoved,
     Event,
     GaveUp,
     RetryScheduled,
@@ -43,22 +42,23 @@ from promptclimb.agent.events.types import (
     UsageMissing,
     ignore_event,
 )
-from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
+from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy, WaitAsAsked
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.limiter import RateLimits
-from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import NOTHING, Bill, Price, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
+from promptclimb.evaluator.failures import RULES, FailureKind, NextStep
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.served import served as handled
 
 PRICE = Price(prompt=1.0, completion=2.0)
+POLICY = RetryPolicy()
 
 
 def request(number: int = 0, max_tokens: int = 100) -> ChatRequest:
@@ -103,11 +103,11 @@ class Scripted:
 
 
 def asker_of(client: Any, events: list[Event] | None = None, **options: Any) -> EndpointAsker:
-    """An asker with one endpoint, or with those given."""
+    """An asker of a client or of an endpoint."""
     budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
-    endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
+    endpoint = client if isinstance(client, Endpoint) else Endpoint(name="one", client=client, price=PRICE)
     emit = events.append if events is not None else ignore_event
-    return EndpointAsker(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
+    return EndpointAsker(endpoint, budget=budget, emit=emit, **options)
 
 
 @contextlib.asynccontextmanager
@@ -206,7 +206,7 @@ async def test_restarts_find_the_form_that_an_endpoint_takes_together() -> None:
         return web.json_response({"choices": [{"message": {"content": "- a {}"}}]})
 
     async with handled(picky) as url, OpenAIChat(url) as chat:
-        asker = asker_of([Endpoint(name="one", client=chat, limits=RateLimits(concurrency=16))])
+        asker = asker_of(Endpoint(name="one", client=chat, limits=RateLimits(concurrency=16)))
         await asyncio.gather(*(asker.ask(request(number)) for number in range(16)))
     assert refused <= 4 * 4
 
@@ -306,30 +306,6 @@ async def test_a_key_that_is_refused_ends_it_within_one_attempt() -> None:
         assert asker.budget.spent.calls == 0
 
 
-@virtual_time
-async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
-    """The others go on, and its removal is reported once; with none left the run ends."""
-    events: list[Event] = []
-    bad = Scripted(always=lambda: KeyRejectedError("no"))
-    good = Scripted()
-    asker = asker_of(
-        [
-            Endpoint(name="bad", client=bad),
-            Endpoint(name="good", client=good, model="other", limits=RateLimits(concurrency=2)),
-        ],
-        events,
-    )
-    replies = await asyncio.gather(*(asker.ask(request(number)) for number in range(12)))
-    assert {reply.endpoint for reply in replies} == {"good"}
-    assert replies[0].answer.text == "- a {} for other"
-    assert [(notice.endpoint, notice.left) for notice in events if isinstance(notice, EndpointRemoved)] == [
-        ("bad", 1)
-    ]
-    good.always = lambda: ModelNotFoundError("gone")
-    with pytest.raises(ModelNotFoundError):
-        await asker.ask(request())
-
-
 class Thinker(Client):
     """A client that thinks for so many tokens before it answers."""
 
@@ -377,7 +353,7 @@ async def test_answers_are_not_made_longer_than_limits_allow() -> None:
     limited = Thinker(300)
     endpoint = Endpoint(name="one", client=limited, limits=RateLimits(tpm=350))
     with pytest.raises(RequestFailedError, match="thinking"):
-        await asker_of([endpoint]).ask(request())
+        await asker_of(endpoint).ask(request())
     assert set(limited.asked) == {100}
     capped = Thinker(300, most=200)
     asker = asker_of(capped)
@@ -399,7 +375,7 @@ async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Lim
     """Requests that waited while another one showed that more is needed are reserved again."""
     client = Thinker(1500)
     endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=32))
-    asker, answers = asker_of([endpoint], limits=limits), 0
+    asker, answers = asker_of(endpoint, limits=limits), 0
 
     async def restart(number: int) -> None:
         nonlocal answers
@@ -439,26 +415,11 @@ async def test_a_request_that_was_sent_short_says_nothing_of_longer_ones() -> No
 
 
 @virtual_time
-async def test_a_pool_forgets_the_longer_answers_of_one_that_has_gone() -> None:
-    """What only that one could take in a minute goes to the others as the search asks for it."""
-    thinker, other = Thinker(300), Scripted()
-    long = Endpoint(name="long", client=thinker, limits=RateLimits(concurrency=1))
-    small = Endpoint(name="small", client=other, limits=RateLimits(tpm=350))
-    asker = asker_of([long, small])
-    pooled = next(pooled for pooled in asker._endpoints if pooled.endpoint is long)
-    pooled.answer_length = "long"
-    waiting = [asyncio.create_task(asker.ask(request(number))) for number in range(3)]
-    await asyncio.sleep(0.5)
-    asker._pool.remove(pooled, QuotaSpentError("none left"))
-    assert {(await each).endpoint for each in waiting} == {"long", "small"}
-
-
-@virtual_time
 async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> None:
     """A conversation that has grown does not end the run where a minute allows it with the tokens set."""
     client = Thinker(300)
     endpoint = Endpoint(name="one", client=client, limits=RateLimits(tpm=500))
-    asker = asker_of([endpoint])
+    asker = asker_of(endpoint)
     await asker.ask(request(1))
     grown = replace(request(2), messages=({"role": "user", "content": "x" * 600},))
     with pytest.raises(RequestFailedError, match="thinking"):
@@ -498,7 +459,7 @@ async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_
     """Only one is made until it is known what one costs, and those that waited are reserved again."""
     client = Dear(5 * 10**9)
     endpoint = Endpoint(name="one", client=client, price=price, limits=RateLimits(concurrency=16))
-    asker = asker_of([endpoint], limits=Limits(cost_usd=1.0))
+    asker = asker_of(endpoint, limits=Limits(cost_usd=1.0))
     await until_spent(asker, 16)
     assert asker.budget.spent.calls > 2
     assert asker.budget.spent.cost_usd <= 1.0
@@ -554,7 +515,7 @@ def test_a_limit_is_exceeded_by_one_answer_at_most(
     async def play() -> None:
         limits = Limits(cost_usd=limit / 10**6) if reports else Limits(tokens=limit)
         endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=16))
-        await until_spent(asker_of([endpoint], limits=limits), concurrency)
+        await until_spent(asker_of(endpoint, limits=limits), concurrency)
 
     run_virtual(play())
     assert sum(client.bills) <= limit + max(client.bills, default=0)
@@ -565,7 +526,7 @@ async def test_what_an_answer_costs_is_learned_before_many_are_requested() -> No
     """The second answer may cost thousands of times the first: no other one is under way by then."""
     client = Dearer(level=1, after=1, factor=20_000, reports=False, seed=1)
     endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=16))
-    await until_spent(asker_of([endpoint], limits=Limits(tokens=5000)), 16)
+    await until_spent(asker_of(endpoint, limits=Limits(tokens=5000)), 16)
     assert client.most_in_flight == 1
     assert sum(client.bills) <= 5000 + max(client.bills)
 
@@ -576,7 +537,7 @@ async def test_far_from_a_limit_as_many_requests_are_made_at_once_as_without(lim
     """After the first few answers; also where an endpoint ignores how long its answers may be."""
     client = Dearer(level=2000, after=10_000, factor=1, reports=False, seed=1)
     endpoint = Endpoint(name="one", client=client, limits=RateLimits(concurrency=16))
-    asker = asker_of([endpoint], limits=limits)
+    asker = asker_of(endpoint, limits=limits)
     await asyncio.gather(*(asker.ask(request(number)) for number in range(200)))
     assert client.most_in_flight == 16
     assert asyncio.get_running_loop().time() < 60
@@ -634,8 +595,8 @@ async def test_a_wrong_limit_in_a_header_is_not_fatal() -> None:
 @virtual_time
 async def test_a_request_that_no_minute_allows_fails_clearly() -> None:
     """With the options that would help."""
-    asker = asker_of([Endpoint(name="one", client=Scripted(), limits=RateLimits(tpm=50))])
-    with pytest.raises(RequestTooLargeError, match="tpm allows only"):
+    asker = asker_of(Endpoint(name="one", client=Scripted(), limits=RateLimits(tpm=50)))
+    with pytest.raises(RequestTooLargeError, match="`tpm` allows only"):
         await asker.ask(request())
     assert asker.budget.spent.calls == 0
 
@@ -646,7 +607,7 @@ async def test_a_limit_on_calls_is_exact_on_the_server_too() -> None:
     faults = {"500": 0.1, "no_choices": 0.1, "429": 0.05}
     async with served(faults=faults, latency_s=(0.1, 2.0)) as (server, chat):
         endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=30))
-        asker = asker_of([endpoint], limits=Limits(calls=100))
+        asker = asker_of(endpoint, limits=Limits(calls=100))
         await until_spent(asker, 30)
         assert server.statistics.billed == asker.budget.spent.calls == 100
 
@@ -657,7 +618,7 @@ async def test_limits_on_tokens_and_money_are_never_exceeded_and_nearly_used() -
     for limits in (Limits(tokens=3000), Limits(cost_usd=0.005)):
         async with served(latency_s=(0.1, 2.0)) as (server, chat):
             endpoint = Endpoint(name="one", client=chat, price=PRICE, limits=RateLimits(concurrency=30))
-            asker = asker_of([endpoint], limits=limits)
+            asker = asker_of(endpoint, limits=limits)
             await until_spent(asker, 30)
             usage = asker.budget.spent
             assert usage.prompt_tokens + usage.completion_tokens == server.statistics.tokens
@@ -720,7 +681,7 @@ async def test_tokens_a_minute_hold_without_reported_usage() -> None:
     """The window keeps what was reserved."""
     async with served(reports_usage=False) as (server, chat):
         limited = Endpoint(name="one", client=chat, limits=RateLimits(tpm=2_000))
-        asker = asker_of([limited])
+        asker = asker_of(limited)
         for number in range(60):
             await asker.ask(request(number))
     assert asyncio.get_running_loop().time() > 120
@@ -739,42 +700,32 @@ async def test_no_attempt_starts_after_a_stop() -> None:
     assert (client.calls, asker.budget.reserved) == (1, NOTHING)
 
 
-POLICY = RetryPolicy()
+def waited(policy: RetryPolicy, *errors: ChatError) -> list[float]:
+    """The waits after these errors in turn."""
+    wait = WaitAsAsked(policy.longest_asked_s, tenacity.wait_exponential_jitter(max=policy.longest_wait_s))
+    waits = []
+    for number, error in enumerate(errors, start=1):
+        error.step = NextStep.RETRY
+        state = tenacity.RetryCallState(tenacity.AsyncRetrying(), None, (), {})
+        state.attempt_number = number
+        state.set_exception((type(error), error, error.__traceback__))
+        waits.append(wait(state))
+    return waits
 
 
-class Longest(random.Random):
-    """Draws the upper end of whatever is drawn from."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return b
-
-
-class Shortest(random.Random):
-    """Draws the lower end of whatever is drawn from."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return a
+@given(st.floats(0.01, 1e6))
+def test_a_wait_is_as_long_as_the_endpoint_asks_for_and_a_little_longer(asked_s: float) -> None:
+    """So that not all come back at once; up to a cap."""
+    (wait_s,) = waited(POLICY, TransientChatError("busy", retry_after=asked_s))
+    least_s = min(asked_s, POLICY.longest_asked_s)
+    assert least_s <= wait_s <= least_s + min(1, least_s / 2)
 
 
-@given(st.integers(1, 50), st.floats(0, 1e6) | st.none(), st.integers(0, 2**32))
-def test_waits_have_full_jitter_and_obey_the_endpoint_up_to_a_cap(
-    attempt: int, asked: float | None, seed: int
-) -> None:
-    """No less than asked, unless too much is asked; a little more, so that not all come back at once."""
-    wait = POLICY.wait_s(attempt, asked, random.Random(seed))
-    bound = min(POLICY.longest_wait_s, 2.0 ** (attempt - 1))
-    least = 0.0 if asked is None else min(asked, POLICY.longest_asked_s)
-    assert least <= wait <= max(bound, least + 1)
-
-
-def test_the_bound_of_a_wait_doubles_with_each_failure() -> None:
-    """From a second to a minute, where it stays however often it fails."""
-    waits = [POLICY.wait_s(attempt, None, Longest()) for attempt in (*range(1, 9), 5000)]
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert [POLICY.wait_s(attempt, None, Shortest()) for attempt in (1, 8)] == [0, 0]
-    assert POLICY.wait_s(1, 5.0, Shortest()) == 5.0
-    assert [POLICY.wait_s(attempt, 5.0, Longest()) for attempt in (1, 2)] == [6, 6]
-    assert POLICY.wait_s(1, 500.0, Longest()) == 121.0
+def test_a_wait_of_our_own_doubles_with_each_failure() -> None:
+    """From a second to a minute, where it stays however often it fails, and a second of jitter."""
+    waits = waited(POLICY, *(TransientChatError("down") for _ in range(9)))
+    assert [int(wait_s) for wait_s in waits[:6]] == [1, 2, 4, 8, 16, 32]
+    assert waits[6:] == [60, 60, 60]
 
 
 @pytest.mark.parametrize(("local", "seconds"), [(True, 1200.0), (False, 30.0)])
@@ -789,17 +740,16 @@ async def failing(policy: RetryPolicy, *errors: Exception, took_s: float = 0.0) 
     """What comes of attempts that fail with these errors in turn, after the longest waits."""
     turns = itertools.cycle(errors)
     client = Scripted(always=lambda: next(turns), latency_s=took_s)
-    asker = EndpointAsker(
-        [Endpoint(name="one", client=client)], budget=Budget(Limits()), retry=policy, rng=Longest()
-    )
+    asker = EndpointAsker(Endpoint(name="one", client=client), budget=Budget(Limits()), retry=policy)
     with pytest.raises(RequestFailedError) as caught:
         await asker.ask(request())
     return caught.value
 
 
 @virtual_time
-async def test_waits_and_attempts_use_up_the_time_together() -> None:
+async def test_waits_and_attempts_use_up_the_time_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of 1, 2 and 4 s make 7; with attempts of 2 s that is reached after two waits."""
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
     patient = RetryPolicy(attempts=100, total_s=7.0)
     assert (await failing(patient, TransientChatError("x"))).attempts == 4
     assert asyncio.get_running_loop().time() == 7
@@ -824,7 +774,38 @@ async def test_only_answers_that_were_given_count_as_answered() -> None:
         down,
     )
     unusable = await failing(POLICY, refused)
-    assert (unusable.attempts, unusable.answered) == (POLICY.unusable_attempts, True)
+    assert (unusable.attempts, unusable.answered) == (RULES[FailureKind.UNUSABLE].tries + 1, True)
+
+
+@virtual_time
+async def test_a_dropped_request_says_how_often_it_was_tried() -> None:
+    """An endpoint that answers others refused it, after two attempts that failed otherwise."""
+    client = Scripted()
+    asker = asker_of(client)
+    await asker.ask(request())
+    client.errors = [
+        TransientChatError("down"),
+        TransientChatError("down"),
+        BadRequestError("no", status=400),
+    ]
+    with pytest.raises(RequestFailedError, match="the request is refused: no") as caught:
+        await asker.ask(request(1))
+    assert (caught.value.attempts, caught.value.refused, caught.value.answered) == (3, True, False)
+
+
+@pytest.mark.parametrize("error", [KeyRejectedError("no"), ModelNotFoundError("no"), BadRequestError("no")])
+@virtual_time
+async def test_a_refusal_is_judged_by_what_the_endpoint_has_answered(error: ChatError) -> None:
+    """Before any answer the settings are wrong; after one a few in a row pass."""
+    client = Scripted(always=lambda: type(error)("no", status=400))
+    with pytest.raises(type(error)):
+        await asker_of(client).ask(request())
+    asker = asker_of(client, has_answers=True, retry=RetryPolicy(attempts=1))
+    for number in range(RULES[error.kind].trusted):
+        with pytest.raises(RequestFailedError):
+            await asker.ask(request(number))
+    with pytest.raises(type(error)):
+        await asker.ask(request())
 
 
 async def until_spent(asker: EndpointAsker, restarts: int) -> None:
@@ -843,7 +824,7 @@ async def until_spent(asker: EndpointAsker, restarts: int) -> None:
 async def test_a_limit_on_minutes_ends_every_waiting() -> None:
     """Neither a rate limit nor a back-off is waited for beyond the time that is left."""
     asker = asker_of(
-        [Endpoint(name="one", client=Scripted(latency_s=0.1), limits=RateLimits(rpm=1))],
+        Endpoint(name="one", client=Scripted(latency_s=0.1), limits=RateLimits(rpm=1)),
         limits=Limits(minutes=2.5),
     )
     await until_spent(asker, 3)
@@ -902,7 +883,7 @@ async def for_two_minutes(options: dict[str, Any]) -> tuple[int, int]:
     """Twelve restarts against a server that allows 60 a minute: what it answered, and what it refused."""
     async with served(rpm=60, latency_s=(0.2, 1.0), **options) as (server, chat):
         endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))
-        await until_spent(asker_of([endpoint], limits=Limits(minutes=2)), 12)
+        await until_spent(asker_of(endpoint, limits=Limits(minutes=2)), 12)
         return server.statistics.billed, server.statistics.refused
 
 
@@ -927,7 +908,7 @@ def test_an_endpoint_without_headers_is_still_used_well() -> None:
         }
         async with served(**options) as (server, chat):
             asker = asker_of(
-                [Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))],
+                Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12)),
                 limits=Limits(minutes=2),
             )
             await until_spent(asker, 12)

@@ -7,7 +7,6 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -20,14 +19,12 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 import promptclimb.agent.llm.endpoints
 from promptclimb import SearchConfig
-from promptclimb.agent.config.fields import EndpointConfig
 from promptclimb.agent.errors import EndpointError, TransientChatError, UnusableAnswerError
 from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, preflight, price_notes
-from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.llm.endpoints import Preflight, open_endpoint, preflight, price_notes
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber, Secret
 from promptclimb.evaluator.errors import ConfigError
@@ -56,30 +53,30 @@ class Fixed:
 @asynccontextmanager
 async def opened(
     environment: Mapping[str, str], events: list[Event] | None = None, chat: Any = None, **settings: Any
-) -> AsyncIterator[tuple[list[Endpoint], Scrubber]]:
-    """The endpoints of a config."""
+) -> AsyncIterator[tuple[Any, Scrubber]]:
+    """The endpoint of a config."""
     scrubber = Scrubber()
-    async with open_endpoints(
+    async with open_endpoint(
         SearchConfig(**{"llm": "m", **settings}),
         environment,
         chat=chat,
         scrubber=scrubber,
         emit=(events if events is not None else []).append,
-    ) as endpoints:
-        yield endpoints, scrubber
+    ) as endpoint:
+        yield endpoint, scrubber
 
 
 async def test_an_endpoint_answers_with_its_key_and_the_key_is_known_to_the_scrubber() -> None:
     """The key comes from the environment, goes into the header, and nowhere else."""
     async with (
         ChatServer(ServerOptions(key=KEY)) as server,
-        opened({"OPENAI_API_KEY": KEY}, base_url=server.base_url) as (endpoints, scrubber),
+        opened({"OPENAI_API_KEY": KEY}, base_url=server.base_url) as (endpoint, scrubber),
     ):
-        answer = await endpoints[0].client.chat(REQUEST)
+        answer = await endpoint.client.chat(REQUEST)
         assert answer.text
         assert server.seen[0]["headers"]["Authorization"] == f"Bearer {KEY}"
         assert scrubber.scrub(f"key {KEY}") == "key [secret]"
-        assert KEY not in repr(endpoints)
+        assert KEY not in repr(endpoint)
 
 
 async def test_a_vendor_that_needs_a_key_is_not_asked_without() -> None:
@@ -87,37 +84,6 @@ async def test_a_vendor_that_needs_a_key_is_not_asked_without() -> None:
     with pytest.raises(ConfigError, match="set OPENAI_API_KEY"):
         async with opened({}):
             pytest.fail("it must not open")
-
-
-async def test_of_a_pool_what_is_down_is_left_out_with_a_note() -> None:
-    """The others serve; if all are down, the first one's fault is the error."""
-    events: list[Event] = []
-    async with ChatServer() as server:
-        pool = ({"base_url": NOBODY}, {"base_url": server.base_url, "rpm": 30, "model": "other"})
-        async with opened({}, events, endpoints=pool, rpm=600, tpm=900, concurrency=3) as (endpoints, *_):
-            (endpoint,) = endpoints
-            assert (endpoint.name, endpoint.model) == (server.base_url, "other")
-            limits = endpoint.limits
-            assert (limits.rpm, limits.tpm, limits.concurrency) == (30, 900, 3)
-    notes = [event.text for event in events if isinstance(event, Noted)]
-    assert any("continuing without an endpoint" in note and "127.0.0.1:9" in note for note in notes)
-    with pytest.raises(EndpointError, match="nothing answers"):
-        async with opened({}, endpoints=({"base_url": NOBODY},)):
-            pytest.fail("it must not open")
-
-
-async def test_an_endpoint_of_a_pool_has_options_of_its_own() -> None:
-    """They are sent in place of what the search's requests say; a tier of the search holds for all others."""
-    request = replace(REQUEST, reasoning_effort="low", extra_body='{"top_k":5}')
-    own = {"reasoning_effort": "high", "service_tier": "priority", "extra_body": {"top_k": 9}}
-    async with ChatServer() as one, ChatServer() as two:
-        pool = ({"base_url": one.base_url, **own}, {"base_url": two.base_url})
-        async with opened({}, endpoints=pool, service_tier="flex") as (endpoints, *_):
-            for endpoint in endpoints:
-                await endpoint.client.chat(request)
-    sent = [server.seen[0]["body"] for server in (one, two)]
-    named = ("reasoning_effort", "service_tier", "top_k")
-    assert [[body[name] for name in named] for body in sent] == [["high", "priority", 9], ["low", "flex", 5]]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +96,7 @@ async def test_an_endpoint_of_a_pool_has_options_of_its_own() -> None:
 async def test_a_key_that_anybody_on_the_way_can_read_is_reported(
     url: str, clear: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An endpoint of a pool that names no key gets OpenAI's; without one there is no note."""
+    """Without a key there is no note."""
 
     async def seen(*_: Any, **__: Any) -> Preflight:
         return Preflight()
@@ -138,43 +104,23 @@ async def test_a_key_that_anybody_on_the_way_can_read_is_reported(
     monkeypatch.setattr(promptclimb.agent.llm.endpoints, "preflight", seen)
     for environment in ({"OPENAI_API_KEY": KEY}, {}):
         events: list[Event] = []
-        async with opened(environment, events, endpoints=({"base_url": url},)):
+        async with opened(environment, events, base_url=url):
             notes = [event.text for event in events if isinstance(event, Noted)]
         unencrypted = [note for note in notes if "OPENAI_API_KEY goes unencrypted" in note]
         assert bool(unencrypted) is (clear and bool(environment))
 
 
-async def test_two_keys_at_one_address_are_named_by_their_variables() -> None:
-    """Events name an endpoint so that a person knows which one is meant."""
-    async with ChatServer() as server:
-        pool = tuple({"base_url": server.base_url, "key_env": name} for name in ("KEY_ONE", "KEY_TWO"))
-        async with opened({"KEY_ONE": KEY, "KEY_TWO": KEY[::-1]}, endpoints=pool) as (endpoints, scrubber):
-            assert [endpoint.name for endpoint in endpoints] == [
-                f"{server.base_url} (KEY_ONE)",
-                f"{server.base_url} (KEY_TWO)",
-            ]
-            assert scrubber.scrub(KEY[::-1]) == "[secret]"
-
-
 async def test_a_chat_of_ones_own_stands_in_place_of_all() -> None:
     """It needs no key and no address."""
-    async with opened({}, chat=Fixed(), rpm=60) as (endpoints, _):
-        (endpoint,) = endpoints
+    async with opened({}, chat=Fixed(), rpm=60) as (endpoint, _):
         assert (endpoint.name, endpoint.limits.rpm) == ("given", 60)
         assert (await endpoint.client.chat(REQUEST)).text == "- a {}"
 
 
 async def test_a_method_without_an_llm_opens_nothing() -> None:
     """No key is looked for."""
-    async with opened({}, method="random", llm=None) as (endpoints, *_):
-        assert endpoints == []
-
-
-def test_an_endpoint_that_is_wrong_does_not_show_its_password() -> None:
-    """What pydantic says of it holds no input."""
-    with pytest.raises(ValueError, match="base_url") as caught:
-        EndpointConfig(base_url="ftp://me:sesamopen@host/v1")
-    assert "sesamopen" not in str(caught.value)
+    async with opened({}, method="random", llm=None) as (endpoint, *_):
+        assert endpoint is None
 
 
 def test_the_local_model_needs_no_price() -> None:
@@ -209,21 +155,19 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("table")
-async def test_a_price_from_the_table_is_shown_once_and_noted() -> None:
-    """The row stands in the result by its endpoint; one with a price by hand has none."""
+async def test_a_price_from_the_table_is_shown_and_noted() -> None:
+    """The row stands in the result by its endpoint; a price by hand has none."""
     events: list[Event] = []
-    async with ChatServer() as one, ChatServer() as two:
-        pool = ({"base_url": one.base_url}, {"base_url": two.base_url, "price": "3/4"})
-        async with opened({}, events, endpoints=pool, price="auto", max_cost=1) as (endpoints, *_):
-            charges = [each.price and each.price.charge(TokenUsage(1, 1)) for each in endpoints]
-            assert charges == [3 * 10**6, 7 * 10**6]
-            noted = price_notes(endpoints)["prices"]
-    assert list(noted) == [one.base_url]
-    assert (noted[one.base_url]["provider"], noted[one.base_url]["table_date"]) == ("home", "2026-05-01")
-    notes = [event.text for event in events if isinstance(event, Noted)]
-    said = [note for note in notes if note.startswith("price of")]
-    assert len(said) == 1
-    assert said[0].startswith(f"price of {one.base_url}: home m: $1 in, $1 cached, $1 written, $2 out")
+    async with ChatServer() as server:
+        async with opened({}, events, base_url=server.base_url, price="auto", max_cost=1) as (endpoint, _):
+            assert endpoint.price.charge(TokenUsage(1, 1)) == 3 * 10**6
+            ((name, row),) = price_notes(endpoint)["prices"].items()
+        assert (name, row["provider"], row["table_date"]) == (server.base_url, "home", "2026-05-01")
+        notes = [event.text for event in events if isinstance(event, Noted)]
+        price_text = f"price of {server.base_url}: home m: $1 in, $1 cached, $1 written, $2 out"
+        assert [note.startswith(price_text) for note in notes if note.startswith("price of")] == [True]
+        async with opened({}, base_url=server.base_url, price="3/4") as (endpoint, _):
+            assert price_notes(endpoint) == {}
 
 
 @pytest.mark.usefixtures("table")
@@ -240,16 +184,14 @@ async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent(
 
 
 @pytest.mark.usefixtures("llama")
-async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable[..., Path]) -> None:
+async def test_the_local_model_works_on_one_request_at_a_time(model: Callable[..., Path]) -> None:
     """It is reached by a key of its own, costs nothing, and what it cannot work on waits here."""
     events: list[Event] = []
-    async with opened({}, events, llm=f"local:{model()}", llm_slots=2, concurrency=8) as (endpoints, _):
+    async with opened({}, events, llm=f"local:{model()}", concurrency=8) as (endpoint, _):
         assert [event.text.split()[0] for event in events if isinstance(event, Noted)] == ["loading", "the"]
-        (one,) = endpoints
-        assert (one.name, one.model, one.limits.concurrency) == ("local", "a-model", 2)
-        assert one.price is not None
-        assert one.price.prompt == one.price.completion == 0
-        assert (await one.client.chat(REQUEST)).text.startswith("- a photo")
+        assert (endpoint.name, endpoint.model, endpoint.limits.concurrency) == ("local", "a-model", 1)
+        assert endpoint.price.prompt == endpoint.price.completion == 0
+        assert (await endpoint.client.chat(REQUEST)).text.startswith("- a photo")
 
 
 async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +228,7 @@ def models(*names: str) -> web.Response:
 async def test_a_listed_model_needs_no_note() -> None:
     """All is well."""
     async with served(answering(lambda: models("a", "b"))) as url:
-        seen = await preflight(url, SECRET, key_env="K", model="b")
+        seen = await preflight(url, SECRET, model="b")
     assert (seen.models, seen.note) == (("a", "b"), None)
 
 
@@ -310,16 +252,16 @@ async def test_an_unlisted_model_that_does_not_exist_is_refused_at_once(body: ob
 
     async with served(answer) as url:
         if exists:
-            assert "asking for it anyway" in str((await preflight(url, SECRET, key_env="K", model="c")).note)
+            assert "asking for it anyway" in str((await preflight(url, SECRET, model="c")).note)
         else:
             with pytest.raises(EndpointError, match=r"has no model 'c'.*with llm"):
-                await preflight(url, SECRET, key_env="K", model="c")
+                await preflight(url, SECRET, model="c")
 
 
 async def test_a_model_that_is_not_listed_is_named_with_similar_ones() -> None:
     """Lists are often incomplete, so it is no error yet."""
     async with served(answering(lambda: models("gpt-4o-mini", "other"))) as url:
-        seen = await preflight(url, SECRET, key_env="K", model="gpt-4o-mimi")
+        seen = await preflight(url, SECRET, model="gpt-4o-mimi")
     assert "gpt-4o-mini" in str(seen.note)
 
 
@@ -327,8 +269,8 @@ async def test_a_model_that_is_not_listed_is_named_with_similar_ones() -> None:
 async def test_a_refused_list_is_left_to_the_first_request(status: int) -> None:
     """Some vendors guard it in another way; with a key and without one the advice differs."""
     async with served(answering(lambda: web.Response(status=status, text="no"))) as url:
-        with_key = await preflight(url, SECRET, key_env="MY_KEY", model="m")
-        without = await preflight(url, None, key_env="MY_KEY", model="m")
+        with_key = await preflight(url, SECRET, model="m")
+        without = await preflight(url, None, model="m")
     assert with_key.status == without.status == status
     assert "set MY_KEY to a valid one" in str(with_key.note)
     assert str(without.note).endswith("set MY_KEY")
@@ -340,7 +282,7 @@ async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
     error = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
     async with served(answering(lambda: web.json_response(error, status=401))) as url:
         with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as caught:
-            await preflight(url, SECRET, key_env="MY_KEY", model="m")
+            await preflight(url, SECRET, model="m")
     assert SECRET.reveal() not in str(caught.value)
 
 
@@ -353,7 +295,7 @@ async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None
         return web.Response(status=404)
 
     async with served(missing, "/openai/deployments/d?api-version=2024-10-21") as url:
-        seen = await preflight(url, SECRET, key_env="K", model="m")
+        seen = await preflight(url, SECRET, model="m")
     assert "/v1" not in str(seen.note)
     (request,) = asked
     assert request.path == "/openai/deployments/d/models"
@@ -367,7 +309,7 @@ async def test_a_web_page_is_no_endpoint() -> None:
         answering(lambda: web.Response(text="<html>hi</html>", content_type="text/html"))
     ) as url:
         with pytest.raises(EndpointError, match="not JSON"):
-            await preflight(url, SECRET, key_env="K", model="m")
+            await preflight(url, SECRET, model="m")
 
 
 async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
@@ -378,20 +320,20 @@ async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
         return answers.pop(0)
 
     async with served(handle) as url:
-        assert (await preflight(url, SECRET, key_env="K", model="m")).models == ("m",)
+        assert (await preflight(url, SECRET, model="m")).models == ("m",)
 
 
 @pytest.mark.parametrize("status", [405, 429, 500, 503])
 async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
     """Not every server has /models, and a busy one is not a wrong one."""
     async with served(answering(lambda: web.Response(status=status))) as url:
-        assert await preflight(url, SECRET, key_env="K", model="m") == Preflight(status=status)
+        assert await preflight(url, SECRET, model="m") == Preflight(status=status)
 
 
 async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> None:
     """Some servers have none; more often the address lacks its end."""
     async with served(answering(lambda: web.Response(status=404))) as url:
-        seen = await preflight(url.removesuffix("/v1"), SECRET, key_env="K", model="m")
+        seen = await preflight(url.removesuffix("/v1"), SECRET, model="m")
         assert "It usually ends in /v1" in str(seen.note)
 
 
@@ -399,7 +341,7 @@ async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> 
 async def test_strange_lists_are_no_error(document: object) -> None:
     """JSON of another shape lists nothing."""
     async with served(answering(lambda: web.json_response(document))) as url:
-        assert (await preflight(url, SECRET, key_env="K", model="m")).models == ()
+        assert (await preflight(url, SECRET, model="m")).models == ()
 
 
 async def test_where_nothing_listens_it_is_said() -> None:
@@ -408,7 +350,7 @@ async def test_where_nothing_listens_it_is_said() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         with pytest.raises(EndpointError, match="nothing answers") as caught:
-            await preflight(f"http://me:pw-secret@127.0.0.1:{port}/v1", None, key_env="K", model="m")
+            await preflight(f"http://me:pw-secret@127.0.0.1:{port}/v1", None, model="m")
     assert "pw-secret" not in str(caught.value)
     assert str(port) in str(caught.value)
 
@@ -450,7 +392,7 @@ async def test_a_certificate_that_nobody_has_signed_is_named_with_what_helps(
     said = "its certificate is not trusted: self-signed certificate; if you trust it, set SSL_CERT_FILE"
     async with served(answer, tls=tls) as url:
         with pytest.raises(EndpointError, match=said) as caught:
-            await preflight(url, None, key_env="K", model="m")
+            await preflight(url, None, model="m")
         assert "server running" not in str(caught.value)
         async with OpenAIChat(url) as chat:
             with pytest.raises(TransientChatError, match=said):
@@ -468,7 +410,7 @@ async def test_a_server_without_tls_is_named_as_one() -> None:
     async with served(answering(lambda: models("m"))) as url:
         address = url.replace("http://", "https://")
         with pytest.raises(EndpointError, match=r"does not speak TLS; .* begins with http://.*base_url"):
-            await preflight(address, None, key_env="K", model="m")
+            await preflight(address, None, model="m")
 
 
 async def test_a_connection_that_breaks_is_left_to_the_first_request() -> None:
@@ -480,4 +422,4 @@ async def test_a_connection_that_breaks_is_left_to_the_first_request() -> None:
         return web.Response()
 
     async with served(cut) as url:
-        assert (await preflight(url, SECRET, key_env="K", model="m")).note is not None
+        assert (await preflight(url, SECRET, model="m")).note is not None

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import KeyRejectedError
 from promptclimb.agent.events.types import Event, LimitLearned, Paused, WaitCapped
 from promptclimb.agent.llm.limiter import (
     BURST_S,
@@ -35,11 +34,10 @@ from tests.fakes.limits import State
 from tests.fakes.vendors import duration, limit_headers
 
 
-class Middle(random.Random):
-    """Draws the middle of whatever is drawn from."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return (a + b) / 2
+@pytest.fixture(autouse=True)
+def middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws are the middle of whatever is drawn from."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
 
 
 class Bench:
@@ -48,28 +46,24 @@ class Bench:
     def __init__(self, limits: RateLimits) -> None:
         self.now = 1000.0
         self.events: list[Event] = []
-        self.one = RateLimiter("one", limits, clock=lambda: self.now, rng=Middle(), emit=self.events.append)
+        self.one = RateLimiter("one", limits, clock=lambda: self.now, emit=self.events.append)
 
     def answered(self, tokens: int, used: int) -> None:
         """One request, answered at once."""
         permit = self.one.admit(tokens)
         self.one.succeeded(permit, used)
-        permit.leave()
+        self.one.leave(permit)
 
     @property
     def ceiling(self) -> int:
         return self.one.max_in_flight
 
-    @property
-    def paused_s(self) -> float:
-        return pytest.approx(self.one.paused_s)  # type: ignore[no-any-return]
 
-
-def refuse(bench: Bench, retry_after: float | None = None, **why: bool) -> None:
+def refuse(bench: Bench, **why: bool) -> None:
     """One request, refused a moment after it left."""
     permit = bench.one.admit(1)
-    bench.one.rate_limited(permit, retry_after, **why)
-    permit.leave()
+    bench.one.rate_limited(permit, **why)
+    bench.one.leave(permit)
     bench.now += 0.001
 
 
@@ -78,13 +72,10 @@ def test_an_unknown_endpoint_is_not_stormed(concurrency: int, first: int) -> Non
     """Four at once until the first has come back, be it answered or not; then as many as are set."""
     bench = Bench(RateLimits(concurrency=concurrency))
     permits = [bench.one.admit(1) for _ in range(first)]
-    bench.one.took_s.append(3.0)
-    assert (bench.one.delay(1), bench.ceiling, bench.one.load()) == (math.inf, first, 3 * (first + 1) / first)
-    permits[0].leave()
-    permits[0].leave()
+    assert (bench.one.delay(1), bench.ceiling) == (math.inf, first)
+    bench.one.leave(permits[0])
     assert (bench.one.delay(1), bench.ceiling) == (0.0, concurrency)
     assert bench.one.in_flight == first - 1
-    assert bench.one.load() == 3 * first / concurrency
 
 
 def test_a_refusal_as_first_outcome_leaves_it_careful() -> None:
@@ -92,7 +83,7 @@ def test_a_refusal_as_first_outcome_leaves_it_careful() -> None:
     bench = Bench(RateLimits(concurrency=10))
     refuse(bench)
     assert bench.ceiling == 2
-    bench.one.admit(1).leave()
+    bench.one.leave(bench.one.admit(1))
     assert bench.ceiling == 2
 
 
@@ -104,8 +95,8 @@ def test_each_refusal_halves_what_may_be_in_flight_down_to_one() -> None:
     bench.now += 1
     late = bench.one.admit(1)
     for permit in (*permits, late):
-        bench.one.rate_limited(permit, None)
-        permit.leave()
+        bench.one.rate_limited(permit)
+        bench.one.leave(permit)
     assert bench.ceiling == 8
     bench.now += 1
     ceilings = []
@@ -135,7 +126,7 @@ def test_a_failure_of_another_kind_stops_the_growth_for_ten_seconds() -> None:
     bench.answered(1, 1)
     refuse(bench)
     bench.one.failed()
-    assert (bench.ceiling, bench.one.paused_s > 5) == (2, False)
+    assert (bench.ceiling, bench.one.delay(1)) == (2, 0.0)
     bench.now += 9.9
     for _ in range(5):
         bench.answered(1, 1)
@@ -152,7 +143,7 @@ def test_a_reservation_follows_the_largest_of_recent_answers() -> None:
 
     def reserved() -> float:
         bench.now += 1000
-        bench.one.admit(1000).leave()
+        bench.one.leave(bench.one.admit(1000))
         return round(bench.one.delay(1000) * 100)
 
     assert reserved() == pytest.approx(1000, abs=1)
@@ -176,7 +167,7 @@ def test_the_unused_rest_is_given_back() -> None:
     assert bench.one.delay(1000) == pytest.approx(5.0)
     bench.now += 1000
     permit = bench.one.admit(1000)
-    bench.one.rate_limited(permit, 0.1)
+    bench.one.rate_limited(permit)
     bench.now += 1
     assert bench.one.delay(1000) == 0.0
 
@@ -185,7 +176,7 @@ def test_a_refusal_for_requests_says_nothing_of_tokens() -> None:
     """A reservation follows the answers as before."""
     bench = Bench(RateLimits(tpm=6000, concurrency=9))
     bench.answered(1000, 100)
-    refuse(bench, 0.0)
+    refuse(bench)
     bench.now += 1000
     bench.answered(1000, 100)
     assert bench.one.delay(1000) == pytest.approx(1.0)
@@ -203,7 +194,7 @@ def test_an_endpoint_that_refuses_for_tokens_may_count_what_was_asked_for() -> N
     """Then all of it is reserved, and stays so, until success after success has shown otherwise."""
     bench = Bench(RateLimits(tpm=6000, concurrency=9))
     bench.answered(1000, 100)
-    refuse(bench, 0.0, tokens=True)
+    refuse(bench, tokens=True)
     bench.now += 1000
     bench.answered(1000, 100)
     assert bench.one.delay(1000) == pytest.approx(10.0)
@@ -216,75 +207,29 @@ def test_an_endpoint_that_refuses_for_tokens_may_count_what_was_asked_for() -> N
     assert bench.one.delay(1000) == pytest.approx(1.0)
 
 
-def test_pauses_of_its_own_double_with_each_refusal_up_to_half_a_minute() -> None:
-    """From between half a second and one; a success begins anew."""
-    bench = Bench(RateLimits(concurrency=16))
-    bench.answered(1, 1)
-    pauses = []
-    for _ in range(8):
-        bench.now += 1000
-        refuse(bench)
-        bench.now -= 0.001
-        pauses.append(bench.one.paused_s)
-    assert pauses == pytest.approx([0.75, 1.5, 3.0, 6.0, 12.0, 22.5, 22.5, 22.5])
-    for asked, wait_s in ((0.2, 0.21), (0.0, 22.5)):
-        bench.now += 1000
-        refuse(bench, asked)
-        bench.now -= 0.001
-        assert bench.paused_s == wait_s, "what is asked for is made, if anything is"
-    bench.now += 1000
-    bench.answered(1, 1)
-    refuse(bench)
-    bench.now -= 0.001
-    assert bench.paused_s == 0.75
-
-
-@pytest.mark.parametrize(
-    ("asked", "wait"), [(0.001, 0.105), (5.0, 5.25), (20.0, 20.5), (120.0, 120.5), (121.0, 120.5)]
-)
-def test_a_pause_that_is_asked_for_is_made_and_a_little_more(asked: float, wait: float) -> None:
-    """A tenth at most, and a second; beyond two minutes only those are made, and an event says so."""
-    for fails in (False, True):
-        bench = Bench(RateLimits())
-        if fails:
-            bench.one.failed(asked)
-        else:
-            bench.one.rate_limited(bench.one.admit(1), asked)
-        assert bench.paused_s == wait
-        assert bench.one.delay(1) == pytest.approx(wait)
-        (event,) = bench.events
-        assert (event.endpoint, event.wait_s) == ("one", pytest.approx(wait))  # type: ignore[attr-defined]
-        assert isinstance(event, WaitCapped if asked > 120 else Paused)
-    bench.now += 200
-    assert (bench.paused_s, bench.one.delay(1)) == (0.0, 0.0)
-
-
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
-    """Nor is there an event, for it changes nothing."""
+    """Nor is there an event, for it changes nothing; one that is shorter than asked for says so."""
     bench = Bench(RateLimits())
-    bench.one.failed(20.0)
-    bench.one.failed(20.0)
-    bench.one.failed(3.0)
-    bench.one.rest(20.5)
-    assert (bench.paused_s, len(bench.events)) == (20.5, 1)
-    bench.one.rest(30.0)
-    assert (bench.paused_s, bench.events[1:]) == (30.0, [Paused(endpoint="one", wait_s=30.0)])
+    bench.one.pause(20.5, 20.0)
+    bench.one.pause(3.0)
+    assert (bench.one.delay(1), bench.events) == (20.5, [Paused(endpoint="one", wait_s=20.5)])
+    bench.one.pause(120.5, 3600.0)
+    assert bench.one.delay(1) == 120.5
+    assert bench.events[1:] == [WaitCapped(endpoint="one", asked_s=3600.0, wait_s=120.5)]
+    bench.now += 200
+    assert bench.one.delay(1) == 0.0
 
 
-@pytest.mark.parametrize("rests", [False, True])
-def test_after_a_pause_requests_go_one_by_one(rests: bool) -> None:
+def test_after_a_pause_requests_go_one_by_one() -> None:
     """As many as may be in flight, a tenth of a second or so apart; after them all that may."""
     bench = Bench(RateLimits(concurrency=3))
     bench.answered(1, 1)
-    if rests:
-        bench.one.rest(5.0)
-    else:
-        bench.one.failed(5.0)
+    bench.one.pause(5.0)
     bench.now += 100
     for _ in range(3):
         permit = bench.one.admit(1)
         assert bench.one.delay(1) == pytest.approx(0.11)
-        permit.leave()
+        bench.one.leave(permit)
         bench.now += 1
     bench.one.admit(1)
     assert bench.one.delay(1) == 0.0
@@ -324,20 +269,9 @@ def test_a_limit_that_is_known_is_not_reported_again_and_one_that_was_set_is_not
 def test_a_refusal_moves_away_from_the_edge_of_the_minute() -> None:
     """Every window of the endpoint keeps a larger distance from then on."""
     bench = Bench(RateLimits(rpm=1, tpm=10))
-    refuse(bench, 0.0)
+    refuse(bench)
     bench.now = 1000.0
     assert bench.one.delay(10) == pytest.approx(61.0)
-
-
-def test_an_endpoint_that_is_closed_or_too_small_is_never_asked() -> None:
-    """A request that is just as large as a minute allows is not too large."""
-    bench = Bench(RateLimits(tpm=100))
-    assert (bench.one.fits(100), bench.one.fits(101), bench.one.limits.tpm) == (True, False, 100)
-    assert (bench.one.delay(100), bench.one.delay(101)) == (0.0, math.inf)
-    bench.one.closed = KeyRejectedError("no")
-    assert bench.one.delay(1) == math.inf
-    free = Bench(RateLimits())
-    assert (free.one.fits(10**9), free.one.limits.tpm, free.one.delay(10**9)) == (True, None, 0.0)
 
 
 FREED_S = PERIOD_S + FIRST_MARGIN_S

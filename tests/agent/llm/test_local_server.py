@@ -173,7 +173,7 @@ def child(settings: dict[str, Any]) -> subprocess.Popen[str]:
 
 
 def settings_of(model: Path, *, parent: int) -> dict[str, Any]:
-    plain = {"key": "k", "model": str(model), "name": "m", "slots": 1, "threads": 1, "context": 64}
+    plain = {"key": "k", "model": str(model), "name": "m", "threads": 1, "context": 64}
     return {"parent": parent, **plain}
 
 
@@ -241,7 +241,7 @@ async def test_searches_at_once_share_a_server(model: Model) -> None:
             for stack, events in ((one, first), (other, second))
         ]
         assert chats[0] is chats[1]
-        wider = replace(settings(file), slots=2)
+        wider = replace(settings(file), threads=2)
         async with shared_chat(wider, scrubber=Scrubber(), emit=first.append) as third:
             assert third is not chats[0]
         await one.aclose()

@@ -10,23 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
+from promptclimb.agent.errors import GaveUpError, RequestTooLargeError
 from promptclimb.agent.events.types import Event, HeaderIgnored
 from promptclimb.agent.llm.limiter import BURST_S, RateLimiter, RateLimits, Window
-from promptclimb.agent.llm.pool import EndpointPool
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.limits import Style, counter
-from tests.fakes.pools import acquire, pool_of
 
 
-def limiter(limits: RateLimits, events: list[Event] | None = None, name: str = "one") -> RateLimiter:
+def limiter(limits: RateLimits, events: list[Event] | None = None) -> RateLimiter:
     """A limiter on the running loop's clock."""
     emit: Callable[[Event], None] = (lambda _: None) if events is None else events.append
-    return RateLimiter(name, limits, clock=asyncio.get_running_loop().time, rng=random.Random(0), emit=emit)
+    return RateLimiter("one", limits, clock=asyncio.get_running_loop().time, emit=emit)
 
 
 async def drive(
-    pacer: EndpointPool, server: object, seconds: float, tokens: int = 100, used: int = 100
+    pacer: RateLimiter, server: object, seconds: float, tokens: int = 100, used: int = 100
 ) -> tuple[float, int]:
     """Thirty restarts that ask for so long; the amount that the server answered, and its refusals."""
     loop = asyncio.get_running_loop()
@@ -36,16 +34,17 @@ async def drive(
     async def restart() -> None:
         nonlocal through, refused
         while True:
-            with await acquire(pacer, tokens) as permit:
+            with await pacer.acquire(tokens) as permit:
                 now = loop.time()
-                if server.wait(now, used) > 0:  # type: ignore[attr-defined]
+                if (wait_s := server.wait(now, used)) > 0:  # type: ignore[attr-defined]
                     refused += 1
-                    permit.limiter.rate_limited(permit, server.wait(now, used))  # type: ignore[attr-defined]
+                    pacer.rate_limited(permit)
+                    pacer.pause(wait_s)
                     continue
                 server.use(now, used)  # type: ignore[attr-defined]
                 through += used
                 await asyncio.sleep(rng.uniform(0.1, 1.0))
-                permit.limiter.succeeded(permit, used)
+                pacer.succeeded(permit, used)
 
     tasks = [loop.create_task(restart()) for _ in range(30)]
     await asyncio.sleep(seconds)
@@ -61,9 +60,7 @@ def test_a_limit_on_requests_is_used_up_and_never_overrun(style: Style, rpm: int
     """However the server counts, it refuses nothing and nearly all that it allows is used."""
 
     async def three_minutes() -> tuple[float, int]:
-        return await drive(
-            pool_of(limiter(RateLimits(rpm=rpm, concurrency=30))), counter(style, rpm), 180, used=1
-        )
+        return await drive(limiter(RateLimits(rpm=rpm, concurrency=30)), counter(style, rpm), 180, used=1)
 
     through, refused = run_virtual(three_minutes())
     assert refused == 0
@@ -75,7 +72,7 @@ def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(sty
     """A reservation follows what requests really use."""
 
     async def three_minutes() -> tuple[float, int]:
-        pacer = pool_of(limiter(RateLimits(tpm=60_000, concurrency=30)))
+        pacer = limiter(RateLimits(tpm=60_000, concurrency=30))
         return await drive(pacer, counter(style, 60_000), 180, tokens=600, used=150)
 
     through, refused = run_virtual(three_minutes())
@@ -87,13 +84,14 @@ def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(sty
 async def test_an_endpoint_that_counts_what_was_asked_for_is_understood() -> None:
     """Tokens asked for and not used count there: after a refusal about tokens they do here too."""
     one = limiter(RateLimits(tpm=6000, concurrency=4))
-    pacer, server, refused = pool_of(one), counter("sliding", 6000), 0
+    server, refused = counter("sliding", 6000), 0
     loop = asyncio.get_running_loop()
     while loop.time() < 1800:
-        with await acquire(pacer, 300) as permit:
-            if (wait := server.wait(loop.time(), 300)) > 0:
+        with await one.acquire(300) as permit:
+            if (wait_s := server.wait(loop.time(), 300)) > 0:
                 refused += 1
-                one.rate_limited(permit, wait, tokens=True)
+                one.rate_limited(permit, tokens=True)
+                one.pause(wait_s)
                 continue
             server.use(loop.time(), 300)
             await asyncio.sleep(0.2)
@@ -131,10 +129,10 @@ def test_the_burst_is_the_stated_one(limit: int) -> None:
 @virtual_time
 async def test_waiters_are_served_in_order() -> None:
     """First come, first served, though all are ready at once."""
-    pacer, order = pool_of(limiter(RateLimits(rpm=60, concurrency=2))), []
+    pacer, order = limiter(RateLimits(rpm=60, concurrency=2)), []
 
     async def restart(number: int) -> None:
-        with await acquire(pacer, 1):
+        with await pacer.acquire(1):
             order.append(number)
             await asyncio.sleep(0.5)
 
@@ -147,43 +145,41 @@ async def test_waiters_are_served_in_order() -> None:
 @virtual_time
 async def test_no_more_are_in_flight_than_set_and_cancelling_gives_back() -> None:
     """Cancelled waiters and holders leave nothing behind."""
-    one = limiter(RateLimits(concurrency=2))
-    pacer = pool_of(one)
+    pacer = limiter(RateLimits(concurrency=2))
     tasks = [asyncio.create_task(hold(pacer)) for _ in range(6)]
     await asyncio.sleep(1)
-    assert (one.in_flight, pacer.waiting) == (2, 4)
+    assert (pacer.in_flight, pacer.waiting) == (2, 4)
     for task in (tasks[0], tasks[3], tasks[5]):
         task.cancel()
     await asyncio.sleep(1)
-    assert (one.in_flight, pacer.waiting) == (2, 1)
+    assert (pacer.in_flight, pacer.waiting) == (2, 1)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert (one.in_flight, pacer.waiting) == (0, 0)
-    with await acquire(pacer, 1):
-        assert one.in_flight == 1
+    assert (pacer.in_flight, pacer.waiting) == (0, 0)
+    with await pacer.acquire(1):
+        assert pacer.in_flight == 1
 
 
-async def hold(pacer: EndpointPool) -> None:
+async def hold(pacer: RateLimiter) -> None:
     """Take a permit and keep it."""
-    with await acquire(pacer, 1):
+    with await pacer.acquire(1):
         await asyncio.sleep(1000)
 
 
 @virtual_time
 async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
     """It would wait for ever; but only a limit that was set says so, a header may be wrong."""
-    pacer = pool_of(limiter(RateLimits(tpm=1000)))
+    pacer = limiter(RateLimits(tpm=1000))
     with pytest.raises(RequestTooLargeError, match=r"1001 tokens.*1000"):
-        await acquire(pacer, 1001)
+        await pacer.acquire(1001)
     learning = limiter(RateLimits(concurrency=1))
-    pacer = pool_of(learning)
-    permit = await acquire(pacer, 1)
-    waiting = asyncio.create_task(acquire(pacer, 5000))
+    permit = await learning.acquire(1)
+    waiting = asyncio.create_task(learning.acquire(5000))
     await asyncio.sleep(0)
     learning.read_headers(permit, {"x-ratelimit-limit-tokens": "1000"})
-    permit.leave()
-    (await waiting).leave()
+    learning.leave(permit)
+    learning.leave(await waiting)
     assert asyncio.get_running_loop().time() <= 61
 
 
@@ -194,7 +190,7 @@ async def test_an_answer_shows_that_a_stated_limit_is_wrong() -> None:
     for tpm, then in ((None, None), (5000, 5000)):
         events: list[Event] = []
         one = limiter(RateLimits(tpm=tpm), events)
-        permit = await acquire(pool_of(one), 1000)
+        permit = await one.acquire(1000)
         one.read_headers(permit, stated)
         assert one.a_minute("tokens") == 300
         one.succeeded(permit, 950)
@@ -210,7 +206,7 @@ async def test_nonsense_in_headers_is_reported_once_and_changes_nothing() -> Non
     """Negative, NaN, a year and garbage."""
     events: list[Event] = []
     one = limiter(RateLimits(rpm=100), events)
-    permit = await acquire(pool_of(one), 10)
+    permit = await one.acquire(10)
     for _ in range(3):
         one.read_headers(
             permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"}
@@ -221,54 +217,11 @@ async def test_nonsense_in_headers_is_reported_once_and_changes_nothing() -> Non
 
 
 @virtual_time
-async def test_work_goes_to_the_endpoint_with_room() -> None:
-    """Two endpoints together do what each allows; a paused one is left alone."""
-    slow, fast = (
-        limiter(RateLimits(rpm=60, concurrency=20)),
-        limiter(RateLimits(rpm=240, concurrency=20), name="two"),
-    )
-    pacer, took = pool_of(slow, fast), {"one": 0, "two": 0}
-
-    async def restart() -> None:
-        while True:
-            with await acquire(pacer, 1) as permit:
-                took[permit.limiter.name] += 1
-                await asyncio.sleep(0.1)
-
-    tasks = [asyncio.create_task(restart()) for _ in range(20)]
-    await asyncio.sleep(120)
-    assert took["one"] == pytest.approx(120, abs=4)
-    assert took["two"] == pytest.approx(480, abs=12)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@virtual_time
-async def test_an_endpoint_can_be_taken_out_and_the_last_one_fails_everybody() -> None:
-    """Waiters go to those that are left; with none left each gets the reason."""
-    first, second = limiter(RateLimits(concurrency=1)), limiter(RateLimits(concurrency=1), name="two")
-    pacer = pool_of(first, second)
-    held = [await acquire(pacer, 1), await acquire(pacer, 1)]
-    waiting = [asyncio.create_task(acquire(pacer, 1)) for _ in range(3)]
-    await asyncio.sleep(0)
-    assert pacer.remove(pacer.endpoints[0], KeyRejectedError("no")) == 1
-    next(permit for permit in held if permit.limiter is second).leave()
-    assert (await waiting[0]).limiter is second
-    assert pacer.remove(pacer.endpoints[0], KeyRejectedError("nor this")) == 0
-    for task in waiting[1:]:
-        with pytest.raises(KeyRejectedError, match="nor this"):
-            await task
-    with pytest.raises(KeyRejectedError):
-        await acquire(pacer, 1)
-
-
-@virtual_time
 async def test_failing_reaches_every_waiter() -> None:
     """What stops the run is raised by whoever waits, now and later."""
-    pacer = pool_of(limiter(RateLimits(rpm=1)))
-    (await acquire(pacer, 1)).leave()
-    waiting = [asyncio.create_task(acquire(pacer, 1)) for _ in range(3)]
+    pacer = limiter(RateLimits(rpm=1))
+    pacer.leave(await pacer.acquire(1))
+    waiting = [asyncio.create_task(pacer.acquire(1)) for _ in range(3)]
     await asyncio.sleep(0)
     pacer.fail(GaveUpError("enough"))
     results = await asyncio.gather(*waiting, return_exceptions=True)

@@ -60,10 +60,10 @@ async def ready(url: str, key: str | None = None) -> Preflight:
     secret = Secret(key) if key else None
     for _ in range(60):
         try:
-            return await preflight(url, secret, key_env="K", model="")
+            return await preflight(url, secret, model="")
         except Exception:  # noqa: BLE001  # whatever it is, the server is given a minute
             await asyncio.sleep(1)
-    return await preflight(url, secret, key_env="K", model="")
+    return await preflight(url, secret, model="")
 
 
 def turns(number: int) -> tuple[ChatMessage, ...]:

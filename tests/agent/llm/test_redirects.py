@@ -107,7 +107,7 @@ async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
     """The look before a search sends the same headers."""
     seen: list[web.Request] = []
     async with two_hosts(302, seen) as url:
-        await preflight(f"{url}{DEPLOYMENT}", Secret(KEY), key_env="K", model="m")
+        await preflight(f"{url}{DEPLOYMENT}", Secret(KEY), model="m")
     assert keys_of(seen[0])
     assert not any(keys_of(request) for request in seen[1:])
 

@@ -25,10 +25,9 @@ from promptclimb.agent.errors import (
     TransientChatError,
 )
 from promptclimb.agent.events.types import Event
-from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
+from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget, sizes_of, why_refused
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
-from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.scorer import ScorerCalls, open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import NOTHING, Bill, CallPrice, Price, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
@@ -540,12 +539,12 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
         llm = Charging(chat_answer, llm_price, rng, fails, most_tokens=100)
         of_scorer = ScorerBudget(Limits(calls=most_calls, cost_usd=dollars))
         of_llm = Budget(Limits(cost_usd=dollars), shares_cost_with=of_scorer)
-        retry = RetryPolicy(attempts=50, first_wait_s=0.1)
+        retry = RetryPolicy(attempts=50)
         asks: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
-            [Endpoint(name="s", client=scorer, price=scorer_price)], budget=of_scorer, retry=retry
+            Endpoint(name="s", client=scorer, price=scorer_price), budget=of_scorer, retry=retry
         )
         chats: EndpointAsker[ChatRequest, ChatAnswer] = EndpointAsker(
-            [Endpoint(name="l", client=llm, price=llm_price)], budget=of_llm, retry=retry
+            Endpoint(name="l", client=llm, price=llm_price), budget=of_llm, retry=retry
         )
         post = ApiRequest(path="", body={}, prompt_tokens=100, max_tokens=100)
         each = asks.cost_at_most(post)

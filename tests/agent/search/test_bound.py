@@ -12,8 +12,8 @@ import pytest
 
 from promptclimb import SearchConfig
 from promptclimb.agent.errors import UnusableAnswerError
+from promptclimb.agent.llm.ask import MORE_TOKENS
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.pool import MORE_TOKENS
 from promptclimb.agent.methods.base import Ask, Consult, SearchMethod, Steps, View, shown
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.prices import TokenUsage

@@ -508,16 +508,6 @@ def test_a_module_at_hand_is_found_again_from_another_folder(
     assert (stopped.status, done.status) == ("stopped", "finished")
 
 
-def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:
-    """Prices of endpoints in the config are those of other LLMs."""
-    pool = ({"base_url": "http://127.0.0.1:9/v1", "price": "1/1"},)
-    settings = SearchConfig(
-        data="fake", llm="m", method="pn", endpoints=pool, max_cost=1.0, run_dir=tmp_path / "r"
-    )
-    with pytest.raises(ConfigError, match="`max_cost` needs a price"):
-        search_sync(settings, chat=ChatByHash(), custom_scorer=FakeEvaluator())
-
-
 def test_a_template_may_stand_in_place_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If it has a slot and no file has that name; a mistake in it is reported as one in a template."""
     monkeypatch.chdir(tmp_path)

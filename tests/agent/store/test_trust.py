@@ -21,7 +21,6 @@ from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.store.records import canonical
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.store.trust import risks
-from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
@@ -36,7 +35,6 @@ RISKY: dict[str, Any] = {
     "llm": "local:/received/model.gguf",
     "base_url": EVIL,
     "scorer_url": EVIL,
-    "endpoints": [{"base_url": EVIL, "key_env": "THEIR_API_KEY"}],
     "track": ["mlflow:https://evil.example"],
     "shared_cache": "/received/cache",
     "cache_dir": "/received/features",
@@ -45,7 +43,7 @@ HARMLESS = """
     data data_root shots seed class_names few_shot_file columns allow_leak on_bad_image
     precision device objective augmentations workers image_batch text_rows price temperature
     answer_tokens reasoning_effort
-    service_tier extra_body llm_fallback llm_slots method search_for describe blind style restarts
+    extra_body llm_fallback method search_for describe blind style restarts
     conversations rounds proposals top_k starting_pool fillers initial max_words max_turns ensemble_size
     patience until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens
     max_cost max_minutes give_up_after run_dir name_rounds test_images scorer scorer_dialect
@@ -194,17 +192,6 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
     assert main(["resume", "again", "--restarts", "4"]) == 2
     assert main(["resume", "again", "--restarts", "4", "--custom-scorer", "x.py:make"]) == 0
     assert main(["resume", "again", "--restarts", "5"]) == 0
-
-
-@pytest.mark.parametrize(
-    "name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "DB_PASSWORD", "HOME", "A KEY", ""]
-)
-def test_a_key_variable_is_named_like_one(name: str) -> None:
-    """Whatever a file says, no other secret is sent to an endpoint."""
-    with pytest.raises(ConfigError, match=r"named like VENDOR_API_KEY"):
-        SearchConfig(llm="m", endpoints=({"base_url": EVIL, "key_env": name},))
-    for good in ("OPENAI_API_KEY", "HF_TOKEN", "AZURE_OPENAI_KEY", "KEY_TWO", "AWS_BEARER_TOKEN_BEDROCK"):
-        SearchConfig(llm="m", endpoints=({"base_url": EVIL, "key_env": good},))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

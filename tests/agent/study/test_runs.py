@@ -153,10 +153,9 @@ def test_a_search_that_takes_more_than_its_bound_has_what_the_others_leave(tmp_p
 
 async def test_searches_at_once_share_what_a_minute_allows(tmp_path: Path) -> None:
     """And the requests in flight; of a limit on time nobody knows its part, so one has all of it."""
-    pool = [{"base_url": "http://a/v1", "rpm": 9}, {"base_url": "http://b/v1"}]
     (one, two, _) = (
         cell.config.model_copy(update={"concurrency": 7})
-        for cell in cells(tmp_path, rpm=60, tpm=900, endpoints=pool, max_calls=9)
+        for cell in cells(tmp_path, rpm=60, tpm=900, max_calls=9)
     )
     shared = SharedLimits(tmp_path, 3)
     async with shared.turn(one, whole=False) as (config, is_part):
@@ -167,7 +166,6 @@ async def test_searches_at_once_share_what_a_minute_allows(tmp_path: Path) -> No
             2,
             True,
         )
-        assert [endpoint.rpm for endpoint in config.endpoints] == [3, None]
         async with shared.turn(two, whole=False) as (config, is_part):
             assert (config.max_calls, is_part) == (2, True)
     async with shared.turn(one.model_copy(update={"max_minutes": 2.0}), whole=False) as (config, is_part):
