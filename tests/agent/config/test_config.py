@@ -438,15 +438,6 @@ def test_every_count_has_a_bound(name: str) -> None:
         assert len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("value", ["inf", "-1", "0"])
-def test_the_numbers_of_an_endpoint_are_bounded_too(value: str, tmp_path: Path) -> None:
-    """A table of the file is judged like a flag."""
-    file = tmp_path / "c.toml"
-    file.write_text(f"[[endpoints]]\nbase_url = 'http://h/v1'\nrpm = {value}\n")
-    with pytest.raises(ConfigError, match=r"endpoints\.1\.rpm"):
-        from_sources({"llm": "m"}, {}, file)
-
-
 def test_a_boolean_in_a_file_is_written_as_there(tmp_path: Path) -> None:
     """Not as in Python."""
     (tmp_path / "s.toml").write_text("augmentations = true\n")

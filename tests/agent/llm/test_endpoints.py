@@ -174,11 +174,11 @@ async def test_a_price_from_the_table_is_shown_and_noted() -> None:
 async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent() -> None:
     """It says what would help; so it does for an object from Python, which has no address."""
     async with ChatServer() as server:
-        with pytest.raises(ConfigError, match=r"no model 'n' of Home.*price=IN/OUT"):
+        with pytest.raises(ConfigError, match=r"no model 'n' of Home.*price = IN/OUT"):
             async with opened({}, base_url=server.base_url, llm="n", price="auto"):
                 pytest.fail("it must not open")
         assert server.statistics.requests == 0
-    with pytest.raises(ConfigError, match='price="auto" needs an endpoint with an address'):
+    with pytest.raises(ConfigError, match='price = "auto"` needs an endpoint with an address'):
         async with opened({}, chat=Fixed(), price="auto"):
             pytest.fail("it must not open")
 
@@ -197,7 +197,7 @@ async def test_the_local_model_works_on_one_request_at_a_time(model: Callable[..
 async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not installed is named, with what brings it and what does without."""
     monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
-    with pytest.raises(ConfigError, match=r"not_there is not .*\[local\].* llm_fallback=.combine"):
+    with pytest.raises(ConfigError, match=r"not_there is not .*\[local\].* `llm_fallback = .combine"):
         async with opened({}, llm="local"):
             pytest.fail("it must not open")
 
@@ -254,7 +254,7 @@ async def test_an_unlisted_model_that_does_not_exist_is_refused_at_once(body: ob
         if exists:
             assert "asking for it anyway" in str((await preflight(url, SECRET, model="c")).note)
         else:
-            with pytest.raises(EndpointError, match=r"has no model 'c'.*with llm"):
+            with pytest.raises(EndpointError, match=r"has no model 'c'.*with `llm`"):
                 await preflight(url, SECRET, model="c")
 
 
@@ -272,8 +272,8 @@ async def test_a_refused_list_is_left_to_the_first_request(status: int) -> None:
         with_key = await preflight(url, SECRET, model="m")
         without = await preflight(url, None, model="m")
     assert with_key.status == without.status == status
-    assert "set MY_KEY to a valid one" in str(with_key.note)
-    assert str(without.note).endswith("set MY_KEY")
+    assert "set OPENAI_API_KEY to a valid one" in str(with_key.note)
+    assert str(without.note).endswith("set OPENAI_API_KEY")
     assert SECRET.reveal() not in str(with_key.note)
 
 
@@ -281,7 +281,7 @@ async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
     """OpenAI's own code leaves no doubt; the key itself is not shown."""
     error = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
     async with served(answering(lambda: web.json_response(error, status=401))) as url:
-        with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as caught:
+        with pytest.raises(EndpointError, match="refuses the key in OPENAI_API_KEY") as caught:
             await preflight(url, SECRET, model="m")
     assert SECRET.reveal() not in str(caught.value)
 

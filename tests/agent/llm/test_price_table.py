@@ -137,7 +137,7 @@ def test_a_service_tier_has_its_price_if_it_is_served() -> None:
     assert row.about["service_tiers"] == {"flex": {"in": 0.5, "cached": 0.5, "written": 0.5, "out": 1.0}}
     assert "; flex: $0.5 in, $0.5 cached, $0.5 written, $1 out per million tokens (" in str(row)
     assert isinstance(find_price(AUTO, URL, "flex-1", "flex"), TablePrice)
-    with pytest.raises(ConfigError, match=r"no price for the service tier 'priority'.*price=IN/OUT"):
+    with pytest.raises(ConfigError, match=r"no price for the service tier 'priority'.*price = IN/OUT"):
         table_price(URL, "plain-1", service_tier="priority", now=NOW)
 
 
@@ -145,10 +145,10 @@ def test_a_service_tier_has_its_price_if_it_is_served() -> None:
 @pytest.mark.parametrize(
     ("url", "name", "said"),
     [
-        (URL, "plane-1", ["no model 'plane-1' of Vendor", "did you mean plain-1?", "price=IN/OUT"]),
-        (URL, "zzz", ["no model 'zzz' of Vendor;", "price=IN/OUT"]),
+        (URL, "plane-1", ["no model 'plane-1' of Vendor", "did you mean plain-1?", "price = IN/OUT"]),
+        (URL, "zzz", ["no model 'zzz' of Vendor;", "price = IN/OUT"]),
         ("http://me:pw@10.0.0.1:8000/v1?k=s", "plain-1", ["knows no vendor at http://10.0.0.1:8000/v1;"]),
-        (URL, "sound-1", ["no text price for Vendor's sound-1", "price=IN/OUT"]),
+        (URL, "sound-1", ["no text price for Vendor's sound-1", "price = IN/OUT"]),
     ],
 )
 def test_what_the_table_lacks_is_said(url: str, name: str, said: list[str]) -> None:

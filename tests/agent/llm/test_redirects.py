@@ -54,7 +54,7 @@ async def test_no_prompt_and_no_key_go_to_another_host(path: str, status: int) -
     seen: list[web.Request] = []
     async with two_hosts(status, seen) as url, OpenAIChat(f"{url}{path}", KEY) as chat:
         there = f"{url}{path}".replace("127.0.0.1", "localhost")
-        with pytest.raises(RedirectedError, match=f"{there}; if that is right, give it with base_url"):
+        with pytest.raises(RedirectedError, match=f"{there}; if that is right, give it with `base_url`"):
             await chat.chat(REQUEST)
     (asked,) = seen
     assert keys_of(asked)
@@ -68,7 +68,9 @@ async def test_no_image_goes_to_another_host() -> None:
         there = f"{url}/v1".replace("127.0.0.1", "localhost")
         for path in ("", "embeddings"):
             request = ApiRequest(path=path, body={"inputs": "an image"})
-            with pytest.raises(RedirectedError, match=f"{there}; if that is right, give it with scorer_url"):
+            with pytest.raises(
+                RedirectedError, match=f"{there}; if that is right, give it with `scorer_url`"
+            ):
                 await chat.post(request)
     assert all(request.host.startswith("127.") for request in seen)
     assert len(seen) == 2
@@ -115,5 +117,5 @@ async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
 async def test_where_a_request_was_sent_on_to_is_said() -> None:
     """A 301 makes a GET of it (http in place of https, mostly), and a bare 405 does not say what is wrong."""
     async with two_hosts(301, []) as url, OpenAIChat(f"{url}/here/v1", KEY) as chat:
-        with pytest.raises(ChatError, match=r"/chat/completions/: give that with base_url"):
+        with pytest.raises(ChatError, match=r"/chat/completions/: give that with `base_url`"):
             await chat.chat(REQUEST)

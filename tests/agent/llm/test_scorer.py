@@ -208,7 +208,7 @@ async def test_refusals_for_what_requests_hold_end_nothing_once_there_are_answer
 
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
-    monkeypatch.setattr("promptclimb.agent.llm.ask.RetryPolicy.wait_s", lambda *_given: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
     faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
     async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
         found, why = await answers(calls, [question(number) for number in range(12)])
@@ -223,8 +223,8 @@ async def test_a_request_that_always_fails_while_others_are_answered_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One image that crashes the server ends nothing."""
-    monkeypatch.setattr("promptclimb.agent.llm.ask.RetryPolicy.wait_s", lambda *_given: 0.0)
-    monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.rest", lambda *_given: None)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.pause", lambda *_given: None)
     options = ScorerOptions(faults={"bad": "500"}, latency_s=0.001)
     async with ScorerServer(options) as server, asking(server, scorer_concurrency=4) as calls:
         found, why = await answers(calls, [question("bad"), *(question(number) for number in range(200))])
@@ -238,8 +238,8 @@ async def test_a_request_that_always_fails_is_refused_though_no_other_is_in_flig
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that was answered before shows that the endpoint still answers."""
-    monkeypatch.setattr("promptclimb.agent.llm.ask.RetryPolicy.wait_s", lambda *_given: 0.0)
-    monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.rest", lambda *_given: None)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.pause", lambda *_given: None)
     async with ScorerServer(ScorerOptions(faults={"bad": "500"})) as server, asking(server) as calls:
         await answers(calls, [question("good")])
         found, why = await answers(calls, [question("bad")])
@@ -252,8 +252,8 @@ async def test_a_request_that_always_fails_is_refused_though_no_other_is_in_flig
     ("fault", "advice"),
     [
         ("wrong_key", "SCORER_API_KEY"),
-        ("no_model", "check model and scorer_url"),
-        ("bad_request", "check scorer, model and scorer_url"),
+        ("no_model", "check `model` and `scorer_url`"),
+        ("bad_request", "check `scorer`, `model` and `scorer_url`"),
     ],
 )
 async def test_an_endpoint_that_refuses_everything_is_the_users_to_fix(fault: str, advice: str) -> None:
