@@ -296,7 +296,7 @@ class Restart:
             if outcomes is None:
                 return False
             texts = _finalists(outcomes)
-        return all(map(self.scorebook.has, texts))
+        return self.scorebook.known(texts).keys() >= set(texts)
 
     @property
     def _incumbent(self) -> str | None:
@@ -309,23 +309,19 @@ class Restart:
         raced: Mapping[str, Raced] = dict.fromkeys(texts, Finalist())
         if self.racer is not None and texts:
             raced = await self.racer.outcomes(texts, self._incumbent, position)
+        finalists = _finalists(raced)
         try:
-            scored = await self._score_finalists(raced)
+            scored = await self.scorebook.score_all(finalists)
+            if self._incumbent is None and not any(isinstance(each, Score) for each in scored.values()):
+                # There must be a best one to improve on.
+                dropped = [text for text, outcome in raced.items() if isinstance(outcome, Dropped)]
+                scored |= await self.scorebook.score_all(dropped)
         except (BudgetSpentError, GaveUpError):
             # What could be scored still counts.
-            known = self.scorebook.known(_finalists(raced))
+            known = self.scorebook.known(finalists)
             self._add_all(candidates, {**raced, **known}, position, source)
             raise
         return self._add_all(candidates, {**raced, **scored}, position, source)
-
-    async def _score_finalists(self, raced: Mapping[str, Raced]) -> dict[str, Verdict]:
-        finalists = _finalists(raced)
-        scored = dict(zip(finalists, await self.scorebook.score_all(finalists), strict=True))
-        if self._incumbent is None and not any(isinstance(verdict, Score) for verdict in scored.values()):
-            # There must be a best one to improve on.
-            dropped = [text for text, outcome in raced.items() if isinstance(outcome, Dropped)]
-            scored |= zip(dropped, await self.scorebook.score_all(dropped), strict=True)
-        return scored
 
     def _add_all(
         self,

@@ -305,17 +305,18 @@ class Store(Rows):
         new = {MESSAGE + digest: dict(by_hash[digest]) for digest in by_hash if digest not in known}
         return {asked_key(position): hashes, **new}
 
-    def score(self, key: str) -> StoredScore | None:
-        """Return the verdict on the template with that key, None if it was not scored."""
-        return self._known(SCORE + key, reader(StoredScore))
+    def score(self, template: str) -> Verdict | None:
+        """Return the verdict on a template, None if it was not scored."""
+        stored = self._known(SCORE + template, reader(StoredScore))
+        return None if stored is None else stored.verdict
 
-    def scores(self) -> Iterator[tuple[str, StoredScore]]:
-        """Yield every (key, verdict) in key order."""
-        for key, score in self._rows(SCORE, reader(StoredScore)):
-            yield key.removeprefix(SCORE), score
+    def scores(self) -> Iterator[tuple[str, Verdict]]:
+        """Yield every template with its verdict, in order."""
+        for key, stored in self._rows(SCORE, reader(StoredScore)):
+            yield key.removeprefix(SCORE), stored.verdict
 
-    async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
-        await self._writer.write({SCORE + key: StoredScore(template, verdict)})
+    async def put_score(self, template: str, verdict: Verdict) -> None:
+        await self._writer.write({SCORE + template: StoredScore(template, verdict)})
 
     async def put_usage(self, bill: Bill, account: Account = "llm") -> None:
         """Write the cost of an attempt whose answer is not written with it."""

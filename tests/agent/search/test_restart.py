@@ -76,19 +76,19 @@ class Table:
     """Scores from a table; what is not in it cannot be scored."""
 
     def __init__(self) -> None:
-        self.known = set[str]()
+        self.verdicts: dict[str, Verdict] = {}
 
-    def has(self, template: str) -> bool:
-        return template in self.known
+    def known(self, templates: Sequence[str]) -> dict[str, Verdict]:
+        return {text: self.verdicts[text] for text in templates if text in self.verdicts}
 
-    async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
-        self.known |= set(templates)
-        return [
-            Score(train=TRAIN[each], class_mean=TRAIN[each])
-            if each in TRAIN
+    async def score_all(self, templates: Sequence[str]) -> dict[str, Verdict]:
+        self.verdicts |= {
+            text: Score(train=TRAIN[text], class_mean=TRAIN[text])
+            if text in TRAIN
             else Rejection("odd", "it is odd")
-            for each in templates
-        ]
+            for text in templates
+        }
+        return self.known(templates)
 
 
 class Played:
@@ -404,5 +404,5 @@ def _words(count: int) -> list[str]:
     return [f"{chr(97 + number // 26)}{chr(97 + number % 26)}x" for number in range(count)]
 
 
-async def _all_alike(templates: Sequence[str]) -> list[Verdict]:
-    return [Score(train=0.5) for _ in templates]
+async def _all_alike(templates: Sequence[str]) -> dict[str, Verdict]:
+    return {template: Score(train=0.5) for template in templates}

@@ -35,7 +35,7 @@ from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.store.disk import TextCache
-from promptclimb.agent.store.records import StoredAnswer, StoredScore, check_identity, reader, row_text
+from promptclimb.agent.store.records import StoredAnswer, check_identity, reader, row_text
 from promptclimb.agent.store.run import Store, StoreReader, _appear
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import UsageError
@@ -75,16 +75,16 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
     with Store.open(run_dir) as store:
         for place in places:
             await store.put_answer(place, "hash", ANSWER, Bill(COST))
-        await store.put_score("k1", "a {}", Score(train=1 / 3, val=0.1, correct=(1, None)))
-        await store.put_score("k0", "the {}", Rejection("too_many_tokens", "78 tokens"))
+        await store.put_score("a {}", Score(train=1 / 3, val=0.1, correct=(1, None)))
+        await store.put_score("the {}", Rejection("too_many_tokens", "78 tokens"))
         await store.put_usage(Bill(Spent(calls=1, failed_calls=1, prompt_tokens=7)))
         await store.put_value("status", {"finished": True})
     with Store.open(run_dir) as store:
         assert [place for place, _ in store.answers()] == sorted(places)
         assert store.answer(places[0]) == StoredAnswer("hash", ANSWER)
         assert store.answer(Position(9, 9, 9)) is None
-        assert store.score("k1") == StoredScore("a {}", Score(train=1 / 3, val=0.1, correct=(1, None)))
-        assert [key for key, _ in store.scores()] == ["k0", "k1"]
+        assert store.score("a {}") == Score(train=1 / 3, val=0.1, correct=(1, None))
+        assert [key for key, _ in store.scores()] == ["a {}", "the {}"]
         assert store.value("status") == {"finished": True}
         usage = store.usage
         assert (usage.calls, usage.failed_calls, usage.prompt_tokens, usage.picodollars) == (5, 1, 55, 20)
@@ -106,16 +106,16 @@ async def test_a_run_can_be_opened_in_one_thread_and_used_in_another(run_dir: Pa
 async def test_what_is_not_there_is_not_looked_for(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every new template and request asks first whether it is known; only what is there costs a read."""
     with Store.open(run_dir) as store:
-        await store.put_score("a", "a {}", Score(train=0.5))
+        await store.put_score("a {}", Score(train=0.5))
         await store.put_answer(Position(1, 1, 1), "hash", ANSWER)
     with Store.open(run_dir) as store:
         read: list[str] = []
         found = store._cache.get
         monkeypatch.setattr(store._cache, "get", lambda key: (read.append(key), found(key))[1])
-        assert store.score("b") is store.answer(Position(1, 1, 2)) is store.value("n") is None
+        assert store.score("b {}") is store.answer(Position(1, 1, 2)) is store.value("n") is None
         assert read == []
-        await store.put_score("b", "b {}", Score(train=0.25))
-        assert None not in (store.score("a"), store.score("b"), store.answer(Position(1, 1, 1)))
+        await store.put_score("b {}", Score(train=0.25))
+        assert None not in (store.score("a {}"), store.score("b {}"), store.answer(Position(1, 1, 1)))
         assert len(read) == 3
 
 
@@ -401,20 +401,20 @@ async def test_nothing_is_ever_dropped(run_dir: Path) -> None:
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.dictionaries(st.text(max_size=30), st.text(max_size=50), max_size=5),
+    st.sets(st.text(max_size=50), max_size=5),
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
                  | st.text(max_size=20), lambda deeper: st.lists(deeper, max_size=3), max_leaves=5),
 )  # fmt: skip
-def test_any_text_is_kept_as_it_is(run_dir: Path, texts: dict[str, str], note: Any) -> None:
-    """Keys and templates with any character, lone surrogates included, and any JSON value as a note."""
+def test_any_text_is_kept_as_it_is(run_dir: Path, texts: set[str], note: Any) -> None:
+    """Templates with any character, lone surrogates included, and any JSON value as a note."""
 
     async def write() -> None:
         with Store.open(run_dir) as store:
-            for key, text in texts.items():
-                await store.put_score(key, text, Score(train=0.5))
+            for text in texts:
+                await store.put_score(text, Score(train=0.5))
             await store.put_value("note", note)
-            for key, text in texts.items():
-                assert store.score(key) == StoredScore(text, Score(train=0.5))
+            for text in texts:
+                assert store.score(text) == Score(train=0.5)
             assert store.value("note") == json.loads(json.dumps(note))
 
     asyncio.run(write())

@@ -92,7 +92,7 @@ async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(
         monkeypatch.setattr(
             owner, name, lambda *given, call=call, name=name: (called.append(name), call(*given))[1]
         )
-    await asyncio.gather(*(store.put_score(f"{one}", f"{one} {{}}", Score(train=0.5)) for one in range(50)))
+    await asyncio.gather(*(store.put_score(f"{one} {{}}", Score(train=0.5)) for one in range(50)))
     assert len(disk.commits) == 1
     assert called == ["run_in_executor", "call_soon_threadsafe"]
     assert len(list(store.scores())) == 50
