@@ -79,6 +79,15 @@ from ..evaluator.errors import (
     ScoringFailedError as ScoringFailedError,
 )
 from ..evaluator.errors import (
+    StoreCorruptError as StoreCorruptError,
+)
+from ..evaluator.errors import (
+    StoreError as StoreError,
+)
+from ..evaluator.errors import (
+    StoreFullError as StoreFullError,
+)
+from ..evaluator.errors import (
     TemplateRejectedError as TemplateRejectedError,
 )
 from ..evaluator.errors import (
@@ -306,14 +315,6 @@ class EvaluationFailedError(PromptclimbError):
     """The scorer failed in the middle of a run; everything is kept."""
 
 
-class StoreError(PromptclimbError):
-    """The run on disk cannot be read or written."""
-
-
-class StoreFullError(StoreError):
-    """The disk has no room left; everything written before is kept."""
-
-
 class StoreGoneError(StoreError):
     """The run's folder was removed, moved or replaced while the run was live."""
 
@@ -340,10 +341,6 @@ class StoreMismatchError(StoreError, UsageError):
 
 class StoreVersionError(StoreError, UsageError):
     """Another version of the program made the run, and this one cannot resume it."""
-
-
-class StoreCorruptError(StoreError, UsageError):
-    """The store is torn, of another program, or holds something unsafe to load; nothing of it was loaded."""
 
 
 class UntrustedRunError(StoreError, UsageError):

@@ -46,6 +46,18 @@ class ModelError(UsageError):
     """A model, its checkpoint, the device or the cluster asked for cannot be used."""
 
 
+class StoreError(PromptclimbError):
+    """A run or labels on disk cannot be read or written."""
+
+
+class StoreFullError(StoreError):
+    """The disk has no room left; everything written before is kept."""
+
+
+class StoreCorruptError(StoreError, UsageError):
+    """A database is torn, of another program, or holds something unsafe to load; nothing of it was loaded."""
+
+
 class EvaluatorError(PromptclimbError):
     """The scorer cannot do what it is asked to."""
 

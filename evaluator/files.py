@@ -210,6 +210,16 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True, mode: int = 0
         raise
 
 
+def place_new(unfinished: Path, path: Path) -> None:
+    """Give a complete file its name, unless another process was faster."""
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        unfinished.replace(path)
+
+
 def read_bytes(path: Path, *, what: str, most: int = MOST_TEXT_BYTES) -> bytes:
     """Read a regular file of at most ``most`` bytes; every file that a setting names is read by this.
 

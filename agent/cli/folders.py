@@ -10,8 +10,8 @@ from pathlib import Path
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
+from ...evaluator.regular_files import read_regular
 from ...evaluator.settings import near
-from ..regular_files import read_regular
 from ..results.history import state_of
 from ..results.run_dir import RESULT, SUMMARY, belongs_to_a_run, is_run, runs_in, write_atomically
 from .output import PROGRAM, program, resume_command, short_path

@@ -19,10 +19,10 @@ from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
+from ...evaluator.regular_files import open_regular
 from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ..config.schema import ScoringConfig
-from ..regular_files import open_regular
 from ..results.run_dir import BYTE_ORDER_MARK, safe_cell
 from ..search.inputs import read_template_file
 from ..search.predicting import ApiFolderPredictor, predictor_of_run

@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 
 import structlog
 
-from ..regular_files import open_regular
+from ...evaluator.regular_files import open_regular
 from .types import Event, event_of
 
 FILE_NAME = "events.jsonl"

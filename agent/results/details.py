@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ConfigDict
 
+from ...evaluator.regular_files import read_regular
 from ...evaluator.scoring import UNREADABLE, Inspection, hits
-from ..regular_files import read_regular
 from .result import Row, adapter, parsed
 from .run_dir import DETAILS, safe_cell, spreadsheet, write_atomically
 

@@ -17,10 +17,10 @@ from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
+from ...evaluator.regular_files import irregular
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, Template, positional
 from ..config.schema import OPTIONS, SearchConfig
-from ..regular_files import irregular
 from ..store.trust import OF_EVALUATOR
 from .details import BEST, ENSEMBLE, read_details
 from .result import SearchResult

@@ -19,6 +19,7 @@ from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
+from ...evaluator.regular_files import irregular, read_regular
 from ...evaluator.scoring import Unanswered
 from ...evaluator.settings import REMOVED
 from ..config.schema import SearchConfig
@@ -26,7 +27,6 @@ from ..config.sources import COMMAND_LINE, from_layers
 from ..errors import StoreExistsError
 from ..events.log import FILE_NAME as LOG
 from ..events.log import LOGS
-from ..regular_files import irregular, read_regular
 from ..store.disk import FILE_NAME as DATABASE
 from ..store.records import RunManifest
 from ..store.run import FOLDER, Store, StoreReader

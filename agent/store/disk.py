@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import shutil
-import sqlite3
-import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -24,14 +20,13 @@ from typing import Any, Literal, TypeAlias
 
 import diskcache
 
+from ...evaluator.database import WAIT_S, Database, damaged, translated
 from ..errors import StoreCorruptError, StoreError, StoreFullError, StoreGoneError
 from ..prices import NO_BILL, NOTHING, Bill, Spent
 from .lock import LOCK_NAME
 from .records import LOOKED_UP, canonical, row_text
 
 FILE_NAME: str = diskcache.core.DBNAME
-DATABASE_FILES: tuple[str, ...] = tuple(f"{FILE_NAME}{ending}" for ending in ("", "-wal", "-shm", "-journal"))
-"""The database and the files that SQLite has beside it."""
 SYNCHRONOUS_NORMAL, SYNCHRONOUS_FULL = 1, 2
 _SETTINGS: dict[str, object] = {
     **diskcache.DEFAULT_SETTINGS,
@@ -43,13 +38,11 @@ _SETTINGS: dict[str, object] = {
 }
 LEAST_FREE_BYTES = 16 * 2**20
 """Free bytes below which nothing more is paid for: the answers in flight need room too."""
-_NO_ROOM_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_ROOM_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
-_TABLES = {"Cache", "Settings"}
-_OBJECTS = _TABLES | {"Cache_key_raw", "Cache_expire_time", "Settings_count_insert", "Settings_count_delete"}
-_OBJECTS |= {"Settings_size_insert", "Settings_size_update", "Settings_size_delete"}
+_OBJECTS = {"Cache", "Settings", "Cache_key_raw", "Cache_expire_time"}
+_OBJECTS |= {f"Settings_{name}" for name in ("count_insert", "count_delete", "size_insert")}
+_OBJECTS |= {"Settings_size_update", "Settings_size_delete"}
 _UNSAFE_ROWS = (
-    "SELECT rowid, substr(CAST(key AS TEXT), 1, 60) FROM Cache WHERE mode IS NOT ? OR raw IS NOT 1"
+    "SELECT rowid FROM Cache WHERE mode IS NOT ? OR raw IS NOT 1"
     " OR filename IS NOT NULL OR typeof(value) IS NOT 'text' OR typeof(key) IS NOT 'text' LIMIT 3"
 )
 USAGE, RESERVED = "usage", "reserved"
@@ -69,128 +62,89 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
             raise TypeError(f"a store's keys are text, not {type(key).__name__}")
         return key, True
 
-    def get(self, key: object, raw: object) -> str:
-        if not isinstance(key, str) or not raw:
-            raise StoreCorruptError(f"{self._directory}: a row's key is not text; it was not loaded")
-        return key
-
     def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
         """Return the value as it is stored: beside its key, so that one transaction holds both."""
         if not isinstance(value, str) or read:
             raise TypeError(f"a store's values are JSON text, not {type(value).__name__}")
         return 0, diskcache.core.MODE_RAW, None, value
 
-    def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
-        if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str):
-            kind = "a pickle" if mode == diskcache.core.MODE_PICKLE else "not JSON text"
-            raise StoreCorruptError(f"{self._directory}: a row holds {kind}; it was not loaded")
-        return value
 
+class TextWriter:
+    """Writes JSON texts with diskcache, without its eviction; every row is read by ``StoredTexts``.
 
-class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
-    """A cache of JSON texts without eviction. It waits ``timeout`` seconds for other processes."""
-
-    def __init__(self, directory: Path, *, timeout: float = 60.0) -> None:
-        super().__init__(str(directory), timeout=timeout, disk=TextDisk, **_SETTINGS)
-        self.reset("sqlite_synchronous", SYNCHRONOUS_FULL)
-
-    def write(self, texts: dict[str, str]) -> None:
-        """Write rows of JSON texts in one transaction: all are on the disk afterwards, or none."""
-        with self.transact():
-            for key, text in texts.items():
-                self.set(key, text)
-
-    def keys(self, *prefixes: str) -> set[str]:
-        """Return every key that begins with one of some ASCII prefixes."""
-        return _keys(self._sql, prefixes)
-
-    def rows(self, prefix: str) -> Iterator[tuple[str, str]]:
-        """Yield every (key, JSON text) whose key begins with an ASCII prefix, in key order."""
-        query = "SELECT key, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
-        yield from self._sql(query, (prefix, _end(prefix)))
-
-
-class TextView:
-    """The rows of a cache that another process may write: takes no lock and writes nothing.
-
-    Rows are read one by one, so that no reader keeps the writer waiting. In a folder that cannot be written,
-    SQLite can neither make nor recover the files that it needs beside the database: without a log of writes
-    the database is read as it is, otherwise a copy of both.
+    A thread that wrote closes it too: each has a connection of its own.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        with contextlib.ExitStack() as stack:
-            path, parameters = directory / FILE_NAME, "mode=ro"
-            if not os.access(directory, os.W_OK):
-                parameters += "&immutable=1"
-                if _has_log(path):
-                    path = _copied(path, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-                    parameters = "mode=ro"
-            uri = f"{path.absolute().as_uri()}?{parameters}"
-            self._database = sqlite3.connect(uri, uri=True, timeout=60)
-            stack.callback(self._database.close)
-            self._database.execute("PRAGMA trusted_schema = OFF")
-            check_tables(self._database, directory / FILE_NAME)
-            self._closing = stack.pop_all()
+        self.cache = diskcache.Cache(str(directory), timeout=WAIT_S, disk=TextDisk, **_SETTINGS)
+        self.cache.reset("sqlite_synchronous", SYNCHRONOUS_FULL)
+
+    def write(self, texts: Mapping[str, str]) -> None:
+        """Write rows in one transaction: all are on the disk afterwards, or none."""
+        try:
+            with self.cache.transact():
+                for key, text in texts.items():
+                    self.cache.set(key, text)
+        except diskcache.Timeout as error:
+            raise StoreError(f"{self.cache.directory} is locked by another process; end it") from error
+
+    def close(self) -> None:
+        self.cache.close()
+
+
+class StoredTexts:
+    """The rows of a store, read without unpickling anything.
+
+    Args:
+        reads_only: Another process may write it, and nothing is checked but its tables.
+
+    Raises:
+        StoreCorruptError: It is torn, another program's, or has a row that is not plain text.
+    """
+
+    def __init__(self, folder: Path, *, reads_only: bool = False) -> None:
+        self._database = Database(folder / FILE_NAME, reads_only=reads_only)
+        try:
+            self._database.check_tables("Cache", "Settings")
+            if not reads_only:
+                self._inspect()
+        except BaseException:
+            self._database.close()
+            raise
 
     def get(self, key: str) -> str | None:
         """Return the JSON text of a key, None if it is missing."""
-        row = self._database.execute("SELECT value FROM Cache WHERE key = ?", (key,)).fetchone()
-        if row is not None and not isinstance(row[0], str):
-            raise StoreCorruptError(f"{self._directory}: a row holds no JSON text; it was not loaded")
-        return None if row is None else str(row[0])
+        rows = self._database.rows("SELECT value FROM Cache WHERE key = ?", (key,))
+        if rows and not isinstance(rows[0][0], str):
+            raise StoreCorruptError(f"{self._database.path}: a row holds a pickle; it was not loaded")
+        return rows[0][0] if rows else None
 
     def keys(self, *prefixes: str) -> set[str]:
         """Return every key that begins with one of some ASCII prefixes."""
-        return _keys(self._database.execute, prefixes)
+        query = "SELECT key FROM Cache WHERE key >= ? AND key < ?"
+        ends = [(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)) for prefix in prefixes]
+        return {str(key) for both in ends for (key,) in self._database.rows(query, both)}
 
     def close(self) -> None:
-        self._closing.close()
+        self._database.close()
 
-
-def _has_log(path: Path) -> bool:
-    """Return whether writes are in SQLite's log that are not in the database yet."""
-    log = path.with_name(f"{path.name}-wal")
-    return log.exists() and log.stat().st_size > 0
-
-
-def _copied(path: Path, folder: Path) -> Path:
-    for name in (path.name, f"{path.name}-wal"):
-        shutil.copyfile(path.with_name(name), folder / name)
-    return folder / path.name
-
-
-def _keys(execute: Callable[..., Iterable[tuple[str]]], prefixes: Sequence[str]) -> set[str]:
-    query = "SELECT key FROM Cache WHERE key >= ? AND key < ?"
-    return {str(key) for prefix in prefixes for (key,) in execute(query, (prefix, _end(prefix)))}
-
-
-def _end(prefix: str) -> str:
-    """Return the first text after all that begin with a prefix."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
-
-
-@contextlib.contextmanager
-def translated(directory: Path) -> Iterator[None]:
-    """Turn errors of SQLite, diskcache and the operating system into StoreError or a subclass."""
-    try:
-        yield
-    except diskcache.Timeout as error:
-        raise StoreError(f"{directory}: another process holds the store") from error
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        if code in _NO_ROOM_CODES:
-            raise StoreFullError(_no_room(directory, error)) from error
-        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise StoreCorruptError(f"{directory / FILE_NAME} is torn or not a database ({error})") from error
-        if code == sqlite3.SQLITE_ERROR:  # our statements are right, so a table or column is missing
-            raise StoreCorruptError(f"{directory / FILE_NAME} is another program's ({error})") from error
-        raise StoreError(f"{directory}: the store cannot be used ({error})") from error
-    except OSError as error:
-        if error.errno in _NO_ROOM_ERRNOS:
-            raise StoreFullError(_no_room(directory, error)) from error
-        raise StoreError(f"{directory}: the store cannot be used ({error})") from error
+    def _inspect(self) -> None:
+        """Check all of a database before diskcache opens it, without loading anything from it."""
+        path, rows = self._database.path, self._database.rows
+        ((verdict,),) = rows("PRAGMA quick_check(1)")
+        if verdict != "ok":
+            raise damaged(path, verdict)
+        names = {name for (name,) in rows("SELECT name FROM sqlite_master")}
+        if strange := sorted(name for name in names - _OBJECTS if not name.startswith("sqlite_")):
+            raise StoreCorruptError(f"{path} is another program's: {', '.join(strange)}")
+        settings = {name for (name,) in rows("SELECT key FROM Settings")}
+        if odd := sorted(map(str, settings - {*_SETTINGS, *diskcache.core.METADATA})):
+            raise StoreCorruptError(f"{path} has settings that are not ours: {', '.join(odd)}")
+        if unsafe := rows(_UNSAFE_ROWS, (diskcache.core.MODE_RAW,)):
+            numbers = ", ".join(str(number) for (number,) in unsafe)
+            raise StoreCorruptError(
+                f"{path} holds a pickle or a file where JSON belongs: rows {numbers}; nothing was loaded"
+            )
 
 
 def check_room(directory: Path) -> None:
@@ -204,45 +158,6 @@ def check_room(directory: Path) -> None:
             f"{directory}: the disk is full: {free / 1e6:.1f} MB are free, and an answer is requested only "
             f"with {LEAST_FREE_BYTES / 1e6:.0f} MB, so that it can be kept"
         )
-
-
-def inspect(directory: Path) -> None:
-    """Check a database before diskcache opens it, without loading anything from it.
-
-    Raises:
-        StoreCorruptError: It is torn, another program's, or holds a row that is not JSON text.
-    """
-    path = directory / FILE_NAME
-    with translated(directory), contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
-        database.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        database.execute("PRAGMA trusted_schema = OFF")
-        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise StoreCorruptError(f"{path} is torn: {verdict}")
-        check_tables(database, path)
-        names = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        if strange := sorted(name for name in names - _OBJECTS if not name.startswith("sqlite_")):
-            raise StoreCorruptError(f"{path} is another program's: {', '.join(strange)}")
-        settings = {name for (name,) in database.execute("SELECT key FROM Settings")}
-        if odd := sorted(settings - {*_SETTINGS, *diskcache.core.METADATA}):
-            raise StoreCorruptError(f"{path} has settings that are not ours: {', '.join(map(str, odd))}")
-        unsafe = database.execute(_UNSAFE_ROWS, (diskcache.core.MODE_RAW,)).fetchall()
-    if unsafe:
-        rows = ", ".join(f"row {number} ({key!r})" for number, key in unsafe)
-        raise StoreCorruptError(
-            f"{path} holds a pickle or a file where JSON belongs: {rows}; nothing was loaded"
-        )
-
-
-def check_tables(database: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreCorruptError if the tables are missing, or compute something: a view may never end."""
-    made = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-    if not all(str(made.get(name)).count("(") == 1 for name in _TABLES):
-        raise StoreCorruptError(f"{path} is another program's: it has no store in it")
-
-
-def _no_room(directory: Path, error: Exception) -> str:
-    return f"{directory}: cannot write ({error}); everything written before is kept"
 
 
 @dataclass(slots=True, eq=False)
@@ -288,13 +203,13 @@ class Writer:
 
     def __init__(
         self,
-        cache: TextCache,
+        texts: TextWriter,
         folder: Path,
         spent: Mapping[Account, Spent],
         clock: Callable[[], float],
         keys: set[str],
     ) -> None:
-        self._cache = cache
+        self._texts = texts
         self._folder = folder
         self._clock = clock
         self._keys = keys
@@ -355,6 +270,11 @@ class Writer:
             loop.call_soon(self._begin, loop)
         await written
 
+    def write_now(self, texts: Mapping[str, str]) -> None:
+        """Write texts before anything else is written; they are on the disk when this returns."""
+        with translated(self._folder):
+            self._thread.submit(self._texts.write, texts).result()
+
     def close(self) -> None:
         """Write what waits and the elapsed time, end the thread, and close the cache in it.
 
@@ -365,7 +285,7 @@ class Writer:
         # A failure here loses seconds of active time at most, no reason to fail a run that has ended.
         for job in self._thread.submit(self._commit_all).result():
             job.resolve_from_thread()
-        self._thread.submit(self._cache.close)
+        self._thread.submit(self._texts.close)
         self._thread.shutdown()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -405,7 +325,7 @@ class Writer:
                     written = self._timed(usage[account]) if account == "llm" else usage[account]
                     texts[used_row] = canonical(asdict(written))
                     texts[reserved_row] = canonical(asdict(reserved[account]))
-                self._cache.write(texts)
+                self._texts.write(texts)
                 # Open files outlive their folder: without this look the run would go on, and pay.
                 if _files_at(self._folder) != self._files:
                     raise StoreGoneError(

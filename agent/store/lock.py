@@ -10,8 +10,8 @@ from pathlib import Path
 import filelock
 
 from ...evaluator.errors import UsageError
+from ...evaluator.regular_files import irregular, open_regular, read_regular
 from ..errors import StoreCorruptError, StoreError, StoreLockedError
-from ..regular_files import irregular, open_regular, read_regular
 
 LOCK_NAME, OWNER_NAME = "run.lock", "run.pid"
 _OF_SEVERAL = ".lock", ".pid"

@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from ...evaluator.database import check_database_files, translated
 from ...evaluator.scoring import Verdict
 from ...prompts.requests import ChatMessage
 from ..errors import StoreCorruptError, StoreExistsError, StoreMissingError
@@ -22,18 +23,15 @@ from ..position import NAMES, Position
 from ..prices import NO_BILL, NOTHING, Bill, Spent
 from .disk import (
     ACCOUNTS,
-    DATABASE_FILES,
     FILE_NAME,
     USAGE,
     Account,
-    TextCache,
-    TextView,
+    StoredTexts,
+    TextWriter,
     Writer,
     check_room,
-    inspect,
-    translated,
 )
-from .lock import check_regular, is_running, lock
+from .lock import is_running, lock
 from .records import (
     ANSWER,
     LOOKED_UP,
@@ -90,7 +88,7 @@ class Rows:
     """The stored rows of a run, read only."""
 
     _folder: Path
-    _cache: TextCache | TextView
+    _texts: StoredTexts
     _manifest: RunManifest
 
     @property
@@ -99,10 +97,9 @@ class Rows:
 
     def exchanges(self) -> Iterator[Exchange]:
         """Yield what was asked and answered, or skipped, in the order of positions; class names come last."""
-        with translated(self._folder):
-            keys = self._cache.keys(ANSWER, SKIP)
         read_reason = from_json(lambda row: str(row["reason"]))
         read_message = from_json(lambda row: {"role": str(row["role"]), "content": str(row["content"])})
+        keys = self._texts.keys(ANSWER, SKIP)
         entries = [(key_position(key, SKIP if key.startswith(SKIP) else ANSWER), key) for key in keys]
         for position, key in sorted(entries, key=lambda entry: (entry[0].restart == NAMES, entry)):
             if key.startswith(SKIP):
@@ -118,14 +115,12 @@ class Rows:
             )
 
     def _read_manifest(self) -> None:
-        with translated(self._folder):
-            text = self._cache.get(MANIFEST)
+        text = self._texts.get(MANIFEST)
         manifest = text and read_row(self._folder, MANIFEST, json.loads, text)
         self._manifest = read_manifest(manifest, self._folder.parent)
 
     def _row(self, key: str, read: Callable[[str], T]) -> T | None:
-        with translated(self._folder):
-            text = self._cache.get(key)
+        text = self._texts.get(key)
         return None if text is None else read_row(self._folder, key, read, text)
 
 
@@ -140,11 +135,9 @@ class StoreReader(Rows):
 
     def __init__(self, run_dir: Path) -> None:
         self._folder = _folder_of(run_dir)
-        check_regular(self._folder, *DATABASE_FILES)
         with contextlib.ExitStack() as if_it_fails:
-            with translated(self._folder):
-                self._cache = TextView(self._folder)
-            if_it_fails.callback(self._cache.close)
+            self._texts = StoredTexts(self._folder, reads_only=True)
+            if_it_fails.callback(self._texts.close)
             self._read_manifest()
             if_it_fails.pop_all()
 
@@ -152,7 +145,7 @@ class StoreReader(Rows):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._cache.close()
+        self._texts.close()
 
 
 class Store(Rows):
@@ -163,26 +156,21 @@ class Store(Rows):
     its await returns; see ``disk.Writer``. Cancelling the await does not undo it.
     """
 
-    _cache: TextCache
-
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
-        check_regular(folder, *DATABASE_FILES)
+        check_database_files(folder / FILE_NAME)  # before a lock is left in the folder
         self._lock = lock(folder)
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self._lock.release)
-            inspect(folder)
-            with translated(folder):
-                self._cache = TextCache(folder)
-            if_it_fails.callback(self._cache.close)
+            self._texts = StoredTexts(folder)
+            if_it_fails.callback(self._texts.close)
             self._read_manifest()
             spent = {account: self._spent(*rows) for account, rows in ACCOUNTS.items()}
             with translated(folder):
-                keys = self._cache.keys(*LOOKED_UP)
-            # Each thread has its own connection, and another thread than this one may use the run.
-            self._cache.close()
+                writer = TextWriter(folder)
+                writer.close()  # in this thread; the one that writes opens it again
             if_it_fails.pop_all()
-        self._writer = Writer(self._cache, folder, spent, clock, keys)
+        self._writer = Writer(writer, folder, spent, clock, self._texts.keys(*LOOKED_UP))
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
         self._last_hashes: dict[int, frozenset[str]] = {}
 
@@ -209,9 +197,9 @@ class Store(Rows):
             run_dir.mkdir(parents=True, exist_ok=True)
             _sweep(run_dir)
             try:
-                with contextlib.closing(TextCache(building)) as cache:
+                with contextlib.closing(TextWriter(building)) as writer:
                     signed = _signed(new_manifest(about), run_dir).to_json()
-                    cache.write({MANIFEST: canonical(signed), USAGE: canonical(asdict(NOTHING))})
+                    writer.write({MANIFEST: canonical(signed), USAGE: canonical(asdict(NOTHING))})
                 _appear(building, folder)
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
@@ -248,9 +236,7 @@ class Store(Rows):
     def trust(self) -> None:
         """Sign the settings as they are, on disk when this returns; before anything else is written."""
         self._manifest = _signed(self._manifest, self._folder.parent)
-        with translated(self._folder):
-            self._cache.write({MANIFEST: canonical(self._manifest.to_json())})
-        self._cache.close()
+        self._writer.write_now({MANIFEST: canonical(self._manifest.to_json())})
 
     @property
     def usage(self) -> Spent:
@@ -341,7 +327,7 @@ class Store(Rows):
         """Finish open writes and release the run. Safe to call twice."""
         if self._lock.is_locked:
             self._writer.close()
-            self._cache.close()
+            self._texts.close()
             self._lock.release()
 
     def __enter__(self) -> Self:
@@ -354,9 +340,9 @@ class Store(Rows):
         return self._row(key, read) if self._writer.has(key) else None
 
     def _rows(self, prefix: str, read: Callable[[str], T]) -> Iterator[tuple[str, T]]:
-        with translated(self._folder):
-            for key, text in self._cache.rows(prefix):
-                yield key, read_row(self._folder, key, read, text)
+        for key in sorted(self._texts.keys(prefix)):
+            if (value := self._row(key, read)) is not None:
+                yield key, value
 
 
 def _signed(manifest: RunManifest, run_dir: Path, unused: Collection[str] = ()) -> RunManifest:

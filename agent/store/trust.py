@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import UsageError
-from ...evaluator.files import cache_dir, has_model_settings
+from ...evaluator.files import cache_dir, has_model_settings, place_new
+from ...evaluator.regular_files import open_regular
 from ..config.fields import DEFAULT_BASE_URL, is_local, local_model, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_environment
 from ..errors import UntrustedRunError
-from ..regular_files import open_regular
 from ..text import printable
 from .records import RunManifest, canonical
 
@@ -151,11 +151,6 @@ def _make(path: Path) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(secrets.token_bytes(_BYTES))
-        try:
-            os.link(unfinished, path)
-        except FileExistsError:
-            pass  # another process was faster
-        except OSError:  # a file system without hard links
-            Path(unfinished).replace(path)
+        place_new(Path(unfinished), path)
     finally:
         Path(unfinished).unlink(missing_ok=True)

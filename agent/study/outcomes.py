@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from ...evaluator.errors import PromptclimbError
+from ...evaluator.regular_files import read_regular
 from ...evaluator.scoring import hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
 from ..prices import Spent
-from ..regular_files import read_regular
 from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import ApiUsage, SearchResult

@@ -23,7 +23,14 @@ import numpy as np
 from .. import tally
 from ..counts import counted
 from ..datasets.pictures import thumbnail
-from ..errors import AskingEndedError, DataError, EvaluatorError, ScoringEndedError, TemplateRejectedError
+from ..errors import (
+    AskingEndedError,
+    DataError,
+    EvaluatorError,
+    ScoringEndedError,
+    StoreError,
+    TemplateRejectedError,
+)
 from ..failures import RULES, Evidence, FailureKind, NextStep, judge
 from ..messages import shown
 from ..scoring import (
@@ -255,7 +262,7 @@ class RemoteEvaluator(ABC):
                 for index in wanted:
                     if templates[index] == error.template:
                         verdicts[index] = Rejection(error.reason, error.explanation)
-            except DataError as error:  # an image is gone, or the disk is full
+            except (DataError, StoreError) as error:  # an image is gone, or the disk is full
                 raise ScoringEndedError(str(error)) from error
         for index, (train, val) in zip(wanted, decided, strict=True):
             verdicts[index] = self._score(train, val)

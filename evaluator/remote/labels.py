@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
+import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from ..errors import DataError
+from ..database import Database, damaged, translated
+from ..errors import StoreCorruptError
+from ..files import place_new
 
 Vector: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -28,14 +29,12 @@ FORMAT = 1
 """Raise it with every change of the tables or of what is hashed to a key."""
 APPLICATION_ID = 0x70636C62
 """Marks the file as one of ours, in SQLite's header."""
-WAIT_S = 60.0
-"""Seconds that a write waits for other processes."""
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE answers (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE vectors (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT}",
 )
-_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class KeyMaker:
@@ -61,22 +60,27 @@ class KeyMaker:
 class KeptValues(Generic[T]):
     """One table of a ``LabelStore``: values by key, none of which ever changes."""
 
-    _store: LabelStore
+    _file: Database
     _table: str
     _write: Callable[[T], Any]
     _read: Callable[[Any], T]
 
     def find(self, keys: Sequence[str]) -> dict[str, T]:
         """Return the values of those keys that have one, in a single query."""
-        rows = self._store.rows(self._table, keys)
+        query = f"SELECT key, value FROM {self._table} WHERE key IN (SELECT value FROM json_each(?))"
+        rows = self._file.rows(query, [json.dumps(list(keys))]) if keys else []
+        if not {key for key, _value in rows} <= set(keys):
+            raise damaged(self._file.path, "it gives keys that were not asked for")
         try:
             return {key: self._read(value) for key, value in rows}
         except (TypeError, ValueError, RecursionError) as error:
-            raise self._store.damaged(error) from error
+            raise damaged(self._file.path, error) from error
 
     def keep(self, values: Mapping[str, T]) -> dict[str, T]:
         """Write values to disk in one transaction; return what is there now: earlier ones stay."""
-        self._store.add(self._table, {key: self._write(value) for key, value in values.items()})
+        rows = [(key, self._write(value)) for key, value in values.items()]
+        with self._file.transaction() as connection:
+            connection.executemany(f"INSERT OR IGNORE INTO {self._table} VALUES (?, ?)", rows)
         return self.find(list(values))
 
 
@@ -106,99 +110,61 @@ class LabelStore:
     but does not damage the file.
 
     Raises:
-        DataError: The file is damaged, of another program, or cannot be written.
+        StoreError: The file is damaged, of another program, or cannot be written.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        with self._blamed():
-            self._file = sqlite3.connect(
-                ":memory:" if path is None else path,
-                isolation_level=None,
-                timeout=WAIT_S,
-                check_same_thread=False,
-            )
+        if path is not None and not os.path.lexists(path):
+            _make(path)
+        self._file = Database(path)
         try:
-            with self._lock, self._blamed():
-                self._open()
+            if path is None:
+                _create(self._file)
+            self._check(path)
+            for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
+                self._file.rows(f"PRAGMA {pragma}")
         except BaseException:
             self._file.close()
             raise
-        self.answers: KeptValues[Any] = KeptValues(self, "answers", _to_json, json.loads)
-        self.vectors: KeptValues[Vector] = KeptValues(self, "vectors", _to_bytes, _to_vector)
+        self.answers: KeptValues[Any] = KeptValues(self._file, "answers", _to_json, json.loads)
+        self.vectors: KeptValues[Vector] = KeptValues(self._file, "vectors", _to_bytes, _to_vector)
 
     def close(self) -> None:
         """Close the file; nothing may be read or written afterwards."""
-        with self._lock, self._blamed():
-            self._file.close()
+        self._file.close()
 
-    def _open(self) -> None:
-        run = self._file.execute
-        run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = NORMAL")
-        with self._transaction():  # another process may be making the tables
-            (mark,), (form,) = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
-            (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
-            if tables and mark != APPLICATION_ID:
-                raise DataError(f"{self._path} is not a file of labels; name another file, or move it away")
-            if tables and form != FORMAT:
-                raise DataError(
-                    f"{self._path} has labels in form {form}, and this version reads form {FORMAT}; move it "
-                    "away, and the labels are asked for again"
-                )
-            for table in _TABLES:
-                run(table)
-            run(f"PRAGMA application_id = {APPLICATION_ID}")
-            run(f"PRAGMA user_version = {FORMAT}")
-
-    def rows(self, table: str, keys: Sequence[str]) -> list[tuple[str, Any]]:
-        """Return the keys of a table that have a value, with it as it is written."""
-        if not keys:
-            return []
-        query = f"SELECT key, value FROM {table} WHERE key IN (SELECT value FROM json_each(?))"
-        with self._lock, self._blamed():
-            rows = self._file.execute(query, [json.dumps(list(keys))]).fetchall()
-        if not {key for key, _value in rows} <= set(keys):
-            raise self.damaged("it gives keys that were not asked for")
-        return rows
-
-    def add(self, table: str, values: Mapping[str, Any]) -> None:
-        """Write the values of keys that have none, on disk when it returns."""
-        with self._lock, self._blamed(), self._transaction():
-            self._file.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", values.items())
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._file.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._file.execute("ROLLBACK")
-            raise
-        self._file.execute("COMMIT")
-
-    def damaged(self, why: object) -> DataError:
+    def damaged(self, why: str) -> StoreCorruptError:
         """Return the error for a file whose content is not what was written."""
-        return DataError(
-            f"the labels in {self._path or 'memory'} are damaged ({why}); move the file away, with those "
-            "beside it that end in -wal and -shm, and the labels are asked for again"
-        )
+        return damaged(self._file.path, why)
 
-    @contextmanager
-    def _blamed(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, UnicodeDecodeError) as error:  # the message may quote damaged bytes
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _FULL:
-                raise DataError(
-                    f"labels cannot be written to {self._path} ({error}); make room or give write access, "
-                    "and resume: what was answered before is kept"
-                ) from error
-            if code in _BUSY:
-                raise DataError(
-                    f"{self._path} has been locked by another process for {WAIT_S:g} s; end that process, "
-                    "and resume"
-                ) from error
-            raise self.damaged(error) from error
+    def _check(self, path: Path | None) -> None:
+        ((mark,),) = self._file.rows("PRAGMA application_id")
+        ((form,),) = self._file.rows("PRAGMA user_version")
+        if mark != APPLICATION_ID:
+            raise StoreCorruptError(f"{path} is not a file of labels; name another file, or move it away")
+        if form != FORMAT:
+            raise StoreCorruptError(
+                f"{path} has labels in form {form}, and this version reads form {FORMAT}; move it away, and "
+                "the labels are asked for again"
+            )
+        self._file.check_tables("answers", "vectors")
+
+
+def _create(file: Database) -> None:
+    file.rows("PRAGMA journal_mode = WAL")
+    with file.transaction() as connection:
+        for statement in _TABLES:
+            connection.execute(statement)
+
+
+def _make(path: Path) -> None:
+    """Make a file; under another name first, as SQLite has a rollback journal until it is made."""
+    unfinished = path.with_name(f"{path.name}.new.{os.getpid()}.{threading.get_ident()}")
+    try:
+        file = Database(unfinished)
+        _create(file)
+        file.close()
+        with translated(path):
+            place_new(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from pydantic import BaseModel, Field
 
 from ....evaluator.files import replace_file
-from ...regular_files import read_regular
+from ....evaluator.regular_files import read_regular
 from ..log import logged
 from ..sinks import ThreadedSink
 from ..types import (

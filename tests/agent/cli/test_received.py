@@ -182,5 +182,5 @@ def test_writes_that_are_not_in_the_database_yet_are_read_where_it_is_read_only(
     before = sorted((tmp_path / "killed").rglob("*"))
     assert any(path.name.endswith("-wal") and path.stat().st_size for path in before)
     with StoreReader(tmp_path / "killed") as stored:
-        assert "note:late" in stored._cache.keys("note:")
+        assert "note:late" in stored._texts.keys("note:")
     assert sorted((tmp_path / "killed").rglob("*")) == before

@@ -34,7 +34,7 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
-from promptclimb.agent.store.disk import TextCache
+from promptclimb.agent.store.disk import StoredTexts, TextWriter
 from promptclimb.agent.store.records import StoredAnswer, check_identity, reader, row_text
 from promptclimb.agent.store.run import Store, StoreReader, _appear
 from promptclimb.agent.versions import program_version
@@ -69,6 +69,12 @@ def planted(run_dir: Path, *statements: tuple[str, tuple[Any, ...]]) -> None:
     database.close()
 
 
+def on_writers_connection(store: Store, statement: str) -> int:
+    """Return what a statement gives in the thread that writes."""
+    cache = store._writer._texts.cache
+    return int(store._writer._thread.submit(lambda: cache._sql(statement).fetchone()[0]).result())
+
+
 async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
     """What was written is read back equal, in the order of positions, with its cost added up."""
     places = [Position(1, 0, 0), Position(0, 0, 2), Position(0, 0, 10), Position(0, 0, 2, 1)]
@@ -96,10 +102,10 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
 async def test_a_run_can_be_opened_in_one_thread_and_used_in_another(run_dir: Path) -> None:
     """And leaves no connection in the first: the thread may end before the run does."""
     with ThreadPoolExecutor(1) as thread, thread.submit(Store.open, run_dir).result() as store:
-        assert thread.submit(lambda: getattr(store._cache._local, "con", None)).result() is None
+        assert thread.submit(lambda: getattr(store._writer._texts.cache._local, "con", None)).result() is None
         await store.put_value("x", 1)
         assert store.value("x") == 1
-        assert store._cache._sql("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert on_writers_connection(store, "PRAGMA synchronous") == 2  # FULL
     assert not (run_dir / "store" / "cache.db-wal").exists()
 
 
@@ -110,8 +116,8 @@ async def test_what_is_not_there_is_not_looked_for(run_dir: Path, monkeypatch: p
         await store.put_answer(Position(1, 1, 1), "hash", ANSWER)
     with Store.open(run_dir) as store:
         read: list[str] = []
-        found = store._cache.get
-        monkeypatch.setattr(store._cache, "get", lambda key: (read.append(key), found(key))[1])
+        get = StoredTexts.get
+        monkeypatch.setattr(StoredTexts, "get", lambda texts, key: (read.append(key), get(texts, key))[1])
         assert store.score("b {}") is store.answer(Position(1, 1, 2)) is store.value("n") is None
         assert read == []
         await store.put_score("b {}", Score(train=0.25))
@@ -179,9 +185,9 @@ def test_a_run_is_created_once_and_opened_only_where_there_is_one(tmp_path: Path
 def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
     """What was being built beside it is swept away by the next start; what a live process makes is not."""
     alive = tmp_path / f"store.new.{os.getppid()}"
-    TextCache(alive).close()
+    TextWriter(alive).close()
     for number in (dead_process(), os.getpid()):  # the latter, as in a container that was started again
-        TextCache(tmp_path / f"store.new.{number}").close()
+        TextWriter(tmp_path / f"store.new.{number}").close()
     with pytest.raises(StoreMissingError):
         Store.open(tmp_path)
     Store.create(tmp_path, MANIFEST).close()
@@ -276,16 +282,16 @@ async def test_only_json_goes_in(run_dir: Path, value: object) -> None:
             await store.put_value("x", value)
         await store.put_value("x", 1)
     with pytest.raises(TypeError):
-        TextCache(run_dir / "other").set("key", value)
+        TextWriter(run_dir / "other").cache.set("key", value)
     with pytest.raises(TypeError):
-        TextCache(run_dir / "other").set(("key",), "text")
+        TextWriter(run_dir / "other").cache.set(("key",), "text")
 
 
 @pytest.mark.parametrize(
     ("break_it", "reported"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "torn"),
-        (lambda path: path.write_bytes(os.urandom(20000)), "torn"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
+        (lambda path: path.write_bytes(os.urandom(20000)), "damaged"),
         (lambda path: path.write_bytes(b""), "another program"),
     ],
 )
@@ -371,7 +377,9 @@ async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir:
     with Store.open(run_dir) as store:
         await store.put_answer(Position(0, 0, 0), "h", ANSWER)
         # SQLite reports a database that may not grow exactly as it reports a full disk.
-        store._writer._thread.submit(lambda: store._cache._sql("PRAGMA max_page_count = 1")).result()
+        store._writer._thread.submit(
+            lambda: store._writer._texts.cache._sql("PRAGMA max_page_count = 1")
+        ).result()
 
         async def fill() -> None:
             for number in range(1, 200):
@@ -379,7 +387,9 @@ async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir:
 
         with pytest.raises(StoreFullError, match="everything written before is kept"):
             await fill()
-        store._writer._thread.submit(lambda: store._cache._sql("PRAGMA max_page_count = 100000")).result()
+        store._writer._thread.submit(
+            lambda: store._writer._texts.cache._sql("PRAGMA max_page_count = 100000")
+        ).result()
         with pytest.raises(StoreFullError):
             await store.put_value("later", 1)
         written = [place.round for place, _ in store.answers()]
@@ -391,12 +401,9 @@ async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir:
 async def test_nothing_is_ever_dropped(run_dir: Path) -> None:
     """The limit of 1 GiB that diskcache has, and its eviction, are off, and every commit is synced."""
     with Store.open(run_dir) as store:
-        cache = store._cache
+        cache = store._writer._texts.cache
         assert (cache.eviction_policy, cache.cull_limit, cache.size_limit) == ("none", 0, 2**62)
-        assert cache._sql("PRAGMA synchronous").fetchone() == (2,)
-        assert store._writer._thread.submit(lambda: cache._sql("PRAGMA synchronous").fetchone()).result() == (
-            2,
-        )
+        assert on_writers_connection(store, "PRAGMA synchronous") == 2
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -517,7 +524,9 @@ async def test_the_settings_of_a_session_are_kept_for_the_next(run_dir: Path) ->
 
 def _rows_written(store: Store) -> int:
     """What SQLite has changed on the writer's connection up to now."""
-    job = store._writer._thread.submit(lambda: store._cache._sql("SELECT total_changes()").fetchone()[0])
+    job = store._writer._thread.submit(
+        lambda: store._writer._texts.cache._sql("SELECT total_changes()").fetchone()[0]
+    )
     return int(job.result())
 
 
@@ -539,7 +548,7 @@ def test_of_two_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> N
     """The other one learns of it, and the winner's store is whole."""
     Store.create(tmp_path, MANIFEST).close()
     sink = tmp_path / "store.new.1"
-    TextCache(sink).close()
+    TextWriter(sink).close()
     with pytest.raises(StoreExistsError, match="another process has just started a run here"):
         _appear(sink, tmp_path / "store")
     Store.open(tmp_path).close()

@@ -106,7 +106,7 @@ def test_a_run_of_ones_own_needs_no_trust_until_it_moves_or_is_edited(tmp_path: 
     with pytest.raises(UntrustedRunError, match=r"OPENAI_API_KEY, to https://mine\.example/v1\n"):
         stored_config(tmp_path / "copy")
     edit(run_dir, lambda manifest: manifest["config"].update(base_url=EVIL))
-    with pytest.raises(UntrustedRunError, match=r"evil\.example.*\n.*give base_url again"):
+    with pytest.raises(UntrustedRunError, match=r"evil\.example.*\n.*give `base_url` again"):
         stored_config(run_dir)
 
 

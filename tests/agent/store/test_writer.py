@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ class Disk:
         self.commits: list[list[str]] = []
         self.begun, self.second, self.go = threading.Event(), threading.Event(), threading.Event()
         self.errors: dict[int, BaseException] = {}
-        self._write: Callable[[dict[str, str]], None] = store._cache.write
-        store._cache.write = self  # type: ignore[method-assign,assignment]
+        self._write: Callable[[Mapping[str, str]], None] = store._writer._texts.write
+        store._writer._texts.write = self  # type: ignore[method-assign,assignment]
 
-    def __call__(self, texts: dict[str, str]) -> None:
+    def __call__(self, texts: Mapping[str, str]) -> None:
         number = len(self.commits)
         self.commits.append(sorted(key for key in texts if key.startswith("answer:")))
         if number:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.store.records import StoredScore, reader, row_text
-from promptclimb.evaluator.errors import DataError, EvaluatorError, ScoringEndedError
+from promptclimb.evaluator.errors import DataError, EvaluatorError, ScoringEndedError, StoreCorruptError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
 from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
 from promptclimb.evaluator.remote.image_by_image import Prompt, read_completion, read_scores
@@ -525,8 +525,8 @@ def test_a_label_from_outside_is_checked(opened: Opened, tmp_path: Path) -> None
     path = tmp_path / "labels.sqlite"
     scored(opened("zero-shot", VisualApi(), path), "a {}")
     store = LabelStore(path)
-    store._file.execute("UPDATE answers SET value = '99'")
-    with pytest.raises(DataError, match="damaged"):
+    store._file.rows("UPDATE answers SET value = '99'")
+    with pytest.raises(StoreCorruptError, match="damaged"):
         opened("zero-shot", VisualApi(), path).predict([["a {}"]], split="train")
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.errors import StoreCorruptError, StoreError
 from promptclimb.evaluator.remote.labels import KeyMaker, LabelStore
 from tests.paths import ROOT
 
@@ -113,7 +113,7 @@ def test_a_killed_process_loses_no_label_that_it_used(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named_or_still_right(
     tmp_path_factory: pytest.TempPathFactory, place: int, junk: bytes, cut: bool
 ) -> None:
-    """Whatever is written into it, or cut off: a DataError with its name, or the labels that were kept."""
+    """Whatever is written into it, or cut off: a StoreError with its name, or the labels that were kept."""
     path = tmp_path_factory.mktemp("damaged") / "labels.sqlite"
     store = LabelStore(path)
     kept = {f"{number:032x}": number for number in range(100)}
@@ -126,7 +126,7 @@ def test_a_damaged_file_is_named_or_still_right(
     said = str(path)
     try:
         found = LabelStore(path).answers.find(list(kept))
-    except DataError as error:
+    except StoreError as error:
         said = str(error)
     assert str(path) in said
     # A changed digit cannot be noticed; a key that nobody asked for is never returned.
@@ -137,7 +137,7 @@ def test_a_file_of_another_kind_is_not_touched(tmp_path: Path) -> None:
     """A text, another program's SQLite file, or one of a later version."""
     text = tmp_path / "text"
     text.write_text("labels, in words" * 100)
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(StoreCorruptError, match="damaged"):
         LabelStore(text)
     assert text.read_text() == "labels, in words" * 100
     for number, (change, said) in enumerate(
@@ -149,13 +149,13 @@ def test_a_file_of_another_kind_is_not_touched(tmp_path: Path) -> None:
         with sqlite3.connect(path) as file:
             file.execute(change)
         file.close()
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(StoreCorruptError, match=said):
             LabelStore(path)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The folder does not exist."""
-    with pytest.raises(DataError, match=r"cannot be written to .*labels"):
+    with pytest.raises(StoreError, match=r"labels\.sqlite.* cannot be used"):
         LabelStore(tmp_path / "missing" / "labels.sqlite")
 
 
@@ -168,7 +168,7 @@ def test_a_row_from_outside_is_not_taken_for_a_label(tmp_path: Path) -> None:
         file.execute("UPDATE answers SET value = '{'")
         file.execute("INSERT INTO vectors VALUES ('a', X'0000C07F')")
     file.close()
-    with pytest.raises(DataError, match="are damaged"):
+    with pytest.raises(StoreCorruptError, match="is damaged"):
         store.answers.find(["a"])
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(StoreCorruptError, match="not finite"):
         store.vectors.find(["a"])

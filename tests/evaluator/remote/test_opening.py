@@ -167,7 +167,7 @@ def test_labels_are_json_in_one_file(opened: Opened, tmp_path: Path) -> None:
     path = tmp_path / "labels.sqlite"
     settings = {"scorer_url": "http://user:secret@127.0.0.1:1", "scorer_answers": "words"}
     opened("chat", VisualApi(), path, **settings).score([INSTRUCTION])
-    rows = LabelStore(path)._file.execute("SELECT key, value FROM answers").fetchall()
+    rows = LabelStore(path)._file.rows("SELECT key, value FROM answers")
     assert len(rows) == 21
     for key, value in rows:
         assert len(key) == len(hashlib.blake2b(digest_size=16).hexdigest())

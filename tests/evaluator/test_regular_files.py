@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.regular_files import BUFFER, irregular, open_regular, read_regular
+from promptclimb.evaluator.regular_files import BUFFER, irregular, open_regular, read_regular
 
 KINDS: dict[str, Callable[[Path], object]] = {
     "a symbolic link": lambda path: path.symlink_to("/dev/zero"),
