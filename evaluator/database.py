@@ -112,7 +112,7 @@ class Database:
 
     def check_tables(self, *names: str) -> None:
         """Raise StoreCorruptError if tables are missing, or compute something: a view may never end."""
-        made = dict(self.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        made: dict[str, str] = dict(self.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
         if not all(str(made.get(name)).count("(") == 1 for name in names):
             raise StoreCorruptError(f"{self.path} is another program's: it has no such tables")
 
