@@ -63,6 +63,7 @@ class ClassNamesKind(TemplateKind):
     """Search for templates, then for better names of single classes in the best one."""
 
     name = CLASS_NAMES
+    renames_classes = True
 
 
 KIND = ClassNamesKind()

@@ -168,6 +168,7 @@ class PromptKind(ABC):
         most_characters: Characters of the longest candidate.
         averaged: Whether a scorer can use several candidates together, as an ensemble.
         default: What users have without a search, as the scorer gets it.
+        renames_classes: Whether a search goes on to new names for single classes, in the best template.
     """
 
     name: str
@@ -181,6 +182,12 @@ class PromptKind(ABC):
     most_characters: int = MOST_CHARACTERS
     averaged: bool = True
     default: str = "a photo of a {}"
+    renames_classes: bool = False
+
+    @property
+    def sought(self) -> str:
+        """What is searched for, as a heading."""
+        return "Class names" if self.renames_classes else f"{self.words.noun.capitalize()}s"
 
     @property
     @abstractmethod

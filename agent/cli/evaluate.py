@@ -54,7 +54,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         )
     matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
     config = given_spec(arguments)
-    kind = kind_named(config.search_for)
+    kind = config.kind
     templates = [DEFAULT_TEMPLATE]
     if arguments.templates is not None:
         candidates = read_template_file(arguments.templates, "`templates`", kind.name)

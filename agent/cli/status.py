@@ -9,7 +9,6 @@ from typing import Any
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ...prompts.kinds import CLASS_NAMES
 from ..config.sources import flag_of, on_command_line
 from ..events.types import NamesChosen, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY
@@ -149,8 +148,8 @@ def _lines(state: RunView) -> list[str]:
         lines.append(f"{started.dataset}, {started.model}, {llm}, method {started.method}")
     lines.append(f"rounds: {_rounds(state)}")
     if state.state != "finished" and state.progress.restarts_are_done:
-        has_names = state.prompts != CLASS_NAMES or NamesChosen.name in state.progress.times
-        first = "" if has_names else "new class names, then "
+        names_left = state.kind.renames_classes and NamesChosen.name not in state.progress.times
+        first = "new class names, then " if names_left else ""
         lines.append(f"still to come: {first}the evaluation on test images")
     verdict = _verdict(state)
     if state.best is not None:

@@ -24,7 +24,7 @@ from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, one_of, options_of, setting
 from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
-from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
+from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, PromptKind, kind_named
 from ..events.trackers.known import parse_track, tracker_forms
 from ..methods.guided import MOST_FREE
 from ..methods.registry import METHODS, described
@@ -333,12 +333,11 @@ class SearchSettings(Settings):
     @property
     def most_words(self) -> int:
         """Words per candidate at most."""
-        return kind_named(self.search_for).max_words if self.max_words is None else self.max_words
+        return self.kind.max_words if self.max_words is None else self.max_words
 
     @property
-    def searches_names(self) -> bool:
-        """Whether names of single classes are searched for, once the best template is known."""
-        return self.search_for == CLASS_NAMES
+    def kind(self) -> PromptKind:
+        return kind_named(self.search_for)
 
     @property
     def all_rounds(self) -> int:
@@ -550,12 +549,17 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return self.style or style_of(self.llm)
 
     @property
+    def can_use_llm(self) -> bool:
+        return METHODS[self.method].asks_llm or self.kind.renames_classes
+
+    @property
     def needs_llm(self) -> bool:
-        return METHODS[self.method].asks_llm or (self.searches_names and self.llm is not None)
+        return METHODS[self.method].asks_llm or (self.can_use_llm and self.llm is not None)
 
     @property
     def uses_description(self) -> bool:
-        return METHODS[self.method].uses_description or (self.searches_names and self.llm is not None)
+        renames = self.kind.renames_classes and self.llm is not None
+        return METHODS[self.method].uses_description or renames
 
     @property
     def description_tip(self) -> str | None:
@@ -596,9 +600,9 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             raise ValueError(
                 f'`scorer = "chat"` is asked by an instruction; give `search_for = {INSTRUCTION}`',
             )
-        if self.searches_names and self.blind:
+        if self.kind.renames_classes and self.blind:
             raise ValueError(
-                f"`search_for = {CLASS_NAMES}` shows the LLM the names of the classes; leave `blind "
+                f"`search_for = {self.search_for}` shows the LLM the names of the classes; leave `blind "
                 "= true` out",
             )
         if self.max_cost is not None and self.needs_llm and not self.priced:
@@ -633,7 +637,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         A description is its text, even if it begins like a path.
         """
         identity = super().identity(without=without)
-        if not self.searches_names:
+        if not self.kind.renames_classes:
             del identity["name_rounds"]
         return {
             **identity,

@@ -82,7 +82,6 @@ class LlmFallback:
 
     reason: str
     method: str
-    searches_names: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,13 +150,14 @@ def early_end(end: EarlyEnd, words: CandidateNoun) -> str:
 
 def fallback_note(fallback: LlmFallback) -> str:
     """Say that a method is used in place of the local LLM."""
-    note = f"the local LLM cannot be used ({fallback.reason}): searching without an LLM, by method "
-    names = ", and for class names by common kinds of things" if fallback.searches_names else ""
-    return f"{note}{fallback.method}{names}"
+    return (
+        f"the local LLM cannot be used ({fallback.reason}): searching without an LLM, by method "
+        f"{fallback.method}"
+    )
 
 
 def run_notes(notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the notes of a run's store as a result has them: facts as sentences."""
     if (fallback := notes.get(LLM_FALLBACK)) is not None:
-        return {**notes, LLM_FALLBACK: fallback_note(LlmFallback(**fallback))}
+        return {**notes, LLM_FALLBACK: fallback_note(LlmFallback(fallback["reason"], fallback["method"]))}
     return dict(notes)

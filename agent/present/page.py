@@ -19,7 +19,6 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT, Split
-from ...prompts.kinds import CLASS_NAMES
 from ..config.sources import flags_of_more
 from ..position import LLM
 from ..results.details import marked
@@ -218,7 +217,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         **{name: content for name, (_, content) in sections.items()},
         **head,
         "contents": [(name, heading) for name, (heading, content) in sections.items() if content is not None],
-        "title": f"{_sought(view)} for {head['dataset']}",
+        "title": f"{view.kind.sought} for {head['dataset']}",
         "names": renamed_classes(view),
         "names_shown": MOST_NAMES_SHOWN,
         "names_read": _names_read(view),
@@ -237,10 +236,6 @@ def _page_of(view: RunView) -> dict[str, Any]:
     }
 
 
-def _sought(view: RunView) -> str:
-    return "Class names" if view.prompts == CLASS_NAMES else f"{view.words.noun.capitalize()}s"
-
-
 def _searched(result: SearchResult) -> str:
     data, sizes = result.dataset, result.dataset.sizes
     # A custom scorer may not know the number of classes, nor have images.
@@ -257,7 +252,7 @@ def _searched(result: SearchResult) -> str:
     weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
     objective = f", objective {result.objective}" if result.has_accuracies else ""
     proposals = f"{result.words.noun.capitalize()}s {who}, method {result.method}{objective}."
-    if result.prompts == CLASS_NAMES:
+    if result.best.class_names is not None:
         proposals = f"{_who_named(result)} {proposals}"
     return f"{result.model.name}{weights} on {classes}{images}. {proposals}"
 

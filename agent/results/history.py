@@ -13,14 +13,14 @@ from itertools import accumulate
 from pathlib import Path
 
 from ...evaluator.scoring import BASELINE_DEFAULT
-from ...prompts.kinds import TEMPLATE, KindWords
+from ...prompts.kinds import TEMPLATE, KindWords, PromptKind
 from ..events import types as events
 from ..events.log import logged
 from ..position import Position
 from ..store.lock import is_live
 from .details import Ancestor, Details, lineage_of, read_details
 from .gain import BEST_STARTING
-from .result import OtherSchemaError, Row, SearchResult, are_shares, words_of
+from .result import OtherSchemaError, Row, SearchResult, are_shares, kind_of
 from .run_dir import STORE, config_text, read_result
 
 OTHER_VERSION = "of another version"
@@ -324,8 +324,12 @@ class RunView:
         return self.progress.prompts if self.result is None else self.result.prompts
 
     @property
+    def kind(self) -> PromptKind:
+        return kind_of(self.prompts)
+
+    @property
     def words(self) -> KindWords:
-        return words_of(self.prompts)
+        return self.kind.words
 
     @property
     def percent(self) -> bool:

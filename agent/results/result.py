@@ -353,13 +353,14 @@ def _score(value: float | None, unanswered: Unanswered | None, *, percent: bool)
     return (f"{100 * value:.1f} %" if percent else f"{value:.4g}") + (f" ({beside})" if beside else "")
 
 
-def _kind_of(prompts: str) -> PromptKind:
+def kind_of(prompts: str) -> PromptKind:
+    """Return a kind of prompts; of one that is not known here, that of templates."""
     return kind_named(prompts if prompts in KINDS else TEMPLATE)
 
 
 def words_of(prompts: str) -> KindWords:
-    """Return how to speak of a kind of prompts; of one that is not known here, as of templates."""
-    return _kind_of(prompts).words
+    """Return how to speak of a kind of prompts."""
+    return kind_of(prompts).words
 
 
 def words_of_all(kinds: Iterable[str]) -> CandidateNoun:
@@ -455,11 +456,11 @@ class SearchResult:
     @property
     def averaged(self) -> bool:
         """Whether several candidates can be used together, as an ensemble."""
-        return _kind_of(self.prompts).averaged
+        return kind_of(self.prompts).averaged
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
         """Return candidates of this result as the templates that the scorer got; other texts unchanged."""
-        kind, scored = _kind_of(self.prompts), []
+        kind, scored = kind_of(self.prompts), []
         for text in texts:
             with suppress(CandidateError):
                 text = kind.parse_own(text).scored_as

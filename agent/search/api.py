@@ -164,7 +164,7 @@ def evaluate(
     config = SearchConfig.of(spec, **({} if search_for is None else {"search_for": search_for}))
     if custom_scorer is None:
         check_data_name(config)
-    kind = kind_named(config.search_for)
+    kind = config.kind
     if isinstance(templates, str) or not isinstance(templates, Iterable):
         raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {kind.slot}")
     texts = [_checked(text, kind) for text in templates]

@@ -14,17 +14,6 @@ from typing import TypeVar
 from ...evaluator.errors import UsageError
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import EvaluatorInfo
-from ...prompts.class_names import (
-    MAX_NAME_CHARACTERS,
-    MOST_CLASSES,
-    MOST_LINES_ASKED,
-    MOST_NAMES_ASKED,
-    MOST_TRIED_SHOWN,
-    NEUTRAL_TEMPLATES,
-    READ_AT_ONCE,
-    SHORT_NAMES,
-)
-from ...prompts.kinds import kind_named
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
 from ..llm.ask import MORE_TOKENS
@@ -35,8 +24,7 @@ from ..methods.registry import METHODS
 from ..prices import NOTHING, PICODOLLARS, Spent, Tariff, TokenUsage, cost_at_most
 from .choice import candidates_at_most
 from .inputs import read_pool
-from .name_choice import MOST_CHECKS
-from .name_search import FOUND_TRIED, MOST_READ, MOST_TAKEN_FOR
+from .name_search import characters_at_most, requests_at_most, scored_at_most
 
 LONGEST_NAME = 50
 """Characters of a class name before the data are read. The longest of CoOp's eleven sets has 45."""
@@ -109,7 +97,7 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     if not config.needs_llm:
         return bound
     method = METHODS[config.method]
-    calls = config.all_rounds * method.requests + _name_requests(config, class_names)
+    calls = config.all_rounds * method.requests + requests_at_most(config, class_names)
     calls = at_most(calls, config.max_calls)
     each = TokenUsage(_context_tokens(config, class_names, pool), MORE_TOKENS * config.answer_tokens)
     cost = cost_of(prices_of(config), each)
@@ -192,7 +180,7 @@ def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: ApiEvalua
     test, images = info.sizes["test"], info.sizes.get("train", 0) + info.sizes.get("val", 0)
     baselines = {template for group in info.baselines.values() for template in group}
     scored = evaluations_at_most(config, len(read_pool(config))) + len(baselines)
-    scored += _renamed_candidates(config, info)
+    scored += scored_at_most(config, info.classes)
     # Embeddings take the images once, and a candidate's texts once, however many images there are.
     once = on_test(0)
     candidate, of_images = on_test(1).minus(once), once != NOTHING
@@ -207,42 +195,14 @@ def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: ApiEvalua
 def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, pool: Sequence[str]) -> int:
     """Return the most tokens of a request: lists of candidates, and all rounds of a long conversation."""
     names = class_names or ["n" * LONGEST_NAME] * MOST_NAMES
-    kind = kind_named(config.search_for)
+    kind = config.kind
     rounds = min(config.max_turns, config.rounds)
     characters = INSTRUCTIONS + len(config.description) + sum(map(len, names))
     characters += 2 * max(config.top_k, BEST_SHOWN) * (kind.most_characters + LONGEST_REMARK)
     each_round = MAX_ANSWER_CHARACTERS + config.proposals * (kind.most_characters + LONGEST_REMARK)
     characters += rounds * each_round
-    if config.searches_names:
-        each_name = max(MAX_NAME_CHARACTERS, *map(len, names))
-        characters += MOST_CLASSES * (2 + MOST_TRIED_SHOWN + MOST_TAKEN_FOR) * each_name
+    characters += characters_at_most(config, max(map(len, names)))
     # Where the user's own texts are in another script, the LLM may answer likewise.
     if all(map(str.isascii, (config.description, *names, *pool))):
         return math.ceil(characters / ASCII_PER_TOKEN)
     return characters * TOKENS_OF_OTHERS
-
-
-def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> int:
-    """Return how many requests the search for class names makes at most."""
-    if not config.searches_names or config.llm is None:
-        return 0
-    # Data that are not read yet may have as many classes as are ever asked about.
-    classes = MOST_READ if class_names is None else min(len(class_names), MOST_READ)
-    alone = min(classes, MOST_CLASSES)
-    one_by_one = alone + config.name_rounds * alone
-    together = math.ceil(classes / READ_AT_ONCE) + config.name_rounds
-    # Where the LLM's name does not decide the style, its answers do.
-    styles = {"short": one_by_one, "rich": together, None: max(one_by_one, together)}
-    return styles[config.request_style]
-
-
-def _renamed_candidates(config: SearchConfig, info: EvaluatorInfo) -> int:
-    """Return the most that the search for class names scores; each round's names are scored together too."""
-    if not config.searches_names:
-        return 0
-    each_round = min(info.classes, MOST_CLASSES) * max(MOST_NAMES_ASKED, SHORT_NAMES)
-    # What the LLM reads is tried as a whole, and then one by one, for the classes that are most often wrong.
-    names = 1 + MOST_LINES_ASKED + config.name_rounds * max(each_round, MOST_LINES_ASKED)
-    templates = 1 + len(NEUTRAL_TEMPLATES) + 1 + FOUND_TRIED
-    together = config.name_rounds + min(MOST_CHECKS, info.classes + names)
-    return templates + 1 + names + together

@@ -41,7 +41,7 @@ from ...evaluator.scoring import (
     checked,
 )
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import CandidateError, PromptKind, kind_named
+from ...prompts.kinds import CandidateError, PromptKind
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
@@ -150,10 +150,10 @@ async def grow_ensemble(
 
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo) -> int:
     """Return how many candidates the final evaluation needs at most."""
-    alone = config.ensemble_size == 1 or not kind_named(config.search_for).averaged
+    alone = config.ensemble_size == 1 or not config.kind.averaged
     ensemble = 1 if alone else max(config.ensemble_size, MOST_IN_ENSEMBLE)
     baselines = {template for group in info.baselines.values() for template in group}
-    return ensemble + len(baselines) + 1 + config.searches_names
+    return ensemble + len(baselines) + 1 + config.kind.renames_classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
 
     # Ordering the templates of many restarts takes seconds.
     order, rows, texts_scored = await in_thread(rank_all)
-    kind = kind_named(config.search_for)
+    kind = config.kind
     if not order:
         raise PromptclimbError(
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
@@ -277,7 +277,7 @@ def _shown(kind: PromptKind, text: str) -> str:
 
 async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     """Score hand-made templates, if there are several; their best one is a separate baseline."""
-    templates, kind = list(evaluator.info.baselines.get(HAND_MADE, ())), kind_named(config.search_for)
+    templates, kind = list(evaluator.info.baselines.get(HAND_MADE, ())), config.kind
     if len(templates) < 2:
         return []
     try:

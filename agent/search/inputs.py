@@ -18,7 +18,7 @@ from ...evaluator.files import read_text, user_path
 from ...evaluator.messages import shown
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import ApiAsk
-from ...evaluator.scoring import Evaluator, NamePredictor
+from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.starting import MAX_FILE_BYTES, PoolError, parse_file
@@ -29,6 +29,7 @@ from ..llm.chat import ChatAnswer, ChatRequest, whole_characters
 from ..present.notes import LlmFallback, fallback_note
 from ..prices import TokenUsage
 from ..results.result import LLM_FALLBACK
+from .name_choice import check_renames
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit)  # fmt: skip
@@ -49,7 +50,7 @@ async def ready_evaluator(
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
-    kind = kind_named(config.search_for)
+    kind = config.kind
     if custom is None:
         check_scorer_takes(config)
         evaluator, name = (
@@ -70,8 +71,8 @@ async def ready_evaluator(
                     f"{name}: {template!r} in info.baselines[{baseline!r}] is not {kind.words.a_noun}: "
                     f"{error}"
                 ) from error
-    if config.searches_names:
-        _check_renames(evaluator, name)
+    if kind.renames_classes:
+        check_renames(evaluator, name)
     return evaluator
 
 
@@ -83,20 +84,6 @@ def check_scorer_takes(config: SearchConfig) -> None:
             f'{config.scorer}` does not: add `scorer = "chat"`, or give your own scorer '
             "(`custom_scorer`)",
         )
-
-
-def _check_renames(evaluator: Evaluator, name: str) -> None:
-    """Raise ConfigError if an evaluator cannot score other names of single classes."""
-    info = evaluator.info
-    describes_data = len(info.class_names) == info.classes > 0 and info.sizes.get("train", 0) > 0
-    if describes_data and isinstance(evaluator, NamePredictor):
-        return
-    raise ConfigError(
-        f'`search_for = "class-names"` cannot score names with {name}: give it a method '
-        "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and "
-        "its classes and few-shot images in `info.class_names` and `info.sizes`; or search with "
-        f"`search_for = {TEMPLATE}`",
-    )
 
 
 async def _open(
@@ -163,7 +150,7 @@ async def try_local_llm(
                 await make_ready(llm, emit)
     if (reason := is_available(llm)) is None:
         return config, {}
-    fallback = LlmFallback(reason, str(config.llm_fallback), config.searches_names)
+    fallback = LlmFallback(reason, str(config.llm_fallback))
     emit(Noted(text=fallback_note(fallback)))
     return without_llm(config), {LLM_FALLBACK: asdict(fallback)}
 
@@ -222,7 +209,7 @@ def read_template_file(file: Path | str, setting: str, prompts: str = TEMPLATE) 
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
     """Return the pool of starting candidates; raise ConfigError if it is unreadable or too small."""
-    kind = kind_named(config.search_for)
+    kind = config.kind
     noun = kind.words.noun
     if isinstance(config.initial, Path):
         pool = read_template_file(config.initial, "`initial`", config.search_for)

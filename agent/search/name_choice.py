@@ -19,8 +19,8 @@ from itertools import compress
 from operator import ne
 from typing import Any, NamedTuple, TypeAlias
 
-from ...evaluator.errors import TemplateRejectedError
-from ...evaluator.scoring import EvaluatorInfo, NamePredictor, hits
+from ...evaluator.errors import ConfigError, TemplateRejectedError
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor, hits
 from ..errors import EvaluationFailedError
 from ..store.records import canonical
 from ..store.run import Store
@@ -268,6 +268,20 @@ def _first_sure(ranked: _Ranked) -> dict[int, str]:
                 chosen[label] = name
                 break
     return chosen
+
+
+def check_renames(evaluator: Evaluator, name: str) -> None:
+    """Raise ConfigError if an evaluator cannot score other names of single classes."""
+    info = evaluator.info
+    describes_data = len(info.class_names) == info.classes > 0 and info.sizes.get("train", 0) > 0
+    if describes_data and isinstance(evaluator, NamePredictor):
+        return
+    raise ConfigError(
+        f'`search_for = "class-names"` cannot score names with {name}: give it a method '
+        "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and "
+        "its classes and few-shot images in `info.class_names` and `info.sizes`; or search with "
+        "`search_for = template`",
+    )
 
 
 class NamePredictions:

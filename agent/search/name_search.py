@@ -23,10 +23,12 @@ from typing import ClassVar
 from ...evaluator.counts import counted
 from ...evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
+    MAX_NAME_CHARACTERS,
     MOST_CLASSES,
     MOST_LINES_ASKED,
     MOST_NAMES_ASKED,
     MOST_READINGS,
+    MOST_TRIED_SHOWN,
     NEUTRAL_TEMPLATES,
     READ_AT_ONCE,
     SHORT_NAMES,
@@ -679,3 +681,35 @@ def _labels_to_ask(confusions: Mapping[tuple[int, int], int], times_asked: Mappi
             if candidate in wrong_images and times_asked.get(candidate, 0) == times_asked.get(label, 0):
                 to_ask.setdefault(candidate)
     return list(to_ask)[:MOST_CLASSES]
+
+
+def requests_at_most(config: SearchConfig, class_names: Sequence[str] | None) -> int:
+    """Return how many requests the search for class names makes at most; ``class_names`` may not be known."""
+    if not config.kind.renames_classes or config.llm is None:
+        return 0
+    classes = MOST_READ if class_names is None else min(len(class_names), MOST_READ)
+    alone = min(classes, MOST_CLASSES)
+    one_by_one = alone + config.name_rounds * alone
+    together = math.ceil(classes / READ_AT_ONCE) + config.name_rounds
+    # Where the LLM's name does not decide the style, its answers do.
+    styles = {"short": one_by_one, "rich": together, None: max(one_by_one, together)}
+    return styles[config.request_style]
+
+
+def characters_at_most(config: SearchConfig, longest_name: int) -> int:
+    """Return how many characters the records of classes take at most in a request."""
+    if not config.kind.renames_classes:
+        return 0
+    return MOST_CLASSES * (2 + MOST_TRIED_SHOWN + MOST_TAKEN_FOR) * max(MAX_NAME_CHARACTERS, longest_name)
+
+
+def scored_at_most(config: SearchConfig, classes: int) -> int:
+    """Return how many templates and renamings are scored at most; each round's names together, too."""
+    if not config.kind.renames_classes:
+        return 0
+    each_round = min(classes, MOST_CLASSES) * max(MOST_NAMES_ASKED, SHORT_NAMES)
+    # What the LLM reads is tried as a whole, and then one by one, for the classes that are most often wrong.
+    names = 1 + MOST_LINES_ASKED + config.name_rounds * max(each_round, MOST_LINES_ASKED)
+    templates = 1 + len(NEUTRAL_TEMPLATES) + 1 + FOUND_TRIED
+    together = config.name_rounds + min(MOST_CHECKS, classes + names)
+    return templates + 1 + names + together

@@ -119,7 +119,7 @@ class Restart:
         self.record = self.journal.record
         self._memory = Memory(derived(self.config.seed, "ties", self.record.number))
         self._method = METHODS[self.config.method]
-        self._kind = kind_named(self.config.search_for)
+        self._kind = self.config.kind
         self._state: dict[str, Any] = {}
         self._stopping = EarlyStopping(self.record, self.config, self.info.sizes)
 

@@ -11,7 +11,6 @@ from functools import partial
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import NamePredictor, TemplateScorer
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import kind_named
 from ..errors import (
     AskingEndedError,
     BudgetSpentError,
@@ -57,9 +56,7 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
         store=store,
         asker=asker,
         stop=stop,
-        empty_answers=EmptyAnswers(
-            has_answers=store.has_answers, noun=kind_named(config.search_for).words.noun
-        ),
+        empty_answers=EmptyAnswers(has_answers=store.has_answers, noun=config.kind.words.noun),
         scheduler=scheduler,
         emit=emit,
     )
@@ -79,7 +76,7 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
     )
     workers = Workers(restarts, scheduler, stop=stop)
     searched = SearchOutcome(records=workers.records, stopped=await workers.run(config.concurrency))
-    if searched.stopped is None and config.searches_names:
+    if searched.stopped is None and config.kind.renames_classes:
         assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"
         scored = searched.scored
         order = await in_thread(
