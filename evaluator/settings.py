@@ -39,6 +39,8 @@ REMOVED: Mapping[str, str] = MappingProxyType(
         "llm_slots": "the local LLM works on one request at a time",
         "service_tier": 'write `extra_body = {service_tier = "flex"}`',
         "prefer_readable": "the choice is by score alone",
+        "patience": "a restart goes through all its rounds; `max_calls` and `max_minutes` end a search",
+        "until": "a restart goes through all its rounds; `max_calls` and `max_minutes` end a search",
         # keys and methods of suite files
         "curve": "a study draws no learning curves; leave it out",
         "coop-4": 'write { method = "coop", context = 4 }',

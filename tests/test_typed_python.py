@@ -20,7 +20,7 @@ from pathlib import Path
 from promptclimb import EvaluatorSpec, SearchConfig, export, resume_sync, search_sync
 
 config = SearchConfig(
-    data=Path("images"), run_dir="runs/first", price="0.15/0.60", scorer_price="0.002/call", until="95%",
+    data=Path("images"), run_dir="runs/first", price="0.15/0.60", scorer_price="0.002/call",
     initial="mine.txt", track="mlflow", extra_body={"top_p": 0.9},
 )
 result = search_sync(config, on_event=print)

@@ -20,7 +20,7 @@ from ..present.sentences import (
     with_names,
 )
 from ..results.history import OTHER_VERSION, RunView, state_of
-from ..results.result import ENDED_EARLY, are_shares, left_of_both, words_of_all
+from ..results.result import are_shares, left_of_both, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
 from ..text import printable
 from .folders import about_runs, existing_folder
@@ -101,7 +101,6 @@ def _document(state: RunView) -> dict[str, Any]:
         "usage": usage,
         "scorer_usage": scorer_usage,
         "stop_reason": state.stop_reason,
-        "ended_early": _ended_early(state),
         "gain": _verdict(state),
         "limits": state.limits,
         "last_event": last,
@@ -134,11 +133,6 @@ def _verdict(state: RunView) -> str | None:
     return None if state.result is None else verdict_on(state.result) or None
 
 
-def _ended_early(state: RunView) -> str | None:
-    early = None if state.result is None else state.result.notes.get(ENDED_EARLY)
-    return None if early is None else str(early)
-
-
 def _lines(state: RunView) -> list[str]:
     lines = [f"{short_path(state.run_dir)}: {state.state}"]
     if state.state == OTHER_VERSION:
@@ -167,8 +161,6 @@ def _lines(state: RunView) -> list[str]:
     lines += _left_of_limits(usage, scorer)
     if state.stop_reason:
         lines.append(f"stopped: {on_command_line(state.stop_reason)}")
-    if early := _ended_early(state):
-        lines.append(on_command_line(early))
     last, time = state.last_event
     if last:
         lines.append(f"last event: {last}, {time}")

@@ -108,18 +108,6 @@ def _numbers(text: str) -> list[float]:
         return []
 
 
-def parse_share(value: Any) -> Any:
-    """Return ``"95%"`` as 0.95; other values as they are, for pydantic to judge."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    try:
-        return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        comma = ", with a point and no comma" if "," in text else ""
-        raise ValueError(f"write a share such as 0.95, or 95%{comma}") from None
-
-
 def without_credentials(url: str) -> str:
     """Return a URL that may be stored or shown: no user, password or query, except Azure's version."""
     parts = urlsplit(url)

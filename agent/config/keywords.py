@@ -47,8 +47,6 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     max_turns: int
     ensemble_size: int
     racing: Literal["auto", "off"]
-    patience: int | None
-    until: float | str | None
     concurrency: int
     rpm: float | None
     tpm: float | None

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.files import UserPath
@@ -48,7 +48,6 @@ from .fields import (
     parse_description,
     parse_initial,
     parse_scorer_price,
-    parse_share,
     placeless_llm,
     style_of,
     without_credentials,
@@ -299,36 +298,10 @@ class SearchSettings(Settings):
         "off: score every template on all images",
         decides=True,
     )
-    patience: int | None = setting(
-        None,
-        "end a restart after so many rounds without a better template",
-        decides=True,
-        **_COUNT,
-        file_only=True,
-    )
-    until: float | None = setting(
-        None,
-        "end a restart once a template has this accuracy on train and val together, such as 0.95 or 95%",
-        decides=True,
-        show="ACC",
-        gt=0,
-        file_only=True,
-    )
-
     _search_for = field_validator("search_for")(one_of("kind of prompt", KINDS))
     _method = field_validator("method")(one_of("method", METHODS))
-    _share = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
-
-    @field_validator("until")
-    @classmethod
-    def _until(cls, accuracy: float | None, fields: ValidationInfo) -> float | None:
-        """Refuse an accuracy above 1; a custom scorer may score with any number."""
-        if accuracy is not None and accuracy > 1 and fields.data.get("custom_scorer") is None:
-            hint = f"; did you mean {accuracy:g}%?" if accuracy <= 100 else ", such as 0.95, or 95%"
-            raise ValueError(f"an accuracy is at most 1{hint}")
-        return accuracy
 
     @property
     def most_words(self) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from ...evaluator.counts import counted, enumerated
 from ...prompts.kinds import CandidateNoun
 from ..results.result import (
     EMPTY,
-    ENDED_EARLY,
     LLM_FALLBACK,
     NOTHING_USABLE,
     RACED,
@@ -46,19 +45,6 @@ class FailedStep:
 
 
 @dataclass(frozen=True, slots=True)
-class EarlyEnd:
-    """Why a restart ended before its last round.
-
-    Attributes:
-        setting: The setting that ended it.
-        value: The setting's value: an accuracy, or rounds without a better candidate.
-    """
-
-    setting: Literal["until", "patience"]
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
 class RacedLabels:
     """Labels that races asked for, of those that full scoring needs; and the candidates that were dropped."""
 
@@ -90,7 +76,6 @@ class SearchFacts:
 
     Attributes:
         failed: Steps that failed, by the name of the note.
-        early_ends: How many restarts ended early, by why.
         answers: Answers of the LLM to restarts.
         empty: Those in which no candidate could be read.
         cut: Empty ones that were cut at the token limit.
@@ -99,8 +84,6 @@ class SearchFacts:
     """
 
     failed: Mapping[str, FailedStep] = field(default_factory=dict)
-    restarts: int = 0
-    early_ends: Mapping[EarlyEnd, int] = field(default_factory=dict)
     answers: int = 0
     empty: int = 0
     cut: int = 0
@@ -115,10 +98,6 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
     notes = {
         name: f"{_FAILED[name].format(step.detail)}: {step.cause}" for name, step in facts.failed.items()
     }
-    if facts.early_ends:
-        of = counted(facts.restarts, "restart")
-        ends = (f"{n:,} of {of} ended early: {early_end(end, words)}" for end, n in facts.early_ends.items())
-        notes[ENDED_EARLY] = "; ".join(ends)
     if facts.empty:
         empty = f"no {words.noun} could be read in {facts.empty:,} of {counted(facts.answers, 'answer')}"
         cut = f"; {facts.cut:,} of them were cut: raise `answer_tokens`" if facts.cut else ""
@@ -139,13 +118,6 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
             + ("; cut ones need a higher scorer_answer_tokens" if any_cut else "")
         )
     return notes
-
-
-def early_end(end: EarlyEnd, words: CandidateNoun) -> str:
-    """Say why a restart ended early."""
-    if end.setting == "until":
-        return f"{words.a_noun} reached until = {end.value:g}"
-    return f"no better {words.noun} in {counted(int(end.value), 'round')} (patience)"
 
 
 def fallback_note(fallback: LlmFallback) -> str:

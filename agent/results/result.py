@@ -41,7 +41,6 @@ UNNAMED = "names_unexamined"
 UNREAD = "unreadable_answers"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
-ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
 GENERAL_WORDS = "general_words"
 RACED = "racing"
@@ -51,7 +50,6 @@ PROMINENT = (
     LLM_FALLBACK,
     GENERAL_WORDS,
     UNREAD,
-    ENDED_EARLY,
     RACED,
     REFUSED_IMAGES,
     UNOPENED,

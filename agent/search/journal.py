@@ -24,7 +24,6 @@ from ..events.types import AnswerReceived, Listener, SearchStopped
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..methods.memory import Entry
 from ..position import Position, derived
-from ..present.notes import EarlyEnd
 from ..results.result import ReadNames
 from ..stop import Stop
 from ..store.run import Store
@@ -55,8 +54,7 @@ class RestartRecord:
         replayed: Answers that were on disk already.
         unanswered: Its last rounds, if they got no answer.
         last_skip: Why the last skipped round got no answer.
-        early_end: Why it stopped early; None if it did not.
-        done: It went through all its rounds, or met a stopping criterion of the config.
+        done: It went through all its rounds.
     """
 
     number: int
@@ -71,7 +69,6 @@ class RestartRecord:
     replayed: int = 0
     unanswered: int = 0
     last_skip: str = ""
-    early_end: EarlyEnd | None = None
     exchanges: dict[Position, tuple[tuple[ChatMessage, ...], str]] = field(default_factory=dict)
     done: bool = False
 

@@ -5,7 +5,6 @@ Nothing flows between restarts, so the result does not depend on which of them i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
@@ -35,8 +34,6 @@ from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
-from ..present.notes import EarlyEnd, early_end
-from .choice import pooled
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, RestartRecord, Skipped
 from .racing import Dropped, Finalist, Raced, Racer
 from .scorebook import Scorebook
@@ -45,56 +42,33 @@ REPEATS = frozenset({"known", "duplicate"})
 """Reasons for refusing a proposal that is not new."""
 
 
-class EarlyStopping:
-    """Decide when a conversation or a restart ends early; ``sizes`` are the images in train and val."""
+class Repetition:
+    """Count the answers of a conversation in a row that hold nothing new."""
 
-    def __init__(self, record: RestartRecord, config: SearchConfig, sizes: Mapping[str, int]) -> None:
+    def __init__(self, record: RestartRecord) -> None:
         self._record = record
-        self._config = config
-        self._sizes = sizes
-        self._scored = 0
-        self._best = self._best_pooled = float("-inf")
-        self._rounds_without_gain = -1
         self._repeats = 0
-        self._before_step = 0, Counter[str]()
+        self.begin_step()
 
     def begin_conversation(self) -> None:
         """Forget the repeats of an earlier conversation."""
         self._repeats = 0
 
     def begin_step(self) -> None:
-        """Leave out free candidates scored before a round's own step: they say nothing about the answer."""
-        self._before_step = len(self._record.scored), self._record.rejected.copy()
+        """Leave out what was scored before a round's own step: it says nothing about the answer."""
+        self._scored, self._rejected = len(self._record.scored), self._record.rejected.copy()
 
     def end_round(self) -> None:
         """Count the outcome of a round, or of the starting templates."""
         record = self._record
-        new, (scored_free, refused_free) = record.scored[self._scored :], self._before_step
-        self._scored = len(record.scored)
-        best = max((entry.value for entry in new), default=self._best)
-        self._rounds_without_gain = 0 if best > self._best else self._rounds_without_gain + 1
-        self._best = max(self._best, best)
-        whole = [pooled(entry.score, self._sizes) for entry in new if entry.score.whole]
-        self._best_pooled = max([self._best_pooled, *whole])
-        refused = record.rejected - refused_free
-        nothing_new = bool(refused) and len(record.scored) == scored_free and REPEATS.issuperset(refused)
+        rejected = record.rejected - self._rejected
+        nothing_new = bool(rejected) and len(record.scored) == self._scored and REPEATS.issuperset(rejected)
         self._repeats = self._repeats + 1 if nothing_new else 0
         self.begin_step()
 
     @property
     def ends_conversation(self) -> bool:
-        """Whether several answers in a row held nothing new."""
         return self._repeats >= MOST_REPEATS
-
-    @property
-    def ends_restart(self) -> EarlyEnd | None:
-        """Why the restart is over; None if it continues."""
-        until, patience = self._config.until, self._config.patience
-        if until is not None and self._best_pooled >= until:
-            return EarlyEnd("until", until)
-        if patience is not None and self._rounds_without_gain >= patience:
-            return EarlyEnd("patience", patience)
-        return None
 
 
 @dataclass(eq=False)
@@ -121,15 +95,12 @@ class Restart:
         self._method = METHODS[self.config.method]
         self._kind = self.config.kind
         self._state: dict[str, Any] = {}
-        self._stopping = EarlyStopping(self.record, self.config, self.info.sizes)
+        self._repetition = Repetition(self.record)
 
     async def run(self) -> None:
         """Go through all rounds; ``record`` has what was done, whatever ends it."""
         await self._score_starting()
         for conversation in range(1, self.config.conversations + 1):
-            if end := self._stopping.ends_restart:
-                self._end_early(end)
-                break
             await self._conversation(conversation)
         self.record.unanswered = self.journal.unanswered
         self.record.done = True
@@ -164,7 +135,7 @@ class Restart:
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with "
                 "`initial`",
             )
-        self._stopping.end_round()
+        self._repetition.end_round()
         best = self._memory.best(1)[0]
         self.emit(
             StartingTemplatesScored(
@@ -177,7 +148,7 @@ class Restart:
         # The view reads ``position`` when the method draws: by then it is that of the current round.
         steps = self._method.conversation(self._view(lambda: position))
         script = Script(steps, most_requests=self._method.requests)
-        self._stopping.begin_conversation()
+        self._repetition.begin_conversation()
         for number in range(1, self.config.rounds + 1):
             position = Position(self.record.number, conversation, number)
             try:
@@ -189,22 +160,12 @@ class Restart:
             else:
                 best = self._memory.best(1)[0]
                 self.emit(RoundFinished(position=position, best=best.text, train=best.score.train))
-                self._stopping.end_round()
-                if end := self._stopping.ends_restart:
-                    if number < self.config.rounds:
-                        self._end_early(end)
-                    return
-                if self._stopping.ends_conversation:
+                self._repetition.end_round()
+                if self._repetition.ends_conversation:
                     where = f"restart {self.record.number}, conversation {conversation}"
                     answers = counted(MOST_REPEATS, "answer")
                     self.emit(Noted(text=f"{where} ends here: {answers} in a row held nothing new"))
                     return
-
-    def _end_early(self, end: EarlyEnd) -> None:
-        if self.record.early_end is None:
-            self.record.early_end = end
-            reason = early_end(end, self._kind.words)
-            self.emit(Noted(text=f"restart {self.record.number} ends early: {reason}"))
 
     async def _round(self, script: Script, position: Position) -> bool:
         """Do the steps of one round; return False if the method has ended its conversation."""
@@ -220,7 +181,7 @@ class Restart:
             request_number += 1
         if step is None:
             return False
-        self._stopping.begin_step()
+        self._repetition.begin_step()
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import platform
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
@@ -160,8 +160,6 @@ def facts_of(
     unread = choice.best.score.unreadable
     return SearchFacts(
         failed={**({} if choice.ungrown is None else {UNGROWN: choice.ungrown}), **evaluated.failed},
-        restarts=len(records),
-        early_ends=Counter(record.early_end for record in records if record.early_end is not None),
         answers=sum(record.answers for record in records),
         empty=sum(record.empty for record in records),
         cut=sum(record.cut for record in records),

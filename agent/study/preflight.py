@@ -70,9 +70,9 @@ def check_budget(study: Study, cells: Sequence[Cell]) -> None:
 
 
 def _requests(config: SearchConfig) -> int:
-    """Return the requests that a whole run needs: one, where it may end early or use other rounds."""
+    """Return the requests that a whole run needs: one, where some of its rounds may make none."""
     method = METHODS[config.method]
-    if config.patience is not None or config.until is not None or method.mixed:
+    if method.mixed:
         return 1
     return config.all_rounds * method.requests
 

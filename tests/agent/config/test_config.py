@@ -97,7 +97,7 @@ WRONG_FLAGS = (
     {"scorer_url": "http://h:99999/v1"}, {"price": "1"}, {"price": "1/-2"}, {"price": "1/2/3/4"},
     {"price": "1/x/3"}, {"price": "0,15/0,60"}, {"initial": "1"}, {"temperature": "hot"},
     {"temperature": "0,7"}, {"max_minutes": "1 h"}, {"max_minutes": "1,5,5"}, {"max_cost": "$5"},
-    {"max_calls": "1,000"}, {"until": "0,95"}, {"data": ""}, {"augmentations": "33"}, {"augmentations": "-1"},
+    {"max_calls": "1,000"}, {"data": ""}, {"augmentations": "33"}, {"augmentations": "-1"},
     {"method": "pn", "llm": "m", "max_cost": "1"}, {"augmentations": "8", "objective": "margin"},
     {"augmentations": "8", "custom_scorer": "m:f"}, {"top_k": "1,5"}, {"rpm": "1,000"},
 )  # fmt: skip

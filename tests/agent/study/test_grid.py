@@ -167,9 +167,3 @@ def test_a_budget_for_one_run_each_will_do() -> None:
     """Later seeds may be left out; they are named, and in no mean."""
     found = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 1024})
     check_budget(found, cells(found))
-
-
-def test_a_search_that_may_end_early_needs_one_call() -> None:
-    """It is not known how many it takes."""
-    found = study(methods=["pn"], llms=["m"], budget={"max_calls": 2}, search={"patience": 3})
-    check_budget(found, cells(found))
