@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from pydantic import SecretStr
+
 from ..evaluator.errors import ConfigError
 
 HIDDEN = "[secret]"
@@ -23,40 +25,11 @@ _NAMES_SECRET = re.compile(r"(?:_|API)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)(?:_?\
 T = TypeVar("T")
 
 
-class Secret:
-    """A value that is shown as ``[secret]`` and cannot be pickled; only ``reveal()`` returns it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return HIDDEN
-
-    __str__ = __repr__
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(("secret", self._value))
-
-    def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("a secret is not written anywhere")
-
-
 class CleanUrl(NamedTuple):
     """An address without its credentials, and the credentials (``user:password``)."""
 
     url: str
-    userinfo: Secret
+    userinfo: SecretStr
 
 
 def split_userinfo(url: str) -> CleanUrl:
@@ -67,11 +40,11 @@ def split_userinfo(url: str) -> CleanUrl:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return CleanUrl(_LOOKS_SECRET.sub(HIDDEN, url), Secret(""))
+        return CleanUrl(_LOOKS_SECRET.sub(HIDDEN, url), SecretStr(""))
     userinfo, at, host = parts.netloc.rpartition("@")
     if not at:
-        return CleanUrl(url, Secret(""))
-    return CleanUrl(urlunsplit(parts._replace(netloc=host)), Secret(unquote(userinfo)))
+        return CleanUrl(url, SecretStr(""))
+    return CleanUrl(urlunsplit(parts._replace(netloc=host)), SecretStr(unquote(userinfo)))
 
 
 def split_query(url: str) -> tuple[str, dict[str, str]]:
@@ -113,11 +86,11 @@ def is_azure(url: str) -> bool:
     return (parts.hostname or "").endswith(".azure.com") or "/openai/deployments/" in parts.path
 
 
-def secrets_named_in(environment: Mapping[str, str]) -> Iterator[Secret]:
+def secrets_named_in(environment: Mapping[str, str]) -> Iterator[SecretStr]:
     """Yield values of variables named like ``MY_API_KEY``, and the credentials in ``*_URL`` addresses."""
     for name, value in environment.items():
         if _NAMES_SECRET.search(name):
-            yield Secret(value)
+            yield SecretStr(value)
         if name.upper().endswith("_URL"):
             yield split_userinfo(value).userinfo
 
@@ -132,15 +105,15 @@ class Scrubber:
     the password is also hidden on its own.
     """
 
-    def __init__(self, secrets: Iterable[str | Secret] = ()) -> None:
+    def __init__(self, secrets: Iterable[str | SecretStr] = ()) -> None:
         self._whole: list[str] = []
         self._pieces: set[str] = set()
         self._spread: dict[str, re.Pattern[str]] = {}
         for secret in secrets:
             self.add(secret)
 
-    def add(self, secret: str | Secret) -> None:
-        value = (secret.reveal() if isinstance(secret, Secret) else secret).strip()
+    def add(self, secret: str | SecretStr) -> None:
+        value = (secret.get_secret_value() if isinstance(secret, SecretStr) else secret).strip()
         for form in {value, value.partition(":")[2]}:
             if len(form) < SHORTEST:
                 continue

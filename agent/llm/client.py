@@ -17,6 +17,7 @@ import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai._constants import RAW_RESPONSE_HEADER
+from pydantic import SecretStr
 
 from ...evaluator.errors import ConfigError, reason_of
 from ...evaluator.network import is_loopback, why_unconnected
@@ -25,7 +26,7 @@ from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, RedirectedError, TransientChatError, UnusableAnswerError
 from ..events.types import Listener, Noted, ignore_event
-from ..secrets import Scrubber, Secret, clean_key, key_headers, split_query, split_userinfo
+from ..secrets import Scrubber, clean_key, key_headers, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest, JsonAnswer
 from .dialects import MAX_MESSAGE, Dialect, Sent, failure_of, flagged, silently_cut
 from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
@@ -89,7 +90,7 @@ class OpenAIChat:
     def __init__(
         self,
         base_url: str,
-        api_key: Secret | str | None = None,
+        api_key: SecretStr | str | None = None,
         *,
         scrubber: Scrubber | None = None,
         max_connections: int = CONCURRENCY,
@@ -97,7 +98,7 @@ class OpenAIChat:
         emit: Listener = ignore_event,
     ) -> None:
         url, userinfo = split_userinfo(base_url)
-        key = api_key.reveal() if isinstance(api_key, Secret) else api_key or ""
+        key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key or ""
         url, query = split_query(url)
         self.base_url = url
         self.dialect = self._trial = Dialect()
@@ -108,7 +109,7 @@ class OpenAIChat:
         self._options = dict(options or {})
         self._emit = emit
         self._has_answered = self._cut = False
-        self._headers: dict[str, Any] = key_headers(url, key, userinfo.reveal()) or {
+        self._headers: dict[str, Any] = key_headers(url, key, userinfo.get_secret_value()) or {
             "Authorization": openai.Omit()
         }
         self._client = _sdk_client(url, query, clean_key(key), _http_client(url, max_connections))

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+from pydantic import SecretStr
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError, reason_of
@@ -25,7 +26,7 @@ from ..config.schema import COST_NEEDS_PRICE, SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
 from ..prices import FREE
-from ..secrets import Scrubber, Secret, clean_key, is_azure, key_headers, split_query, split_userinfo
+from ..secrets import Scrubber, clean_key, is_azure, key_headers, split_query, split_userinfo
 from .ask import Endpoint
 from .budget import Limits
 from .chat import Client
@@ -98,17 +99,17 @@ def price_notes(endpoint: Endpoint | None) -> dict[str, Any]:
     return {"prices": {endpoint.name: dict(endpoint.price.about)}}
 
 
-def warn_unencrypted(url: str, key: Secret | None, variable: str, emit: Listener) -> None:
+def warn_unencrypted(url: str, key: SecretStr | None, variable: str, emit: Listener) -> None:
     """Warn of a key that leaves this machine unencrypted."""
     if key and urlsplit(url).scheme != "https" and not is_loopback(url):
         shown = without_credentials(url)
         emit(Noted(text=f"the key in {variable} goes unencrypted to {shown}: use https there"))
 
 
-def _key(url: str, environment: Mapping[str, str]) -> Secret | None:
+def _key(url: str, environment: Mapping[str, str]) -> SecretStr | None:
     """Return the endpoint's key; None is valid, except at OpenAI."""
     if value := clean_key(environment.get(DEFAULT_KEY, ""), DEFAULT_KEY):
-        return Secret(value)
+        return SecretStr(value)
     host = urlsplit(url).hostname or ""
     if host == "openai.com" or host.endswith(".openai.com"):
         raise ConfigError(
@@ -200,7 +201,7 @@ class Preflight:
     status: int | None = None  # HTTP status of the answer
 
 
-async def preflight(base_url: str, key: Secret | None, *, model: str) -> Preflight:
+async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> Preflight:
     """Ask an endpoint for its models.
 
     Raises:
@@ -208,7 +209,7 @@ async def preflight(base_url: str, key: Secret | None, *, model: str) -> Preflig
     """
     clean = split_userinfo(base_url)
     url, query = split_query(clean.url)
-    headers = key_headers(url, key.reveal() if key else "", clean.userinfo.reveal())
+    headers = key_headers(url, key.get_secret_value() if key else "", clean.userinfo.get_secret_value())
 
     async def visit(session: aiohttp.ClientSession) -> Preflight:
         async with session.get(

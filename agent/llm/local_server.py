@@ -24,12 +24,13 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from pydantic import SecretStr
 
 from ...evaluator.threads import in_thread
 from ..config.fields import LOCAL_LLM, local_model
 from ..errors import EndpointError, FatalChatError
 from ..events.types import Listener, ModelFetched, Noted
-from ..secrets import Scrubber, Secret
+from ..secrets import Scrubber
 from ..text import printable
 from .chat import ChatAnswer, ChatRequest
 from .client import OpenAIChat
@@ -77,7 +78,7 @@ class LlamaServer:
 
     def __init__(self, settings: LlamaSettings, command: Sequence[str] = ()) -> None:
         self.settings = settings
-        self.key = Secret(secrets.token_urlsafe(24))
+        self.key = SecretStr(secrets.token_urlsafe(24))
         self.base_url = ""
         # -P: the folder of the script is no place to import from.
         self._command = command or (sys.executable, "-P", str(CHILD))
@@ -159,7 +160,7 @@ class LlamaServer:
         chosen = self.settings
         settings = {
             "parent": os.getpid(),
-            "key": self.key.reveal(),
+            "key": self.key.get_secret_value(),
             "model": str(chosen.model),
             "name": chosen.name,
             "threads": chosen.threads or free_threads(),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from pydantic import SecretStr
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
@@ -52,7 +53,7 @@ from ..errors import (
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
-from ..secrets import Scrubber, Secret, clean_key, split_query, split_userinfo
+from ..secrets import Scrubber, clean_key, split_query, split_userinfo
 from ..stop import Stop
 from ..text import printable
 from .ask import Endpoint, EndpointAsker, RetryPolicy
@@ -81,20 +82,20 @@ class ScorerKey:
     """The key for a scorer's endpoint, and the variable that it is from, or would be."""
 
     variable: str
-    secret: Secret | None
+    secret: SecretStr | None
 
 
 def scorer_key(url: str, base_url: str | None, environment: Mapping[str, str]) -> ScorerKey:
     """Return the key in SCORER_API_KEY; the LLM's only if ``url`` has host and port of its ``base_url``."""
     if own := clean_key(environment.get(KEY, ""), KEY):
-        return ScorerKey(KEY, Secret(own))
+        return ScorerKey(KEY, SecretStr(own))
     of_llm = clean_key(environment.get(DEFAULT_KEY, ""), DEFAULT_KEY)
     try:
         of_llm_at = base_url or check_url(environment.get("OPENAI_BASE_URL") or None) or DEFAULT_BASE_URL
     except ValueError as error:
         raise ConfigError(f"OPENAI_BASE_URL: {error}") from None
     if of_llm and _place(url) == _place(of_llm_at):
-        return ScorerKey(DEFAULT_KEY, Secret(of_llm))
+        return ScorerKey(DEFAULT_KEY, SecretStr(of_llm))
     return ScorerKey(KEY, None)
 
 

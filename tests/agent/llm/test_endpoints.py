@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
+from pydantic import SecretStr
 
 import promptclimb.agent.llm.endpoints
 from promptclimb import SearchConfig
@@ -26,13 +27,13 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import Preflight, open_endpoint, preflight, price_notes
 from promptclimb.agent.prices import TokenUsage
-from promptclimb.agent.secrets import Scrubber, Secret
+from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.served import Handler, served
 
 KEY = "sk-0123456789abcdef"
-SECRET = Secret(KEY)
+SECRET = SecretStr(KEY)
 NOBODY = "http://127.0.0.1:9/v1"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m", max_tokens=50)
 
@@ -274,7 +275,7 @@ async def test_a_refused_list_is_left_to_the_first_request(status: int) -> None:
     assert with_key.status == without.status == status
     assert "set OPENAI_API_KEY to a valid one" in str(with_key.note)
     assert str(without.note).endswith("set OPENAI_API_KEY")
-    assert SECRET.reveal() not in str(with_key.note)
+    assert SECRET.get_secret_value() not in str(with_key.note)
 
 
 async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
@@ -283,7 +284,7 @@ async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
     async with served(answering(lambda: web.json_response(error, status=401))) as url:
         with pytest.raises(EndpointError, match="refuses the key in OPENAI_API_KEY") as caught:
             await preflight(url, SECRET, model="m")
-    assert SECRET.reveal() not in str(caught.value)
+    assert SECRET.get_secret_value() not in str(caught.value)
 
 
 async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None:
@@ -300,7 +301,7 @@ async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None
     (request,) = asked
     assert request.path == "/openai/deployments/d/models"
     assert request.query_string == "api-version=2024-10-21"
-    assert request.headers["api-key"] == SECRET.reveal()
+    assert request.headers["api-key"] == SECRET.get_secret_value()
 
 
 async def test_a_web_page_is_no_endpoint() -> None:

@@ -84,8 +84,8 @@ async def test_it_serves_on_loopback_to_whoever_has_its_key(
     one, other = running
     assert one.base_url.startswith("http://127.0.0.1:")  # not what the library prints
     assert one.base_url != other.base_url
-    assert await status(one, one.key.reveal()) == 200
-    assert await status(one, "another") == await status(one, other.key.reveal()) == 401
+    assert await status(one, one.key.get_secret_value()) == 200
+    assert await status(one, "another") == await status(one, other.key.get_secret_value()) == 401
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -98,8 +98,8 @@ async def test_the_key_is_shown_nowhere_and_closed_it_is_gone(
     assert server.is_alive
     for file in ("cmdline", "environ"):
         shown = await asyncio.to_thread(Path(f"/proc/{pid}/{file}").read_bytes)
-        assert server.key.reveal().encode() not in shown
-    assert server.key.reveal() not in repr(vars(server))
+        assert server.key.get_secret_value().encode() not in shown
+    assert server.key.get_secret_value() not in repr(vars(server))
     await server.close()
     await server.close()
     assert (server.is_alive, server.pid) == (False, None)
@@ -226,7 +226,7 @@ async def test_it_answers_and_ends_with_its_context(model: Model) -> None:
         assert answer.text.startswith("- a photo")
         assert answer.usage.total == 18
     assert server.pid is None
-    assert scrubber.scrub(f"it is {server.key.reveal()}") == "it is [secret]"
+    assert scrubber.scrub(f"it is {server.key.get_secret_value()}") == "it is [secret]"
 
 
 async def test_searches_at_once_share_a_server(model: Model) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.errors import ContextTooLongError, KeyRejectedError, RateLimitedError
@@ -16,7 +17,6 @@ from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import Preflight, preflight
 from promptclimb.agent.prices import FREE
-from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.fakes import FakeEvaluator
 from prompts.requests import ChatMessage
 from tests.fakes.foreign import free_port, need, running
@@ -57,7 +57,7 @@ threading.Event().wait()
 
 async def ready(url: str, key: str | None = None) -> Preflight:
     """What the look at a server shows, once it listens."""
-    secret = Secret(key) if key else None
+    secret = SecretStr(key) if key else None
     for _ in range(60):
         try:
             return await preflight(url, secret, model="")

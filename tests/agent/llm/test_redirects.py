@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 
 from promptclimb.agent.errors import ChatError, RedirectedError
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import FOREIGN_ERRORS, OpenAIChat, _staying_at
 from promptclimb.agent.llm.endpoints import preflight
-from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.remote.asking import ApiRequest
 from tests.fakes.served import served
 
@@ -109,7 +109,7 @@ async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
     """The look before a search sends the same headers."""
     seen: list[web.Request] = []
     async with two_hosts(302, seen) as url:
-        await preflight(f"{url}{DEPLOYMENT}", Secret(KEY), model="m")
+        await preflight(f"{url}{DEPLOYMENT}", SecretStr(KEY), model="m")
     assert keys_of(seen[0])
     assert not any(keys_of(request) for request in seen[1:])
 
