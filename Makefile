@@ -7,7 +7,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-compile --editable
 # Where torch comes from. Plain pip brings CUDA on Linux; without a GPU: https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# More for `make run`, such as ARGS="--data dice --seed 3": what is said last counts.
+# More for `make run`, such as ARGS="--data photos --seed 3": what is said last counts.
 ARGS ?=
 
 .PHONY: run test test-slow lint types docs audit format install clean help

@@ -37,8 +37,8 @@ from benchmarks.pico_features import Clip, Floats, features_of
 from benchmarks.result_tables import FOUND, GROUPS, names_table
 from benchmarks.unread_names import FewShots, Texts, accuracy, readings
 from promptclimb.agent.search.name_search import DIFFERING
-from promptclimb.evaluator.pico import sets
 from promptclimb.prompts.class_names import SHORT_WORDS, kind_names
+from training import sets
 
 RECORDED = ROOT / "benchmarks" / "recorded" / "class_names.json"
 MOST_WORDS = 8

@@ -32,10 +32,10 @@ from promptclimb.agent.results.gain import GroupOnTest
 from promptclimb.agent.results.result import Gain, words_of_all
 from promptclimb.agent.search.choice import ranking
 from promptclimb.evaluator.datasets.hand_made import for_dataset
-from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN, KIND
+from training import sets
 
 Bits = NDArray[np.bool_]
 INITIAL, SHOTS, VAL_SHOTS, ENSEMBLE = 80, 40, 10, 3

@@ -128,7 +128,7 @@ def warm(spec: EvaluatorSpec) -> Evaluator:
 def main() -> None:
     """Read options, measure, print."""
     parser = argument_parser(__doc__)
-    parser.add_argument("--data", default="tallies")
+    parser.add_argument("--data", default="photos")
     parser.add_argument("--model", default="RN-pico")
     parser.add_argument("--pretrained", default="pico")
     parser.add_argument("--latency", type=float, default=1.0, help="seconds that the fake LLM takes")

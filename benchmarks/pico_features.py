@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from benchmarks.common import few_images
-from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.models import bundled_models
+from training import sets
 from training.model import encode_text, fast
 
 Floats = NDArray[np.float32]

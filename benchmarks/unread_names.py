@@ -54,12 +54,12 @@ from promptclimb.agent.search.name_search import (
     RECOGNISED,
     REPAIRED,
 )
-from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.models import TAGS_MODEL
-from promptclimb.evaluator.pico.world.scene import CORE, EVERYDAY
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, NameReader, first_readings, kind_names
 from promptclimb.prompts.starting import draw as draw_templates
 from promptclimb.prompts.template_kind import KIND
+from training import sets
+from training.world.scene import CORE, EVERYDAY
 
 READINGS = ROOT / "benchmarks" / "recorded" / "readings.json"
 STARTING = 80

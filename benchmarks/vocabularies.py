@@ -40,9 +40,9 @@ from benchmarks.packaged_pictures import (
     write_class_folders,
 )
 from benchmarks.pico_features import Clip
-from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY, codepoint
 from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from training.gather_art import Source
+from training.world.scene import CONCEPTS, CORE, EVERYDAY, codepoint
 
 SETS = Path(__file__).with_suffix(".toml")
 COUNTRY_NUMBERS = Source("i18n-iso-countries", "7.14.0", "MIT", "json")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import hypothesis
 import pytest
+
+from tests.paths import ROOT
 
 # How long an example takes depends on what else the machine does, and says nothing of the program. Each run
 # draws other examples; `make test-slow` draws many, where a test does not say how many.
@@ -47,11 +50,24 @@ def pytest_sessionfinish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session")
+def small_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first pictures of each class of the bundled sets."""
+    folder, most = tmp_path_factory.mktemp("archives"), {"train": 16, "val": 2, "test": 2}
+    for file in (ROOT / "evaluator" / "pico" / "sets").glob("*.zip"):
+        with zipfile.ZipFile(file) as archive, zipfile.ZipFile(folder / file.name, "w") as small:
+            for member in map(PurePosixPath, archive.namelist()):
+                if int(member.stem) < most[member.parts[0]]:
+                    small.writestr(str(member), archive.read(str(member)))
+    return folder
+
+
 @pytest.fixture
-def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> None:
-    """Bundled sets of 20 test images and a few others of each class, in a cache of the test's own."""
-    for name, size in {"TRAIN": 16, "VAL": 2, "TEST": 20}.items():
-        monkeypatch.setattr(f"promptclimb.evaluator.pico.sets.{name}", size)
+def small_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None, small_archives: Path
+) -> None:
+    """Bundled sets of a few images of each class, in a cache of the test's own."""
+    monkeypatch.setattr("promptclimb.evaluator.datasets.readers.bundled.ARCHIVES", small_archives)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
 
 

@@ -75,9 +75,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program with everything of the page in it; the large files are links."""
     folder = tmp_path_factory.mktemp("copy")
     for room in ROOMS:
-        ignored = shutil.ignore_patterns("checkpoints", "assets")  # compiled files are used there, too
+        ignored = shutil.ignore_patterns("checkpoints", "sets")  # compiled files are used there, too
         shutil.copytree(ROOT / room, folder / room, ignore=ignored)
-    for name in ("checkpoints", "assets"):
+    for name in ("checkpoints", "sets"):
         (folder / "evaluator" / "pico" / name).symlink_to(ROOT / "evaluator" / "pico" / name)
     blocks = BLOCK.findall(PAGE.read_text("utf-8"))
     assert len(blocks) >= 11

@@ -349,12 +349,10 @@ from promptclimb.evaluator import batching, fakes, prediction
 from promptclimb.evaluator.datasets import hand_made, loading
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box import references
 from tests.fakes.visual_api import VisualApi
 
-next(sets.pictures("dice", "val"))
 loading.known(), hand_made.for_dataset("dtd"), references.check_reference("coop-tuned")
 spec = EvaluatorSpec(data=sys.argv[1], scorer="chat", model="m", scorer_url="http://a")
 assert open_evaluator(spec, ask=VisualApi()).score(["which?\\n{classes}"])[0].train == 1.0

@@ -106,7 +106,7 @@ def files_passed(url: str, folder: Path) -> list[str]:
     found: set[str] = set()
     result = folder / "result.json"
     command = [
-        "search", "--data", "frames", "--llm", "fake", "--base-url", url, "--run-dir", str(folder),
+        "search", "--data", "backgrounds", "--llm", "fake", "--base-url", url, "--run-dir", str(folder),
         "--method", "pn", "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", "4",
         "--shots", "1", "--augmentations", "0",
     ]  # fmt: skip

@@ -21,13 +21,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from promptclimb.evaluator.pico.world.art import Art
-from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, DRAWINGS, EVERYDAY, SENSES, Scene
-from promptclimb.evaluator.pico.world.scenes import TWO, compose, draw, names_of
-
 from . import forms as _forms  # noqa: F401 - adds them to the world
 from .captions import caption
 from .gather_art import training_art
+from .world.art import Art
+from .world.scene import CONCEPTS, CORE, DRAWINGS, EVERYDAY, SENSES, Scene
+from .world.scenes import TWO, compose, draw, names_of
 
 SHARD = 5000
 SHIFT = 3  # pixels

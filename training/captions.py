@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from promptclimb.evaluator.pico.world.scene import KIND, NUMBERS, Scene
+from .world.scene import KIND, NUMBERS, Scene
 
 _TABLES: dict[str, Any] = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text(encoding="utf-8"))
 

@@ -10,13 +10,13 @@ from random import Random
 from PIL import Image, ImageDraw, ImageFont
 
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.pico.world.art import Art
-from promptclimb.evaluator.pico.world.media import MEDIA
-from promptclimb.evaluator.pico.world.scene import CORE, SENSES, Scene
-from promptclimb.evaluator.pico.world.scenes import TWO, compose, draw, names_of
 
 from .batches import WEIGHTS
 from .gather_art import ArtError, training_art
+from .world.art import Art
+from .world.media import MEDIA
+from .world.scene import CORE, SENSES, Scene
+from .world.scenes import TWO, compose, draw, names_of
 
 PICTURES, SIDE, COLUMNS = 5, 48, 4
 _LABEL = 13

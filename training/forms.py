@@ -1,6 +1,6 @@
 """Forms of pictures that only training shows: no bundled set has them, so they are not installed.
 
-``FORMS`` of ``evaluator.pico.world.scenes`` gets them when this module is imported.
+``FORMS`` of ``training.world.scenes`` gets them when this module is imported.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from promptclimb.evaluator.pico.world import scenes
-from promptclimb.evaluator.pico.world.art import Art, figure, grid_of, text_mask, tiles
-from promptclimb.evaluator.pico.world.canvas import (
+from .world import scenes
+from .world.art import Art, figure, grid_of, text_mask, tiles
+from .world.canvas import (
     BIG,
     SIZE,
     Point,
@@ -32,10 +32,10 @@ from promptclimb.evaluator.pico.world.canvas import (
     star,
     stroke,
 )
-from promptclimb.evaluator.pico.world.media import AFTER, chalk, sketch
-from promptclimb.evaluator.pico.world.scene import DRAWINGS, Scene, value
-from promptclimb.evaluator.pico.world.signs import pip_face, random_case
-from promptclimb.evaluator.pico.world.things import SHAPES, colour_of, cutout_of, put, shape_mask, side
+from .world.media import AFTER, chalk, sketch
+from .world.scene import DRAWINGS, Scene, value
+from .world.signs import pip_face, random_case
+from .world.things import SHAPES, colour_of, cutout_of, put, shape_mask, side
 
 
 def smooth(points: list[Point], steps: int = 6) -> list[Point]:

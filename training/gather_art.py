@@ -1,7 +1,7 @@
 """The art that the pico CLIPs' world is drawn from: emoji cut-outs and fonts from npm packages.
 
 Training draws from every source but the held-out one, and from the training fonts. The bundled sets draw from
-the held-out source and fonts, which no training image shows; they are shipped (``evaluator/pico/assets``).
+the held-out source and fonts, which no training image shows; they are shipped (``training/assets``).
 
     python -m training.gather_art         # all art into the cache by ``npm pack``
     python -m training.gather_art --ship    # the shipped art from it
@@ -29,8 +29,9 @@ from PIL import Image
 from promptclimb.evaluator.counts import how_to_install
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.files import cache_dir
-from promptclimb.evaluator.pico.world.art import ASSETS, CUTOUT, Art
-from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
+
+from .world.art import ASSETS, CUTOUT, Art
+from .world.scene import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
 
 
 @dataclass(frozen=True)
@@ -285,7 +286,7 @@ def main() -> int:
         description="Gather the art of the bundled sets.",
     )
     parser.add_argument(
-        "--ship", action="store_true", help="write the art of the bundled sets into evaluator/pico/assets"
+        "--ship", action="store_true", help="write the art of the bundled sets into training/assets"
     )
     options = parser.parse_args()
     try:

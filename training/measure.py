@@ -28,9 +28,9 @@ from promptclimb.evaluator.datasets.pictures import open_rgb
 from promptclimb.evaluator.datasets.sampling import draw
 from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.errors import ModelError, UsageError
-from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.models import NAMES, bundled_models
 
+from . import sets
 from .model import encode_text, fast
 from .wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 

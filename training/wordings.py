@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from promptclimb.evaluator.pico import sets
+from . import sets
 
 PLAIN = "a photo of a {}"
 

@@ -79,7 +79,7 @@ what --model takes:
   local-dir:FOLDER              a folder with open_clip_config.json and weights
 
 examples:
-  promptclimb search --data binary-numbers --describe "numbers written in binary" --llm local
+  promptclimb search --data braille-letters --describe "letters in Braille" --llm local
   promptclimb search --data path/to/images --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
       --llm gpt-4o-mini --describe "what the images show" --price auto --max-cost 1
   promptclimb search --data images.csv --columns path=file,label=species --method combine \\

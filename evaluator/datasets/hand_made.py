@@ -80,9 +80,4 @@ def hand_made(name: str) -> tuple[str, ...]:
     name = _TORCHVISION.get(name, name)
     if name == "imagenet":
         return simple_imagenet_templates()
-    if name in published():
-        return published()[name]
-    # Imported here because it loads the drawing code.
-    from ..pico import sets
-
-    return tuple(sets.spec(name).matching) if name in sets.names() else ()
+    return published().get(name, ())

@@ -62,7 +62,7 @@ class Known:
 def known() -> tuple[Known, ...]:
     """Return every data set that has a name, those without files first."""
     return (
-        *(Known(name, "bundled", bundled.title(name)) for name in bundled.names()),
+        *(Known(name, "bundled", title) for name, title in bundled.TITLES.items()),
         Known(bundled.DIGITS, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
         *(Known(name, "coop", layout.title, layout.folder) for name, layout in coop.ELEVEN.items()),
     )
@@ -70,7 +70,7 @@ def known() -> tuple[Known, ...]:
 
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return a warning if a bundled toy model scores other images than the bundled ones."""
-    ours = {source.name for source in known() if source.kind in ("bundled", "scans")}
+    ours = {*bundled.TITLES, *bundled.DRAWN, bundled.DIGITS}
     toy = spec.is_clip and spec.model in NAMES and spec.pretrained == BUNDLED_WEIGHTS
     return (toy_model_note(spec.model),) if toy and spec.data not in ours else ()
 
@@ -206,14 +206,11 @@ def read_splits(
     scheme, _colon, rest = name_or_path.partition(":")
     if name_or_path in coop.ELEVEN:
         return coop.read(name_or_path, data_root)
-    if name_or_path == bundled.DIGITS:
+    if name_or_path == bundled.DIGITS or name_or_path in bundled.TITLES:
         return bundled.read(name_or_path)
     if scheme in SCHEMES and rest:
         reader = importlib.import_module(f".readers.{SCHEMES[scheme]}", __package__)
         return cast("Splits", reader.read(rest, data_root))
-    # A path, known by its separator, needs no import of the drawing code.
-    if not {"/", os.sep} & set(name_or_path) and name_or_path in bundled.names():
-        return bundled.read(name_or_path)
     return _read_path(name_or_path, data_root, class_names, parse_columns(columns))
 
 
@@ -225,6 +222,8 @@ def _read_path(
         exists = path.exists()
     except OSError:  # name too long
         exists = False
+    if not exists and data_root is not None and raw in bundled.DRAWN and (data_root / raw).is_dir():
+        return read_folder(data_root / raw)
     if not exists:
         raise DataError(_unknown(raw, path))
     if path.is_dir():
@@ -242,6 +241,11 @@ def _read_path(
 
 
 def _unknown(raw: str, path: Path) -> str:
+    if raw in bundled.DRAWN:
+        return (
+            f"{raw} left the package: in a checkout `python -m training.draw {raw} {raw}` draws it into the "
+            f"folder {raw}, which can be given in its place, or lie under the data root"
+        )
     if "://" in raw:
         return f"`data` takes no address such as {raw!r}: download the data, and give their folder or table"
     names = [source.name for source in known()]

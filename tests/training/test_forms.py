@@ -7,14 +7,14 @@ from random import Random
 import numpy as np
 import pytest
 
-from promptclimb.evaluator.pico.world.art import Art
-from promptclimb.evaluator.pico.world.media import CONDITIONS, MEDIA
-from promptclimb.evaluator.pico.world.scene import NUMBERS, Scene, value
-from promptclimb.evaluator.pico.world.scenes import TWO, compose, draw, names_of
 from training import captions as grammar
 from training.batches import WEIGHTS, sample
 from training.captions import caption
 from training.forms import scan
+from training.world.art import Art
+from training.world.media import CONDITIONS, MEDIA
+from training.world.scene import NUMBERS, Scene, value
+from training.world.scenes import TWO, compose, draw, names_of
 
 FORMS = [
     (family, form)

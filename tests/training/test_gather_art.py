@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from promptclimb.evaluator.pico.world.art import Art
-from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY
 from training import contact
 from training import gather_art as art
+from training.world.art import Art
+from training.world.scene import CONCEPTS, CORE, EVERYDAY
 
 
 def test_gathering_without_npm_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from promptclimb.evaluator.datasets.values import Item
-from promptclimb.evaluator.pico import sets
+from training import sets
 from training.measure import Row, _accuracies, main, summary, table, transfer
 from training.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 

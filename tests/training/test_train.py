@@ -18,12 +18,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from promptclimb.evaluator.pico.world.art import Art
-from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, SENSES, Scene
 from training.batches import Pictures, render, shifted, shown
 from training.loop import Recipe, TextTrainer, Trainer, contrastive, imitation, nearness
 from training.model import Vocabulary, build, token_ids
 from training.train import main
+from training.world.art import Art
+from training.world.scene import CONCEPTS, CORE, SENSES, Scene
 
 pytestmark = pytest.mark.slow
 

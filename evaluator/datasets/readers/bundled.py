@@ -1,28 +1,43 @@
-"""Write the drawn sets of evaluator.pico and scikit-learn's digits to the cache once, and read them.
+"""Write the bundled sets and scikit-learn's digits to the cache once, and read them.
 
+The bundled sets lie in the package as an archive each, of pictures compressed without loss.
 The digits are the test part of UCI's optical recognition set: 1,797 scans of 8 x 8 pixels, enlarged to 64 x
 64, dark on white. A fixed seed puts 20 % of each digit into train, 10 % into val and 70 % into test.
 """
 
 from __future__ import annotations
 
-import hashlib
+import zipfile
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ...pico.models import ROOM
 from ..sampling import divide
 from ..values import Splits
 from .folders import read_folder
 from .written import written_once
 
-# evaluator.pico.sets is imported late: it loads the drawing code.
-
-SOURCES = ("sets.py", "world", "assets")
-"""Files that decide the pictures: if one changes, the cache gets a new folder."""
+ARCHIVES = ROOM / "sets"
+TITLES = {
+    "braille-letters": "letters in Braille",
+    "backgrounds": "coloured things, named by the colour behind them",
+    "photos": "things in photographs",
+    "chinese-names": "animals and things by their Chinese names",
+}
+"""The sets in the package, each with what its pictures show."""
+VERSION = "1"
+"""Raise it if an archive changes: the cache gets a new folder."""
+DRAWN = (
+    *("tallies", "roman-numerals", "dice", "binary-numbers", "displays", "counted-things", "clock-minutes"),
+    *("signal-flags", "semaphore-letters", "morse-letters", "handwritten-letters", "coloured-things"),
+    *("frames", "ink-colours", "outer-shapes", "outlines", "artworks", "drawn-things", "shared-names"),
+    *("natural-names", "mixed-names", "names-among-animals", "names-among-things", "latin-names"),
+    *("plain-names", "right-hand-things", "dreams", "wallpapers", "small-shapes"),
+)
+"""Sets that left the package; a checkout draws them."""
 DIGITS = "digits"
 DIGITS_VERSION = "1"
 DIGIT_CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -32,41 +47,22 @@ VAL_SHARE = 0.1
 TEST_SHARE = 0.7
 
 
-def names() -> tuple[str, ...]:
-    """Return the names of the drawn sets."""
-    from ...pico import sets
-
-    return tuple(sets.names())
-
-
-def title(name: str) -> str:
-    """Return one line on what a drawn set shows."""
-    from ...pico import sets
-
-    return str(sets.title(name))
-
-
 def read(name: str) -> Splits:
-    """Read a drawn set, or the digits; write it to the cache first if missing."""
+    """Read a bundled set, or the digits; write it to the cache first if missing."""
     if name == DIGITS:
         return _read_digits()
-    from ...pico import sets
-
-    folder, order = written_once(name, _version(), lambda draft: sets.write(name, draft))
+    folder, order = written_once(name, VERSION, lambda draft: _unpack(ARCHIVES / f"{name}.zip", draft))
     return read_folder(folder, name=name, order=order)
 
 
-@cache
-def _version() -> str:
-    from ...pico.models import ROOM
-
-    digest = hashlib.sha256()
-    for source in SOURCES:
-        for file in sorted((ROOM / source).rglob("*")) if (ROOM / source).is_dir() else [ROOM / source]:
-            if file.is_file() and file.suffix != ".pyc":
-                digest.update(file.relative_to(ROOM).as_posix().encode())
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+def _unpack(archive: Path, folder: Path) -> None:
+    """Write an archive's pictures as PNG files, which every image library opens."""
+    with zipfile.ZipFile(archive) as pictures:
+        for member in pictures.namelist():
+            file = (folder / member).with_suffix(".png")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with pictures.open(member) as picture:
+                Image.open(picture).save(file, compress_level=1)
 
 
 def _read_digits() -> Splits:

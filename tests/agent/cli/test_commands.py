@@ -562,21 +562,24 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     small = (
         *("--method", "random", "--initial", "2", "--restarts", "1", "--rounds", "1"),
-        *("--data", "frames", "--augmentations", "0"),
+        *("--data", "backgrounds", "--augmentations", "0"),
     )
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
-        (tmp_path / "frames" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "frames" / name / "1.png")
+        (tmp_path / "backgrounds" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "backgrounds" / name / "1.png")
     capsys.readouterr()
-    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "frames")
+    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "backgrounds")
     for command in refused:
         assert call(*command) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert "frames is a data set of that name and a folder here: write ./frames for the folder" in said
+        assert (
+            "backgrounds is a data set of that name and a folder here: write ./backgrounds for the folder"
+            in said
+        )
     for used in (load_data, search_sync):
         with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
-            used(SearchConfig(data="frames", method="random", initial=2, rounds=1))
+            used(SearchConfig(data="backgrounds", method="random", initial=2, rounds=1))
     assert call("resume", "begun", "--max-minutes", "0") == 0
 
 

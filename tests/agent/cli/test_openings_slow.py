@@ -18,7 +18,7 @@ from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
 SEARCH = (
-    *("search", "--data", "tallies", "--shots", "2", "--restarts", "1", "--conversations", "1"),
+    *("search", "--data", "photos", "--shots", "2", "--restarts", "1", "--conversations", "1"),
     *("--initial", "8", "--rounds", "2", "--json"),
 )
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}

@@ -85,7 +85,7 @@ def test_the_next_command_keeps_what_the_user_gave() -> None:
         *("search", "--data", "my pictures", "--shots", "4", "--method", "combine"),
         *("--describe", "what it's of", "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS),
     ]
-    bundled = with_real_model(SearchConfig(data="dice", method="random", describe="dice"))
+    bundled = with_real_model(SearchConfig(data="photos", method="random", describe="dice"))
     assert "with your images and a real model" in bundled
     assert "search --data DIR --method combine --model" in bundled
 

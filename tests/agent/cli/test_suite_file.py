@@ -454,7 +454,7 @@ def test_two_bundled_sets_are_studied(capsys: pytest.CaptureFixture[str]) -> Non
     """The real evaluator: paired intervals rest on its decisions, and transfer on its other model."""
     methods = ["random", {"name": "probe", "method": "linear-probe", "models": ["RN-pico"]}]
     compare = [{"first": "probe", "second": "random"}]
-    more = {"data": ["dice", "digits"], "seeds": [1], "shots": [2], "search": SMALL, "transfer": True}
+    more = {"data": ["backgrounds", "digits"], "seeds": [1], "shots": [2], "search": SMALL, "transfer": True}
     file = write_suite(**more, methods=methods, compare=compare, models=["RN-pico", "ViT-pico"])
     assert main(["suite", file, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

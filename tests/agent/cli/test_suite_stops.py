@@ -254,7 +254,7 @@ async def test_a_reference_that_cannot_be_fitted_stops_alone(
         raise RuntimeError("out of\nmemory")
 
     monkeypatch.setattr(outcomes, "run_all", run_all)
-    (cell,) = cells(study(data=["frames"], seeds=[1], methods=["tip-adapter"]), tmp_path)
+    (cell,) = cells(study(data=["backgrounds"], seeds=[1], methods=["tip-adapter"]), tmp_path)
     outcome = await fit_reference(cell, Stop())
     assert (outcome.status, outcome.counts, outcome.reason) == (
         "stopped",

@@ -27,7 +27,7 @@ SMALL = {
     "augmentations": 0, "starting_pool": "captions", "data": "fake", "restarts": 2, "conversations": 2,
     "rounds": 3, "proposals": 3, "initial": 12, "top_k": 4, "max_turns": 2,
 }  # fmt: skip
-PICTURES = {"data": "dice", "shots": 4, "initial": 20}
+PICTURES = {"data": "backgrounds", "shots": 4, "initial": 20}
 
 
 @dataclass(frozen=True)

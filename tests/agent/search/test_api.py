@@ -206,7 +206,7 @@ def test_a_function_has_the_name_that_it_is_called_by() -> None:
 
 def test_data_are_looked_at_without_a_search() -> None:
     """Every known name; and one few-shot split, whose test images stay held out."""
-    assert {"digits", "dice"} <= {one.name for one in datasets()}
+    assert {"digits", "photos"} <= {one.name for one in datasets()}
     data = load_data(EvaluatorSpec(data="digits", shots=2, seed=1))
     assert (data.name, len(data.classes), len(data.train)) == ("digits", 10, 20)
     assert data.test.size > 0

@@ -46,6 +46,7 @@ from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import FACTORY, NamingBox, pull
 from tests.fakes.searches import resumed, searched
 from tests.paths import ROOT
+from training.draw import write
 
 GOOD = {"bat": ["baseball bat"], "horn": ["trumpet"], "seal": ["wax <b> seal", "stamp"]}
 ANSWERS = (
@@ -980,8 +981,10 @@ def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
             return rounds[len(asked) - 1]
 
     (tmp_path / "start.txt").write_text("a photo of a {}\na {}\n")
+    write("shared-names", tmp_path / "shared-names")
     settings = SearchConfig(
-        data="shared-names", model="RN-pico", pretrained="pico", shots=8, augmentations=0, llm="x",
+        data=str(tmp_path / "shared-names"), model="RN-pico", pretrained="pico", shots=8, augmentations=0,
+        llm="x",
         method="random", restarts=1, conversations=1, rounds=1, proposals=1, initial=tmp_path / "start.txt",
         name_rounds=3,
         search_for="class-names", run_dir=tmp_path / "r",

@@ -20,7 +20,7 @@ from promptclimb.evaluator.white_box.references import WhiteBoxResult
 from tests.fakes.study_outcomes import cells, outcome, study
 
 METHODS = ["random", {"name": "probe", "method": "linear-probe", "c": 1.0}]
-GIVEN: dict[str, Any] = {"data": ["frames"], "seeds": [1], "methods": METHODS}
+GIVEN: dict[str, Any] = {"data": ["backgrounds"], "seeds": [1], "methods": METHODS}
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> 
     first = await fit_reference(cell, Stop())
     assert is_fitted(cell)
     assert await fit_reference(cell, Stop()) == first
-    assert fits == [{"name": "linear-probe", "data": "frames", "split": "test", "c": 1.0}]
+    assert fits == [{"name": "linear-probe", "data": "backgrounds", "split": "test", "c": 1.0}]
     best = first.figures["best"]
     assert (best.test, best.hits) == (0.75, "1110")
     assert best.at_chance, "of four images, two of each class"

@@ -28,7 +28,7 @@ def test_known_sets_are_the_bundled_ones_digits_and_the_eleven() -> None:
     entries = known()
     names = [entry.name for entry in entries]
     assert len(set(names)) == len(names)
-    assert set(names) == {*bundled.names(), "digits", *ELEVEN}
+    assert set(names) == {*bundled.TITLES, "digits", *ELEVEN}
     assert all(entry.title for entry in entries)
     assert {entry.name for entry in entries if entry.where} == set(ELEVEN)
 

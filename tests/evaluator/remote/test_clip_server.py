@@ -20,7 +20,7 @@ from promptclimb.evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 TEMPLATES = ["a photo of a {}", "a {} thing before a wall", "{}", "a dark drawing with {} and {}"]
-DATA = {"data": "frames", "shots": 2, "augmentations": 0}
+DATA = {"data": "backgrounds", "shots": 2, "augmentations": 0}
 
 
 class PlainAsk:

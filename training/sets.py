@@ -1,6 +1,6 @@
-"""The bundled sets: small problems where a template's words decide what a class name means.
+"""The drawn sets: small problems where a template's words decide what a class name means.
 
-Pictures are drawn on first use, from cut-outs and fonts that no training image of the pico CLIPs shows.
+Pictures are drawn from cut-outs and fonts that no training image of the pico CLIPs shows.
 Few-shot and test pictures use different fonts and, where possible, cut-outs. Needs only numpy and Pillow.
 """
 
@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -104,14 +103,3 @@ def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.
         for index in range(size):
             rng = Random(f"{name}/{split}/{label}/{index}/{seed}")
             yield label, Image.fromarray(draw(scene_of(of, label, rng), rng, _art(split == "test")))
-
-
-def write(name: str, folder: Path, seed: int = 1) -> None:
-    """Write a bundled set as class folders: train/CLASS NAME/00000.png, and val/ and test/ likewise."""
-    for split in ("train", "val", "test"):
-        counts: dict[str, int] = {}
-        for label, picture in pictures(name, split, seed):
-            class_folder = folder / split / label
-            class_folder.mkdir(parents=True, exist_ok=True)
-            counts[label] = counts.get(label, -1) + 1
-            picture.save(class_folder / f"{counts[label]:05d}.png", compress_level=1)
