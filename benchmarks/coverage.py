@@ -18,6 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from promptclimb.agent.results.gain import gain_of
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
@@ -27,7 +29,6 @@ from benchmarks.common import argument_parser, few_images, print_document, whole
 from benchmarks.pico_features import Clip, classifier, encode, fresh
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.present.sentences import gain_of
 from promptclimb.agent.results.gain import GroupOnTest
 from promptclimb.agent.results.result import Gain, words_of_all
 from promptclimb.agent.search.choice import ranking

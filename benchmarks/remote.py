@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--rpm", type=int, default=12_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    import promptclimb.agent.search.api  # noqa: F401 - the forks have it
+    import promptclimb.agent.api  # noqa: F401 - the forks have it
 
     parts, began = options.parts.split(","), time.monotonic()
     figures: dict[str, Any] = {"faults": FAULTS, "cpus": os.cpu_count()}

@@ -46,8 +46,8 @@ REMOVED: Mapping[str, str] = MappingProxyType(
         "coop-4": 'write { method = "coop", context = 4 }',
         "coop-words": 'write { method = "coop", init = "a photo of a" }',
         "coop-class": "coop learns one context for all classes",
-        "coop-all": 'write { method = "coop", all_labels = true }, or evaluate --all-labels',
-        "tip-adapter-all": 'write { method = "tip-adapter", all_labels = true }, or evaluate --all-labels',
+        "coop-all": 'write { method = "coop", all_labels = true }',
+        "tip-adapter-all": 'write { method = "tip-adapter", all_labels = true }',
     }
 )
 """Settings that earlier versions had, each with what there is instead."""

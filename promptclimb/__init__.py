@@ -21,10 +21,7 @@ if not (_HERE / "agent").is_dir():
     __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
-    from .agent.config.schema import SearchConfig
-    from .agent.results.exports import export
-    from .agent.results.result import SearchResult
-    from .agent.search.api import (
+    from .agent.api import (
         Evaluation,
         datasets,
         evaluate,
@@ -36,29 +33,32 @@ if TYPE_CHECKING:
         search,
         search_sync,
     )
+    from .agent.config.schema import SearchConfig
+    from .agent.results.exports import export
+    from .agent.results.result import SearchResult
     from .evaluator.datasets.pictures import open_rgb
     from .evaluator.errors import PromptclimbError
     from .evaluator.prediction import PredictedImage
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {
-    "Evaluation": ".agent.search.api",
+    "Evaluation": ".agent.api",
     "EvaluatorSpec": ".evaluator.spec",
     "PredictedImage": ".evaluator.prediction",
     "PromptclimbError": ".agent.errors",
     "SearchConfig": ".agent.config.schema",
     "SearchResult": ".agent.results.result",
-    "datasets": ".agent.search.api",
-    "evaluate": ".agent.search.api",
+    "datasets": ".agent.api",
+    "evaluate": ".agent.api",
     "export": ".agent.results.exports",
-    "load_data": ".agent.search.api",
+    "load_data": ".agent.api",
     "open_rgb": ".evaluator.datasets.pictures",
-    "predict": ".agent.search.api",
-    "report": ".agent.search.api",
-    "resume": ".agent.search.api",
-    "resume_sync": ".agent.search.api",
-    "search": ".agent.search.api",
-    "search_sync": ".agent.search.api",
+    "predict": ".agent.api",
+    "report": ".agent.api",
+    "resume": ".agent.api",
+    "resume_sync": ".agent.api",
+    "search": ".agent.api",
+    "search_sync": ".agent.api",
 }
 
 __all__ = [

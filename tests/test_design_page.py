@@ -130,7 +130,7 @@ def made(program: Program) -> Path:
 def test_the_packages_stand_in_their_order() -> None:
     """The table is the order in which packages may import each other."""
     table = PAGE.read_text("utf-8").partition("| package | purpose |")[2].partition("\n\n")[0]
-    assert tuple(re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)) == ORDER["agent"]
+    assert tuple(re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, re.MULTILINE)) == ORDER["agent"]
 
 
 def test_the_functions_to_follow_exist() -> None:

@@ -25,7 +25,10 @@ FOREIGN = {"agent": {"torch", "open_clip", "torchvision"}, "prompts": {"asyncio"
 MAY_USE = {"agent": {"agent", "evaluator", "prompts"}, "evaluator": {"evaluator"}, "prompts": {"prompts"}}
 """The rooms that each room may import."""
 ORDER = {
-    "agent": ("cli", "study", "search", "present", "results", "store", "llm", "config", "methods", "events"),
+    "agent": (
+        *("cli", "api", "study", "present", "search"),
+        *("results", "store", "llm", "config", "methods", "events"),
+    ),
     "evaluator": (
         "open",
         "prediction",
@@ -359,7 +362,7 @@ assert open_evaluator(spec, ask=VisualApi()).score(["which?\\n{classes}"])[0].tr
 with contextlib.suppress(DataError):
     open_evaluator(EvaluatorSpec(data="no/such"))
 assert "promptclimb.agent" not in sys.modules
-import promptclimb, promptclimb.agent.search.api, run_agent
+import promptclimb, promptclimb.agent.api, run_agent
 print(sorted({"torch", "open_clip", "sklearn", "datasets"} & sys.modules.keys()))
 """
 

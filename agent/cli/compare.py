@@ -14,15 +14,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
 from ..present.page import render_comparison
-from ..present.sentences import (
-    CHANCE_MARK,
-    about_chance,
-    chance_warning,
-    cost_text,
-    gain_cell,
-    score_text,
-    with_names,
-)
+from ..present.sentences import CHANCE_MARK, about_chance, chance_warning, cost_text, gain_cell, score_text
 from ..results.details import read_details
 from ..results.gain import (
     BEST_STARTING,
@@ -32,7 +24,7 @@ from ..results.gain import (
     may_be_chance,
     versus,
 )
-from ..results.result import ApiUsage, Difference, SearchResult, words_of_all
+from ..results.result import ApiUsage, Difference, SearchResult, with_names, words_of_all
 from ..results.run_dir import result_of
 from ..text import printable
 from .folders import folder_with_result, output_file, write_file

@@ -15,14 +15,14 @@ from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection, Unans
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
+from .. import api
+from ..api import Evaluation
 from ..config.schema import ScoringConfig
 from ..config.sources import on_command_line
 from ..present.sentences import CHANCE_MARK, score_text, spent_text
 from ..results.details import ConfusionMatrix
 from ..results.gain import is_no_better, wilson
 from ..results.result import ApiUsage, are_shares, words_of
-from ..search import api
-from ..search.api import Evaluation
 from ..search.inputs import read_template_file
 from ..text import printable
 from .folders import output_file, write_file

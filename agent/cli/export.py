@@ -7,10 +7,9 @@ import argparse
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.settings import near
-from ..present.sentences import without_names
 from ..results import exports
 from ..results.details import BEST, ENSEMBLE
-from ..results.result import SearchResult
+from ..results.result import SearchResult, without_names
 from ..results.run_dir import result_of
 from .folders import folder_with_result
 from .output import print_text, say

@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..events.types import Bus, Event, RunOpened, SearchStopped
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
+from ..present.page import write_report
 from ..present.terminal import Display, print_result
 from ..results.history import state_of
 from ..results.result import NOTHING_USABLE, SearchResult
@@ -226,7 +227,7 @@ def run_session(
     async def run(stop: Stop) -> SearchResult:
         with display:
             emit = Bus(display, hint)
-            return await work(RunRequest(config=config, emit=emit, stop=stop))
+            return await work(RunRequest(config=config, emit=emit, stop=stop, write_page=write_report))
 
     try:
         with result_alone():

@@ -21,6 +21,7 @@ from ..config.sources import PREFIX, from_environment
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..limits import LIMIT_SETTINGS
+from ..present.page import write_report
 from ..present.terminal import Display, sentence
 from ..results.result import SearchResult
 from ..search.opening import RunRequest
@@ -191,6 +192,7 @@ class _RunningStudy:
                 return RunRequest(
                     config=config,
                     emit=Bus(show_once),
+                    write_page=write_report,
                     stop=stop.child(),
                 )
 

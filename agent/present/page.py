@@ -22,7 +22,14 @@ from ...evaluator.scoring import BASELINE_DEFAULT, Split
 from ..config.sources import flags_of_more
 from ..position import LLM
 from ..results.details import marked
-from ..results.gain import BEST_HAND_MADE, BEST_STARTING, ORIGINAL_NAMES, may_be_chance, surely_better
+from ..results.gain import (
+    BEST_HAND_MADE,
+    BEST_STARTING,
+    ORIGINAL_NAMES,
+    baseline_name,
+    may_be_chance,
+    surely_better,
+)
 from ..results.history import RunView, view_of
 from ..results.result import (
     EMPTY,
@@ -35,6 +42,8 @@ from ..results.result import (
     Row,
     SearchResult,
     Sizes,
+    with_names,
+    without_names,
 )
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from ..text import printable, visible
@@ -51,7 +60,6 @@ from .sentences import (
     REJECTED,
     about_order,
     about_test,
-    baseline_name,
     baselines_of,
     beside_accuracy,
     cost_text,
@@ -66,8 +74,6 @@ from .sentences import (
     spent_rows,
     verdict_on,
     weighted,
-    with_names,
-    without_names,
 )
 
 if TYPE_CHECKING:

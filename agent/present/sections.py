@@ -18,12 +18,21 @@ from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Pictur
 from ..results.gain import (
     BEST_HAND_MADE,
     ORIGINAL_NAMES,
+    baseline_name,
     chance_level,
     most_frequent_share,
     with_best_hand_made,
 )
 from ..results.history import Curve, RunView, few_shot_share
-from ..results.result import Best, Difference, GroupAccuracies, SearchResult, SplitInspection
+from ..results.result import (
+    Best,
+    Difference,
+    GroupAccuracies,
+    SearchResult,
+    SplitInspection,
+    with_names,
+    without_names,
+)
 from .chart import (
     AXES_OF_NAMES,
     DASHES,
@@ -35,17 +44,7 @@ from .chart import (
     named,
     shown_curves,
 )
-from .sentences import (
-    GainCell,
-    about_test,
-    baseline_name,
-    baselines_of,
-    chosen_by_more,
-    gain_cell,
-    score_text,
-    with_names,
-    without_names,
-)
+from .sentences import GainCell, about_test, baselines_of, chosen_by_more, gain_cell, score_text
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000

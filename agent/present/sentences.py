@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import BASELINE_DEFAULT, Unanswered
+from ...evaluator.scoring import Unanswered
 from ...prompts.kinds import CandidateNoun
 from ..config.sources import on_command_line
 from ..events.types import UsageChanged, UsageEvent
@@ -22,24 +22,18 @@ from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from ..results.gain import (
-    BEST_STARTING,
     ORIGINAL_NAMES,
-    GroupOnTest,
     accuracy_without_images,
-    compare_on_test,
-    compared_baselines,
+    baseline_name,
     may_be_chance,
     most_frequent_share,
-    significant_of,
     wilson,
     with_best_hand_made,
 )
 from ..results.result import (
     PROMINENT,
     ApiUsage,
-    Best,
     Difference,
-    Gain,
     GroupAccuracies,
     Row,
     SearchResult,
@@ -51,12 +45,6 @@ MOST_NAMES = 12
 """Most new class names in a line."""
 CHANCE_MARK = "†"
 """Marks an accuracy in tables that may be no better than the chance level."""
-
-
-def baseline_name(name: str, words: CandidateNoun) -> str:
-    """Return a baseline's name in words: ``default instruction`` for the default of instructions."""
-    named = {BASELINE_DEFAULT: f"default {words.noun}", BEST_STARTING: f"best starting {words.noun}"}
-    return named.get(name, name)
 
 
 class NamedBaseline(NamedTuple):
@@ -84,96 +72,6 @@ def baselines_of(result: SearchResult) -> list[NamedBaseline]:
         if name not in same:
             rows.append(NamedBaseline(name, title, group))
     return rows
-
-
-def gain_of(
-    best: GroupOnTest,
-    ensemble: GroupOnTest | None,
-    baselines: Mapping[str, GroupOnTest],
-    *,
-    images: int,
-    words: CandidateNoun,
-) -> Gain | None:
-    """Return the gain over baselines chosen without test; None if scores are unknown or not shares.
-
-    ``ensemble`` is None if it is not comparable with ``best``; ``words`` name the candidates.
-    """
-    compared = compared_baselines(baselines)
-    over = {
-        name: difference
-        for name, baseline in compared.items()
-        if (difference := compare_on_test(best, baseline, images)) is not None
-    }
-    if not over:
-        return None
-    of_ensemble = None if ensemble is None else compare_on_test(ensemble, best, images)
-    templates = {name: baseline.templates for name, baseline in compared.items()}
-    verdict = _verdict(over, templates, of_ensemble, words)
-    return Gain(over=over, ensemble=of_ensemble, verdict=verdict)
-
-
-def _verdict(
-    over: Mapping[str, Difference],
-    templates: Mapping[str, tuple[str, ...]],
-    ensemble: Difference | None,
-    words: CandidateNoun,
-) -> str:
-    """Return one sentence that says "better" and "worse" only of significant differences."""
-    alone, named = "the best alone", _by_name(over, templates, words)
-    start = next(
-        (title for title in named if title.startswith(f"the {baseline_name(BEST_STARTING, words)}")), ""
-    )
-    claimed = significant_of(named if ensemble is None else {**named, alone: ensemble})
-    same = [name for name, difference in named.items() if difference.same_template]
-    clauses = [_claim(difference, name) for name, difference in named.items() if name in claimed]
-    unsure = [name for name in named if name not in claimed and name not in same]
-    clauses += [_unsure(named[name], name) for name in unsure]
-    if baselines := [name for name in same if name != start]:
-        clauses.append(f"the same {words.noun} as {enumerated(baselines)}")
-    if start in same:
-        clauses.append(f"no new {words.noun} beat {start}")
-    if ensemble is not None and alone in claimed:
-        clauses.append(f"the ensemble {_claim(ensemble, alone)}")
-    if not all(difference.paired for difference in named.values()):
-        clauses.append("intervals are not paired, as the scorer does not give decisions image by image")
-    return "; ".join(clauses)
-
-
-def _by_name(
-    over: Mapping[str, Difference], templates: Mapping[str, tuple[str, ...]], words: CandidateNoun
-) -> dict[str, Difference]:
-    """Return differences by the baseline's name in a sentence; one template gets one name."""
-    # Without its new names, the best template may be a baseline itself.
-    original = templates[ORIGINAL_NAMES] if ORIGINAL_NAMES in over else None
-    shown = [name for name in over if name == ORIGINAL_NAMES or templates[name] != original]
-    names_by_templates: dict[tuple[str, ...], list[str]] = {}
-    for name in sorted(shown, key=lambda name: name == BEST_STARTING):
-        names_by_templates.setdefault(templates[name], []).append(name)
-    named = {}
-    for names in names_by_templates.values():
-        # "No new template beat the best starting template" says more than the same of a baseline.
-        first, *others = sorted(names, key=lambda name: name != BEST_STARTING)
-        titles = [f"the {baseline_name(other, words)}" for other in others]
-        also = f", which is {enumerated(titles)}" if others else ""
-        named[f"the {baseline_name(first, words)}{also}"] = over[first]
-    return named
-
-
-def _claim(difference: Difference, name: str) -> str:
-    low, high = difference.interval
-    better = difference.points >= 0.0
-    low, high = (low, high) if better else (-high, -low)
-    size = f"{abs(difference.points):.1f} points {'better' if better else 'worse'}"
-    return f"{size} than {name} ({low:.1f} to {high:.1f})"
-
-
-def _unsure(difference: Difference, name: str) -> str:
-    low, high = difference.interval
-    interval, size = f"({low:+z.1f} to {high:+z.1f})", f"{abs(difference.points):.1f}"
-    if size == "0.0":
-        return f"level with {name} {interval}"
-    above = "above" if difference.points > 0.0 else "below"
-    return f"{size} points {above} {name}, but that may be chance {interval}"
 
 
 def about_chance(result: SearchResult) -> str:
@@ -219,16 +117,6 @@ def about_test(result: SearchResult) -> str:
     if result.test_opened is not None and result.test_opened > 1:
         return f"Test was evaluated {result.test_opened} times, each after the search had chosen."
     return "Test was evaluated once, after the search had chosen."
-
-
-def with_names(best: Best) -> str:
-    """Say how many new class names the accuracies need: ``, with 2 new class names``; empty if none."""
-    return f", with {counted(len(best.class_names), 'new class name')}" if best.class_names else ""
-
-
-def without_names(best: Best) -> str:
-    """Say of another set of templates in the result that it does without the new names; empty if none."""
-    return ", with the original class names" if best.class_names else ""
 
 
 class GainCell(NamedTuple):

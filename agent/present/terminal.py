@@ -25,7 +25,15 @@ from ..config.sources import on_command_line
 from ..events import types as events
 from ..position import NAMES
 from ..results.history import Progress
-from ..results.result import GroupAccuracies, SearchResult, are_shares, left_of_both, words_of
+from ..results.result import (
+    GroupAccuracies,
+    SearchResult,
+    are_shares,
+    left_of_both,
+    with_names,
+    without_names,
+    words_of,
+)
 from ..text import printable
 from .sentences import (
     baselines_of,
@@ -37,8 +45,6 @@ from .sentences import (
     score_text,
     spent_text,
     weighted,
-    with_names,
-    without_names,
 )
 
 BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30

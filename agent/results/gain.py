@@ -9,7 +9,9 @@ from enum import Enum
 from statistics import NormalDist
 from typing import Any, TypeVar
 
+from ...evaluator.counts import enumerated
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE
+from ...prompts.kinds import CandidateNoun
 from .details import BEST, Decisions, Details, agrees
 from .result import Difference, Gain, GroupAccuracies, Interval, SearchResult, are_shares
 
@@ -170,6 +172,102 @@ def compare_on_test(
 def _difference(share: float, interval: Interval, **more: Any) -> Difference:
     low, high = (round(100 * edge, 4) for edge in interval)
     return Difference(points=round(100 * share, 4), interval=(low, high), **more)
+
+
+def baseline_name(name: str, words: CandidateNoun) -> str:
+    """Return a baseline's name in words: ``default instruction`` for the default of instructions."""
+    named = {BASELINE_DEFAULT: f"default {words.noun}", BEST_STARTING: f"best starting {words.noun}"}
+    return named.get(name, name)
+
+
+def gain_of(
+    best: GroupOnTest,
+    ensemble: GroupOnTest | None,
+    baselines: Mapping[str, GroupOnTest],
+    *,
+    images: int,
+    words: CandidateNoun,
+) -> Gain | None:
+    """Return the gain over baselines chosen without test; None if scores are unknown or not shares.
+
+    ``ensemble`` is None if it is not comparable with ``best``; ``words`` name the candidates.
+    """
+    compared = compared_baselines(baselines)
+    over = {
+        name: difference
+        for name, baseline in compared.items()
+        if (difference := compare_on_test(best, baseline, images)) is not None
+    }
+    if not over:
+        return None
+    of_ensemble = None if ensemble is None else compare_on_test(ensemble, best, images)
+    templates = {name: baseline.templates for name, baseline in compared.items()}
+    verdict = _verdict(over, templates, of_ensemble, words)
+    return Gain(over=over, ensemble=of_ensemble, verdict=verdict)
+
+
+def _verdict(
+    over: Mapping[str, Difference],
+    templates: Mapping[str, tuple[str, ...]],
+    ensemble: Difference | None,
+    words: CandidateNoun,
+) -> str:
+    """Return one sentence that says "better" and "worse" only of significant differences."""
+    alone, named = "the best alone", _by_name(over, templates, words)
+    start = next(
+        (title for title in named if title.startswith(f"the {baseline_name(BEST_STARTING, words)}")), ""
+    )
+    claimed = significant_of(named if ensemble is None else {**named, alone: ensemble})
+    same = [name for name, difference in named.items() if difference.same_template]
+    clauses = [_claim(difference, name) for name, difference in named.items() if name in claimed]
+    unsure = [name for name in named if name not in claimed and name not in same]
+    clauses += [_unsure(named[name], name) for name in unsure]
+    if baselines := [name for name in same if name != start]:
+        clauses.append(f"the same {words.noun} as {enumerated(baselines)}")
+    if start in same:
+        clauses.append(f"no new {words.noun} beat {start}")
+    if ensemble is not None and alone in claimed:
+        clauses.append(f"the ensemble {_claim(ensemble, alone)}")
+    if not all(difference.paired for difference in named.values()):
+        clauses.append("intervals are not paired, as the scorer does not give decisions image by image")
+    return "; ".join(clauses)
+
+
+def _by_name(
+    over: Mapping[str, Difference], templates: Mapping[str, tuple[str, ...]], words: CandidateNoun
+) -> dict[str, Difference]:
+    """Return differences by the baseline's name in a sentence; one template gets one name."""
+    # Without its new names, the best template may be a baseline itself.
+    original = templates[ORIGINAL_NAMES] if ORIGINAL_NAMES in over else None
+    shown = [name for name in over if name == ORIGINAL_NAMES or templates[name] != original]
+    names_by_templates: dict[tuple[str, ...], list[str]] = {}
+    for name in sorted(shown, key=lambda name: name == BEST_STARTING):
+        names_by_templates.setdefault(templates[name], []).append(name)
+    named = {}
+    for names in names_by_templates.values():
+        # "No new template beat the best starting template" says more than the same of a baseline.
+        first, *others = sorted(names, key=lambda name: name != BEST_STARTING)
+        titles = [f"the {baseline_name(other, words)}" for other in others]
+        also = f", which is {enumerated(titles)}" if others else ""
+        named[f"the {baseline_name(first, words)}{also}"] = over[first]
+    return named
+
+
+def _claim(difference: Difference, name: str) -> str:
+    low, high = difference.interval
+    better = difference.points >= 0.0
+    low, high = (low, high) if better else (-high, -low)
+    size = f"{abs(difference.points):.1f} points {'better' if better else 'worse'}"
+    return f"{size} than {name} ({low:.1f} to {high:.1f})"
+
+
+def _unsure(difference: Difference, name: str) -> str:
+    low, high = difference.interval
+    interval, size = f"({low:+z.1f} to {high:+z.1f})", f"{abs(difference.points):.1f}"
+    if size == "0.0":
+        return f"level with {name} {interval}"
+    above = "above" if difference.points > 0.0 else "below"
+    return f"{size} points {above} {name}, but that may be chance {interval}"
 
 
 def surely_better(gain: Gain, name: str) -> bool:

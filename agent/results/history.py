@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeAlias
 
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import TEMPLATE, KindWords, PromptKind
@@ -342,6 +343,10 @@ class RunView:
     def last_event(self) -> tuple[str | None, str | None]:
         """Name and time of the latest event in the log."""
         return next(reversed(self.progress.times.items()), (None, None))
+
+
+PageWriter: TypeAlias = Callable[[Path, RunView | None], object]
+"""Writes the report page of a run's folder: of a view, or of what the folder holds."""
 
 
 def state_of(run_dir: Path, result: SearchResult | None = None) -> RunView:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, Inspection, Split, Unanswered
@@ -149,6 +150,16 @@ class Best:
     test: float | None
     class_names: Mapping[str, str] | None = None
     unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
+
+
+def with_names(best: Best) -> str:
+    """Say how many new class names the accuracies need: ``, with 2 new class names``; empty if none."""
+    return f", with {counted(len(best.class_names), 'new class name')}" if best.class_names else ""
+
+
+def without_names(best: Best) -> str:
+    """Say of another set of templates in the result that it does without the new names; empty if none."""
+    return ", with the original class names" if best.class_names else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

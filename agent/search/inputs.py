@@ -26,8 +26,8 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..llm.chat import ChatAnswer, ChatRequest, whole_characters
-from ..present.notes import LlmFallback, fallback_note
 from ..prices import TokenUsage
+from ..results.notes import LlmFallback, fallback_note
 from ..results.result import LLM_FALLBACK
 from .name_choice import check_renames
 

@@ -27,6 +27,7 @@ from ..llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
 from ..llm.scorer import ScorerCalls, open_scorer
 from ..prices import NOTHING
+from ..results.history import PageWriter
 from ..results.run_dir import CONFIG, FILES, labels_in, put_away, write_atomically
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
@@ -57,6 +58,7 @@ class RunRequest:
         chat: None to open the endpoints that the config names.
         environment: Where API keys are.
         notes: Facts to add to the result's notes.
+        write_page: Writes the report page into the run's folder, of a view or of what its files say.
     """
 
     config: SearchConfig
@@ -66,6 +68,7 @@ class RunRequest:
     emit: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    write_page: PageWriter = lambda _run_dir, _view: None
 
     @property
     def user_objects(self) -> dict[str, str]:

@@ -17,10 +17,9 @@ from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..limits import LIMIT_SETTINGS, SCORER_CALLS
 from ..llm.scorer import scorer_in_thread
-from ..present.sentences import without_names
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import ChosenPrompts
-from ..results.result import ApiUsage
+from ..results.result import ApiUsage, without_names
 from ..results.run_dir import labels_in, result_of, stored_config, stored_weights
 from ..store.trust import OF_MODEL
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from ...evaluator.errors import PromptclimbError
+from ...evaluator.errors import AskingEndedError, PromptclimbError
 from ...evaluator.scoring import NamePredictor, TemplateScorer
 from ...evaluator.threads import in_thread
 from ..errors import (
-    AskingEndedError,
     BudgetSpentError,
     EndpointError,
     FatalChatError,

@@ -19,14 +19,6 @@ from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import LLM
-from ..present.notes import (
-    RacedLabels,
-    SearchFacts,
-    UnreadAnswers,
-    notes_of,
-    run_notes,
-)
-from ..present.page import write_report
 from ..results.details import (
     BEST,
     Ancestor,
@@ -38,7 +30,14 @@ from ..results.details import (
     write_details,
 )
 from ..results.gain import BEST_STARTING, GroupOnTest
-from ..results.history import view_of
+from ..results.history import PageWriter, view_of
+from ..results.notes import (
+    RacedLabels,
+    SearchFacts,
+    UnreadAnswers,
+    notes_of,
+    run_notes,
+)
 from ..results.result import (
     UNGROWN,
     ApiUsage,
@@ -182,7 +181,13 @@ def _raced_labels(scored: Iterable[Entry], info: EvaluatorInfo) -> RacedLabels |
 
 
 def write_files(
-    run_dir: Path, result: SearchResult, details: Details, *, keys_in_use: Scrubber, all_secrets: Scrubber
+    run_dir: Path,
+    result: SearchResult,
+    details: Details,
+    *,
+    write_page: PageWriter,
+    keys_in_use: Scrubber,
+    all_secrets: Scrubber,
 ) -> SearchResult:
     """Write all files of a result, the result last, and return it as it was written.
 
@@ -194,13 +199,13 @@ def write_files(
     written = replace(SearchResult.from_json(keys_in_use.scrub_value(document)), run_dir=run_dir)
     details = Details.from_json(keys_in_use.scrub_value(details.to_json()))
     write_details(run_dir, details)
-    write_report(run_dir, view_of(run_dir, written, details))
+    write_page(run_dir, view_of(run_dir, written, details))
     write_result(run_dir, written)
     return written
 
 
 @asynccontextmanager
-async def current_report(run_dir: Path) -> AsyncIterator[None]:
+async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[None]:
     """Write the page of a running search every minute, more rarely if its log is long."""
 
     async def write() -> None:
@@ -209,7 +214,7 @@ async def current_report(run_dir: Path) -> AsyncIterator[None]:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
             with suppress(Exception):  # a search does not fail for its page
-                await to_the_end(lambda: write_report(run_dir))
+                await to_the_end(lambda: write_page(run_dir, None))
             pause_s = max(REPORT_EVERY_S, (time.monotonic() - began) / REPORT_SHARE)
 
     writing = asyncio.create_task(write())

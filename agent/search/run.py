@@ -42,7 +42,7 @@ from .opening import (
     open_session,
 )
 from .restart_workers import main_error, run_restarts, stop_event
-from .result_writer import build_result, current_report, details_of, write_files
+from .result_writer import build_result, current_page, details_of, write_files
 from .test_evaluation import evaluate_choice
 
 
@@ -112,7 +112,7 @@ async def _run_to_result(
     """Open everything, run the restarts, choose, evaluate on test, write the files."""
     try:
         async with open_session(request, run_dir, pool, earlier) as session:
-            async with current_report(run_dir):
+            async with current_page(run_dir, request.write_page):
                 searched = await _search(session)
                 try:
                     result, details = await choose_and_test(session, searched)
@@ -201,6 +201,7 @@ async def _write(session: RunSession, result: SearchResult, details: Details) ->
             session.run_dir,
             result,
             details,
+            write_page=session.request.write_page,
             keys_in_use=session.keys_in_use,
             all_secrets=session.all_secrets,
         )

@@ -19,10 +19,9 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
-from ..present.notes import FailedStep
-from ..present.sentences import gain_of
 from ..results.details import BEST, ENSEMBLE, agrees
-from ..results.gain import ORIGINAL_NAMES, GroupOnTest
+from ..results.gain import ORIGINAL_NAMES, GroupOnTest, gain_of
+from ..results.notes import FailedStep
 from ..results.result import (
     MOST_CONFUSIONS,
     UNEXAMINED,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from promptclimb.agent.api import resume, search
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.events.types import Listener
 from promptclimb.agent.results.result import SearchResult
-from promptclimb.agent.search.api import resume, search
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual

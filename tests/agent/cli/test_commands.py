@@ -22,6 +22,7 @@ from typing import Any, get_args
 import pytest
 from PIL import Image
 
+from promptclimb.agent.api import load_data, search_sync
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.options import HIDDEN_ALIASES
 from promptclimb.agent.cli.output import EXIT_NOTHING_USABLE, FAILED
@@ -30,7 +31,6 @@ from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
-from promptclimb.agent.search.api import load_data, search_sync
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES

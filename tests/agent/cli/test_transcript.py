@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.api import search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BadRequestError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.search.api import search
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import text_for

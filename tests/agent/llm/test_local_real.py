@@ -26,8 +26,8 @@ from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import ChatMessage, Outcome, Wanted, feedback, request_pn
 from promptclimb.prompts.starting import draw
-from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import BUILT_IN, TEMPLATE_WORDS
+from promptclimb.prompts.template import TEMPLATE_WORDS, Template
+from promptclimb.prompts.template_kind import BUILT_IN
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
 FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "15"))

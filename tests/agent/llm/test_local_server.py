@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from promptclimb.agent.api import resume, search
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ChatError, EndpointError, FatalChatError, TransientChatError
 from promptclimb.agent.events.types import Event, ModelFetched, Noted
@@ -38,7 +39,6 @@ from promptclimb.agent.llm.local_server import (
     threads_for,
 )
 from promptclimb.agent.results.result import LLM_FALLBACK
-from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.inputs import fallen_back, try_local_llm
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.errors import PromptclimbError, UsageError

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import pytest
 
+from promptclimb.agent.api import search
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.search.api import search
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from promptclimb.agent.api import search_sync
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.present.sentences import chance_warning
 from promptclimb.agent.results.run_dir import read_result
-from promptclimb.agent.search.api import search_sync
 from tests.fakes.tiny_clip import local_dir
 
 pytestmark = pytest.mark.slow

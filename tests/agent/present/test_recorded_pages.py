@@ -17,10 +17,9 @@ from promptclimb.agent.events import types
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.position import NAMES, Position
 from promptclimb.agent.present.page import render
-from promptclimb.agent.present.sentences import gain_of
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result, sentence
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture, write_details
-from promptclimb.agent.results.gain import GroupOnTest
+from promptclimb.agent.results.gain import GroupOnTest, gain_of
 from promptclimb.agent.results.history import RunView, view_of
 from promptclimb.agent.results.result import (
     EMPTY,

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from promptclimb.agent.api import search
 from promptclimb.agent.cli.export import which_templates as held
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import FORMS, export, export_all
 from promptclimb.agent.results.result import Best, Difference, Gain, GroupAccuracies, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
-from promptclimb.agent.search.api import search
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual

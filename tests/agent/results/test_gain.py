@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.present import sentences
 from promptclimb.agent.present.sections import about_scores
 from promptclimb.agent.present.sentences import about_chance, chance_warning
+from promptclimb.agent.results import gain as results_gain
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.gain import (
     Contender,
@@ -41,7 +41,7 @@ def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) 
     return GroupOnTest(templates=(template,), test=right / 1000, hits=bits if decided else None)
 
 
-gain_of = partial(sentences.gain_of, words=kind_named(TEMPLATE).words)
+gain_of = partial(results_gain.gain_of, words=kind_named(TEMPLATE).words)
 BEST = on_test("a {}", 600)
 
 

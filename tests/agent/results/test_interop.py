@@ -15,11 +15,11 @@ from PIL import Image
 from safetensors import safe_open
 from torchvision.datasets import ImageFolder
 
+from promptclimb.agent.api import search_sync
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.result import SearchResult, Sizes
 from promptclimb.agent.results.run_dir import read_result, write_result
-from promptclimb.agent.search.api import search_sync
 from tests.agent.results.test_exports import with_templates
 from tests.fakes.tiny_clip import local_dir
 from tests.paths import ROOT

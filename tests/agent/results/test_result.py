@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.results.result import UNOPENED, GroupAccuracies, SearchResult, Sizes
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Unanswered
 from tests.fakes.small_result import small_result
 

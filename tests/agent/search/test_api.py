@@ -13,10 +13,7 @@ from typing import Any
 import pytest
 
 import promptclimb
-from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.result import SearchResult
-from promptclimb.agent.results.run_dir import runs_in
-from promptclimb.agent.search.api import (
+from promptclimb.agent.api import (
     datasets,
     evaluate,
     load_data,
@@ -26,6 +23,9 @@ from promptclimb.agent.search.api import (
     search,
     search_sync,
 )
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.run_dir import runs_in
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, resume, search
+from promptclimb.agent.api import evaluate
 from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.api import evaluate
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.few_shots import pictures
 

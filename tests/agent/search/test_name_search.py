@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load
 
+from promptclimb.agent.api import search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, TransientChatError
@@ -31,7 +32,6 @@ from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
-from promptclimb.agent.search.api import search
 from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run

@@ -15,13 +15,14 @@ from promptclimb.agent.events.log import FILE_NAME, EventLog
 from promptclimb.agent.events.types import TemplateScored
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
+from promptclimb.agent.present.page import write_report
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import GroupOnTest
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.agent.search import result_writer
 from promptclimb.agent.search.choice import row_of
 from promptclimb.agent.search.journal import RestartRecord
-from promptclimb.agent.search.result_writer import MOST_PICTURES, current_report, details_of
+from promptclimb.agent.search.result_writer import MOST_PICTURES, current_page, details_of
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score, Thumbnail
 from promptclimb.prompts.template import Template
@@ -182,7 +183,7 @@ async def test_the_page_of_a_running_search_is_written_again_and_again(
         while not page.exists() or text not in page.read_text("utf-8"):  # noqa: ASYNC110 - in a thread
             await asyncio.sleep(0.01)
 
-    async with asyncio.timeout(60), current_report(tmp_path):
+    async with asyncio.timeout(60), current_page(tmp_path, write_report):
         for restart, (template, text) in enumerate((("a {}", "a {}"), (evil, escaped)), start=1):
             event = TemplateScored(
                 position=Position(restart),

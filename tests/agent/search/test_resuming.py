@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.api import resume, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
@@ -21,7 +22,6 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.run_dir import BEFORE, REPORT, RESULT, stored_config
-from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run
 from promptclimb.agent.stop import Stop

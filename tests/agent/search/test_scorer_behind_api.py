@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from promptclimb.agent.api import evaluate, resume, search
 from promptclimb.agent.cli.evaluate import print_table
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
@@ -29,7 +30,6 @@ from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.search import restart_workers
-from promptclimb.agent.search.api import evaluate, resume, search
 from promptclimb.agent.search.bound import ScorerBound, scorer_bound
 from promptclimb.agent.search.journal import NamesRecord
 from promptclimb.agent.search.name_search import NameSearch

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from promptclimb.agent.api import resume, search
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
@@ -28,7 +29,6 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW, MOST_UNUSABLE_AT_FIRST
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run

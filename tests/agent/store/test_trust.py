@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.api import resume, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.errors import UntrustedRunError
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.store.records import canonical
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.store.trust import risks

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.api import evaluate
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.search.api import evaluate
 from promptclimb.evaluator.errors import ConfigError, DataError, EvaluatorError, UsageError
 from promptclimb.evaluator.open import check_openable, open_evaluator
 from promptclimb.evaluator.prediction import FolderPredictor

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...evaluator.counts import counted, enumerated
 from ...prompts.kinds import CandidateNoun
-from ..results.result import (
+from .result import (
     EMPTY,
     LLM_FALLBACK,
     NOTHING_USABLE,

@@ -13,36 +13,36 @@ from typing import Any, TypedDict, Unpack, get_args
 
 from rich.console import Console
 
-from ...evaluator.custom import as_evaluator
-from ...evaluator.datasets.loading import Known, check_data_name, known
-from ...evaluator.datasets.loading import load_data as load
-from ...evaluator.datasets.values import FewShotData
-from ...evaluator.errors import TemplateRejectedError, UsageError
-from ...evaluator.files import user_path
-from ...evaluator.open import open_evaluator
-from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
-from ...evaluator.remote.asking import ApiEvaluator
-from ...evaluator.scoring import Evaluator, Inspection, Predictor, Split, Unanswered
-from ...evaluator.spec import EvaluatorSpec
-from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
-from ...evaluator.white_box.running import run_all
-from ...prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
-from ..config.schema import SearchConfig
-from ..errors import BudgetSpentError
-from ..events.types import Bus, Listener
-from ..llm.scorer import scorer_in_thread
-from ..present.page import rewrite_report
-from ..present.terminal import Display
-from ..results.details import ConfusionMatrix
-from ..results.result import ApiUsage, SearchResult
-from ..results.run_dir import stored_config
-from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import check_new_search
-from .inputs import check_scorer_takes
-from .opening import RunRequest
-from .predicting import predictor_of_run, shared_labels
-from .run import resume_run, start_run
-from .test_evaluation import shares_right
+from ..evaluator.custom import as_evaluator
+from ..evaluator.datasets.loading import Known, check_data_name, known
+from ..evaluator.datasets.loading import load_data as load
+from ..evaluator.datasets.values import FewShotData
+from ..evaluator.errors import TemplateRejectedError, UsageError
+from ..evaluator.files import user_path
+from ..evaluator.open import open_evaluator
+from ..evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
+from ..evaluator.remote.asking import ApiEvaluator
+from ..evaluator.scoring import Evaluator, Inspection, Predictor, Split, Unanswered
+from ..evaluator.spec import EvaluatorSpec
+from ..evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
+from ..evaluator.white_box.running import run_all
+from ..prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
+from .config.schema import SearchConfig
+from .errors import BudgetSpentError
+from .events.types import Bus, Listener
+from .llm.scorer import scorer_in_thread
+from .present.page import rewrite_report, write_report
+from .present.terminal import Display
+from .results.details import ConfusionMatrix
+from .results.result import ApiUsage, SearchResult
+from .results.run_dir import stored_config
+from .search.bound import check_new_search
+from .search.inputs import check_scorer_takes
+from .search.opening import RunRequest
+from .search.predicting import predictor_of_run, shared_labels
+from .search.run import resume_run, start_run
+from .search.test_evaluation import shares_right
+from .store.trust import OF_EVALUATOR, OF_LLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def _measured(
             predictions = evaluator.predict([texts], split=split)
             if (predicted := predictions.predicted[0]) is None:
                 raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
-            from ...evaluator import (
+            from ..evaluator import (
                 tally,  # NumPy takes longer to import than everything that help pages need
             )
 
@@ -297,7 +297,9 @@ async def search(
     config = SearchConfig.of(config)
     check_new_search(config, custom_scorer=custom_scorer, chat=chat)
     with _bus(on_event) as emit:
-        return await start_run(RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=emit))
+        return await start_run(
+            RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=emit, write_page=write_report)
+        )
 
 
 async def resume(
@@ -333,7 +335,9 @@ async def resume(
     safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
     config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
     with _bus(on_event) as emit:
-        request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=emit)
+        request = RunRequest(
+            config=config, evaluator=custom_scorer, chat=chat, emit=emit, write_page=write_report
+        )
         return await resume_run(request, folder)
 
 
