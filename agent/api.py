@@ -171,7 +171,7 @@ def evaluate(
     if not texts:
         raise UsageError(f"there is no {kind.words.noun} to score")
     if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
-        by = f" with `scorer = {config.scorer}`" if config.is_api else ""
+        by = f' with `scorer = "{config.scorer}"`' if config.is_api else ""
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time{by}; give one")
     references = white_box if isinstance(white_box, Mapping) else {name: {} for name in white_box}
     for name, options in references.items():

@@ -1,6 +1,7 @@
-"""Write sentences for people.
+"""Show values in sentences for people.
 
-A sentence names a setting as in TOML, between backticks: "`max_cost` needs a price: give `price = IN/OUT`".
+A sentence names a setting as in TOML, between backticks (``max_cost`` needs a price: give
+``price = IN/OUT``).
 The command line shows such names as its options (``agent.config.sources.on_command_line``).
 """
 

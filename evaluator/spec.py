@@ -298,7 +298,7 @@ class ScorerSettings(Settings):
         return self
 
     def _fits_api(self) -> None:
-        chosen = f"`scorer = {self.scorer}`"
+        chosen = f'`scorer = "{self.scorer}"`'
         if self.custom_scorer is not None:
             raise ValueError(f"`custom_scorer` and {chosen} name two scorers; leave one out")
         if self.scorer_url is None:
@@ -312,11 +312,11 @@ class ScorerSettings(Settings):
                 raise ValueError(f"`{name}` applies to CLIP models; leave it out with {chosen}")
         for name, owner in _OF_ONE_SCORER.items():
             if self._is_set(name) and owner != self.scorer:
-                owning = f"`scorer = {owner}`"
+                owning = f'`scorer = "{owner}"`'
                 raise ValueError(f"`{name}` applies to {owning}; leave it out with {chosen}")
         if self.scorer == "chat" and self.objective in GREY_BOX:
             raise ValueError(
-                f"`objective = {self.objective}` needs probabilities, which a chat model does not "
+                f'`objective = "{self.objective}"` needs probabilities, which a chat model does not '
                 "give; use accuracy or class_mean",
             )
 

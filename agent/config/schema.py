@@ -571,7 +571,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def _whole(self) -> Self:
         if self.scorer == "chat" and self.search_for != INSTRUCTION:
             raise ValueError(
-                f'`scorer = "chat"` is asked by an instruction; give `search_for = {INSTRUCTION}`',
+                f'`scorer = "chat"` is asked by an instruction; give `search_for = "{INSTRUCTION}"`',
             )
         if self.kind.renames_classes and self.blind:
             raise ValueError(

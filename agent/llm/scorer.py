@@ -136,7 +136,7 @@ async def open_scorer(
     url = config.scorer_url
     if url is None:
         raise ConfigError(
-            f"`scorer = {config.scorer}` needs `scorer_url = URL`, the address of its API",
+            f'`scorer = "{config.scorer}"` needs `scorer_url = URL`, the address of its API',
         )
     key = scorer_key(url, config.base_url, environment)
     stop, scrubber = stop or Stop(), scrubber or Scrubber()

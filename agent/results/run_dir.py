@@ -114,7 +114,7 @@ def _is_made(folder: Path) -> bool:
 
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
-    label = f"`run_dir = {run_dir}`"
+    label = f'`run_dir = "{run_dir}"`'
     if isinstance(error, FileExistsError | NotADirectoryError):
         return ConfigError(f"{label}: a file is where the folder should be; choose another place")
     return ConfigError(f"{label}: it cannot be written ({error.strerror or error})")
@@ -144,7 +144,7 @@ def check_run_dir(run_dir: Path) -> None:
             )
         if others:
             raise ConfigError(
-                f"`run_dir = {run_dir}`: the folder is not empty and holds no run; choose another",
+                f'`run_dir = "{run_dir}"`: the folder is not empty and holds no run; choose another',
             )
         with tempfile.TemporaryFile(dir=run_dir):
             pass

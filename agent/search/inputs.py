@@ -80,7 +80,7 @@ def check_scorer_takes(config: SearchConfig) -> None:
     """Raise ConfigError if instructions are for a scorer that takes none; no custom one is to be given."""
     if config.search_for == INSTRUCTION and config.scorer != "chat" and config.custom_scorer is None:
         raise ConfigError(
-            f"`search_for = {INSTRUCTION}` needs a model that answers in words, and `scorer = "
+            f'`search_for = "{INSTRUCTION}"` needs a model that answers in words, and `scorer = '
             f'{config.scorer}` does not: add `scorer = "chat"`, or give your own scorer '
             "(`custom_scorer`)",
         )

@@ -266,7 +266,7 @@ def sources(settings: Mapping[str, Any]) -> dict[str, Any]:
 def refuse_folder(cell: Cell, problem: str, remedy: str) -> UsageError:
     """Return the error of a run's folder that cannot be used."""
     return UsageError(
-        f"`suite_dir = {cell.run_dir.parent}`: {cell.run_dir.name} in it {problem}; give this "
+        f'`suite_dir = "{cell.run_dir.parent}"`: {cell.run_dir.name} in it {problem}; give this '
         f"suite its own folder, or {remedy}",
     )
 

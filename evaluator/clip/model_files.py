@@ -285,9 +285,9 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
 
 def _unknown(typed: str) -> ModelError:
     path = user_path(typed, "`model`", follow_links=False)
-    checkpoint = f"`model = NAME` with `pretrained = {typed if path.is_file() else 'FILE'}`"
+    checkpoint = f'`model = NAME` with `pretrained = "{typed if path.is_file() else "FILE"}"`'
     if path.is_dir():
-        return ModelError(f"the model {typed} is a folder: write `model = local-dir:{typed}`")
+        return ModelError(f'the model {typed} is a folder: write `model = "local-dir:{typed}"`')
     if path.is_file():
         return ModelError(f"the model {typed} is a file: write {checkpoint}")
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]

@@ -93,7 +93,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     root = data_root_or_default(spec.data_root)
     if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
         raise DataError(
-            f"`columns` describes a table ({_TABLES}), and `data = {spec.data}` is not one",
+            f'`columns` describes a table ({_TABLES}), and `data = "{spec.data}"` is not one',
         )
     try:
         read = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
@@ -156,7 +156,7 @@ def check_data_name(spec: EvaluatorSpec) -> None:
 def _warning_of_that_name(data: str) -> str | None:
     if not _folder_of_that_name(data):
         return None
-    folder = f"`data = ./{data}`"
+    folder = f'`data = "./{data}"`'
     return f"{data} is the data set of that name; to read the folder {data} here, write {folder}"
 
 

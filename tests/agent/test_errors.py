@@ -101,5 +101,5 @@ async def test_an_evaluator_of_no_kind_is_the_users_to_mend(tmp_path: Path) -> N
     config = SearchConfig(method="random", run_dir=tmp_path / "run")
     with pytest.raises(ConfigError, match="score"):
         await search(config, custom_scorer=object())
-    with pytest.raises(ConfigError, match=r"^initial=1000000: the built-in pool has \d+ templates"):
+    with pytest.raises(ConfigError, match=r"^`initial = 1000000`: the built-in pool has \d+ templates"):
         await search(config.model_copy(update={"initial": 10**6}), custom_scorer=FakeEvaluator())

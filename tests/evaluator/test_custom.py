@@ -397,7 +397,7 @@ def test_the_form_is_checked_when_the_specification_is_made(name: str) -> None:
 
 def test_a_cluster_is_not_for_a_custom_scorer() -> None:
     """Two kinds at once are refused rather than one of them forgotten."""
-    with pytest.raises(ConfigError, match="ray applies to CLIP models"):
+    with pytest.raises(ConfigError, match="`ray` applies to CLIP models"):
         EvaluatorSpec(custom_scorer="m:f", ray="auto")
 
 

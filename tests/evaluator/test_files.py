@@ -71,11 +71,11 @@ def test_variables_and_data_are_judged_alike(path: str, monkeypatch: pytest.Monk
         with pytest.raises(UsageError, match=r"^DATA"):
             data_root_or_default(None)
         monkeypatch.undo()
-    with pytest.raises(UsageError, match=r"^data="):
+    with pytest.raises(UsageError, match=r"^`data = "):
         read_splits(path, data_root=None)
-    with pytest.raises(UsageError, match=r"^class_names="):
+    with pytest.raises(UsageError, match=r"^`class_names = "):
         load_data(EvaluatorSpec(data="digits", class_names=path))
-    with pytest.raises(ConfigError, match=r"^custom_scorer="):
+    with pytest.raises(ConfigError, match=r"^`custom_scorer = "):
         EvaluatorSpec(custom_scorer=f"{path}.py:make")
 
 

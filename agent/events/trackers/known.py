@@ -107,13 +107,13 @@ def check_trackers(choices: tuple[str, ...] | None) -> None:
     for choice in choices or ():
         name, target = split_choice(choice)
         if not all(map(_is_installed, TRACKERS[name].packages)):
-            raise UsageError(f"`track = {name}` needs {how_to_install(name)}")
+            raise UsageError(f'`track = "{name}"` needs {how_to_install(name)}')
         if _is_path(name, target):
             try:
                 _check_writable(Path(target), is_folder=TRACKERS[name].target == "folder")
             except OSError as error:
                 raise UsageError(
-                    f"`track = {choice}`: it cannot be written ({error.strerror or error}); choose "
+                    f'`track = "{choice}"`: it cannot be written ({error.strerror or error}); choose '
                     "another place",
                 ) from error
 

@@ -48,12 +48,14 @@ def test_every_command_that_is_printed_works(
     assert main(["status", str(folder)]) == 0
     texts = [*capsys.readouterr(), (folder / "report.html").read_text("utf-8")]
     found = [command for text in texts for command in commands_in(text)]
-    assert len(found) == (7 if limit else 3), found
+    assert len(found) == (4 if limit else 3), found
     for command in found:
         assert main(command) == 0, command
     assert main([*SEARCH, "--run-dir", str(folder)]) == 2
-    (command,) = re.findall(r"(?:continue it|search longer) with `([^`]+)`", capsys.readouterr().err)
-    assert main(shlex.split(command.replace(" N", " 2"))[1:]) == 0
+    ((command, more),) = re.findall(
+        r"(?:continue it with|search longer:) `([^`]+)`(?: with (--restarts) N)?", capsys.readouterr().err
+    )
+    assert main([*shlex.split(command)[1:], *([more, "2"] if more else [])]) == 0
 
 
 def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_what_applies_to_clip_models_only_is_refused_for_a_custom_scorer() -> No
     names = applying_to(SearchConfig, "CLIP models")
     assert names == (("ray", "augmentations"))
     for name, value in zip(names, ("auto", 8), strict=True):
-        with pytest.raises(ConfigError, match=f"^{name} applies to CLIP models"):
+        with pytest.raises(ConfigError, match=f"^`{name}` applies to CLIP models"):
             SearchConfig(**NO_LLM, custom_scorer="m:f", **{name: value})
     assert set(names).isdisjoint(SearchConfig(**NO_LLM).identity(without="CLIP models"))
 
@@ -373,7 +373,7 @@ def test_what_can_be_no_path_is_refused_with_its_setting(
         from_sources({**NO_LLM, name: path}, {})
     with pytest.raises(ConfigError, match=f"^PROMPTCLIMB_{name.upper()} .*({said})"):
         from_sources(NO_LLM, {f"PROMPTCLIMB_{name.upper()}": path})
-    with pytest.raises(ConfigError, match=f"^{name}=.*({said})"):
+    with pytest.raises(ConfigError, match=f"^`{name} = .*({said})"):
         SearchConfig(**NO_LLM, **{name: path})
 
 
@@ -390,7 +390,7 @@ def test_a_number_that_is_not_finite_is_refused(name: str, value: str) -> None:
         ConfigError, match=f"^{flag_of(name) or f'{name} ='} '{value}': it must be a finite number"
     ):
         from_sources({**NO_LLM, name: value, "price": "1/1"}, {})
-    with pytest.raises(ConfigError, match=f"^{name}="):
+    with pytest.raises(ConfigError, match=f"^`{name} = "):
         SearchConfig(**NO_LLM, **{name: float(value)})
 
 
@@ -433,7 +433,7 @@ def test_a_file_and_the_environment_know_every_option_by_its_long_name(tmp_path:
 def test_every_count_has_a_bound(name: str) -> None:
     """A mistyped number is refused before memory is spent on it, and not repeated at length."""
     for value in (10**21, 10**4000, 10**5000):
-        with pytest.raises(ConfigError, match=f"^{name}=") as caught:
+        with pytest.raises(ConfigError, match=f"^`{name} = ") as caught:
             SearchConfig(**NO_LLM, **{name: value})
         assert len(str(caught.value)) < 500
 

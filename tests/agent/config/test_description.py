@@ -107,7 +107,7 @@ def test_a_file_that_is_not_there_is_not_taken_for_a_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "   ", "x" * (LONGEST_DESCRIPTION + 1), "half \ud800"])
 def test_a_text_that_cannot_be_used_is_refused(text: str) -> None:
     """Empty, too long, or no text at all."""
-    with pytest.raises(ConfigError, match=r"^describe="):
+    with pytest.raises(ConfigError, match=r"^`describe = "):
         SearchConfig(**NO_LLM, describe=text)
 
 
@@ -124,7 +124,7 @@ def test_any_text_is_taken_or_refused_in_words(text: str) -> None:
 def test_a_search_without_a_description_says_what_would_help() -> None:
     """Only where the method would use it and nobody has forbidden it."""
     given = {"data": "fake", "llm": "m"}
-    assert "describe=TEXT" in (SearchConfig(**given).description_tip or "")
+    assert "`describe = TEXT`" in (SearchConfig(**given).description_tip or "")
     assert "[describe]" in (SearchConfig(**given, method="combine").description_tip or "")
     for more in ({"describe": "tally marks"}, {"blind": True}, {"method": "pn"}, {"method": "random"}):
         assert SearchConfig(**given, **more).description_tip is None
@@ -135,7 +135,7 @@ def test_a_description_without_data_names_the_set_that_is_used(tmp_path: Path) -
     lines: list[str] = []
     flags = {"describe": "birds at a feeder", "method": "combine"}
     from_sources(flags, {}, report=lines.append)
-    assert lines == ["no data is given: searching on the bundled set backgrounds"]
+    assert lines == ["no `data` is given: searching on the bundled set backgrounds"]
     from_sources({**flags, "data": "dice"}, {}, report=lines.append)
     from_sources(flags, {"PROMPTCLIMB_DATA": "dice"}, report=lines.append)
     from_sources({"method": "combine"}, {}, report=lines.append)

@@ -359,7 +359,7 @@ async def test_a_missing_extra_is_said_before_anything_is_paid(
     """With the command that brings it; nothing is left behind."""
     monkeypatch.setattr(known_trackers, "_is_installed", lambda package: False)
     for name in (name for name, tracker in TRACKERS.items() if tracker.packages):
-        with pytest.raises(UsageError, match=rf'track="{name}" needs .*\[{name}\]'):
+        with pytest.raises(UsageError, match=rf'`track = "{name}"` needs .*\[{name}\]'):
             check_trackers((name,))
 
     class Chat:
@@ -383,7 +383,7 @@ def test_a_place_that_cannot_be_written_is_reported_at_once(
     wrong = {"tensorboard": "file"}.get(name, "folder")
     for place, why in (("file/below", "Not a directory"), (wrong, "(?:Is|Not) a directory")):
         with pytest.raises(
-            UsageError, match=rf'track="{name}:{tmp_path}/{place}": .* \({why}\); choose another'
+            UsageError, match=rf'`track = "{name}:{tmp_path}/{place}"`: .* \({why}\); choose another'
         ):
             check_trackers((f"{name}:{tmp_path / place}",))
     right = {"tensorboard": "folder"}.get(name, "file")

@@ -103,7 +103,7 @@ def test_a_file_in_place_of_the_runs_is_reported(tmp_path: Path, monkeypatch: py
     """It is no sign that other runs have all the names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").write_text("x")
-    with pytest.raises(ConfigError, match=r"run_dir=.*runs\": a file is where the folder should be"):
+    with pytest.raises(ConfigError, match=r"run_dir = .*runs\"`: a file is where the folder should be"):
         new_run_dir(SearchConfig(method="random"))
 
 

@@ -150,7 +150,10 @@ def test_a_text_is_taken_for_a_path_and_a_path_for_a_text(tmp_path: Path) -> Non
             "give `pretrained = TAG`",
         ),
         (lambda: SearchConfig(llm="m", extra_body={"seed": 1}), "give it with `seed`$"),
-        (lambda: search_sync(SearchConfig(**SMALL, run_dir="/proc/x")), "^`run_dir = /proc/x`: it cannot be"),
+        (
+            lambda: search_sync(SearchConfig(**SMALL, run_dir="/proc/x")),
+            "^`run_dir = ./proc/x.`: it cannot be",
+        ),
         (lambda: report("/none"), "^/none holds no result.json: there is no such folder"),
     ],
 )

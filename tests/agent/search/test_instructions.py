@@ -208,7 +208,7 @@ def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
     assert found.scores[0].accuracy is not None
     with pytest.raises(UsageError, match=r"is not an instruction: .* has no slot"):
         evaluate(["a photo of a cat"], spec, custom_scorer=AnsweringBox(), search_for="instruction")
-    with pytest.raises(UsageError, match="search_for='x': unknown kind of prompt; known are template"):
+    with pytest.raises(UsageError, match="`search_for = 'x'`: unknown kind of prompt; known are template"):
         evaluate(texts, spec, custom_scorer=AnsweringBox(), search_for="x")
 
 
@@ -218,7 +218,7 @@ def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: s
     given: dict[str, Any] = {"method": "random"}
     if scorer == "chat":
         given |= {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"}
-    with pytest.raises(ConfigError, match=r'add scorer="chat"|give search_for="instruction"'):
+    with pytest.raises(ConfigError, match=r'add `scorer = "chat"`|give `search_for = "instruction"`'):
         run_virtual(search(SearchConfig(search_for=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
 
 

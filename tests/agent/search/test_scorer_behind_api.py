@@ -331,7 +331,7 @@ async def test_a_refused_form_of_embeddings_is_not_the_end(
     assert found.scores[0].accuracy == 1.0
     async with ScorerServer(ScorerOptions(always=kind)) as server:
         spec = config(server.url, scorer="embeddings", retry_attempts=1)
-        with pytest.raises(UsageError, match=r"infinity: .*jina: .*scorer_dialect=infinity\|"):
+        with pytest.raises(UsageError, match=r"infinity: .*jina: .*`scorer_dialect = infinity\|"):
             await in_thread(lambda: evaluate(["a {}"], spec))
     assert server.requests == 4
 
@@ -357,7 +357,7 @@ async def test_images_that_are_all_too_large_name_the_setting_of_their_size(
 ) -> None:
     """An endpoint's own words do not say what to do."""
     async with ScorerServer(ScorerOptions(always="too_large")) as server:
-        with pytest.raises(EvaluatorError, match=r"image is too large .scorer_image_size=N for smaller"):
+        with pytest.raises(EvaluatorError, match=r"image is too large .`scorer_image_size = N` for smaller"):
             await in_thread(lambda: evaluate(["a {}"], config(server.url)))
 
 
@@ -507,7 +507,7 @@ async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path:
 
     found = config("http://127.0.0.1:1/v1")
     cell = next(iter([_cell(Cell, found)]))
-    with pytest.raises(UsageError, match='scorer="zero-shot"'):
+    with pytest.raises(UsageError, match='`scorer = "zero-shot"`'):
         check_cells([cell])
 
 

@@ -164,7 +164,7 @@ def test_a_bad_image_is_left_out_when_asked(
         assert torch.equal(found.vectors, whole.vectors[list(found.kept)])
         assert "6.png" in found.bad[0]
         assert any("6.png" in line for line in lines)
-    with pytest.raises(DataError, match=r'6\.png.*on_bad_image="skip"'):
+    with pytest.raises(DataError, match=r'6\.png.*`on_bad_image = "skip"`'):
         encoder(loaded, tmp_path).features(pictures)
 
 

@@ -87,7 +87,7 @@ def test_the_same_image_in_train_and_test_is_an_error(
         make_images(tmp_path / folder, {"a": 3, "b": 3})
     shutil.copy(tmp_path / part / "a" / "000.png", tmp_path / "test" / "b" / "copy.png")
     with pytest.raises(
-        DataError, match=rf"1 test image is among the shots.*copy\.png.*{part}.*allow_leak=True"
+        DataError, match=rf"1 test image is among the shots.*copy\.png.*{part}.*`allow_leak = true`"
     ):
         load(str(tmp_path), shots=3)
     data = load(str(tmp_path), shots=3, allow_leak=True)
@@ -178,7 +178,9 @@ def test_a_torn_test_image_is_found_when_the_data_are_read(
     Image.effect_noise((60, 60), 90).convert("RGB").save(image)
     assert load(str(tmp_path), shots=1).test.size == 5
     image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
-    with pytest.raises(DataError, match=rf'whole\{suffix} .*; on_bad_image="skip" leaves such images out'):
+    with pytest.raises(
+        DataError, match=rf'whole\{suffix} .*; `on_bad_image = "skip"` leaves such images out'
+    ):
         load(str(tmp_path), shots=1)
     (note,) = (one for one in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in one)
     assert note.startswith("skipped: ")
@@ -225,7 +227,7 @@ def test_a_folder_with_the_name_of_a_data_set_is_not_taken_for_it_in_silence(
     with pytest.raises(DataError, match=r"^digits is a data set of that name and a folder here"):
         check_data_name(given)
     assert load(bundled.DIGITS, shots=2).chosen == (
-        'digits is the data set of that name; to read the folder digits here, write data="./digits"',
+        'digits is the data set of that name; to read the folder digits here, write `data = "./digits"`',
     )
     check_data_name(EvaluatorSpec(data="./digits"))
     assert load("./digits", shots=2).chosen == ()

@@ -192,7 +192,9 @@ def test_a_class_with_fewer_images_than_shots_gives_all_it_has() -> None:
 
 def test_too_many_shots_are_answered_with_what_would_do() -> None:
     """A number that is possible, or none."""
-    with pytest.raises(DataError, match=r"4 training images, too few for 16 .*shots=4 or fewer, or leave"):
+    with pytest.raises(
+        DataError, match=r"4 training images, too few for 16 .*`shots = 4` or fewer, or leave"
+    ):
         draw(splits([0, 0, 1, 1, 1, 1], []), shots=16, seed=1)
 
 

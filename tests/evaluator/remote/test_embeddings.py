@@ -90,7 +90,7 @@ def test_a_model_of_texts_alone_is_refused(opened: Opened) -> None:
     """It takes a data URL for a text, and gives a vector that says nothing of the image."""
     api = VisualApi(reads_images=False, blur=1.0)
     with pytest.raises(
-        ConfigError, match=r"openai: it reads images as text.*scorer_dialect=infinity"
+        ConfigError, match=r"openai: it reads images as text.*`scorer_dialect = infinity"
     ) as error:
         opened("embeddings", api)
     assert f"in any form that was tried, in {len(api.requests)} requests (" in str(error.value)
@@ -264,7 +264,9 @@ def test_a_long_reply_is_cut_and_the_advice_is_not(opened: Opened) -> None:
         rows = [{"embedding": [0.123456789] * 50, "index": place, "object": "x" * 500} for place in range(7)]
         return {"data": rows}
 
-    with pytest.raises(ScoringEndedError, match=r"got \{'data'.*\.\.\.; check scorer, scorer_url") as caught:
+    with pytest.raises(
+        ScoringEndedError, match=r"got \{'data'.*\.\.\.; check `scorer`, `scorer_url`"
+    ) as caught:
         opened("embeddings", VisualApi(change=fewer), scorer_dialect="openai").score([TEMPLATE])
     assert len(str(caught.value)) < 400
 

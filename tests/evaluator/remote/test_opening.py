@@ -26,24 +26,24 @@ API: dict[str, Any] = {"scorer": "zero-shot", "model": "m", "scorer_url": "http:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"scorer_url": None}, 'scorer="zero-shot" needs scorer_url=URL'),
+        ({"scorer_url": None}, '`scorer = "zero-shot"` needs `scorer_url = URL`'),
         ({"scorer_url": "127.0.0.1:1"}, "write http:// or https:// and a host"),
-        ({"pretrained": "openai"}, "pretrained applies to CLIP models"),
-        ({"precision": "best"}, "precision applies to CLIP models"),
-        ({"device": "cuda"}, "device applies to CLIP models"),
-        ({"ray": "auto"}, "ray applies to CLIP models"),
-        ({"augmentations": 2}, "augmentations applies to CLIP models"),
-        ({"scorer_answers": "words"}, 'scorer_answers applies to scorer="chat"'),
-        ({"scorer_detail": "low"}, 'scorer_detail applies to scorer="chat"'),
-        ({"scorer_answer_tokens": 9}, 'scorer_answer_tokens applies to scorer="chat"'),
-        ({"scorer_dialect": "jina"}, 'scorer_dialect applies to scorer="embeddings"'),
+        ({"pretrained": "openai"}, "`pretrained` applies to CLIP models"),
+        ({"precision": "best"}, "`precision` applies to CLIP models"),
+        ({"device": "cuda"}, "`device` applies to CLIP models"),
+        ({"ray": "auto"}, "`ray` applies to CLIP models"),
+        ({"augmentations": 2}, "`augmentations` applies to CLIP models"),
+        ({"scorer_answers": "words"}, '`scorer_answers` applies to `scorer = "chat"`'),
+        ({"scorer_detail": "low"}, '`scorer_detail` applies to `scorer = "chat"`'),
+        ({"scorer_answer_tokens": 9}, '`scorer_answer_tokens` applies to `scorer = "chat"`'),
+        ({"scorer_dialect": "jina"}, '`scorer_dialect` applies to `scorer = "embeddings"`'),
         ({"scorer_dialect": "jinna"}, "unknown form of embeddings; did you mean jina"),
-        ({"custom_scorer": "mine:make"}, 'custom_scorer and scorer="zero-shot" name two scorers'),
-        ({"scorer": "chat", "objective": "logprob"}, 'objective="logprob" needs probabilities'),
-        ({"scorer": "clip"}, "scorer_url applies to models behind an API"),
+        ({"custom_scorer": "mine:make"}, '`custom_scorer` and `scorer = "zero-shot"` name two scorers'),
+        ({"scorer": "chat", "objective": "logprob"}, '`objective = "logprob"` needs probabilities'),
+        ({"scorer": "clip"}, "`scorer_url` applies to models behind an API"),
         (
             {"scorer": "clip", "scorer_url": None, "scorer_answer_tokens": 2},
-            "scorer_answer_tokens applies to",
+            "`scorer_answer_tokens` applies to",
         ),
     ],
 )
@@ -56,7 +56,7 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str
 def test_a_model_must_be_named() -> None:
     """The default is a bundled CLIP; a server may have that too, if it is asked for."""
     without = {name: value for name, value in API.items() if name != "model"}
-    with pytest.raises(ConfigError, match="needs model=NAME"):
+    with pytest.raises(ConfigError, match="needs `model = NAME`"):
         EvaluatorSpec(**without)
     named = EvaluatorSpec(**without, model="RN-pico")
     assert named.bare().model == "RN-pico"
@@ -67,8 +67,8 @@ def test_a_model_must_be_named() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({**API, "scorer": "chat", "search_for": "template"}, 'give search_for="instruction"'),
-        ({**API, "scorer": "chat", "search_for": "class-names"}, 'give search_for="instruction"'),
+        ({**API, "scorer": "chat", "search_for": "template"}, 'give `search_for = "instruction"`'),
+        ({**API, "scorer": "chat", "search_for": "class-names"}, 'give `search_for = "instruction"`'),
     ],
 )
 def test_a_scorer_takes_its_kind_of_prompts(given: dict[str, Any], said: str) -> None:
@@ -139,7 +139,7 @@ def test_a_bad_image_is_refused_or_left_out(opened: Opened, colours: Path, tmp_p
     gone = whole.split("test").paths[0]
     gone.write_bytes(gone.read_bytes()[:60] + b"IEND\xaeB`\x82")
     spec = EvaluatorSpec(data=str(data), **API)
-    with pytest.raises(DataError, match='on_bad_image="skip"'):
+    with pytest.raises(DataError, match='`on_bad_image = "skip"`'):
         open_evaluator(spec, ask=VisualApi(), look_ahead=True)
     evaluator = opened("zero-shot", VisualApi(), data=str(data), on_bad_image="skip")
     found = evaluator.predict([["a {}"]], split="test")

@@ -127,7 +127,7 @@ def test_imagenet_is_read_from_its_folders(tmp_path: Path) -> None:
 def test_what_is_missing_is_named_with_its_place(tmp_path: Path, name: str) -> None:
     """The folder, the file that is read first, and an image: each is named with the path expected."""
     layout = ELEVEN[name]
-    with pytest.raises(DataError, match="set data_root, or DATA"):
+    with pytest.raises(DataError, match="set `data_root`, or DATA"):
         load(name, shots=1)
     with pytest.raises(DataError, match=f"{tmp_path / layout.folder} is not there.*DATASETS.md"):
         load(name, data_root=tmp_path, shots=1)

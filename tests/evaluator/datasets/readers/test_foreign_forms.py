@@ -126,7 +126,7 @@ MNIST_FILES = [
         ("Nonsense", True, "not one of those that can be read: Caltech101, "),
         ("dtd", False, r"can be read; did you mean DTD\?$"),
         ("EuroSat", False, r"can be read; did you mean EuroSAT\?$"),
-        ("MNIST", False, "set data_root"),
+        ("MNIST", False, "set `data_root`"),
     ],
 )
 def test_a_torchvision_set_that_cannot_be_read_is_explained(

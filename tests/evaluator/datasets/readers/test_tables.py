@@ -97,7 +97,7 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ("file,class\na/000.png,x\n", r"no column 'label' \(it has file, class\)"),
         (
             "file;class\na/000.png;x\n",
-            r"no column 'label' \(it has file, class\).*are given by columns=path",
+            r"no column 'label' \(it has file, class\).*are given by `columns = path",
         ),
         ("path;label\na/000.png;x;y\n", "line 2 has more cells than there are columns"),
         ("path,label\na/000.png\n", "line 2 has no label"),
@@ -198,7 +198,7 @@ def test_a_column_that_is_not_there_is_named(pictures: Path) -> None:
     file = write_table(pictures, ".csv", split=False)
     with pytest.raises(DataError, match=r"no column 'part' \(it has path, label"):
         load(str(file), columns="split=Part")
-    with pytest.raises(DataError, match="columns describes a table"):
+    with pytest.raises(DataError, match="`columns` describes a table"):
         load(str(pictures), columns="split=Part")
 
 
@@ -219,7 +219,7 @@ def test_absolute_paths_need_a_root_above_them(tmp_path: Path, make_images: Make
     (tmp_path / "lists").mkdir()
     file = tmp_path / "lists" / "t.csv"
     file.write_text("\n".join(["path,label", *(f"{link}/{path},{label}" for path, label in rows())]))
-    with pytest.raises(DataError, match=rf"outside {file.parent}; give data_root={link}, which"):
+    with pytest.raises(DataError, match=rf"outside {file.parent}; give `data_root = {link}`, which"):
         read_table(file, data_root=None)
     for root in (link, place.resolve()):
         found = read_table(file, data_root=root)

@@ -112,7 +112,9 @@ def test_without_a_network_the_way_on_is_said(
 ) -> None:
     """Nobody answers, or the file is gone: how to bring the data from elsewhere."""
     archives.expect("DTD", "_URL", "http://127.0.0.1:9/dtd-r1.0.1.tar.gz")
-    with pytest.raises(DataError, match=r"refused.*DTD\(DIR, download=True\) there, copy DIR.*data_root=DIR"):
+    with pytest.raises(
+        DataError, match=r"refused.*DTD\(DIR, download=True\) there, copy DIR.*`data_root = DIR`"
+    ):
         read("DTD", None)
     archives.expect("DTD", "_URL", archives.url + "gone.tar.gz")
     with pytest.raises(DataError, match="HTTP Error 404"):
