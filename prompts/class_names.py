@@ -9,7 +9,6 @@ names of one class, one a line.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import tomllib
@@ -21,7 +20,14 @@ from importlib.resources import files
 from typing import Any
 
 from .kinds import CLASS_NAMES, CandidateError, RefusedLine, check_words
-from .replies import LIST_MARK, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS, without_thinking
+from .replies import (
+    LIST_MARK,
+    MAX_ANSWER_CHARACTERS,
+    MAX_LINES,
+    MAX_PROPOSALS,
+    json_documents,
+    without_thinking,
+)
 from .requests import ChatMessage, by_example, name_in_row, names_shown, one_line, user_message
 from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
 from .template_kind import TemplateKind
@@ -50,8 +56,8 @@ NEUTRAL_TEMPLATES = (
 _MAX_LINE = 400
 _MOST_HEADS = 4
 _DEPTH = 4
-_MOST_BROKEN = 4
-_DOCUMENT = re.compile(r'\{\s*"|\[\s*\{')
+_DOCUMENT = re.compile(r'(?=\{\s*"|\[\s*\{)')
+"""Documents begin anywhere: of a list that is cut, the whole objects are read."""
 _SEPARATOR = re.compile(r"\s*(?:=>|-->|->|→|[:=|]|\s[-–—]\s)\s*")
 _ENDS = ' \t*_`"“”„.,;|'
 _ARTICLE = re.compile(r"(?:an?|the) (?=\S)", re.IGNORECASE)
@@ -152,7 +158,8 @@ class NameReader:
         text = without_thinking(answer)[:MAX_ANSWER_CHARACTERS]
         if cut:
             text = text.rpartition("\n")[0]
-        pairs = self._from_json(text)
+        documents = json_documents(text, _DOCUMENT)
+        pairs = [pair for document, _, _ in documents for pair in self._pairs_in(document)]
         names: list[tuple[int, str]] = []
         refused: list[RefusedLine] = []
         for number, (line, head, raw) in enumerate(pairs or self._lines(text, only)):
@@ -209,19 +216,6 @@ class NameReader:
             if longest is not None:
                 return longest
         return first
-
-    def _from_json(self, text: str) -> list[tuple[str, str | None, str]]:
-        """Return the proposals of the JSON documents in an answer; of one that is cut, what is whole."""
-        pairs: list[tuple[str, str | None, str]] = []
-        position = broken = 0
-        while broken <= _MOST_BROKEN and (start := _DOCUMENT.search(text, position)) is not None:
-            try:
-                document, position = json.JSONDecoder().raw_decode(text, start.start())
-            except (ValueError, RecursionError):
-                broken, position = broken + 1, start.start() + 1
-                continue
-            pairs += self._pairs_in(document)
-        return pairs
 
     def _pairs_in(self, document: Any) -> Iterator[tuple[str, str | None, str]]:
         waiting: list[tuple[Any, str | None, int]] = [(document, None, 0)]

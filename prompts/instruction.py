@@ -11,7 +11,6 @@ instruction, each paragraph with the slot is one.
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from typing import Any
 
 from .kinds import (
     INSTRUCTION,
@@ -38,9 +36,13 @@ from .replies import (
     MAX_LINES,
     MAX_PROPOSALS,
     MOST_ROUNDS,
+    is_echo,
+    json_documents,
+    phrases_of,
+    strings_in,
     without_thinking,
 )
-from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, one_line
+from .requests import SCALES, one_line
 from .template import check_characters, quoted, single_spaced, spelling_key, without_quotes
 from .wording import Wordings, built_in
 
@@ -70,7 +72,6 @@ _LABEL = re.compile(
 _FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _RULE = re.compile(r"\s*(?:[-*_=]\s?){3,}\s*")
 _MOST_OF_A_BLOCK = 4 * MAX_CHARACTERS
-_DEEPEST = 4
 
 WORDS = KindWords(
     noun="instruction",
@@ -92,10 +93,7 @@ WORDS = KindWords(
     unreadable="No instruction could be read in your answer. An instruction is one line with the slot "
     "{classes} exactly once.",
 )
-_ECHOES = tuple(
-    " ".join(text.casefold().split()).rstrip(".")
-    for text in (WORDS.rule, WORDS.unreadable, WORDS.intro, RULE_LENGTH, RULE_LINES, RULE_FORM, LEARN)
-)
+_PHRASES = phrases_of(WORDS, SLOT)
 assert WORDS.goals.keys() == SCALES.keys()
 
 
@@ -203,8 +201,10 @@ class InstructionKind(PromptKind):
         whole = without_thinking(answer)
         text = whole[:MAX_ANSWER_CHARACTERS]
         marked, unmarked, complete = _blocks(text)
-        if from_json := _in_json(text):
-            marked, unmarked = from_json, []
+        documents = json_documents(text)
+        strings = [string for document, _, _ in documents for string in strings_in(document, _has_slot)]
+        if from_json := list(filter(_has_slot, strings)):
+            marked, unmarked = from_json[:MAX_PROPOSALS], []
         reply = Proposals.of(_results(marked, max_words))
         if not reply.candidates:
             reply = Proposals.of(_results([*marked, *unmarked], max_words))
@@ -223,6 +223,10 @@ class InstructionKind(PromptKind):
 KIND = InstructionKind()
 
 
+def _has_slot(text: str) -> bool:
+    return SLOT in _PLACEHOLDER.sub(SLOT, text)
+
+
 def _blocks(text: str) -> tuple[list[str], list[str], bool]:
     """Return the texts under list marks, other paragraphs with a slot, and whether all was read."""
     marked: list[str] = []
@@ -235,50 +239,25 @@ def _blocks(text: str) -> tuple[list[str], list[str], bool]:
         whole = "\n".join(block)
         if is_marked:
             marked.append(whole)
-        elif SLOT in _PLACEHOLDER.sub(SLOT, whole):
+        elif _has_slot(whole):
             unmarked.append(whole)
         block.clear()
 
     for line in lines[:MAX_LINES]:
-        if not line.strip() or _RULE.fullmatch(line) or _FENCE.match(line) or _is_echo(line):
+        if not line.strip() or _RULE.fullmatch(line) or _FENCE.match(line) or is_echo(line, _PHRASES):
             end()
             is_marked = False
             continue
         if begins := LIST_MARK.match(line.lstrip()) is not None or _LABEL.match(line.lstrip()) is not None:
             end()
             is_marked = True
-        elif is_marked and not line[0].isspace() and SLOT in _PLACEHOLDER.sub(SLOT, block[0]):
+        elif is_marked and not line[0].isspace() and _has_slot(block[0]):
             end()
             is_marked = False
         if begins or sum(map(len, block)) <= _MOST_OF_A_BLOCK:
             block.append(line)
     end()
     return marked[:MAX_PROPOSALS], unmarked[:MAX_PROPOSALS], len(lines) <= MAX_LINES
-
-
-def _is_echo(line: str) -> bool:
-    plain = " ".join(line[:_MOST_OF_A_BLOCK].casefold().split())
-    return any(echo in plain for echo in _ECHOES)
-
-
-def _in_json(text: str) -> list[str]:
-    """Return the strings of an answer that is JSON, also in a code fence."""
-    lines = [line for line in text.strip().splitlines() if not _FENCE.match(line)]
-    if not lines or lines[0].lstrip()[:1] not in ("[", "{"):
-        return []
-    try:
-        document = json.loads("\n".join(lines))
-    except (ValueError, RecursionError):
-        return []
-    return [text for text in _strings(document) if SLOT in _PLACEHOLDER.sub(SLOT, text)][:MAX_PROPOSALS]
-
-
-def _strings(document: Any, depth: int = 0) -> Iterator[str]:
-    if isinstance(document, str):
-        yield document
-    elif isinstance(document, list | dict) and depth < _DEEPEST:
-        for value in document.values() if isinstance(document, dict) else document:
-            yield from _strings(value, depth + 1)
 
 
 def _results(blocks: Sequence[str], max_words: int) -> Iterator[tuple[str, Instruction | RefusedLine]]:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .kinds import HEADINGS, CandidateError, Proposals, RefusedLine
+from .kinds import HEADINGS, CandidateError, KindWords, Proposals, RefusedLine
 from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted, one_line
 from .template import (
     DEFAULT_MAX_WORDS,
@@ -65,7 +65,7 @@ def _last_step(text: str) -> str:
     """Return the text under the last heading such as "Step 2" or "Final"; empty without one."""
     start = 0
     for heading in _STEP.finditer(text):
-        if SLOT not in with_slots(heading.group()):
+        if not _has_slot(heading.group()):
             start = heading.end()
     return text[start:] if start else ""
 
@@ -87,7 +87,7 @@ def _end(reason: str, message: str) -> RefusedLine:
 
 def _sorted_lines(text: str) -> tuple[list[str], list[str], bool]:
     """Sort an answer's lines into marked proposals, unmarked lines with a slot, and chatter (dropped)."""
-    from_json, rest = strings_in_json(text)
+    from_json, rest = _strings_in_json(text)
     lines = rest.splitlines()
     marked, unmarked = [text for text in from_json if not is_echo(text)], list[str]()
     fenced = False
@@ -96,9 +96,9 @@ def _sorted_lines(text: str) -> tuple[list[str], list[str], bool]:
             fenced = not fenced
             continue
         short = line[:MAX_LINE_CHARACTERS]
-        has_slot = SLOT in with_slots(short)
+        has_slot = _has_slot(short)
         if has_slot and line.lstrip().startswith("|"):
-            marked.extend(cell for cell in short.split("|") if SLOT in with_slots(cell))
+            marked.extend(cell for cell in short.split("|") if _has_slot(cell))
         elif LIST_MARK.match(short.lstrip()) and (has_slot or not _is_heading(short)):
             marked.append(line)
         elif has_slot and not short.rstrip("*_ ").endswith(":"):
@@ -166,7 +166,9 @@ def _one_line(line: str) -> str:
 
 
 _MEMBERS = frozenset(
-    {"template", "templates", "caption", "captions", "prompt", "prompts", "proposal", "proposals", "text"}
+    name + plural
+    for name in ("template", "instruction", "caption", "prompt", "proposal", "text")
+    for plural in ("", "s")
 )
 _MAX_DOCUMENTS = 100
 _MAX_STRINGS = 1_000
@@ -175,46 +177,40 @@ _MOST_READINGS = 4
 _START = re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE)
 
 
-def strings_in_json(text: str) -> tuple[list[str], str]:
-    """Take the proposals out of the JSON documents that begin a line; return them and the other text.
+def json_documents(text: str, start: re.Pattern[str] = _START) -> Iterator[tuple[Any, int, int]]:
+    """Yield the JSON documents of an answer with their begin and end; never raise, and read a bounded part.
 
-    An object's members named ``template``, ``caption``, ``prompt`` and the like are proposals, or else its
-    string members with a slot. A document without a proposal is text like any other.
+    A document begins where ``start`` matches what stands before it, by default at the begin of a line.
     """
     decoder = json.JSONDecoder()
-    proposals: list[str] = []
-    rest: list[str] = []
-    done = wasted = 0
-    for count, match in enumerate(_START.finditer(text)):
-        if count >= _MAX_DOCUMENTS or wasted > _MOST_READINGS * len(text):
-            break
+    done = wasted = documents = 0
+    for match in start.finditer(text):
         if match.end() < done:
             continue
+        if documents >= _MAX_DOCUMENTS or wasted > _MOST_READINGS * len(text):
+            return
+        documents += 1
         try:
-            document, end = decoder.raw_decode(text, match.end())
+            document, done = decoder.raw_decode(text, match.end())
         except json.JSONDecodeError as error:
             wasted += error.pos - match.end()
-            continue
         except (ValueError, RecursionError):  # a number of thousands of digits; brackets in brackets
             wasted += len(text) - match.end()
-            continue
-        strings = _strings(document)
-        # "[] of {}" and "{}" alone are lines with a slot, not documents.
-        if strings and len(proposals) + len(strings) <= _MAX_STRINGS:
-            proposals += strings
-            rest.append(text[done : match.start()])
-            done = end
-    rest.append(text[done:])
-    return proposals, "\n".join(rest)
+        else:
+            yield document, match.start(), done
 
 
-def _strings(document: Any) -> list[str]:
+def strings_in(document: Any, has_slot: Callable[[str], bool]) -> list[str]:
+    """Return the proposals of a JSON document: the strings of a list, and of an object those in its place.
+
+    These are its members named ``template``, ``caption``, ``prompt`` and the like, or else those with a slot.
+    """
     strings: list[str] = []
     waiting: list[tuple[Any, bool]] = [(document, True)]
     while waiting and len(strings) <= _MAX_STRINGS:
         value, named = waiting.pop()
         if isinstance(value, str):
-            if named or SLOT in with_slots(value):
+            if named or has_slot(value):
                 strings.append(value)
         elif isinstance(value, list):
             waiting.extend((item, named) for item in reversed(value))
@@ -222,6 +218,27 @@ def _strings(document: Any) -> list[str]:
             members = [(item, True) for name, item in value.items() if name.lower() in _MEMBERS]
             waiting.extend(reversed(members or [(item, False) for item in value.values()]))
     return strings
+
+
+def _has_slot(text: str) -> bool:
+    return SLOT in with_slots(text)
+
+
+def _strings_in_json(text: str) -> tuple[list[str], str]:
+    """Take the proposals out of an answer's JSON documents; return them and the other text.
+
+    A document without a proposal is text like any other: "[] of {}" and "{}" are lines with a slot.
+    """
+    proposals: list[str] = []
+    rest: list[str] = []
+    done = 0
+    for document, start, end in json_documents(text):
+        strings = strings_in(document, _has_slot)
+        if strings and len(proposals) + len(strings) <= _MAX_STRINGS:
+            proposals += strings
+            rest.append(text[done:start])
+            done = end
+    return proposals, "\n".join([*rest, text[done:]])
 
 
 _LIST_LINE = re.compile(r"\s*(?:[-+*•>]|\(?\d{1,3}[.):])")
@@ -233,41 +250,42 @@ def _plain(text: str) -> str:
     return " ".join(text[:_MOST_LOOKED_AT].translate(_DECORATION).casefold().split()).lstrip("- >")
 
 
-def _sentences(text: str) -> list[str]:
-    return [sentence for sentence in text.split(". ") if sentence]
+def phrases_of(words: KindWords, slot: str) -> Sequence[str]:
+    """Return the sentences of our requests for a kind of candidates, in plain form."""
+    tasks = (Wanted(words=words, proposals=1, max_words=1, objective=objective).task for objective in SCALES)
+    sentences = (
+        *words.unreadable.split(". "),
+        *(sentence for task in tasks for sentence in task.split(". ")),
+    )
+    fixed = (*words.rule.split(slot), RULE_LENGTH, RULE_LINES, RULE_FORM, LEARN)
+    return [_plain(phrase).rstrip(".") for phrase in (*fixed, *sentences) if phrase.strip()]
 
 
-_SAID = [Wanted(words=TEMPLATE_WORDS, proposals=1, max_words=1, objective=objective) for objective in SCALES]
+_PHRASES = phrases_of(TEMPLATE_WORDS, SLOT)
 _HEADINGS = tuple(
     # Without what follows the comma: models leave that out first.
     _plain(heading).rstrip(":").split(",")[0]
     for heading in (
         *map(TEMPLATE_WORDS.heading, HEADINGS),
-        *(wanted.outcomes_heading for wanted in _SAID),
-    )
-)
-_PHRASES = tuple(
-    _plain(phrase).rstrip(".")
-    for phrase in (
-        *filter(str.strip, TEMPLATE_WORDS.rule.split(SLOT)),
-        *(RULE_LENGTH, RULE_LINES, RULE_FORM, LEARN),
-        *_sentences(TEMPLATE_WORDS.unreadable),
-        *(sentence for wanted in _SAID for sentence in _sentences(wanted.task)),
+        *(
+            Wanted(words=TEMPLATE_WORDS, proposals=1, max_words=1, objective=objective).outcomes_heading
+            for objective in SCALES
+        ),
     )
 )
 
 
-def is_echo(line: str) -> bool:
+def is_echo(line: str, phrases: Sequence[str] = _PHRASES) -> bool:
     """Return whether a line says what our requests say."""
     plain = _plain(line)
-    return any(phrase in plain for phrase in _PHRASES)
+    return any(phrase in plain for phrase in phrases)
 
 
 def without_echoes(lines: Iterable[str]) -> Iterator[str]:
     """Leave out the lines of our requests, and the lists under our headings down to the next empty line."""
     listing = begun = False
     for line in lines:
-        if _plain(line).startswith(_HEADINGS) and SLOT not in with_slots(line[:_MOST_LOOKED_AT]):
+        if _plain(line).startswith(_HEADINGS) and not _has_slot(line[:_MOST_LOOKED_AT]):
             listing, begun = True, False
             continue
         if listing and (_LIST_LINE.match(line) or (not line.strip() and not begun)):
