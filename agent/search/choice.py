@@ -24,7 +24,7 @@ start keeps it from overfitting a single pick to few images; docs/method.md has 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -37,7 +37,6 @@ from ...evaluator.scoring import (
     EvaluatorInfo,
     Objective,
     Score,
-    SplitScores,
     checked,
 )
 from ...evaluator.threads import in_thread
@@ -45,6 +44,7 @@ from ...prompts.kinds import CandidateError, PromptKind
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
+from ..results.details import BEST, ENSEMBLE
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING
 from ..results.notes import FailedStep
 from ..results.result import Row
@@ -54,9 +54,6 @@ MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
 MOST_IN_ENSEMBLE = 8
 """Maximum templates in an ensemble, unless more are requested."""
-
-Measure = Callable[[Sequence[tuple[str, ...]]], Awaitable[Sequence[SplitScores | None]]]
-"""Scores ensembles on train and val; None for what cannot be measured."""
 
 
 def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accuracy") -> float:
@@ -109,25 +106,24 @@ def ranking(
     return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
 
 
-async def grow_ensemble(
-    ranked: Sequence[str], measure: Measure, *, start: int, sizes: Mapping[str, int]
-) -> tuple[str, ...]:
+async def grow_ensemble(evaluator: Evaluator, ranked: Sequence[str], *, start: int) -> tuple[str, ...]:
     """Return the templates of an ensemble, the best of the ranking first.
 
     It begins with the first ``start`` of ``ranked``; an ensemble of one, or one that cannot be measured, is
-    not grown. ``sizes`` are the images in train and val.
+    not grown.
     """
-    chosen = tuple(ranked[:start])
+    chosen, sizes = tuple(ranked[:start]), evaluator.info.sizes
     if len(chosen) < 2:
         return chosen
 
     async def values(ensembles: Sequence[tuple[str, ...]]) -> list[tuple[float, float] | None]:
         """Return what compares ensembles: their pooled shares, then those on train."""
+        measured = await call_evaluator(lambda: evaluator.examine(ensembles, test=False))
         return [
             None
             if scores is None or scores.train is None
             else (pooled(Score(train=scores.train, val=scores.val), sizes), scores.train)
-            for scores in await measure(ensembles)
+            for scores in measured
         ]
 
     (value,) = await values([chosen])
@@ -156,38 +152,24 @@ def candidates_at_most(config: SearchConfig, info: EvaluatorInfo) -> int:
     return ensemble + len(baselines) + 1 + config.kind.renames_classes
 
 
-@dataclass(frozen=True, slots=True)
-class ChosenGroup:
-    """Candidates that are measured together.
-
-    Attributes:
-        known: The score of a single one, if the search has it.
-        shown: Their texts as the result lists them; empty if the same as ``templates``.
-    """
-
-    templates: tuple[str, ...]
-    known: Score | None = None
-    shown: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, entry: Entry) -> ChosenGroup:
-        return cls((entry.scored_as,), entry.score, (entry.text,))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """The choice of a search, made before the test split is opened.
 
     Attributes:
         rows: The leaderboard, best first.
+        groups: What is to be evaluated, by name: texts of the scorer that are averaged.
+        texts: What the result shows for a text of the scorer, if that is another text.
+        scores: By text of the scorer, as the search has them.
         texts_scored: How many texts were scored.
         ungrown: Why the ensemble is only the first few of the ranking; None if it could be grown.
     """
 
     best: Entry
-    ensemble: ChosenGroup
-    baselines: Mapping[str, ChosenGroup]
     rows: tuple[Row, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    texts: Mapping[str, str]
+    scores: Mapping[str, Score]
     texts_scored: int
     ungrown: FailedStep | None
 
@@ -210,42 +192,27 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
     averages = kind.averaged and config.scorer != "zero-shot"
-    ensemble, ungrown = await choose_ensemble(evaluator, scored_as, config.ensemble_size if averages else 1)
-    text_of = {entry.scored_as: entry.text for entry in reversed(order)}
-    baselines = {
-        name: ChosenGroup(tuple(templates), shown=tuple(_shown(kind, template) for template in templates))
-        for name, templates in evaluator.info.baselines.items()
-    }
-    if hand_made := await _hand_made(config, evaluator):
-        baselines[BEST_HAND_MADE] = ChosenGroup.of(rank_by_rule(hand_made)[0])
+    size, ungrown = config.ensemble_size if averages else 1, None
+    try:
+        ensemble = await grow_ensemble(evaluator, scored_as, start=size)
+    except Exception as error:  # noqa: BLE001 - noted in the result
+        ensemble, ungrown = tuple(scored_as[:size]), FailedStep(message_of(error), size)
+    baselines = {name: tuple(templates) for name, templates in evaluator.info.baselines.items() if templates}
+    hand_made = await _hand_made(config, evaluator)
+    if hand_made:
+        baselines[BEST_HAND_MADE] = (rank_by_rule(hand_made)[0].scored_as,)
     starting = [entry for entry in scored if entry.position.initial]
-    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: rank_by_rule(starting)))[0])
+    baselines[BEST_STARTING] = ((await in_thread(lambda: rank_by_rule(starting)))[0].scored_as,)
+    shown = {text: _shown(kind, text) for templates in baselines.values() for text in templates}
     return Choice(
         best=order[0],
-        ensemble=ChosenGroup(
-            ensemble,
-            order[0].score if len(ensemble) == 1 else None,
-            tuple(text_of[template] for template in ensemble),
-        ),
-        baselines={name: group for name, group in baselines.items() if group.templates},
         rows=rows,
+        groups={BEST: (order[0].scored_as,), ENSEMBLE: ensemble, **baselines},
+        texts=shown | {entry.scored_as: entry.text for entry in reversed(order)},
+        scores={entry.scored_as: entry.score for entry in (*hand_made, *reversed(order))},
         texts_scored=texts_scored,
         ungrown=ungrown,
     )
-
-
-async def choose_ensemble(
-    evaluator: Evaluator, ranked: Sequence[str], size: int
-) -> tuple[tuple[str, ...], FailedStep | None]:
-    """Return the templates to average, ``size`` or more, and why it is only these if that failed."""
-
-    async def measure(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
-        return await call_evaluator(lambda: evaluator.examine(ensembles, test=False))
-
-    try:
-        return await grow_ensemble(ranked, measure, start=size, sizes=evaluator.info.sizes), None
-    except Exception as error:  # noqa: BLE001 - noted in the result
-        return tuple(ranked[:size]), FailedStep(message_of(error), size)
 
 
 def row_of(rank: int, entry: Entry) -> Row:

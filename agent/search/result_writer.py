@@ -7,20 +7,21 @@ import base64
 import platform
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
 from ...evaluator.threads import in_thread
-from ..config.schema import SearchConfig
+from ..errors import AskingEndedError, BudgetSpentError, GaveUpError, why_ended
+from ..events.types import EvaluationStarted, SearchFinished
 from ..methods.memory import Entry
 from ..position import LLM
 from ..results.details import (
     BEST,
+    ENSEMBLE,
     Ancestor,
     Decisions,
     Details,
@@ -50,16 +51,17 @@ from ..results.result import (
     Sizes,
     Usage,
     Versions,
+    left_of_both,
     words_of,
 )
 from ..results.run_dir import write_result
-from ..secrets import Scrubber
-from ..store.run import Store
 from ..versions import program_version, running_version
-from .choice import Choice, row_of
+from .choice import Choice, choose, row_of
 from .event_loop import call_evaluator, to_the_end
 from .journal import RestartRecord, SearchOutcome
-from .test_evaluation import EvaluatedChoice, openings_of_test
+from .opening import PRICES, RunSession
+from .restart_workers import stop_event
+from .test_evaluation import EvaluatedChoice, evaluate_choice, openings_of_test
 
 MOST_PICTURES = 12
 """Maximum images that the best template fixes, and maximum that it breaks."""
@@ -69,22 +71,76 @@ REPORT_SHARE = 0.05
 """Largest share of the time that the page of a running search may take."""
 
 
-def build_result(
-    config: SearchConfig,
-    info: EvaluatorInfo,
-    store: Store,
-    searched: SearchOutcome,
-    choice: Choice,
-    evaluated: EvaluatedChoice,
-    *,
-    notes: Mapping[str, Any],
-    user_objects: Mapping[str, str],
+async def finish(session: RunSession, search: Callable[[], Awaitable[SearchOutcome]]) -> SearchResult:
+    """Wait for a search, choose, evaluate the choice, write all files, and announce the result."""
+    async with current_page(session.run_dir, session.request.write_page):
+        searched = await search()
+        try:
+            result, details = await choose_and_test(session, searched)
+        except AskingEndedError as error:
+            # The scorer cannot be asked for the rest of the evaluation: the search counts as stopped.
+            cause = why_ended(error)
+            if not isinstance(cause, BudgetSpentError | GaveUpError):
+                raise cause from error
+            stopped = stop_event(cause)
+            session.request.emit(stopped)
+            result, details = await choose_and_test(session, replace(searched, stopped=stopped))
+    # A stop comes too late from here on.
+    if (calls := session.scorer_calls) is not None:
+        await calls.close()
+        result = replace(result, budget=left_of_both(result.budget, calls.budget.usage_changed().left))
+    written = await to_the_end(lambda: _write_files(session, result, details))
+    session.request.emit(
+        SearchFinished(
+            status=written.status,
+            best=written.best.template,
+            train=written.best.train,
+            test=written.best.test,
+            evaluated=written.evaluated,
+        )
+    )
+    return written
+
+
+async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple[SearchResult, Details]:
+    """Choose, evaluate the choice on test if the search was completed, and return the result.
+
+    A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if
+    that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
+    the split stays closed, and a StoreError is raised.
+    """
+    config, evaluator = session.config, session.evaluator
+    images = evaluator.info.sizes.get("test", 0)
+    if searched.stopped is None and images:
+        session.request.emit(EvaluationStarted(images=images))
+    with session.request.stop.watching():
+        choice = await choose(config, evaluator, searched.scored)
+        if session.scorer_calls is not None:
+            session.scorer_calls.release()
+        evaluated = await evaluate_choice(
+            evaluator,
+            session.store,
+            choice,
+            test=searched.stopped is None,
+            prompts=config.search_for,
+            names=searched.names,
+        )
+        best_templates = evaluated.accuracies[BEST].templates
+        best = next((row for row in choice.rows if (row.template,) == best_templates), None)
+        details = await details_of(evaluator, evaluated.on_test, best, searched.records)
+        return _result_of(session, searched, choice, evaluated), details
+
+
+def _result_of(
+    session: RunSession, searched: SearchOutcome, choice: Choice, evaluated: EvaluatedChoice
 ) -> SearchResult:
-    """Return the result of a search; ``notes`` are added to its own."""
+    config, store, info = session.config, session.store, session.evaluator.info
+    manifest, of_best = store.manifest, evaluated.accuracies[BEST]
+    notes = {**manifest.notes, **session.request.notes, **(store.value(PRICES) or {})}
+    objects = {**manifest.given, **session.request.user_objects}
     stopped = searched.stopped
-    best = choice.best
     device = info.notes.get("device")
-    facts = facts_of(info, searched, choice, evaluated)
+    facts = _facts_of(info, searched, choice, evaluated)
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -100,22 +156,26 @@ def build_result(
         llm=Llm(
             model=config.llm if config.needs_llm else None,
             # A chat object from Python answers in this process, not at the config's address.
-            base_url=config.shown_url if config.needs_llm and "chat" not in user_objects else None,
+            base_url=config.shown_url if config.needs_llm and "chat" not in objects else None,
         ),
         method=config.method,
         prompts=config.search_for,
         names_read=None if searched.names is None else searched.names.read,
         objective=config.objective,
         best=Best(
-            template=evaluated.best.templates[0],
-            train=best.score.train if evaluated.best.train is None else evaluated.best.train,
-            val=evaluated.best.val,
-            test=evaluated.best.test,
+            template=of_best.templates[0],
+            train=choice.best.score.train if of_best.train is None else of_best.train,
+            val=of_best.val,
+            test=of_best.test,
             class_names=evaluated.class_names,
-            unanswered=evaluated.best.unanswered,
+            unanswered=of_best.unanswered,
         ),
-        ensemble=evaluated.ensemble,
-        baselines={name: group for name, group in evaluated.baselines.items() if group.train is not None},
+        ensemble=evaluated.accuracies[ENSEMBLE],
+        baselines={
+            name: group
+            for name, group in evaluated.accuracies.items()
+            if name not in (BEST, ENSEMBLE) and group.train is not None
+        },
         leaderboard=choice.rows,
         usage=Usage.of(
             store.usage,
@@ -149,7 +209,7 @@ def build_result(
     )
 
 
-def facts_of(
+def _facts_of(
     info: EvaluatorInfo, searched: SearchOutcome, choice: Choice, evaluated: EvaluatedChoice
 ) -> SearchFacts:
     """Return what the notes of the result say of a search."""
@@ -180,27 +240,21 @@ def _raced_labels(scored: Iterable[Entry], info: EvaluatorInfo) -> RacedLabels |
     return None if asked == most else RacedLabels(asked, most, dropped, len(images_of))
 
 
-def write_files(
-    run_dir: Path,
-    result: SearchResult,
-    details: Details,
-    *,
-    write_page: PageWriter,
-    keys_in_use: Scrubber,
-    all_secrets: Scrubber,
-) -> SearchResult:
-    """Write all files of a result, the result last, and return it as it was written.
+def _write_files(session: RunSession, result: SearchResult, details: Details) -> SearchResult:
+    """Write all files of a result, and return it as it was written.
 
-    ``keys_in_use`` may be in no file; ``all_secrets`` are also taken out of the notes, which the user's own
-    objects may have made.
+    The result is on disk before the report is drawn, which can be drawn again from it.
     """
+    keys_in_use = session.keys_in_use
     document = result.to_json()
-    document["notes"] = all_secrets.scrub_value(document["notes"])
+    # The user's own objects may have made notes of any secret.
+    document["notes"] = session.all_secrets.scrub_value(document["notes"])
+    run_dir = session.run_dir
     written = replace(SearchResult.from_json(keys_in_use.scrub_value(document)), run_dir=run_dir)
     details = Details.from_json(keys_in_use.scrub_value(details.to_json()))
     write_details(run_dir, details)
-    write_page(run_dir, view_of(run_dir, written, details))
     write_result(run_dir, written)
+    session.request.write_page(run_dir, view_of(run_dir, written, details))
     return written
 
 

@@ -9,21 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.batching import Batch, ScoringQueue
-from ...evaluator.errors import AskingEndedError, ConfigError
+from ...evaluator.errors import ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ..config.sources import absolute
-from ..errors import BudgetSpentError, GaveUpError, why_ended
-from ..events.types import BatchScored, EvaluationStarted, Noted, SearchFinished
+from ..events.types import BatchScored, Noted
 from ..limits import COST, TOKENS
-from ..results.details import Details
-from ..results.result import GENERAL_WORDS, SearchResult, left_of_both
+from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import LABEL_FILES, STORE, check_files, check_run_dir, complete_result, new_run_dir
 from ..store.records import check_identity
 from ..store.run import Store
-from .choice import choose
-from .event_loop import entered, to_the_end
+from .event_loop import entered
 from .identity import check_user_objects, grown, known_identity, with_llm
 from .inputs import (
     check_paths,
@@ -36,14 +33,12 @@ from .inputs import (
 from .journal import SearchOutcome
 from .opening import (
     ALL_RESTARTS_DONE,
-    PRICES,
     RunRequest,
     RunSession,
     open_session,
 )
-from .restart_workers import main_error, run_restarts, stop_event
-from .result_writer import build_result, current_page, details_of, write_files
-from .test_evaluation import evaluate_choice
+from .restart_workers import main_error, run_restarts
+from .result_writer import finish
 
 
 async def start_run(request: RunRequest) -> SearchResult:
@@ -112,20 +107,7 @@ async def _run_to_result(
     """Open everything, run the restarts, choose, evaluate on test, write the files."""
     try:
         async with open_session(request, run_dir, pool, earlier) as session:
-            async with current_page(run_dir, request.write_page):
-                searched = await _search(session)
-                try:
-                    result, details = await choose_and_test(session, searched)
-                except AskingEndedError as error:
-                    # The scorer cannot be asked for the rest of the evaluation: the search counts as stopped.
-                    cause = why_ended(error)
-                    if not isinstance(cause, BudgetSpentError | GaveUpError):
-                        raise cause from error
-                    stopped = stop_event(cause)
-                    request.emit(stopped)
-                    searched = replace(searched, stopped=stopped)
-                    result, details = await choose_and_test(session, searched)
-            return await _write(session, result, details)
+            return await finish(session, lambda: _search(session))
     except BaseExceptionGroup as group:
         raise main_error(group) from None
 
@@ -149,71 +131,3 @@ async def _search(session: RunSession) -> SearchOutcome:
     spent, limits = session.budget.spent, () if stopped is None else stopped.limits
     asked_llm = spent.calls + spent.failed_calls > 0 or not {TOKENS.key, COST.key}.isdisjoint(limits)
     return replace(searched, budget=session.budget.usage_changed().left, asked_llm=asked_llm)
-
-
-async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple[SearchResult, Details]:
-    """Choose, evaluate the choice on test if the search was completed, and return the result.
-
-    A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if
-    that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
-    the split stays closed, and a StoreError is raised.
-    """
-    request, config, store = session.request, session.config, session.store
-    evaluator = session.evaluator
-    images = evaluator.info.sizes.get("test", 0)
-    if searched.stopped is None and images:
-        request.emit(EvaluationStarted(images=images))
-    with request.stop.watching():
-        choice = await choose(config, evaluator, searched.scored)
-        if session.scorer_calls is not None:
-            session.scorer_calls.release()
-        evaluated = await evaluate_choice(
-            evaluator,
-            store,
-            choice,
-            test=searched.stopped is None,
-            prompts=config.search_for,
-            names=searched.names,
-        )
-        best = next((row for row in choice.rows if (row.template,) == evaluated.best.templates), None)
-        details = await details_of(evaluator, evaluated.on_test, best, searched.records)
-        manifest = store.manifest
-        result = build_result(
-            config,
-            evaluator.info,
-            store,
-            searched,
-            choice,
-            evaluated,
-            notes={**manifest.notes, **request.notes, **(store.value(PRICES) or {})},
-            user_objects={**manifest.given, **request.user_objects},
-        )
-    return result, details
-
-
-async def _write(session: RunSession, result: SearchResult, details: Details) -> SearchResult:
-    """Write the files of a result and announce it; a stop comes too late from here on."""
-    if (calls := session.scorer_calls) is not None:
-        await calls.close()
-        result = replace(result, budget=left_of_both(result.budget, calls.budget.usage_changed().left))
-    written = await to_the_end(
-        lambda: write_files(
-            session.run_dir,
-            result,
-            details,
-            write_page=session.request.write_page,
-            keys_in_use=session.keys_in_use,
-            all_secrets=session.all_secrets,
-        )
-    )
-    best = written.best
-    session.request.emit(
-        SearchFinished(
-            status=written.status,
-            best=best.template,
-            train=best.train,
-            test=best.test,
-            evaluated=written.evaluated,
-        )
-    )
-    return written

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
@@ -34,7 +34,7 @@ from ..results.result import (
     words_of,
 )
 from ..store.run import Store
-from .choice import Choice, ChosenGroup, message_of
+from .choice import Choice, message_of
 from .event_loop import call_evaluator
 from .journal import NamesRecord
 
@@ -49,7 +49,7 @@ _COUNT = TypeAdapter(NonNegativeInt, config=ConfigDict(strict=True))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatedChoice:
-    """The accuracies of a choice; those on test are None if the test split stayed closed.
+    """The accuracies of a choice by name; those on test are None if the test split stayed closed.
 
     Attributes:
         failed: Steps that failed.
@@ -58,9 +58,7 @@ class EvaluatedChoice:
         class_names: The new name of each class that got one; None if none were searched for.
     """
 
-    best: GroupAccuracies
-    ensemble: GroupAccuracies
-    baselines: Mapping[str, GroupAccuracies]
+    accuracies: Mapping[str, GroupAccuracies]
     failed: Mapping[str, FailedStep]
     on_test: Mapping[str, GroupOnTest] = field(default_factory=dict)
     inspection: SplitInspection | None = None
@@ -91,15 +89,9 @@ async def evaluate_choice(
     """
     failed: FailedSteps = {}
     test = test and evaluator.info.sizes.get("test", 0) > 0
-    groups = [ChosenGroup.of(choice.best), choice.ensemble, *choice.baselines.values()]
-    accuracies, opened = await _accuracies(evaluator, store, groups, failed, test=test)
-    best, ensemble, *of_baselines = accuracies
-    baselines = dict(zip(choice.baselines, of_baselines, strict=True))
+    accuracies, opened = await _accuracies(evaluator, store, choice, failed, test=test)
     # Image by image, for intervals and the report.
-    on_test: dict[str, GroupOnTest] = {}
-    if opened:
-        by_image = await _image_by_image(evaluator, groups, accuracies, failed)
-        on_test = dict(zip((BEST, ENSEMBLE, *choice.baselines), by_image, strict=True))
+    on_test = await _image_by_image(evaluator, choice, accuracies, failed) if opened else {}
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
     if names is not None and names.renaming:
@@ -107,23 +99,20 @@ async def evaluate_choice(
         if renamed is not None:  # otherwise there is no accuracy to show beside them
             all_names = evaluator.info.class_names
             class_names = {all_names[label]: name for label, name in names.renaming.items()}
-            baselines[ORIGINAL_NAMES], best = best, renamed.accuracies
+            accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed.accuracies
             if opened:
                 on_test[ORIGINAL_NAMES], on_test[BEST] = on_test[BEST], renamed.on_test
     gain = None
     if opened:
-        baselines_on_test = {name: group for name, group in on_test.items() if name not in (BEST, ENSEMBLE)}
         gain = gain_of(
             on_test[BEST],
             None if names is not None and names.renaming else on_test[ENSEMBLE],
-            baselines_on_test,
+            {name: group for name, group in on_test.items() if name not in (BEST, ENSEMBLE)},
             images=evaluator.info.sizes["test"],
             words=words_of(prompts),
         )
     return EvaluatedChoice(
-        best=best,
-        ensemble=ensemble,
-        baselines=baselines,
+        accuracies=accuracies,
         failed=failed,
         on_test=on_test,
         inspection=_inspection(evaluator.info.class_names, on_test.get(BEST)),
@@ -204,59 +193,55 @@ def openings_of_test(store: Store) -> int:
 
 
 async def _accuracies(
-    evaluator: Evaluator, store: Store, groups: Sequence[ChosenGroup], failed: FailedSteps, *, test: bool
-) -> tuple[list[GroupAccuracies], bool]:
-    """Return the accuracies of groups, and whether they were evaluated on test."""
+    evaluator: Evaluator, store: Store, choice: Choice, failed: FailedSteps, *, test: bool
+) -> tuple[dict[str, GroupAccuracies], bool]:
+    """Return the accuracies of all groups by name, and whether they were evaluated on test."""
+    ensembles = list(choice.groups.values())
     scores: Sequence[SplitScores | None] | None = None
     if test:
         # Stored before it happens: a run that dies in the middle has opened it all the same.
         await store.put_value(OPENINGS, openings_of_test(store) + 1)
-        scores = await _try(failed, UNOPENED, _scores(evaluator, groups, test=True))
+        scores = await _try(failed, UNOPENED, _scores(evaluator, ensembles, test=True))
     opened = scores is not None
     if scores is None:
-        scores = await _try(failed, UNEXAMINED, _scores(evaluator, groups, test=False))
-    accuracies: list[GroupAccuracies] = []
-    for group, split_scores in zip(groups, scores or [None] * len(groups), strict=True):
-        on_splits = SplitScores(None, None, None) if split_scores is None else split_scores
-        train, val = on_splits.train, on_splits.val
-        if train is None and group.known is not None:
-            train, val = group.known.train, group.known.val
-        templates = group.shown or group.templates
-        accuracies.append(
-            GroupAccuracies(
-                templates=templates,
-                train=train,
-                val=val,
-                test=on_splits.test,
-                unanswered=on_splits.unanswered,
-            )
+        scores = await _try(failed, UNEXAMINED, _scores(evaluator, ensembles, test=False))
+    accuracies: dict[str, GroupAccuracies] = {}
+    groups = zip(choice.groups.items(), scores or [None] * len(ensembles), strict=True)
+    for (name, templates), split_scores in groups:
+        on_splits = split_scores or SplitScores(None, None, None)
+        known = choice.scores.get(templates[0]) if len(templates) == 1 else None
+        measured = known if on_splits.train is None and known is not None else on_splits
+        accuracies[name] = GroupAccuracies(
+            templates=tuple(choice.texts.get(template, template) for template in templates),
+            train=measured.train,
+            val=measured.val,
+            test=on_splits.test,
+            unanswered=on_splits.unanswered,
         )
     return accuracies, opened
 
 
 async def _scores(
-    evaluator: Evaluator, groups: Sequence[ChosenGroup], *, test: bool
+    evaluator: Evaluator, ensembles: Sequence[tuple[str, ...]], *, test: bool
 ) -> Sequence[SplitScores | None]:
-    """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
+    """Score ensembles; None for one that cannot be read or averaged. Raises if not one can be read."""
     try:
-        return await call_evaluator(
-            lambda: evaluator.examine([group.templates for group in groups], test=test)
-        )
+        return await call_evaluator(lambda: evaluator.examine(ensembles, test=test))
     except TemplateRejectedError as error:
         # Only a hand-made template can be new to the evaluator here; one that is too long must not cost the
         # others their scores.
-        readable = [group for group in groups if error.template not in group.templates]
-        if not readable or len(readable) == len(groups):
+        readable = [templates for templates in ensembles if error.template not in templates]
+        if not readable or len(readable) == len(ensembles):
             raise
     except AskingEndedError:
         if test:
             raise
         # Those that need no more requests can still be measured.
-        if len(groups) == 1:
+        if len(ensembles) == 1:
             return [None]
-        return [scores for group in groups for scores in await _scores(evaluator, [group], test=False)]
+        return [scores for each in ensembles for scores in await _scores(evaluator, [each], test=False)]
     scores_in_turn = iter(await _scores(evaluator, readable, test=test))
-    return [next(scores_in_turn) if group in readable else None for group in groups]
+    return [next(scores_in_turn) if templates in readable else None for templates in ensembles]
 
 
 def shares_right(predictions: Predictions) -> list[float | None]:
@@ -268,51 +253,40 @@ def shares_right(predictions: Predictions) -> list[float | None]:
 
 
 async def _image_by_image(
-    evaluator: Evaluator,
-    groups: Sequence[ChosenGroup],
-    accuracies: Sequence[GroupAccuracies],
-    failed: FailedSteps,
-) -> list[GroupOnTest]:
+    evaluator: Evaluator, choice: Choice, accuracies: Mapping[str, GroupAccuracies], failed: FailedSteps
+) -> dict[str, GroupOnTest]:
     """Return groups on test with each image's label, if the evaluator reports it."""
-    predicted_by_group: list[tuple[int, ...] | None] = [None] * len(groups)
-    labels: tuple[int, ...] = ()
+    on_test = {
+        name: GroupOnTest(templates=templates, test=accuracies[name].test)
+        for name, templates in choice.groups.items()
+    }
+
+    async def predict(predictor: Predictor) -> None:
+        tested = {name: group for name, group in on_test.items() if group.test is not None}
+        ensembles = [group.templates for group in tested.values()]
+        predictions = await call_evaluator(lambda: predictor.predict(ensembles, split="test"))
+        decided: dict[str, GroupOnTest] = {}
+        for (name, group), predicted in zip(tested.items(), predictions.predicted, strict=True):
+            if predicted is not None:
+                right = hits(predicted, predictions.labels)
+                _check_predictions(right, group, evaluator.info.sizes.get("test", 0))
+                decided[name] = replace(group, hits=right, predicted=predicted, labels=predictions.labels)
+        on_test.update(decided)
+
     if isinstance(evaluator, Predictor):
-        tested = [index for index, group in enumerate(accuracies) if group.test is not None]
-
-        async def checked_predictions() -> Predictions:
-            ensembles = [groups[index].templates for index in tested]
-            predictions = await call_evaluator(lambda: evaluator.predict(ensembles, split="test"))
-            images = evaluator.info.sizes.get("test", 0)
-            for index, predicted in zip(tested, predictions.predicted, strict=True):
-                if predicted is not None:
-                    _check_predictions(hits(predicted, predictions.labels), accuracies[index], images)
-            return predictions
-
-        if (predictions := await _try(failed, UNPAIRED, checked_predictions())) is not None:
-            labels = predictions.labels
-            for index, predicted in zip(tested, predictions.predicted, strict=True):
-                predicted_by_group[index] = predicted
-    return [
-        GroupOnTest(
-            templates=group.templates,
-            test=on_splits.test,
-            hits=None if predicted is None else hits(predicted, labels),
-            predicted=predicted,
-            labels=None if predicted is None else labels,
-        )
-        for group, on_splits, predicted in zip(groups, accuracies, predicted_by_group, strict=True)
-    ]
+        await _try(failed, UNPAIRED, predict(evaluator))
+    return on_test
 
 
-def _check_predictions(right: Sequence[bool], accuracies: GroupAccuracies, images: int) -> None:
+def _check_predictions(right: Sequence[bool], group: GroupOnTest, images: int) -> None:
     """Raise EvaluationFailedError if predictions contradict the evaluator's own accuracies."""
-    assert accuracies.test is not None
+    assert group.test is not None
     if len(right) != images:
         raise EvaluationFailedError(
             f"predict reports {counted(len(right), 'label')} of the {counted(images, 'image')} on test"
         )
-    if not agrees(right, accuracies.test):
+    if not agrees(right, group.test):
         raise EvaluationFailedError(
-            f"predict gives {accuracies.templates[0]!r:.80} an accuracy of {sum(right) / images:.4f} on "
-            f"test, and examine {accuracies.test:.4f}"
+            f"predict gives {group.templates[0]!r:.80} an accuracy of {sum(right) / images:.4f} on "
+            f"test, and examine {group.test:.4f}"
         )

@@ -18,7 +18,7 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.results.result import UNEXAMINED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.journal import RestartRecord, SearchOutcome
-from promptclimb.agent.search.run import choose_and_test
+from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError, PromptclimbError
@@ -200,14 +200,14 @@ async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store
 
 
 async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: Store) -> None:
-    """Single templates keep the scores that they were chosen by; what was never measured is absent."""
+    """Single templates keep the scores that the search has; what was never measured is absent."""
     evaluator = Words(examine=fail(always=True))
     found = ended(evaluator)
     result = await finish(CONFIG, evaluator, store, found)
     assert {UNOPENED, UNEXAMINED} <= set(result.notes)
     assert result.best.train == result.leaderboard[0].train
     assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
-    assert set(result.baselines) == {"best starting template"}
+    assert set(result.baselines) == {"best starting template", "default template", "hand-made"}
 
 
 async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(store: Store) -> None:
