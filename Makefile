@@ -88,7 +88,7 @@ docs: $(VENV)/.installed-docs ## the pages as a site, in build/site
 
 # Not part of `lint`: it asks the vulnerability service of the package index about every package, and so needs the
 # network and finds something new without anybody's doing. The one that is passed over is about pickles, and the
-# store holds JSON alone (SECURITY.md). Licences are checked by a test, without the network.
+# store holds JSON alone (SECURITY.md).
 audit: $(VENV)/.installed-audit ## known weaknesses in what is installed
 	$(PY) -m pip_audit --skip-editable --ignore-vuln CVE-2025-69872
 

@@ -24,11 +24,11 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --data photos --llm MODEL": "may use a paid LLM; test_name_search searches for names",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",
     "promptclimb evaluate --white-box coop-tuned": "fetches a model; test_running fits references",
-    "promptclimb suite suites/": "hours; test_suite_file runs small ones, test_results_page checks the page",
+    "promptclimb suite suites/": "hours; test_suite_file runs small ones",
     "python examples/clip_server.py": "ends when it is stopped; test_clip_server starts it",
     "promptclimb search --method random --scorer": "asks that server; test_clip_server scores with it",
     "promptclimb search --llm local --scorer chat": "asks a model of another server",
-    "python benchmarks/published_sets.py": "fetches packages; test_packaged_sets composes a few pictures",
+    "python benchmarks/published_sets.py": "fetches packages",
     "clip_benchmark eval": "fetches a model and a data set; tests/agent/results runs clip_benchmark",
 }
 """Commands that are not run, by how they begin, and why."""

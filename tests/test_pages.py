@@ -1,4 +1,4 @@
-"""The pages name what there is: commands, options, files, modules, events and fields."""
+"""The pages name what there is: commands, options, files and modules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +14,6 @@ import pytest
 from promptclimb.agent.cli.options import given_settings
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.config.sources import from_sources
-from promptclimb.agent.events.types import Event
-from promptclimb.agent.results.result import SearchResult
 from tests.paths import ROOT
 
 PAGES = [
@@ -31,7 +28,6 @@ FILE = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./*-]*")
 MADE = re.compile(r"<!-- file: (\S+) -->")
 MODULE = re.compile(r"\bpromptclimb(?:\.\w+)+")
 OPTION = re.compile(r"--[a-z][a-z_-]*[a-z]")
-DOTTED = re.compile(r"[a-z]+\.(?!jsonl|py)[a-z_]+")
 PROGRAM = re.compile(r"(?:\S*/)?(promptclimb|python|make|pip)\s")
 """What begins a command that is checked."""
 FOREIGN_OPTIONS = {"--custom_template_file"}
@@ -80,18 +76,6 @@ def source_of(module: str) -> Path | None:
     inside = module.removeprefix("promptclimb.").replace(".", "/")
     found = [ROOT / f"{inside}.py", ROOT / inside / "__init__.py"]
     return next((path for path in found if path.is_file()), None)
-
-
-def kinds(event: type[Event]) -> Iterator[type[Event]]:
-    """An event with all that derive from it."""
-    yield event
-    for each in event.__subclasses__():
-        yield from kinds(each)
-
-
-def names_of_events() -> set[str]:
-    ours = [kind for kind in kinds(Event) if kind.__module__.startswith("promptclimb.")]
-    return {kind.name for kind in ours if "name" in vars(kind)} - {Event.name}
 
 
 @page
@@ -173,38 +157,3 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8").lower(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", one).replace(" ", "-") for one in headings}, target
-
-
-@page
-def test_every_event_is_one_that_is_emitted(page: Path) -> None:
-    """A name such as ``restart.finished`` is an event's, or a module's."""
-    events = names_of_events()
-    rooms = {name.partition(".")[0] for name in events}
-    for code in INLINE.findall(BLOCK.sub("", page.read_text("utf-8"))):
-        if DOTTED.fullmatch(code) and code.partition(".")[0] in rooms:
-            assert code in events or source_of(code) or source_of(f"agent.{code}"), code
-
-
-def test_the_result_is_described_in_full() -> None:
-    """The table on the page of files has every field of a result, and no other."""
-    text = (ROOT / "docs" / "files.md").read_text("utf-8")
-    table = text.partition("## result.json")[2].partition("\n## ")[0]
-    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
-    named = {name for cell in cells for name in INLINE.findall(cell)}
-    assert named == {one.name for one in fields(SearchResult)}
-
-
-def test_the_pages_are_short() -> None:
-    """At most 20,000 words in docs/, 900 words and 120 lines in the README."""
-    words = {path.name: len(path.read_text("utf-8").split()) for path in (ROOT / "docs").rglob("*.md")}
-    assert sum(words.values()) <= 20_000, words
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert len(readme.split()) <= 900
-    assert len(readme.splitlines()) <= 120
-
-
-def test_the_first_screen_names_the_two_commands_and_what_was_not_measured() -> None:
-    """Before the second heading."""
-    first = (ROOT / "README.md").read_text("utf-8").partition("\n## ")[0]
-    for words in ("$ make run ", "$ make test ", "toy CLIPs", "docs/images/report.png"):
-        assert words in first

@@ -1,14 +1,11 @@
-"""The pages as a site: complete navigation, no broken link, nothing loaded from elsewhere."""
+"""The pages as a site: no broken link, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.paths import ROOT
 
@@ -18,25 +15,10 @@ FETCHED = re.compile(
 )
 
 
-def pages_of(nav: Any) -> Iterator[str]:
-    """The pages that a part of the navigation names."""
-    if isinstance(nav, str):
-        yield nav.removesuffix(".md")
-        return
-    for one in nav.values() if isinstance(nav, dict) else nav:
-        yield from pages_of(one)
-
-
 def expected() -> set[str]:
     docs = ROOT / "docs"
     pages = docs.rglob("*.md")
     return {path.relative_to(docs).with_suffix("").as_posix() for path in pages} | MADE
-
-
-def test_the_navigation_names_every_page_once() -> None:
-    """And no other."""
-    named = list(pages_of(yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]))
-    assert sorted(named) == sorted(expected())
 
 
 @pytest.mark.slow
