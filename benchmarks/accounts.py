@@ -36,7 +36,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
-from genai_prices.types import ModelPrice, Tier, TieredPrices
+from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, PriceVariant, Tier, TieredPrices
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -275,7 +275,9 @@ def tariff() -> TablePrice:
 
     standard = ModelPrice(**{f"{name}_mtok": price(kind) for kind, name in names.items()})
     flex = ModelPrice(**{f"{name}_mtok": Decimal(DOLLARS["flex"][kind]) for kind, name in names.items()})
-    return TablePrice(standard=[standard], services={"flex": [flex]}, asked="flex")
+    variant = PriceVariant(when={"service_tier": "flex"}, prices=flex)
+    match = ClauseEquals(equals="fake")
+    return TablePrice(ModelInfo(id="fake", match=match, prices=standard, price_variants=[variant]), {})
 
 
 def request(number: int) -> ChatRequest:

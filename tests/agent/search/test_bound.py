@@ -86,7 +86,7 @@ class Winning:
         text = "".join(f"- {line}\n" for line in lines)
         return ChatAnswer(
             text=text + "and so on " * (4 * request.max_tokens // 10),
-            prompt_tokens=request.prompt_tokens_at_most,
+            prompt_tokens=request.prompt_tokens,
             completion_tokens=request.max_tokens,
         )
 
@@ -237,7 +237,7 @@ def test_requests_for_names_in_wide_letters_are_bounded(
     bound = bound_of(given, classes)
     assert bound.calls == requests >= len(asked)
     of_answers = requests * MORE_TOKENS * given.answer_tokens
-    longest = max(one.prompt_tokens_at_most for one in asked)
+    longest = max(one.prompt_tokens for one in asked)
     assert requests * longest <= bound.tokens - of_answers
 
 

@@ -189,7 +189,7 @@ def test_changed_images_are_named_before_an_llm_is_loaded(
     images, small = on_images
     search_sync(SearchConfig(**small, shots=2))
     monkeypatch.setattr(
-        "promptclimb.agent.search.opening.open_endpoints", lambda *_, **__: pytest.fail("opened")
+        "promptclimb.agent.search.opening.open_endpoint", lambda *_, **__: pytest.fail("opened")
     )
     monkeypatch.setattr(SearchConfig, "is_local", True)
 
