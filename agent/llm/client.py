@@ -16,7 +16,6 @@ import aiohttp
 import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
-from openai._constants import RAW_RESPONSE_HEADER
 from pydantic import SecretStr
 
 from ...evaluator.errors import ConfigError, reason_of
@@ -28,7 +27,8 @@ from ..errors import BadRequestError, ChatError, RedirectedError, TransientChatE
 from ..events.types import Listener, Noted, ignore_event
 from ..secrets import Scrubber, clean_key, key_headers, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest, JsonAnswer
-from .dialects import MAX_MESSAGE, Dialect, Sent, failure_of, flagged, silently_cut
+from .dialects import Dialect, Sent, silently_cut
+from .refusals import MAX_MESSAGE, failure_of, flagged
 from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
 
 NO_KEY = "none"
@@ -77,7 +77,6 @@ class OpenAIChat:
             authentication if there is no key, and never shown.
         api_key: Sent as a bearer token, and in Azure's header; None or empty sends none.
         scrubber: Learns the secrets, and cleans all that the endpoint says.
-        options: Optional parameters of every request; they override the request's own.
 
     Attributes:
         dialect: What the endpoint was found to take.
@@ -94,7 +93,6 @@ class OpenAIChat:
         *,
         scrubber: Scrubber | None = None,
         max_connections: int = CONCURRENCY,
-        options: Mapping[str, Any] | None = None,
         emit: Listener = ignore_event,
     ) -> None:
         url, userinfo = split_userinfo(base_url)
@@ -106,7 +104,6 @@ class OpenAIChat:
         self._scrubber = scrubber or Scrubber()
         self._scrubber.add(key)
         self._scrubber.add(userinfo)
-        self._options = dict(options or {})
         self._emit = emit
         self._has_answered = self._cut = False
         self._headers: dict[str, Any] = key_headers(url, key, userinfo.get_secret_value()) or {
@@ -120,10 +117,10 @@ class OpenAIChat:
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Send one request; raise a ChatError if it is not answered."""
         dialect = self._trial
-        sent = dialect.render(request, self._options)
+        sent = dialect.render(request)
         try:
             body_sent = {"model": sent.model, "messages": list(sent.messages), **sent.options}
-            reply = await self._send(CHAT_PATH, body_sent, MAX_BODY)
+            reply = await self._send(CHAT_PATH, body_sent)
             answer = read_answer(reply, self._scrubber)
         except ChatError as failure:
             body = error_object(reply)
@@ -148,14 +145,14 @@ class OpenAIChat:
     async def post(self, request: ApiRequest) -> JsonAnswer:
         """Make one attempt at a scorer's request, sent as it is; raise a ChatError if it fails."""
         try:
-            reply = await self._send(request.path, request.body, MAX_JSON)
+            reply = await self._send(request.path, request.body)
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
             raise translate(error, self._scrubber.scrub_quoted, request.path, SCORER_URL) from error
         return read_json(reply, request, self._scrubber)
 
     def asked_tokens(self, request: ChatRequest) -> int:
-        return self.dialect.render(request, self._options).max_tokens
+        return self.dialect.render(request).max_tokens
 
     async def __aenter__(self) -> Self:
         return self
@@ -165,24 +162,14 @@ class OpenAIChat:
     ) -> None:
         await self._client.close()
 
-    async def _send(self, path: str, body: Mapping[str, Any], most: int) -> RawReply:
-        """Post JSON; return the reply with at most so many bytes of its body, and a piece more."""
+    async def _send(self, path: str, body: Mapping[str, Any]) -> RawReply:
+        """Post JSON; return the reply with the beginning of its body."""
         self.requests += 1
-        # Read here, not by the SDK: the size is bounded and any body can be judged.
-        headers = {**self._headers, RAW_RESPONSE_HEADER: "stream"}
+        # Any body can be judged; the SDK would read it as the answer that it should be.
         response = await self._client.post(
-            path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": headers}
+            path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": self._headers}
         )
-        try:
-            pieces: list[bytes] = []
-            size = 0
-            async for piece in response.aiter_bytes():
-                pieces.append(piece)
-                if (size := size + len(piece)) > most:
-                    break
-            return RawReply(response.status_code, response.headers, b"".join(pieces))
-        finally:
-            await response.aclose()
+        return RawReply(response.status_code, response.headers, response.content)
 
     def _adapted(self, dialect: Dialect, error: ChatError, body: object, sent: Sent) -> Dialect | None:
         """Return the dialect to send the request in once more; None if no other one can help."""
@@ -239,7 +226,7 @@ def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
             limits=limits,
             timeout=None,
             verify=_shared_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
-            event_hooks={"request": [_staying_at(httpx2.URL(url))], "response": [_cut_failures]},
+            event_hooks={"request": [_staying_at(httpx2.URL(url))], "response": [_cut]},
             # A proxy's loopback is another machine; requests to a local model stay here.
             mounts={pattern: None} if is_loopback(url) else None,
         )
@@ -274,21 +261,22 @@ def _staying_at(home: httpx2.URL) -> Callable[[httpx2.Request], Awaitable[None]]
     return check
 
 
-async def _cut_failures(response: httpx2.Response) -> None:
-    """Show the SDK, which reads failures whole, only the beginning of one, decoded piece by piece."""
-    if response.status_code >= 300:
-        # Of its own: the beginning of a compressed body can become a thousand times as long.
-        whole = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
-        response.headers.pop("content-encoding", None)
-        response.stream = _Beginning(whole)
+async def _cut(response: httpx2.Response) -> None:
+    """Show the SDK, which reads replies whole, only the beginning of one, decoded piece by piece."""
+    # Of its own: the beginning of a compressed body can become a thousand times as long.
+    whole = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
+    response.headers.pop("content-encoding", None)
+    most = MAX_BODY if response.request.url.path.endswith(CHAT_PATH) else MAX_JSON
+    response.stream = _Beginning(whole, MAX_FAILURE if response.status_code >= 300 else most + 1)
 
 
 class _Beginning(httpx2.AsyncByteStream):
-    def __init__(self, whole: httpx2.Response) -> None:
+    def __init__(self, whole: httpx2.Response, most: int) -> None:
         self._whole = whole
+        self._most = most
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = MAX_FAILURE
+        left = self._most
         async with aclosing(self._whole.aiter_bytes()) as pieces:
             async for piece in pieces:
                 yield piece[:left]

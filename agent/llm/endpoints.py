@@ -30,9 +30,9 @@ from ..secrets import Scrubber, clean_key, is_azure, key_headers, split_query, s
 from .ask import Endpoint
 from .budget import Limits
 from .chat import Client
-from .dialects import lacks_model
 from .limiter import RateLimits
 from .price_table import TablePrice, find_price
+from .refusals import lacks_model
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 T = TypeVar("T")

@@ -33,8 +33,8 @@ from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, tokens_in, whole_characters
-from .dialects import failure_of, status_in
 from .limiter import rate_limit_headers
+from .refusals import failure_of, status_in
 
 MAX_BODY = 4 * 2**20
 """Bytes of a reply that are read; completions are far smaller."""

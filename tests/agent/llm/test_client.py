@@ -35,8 +35,8 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest
 from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
-from promptclimb.agent.llm.dialects import failure_of
 from promptclimb.agent.llm.endpoints import preflight
+from promptclimb.agent.llm.refusals import failure_of
 from promptclimb.agent.llm.replies import MAX_BODY
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber

@@ -12,22 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import RESERVED_MEMBERS
-from promptclimb.agent.llm import dialects
 from promptclimb.agent.llm.chat import ChatRequest, size
-from promptclimb.agent.llm.dialects import (
-    FAMILIES,
-    TOO_LONG,
-    Dialect,
-    Family,
-    Sent,
-    other_name,
-    read_refusal,
-    shortened,
-    silently_cut,
-    status_in,
-    wait_in,
-)
+from promptclimb.agent.llm.dialects import ANSWER_BOUNDS, OTHER_NAMES, Dialect, Sent, shortened, silently_cut
 from promptclimb.agent.llm.limiter import LONGEST_WAIT
+from promptclimb.agent.llm.refusals import TOO_LONG, read_refusal, status_in, wait_in
 from prompts.requests import ChatMessage
 
 USER: ChatMessage = {"role": "user", "content": "hello"}
@@ -52,14 +40,14 @@ def learned(
     dialect: Dialect, body: object, request: ChatRequest = REQUEST, *, bare: bool = False
 ) -> Dialect | None:
     """What a refusal of a request teaches."""
-    return dialect.learn_from(body, dialect.render(request, {}), bare=bare)
+    return dialect.learn_from(body, dialect.render(request), bare=bare)
 
 
 def test_all_that_is_optional_is_sent_until_it_is_refused() -> None:
-    """The options of an endpoint come before those of a request."""
-    sent = Dialect().render(REQUEST, {"service_tier": "flex", "reasoning_effort": "high"})
+    """Those of ``extra_body`` come last."""
+    sent = Dialect().render(replace(REQUEST, extra_body='{"top_k":5,"service_tier":"flex"}'))
     assert sent.options == {
-        "max_tokens": 100, "temperature": 1.4, "seed": 7, "reasoning_effort": "high", "top_k": 5,
+        "max_tokens": 100, "temperature": 1.4, "seed": 7, "reasoning_effort": "low", "top_k": 5,
         "service_tier": "flex",
     }  # fmt: skip
     assert sent.messages == REQUEST.messages
@@ -70,11 +58,11 @@ def test_a_parameter_is_called_otherwise_and_then_left_out() -> None:
     """First by its other name; where that is refused too, not at all."""
     first = learned(Dialect(), {"param": "max_tokens", "message": "no"})
     assert first is not None
-    assert "max_completion_tokens" in first.render(REQUEST, {}).options
+    assert "max_completion_tokens" in first.render(REQUEST).options
     second = learned(first, {"param": "max_completion_tokens", "message": "no"})
     assert second is not None
     assert second.left_out == {"max_tokens"}
-    assert second.render(REQUEST, {}).max_tokens == 0
+    assert second.render(REQUEST).max_tokens == 0
 
 
 def test_a_refusal_without_a_name_leaves_everything_out_bound_last() -> None:
@@ -83,10 +71,10 @@ def test_a_refusal_without_a_name_leaves_everything_out_bound_last() -> None:
     assert learned(Dialect(), body) is None
     first = learned(Dialect(), body, bare=True)
     assert first is not None
-    assert first.render(REQUEST, {}).options == {"max_tokens": 100}
+    assert first.render(REQUEST).options == {"max_tokens": 100}
     second = learned(first, body, bare=True)
     assert second is not None
-    assert second.render(REQUEST, {}).options == {}
+    assert second.render(REQUEST).options == {}
     assert learned(second, body, bare=True) is None
 
 
@@ -109,7 +97,7 @@ def test_a_conversation_that_is_too_long_is_sent_shorter_from_then_on() -> None:
     request = replace(REQUEST, messages=(USER, *({"role": "assistant", "content": "a {}"}, USER) * 9))
     dialect = learned(Dialect(), too_long, request)
     assert dialect is not None
-    assert size(dialect.render(request, {}).messages) * 2 < size(request.messages)
+    assert size(dialect.render(request).messages) * 2 < size(request.messages)
 
 
 def test_two_requests_at_once_teach_together() -> None:
@@ -260,43 +248,8 @@ def test_what_is_too_long(message: str, too_long: bool) -> None:
     assert bool(TOO_LONG.search(read_refusal({"message": message}).text)) == too_long
 
 
-def test_every_family_has_words_of_its_own() -> None:
-    """No two entries of the table have one name, and none says nothing."""
-    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
-    assert all(family.instead or family.no_system or family.streams or family.too_long for family in FAMILIES)
-
-
-@pytest.mark.parametrize(
-    ("parameter", "said", "model", "name"),
-    [
-        ("max_tokens", "no", "gpt-5", "max_completion_tokens"),
-        ("seed", "extra_forbidden", "mistral-small-latest", "random_seed"),
-        ("seed", "extra_forbidden", "llama-3", None), ("seed", "no", "mistral-small-latest", None),
-        ("temperature", "no", "gpt-5", None),
-    ],
-)  # fmt: skip
-def test_other_names(parameter: str, said: str, model: str, name: str | None) -> None:
-    """A name holds for the family that has it."""
-    assert other_name(parameter, said, model) == name
-
-
-def test_other_names_are_reserved() -> None:
+def test_other_names_are_reserved_and_bounds_are_known_by_both() -> None:
     """``extra_body`` sets no parameter by a vendor's name for it."""
-    names = {name for family in FAMILIES for item in family.instead.items() for name in item}
+    names = {name for item in OTHER_NAMES.items() for name in item}
     assert not names - set(RESERVED_MEMBERS)
-
-
-@pytest.mark.parametrize("placed", ["first", "last"])
-def test_a_new_family_bounds_its_answers(placed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever it stands: its own name for the bound is sent, counted, and left out last."""
-    new = Family(name="N", instead={"max_tokens": "max_reply"}, renames=r"max_reply")
-    monkeypatch.setattr(dialects, "FAMILIES", (new, *FAMILIES) if placed == "first" else (*FAMILIES, new))
-    dialect = learned(Dialect(), {"message": "max_tokens is not supported, use max_reply"})
-    assert dialect is not None
-    dialect = learned(dialect, {"message": "bad request"}, bare=True)
-    assert dialect is not None
-    sent = dialect.render(REQUEST, {})
-    assert sent.options == {"max_reply": REQUEST.max_tokens}
-    assert sent.max_tokens == REQUEST.max_tokens
-    # A bound that is too high is for the user to lower.
-    assert learned(dialect, {"message": "max_reply must be at most 10"}, bare=True) is None
+    assert {"max_tokens", OTHER_NAMES["max_tokens"]} == ANSWER_BOUNDS

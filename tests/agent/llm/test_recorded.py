@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -33,11 +32,10 @@ def conversation(record: Recorded) -> tuple[ChatMessage, ...]:
     return (*OPENING, *turns[:-1], NEWEST) if turns else OPENING
 
 
-def request_of(record: Recorded) -> tuple[ChatRequest, dict[str, Any]]:
-    """The request that meets the dialect, and what the endpoint's own options are."""
+def request_of(record: Recorded) -> ChatRequest:
+    """The request that meets the dialect."""
     asks = {"model": "m", "max_tokens": 512, "seed": 7, **record.asks}
-    options = {name: asks.pop(name) for name in ("service_tier",) if name in asks}
-    return ChatRequest(messages=conversation(record), **asks), options
+    return ChatRequest(messages=conversation(record), **asks)
 
 
 async def answered(chat: OpenAIChat, request: ChatRequest, met: list[ChatError]) -> ChatAnswer:
@@ -56,9 +54,9 @@ async def answered(chat: OpenAIChat, request: ChatRequest, met: list[ChatError])
 async def test_every_dialect_ends_in_an_answer_at_one_wasted_call(name: str) -> None:
     """Whatever is refused is put otherwise, once; the next request pays nothing for it."""
     record = RECORDED[name]
-    request, options = request_of(record)
+    request = request_of(record)
     met: list[ChatError] = []
-    async with RecordedServer(record) as server, OpenAIChat(server.base_url, options=options) as chat:
+    async with RecordedServer(record) as server, OpenAIChat(server.base_url) as chat:
         answer = await answered(chat, request, met)
         assert answer.text == ANSWER
         assert len(server.seen) - 1 == record.wasted <= 1
@@ -88,7 +86,7 @@ def test_every_recorded_answer_has_its_bill() -> None:
 @pytest.mark.parametrize("name", [name for name, record in RECORDED.items() if "longer_than" in record.when])
 async def test_a_conversation_is_shortened_at_its_oldest_turns(name: str) -> None:
     """The opening and the newest message are sent whatever is left out."""
-    request, _ = request_of(RECORDED[name])
+    request = request_of(RECORDED[name])
     async with RecordedServer(RECORDED[name]) as server, OpenAIChat(server.base_url) as chat:
         await adapting(chat, request)
     messages = server.seen[-1]["messages"]
@@ -101,7 +99,7 @@ async def test_a_conversation_is_shortened_at_its_oldest_turns(name: str) -> Non
 @pytest.mark.parametrize("name", ["gemma_system", "vllm_system", "vllm_alternate"])
 async def test_what_the_system_message_says_is_not_lost(name: str) -> None:
     """It goes with the first message of the user."""
-    request, _ = request_of(RECORDED[name])
+    request = request_of(RECORDED[name])
     async with RecordedServer(RECORDED[name]) as server, OpenAIChat(server.base_url) as chat:
         await adapting(chat, request)
     (message,) = server.seen[-1]["messages"]
@@ -115,7 +113,7 @@ async def test_a_silent_cut_is_said_once() -> None:
     record = RECORDED["ollama_cut"]
     async with RecordedServer(record) as server, OpenAIChat(server.base_url, emit=events.append) as chat:
         for _ in range(2):
-            await adapting(chat, request_of(record)[0])
+            await adapting(chat, request_of(record))
     (note,) = [event.text for event in events if isinstance(event, Noted)]
     assert "num_ctx" in note
     assert "3800 tokens" in note
@@ -124,10 +122,10 @@ async def test_a_silent_cut_is_said_once() -> None:
 async def test_what_is_learned_is_said() -> None:
     """A tier that is refused costs money, so that nobody should have to guess."""
     events: list[Event] = []
-    request, options = request_of(RECORDED["openai_flex"])
+    request = request_of(RECORDED["openai_flex"])
     async with (
         RecordedServer(RECORDED["openai_flex"]) as server,
-        OpenAIChat(server.base_url, options=options, emit=events.append) as chat,
+        OpenAIChat(server.base_url, emit=events.append) as chat,
     ):
         await adapting(chat, request)
     (note,) = [event.text for event in events if isinstance(event, Noted)]
