@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...evaluator.counts import enumerated
 from ..results.history import Curve
@@ -32,33 +32,11 @@ _LARGEST = 1e12
 """Beyond it pygal's own sums go wrong."""
 
 
-class Axes(NamedTuple):
-    """What a chart shows, for who cannot see it, and the titles of its axes."""
-
-    label: str
-    x_title: str
-    y_title: str
-
-
-def axes_of_restarts(*, percent: bool) -> Axes:
-    """Return the axes of the chart of restarts."""
-    unit, y_title = ("accuracy in percent", "accuracy, %") if percent else ("score", "score")
-    return Axes(f"Best training {unit} of each restart after each round", "rounds done", f"train {y_title}")
-
-
-AXES_OF_NAMES = Axes(
-    "Few-shot accuracy in percent after each round of class names",
-    "rounds of names done",
-    "few-shot accuracy, %",
-)
-
-
 def course_chart(
     curves: Mapping[str, Curve],
     levels: Mapping[str, float],
     size: tuple[int, int],
     name: str,
-    axes: Axes,
     *,
     percent: bool = True,
 ) -> str:
@@ -70,7 +48,7 @@ def course_chart(
     values = [value for curve in curves.values() for _, value in curve]
     if not values or max(map(abs, values)) > _LARGEST:
         return ""
-    return _drawn(tuple(curves.items()), tuple(levels.items()), size, name, axes, percent=percent)
+    return _drawn(tuple(curves.items()), tuple(levels.items()), size, name, percent=percent)
 
 
 @lru_cache(maxsize=DRAWN_KEPT)
@@ -79,13 +57,12 @@ def _drawn(
     levels: tuple[tuple[str, float], ...],
     size: tuple[int, int],
     name: str,
-    axes: Axes,
     *,
     percent: bool,
 ) -> str:
     scale = 100.0 if percent else 1.0
     last = max((done for _, curve in curves for done, _ in curve), default=0) or 1
-    chart = _empty(size, len(curves), len(levels), last, axes)
+    chart = _empty(size, len(curves), len(levels), last, percent=percent)
     chart.uuid = name
     for line_name, curve in curves:
         chart.add(line_name, [(done, scale * value) for done, value in _corners(curve, last)])
@@ -94,7 +71,9 @@ def _drawn(
         chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
     chart.add_xml_filter(_without_scripts)
     drawn = _COMMENT.sub("", chart.render(is_unicode=True))
-    return drawn.replace("<svg ", f'<svg role="img" aria-label="{axes.label}" ', 1)
+    unit = "accuracy in percent" if percent else "score"
+    label = f"Best training {unit} of each restart after each round"
+    return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
 def shown_curves(curves: Mapping[int, Curve]) -> dict[tuple[int, ...], Curve]:
@@ -150,7 +129,7 @@ def _without_scripts(root: Any) -> Any:
     return root
 
 
-def _empty(size: tuple[int, int], curves: int, levels: int, last: int, axes: Axes) -> Any:
+def _empty(size: tuple[int, int], curves: int, levels: int, last: int, *, percent: bool) -> Any:
     width, height = size
     colours = [f"var(--line-{number})" for number in range(1, curves + 1)]
     colours += [f"var(--level-{number})" for number in range(1, levels + 1)]
@@ -178,8 +157,8 @@ def _empty(size: tuple[int, int], curves: int, levels: int, last: int, axes: Axe
         min_scale=4,
         max_scale=9,
         xrange=(0, last + REST * last),
-        x_title=axes.x_title,
-        y_title=axes.y_title,
+        x_title="rounds done",
+        y_title="train accuracy, %" if percent else "train score",
         stroke_style={"width": 2.5, "linejoin": "round"},
         disable_xml_declaration=True,
         margin=6,

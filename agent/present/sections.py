@@ -23,7 +23,7 @@ from ..results.gain import (
     most_frequent_share,
     with_best_hand_made,
 )
-from ..results.history import Curve, RunView, few_shot_share
+from ..results.history import Curve, RunView
 from ..results.result import (
     Best,
     Difference,
@@ -34,12 +34,9 @@ from ..results.result import (
     without_names,
 )
 from .chart import (
-    AXES_OF_NAMES,
     DASHES,
     NARROW,
     WIDE,
-    Axes,
-    axes_of_restarts,
     course_chart,
     named,
     shown_curves,
@@ -53,11 +50,6 @@ MOST_TAKEN_FOR = 3
 """Classes that a renamed class was taken for, in its row."""
 MOST_IN_MATRIX = 16
 """Most classes in the confusion matrix on the page, which stays readable."""
-_ABOUT_NAMES = (
-    "The share of the few-shot images classified correctly after each round of class names, in the template "
-    "in which they were searched; at 0, with the original names. In the end the names are chosen together, "
-    "and the template is chosen again."
-)
 _LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
 MOST_NAMES_IN_CODE = 40
 LONGEST_LINE = 100
@@ -314,31 +306,19 @@ class Figure(NamedTuple):
 
 
 def course_of(view: RunView) -> dict[str, Any]:
-    """Return the figures of the search, that of the class names first, and why rounds were skipped."""
+    """Return the figure of the search, and why rounds were skipped."""
     shown = shown_curves(view.history.curves)
     curves = {named(restarts): curve for restarts, curve in shown.items()}
     about = _about_course(view, sum(map(len, shown)))
-    axes = axes_of_restarts(percent=view.percent)
-    figures = [_figure("course", curves, _levels(view), axes, about, percent=view.percent)]
-    if view.history.names:
-        names = {"class names so far": view.history.names}
-        figures.insert(0, _figure("course-names", names, _name_levels(view), AXES_OF_NAMES, _ABOUT_NAMES))
+    figure = _figure(curves, _levels(view), about, percent=view.percent)
     skipped = view.history.skipped.items()
     return {
-        "figures": [figure for figure in figures if figure.wide],
+        "figure": figure if figure.wide else None,
         "skipped": [f"{counted(count, 'round')} skipped: {why}" for why, count in skipped],
     }
 
 
-def _figure(
-    identifier: str,
-    curves: Mapping[str, Curve],
-    levels: Mapping[str, float],
-    axes: Axes,
-    about: str,
-    *,
-    percent: bool = True,
-) -> Figure:
+def _figure(curves: Mapping[str, Curve], levels: Mapping[str, float], about: str, *, percent: bool) -> Figure:
     from markupsafe import Markup
 
     lines = {name: curve[-1][1] for name, curve in curves.items()}
@@ -348,7 +328,7 @@ def _figure(
         for number, (dashes, (name, score)) in enumerate(zip(DASHES, levels.items(), strict=False), 1)
     ]
     wide, narrow = (
-        Markup(course_chart(curves, levels, size, f"{identifier}-{name}", axes, percent=percent))
+        Markup(course_chart(curves, levels, size, f"course-{name}", percent=percent))
         for name, size in (("wide", WIDE), ("narrow", NARROW))
     )
     texts = [
@@ -356,22 +336,6 @@ def _figure(
         for name, score, colour, dashes in key
     ]
     return Figure(wide, narrow, texts, about)
-
-
-def _name_levels(view: RunView) -> dict[str, float]:
-    """Return few-shot accuracies beside the rounds: of the best template without names, and in the end."""
-    levels = {}
-    if (result := view.result) is not None:
-        best = result.baselines.get(ORIGINAL_NAMES, result.best)
-        sizes = result.dataset.sizes
-        shares = [(best.train, sizes.train), (best.val, sizes.val)]
-        known = [(share, images) for share, images in shares if share is not None and images]
-        if images := sum(images for _, images in known):
-            right = sum(share * images for share, images in known)
-            levels["best template with the original names"] = right / images
-    if (chosen := view.progress.names_chosen) is not None:
-        levels["chosen in the end"] = few_shot_share(chosen)
-    return levels
 
 
 def _levels(view: RunView) -> dict[str, float]:

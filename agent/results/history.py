@@ -48,7 +48,6 @@ class RunHistory:
         rows: Every scored template, as each restart found it first; ranks are 0.
         refused: Rejected lines and templates, by reason.
         skipped: Rounds without an answer, by reason.
-        names: Few-shot accuracy, a fraction of 1, after each round of class names; at 0 with the original.
         estimated: Whether curves come from the leaderboard, which names one restart per template.
     """
 
@@ -56,7 +55,6 @@ class RunHistory:
     rows: tuple[Row, ...] = ()
     refused: Mapping[str, Refused] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
-    names: Curve = ()
     estimated: bool = False
 
 
@@ -101,7 +99,6 @@ class Progress:
         default: Training score of the default template.
         starting: Training score of the best starting template.
         scored: Every scored template, by restart, as each restart found it first.
-        names_chosen: The final class names.
         times: Times of the latest events by name in ISO 8601, the latest last; of a log only.
     """
 
@@ -113,11 +110,9 @@ class Progress:
     starting: float | None = None
     restarts: dict[int, RestartProgress] = field(default_factory=dict)
     scored: dict[tuple[int, str], events.TemplateScored] = field(default_factory=dict)
-    names_chosen: events.NamesChosen | None = None
     times: dict[str, str] = field(default_factory=dict)
     _refused: dict[str, dict[tuple[Position, int], str]] = field(default_factory=dict)
     _refusals: Counter[Position] = field(default_factory=Counter)
-    _named: dict[int, float] = field(default_factory=dict)  # round -> few-shot accuracy
 
     def add(self, event: events.Event) -> None:
         match event:
@@ -138,12 +133,6 @@ class Progress:
                 lines = self._refused.setdefault(event.reason, {})
                 lines[event.position, self._refusals[event.position]] = event.line[:_LONGEST_LINE]
                 self._refusals[event.position] += 1
-            case events.NameRoundsStarted():  # an extended run may search in another template
-                self._named = {0: few_shot_share(event)}
-            case events.NameRoundFinished():
-                self._named[event.position.round] = few_shot_share(event)
-            case events.NamesChosen():
-                self.names_chosen = event
             case events.BestEvent() | events.RoundSkipped():
                 self._add_round(event)
 
@@ -205,15 +194,7 @@ class Progress:
                 for reason, lines in sorted(self._refused.items())
             },
             skipped=dict(Counter(why for _, restart in restarts for why in restart.skipped.values())),
-            names=tuple(sorted(self._named.items())),
         )
-
-
-def few_shot_share(
-    event: events.NameRoundsStarted | events.NameRoundFinished | events.NamesChosen,
-) -> float:
-    """Return the share of the few-shot images that an event counts as right; a log may have been changed."""
-    return max(0, min(event.right, event.images)) / max(1, event.images)
 
 
 def history_of_rows(rows: Sequence[Row]) -> RunHistory:
@@ -381,7 +362,7 @@ def view_of(
     history = view.progress.history
     if view.result is not None and len({row.template for row in history.rows}) < len(view.rows):
         # The log is cut or missing.
-        history = replace(history_of_rows(view.rows), names=history.names)
+        history = history_of_rows(view.rows)
     if details is None and view.result is not None:  # a live run's are of an earlier end
         details = read_details(run_dir)
     if details is not None and not pictures:

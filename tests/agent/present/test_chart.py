@@ -8,7 +8,6 @@ from promptclimb.agent.present.chart import (
     MOST_CURVES,
     NARROW,
     WIDE,
-    axes_of_restarts,
     course_chart,
     named,
     shown_curves,
@@ -21,8 +20,7 @@ def drawn(**changes: object) -> str:
         "curves": {"restart 1": ((0, 0.5), (1, 0.5), (2, 0.7)), "restart 2": ((0, 0.4),)},
         "levels": {"default template": 0.45},
     }
-    axes = axes_of_restarts(percent=bool(changes.get("percent", True)))
-    return course_chart(**{"size": WIDE, "name": "here", "axes": axes, **values, **changes})  # type: ignore[arg-type]
+    return course_chart(**{"size": WIDE, "name": "here", **values, **changes})  # type: ignore[arg-type]
 
 
 def test_a_score_holds_until_it_is_bettered() -> None:

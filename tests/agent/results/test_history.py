@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.events.types import NameRoundFinished, NameRoundsStarted, event_of
-from promptclimb.agent.position import NAMES, Position
+from promptclimb.agent.events.types import event_of
 from promptclimb.agent.results.details import write_details
 from promptclimb.agent.results.history import Progress, RunHistory, history_of_rows, view_of
 from promptclimb.agent.results.run_dir import write_result
@@ -139,19 +138,6 @@ def test_the_course_is_that_of_the_events() -> None:
     ]
     assert course.skipped == {"no answer": 1}
     assert not course.estimated
-
-
-def test_the_course_of_class_names_is_that_of_the_latest_template() -> None:
-    """An extended run may search in another one; a count that cannot be is cut to what can be."""
-    progress = Progress()
-    for round_, right in ((0, 1), (1, 9), (0, 2), (1, 10**400), (2, -3)):
-        place, counts = Position(NAMES, 1, round_), {"right": right, "images": 10}
-        progress.add(
-            NameRoundFinished(position=place, renamed=1, **counts)
-            if round_
-            else NameRoundsStarted(position=place, template="a {}", **counts)
-        )
-    assert progress.history.names == ((0, 0.2), (1, 1.0), (2, 0.0))
 
 
 def test_events_that_a_resumed_run_repeats_count_once() -> None:
