@@ -12,13 +12,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from ...evaluator.custom import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import AskingEndedError, ConfigError, DataError, PromptclimbError
 from ...evaluator.files import read_text, user_path
 from ...evaluator.messages import shown
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import ApiAsk
-from ...evaluator.scoring import Evaluator
+from ...evaluator.scoring import Evaluator, batches_at_once
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.starting import MAX_FILE_BYTES, PoolError, parse_file
@@ -26,7 +28,6 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..llm.chat import ChatAnswer, ChatRequest, whole_characters
-from ..prices import TokenUsage
 from ..results.notes import LlmFallback, fallback_note
 from ..results.result import LLM_FALLBACK
 from .name_choice import check_renames
@@ -34,6 +35,8 @@ from .name_choice import check_renames
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit)  # fmt: skip
 """Program errors rather than network errors: the next attempt would fail in the same way."""
+# A dataclass alone takes no config.
+_ANSWER = TypeAdapter(ChatAnswer | str | None, config=ConfigDict(strict=True, revalidate_instances="always"))
 
 
 async def ready_evaluator(
@@ -265,7 +268,7 @@ class UserChat:
     ``scrub`` takes secrets out of what it raises. ``in_flight`` is None for any number.
 
     Raises:
-        ConfigError: It has no method ``chat`` that takes one argument, or its ``in_flight`` is not a number.
+        ConfigError: It has no method ``chat``, or its ``in_flight`` is not a number from 1 to 256.
     """
 
     def __init__(self, chat: object, *, scrub: Callable[[str], str] = str) -> None:
@@ -275,15 +278,11 @@ class UserChat:
         if not callable(self._call) or isinstance(chat, type):
             what = f"the class {chat.__name__}" if isinstance(chat, type) else self._name
             raise ConfigError(f"an LLM is an object with a method chat(messages); {what} is not one")
-        self._takes_request = _first_parameter(self._call) == "request"
+        self._takes_request = next(iter(inspect.signature(self._call).parameters), "") == "request"
         self._blocks = not inspect.iscoroutinefunction(self._call)
         calls = getattr(chat, "in_flight", 1 if self._blocks else None)
-        if calls is not None and (not isinstance(calls, int) or calls < 1):
-            raise ConfigError(
-                f"in_flight of {self._name} is {shown(calls)}; expected how many calls it takes at once"
-            )
-        self.in_flight: int | None = calls
-        self._room = asyncio.Semaphore(calls or 1)
+        self.in_flight = None if calls is None else batches_at_once(self._name, calls)
+        self._room = asyncio.Semaphore(self.in_flight or 1)
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Ask the object; see ``ChatClient``.
@@ -296,21 +295,30 @@ class UserChat:
         """
         argument = request if self._takes_request else [dict(message) for message in request.messages]
         try:
-            if self._blocks:
-                answer = await self._in_thread(lambda: self._call(argument))
-            else:
-                answer = self._call(argument)
+            answer = await self._in_thread(argument) if self._blocks else self._call(argument)
             if inspect.isawaitable(answer):
                 answer = await answer
         except PromptclimbError:
             raise
-        except (Exception, SystemExit, BaseExceptionGroup) as error:
-            if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
-                raise KeyboardInterrupt from error
-            raise self._explained(error) from error
-        return self._checked(answer, request)
+        except (Exception, SystemExit) as error:
+            message = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
+            if not isinstance(error, MISTAKES):
+                raise TransientChatError(message) from error
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            raise FatalChatError(f"{message} ({frame.filename}, line {frame.lineno})") from error
+        if answer is None:
+            raise UnusableAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
+        if isinstance(answer, str):
+            return ChatAnswer(text=whole_characters(answer), model=request.model)
+        with suppress(ValidationError):
+            checked = _ANSWER.validate_python(answer)
+            if isinstance(checked, ChatAnswer) and checked.usage.possible:
+                return replace(checked, text=whole_characters(checked.text))
+        raise FatalChatError(
+            f"{self._name}.chat must answer with a text or a ChatAnswer; it answered {shown(answer)}"
+        )
 
-    async def _in_thread(self, call: Callable[[], Any]) -> Any:
+    async def _in_thread(self, argument: object) -> Any:
         await self._room.acquire()
 
         def ended(running: asyncio.Future[Any]) -> None:
@@ -318,38 +326,6 @@ class UserChat:
             if not running.cancelled():
                 running.exception()  # nobody waits for that of a call which was left
 
-        running = asyncio.ensure_future(in_thread(call))
+        running = asyncio.ensure_future(in_thread(lambda: self._call(argument)))
         running.add_done_callback(ended)
         return await asyncio.shield(running)
-
-    def _explained(self, error: BaseException) -> FatalChatError | TransientChatError:
-        message = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
-        if not isinstance(error, MISTAKES):
-            return TransientChatError(message)
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return FatalChatError(f"{message} ({frame.filename}, line {frame.lineno})")
-
-    def _checked(self, answer: Any, request: ChatRequest) -> ChatAnswer:
-        if answer is None:
-            raise UnusableAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
-        if isinstance(answer, str) and not self._takes_request:
-            return ChatAnswer(text=whole_characters(answer), model=request.model)
-        if not isinstance(answer, ChatAnswer):
-            wanted = "a ChatAnswer" if self._takes_request else "a text"
-            raise FatalChatError(f"{self._name}.chat must answer with {wanted}; it answered {shown(answer)}")
-        counts = (answer.prompt_tokens, answer.completion_tokens)
-        possible = isinstance(answer.text, str) and isinstance(answer.usage, TokenUsage)
-        # Tokens below zero would undo a limit.
-        possible &= all(isinstance(count, int) and count >= 0 for count in counts)
-        if not possible or not answer.usage.possible:
-            raise FatalChatError(
-                f"{self._name}.chat answered {shown(answer)}, whose text or tokens are invalid"
-            )
-        return replace(answer, text=whole_characters(answer.text))
-
-
-def _first_parameter(call: Callable[..., Any]) -> str:
-    try:
-        return next(iter(inspect.signature(call).parameters), "")
-    except (TypeError, ValueError):  # some that are written in C do not say
-        return ""
