@@ -18,7 +18,7 @@ from safetensors.numpy import load
 from promptclimb.agent.api import search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import InterruptedRunError, TransientChatError
+from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.events.types import (
     Event,
     Listener,
@@ -31,11 +31,8 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.result import SearchResult
-from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
+from promptclimb.agent.results.run_dir import REPORT, read_result
 from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS
-from promptclimb.agent.search.opening import RunRequest
-from promptclimb.agent.search.run import start_run
-from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.datasets.class_names import read_names_file
 from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
@@ -48,6 +45,8 @@ from tests.fakes.searches import resumed, searched
 from tests.paths import ROOT
 from training.draw import write
 
+CHOSEN = {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+"""The names that a search with these answers chooses."""
 GOOD = {"bat": ["baseball bat"], "horn": ["trumpet"], "seal": ["wax <b> seal", "stamp"]}
 ANSWERS = (
     "Sure:\nbat: cricket bat\nhorn: trumpet\nbow: bat\nseal: wax <b>seal</b>",
@@ -85,11 +84,14 @@ class NameChat:
         return ChatAnswer(text=self._answers[min(len(self.rounds), len(self._answers)) - 1])
 
 
-def config(run_dir: Path, **more: Any) -> SearchConfig:
-    """A small search for templates without an LLM, then for names."""
+def config(run_dir: Path, **settings: Any) -> SearchConfig:
+    """A small search for templates without an LLM, then for names; ``initial`` may be a list of templates."""
+    if isinstance(initial := settings.get("initial"), list):
+        settings["initial"] = run_dir.with_suffix(".txt")
+        settings["initial"].write_text("\n".join(initial))
     small = {"restarts": 1, "conversations": 1, "rounds": 1, "initial": 6, "proposals": 2}
-    given = {"data": "named", "llm": "fake", "method": "random", "style": "rich", **small, **more}
-    return SearchConfig(search_for="class-names", run_dir=run_dir, **given)
+    common = {"data": "named", "llm": "fake", "method": "random", "style": "rich", **small, **settings}
+    return SearchConfig(search_for="class-names", run_dir=run_dir, **common)
 
 
 def box(**more: Any) -> NamingBox:
@@ -97,17 +99,18 @@ def box(**more: Any) -> NamingBox:
     return NamingBox(good=GOOD, **more)
 
 
-def found(
+def names_searched(
     run_dir: Path,
     *,
     chat: NameChat | None = None,
     evaluator: object = None,
     on_event: Listener | None = None,
-    **more: Any,
+    **settings: Any,
 ) -> SearchResult:
     """The result of a search."""
-    given = config(run_dir, **more)
-    return searched(given, chat=chat or NameChat(), evaluator=evaluator or box(), on_event=on_event)
+    return searched(
+        config(run_dir, **settings), chat=chat or NameChat(), evaluator=evaluator or box(), on_event=on_event
+    )
 
 
 class Undisturbed:
@@ -116,7 +119,7 @@ class Undisturbed:
     def __init__(self, run_dir: Path) -> None:
         self.run_dir, self.chat = run_dir, NameChat()
         self.events: list[Event] = []
-        self.result = found(run_dir, chat=self.chat, on_event=self.events.append)
+        self.result = names_searched(run_dir, chat=self.chat, on_event=self.events.append)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +137,7 @@ def finished(undisturbed: Undisturbed, tmp_path: Path) -> Path:
 def test_a_search_finds_names_and_says_what_they_gain(undisturbed: Undisturbed) -> None:
     """Names that the model knows are accepted; the result, the baselines and the verdict have both steps."""
     chat, result = undisturbed.chat, undisturbed.result
-    assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+    assert result.best.class_names == CHOSEN
     assert len(chat.rounds) == len(chat.asked) - 1 == 4
     original = result.baselines[ORIGINAL_NAMES]
     assert original.templates == (result.leaderboard[0].template,)
@@ -156,7 +159,7 @@ def test_a_search_finds_names_and_says_what_they_gain(undisturbed: Undisturbed) 
     assert {"markup", "too_many_words", "unknown_class"} <= set(result.rejected)
     assert read_result(undisturbed.run_dir).best == result.best
     assert result.inspection is not None
-    assert sum(one.correct for one in result.inspection.classes) == round(100 * result.best.test)
+    assert sum(row.correct for row in result.inspection.classes) == round(100 * result.best.test)
 
 
 class Picky(NamingBox):
@@ -169,27 +172,27 @@ class Picky(NamingBox):
     def _predicted(self, template: str, renaming: Mapping[int, str], split: str) -> tuple[int, ...]:
         names = sum(name in self._good.get(self._classes[label], ()) for label, name in renaming.items())
         shares = self._right[names > 0]
-        share = next((one for start, one in shares.items() if template.startswith(start)), 0.3)
+        share = next((share for start, share in shares.items() if template.startswith(start)), 0.3)
         size = len(self._classes)
         return tuple(
-            true if pull(place, split) < share + names / 50 else (true + 1) % size
-            for place, true in enumerate(self._labels(split))
+            true if pull(image, split) < share + names / 50 else (true + 1) % size
+            for image, true in enumerate(self._labels(split))
         )
 
 
 def in_template(evaluator: NamingBox, tmp_path: Path) -> tuple[SearchResult, str]:
     """The result, and the template of which the first request speaks."""
     chat = NameChat()
-    (tmp_path / "own.txt").write_text("found {}\nworse {}\n")
-    result = found(tmp_path / "r", chat=chat, evaluator=evaluator, initial=tmp_path / "own.txt")
+    initial = ["found {}", "worse {}"]
+    result = names_searched(tmp_path / "r", chat=chat, evaluator=evaluator, initial=initial)
     return result, str(chat.rounds[0].messages[-1]["content"])
 
 
 def test_names_are_searched_in_a_neutral_template_and_the_template_is_chosen_again(tmp_path: Path) -> None:
     """The best one found fits the original names alone; with the new ones another is best."""
     evaluator = Picky({"found": 0.5, "a photo": 0.4}, named={"worse": 0.8, "a": 0.7, "found": 0.4})
-    result, first = in_template(evaluator, tmp_path)
-    assert "the template 'a photo of a {}'" in first
+    result, first_request = in_template(evaluator, tmp_path)
+    assert "the template 'a photo of a {}'" in first_request
     assert result.leaderboard[0].template == "found {}"
     assert result.best.template == "worse {}"
     assert result.best.class_names
@@ -214,12 +217,14 @@ def test_the_neutral_template_itself_may_be_best_with_the_new_names(tmp_path: Pa
     assert "All scores are with the original class names." in page
 
 
-def test_no_name_is_kept_where_the_found_template_is_as_good_without(tmp_path: Path) -> None:
-    """Names that help a neutral template alone are no gain."""
-    evaluator = Picky({"found": 0.7, "a photo": 0.45}, named={"a photo": 0.55, "found": 0.5})
+@pytest.mark.parametrize("named", [{"a photo": 0.55, "found": 0.5}, {"a photo": 0.8, "": 0.25}])
+def test_no_name_is_kept_where_the_found_template_is_as_good_without(
+    named: dict[str, float], tmp_path: Path
+) -> None:
+    """Names that help a neutral template a little are no gain, nor those that help in it alone: by luck."""
+    evaluator = Picky({"found": 0.7, "a photo": 0.45}, named=named)
     result, _ = in_template(evaluator, tmp_path)
-    assert result.best.template == "found {}"
-    assert result.best.class_names == {}
+    assert (result.best.template, result.best.class_names) == ("found {}", {})
     assert ORIGINAL_NAMES not in result.baselines
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
     assert "No new name was accepted: none gained enough" in page
@@ -229,8 +234,8 @@ def test_no_name_is_kept_where_the_found_template_is_as_good_without(tmp_path: P
 def test_names_are_searched_in_the_found_template_where_it_is_most_of_the_matter(tmp_path: Path) -> None:
     """It repairs more than half of the errors of every neutral one."""
     evaluator = Picky({"found": 0.75, "a photo": 0.4}, named={"found": 0.9, "": 0.5})
-    result, first = in_template(evaluator, tmp_path)
-    assert "the template 'found {}'" in first
+    result, first_request = in_template(evaluator, tmp_path)
+    assert "the template 'found {}'" in first_request
     assert result.best.template == "found {}"
     assert result.best.class_names
 
@@ -258,7 +263,7 @@ class Unread(NamingBox):
 def read_events(run_dir: Path, chat: NameChat, **more: Any) -> tuple[SearchResult, NamesRead]:
     """The result with ``Unread``, and what was read."""
     events: list[Event] = []
-    result = found(run_dir, chat=chat, evaluator=Unread(), on_event=events.append, **more)
+    result = names_searched(run_dir, chat=chat, evaluator=Unread(), on_event=events.append, **more)
     (event,) = (event for event in events if isinstance(event, NamesRead))
     return result, event
 
@@ -280,10 +285,10 @@ def test_a_reading_that_is_not_better_is_not_taken(tmp_path: Path) -> None:
     """Wrong words for all classes; the rounds go on from the original names."""
     wrong = "\n".join(f"{name}: {name} thing" for name in box().info.class_names)
     events: list[Event] = []
-    result = found(tmp_path / "r", chat=NameChat(reading=wrong), on_event=events.append)
+    result = names_searched(tmp_path / "r", chat=NameChat(reading=wrong), on_event=events.append)
     (event,) = (event for event in events if isinstance(event, NamesRead))
     assert (event.read, event.taken) == (5, False)
-    assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+    assert result.best.class_names == CHOSEN
 
 
 def test_where_original_names_are_at_chance_a_reading_need_not_be_better(tmp_path: Path) -> None:
@@ -296,7 +301,7 @@ def test_where_original_names_are_at_chance_a_reading_need_not_be_better(tmp_pat
 def test_a_class_that_keeps_its_reading_tries_no_other(tmp_path: Path) -> None:
     """Further readings of a class that is recognised cost a scorer behind an API requests for nothing."""
     evaluator = Unread()
-    result = found(tmp_path / "r", chat=NameChat(("?",), reading=READING), evaluator=evaluator)
+    result = names_searched(tmp_path / "r", chat=NameChat(("?",), reading=READING), evaluator=evaluator)
     assert result.best.class_names == READ
     tried = {name for _, renamings in evaluator.asked for names in renamings for name in names.values()}
     assert "drawn pig" not in tried
@@ -334,7 +339,7 @@ def test_no_two_classes_get_the_same_name(tmp_path: Path, rounds: str) -> None:
     evaluator._good["sika"] = frozenset()
     reading = READING.replace("sieni: mushroom", "sieni: fungus\nsieni: pig")
     chat = NameChat((rounds,), reading=reading)
-    result = found(tmp_path / "r", chat=chat, evaluator=evaluator)
+    result = names_searched(tmp_path / "r", chat=chat, evaluator=evaluator)
     assert result.names_read is not None
     assert result.names_read.names["sika"] == "pig"
     assert result.best.class_names is not None
@@ -355,7 +360,7 @@ def test_a_class_may_return_to_its_own_name(tmp_path: Path) -> None:
             )
 
     reading = READING.replace("sika: pig", "sika: cow")
-    result = found(tmp_path / "r", chat=NameChat(("?",), reading=reading), evaluator=Known(8))
+    result = names_searched(tmp_path / "r", chat=NameChat(("?",), reading=reading), evaluator=Known(8))
     assert result.best.class_names == {name: read for name, read in READ.items() if name != "sika"}
 
 
@@ -375,10 +380,9 @@ def test_the_neutral_template_stays_where_another_is_as_good_within_chance(
                 for index, (true, now) in enumerate(zip(labels, predicted, strict=True))
             )
 
-    own = tmp_path / "own.txt"
-    own.write_text("found {}\nworse {}\n")
+    templates = ["found {}", "worse {}"]
     chat = NameChat(("?",), reading=READING)
-    result = found(tmp_path / "r", chat=chat, evaluator=Lucky(8), initial=str(own))
+    result = names_searched(tmp_path / "r", chat=chat, evaluator=Lucky(8), initial=templates)
     assert result.best.class_names == READ
     assert result.best.template.startswith("found") == (chosen == "found")
 
@@ -402,7 +406,7 @@ def test_a_class_that_is_recognised_keeps_its_first_reading(
             )
 
     chat = NameChat(("?",), reading=f"{READING}\nsika: pink farm animal")
-    result = found(tmp_path / "r", chat=chat, evaluator=Partly(10))
+    result = names_searched(tmp_path / "r", chat=chat, evaluator=Partly(10))
     assert result.best.class_names is not None
     assert (result.best.class_names["sika"] == "pig") == kept
 
@@ -411,7 +415,7 @@ def test_a_class_that_is_recognised_keeps_its_first_reading(
 def test_a_search_that_ends_early_has_the_names_that_it_started_from(tmp_path: Path, calls: int) -> None:
     """Stopped after the reading."""
     lucky = "kukko: lucky word"
-    stopped = found(
+    stopped = names_searched(
         tmp_path / "r", chat=NameChat((lucky,), reading=READING), evaluator=Unread(), max_calls=calls
     )
     assert (stopped.status, stopped.best.class_names) == ("stopped", READ)
@@ -420,51 +424,43 @@ def test_a_search_that_ends_early_has_the_names_that_it_started_from(tmp_path: P
 def test_a_reading_may_be_interrupted_in_its_middle(tmp_path: Path) -> None:
     """A limit between its requests; the run goes on where it was."""
     short = {"style": "short", "name_rounds": 1}
-    stopped = found(tmp_path / "r", chat=ShortChat(), max_calls=3, **short)
+    stopped = names_searched(tmp_path / "r", chat=ShortChat(), max_calls=3, **short)
     assert (stopped.status, stopped.usage.calls, stopped.best.class_names) == ("stopped", 3, {})
     chat = ShortChat()
     done = resumed(tmp_path / "r", {"max_calls": 99}, chat=chat, evaluator=box())
     assert len(chat.asked) == 10 - 3
-    assert done.best == found(tmp_path / "whole", chat=ShortChat(), **short).best
+    assert done.best == names_searched(tmp_path / "whole", chat=ShortChat(), **short).best
 
 
 def test_a_template_that_fits_by_luck_does_not_beat_every_renaming(tmp_path: Path) -> None:
     """The template is chosen among all with the new names: the one that is best with them was the eighth."""
     order = ["found", "two", "three", "four", "five", "six", "seven", "eight"]
     shares = {name: 0.68 - 0.02 * rank for rank, name in enumerate(order)}
-    own = tmp_path / "own.txt"
-    own.write_text("".join(f"{name} {{}}\n" for name in order))
+    templates = [f"{name} {{}}" for name in order]
     evaluator = Picky({**shares, "found": 0.72, "": 0.46}, named={"eight": 0.85, "": 0.65})
-    result = found(tmp_path / "r", evaluator=evaluator, initial=own)
+    result = names_searched(tmp_path / "r", evaluator=evaluator, initial=templates)
     assert result.leaderboard[0].template == "found {}"
     assert result.best.template == "eight {}"
     assert result.best.class_names
-
-
-def test_names_that_help_in_one_template_alone_are_not_chosen(tmp_path: Path) -> None:
-    """They fit it by luck: names are compared in several."""
-    evaluator = Picky({"found": 0.5, "a photo": 0.4}, named={"a photo": 0.8, "": 0.25})
-    result, _ = in_template(evaluator, tmp_path)
-    assert (result.best.template, result.best.class_names) == ("found {}", {})
 
 
 def test_neutral_templates_that_cannot_be_read_compare_no_names(tmp_path: Path) -> None:
     """The others do."""
 
     class Rejects(Unread):
-        def predict_named(self, template: str, *given: Any, split: str) -> Predictions:
+        def predict_named(self, template: str, *arguments: Any, split: str) -> Predictions:
             if template in ("{}", "a {}"):
                 raise TemplateRejectedError(template, "too_many_tokens", "it is too long")
-            return super().predict_named(template, *given, split=split)
+            return super().predict_named(template, *arguments, split=split)
 
-    result = found(tmp_path / "r", chat=NameChat(("?",), reading=READING), evaluator=Rejects())
+    result = names_searched(tmp_path / "r", chat=NameChat(("?",), reading=READING), evaluator=Rejects())
     assert result.best.class_names == READ
 
 
 def test_the_first_request_has_no_test_image_and_later_ones_have_counts(tmp_path: Path) -> None:
     """Description, template and counts on few-shot images; the second round knows what the first did."""
     chat, evaluator = NameChat(), box()
-    found(tmp_path / "r", chat=chat, evaluator=evaluator, describe="things that people make")
+    names_searched(tmp_path / "r", chat=chat, evaluator=evaluator, describe="things that people make")
     first, second = (str(request.messages[-1]["content"]) for request in chat.rounds[:2])
     assert "What the pictures show: things that people make" in first
     assert " of 10; taken for " in first
@@ -481,7 +477,7 @@ def test_the_report_and_the_terminal_show_old_and_new_names(
     """One section by class, everything escaped; a line on the terminal."""
     classes = ("bat", "b<w", "club", "horn", "seal")
     evaluator = NamingBox(classes, {"b<w": ["rib & bon"], "bat": ["x"]})
-    result = found(tmp_path / "r", chat=NameChat(("b<w: rib & bon\nbat: x",)), evaluator=evaluator)
+    result = names_searched(tmp_path / "r", chat=NameChat(("b<w: rib & bon\nbat: x",)), evaluator=evaluator)
     assert result.best.class_names is not None
     assert result.best.class_names["b<w"] == "rib & bon"
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
@@ -493,8 +489,10 @@ def test_the_report_and_the_terminal_show_old_and_new_names(
     from promptclimb.agent.present.terminal import print_result
 
     print_result(Console(), result, None)
-    assert "class names, kept for their scores, not for what they mean: " in (said := capsys.readouterr().out)
-    assert "b<w -> rib & bon" in said
+    assert "class names, kept for their scores, not for what they mean: " in (
+        lines := capsys.readouterr().out
+    )
+    assert "b<w -> rib & bon" in lines
     # The same template stands there with and without them.
     count = len(result.best.class_names)
     with_names = f", with {counted(count, 'new class name')}"
@@ -518,7 +516,7 @@ def test_what_is_accepted_is_exported(finished: Path, tmp_path: Path) -> None:
     edited.write_text("bat=cricket bat\nseal=stamp = seal\n")
     assert read_names_file(edited) == {"bat": "cricket bat", "seal": "stamp = seal"}
     (tmp_path / "own.txt").write_text("bat\nbow\nclub\nhorn\nseal\n")
-    found(tmp_path / "own", class_names=tmp_path / "own.txt")
+    names_searched(tmp_path / "own", class_names=tmp_path / "own.txt")
     in_order = export(tmp_path / "own", "class-names").read_text("utf-8").splitlines()
     assert in_order == ["baseball bat", "bow", "club", "trumpet", "stamp"]
     best = read_result(finished).best.template
@@ -559,7 +557,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, reading: str) ->
     """After any number of answers; those and predictions on disk are neither asked nor computed again."""
     first = box()
     killed = Killed(tmp_path / "r", tmp_path, first, reading=reading)
-    whole = found(tmp_path / "r", chat=killed, evaluator=first)
+    whole = names_searched(tmp_path / "r", chat=killed, evaluator=first)
     names, classes = whole.best.class_names or {}, first.info.class_names
     chosen = json.dumps({label: names[name] for label, name in enumerate(classes) if name in names})
     assert len(killed.predicted) == 5
@@ -587,23 +585,14 @@ def whole_renamings(run_dir: Path) -> list[str]:
         for line in lines
         if str(line["event"]).startswith("names.")
     ]
-    return list(dict.fromkeys(json.dumps(one, sort_keys=True) for one in rows))
-
-
-def test_a_finished_run_is_given_back_without_asking(undisturbed: Undisturbed, finished: Path) -> None:
-    """A resume of a run without its files' end evaluates again, and asks nobody."""
-    (finished / RESULT).unlink()
-    chat = NameChat()
-    again = resumed(finished, chat=chat, evaluator=box())
-    assert chat.asked == []
-    assert again.best == undisturbed.result.best
+    return list(dict.fromkeys(json.dumps(row, sort_keys=True) for row in rows))
 
 
 @pytest.mark.parametrize("calls", [0, 1, 3])
 def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> None:
     """The names so far are in the stopped result, test stays closed, and a resume finishes the run."""
     evaluator = box()
-    stopped = found(tmp_path / "r", evaluator=evaluator, max_calls=calls)
+    stopped = names_searched(tmp_path / "r", evaluator=evaluator, max_calls=calls)
     assert stopped.status == "stopped"
     assert stopped.limits == ("calls",)
     assert stopped.usage.calls == calls
@@ -613,7 +602,7 @@ def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> N
     chat = NameChat(ANSWERS[max(0, calls - 1) :])
     done = resumed(tmp_path / "r", {"max_calls": 10}, chat=chat, evaluator=box())
     assert done.status == "finished"
-    assert done.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+    assert done.best.class_names == CHOSEN
     assert done.usage.calls == 5
 
 
@@ -624,9 +613,8 @@ def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found
     """Names that help a neutral template alone are left out at a limit."""
     shares = {"found": 0.65, "a photo": 0.45}
     scorer = partial(Picky, shares, named={"a photo": named, "found": 0.5, "": 0.45})
-    own = tmp_path / "own.txt"
-    own.write_text("found {}\nworse {}\n")
-    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=4)
+    templates = ["found {}", "worse {}"]
+    stopped = names_searched(tmp_path / "r", evaluator=scorer(), initial=templates, max_calls=4)
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
     assert stopped.status == "stopped"
     if not stopped.best.class_names:
@@ -647,16 +635,16 @@ def test_names_that_cannot_be_examined_in_the_end_have_no_false_figures(
     class Fails(NamingBox):
         examined = False
 
-        def examine(self, *given: Any, test: bool = True) -> Any:
+        def examine(self, *arguments: Any, test: bool = True) -> Any:
             self.examined |= test
-            return super().examine(*given, test=test)
+            return super().examine(*arguments, test=test)
 
-        def predict_named(self, *given: Any, split: str) -> Predictions:
+        def predict_named(self, *arguments: Any, split: str) -> Predictions:
             if self.examined and split == fails_on:
                 raise OSError("the disk is gone")
-            return super().predict_named(*given, split=split)
+            return super().predict_named(*arguments, split=split)
 
-    failed = found(tmp_path / "r", evaluator=Fails(good=GOOD))
+    failed = names_searched(tmp_path / "r", evaluator=Fails(good=GOOD))
     noted = str(failed.notes["names_unexamined"])
     assert f"could not be examined on {fails_on}: " in noted
     assert "the disk is gone" in noted
@@ -675,28 +663,9 @@ def test_names_that_cannot_be_examined_in_the_end_have_no_false_figures(
     assert "names_unexamined" not in done.notes
 
 
-def test_an_interruption_keeps_what_was_paid_for(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    """Ctrl-C in a round of names; the resumed run has the result of a whole one."""
-    stop = Stop()
-
-    class Interrupting(NameChat):
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            answer = await super().chat(request)
-            if len(self.rounds) == 2:
-                stop.request(InterruptedRunError(2))
-            return answer
-
-    request = RunRequest(config=config(tmp_path / "r"), evaluator=box(), chat=Interrupting(), stop=stop)
-    with pytest.raises(InterruptedRunError):
-        run_virtual(start_run(request))
-    chat = NameChat(ANSWERS[2:])
-    assert resumed(tmp_path / "r", chat=chat, evaluator=box()).best == undisturbed.result.best
-    assert len(chat.asked) == 2
-
-
 def test_a_request_without_an_answer_costs_its_round(tmp_path: Path) -> None:
     """The search goes on; the skipped round is counted."""
-    result = found(tmp_path / "r", chat=NameChat(fail_on=2), retry_attempts=1)
+    result = names_searched(tmp_path / "r", chat=NameChat(fail_on=2), retry_attempts=1)
     assert result.skipped == 1
     assert result.status == "finished"
     assert result.best.class_names
@@ -710,13 +679,13 @@ def test_a_reading_without_an_answer_is_left_out(tmp_path: Path) -> None:
     result = searched(settings, chat=chat, evaluator=box(), on_event=events.append)
     assert (result.status, result.skipped, result.names_read) == ("finished", 1, None)
     assert not any(isinstance(event, NamesRead) for event in events)
-    assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+    assert result.best.class_names == CHOSEN
 
 
 def test_it_ends_early_when_nothing_new_comes(tmp_path: Path) -> None:
     """Two rounds in a row without a new name."""
     chat = NameChat(("bat: cricket bat", "bat: cricket bat", "I do not know.", "bow: ribbon"))
-    result = found(tmp_path / "r", chat=chat, name_rounds=9)
+    result = names_searched(tmp_path / "r", chat=chat, name_rounds=9)
     assert len(chat.rounds) == 3
     assert result.best.class_names == {}
     assert ORIGINAL_NAMES not in result.baselines
@@ -730,7 +699,7 @@ def test_it_asks_nobody_when_every_class_is_right(tmp_path: Path) -> None:
             return self._labels(split)
 
     chat = NameChat()
-    result = found(tmp_path / "r", chat=chat, evaluator=Perfect())
+    result = names_searched(tmp_path / "r", chat=chat, evaluator=Perfect())
     assert chat.asked == []
     assert result.best.class_names == {}
     assert result.status == "finished"
@@ -739,14 +708,14 @@ def test_it_asks_nobody_when_every_class_is_right(tmp_path: Path) -> None:
 def test_augmented_copies_are_scored_too(tmp_path: Path) -> None:
     """As for templates."""
     evaluator = box(views=2)
-    found(tmp_path / "r", evaluator=evaluator)
+    names_searched(tmp_path / "r", evaluator=evaluator)
     assert {"train", "val", "copies"} <= {split for split, _ in evaluator.asked}
 
 
 def test_a_small_model_is_asked_class_by_class(tmp_path: Path) -> None:
     """One short request for each class with a wrong image."""
     chat = ShortChat()
-    result = found(tmp_path / "r", chat=chat, style="short", name_rounds=1)
+    result = names_searched(tmp_path / "r", chat=chat, style="short", name_rounds=1)
     readings, rounds = chat.contents[:5], chat.contents[5:]
     assert sorted(rounds) == sorted(("bat", "bow", "club", "horn", "seal"))
     assert readings[0] == "bat, bow, club, horn, seal\nWhat is 'bat'?"
@@ -776,7 +745,7 @@ class ShortChat(NameChat):
 def test_the_llm_of_the_method_and_of_the_names_is_one(tmp_path: Path) -> None:
     """A method with an LLM asks first; an extended run keeps the answers about its first template."""
     chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
-    result = found(tmp_path / "r", chat=chat, method="pn", initial=4)
+    result = names_searched(tmp_path / "r", chat=chat, method="pn", initial=4)
     assert result.usage.calls == len(chat.asked) == 6
     again = resumed(tmp_path / "r", {"restarts": 2}, chat=NameChat(), evaluator=box())
     assert again.status == "finished"
@@ -788,7 +757,7 @@ def test_the_transcript_has_the_names_after_the_restarts(
 ) -> None:
     """In the order in which they were asked."""
     chat = NameChat(("- a drawing of a {}", *ANSWERS))
-    found(tmp_path / "r", chat=chat, method="pn", initial=4, name_rounds=2)
+    names_searched(tmp_path / "r", chat=chat, method="pn", initial=4, name_rounds=2)
     assert main(["transcript", str(tmp_path / "r")]) == 0
     headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("##")]
     assert headings == [
@@ -802,16 +771,12 @@ def test_the_transcript_has_the_names_after_the_restarts(
 
 
 def test_a_scorer_that_cannot_rename_is_refused_at_once(tmp_path: Path) -> None:
-    """The message says what to implement; nothing is asked and no folder is left."""
+    """The message says what to implement; nothing is asked and no folder is left. Nor is a blind search."""
     chat = NameChat()
     with pytest.raises(ConfigError, match=r"predict_named\(template, renamings, split\)"):
         searched(config(tmp_path / "r"), chat=chat)
     assert chat.asked == []
     assert not (tmp_path / "r").exists()
-
-
-def test_wrong_settings_are_refused(tmp_path: Path) -> None:
-    """Names need an LLM that may see the classes."""
     with pytest.raises(ConfigError, match="leave `blind = true` out"):
         config(tmp_path, blind=True)
 
@@ -819,14 +784,14 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
 def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> None:
     """All of them at once, in an order drawn by the seed; those that gain are in the log; no request."""
     events: list[Event] = []
-    given = config(tmp_path / "r", llm=None, style=None, initial=4, name_rounds=2)
+    settings = config(tmp_path / "r", llm=None, style=None, initial=4, name_rounds=2)
     evaluator = NamingBox(good={"bat": ["bat, a tool"], "horn": ["horn, a musical instrument"]})
-    result = run_virtual(search(given, custom_scorer=evaluator, on_event=events.append))
+    result = run_virtual(search(settings, custom_scorer=evaluator, on_event=events.append))
     assert result.best.class_names == {"bat": "bat, a tool", "horn": "horn, a musical instrument"}
     tried = [
         renaming[0] for _, renamings in evaluator.asked for renaming in renamings if list(renaming) == [0]
     ]
-    names = kind_names("bat", random.Random(f"{given.seed} 0"))
+    names = kind_names("bat", random.Random(f"{settings.seed} 0"))
     assert list(dict.fromkeys(tried)) == names
     scored = [event for event in events if isinstance(event, NameScored)]
     assert {event.new_name for event in scored} >= set(result.best.class_names.values())
@@ -835,18 +800,6 @@ def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> Non
     assert finished.position.round == 1
     assert result.usage.calls == 0
     assert result.names_read is None
-
-
-def test_a_scorer_with_predictions_of_another_length_ends_the_search(tmp_path: Path) -> None:
-    """It is an error of the scorer, in words."""
-
-    class Short(NamingBox):
-        def predict_named(self, template: str, renamings: Any, *, split: str) -> Predictions:
-            answer = super().predict_named(template, renamings, split=split)
-            return Predictions(answer.labels, tuple(one and one[:-1] for one in answer.predicted))
-
-    with pytest.raises(Exception, match="did not answer with a label of each image"):
-        found(tmp_path / "r", evaluator=Short())
 
 
 class Limited(NamingBox):
@@ -861,7 +814,9 @@ class Limited(NamingBox):
             raise TemplateRejectedError(template, "too_many_tokens", "it is too long")
         answer = super().predict_named(template, renamings, split=split)
         pairs = zip(renamings, answer.predicted, strict=True)
-        return Predictions(answer.labels, tuple(None if len(one) > self.most else own for one, own in pairs))
+        return Predictions(
+            answer.labels, tuple(None if len(names) > self.most else labels for names, labels in pairs)
+        )
 
 
 @pytest.mark.parametrize("most", [-1, 0, 1])
@@ -869,7 +824,7 @@ def test_a_scorer_that_cannot_read_the_names_costs_the_names_alone(tmp_path: Pat
     """The template that was found is the result; where none can be read, nobody is asked."""
     chat, evaluator = NameChat(), Limited(good=GOOD)
     evaluator.most = most
-    result = found(tmp_path / "r", chat=chat, evaluator=evaluator)
+    result = names_searched(tmp_path / "r", chat=chat, evaluator=evaluator)
     assert result.status == "finished"
     assert len(chat.asked) == (0 if most < 0 else 5)
     assert result.best.template == result.leaderboard[0].template
@@ -881,10 +836,10 @@ def test_images_without_an_answer_are_taken_for_no_class(tmp_path: Path) -> None
 
     class Silent(NamingBox):
         def _predicted(self, template: str, renaming: Any, split: str) -> tuple[int, ...]:
-            return tuple(UNREADABLE if one == 0 else one for one in self._labels(split))
+            return tuple(UNREADABLE if label == 0 else label for label in self._labels(split))
 
     chat = NameChat()
-    found(tmp_path / "r", chat=chat, evaluator=Silent(), name_rounds=1)
+    names_searched(tmp_path / "r", chat=chat, evaluator=Silent(), name_rounds=1)
     assert "- bat: 0 of 10; taken for nothing" in str(chat.rounds[0].messages[-1]["content"])
 
 
@@ -919,18 +874,20 @@ def test_very_many_classes_are_asked_for_some_at_a_time(
             self.asked.append(request)
             content = str(request.messages[-1]["content"])
             is_reading = "Say what each" in content
-            asked = [line[2:].partition(":")[0] for line in content.splitlines() if line.startswith("- ")]
-            assert len(asked) <= (READ_AT_ONCE if is_reading else MOST_CLASSES)
+            class_names = [
+                line[2:].partition(":")[0] for line in content.splitlines() if line.startswith("- ")
+            ]
+            assert len(class_names) <= (READ_AT_ONCE if is_reading else MOST_CLASSES)
             if not is_reading:
                 self.rounds.append(request)
             elif not reads:
                 return ChatAnswer(text=UNKNOWN)
-            return ChatAnswer(text="\n".join(f"{one}: better {one}" for one in asked))
+            return ChatAnswer(text="\n".join(f"{name}: better {name}" for name in class_names))
 
     chat, evaluator = Everyone(), Many(names, shots=2)
     began = time.process_time()
     # As many rounds as repair the share of the errors that so many names must.
-    result = found(tmp_path / "r", chat=chat, evaluator=evaluator, initial=2, name_rounds=4)
+    result = names_searched(tmp_path / "r", chat=chat, evaluator=evaluator, initial=2, name_rounds=4)
     assert time.process_time() - began < 60
     assert len(chat.asked) - len(chat.rounds) == most_read / READ_AT_ONCE
     # Of the wrong classes all are read, or as many as may be; the others come in rounds.
@@ -939,7 +896,7 @@ def test_very_many_classes_are_asked_for_some_at_a_time(
     named = min(left, 4 * MOST_CLASSES)
     assert len(chat.rounds) == min(4, -(-left // MOST_CLASSES))
     assert len(result.best.class_names or {}) == read + named
-    assert max(len(str(one.messages)) for one in chat.asked) < 20_000
+    assert max(len(str(request.messages)) for request in chat.asked) < 20_000
     texts = {
         (template, name)
         for template, (_, renamings) in zip(evaluator.asked_in, evaluator.asked, strict=True)
@@ -970,15 +927,15 @@ RECORDED = ROOT / "tests" / "data" / "class_names" / "shared-names.txt"
 def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
     """A real CLIP on classes whose names mean several things: the gain holds on test images."""
     rounds = RECORDED.read_text("utf-8").split("\n\n")
-    asked: list[str] = []
+    contents: list[str] = []
 
     class Recorded:
         def chat(self, messages: list[dict[str, str]]) -> str:
             content = messages[-1]["content"]
             if "Say what each of these classes is" in content:
                 return UNKNOWN
-            asked.append(content)
-            return rounds[len(asked) - 1]
+            contents.append(content)
+            return rounds[len(contents) - 1]
 
     (tmp_path / "start.txt").write_text("a photo of a {}\na {}\n")
     write("shared-names", tmp_path / "shared-names")
@@ -994,7 +951,7 @@ def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
     assert result.gain is not None
     assert result.gain.over[ORIGINAL_NAMES].points > 5
     assert result.gain.over[ORIGINAL_NAMES].sign == 1
-    assert "What the pictures show: small cartoon pictures" in asked[0]
+    assert "What the pictures show: small cartoon pictures" in contents[0]
     written = export(tmp_path / "r", "cupl").read_text("utf-8")
     for old, new in (result.best.class_names or {}).items():
         assert json.loads(written)[old] == [result.best.template.replace("{}", new)]
