@@ -261,6 +261,7 @@ class ScoringQueue:
         self._flying: dict[str, Job] = {}
         self._changed = asyncio.Event()
         self._closing = False
+        self._ended = 0.0
         self._death: BaseException | None = None
 
     async def __aenter__(self) -> Self:
@@ -340,6 +341,9 @@ class ScoringQueue:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._caller.in_flight):
                     group.create_task(self._serve())
+                if self._caller.in_flight == 1 < self._caller.max_batch:
+                    # The thread has its next batch at once, although the loop may be busy.
+                    group.create_task(self._serve(ahead=True))
         except BaseExceptionGroup as several:
             self._death = several.exceptions[0]
         except BaseException as error:
@@ -349,17 +353,21 @@ class ScoringQueue:
         finally:
             self._fail_the_rest()
 
-    async def _serve(self) -> None:
-        while (batch := await self._collect()) is not None:
+    async def _serve(self, *, ahead: bool = False) -> None:
+        """Have batches scored; ``ahead``: full ones, which wait for the thread while it has another."""
+        while (batch := await self._collect(ahead=ahead)) is not None:
             began, size = self._now(), len(batch)
             await self._caller.score(batch, lambda: self._closing)
+            if self._caller.in_flight == 1:
+                began = max(began, self._ended)
+            self._ended = self._now()
             if self._on_batch is not None:
-                self._on_batch(Batch(size, self._now() - began, len(self._queue)))
+                self._on_batch(Batch(size, self._ended - began, len(self._queue)))
 
-    async def _collect(self) -> list[Job] | None:
+    async def _collect(self, *, ahead: bool) -> list[Job] | None:
         while not self._closing:
             self._changed.clear()
-            due = self._queue[0].arrived + self._max_age_s if self._queue else None
+            due = self._queue[0].arrived + self._max_age_s if self._queue and not ahead else None
             if len(self._queue) >= self._caller.max_batch or (due is not None and self._now() >= due):
                 return [self._take() for _ in range(min(len(self._queue), self._caller.max_batch))]
             try:

@@ -479,3 +479,24 @@ async def test_a_call_that_does_not_return_is_left_behind() -> None:
         with pytest.raises(ScoringEndedError, match="closed"):
             await waiting
     gate.open.set()
+
+
+async def test_the_next_full_batch_begins_although_the_loop_is_busy() -> None:
+    """Its thread has it already; still only one call at a time."""
+    first, second, go = threading.Event(), threading.Event(), threading.Event()
+    running = threading.Lock()
+
+    class Box:
+        def score(self, templates: Sequence[str]) -> list[Score]:
+            assert running.acquire(blocking=False), "two calls at once"
+            (second if first.is_set() else first).set()
+            assert go.wait(20)
+            running.release()
+            return [Score(train=0.5) for _ in templates]
+
+    async with ScoringQueue(Box(), max_batch=2) as queue:
+        scored = asyncio.gather(*(queue.score(f"{number} of a {{}}") for number in range(4)))
+        await asyncio.to_thread(first.wait, 20)
+        go.set()
+        assert second.wait(20), "this blocks the loop"
+        assert len(await scored) == 4
