@@ -6,15 +6,14 @@ request can succeed is an error.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
+import tenacity
 from pydantic import SecretStr
 
 from ...evaluator.counts import how_to_install
@@ -32,7 +31,6 @@ from .budget import Limits
 from .chat import Client
 from .limiter import RateLimits
 from .price_table import TablePrice, find_price
-from .refusals import lacks_model
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 T = TypeVar("T")
@@ -132,10 +130,10 @@ async def _remote(
     key = _key(url, environment)
     scrubber.add(key or "")
     scrubber.add(split_userinfo(url).userinfo)
-    seen = await preflight(url, key, model=model)
+    note = await preflight(url, key, model=model)
     warn_unencrypted(url, key, DEFAULT_KEY, emit)
-    if seen.note:
-        emit(Noted(text=scrubber.scrub_quoted(seen.note)))
+    if note:
+        emit(Noted(text=scrubber.scrub_quoted(note)))
     client = OpenAIChat(url, key, scrubber=scrubber, max_connections=config.concurrency, emit=emit)
     name, price = without_credentials(url), find_price(config.price, url, model)
     if isinstance(price, TablePrice):
@@ -192,17 +190,8 @@ class _NotJsonError(Exception):
     """An answer that no chat endpoint gives."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preflight:
-    """The result of a preflight."""
-
-    models: tuple[str, ...] = ()  # as listed
-    note: str | None = None  # a line worth showing
-    status: int | None = None  # HTTP status of the answer
-
-
-async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> Preflight:
-    """Ask an endpoint for its models.
+async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> str | None:
+    """Ask an endpoint for its models; return a note that is worth showing.
 
     Raises:
         EndpointError: Nothing listens there, it calls the key invalid, or it is not a chat endpoint.
@@ -211,22 +200,18 @@ async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> Pref
     url, query = split_query(clean.url)
     headers = key_headers(url, key.get_secret_value() if key else "", clean.userinfo.get_secret_value())
 
-    async def visit(session: aiohttp.ClientSession) -> Preflight:
+    async def visit(session: aiohttp.ClientSession) -> str | None:
         async with session.get(
             f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
         ) as reply:
-            body = await reply.content.read(_MAX_BODY)
-        result = _judge(url, reply.status, body, has_key=bool(key), model=model)
-        if result.models and model and model not in result.models:
-            await _check_unlisted(session, url, query, headers, model, result.models)
-        return result
+            return _note(url, reply.status, await reply.content.read(_MAX_BODY), key=key, model=model)
 
     try:
         return await reach(url, "`base_url`", visit)
     except _NotJsonError as error:
         raise EndpointError(error) from None
     except (aiohttp.ClientError, TimeoutError) as error:
-        return Preflight(note=f"{url}/models did not answer ({reason_of(error)}); continuing")
+        return f"{url}/models did not answer ({reason_of(error)}); continuing"
 
 
 async def reach(url: str, setting: str, visit: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
@@ -236,101 +221,59 @@ async def reach(url: str, setting: str, visit: Callable[[aiohttp.ClientSession],
         EndpointError: Nothing listens there, or it is not an address.
         aiohttp.ClientError, TimeoutError, _NotJsonError: From the last visit.
     """
+    retrying = tenacity.AsyncRetrying(
+        # A gateway in trouble answers with a page now and then; an endpoint never does so each time.
+        retry=tenacity.retry_if_exception_type((aiohttp.ClientError, TimeoutError, _NotJsonError)),
+        stop=tenacity.stop_after_attempt(TRIES),
+        wait=tenacity.wait_fixed(PAUSE_S),
+        reraise=True,
+    )
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     # A proxy's loopback is another machine.
     async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
-        for left in reversed(range(TRIES)):
-            fault: Exception
-            try:
-                return await visit(session)
-            except aiohttp.ClientConnectorError as error:
-                if (problem := tls_problem(error)) is not None:
-                    raise EndpointError(
-                        f"no connection to {url}: {problem}. Give another address with {setting}"
-                    ) from None
-                fault = EndpointError(
-                    f"nothing answers at {url} ({why_unconnected(error)}); is the server running, and "
-                    f"is the address right? Give another with {setting}",
-                )
-            except (aiohttp.InvalidURL, UnicodeError):  # a name that IDNA cannot write
-                raise EndpointError(f"{url} is not an address; give another with {setting}") from None
-            # A gateway in trouble answers with a page now and then; an endpoint never does so each time.
-            except (aiohttp.ClientError, TimeoutError, _NotJsonError) as error:
-                fault = error
-            if not left:
-                raise fault from None
-            await asyncio.sleep(PAUSE_S)
-    raise AssertionError("unreachable")
+        try:
+            answer: T = await retrying(visit, session)
+            return answer
+        except aiohttp.ClientConnectorError as error:
+            if (problem := tls_problem(error)) is not None:
+                text = f"no connection to {url}: {problem}. Give another address with {setting}"
+                raise EndpointError(text) from None
+            raise EndpointError(
+                f"nothing answers at {url} ({why_unconnected(error)}); is the server running, and "
+                f"is the address right? Give another with {setting}",
+            ) from None
+        except (aiohttp.InvalidURL, UnicodeError):  # a name that IDNA cannot write
+            raise EndpointError(f"{url} is not an address; give another with {setting}") from None
 
 
-async def _check_unlisted(
-    session: aiohttp.ClientSession,
-    url: str,
-    query: Mapping[str, str],
-    headers: Mapping[str, str],
-    model: str,
-    listed: Sequence[str],
-) -> None:
-    """Ask for a model that is not listed, which costs nothing; raise EndpointError if it does not exist.
-
-    Endpoints without such a question answer in other words, and the first request shows it.
-    """
-    there = f"{url}/models/{quote(model, safe='')}"
-    try:
-        async with session.get(there, params=query, headers=headers, allow_redirects=False) as reply:
-            body = await reply.content.read(_MAX_BODY)
-    except (aiohttp.ClientError, TimeoutError):
-        return
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return
-    if reply.status == 404 and lacks_model(document):
-        hint = near(model, listed)
-        raise EndpointError(f"{url} has no model {model!r}{hint}; give another with `llm`")
-
-
-def _judge(url: str, status: int, body: bytes, *, has_key: bool, model: str) -> Preflight:
-    if status in (401, 403):
-        return _refused(url, status, body, has_key=has_key)
+def _note(url: str, status: int, body: bytes, *, key: SecretStr | None, model: str) -> str | None:
+    """Return what is worth a note in an answer about models; the first request shows the rest."""
     if status == 404:
-        ends = (
-            "" if url.endswith("/v1") or is_azure(url) else "; is the address right? It usually ends in /v1"
-        )
-        return Preflight(status=status, note=f"{url}/models is not there (HTTP 404){ends}")
-    if status != 200:
-        return Preflight(status=status)
+        may_be_wrong = not (url.endswith("/v1") or is_azure(url))
+        hint = "; is the address right? It usually ends in /v1" if may_be_wrong else ""
+        return f"{url}/models is not there (HTTP 404){hint}"
     try:
-        document = json.loads(body)
+        document, is_json = json.loads(body), True
     except (ValueError, RecursionError):
+        document, is_json = None, False
+    if status in (401, 403):
+        error = document.get("error") if isinstance(document, dict) else None
+        if key and status == 401 and isinstance(error, dict) and error.get("code") == INVALID_KEY:
+            raise EndpointError(
+                f"{url} refuses the key in {DEFAULT_KEY} (HTTP {status}); set {DEFAULT_KEY} to a valid one"
+            )
+        # Some vendors guard the list separately.
+        return f"{url} does not list its models (HTTP {status}); if it refuses more, set {DEFAULT_KEY}"
+    if status != 200:
+        return None
+    if not is_json:
         raise _NotJsonError(
             f"{url}/models answers something that is not JSON: this is no OpenAI-compatible endpoint; "
             "base URLs usually end in /v1"
-        ) from None
+        )
     listed = document.get("data") if isinstance(document, dict) else document
     items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-    models = tuple(str(item["id"]) for item in items if item.get("id"))
+    models = [str(item["id"]) for item in items if item.get("id")]
     if not models or not model or model in models:
-        return Preflight(models, status=status)
-    note = f"{url} does not list a model {model!r}{near(model, models)}; asking for it anyway"
-    return Preflight(models, note=note, status=status)
-
-
-def _refused(url: str, status: int, body: bytes, *, has_key: bool) -> Preflight:
-    """Judge a refusal: of the key, or of the list alone, which some vendors guard separately."""
-    try:
-        error = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        error = None
-    if has_key and status == 401 and isinstance(error, dict) and error.get("code") == INVALID_KEY:
-        raise EndpointError(
-            f"{url} refuses the key in {DEFAULT_KEY} (HTTP {status}); set {DEFAULT_KEY} to a valid one"
-        )
-    what = (
-        f"does not list its models to the key in {DEFAULT_KEY}"
-        if has_key
-        else "asks for a key to list its models"
-    )
-    advice = f"set {DEFAULT_KEY} to a valid one" if has_key else f"set {DEFAULT_KEY}"
-    note = f"{url} {what} (HTTP {status}); asking it anyway: if it refuses that too, {advice}"
-    return Preflight(status=status, note=note)
+        return None
+    return f"{url} does not list a model {model!r}{near(model, models)}; asking for it anyway"

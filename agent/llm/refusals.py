@@ -216,11 +216,6 @@ def flagged(body: object) -> bool:
     return bool(_FLAGGED.search(read_refusal(body).text))
 
 
-def lacks_model(body: object) -> bool:
-    """Return whether a refusal says in so many words that there is no such model."""
-    return bool(_NO_MODEL.search(read_refusal(body).text))
-
-
 def status_in(error: object) -> int:
     """Return the HTTP status that an error object in a reply of 200 stands for; 502 if it says none."""
     code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
