@@ -472,13 +472,6 @@ class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
     value: float
 
 
-class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
-    """A rate-limit header makes no sense and is ignored; emitted once for each header."""
-
-    header: str
-    value: str
-
-
 class ModelFetched(Event, name="endpoint.model_fetched"):
     """A part of a local model has been downloaded.
 

@@ -1,11 +1,10 @@
 """One endpoint's limits, configured and learned: requests and tokens a minute, requests in flight, pauses.
 
 Learned from are ``x-ratelimit-limit-requests`` (``-remaining-``, ``-reset-``, ``-tokens``; OpenAI and many
-others), ``anthropic-ratelimit-requests-limit`` and its like, the bare ``x-ratelimit-*`` and ``ratelimit-*``
-(requests), names ending in ``-minute`` (Cerebras, Mistral), ``retry-after-ms``, Azure's
-``x-ms-retry-after-ms``, and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare
-seconds), Unix times or dates. Limits are per minute, except the IETF draft's ``ratelimit-limit``: once
-nothing is left, its window lasts at least until the stated time.
+others), ``anthropic-ratelimit-requests-limit`` and its like, the bare ``x-ratelimit-*`` (requests), names
+ending in ``-minute`` (Cerebras, Mistral), ``retry-after-ms``, Azure's ``x-ms-retry-after-ms``, and
+``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare seconds), Unix times or dates. Limits
+are per minute. The IETF draft's ``ratelimit-limit`` is of a window of any length, and is not read.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from typing import Literal, Self
 from ...evaluator.errors import PromptclimbError
 from ..config.fields import CONCURRENCY
 from ..errors import RequestTooLargeError
-from ..events.types import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
+from ..events.types import LimitLearned, Listener, Paused, WaitCapped, ignore_event
 
 PERIOD_S = 60.0
 BURST_S = 0.6
@@ -49,8 +48,6 @@ LONGEST_WAIT = 24 * 3600.0
 """Longer waits in headers, in seconds, are ignored."""
 MOST = 1e9
 LimitKind = Literal["requests", "tokens"]
-OnIgnored = Callable[[str, str], None]
-"""Called with the name and the value of an invalid header."""
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
@@ -59,7 +56,6 @@ _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _RATE_LIMIT = re.compile(r"(?:x-|anthropic-)?ratelimit-.*|(?:x-ms-)?retry-after(?:-ms)?", re.ASCII)
 KINDS: tuple[LimitKind, ...] = ("requests", "tokens")
 _UNIX_TIME_FROM = 1e9
-_DRAFT = "ratelimit-limit"
 _MAX_VALUE = 64
 
 
@@ -79,7 +75,6 @@ class StatedLimit:
     limit: float | None = None  # per window
     remaining: float | None = None
     full_in_s: float | None = None
-    period_s: float | None = None  # least length of the window; None for a minute
 
 
 class Taken:
@@ -94,7 +89,7 @@ class Taken:
 
 
 class Window:
-    """At most ``limit`` in ``period_s``, spread out.
+    """At most ``limit`` a minute, spread out.
 
     A log of the last period and a margin never exceeds the limit, so a server that counts a sliding or a
     fixed minute never refuses. For servers with a small bucket, the generic cell rate algorithm (ITU-T I.371)
@@ -102,9 +97,8 @@ class Window:
     sent; it doubles with each refusal, up to 8 s.
     """
 
-    def __init__(self, limit: float, period_s: float = PERIOD_S) -> None:
+    def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.period_s = period_s
         self.margin = FIRST_MARGIN_S
         self._log: deque[Taken] = deque()
         self._used = 0.0
@@ -112,16 +106,11 @@ class Window:
         self._others = 0.0
         self._others_until = 0.0
 
-    @property
-    def a_minute(self) -> float:
-        """The limit per 60 s."""
-        return self.limit * PERIOD_S / self.period_s
-
     def delay(self, now: float, weight: float) -> float:
         """Return the seconds until so much may be used."""
         self._forget(now)
         # No burst for what takes longer to earn: a bucket that holds just one would refuse it.
-        burst = BURST_S * self.period_s / PERIOD_S if weight * PERIOD_S <= BURST_S * self.limit else 0.0
+        burst = BURST_S if weight * PERIOD_S <= BURST_S * self.limit else 0.0
         spread = self._due - burst - now
         over = self._used + self._others + weight - self.limit
         if over <= 0:
@@ -149,7 +138,7 @@ class Window:
         missing = self.limit - self._used - remaining
         if missing > self._others:
             self._others = missing
-            self._others_until = now + min(self.period_s if full_in_s is None else full_in_s, self.period_s)
+            self._others_until = now + min(PERIOD_S if full_in_s is None else full_in_s, PERIOD_S)
 
     def close(self) -> None:
         """Stop counting: the limit no longer holds."""
@@ -161,10 +150,10 @@ class Window:
         self.margin = min(self.margin * 2, LONGEST_MARGIN_S)
 
     def _interval_s(self, weight: float) -> float:
-        return weight * self.period_s / self.limit
+        return weight * PERIOD_S / self.limit
 
     def _forget(self, now: float) -> None:
-        horizon = now - self.period_s - self.margin
+        horizon = now - PERIOD_S - self.margin
         while self._log and self._log[0].at <= horizon:
             gone = self._log.popleft()
             gone.counted = False
@@ -181,7 +170,7 @@ class Window:
             if over <= 0:
                 break
             over -= taken.weight
-            at = max(at, taken.at + self.period_s + self.margin)
+            at = max(at, taken.at + PERIOD_S + self.margin)
         return at
 
 
@@ -224,8 +213,6 @@ class RateLimiter:
         self._shares: deque[float] = deque(maxlen=SAMPLES)
         self._least_share = 0.0
         self._most_billed = 0
-        self._warned: set[str] = set()
-        self._period_s = 0.0
         self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
         self._had_outcome = self._had_refusal = False
         self._growth_from = self._ready_at = self._shrunk_at = -math.inf
@@ -235,7 +222,7 @@ class RateLimiter:
 
     def a_minute(self, kind: LimitKind) -> float | None:
         """Return its limit a minute; None without one."""
-        return self._windows[kind].a_minute if kind in self._windows else None
+        return self._windows[kind].limit if kind in self._windows else None
 
     def fits(self, tokens: int) -> bool:
         """Return whether the configured limit allows a request of so many tokens at all."""
@@ -317,11 +304,10 @@ class RateLimiter:
 
     def read_headers(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Learn from a reply's headers, names in lower case."""
-        retry_after(headers, ignored=self._ignore)  # reports one that cannot be read; errors carry the value
-        for kind, configured in self._configured.items():
-            stated = stated_limit(headers, kind, ignored=self._ignore)
+        for kind in KINDS:
+            stated = stated_limit(headers, kind)
             if stated.limit is not None:
-                self._learn(kind, stated, stated.limit, configured, permit.tokens)
+                self._learn(kind, stated.limit, permit.tokens)
             if stated.remaining is not None and (window := self._windows.get(kind)) is not None:
                 window.correct(self._clock(), stated.remaining, stated.full_in_s)
 
@@ -349,8 +335,6 @@ class RateLimiter:
             self._had_refusal = True
             self._shrunk_at = self._growth_from = self._clock()
             self._ceiling = max(self._ceiling / 2, 1.0)
-            # A window that was stated as shorter than a minute may be longer than seen so far.
-            self._period_s = min(self._period_s * 2, PERIOD_S)
             for window in self._windows.values():
                 window.rate_limited()
 
@@ -378,44 +362,31 @@ class RateLimiter:
         if use is not None and window is not None:
             window.settle(use, float(tokens))
 
-    def _learn(
-        self, kind: LimitKind, stated: StatedLimit, limit: float, configured: float | None, tokens: int
-    ) -> None:
+    def _learn(self, kind: LimitKind, limit: float, tokens: int) -> None:
         if kind == "tokens" and limit < self._most_billed:
             return
+        if (configured := self._configured[kind]) is not None:
+            limit = min(limit, configured)
         window = self._windows.get(kind)
-        period = PERIOD_S
-        if kind == "requests":
-            if stated.period_s is not None:
-                self._period_s = max(self._period_s, min(max(math.ceil(stated.period_s), 1), PERIOD_S))
-            period = self._period_s or PERIOD_S
-        if configured is not None and configured <= limit * PERIOD_S / period:
-            limit, period = configured, PERIOD_S
-        if window is not None and (window.limit, window.period_s) == (limit, period):
+        if window is not None and window.limit == limit:
             return
         if window is None:
-            window = self._windows[kind] = Window(limit, period)
+            window = self._windows[kind] = Window(limit)
             # Requests under way already count there too, though they were not paced.
             for _ in range(self.in_flight):
                 window.take(self._clock(), 1.0 if kind == "requests" else float(self._expected(tokens)))
-        window.limit, window.period_s = limit, period
-        self._emit(LimitLearned(endpoint=self.name, limit=kind, value=window.a_minute))
+        window.limit = limit
+        self._emit(LimitLearned(endpoint=self.name, limit=kind, value=limit))
 
     def _disprove(self, billed: int) -> None:
         self._most_billed = max(self._most_billed, billed)
         window = self._windows.get("tokens")
         if window is None or billed <= window.limit or window.limit == self.limits.tpm:
             return
-        self._ignore("x-ratelimit-limit-tokens", f"{window.limit:g}, and {billed} were answered")
         if self.limits.tpm is None:
             self._windows.pop("tokens").close()
         else:
             window.limit = self.limits.tpm
-
-    def _ignore(self, header: str, value: str) -> None:
-        if header not in self._warned:
-            self._warned.add(header)
-            self._emit(HeaderIgnored(endpoint=self.name, header=header, value=value))
 
 
 @dataclass(slots=True, eq=False)
@@ -451,7 +422,7 @@ def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return limits
 
 
-def retry_after(headers: Mapping[str, str], *, ignored: OnIgnored | None = None) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a reply asks to wait; None if it asks for no sensible wait.
 
     Without a retry header it is the time until an exhausted limit is available again. Header names are in
@@ -462,27 +433,17 @@ def retry_after(headers: Mapping[str, str], *, ignored: OnIgnored | None = None)
             wait = read(value.strip())
             if wait is not None and 0 <= wait <= LONGEST_WAIT:
                 return wait
-            _ignore(ignored, name, value)
     exhausted = [stated for kind in KINDS if (stated := stated_limit(headers, kind)).remaining == 0]
     return max((stated.full_in_s for stated in exhausted if stated.full_in_s is not None), default=None)
 
 
-def stated_limit(
-    headers: Mapping[str, str], kind: LimitKind, *, ignored: OnIgnored | None = None
-) -> StatedLimit:
+def stated_limit(headers: Mapping[str, str], kind: LimitKind) -> StatedLimit:
     """Return a reply's limit of requests or tokens; missing and invalid values are None."""
-    limit = _number(headers, _names("-limit", kind), ignored, least=1)
-    remaining = _number(headers, _names("-remaining", kind), ignored, least=0)
-    full_in_s: float | None = None
-    for name in _names("-reset", kind):
-        if (value := headers.get(name)) is not None:
-            full_in_s = parse_moment(value)
-            if full_in_s is None:
-                _ignore(ignored, name, value)
-            break
-    source = next((name for name in _names("-limit", kind) if name in headers), None)
-    period = full_in_s if source == _DRAFT and remaining == 0 else None
-    return StatedLimit(limit, remaining, full_in_s, period)
+    limit, remaining, reset = (
+        next((headers[name] for name in _names(member, kind) if name in headers), "")
+        for member in ("-limit", "-remaining", "-reset")
+    )
+    return StatedLimit(_number(limit, least=1), _number(remaining, least=0), parse_moment(reset))
 
 
 def parse_moment(value: str) -> float | None:
@@ -505,20 +466,13 @@ def _names(member: str, kind: LimitKind) -> tuple[str, ...]:
     names += (f"x-ratelimit{member}-{kind}-minute",)
     if kind == "tokens":
         return names
-    return (*names, f"x-ratelimit{member}-req-minute", f"x-ratelimit{member}", f"ratelimit{member}")
+    draft = () if member == "-limit" else (f"ratelimit{member}",)
+    return (*names, f"x-ratelimit{member}-req-minute", f"x-ratelimit{member}", *draft)
 
 
-def _number(
-    headers: Mapping[str, str], names: tuple[str, ...], ignored: OnIgnored | None, *, least: float
-) -> float | None:
-    for name in names:
-        if (value := headers.get(name)) is not None:
-            text = value.strip()
-            if _NUMBER.fullmatch(text) and least <= float(text) <= MOST:
-                return float(text)
-            _ignore(ignored, name, value)
-            return None
-    return None
+def _number(text: str, *, least: float) -> float | None:
+    number = float(text) if _NUMBER.fullmatch(text := text.strip()) else None
+    return number if number is not None and least <= number <= MOST else None
 
 
 def _milliseconds(text: str) -> float | None:
@@ -540,11 +494,6 @@ def _until_date(text: str) -> float | None:
         # Clocks differ a little: a date just past means "now"; one long past means nothing.
         return None if not math.isfinite(wait) or wait < -300 else max(wait, 0.0)
     return None
-
-
-def _ignore(ignored: OnIgnored | None, name: str, value: str) -> None:
-    if ignored is not None:
-        ignored(name, value[:_MAX_VALUE])
 
 
 _ASKED = (
