@@ -192,7 +192,6 @@ def searched(cell: Row, options: Namespace) -> Row:
             rounds=math.ceil((max(options.scorings) - starting) / arm.get("proposals", FEW)),
             describe=described(options.sets)[cell["data"]],
             augmentations=0,
-            style="rich" if chat is not None else None,
             llm=cell["llm"],
             run_dir=Path(folder) / "run",
         )

@@ -43,8 +43,6 @@ EMBEDDING_DIALECTS = ("infinity", "openai", "vllm", "jina", "voyage", "cohere")
 _OF_ONE_SCORER: Mapping[str, str] = MappingProxyType(
     {
         "scorer_dialect": "embeddings",
-        "scorer_detail": "chat",
-        "scorer_answers": "chat",
         "scorer_answer_tokens": "chat",
     }
 )
@@ -108,14 +106,6 @@ class DataSettings(Settings):
         decides=True,
         show="openai|split|FILE",
         reads="file",
-    )
-    few_shot_file: UserPath | None = setting(
-        None,
-        "published few-shot indices to use instead of sampling",
-        decides=True,
-        applies_to=SAMPLE,
-        reads="file",
-        file_only=True,
     )
     columns: str | None = setting(
         None,
@@ -199,16 +189,6 @@ class ScorerSettings(Settings):
         le=8192,
         file_only=True,
     )
-    scorer_detail: Literal["low", "high", "auto"] | None = setting(
-        None, "how closely a chat model looks, in OpenAI's words", **_DECIDING_API, file_only=True
-    )
-    scorer_answers: Literal["schema", "words"] | None = setting(
-        None,
-        "a chat model's answers: schema (JSON with a class name) or words (default: schema where the "
-        "endpoint enforces it)",
-        **_DECIDING_API,
-        file_only=True,
-    )
     scorer_answer_tokens: int = setting(
         64, "tokens per answer at most (chat)", **_DECIDING_API, ge=1, le=100_000, file_only=True
     )
@@ -247,10 +227,6 @@ class ScorerSettings(Settings):
 
     cache_dir: UserPath | None = technical(None, "folder for features; None for the user's cache")
     workers: int = technical(4, "threads that decode images", ge=1, le=1024)
-    image_batch: int = technical(64, "images encoded at once", ge=1, le=1_000_000)
-    text_rows: int | None = technical(
-        None, "tokens that go through the text tower at once; None to fit the device", ge=1, le=10**9
-    )
 
     _objective = field_validator("objective", mode="before")(one_of("objective", OBJECTIVES))
     _scorer_url = field_validator("scorer_url")(check_url)
@@ -332,7 +308,6 @@ class EvaluatorKeywords(TypedDict, total=False):
     shots: int | None
     seed: int
     class_names: Path | str | None
-    few_shot_file: Path | str | None
     columns: str | None
     test_images: int | None
     allow_leak: bool
@@ -345,8 +320,6 @@ class EvaluatorKeywords(TypedDict, total=False):
     scorer_url: str | None
     scorer_dialect: str | None
     scorer_image_size: int
-    scorer_detail: Literal["low", "high", "auto"] | None
-    scorer_answers: Literal["schema", "words"] | None
     scorer_answer_tokens: int
     custom_scorer: str | None
     ray: str | None
@@ -354,8 +327,6 @@ class EvaluatorKeywords(TypedDict, total=False):
     augmentations: int | None
     cache_dir: Path | str | None
     workers: int
-    image_batch: int
-    text_rows: int | None
 
 
 class EvaluatorSpec(ScorerSettings, DataSettings):

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from ...evaluator.spec import EvaluatorKeywords
 from ..prices import CallPrice, Price
-from .fields import Style
 
 
 class SearchKeywords(EvaluatorKeywords, total=False):
@@ -16,7 +15,6 @@ class SearchKeywords(EvaluatorKeywords, total=False):
 
     scorer_concurrency: int
     scorer_rpm: float | None
-    scorer_tpm: float | None
     scorer_price: Price | CallPrice | str | None
     max_scorer_calls: int | None
     max_cost: float | None
@@ -34,18 +32,12 @@ class SearchKeywords(EvaluatorKeywords, total=False):
     name_rounds: int
     describe: Path | str | None
     blind: bool
-    style: Style | None
     restarts: int
     conversations: int
     rounds: int
     proposals: int
-    top_k: int
     starting_pool: Literal["general", "captions", "grammar"] | None
-    fillers: float
     initial: int | Path | str | None
-    max_words: int | None
-    max_turns: int
-    ensemble_size: int
     racing: Literal["auto", "off"]
     concurrency: int
     rpm: float | None

@@ -206,13 +206,6 @@ class SearchSettings(Settings):
         "give the method neither the description nor the class names (pn, p, ape and opro never have them)",
         decides=True,
     )
-    style: Style | None = setting(
-        None,
-        "how guided asks: rich, a conversation with scores, or short requests for a small model "
-        "(default: by the model's name, else by its answers)",
-        decides=True,
-        file_only=True,
-    )
     restarts: int = setting(
         4,
         "restarts, each from its own sample of starting templates; "
@@ -233,29 +226,12 @@ class SearchSettings(Settings):
         ge=1,
         le=100,
     )
-    top_k: int = setting(
-        15,
-        "best templates shown to the LLM, and as many of the worst",
-        decides=True,
-        ge=1,
-        le=1000,
-        file_only=True,
-    )
     starting_pool: Literal["general", "captions", "grammar"] | None = setting(
         None,
         "built-in starting templates: general (published lists and captions that fit most images first), "
         "captions (308, written for this project) or grammar (5,267, made of media, views and more; "
         "default: general with a description, else grammar)",
         decides=True,
-    )
-    fillers: float = setting(
-        0.0,
-        "share of combined templates that are made of general words although the description has words left; "
-        "0: only where its words are used up",
-        decides=True,
-        ge=0,
-        le=1,
-        file_only=True,
     )
     initial: int | Path | None = setting(
         None,
@@ -268,45 +244,17 @@ class SearchSettings(Settings):
         reads="file",
         from_data=True,
     )
-    max_words: int | None = setting(
-        None,
-        "words per template at most (default: 15; with --search-for instruction: 60)",
-        decides=True,
-        ge=1,
-        le=200,
-        file_only=True,
-    )
-    max_turns: int = setting(
-        10,
-        "latest exchanges of a conversation that a request shows the LLM",
-        decides=True,
-        ge=1,
-        le=1000,
-        file_only=True,
-    )
-    ensemble_size: int = setting(
-        3,
-        "best templates that the ensemble starts with; it grows to eight at most",
-        decides=True,
-        ge=1,
-        le=1000,
-        file_only=True,
-    )
     racing: Literal["auto", "off"] = setting(
         "auto",
         "auto: ask a model behind an API about more and more images, and drop templates that fall behind; "
         "off: score every template on all images",
         decides=True,
     )
+
     _search_for = field_validator("search_for")(one_of("kind of prompt", KINDS))
     _method = field_validator("method")(one_of("method", METHODS))
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
-
-    @property
-    def most_words(self) -> int:
-        """Words per candidate at most."""
-        return self.kind.max_words if self.max_words is None else self.max_words
 
     @property
     def kind(self) -> PromptKind:
@@ -404,14 +352,6 @@ class ScoringConfig(EvaluatorSpec):
     )
     scorer_rpm: float | None = setting(
         None, "requests to the scorer per minute at most", applies_to=API, gt=0, le=MOST_A_MINUTE
-    )
-    scorer_tpm: float | None = setting(
-        None,
-        "tokens to and from the scorer per minute at most",
-        applies_to=API,
-        gt=0,
-        le=MOST_A_MINUTE,
-        file_only=True,
     )
     scorer_price: Price | CallPrice | None = setting(
         None,
@@ -518,8 +458,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
 
     @property
     def request_style(self) -> Style | None:
-        """The style of requests: as set, else by the model's name; None if that gives no size."""
-        return self.style or style_of(self.llm)
+        """The style of requests, by the model's name; None if that gives no size."""
+        return style_of(self.llm)
 
     @property
     def can_use_llm(self) -> bool:
@@ -617,7 +557,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             "llm": self.placeless_llm,
             "describe": self.describe,
             "starting_pool": self.pool_name,
-            "max_words": self.most_words,
         }
 
     def to_public(self) -> dict[str, Any]:

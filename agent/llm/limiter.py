@@ -238,8 +238,7 @@ class RateLimiter:
         if not self.fits(tokens):
             raise RequestTooLargeError(
                 f"a request may need {tokens} tokens, but `tpm` allows only {self.limits.tpm:.0f} in a "
-                "minute; show fewer templates (`top_k`), allow shorter answers (`answer_tokens`), or "
-                "raise `tpm`"
+                "minute; allow shorter answers (`answer_tokens`), or raise `tpm`"
             )
         self.waiting += 1
         try:

@@ -47,7 +47,6 @@ from ..errors import (
     RateLimitedError,
     RedirectedError,
     RequestFailedError,
-    RequestTooLargeError,
     UnusableAnswerError,
     why_ended,
 )
@@ -223,9 +222,7 @@ class ScorerCalls:
         emit: Listener,
     ) -> None:
         self._emit = _SeldomUsage(emit, asyncio.get_running_loop().time)
-        limits = RateLimits(
-            rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
-        )
+        limits = RateLimits(rpm=config.scorer_rpm, concurrency=config.scorer_concurrency)
         self.budget = ScorerBudget(Limits.of_scorer(config, config.max_minutes), spent)
         self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
             Endpoint(name=name, client=client, price=config.scorer_price, limits=limits),
@@ -242,7 +239,6 @@ class ScorerCalls:
         self._ledger: Ledger | None = None
         self._unwritten = NO_BILL  # what was billed before there was a ledger
         self._stop = stop
-        self._tpm = config.scorer_tpm
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._calls = 0
@@ -416,11 +412,6 @@ class ScorerCalls:
         """Return an answer, or a refusal that is the request's own fault."""
         try:
             billed = await self._until_at_fault(request)
-        except RequestTooLargeError as error:
-            raise UsageError(
-                f"`scorer_tpm = {self._tpm:g}` must be at least {request.tokens_at_most}: one "
-                "request to the scorer may take so many tokens",
-            ) from error
         except BadRequestError as error:
             if request.is_trial:
                 return ApiRefusal(_reason(error), str(error))

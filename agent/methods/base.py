@@ -39,6 +39,8 @@ from .memory import Entry, Memory
 
 MAX_ANSWER_CHARACTERS = 4_000
 """Longer answers are cut before later requests repeat them: candidates are short, and tokens cost."""
+TOP_K, MAX_TURNS = 15, 10
+"""Candidates shown in a request, best and worst each; rounds of a conversation shown in one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +59,6 @@ class View:
         style: How to prompt the LLM; None if not known.
         wordings: The texts of ``guided``.
         state: Kept by the method from one conversation of the restart to the next.
-        fillers: The share of combinations that are made of general words although the description has words
-            left; 0: only where its words are used up.
         free: How many candidates may be scored in addition to a request, if scores cost next to nothing.
     """
 
@@ -76,7 +76,6 @@ class View:
     wordings: Wordings = field(default_factory=built_in)
     state: dict[str, Any] = field(default_factory=dict)
     objective: Objective = "accuracy"
-    fillers: float = 0.0
     free: int = 0
 
     @property

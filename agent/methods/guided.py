@@ -207,7 +207,7 @@ def _described_once(view: View, state: _State) -> Steps:
     if _scores_are_free(view) and not state.described:
         state.described = True
         words = phrases(view.description, view.class_names)
-        yield from _in_frames(view, words, view.free, fillers=view.fillers)
+        yield from _in_frames(view, words, view.free)
 
 
 def _in_plain_words(view: View, state: _State) -> Steps:
@@ -229,7 +229,7 @@ def _after_an_answer(view: View, state: _State, feedback: Feedback) -> Steps:
     if _scores_are_free(view):
         _new_words((outcome.text for outcome in feedback.outcomes), view, state)
         words = [*phrases(view.description, view.class_names), *state.words]
-        yield from _in_frames(view, words, min(view.free, AFTER_AN_ANSWER), fillers=view.fillers)
+        yield from _in_frames(view, words, min(view.free, AFTER_AN_ANSWER))
 
 
 def _new_words(lines: Iterable[str], view: View, state: _State) -> Sequence[str]:
@@ -247,13 +247,11 @@ def _new_words(lines: Iterable[str], view: View, state: _State) -> Sequence[str]
     return new
 
 
-def _in_frames(
-    view: View, words: Sequence[str], count: int, *, fillers: float = 0.0, ends_round: bool = False
-) -> Steps:
+def _in_frames(view: View, words: Sequence[str], count: int, *, ends_round: bool = False) -> Steps:
     """Score words in frames, a few at once; free, but for the last step where it ends the round."""
     rng = view.rng()
     for remaining in range(count, 0, -FREE_AT_ONCE):
-        candidates = combined(view, words, rng, min(remaining, FREE_AT_ONCE), fillers=fillers)
+        candidates = combined(view, words, rng, min(remaining, FREE_AT_ONCE))
         free = not ends_round or remaining > FREE_AT_ONCE
         yield Propose(candidates, source="combine", free=free)
 

@@ -57,32 +57,32 @@ def combine(view: View) -> Steps:
     """
     words = phrases(view.description, view.class_names)
     while True:
-        candidates = combined(view, words, view.rng(), view.proposals, fillers=view.fillers)
+        candidates = combined(view, words, view.rng(), view.proposals)
         yield Propose(candidates, source="combine")
 
 
-def combined(
-    view: View, words: Sequence[str], rng: random.Random, count: int, *, fillers: float
-) -> list[Candidate]:
+def combined(view: View, words: Sequence[str], rng: random.Random, count: int) -> list[Candidate]:
     """Return new candidates made of frames and words, the most promising of many.
 
-    ``fillers`` is the share of the many that are made of the kind's fillers. If the view wants none of them
-    while there are words, they only take the places for which no words are left.
+    The kind's fillers only take the places for which no words are left.
     """
-    candidates = most_promising(_fillings(view.kind, words, rng, fillers), view, count)
-    if not view.fillers and words and len(candidates) < count:
+    candidates = most_promising(_fillings(view.kind, words, rng), view, count)
+    if words and len(candidates) < count:
         known = {candidate.key for candidate in candidates}
-        general = most_promising(_fillings(view.kind, (), rng, fillers), view, count)
+        general = most_promising(_fillings(view.kind, (), rng), view, count)
         candidates += [candidate for candidate in general if candidate.key not in known]
     return candidates[:count]
 
 
-def _fillings(kind: PromptKind, words: Sequence[str], rng: random.Random, fillers: float) -> list[str]:
-    if words and kind.fillers:
-        return [_fill(kind, words if rng.random() >= fillers else kind.fillers, rng) for _ in range(FILLINGS)]
-    if words or kind.fillers:
-        return [_fill(kind, words or kind.fillers, rng) for _ in range(FILLINGS)]
-    return []
+def _fillings(kind: PromptKind, words: Sequence[str], rng: random.Random) -> list[str]:
+    if not words and not kind.fillers:
+        return []
+    fillings = []
+    for _ in range(FILLINGS):
+        if words and kind.fillers:
+            rng.random()  # drawn by earlier versions: a resumed run proposes the same candidates
+        fillings.append(_fill(kind, words or kind.fillers, rng))
+    return fillings
 
 
 def _fill(kind: PromptKind, words: Sequence[str], rng: random.Random) -> str:

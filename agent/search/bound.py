@@ -18,8 +18,9 @@ from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
 from ..llm.ask import MORE_TOKENS
 from ..llm.budget import Limits, cost_of_all, share_of, sizes_of
+from ..llm.chat import CHARACTERS_PER_TOKEN
 from ..llm.price_table import find_price
-from ..methods.base import MAX_ANSWER_CHARACTERS
+from ..methods.base import MAX_ANSWER_CHARACTERS, MAX_TURNS, TOP_K
 from ..methods.registry import METHODS
 from ..prices import NOTHING, PICODOLLARS, Spent, Tariff, TokenUsage, cost_at_most
 from .choice import candidates_at_most
@@ -32,8 +33,8 @@ INSTRUCTIONS = 4_000
 """Characters of the fixed sentences of a request."""
 LONGEST_REMARK = 300
 """Characters that a request has on one proposal, beside its text: its score, or why it was rejected."""
-ASCII_PER_TOKEN, TOKENS_OF_OTHERS = 3, 3
-"""Characters of ASCII in a token, and tokens of any other character."""
+TOKENS_OF_OTHERS = 3
+"""Tokens of a character that is not ASCII."""
 Number = TypeVar("Number", int, float)
 
 
@@ -196,13 +197,13 @@ def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, poo
     """Return the most tokens of a request: lists of candidates, and all rounds of a long conversation."""
     names = class_names or ["n" * LONGEST_NAME] * MOST_NAMES
     kind = config.kind
-    rounds = min(config.max_turns, config.rounds)
+    rounds = min(MAX_TURNS, config.rounds)
     characters = INSTRUCTIONS + len(config.description) + sum(map(len, names))
-    characters += 2 * max(config.top_k, BEST_SHOWN) * (kind.most_characters + LONGEST_REMARK)
+    characters += 2 * max(TOP_K, BEST_SHOWN) * (kind.most_characters + LONGEST_REMARK)
     each_round = MAX_ANSWER_CHARACTERS + config.proposals * (kind.most_characters + LONGEST_REMARK)
     characters += rounds * each_round
     characters += characters_at_most(config, max(map(len, names)))
     # Where the user's own texts are in another script, the LLM may answer likewise.
     if all(map(str.isascii, (config.description, *names, *pool))):
-        return math.ceil(characters / ASCII_PER_TOKEN)
+        return math.ceil(characters / CHARACTERS_PER_TOKEN)
     return characters * TOKENS_OF_OTHERS

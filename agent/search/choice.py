@@ -52,8 +52,8 @@ from .event_loop import call_evaluator
 
 MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
-MOST_IN_ENSEMBLE = 8
-"""Maximum templates in an ensemble, unless more are requested."""
+FIRST_IN_ENSEMBLE, MOST_IN_ENSEMBLE = 3, 8
+"""Templates that an ensemble starts with, and maximum."""
 
 
 def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accuracy") -> float:
@@ -144,10 +144,14 @@ async def grow_ensemble(evaluator: Evaluator, ranked: Sequence[str], *, start: i
     return chosen
 
 
+def _first(config: SearchConfig) -> int:
+    """Return how many templates an ensemble starts with; 1 where the scorer cannot average them."""
+    return FIRST_IN_ENSEMBLE if config.kind.averaged and config.scorer != "zero-shot" else 1
+
+
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo) -> int:
     """Return how many candidates the final evaluation needs at most."""
-    alone = config.ensemble_size == 1 or not config.kind.averaged
-    ensemble = 1 if alone else max(config.ensemble_size, MOST_IN_ENSEMBLE)
+    ensemble = MOST_IN_ENSEMBLE if _first(config) > 1 else 1
     baselines = {template for group in info.baselines.values() for template in group}
     return ensemble + len(baselines) + 1 + config.kind.renames_classes
 
@@ -191,8 +195,7 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
-    averages = kind.averaged and config.scorer != "zero-shot"
-    size, ungrown = config.ensemble_size if averages else 1, None
+    size, ungrown = _first(config), None
     try:
         ensemble = await grow_ensemble(evaluator, scored_as, start=size)
     except Exception as error:  # noqa: BLE001 - noted in the result

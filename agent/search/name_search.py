@@ -688,12 +688,9 @@ def requests_at_most(config: SearchConfig, class_names: Sequence[str] | None) ->
     if not config.kind.renames_classes or config.llm is None:
         return 0
     classes = MOST_READ if class_names is None else min(len(class_names), MOST_READ)
-    alone = min(classes, MOST_CLASSES)
-    one_by_one = alone + config.name_rounds * alone
-    together = math.ceil(classes / READ_AT_ONCE) + config.name_rounds
-    # Where the LLM's name does not decide the style, its answers do.
-    styles = {"short": one_by_one, "rich": together, None: max(one_by_one, together)}
-    return styles[config.request_style]
+    if config.request_style == "short":
+        return (1 + config.name_rounds) * min(classes, MOST_CLASSES)
+    return math.ceil(classes / READ_AT_ONCE) + config.name_rounds
 
 
 def characters_at_most(config: SearchConfig, longest_name: int) -> int:

@@ -30,7 +30,7 @@ from ..events.types import (
     TemplateRefused,
     TemplateScored,
 )
-from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
+from ..methods.base import MAX_TURNS, TOP_K, Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
@@ -186,7 +186,7 @@ class Restart:
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self.journal.ask(step.messages, position._replace(sample=request_number))
-            text, proposals = answer.text, self._kind.read(answer.text, max_words=self.config.most_words)
+            text, proposals = answer.text, self._kind.read(answer.text, max_words=self._kind.max_words)
             empty = not proposals.candidates
             cut = empty and answer.finish_reason == "length"
             self.record.empty += empty
@@ -218,10 +218,9 @@ class Restart:
             memory=self._memory,
             pool=self.pool,
             proposals=config.proposals,
-            fillers=config.fillers,
-            top_k=config.top_k,
-            max_words=config.most_words,
-            max_turns=config.max_turns,
+            top_k=TOP_K,
+            max_words=self._kind.max_words,
+            max_turns=MAX_TURNS,
             rng=lambda: rng_for(config.seed, *position()[:3]),
             kind=self._kind,
             description=config.description if self._method.uses_description else "",

@@ -34,7 +34,7 @@ from .grid import Cell
 INTERRUPTED = "interrupted"
 """Reason of a run that a signal ended or prevented."""
 NO_TEST = "finished, but its scorer reported no test accuracy"
-_SOURCES = ("data", "class_names", "few_shot_file", "model", "pretrained", "custom_scorer", "initial")
+_SOURCES = ("data", "class_names", "model", "pretrained", "custom_scorer", "initial")
 """Settings that may name files, whose contents decide a result."""
 
 

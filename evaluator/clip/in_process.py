@@ -78,7 +78,6 @@ def image_encoder(
     return ImageEncoder(
         loaded=loaded,
         folder=(spec.cache_dir or cache_dir()) / "features",
-        batch=spec.image_batch,
         workers=spec.workers,
         on_bad_image=spec.on_bad_image,
         seen=seen_files(spec.cache_dir),
@@ -136,7 +135,6 @@ def build_encoder(
             names,
             loaded.context_length,
             dtype=_dtype(spec, loaded),
-            max_rows=spec.text_rows,
             report=report,
         )
         for loaded in models

@@ -24,8 +24,8 @@ from .class_names import OPENAI, SPLIT, read_names_file, rename
 from .readers import bundled, coop
 from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, holds_runs, read_folder, walk
 from .readers.tables import read_table
-from .sampling import default_shots, draw, part_of_test, read_few_shot_file
-from .values import FEW_TEST_IMAGES, FewShotData, HeldOutTest, Item, Splits, count_by_label
+from .sampling import default_shots, draw, part_of_test
+from .values import FEW_TEST_IMAGES, FewShotData, HeldOutTest, Item, Splits
 
 SourceKind = Literal["bundled", "scans", "coop"]
 
@@ -119,12 +119,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
             f"ten points may be chance; take {FEW_TEST_IMAGES} or more"
         )
     shots, shots_line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
-    if spec.few_shot_file is None:
-        train, val = draw(splits, shots=shots, seed=spec.seed)
-    else:
-        train, val = read_few_shot_file(spec.few_shot_file, splits)
-        if spec.shots is None:
-            shots, shots_line = max(count_by_label(train, len(splits.classes))), None
+    train, val = draw(splits, shots=shots, seed=spec.seed)
     notes.extend(_check_files(spec, train + val, splits))
     return FewShotData(
         name=splits.name,

@@ -11,15 +11,10 @@ That depends on file names only, so every seed has the same test images.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
-from pathlib import Path, PurePosixPath
-
-from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
+from collections.abc import Iterable, Sequence
 
 from ..counts import counted
 from ..errors import DataError
-from ..files import parse_json, read_bytes, read_text
 from ..spec import DEFAULT_SHOTS
 from .values import Item, Splits, count_by_label
 
@@ -89,90 +84,6 @@ def default_shots(splits: Splits) -> tuple[int, str | None]:
         f"using {counted(least, 'training image')} per class: the smallest class, {name!r}, "
         f"has no more (`shots` sets another number; the default is {DEFAULT_SHOTS})"
     )
-
-
-FORM = '{"train": {"data": [{"impath": ..., "label": ...}, ...], "indices": [...]}, "val": {...}}'
-PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".p"})
-HOW_TO_CONVERT = (
-    "a pickle can run any code when it is opened, so pickles are not read here. The "
-    "same shots follow from `shots` and `seed` without a file; to bring others, write "
-    'JSON where you trust the pickle: python -c "import json,pickle,sys; '
-    "d=pickle.load(open(sys.argv[1],'rb')); "
-    "json.dump({k:{'data':[{'impath':i.impath,'label':i.label,'classname':i.classname} "
-    "for i in v]} for k,v in d.items()}, open('shots.json','w'))\" FILE.pkl"
-)
-
-
-class _Entry(BaseModel):
-    impath: StrictStr
-    label: StrictInt
-
-
-class _FewShotSplit(BaseModel):
-    data: list[_Entry]
-    indices: list[StrictInt] | None = None
-
-
-class _FewShotFile(BaseModel):
-    train: _FewShotSplit
-    val: _FewShotSplit = _FewShotSplit(data=[])
-
-
-def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Read the few-shot training and validation items that a file names; pickles are refused."""
-    file = file.expanduser()
-    if file.suffix.lower() in PICKLE_SUFFIXES or read_bytes(file, what="few-shot file")[:1] == b"\x80":
-        raise DataError(f"{file} is a pickle; {HOW_TO_CONVERT}")
-    document = parse_json(read_text(file, what="few-shot file"), where=str(file))
-    try:
-        content = _FewShotFile.model_validate(document)
-    except ValidationError as error:
-        location = ".".join(map(str, error.errors()[0]["loc"]))
-        raise DataError(f"{file}{location and f', {location}'}: expected {FORM}") from error
-    train = tuple(_items(content.train, splits.train, f"{file}, train"))
-    val = tuple(_items(content.val, splits.val, f"{file}, val"))
-    if missing := set(range(len(splits.classes))) - {item.label for item in train}:
-        name = splits.classes[min(missing)]
-        such = counted(len(missing), "such class", "such classes")
-        raise DataError(f"{file} has no training image of {name!r} ({such})")
-    return train, val
-
-
-def _items(split: _FewShotSplit, pool: Sequence[Item], where: str) -> Iterator[Item]:
-    if split.indices is not None and len(split.indices) != len(split.data):
-        raise DataError(f"{where} has {len(split.data)} items but {len(split.indices)} indices")
-    by_name: dict[str, list[Item]] = {}
-    for item in pool:
-        by_name.setdefault(item.path.name, []).append(item)
-    for number, entry in enumerate(split.data):
-        here, path = f"{where}[{number}]", PurePosixPath(entry.impath.replace("\\", "/"))
-        if split.indices is not None:
-            yield _at(split.indices[number], pool, path, entry.label, here)
-            continue
-        same_name = [item for item in by_name.get(path.name, ()) if item.label == entry.label]
-        if not same_name:
-            raise DataError(
-                f"{here}: the data set has no image {path.name!r} with label {entry.label} to draw from"
-            )
-        # Folders may be called otherwise where the file was made, so the longest common end decides.
-        yield max(same_name, key=lambda item: _common_end(item.path.parts, path.parts))
-
-
-def _at(index: int, pool: Sequence[Item], path: PurePosixPath, label: int, here: str) -> Item:
-    if not 0 <= index < len(pool):
-        raise DataError(f"{here}: index {index!r} is out of range: there are {len(pool)} images to draw from")
-    item = pool[index]
-    if item.path.name != path.name or item.label != label:
-        raise DataError(
-            f"{here} is {path} with label {label}, but at {index} the data set has {item.path} with label "
-            f"{item.label}; the file belongs to another data set or split"
-        )
-    return item
-
-
-def _common_end(left: Sequence[str], right: Sequence[str]) -> int:
-    pairs = zip(reversed(left), reversed(right), strict=False)
-    return sum(1 for _pair in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 VAL_SHARE = 0.2

@@ -153,7 +153,6 @@ class ImageByImageEvaluator(RemoteEvaluator):
 PATH = "chat/completions"
 REFUSED = "refused"
 """Beginning of why an answer ended, if the endpoint or the model refused."""
-SCHEMA = "schema"
 MEMBER = "class"
 """The member of an answer by the schema that holds the class name."""
 _MOST_TRIED = 3
@@ -171,34 +170,24 @@ class ChatEvaluator(ImageByImageEvaluator):
     An answer that was cut or refused, or that names no class, counts as wrong. Answers are drawn at
     temperature 0, kept as text and read each time.
 
-    By default, the first question shows whether the endpoint enforces the schema: it is asked with it, and
+    The first question shows whether the endpoint enforces the schema: it is asked with it, and
     without it if that is refused. What was found is kept with the labels.
 
     Args:
         options: Lists the classes and reads answers.
-        answers: ``schema`` or ``words``; None to find out whether the endpoint takes the schema.
-        detail: How closely the model looks, in OpenAI's words; None to leave it to the endpoint.
         answer_tokens: Most tokens of an answer.
     """
 
     protocol = "chat"
     answers_in_words = True
 
-    def __init__(
-        self,
-        problem: RemoteProblem,
-        options: ListedClasses,
-        *,
-        detail: str | None = None,
-        answers: str | None = None,
-        answer_tokens: int = 64,
-    ) -> None:
+    def __init__(self, problem: RemoteProblem, options: ListedClasses, *, answer_tokens: int = 64) -> None:
         super().__init__(problem)
         self.path = path_below(problem.url, PATH)
         self._fill = options.fill
-        self._detail, self._answer_tokens = detail, answer_tokens
+        self._answer_tokens = answer_tokens
         self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
-        self._takes_schema = None if answers is None else answers == SCHEMA
+        self._takes_schema: bool | None = None
         self._finding = threading.Lock()
         self._format = response_format(options.class_names)
 
@@ -259,8 +248,8 @@ class ChatEvaluator(ImageByImageEvaluator):
         return Prompt(self._fill(candidate), schema=self._takes_schema is not False)
 
     def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
-        image = {"url": picture.data_url, **({"detail": self._detail} if self._detail else {})}
-        content = [{"type": "text", "text": prompt.text}, {"type": "image_url", "image_url": image}]
+        image = {"type": "image_url", "image_url": {"url": picture.data_url}}
+        content = [{"type": "text", "text": prompt.text}, image]
         return {
             "model": self.problem.model,
             "messages": [{"role": "user", "content": content}],

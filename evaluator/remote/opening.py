@@ -119,13 +119,7 @@ def _of_protocol(
     spec: EvaluatorSpec, problem: RemoteProblem, options: ListedClasses | None
 ) -> RemoteEvaluator:
     if options is not None:
-        return ChatEvaluator(
-            problem,
-            options,
-            detail=spec.scorer_detail,
-            answers=spec.scorer_answers,
-            answer_tokens=spec.scorer_answer_tokens,
-        )
+        return ChatEvaluator(problem, options, answer_tokens=spec.scorer_answer_tokens)
     if spec.scorer == "zero-shot":
         return ZeroShotEvaluator(problem)
     return EmbeddingsEvaluator(problem, spec.scorer_dialect)
@@ -159,7 +153,8 @@ def _images(
 def _parameters(spec: EvaluatorSpec) -> dict[str, Any]:
     """Return what decides a label besides prompt and image."""
     if spec.scorer == "chat":
-        return {"detail": spec.scorer_detail, "answer_tokens": spec.scorer_answer_tokens}
+        # Labels of earlier versions, which could set a detail, stay known.
+        return {"detail": None, "answer_tokens": spec.scorer_answer_tokens}
     return {}
 
 

@@ -94,5 +94,4 @@ def pictures(folder: Path) -> EvaluatorSpec:
         shots=4,
         device="cpu",
         cache_dir=folder / "cache",
-        image_batch=8,
     )

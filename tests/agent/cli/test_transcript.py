@@ -41,7 +41,7 @@ def chat(tmp_path: Path) -> Chat:
     """A finished run of one restart, two conversations of two rounds."""
     asked = Chat()
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, conversations=2, rounds=2, initial=6, top_k=2,
+        data="fake", llm="fake", method="pn", restarts=1, conversations=2, rounds=2, initial=6,
         retry_attempts=1, run_dir=tmp_path / "run",
     )  # fmt: skip
     run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=asked))

@@ -99,7 +99,7 @@ WRONG_FLAGS = (
     {"temperature": "0,7"}, {"max_minutes": "1 h"}, {"max_minutes": "1,5,5"}, {"max_cost": "$5"},
     {"max_calls": "1,000"}, {"data": ""}, {"augmentations": "33"}, {"augmentations": "-1"},
     {"method": "pn", "llm": "m", "max_cost": "1"}, {"augmentations": "8", "objective": "margin"},
-    {"augmentations": "8", "custom_scorer": "m:f"}, {"top_k": "1,5"}, {"rpm": "1,000"},
+    {"augmentations": "8", "custom_scorer": "m:f"}, {"rpm": "1,000"},
 )  # fmt: skip
 WRONG_VALUES: tuple[dict[str, Any], ...] = (
     {"shots": 0}, {"method": "pm"}, {"objective": "loss"}, {"shot": 1}, {"base_url": "h"},
@@ -246,7 +246,7 @@ def test_every_setting_has_a_place_and_a_line_of_help() -> None:
     """The command line, or a file, can say all but what only programs set."""
     assert set(OPTIONS) == set(SearchConfig.model_fields)
     without = {name for name, option in OPTIONS.items() if not option.flag and not option.file_only}
-    assert without == {"cache_dir", "workers", "image_batch", "text_rows"}
+    assert without == {"cache_dir", "workers"}
     assert all(option.help for option in OPTIONS.values())
 
 
@@ -262,11 +262,9 @@ def test_the_version_that_azure_wants_stays_in_an_address() -> None:
 
 
 def test_more_members_of_a_request_are_kept_as_canonical_json(tmp_path: Path) -> None:
-    """As text or as a table, here or of an endpoint: the same thing has one form."""
+    """As text or as a table: the same thing has one form."""
     file = tmp_path / "c.toml"
-    file.write_text(
-        "llm = 'm'\n[extra_body]\ntop_k = 5\nmin_p = 0.1\n[[endpoints]]\nbase_url = 'http://h/v1'\n"
-    )
+    file.write_text("llm = 'm'\n[extra_body]\ntop_k = 5\nmin_p = 0.1\n")
     from_table = from_sources({}, {}, file)
     from_text = from_sources({"llm": "m", "extra_body": '{"top_k": 5, "min_p": 0.1}'}, {})
     assert from_table.extra_body == from_text.extra_body == '{"min_p":0.1,"top_k":5}'
@@ -352,7 +350,7 @@ def test_a_name_that_can_be_no_path_stays_as_it_is(path: str) -> None:
     assert absolute(SearchConfig(method="random", data=path)).data == path
 
 
-@pytest.mark.parametrize("name", ["run_dir", "shared_cache", "data_root", "few_shot_file", "initial"])
+@pytest.mark.parametrize("name", ["run_dir", "shared_cache", "data_root", "initial"])
 @pytest.mark.parametrize(
     ("path", "said"),
     [

@@ -415,7 +415,7 @@ async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(
             return reply_text(str(messages))
 
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2,
+        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, initial=4,
         run_dir=tmp_path / "run", track=("mlflow",),
     )  # fmt: skip
     result = await search(config, custom_scorer=FakeEvaluator(), chat=Chat(), on_event=events.append)

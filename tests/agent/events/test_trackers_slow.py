@@ -35,7 +35,7 @@ async def two_sessions(run_dir: Path, track: str) -> tuple[SearchResult, list[fl
     """A run that a limit stops and that is resumed: its result, and the scores in the order reported."""
     events: list[Event] = []
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=2, initial=4, top_k=2,
+        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=2, initial=4,
         run_dir=run_dir, track=track, max_calls=1,
     )  # type: ignore[arg-type]  # fmt: skip
     stopped = await search(config, custom_scorer=FakeEvaluator(), chat=Chat(), on_event=events.append)

@@ -314,18 +314,18 @@ class Plain(ChatByHash):
 
 CONFIG: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "guided", "restarts": 2, "conversations": 2, "rounds": 4,
-    "initial": 8, "proposals": 3, "top_k": 3,
+    "initial": 8, "proposals": 3,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("more", "named", "described"),
     [
-        ({"style": "rich"}, True, True),
-        ({"style": "short"}, False, True),
-        ({"style": "short", "describe": None}, True, False),
-        ({"blind": True, "style": "rich"}, False, False),
-        ({"blind": True, "style": "short"}, False, False),
+        ({}, True, True),
+        ({"llm": "fake-1b"}, False, True),
+        ({"llm": "fake-1b", "describe": None}, True, False),
+        ({"blind": True}, False, False),
+        ({"blind": True, "llm": "fake-1b"}, False, False),
         *(({"method": method}, False, False) for method in ("pn", "p", "ape", "opro")),
     ],
 )
@@ -350,7 +350,7 @@ def test_what_the_endpoint_gets_is_what_the_pages_say(
 
 def test_each_template_says_whether_an_llm_wrote_it(tmp_path: Path) -> None:
     """In result and events; what words of the description were combined to is not the LLM's."""
-    config = SearchConfig(**CONFIG, style="short", describe="old stone walls", run_dir=tmp_path / "run")
+    config = SearchConfig(**CONFIG | {"llm": "fake-1b"}, describe="old stone walls", run_dir=tmp_path / "run")
     chat, feedback = ChatByHash(), list[Event]()
     found = run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=chat, on_event=feedback.append))
     answers = {line.removeprefix("- ") for request in chat.answered for line in text_for(request).split("\n")}
@@ -395,7 +395,7 @@ def test_an_outage_that_lasts_leaves_the_restart_to_the_free_way_and_is_forgotte
 
 
 FREE_CONFIG: dict[str, Any] = {
-    **CONFIG, "style": "short", "describe": DESCRIBED, "rounds": 3, "retry_attempts": 1,
+    **CONFIG, "llm": "fake-1b", "describe": DESCRIBED, "rounds": 3, "retry_attempts": 1,
 }  # fmt: skip
 
 
@@ -454,12 +454,12 @@ def test_a_skip_that_is_on_disk_is_replayed(
         assert not {one.hash for one in first.answered} & {one.hash for one in second.asked}
 
 
-@pytest.mark.parametrize("style", ["rich", "short"])
+@pytest.mark.parametrize("llm", ["fake", "fake-1b"])
 def test_a_conversation_that_repeats_itself_ends_whatever_is_scored_beside_it(
-    tmp_path: Path, style: str
+    tmp_path: Path, llm: str
 ) -> None:
     """As it does where nothing is."""
-    more = {"style": style, "restarts": 1, "conversations": 1, "rounds": 9, "run_dir": tmp_path}
+    more = {"llm": llm, "restarts": 1, "conversations": 1, "rounds": 9, "run_dir": tmp_path}
     chat = Parrot()
     found = run_virtual(search(SearchConfig(**FREE_CONFIG | more), custom_scorer=Cheap(), chat=chat))
     assert chat.asked < found.evaluated

@@ -34,7 +34,6 @@ def run(run_dir: Path, **more: Any) -> Path:
         conversations=1,
         rounds=3,
         initial=6,
-        top_k=3,
         run_dir=run_dir,
         **more,
     )

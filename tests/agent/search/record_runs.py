@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promptclimb import SearchConfig, search
+from promptclimb.agent.search import restart
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -25,9 +26,11 @@ from tests.paths import ROOT
 RUNS = ROOT / "tests" / "data" / "recorded_runs"
 SMALL = {
     "augmentations": 0, "starting_pool": "captions", "data": "fake", "restarts": 2, "conversations": 2,
-    "rounds": 3, "proposals": 3, "initial": 12, "top_k": 4, "max_turns": 2,
+    "rounds": 3, "proposals": 3, "initial": 12,
 }  # fmt: skip
 PICTURES = {"data": "backgrounds", "shots": 4, "initial": 20}
+SHOWN = {"TOP_K": 4, "MAX_TURNS": 2}
+"""Fewer than a search shows, so that short runs leave some out."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def record(recording: Recording) -> dict[str, Any]:
     """Make one run and return what is held of it."""
     config = {**SMALL, **recording.config}
     chat = ChatByHash()
+    vars(restart).update(SHOWN)
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
         run = run_virtual if recording.words is not None else asyncio.run

@@ -218,7 +218,7 @@ def test_data_are_looked_at_without_a_search() -> None:
 async def test_a_chat_of_ones_own_needs_no_name(tmp_path: Path) -> None:
     """The result names its class. Without it the search needs an LLM; nothing is made."""
     config = SearchConfig(
-        method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2, run_dir=tmp_path / "run"
+        method="pn", restarts=1, conversations=1, rounds=1, initial=4, run_dir=tmp_path / "run"
     )
     with pytest.raises(ConfigError, match=r"needs an LLM: give `llm = MODEL`, or `method = \"combine\"`"):
         await search(config, custom_scorer=FakeEvaluator())

@@ -113,10 +113,9 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
         *({"method": name} for name, method in METHODS.items() if method.asks_llm),
         {"method": "guided", "describe": DESCRIPTION},
         {"method": "guided", "blind": True},
-        {"method": "guided", "style": "rich", "top_k": 1, "max_turns": 3},
-        {"method": "guided", "style": "short", "describe": DESCRIPTION},
-        {"method": "guided", "style": "short"},
-        {"method": "pn", "conversations": 3, "rounds": 12, "max_turns": 4, "proposals": 9},
+        {"method": "guided", "llm": "m-1b", "describe": DESCRIPTION},
+        {"method": "guided", "llm": "m-1b"},
+        {"method": "pn", "conversations": 3, "rounds": 12, "proposals": 9},
     ],
 )
 def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any]) -> None:
@@ -180,9 +179,7 @@ def test_other_scripts_take_more_tokens(where: str, tmp_path: Path) -> None:
 
 def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
     """What a method makes itself is scored besides, alone and in a suite."""
-    given = config(
-        tmp_path, method="guided", style="short", describe=DESCRIPTION, conversations=4, max_calls=3
-    )
+    given = config(tmp_path, method="guided", llm="m-1b", describe=DESCRIPTION, conversations=4, max_calls=3)
     result = searched(given, chat=Winning(), evaluator=Rising(others=0.9))
     assert result.usage.calls <= 3
     made = sum(row.conversation > 0 for row in result.leaderboard)
@@ -199,10 +196,10 @@ class RisingCheaply(Rising):
         return replace(super().info, cheap=True)
 
 
-@pytest.mark.parametrize("style", ["short", "rich"])
-def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("llm", ["m-1b", "m"])
+def test_free_candidates_are_in_the_bound(llm: str, tmp_path: Path) -> None:
     """Words of the description and of the answers are scored besides what the rounds propose."""
-    given = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
+    given = config(tmp_path, method="guided", llm=llm, describe="numbers on old stone")
     result = searched(given, chat=Winning(), evaluator=RisingCheaply())
     asked = given.all_rounds * given.proposals + 40
     assert asked < result.evaluated <= bound_of(given).evaluations
@@ -210,10 +207,10 @@ def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("style", "count", "requests"), [("rich", READ_AT_ONCE + 1, 2 + 4), ("short", 9, 9 + 4 * 9)]
+    ("llm", "count", "requests"), [("m", READ_AT_ONCE + 1, 2 + 4), ("m-1b", 9, 9 + 4 * 9)]
 )
 def test_requests_for_names_in_wide_letters_are_bounded(
-    style: str, count: int, requests: int, tmp_path: Path
+    llm: str, count: int, requests: int, tmp_path: Path
 ) -> None:
     """Such names take several times as many tokens; later requests list those that were tried."""
     classes = tuple(f"{chr(0x732B + number)}".rjust(20 + number, "\u754c") for number in range(count))
@@ -224,7 +221,7 @@ def test_requests_for_names_in_wide_letters_are_bounded(
             asked.append(request)
             new = [chr(0x4E00 + 9 * len(asked) + n) * 99 for n in range(4)]
             lines = (f"{name}: {one}" for name in classes for one in new)
-            return ChatAnswer(text="\n".join(lines if style == "rich" else new))
+            return ChatAnswer(text="\n".join(lines if llm == "m" else new))
 
     class Reads(NamingBox):
         def predict_named(
@@ -232,7 +229,7 @@ def test_requests_for_names_in_wide_letters_are_bounded(
         ) -> Predictions:
             return super().predict_named(template, [{} for _ in renamings], split=split)
 
-    given = config(tmp_path, method="random", search_for="class-names", style=style, initial=4)
+    given = config(tmp_path, method="random", search_for="class-names", llm=llm, initial=4)
     searched(given, chat=Wide(), evaluator=Reads(classes))
     bound = bound_of(given, classes)
     assert bound.calls == requests >= len(asked)

@@ -17,6 +17,7 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.results.result import UNEXAMINED, UNOPENED, UNPAIRED, SearchResult
+from promptclimb.agent.search.choice import FIRST_IN_ENSEMBLE
 from promptclimb.agent.search.journal import RestartRecord, SearchOutcome
 from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
@@ -31,8 +32,8 @@ from promptclimb.evaluator.scoring import (
 from promptclimb.prompts.template import Template
 from tests.fakes.run_session import session_of
 
-CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)
-ASKING = SearchConfig(data="fake", method="pn", llm="m", ensemble_size=2)
+CONFIG = SearchConfig(data="fake", method="random")
+ASKING = SearchConfig(data="fake", method="pn", llm="m")
 STOPPED = SearchStopped(reason="7 calls are spent")
 INITIAL = ("a photo of a {}", "the {}")
 FOUND = ("a clean drawing of a {}", "a bright {}", "one {} in the sun")
@@ -164,7 +165,7 @@ async def test_money_is_known_where_a_price_or_the_endpoint_says_it(
     )
     await store.put_usage(Bill(spent))
     evaluator = Words()
-    config = SearchConfig(data="words", llm="m", price=price, ensemble_size=2)
+    config = SearchConfig(data="words", llm="m", price=price)
     usage = (await finish(config, evaluator, store, ended(evaluator))).usage
     assert (usage.cost_usd, usage.reported_usd) == (cost, reported)
     assert (usage.cached_tokens, usage.cache_written_tokens, usage.reasoning_tokens) == (7, 0, 8)
@@ -228,9 +229,11 @@ async def test_an_ensemble_that_was_never_measured_has_no_figure(store: Store) -
     evaluator = Words(unknown=lambda templates: len(templates) > 1)
     result = await finish(CONFIG, evaluator, store, ended(evaluator))
     assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
-    assert len(result.ensemble.templates) == 2
+    assert len(result.ensemble.templates) == FIRST_IN_ENSEMBLE
     assert result.best.test is not None
-    alone = await finish(CONFIG.model_copy(update={"ensemble_size": 1}), evaluator, store, ended(evaluator))
+    alone = await finish(
+        CONFIG.model_copy(update={"scorer": "zero-shot"}), evaluator, store, ended(evaluator)
+    )
     assert (alone.ensemble.train, alone.ensemble.test) == (alone.best.train, alone.best.test)
 
 
@@ -395,5 +398,5 @@ async def test_what_an_ensemble_begins_with_is_measured_once(store: Store) -> No
     """Whether it can be averaged shows in the same answer as how good it is."""
     evaluator = Counting()
     done = await finish(CONFIG, evaluator, store, ended(evaluator))
-    first = tuple(row.template for row in done.leaderboard[: CONFIG.ensemble_size])
+    first = tuple(row.template for row in done.leaderboard[:FIRST_IN_ENSEMBLE])
     assert evaluator.measured.count(first) == 1

@@ -58,7 +58,7 @@ def test_in_one_turn_of_the_loop_one_restart_is_worked_on(tmp_path: Path) -> Non
     config = SearchConfig(
         data="fake", llm="fake", method="pn", restarts=RESTARTS, concurrency=RESTARTS, conversations=1,
         rounds=2,
-        proposals=3, initial=6, top_k=3, run_dir=tmp_path / "run",
+        proposals=3, initial=6, run_dir=tmp_path / "run",
     )  # fmt: skip
     with asyncio.Runner(loop_factory=Counting) as runner:
         fresh, replayed = ByTurn(), ByTurn()
@@ -151,7 +151,7 @@ def test_what_takes_long_holds_no_loop(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(module, name, noting(name, getattr(module, name)))
     config = SearchConfig(
         data="fake", llm="fake", method="pn", restarts=2, conversations=1, rounds=1, proposals=2, initial=4,
-        top_k=2, run_dir=tmp_path / "run",
+        run_dir=tmp_path / "run",
     )  # fmt: skip
     assert run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash())).status == "finished"
     assert all(threads.values())

@@ -222,15 +222,6 @@ def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: s
         run_virtual(search(SearchConfig(search_for=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
 
 
-def test_the_words_of_an_instruction_have_their_own_limit() -> None:
-    """Unless the user sets one; the identity of a run has the limit that holds."""
-    assert SearchConfig(method="random").most_words == 15
-    assert SearchConfig(method="random", search_for="instruction").most_words == 60
-    own = SearchConfig(method="random", search_for="instruction", max_words=30)
-    assert (own.most_words, own.identity()["max_words"]) == (30, 30)
-    assert SearchConfig(method="random").identity()["max_words"] == 15
-
-
 def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
     """With the longest instructions."""
     chat = Chat()

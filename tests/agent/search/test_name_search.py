@@ -90,7 +90,7 @@ def config(run_dir: Path, **settings: Any) -> SearchConfig:
         settings["initial"] = run_dir.with_suffix(".txt")
         settings["initial"].write_text("\n".join(initial))
     small = {"restarts": 1, "conversations": 1, "rounds": 1, "initial": 6, "proposals": 2}
-    common = {"data": "named", "llm": "fake", "method": "random", "style": "rich", **small, **settings}
+    common = {"data": "named", "llm": "fake", "method": "random", **small, **settings}
     return SearchConfig(search_for="class-names", run_dir=run_dir, **common)
 
 
@@ -423,7 +423,7 @@ def test_a_search_that_ends_early_has_the_names_that_it_started_from(tmp_path: P
 
 def test_a_reading_may_be_interrupted_in_its_middle(tmp_path: Path) -> None:
     """A limit between its requests; the run goes on where it was."""
-    short = {"style": "short", "name_rounds": 1}
+    short = {"llm": "fake-1b", "name_rounds": 1}
     stopped = names_searched(tmp_path / "r", chat=ShortChat(), max_calls=3, **short)
     assert (stopped.status, stopped.usage.calls, stopped.best.class_names) == ("stopped", 3, {})
     chat = ShortChat()
@@ -715,7 +715,7 @@ def test_augmented_copies_are_scored_too(tmp_path: Path) -> None:
 def test_a_small_model_is_asked_class_by_class(tmp_path: Path) -> None:
     """One short request for each class with a wrong image."""
     chat = ShortChat()
-    result = names_searched(tmp_path / "r", chat=chat, style="short", name_rounds=1)
+    result = names_searched(tmp_path / "r", chat=chat, llm="fake-1b", name_rounds=1)
     readings, rounds = chat.contents[:5], chat.contents[5:]
     assert sorted(rounds) == sorted(("bat", "bow", "club", "horn", "seal"))
     assert readings[0] == "bat, bow, club, horn, seal\nWhat is 'bat'?"
@@ -784,7 +784,7 @@ def test_a_scorer_that_cannot_rename_is_refused_at_once(tmp_path: Path) -> None:
 def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> None:
     """All of them at once, in an order drawn by the seed; those that gain are in the log; no request."""
     events: list[Event] = []
-    settings = config(tmp_path / "r", llm=None, style=None, initial=4, name_rounds=2)
+    settings = config(tmp_path / "r", llm=None, initial=4, name_rounds=2)
     evaluator = NamingBox(good={"bat": ["bat, a tool"], "horn": ["horn, a musical instrument"]})
     result = run_virtual(search(settings, custom_scorer=evaluator, on_event=events.append))
     assert result.best.class_names == {"bat": "bat, a tool", "horn": "horn, a musical instrument"}
@@ -906,16 +906,15 @@ def test_very_many_classes_are_asked_for_some_at_a_time(
     assert len(texts) < 3 * MOST_TEXTS
 
 
-def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """One reading and four rounds in the rich style; in the short one each class is a request."""
-    common = f"search --dry-run --json --custom-scorer {FACTORY} --llm x --base-url http://x".split()
+def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str]) -> None:
+    """One reading and four rounds; of a small model, each class is a request."""
+    common = f"search --dry-run --json --custom-scorer {FACTORY} --base-url http://x".split()
+    common += ["--search-for", "class-names"]
     for method, of_method in (("random", 0), ("pn", 48)):
-        for style, of_names in (("rich", 5), ("short", 25)):
-            (tmp_path / "style.toml").write_text(f'style = "{style}"')
-            names = ["--search-for", "class-names", "--config", str(tmp_path / "style.toml")]
-            assert main([*common, "--method", method, *names]) == 0
+        for llm, of_names in (("x", 5), ("x-1b", 25)):
+            assert main([*common, "--method", method, "--llm", llm]) == 0
             assert json.loads(capsys.readouterr().out)["calls"] == of_method + of_names
-    assert main([*common, "--method", "pn", "--search-for", "class-names", "--max-calls", "50"]) == 0
+    assert main([*common, "--llm", "x", "--method", "pn", "--max-calls", "50"]) == 0
     assert json.loads(capsys.readouterr().out)["calls"] == 50
 
 

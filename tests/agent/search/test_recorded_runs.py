@@ -11,12 +11,20 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.search import restart
 from promptclimb.agent.store.run import Store
-from tests.agent.search.record_runs import RECORDINGS, RUNS
+from tests.agent.search.record_runs import RECORDINGS, RUNS, SHOWN
 from tests.fakes.clock import run_virtual
 
 ON_WORDS = [name for name, recording in RECORDINGS.items() if recording.words is not None]
 ON_PICTURES = [name for name in RECORDINGS if name not in ON_WORDS]
+
+
+@pytest.fixture(autouse=True)
+def few_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As few candidates and rounds are shown as in the recorded runs."""
+    for name, number in SHOWN.items():
+        monkeypatch.setattr(restart, name, number)
 
 
 class Recorded:

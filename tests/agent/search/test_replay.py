@@ -39,7 +39,7 @@ class NeverTheSame:
 
 def config(run_dir: Path, rounds: int, **more: Any) -> SearchConfig:
     """A restart of so many rounds."""
-    small = {"restarts": 1, "conversations": 1, "proposals": 2, "initial": 6, "top_k": 3, **more}
+    small = {"restarts": 1, "conversations": 1, "proposals": 2, "initial": 6, **more}
     return SearchConfig(data="fake", llm="fake", method="pn", rounds=rounds, run_dir=run_dir, **small)
 
 

@@ -367,8 +367,13 @@ async def test_a_restart_is_begun_once_its_initial_templates_are_scored(stage: S
 @pytest.mark.parametrize("blind", [False, True])
 async def test_a_method_sees_its_restart(stage: Stage, blind: bool) -> None:
     """The memory as it stands, the pool, what the config says of requests; data only unless it is blind."""
-    wanted = {"top_k": 3, "max_words": 11, "max_turns": 6, "proposals": 4}
-    more: dict[str, Any] = {"objective": "class_mean", "describe": "throws of dice", "blind": blind, **wanted}
+    wanted = {"top_k": 15, "max_words": 15, "max_turns": 10, "proposals": 4}
+    more: dict[str, Any] = {
+        "objective": "class_mean",
+        "describe": "throws of dice",
+        "blind": blind,
+        "proposals": 4,
+    }
     await stage.restart([Ask(SAID)], Answers("- better {}"), initial=5, **more).run()
     (view,) = stage.method.views
     assert {name: getattr(view, name) for name in wanted} == wanted

@@ -38,7 +38,7 @@ from tests.fakes.searches import resumed, searched
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search into a folder."""
-    given = {"restarts": 2, "conversations": 1, "rounds": 3, "initial": 8, "top_k": 3, "concurrency": 1}
+    given = {"restarts": 2, "conversations": 1, "rounds": 3, "initial": 8, "concurrency": 1}
     return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given | more)
 
 
@@ -153,7 +153,7 @@ def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
 
 def extensible(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search into a folder."""
-    given = {"restarts": 2, "conversations": 2, "rounds": 2, "proposals": 3, "initial": 8, "top_k": 3, **more}
+    given = {"restarts": 2, "conversations": 2, "rounds": 2, "proposals": 3, "initial": 8, **more}
     return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given)
 
 

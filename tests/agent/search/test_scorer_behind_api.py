@@ -72,7 +72,7 @@ def config(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 
     def made(url: str, **more: Any) -> SearchConfig:
         given = {
-            "restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "ensemble_size": 1, "shots": 2,
+            "restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "shots": 2,
             "describe": "colours", "method": "random", "run_dir": tmp_path / "run", "scorer": "zero-shot",
             **more,
         }  # fmt: skip
@@ -595,7 +595,7 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
         return NameSearch(record, config, **parts)
 
     monkeypatch.setattr(restart_workers, "NameSearch", search_names)
-    searched = {"search_for": "class-names", "name_rounds": 1, "initial": 2, "rounds": 1, "style": "rich"}
+    searched = {"search_for": "class-names", "name_rounds": 1, "initial": 2, "rounds": 1}
     async with ScorerServer(ScorerOptions(blur=3.0)) as server:
         result = await search(config(server.url, llm="x", **searched), chat=Generous())
         assert result.rejected["too_many_proposals"] > 100

@@ -43,7 +43,7 @@ from tests.fakes.tiny_clip import local_dir
 
 SMALL: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "pn", "restarts": 4, "conversations": 2, "rounds": 3,
-    "proposals": 3, "initial": 12, "top_k": 4, "retry_attempts": 3,
+    "proposals": 3, "initial": 12, "retry_attempts": 3,
 }  # fmt: skip
 
 
@@ -483,14 +483,6 @@ def test_nothing_usable_is_reported_by_what_the_llm_gave(
     (tmp_path / "r" / "result.json").unlink()
     again = resumed(tmp_path / "r")
     assert again.notes["nothing_usable"]
-
-
-def test_the_ensemble_is_as_large_as_asked_for(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    """The best templates of the leaderboard, three by default, and no template twice."""
-    alone = searched(config(tmp_path / "r", method="random", ensemble_size=1))
-    for size, result in ((1, alone), (3, undisturbed.result)):
-        assert result.ensemble.templates == tuple(row.template for row in result.leaderboard[:size])
-        assert len(set(result.ensemble.templates)) == size
 
 
 def test_events_say_the_story_in_order(undisturbed: Undisturbed, finished: Path) -> None:

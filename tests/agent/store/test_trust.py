@@ -40,15 +40,15 @@ RISKY: dict[str, Any] = {
     "cache_dir": "/received/features",
 }
 HARMLESS = """
-    data data_root shots seed class_names few_shot_file columns allow_leak on_bad_image
-    precision device objective augmentations workers image_batch text_rows price temperature
+    data data_root shots seed class_names columns allow_leak on_bad_image
+    precision device objective augmentations workers price temperature
     answer_tokens reasoning_effort
-    extra_body llm_fallback method search_for describe blind style restarts
-    conversations rounds proposals top_k starting_pool fillers initial max_words max_turns ensemble_size
+    extra_body llm_fallback method search_for describe blind restarts
+    conversations rounds proposals starting_pool initial
     concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens
     max_cost max_minutes give_up_after run_dir name_rounds test_images scorer scorer_dialect
-    scorer_image_size scorer_detail scorer_answers scorer_answer_tokens scorer_concurrency
-    scorer_rpm scorer_tpm scorer_price max_scorer_calls racing
+    scorer_image_size scorer_answer_tokens scorer_concurrency
+    scorer_rpm scorer_price max_scorer_calls racing
 """
 """Numbers, names, texts, and files that are read as data and identify the run by their content."""
 SMALL = ("--method", "random", "--restarts", "1", "--initial", "5")

@@ -201,7 +201,7 @@ def test_every_setting_of_a_search_has_its_place() -> None:
     """It is an option, or a list of its own, or nothing that a study could say."""
     named = {name for name in SearchConfig.model_fields if name in OPTIONS or name in NOT_OPTIONS}
     rest: set[str] = set(SearchConfig.model_fields) - named
-    assert rest == {"endpoints", "cache_dir", "workers", "image_batch", "text_rows"}
+    assert rest == {"cache_dir", "workers"}
 
 
 def test_a_white_box_has_no_ensemble_that_a_name_could_mean() -> None:

@@ -67,7 +67,6 @@ def spec(folder: Path, weights: Path, cache: Path) -> EvaluatorSpec:
         shots=4,
         device="cpu",
         cache_dir=cache,
-        image_batch=8,
     )
 
 

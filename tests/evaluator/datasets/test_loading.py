@@ -238,7 +238,7 @@ def test_a_folder_with_the_name_of_a_data_set_is_not_taken_for_it_in_silence(
 
 
 def test_shots_that_nobody_gave_are_chosen_by_the_data(tmp_path: Path, make_images: MakeImages) -> None:
-    """The line that says so is no note of a result; indices that are brought have a number of their own."""
+    """The line that says so is no note of a result."""
     make_images(tmp_path, {"train/a": 3, "train/b": 5, "test/a": 2, "test/b": 2})
     data = load(str(tmp_path))
     assert (data.shots, len(data.train)) == (3, 6)
@@ -246,8 +246,3 @@ def test_shots_that_nobody_gave_are_chosen_by_the_data(tmp_path: Path, make_imag
     assert not any("shots a class" in note for note in data.notes)
     given = load(str(tmp_path), shots=3)
     assert (given.train, given.chosen) == (data.train, ())
-    file = tmp_path / "shots.json"
-    entries = [{"impath": str(item.path), "label": item.label} for item in data.train[1:5]]
-    file.write_text(json.dumps({"train": {"data": entries}}))
-    brought = load(str(tmp_path), few_shot_file=file)
-    assert (brought.shots, len(brought.train), brought.chosen) == (2, 4, ())

@@ -265,16 +265,6 @@ def test_an_endpoint_that_enforces_a_schema_answers_with_class_names(
     assert {"response_format" in request.body for request in later.requests} == {does == "enforces"}
 
 
-def test_the_setting_says_in_what_form_a_chat_model_answers(opened: Opened) -> None:
-    """Then nothing is tried; labels of the two forms are not mixed."""
-    words, schema = VisualApi(enforces=True), VisualApi(enforces=True)
-    scored(opened("chat", words, scorer_answers="words"), INSTRUCTION)
-    scored(opened("chat", schema, scorer_answers="schema"), INSTRUCTION)
-    assert not any("response_format" in request.body for request in words.requests)
-    sent = schema.requests[0].body["response_format"]["json_schema"]["schema"]
-    assert sent["properties"]["class"]["enum"] == ["blue", "green", "red"]
-
-
 def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     """Cut, refused, or without a class: the share, and three different examples, each short."""
     answers = {
@@ -370,14 +360,13 @@ def test_an_instruction_lists_the_classes_as_the_seed_orders_them(opened: Opened
 
 
 def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
-    """Model, detail and length of the answer; an address that is complete is used as it is."""
+    """Model and length of the answer; an address that is complete is used as it is."""
     api = VisualApi()
     url = "http://127.0.0.1:1/v1/chat/completions"
-    settings = {"scorer_detail": "low", "scorer_answer_tokens": 9, "scorer_url": url}
+    settings = {"scorer_answer_tokens": 9, "scorer_url": url}
     scored(opened("chat", api, **settings), INSTRUCTION)
     body = api.requests[0].body
     assert (body["model"], body["max_tokens"]) == ("m", 9)
-    assert body["messages"][0]["content"][1]["image_url"]["detail"] == "low"
     assert {request.path for request in api.requests} == {""}
     assert api.requests[0].max_tokens == 9
     assert api.requests[0].prompt_tokens > 0
