@@ -207,13 +207,13 @@ def test_any_json_is_read_without_an_error(document: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["bat: ", "bat" + " " * 3000, "a:b|c->d=", "{" * 500, "[{", "bat: x\n", ": " * 50, "- " * 40]
+    "piece", ["bat: ", "bat" + " " * 3000, "a:b|c->d=", "{" * 500, "[{", "bat: x\n", ": " * 50, "- " * 40]
 )
-def test_reading_takes_time_in_proportion_to_the_length(part: str) -> None:
-    """A huge answer is read in part, and quickly."""
+def test_reading_takes_time_in_proportion_to_the_length(piece: str) -> None:
+    """A huge answer is read in piece, and quickly."""
     reader = NameReader(CLASSES, TEMPLATE)
     began = time.process_time()
-    reader.read(part * (400_000 // len(part)))
+    reader.read(piece * (400_000 // len(piece)))
     assert time.process_time() - began < 5
 
 
@@ -234,7 +234,7 @@ def test_a_rich_request_says_what_is_known_of_each_class() -> None:
     """Template, description, classes, counts, and what each name did."""
     (message,) = rich_request("a drawing of a {}", CLASSES, [record()], description="small drawings")
     text = message["content"]
-    for part in (
+    for fact in (
         "'a drawing of a {}'",
         "What the pictures show: small drawings",
         "There are 6 classes",
@@ -243,7 +243,7 @@ def test_a_rich_request_says_what_is_known_of_each_class() -> None:
         "Write 4 new names",
         "CLASS: NAME",
     ):
-        assert part in text
+        assert fact in text
 
 
 def test_a_request_for_many_classes_asks_for_one_name_each() -> None:

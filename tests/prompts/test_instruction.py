@@ -20,12 +20,12 @@ from promptclimb.prompts.starting import PoolError, parse_file
 
 def read(answer: str, max_words: int = 60) -> list[str]:
     """The instructions read in an answer."""
-    return [one.text for one in KIND.read(answer, max_words=max_words).candidates]
+    return [candidate.text for candidate in KIND.read(answer, max_words=max_words).candidates]
 
 
 def refused(answer: str, max_words: int = 60) -> list[str]:
     """Why others were refused."""
-    return [one.reason for one in KIND.read(answer, max_words=max_words).refused]
+    return [refusal.reason for refusal in KIND.read(answer, max_words=max_words).refused]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_an_instruction_is_one_line_and_scored_with_its_line_breaks(
     raw: str, text: str, scored_as: str
 ) -> None:
     """Both forms are read as the same instruction."""
-    found = KIND.parse(raw, max_words=60)
-    assert (found.text, found.scored_as) == (text, scored_as)
-    assert KIND.parse_own(found.text) == KIND.parse_scored(found.scored_as) == found
+    instruction = KIND.parse(raw, max_words=60)
+    assert (instruction.text, instruction.scored_as) == (text, scored_as)
+    assert KIND.parse_own(instruction.text) == KIND.parse_scored(instruction.scored_as) == instruction
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_other_texts_are_refused_with_a_reason(raw: str, reason: str) -> None:
 
 def test_spellings_of_one_instruction_have_one_key() -> None:
     """Other words have another."""
-    one, other = (KIND.parse_own(text) for text in ("Which: {classes}?", "which : {classes}?"))
-    assert one.key == other.key
-    assert KIND.parse_own("Which of {classes}?").key != one.key
+    first, other = (KIND.parse_own(text) for text in ("Which: {classes}?", "which : {classes}?"))
+    assert first.key == other.key
+    assert KIND.parse_own("Which of {classes}?").key != first.key
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ HOSTILE = (
 def test_hostile_answers_take_bounded_time(piece: str) -> None:
     """A bounded part of them is read."""
     start = time.process_time()
-    found = KIND.read(piece * (2 * MAX_ANSWER_CHARACTERS // len(piece)), max_words=60)
+    proposals = KIND.read(piece * (2 * MAX_ANSWER_CHARACTERS // len(piece)), max_words=60)
     assert time.process_time() - start < 2
-    assert found.refused[-1].reason == "answer_too_long"
-    assert all(len(one.line) <= 200 for one in found.refused)
+    assert proposals.refused[-1].reason == "answer_too_long"
+    assert all(len(refusal.line) <= 200 for refusal in proposals.refused)
 
 
 def test_html_stays_text_and_format_strings_are_never_formatted() -> None:
@@ -159,24 +159,26 @@ PIECES = (
 @given(st.text(max_size=80) | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_reading_never_raises_and_what_it_reads_stays_the_same(answer: str) -> None:
     """Read again, an instruction comes out the same."""
-    for found in KIND.read(answer, max_words=60).candidates:
-        assert isinstance(found, Instruction)
-        assert found.text.count(SLOT) == 1
-        assert "\n" not in found.text
-        assert KIND.parse(found.text, max_words=60) == found == KIND.parse_scored(found.scored_as)
+    for candidate in KIND.read(answer, max_words=60).candidates:
+        assert isinstance(candidate, Instruction)
+        assert candidate.text.count(SLOT) == 1
+        assert "\n" not in candidate.text
+        assert KIND.parse(candidate.text, max_words=60) == candidate == KIND.parse_scored(candidate.scored_as)
 
 
 def test_the_starting_instructions_are_of_many_forms_and_all_different() -> None:
     """A dozen by hand, some hundreds of the grammar."""
     ((captions,),), (grammar,) = KIND.starting("captions"), KIND.starting("grammar")
     assert KIND.starting("general") == [grammar]
-    assert [one.text for one in captions] == list(CAPTIONS)
-    assert len({one.key for one in captions}) == len(CAPTIONS) >= 12
-    texts = [one for group in grammar for one in group]
-    assert len({one.key for one in texts}) == len(texts) >= 300
+    assert [candidate.text for candidate in captions] == list(CAPTIONS)
+    assert len({candidate.key for candidate in captions}) == len(CAPTIONS) >= 12
+    texts = [instruction for group in grammar for instruction in group]
+    assert len({instruction.key for instruction in texts}) == len(texts) >= 300
     for group in (captions, *grammar):
-        assert all(KIND.parse(one.text, max_words=KIND.max_words) == one for one in group)
-    numbered = [one for one in texts if "\n{classes}" in one.scored_as]
+        assert all(
+            KIND.parse(instruction.text, max_words=KIND.max_words) == instruction for instruction in group
+        )
+    numbered = [instruction for instruction in texts if "\n{classes}" in instruction.scored_as]
     assert 0 < len(numbered) < len(texts)
 
 
@@ -205,8 +207,8 @@ def test_unreadable_answers_are_fed_back_in_one_line() -> None:
     wanted = Wanted(words=KIND.words, proposals=2, max_words=60)
     unreadable = (0.124, ["I see\nno {classes} <b>", "y" * 500])
     asked = {"outcomes": [], "best": [Outcome("{classes}?", 0.5)], "confused": [], "unreadable": unreadable}
-    said = next_message(KIND.wordings, wanted, **asked)["content"]
-    (line,) = [line for line in said.splitlines() if "named no class" in line]
+    message = next_message(KIND.wordings, wanted, **asked)["content"]
+    (line,) = [line for line in message.splitlines() if "named no class" in line]
     assert line.startswith("With the best one, 12 % of the answers named no class; for example: ")
     assert "'I see no {classes} <b>'; 'yyy" in line
     assert len(line) < 250

@@ -272,8 +272,8 @@ def test_every_built_in_template_survives_every_form(form: str) -> None:
     answer = "\n".join(form.replace("{t}", template) for template in BUILT_IN)
     if form == '- "{t}"':
         answer = "\n".join(line for line in answer.splitlines() if line.count('"') == 2)
-    found = texts(answer)
-    missing = [t for t in BUILT_IN if t in answer and t not in found and '"' not in t]
+    read_back = texts(answer)
+    missing = [t for t in BUILT_IN if t in answer and t not in read_back and '"' not in t]
     assert missing == []
 
 
@@ -294,7 +294,7 @@ def test_a_line_that_many_answers_hold_is_read_once(monkeypatch: pytest.MonkeyPa
     assert len(read) == 3
     second = parse_reply("1. the {}\n- a {} in rain\n- a {} in rain\n- no slot here\n- a {} in fog")
     assert [template.text for template in second.candidates] == ["the {}", "a {} in rain", "a {} in fog"]
-    assert [one.reason for one in second.refused] == ["duplicate", first.refused[0].reason]
+    assert [refusal.reason for refusal in second.refused] == ["duplicate", first.refused[0].reason]
     assert second.candidates[1] is first.candidates[1]
     assert len(read) == 4
     kept = replies._read_line.cache_info().currsize

@@ -44,14 +44,14 @@ def wanted(proposals: int, max_words: int = 15, objective: str = "accuracy") -> 
     return Wanted(words=TEMPLATE_WORDS, proposals=proposals, max_words=max_words, objective=objective)
 
 
-def said(messages: list[ChatMessage]) -> str:
+def content_of(messages: list[ChatMessage]) -> str:
     assert [message["role"] for message in messages] == ["user"]
     return messages[0]["content"]
 
 
 def test_pn_shows_the_best_first_and_the_worst_last() -> None:
     """Both lists stand in order, a line each, the good ones before the bad ones."""
-    lines = said(request_pn(BEST, WORST, wanted=wanted(5))).splitlines()
+    lines = content_of(request_pn(BEST, WORST, wanted=wanted(5))).splitlines()
     order = [lines.index(f"- {shown.text}") for shown in [*BEST, *WORST]]
     assert order == sorted(order)
     assert lines[order[0] - 1] == TEMPLATE_WORDS.heading("best")
@@ -60,7 +60,7 @@ def test_pn_shows_the_best_first_and_the_worst_last() -> None:
 
 def test_p_shows_the_best_alone_and_pn_without_worst_is_p() -> None:
     """Where a pool is too small for a bad list, the request is that of method p."""
-    text = said(request_p(BEST, wanted=wanted(2)))
+    text = content_of(request_p(BEST, wanted=wanted(2)))
     assert "- a sketch of {}" in text
     assert "badly" not in text
     assert request_pn(BEST, [], wanted=wanted(2)) == request_p(BEST, wanted=wanted(2))
@@ -71,10 +71,10 @@ def test_every_request_states_the_rules_and_the_number(build: str) -> None:
     """Words at most, the slot, a structure like the best, one a line after a dash, and how many."""
     for proposals, number in [(7, "7 "), (1, "1 ")]:
         content = {
-            "pn": lambda n: said(request_pn(BEST, WORST, wanted=wanted(n, 12))),
-            "p": lambda n: said(request_p(BEST, wanted=wanted(n, 12))),
-            "ape": lambda n: said(request_ape(BEST[0], wanted=wanted(n, 12))),
-            "opro": lambda n: said(request_opro([Outcome("a {}", 0.5)], wanted=wanted(n, 12))),
+            "pn": lambda n: content_of(request_pn(BEST, WORST, wanted=wanted(n, 12))),
+            "p": lambda n: content_of(request_p(BEST, wanted=wanted(n, 12))),
+            "ape": lambda n: content_of(request_ape(BEST[0], wanted=wanted(n, 12))),
+            "opro": lambda n: content_of(request_opro([Outcome("a {}", 0.5)], wanted=wanted(n, 12))),
             "feedback": lambda n: feedback([], best_before=0.5, wanted=wanted(n, 12))["content"],
         }[build](proposals)
         assert f"rite {number}" in content
@@ -85,9 +85,9 @@ def test_every_request_states_the_rules_and_the_number(build: str) -> None:
 
 def test_scores_are_shown_only_where_given() -> None:
     """A template without a score is the bare template; with one, percent in brackets."""
-    text = said(request_opro([Outcome("a {}", 0.25), Outcome("the old {}", 0.5)], wanted=wanted(1)))
+    text = content_of(request_opro([Outcome("a {}", 0.25), Outcome("the old {}", 0.5)], wanted=wanted(1)))
     assert text.index("- a {} (25.0 %)") < text.index("- the old {} (50.0 %)")
-    assert "%" not in said(request_pn(BEST, WORST, wanted=wanted(1)))
+    assert "%" not in content_of(request_pn(BEST, WORST, wanted=wanted(1)))
 
 
 def test_feedback_says_what_each_proposal_did() -> None:
@@ -133,7 +133,7 @@ def test_every_objective_has_its_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("objective", "value", "before", "shown", "said_of"),
+    ("objective", "value", "before", "shown", "written"),
     [
         ("class_mean", 0.625, 0.5, "(62.5 %)", "(rose to 62.5 % from 50.0 %)"),
         ("logprob", -2.25, -1.5, "(-2.250)", "(fell to -2.250 from -1.500)"),
@@ -141,20 +141,20 @@ def test_every_objective_has_its_words() -> None:
     ],
 )
 def test_a_value_is_written_as_what_it_is(
-    objective: str, value: float, before: float, shown: str, said_of: str
+    objective: str, value: float, before: float, shown: str, written: str
 ) -> None:
     """A log-probability is no share of pictures, and no percentage."""
-    listed = said(request_opro([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
+    listed = content_of(request_opro([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
     assert f"- a {{}} {shown}" in listed
     turn = feedback(
         [Outcome("a {}", value)],
         best_before=before,
         wanted=wanted(1, objective=objective),
     )["content"]
-    assert f"- a {{}} {said_of}" in turn
+    assert f"- a {{}} {written}" in turn
     assert turn.startswith(wanted(1, objective=objective).outcomes_heading)
     for build in (request_p, request_opro):
-        text = said(build([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
+        text = content_of(build([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
         assert text.startswith(wanted(1, objective=objective).task)
     if objective in ("logprob", "margin"):
         assert "%" not in listed + turn
@@ -205,13 +205,13 @@ def opened(known: Information = KNOWN, *, worst: list[Outcome] | None = None, an
 def test_an_opening_says_what_is_known() -> None:
     """Class names on one line, the description, scores, how many templates and how long."""
     text = opened(worst=[Outcome("a {} indoors", 0.1)])
-    for said in (
+    for fact in (
         "one, two lines.",
         "roman numerals on stone",
         "- a {}, carved (75.0 %)",
         "- a {} indoors (10.0 %)",
     ):
-        assert said in text
+        assert fact in text
     assert "Write 4 new templates" in text
     assert "at most 12 words" in text
     assert "a dial" not in text
@@ -265,8 +265,8 @@ def test_an_estimate_says_that_it_is_one() -> None:
     text = next_message(WORDS, WANTED, outcomes=[few], best=[*RANKED, few], confused=())["content"]
     assert text.count("- b {} (about 54 %, judged by 6 pictures)") == 2
     assert "- a {}, carved (75.0 %)" in text
-    assert "- b {} (about 54 %, judged by 6 pictures)" in said(request_opro([few], wanted=WANTED))
-    assert "- c {} (about 0 %, judged by 1 picture)" in said(request_opro([none], wanted=WANTED))
+    assert "- b {} (about 54 %, judged by 6 pictures)" in content_of(request_opro([few], wanted=WANTED))
+    assert "- c {} (about 0 %, judged by 1 picture)" in content_of(request_opro([none], wanted=WANTED))
     lines = feedback([few, Outcome("d {}", 0.5)], best_before=0.25, wanted=WANTED)["content"]
     assert "- b {} (about 54 %, judged by 6 pictures)\n- d {} (rose to 50.0 % from 25.0 %)" in lines
 

@@ -101,12 +101,12 @@ def test_bad_files_are_named_with_the_place(content: str, name: str, message: st
 )
 def test_any_text_gives_templates_or_a_clear_error(content: str) -> None:
     """Fuzzing: nothing but PoolError comes out, and it names the file."""
-    found, message = list[str](), ""
+    candidates, message = list[str](), ""
     try:
-        found = read(content)
+        candidates = read(content)
     except PoolError as error:
         message = str(error)
-    assert found or message.startswith("pool.txt: ")
+    assert candidates or message.startswith("pool.txt: ")
 
 
 @given(st.lists(st.sampled_from(BUILT_IN), min_size=1, max_size=30))
@@ -139,14 +139,14 @@ def test_a_varied_draw_takes_from_every_group_in_turn() -> None:
     drawn = draw(GROUPS, 10, random.Random(1))
     assert drawn == draw(GROUPS, 10, random.Random(1)) != draw(GROUPS, 10, random.Random(2))
     assert len(set(drawn)) == 10
-    assert sorted(sum(one in group for one in drawn) for group in GROUPS) == [2, 2, 3, 3]
+    assert sorted(sum(candidate in group for candidate in drawn) for group in GROUPS) == [2, 2, 3, 3]
 
 
 def test_a_varied_draw_prefers_words_that_were_not_drawn() -> None:
     """Of one group with two words, neither comes thrice before the other has come."""
     group = [Template.parse(f"{word} {{}} {number}") for word in ("red", "blue") for number in range(20)]
     drawn = draw([group, []], 10, random.Random(3))
-    assert 3 <= sum("red" in one.text for one in drawn) <= 7
+    assert 3 <= sum("red" in candidate.text for candidate in drawn) <= 7
 
 
 def test_a_varied_draw_may_take_all_and_no_more() -> None:

@@ -49,10 +49,10 @@ def test_no_production_outweighs_the_others() -> None:
 
 def test_the_words_are_spread() -> None:
     """Where not all combinations are taken, all words of a symbol still come up."""
-    said = Counter(word for template in all_of_grammar() for word in template.text.split())
+    uses = Counter(word for template in all_of_grammar() for word in template.text.split())
     for words in SYMBOLS.values():
-        assert all(said[part] for entry in words for part in entry.split()[1:])
-    assert len(said) > 1_000
+        assert all(uses[word] for entry in words for word in entry.split()[1:])
+    assert len(uses) > 1_000
 
 
 def test_articles_fit_the_word_that_follows() -> None:
@@ -79,15 +79,16 @@ def test_general_templates_come_before_all_others() -> None:
     (bare,), (published, captions, *general), others = KIND.starting("general")
     assert [template.text for template in bare] == ["{}"]
     first = {template.key for group in (bare, published, captions, *general) for template in group}
-    assert {Template.parse(text).key for text in imagenet_templates()} <= {one.key for one in published}
+    keys = {template.key for template in published}
+    assert {Template.parse(text).key for text in imagenet_templates()} <= keys
     assert {Template.parse(text).key for text in BUILT_IN} <= first
     known = {template.key for group in (bare, published, captions) for template in group}
     for tier, named in ((general, True), (others, False)):
         groups = [grammar()[name] for name in grammar() if (name in GENERAL) is named]
-        assert tier == [[one for one in group if one.key not in known] for group in groups]
+        assert tier == [[template for template in group if template.key not in known] for group in groups]
     assert len(GENERAL) == len(general)
     for group in (published, captions):
         assert bare[0] not in group
         assert len({template.key for template in group}) == len(group)
         assert all(Template.parse(template.text) == template for template in group)
-    assert not {one.key for one in published} & {one.key for one in captions}
+    assert not {template.key for template in published} & {template.key for template in captions}

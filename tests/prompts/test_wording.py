@@ -8,8 +8,8 @@ from promptclimb.prompts.wording import built_in
 
 def test_what_is_said_holds_values_as_they_are() -> None:
     """A description with a dollar sign or a brace is no place and no slot."""
-    said = built_in().say("rich.described", description="prices in $count and {braces}")
-    assert said.endswith("prices in $count and {braces}")
+    text = built_in().say("rich.described", description="prices in $count and {braces}")
+    assert text.endswith("prices in $count and {braces}")
 
 
 def test_the_examples_show_what_can_be_read() -> None:

@@ -45,22 +45,22 @@ def test_a_renaming_equals_the_whole_computed_anew(classes: int) -> None:
     features = functional.normalize(torch.randn(500, 24, generator=generator), dim=-1)
     weights = functional.normalize(torch.randn(classes, 24, generator=generator), dim=-1)
     split = Labelled(features, torch.arange(500) % classes, classes)
-    vectors = {f"name {place}": weights[(place + 1) % classes] * 1.0 for place in range(0, classes, 2)}
+    vectors = {f"name {label}": weights[(label + 1) % classes] * 1.0 for label in range(0, classes, 2)}
     vectors |= {"far": -weights[0], "near": weights[-1] * (1 + 1e-7)}
     known = RenamedClasses(split, weights)
     assert torch.equal(known.base, decide(split, weights))
     some: list[Mapping[int, str]] = [{0: "near"}, {classes - 1: "far"}, {1: "name 0"}]
-    some.append({place: f"name {place}" for place in range(0, classes, 2)})
-    for renaming, found in zip((*some, *some), known.decide_all((*some, *some), vectors), strict=True):
+    some.append({label: f"name {label}" for label in range(0, classes, 2)})
+    for renaming, decisions in zip((*some, *some), known.decide_all((*some, *some), vectors), strict=True):
         changed = weights.clone()
         for label, name in renaming.items():
             changed[label] = vectors[name]
         anew = RenamedClasses(split, changed)
-        assert torch.equal(found, anew.base)
-        assert torch.equal(found, anew.decide_all([{}], {})[0])
-    known._places_alike = False
-    for renaming, found in zip(some, known.decide_all(some, vectors), strict=True):
-        assert torch.equal(found, known.decide_all([renaming], vectors)[0])
+        assert torch.equal(decisions, anew.base)
+        assert torch.equal(decisions, anew.decide_all([{}], {})[0])
+    known._columns_alike = False
+    for renaming, decisions in zip(some, known.decide_all(some, vectors), strict=True):
+        assert torch.equal(decisions, known.decide_all([renaming], vectors)[0])
 
 
 @pytest.mark.parametrize("family", ["clip", "custom-text-eos", "coca", "bidirectional-last"])
@@ -78,7 +78,7 @@ def test_predictions_are_those_of_the_texts_themselves(family: str) -> None:
             weights = functional.normalize(other.encoder.vectors([TEMPLATE])[0], dim=-1)
             expected = decide(evaluator.split(split), weights)
         assert new is not None
-        agree = sum(one == two for one, two in zip(new, expected.tolist(), strict=True))
+        agree = sum(label == other for label, other in zip(new, expected.tolist(), strict=True))
         assert agree >= len(new) - 1, "a near tie may turn on another encoding"
 
 
@@ -110,8 +110,8 @@ def test_a_name_that_is_too_long_has_no_predictions() -> None:
 def test_augmented_copies_are_a_split_of_their_own() -> None:
     """They are classified like the others; without copies there are no labels."""
     evaluator = opened(names=("cat", "dog"))
-    views, val = (evaluator.predict_named("a {}", [{0: "lion"}], split=one) for one in ("copies", "val"))
-    assert views == val
+    copies, val = (evaluator.predict_named("a {}", [{0: "lion"}], split=split) for split in ("copies", "val"))
+    assert copies == val
     evaluator.augmented = None
     assert evaluator.predict_named("a {}", [{0: "lion"}], split="copies").labels == ()
 

@@ -51,18 +51,18 @@ def test_names_that_most_models_do_not_read_are_noted(
 
 def test_openai_names_are_open_clips_thousand() -> None:
     """In the order of the WordNet ids; two pairs share a name, which is published and so a note."""
-    found = rename(splits(1000), "openai")
-    assert found.classes[:2] == ("tench", "goldfish")
-    assert any("missile, sunglasses" in note for note in check(found))
+    renamed = rename(splits(1000), "openai")
+    assert renamed.classes[:2] == ("tench", "goldfish")
+    assert any("missile, sunglasses" in note for note in check(renamed))
 
 
 def test_openai_names_with_better_ones_are_read_from_a_file(tmp_path: Path) -> None:
     """As ``export --format class-names`` writes them: the list repeats two of them."""
     names = ["tench, a fish", *rename(splits(1000), "openai").classes[1:]]
     (tmp_path / "n.txt").write_text("\n".join(names))
-    found = rename(splits(1000), str(tmp_path / "n.txt"))
-    assert found.classes == tuple(names)
-    assert any("as published" in note for note in check(found))
+    renamed = rename(splits(1000), str(tmp_path / "n.txt"))
+    assert renamed.classes == tuple(names)
+    assert any("as published" in note for note in check(renamed))
     (tmp_path / "n.txt").write_text("\n".join([*names[:-1], names[0]]))
     with pytest.raises(DataError, match="'tench, a fish' stands for 2 classes"):
         rename(splits(1000), str(tmp_path / "n.txt"))
@@ -106,9 +106,9 @@ def test_names_by_folder_go_to_their_folders(tmp_path: Path, name: str, text: st
     """Whatever the order and the form of accents; a folder that is not named keeps its own name."""
     file = tmp_path / name
     file.write_text(text, "utf-8")
-    found = rename(FOLDERS, str(file))
-    assert found.classes == ("n 1", "rose", "a = b")
-    assert found.notes == (f"class names from {name}: n_1 -> n 1, n_2 -> rose, e\u0301te\u0301 -> a = b",)
+    renamed = rename(FOLDERS, str(file))
+    assert renamed.classes == ("n 1", "rose", "a = b")
+    assert renamed.notes == (f"class names from {name}: n_1 -> n 1, n_2 -> rose, e\u0301te\u0301 -> a = b",)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_names_by_order_are_shown_and_those_of_other_classes_stand_out(tmp_path:
     """A note has folder and name; names of other folders, cased or spelled otherwise, are a warning."""
     file = tmp_path / "names.json"
     file.write_text('["one", "two", "three"]')
-    found = rename(FOLDERS, str(file))
-    assert found.notes == (
+    renamed = rename(FOLDERS, str(file))
+    assert renamed.notes == (
         "class names from names.json, by order: n_1 -> one, n_2 -> two, e\u0301te\u0301 -> three",
     )
     file.write_text('["N-2", "n 1", "Été"]')
@@ -221,16 +221,16 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", [entry.name for entry in known()])
 def test_every_known_set_has_templates_of_its_own(name: str) -> None:
     """At least one, each with a slot, no two alike."""
-    found = for_dataset(name)
-    assert found["default template"] == (DEFAULT_TEMPLATE,)
-    assert len(set(found["hand-made"])) == len(found["hand-made"]) >= 1
-    assert all("{}" in template for templates in found.values() for template in templates)
+    lists = for_dataset(name)
+    assert lists["default template"] == (DEFAULT_TEMPLATE,)
+    assert len(set(lists["hand-made"])) == len(lists["hand-made"]) >= 1
+    assert all("{}" in template for templates in lists.values() for template in templates)
 
 
 def test_openais_sets_have_their_published_sizes() -> None:
     """Ten sets here; ImageNet's is open_clip's own list."""
-    found = {name: len(templates) for name, templates in published().items()}
-    assert {name: found[name] for name in PUBLISHED} == PUBLISHED
+    count_by_set = {name: len(templates) for name, templates in published().items()}
+    assert {name: count_by_set[name] for name in PUBLISHED} == PUBLISHED
     assert set(PUBLISHED) | {"imagenet"} == set(ELEVEN)
     assert len(hand_made("imagenet")) == 7
 
@@ -239,15 +239,15 @@ def test_open_clips_lists_are_open_clips() -> None:
     """The same texts that the library's functions give."""
     import open_clip
 
-    found = for_dataset("a folder of mine")
-    assert "hand-made" not in found
+    lists = for_dataset("a folder of mine")
+    assert "hand-made" not in lists
     pairs = (
         ("openai-imagenet", open_clip.OPENAI_IMAGENET_TEMPLATES, 80),
         ("simple-imagenet", open_clip.SIMPLE_IMAGENET_TEMPLATES, 7),
     )
     for name, functions, count in pairs:
-        assert [text.replace("{}", "cat") for text in found[name]] == [make("cat") for make in functions]
-        assert len(found[name]) == count
+        assert [text.replace("{}", "cat") for text in lists[name]] == [make("cat") for make in functions]
+        assert len(lists[name]) == count
 
 
 def test_the_templates_of_a_bundled_set_are_its_own() -> None:
