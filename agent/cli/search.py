@@ -24,11 +24,11 @@ from ..errors import (
     StoreGoneError,
     UntrustedRunError,
 )
-from ..events.types import Bus, Event, RunOpened, SearchStopped
+from ..events.types import Bus
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..present.page import write_report
 from ..present.terminal import Display, print_result
-from ..results.history import state_of
+from ..results.history import Progress, state_of
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..results.run_dir import REPORT, is_run, runs_in, stored_config
 from ..search.bound import check_new_search
@@ -165,44 +165,35 @@ _NOT_REPEATED = ("model", "pretrained", "run_dir", *LIMIT_SETTINGS)
 """Settings that the same search with another model does not take over."""
 
 
-class _ResumeHint:
-    """Remembers the run's folder and the limits that stopped it, to print how to resume."""
-
-    def __init__(self) -> None:
-        self.run_dir: Path | None = None
-        self._limits: tuple[str, ...] = ()
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, RunOpened):
-            self.run_dir = Path(event.run_dir)
-        elif isinstance(event, SearchStopped):
-            self._limits = event.limits
-
-    def print(self, config: SearchConfig, error: BaseException | None = None, *, quits: bool = False) -> None:
-        """Print how to resume; ``quits`` if open requests are not waited for."""
-        if self.run_dir is None:
-            if error is None or isinstance(error, InterruptedRunError):
-                say("Stopped while data and model were opened: nothing was requested or scored.")
-            return
-        if isinstance(error, StoreGoneError) or not is_run(self.run_dir):
-            say(
-                f"{short_path(self.run_dir)} is gone. If you moved it, resume it at its new place: all "
-                "but the requests in flight is kept. If you removed it, nothing is kept."
-            )
-            return
-        command = resume_command(self.run_dir, self._limits)
-        if isinstance(error, StoreFullError):
-            say(f"Everything written before is kept. Free some disk space, then resume with: {command}")
-        elif quits and (config.needs_llm or config.is_api):
-            say(f"Everything but the open requests is kept. Resume with: {command}")
-        elif _has_wrong_address(config, error):
-            say(f"Everything is kept. Resume with the right address: {command} --base-url URL/v1")
-        elif _lacks_model(error):
-            say(f"Everything is kept. Resume with the right model: {command} --llm MODEL")
-        else:
-            say(f"Everything is kept. Resume{with_higher(self._limits) or ' with'}: {command}")
-        if (lost := _not_kept(config)) is not None:
-            say(lost)
+def _say_how_to_resume(
+    progress: Progress, config: SearchConfig, error: BaseException | None = None, *, quits: bool = False
+) -> None:
+    """Print how to resume; ``quits`` if open requests are not waited for."""
+    if progress.started is None:
+        if error is None or isinstance(error, InterruptedRunError):
+            say("Stopped while data and model were opened: nothing was requested or scored.")
+        return
+    run_dir = Path(progress.started.run_dir)
+    limits = () if progress.stopped is None else progress.stopped.limits
+    if isinstance(error, StoreGoneError) or not is_run(run_dir):
+        say(
+            f"{short_path(run_dir)} is gone. If you moved it, resume it at its new place: all "
+            "but the requests in flight is kept. If you removed it, nothing is kept."
+        )
+        return
+    command = resume_command(run_dir, limits)
+    if isinstance(error, StoreFullError):
+        say(f"Everything written before is kept. Free some disk space, then resume with: {command}")
+    elif quits and (config.needs_llm or config.is_api):
+        say(f"Everything but the open requests is kept. Resume with: {command}")
+    elif _has_wrong_address(config, error):
+        say(f"Everything is kept. Resume with the right address: {command} --base-url URL/v1")
+    elif _lacks_model(error):
+        say(f"Everything is kept. Resume with the right model: {command} --llm MODEL")
+    else:
+        say(f"Everything is kept. Resume{with_higher(limits) or ' with'}: {command}")
+    if (lost := _not_kept(config)) is not None:
+        say(lost)
 
 
 def _not_kept(config: SearchConfig) -> str | None:
@@ -221,25 +212,28 @@ def run_session(
     as_json: bool,
 ) -> int:
     """Run a session with a display, and print its result."""
-    hint, display = _ResumeHint(), Display(console())
+    display = Display(console())
+    progress = display.progress
     waits = "Finishing open requests." if config.needs_llm or config.is_api else "Stopping."
 
     async def run(stop: Stop) -> SearchResult:
         with display:
-            emit = Bus(display, hint)
-            return await work(RunRequest(config=config, emit=emit, stop=stop, write_page=write_report))
+            request = RunRequest(config=config, emit=Bus(display), stop=stop, write_page=write_report)
+            return await work(request)
 
     try:
         with result_alone():
-            result = run_interruptible(run, lambda: hint.print(config, quits=True), waits=waits)
+            result = run_interruptible(
+                run, lambda: _say_how_to_resume(progress, config, quits=True), waits=waits
+            )
     except BaseException as error:
-        hint.print(config, error)
+        _say_how_to_resume(progress, config, error)
         raise
     # The table goes to standard output, unless a document does.
-    out, run_dir = console(stderr=as_json), hint.run_dir or result.run_dir
+    out, run_dir = console(stderr=as_json), result.run_dir
     print_result(out, result, run_dir, opening_s=display.opening_s)
     if result.status == "stopped":
-        hint.print(config)
+        _say_how_to_resume(progress, config)
     elif run_dir is not None:
         for line in _next_steps(result, config, run_dir):
             out.print(line, markup=False, highlight=False, soft_wrap=True)

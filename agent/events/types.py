@@ -133,12 +133,6 @@ class Bus:
         self(ListenerFailed(listener=called, error=text))
 
 
-class RunOpened(Event, name="search.run_opened"):
-    """The run is on disk: from now on it can be resumed."""
-
-    run_dir: str
-
-
 class SearchStarted(Event, name="search.started"):
     """Everything is open and the restarts begin.
 

@@ -395,6 +395,7 @@ class Display:
     seconds at first, one a minute in a long run. ``clock`` returns seconds.
 
     Attributes:
+        progress: That of the search, by its events.
         opening_s: Seconds until the search began, which are no active time.
     """
 
@@ -402,7 +403,7 @@ class Display:
         self._console = console
         self._is_live = console.is_terminal or console.is_jupyter
         self._now = clock
-        self._progress = LiveProgress()
+        self.progress = LiveProgress()
         self._began = self._printed = clock()
         self._printed_rounds = 0
         self.opening_s = 0.0
@@ -418,7 +419,7 @@ class Display:
         )
 
     def __call__(self, event: events.Event) -> None:
-        progress = self._progress
+        progress = self.progress
         progress.add(event)
         if (text := sentence(event)) is not None:
             self._line(text)
@@ -459,21 +460,21 @@ class Display:
         _print(self._console, printable(text if self._console.is_jupyter else on_command_line(text)))
 
     def _tick(self) -> None:
-        now, rounds = self._now(), self._progress.rounds
+        now, rounds = self._now(), self.progress.rounds
         within_round = 0 < rounds == self._printed_rounds
         every_s = (
             EVERY_S_AT_MOST if within_round else min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST)
         )
         if now - self._printed >= every_s:
             self._printed, self._printed_rounds = now, rounds
-            if self._progress.started is not None:
+            if self.progress.started is not None:
                 self._line(self._summary(now))
-            elif self._progress.opening != self._opening:  # it says no time, so again it would say nothing
-                self._opening = self._progress.opening
+            elif self.progress.opening != self._opening:  # it says no time, so again it would say nothing
+                self._opening = self.progress.opening
                 self._line(self._opening)
 
     def _summary(self, now: float) -> str:
-        progress, ahead = self._progress, ""
+        progress, ahead = self.progress, ""
         if (best := progress.best) is not None:
             gains = f" ({', '.join(progress.gains_so_far)})" if progress.gains_so_far else ""
             ahead = f"; best {progress.score(best.train)} on train: {best.best}{gains}"
@@ -490,14 +491,14 @@ class Display:
         return f"[{self._clock(now)}] {', '.join(facts)}{ahead}{latest}"
 
     def _time_left(self, now: float) -> list[str]:
-        return self._progress.time_left(now - (self._began if self._measured is None else self._measured))
+        return self.progress.time_left(now - (self._began if self._measured is None else self._measured))
 
     def _clock(self, now: float) -> str:
         minutes, seconds = divmod(int(now - self._began), 60)
         return f"{minutes:d}:{seconds:02d}"
 
     def _panel(self) -> Group | Text:
-        progress, started, now = self._progress, self._progress.started, self._now()
+        progress, started, now = self.progress, self.progress.started, self._now()
         if started is None:
             return Text(f"[{self._clock(now)}] {printable(progress.opening) or 'opening ...'}")
         lines: list[RenderableType] = [self._table(started), self._bar(started, now)]
@@ -517,14 +518,14 @@ class Display:
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("best so far")
         rounds = started.rounds // max(1, started.restarts)
-        restarts = sorted(self._progress.restarts.items(), key=lambda item: (item[1].done, item[0]))
+        restarts = sorted(self.progress.restarts.items(), key=lambda item: (item[1].done, item[0]))
         for number, restart in sorted(restarts[:MOST_SHOWN]):
-            train, best = self._progress.score(restart.train), escape(printable(restart.best))
+            train, best = self.progress.score(restart.train), escape(printable(restart.best))
             table.add_row(str(number), f"{restart.rounds}/{rounds}", train, best)
         return table
 
     def _bar(self, started: events.SearchStarted, now: float) -> Table:
-        progress, bar = self._progress, Table.grid(padding=(0, 1))
+        progress, bar = self.progress, Table.grid(padding=(0, 1))
         bar.add_row(
             ProgressBar(total=max(1, started.rounds), completed=progress.rounds, width=BAR_WIDTH),
             ", ".join((progress.done, self._clock(now), *self._time_left(now))),

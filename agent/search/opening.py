@@ -20,7 +20,7 @@ from ..config.sources import to_toml
 from ..events.sinks import SINKS, Sink
 from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
-from ..events.types import Bus, Noted, RunOpened, SearchStarted
+from ..events.types import Bus, Noted, SearchStarted
 from ..llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from ..llm.budget import Budget, Limits, sizes_of
 from ..llm.chat import BilledAnswer, ChatAnswer, ChatRequest
@@ -196,7 +196,6 @@ def _announce(request: RunRequest, run_dir: Path, info: EvaluatorInfo, *, pool: 
     config, emit = request.config, request.emit
     if (hint := config.description_tip) is not None:
         emit(Noted(text=hint))
-    emit(RunOpened(run_dir=str(run_dir)))
     emit(
         SearchStarted(
             run_dir=str(run_dir),
