@@ -301,7 +301,7 @@ def translate(
             perhaps_billed=False,
         )
     if isinstance(error, openai.APIStatusError):
-        return _failed(error.response, scrub, _redirected(error.response, scrub, path, setting))
+        return _failed(error.response, scrub)
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
@@ -315,7 +315,7 @@ def translate(
     return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=not never_sent)
 
 
-def _failed(reply: httpx2.Response, scrub: Callable[[str], str], advice: str) -> ChatError:
+def _failed(reply: httpx2.Response, scrub: Callable[[str], str]) -> ChatError:
     """Return the error that a reply of 3xx to 5xx means, with the usage that it reports."""
     try:
         content = json.loads(reply.text)
@@ -323,16 +323,9 @@ def _failed(reply: httpx2.Response, scrub: Callable[[str], str], advice: str) ->
         content = reply.text.strip()
     document = content if isinstance(content, dict) else {}
     error_body = document.get("error", content) or f"Error code: {reply.status_code}"
-    failure = failure_of(reply.status_code, error_body, reply.headers, scrub, advice=advice)
+    failure = failure_of(reply.status_code, error_body, reply.headers, scrub)
     failure.usage = billed(document)
     return failure
-
-
-def _redirected(response: httpx2.Response, scrub: Callable[[str], str], path: str, setting: str) -> str:
-    if not response.history:
-        return ""
-    there = one_line(scrub(_address(response.url, path)), MAX_MESSAGE)
-    return f"; the address sends requests on to {there}: give that with {setting}"
 
 
 def _address(url: httpx2.URL, path: str) -> str:

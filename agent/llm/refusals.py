@@ -183,7 +183,7 @@ def read_refusal(body: object) -> RefusalBody:
 
 
 def failure_of(
-    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str], *, advice: str = ""
+    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str]
 ) -> ChatError:
     """Return the error that a reply of 4xx or 5xx means, from its ``error`` object or its text."""
     limits = rate_limit_headers(headers)
@@ -192,7 +192,7 @@ def failure_of(
     if wait is None and (status == 429 or status >= 500):
         wait = wait_in(body)
     return _error_type(status, body)(
-        f"{message}{advice}",
+        message,
         status=status,
         headers=limits,
         retry_after=wait,

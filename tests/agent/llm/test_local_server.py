@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import signal
 import subprocess
@@ -34,9 +33,7 @@ from promptclimb.agent.llm.local_server import (
     LocalChat,
     is_available,
     make_ready,
-    quota,
     shared_chat,
-    threads_for,
 )
 from promptclimb.agent.results.result import LLM_FALLBACK
 from promptclimb.agent.search.inputs import fallen_back, try_local_llm
@@ -475,29 +472,22 @@ async def test_a_folder_that_is_not_there_is_reported_before_the_model_is_loaded
 
 
 @pytest.mark.parametrize(
-    ("cores", "load", "threads"),
+    ("cores", "load", "quota", "threads"),
     [
-        (1, 0.0, 1),
-        (2, 0.0, 1),
-        (2, 5.0, 1),
-        (4, 0.0, 3),
-        (4, 0.3, 2),
-        (4, 2.9, 1),
-        (64, 1.0, MOST_THREADS),
-        (0.5, 0.0, 1),
-        (8, math.inf, 1),
+        (1, 0.0, "max 100000", 1),
+        (2, 5.0, "max 100000", 1),
+        (4, 0.0, "max 100000", 3),
+        (4, 0.3, "", 2),
+        (64, 1.0, "max 100000", MOST_THREADS),
+        (64, 1.0, "400000 100000", 2),
     ],
 )
-def test_only_cores_that_nobody_uses_count(cores: float, load: float, threads: int) -> None:
-    """One is left to the evaluator, and one thread there always is."""
-    assert threads_for(cores, load) == threads
-
-
-def test_a_containers_share_is_obeyed(tmp_path: Path) -> None:
-    """What the kernel says of it, or infinity where it says nothing."""
-    file = tmp_path / "cpu.max"
-    assert quota(file) == math.inf
-    said = {"150000 100000\n": 1.5, "max 100000\n": math.inf, "": math.inf, "1 0": math.inf}
-    for text, cores in said.items():
-        file.write_text(text)
-        assert quota(file) == cores
+def test_only_cores_that_nobody_uses_count(
+    cores: int, load: float, quota: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is left to the evaluator, and a container's share is obeyed; one thread there always is."""
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(local_server, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: range(cores), raising=False)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    assert local_server.free_threads() == threads
