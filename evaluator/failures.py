@@ -51,6 +51,8 @@ class FailureKind(Enum):
     FLAGGED = "a content filter refuses the request"
     MISDIRECTED = "the endpoint does not take the key, the model or the address"
     CLOSED = "the account is empty, or the server is gone for good"
+    # One answer of the LLM in a search
+    UNREAD = "nothing can be read in an answer"
     # One request of a scorer behind an API
     EXHAUSTED = "all attempts at the request failed"
     QUESTION_FAILED = "all attempts at the question failed, while others were answered"
@@ -109,6 +111,8 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
         # A gateway slips now and then: a key that worked is tried twice more.
         FailureKind.MISDIRECTED: Rule(unproven=1, trusted=2, drop_after=0, closes=True),
         FailureKind.CLOSED: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, closes=True),
+        # A default restart has 12 requests: the model had several chances in two conversations.
+        FailureKind.UNREAD: Rule(unproven=4, trusted=11),
         # A scorer's endpoint is given up by the length of its outage alone.
         FailureKind.EXHAUSTED: Rule(unproven=1, drop_after=2, stop=NextStep.RETRY),
         FailureKind.QUESTION_FAILED: Rule(fault=Fault.ITEM, step=NextStep.DROP, unproven=8),

@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
+from ...evaluator.failures import Evidence, FailureKind, NextStep, judge
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
 from ..errors import (
@@ -29,11 +30,6 @@ from ..stop import Stop
 from ..store.run import Store
 from .event_loop import FairScheduler
 
-MOST_EMPTY_IN_A_ROW = 12
-"""Answers of a default restart, 2 conversations of 6 rounds: the model had several chances in two
-conversations."""
-MOST_UNUSABLE_AT_FIRST = 4
-"""Requests of a run that get unusable answers before any gets a usable one."""
 MOST_REPEATS = 2
 """Answers in a row without a new template that end a conversation: a new one does better."""
 MOST_SHOWN_OF_A_LINE = 200
@@ -138,29 +134,30 @@ class EmptyAnswers:
     def __init__(self, *, has_answers: bool = False, noun: str = "template") -> None:
         self._has_answers = has_answers
         self._noun = noun
-        self._in_a_row = self._cut = self._unusable = 0
+        self._in_a_row = self._cut = 0
         self._last = ""
 
     def count(self, *, empty: bool, cut: bool, unusable: str = "") -> None:
         """Count a new answer: whether it held no template, was cut at the token limit, why it is unusable."""
         self._in_a_row = self._in_a_row + 1 if empty else 0
         self._cut = self._cut + cut if empty else 0
-        self._unusable += bool(unusable)
         self._last = unusable or self._last
         self._has_answers = self._has_answers or not unusable
 
     def check(self) -> None:
         """Raise GaveUpError if too many answers in a row held no template."""
+        evidence = Evidence(answers=self._has_answers, in_a_row=self._in_a_row, control=False)
+        if judge(FailureKind.UNREAD, evidence).step is not NextStep.STOP:
+            return
         remedy = "choose another `llm` in a new run"
         if self._cut:
             remedy = "raise `answer_tokens`, or lower `reasoning_effort`"
-        if not self._has_answers and self._unusable >= MOST_UNUSABLE_AT_FIRST:
-            first = f"none of the first {self._unusable} requests got a usable answer"
+        if not self._has_answers:
+            first = f"none of the first {self._in_a_row} requests got a usable answer"
             raise GaveUpError(f"{first} (the last: {self._last}): {remedy}")
-        if self._in_a_row >= MOST_EMPTY_IN_A_ROW:
-            cut = f", {self._cut} of them cut for length" if self._cut else ""
-            answers = f"the last {self._in_a_row} answers{cut}"
-            raise GaveUpError(f"no {self._noun} could be read in {answers}: {remedy}")
+        cut = f", {self._cut} of them cut for length" if self._cut else ""
+        answers = f"the last {self._in_a_row} answers{cut}"
+        raise GaveUpError(f"no {self._noun} could be read in {answers}: {remedy}")
 
 
 class _Skip(BaseModel):

@@ -24,7 +24,6 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.journal import (
-    MOST_EMPTY_IN_A_ROW,
     EmptyAnswers,
     Journal,
     RestartRecord,
@@ -33,6 +32,9 @@ from promptclimb.agent.search.journal import (
 from promptclimb.agent.search.test_evaluation import OPENINGS, openings_of_test
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
+from promptclimb.evaluator.failures import RULES, FailureKind
+
+MOST_UNREAD = RULES[FailureKind.UNREAD].trusted + 1
 
 FIRST, SECOND, THIRD = (Position(1, 1, round) for round in (1, 2, 3))
 
@@ -179,11 +181,11 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
     with pytest.raises(Skipped):
         await journals[1].answer(FIRST, request("one"))
     await journals[1].answer(SECOND, request("two"))
-    for _ in range(MOST_EMPTY_IN_A_ROW - 1):
+    for _ in range(MOST_UNREAD - 1):
         journals[0].count(empty=True, cut=False)
     with pytest.raises(
         GaveUpError,
-        match=rf"no instruction could be read in the last {MOST_EMPTY_IN_A_ROW} answers, .* raise `answer_t",
+        match=rf"no instruction could be read in the last {MOST_UNREAD} answers, .* raise `answer_t",
     ):
         await journals[1].answer(THIRD, request("three"))
     assert (await journals[1].answer(SECOND, request("two")))[1]

@@ -29,17 +29,19 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW, MOST_UNUSABLE_AT_FIRST
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.failures import RULES, FailureKind
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
 from tests.fakes.searches import resumed, searched
 from tests.fakes.tiny_clip import local_dir
+
+MOST_UNREAD = RULES[FailureKind.UNREAD].trusted + 1
 
 SMALL: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "pn", "restarts": 4, "conversations": 2, "rounds": 3,
@@ -377,13 +379,13 @@ def test_answer_after_answer_without_a_template_stops_the_run(
     chat = Prose(reason)
     result = searched(config(tmp_path / "r", concurrency=2), chat=chat)
     assert (result.status, result.usage.calls) == ("stopped", chat.asked)
-    assert MOST_EMPTY_IN_A_ROW <= chat.asked <= MOST_EMPTY_IN_A_ROW + 1
+    assert MOST_UNREAD <= chat.asked <= MOST_UNREAD + 1
     assert result.stop_reason is not None
     assert f"no template could be read in the last {chat.asked} answers" in result.stop_reason
     assert remedy in result.stop_reason
     assert result.notes["empty_answers"].startswith(f"no template could be read in {chat.asked} of")
     assert "nothing_usable" in result.notes
-    chat.useful_from = chat.asked + MOST_EMPTY_IN_A_ROW
+    chat.useful_from = chat.asked + MOST_UNREAD
     result = resumed(tmp_path / "r", chat=chat)
     assert (result.status, chat.asked) == ("finished", 24)
     assert "nothing_usable" not in result.notes
@@ -430,7 +432,7 @@ def test_a_model_that_only_thinks_soon_ends_the_run(tmp_path: Path, concurrency:
     assert str(result.stop_reason).endswith("raise `answer_tokens`, or lower `reasoning_effort`")
     assert result.notes["nothing_usable"]
     assert set(chat.asked) == {512, 2048}
-    assert len(chat.asked) <= 2 * (MOST_UNUSABLE_AT_FIRST + concurrency)
+    assert len(chat.asked) <= 2 * (RULES[FailureKind.UNREAD].unproven + concurrency)
     assert took_s < 12
     assert not any(isinstance(event, Paused) for event in events)
     again = resumed(tmp_path / "r", {"answer_tokens": 4096}, chat=Thinking(1))
