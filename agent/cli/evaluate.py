@@ -19,7 +19,8 @@ from .. import api
 from ..api import Evaluation
 from ..config.schema import ScoringConfig
 from ..config.sources import on_command_line
-from ..present.sentences import CHANCE_MARK, score_text, spent_text
+from ..present.sentences import spent_text
+from ..results.accuracies import CHANCE_MARK, score_text
 from ..results.details import ConfusionMatrix
 from ..results.gain import is_no_better, wilson
 from ..results.result import ApiUsage, are_shares, words_of

@@ -12,7 +12,8 @@ from ...evaluator.files import user_path
 from ..config.sources import flag_of, on_command_line
 from ..events.types import NamesChosen, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY
-from ..present.sentences import gains_in_words, score_text, spent_text, verdict_on
+from ..present.sentences import gains_in_words, spent_text, verdict_on
+from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import are_shares, left_of_both, with_names, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in

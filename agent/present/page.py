@@ -18,18 +18,21 @@ from typing import TYPE_CHECKING, Any
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
-from ...evaluator.scoring import BASELINE_DEFAULT, Split
+from ...evaluator.scoring import BASELINE_DEFAULT
 from ..config.sources import flags_of_more
 from ..position import LLM
-from ..results.details import marked
-from ..results.gain import (
+from ..results.accuracies import (
     BEST_HAND_MADE,
     BEST_STARTING,
     ORIGINAL_NAMES,
+    AccuracyRow,
     baseline_name,
-    may_be_chance,
-    surely_better,
+    beside_accuracy,
+    score_text,
+    weighted,
 )
+from ..results.details import ENSEMBLE, marked
+from ..results.gain import may_be_chance, surely_better
 from ..results.history import RunView, view_of
 from ..results.result import (
     EMPTY,
@@ -37,8 +40,6 @@ from ..results.result import (
     PROMINENT,
     UNNAMED,
     UNOPENED,
-    Best,
-    GroupAccuracies,
     Row,
     SearchResult,
     Sizes,
@@ -47,21 +48,11 @@ from ..results.result import (
 )
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from ..text import printable, visible
-from .sections import (
-    about_scores,
-    classes_of,
-    compared_rows,
-    course_of,
-    folder_of,
-    renamed_classes,
-    use_of,
-)
+from .sections import about_scores, classes_of, course_of, folder_of, renamed_classes, use_of
 from .sentences import (
     REJECTED,
     about_order,
     about_test,
-    baselines_of,
-    beside_accuracy,
     cost_text,
     difference_text,
     gain_cell,
@@ -70,10 +61,8 @@ from .sentences import (
     llm_of_templates,
     made_by_llm,
     names_read,
-    score_text,
     spent_rows,
     verdict_on,
-    weighted,
 )
 
 if TYPE_CHECKING:
@@ -121,22 +110,12 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
 
 def render(view: RunView) -> str:
     """Return the page's HTML."""
-    return _render("page.html.j2", page=_page_of(view), noun=view.words.noun)
-
-
-def render_comparison(
-    runs: Sequence[str], lines: Sequence[tuple[str, Sequence[str]]], notes: Sequence[str]
-) -> str:
-    """Return a page with several runs side by side; each line is a name with a cell for each run."""
-    return _render("compare.html.j2", runs=runs, lines=lines, notes=notes)
-
-
-def _render(template: str, **values: Any) -> str:
     from markupsafe import Markup
 
     style = Markup((TEMPLATES / "page.css").read_text("utf-8"))
-    text = _environment().get_template(template).render(style=style, **values)
+    template = _environment().get_template("page.html.j2")
     # A file cannot hold lone surrogates.
+    text = template.render(style=style, page=_page_of(view), noun=view.words.noun)
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -166,11 +145,9 @@ def _environment() -> Environment:
     return environment
 
 
-def _beside(scores: Row | Best | GroupAccuracies, split: Split = "train") -> list[str]:
-    """Return what stands beside an accuracy on a split."""
-    if isinstance(scores, Row):
-        return beside_accuracy(scores.train, scores.unanswered)
-    return beside_accuracy(getattr(scores, split), scores.unanswered.get(split))
+def _beside(row: Row) -> list[str]:
+    """Return what stands beside a row's training accuracy."""
+    return beside_accuracy(row.train, row.unanswered)
 
 
 def _origin(row: Row, noun: str) -> str:
@@ -207,9 +184,9 @@ def _page_of(view: RunView) -> dict[str, Any]:
     order = about_order(rows, view.words, chosen=result is not None)
     if result is not None and result.best.class_names:
         order += " All scores are with the original class names."
-    compared = compared_rows(result) if result else []
+    compared = result.accuracies.rows if result else ()
     sections = {
-        "found": ("What was gained", compared or None),
+        "found": ("What was gained", [_gained(row, view) for row in compared] or None),
         "course": ("How the search went", course_of(view)),
         "classes": ("Which classes changed", classes_of(view)),
         "lineage": (f"Where the best {noun} came from", _lineage(view) or None),
@@ -317,6 +294,15 @@ def _verdict(view: RunView) -> str:
     )
 
 
+def _gained(row: AccuracyRow, view: RunView) -> dict[str, Any]:
+    """Return a row of the table of accuracies as the page shows it."""
+    cell = None if row.gain is None else gain_cell(row.gain, view.words)
+    if row.name == ENSEMBLE and cell is not None and cell.interval:
+        cell = cell._replace(points=f"{cell.points} over the best found", apart="")
+    cells = {column: accuracy.lines(percent=view.percent) for column, accuracy in row.cells.items()}
+    return {"title": row.title, "templates": row.templates, "cells": cells, "gain": cell}
+
+
 def _text(value: float | None, view: RunView) -> str:
     return score_text(value, percent=view.percent, unit=" %")
 
@@ -341,7 +327,7 @@ def _cards(view: RunView) -> list[Card]:
     best_scores = {split: getattr(result.best, split) for split in ("test", "val", "train")}
     split = next((split for split, score in best_scores.items() if score is not None), "train")
     cards = [("best found", _text(best_scores[split], view), split)]
-    title_by_name = {baseline.name: baseline.title for baseline in baselines_of(result)}
+    title_by_name = {row.name: row.title for row in result.accuracies.rows}
     for name, difference in (result.gain.over if result.gain else {}).items():
         if name in title_by_name:
             cell = gain_cell(difference, view.words)

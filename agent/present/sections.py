@@ -14,25 +14,17 @@ from ...evaluator.counts import counted
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from ...prompts.kinds import INSTRUCTION
 from ...prompts.template import positional
-from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
-from ..results.gain import (
+from ..results.accuracies import (
     BEST_HAND_MADE,
     ORIGINAL_NAMES,
     baseline_name,
-    chance_level,
-    most_frequent_share,
+    score_text,
     with_best_hand_made,
 )
+from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
+from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
-from ..results.result import (
-    Best,
-    Difference,
-    GroupAccuracies,
-    SearchResult,
-    SplitInspection,
-    with_names,
-    without_names,
-)
+from ..results.result import SearchResult, SplitInspection
 from .chart import (
     DASHES,
     NARROW,
@@ -41,7 +33,7 @@ from .chart import (
     named,
     shown_curves,
 )
-from .sentences import GainCell, about_test, baselines_of, chosen_by_more, gain_cell, score_text
+from .sentences import about_test, chosen_by_more
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
@@ -67,36 +59,6 @@ _CLASSIFIER = (
     "    decided = (model.encode_image(pixels, normalize=True) @ weights).argmax(dim=1)",
     "print(names[decided.item()])",
 )
-
-
-class Compared(NamedTuple):
-    """A line of the comparison."""
-
-    name: str
-    templates: tuple[str, ...]
-    scores: Best | GroupAccuracies
-    gain: GainCell | None = None
-
-
-def compared_rows(result: SearchResult) -> list[Compared]:
-    """Return the comparison: the best template, the ensemble if there is one, then the baselines."""
-    best, words = result.best, result.words
-    over: Mapping[str, Difference] = result.gain.over if result.gain else {}
-    rows = [Compared(f"best found{with_names(best)}", (best.template,), best)]
-    if result.averaged:
-        cell = None
-        if result.gain is not None and (difference := result.gain.ensemble) is not None:
-            cell = gain_cell(difference, words)
-            if not difference.same_template:  # the other way round than the rows below
-                cell = cell._replace(points=f"{cell.points} over the best found", apart="")
-        name = f"ensemble{without_names(best)}"
-        rows.append(Compared(name, result.ensemble.templates, result.ensemble, cell))
-    baselines = [
-        Compared(title, baseline.templates, baseline, gain_cell(over[name], words) if name in over else None)
-        for name, title, baseline in baselines_of(result)
-    ]
-    # Lines with an interval come first.
-    return [*rows, *sorted(baselines, key=lambda row: row.gain is None)]
 
 
 def about_scores(result: SearchResult) -> str:

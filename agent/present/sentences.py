@@ -5,7 +5,6 @@ Accuracies are in percent, a custom scorer's numbers as they are; candidates hav
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -14,64 +13,19 @@ from typing import NamedTuple
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import Unanswered
 from ...prompts.kinds import CandidateNoun
 from ..config.sources import on_command_line
 from ..events.types import UsageChanged, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from ..results.gain import (
-    ORIGINAL_NAMES,
-    accuracy_without_images,
-    baseline_name,
-    may_be_chance,
-    most_frequent_share,
-    wilson,
-    with_best_hand_made,
-)
-from ..results.result import (
-    PROMINENT,
-    ApiUsage,
-    Difference,
-    GroupAccuracies,
-    Row,
-    SearchResult,
-    Usage,
-)
+from ..results.accuracies import ORIGINAL_NAMES, Difference, baseline_name
+from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
+from ..results.result import PROMINENT, ApiUsage, Row, SearchResult, Usage
 from ..text import printable
 
 MOST_NAMES = 12
 """Most new class names in a line."""
-CHANCE_MARK = "†"
-"""Marks an accuracy in tables that may be no better than the chance level."""
-
-
-class NamedBaseline(NamedTuple):
-    """A baseline of a result: its name, its title in words, and its accuracies."""
-
-    name: str
-    title: str
-    accuracies: GroupAccuracies
-
-
-def baselines_of(result: SearchResult) -> list[NamedBaseline]:
-    """Return the baselines; the best template without its new names is one row with those that it equals."""
-    baselines = with_best_hand_made(result.baselines)
-    original = baselines.get(ORIGINAL_NAMES)
-    same = [
-        name
-        for name, group in baselines.items()
-        if original is not None and name != ORIGINAL_NAMES and group.templates == original.templates
-    ]
-    rows = []
-    for name, group in baselines.items():
-        title = baseline_name(name, result.words)
-        if name == ORIGINAL_NAMES and same:
-            title += f" ({enumerated(baseline_name(other, result.words) for other in same)})"
-        if name not in same:
-            rows.append(NamedBaseline(name, title, group))
-    return rows
 
 
 def about_chance(result: SearchResult) -> str:
@@ -163,29 +117,6 @@ REJECTED: Mapping[str, str] = MappingProxyType(
     }
 )
 """Reasons of a rejection in words, after the number of lines; another evaluator may have more."""
-
-
-def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str = "") -> str:
-    """Return ``62.5`` for 0.625 in percent, else the number itself; a dash for None."""
-    if value is None:
-        return "-"
-    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.4g}"
-
-
-def beside_accuracy(accuracy: float | None, unanswered: Unanswered | None) -> list[str]:
-    """Return the shares of images without a class, and the accuracy on all others; empty if all have one."""
-    if accuracy is None or unanswered is None:
-        return []
-    shares = (("refused", unanswered.refused), ("unreadable", unanswered.unreadable))
-    texts = [f"{100 * share:.1f} % {what}" for what, share in shares if share]
-    among = unanswered.among_answered(accuracy)
-    return texts if among is None else [*texts, f"{100 * among:.1f} of those answered"]
-
-
-def weighted(templates: Sequence[str]) -> list[str]:
-    """Return the different templates of an ensemble, in order, and how often each is in it: its weight."""
-    times = {1: "", 2: " (twice)"}
-    return [f"{text}{times.get(n, f' ({n} times)')}" for text, n in Counter(templates).items()]
 
 
 def gains_in_words(gains: Mapping[str, float], words: CandidateNoun, *, percent: bool) -> list[str]:

@@ -19,33 +19,20 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ...evaluator.scoring import Split
 from ...prompts.kinds import KindWords
 from ..config.sources import on_command_line
 from ..events import types as events
 from ..position import NAMES
+from ..results.accuracies import score_text
 from ..results.history import Progress
 from ..results.result import (
-    GroupAccuracies,
     SearchResult,
     are_shares,
     left_of_both,
-    with_names,
-    without_names,
     words_of,
 )
 from ..text import printable
-from .sentences import (
-    baselines_of,
-    beside_accuracy,
-    gains_in_words,
-    left_text,
-    reading_text,
-    result_lines,
-    score_text,
-    spent_text,
-    weighted,
-)
+from .sentences import gains_in_words, left_text, reading_text, result_lines, spent_text
 
 BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 RETRIES = {
@@ -60,7 +47,6 @@ MOST_SHOWN = 12
 """Most restarts with a line of their own."""
 BAR_WIDTH = 24
 MOST_REASONS = 5
-_MOST_TEMPLATES = 2
 
 
 def sentence(event: events.Event) -> str | None:
@@ -545,44 +531,17 @@ def print_result(
 
     ``opening_s`` are the seconds that this session took before its active time.
     """
-    best, words, percent = result.best, result.words, result.has_accuracies
-    what = "accuracy in %" if percent else "score, higher is better"
-    table = Table(title=f"{result.dataset.name}: {what}", title_justify="left", header_style="bold")
-    table.add_column("")
-    table.add_column(words.noun, overflow="fold")
-    for split in ("train", "val", "test"):
-        table.add_column(split, justify="right")
-    groups = {baseline.title: baseline.accuracies for baseline in baselines_of(result)}
-    chosen = GroupAccuracies(
-        templates=(best.template,),
-        train=best.train,
-        val=best.val,
-        test=best.test,
-        unanswered=best.unanswered,
-    )
-    groups[f"best found{with_names(best)}"] = chosen
-    if result.averaged:
-        groups[f"ensemble{without_names(best)}"] = result.ensemble
-    for name, group in groups.items():
-        shares: dict[Split, float | None] = {"train": group.train, "val": group.val, "test": group.test}
-        scores = [
-            Text(
-                "\n".join(
-                    [score_text(share, percent=percent), *beside_accuracy(share, group.unanswered.get(split))]
-                )
-            )
-            for split, share in shares.items()
-        ]
-        templates = Text(_templates_cell(group.templates))
-        table.add_row(Text(printable(name)), templates, *scores, style="bold" if group is chosen else "")
+    accuracies, noun = result.accuracies, result.words.noun
+    (_, *headings), *rows = accuracies.lines(noun)
+    title = f"{result.dataset.name}: {accuracies.unit}"
+    table = Table("", title=title, title_justify="left", header_style="bold")
+    for heading in headings:
+        if heading == noun:
+            table.add_column(heading, overflow="fold")
+        else:
+            table.add_column(heading, justify="right")
+    for index, row in enumerate(rows):
+        table.add_row(*map(Text, row), style="" if index else "bold")
     console.print(table)
     for line in result_lines(result, run_dir, opening_s):
         _print(console, line)
-
-
-def _templates_cell(templates: Sequence[str]) -> str:
-    different = weighted(templates)
-    lines = list(map(printable, different[:_MOST_TEMPLATES]))
-    if len(different) > _MOST_TEMPLATES:
-        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
-    return "\n".join(lines)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from statistics import NormalDist
-from typing import Any, TypeVar
+from typing import Any
 
 from ...evaluator.counts import enumerated
-from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE
+from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
-from .details import BEST, Decisions, Details, agrees
-from .result import Difference, Gain, GroupAccuracies, Interval, SearchResult, are_shares
+from .accuracies import (
+    BEST_HAND_MADE,
+    BEST_STARTING,
+    ORIGINAL_NAMES,
+    Difference,
+    Interval,
+    baseline_name,
+    with_best_hand_made,
+)
+from .result import Gain, SearchResult, are_shares
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
@@ -101,9 +108,6 @@ def _crossing(falling: Callable[[float], float], low: float, high: float, level:
     return (low + high) / 2
 
 
-BEST_HAND_MADE = "best hand-made"
-BEST_STARTING = "best starting template"
-ORIGINAL_NAMES = "original names"
 ENSEMBLE = "ensemble"
 COMPARED = (ORIGINAL_NAMES, BASELINE_DEFAULT, BARE_NAME, BEST_HAND_MADE, BEST_STARTING)
 """The baselines that ``best`` is compared with."""
@@ -130,20 +134,10 @@ class GroupOnTest:
     names: tuple[tuple[str, str], ...] = ()
 
 
-HasTemplates = TypeVar("HasTemplates", GroupOnTest, GroupAccuracies)
-
-
 def compared_baselines(baselines: Mapping[str, GroupOnTest]) -> dict[str, GroupOnTest]:
     """Return those of the baselines that ``best`` is compared with, in order."""
     known = with_best_hand_made(baselines)
     return {name: known[name] for name in COMPARED if name in known}
-
-
-def with_best_hand_made(baselines: Mapping[str, HasTemplates]) -> dict[str, HasTemplates]:
-    """Return the baselines; a single hand-made template is the best of its list, and has that name."""
-    if BEST_HAND_MADE in baselines or len(getattr(baselines.get(HAND_MADE), "templates", ())) != 1:
-        return dict(baselines)
-    return {BEST_HAND_MADE if name == HAND_MADE else name: group for name, group in baselines.items()}
 
 
 def compare_on_test(
@@ -172,12 +166,6 @@ def compare_on_test(
 def _difference(share: float, interval: Interval, **more: Any) -> Difference:
     low, high = (round(100 * edge, 4) for edge in interval)
     return Difference(points=round(100 * share, 4), interval=(low, high), **more)
-
-
-def baseline_name(name: str, words: CandidateNoun) -> str:
-    """Return a baseline's name in words: ``default instruction`` for the default of instructions."""
-    named = {BASELINE_DEFAULT: f"default {words.noun}", BEST_STARTING: f"best starting {words.noun}"}
-    return named.get(name, name)
 
 
 def gain_of(
@@ -332,74 +320,3 @@ def may_be_chance(result: SearchResult, test: float | None) -> bool:
 def is_no_better(test: float, images: int, share: float) -> bool:
     """Return whether an accuracy over so many images may be no better than a share."""
     return images > 0 and 0.0 <= test <= 1.0 and wilson(test, images)[0] <= share
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """A run in a comparison of runs; ``details`` is None if they were not kept."""
-
-    run: str
-    result: SearchResult
-    details: Details | None = None
-
-    @property
-    def decisions(self) -> Decisions | None:
-        """The decisions on the test images, if they match the result."""
-        if self.details is None or self.details.decisions is None or self.result.best.test is None:
-            return None
-        hits = self.details.decisions.hits(BEST)
-        return self.details.decisions if hits and agrees(hits, self.result.best.test) else None
-
-    def on_test(self, *, paired: bool) -> GroupOnTest:
-        """Return its best template on test; with its decisions if they are to be paired."""
-        best, decisions = self.result.best, self.decisions
-        hits = decisions.hits(BEST) if paired and decisions is not None else None
-        names = tuple(sorted((best.class_names or {}).items()))
-        return GroupOnTest(templates=(best.template,), test=best.test, hits=hits, names=names)
-
-
-class Doubt(Enum):
-    """Why the difference of two runs is not known or not paired; the value is its name in JSON."""
-
-    OTHER_DATA = "another data set"
-    NO_TEST = "no test accuracy yet"
-    NO_ACCURACIES = "scores that are not accuracies"
-    UNKNOWN_SIZE = "the number of test images is not known"
-    NO_DECISIONS = "not paired: no decisions were kept"
-    UNKNOWN_IMAGES = "not paired: the scorer does not say which images they are"
-    OTHER_IMAGES = "not paired: other test images"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Versus:
-    """The test difference to the first run; None if it is not known."""
-
-    over: Difference | None
-    doubt: Doubt | None = None
-
-
-def versus(contender: Contender, first: Contender) -> Versus:
-    """Return the difference of two runs on test, paired if both kept decisions on the same images."""
-    results = (contender.result, first.result)
-    tests = [result.best.test for result in results]
-    if len({result.dataset.name for result in results}) > 1:
-        return Versus(over=None, doubt=Doubt.OTHER_DATA)
-    if None in tests:
-        return Versus(over=None, doubt=Doubt.NO_TEST)
-    if not are_shares(tests):
-        return Versus(over=None, doubt=Doubt.NO_ACCURACIES)
-    doubt = _why_unpaired(contender.decisions, first.decisions)
-    sizes = [result.dataset.sizes.test for result in results]
-    ours, theirs = (run.on_test(paired=doubt is None) for run in (contender, first))
-    difference = compare_on_test(ours, theirs, *sizes)
-    return Versus(over=difference, doubt=Doubt.UNKNOWN_SIZE if difference is None else doubt)
-
-
-def _why_unpaired(decisions: Decisions | None, first: Decisions | None) -> Doubt | None:
-    """Return why decisions cannot be paired image by image; None if they can."""
-    if decisions is None or first is None:
-        return Doubt.NO_DECISIONS
-    if decisions.image_set is None or first.image_set is None:
-        return Doubt.UNKNOWN_IMAGES
-    same = decisions.image_set == first.image_set and decisions.labels == first.labels
-    return None if same else Doubt.OTHER_IMAGES

@@ -19,8 +19,8 @@ from ..events import types as events
 from ..events.log import logged
 from ..position import Position
 from ..store.lock import is_live
+from .accuracies import BEST_STARTING
 from .details import Ancestor, Details, lineage_of, read_details
-from .gain import BEST_STARTING
 from .result import OtherSchemaError, Row, SearchResult, are_shares, kind_of
 from .run_dir import STORE, config_text, read_result
 

@@ -16,13 +16,22 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, Inspection, Split, Unanswered
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..prices import Spent, totals
 from ..text import printable
+from .accuracies import (
+    ORIGINAL_NAMES,
+    Accuracy,
+    AccuracyRow,
+    AccuracyTable,
+    Difference,
+    baseline_name,
+    with_best_hand_made,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -31,7 +40,6 @@ SCHEMA = 3
 MOST_CONFUSIONS = 20
 Status = Literal["finished", "stopped"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-Interval = tuple[float, float]
 T = TypeVar("T")
 
 UNOPENED = "test_unopened"
@@ -299,37 +307,6 @@ class Usage(ApiUsage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """The difference of two test accuracies, in percentage points.
-
-    Attributes:
-        interval: Its 95 % confidence interval.
-        paired: Whether the interval uses pairs of decisions on the same images. Otherwise it assumes
-            independence and is wider than necessary.
-        images: Number of test images.
-        better: Images that only the first classifies correctly; None if decisions are not known.
-        worse: Images that only the second classifies correctly; None if decisions are not known.
-    """
-
-    points: float
-    interval: Interval
-    paired: bool
-    images: int
-    better: int | None = None
-    worse: int | None = None
-
-    @property
-    def same_template(self) -> bool:
-        return self.interval == (0.0, 0.0)
-
-    @property
-    def sign(self) -> int:
-        """1 if the first is better, -1 if it is worse, 0 if the interval contains 0."""
-        low, high = self.interval
-        return (low > 0.0) - (high < 0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
     """The gain of a search on the test images.
 
@@ -352,14 +329,12 @@ def are_shares(values: Iterable[float | None]) -> bool:
     return all(value is None or 0.0 <= value <= 1.0 for value in values)
 
 
-def _score(value: float | None, unanswered: Unanswered | None, *, percent: bool) -> str:
-    if value is None:
-        return "-"
-    shares = (
-        [] if unanswered is None else [(unanswered.refused, "refused"), (unanswered.unreadable, "unreadable")]
-    )
-    beside = ", ".join(f"{100 * share:.1f} % {why}" for share, why in shares if share)
-    return (f"{100 * value:.1f} %" if percent else f"{value:.4g}") + (f" ({beside})" if beside else "")
+def _row(name: str, title: str, group: GroupAccuracies, gain: Difference | None = None) -> AccuracyRow:
+    values = zip(SPLITS, (group.train, group.val, group.test), strict=True)
+    cells: dict[str, Accuracy] = {
+        split: Accuracy(value=value, unanswered=group.unanswered.get(split)) for split, value in values
+    }
+    return AccuracyRow(name=name, title=title, templates=group.templates, cells=cells, gain=gain)
 
 
 def kind_of(prompts: str) -> PromptKind:
@@ -488,8 +463,9 @@ class SearchResult:
             raise UsageError("to_frame needs pandas: pip install pandas") from error
         return pandas.DataFrame([asdict(row) for row in self.leaderboard])
 
-    def _repr_html_(self) -> str:
-        """Return baselines, best and ensemble as a table, for notebooks."""
+    @property
+    def accuracies(self) -> AccuracyTable:
+        """The best template, the ensemble if there is one, and baselines, those with a gain first."""
         best = GroupAccuracies(
             templates=(self.best.template,),
             train=self.best.train,
@@ -497,18 +473,44 @@ class SearchResult:
             test=self.best.test,
             unanswered=self.best.unanswered,
         )
-        groups = {**self.baselines, "best": best, **({"ensemble": self.ensemble} if self.averaged else {})}
-        percent = self.has_accuracies
-        rows = []
-        for name, group in groups.items():
-            splits = zip(SPLITS, (group.train, group.val, group.test), strict=True)
-            scores = [_score(score, group.unanswered.get(split), percent=percent) for split, score in splits]
-            first, more = group.templates[0] if group.templates else "", len(group.templates) - 1
-            cells = [name, f"{first} and {more:,} more" if more > 0 else first, *scores]
-            rows.append("".join(f"<td>{escape(printable(cell))}</td>" for cell in cells))
-        heading = "".join(f"<th>{name}</th>" for name in ("", self.words.noun, *SPLITS))
+        rows = [_row("best", f"best found{with_names(self.best)}", best)]
+        if self.averaged:
+            gain = None if self.gain is None else self.gain.ensemble
+            rows.append(_row("ensemble", f"ensemble{without_names(self.best)}", self.ensemble, gain))
+        over = {} if self.gain is None else self.gain.over
+        baselines = with_best_hand_made(self.baselines)
+        # The best template without its new names is one row with the baselines that it equals.
+        original = baselines.get(ORIGINAL_NAMES)
+        same = {
+            name: baseline_name(name, self.words)
+            for name, group in baselines.items()
+            if original is not None and name != ORIGINAL_NAMES and group.templates == original.templates
+        }
+        shown = [
+            _row(
+                name,
+                f"{name} ({enumerated(same.values())})"
+                if name == ORIGINAL_NAMES and same
+                else baseline_name(name, self.words),
+                group,
+                over.get(name),
+            )
+            for name, group in baselines.items()
+            if name not in same
+        ]
+        rows += sorted(shown, key=lambda row: row.gain is None)
+        return AccuracyTable(columns=SPLITS, rows=tuple(rows), percent=self.has_accuracies)
+
+    def _repr_html_(self) -> str:
+        """Return the accuracies as a table, for notebooks."""
+        table = self.accuracies
+        rows = [
+            "".join(f"<td>{escape(cell).replace(chr(10), '<br>')}</td>" for cell in line)
+            for line in table.lines(self.words.noun)
+        ]
         verdict = "" if self.gain is None else f"<p>On test: {escape(printable(self.gain.verdict))}.</p>"
-        return f"<table><tr>{heading}</tr><tr>{'</tr><tr>'.join(rows)}</tr></table>{verdict}"
+        caption = f"<caption>{escape(table.unit)}</caption>"
+        return f"<table>{caption}<tr>{'</tr><tr>'.join(rows)}</tr></table>{verdict}"
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, in the documented order."""

@@ -44,8 +44,8 @@ from ...prompts.kinds import CandidateError, PromptKind
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
+from ..results.accuracies import BEST_HAND_MADE, BEST_STARTING
 from ..results.details import BEST, ENSEMBLE
-from ..results.gain import BEST_HAND_MADE, BEST_STARTING
 from ..results.notes import FailedStep
 from ..results.result import Row
 from .event_loop import call_evaluator

@@ -19,6 +19,7 @@ from ..errors import AskingEndedError, BudgetSpentError, GaveUpError, why_ended
 from ..events.types import EvaluationStarted, SearchFinished
 from ..methods.memory import Entry
 from ..position import LLM
+from ..results.accuracies import BEST_STARTING
 from ..results.details import (
     BEST,
     ENSEMBLE,
@@ -30,7 +31,7 @@ from ..results.details import (
     shown_in,
     write_details,
 )
-from ..results.gain import BEST_STARTING, GroupOnTest
+from ..results.gain import GroupOnTest
 from ..results.history import PageWriter, view_of
 from ..results.notes import (
     RacedLabels,

@@ -19,8 +19,9 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
+from ..results.accuracies import ORIGINAL_NAMES
 from ..results.details import BEST, ENSEMBLE, agrees
-from ..results.gain import ORIGINAL_NAMES, GroupOnTest, gain_of
+from ..results.gain import GroupOnTest, gain_of
 from ..results.notes import FailedStep
 from ..results.result import (
     MOST_CONFUSIONS,

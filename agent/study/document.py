@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.datasets.loading import toy_model_notes
-from ..present.sentences import CHANCE_MARK
+from ...evaluator.pico.models import TOY_MODEL
+from ..results.accuracies import CHANCE_MARK, Accuracy, AccuracyRow, AccuracyTable
 from ..results.details import BEST
 from ..results.gain import ENSEMBLE
+from ..results.result import SearchResult
 from ..results.run_dir import SUMMARY, safe_cell, write_atomically
 from ..text import printable
 from .outcomes import SPENT, RunOutcome, blocks_of
@@ -60,6 +61,14 @@ def findings(
         "tables": tables(study, blocks),
         "differences": differences(study, blocks),
         "transfer": transfers(study, blocks, transferred) if study.transfer else [],
+        **about_runs(outcomes),
+    }
+
+
+def about_runs(outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
+    """Return what the document says of single runs."""
+    results = [run.end for run in outcomes if isinstance(run.end, SearchResult)]
+    return {
         "left_out": [
             {**run.labels, "status": run.status, "reason": run.reason, **_folder(run)}
             for run in outcomes
@@ -70,7 +79,7 @@ def findings(
             for run in outcomes
             if run.counts and not run.detailed
         ],
-        "notes": list(dict.fromkeys(note for run in outcomes for note in toy_model_notes(run.cell.config))),
+        "notes": sorted({str(result.notes[TOY_MODEL]) for result in results if TOY_MODEL in result.notes}),
         "runs": [
             {
                 **run.labels,
@@ -153,13 +162,15 @@ def _table_lines(table: Mapping[str, Any]) -> Lines:
     most = max(seeds.values(), default=0)
     heads = [name if count == most else f"{name} ({counted(count, 'seed')})" for name, count in seeds.items()]
     mean = "mean" if table["sets"] == len(heads) else f"mean of {table['sets']}"
-    lines: list[Sequence[str]] = [("", *heads, mean)]
+    rows = []
     for row in table["rows"]:
-        marks = {name: CHANCE_MARK if name in row["at_chance"] else "" for name in seeds}
-        figures = [_percent(row["test"][name]) + marks[name] for name in seeds]
-        spread = f" ±{100 * row['std']:.1f}" if row["std"] else ""
-        lines.append((row["label"], *figures, _percent(row["mean"]) + spread))
-    return lines
+        cells = {
+            head: Accuracy(value=row["test"][name], may_be_chance=name in row["at_chance"])
+            for head, name in zip(heads, seeds, strict=True)
+        }
+        cells[mean] = Accuracy(value=row["mean"], spread=row["std"])
+        rows.append(AccuracyRow(name=row["label"], title=row["label"], cells=cells))
+    return AccuracyTable(columns=(*heads, mean), rows=tuple(rows)).lines()
 
 
 def _difference_lines(differences: Sequence[Mapping[str, Any]]) -> Lines:
@@ -197,10 +208,6 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 def _shots(row: Mapping[str, Any]) -> str:
     return "default" if row["shots"] is None else str(row["shots"])
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _signed(points: float | None) -> str:

@@ -33,11 +33,8 @@ ConfigOf = Callable[[Mapping[str, Any]], SearchConfig]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """A run of the study's grid, named as in the tables: a search, or ``white_box`` fitted with ``options``.
-
-    A white-box run takes data and model from ``config``, whose method is ``STAND_IN``.
-    """
+class RunLabels:
+    """A run as the tables name it; ``white_box`` if it is a fitted reference and not a search."""
 
     data: str
     shots: int | None
@@ -45,19 +42,24 @@ class Cell:
     model: str
     method: str
     llm: str | None
-    config: SearchConfig
+    run_dir: Path
     white_box: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def run_dir(self) -> Path:
-        assert self.config.run_dir is not None
-        return self.config.run_dir
 
     @property
     def block(self) -> tuple[str, int | None, str, int]:
         """Model, shots, data set and seed: shared by the runs that it is compared with."""
         return self.model, self.shots, self.data, self.seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell(RunLabels):
+    """A run of the study's grid: a search, or a white-box reference with ``options``.
+
+    A white-box run takes data and model from ``config``, whose method is ``STAND_IN``.
+    """
+
+    config: SearchConfig
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
@@ -83,7 +85,8 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
                 run_folder = _folder_name(seed, shots, names, folders)
                 folders.add(run_folder.casefold())
                 settings = _settings(study, method, llm, model, data)
-                axes = {"data": data, "shots": shots, "seed": seed, "run_dir": folder / run_folder}
+                run_dir = folder / run_folder
+                axes = {"data": data, "shots": shots, "seed": seed, "run_dir": run_dir}
                 cells.append(
                     Cell(
                         data=shown_data(data),
@@ -92,6 +95,7 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
                         model=model.row,
                         method=method.row,
                         llm=None if llm is None else llm.row,
+                        run_dir=run_dir,
                         config=config_of({**settings, **axes}),
                         white_box=method.method if method.is_white_box else None,
                         options=method.options if method.is_white_box else {},

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
 from ...evaluator.errors import PromptclimbError
@@ -23,7 +25,7 @@ from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import write_atomically
 from ..stop import Stop
 from ..store.records import check_identity
-from .grid import Cell
+from .grid import Cell, RunLabels
 from .runs import (
     INTERRUPTED,
     NO_TEST,
@@ -46,11 +48,24 @@ SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyOnTest:
-    """A test accuracy; ``hits`` has a digit per image (1: correct). ``at_chance``: it may be chance level."""
+    """A test accuracy; ``hits`` has a digit per image (1: correct). ``at_chance``: it may be chance level.
+
+    ``images`` is a hash of the images, None if it is not known.
+    """
 
     test: float
     hits: str | None = None
     at_chance: bool = False
+    images: str | None = None
+
+    def changes_from(self, other: AccuracyOnTest) -> npt.NDArray[np.int8] | None:
+        """Return 1 for each image that only this one gets right, -1 for the other's; None if unknown."""
+        if self.hits is None or other.hits is None or len(self.hits) != len(other.hits):
+            return None
+        if None not in (self.images, other.images) and self.images != other.images:
+            return None
+        ours, theirs = (np.frombuffer(hits.encode(), dtype=np.int8) for hits in (self.hits, other.hits))
+        return ours - theirs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +81,7 @@ class RunOutcome:
         end: How a search ended; None for a fitted reference.
     """
 
-    cell: Cell
+    cell: RunLabels
     status: str
     counts: bool
     reason: str | None = None
@@ -76,6 +91,12 @@ class RunOutcome:
     detailed: bool = True
     spent: Mapping[str, float | None] = field(default_factory=dict)
     end: SearchEnd | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def planned(self) -> Cell:
+        """The run in the study's grid."""
+        assert isinstance(self.cell, Cell)
+        return self.cell
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -89,7 +110,7 @@ Blocks: TypeAlias = Mapping[tuple[str, int | None, str, int], Sequence[RunOutcom
 """Runs that count, by model, shots, data set and seed."""
 
 
-def outcome_of(cell: Cell, end: SearchEnd) -> RunOutcome:
+def outcome_of(cell: RunLabels, end: SearchEnd) -> RunOutcome:
     """Return the outcome of a search with its test details."""
     if not isinstance(end, SearchResult):
         spent = _spent(end.usage) if isinstance(end, Stopped) else {}
@@ -126,7 +147,12 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Acc
         if test is not None:
             right = None if decisions is None else decisions.hits(name)
             digits = _digits(right) if right and agrees(right, test) else None
-            figures[name] = AccuracyOnTest(test=test, hits=digits, at_chance=may_be_chance(result, test))
+            figures[name] = AccuracyOnTest(
+                test=test,
+                hits=digits,
+                at_chance=may_be_chance(result, test),
+                images=None if decisions is None else decisions.image_set,
+            )
     return figures
 
 

@@ -330,8 +330,10 @@ def llm_label(name: str, llm: str) -> str:
     return f"{name}, {llm}"
 
 
-def shots_label(shots: int | None) -> str:
-    """Return a number of shots in words."""
+def shots_label(shots: int | str | None) -> str:
+    """Return a number of shots in words; a text names several."""
+    if isinstance(shots, str):
+        return f"{shots} shots"
     return "default shots" if shots is None else counted(shots, "shot")
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..results.accuracies import Interval
 from ..results.details import BEST
 from ..results.gain import ENSEMBLE
-from ..results.result import Interval
 from .grid import shown_data
 from .outcomes import AccuracyOnTest, Blocks, RunOutcome, mean_over_sets
 from .study import ENSEMBLE_SUFFIX, REFERENCES, Compare, Study, llm_label, white_box_label
@@ -99,28 +99,31 @@ def tables(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     Methods without finished runs have no figures and do not restrict the others. A baseline that some data
     set lacks has no mean; one that all lack has no row.
     """
-    return [_table(study, model.row, shots, blocks) for model in study.models for shots in study.shots]
-
-
-def _table(study: Study, model: str, shots: int | None, blocks: Blocks) -> dict[str, Any]:
     columns = [shown_data(data) for data in study.data]
-    # The blocks of this table, by data set and seed.
-    here = {key[2:]: block for key, block in blocks.items() if key[:2] == (model, shots)}
-    rows = rows_of(study, model, shots)
+    return [
+        {"model": model.row, "shots": shots, **table_of(rows_of(study, model.row, shots), columns, here)}
+        for model in study.models
+        for shots in study.shots
+        for here in [{key[2:]: block for key, block in blocks.items() if key[:2] == (model.row, shots)}]
+    ]
+
+
+def table_of(
+    rows: Sequence[StudyRow], columns: Sequence[str], here: Mapping[tuple[str, int], Sequence[RunOutcome]]
+) -> dict[str, Any]:
+    """Return the table of some rows; ``here`` has its runs that count, by data set and seed."""
     with_figures = [row for row in rows if any(row.figure_in(block) for block in here.values())]
     binding = [row for row in with_figures if row.binds]
     seeds = {
         data: [
             seed
-            for seed in study.seeds
-            if binding and all(row.figure_in(here.get((data, seed), ())) for row in binding)
+            for set_name, seed in here
+            if set_name == data and binding and all(row.figure_in(here[data, seed]) for row in binding)
         ]
         for data in columns
     }
     return {
-        "model": model,
-        "shots": shots,
-        "columns": columns,
+        "columns": list(columns),
         "seeds": seeds,
         "rows": [
             _table_row(row, row in binding or not row.binds, seeds, here)
@@ -169,10 +172,15 @@ def differences(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     It is the mean over data sets of means over seeds, for the seeds that both sides have finished.
     """
     return [
-        _difference(pair, first, second, model.row, shots, blocks)
+        {
+            **difference_of(first, second, pair.resample, here, f"{model.row}\0{shots}"),
+            "model": model.row,
+            "shots": shots,
+        }
         for pair in study.compare
         for model in study.models
         for shots in study.shots
+        for here in [{key[2:]: block for key, block in blocks.items() if key[:2] == (model.row, shots)}]
         for first, second in _pairs(study, pair)
         if first.runs_on(study, model.row, shots) and second.runs_on(study, model.row, shots)
     ]
@@ -187,24 +195,26 @@ def _pairs(study: Study, pair: Compare) -> Iterator[tuple[StudyRow, StudyRow]]:
                 yield first, second
 
 
-def _difference(
-    pair: Compare, first: StudyRow, second: StudyRow, model: str, shots: int | None, blocks: Blocks
+def difference_of(
+    first: StudyRow,
+    second: StudyRow,
+    resample: Sequence[str],
+    here: Mapping[tuple[str, int], Sequence[RunOutcome]],
+    seed: str,
 ) -> dict[str, Any]:
+    """Return the difference of two rows over the data sets and seeds that both have; ``seed`` is of draws."""
     by_set: dict[str, list[tuple[AccuracyOnTest, AccuracyOnTest]]] = {}
-    for (block_model, block_shots, data, _seed), block in blocks.items():
-        if (block_model, block_shots) == (model, shots):
-            # A baseline is taken from the run of the other side.
-            figures = (
-                first.figure_in([*filter(None, [second.run_in(block)]), *block]),
-                second.figure_in([*filter(None, [first.run_in(block)]), *block]),
-            )
-            if figures[0] is not None and figures[1] is not None:
-                by_set.setdefault(data, []).append((figures[0], figures[1]))
+    for (data, _seed), block in here.items():
+        # A baseline is taken from the run of the other side.
+        figures = (
+            first.figure_in([*filter(None, [second.run_in(block)]), *block]),
+            second.figure_in([*filter(None, [first.run_in(block)]), *block]),
+        )
+        if figures[0] is not None and figures[1] is not None:
+            by_set.setdefault(data, []).append((figures[0], figures[1]))
     difference: dict[str, Any] = {
         "first": first.label,
         "second": second.label,
-        "model": model,
-        "shots": shots,
         "white_box": first.white_box or second.white_box,
         "sets": len(by_set),
         "runs": sum(map(len, by_set.values())),
@@ -215,8 +225,8 @@ def _difference(
     if not by_set:
         return difference
     sets = [SetDifferences.of(sides) for sides in by_set.values()]
-    text = "\0".join((first.label, second.label, model, str(shots)))
-    interval, resampled = interval_of(sets, pair.resample, seed=zlib.crc32(text.encode()))
+    text = "\0".join((first.label, second.label, seed))
+    interval, resampled = interval_of(sets, resample, seed=zlib.crc32(text.encode()))
     return difference | {
         "points": _in_points(mean_of(sets)),
         "interval": None if interval is None else [_in_points(edge) for edge in interval],
@@ -239,17 +249,8 @@ class SetDifferences:
     @classmethod
     def of(cls, sides: Sequence[tuple[AccuracyOnTest, AccuracyOnTest]]) -> SetDifferences:
         """Return the differences of one data set from the figures of both sides by seed."""
-
-        def bits(hits: str) -> npt.NDArray[np.int8]:
-            return np.frombuffer(hits.encode("ascii"), dtype=np.int8) - np.int8(ord("0"))
-
-        images = [
-            bits(first.hits) - bits(second.hits)
-            if first.hits is not None and second.hits is not None and len(first.hits) == len(second.hits)
-            else None
-            for first, second in sides
-        ]
-        return cls([first.test - second.test for first, second in sides], images)
+        means = [first.test - second.test for first, second in sides]
+        return cls(means, [first.changes_from(second) for first, second in sides])
 
     @property
     def mean(self) -> float:

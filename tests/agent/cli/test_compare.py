@@ -1,22 +1,39 @@
-"""``compare``: several runs side by side."""
+"""``compare``: finished runs in the table of a study."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.results.details import write_details
-from promptclimb.agent.results.result import ApiUsage
+from promptclimb.agent.results.details import Ancestor, Decisions, Details, write_details
+from promptclimb.agent.results.result import ApiUsage, Best, Dataset, Sizes
 from promptclimb.agent.results.run_dir import read_result, write_result
-from tests.agent.results.test_gain import contender as run
 from tests.fakes.small_result import small_result
-from tests.recorded import check_page, check_session, text_of
+from tests.recorded import check_page, check_session
+
+LABELS = (0, 1) * 10
+
+
+def write_run(folder: Path, wrong: set[int], image_set: str = "set", **changes: Any) -> None:
+    """Write a run whose best template decides wrongly on some of twenty test images."""
+    folder.mkdir()
+    predicted = tuple(1 - label if image in wrong else label for image, label in enumerate(LABELS))
+    decisions = Decisions(
+        image_set=image_set, classes=("a", "b"), labels=LABELS, predicted={"best": predicted}
+    )
+    values = {
+        "best": Best(template="a {}", train=0.5, val=None, test=1 - len(wrong) / len(LABELS)),
+        "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=len(LABELS))),
+    }
+    ancestor = Ancestor(template="a {}", train=0.5, restart=1, conversation=0, round=0)
+    write_result(folder, small_result(**values | changes))
+    write_details(folder, Details(decisions=decisions, lineage=(ancestor,)))
 
 
 @pytest.fixture(autouse=True)
@@ -24,67 +41,67 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two runs, ``a`` and ``b``, on the same twenty test images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
-    for name, wrong in (("a", {1, 2, 3, 4, 5}), ("b", {0, 1})):
-        (tmp_path / name).mkdir()
-        one = run(name, wrong)
-        assert one.details is not None
-        write_result(tmp_path / name, one.result)
-        write_details(tmp_path / name, one.details)
+    write_run(tmp_path / "a", {1, 2, 3, 4, 5})
+    write_run(tmp_path / "b", {0, 1})
 
 
 def call(*arguments: object) -> int:
-    """Runs a command in this process."""
+    """Run a command in this process."""
     return main(["compare", *map(str, arguments)])
 
 
-@pytest.mark.parametrize("kinds", ["templates", "both"])
-def test_runs_stand_side_by_side(kinds: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What is not paired and what may be chance is marked and explained; a paid scorer has its own lines."""
-    (tmp_path / "c").mkdir()
-    write_result(tmp_path / "c", run("c", set(range(10))).result)
+def test_runs_stand_in_the_table_of_a_study(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What may be chance is marked, a paid scorer has its own columns, and a stopped run is in no mean."""
+    write_run(tmp_path / "c", set(range(10)), status="stopped", stop_reason="7 calls")
     result = read_result(tmp_path / "b")
-    changed = replace(result, best=replace(result.best, class_names={"bat": "baseball bat"}))
-    if kinds == "both":
-        changed = replace(
-            result, prompts="instruction", usage=replace(result.usage, calls=12, cost_usd=0.003),
-            scorer_usage=ApiUsage(calls=1840, cost_usd=0.042), notes={"scorer": "chat"},
-        )  # fmt: skip
+    changed = replace(
+        result, best=replace(result.best, class_names={"bat": "baseball bat"}),
+        scorer_usage=ApiUsage(calls=1840, cost_usd=0.042),
+    )  # fmt: skip
     write_result(tmp_path / "b", changed)
     assert call("a", "b", "c") == 0
-    table = capsys.readouterr().out
-    assert call("a", "b", "c", "--json") == call("a", "b", "c", "--html", "side.html") == 0
-    check_page(f"compare-{kinds}", f"{table}\n# page\n\n{text_of(Path('side.html').read_text())}")
+    check_page("compare", capsys.readouterr().out)
 
 
-def test_json_has_the_runs_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each with the difference from the first."""
-    write_result(
-        Path("b"),
-        replace(read_result(Path("b")), scorer_usage=ApiUsage(calls=1840), notes={"scorer": "chat"}),
-    )
-    assert call("a", "b", "--json") == 0
-    first, second = json.loads(capsys.readouterr().out)
-    assert (first["scorer"], first["scorer_usage"]) == (None, None)
-    assert (second["scorer"], second["scorer_usage"]["calls"]) == ("chat", 1840)
-    assert (first["run"], first["over_first"], first["best"]["test"]) == ("a", None, 0.75)
-    assert (second["over_first"]["better"], second["over_first"]["worse"], second["note"]) == (4, 1, None)
+def compared(capsys: pytest.CaptureFixture[str], *folders: str) -> dict[str, Any]:
+    """Return the document."""
+    assert call(*folders, "--json") == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
 
 
-def test_a_page_is_written_where_it_is_wanted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Its texts are escaped; a run's own files are not written over."""
-    shutil.copytree("a", "<i>c")
-    assert call("a", "<i>c", "--html", "side.html") == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'side.html'}\n"
-    text = Path("side.html").read_text()
-    assert "&lt;i&gt;c" in text
-    assert "<i>" not in text
-    assert call("a", "b", "--html", "side.html/side.html") == 2
-    assert "side.html/side.html cannot be written: " in capsys.readouterr().err
+def test_a_difference_is_paired_on_the_same_images_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of others nobody knows what would be drawn together."""
+    (difference,) = compared(capsys, "a", "b")["differences"]
+    low, high = difference["interval"]
+    assert (difference["points"], difference["resampled"]) == (15.0, ["images"])
+    assert low < 15.0 < high
+    write_run(tmp_path / "other", {0, 1}, image_set="other")
+    (difference,) = compared(capsys, "a", "other")["differences"]
+    assert (difference["points"], difference["interval"]) == (15.0, None)
+
+
+def test_a_row_says_what_differs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Runs that differ in their seed alone share a row; those that differ in nothing have their folders."""
+    model = replace(small_result().model, name="n")
+    dataset = replace(read_result(tmp_path / "a").dataset, seed=2)
+    write_run(tmp_path / "other-model", {0}, model=model)
+    write_run(tmp_path / "other-seed", {0}, dataset=dataset)
+
+    def rows(*folders: str) -> list[str]:
+        (table,) = compared(capsys, *folders)["tables"]
+        return [row["label"] for row in table["rows"] if not row["reference"]]
+
+    assert rows("a", "b") == ["guided (a)", "guided (b)"]
+    assert rows("a", "other-model") == ["guided, m", "guided, n"]
+    assert rows("a", "other-seed") == ["guided"]
 
 
 def test_what_cannot_be_compared_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, and what to do."""
-    commands = ("compare a", "compare a ./a", "compare a gone", "compare a b --json --html x", "compare")
+    commands = ("compare a", "compare a ./a", "compare a gone", "compare a b --html x", "compare")
     check_session("compare-wrong", capsys, *commands)
 
 

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.api import search_sync
-from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.present.sentences import chance_warning
 from promptclimb.agent.results.run_dir import read_result
@@ -203,19 +202,3 @@ def test_it_can_be_printed(shown: Any) -> None:
     shown.emulate_media(media="print")
     assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert shown.locator(".wide svg").is_visible()
-
-
-def test_several_runs_side_by_side_are_a_page_too(browser: Any, run_dir: Path, tmp_path: Path) -> None:
-    """Axe finds nothing, and nothing overflows on a telephone."""
-    other = tmp_path / "other"
-    shutil.copytree(run_dir, other)
-    page_file = tmp_path / "side.html"
-    assert main(["compare", str(run_dir), str(other), "--html", str(page_file)]) == 0
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="page-test is not installed"
-    ).Axe
-    page = browser.new_page(viewport={"width": 390, "height": 900})
-    with closing(page):
-        page.goto(page_file.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert [one["id"] for one in axe().run(page).response["violations"]] == []

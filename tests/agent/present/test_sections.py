@@ -12,16 +12,15 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.present.page import about_names, next_steps, render
-from promptclimb.agent.present.sections import classes_of, compared_rows, use_of
-from promptclimb.agent.present.sentences import baselines_of, names_read, verdict_on
+from promptclimb.agent.present.sections import classes_of, use_of
+from promptclimb.agent.present.sentences import names_read, verdict_on
+from promptclimb.agent.results.accuracies import ORIGINAL_NAMES, Difference
 from promptclimb.agent.results.details import Decisions, Details
-from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.result import (
     ApiUsage,
     Best,
     Dataset,
-    Difference,
     Gain,
     GroupAccuracies,
     Model,
@@ -253,11 +252,9 @@ def test_a_renamed_class_is_shown_with_the_name_that_it_was_scored_with() -> Non
 def test_the_ensemble_is_compared_in_the_same_direction_as_in_the_verdict() -> None:
     """Ahead with a plus where the sentence says better; other rows are gains of the best template."""
     gain = Gain(over={"default template": between(2, 8)}, ensemble=between(1, 5), verdict="v")
-    _best, ensemble, default = compared_rows(small_result(gain=gain))
-    assert ensemble.gain is not None
-    assert default.gain is not None
-    assert ensemble.gain.points == "+3.0 over the best found"
-    assert default.gain.points == "+5.0"
+    page = render(view(small_result(gain=gain)))
+    assert "+3.0 over the best found" in page
+    assert 'data-of="gain of the best found">+5.0 ' in page
 
 
 def test_a_single_hand_made_template_has_the_name_of_the_best_one() -> None:
@@ -265,10 +262,10 @@ def test_a_single_hand_made_template_has_the_name_of_the_best_one() -> None:
     one = GroupAccuracies(templates=("a photo of {}",), train=0.5, test=0.5)
     two = replace(one, templates=("a {}", "b {}"))
     names = [
-        [baseline.name for baseline in baselines_of(small_result(baselines={"hand-made": group}))]
+        [row.name for row in small_result(baselines={"hand-made": group}).accuracies.rows]
         for group in (one, two)
     ]
-    assert names == [["best hand-made"], ["hand-made"]]
+    assert names == [["best", "ensemble", "best hand-made"], ["best", "ensemble", "hand-made"]]
 
 
 def test_sections_without_content_are_left_out() -> None:

@@ -386,7 +386,7 @@ def test_a_template_that_counts_twice_is_shown_once() -> None:
         )
         result = small_result(ensemble=several)
         lines = [line.split("│")[2].strip() for line in printed(result).splitlines() if "│" in line]
-        assert lines[-4:] == [f"{times + 2} templates averaged:", shown, "b {}", "..."]
+        assert lines[1:5] == [f"{times + 2} templates averaged:", shown, "b {}", "..."]
 
 
 def test_the_number_of_encoded_images_only_grows() -> None:

@@ -19,8 +19,9 @@ from PIL import Image
 from promptclimb.agent.api import search
 from promptclimb.agent.cli.export import which_templates as held
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.results.accuracies import Difference
 from promptclimb.agent.results.exports import FORMS, export, export_all
-from promptclimb.agent.results.result import Best, Difference, Gain, GroupAccuracies, SearchResult
+from promptclimb.agent.results.result import Best, Gain, GroupAccuracies, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator

@@ -13,16 +13,7 @@ import pytest
 from promptclimb.agent.present.sections import about_scores
 from promptclimb.agent.present.sentences import about_chance, chance_warning
 from promptclimb.agent.results import gain as results_gain
-from promptclimb.agent.results.details import Decisions, Details
-from promptclimb.agent.results.gain import (
-    Contender,
-    GroupOnTest,
-    chance_level,
-    most_frequent_share,
-    paired,
-    unpaired,
-    versus,
-)
+from promptclimb.agent.results.gain import GroupOnTest, chance_level, most_frequent_share
 from promptclimb.agent.results.result import (
     Best,
     Dataset,
@@ -246,62 +237,3 @@ def test_nothing_is_said_where_nobody_knows(changes: dict[str, Any]) -> None:
 def test_scores_of_another_kind_have_no_guess() -> None:
     """A mean probability lies between 0 and 1 too."""
     assert chance_level(scored(0.5, objective="margin")) is None
-
-
-LABELS = (0, 1) * 10
-
-
-def contender(name: str, wrong: set[int], image_set: str | None = "set", **changes: Any) -> Contender:
-    """A run whose best template decides wrongly on some of twenty test images."""
-    predicted = tuple(1 - label if place in wrong else label for place, label in enumerate(LABELS))
-    decisions = Decisions(
-        image_set=image_set, classes=("a", "b"), labels=LABELS, predicted={"best": predicted}
-    )
-    values = {
-        "best": Best(template="a {}", train=0.5, val=None, test=1 - len(wrong) / len(LABELS)),
-        "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=len(LABELS))),
-    }
-    result = small_result(**values | changes)
-    return Contender(run=name, result=result, details=Details(decisions=decisions))
-
-
-def test_on_the_same_images_the_interval_is_paired() -> None:
-    """Only the images on which the two differ count."""
-    found = versus(contender("b", {0, 1}), contender("a", {1, 2, 3, 4, 5})).over
-    assert found is not None
-    assert (found.points, found.better, found.worse, found.paired) == (15.0, 4, 1, True)
-    assert found.interval == tuple(round(100 * edge, 4) for edge in paired(4, 1, 20))
-
-
-@pytest.mark.parametrize(
-    ("other", "why"),
-    [
-        (contender("a", {1}, image_set="others"), "other test images"),
-        (contender("a", {1}, image_set=None), "the scorer does not say which images they are"),
-        (replace(contender("a", {1}), details=None), "no decisions were kept"),
-        (replace(contender("a", {1}), details=contender("a", {1, 2}).details), "no decisions were kept"),
-    ],
-)
-def test_else_it_is_not_and_says_why(other: Contender, why: str) -> None:
-    """Other images, a silent scorer, an older run, or decisions that are not those of the result."""
-    found = versus(contender("b", {0, 1}), other)
-    assert found.doubt is not None
-    assert found.doubt.value == f"not paired: {why}"
-    assert found.over is not None
-    assert not found.over.paired
-    assert found.over.interval == tuple(round(100 * edge, 4) for edge in unpaired(0.9, 0.95, 20, 20))
-
-
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"dataset": Dataset(name="e", classes=2, shots=1, seed=1, sizes=Sizes(test=9))}, "another data set"),
-        ({"best": Best(template="a {}", train=0.5, val=None, test=None)}, "no test accuracy yet"),
-        ({"best": Best(template="a {}", train=5.0, val=None, test=7.0)}, "scores that are not accuracies"),
-    ],
-)
-def test_what_cannot_be_compared_has_no_difference(changes: dict[str, Any], why: str) -> None:
-    """A number would be taken for one."""
-    found = versus(contender("b", {0}, **changes), contender("a", {1}))
-    assert found.doubt is not None
-    assert (found.over, found.doubt.value) == (None, why)

@@ -142,8 +142,8 @@ def test_a_notebook_shows_a_table_without_markup_of_others() -> None:
     best = replace(small_result().best, template="<script>{}</script>", unanswered=refused)
     html = replace(small_result(), best=best)._repr_html_()
     assert "<script>" not in html
-    assert "50.0 % (25.0 % refused)" in html
-    assert "<td>a {} and 1 more</td><td>50.0 %</td><td>-</td><td>50.0 %</td>" in html
+    assert "<td>50.0<br>25.0 % refused<br>66.7 of those answered</td>" in html
+    assert "<td>a {}<br>one {}</td><td>50.0</td><td>-</td><td>50.0</td>" in html
     assert "<td>default template</td><td>a photo of a {}</td>" in html
 
 

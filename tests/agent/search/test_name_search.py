@@ -28,8 +28,8 @@ from promptclimb.agent.events.types import (
     NamesRead,
 )
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.results.accuracies import ORIGINAL_NAMES
 from promptclimb.agent.results.exports import export
-from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import REPORT, read_result
 from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS

@@ -196,7 +196,7 @@ def test_an_outcome_is_what_the_result_says() -> None:
 def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
     """By name, where they fit the accuracies and are of this result."""
     (cell, *_) = cells(study())
-    cell = replace(cell, config=cell.config.model_copy(update={"run_dir": tmp_path}))
+    cell = replace(cell, run_dir=tmp_path)
     decisions = Decisions(
         image_set=None,
         classes=(),

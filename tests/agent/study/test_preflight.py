@@ -98,6 +98,5 @@ def test_what_is_finished_is_not_checked_again(tmp_path: Path) -> None:
         write_result(cell.run_dir, small_result(status="finished"))
     shutil.rmtree(tmp_path / "halves")
     assert check_cells([cell]) == []
-    elsewhere = config.model_copy(update={"run_dir": tmp_path / "new"})
     with pytest.raises(DataError):
-        check_cells([replace(cell, config=elsewhere)])
+        check_cells([replace(cell, run_dir=tmp_path / "new")])

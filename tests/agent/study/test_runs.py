@@ -55,6 +55,7 @@ def cells(folder: Path, count: int = 3, **limits: Any) -> list[Cell]:
             model="RN-pico",
             method="pn",
             llm="m",
+            run_dir=folder / f"s{seed}",
             config=SearchConfig(
                 data="d", llm="m", method="pn", seed=seed, run_dir=folder / f"s{seed}", **SMALL, **limits
             ),

@@ -1,0 +1,175 @@
+"""The table of accuracies of a run, or of several: one value, which every display renders.
+
+A row is one template, several averaged ones, or a method; a column is a split or a data set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE, Unanswered
+from ...prompts.kinds import CandidateNoun
+from ..text import printable
+
+Interval = tuple[float, float]
+BEST_HAND_MADE = "best hand-made"
+BEST_STARTING = "best starting template"
+ORIGINAL_NAMES = "original names"
+CHANCE_MARK = "†"
+"""Marks an accuracy that may be no better than the chance level."""
+_MOST_TEMPLATES = 2
+
+
+class HasTemplates(Protocol):
+    """One template or several averaged ones."""
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The templates; one that is listed twice weighs twice."""
+
+
+Group = TypeVar("Group", bound=HasTemplates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The difference of two test accuracies, in percentage points.
+
+    Attributes:
+        interval: Its 95 % confidence interval.
+        paired: Whether the interval uses pairs of decisions on the same images. Otherwise it assumes
+            independence and is wider than necessary.
+        images: Number of test images.
+        better: Images that only the first classifies correctly; None if decisions are not known.
+        worse: Images that only the second classifies correctly; None if decisions are not known.
+    """
+
+    points: float
+    interval: Interval
+    paired: bool
+    images: int
+    better: int | None = None
+    worse: int | None = None
+
+    @property
+    def same_template(self) -> bool:
+        return self.interval == (0.0, 0.0)
+
+    @property
+    def sign(self) -> int:
+        """1 if the first is better, -1 if it is worse, 0 if the interval contains 0."""
+        low, high = self.interval
+        return (low > 0.0) - (high < 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """A cell of the table.
+
+    Attributes:
+        value: A fraction of 1, or a custom scorer's number; None if it was not measured.
+        unanswered: The shares of images without a class; None if all have one.
+        spread: Its standard deviation over seeds.
+        may_be_chance: Whether it may be no better than chance.
+    """
+
+    value: float | None
+    unanswered: Unanswered | None = None
+    spread: float | None = None
+    may_be_chance: bool = False
+
+    def lines(self, *, percent: bool) -> list[str]:
+        """Return its text, then what stands beside it."""
+        spread = f" ±{100 * self.spread:.1f}" if self.spread else ""
+        mark = CHANCE_MARK if self.may_be_chance else ""
+        return [
+            f"{score_text(self.value, percent=percent)}{mark}{spread}",
+            *beside_accuracy(self.value, self.unanswered),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyRow:
+    """A row of the table.
+
+    Attributes:
+        name: A baseline's or a form's name, such as ``best``; a method's label.
+        title: The name in words.
+        cells: By column.
+        gain: The difference of the best template to this row on test; of the ensemble, its own to the best.
+    """
+
+    name: str
+    title: str
+    cells: Mapping[str, Accuracy]
+    templates: tuple[str, ...] = ()
+    gain: Difference | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyTable:
+    """Rows of accuracies under columns; ``percent`` if all values may be accuracies."""
+
+    columns: tuple[str, ...]
+    rows: tuple[AccuracyRow, ...]
+    percent: bool = True
+
+    @property
+    def unit(self) -> str:
+        return "accuracy in %" if self.percent else "score, higher is better"
+
+    def lines(self, noun: str | None = None) -> list[list[str]]:
+        """Return texts to show, column names first; ``noun`` heads a column of the rows' templates."""
+        lines = [["", *([] if noun is None else [noun]), *map(printable, self.columns)]]
+        for row in self.rows:
+            cells = [row.cells[column].lines(percent=self.percent) for column in self.columns]
+            templates = [] if noun is None else [_templates_text(row.templates)]
+            lines.append([printable(row.title), *templates, *map("\n".join, cells)])
+        return lines
+
+
+def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str = "") -> str:
+    """Return ``62.5`` for 0.625 in percent, else the number itself; a dash for None."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.4g}"
+
+
+def beside_accuracy(accuracy: float | None, unanswered: Unanswered | None) -> list[str]:
+    """Return the shares of images without a class, and the accuracy on all others; empty if all have one."""
+    if accuracy is None or unanswered is None:
+        return []
+    shares = (("refused", unanswered.refused), ("unreadable", unanswered.unreadable))
+    texts = [f"{100 * share:.1f} % {what}" for what, share in shares if share]
+    among = unanswered.among_answered(accuracy)
+    return texts if among is None else [*texts, f"{100 * among:.1f} of those answered"]
+
+
+def weighted(templates: Sequence[str]) -> list[str]:
+    """Return the different templates of an ensemble, in order, and how often each is in it: its weight."""
+    times = {1: "", 2: " (twice)"}
+    return [f"{text}{times.get(n, f' ({n} times)')}" for text, n in Counter(templates).items()]
+
+
+def _templates_text(templates: Sequence[str]) -> str:
+    different = weighted(templates)
+    lines = list(map(printable, different[:_MOST_TEMPLATES]))
+    if len(different) > _MOST_TEMPLATES:
+        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
+    return "\n".join(lines)
+
+
+def with_best_hand_made(baselines: Mapping[str, Group]) -> dict[str, Group]:
+    """Return the baselines; a single hand-made template is the best of its list, and has that name."""
+    if BEST_HAND_MADE in baselines or HAND_MADE not in baselines or len(baselines[HAND_MADE].templates) != 1:
+        return dict(baselines)
+    return {BEST_HAND_MADE if name == HAND_MADE else name: group for name, group in baselines.items()}
+
+
+def baseline_name(name: str, words: CandidateNoun) -> str:
+    """Return a baseline's name in words: ``default instruction`` for the default of instructions."""
+    named = {BASELINE_DEFAULT: f"default {words.noun}", BEST_STARTING: f"best starting {words.noun}"}
+    return named.get(name, name)

@@ -1,0 +1,81 @@
+"""Finished runs side by side: the tables of a study that nobody planned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...evaluator.counts import enumerated
+from ..results.accuracies import baseline_name
+from ..results.result import SearchResult, words_of_all
+from .document import SCHEMA, about_runs
+from .grid import RunLabels
+from .outcomes import RunOutcome, outcome_of
+from .study import REFERENCES, shots_label
+from .tables import StudyRow, difference_of, table_of
+
+RESAMPLED = ("images", "seeds")
+
+
+def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
+    """Return a document as of a study: a table with a row for each kind of run, and differences to the first.
+
+    Runs that differ in their seed or data set alone share a row.
+    """
+    outcomes = [outcome_of(labels, result) for labels, (_, result) in zip(_labels(runs), runs, strict=True)]
+    here: dict[tuple[str, int], list[RunOutcome]] = {}
+    for outcome in outcomes:
+        if outcome.counts:
+            here.setdefault((outcome.cell.data, outcome.cell.seed), []).append(outcome)
+    labels = dict.fromkeys((outcome.cell.method, outcome.cell.llm) for outcome in outcomes)
+    rows = [StudyRow(label, label, llm) for label, llm in labels]
+    models = list(dict.fromkeys(outcome.cell.model for outcome in outcomes))
+    shots = list(dict.fromkeys(outcome.cell.shots for outcome in outcomes))
+    # A baseline is the same in all runs of one model only.
+    words = words_of_all(result.prompts for _, result in runs)
+    shown = REFERENCES if len(models) == 1 else ()
+    baselines = [StudyRow(baseline_name(name, words), None, figure=name) for name in shown]
+    same_shots = (
+        shots[0] if len(shots) == 1 else enumerated("default" if n is None else str(n) for n in shots)
+    )
+    common = {"model": enumerated(models), "shots": same_shots}
+    sets = list(dict.fromkeys(outcome.cell.data for outcome in outcomes))
+    return {
+        "schema": SCHEMA,
+        "title": "Comparison",
+        "tables": [{**common, **table_of([*baselines, *rows], sets, here)}],
+        "differences": [{**difference_of(row, rows[0], RESAMPLED, here, ""), **common} for row in rows[1:]],
+        "transfer": [],
+        **about_runs(outcomes),
+    }
+
+
+def _labels(runs: Sequence[tuple[Path, SearchResult]]) -> list[RunLabels]:
+    """Return how the runs are named: by the method, by what else differs, and if need be by the folder."""
+    labels = [
+        RunLabels(
+            data=result.dataset.name,
+            shots=result.dataset.shots or None,
+            seed=result.dataset.seed,
+            model=result.model.name,
+            method=result.method,
+            llm=result.llm.model,
+            run_dir=folder,
+        )
+        for folder, result in runs
+    ]
+    several = {name: len({getattr(run, name) for run in labels}) > 1 for name in ("llm", "model", "shots")}
+    named = []
+    for run in labels:
+        parts = [run.method, *([run.llm or "no LLM"] if several["llm"] else [])]
+        parts += [run.model] * several["model"] + [shots_label(run.shots)] * several["shots"]
+        named.append(replace(run, method=", ".join(parts)))
+    times = Counter((run.method, run.data, run.seed) for run in named)
+    twice = {method for (method, _, _), count in times.items() if count > 1}
+    return [
+        replace(run, method=f"{run.method} ({run.run_dir.name})") if run.method in twice else run
+        for run in named
+    ]
