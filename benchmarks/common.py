@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import time
-import tomllib
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,14 +30,6 @@ from promptclimb.agent.study.tables import SetDifferences, interval_of
 from tests.fakes.words import reply_text
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITE = ROOT / "suites" / "bundled.toml"
-RESULTS = ROOT / "docs" / "results"
-SEARCH: Mapping[str, Any] = {"restarts": 1, "conversations": 1}
-"""Settings of every search whose result is compared: one restart, and the best template is the pick."""
-NOT_COMPARED = ("photos", "artworks", "digits")
-"""Sets of the bundled study on which optimizers were not compared."""
-LARGEST = 2
-"""Sets that the trimmed mean leaves out: those with the largest differences."""
 LEVEL = 0.05
 MOST_EXACT_SETS = 16
 """Up to so many sets, every pattern of signs is tried."""
@@ -64,12 +55,6 @@ def print_document(document: Any, options: argparse.Namespace) -> None:
 def whole_numbers(text: str) -> list[int]:
     """Return the numbers of an option such as ``1,4,16``."""
     return [int(word) for word in text.split(",")]
-
-
-def compared_sets() -> dict[str, str]:
-    """Return the sets on which optimizers were compared, each with the sentence on what its images show."""
-    study = tomllib.loads(SUITE.read_text("utf-8"))
-    return {name: study["describe"][name] for name in study["data"] if name not in NOT_COMPARED}
 
 
 def few_images(labels: Sequence[int] | npt.NDArray[np.int64], shots: int, rng: random.Random) -> list[int]:
@@ -107,11 +92,6 @@ def mean_over_sets(values_by_set: Mapping[str, Sequence[float]]) -> float:
     return statistics.fmean(map(statistics.fmean, values_by_set.values()))
 
 
-def standard_error(means: Sequence[float]) -> float:
-    """Return the standard error of a mean over sets; 0 for a single one."""
-    return statistics.stdev(means) / len(means) ** 0.5 if len(means) > 1 else 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class OverSets:
     """A difference in percentage points.
@@ -120,14 +100,12 @@ class OverSets:
         mean: The mean over data sets of means over seeds.
         interval: 95 %, sets and seeds resampled.
         median: The median over data sets.
-        trimmed: The mean without the ``LARGEST`` sets; None for too few.
         p: Two-sided, from flipping the signs of whole sets.
     """
 
     mean: float
     interval: tuple[float, float]
     median: float
-    trimmed: float | None
     p: float
 
 
@@ -138,10 +116,7 @@ def over_sets(differences_by_set: Mapping[str, Sequence[float]], name: str) -> O
     interval, _ = interval_of(sets, ("sets", "seeds"), seed=seed)
     assert interval is not None
     means = sorted(differences.mean for differences in sets)
-    trimmed = statistics.fmean(means[:-LARGEST]) if len(means) > 2 * LARGEST else None
-    return OverSets(
-        statistics.fmean(means), interval, statistics.median(means), trimmed, _sign_flips(means, seed)
-    )
+    return OverSets(statistics.fmean(means), interval, statistics.median(means), _sign_flips(means, seed))
 
 
 def _sign_flips(means: Sequence[float], seed: int) -> float:

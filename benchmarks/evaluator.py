@@ -44,9 +44,6 @@ from promptclimb.evaluator.clip.text_encoder import TextEncoder, most_rows, row_
 from promptclimb.evaluator.clip.tower import Text, Tower, linear, pack, read_tower
 from promptclimb.evaluator.pico.models import bundled_models
 
-SWEEP_CLASSES = (10, 30, 100, 300, 1000)
-SWEEP_TEMPLATES = (1, 3, 10, 30, 100, 300, 1000)
-SWEEP_WORDS = (2, 5, 10, 20, 40, 60)
 TABLE_HEAD = """\
 | text tower | classes | a (s a template) | b | c | d | a / c | a / d | share in c | in d | difference in c |
 |---|---|---|---|---|---|---|---|---|---|---|"""
@@ -205,46 +202,6 @@ def off_cpu(
     return {way: (own.vectors(chosen).cpu() - exact).abs().max().item() for way, own in ours.items()}
 
 
-def sweep(bench: Bench) -> dict[str, list[dict[str, float]]]:
-    """Measure seconds of way c against the numbers of classes and templates and the length of a template."""
-    names = list(open_clip.IMAGENET_CLASSNAMES)
-
-    def cost(classes: int, chosen: Sequence[str]) -> float:
-        text_encoder = encoder(bench, names[:classes])
-        return min(timed(partial(text_encoder.vectors, chosen), bench.device)[0] for _ in range(2))
-
-    templates_by_words = {
-        count: " ".join(["a photo of a {}", *["really"] * (count - 4)]) for count in SWEEP_WORDS if count > 4
-    }
-    templates_by_words |= {
-        count: " ".join(["{}", *["drawn"] * (count - 1)]) for count in SWEEP_WORDS if count <= 4
-    }
-    return {
-        "classes": [{"x": count, "s": cost(count, templates(8))} for count in SWEEP_CLASSES],
-        "templates": [{"x": count, "s": cost(20, templates(count))} for count in SWEEP_TEMPLATES],
-        "words": [
-            {"x": count, "s": cost(100, [template])} for count, template in sorted(templates_by_words.items())
-        ],
-    }
-
-
-def plot(points_by_axis: dict[str, list[dict[str, float]]], name: str, path: Path) -> None:
-    """Draw the sweep as a picture."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-    for axis, (what, points) in zip(axes, points_by_axis.items(), strict=True):
-        draw = axis.plot if what == "words" else axis.loglog
-        draw([point["x"] for point in points], [point["s"] for point in points], "o-")
-        axis.set(xlabel=what, ylabel="seconds")
-        axis.grid(alpha=0.3)
-    figure.suptitle(f"Cost of encoding with {name}'s text tower, fp32")
-    figure.savefig(path, metadata={"Date": None})
-
-
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything asked for, as one JSON document."""
     device = torch.device(options.device)
@@ -282,10 +239,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     )
     document |= {key: first[key] for key in kept}
     document["targets"] = targets(document)
-    if options.sweep:
-        document["sweep"] = sweep(build(options.sweep_model, device))
-        if options.plot:
-            plot(document["sweep"], options.sweep_model, options.plot)
     return document
 
 
@@ -325,9 +278,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="torch's threads; all cores unless given")
-    parser.add_argument("--sweep", action="store_true", help="cost against classes, templates and words too")
-    parser.add_argument("--sweep-model", default="ViT-pico")
-    parser.add_argument("--plot", type=Path, help="an SVG file for the sweep; needs matplotlib")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

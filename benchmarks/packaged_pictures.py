@@ -130,14 +130,6 @@ def write_class_folders(folder: Path, name: str, data: PictureSet) -> None:
             image.save(class_folder / f"{index % per_class:03d}.png")
 
 
-def read_class_folders(folder: Path, name: str, split: str) -> Iterator[tuple[str, Image.Image]]:
-    """Yield class names and images of one split of a set that was written, class by class."""
-    for class_folder in sorted((folder / name / split).iterdir()):
-        for file in sorted(class_folder.iterdir()):
-            with Image.open(file) as image:
-                yield class_folder.name, image.convert("RGB")
-
-
 def npm_json(source: Source, member: str) -> Any:
     """Return a JSON file of an npm package in the cache."""
     return package_json(source, member, cache_folder())

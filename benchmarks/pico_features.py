@@ -20,7 +20,6 @@ from training import sets
 from training.model import encode_text, fast
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 BATCH = 250
 VIEWS = 8
 MOST_VAL_SHOTS = 4
@@ -66,23 +65,6 @@ class Clip:
         return np.concatenate(features).reshape(len(templates), len(classes), -1)
 
 
-def fresh(name: str, count: int, mark: str, *, tested: bool) -> Iterator[tuple[int, Image.Image]]:
-    """Yield labels and pictures of a bundled set that no split of it holds, classes in turn.
-
-    Args:
-        name: The set.
-        count: How many.
-        mark: Identifies these pictures.
-        tested: Whether they are drawn with what test pictures are drawn with, or with what few-shot ones are.
-    """
-    spec = sets.spec(name)
-    for number in range(count):
-        label = number % len(spec.classes)
-        rng = Random(f"{name}/{mark}/{number}")
-        scene = sets.scene_of(spec, spec.classes[label], rng)
-        yield label, Image.fromarray(sets.draw(scene, rng, sets._art(tested)))
-
-
 def augmented_copies(pictures: Iterable[Image.Image], rng: Random) -> Iterator[Image.Image]:
     """Yield views of each picture that mean the same: cut a little, other light; mirrored never (letters)."""
     for picture in pictures:
@@ -96,19 +78,6 @@ def augmented_copies(pictures: Iterable[Image.Image], rng: Random) -> Iterator[I
             )
             view = ImageEnhance.Brightness(view).enhance(rng.uniform(0.8, 1.2))
             yield ImageEnhance.Contrast(view).enhance(rng.uniform(0.8, 1.2))
-
-
-def encode(clip: Clip, labelled: Iterator[tuple[int, Image.Image]]) -> tuple[Floats, Ints]:
-    """Return features [n, E] and labels [n] of labelled pictures."""
-    labels: list[int] = []
-
-    def pictures() -> Iterator[Image.Image]:
-        for label, picture in labelled:
-            labels.append(label)
-            yield picture
-
-    features = clip.pictures(pictures())
-    return features, np.array(labels)
 
 
 def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mapping[str, Floats]:
@@ -171,9 +140,3 @@ def few_shots_of(features: Mapping[str, Floats], shots: int, draw: int) -> tuple
         for kind in ("x", "views", "y")
     )
     return images, views, labels
-
-
-def classifier(vectors: Floats) -> Floats:
-    """Return the classifier of an ensemble: [T, C, E] -> [C, E]."""
-    mean = vectors.mean(0)
-    return mean / np.linalg.norm(mean, axis=1, keepdims=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import Row, mean_over_sets, read_rows, standard_error
+from benchmarks.common import Row, mean_over_sets, read_rows
 from promptclimb.agent.study.tables import SetDifferences, interval_of, mean_of
 
 Line = Sequence[str]
@@ -35,8 +35,6 @@ COMPARED = ("optimizers-recorded", "optimizers")
 """The recorded rows with a strong LLM, and those with the local one."""
 MARGIN = 0.5
 """Points below the best that do not matter."""
-SCORES_ARMS = ("random", "combine", "pn, class names", "pn, class names, shuffled")
-"""What is shown of the study of scores alone."""
 GROUPS: Mapping[str, Sequence[str]] = {
     "ambiguous": (
         *("shared-names", "natural-names", "mixed-names", "names-among-animals"),
@@ -159,34 +157,6 @@ def _near_best(name: str, cells_by_name: Mapping[str, Cells]) -> dict[str, int]:
         }
         near += means[name] >= max(means.values()) - MARGIN
     return {"near": near, "sets": len(data_sets)}
-
-
-def _with_error(differences: Sequence[float]) -> str:
-    return f"{statistics.mean(differences):+z.1f}±{standard_error(differences):.1f}"
-
-
-def finding(folder: Path, name: str) -> Iterator[Line]:
-    """Yield what true scores bring an LLM, a line for each share of plurals among the starting templates."""
-    rows = read_rows(folder / f"{name}.jsonl")
-    best = "best of them"
-    yield ("starting templates", best, *SCORES_ARMS, "over random", "over shuffled")
-    for plural in sorted({row["plural"] for row in rows}):
-        shown = [row for row in rows if row["plural"] == plural and row["arm"] in SCORES_ARMS]
-        tests = {
-            arm: {(row["set"], row["seed"]): 100 * row["test"] for row in shown if row["arm"] == arm}
-            for arm in SCORES_ARMS
-        }
-        starting = statistics.fmean(100 * row["starting"] for row in shown)
-        random_arm, _, names, shuffled = (tests[arm] for arm in SCORES_ARMS)
-        differences = [
-            [names[cell] - other[cell] for cell in names if cell in other] for other in (random_arm, shuffled)
-        ]
-        means = [starting, *(statistics.fmean(by_cell.values()) for by_cell in tests.values())]
-        yield (
-            f"{plural:.0%} plural" if plural else "as drawn",
-            *(f"{mean:.1f}" for mean in means),
-            *map(_with_error, differences),
-        )
 
 
 def names(folder: Path, name: str) -> Iterator[Line]:

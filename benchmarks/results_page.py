@@ -5,8 +5,7 @@
 
 ``NAME=SUITE_DIR`` first copies the raw data of a finished study to ``docs/results/NAME*.csv``. Then every
 table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. Other text is written by hand.
-The differences of a study are those that ``suites/NAME.toml`` compares. Rows of the same study with a large
-LLM are in ``docs/results/NAME-large.csv``.
+The differences of a study are those that ``suites/NAME.toml`` compares.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import ROOT, OverSets, holm, mean_over_sets, over_sets
-from benchmarks.few_scorings import few
-from benchmarks.result_tables import finding, names, optimizers, over
+from benchmarks.result_tables import names, optimizers, over
 
 DOCS = ROOT / "docs"
 PAGE = "results.md"
@@ -59,13 +57,8 @@ METHODS = (
 )
 DESCRIBED = ", with description"
 """Left out of a table in which every ``guided`` and ``combine`` has one."""
-SAME_TEMPLATES = 110
-"""What methods without an LLM score: the search with one is also shown after so many."""
-
 STUDIES = ("bundled", "feedback", "one-shot", "published")
 """Studies whose differences are on the page; Holm's correction is over all of them."""
-LARGE = ", large LLM"
-"""What a method is called whose LLM was a large one: its rows are in ``NAME-large.csv``."""
 CELL = ("data", "shots", "seed", "model")
 
 Row = Mapping[str, str]
@@ -89,11 +82,6 @@ def means(folder: Path, name: str) -> Lines:
     white = {row["method"] for row in runs if row["white_box"] == "1"}
     sources += [(method, method, "best") for method in methods]
     sources += [(f"{method}, ensemble", method, "ensemble") for method in ENSEMBLES if method in methods]
-    curve = {
-        (row["model"], int(row["shots"])): float(row["test"])
-        for row in _rows(folder / f"{name}-curves.csv")
-        if (row["method"], row["templates"]) == (FOUND_BY, str(SAME_TEMPLATES))
-    }
     for label, method, figure in sources:
         cost = BASELINE_TEMPLATES.get(label), 0
         if figure in ("best", "ensemble"):
@@ -103,9 +91,6 @@ def means(folder: Path, name: str) -> Lines:
             *(_mean_cell(runs, method, figure, model=model, shots=str(shots)) for model, shots in columns),
             *_cost(*cost),
         )
-        if label == FOUND_BY and curve:
-            accuracies = (f"{curve[column]:.1f}" for column in columns)
-            yield _label(runs, f"{FOUND_BY}, after {SAME_TEMPLATES}"), *accuracies, str(SAME_TEMPLATES), ""
 
 
 def differences(folder: Path, name: str) -> Lines:
@@ -136,8 +121,6 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
     "differences": differences,
     "optimizers": optimizers,
-    "few": few,
-    "finding": finding,
     "names": names,
 }
 
@@ -176,27 +159,15 @@ def keep(name: str, suite: Path, folder: Path) -> None:
         for row in study["transfer"]
         if row["kept"] is not None
     ]
-    curve_rows = [
-        {
-            "method": curve["label"],
-            **{key: curve[key] for key in ("model", "shots")},
-            "templates": point["templates"],
-            "test": round(100 * point["test"], 1),
-        }
-        for curve in study["curves"]
-        for point in curve["points"]
-    ]
-    for ending, rows in (("transfer", transfer_rows), ("curves", curve_rows)):
-        if rows:
-            with (folder / f"{name}-{ending}.csv").open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+    if transfer_rows:
+        with (folder / f"{name}-transfer.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(transfer_rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(transfer_rows)
 
 
 def _runs(folder: Path, name: str) -> list[Row]:
     rows = _rows(folder / f"{name}.csv")
-    rows += [{**row, "method": row["method"] + LARGE} for row in _rows(folder / f"{name}-large.csv")]
     cells = {tuple(row[key] for key in CELL) for row in rows}
     references = _rows(folder / "equal-labels.csv")
     rows += [row for row in references if tuple(row[key] for key in CELL) in cells]
@@ -233,12 +204,11 @@ def _mean(runs: Iterable[Row], method: str, figure: str, **where: str) -> float:
 
 
 def _compared(name: str, runs: Iterable[Row]) -> list[tuple[str, str]]:
-    """Return the pairs that a study compares, also with equal labels, and of a large LLM."""
+    """Return the pairs that a study compares, also with equal labels."""
     study = tomllib.loads((ROOT / "suites" / f"{name}.toml").read_text("utf-8"))
     methods = {row["method"] for row in runs}
     pairs = [(pair["first"], pair["second"]) for pair in study["compare"]]
-    pairs += [(first, second + ALL_LABELS) for first, second in pairs if second + ALL_LABELS in methods]
-    return pairs + [(first + LARGE, second) for first, second in pairs if first + LARGE in methods]
+    return pairs + [(first, second + ALL_LABELS) for first, second in pairs if second + ALL_LABELS in methods]
 
 
 def _key(*parts: object) -> str:
