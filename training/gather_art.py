@@ -124,6 +124,7 @@ def package(name: str, version: str, folder: Path) -> Path:
             "npm is needed to gather the training art: install Node.js, or train where it is installed"
         )
     spec = f"{name}@{version}" if version else name
+    folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([npm, "pack", spec], cwd=folder, capture_output=True, text=True, check=False)
     tarballs = sorted(folder.glob(f"{stem}-[0-9]*.tgz"))
     if done.returncode or not tarballs:
