@@ -154,7 +154,7 @@ def test_a_method_of_two_steps(program: Program) -> None:
     assert json.loads(plan)["calls"] == 4
 
 
-def test_a_sink(made: Path) -> None:
+def test_a_writer_of_events(made: Path) -> None:
     """It wrote its file beside the others."""
     assert "(restart 1, conversation 1, round 1)" in (made / "best.txt").read_text("utf-8")
 

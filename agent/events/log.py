@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+import datetime
 import json
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
-
-import structlog
+from typing import Any, BinaryIO
 
 from ...evaluator.regular_files import open_regular
 from .types import Event, event_of
@@ -22,145 +17,62 @@ MAX_BYTES = 32 * 1024 * 1024
 BACKUPS = 3
 LOGS = (FILE_NAME, *(f"{FILE_NAME}.{number}" for number in range(1, BACKUPS + 1)))
 """The log and its older parts, newest first."""
-HELD_AT_MOST = 10_000
-
-_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
-_RENDER = structlog.processors.JSONRenderer(ensure_ascii=False)
-
-
-class _Files:
-    """A file of bounded size, and its older parts.
-
-    Its size is counted: asking for it, and flushing for each line, are most of what a line costs.
-    """
-
-    def __init__(self, path: Path, max_bytes: int) -> None:
-        self._path = path
-        self._max_bytes = max_bytes
-        self._file: IO[bytes] | None = None
-        self._size = 0
-
-    def write(self, lines: Sequence[bytes]) -> None:
-        """Write lines; they are in the file when this returns."""
-        file, chunk = self._open(), bytearray()
-        for line in lines:
-            if self._size and self._size + len(line) > self._max_bytes:
-                file.write(chunk)
-                self.close()
-                self._move()
-                file, chunk = self._open(), bytearray()
-            chunk += line
-            self._size += len(line)
-        file.write(chunk)
-        file.flush()
-
-    def close(self) -> None:
-        """Close the file; writing opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _open(self) -> IO[bytes]:
-        if self._file is None:
-            self._file = open_regular(self._path, "a+b")
-            self._size = self._file.seek(0, os.SEEK_END)
-            if self._size:
-                self._file.seek(-1, os.SEEK_END)
-                if self._file.read(1) != b"\n":  # a torn line must not take the next with it
-                    self._size += self._file.write(b"\n")
-        return self._file
-
-    def _move(self) -> None:
-        for number in range(BACKUPS, 0, -1):
-            source = self._path if number == 1 else self._path.with_name(f"{self._path.name}.{number - 1}")
-            if source.exists():
-                source.replace(self._path.with_name(f"{self._path.name}.{number}"))
 
 
 class EventLog:
-    """Write events to a file; of a full one the older part moves to ``events.jsonl.1``, at most three.
+    """Writes events to the log of a run's folder; of a full one the older part moves to ``events.jsonl.1``.
 
-    Events of one pass of the event loop are written together, right after it. If that fails, the next call
-    raises OSError.
+    At most three older parts are kept.
 
     Args:
         scrub: Removes secrets from an event's values, except numbers.
-        held: Keep lines in memory until ``start``, so a run that never starts leaves no log.
         max_bytes: Size of one file.
     """
 
     def __init__(
         self,
-        path: Path,
-        *,
+        run_dir: Path,
         scrub: Callable[[Any], Any] = lambda value: value,
-        held: bool = False,
+        *,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._files = _Files(path, max_bytes)
+        self._paths = [run_dir / name for name in LOGS]
         self._scrub = scrub
-        self._held = held
-        self._lines: list[bytes] = []
-        self._due = False
-        self._failure: OSError | None = None
-        self._lock = threading.Lock()  # some events come from a thread
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._file = self._open()
 
-    def __call__(self, event: Event) -> None:
-        if self._failure is not None:
-            raise self._failure
+    def __call__(self, event: Event, at: datetime.datetime) -> None:
         clean = {name: self._clean(value) for name, value in event.fields().items()}
-        stamped = _STAMP(None, "info", {**clean, "event": event.name})
-        line = f"{_RENDER(None, 'info', stamped)!s}\n".encode("utf-8", "backslashreplace")
-        with self._lock:
-            if not self._held or len(self._lines) < HELD_AT_MOST:
-                self._lines.append(line)
-            if self._held or self._due:
-                return
-            try:
-                asyncio.get_running_loop().call_soon(self._write_later)
-            except RuntimeError:
-                pass
-            else:
-                self._due = True
-                return
-        self._write()
+        time = at.isoformat().replace("+00:00", "Z")
+        text = json.dumps({**clean, "event": event.name, "time": time}, ensure_ascii=False)
+        line = f"{text}\n".encode("utf-8", "backslashreplace")
+        if self._size and self._size + len(line) > self._max_bytes:
+            self._file.close()
+            for older, newer in zip(reversed(self._paths), reversed(self._paths[:-1]), strict=False):
+                if newer.exists():
+                    newer.replace(older)
+            self._file = self._open()
+        self._size += self._file.write(line)
 
-    def start(self) -> None:
-        """Write the held lines, and from now on every event as it comes."""
-        self._held = False
-        self._write_later()
+    def idle(self) -> None:
+        self._file.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._held and self._failure is None:
-            self._write_later()
-        with suppress(OSError):  # one more try to write the rest
-            self._files.close()
+    def close(self) -> None:
+        self._file.close()
 
     def _clean(self, value: Any) -> Any:
         # The names are the program's own, and a number is no secret.
         return value if value is None or isinstance(value, int | float) else self._scrub(value)
 
-    def _write_later(self) -> None:
-        try:
-            self._write()
-        except OSError as error:
-            self._failure = error
-
-    def _write(self) -> None:
-        with self._lock:
-            lines, self._lines, self._due = self._lines, [], False
-            if lines:
-                self._files.write(lines)
-
-
-def open_log(run_dir: Path, scrub: Callable[[Any], Any]) -> EventLog:
-    """Open the log of a run; it holds its lines until the run is on disk."""
-    return EventLog(run_dir / FILE_NAME, scrub=scrub, held=True)
+    def _open(self) -> BinaryIO:
+        file = open_regular(self._paths[0], "a+b")
+        self._size = file.seek(0, os.SEEK_END)
+        if self._size:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a torn line must not take the next with it
+                self._size += file.write(b"\n")
+        return file
 
 
 def logged(run_dir: Path) -> Iterator[tuple[Event, str]]:

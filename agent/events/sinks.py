@@ -1,58 +1,47 @@
-"""Listeners that write a run's events somewhere: the registry, and a thread for slow ones."""
+"""Write a run's events somewhere: the registry of writers, and the thread that each has."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
 from ...evaluator.errors import PromptclimbError, reason_of
 from ...evaluator.threads import AT_WORK
-from .log import open_log
+from .log import EventLog
 from .types import Event, Listener, ListenerFailed, Noted
 
-
-class Sink(Protocol):
-    """A listener that is opened and closed with a run."""
-
-    def __call__(self, event: Event) -> None:
-        """Take an event; must not block."""
-        ...
-
-    def start(self) -> None:
-        """Write what was held: the run is on disk now."""
-        ...
-
-
-OpenSink: TypeAlias = Callable[[Path, Callable[[Any], Any]], AbstractContextManager[Sink]]
-"""Opens a sink that holds events until it starts, from a run's folder and a function that removes secrets."""
-
-SINKS: Sequence[OpenSink] = [
-    open_log,
-]
-
 MOST_WAITING = 10_000
-"""Events that may wait for a slow sink; further ones are dropped, with a note."""
+"""Events that may wait for a writer; further ones are dropped, with a note."""
 CLOSE_S = 20.0
-"""The longest wait for a sink at the end of a run."""
+"""The longest wait for a writer at the end of a run."""
 
 
 class EventWriter(Protocol):
-    """Writes events, in the thread of a ``ThreadedSink``."""
+    """Writes events, in the thread of a ``ThreadedSink``; it may take its time."""
 
-    def __call__(self, event: Event, /) -> None: ...
+    def __call__(self, event: Event, at: datetime.datetime, /) -> None:
+        """Take an event, which was emitted ``at`` that time."""
 
     def idle(self) -> None:
-        """Send what was collected: no other event waits."""
+        """Write what was collected: no other event waits."""
 
     def close(self) -> None:
         """Write what is not written."""
+
+
+OpenWriter: TypeAlias = Callable[[Path, Callable[[Any], Any]], EventWriter]
+"""Makes a writer from a run's folder and a function that removes secrets."""
+
+WRITERS: Sequence[OpenWriter] = [
+    EventLog,
+]
 
 
 class ThreadedSink:
@@ -60,7 +49,7 @@ class ThreadedSink:
 
     Args:
         make: Makes the writer, in the thread: that may load packages and ask servers.
-        emit: Takes a failure at the end; after an earlier one the next call raises RuntimeError.
+        emit: Takes a failure at the end; after an earlier one the next call raises an error.
         scrub: Removes secrets from error messages.
     """
 
@@ -74,13 +63,12 @@ class ThreadedSink:
         most_waiting: int = MOST_WAITING,
         close_s: float = CLOSE_S,
     ) -> None:
-        self.__qualname__ = f"tracker {name}"  # its name when the bus drops it
+        self.__qualname__ = name  # when the bus drops it
         self._make, self._emit, self._scrub, self._close_s = make, emit, scrub, close_s
-        self._queue: queue.Queue[Event | None] = queue.Queue(most_waiting)
+        self._queue: queue.Queue[tuple[Event, datetime.datetime] | threading.Event | None]
+        self._queue = queue.Queue(most_waiting)
         # By this name the command line knows that it must not wait for it.
-        self._thread = threading.Thread(
-            target=self._work, name=f"{AT_WORK}: {self.__qualname__}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._work, name=f"{AT_WORK}: {name}", daemon=True)
         self._failure: BaseException | None = None
         self._is_reported = False
         self._dropped = 0
@@ -91,12 +79,21 @@ class ThreadedSink:
             self._is_reported = True
             raise PromptclimbError(self._describe(self._failure)) from None
         try:
-            self._queue.put_nowait(event)
+            self._queue.put_nowait((event, datetime.datetime.now(datetime.UTC)))
         except queue.Full:
             self._dropped += 1
 
     def start(self) -> None:
+        """Write what was held, and from now on every event: the run is on disk."""
         self._thread.start()
+
+    def flush(self) -> None:
+        """Wait until all that was taken is written, or cannot be; for a thread that may wait."""
+        written = threading.Event()
+        with contextlib.suppress(queue.Full):
+            self._queue.put(written, timeout=self._close_s)
+            while self._thread.is_alive() and not written.wait(0.1):
+                pass
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,8 +123,12 @@ class ThreadedSink:
     def _work(self) -> None:
         try:
             writer = self._make()
-            while (event := self._queue.get()) is not None:
-                writer(event)
+            while (item := self._queue.get()) is not None:
+                if isinstance(item, threading.Event):
+                    writer.idle()
+                    item.set()
+                    continue
+                writer(*item)
                 if self._queue.empty():
                     writer.idle()
             writer.close()

@@ -17,7 +17,7 @@ from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ..config.schema import SearchConfig
 from ..config.sources import to_toml
-from ..events.sinks import SINKS, Sink
+from ..events.sinks import WRITERS, ThreadedSink
 from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import Bus, Noted, SearchStarted
@@ -95,6 +95,7 @@ class RunSession:
         budget: The limits on the LLM and on time.
         keys_in_use: Taken out of templates; only these, since a short password would change them.
         all_secrets: Every known secret, taken out of what the user's own objects say.
+        written_here: Hand events to what writes them into the run's folder.
     """
 
     request: RunRequest
@@ -107,6 +108,7 @@ class RunSession:
     llm: LlmAsker | NobodyToAsk
     keys_in_use: Scrubber
     all_secrets: Scrubber
+    written_here: Sequence[ThreadedSink]
 
     @property
     def config(self) -> SearchConfig:
@@ -189,6 +191,7 @@ async def open_session(
             llm=llm,
             keys_in_use=opener.keys_in_use,
             all_secrets=opener.all_secrets,
+            written_here=sinks[: len(WRITERS)],
         )
 
 
@@ -225,10 +228,14 @@ class _Opener:
     keys_in_use: Scrubber
     all_secrets: Scrubber
 
-    async def open_sinks(self) -> Sequence[Sink]:
+    async def open_sinks(self) -> Sequence[ThreadedSink]:
         """Open the log and the trackers; all get events from now on, and write once they are started."""
         config, emit, scrub = self.request.config, self.request.emit, self.keys_in_use.scrub_value
-        sinks: list[Sink] = [self.stack.enter_context(open_sink(self.run_dir, scrub)) for open_sink in SINKS]
+        hide = self.all_secrets.scrub
+        sinks = [
+            ThreadedSink(make.__name__, partial(make, self.run_dir, scrub), emit=emit, scrub=hide)
+            for make in WRITERS
+        ]
         if config.track:
             tracked = TrackedRun(
                 run_dir=self.run_dir,
@@ -237,10 +244,9 @@ class _Opener:
                 earlier=await asyncio.to_thread(scored_before, self.run_dir),
                 scrub=scrub,
             )
-            for tracker in trackers_of(config.track, tracked, emit=emit, scrub=self.all_secrets.scrub):
-                await self.stack.enter_async_context(tracker)
-                sinks.append(tracker)
+            sinks += trackers_of(config.track, tracked, emit=emit, scrub=hide)
         for sink in sinks:
+            await self.stack.enter_async_context(sink)
             self.stack.enter_context(emit.joined(sink))
         return sinks
 

@@ -255,6 +255,8 @@ def _write_files(session: RunSession, result: SearchResult, details: Details) ->
     details = Details.from_json(keys_in_use.scrub_value(details.to_json()))
     write_details(run_dir, details)
     write_result(run_dir, written)
+    for sink in session.written_here:  # the page reads the log
+        sink.flush()
     session.request.write_page(run_dir, view_of(run_dir, written, details))
     return written
 

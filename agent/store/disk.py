@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,8 @@ _SETTINGS: dict[str, object] = {
 }
 LEAST_FREE_BYTES = 16 * 2**20
 """Free bytes below which nothing more is paid for: the answers in flight need room too."""
+LOOK_EVERY_S = 1.0
+"""Asking how full the disk is may keep the event loop waiting."""
 _OBJECTS = {"Cache", "Settings", "Cache_key_raw", "Cache_expire_time"}
 _OBJECTS |= {f"Settings_{name}" for name in ("count_insert", "count_delete", "size_insert")}
 _OBJECTS |= {"Settings_size_update", "Settings_size_delete"}
@@ -147,19 +150,6 @@ class StoredTexts:
             )
 
 
-def check_room(directory: Path) -> None:
-    """Raise StoreFullError if the disk is so full that an answer may not fit on it."""
-    try:
-        free = shutil.disk_usage(directory).free
-    except OSError:
-        return  # the next write says what is wrong
-    if free < LEAST_FREE_BYTES:
-        raise StoreFullError(
-            f"{directory}: the disk is full: {free / 1e6:.1f} MB are free, and an answer is requested only "
-            f"with {LEAST_FREE_BYTES / 1e6:.0f} MB, so that it can be kept"
-        )
-
-
 @dataclass(slots=True, eq=False)
 class _Job:
     """Rows that appear together or not at all, and the future that waits for them."""
@@ -217,6 +207,7 @@ class Writer:
         self._files = _files_at(folder)
         self._usage = dict(spent)
         self._reserved = dict.fromkeys(ACCOUNTS, NOTHING)
+        self._free, self._looked = LEAST_FREE_BYTES, float("-inf")
         self._failed: StoreError | None = None
         self._waiting: deque[_Job] = deque()
         self._serving: asyncio.AbstractEventLoop | None = None
@@ -241,6 +232,18 @@ class Writer:
     def has(self, key: str) -> bool:
         """Return whether a key is on the disk; only for keys that begin as one of ``LOOKED_UP``."""
         return key in self._keys
+
+    def check_room(self) -> None:
+        """Raise StoreFullError if another answer may not fit on the disk."""
+        if time.monotonic() - self._looked > LOOK_EVERY_S:
+            self._looked = time.monotonic()
+            with contextlib.suppress(OSError):  # the next write says what is wrong
+                self._free = shutil.disk_usage(self._folder).free
+        if self._free < LEAST_FREE_BYTES:
+            raise StoreFullError(
+                f"{self._folder}: the disk is full: {self._free / 1e6:.1f} MB are free, and an answer is "
+                f"requested only with {LEAST_FREE_BYTES / 1e6:.0f} MB, so that it can be kept"
+            )
 
     async def write(
         self,

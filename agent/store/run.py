@@ -29,7 +29,6 @@ from .disk import (
     StoredTexts,
     TextWriter,
     Writer,
-    check_room,
 )
 from .lock import is_running, lock
 from .records import (
@@ -261,7 +260,7 @@ class Store(Rows):
 
     def check_room(self) -> None:
         """Raise StoreFullError if the disk may have no room for another answer."""
-        check_room(self._folder)
+        self._writer.check_room()
 
     async def put_answer(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import secrets
 import threading
@@ -150,7 +151,7 @@ class MetricsWriter:
         self._has_begun = False
         self._status, self._last = "interrupted", dict[str, float]()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, _at: datetime.datetime) -> None:
         if isinstance(event, SearchStarted):
             self._tracker.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
             self._has_begun = True
@@ -233,4 +234,7 @@ def trackers_of(
         )
 
     named = map(split_choice, choices or ())
-    return [ThreadedSink(name, opener(name, target), emit=emit, scrub=scrub) for name, target in named]
+    return [
+        ThreadedSink(f"tracker {name}", opener(name, target), emit=emit, scrub=scrub)
+        for name, target in named
+    ]

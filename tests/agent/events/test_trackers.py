@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ def scored(template: str, train: float) -> TemplateScored:
     )
 
 
+NOW = datetime.now(UTC)
+
+
 class FakeTracker:
     """Keeps what it is given."""
 
@@ -91,7 +95,7 @@ def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: 
     )  # fmt: skip
     done = SearchFinished(status="finished", best="b {}", train=0.5, test=0.25, evaluated=3)
     for event in (STARTED, scored("a {}", 0.5), used, scored("b {}", 0.25), scored("c {}", 0.75), done):
-        writer(event)
+        writer(event, NOW)
     writer.close()
     assert tracker.begun == [{"seed": "3", "dataset": "dice", "vlm": "m"}]
     spent = {"calls": 2, "tokens": 11, "cost_usd": 0.5}
@@ -126,7 +130,7 @@ def test_dropped_templates_have_figures_of_their_own(tmp_path: Path) -> None:
         writer = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path / "new", settings={}, earlier=earlier))
         (tmp_path / "new").mkdir(exist_ok=True)
         for event in emitted:
-            writer(event)
+            writer(event, NOW)
         writer.close()
         assert tracker.rows == expected
         (tmp_path / "new" / "trackers.json").unlink()
@@ -140,7 +144,7 @@ def test_the_gain_over_default_is_a_figure_of_each_step(tmp_path: Path) -> None:
     writer = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
     done = SearchFinished(status="finished", best="c {}", train=0.75, test=None, evaluated=3)
     for event in (STARTED, plain, scored("c {}", 0.75), done):
-        writer(event)
+        writer(event, NOW)
     writer.close()
     gains = [row.values.get("gain_over_default") for row in tracker.rows]
     assert gains == [None, 0.125, 0.375]
@@ -151,9 +155,9 @@ def test_what_piled_up_is_sent_at_once(tmp_path: Path) -> None:
     """A tracker that takes long for each sending keeps up; no sending is larger than one can be."""
     tracker = FakeTracker()
     writer = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}))
-    writer(STARTED)
+    writer(STARTED, NOW)
     for number in range(230):
-        writer(scored(f"{number} {{}}", 0.5))
+        writer(scored(f"{number} {{}}", 0.5), NOW)
     assert tracker.sent == [100, 100]
     writer.idle()
     writer.idle()
@@ -165,18 +169,18 @@ def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
     """Its sending failed, or it is new to a run that goes on: each step reaches each place once."""
     tracker, run = FakeTracker(), TrackedRun(run_dir=tmp_path, settings={})
     writer = MetricsWriter(tracker, run)
-    writer(STARTED)
-    writer(scored("a {}", 0.5))
+    writer(STARTED, NOW)
+    writer(scored("a {}", 0.5), NOW)
     writer.idle()
     tracker.broken = True
-    writer(scored("b {}", 0.25))
+    writer(scored("b {}", 0.25), NOW)
     with pytest.raises(OSError, match="nobody there"):
         writer.idle()
     earlier = [scored("a {}", 0.5), replace(scored("b {}", 0.25), val=0.75)]
     tracker.broken = False
     again = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
     for event in (STARTED, scored("a {}", 0.5), scored("b {}", 0.25), scored("c {}", 0.75)):
-        again(event)
+        again(event, NOW)
     again.close()
     assert tracker.rows == [
         (1, {"train": 0.5, "best_train": 0.5}, "a {}"),
@@ -186,7 +190,7 @@ def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
     new = FakeTracker()
     new.target = "another"
     other = MetricsWriter(new, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
-    other(STARTED)
+    other(STARTED, NOW)
     other.close()
     assert [row.step for row in new.rows] == [1, 2]
 
@@ -226,7 +230,7 @@ class Slow:
         self.go = threading.Event()
         self.events: list[Event] = []
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, _at: datetime) -> None:
         assert self.go.wait(20)
         self.events.append(event)
 
@@ -241,7 +245,7 @@ async def test_a_slow_tracker_loses_events_and_the_search_no_time() -> None:
     """It never waits, and says in the end what is lacking."""
     reported: list[Event] = []
     slow = Slow()
-    async with ThreadedSink("slow", lambda: slow, emit=reported.append, most_waiting=3) as sink:
+    async with ThreadedSink("tracker slow", lambda: slow, emit=reported.append, most_waiting=3) as sink:
         for number in range(5):
             sink(Noted(text=str(number)))
         sink.start()
@@ -273,7 +277,7 @@ from promptclimb.agent.events.sinks import ThreadedSink
 from promptclimb.agent.events.types import Noted, ignore_event
 
 async def run():
-    hung = ThreadedSink("hung", lambda: lambda _event: time.sleep(600), emit=ignore_event, close_s=0)
+    hung = ThreadedSink("hung", lambda: lambda _event, _at: time.sleep(600), emit=ignore_event, close_s=0)
     async with hung as sink:
         sink(Noted(text="one"))
         sink.start()
@@ -297,7 +301,7 @@ async def test_a_tracker_that_fails_is_left_out_and_reported() -> None:
     """Whether it fails before the end or at the end; keys in what it says are taken out."""
 
     class Broken:
-        def __call__(self, event: Event) -> None:
+        def __call__(self, event: Event, _at: datetime) -> None:
             raise OSError("no room\nfor key")
 
         def close(self) -> None:
@@ -308,7 +312,7 @@ async def test_a_tracker_that_fails_is_left_out_and_reported() -> None:
 
     reported: list[Event] = []
     bus = Bus(reported.append)
-    async with ThreadedSink("broken", Broken, emit=bus, scrub=scrub) as sink:
+    async with ThreadedSink("tracker broken", Broken, emit=bus, scrub=scrub) as sink:
         with bus.joined(sink):
             bus(Noted(text="one"))
             sink.start()
@@ -318,7 +322,7 @@ async def test_a_tracker_that_fails_is_left_out_and_reported() -> None:
     failed = [event for event in reported if isinstance(event, ListenerFailed)]
     assert failed == [ListenerFailed(listener="tracker broken", error="no room for [secret]")]
     reported.clear()
-    async with ThreadedSink("broken", Broken, emit=bus, scrub=scrub) as sink:
+    async with ThreadedSink("tracker broken", Broken, emit=bus, scrub=scrub) as sink:
         sink(Noted(text="one"))
         sink.start()
     assert reported == [ListenerFailed(listener="tracker broken", error="no room for [secret]")]

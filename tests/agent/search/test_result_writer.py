@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.events.log import FILE_NAME, EventLog
+from promptclimb.agent.events.log import EventLog
 from promptclimb.agent.events.types import TemplateScored
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
@@ -193,8 +194,9 @@ async def test_the_page_of_a_running_search_is_written_again_and_again(
                 improved=True,
                 source="llm",
             )
-            with EventLog(tmp_path / FILE_NAME) as log:
-                log(event)
+            log = EventLog(tmp_path)
+            log(event, datetime.datetime.now(datetime.UTC))
+            log.close()
             await shown(text)
     assert "<script" not in page.read_text("utf-8")
     page.unlink()
