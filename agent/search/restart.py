@@ -34,41 +34,12 @@ from ..methods.base import MAX_TURNS, TOP_K, Ask, Consult, Feedback, Propose, Sc
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
-from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, RestartRecord, Skipped
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, Skipped
 from .racing import Dropped, Finalist, Raced, Racer
 from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
 """Reasons for refusing a proposal that is not new."""
-
-
-class Repetition:
-    """Count the answers of a conversation in a row that hold nothing new."""
-
-    def __init__(self, record: RestartRecord) -> None:
-        self._record = record
-        self._repeats = 0
-        self.begin_step()
-
-    def begin_conversation(self) -> None:
-        """Forget the repeats of an earlier conversation."""
-        self._repeats = 0
-
-    def begin_step(self) -> None:
-        """Leave out what was scored before a round's own step: it says nothing about the answer."""
-        self._scored, self._rejected = len(self._record.scored), self._record.rejected.copy()
-
-    def end_round(self) -> None:
-        """Count the outcome of a round, or of the starting templates."""
-        record = self._record
-        rejected = record.rejected - self._rejected
-        nothing_new = bool(rejected) and len(record.scored) == self._scored and REPEATS.issuperset(rejected)
-        self._repeats = self._repeats + 1 if nothing_new else 0
-        self.begin_step()
-
-    @property
-    def ends_conversation(self) -> bool:
-        return self._repeats >= MOST_REPEATS
 
 
 @dataclass(eq=False)
@@ -95,7 +66,7 @@ class Restart:
         self._method = METHODS[self.config.method]
         self._kind = self.config.kind
         self._state: dict[str, Any] = {}
-        self._repetition = Repetition(self.record)
+        self._repeats = 0
 
     async def run(self) -> None:
         """Go through all rounds; ``record`` has what was done, whatever ends it."""
@@ -135,7 +106,6 @@ class Restart:
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with "
                 "`initial`",
             )
-        self._repetition.end_round()
         best = self._memory.best(1)[0]
         self.emit(
             StartingTemplatesScored(
@@ -148,7 +118,7 @@ class Restart:
         # The view reads ``position`` when the method draws: by then it is that of the current round.
         steps = self._method.conversation(self._view(lambda: position))
         script = Script(steps, most_requests=self._method.requests)
-        self._repetition.begin_conversation()
+        self._repeats = 0
         for number in range(1, self.config.rounds + 1):
             position = Position(self.record.number, conversation, number)
             try:
@@ -160,8 +130,7 @@ class Restart:
             else:
                 best = self._memory.best(1)[0]
                 self.emit(RoundFinished(position=position, best=best.text, train=best.score.train))
-                self._repetition.end_round()
-                if self._repetition.ends_conversation:
+                if self._repeats >= MOST_REPEATS:
                     where = f"restart {self.record.number}, conversation {conversation}"
                     answers = counted(MOST_REPEATS, "answer")
                     self.emit(Noted(text=f"{where} ends here: {answers} in a row held nothing new"))
@@ -181,8 +150,8 @@ class Restart:
             request_number += 1
         if step is None:
             return False
-        self._repetition.begin_step()
         before = self._memory.best(1)[0].value
+        scored, rejected = len(self.record.scored), self.record.rejected.copy()
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self.journal.ask(step.messages, position._replace(sample=request_number))
@@ -204,6 +173,9 @@ class Restart:
         else:
             outcomes = await self._score_own(step, position)
         script.take(Feedback(text=text, outcomes=outcomes, best_before=before))
+        refused = self.record.rejected - rejected
+        is_repeat = bool(refused) and len(self.record.scored) == scored and REPEATS.issuperset(refused)
+        self._repeats = self._repeats + 1 if is_repeat else 0
         return True
 
     async def _score_own(self, step: Propose, position: Position) -> list[Outcome]:

@@ -185,6 +185,29 @@ async def test_a_restart_says_how_it_goes(stage: Stage, events: list[Event]) -> 
     assert (record.unanswered, record.last_skip, record.empty, record.cut) == (0, "", 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("second", "asked"),
+    [("- good {}\n- good {}", 2), ("- good {}\n- better {}", 4), ("- good {}\n- no slot", 4), ("", 4),
+     ("- odd {}", 4)],
+)  # fmt: skip
+async def test_a_conversation_ends_after_two_answers_of_nothing_new(
+    stage: Stage, second: str, asked: int
+) -> None:
+    """Known proposals are nothing new; a new one, a broken one or none at all leaves it open."""
+    answers = Answers("- good {}", second, "- good {}", "- bad {}")
+    await stage.restart([Ask(SAID)] * 4, answers, rounds=4, proposals=5, initial=5).run()
+    assert len(answers.asked) == asked
+
+
+async def test_what_is_scored_beside_a_request_is_no_part_of_its_answer(stage: Stage) -> None:
+    """The conversation repeats itself, whatever else is new."""
+    answers = Answers(*["- good {}"] * 3)
+    free = [Propose([Template.parse(text)], free=True) for text in ("better {}", "best {}", "finest {}")]
+    steps = [step for candidate in free for step in (candidate, Ask(SAID))]
+    await stage.restart(steps, answers, rounds=3, initial=5).run()
+    assert len(answers.asked) == 2
+
+
 async def test_a_request_is_what_the_config_says_with_a_seed_for_its_place(stage: Stage) -> None:
     """No two rounds ask with the same seed, else an endpoint that heeds it says the same again."""
     answers = Answers()
