@@ -164,9 +164,7 @@ class FewShots:
         return array("i", np.concatenate([self.predict(template, names) for template in templates]).tolist())
 
     def _few_shot(self, templates: int) -> FewShotImages:
-        return FewShotImages.of(
-            array("i", np.tile(self._labels, templates).tolist()), self._copies * templates, templates
-        )
+        return FewShotImages(array("i", np.tile(self._labels, templates).tolist()), VIEWS, templates)
 
     def accuracy(self, template: str, names: Sequence[str]) -> float:
         """Return the share of the images that is right, averaged with that of the copies."""
@@ -243,15 +241,12 @@ class FewShots:
             return self._joined(templates, self._together(start, renaming))
 
         counts = [len(own.get(label, ())) + len(common.get(label, ())) for label in range(len(self.classes))]
-        few_shot = self._few_shot(len(templates))
         chosen = asyncio.run(
             choose_names(
-                few_shot.labels,
+                self._few_shot(len(templates)),
                 before,
                 tried,
                 predict,
-                copies=self._copies * len(templates),
-                templates=len(templates),
                 names_per_class=1.0 if lenient else sum(counts) / max(1, sum(map(bool, counts))),
                 doubted={name for names in common.values() for name in names} if own else (),
             )
