@@ -49,9 +49,9 @@ def images(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Images without labels: in sub-folders, with names that a spreadsheet would compute, and torn ones."""
     monkeypatch.chdir(tmp_path)
     folder, source = tmp_path / "new", home / "pictures" / "test"
-    for place, name in enumerate(("=cmd(1),x.png", "-1.png", "b.png", "deep/er/a.png", "\x1b[31mtab\té.png")):
+    for index, name in enumerate(("=cmd(1),x.png", "-1.png", "b.png", "deep/er/a.png", "\x1b[31mtab\té.png")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source / "dog" / f"{place}.png", folder / name)
+        shutil.copy(source / "dog" / f"{index}.png", folder / name)
     (folder / "torn.jpg").write_bytes(b"\xff\xd8\xff nothing")
     (folder / "notes.txt").write_text("not an image")
     (folder / ".hidden.png").write_bytes(b"")
@@ -164,8 +164,8 @@ def test_an_interrupted_file_does_not_look_finished(
     assert not list(Path().glob("p.csv*"))
     whole = FolderPredictor.predict
 
-    def interrupted(self: FolderPredictor, *given: Any, **more: Any) -> Any:
-        yield from itertools.islice(whole(self, *given, **more), 2)
+    def interrupted(self: FolderPredictor, *arguments: Any, **options: Any) -> Any:
+        yield from itertools.islice(whole(self, *arguments, **options), 2)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(FolderPredictor, "predict", interrupted)
@@ -175,17 +175,17 @@ def test_an_interrupted_file_does_not_look_finished(
     assert len(rows_of(Path("p.csv.part").read_text("utf-8"))) == 2
 
 
-def test_json_is_one_document(home: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_output(home: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the model, the templates, the class names, and every file by its own name."""
     assert call("predict", images, "--run", home / "run", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["model"]["name"] == "tiny-clip"
-    assert found["classes"] == ["cat", "dog", "oak tree"]
-    assert found["templates"] == [json.loads((home / "run" / "result.json").read_text())["best"]["template"]]
-    assert (found["images"], found["unreadable"]) == (5, 1)
-    assert found["predictions"][0]["file"] == "\x1b[31mtab\té.png"
-    assert set(found["predictions"][0]) == {"file", "class", "probability"}
-    assert "torn.jpg" in found["predictions"][4]["error"]
+    output = json.loads(capsys.readouterr().out)
+    assert output["model"]["name"] == "tiny-clip"
+    assert output["classes"] == ["cat", "dog", "oak tree"]
+    assert output["templates"] == [json.loads((home / "run" / "result.json").read_text())["best"]["template"]]
+    assert (output["images"], output["unreadable"]) == (5, 1)
+    assert output["predictions"][0]["file"] == "\x1b[31mtab\té.png"
+    assert set(output["predictions"][0]) == {"file", "class", "probability"}
+    assert "torn.jpg" in output["predictions"][4]["error"]
 
 
 def test_templates_and_names_of_ones_own_need_no_run(
@@ -266,9 +266,9 @@ def test_code_that_a_run_names_is_not_run(tmp_path: Path, images: Path, home: Pa
 
 def test_the_function_yields_images_as_they_are_read(home: Path, images: Path) -> None:
     """Its errors come at the call, in the words of Python."""
-    found = list(promptclimb.predict(images, run_dir=home / "run", top=2))
-    assert [len(one.classes) for one in found] == [2, 2, 2, 2, 0, 2]
-    assert [one.file for one in found if one.error] == ["torn.jpg"]
+    predicted = list(promptclimb.predict(images, run_dir=home / "run", top=2))
+    assert [len(image.classes) for image in predicted] == [2, 2, 2, 2, 0, 2]
+    assert [image.file for image in predicted if image.error] == ["torn.jpg"]
     with pytest.raises(UsageError, match="give run_dir, or templates"):
         promptclimb.predict(images)
 
@@ -323,6 +323,6 @@ def test_only_a_window_of_images_is_read_ahead(home: Path, monkeypatch: pytest.M
         return batches(self, without_end())
 
     monkeypatch.setattr(ImageEncoder, "batches", remembered)
-    found = promptclimb.predict(image.parent, run_dir=home / "run")
-    assert len(list(itertools.islice(found, 40))) == 40
+    predicted = promptclimb.predict(image.parent, run_dir=home / "run")
+    assert len(list(itertools.islice(predicted, 40))) == 40
     assert next(taken) <= 40 + 2 * max(2 * seen[0].workers, seen[0].batch)

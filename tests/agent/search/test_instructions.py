@@ -52,14 +52,14 @@ class Chat:
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search for instructions."""
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "data": "animals", "search_for": "instruction", "restarts": 1, "conversations": 1, "rounds": 4,
         "initial": 8, "proposals": 3, "run_dir": run_dir, "llm": "gpt-4o",
     } | more  # fmt: skip
-    return SearchConfig(**given)
+    return SearchConfig(**settings)
 
 
-def found(run_dir: Path, chat: Chat | None = None, **more: Any) -> SearchResult:
+def searched_in(run_dir: Path, chat: Chat | None = None, **more: Any) -> SearchResult:
     """The result of such a search."""
     return searched(config(run_dir, **more), chat=chat or Chat(), evaluator=AnsweringBox())
 
@@ -73,8 +73,8 @@ def files(folder: Path) -> Mapping[str, bytes]:
 def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> None:
     """Requests, scores and result hold instructions; the best one alone is the ensemble."""
     chat, box = Chat(), AnsweringBox()
-    given = config(tmp_path / "r", method=method, describe="animals, whose ears differ")
-    result = searched(given, chat=chat, evaluator=box)
+    settings = config(tmp_path / "r", method=method, describe="animals, whose ears differ")
+    result = searched(settings, chat=chat, evaluator=box)
     assert (result.status, result.prompts) == ("finished", "instruction")
     assert all(text.count(SLOT) == 1 for text in box.scored)
     assert len(result.leaderboard) > 8
@@ -92,15 +92,15 @@ def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> 
 def test_guided_finds_what_helps_and_refuses_what_is_unusable(tmp_path: Path) -> None:
     """Whatever else an LLM writes is refused with a reason."""
     chat = Chat()
-    result = found(tmp_path / "r", chat, method="guided")
+    result = searched_in(tmp_path / "r", chat, method="guided")
     assert result.best.template == BEST
     assert result.gain is not None
     assert result.gain.over["default template"].sign > 0
     assert {"several_slots", "stray_brace", "too_long"} <= result.rejected.keys()
     assert "The classes are: bat, sea lion, lion, dog." in chat.asked[0]
     assert r"exactly once" in chat.asked[0]
-    said = [line for asked in chat.asked for line in asked.splitlines() if "named no class" in line]
-    assert all(repr(" ".join(NOISE.split())) in line for line in said)
+    fed_back = [line for asked in chat.asked for line in asked.splitlines() if "named no class" in line]
+    assert all(repr(" ".join(NOISE.split())) in line for line in fed_back)
 
 
 def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
     own = tmp_path / "own.txt"
     own.write_text("Look at the ears: {classes}.\nThe background of {classes}.\n")
     chat = Chat(["- What of {classes}?"])
-    found(tmp_path / "r", chat, method="guided", initial=own, rounds=2)
+    searched_in(tmp_path / "r", chat, method="guided", initial=own, rounds=2)
     (line,) = [line for line in chat.asked[1].splitlines() if "named no class" in line]
     assert line.endswith("for example: " + "; ".join([repr(" ".join(NOISE.split()))] * 3) + ".")
     assert "is most often taken for" in chat.asked[1]
@@ -117,7 +117,7 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
     page = (tmp_path / "r" / "report.html").read_text()
     assert "<b>animal</b>" not in page
     blind = Chat(["- What of {classes}?"])
-    found(tmp_path / "blind", blind, method="guided", initial=own, rounds=2, blind=True)
+    searched_in(tmp_path / "blind", blind, method="guided", initial=own, rounds=2, blind=True)
     assert "named no class; for example: (not shown)." in blind.asked[1]
     assert not any(name in "".join(blind.asked) for name in NAMES)
 
@@ -125,7 +125,7 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
 def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only files and options keep the word template."""
     folder = tmp_path / "r"
-    found(folder)
+    searched_in(folder)
     page = (folder / "report.html").read_text()
     assert "<title>Instructions for animals" in page
     assert "Where the best instruction came from" in page
@@ -136,20 +136,20 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
     assert [line for line in shown.splitlines() if "template" in line.replace("templates.json", "")] == []
     assert "<script>alert(1)" not in page
     # A search that finds nothing better: the best starting instruction is the best one.
-    found(tmp_path / "other", Chat(["no instruction"]))
+    searched_in(tmp_path / "other", Chat(["no instruction"]))
     page = (tmp_path / "other" / "report.html").read_text()
     assert "<b>the same instruction</b>" in page
     assert "the same template" not in page
     assert main(["compare", str(folder), str(tmp_path / "other")]) == 0
-    assert "best instruction" in (said := capsys.readouterr().out)
-    assert "template" not in said
+    assert "best instruction" in (output := capsys.readouterr().out)
+    assert "template" not in output
     verdict = json.loads((folder / "result.json").read_text())["gain"]["verdict"]
     assert "the default instruction" in verdict
     assert "template" not in verdict
     for shown in (folder, tmp_path):
         assert main(["status", str(shown)]) == 0
-        assert "template" not in (said := capsys.readouterr().out)
-        assert ("best instruction" in said) == (shown is tmp_path)
+        assert "template" not in (output := capsys.readouterr().out)
+        assert ("best instruction" in output) == (shown is tmp_path)
     assert main(["transcript", str(folder)]) == 0
     assert "Scores of instructions on my training pictures" in capsys.readouterr().out
 
@@ -157,15 +157,15 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
 def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     """As text; formats for templates are refused."""
     folder = tmp_path / "r"
-    result = found(folder)
+    result = searched_in(folder)
     for file in (export(folder, "text"), folder / "templates.json"):
-        assert [one.text for one in parse_file(file.read_text("utf-8"), file.name, KIND)] == [BEST]
+        assert [read.text for read in parse_file(file.read_text("utf-8"), file.name, KIND)] == [BEST]
     rows = list(csv.DictReader((folder / "leaderboard.csv").read_text().splitlines()))
     assert [row["template"] for row in rows] == [row.template for row in result.leaderboard]
-    said: list[str] = []
-    names = {file.name for file in export_all(folder, out=tmp_path / "all", report=said.append)}
+    lines: list[str] = []
+    names = {file.name for file in export_all(folder, out=tmp_path / "all", report=lines.append)}
     assert names == {"prompts.txt", "leaderboard.csv"}
-    (line,) = said
+    (line,) = lines
     assert line.startswith("left out: open-clip, clip-benchmark, cupl, safetensors, ")
     with pytest.raises(UsageError, match="`search_for = instruction`, so there are no templates"):
         export(folder, "open-clip")
@@ -173,8 +173,8 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
 
 def test_a_stopped_search_resumes_to_the_same_files(tmp_path: Path) -> None:
     """To the byte, with the requests that were missing."""
-    found(tmp_path / "whole")
-    stopped = found(tmp_path / "halves", max_calls=2)
+    searched_in(tmp_path / "whole")
+    stopped = searched_in(tmp_path / "halves", max_calls=2)
     assert stopped.status == "stopped"
     chat = Chat(ANSWERS[2:])
     box = AnsweringBox()
@@ -190,22 +190,22 @@ def test_a_function_is_scored_with_instructions_and_compared_with_the_default(tm
 
     def score(instructions: Sequence[str]) -> list[float]:
         seen.extend(instructions)
-        return [len(one) / 1000 for one in instructions]
+        return [len(text) / 1000 for text in instructions]
 
     result = run_virtual(search(config(tmp_path / "r", method="random"), custom_scorer=score))
     assert result.baselines["default template"].templates == (DEFAULT,)
     assert KIND.parse_scored(DEFAULT_INSTRUCTION).text == DEFAULT
-    assert all(one.count(SLOT) == 1 for one in seen)
+    assert all(text.count(SLOT) == 1 for text in seen)
 
 
 def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
     """There is no ensemble of them."""
     spec = EvaluatorSpec(data="animals")
     texts = [BEST, DEFAULT_INSTRUCTION]
-    found = evaluate(texts, spec, custom_scorer=AnsweringBox(), search_for="instruction")
-    assert [one.template for one in found.scores] == [KIND.parse_own(text).scored_as for text in texts]
-    assert found.ensemble is None
-    assert found.scores[0].accuracy is not None
+    evaluation = evaluate(texts, spec, custom_scorer=AnsweringBox(), search_for="instruction")
+    assert [row.template for row in evaluation.scores] == [KIND.parse_own(text).scored_as for text in texts]
+    assert evaluation.ensemble is None
+    assert evaluation.scores[0].accuracy is not None
     with pytest.raises(UsageError, match=r"is not an instruction: .* has no slot"):
         evaluate(["a photo of a cat"], spec, custom_scorer=AnsweringBox(), search_for="instruction")
     with pytest.raises(UsageError, match="`search_for = 'x'`: unknown kind of prompt; known are template"):
@@ -215,18 +215,20 @@ def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("prompts", "scorer"), [("instruction", "clip"), ("template", "chat")])
 def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: str, scorer: str) -> None:
     """With the option that fits."""
-    given: dict[str, Any] = {"method": "random"}
+    settings: dict[str, Any] = {"method": "random"}
     if scorer == "chat":
-        given |= {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"}
+        settings |= {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"}
     with pytest.raises(ConfigError, match=r'add `scorer = "chat"`|give `search_for = "instruction"`'):
-        run_virtual(search(SearchConfig(search_for=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
+        run_virtual(
+            search(SearchConfig(search_for=prompts, scorer=scorer, run_dir=tmp_path / "r", **settings))
+        )
 
 
 def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
     """With the longest instructions."""
     chat = Chat()
-    given = config(tmp_path / "r", method="guided")
-    bound = bound_of(given, NAMES)
-    searched(given, chat=chat, evaluator=AnsweringBox())
+    settings = config(tmp_path / "r", method="guided")
+    bound = bound_of(settings, NAMES)
+    searched(settings, chat=chat, evaluator=AnsweringBox())
     assert sum(len(asked) for asked in chat.asked) / 4 < bound.tokens
     assert len(chat.asked) <= bound.calls

@@ -78,15 +78,15 @@ class Phrases(PromptKind):
         return Phrase(text)
 
     def read(self, answer: str, *, max_words: int) -> Proposals:
-        found: dict[str, Phrase] = {}
+        phrase_by_key: dict[str, Phrase] = {}
         refused = []
         for line in (line[2:] for line in answer.splitlines() if line.startswith("- ")):
             try:
                 phrase = self.parse(line, max_words=max_words)
-                found.setdefault(phrase.key, phrase)
+                phrase_by_key.setdefault(phrase.key, phrase)
             except CandidateError as error:
                 refused.append(RefusedLine(line, error.reason, str(error)))
-        return Proposals(tuple(found.values()), tuple(refused))
+        return Proposals(tuple(phrase_by_key.values()), tuple(refused))
 
     def starting(self, pool: str) -> Sequence[Sequence[Sequence[Candidate]]]:
         return [[[Phrase(text) for text in STARTING]]]
@@ -104,8 +104,8 @@ class Chat:
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         self.asked.append("\n".join(str(message["content"]) for message in request.messages))
         await virtual_sleep(1)
-        place = 2 * (len(self.asked) - 1)
-        first, second = NEW[place % len(NEW)], NEW[(place + 1) % len(NEW)]
+        index = 2 * (len(self.asked) - 1)
+        first, second = NEW[index % len(NEW)], NEW[(index + 1) % len(NEW)]
         return ChatAnswer(text=f"Sure:\n- {first}\n- {second}\n- a photo of a {{}}")
 
 
@@ -117,11 +117,11 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search for phrases."""
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "data": "fake", "search_for": "phrase", "restarts": 1, "conversations": 1, "rounds": 3, "initial": 4,
         "proposals": 2, "run_dir": run_dir,
     } | more  # fmt: skip
-    return SearchConfig(**given)
+    return SearchConfig(**settings)
 
 
 def shown(text: str) -> str:
@@ -150,8 +150,8 @@ def test_a_second_kind_is_searched_for(tmp_path: Path, method: str) -> None:
 @pytest.mark.parametrize("method", ["random", "combine"])
 def test_methods_without_an_llm_change_its_words(tmp_path: Path, method: str) -> None:
     """They know a candidate by its text and its slot, if it has one."""
-    given = config(tmp_path / "r", method=method, describe="tally marks drawn with chalk")
-    result = run_virtual(search(given, custom_scorer=FakeEvaluator()))
+    settings = config(tmp_path / "r", method=method, describe="tally marks drawn with chalk")
+    result = run_virtual(search(settings, custom_scorer=FakeEvaluator()))
     texts = {row.template for row in result.leaderboard}
     assert len(texts - set(STARTING)) >= 2
     assert not any("{" in text for text in texts)
@@ -171,7 +171,7 @@ def test_its_files_hold_phrases_and_what_other_tools_read(tmp_path: Path) -> Non
     assert f"a photo of a {{}} {result.best.template}" in page
     assert json.loads(export(folder, "open-clip").read_text()) == templates
     assert json.loads(export(folder, "clip-benchmark").read_text()) == [
-        one.replace("{}", "{c}") for one in templates
+        template.replace("{}", "{c}") for template in templates
     ]
 
 
@@ -189,8 +189,8 @@ def test_a_file_of_its_candidates_is_read_by_the_kind(tmp_path: Path) -> None:
     """Messages speak of phrases."""
     file = tmp_path / "own.txt"
     file.write_text("in neon light\nin a box\n")
-    given = config(tmp_path / "r", method="random", rounds=1, initial=file)
-    result = run_virtual(search(given, custom_scorer=FakeEvaluator()))
+    settings = config(tmp_path / "r", method="random", rounds=1, initial=file)
+    result = run_virtual(search(settings, custom_scorer=FakeEvaluator()))
     assert {"in neon light", "in a box"} <= {row.template for row in result.leaderboard}
     file.write_text("in neon light\na photo of a {}\n")
     with pytest.raises(
