@@ -29,7 +29,6 @@ from promptclimb.agent.errors import (
     ModelNotFoundError,
     RateLimitedError,
     RequestFailedError,
-    RequestTooLargeError,
     TransientChatError,
     UnusableAnswerError,
 )
@@ -235,16 +234,6 @@ async def test_an_attempt_has_a_deadline() -> None:
 
 
 @virtual_time
-async def test_after_the_caps_the_step_fails_and_the_next_request_goes_on() -> None:
-    """One request's bad luck is not the run's."""
-    client = Scripted([TransientChatError("no")] * 8)
-    asker = asker_of(client)
-    with pytest.raises(RequestFailedError, match="8 attempts"):
-        await asker.ask(request(1))
-    assert (await asker.ask(request(2))).answer.text
-
-
-@virtual_time
 async def test_an_outage_does_not_eat_every_turn() -> None:
     """Ten minutes without the endpoint cost each restart a few turns, not all of them; then it goes on."""
     client = Scripted(latency_s=0.1)
@@ -392,42 +381,6 @@ async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Lim
     assert client.asked.count(1000) == 1
 
 
-@virtual_time
-async def test_a_request_that_was_sent_short_says_nothing_of_longer_ones() -> None:
-    """Neither its answer nor a refusal of it, however many tokens others ask for by then."""
-
-    class Capped(Thinker):
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            if len(self.asked) == 1 and request.max_tokens == 100:
-                self.asked.append(100)
-                await asyncio.sleep(1.5)
-                return ChatAnswer(text="- a {}", prompt_tokens=10, completion_tokens=5)
-            return await super().chat(request)
-
-    client = Capped(300, most=200)
-    asker = asker_of(client, retry=RetryPolicy(attempts=3))
-    first = asyncio.create_task(asker.ask(request(1)))
-    await asyncio.sleep(0.1)
-    assert (await asker.ask(request(2))).answer.text
-    with pytest.raises(RequestFailedError, match="thinking"):
-        await first
-    assert client.asked.count(400) == 1
-
-
-@virtual_time
-async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> None:
-    """A conversation that has grown does not end the run where a minute allows it with the tokens set."""
-    client = Thinker(300)
-    endpoint = Endpoint(name="one", client=client, limits=RateLimits(tpm=500))
-    asker = asker_of(endpoint)
-    await asker.ask(request(1))
-    grown = replace(request(2), messages=({"role": "user", "content": "x" * 600},))
-    with pytest.raises(RequestFailedError, match="thinking"):
-        await asker.ask(grown)
-    await asker.ask(request(3))
-    assert client.asked == [100, 400, *[100] * 4, 400]
-
-
 @dataclass
 class Dear(Client):
     """A client that reports a cost, or ignores the bound of an answer."""
@@ -522,16 +475,6 @@ def test_a_limit_is_exceeded_by_one_answer_at_most(
 
 
 @virtual_time
-async def test_what_an_answer_costs_is_learned_before_many_are_requested() -> None:
-    """The second answer may cost thousands of times the first: no other one is under way by then."""
-    client = Dearer(level=1, after=1, factor=20_000, reports=False, seed=1)
-    endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=16))
-    await until_spent(asker_of(endpoint, limits=Limits(tokens=5000)), 16)
-    assert client.most_in_flight == 1
-    assert sum(client.bills) <= 5000 + max(client.bills)
-
-
-@virtual_time
 @pytest.mark.parametrize("limits", [Limits(), Limits(calls=9999), Limits(tokens=10**7)])
 async def test_far_from_a_limit_as_many_requests_are_made_at_once_as_without(limits: Limits) -> None:
     """After the first few answers; also where an endpoint ignores how long its answers may be."""
@@ -570,35 +513,6 @@ async def test_a_wait_that_never_ends_is_ended_by_time() -> None:
         await asker_of(client, retry=RetryPolicy(attempts=2, total_s=100)).ask(request())
     assert 4 < caught.value.attempts <= 100
     assert 90 < asyncio.get_running_loop().time() < 250
-
-
-@virtual_time
-async def test_a_wrong_limit_in_a_header_is_not_fatal() -> None:
-    """Answers beyond it disprove it."""
-
-    class Limited(Scripted):
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            answer = await super().chat(request)
-            return replace(
-                answer,
-                prompt_tokens=90,
-                completion_tokens=50,
-                headers={"x-ratelimit-limit-tokens": "30"},
-            )
-
-    asker = asker_of(Limited())
-    for number in range(20):
-        await asker.ask(request(number))
-    assert asyncio.get_running_loop().time() == 20
-
-
-@virtual_time
-async def test_a_request_that_no_minute_allows_fails_clearly() -> None:
-    """With the options that would help."""
-    asker = asker_of(Endpoint(name="one", client=Scripted(), limits=RateLimits(tpm=50)))
-    with pytest.raises(RequestTooLargeError, match="`tpm` allows only"):
-        await asker.ask(request())
-    assert asker.budget.spent.calls == 0
 
 
 @virtual_time
@@ -674,18 +588,6 @@ async def test_an_answer_without_usage_counts_with_all_that_was_written(
         await until_spent(asker, restarts)
     most = limits.tokens or int((limits.cost_usd or 0) * 10**6 / PRICE.completion)
     assert most / 4 < client.tokens <= most + 4000
-
-
-@virtual_time
-async def test_tokens_a_minute_hold_without_reported_usage() -> None:
-    """The window keeps what was reserved."""
-    async with served(reports_usage=False) as (server, chat):
-        limited = Endpoint(name="one", client=chat, limits=RateLimits(tpm=2_000))
-        asker = asker_of(limited)
-        for number in range(60):
-            await asker.ask(request(number))
-    assert asyncio.get_running_loop().time() > 120
-    assert server.statistics.tokens < 60 * 100
 
 
 @virtual_time
@@ -893,30 +795,6 @@ def test_a_limit_that_only_the_endpoint_knows_is_learned(vendor: str, form: str)
     billed, refused = run_virtual(for_two_minutes({"vendor": vendor, "retry_after": form}))
     assert refused <= 1
     assert billed >= 0.95 * 120
-
-
-def test_an_endpoint_without_headers_is_still_used_well() -> None:
-    """Without any header and any limit set there are refusals, but no turn is lost to them."""
-
-    async def two_minutes() -> tuple[int, int]:
-        options = {
-            "rpm": 90,
-            "vendor": "none",
-            "retry_after": "none",
-            "style": "bucket",
-            "latency_s": (0.2, 1.0),
-        }
-        async with served(**options) as (server, chat):
-            asker = asker_of(
-                Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12)),
-                limits=Limits(minutes=2),
-            )
-            await until_spent(asker, 12)
-            return server.statistics.billed, server.statistics.refused
-
-    billed, refused = run_virtual(two_minutes())
-    assert refused < billed
-    assert billed >= 0.9 * 180
 
 
 @virtual_time

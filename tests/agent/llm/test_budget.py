@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.prices import NOTHING, Price, Spent, TokenUsage, cost
@@ -91,12 +90,6 @@ async def test_a_reservation_bounds_what_cached_tokens_may_cost() -> None:
     assert reserved.estimated_picodollars == (500 + 20) * 10**6
 
 
-def test_a_reported_cost_is_the_cost() -> None:
-    """Whatever the price says, and without one."""
-    reported = TokenUsage(100, 10, vendor_picodollars=7)
-    assert cost(reported, PRICE) == cost(reported, None) == 7
-
-
 steps = st.lists(
     st.tuples(
         st.integers(1, 60), st.integers(1, 60), st.floats(0, 1), st.floats(0, 5), st.floats(0, 5),
@@ -172,26 +165,6 @@ async def refusal(budget: Budget, tokens: TokenUsage = LITTLE, price: Price | No
     with pytest.raises(BudgetSpentError) as caught:
         await budget.reserve(tokens, price)
     return caught.value
-
-
-def test_sums_and_differences_are_those_of_every_figure() -> None:
-    """No figure is left out."""
-    used = Spent(**USED)
-    twice = used.plus(used)
-    assert {name: getattr(twice, name) for name in USED} == {name: 2 * value for name, value in USED.items()}
-    assert twice.minus(used) == used
-    assert used.minus(used) == NOTHING
-    assert (used.tokens_at_most, used.picodollars_at_most, used.cost_usd) == (141, 8_000_000, 5e-6)
-
-
-def test_the_limits_are_those_of_the_config() -> None:
-    """All four of them; unset ones stay unset."""
-    config = SearchConfig(data="fake", method="random")
-    assert Limits.of(config) == Limits()
-    limited = config.model_copy(
-        update={"max_calls": 3, "max_tokens": 400, "max_cost": 0.5, "max_minutes": 6.0}
-    )
-    assert Limits.of(limited) == Limits(calls=3, tokens=400, cost_usd=0.5, minutes=6.0)
 
 
 @virtual_time
@@ -299,45 +272,3 @@ async def test_reservations_are_served_in_order_and_none_overtakes() -> None:
     for task in (large, small, last):
         budget.settle(task.result())
     assert budget.reserved == NOTHING
-
-
-@virtual_time
-async def test_whoever_waits_behind_one_that_is_cancelled_goes_on() -> None:
-    """Its place is free at once, also where it had been granted and not yet taken."""
-    budget = answered(Limits(tokens=100))
-    first = await budget.reserve(TokenUsage(60, 0))
-    large = asyncio.ensure_future(budget.reserve(TokenUsage(70, 0)))
-    small = asyncio.ensure_future(budget.reserve(TokenUsage(40, 0)))
-    await asyncio.sleep(1)
-    large.cancel()
-    assert (await small).estimated_tokens == 40
-    waiting = asyncio.ensure_future(budget.reserve(TokenUsage(60, 0)))
-    await asyncio.sleep(1)
-    budget.settle(first)
-    waiting.cancel()
-    await asyncio.wait({waiting})
-    assert waiting.cancelled()
-    assert budget.reserved.estimated_tokens == 40
-
-
-@virtual_time
-async def test_one_that_can_never_be_served_does_not_hold_up_the_others() -> None:
-    """It is refused as soon as what is spent leaves no room for it; a smaller one behind it is served."""
-    budget = answered(Limits(tokens=100))
-    first = await budget.reserve(TokenUsage(60, 0))
-    large = asyncio.ensure_future(budget.reserve(TokenUsage(70, 0)))
-    small = asyncio.ensure_future(budget.reserve(TokenUsage(30, 0)))
-    await asyncio.sleep(1)
-    budget.settle(first, Spent(calls=1, prompt_tokens=60))
-    assert (await small).estimated_tokens == 30
-    with pytest.raises(BudgetSpentError, match="100 tokens"):
-        await large
-
-
-async def test_time_is_counted_from_the_moment_when_the_budget_was_made() -> None:
-    """Whatever the clock shows then."""
-    now = [5000.0]
-    budget = Budget(Limits(minutes=1), Spent(active_s=10.0), clock=lambda: now[0])
-    assert (budget.spent.active_s, budget.left_s()) == (10.0, 50.0)
-    now[0] += 20
-    assert (budget.spent.active_s, budget.left_s()) == (30.0, 30.0)

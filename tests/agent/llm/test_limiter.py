@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.events.types import Event, LimitLearned, Paused, WaitCapped
 from promptclimb.agent.llm.limiter import (
-    BURST_S,
     FIRST_MARGIN_S,
     LONGEST_MARGIN_S,
     LONGEST_WAIT,
@@ -31,7 +30,7 @@ from promptclimb.agent.llm.limiter import (
     stated_limit,
 )
 from tests.fakes.limits import State
-from tests.fakes.vendors import duration, limit_headers
+from tests.fakes.vendors import limit_headers
 
 
 @pytest.fixture(autouse=True)
@@ -106,20 +105,6 @@ def test_each_refusal_halves_what_may_be_in_flight_down_to_one() -> None:
     assert ceilings == [4, 2, 1, 1, 1]
 
 
-def test_success_lets_it_grow_by_one_over_itself_up_to_the_setting() -> None:
-    """So a round of as many requests as may be in flight adds about one."""
-    bench = Bench(RateLimits(concurrency=6))
-    bench.answered(1, 1)
-    refuse(bench)
-    expected, seen = 3.0, []
-    for _ in range(15):
-        expected = min(expected + 1 / expected, 6.0)
-        bench.answered(1, 1)
-        seen.append(bench.ceiling == int(expected))
-    assert all(seen)
-    assert bench.ceiling == 6
-
-
 def test_a_failure_of_another_kind_stops_the_growth_for_ten_seconds() -> None:
     """And takes nothing away."""
     bench = Bench(RateLimits(concurrency=4))
@@ -170,24 +155,6 @@ def test_the_unused_rest_is_given_back() -> None:
     bench.one.rate_limited(permit)
     bench.now += 1
     assert bench.one.delay(1000) == 0.0
-
-
-def test_a_refusal_for_requests_says_nothing_of_tokens() -> None:
-    """A reservation follows the answers as before."""
-    bench = Bench(RateLimits(tpm=6000, concurrency=9))
-    bench.answered(1000, 100)
-    refuse(bench)
-    bench.now += 1000
-    bench.answered(1000, 100)
-    assert bench.one.delay(1000) == pytest.approx(1.0)
-
-
-def test_a_request_of_next_to_nothing_is_one_token() -> None:
-    """One at least, and no more than one."""
-    for tokens in (0, 1):
-        bench = Bench(RateLimits(tpm=60, concurrency=9))
-        bench.one.admit(tokens)
-        assert bench.one.delay(1) == pytest.approx(1.0)
 
 
 def test_an_endpoint_that_refuses_for_tokens_may_count_what_was_asked_for() -> None:
@@ -266,14 +233,6 @@ def test_a_limit_that_is_known_is_not_reported_again_and_one_that_was_set_is_not
     assert bench.one.delay(1) == pytest.approx(20.0)
 
 
-def test_a_refusal_moves_away_from_the_edge_of_the_minute() -> None:
-    """Every window of the endpoint keeps a larger distance from then on."""
-    bench = Bench(RateLimits(rpm=1, tpm=10))
-    refuse(bench)
-    bench.now = 1000.0
-    assert bench.one.delay(10) == pytest.approx(61.0)
-
-
 FREED_S = PERIOD_S + FIRST_MARGIN_S
 """Seconds after which a use does not count any more."""
 
@@ -288,108 +247,12 @@ def test_uses_are_spread_over_the_minute() -> None:
     assert [window.delay(now, 1) for now in (50.0, 51.5, 52.0)] == [2.0, 0.5, 0.0]
 
 
-def test_what_is_earned_within_the_burst_may_go_at_once() -> None:
-    """A limit of which one use takes longer to earn has no burst."""
-    large, small = Window(100), Window(99)
-    for window in (large, small):
-        window.take(0.0, 1)
-    assert (large.delay(0.0, 1), small.delay(0.0, 1)) == (0.0, pytest.approx(PERIOD_S / 99))
-    large.take(0.0, 1)
-    assert large.delay(0.0, 1) == pytest.approx(BURST_S)
-
-
-def test_a_whole_minutes_worth_is_free_again_after_a_minute_and_the_margin() -> None:
-    """All of the limit may be used at once where it is asked for at once."""
-    window = Window(10)
-    assert window.delay(0.0, 10) == 0.0
-    window.take(0.0, 10)
-    assert window.delay(0.0, 10) == FREED_S
-    assert window.delay(60.0, 10) == pytest.approx(0.5)
-    assert window.delay(FREED_S, 10) == 0.0
-
-
-def test_only_as_much_is_waited_for_as_is_needed() -> None:
-    """Uses leave the log one by one, the oldest first."""
-    window = Window(10)
-    window.take(0.0, 4)
-    window.take(24.0, 4)
-    delays = {weight: window.delay(48.0, weight) for weight in (2, 4, 6, 7, 10)}
-    assert delays == {2: 0.0, 4: FREED_S - 48, 6: FREED_S - 48, 7: FREED_S - 24, 10: FREED_S - 24}
-
-
-def test_a_use_that_was_smaller_than_feared_is_given_back() -> None:
-    """To the minute and to the rate; a larger one is taken up."""
-    window = Window(60)
-    taken = window.take(0.0, 30)
-    window.settle(taken, 4)
-    assert window.delay(0.0, 1) == 4.0
-    assert window.delay(0.0, 56) == 4.0
-    window.settle(taken, 50)
-    assert window.delay(0.0, 1) == 50.0
-    assert window.delay(0.0, 11) == FREED_S
-
-
-def test_a_corrected_use_leaves_with_what_it_was() -> None:
-    """And not with what it was taken for."""
-    window = Window(10)
-    window.settle(window.take(0.0, 6), 2)
-    window.take(36.0, 4)
-    assert window.delay(61.0, 6) == 0.0
-    assert window.delay(61.0, 7) == 36.0 + FREED_S - 61
-
-
-def test_what_is_corrected_after_its_minute_changes_the_minute_no_more() -> None:
-    """An answer may take longer than a minute; what it was counts against the rate alone."""
-    window = Window(10)
-    taken = window.take(0.0, 10)
-    assert window.delay(100.0, 1) == 0.0
-    window.settle(taken, 2)
-    window.take(100.0, 10)
-    assert window.delay(100.0, 1) == FREED_S
-
-
 def test_what_others_have_used_is_left_to_them_until_it_is_full_again() -> None:
     """What a server says is left, where that is less than is known here."""
     window = Window(60)
     window.correct(0.0, 50, 20.0)
     assert (window.delay(0.0, 50), window.delay(0.0, 51), window.delay(19.0, 51)) == (0.0, 20.0, 1.0)
     assert window.delay(20.0, 51) == 0.0
-
-
-def test_own_uses_and_those_of_others_count_together() -> None:
-    """Where both stand in the way the later of their ends is waited for."""
-    window = Window(60)
-    window.take(0.0, 20)
-    window.correct(0.0, 30, 10.0)
-    assert window.delay(0.0, 30) == 20.0
-    assert window.delay(0.0, 45) == FREED_S
-    window.correct(0.0, 35, 70.0)
-    assert window.delay(0.0, 35) == 20.0
-
-
-@pytest.mark.parametrize("full_in_s", [None, 500.0])
-def test_others_are_believed_for_a_minute_at_most(full_in_s: float | None) -> None:
-    """If no time is stated, or one that is further away than a minute can be."""
-    window = Window(60)
-    window.correct(5.0, 0, full_in_s)
-    assert window.delay(5.0, 1) == PERIOD_S
-
-
-def test_news_that_others_used_less_is_older_news() -> None:
-    """Replies overtake each other: only what says that more is gone counts."""
-    window = Window(60)
-    window.correct(0.0, 0, 30.0)
-    window.correct(1.0, 50, 5.0)
-    window.correct(1.0, 0, 50.0)
-    assert window.delay(1.0, 1) == 29.0
-
-
-def test_what_has_left_the_minute_is_not_taken_for_the_servers_count() -> None:
-    """Own uses of long ago explain nothing of what a server says is gone now."""
-    window = Window(60)
-    window.take(0.0, 60)
-    window.correct(100.0, 0, 10.0)
-    assert window.delay(100.0, 1) == 10.0
 
 
 def test_the_margin_doubles_with_each_refusal_up_to_a_bound() -> None:
@@ -455,12 +318,6 @@ def test_no_text_makes_reading_raise(text: str) -> None:
         said = stated_limit(headers, kind)
         assert said.limit is None or said.limit >= 1
         assert said.remaining is None or said.remaining >= 0
-
-
-@given(st.floats(0, 3600))
-def test_durations_are_read_back_as_written(seconds: float) -> None:
-    """What OpenAI's style writes is read to the precision that it has."""
-    assert parse_moment(duration(seconds)) == pytest.approx(seconds, rel=0.02, abs=0.6)
 
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])

@@ -8,7 +8,6 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -248,13 +247,6 @@ def test_a_file_that_was_changed_is_fetched_anew(hub: Hub, tiny: KnownModel) -> 
     assert fetched().read_bytes() == CONTENT
 
 
-def test_two_that_start_together_fetch_it_once(hub: Hub, tiny: KnownModel) -> None:
-    """The second waits for the first and finds the file there."""
-    with ThreadPoolExecutor(2) as threads:
-        assert len(set(threads.map(lambda _: fetched(), range(2)))) == 1
-    assert len(hub.asked) == 1
-
-
 def test_whoever_does_not_want_it_any_more_ends_it(tiny: KnownModel, tmp_path: Path) -> None:
     """What the progress raises comes out; no folder of pip's stays behind."""
 
@@ -274,14 +266,6 @@ def test_a_disk_without_room_is_reported_before_anything_is_fetched(
     with pytest.raises(EndpointError, match=r"needs 200 MB in .* where 1 are free; make room, or set"):
         fetched()
     assert hub.asked == []
-
-
-def test_a_cache_that_cannot_be_written_is_reported(tiny: KnownModel, tmp_path: Path) -> None:
-    """The line names the file."""
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "llm").write_text("no folder")
-    with pytest.raises(EndpointError, match=r"cannot be written to .*tiny\.gguf"):
-        fetched()
 
 
 def test_a_file_of_the_users_is_taken_as_it_is(tmp_path: Path) -> None:

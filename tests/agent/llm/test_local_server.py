@@ -19,11 +19,10 @@ import pytest
 
 from promptclimb.agent.api import resume, search
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ChatError, EndpointError, FatalChatError, TransientChatError
+from promptclimb.agent.errors import ChatError, EndpointError, FatalChatError
 from promptclimb.agent.events.types import Event, ModelFetched, Noted
 from promptclimb.agent.llm import local_server
 from promptclimb.agent.llm.chat import ChatRequest
-from promptclimb.agent.llm.local_models import model_name
 from promptclimb.agent.llm.local_server import (
     CHILD,
     MOST_DEATHS,
@@ -38,7 +37,7 @@ from promptclimb.agent.llm.local_server import (
 from promptclimb.agent.results.result import LLM_FALLBACK
 from promptclimb.agent.search.inputs import fallen_back, try_local_llm
 from promptclimb.agent.secrets import Scrubber
-from promptclimb.evaluator.errors import PromptclimbError, UsageError
+from promptclimb.evaluator.errors import PromptclimbError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
@@ -112,21 +111,6 @@ async def test_one_that_cannot_load_its_model_says_why(model: Model) -> None:
     assert server.pid is None
 
 
-@pytest.mark.parametrize("said", ["print('no address')", "pass", "import sys; sys.exit('sorry')"])
-async def test_one_that_is_no_server_is_ended(said: str, model: Model) -> None:
-    """What comes from a child that is something else is no address, and nothing waits for it."""
-    server = LlamaServer(settings(model()), (sys.executable, "-c", said))
-    with pytest.raises(EndpointError, match="does not start"):
-        await server.start()
-
-
-async def test_a_command_that_is_not_there_is_an_error(model: Model) -> None:
-    """A missing Python is reported like any other fault."""
-    server = LlamaServer(settings(model()), ("/nowhere/python",))
-    with pytest.raises(EndpointError, match="cannot be started"):
-        await server.start()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="waits for a process by its id")
 async def test_cancelled_while_it_loads_it_leaves_nothing(model: Model, tmp_path: Path) -> None:
     """A search that is stopped while the model loads leaves no child."""
@@ -182,20 +166,6 @@ def test_it_ends_with_the_pipe_alone(model: Model) -> None:
         assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
         process.stdin.close()
         assert process.wait(LONG_S) == 0
-
-
-def test_it_does_not_serve_a_parent_that_died_before_it_looked(model: Model) -> None:
-    """A parent that was gone before the kernel was asked to report it is noticed all the same."""
-    with child(settings_of(model(), parent=1)) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == ""
-        assert process.wait(LONG_S) == 0
-
-
-def test_it_ends_when_it_gets_no_settings() -> None:
-    """A parent that died before it said what to serve leaves no child."""
-    command = [sys.executable, "-P", str(CHILD)]
-    assert subprocess.run(command, input=b"", timeout=LONG_S, check=False).returncode == 0
 
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "write"},), model="m")
@@ -268,18 +238,6 @@ async def test_one_that_is_killed_is_started_again(model: Model) -> None:
     assert "started again" in text
 
 
-async def test_the_attempt_in_which_it_dies_may_be_made_again(model: Model) -> None:
-    """Its death is a fault of the moment: the search retries, and the answer comes from the next child."""
-    server, chat = chat_of(model(dies_after=1), events := Events())
-    async with chat:
-        await chat.chat(REQUEST)
-        with pytest.raises(TransientChatError):
-            await chat.chat(REQUEST)
-        await server.last_words()
-        assert (await chat.chat(REQUEST)).text
-    assert "exit code 3: out of luck" in events.texts[0]
-
-
 async def test_one_that_dies_at_each_request_is_given_up(model: Model) -> None:
     """After some deaths without an answer the search ends, with what the child said last."""
     server, chat = chat_of(model(dies_after=0), Events())
@@ -292,36 +250,6 @@ async def test_one_that_dies_at_each_request_is_given_up(model: Model) -> None:
             await server.last_words()
     assert len(errors) == MOST_DEATHS + 2
     assert "died 4 times in a row (exit code 3: out of luck)" in str(errors[-1])
-
-
-async def test_one_that_does_not_start_again_ends_the_search(model: Model) -> None:
-    """A model that was taken away meanwhile is an error with the child's words."""
-    server, chat = chat_of(model(), Events())
-    async with chat:
-        assert server.pid is not None
-        os.kill(server.pid, signal.SIGKILL)
-        await server.last_words()
-        model(fails="it is gone")
-        with pytest.raises(FatalChatError, match=r"died 4 times in a row .*it is gone"):
-            await chat.chat(REQUEST)
-
-
-async def test_one_that_dies_while_it_is_started_again_is_tried_once_more(model: Model) -> None:
-    """A start that fails is one of its deaths, not the end of the search."""
-    events = Events()
-    server = LlamaServer(LlamaSettings(model=model(), name="m", threads=1))
-
-    def mend(event: Event) -> None:
-        events.append(event)
-        model(**({"fails": "out of memory"} if len(events) == 1 else {}))
-
-    async with LocalChat(server, scrubber=Scrubber(), emit=mend) as chat:
-        assert server.pid is not None
-        os.kill(server.pid, signal.SIGKILL)
-        await server.last_words()
-        assert (await chat.chat(REQUEST)).text
-    assert ["SIGKILL" in text for text in events.texts] == [True, False]
-    assert "out of memory" in events.texts[1]
 
 
 async def test_one_that_never_starts_is_the_users_to_mend(model: Model) -> None:
@@ -359,14 +287,6 @@ def fetching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 def config(**more: object) -> SearchConfig:
     return SearchConfig(**{"data": "words", "llm": "local", "llm_fallback": "random", **more})
-
-
-async def test_a_file_of_the_users_is_ready_at_once(model: Model) -> None:
-    """Its name is what the server calls it."""
-    file = model()
-    assert await make_ready(f"local:{file}", pytest.fail) == file
-    assert model_name(f"local:{file}") == "a-model"
-    assert is_available(f"local:{file}") is None
 
 
 async def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,13 +333,6 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
     assert sum(isinstance(event, Noted) for event in events) == 2
 
 
-@pytest.mark.parametrize("more", [{"llm_fallback": None}, {"method": "random"}, {"llm": "gpt-4o-mini"}])
-async def test_where_nothing_stands_in_nothing_is_tried(more: dict[str, object], fetching: list[str]) -> None:
-    """The search itself finds out, after all that is cheaper to look at."""
-    assert await try_local_llm(config(**more), pytest.fail, {}) == (config(**more), {})
-    assert fetching == []
-
-
 async def test_a_run_that_began_without_an_llm_continues_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,28 +360,6 @@ async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Pa
     assert said == result.notes[LLM_FALLBACK]
     assert "\n" not in said
     assert fallen_back(one).llm is None
-
-
-async def test_a_model_is_tried_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The searches of a suite load it for themselves, not twice each."""
-    one = config(llm=f"local:{model()}")
-    assert await try_local_llm(one, pytest.fail, None) == (one, {})
-    monkeypatch.setattr(local_server, "LlamaServer", None)
-    assert await try_local_llm(one, pytest.fail, None) == (one, {})
-
-
-@pytest.mark.parametrize("fallback", [None, "combine"])
-async def test_a_folder_that_is_not_there_is_reported_before_the_model_is_loaded(
-    model: Model, tmp_path: Path, fallback: str | None
-) -> None:
-    """Loading takes half a minute on a busy machine, and looking for images does not."""
-    events: list[Event] = []
-    llm, nowhere = f"local:{model()}", str(tmp_path / "nix")
-    wrong = config(llm=llm, llm_fallback=fallback, data=nowhere, run_dir=tmp_path / "run")
-    with pytest.raises(UsageError, match="no data set called"):
-        await search(wrong, on_event=events.append)
-    assert not [event for event in events if isinstance(event, Noted) and "loading" in event.text]
-    assert not local_server._loaded
 
 
 @pytest.mark.parametrize(
