@@ -8,9 +8,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, get_args
+from typing import Any, TypedDict, TypeVar, Unpack, get_args
 
+from anyio.from_thread import BlockingPortal
 from rich.console import Console
 
 from ..evaluator.custom import as_evaluator
@@ -22,8 +24,9 @@ from ..evaluator.files import user_path
 from ..evaluator.open import open_evaluator
 from ..evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ..evaluator.remote.asking import ApiEvaluator
-from ..evaluator.scoring import Evaluator, Inspection, Predictor, Split, Unanswered
+from ..evaluator.scoring import Evaluator, Inspection, MaybeAwaitable, Predictor, Split, Unanswered
 from ..evaluator.spec import EvaluatorSpec
+from ..evaluator.threads import at_once, in_thread_or_loop
 from ..evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ..evaluator.white_box.running import run_all
 from ..prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
@@ -43,6 +46,8 @@ from .search.predicting import predictor_of_run, shared_labels
 from .search.run import resume_run, start_run
 from .search.test_evaluation import shares_right
 from .store.trust import OF_EVALUATOR, OF_LLM
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,7 @@ def evaluate(
     config = SearchConfig.of(spec, **({} if search_for is None else {"search_for": search_for}))
     if custom_scorer is None:
         check_data_name(config)
+        check_scorer_takes(config)
     kind = config.kind
     if isinstance(templates, str) or not isinstance(templates, Iterable):
         raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {kind.slot}")
@@ -181,24 +187,38 @@ def evaluate(
             f"white-box references look into a CLIP; {config.scorer_name or 'a custom scorer'} is not one"
         )
 
-    if custom_scorer is None:
-        check_scorer_takes(config)
     asks = custom_scorer is None and config.is_api
     labels = shared_labels(config) if asks else None
     try:
-        with scorer_in_thread(config, os.environ, report=report) if asks else nullcontext() as ask:
+        opened = scorer_in_thread(config, os.environ, report=report) if asks else nullcontext((None, None))
+        with opened as (ask, portal):
             if custom_scorer is not None:
                 scorer = as_evaluator(custom_scorer, config)
             else:
                 scorer = open_evaluator(config.without_choice(), report=report, ask=ask, labels=labels)
-            measured = _measured(scorer, texts, kind, config, split, inspect, references, report)
+            measured = _measured(scorer, texts, kind, config, split, inspect, portal)
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
+    if references:
+        measured = replace(measured, white_box=_white_box(references, config, split, report))
     if ask is None:
         return measured
     usage = ApiUsage.of(ask.budget.spent, priced=config.scorer_price is not None)
     return replace(measured, scorer_usage=usage, labels=labels)
+
+
+def _white_box(
+    references: Mapping[str, Mapping[str, Any]],
+    spec: EvaluatorSpec,
+    split: Split,
+    report: Callable[[str], None] | None,
+) -> tuple[WhiteBoxResult, ...]:
+    def report_references(line: str) -> None:
+        if report is not None and line.startswith(tuple(REFERENCES)):  # data and model were reported already
+            report(line)
+
+    return run_all(references, spec, split=split, report=report_references)
 
 
 def _measured(
@@ -208,9 +228,15 @@ def _measured(
     spec: EvaluatorSpec,
     split: Split,
     inspect: bool,
-    references: Mapping[str, Mapping[str, Any]],
-    report: Callable[[str], None] | None,
+    portal: BlockingPortal | None,
 ) -> Evaluation:
+    """Score texts; through the portal, if the evaluator is behind an API."""
+
+    def answer_of(work: Callable[[], MaybeAwaitable[T]]) -> T:
+        if portal is None:
+            return at_once(work())
+        return portal.call(lambda: in_thread_or_loop(work))
+
     # A custom scorer does not report the size of its training split.
     info = evaluator.info
     if split != "train" and not info.sizes.get(split):
@@ -220,18 +246,18 @@ def _measured(
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
         if isinstance(evaluator, ApiEvaluator) and isinstance(evaluator, Predictor):
             # Where images cost money, no other split is asked about.
-            predictions = evaluator.predict(ensembles, split=split)
+            predictions = answer_of(partial(evaluator.predict, ensembles, split=split))
             accuracies = shares_right(predictions)
             unanswered = [predictions.unanswered(index) for index in range(len(ensembles))]
         else:
-            on_splits = evaluator.examine(ensembles, test=split == "test")
+            on_splits = answer_of(partial(evaluator.examine, ensembles, test=split == "test"))
             accuracies = [getattr(scores, split, None) for scores in on_splits]
             unanswered = [None if scores is None else scores.unanswered.get(split) for scores in on_splits]
         inspection = None
         if inspect:
             if not isinstance(evaluator, Predictor) or not info.class_names:
                 raise UsageError("this scorer does not say which classes it confuses")
-            predictions = evaluator.predict([texts], split=split)
+            predictions = answer_of(partial(evaluator.predict, [texts], split=split))
             if (predicted := predictions.predicted[0]) is None:
                 raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
             from ..evaluator import (
@@ -241,10 +267,6 @@ def _measured(
             inspection = tally.inspection(predicted, predictions.labels, info.class_names)
     except TemplateRejectedError as error:
         raise UsageError(str(error)) from error
-
-    def report_references(line: str) -> None:
-        if report is not None and line.startswith(tuple(REFERENCES)):  # data and model were reported already
-            report(line)
 
     return Evaluation(
         dataset=info.dataset,
@@ -256,7 +278,6 @@ def _measured(
         scores=tuple(map(TemplateAccuracy, texts, accuracies, unanswered)),
         ensemble=None if len(texts) > 1 and alone else accuracies[-1],
         inspection=inspection,
-        white_box=run_all(references, spec, split=split, report=report_references) if references else (),
         prompts=kind.name,
     )
 

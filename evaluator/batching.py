@@ -1,4 +1,4 @@
-"""Queue templates from many tasks for one scorer, called with batches in threads.
+"""Queue templates from many tasks for one scorer, called with batches: in threads, unless it is async.
 
 Every waiter gets a verdict or an error. Each failing call is judged (``failures.judge``): it is halved until
 one template is left, which is tried again. If it goes on failing, a template that was scored before is scored
@@ -23,8 +23,8 @@ from .errors import (
     ScoringFailedError,
 )
 from .failures import RULES, Evidence, FailureKind, NextStep, judge
-from .scoring import Score, Scorer, Verdict, batches_at_once, checked
-from .threads import DaemonThreads
+from .scoring import MaybeAwaitable, Score, Scorer, Verdict, batches_at_once, checked
+from .threads import DaemonThreads, awaited
 
 GRACE_S = 5.0
 _LONGEST_MESSAGE = 300
@@ -165,7 +165,7 @@ class Caller:
 
     async def _call(self, templates: list[str]) -> Sequence[Verdict]:
         loop = asyncio.get_running_loop()
-        verdicts = await loop.run_in_executor(self._threads, _call, self._scorer, templates)
+        verdicts = await awaited(await loop.run_in_executor(self._threads, _call, self._scorer, templates))
         if len(verdicts) != len(templates):
             raise ScoringEndedError(f"the scorer gave {len(verdicts)} answers for {len(templates)} templates")
         return verdicts
@@ -196,7 +196,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
+def _call(scorer: Scorer, templates: list[str]) -> MaybeAwaitable[Sequence[Verdict]]:
     try:
         return scorer.score(templates)
     except (KeyboardInterrupt, SystemExit) as error:

@@ -6,15 +6,18 @@ A ``Score`` never holds the held-out test split: ``Evaluator.examine`` opens tha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
 from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from .errors import ConfigError, UsageError
 from .messages import shown
 
+T = TypeVar("T")
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
+"""The answer of an evaluator's method: a plain one is called in a thread, a coroutine function is awaited."""
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 Split: TypeAlias = Literal["train", "val", "test"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -203,10 +206,10 @@ class EvaluatorInfo:
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Anything that scores templates; takes several batches at once, in threads, if it has ``in_flight``."""
+    """Anything that scores templates; takes several batches at once if it has ``in_flight``."""
 
-    def score(self, templates: Sequence[str]) -> Sequence[Verdict]:
-        """Score templates; block. Called from one thread at a time, or from ``in_flight`` of them.
+    def score(self, templates: Sequence[str]) -> MaybeAwaitable[Sequence[Verdict]]:
+        """Score templates; block, or be a coroutine function. Called once at a time, or ``in_flight`` times.
 
         Return one verdict per template, in order. Answer a template that can never be scored with a
         ``Rejection``; an exception means that the scorer failed, and says nothing of any template.
@@ -239,7 +242,7 @@ class Evaluator(Scorer, Protocol):
 
     def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
-    ) -> Sequence[SplitScores | None]:
+    ) -> MaybeAwaitable[Sequence[SplitScores | None]]:
         """Score ensembles; with ``test`` on the test split too, once, after selection; else it is None.
 
         An ensemble is a list of templates whose normalised text embeddings are averaged. Return one answer
@@ -302,7 +305,7 @@ def hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:
 class Predictor(Protocol):
     """An evaluator that gives its predictions: still a black box, without logits."""
 
-    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> MaybeAwaitable[Predictions]:
         """Classify the images of ``train``, ``val`` or ``test``, which opens it.
 
         Raises:
@@ -318,7 +321,7 @@ class PartialPredictor(Protocol):
 
     def predict_some(
         self, ensembles: Sequence[Sequence[str]], *, split: str, image_indices: Sequence[int]
-    ) -> Predictions:
+    ) -> MaybeAwaitable[Predictions]:
         """Classify the images at ``image_indices`` of ``train``, ``val`` or ``test``, which opens it.
 
         Labels and predictions are in the order of the indices. What was asked here is not asked again by
@@ -337,7 +340,7 @@ class NamePredictor(Protocol):
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
-    ) -> Predictions:
+    ) -> MaybeAwaitable[Predictions]:
         """Classify images by one template, once for each renaming.
 
         A renaming has new names by label; they go into the template's slot, and all other classes keep their

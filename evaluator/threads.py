@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
@@ -98,3 +98,22 @@ async def in_thread(work: Callable[[], T]) -> T:
     working = asyncio.get_running_loop().run_in_executor(threads, work)
     threads.shutdown(cancel_futures=False)
     return await working
+
+
+def at_once(answer: T | Awaitable[T]) -> T:
+    """Return an answer that is not to be awaited."""
+    assert not isinstance(answer, Awaitable)
+    return answer
+
+
+async def awaited(answer: T | Awaitable[T]) -> T:
+    """Return an answer, or what comes of it if it is to be awaited."""
+    if isinstance(answer, Awaitable):
+        value: T = await answer
+        return value
+    return answer
+
+
+async def in_thread_or_loop(work: Callable[[], T | Awaitable[T]]) -> T:
+    """Run blocking work in a thread of its own; await it in the event loop if it is a coroutine."""
+    return await awaited(await in_thread(work))

@@ -347,7 +347,7 @@ def test_tests_mirror_the_rooms() -> None:
 
 
 LIGHT = """
-import contextlib, sys
+import asyncio, contextlib, sys
 from promptclimb.evaluator import batching, fakes, prediction
 from promptclimb.evaluator.datasets import hand_made, loading
 from promptclimb.evaluator.errors import DataError
@@ -358,7 +358,7 @@ from tests.fakes.visual_api import VisualApi
 
 loading.known(), hand_made.for_dataset("dtd"), references.check_reference("coop-tuned")
 spec = EvaluatorSpec(data=sys.argv[1], scorer="chat", model="m", scorer_url="http://a")
-assert open_evaluator(spec, ask=VisualApi()).score(["which?\\n{classes}"])[0].train == 1.0
+assert asyncio.run(open_evaluator(spec, ask=VisualApi()).score(["which?\\n{classes}"]))[0].train == 1.0
 with contextlib.suppress(DataError):
     open_evaluator(EvaluatorSpec(data="no/such"))
 assert "promptclimb.agent" not in sys.modules

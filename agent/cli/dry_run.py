@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
+from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.open import missing_files
 from ...evaluator.remote.asking import ApiAnswer, ApiEvaluator, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
@@ -145,26 +146,23 @@ def _by_opened(cells: Sequence[Cell]) -> dict[str, SearchConfig]:
 class NothingAsked:
     """An ``ApiAsk`` of a dry run."""
 
-    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Raise AskingEndedError at the first request."""
-        for _request in requests:
-            why = ConfigError(
-                "a dry run asks the scorer nothing, and this one must be asked for the form of its requests: "
-                "give scorer_dialect"
-            )
-            raise AskingEndedError(str(why)) from why
-        yield from ()
+    concurrency = 1
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    async def __call__(self, request: ApiRequest) -> ApiAnswer:
+        raise AskingEndedError("a dry run asks the scorer nothing")
 
 
 def _opened(config: SearchConfig) -> Evaluator:
     async def run(stop: Stop) -> Evaluator:
         with Display(console()) as display, stop.watching():
-            emit, opened = Bus(display), config
+            emit = Bus(display)
             dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
             if config.scorer == "embeddings" and dialect is None:
-                opened = config.model_copy(update={"scorer_dialect": costliest_dialect().name})
-                emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{opened.scorer_dialect}")'))
-            return await ready_evaluator(opened, None, emit, ask=NothingAsked(), encode=False)
+                emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{costliest_dialect().name}")'))
+            return await ready_evaluator(config, None, emit, ask=NothingAsked(), encode=False)
 
     return run_interruptible(run)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import SecretStr
 
 from ...evaluator.counts import counted
@@ -31,7 +29,6 @@ from ...evaluator.remote.asking import (
     ApiRequest,
 )
 from ...evaluator.spec import Report
-from ...evaluator.threads import in_thread
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import (
@@ -200,13 +197,10 @@ class _SeldomUsage:
 
 
 class ScorerCalls:
-    """The ``ApiAsk`` of a search: blocks threads of the evaluator while the event loop does the work.
+    """The ``ApiAsk`` of a search.
 
-    At most ``scorer_concurrency`` requests are in flight, or answered and not taken, over all threads.
-
-    After a failure that ends the asking, no request is sent any more, and answers under way are still
-    yielded. A request that the endpoint refuses for what it holds, or whose attempts fail again and again
-    while others are answered, counts as refused; without any answer the outage of all endpoints decides.
+    A request that the endpoint refuses for what it holds, or whose attempts fail again and again while others
+    are answered, counts as refused; without any answer the outage of the endpoint decides.
     """
 
     def __init__(
@@ -234,14 +228,13 @@ class ScorerCalls:
             stop=stop,
             emit=self._emit,
         )
-        self._free = config.scorer_concurrency
+        self.concurrency = config.scorer_concurrency
+        self._room = asyncio.Semaphore(self.concurrency)
+        self._in_places: set[asyncio.Task[Any]] = set()
         self._variable = variable
         self._ledger: Ledger | None = None
         self._unwritten = NO_BILL  # what was billed before there was a ledger
         self._stop = stop
-        self._loop = asyncio.get_running_loop()
-        self._changed = threading.Condition()
-        self._calls = 0
         self._closed = False
         self._refused_at_first = 0
         self._answers = 0  # in this session
@@ -263,58 +256,30 @@ class ScorerCalls:
         else:
             await self._ledger(bill)
 
-    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        numbered, failure, has_more = enumerate(requests), None, True
-        pending: dict[Future[ApiAnswer], int] = {}
-        landed = SimpleQueue[Future[ApiAnswer]]()
-        self._enter()
-        try:
-            while True:
-                # A place of another thread's is waited for only where none of its own gets free.
-                while has_more and failure is None and self._take_place(wait=not pending):
-                    try:
-                        number, request = next(numbered, (0, None))
-                    except BaseException:
-                        self._release()
-                        raise
-                    if request is None:
-                        has_more = False
-                        self._release()
-                        break
-                    future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
-                    pending[future] = number
-                    future.add_done_callback(landed.put)
-                if not pending:
-                    break
-                future = landed.get()
-                number = pending.pop(future)
-                try:
-                    error = CancelledError() if future.cancelled() else future.exception()
-                    if error is None:
-                        yield number, future.result()
-                    else:
-                        failure = failure or error  # raised below, once all ended
-                finally:
-                    self._release()
-            if failure is not None:
-                cause = self._cause(failure)
-                raise AskingEndedError(str(cause)) from cause
-            if has_more:
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold one of the places; see ``ApiAsk``. A stop gives a paid task some seconds."""
+        async with self._room:
+            if self._closed:
                 raise AskingEndedError("the scorer is closed")
-        finally:
-            for future in pending:
-                future.cancel()
-                future.add_done_callback(self._release)
-            self._leave()
+            task = asyncio.current_task()
+            assert task is not None, "requests are made in tasks"
+            self._in_places.add(task)
+            try:
+                with self._stop.watching():
+                    yield
+            except InterruptedRunError as error:
+                raise AskingEndedError(str(error)) from error
+            finally:
+                self._in_places.discard(task)
 
-    def _take_place(self, *, wait: bool) -> bool:
-        """Return whether a request may be sent; ``wait`` until one may."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free > 0 or self._closed or not wait)
-            if self._closed or self._free == 0:
-                return False
-            self._free -= 1
-            return True
+    async def __call__(self, request: ApiRequest) -> ApiAnswer:
+        try:
+            await self.check_address()
+            return await self._ask(request)
+        except Exception as error:  # noqa: BLE001 - whatever ends the asking
+            cause = self._cause(error)
+            raise AskingEndedError(str(cause)) from cause
 
     def keep_for_final(self, requests: RequestSizes) -> None:
         """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
@@ -345,44 +310,21 @@ class ScorerCalls:
 
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""
-        with self._changed:
-            if self._closed:
-                return
-            self._closed = True
-            self._changed.notify_all()
-
-        def idle() -> None:
-            with self._changed:
-                self._changed.wait_for(lambda: self._calls == 0, GRACE_S)
-
-        if self._calls:
-            await in_thread(idle)
+        if self._closed:
+            return
+        self._closed = True
+        if self._in_places:
+            await asyncio.wait(self._in_places, timeout=GRACE_S)
+        for task in self._in_places:
+            task.cancel()
         if self._reached is not None:
             self._reached.cancel()  # also if it failed: nobody may have waited for that
             await asyncio.wait([self._reached])
         self._asker.close()
         self._emit.flush()
 
-    def _enter(self) -> None:
-        with self._changed:
-            if self._closed:
-                raise AskingEndedError("the scorer is closed")
-            self._calls += 1
-
-    def _leave(self) -> None:
-        with self._changed:
-            self._calls -= 1
-            self._changed.notify_all()
-
-    def _release(self, _done: object = None) -> None:
-        with self._changed:
-            self._free += 1
-            self._changed.notify_all()
-
-    def _cause(self, failure: BaseException) -> BaseException:
+    def _cause(self, failure: Exception) -> Exception:
         """Return why the asking ends; as the user's to fix if the endpoint has never answered."""
-        if isinstance(failure, CancelledError):
-            return InterruptedRunError(getattr(self._stop.cause, "signal", 0))
         if not isinstance(failure, FatalChatError):
             return failure
         if self._asker.has_answered:
@@ -396,11 +338,6 @@ class ScorerCalls:
         elif isinstance(failure, ModelNotFoundError):
             remedy = f"; check {model} and {url}"
         return EndpointError(f"the scorer: {failure}{remedy}")
-
-    async def _answer(self, request: ApiRequest) -> ApiAnswer:
-        with self._stop.watching():
-            await self.check_address()
-            return await self._ask(request)
 
     async def check_address(self) -> None:
         """Raise EndpointError if nothing listens at the address; tried once for all, and free of charge."""
@@ -522,36 +459,18 @@ class _ScorerLines:
 @contextmanager
 def scorer_in_thread(
     config: SearchConfig, environment: Mapping[str, str], *, report: Report | None = None
-) -> Iterator[ScorerCalls]:
-    """Open the scorer behind an API with an event loop of its own.
+) -> Iterator[tuple[ScorerCalls, BlockingPortal]]:
+    """Open the scorer behind an API, with an event loop in a thread that the portal calls into.
 
     ``report`` is called with a line for each fact, and on the progress.
 
     Raises:
         PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
     """
-    ready: Future[tuple[ScorerCalls, Callable[[], object]]] = Future()
-
-    async def serve() -> None:
-        over, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with open_scorer(config, environment, emit=_ScorerLines(report)) as calls:
-            ready.set_result((calls, lambda: loop.call_soon_threadsafe(over.set)))
-            await over.wait()
-
-    def work() -> None:
+    with start_blocking_portal() as portal:
+        opened = open_scorer(config, environment, emit=_ScorerLines(report))
         try:
-            asyncio.run(serve())
-        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            if not ready.done():
-                ready.set_exception(error)
-
-    thread = threading.Thread(target=work, name="scorer", daemon=True)
-    thread.start()
-    opened, end = ready.result()
-    try:
-        yield opened
-    except AskingEndedError as error:
-        raise why_ended(error) from error
-    finally:
-        end()
-        thread.join()
+            with portal.wrap_async_context_manager(opened) as calls:
+                yield calls, portal
+        except AskingEndedError as error:
+            raise why_ended(error) from error

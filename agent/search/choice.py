@@ -251,7 +251,7 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     if len(templates) < 2:
         return []
     try:
-        verdicts = await call_evaluator(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+        verdicts = map(checked, await call_evaluator(lambda: evaluator.score(templates)))
     except AskingEndedError:
         return []  # a limit was reached before they were scored
     return [

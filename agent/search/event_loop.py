@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, c
 from typing import TypeVar
 
 from ...evaluator.errors import AskingEndedError, PromptclimbError, ScoringEndedError
-from ...evaluator.threads import in_thread
+from ...evaluator.scoring import MaybeAwaitable
+from ...evaluator.threads import in_thread, in_thread_or_loop
 from ..errors import EvaluationFailedError
 
 T = TypeVar("T")
@@ -47,14 +48,14 @@ def without_old_objects() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def call_evaluator(work: Callable[[], T], *, scrub: Callable[[str], str] = str) -> T:
-    """Run the evaluator's work in a thread; any failure is a PromptclimbError, scrubbed of secrets.
+async def call_evaluator(work: Callable[[], MaybeAwaitable[T]], *, scrub: Callable[[str], str] = str) -> T:
+    """Run the evaluator's work; any failure is a PromptclimbError, scrubbed of secrets.
 
     Raises:
         AskingEndedError: A scorer behind an API cannot be asked any more.
     """
     try:
-        return await in_thread(work)
+        return await in_thread_or_loop(work)
     except AskingEndedError:
         raise
     except ScoringEndedError as error:

@@ -19,7 +19,7 @@ from ...evaluator.errors import AskingEndedError, ConfigError, DataError, Prompt
 from ...evaluator.files import read_text, user_path
 from ...evaluator.messages import shown
 from ...evaluator.open import open_evaluator
-from ...evaluator.remote.asking import ApiAsk
+from ...evaluator.remote.asking import ApiAsk, ApiEvaluator
 from ...evaluator.scoring import Evaluator, batches_at_once
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
@@ -118,7 +118,10 @@ async def _open(
         )
 
     try:
-        return await in_thread(opened)
+        evaluator = await in_thread(opened)
+        if encode and isinstance(evaluator, ApiEvaluator):
+            await evaluator.prepare()
+        return evaluator
     except AskingEndedError as error:
         raise why_ended(error) from error
 

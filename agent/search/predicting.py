@@ -72,7 +72,7 @@ class ApiFolderPredictor(ImagePredictor):
         """
         if top != 1:
             raise UsageError("a model behind an API gives one class an image; leave `top` out")
-        with scorer_in_thread(self.spec, os.environ, report=self._report) as ask:
+        with scorer_in_thread(self.spec, os.environ, report=self._report) as (ask, portal):
             evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
             if not evaluator.measurable(self.templates):
                 raise UsageError("this scorer classifies with one candidate at a time; leave `ensemble` out")
@@ -80,7 +80,8 @@ class ApiFolderPredictor(ImagePredictor):
                 for paths in batched(images, BATCH):
                     complaints = evaluator.problem.pictures.complaints(paths)
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
-                    (decisions,) = evaluator.decide([self.templates], [unlabelled(evaluator, readable)])
+                    image_sets = [unlabelled(evaluator, readable)]
+                    (decisions,) = portal.call(evaluator.decide, [self.templates], image_sets)
                     label_by_path = dict(zip(readable, decisions[0].predicted.tolist(), strict=True))
                     for path, complaint in zip(paths, complaints, strict=True):
                         if complaint:

@@ -16,6 +16,7 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
+from ...evaluator.threads import at_once
 from ..results.details import BEST, read_details
 from ..results.run_dir import write_atomically
 from ..search.test_evaluation import shares_right
@@ -190,13 +191,13 @@ def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[BestPromp
 def _tested(evaluator: Evaluator, prompt: BestPrompt) -> float | None:
     try:
         if not prompt.names:
-            (scores,) = evaluator.examine([[prompt.template]], test=True)
+            (scores,) = at_once(evaluator.examine([[prompt.template]], test=True))
             return None if scores is None else scores.test
         classes = evaluator.info.class_names
         renaming = {classes.index(old): new for old, new in prompt.names if old in classes}
         if not isinstance(evaluator, NamePredictor) or len(renaming) < len(prompt.names):
             return None
-        predictions = evaluator.predict_named(prompt.template, [renaming], split="test")
+        predictions = at_once(evaluator.predict_named(prompt.template, [renaming], split="test"))
     except TemplateRejectedError:
         return None  # this model cannot read it
     (share,) = shares_right(predictions)

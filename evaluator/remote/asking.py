@@ -6,7 +6,8 @@ imports a network library.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -63,13 +64,26 @@ ApiAnswer: TypeAlias = ApiReply | ApiRefusal
 
 
 class ApiAsk(Protocol):
-    """Gets requests answered; called from any thread but the event loop's."""
+    """Gets requests answered, for the tasks of one event loop.
 
-    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Yield each answer with its request's place, in the order of arrival; block until the next one.
+    Attributes:
+        concurrency: Most requests in flight.
+    """
 
-        Requests are taken from the iterable as they are sent. An answer is paid for when it is yielded, so
-        write it to disk at once. Closing the iterator gives up all that was not yielded.
+    concurrency: int
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        """Hold one of ``concurrency`` places; from before a request is made until its answer is on disk.
+
+        A task in a place is not cancelled with others, as its answer may be paid for.
+
+        Raises:
+            AskingEndedError: Nothing more is asked.
+        """
+        ...
+
+    async def __call__(self, request: ApiRequest) -> ApiAnswer:
+        """Return the answer to a request, in a place.
 
         Raises:
             AskingEndedError: A limit is reached, the endpoint cannot answer, or the search was stopped.
@@ -79,7 +93,16 @@ class ApiAsk(Protocol):
 
 @runtime_checkable
 class ApiEvaluator(Protocol):
-    """An evaluator whose final evaluation takes requests to an API."""
+    """An evaluator that asks a model behind an API, in the event loop."""
+
+    async def prepare(self) -> None:
+        """Find out the form of requests, if it must be known before the first one.
+
+        Raises:
+            ConfigError: The endpoint takes no known form.
+            AskingEndedError: See ``ApiAsk``.
+        """
+        ...
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests, without bodies, that cost as much as testing so many candidates."""

@@ -19,8 +19,9 @@ from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..messages import shown
 from ..scoring import GREY_BOX, UNREADABLE, Predictions
+from ..threads import in_thread
 from .asking import ApiAnswer, ApiRefusal, ApiRequest
-from .dialects import DIALECTS, EmbeddingDialect, dialect_of
+from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
 from .evaluator import (
     BadReplyError,
     ImageSet,
@@ -62,15 +63,18 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         super().__init__(problem)
         self._size: int | None = None
         self._trials = 0
-        named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
-        self._dialect = named or self._find_dialect()
-        self._path = path_below(problem.url, self._dialect.path)
+        self._named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
         self._image_cache: dict[str, Vector] = {}
         self._template_cache: OrderedDict[_Named, Vector] = OrderedDict()
 
     @property
     def dialect(self) -> EmbeddingDialect:
-        return self._dialect
+        """The form of requests; until it is found, the one that takes the most requests."""
+        return self._named or costliest_dialect()
+
+    async def prepare(self) -> None:
+        if self._named is None:
+            self._named = await self._find_dialect()
 
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
@@ -79,27 +83,33 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """Return True: the vectors of several templates are averaged."""
         return True
 
-    def decide(
+    async def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
+        await self.prepare()
         names = self.problem.class_names
         templates = dict.fromkeys(template for ensemble in ensembles for template in ensemble)
-        image_vectors = [self._image_vectors(images) for images in parts]
-        class_vectors, refused = self._text_vectors([(template, names) for template in templates])
+        image_vectors = [await self._image_vectors(images) for images in parts]
+        class_vectors, refused = await self._text_vectors([(template, names) for template in templates])
         for (template, _names), text in refused.items():
             raise TemplateRejectedError(template, "refused", f"the endpoint refuses the text {shown(text)}")
-        weights = [_mean([class_vectors[template, names] for template in ensemble]) for ensemble in ensembles]
-        return [[self._decisions(classes, vectors) for vectors in image_vectors] for classes in weights]
 
-    def predict_named(
+        def decided() -> list[list[SplitDecisions]]:
+            weights = [_mean([class_vectors[text, names] for text in ensemble]) for ensemble in ensembles]
+            return [[self._decisions(classes, vectors) for vectors in image_vectors] for classes in weights]
+
+        return await in_thread(decided)
+
+    async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
         if split == "copies":
             return Predictions((), ((),) * len(renamings))
-        images = self.split(split)
+        await self.prepare()
+        images = await self._opened(split)
         filled = [(template, self.problem.renamed(renaming)) for renaming in renamings]
-        vectors = self._image_vectors(images)
-        class_vectors, _refused = self._text_vectors(filled)
+        vectors = await self._image_vectors(images)
+        class_vectors, _refused = await self._text_vectors(filled)
         predicted = tuple(
             tuple(self._decisions(class_vectors[key], vectors).predicted.tolist())
             if key in class_vectors
@@ -110,12 +120,12 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the test images' vectors, and those of so many candidates."""
-        problem, dialect = self.problem, self._dialect
+        problem, dialect = self.problem, self.dialect
         for batch in batched(range(problem.info.sizes["test"]), dialect.most_images):
-            yield ApiRequest(path=self._path, body={}, prompt_tokens=len(batch) * self.most_image_tokens)
+            yield ApiRequest(path="", body={}, prompt_tokens=len(batch) * self.most_image_tokens)
         texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names] * candidates
         for chunk in batched(texts, dialect.most_texts):
-            yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*chunk))
+            yield ApiRequest(path="", body={}, prompt_tokens=text_tokens(*chunk))
 
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.
@@ -134,7 +144,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             refused=tuple(refused.tolist()),
         )
 
-    def _image_vectors(self, images: ImageSet) -> Vector:
+    async def _image_vectors(self, images: ImageSet) -> Vector:
         """Return the vectors of images: [n, E], of length 1, zeros where the endpoint refused."""
         keys = self._keys("image")
         paths = {
@@ -146,20 +156,24 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         def request(keys: list[str]) -> ApiRequest:
             pictures = [self.problem.pictures.picture(paths[contents[key]]) for key in keys]
-            return self._image_request(self._dialect, pictures)
+            return self._image_request(self.dialect, pictures)
 
         def ask_for(unknown: list[str]) -> list[Question]:
-            return [self._question(chunk, request) for chunk in batched(unknown, self._dialect.most_images)]
+            return [self._question(chunk, request) for chunk in batched(unknown, self.dialect.most_images)]
 
-        vectors = self.gather(self.problem.store.vectors, contents, ask_for)
-        self._image_cache |= {contents[key]: self._unit(vector) for key, vector in vectors.items()}
-        rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
-        for image_index, content in enumerate(images.contents):
-            if len(vector := self._image_cache[content]):
-                rows[image_index] = vector
-        return rows
+        vectors = await self.gather(self.problem.store.vectors, contents, ask_for)
 
-    def _text_vectors(self, filled: Sequence[_Named]) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
+        def rows() -> Vector:
+            self._image_cache |= {contents[key]: self._unit(vector) for key, vector in vectors.items()}
+            rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
+            for image_index, content in enumerate(images.contents):
+                if len(vector := self._image_cache[content]):
+                    rows[image_index] = vector
+            return rows
+
+        return await in_thread(rows)
+
+    async def _text_vectors(self, filled: Sequence[_Named]) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
         """Return the vectors of length 1 of templates filled with names, [C, E] each, and refused texts."""
         keys, cache, model = self._keys("text"), self._template_cache, self.problem.model
         class_vectors = {named: cache[named] for named in filled if named in cache}
@@ -172,23 +186,28 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         def request(chunk: list[str]) -> ApiRequest:
             texts = [text_by_key[key] for key in chunk]
-            body = self._dialect.of_texts(model, texts)
-            return ApiRequest(path=self._path, body=body, prompt_tokens=text_tokens(*texts))
+            body = self.dialect.of_texts(model, texts)
+            path = path_below(self.problem.url, self.dialect.path)
+            return ApiRequest(path=path, body=body, prompt_tokens=text_tokens(*texts))
 
         def ask_for(unknown: list[str]) -> list[Question]:
-            return [self._question(chunk, request) for chunk in batched(unknown, self._dialect.most_texts)]
+            return [self._question(chunk, request) for chunk in batched(unknown, self.dialect.most_texts)]
 
-        vectors = self.gather(self.problem.store.vectors, text_by_key, ask_for)
-        refused: dict[_Named, str] = {}
-        for named, texts in texts_by_named.items():
-            rows = [self._unit(vectors[keys.key(text)]) for text in texts]
-            if without := [text for text, row in zip(texts, rows, strict=True) if not len(row)]:
-                refused[named] = without[0]
-            else:
-                class_vectors[named] = cache[named] = np.stack(rows)
-        while len(cache) > 1 and sum(rows.nbytes for rows in cache.values()) > _HELD_BYTES:
-            cache.popitem(last=False)
-        return class_vectors, refused
+        vectors = await self.gather(self.problem.store.vectors, text_by_key, ask_for)
+
+        def class_vectors_and_refused() -> tuple[dict[_Named, Vector], dict[_Named, str]]:
+            refused: dict[_Named, str] = {}
+            for named, texts in texts_by_named.items():
+                rows = [self._unit(vectors[keys.key(text)]) for text in texts]
+                if without := [text for text, row in zip(texts, rows, strict=True) if not len(row)]:
+                    refused[named] = without[0]
+                else:
+                    class_vectors[named] = cache[named] = np.stack(rows)
+            while len(cache) > 1 and sum(rows.nbytes for rows in cache.values()) > _HELD_BYTES:
+                cache.popitem(last=False)
+            return class_vectors, refused
+
+        return await in_thread(class_vectors_and_refused)
 
     def _image_request(self, dialect: EmbeddingDialect, pictures: Sequence[SentPicture]) -> ApiRequest:
         model = self.problem.model
@@ -211,7 +230,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return Question(lambda: request(keys), read, halves)
 
     def _read(self, body: Any, number: int) -> list[Vector]:
-        vectors = [as_vector(numbers) for numbers in self._dialect.read(body, number)]
+        vectors = [as_vector(numbers) for numbers in self.dialect.read(body, number)]
         sizes = {len(vector) for vector in vectors} | ({self._size} if self._size is not None else set())
         if len(sizes) > 1:
             raise BadReplyError(f"vectors have different lengths: {' and '.join(map(str, sorted(sizes)))}")
@@ -237,22 +256,22 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 "protocol": "embeddings",
                 "model": self.problem.model,
                 "parameters": self.problem.parameters,
-                "dialect": self._dialect.name,
+                "dialect": self.dialect.name,
                 "of": kind,
             }
         )
 
-    def _find_dialect(self) -> EmbeddingDialect:
+    async def _find_dialect(self) -> EmbeddingDialect:
         """Ask the endpoint in each form until one is answered with vectors of the image's pixels."""
         key = self.problem.key_of_form("dialect of")
-        known = self.problem.store.answers.find([key]).get(key)
+        known = (await in_thread(lambda: self.problem.store.answers.find([key]))).get(key)
         if isinstance(known, str) and known in DIALECTS:
             return DIALECTS[known]
         faults = []
         for dialect in DIALECTS.values():
             if not dialect.tried:
                 continue
-            fault = self._fault_of(dialect)
+            fault = await self._fault_of(dialect)
             if fault is None:
                 return DIALECTS[self.problem.store.answers.keep({key: dialect.name})[key]]
             faults.append(f"{dialect.name}: {fault}")
@@ -262,19 +281,19 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             f"`scorer_dialect = {'|'.join(DIALECTS)}`",
         )
 
-    def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
+    async def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
         """Return why a form of requests does not fit the endpoint; None if it does."""
         vectors: list[Vector] = []
         for pictures in batched(_trial_pictures(), dialect.most_images):
             request = replace(self._image_request(dialect, pictures), is_trial=True)
             self._trials += 1
-            for _index, answer in self.problem.ask([request]):
-                if isinstance(answer, ApiRefusal):
-                    return answer.message
-                try:
-                    vectors += map(as_vector, dialect.read(answer.body, len(pictures)))
-                except BadReplyError as error:
-                    return str(error)
+            answer = await self.ask_once(request)
+            if isinstance(answer, ApiRefusal):
+                return answer.message
+            try:
+                vectors += map(as_vector, dialect.read(answer.body, len(pictures)))
+            except BadReplyError as error:
+                return str(error)
         if len({len(vector) for vector in vectors}) > 1:
             return "its vectors have different lengths"
         first, same, different = vectors

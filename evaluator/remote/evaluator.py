@@ -6,16 +6,16 @@ here imports torch.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -31,7 +31,7 @@ from ..errors import (
     StoreError,
     TemplateRejectedError,
 )
-from ..failures import RULES, Evidence, FailureKind, NextStep, judge
+from ..failures import Evidence, FailureKind, NextStep, judge
 from ..messages import shown
 from ..scoring import (
     GREY_BOX,
@@ -51,6 +51,7 @@ from ..scoring import (
     Verdict,
 )
 from ..tally import Labels
+from ..threads import in_thread
 from .asking import (
     FAILED,
     TOO_LARGE,
@@ -162,6 +163,29 @@ class Question:
     image: str = ""
 
 
+@dataclass(eq=False, slots=True)
+class _Asking(Generic[T]):
+    """Questions that one call asks, and what has become of them.
+
+    Attributes:
+        table: Keeps the answers.
+        open: Questions that are still to be asked.
+        values: What was answered, or is believed to be refused, by key.
+        refusals: Refusals that are not believed yet: another request must be answered first.
+        faults: Failures before the first answer of all.
+        fault: What was wrong last.
+        error: Why nothing more is asked.
+    """
+
+    table: KeptValues[T]
+    open: deque[Question]
+    values: dict[str, T] = field(default_factory=dict)
+    refusals: dict[str, T] = field(default_factory=dict)
+    faults: int = 0
+    fault: str = ""
+    error: Exception | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteProblem:
     """The images, classes and endpoint of a scorer behind an API.
@@ -214,7 +238,7 @@ class RemoteEvaluator(ABC):
         self.problem = problem
         self._splits = {"train": problem.train, "val": problem.val}
         self._opening = threading.Lock()
-        self._claims = _Claims()
+        self._asked: dict[str, asyncio.Event] = {}  # keys that a task is asking for, each until it has ended
         self._control: Question | None = None  # one that was answered in the protocol's form
         self._refused_in_a_row = 0
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
@@ -245,7 +269,11 @@ class RemoteEvaluator(ABC):
         }
         return replace(self.problem.info, notes=notes)
 
-    def score(self, templates: Sequence[str]) -> list[Verdict]:
+    async def prepare(self) -> None:
+        """Ask nothing: the first question shows what is to be known. See ``ApiEvaluator``."""
+        return
+
+    async def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Score candidates on train and val; see ``Scorer``.
 
         Raises:
@@ -257,7 +285,7 @@ class RemoteEvaluator(ABC):
         while decided is None:
             wanted = [index for index, verdict in enumerate(verdicts) if verdict is None]
             try:
-                decided = self.decide([[templates[index]] for index in wanted], splits)
+                decided = await self.decide([[templates[index]] for index in wanted], splits)
             except TemplateRejectedError as error:
                 for index in wanted:
                     if templates[index] == error.template:
@@ -268,10 +296,12 @@ class RemoteEvaluator(ABC):
             verdicts[index] = self._score(train, val)
         return [verdict for verdict in verdicts if verdict is not None]
 
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
-        splits = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
+    async def examine(
+        self, ensembles: Sequence[Sequence[str]], *, test: bool = True
+    ) -> list[SplitScores | None]:
+        splits = [await self._opened(name) for name in ("train", "val", *(("test",) if test else ()))]
         scores: list[SplitScores | None] = []
-        for decided in self._measured(ensembles, splits):
+        for decided in await self._measured(ensembles, splits):
             if decided is None:
                 scores.append(None)
                 continue
@@ -288,13 +318,13 @@ class RemoteEvaluator(ABC):
             scores.append(SplitScores(shares[0], shares[1], shares[2] if test else None, unanswered))
         return scores
 
-    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        return self._predictions(ensembles, self.split(split))
+    async def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        return await self._predictions(ensembles, await self._opened(split))
 
-    def predict_some(
+    async def predict_some(
         self, ensembles: Sequence[Sequence[str]], *, split: str, image_indices: Sequence[int]
     ) -> Predictions:
-        return self._predictions(ensembles, self.split(split).at(image_indices))
+        return await self._predictions(ensembles, (await self._opened(split)).at(image_indices))
 
     def image_set(self, split: str) -> str:
         return self.split(split).mark
@@ -309,6 +339,9 @@ class RemoteEvaluator(ABC):
             if name == "test" and name not in self._splits:
                 self._splits[name] = self.problem.open_test()
         return self._splits[name]
+
+    async def _opened(self, name: str) -> ImageSet:
+        return await in_thread(lambda: self.split(name))
 
     @property
     def most_image_tokens(self) -> int:
@@ -325,7 +358,7 @@ class RemoteEvaluator(ABC):
         """Return whether a kept value says that the endpoint refused."""
 
     @abstractmethod
-    def decide(
+    async def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         """Return each measurable ensemble's decisions for each part.
@@ -338,13 +371,13 @@ class RemoteEvaluator(ABC):
         """Return whether this scorer can classify with an ensemble."""
         return len(ensemble) == 1
 
-    def gather(
+    async def gather(
         self, table: KeptValues[T], keys: Iterable[str], ask_for: Callable[[list[str]], list[Question]]
     ) -> dict[str, T]:
         """Return the values of keys, from disk or asked for now; each is on disk when this returns.
 
-        ``ask_for`` returns the questions for the keys without a value. Keys that another thread is asking
-        for are waited for.
+        ``ask_for`` returns the questions for the keys without a value. Keys that another task is asking for
+        are waited for.
 
         Raises:
             AskingEndedError: The ``ApiAsk`` cannot go on; what was answered is kept.
@@ -353,104 +386,106 @@ class RemoteEvaluator(ABC):
         values: dict[str, T] = {}
         missing = list(dict.fromkeys(keys))
         while missing:
-            with self._claims.of(missing) as mine:
-                values |= table.find(mine)
-                answered = (key for key in mine if key in values and not self.is_refusal(values[key]))
-                if self._control is None and (key := next(answered, None)) is not None:
-                    (self._control,) = ask_for([key])
-                known = values.keys() | self._unanswered.keys()
-                if unknown := [key for key in mine if key not in known]:
-                    values |= self._ask_all(table, ask_for(unknown))
-                values |= {key: self._unanswered[key] for key in mine if key in self._unanswered}
-            if lost := [key for key in mine if key not in values]:
-                raise ScoringEndedError(
-                    f"{counted(len(lost), 'question was', 'questions were')} not answered"
-                )
+            mine, ended = [key for key in missing if key not in self._asked], asyncio.Event()
+            self._asked |= dict.fromkeys(mine, ended)
+            try:
+                values |= await self._found_or_asked(table, mine, ask_for)
+            finally:
+                for key in mine:
+                    del self._asked[key]
+                ended.set()
             missing = [key for key in missing if key not in values]
-            self._claims.wait_for(missing)
+            for other in {self._asked[key] for key in missing if key in self._asked}:
+                await other.wait()
         return values
 
-    def _ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
-        """Ask questions until all have values; refusals are kept once another request is answered."""
-        refusals: dict[str, T] = {}
-        try:
-            return self._ask_in_rounds(table, questions, refusals)
-        except AskingEndedError:
-            if self._control is not None and self._in_doubt is None:
-                table.keep(refusals)
-            raise
-
-    def _ask_in_rounds(
-        self, table: KeptValues[T], questions: list[Question], refusals: dict[str, T]
+    async def _found_or_asked(
+        self, table: KeptValues[T], keys: list[str], ask_for: Callable[[list[str]], list[Question]]
     ) -> dict[str, T]:
-        """Ask all, then what is to be asked instead or again; ``refusals`` are those not believed yet."""
-        values_by_key: dict[str, T] = {}
-        faults, fault = 0, ""
-        questions = [question for question in questions if not self._is_hopeless(question)]
-        while questions:
-            again: list[Question] = []
-            sent, failed = list[Question](), list[Exception]()
-            requests = self._requests(questions, sent, failed)
-            # Generators, as closing one gives up what it did not yield.
-            with closing(cast("Generator[tuple[int, ApiAnswer]]", self.problem.ask(requests))) as answers:
-                for number, answer in answers:
-                    question = sent[number]
-                    kind, values, message = self._failure_of(question, answer)
-                    if kind is None:
-                        self._control, self._refused_in_a_row = question, 0
-                        values_by_key |= table.keep({**refusals, **values})
-                        refusals.clear()
-                        continue
-                    fault, halves = message, question.halves() if kind is not FailureKind.MISREAD else []
-                    faults += self._control is None
-                    self._refused_in_a_row += kind is FailureKind.QUESTION_REFUSED
-                    evidence = Evidence(
-                        answers=self._control is not None,
-                        failures=question.attempts,
-                        in_a_row=faults if self._control is None else self._refused_in_a_row,
-                        divisible=bool(halves),
-                    )
-                    match judge(kind, evidence).step:
-                        case NextStep.STOP:
-                            raise self._unfit(fault)
-                        case NextStep.SPLIT:
-                            again += halves
-                        case NextStep.RETRY:
-                            again.append(replace(question, attempts=question.attempts + 1))
-                        case _ if kind is FailureKind.QUESTION_FAILED:
-                            self._failed[question.image] += 1
-                            self._unanswered |= values
-                        case _:  # a control, if it is due, is asked for once this round has ended
-                            refusals |= values
-            if failed:
-                raise failed[0]
-            questions = again + questions[len(sent) :]
-            if (control := self._in_doubt) is not None:
-                self._check_that_it_answers(control)
-        if refusals and self._control is None:
-            raise self._unfit(fault)
-        return values_by_key | table.keep(refusals)
+        values = await in_thread(lambda: table.find(keys))
+        answered = (key for key in keys if key in values and not self.is_refusal(values[key]))
+        if self._control is None and (key := next(answered, None)) is not None:
+            (self._control,) = ask_for([key])
+        if unknown := [key for key in keys if key not in values and key not in self._unanswered]:
+            values |= await self._ask_all(table, ask_for(unknown))
+        values |= {key: self._unanswered[key] for key in keys if key in self._unanswered}
+        if lost := [key for key in keys if key not in values]:
+            raise ScoringEndedError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
+        return values
+
+    async def _ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
+        """Ask questions until all have values; refusals are kept once another request is answered."""
+        worth_it = (question for question in questions if not self._is_hopeless(question))
+        asking = _Asking(table, deque(worth_it))
+        while asking.open and asking.error is None:
+            most = min(len(asking.open), self.problem.ask.concurrency)
+            try:
+                # Not children of this task: if it is cancelled, answers that are paid for still get to disk.
+                await asyncio.wait([asyncio.create_task(self._work(asking)) for _ in range(most)])
+            except asyncio.CancelledError:
+                asking.open.clear()
+                raise
+            if asking.error is None and (control := self._in_doubt) is not None:
+                await self._check_that_it_answers(control)
+        if asking.error is None and asking.refusals and self._control is None:
+            asking.error = self._unfit(asking.fault)
+        keeps = asking.error is None or isinstance(asking.error, AskingEndedError)
+        if keeps and asking.refusals and self._control is not None and self._in_doubt is None:
+            asking.values |= await in_thread(lambda: table.keep(asking.refusals))
+        if asking.error is not None:
+            raise asking.error
+        return asking.values
+
+    async def _work(self, asking: _Asking[Any]) -> None:
+        """Ask questions one after the other, until none is left, one cannot be asked, or it is in doubt."""
+        try:
+            while asking.open and asking.error is None and self._in_doubt is None:
+                async with self.problem.ask.place():
+                    if not asking.open or asking.error is not None or self._in_doubt is not None:
+                        return
+                    question = asking.open.popleft()
+                    request = await in_thread(question.request)  # reads and scales images
+                    answer = await self.problem.ask(request)
+                    await self._take(asking, question, answer)
+        except Exception as error:  # noqa: BLE001 - raised once the others have ended
+            asking.error = asking.error or error
+
+    async def _take(self, asking: _Asking[Any], question: Question, answer: ApiAnswer) -> None:
+        """Keep an answer, or do what the judge says of a failure."""
+        kind, values, fault = await in_thread(lambda: self._failure_of(question, answer))
+        if kind is None:
+            self._control, self._refused_in_a_row = question, 0
+            refusals, asking.refusals = asking.refusals, {}
+            asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
+            return
+        asking.fault, halves = fault, question.halves() if kind is not FailureKind.MISREAD else []
+        asking.faults += self._control is None
+        self._refused_in_a_row += kind is FailureKind.QUESTION_REFUSED
+        evidence = Evidence(
+            answers=self._control is not None,
+            failures=question.attempts,
+            in_a_row=asking.faults if self._control is None else self._refused_in_a_row,
+            divisible=bool(halves),
+        )
+        match judge(kind, evidence).step:
+            case NextStep.STOP:
+                raise self._unfit(fault)
+            case NextStep.SPLIT:
+                asking.open += halves
+            case NextStep.RETRY:
+                asking.open.append(replace(question, attempts=question.attempts + 1))
+            case _ if kind is FailureKind.QUESTION_FAILED:
+                self._failed[question.image] += 1
+                self._unanswered |= values
+            case _:  # a control, if it is due, is asked for once no request is in flight
+                asking.refusals |= values
 
     @property
     def _in_doubt(self) -> Question | None:
         """An answered question, if so many refusals in a row may be the endpoint's fault; else None."""
-        most = RULES[FailureKind.QUESTION_REFUSED].trusted
-        return self._control if self._refused_in_a_row > most else None
-
-    def _requests(
-        self, questions: Sequence[Question], sent: list[Question], failed: list[Exception]
-    ) -> Iterator[ApiRequest]:
-        """Make requests as they are taken, until one cannot be made or too many are refused in a row."""
-        for question in questions:
-            if self._in_doubt is not None:
-                return
-            try:
-                request = question.request()
-            except Exception as error:  # noqa: BLE001 - such as an image that cannot be read any more
-                failed.append(error)
-                return
-            sent.append(question)
-            yield request
+        evidence = Evidence(answers=self._control is not None, in_a_row=self._refused_in_a_row)
+        is_due = judge(FailureKind.QUESTION_REFUSED, evidence).step is NextStep.CONTROL
+        return self._control if is_due else None
 
     def _failure_of(
         self, question: Question, answer: ApiAnswer
@@ -474,35 +509,40 @@ class RemoteEvaluator(ABC):
         self._unanswered |= question.read(ApiRefusal(FAILED, "no attempt was answered for other candidates"))
         return True
 
-    def _check_that_it_answers(self, control: Question) -> None:
+    async def _check_that_it_answers(self, control: Question) -> None:
         """Ask again what was answered before; raise ScoringEndedError if that is refused too."""
-        for _place, answer in self.problem.ask([control.request()]):
-            if isinstance(answer, ApiRefusal):
-                raise ScoringEndedError(
-                    "the scorer's endpoint refuses every request now, also one that it answered before: "
-                    f"{answer.message}; resume when it answers again"
-                )
+        answer = await self.ask_once(await in_thread(control.request))
+        if isinstance(answer, ApiRefusal):
+            raise ScoringEndedError(
+                "the scorer's endpoint refuses every request now, also one that it answered before: "
+                f"{answer.message}; resume when it answers again"
+            )
         self._refused_in_a_row = 0
+
+    async def ask_once(self, request: ApiRequest) -> ApiAnswer:
+        async with self.problem.ask.place():
+            return await self.problem.ask(request)
 
     def _unfit(self, fault: str) -> ScoringEndedError:
         return ScoringEndedError(
             f"the scorer's endpoint cannot be used: {fault}; check `scorer`, `scorer_url` and `model`"
         )
 
-    def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
-        decided = self._measured(ensembles, [images])
+    async def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
+        decided = await self._measured(ensembles, [images])
         predicted = tuple(
             None if decisions is None else tuple(decisions[0].predicted.tolist()) for decisions in decided
         )
         refused = tuple(0 if decisions is None else len(decisions[0].refused) for decisions in decided)
         return Predictions(tuple(images.labels.tolist()), predicted, refused if any(refused) else ())
 
-    def _measured(
+    async def _measured(
         self, ensembles: Sequence[Sequence[str]], splits: Sequence[ImageSet]
     ) -> list[list[SplitDecisions] | None]:
         if not all(ensembles):
             raise EvaluatorError("an ensemble needs at least one template")
-        decided = iter(self.decide([ensemble for ensemble in ensembles if self.measurable(ensemble)], splits))
+        measurable = [ensemble for ensemble in ensembles if self.measurable(ensemble)]
+        decided = iter(await self.decide(measurable, splits))
         return [next(decided) if self.measurable(ensemble) else None for ensemble in ensembles]
 
     def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
@@ -583,28 +623,3 @@ def misformed(what: str, value: object) -> BadReplyError:
     text = shown(value)
     cut = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
     return BadReplyError(f"expected {what}, got {cut}")
-
-
-class _Claims:
-    """The keys that a thread of this process is asking for."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._claimed: set[str] = set()
-
-    @contextmanager
-    def of(self, keys: Sequence[str]) -> Iterator[list[str]]:
-        """Claim those keys that no other thread has claimed, while the context is open."""
-        with self._changed:
-            mine = [key for key in keys if key not in self._claimed]
-            self._claimed.update(mine)
-        try:
-            yield mine
-        finally:
-            with self._changed:
-                self._claimed.difference_update(mine)
-                self._changed.notify_all()
-
-    def wait_for(self, keys: Collection[str]) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._claimed.isdisjoint(keys))

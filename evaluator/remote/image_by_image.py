@@ -7,9 +7,9 @@ request has the image in base64 as ``inputs``, and ``candidate_labels`` and ``hy
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ..scoring import BY_SCHEMA, GREY_BOX, UNREADABLE, EvaluatorInfo, Predictions
+from ..threads import in_thread
 from .answers import ListedClasses
 from .asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from .evaluator import (
@@ -88,12 +89,12 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
         """Return whether a value from disk is one that ``value`` returns."""
 
-    def decide(
+    async def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        return self.decide_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
+        return await self.decide_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
 
-    def decide_prompts(
+    async def decide_prompts(
         self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         """Return each prompt's decisions for each part; all questions go to the ``ApiAsk`` together."""
@@ -103,16 +104,17 @@ class ImageByImageEvaluator(RemoteEvaluator):
             for prompt, images, keys in asked
             for path, content, key in zip(images.paths, images.contents, keys, strict=True)
         }
-        value_by_key = self.gather(
+        value_by_key = await self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )
-        decided = []
-        for prompt, _images, keys in asked:
-            values = [value_by_key[key] for key in keys]
-            if not all(self.is_valid(prompt, value) for value in values):
+
+        def decided() -> list[SplitDecisions]:
+            values = [(prompt, [value_by_key[key] for key in keys]) for prompt, _images, keys in asked]
+            if not all(self.is_valid(prompt, value) for prompt, of_prompt in values for value in of_prompt):
                 raise self.problem.store.damaged("a label is not of the protocol's form")
-            decided.append(self.decisions(prompt, values))
-        return list(batched(decided, len(parts)))
+            return [self.decisions(prompt, of_prompt) for prompt, of_prompt in values]
+
+        return list(batched(await in_thread(decided), len(parts)))
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the labels of all test images by so many candidates."""
@@ -188,7 +190,7 @@ class ChatEvaluator(ImageByImageEvaluator):
         self._answer_tokens = answer_tokens
         self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
         self._takes_schema: bool | None = None
-        self._finding = threading.Lock()
+        self._finding: asyncio.Lock | None = None
         self._format = response_format(options.class_names)
 
     @property
@@ -198,27 +200,25 @@ class ChatEvaluator(ImageByImageEvaluator):
         note = {BY_SCHEMA: f'JSON {{"{MEMBER}": NAME}}, where the endpoint enforces a class name'}
         return replace(info, notes={**info.notes, **note}) if self._takes_schema else info
 
-    def decide(
+    async def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        if ensembles:
-            self._find_out(ensembles[0][0], parts)
-        return super().decide(ensembles, parts)
+        if ensembles and self._takes_schema is None:
+            self._finding = self._finding or asyncio.Lock()
+            async with self._finding:
+                if self._takes_schema is None:
+                    self._takes_schema = await self._schema_is_taken(ensembles[0][0], parts)
+        return await super().decide(ensembles, parts)
 
-    def _find_out(self, candidate: str, parts: Sequence[ImageSet]) -> None:
-        with self._finding:
-            if self._takes_schema is None:
-                self._takes_schema = self._schema_is_taken(candidate, parts)
-
-    def _schema_is_taken(self, candidate: str, parts: Sequence[ImageSet]) -> bool:
+    async def _schema_is_taken(self, candidate: str, parts: Sequence[ImageSet]) -> bool:
         """Return whether the endpoint enforces the schema; its answers are kept as labels."""
         key, kept = self.problem.key_of_form("schema of"), self.problem.store.answers
-        if isinstance(known := kept.find([key]).get(key), bool):
+        if isinstance(known := (await in_thread(lambda: kept.find([key]))).get(key), bool):
             return known
         tried = (images.at([index]) for images in parts for index in range(len(images)))
         for image, schema in product(islice(tried, _MOST_TRIED), (True, False)):
             prompt = Prompt(self._fill(candidate), schema=schema)
-            value = self._trial(prompt, image)
+            value = await self._trial(prompt, image)
             if value is None or self.is_refusal(value):
                 continue
             taken = schema and "ended" not in value and self._is_of_schema(value["text"])
@@ -228,13 +228,13 @@ class ChatEvaluator(ImageByImageEvaluator):
             return bool(kept.keep({key: taken})[key])
         return False
 
-    def _trial(self, prompt: Prompt, image: ImageSet) -> Any:
+    async def _trial(self, prompt: Prompt, image: ImageSet) -> Any:
         """Return the value of an answer for one image; None if the endpoint refuses the request."""
-        request = replace(self._request(prompt, image.paths[0]), is_trial=True)
-        for _number, answer in self.problem.ask([request]):
-            if isinstance(answer, ApiReply):
-                with suppress(BadReplyError):
-                    return self.value(prompt, answer)
+        request = await in_thread(lambda: replace(self._request(prompt, image.paths[0]), is_trial=True))
+        answer = await self.ask_once(request)
+        if isinstance(answer, ApiReply):
+            with suppress(BadReplyError):
+                return self.value(prompt, answer)
         return None
 
     def _is_of_schema(self, text: str) -> bool:
@@ -409,14 +409,14 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         predicted[refused] = UNREADABLE
         return SplitDecisions(predicted, table, refused=tuple(refused))
 
-    def predict_named(
+    async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
         if split == "copies":
             return Predictions((), ((),) * len(renamings))
-        images = self.split(split)
+        images = await self._opened(split)
         prompts = [Prompt(template, self.problem.renamed(renaming)) for renaming in renamings]
-        decided = self.decide_prompts(prompts, [images])
+        decided = await self.decide_prompts(prompts, [images])
         predicted = tuple(tuple(decisions.predicted.tolist()) for (decisions,) in decided)
         return Predictions(tuple(images.labels.tolist()), predicted)
 

@@ -35,8 +35,7 @@ def open_remote(
 ) -> RemoteEvaluator:
     """Return the evaluator of a scorer behind an API; see ``open_evaluator``.
 
-    Asks for nothing, except once which form of embeddings the endpoint takes, if neither option nor address
-    says it.
+    Asks for nothing.
     """
     data = load_data(spec)
     for note in (*data.chosen, *data.notes):
@@ -69,7 +68,7 @@ def open_unlabelled(
 ) -> RemoteEvaluator:
     """Return an evaluator without images of its own, for ``RemoteEvaluator.decide`` on ``unlabelled`` ones.
 
-    Asks for nothing until then, except as ``open_remote`` does.
+    Asks for nothing until then.
     """
     info = EvaluatorInfo(
         dataset="images",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
 import json
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class VisualApi:
         change: Called with the request's number, the request and the body to answer with; returns the body,
             or an ``ApiRefusal``.
         ends_after: Requests after which it ends with an AskingEndedError.
-        backwards: How many requests it takes before it answers them, the last one first.
+        concurrency: How many requests it takes before it answers them, the last one first.
         blur: How much of a text's hash is in its colour.
         reads_images: Whether it embeds images, or takes them for texts.
         enforces: Whether it answers by the schema that a chat request has.
@@ -52,7 +53,7 @@ class VisualApi:
         *,
         change: Change | None = None,
         ends_after: int | None = None,
-        backwards: int = 1,
+        concurrency: int = 1,
         blur: float = 0.0,
         reads_images: bool = True,
         enforces: bool = False,
@@ -61,31 +62,26 @@ class VisualApi:
         self.requests: list[ApiRequest] = []
         self.ends_after = ends_after
         self.change = change
-        self._backwards, self._blur, self._reads_images = backwards, blur, reads_images
+        self.concurrency, self._blur, self._reads_images = concurrency, blur, reads_images
         self._enforces, self._says = enforces, says
-        self._lock = threading.Lock()
+        self._arrived = 0
 
-    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        waiting: list[tuple[int, ApiRequest]] = []
-        for place, request in enumerate(requests):
-            waiting.append((place, request))
-            if len(waiting) == self._backwards:
-                yield from self._answered(waiting)
-        yield from self._answered(waiting)
+    def place(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
-    def _answered(self, waiting: list[tuple[int, ApiRequest]]) -> Iterator[tuple[int, ApiAnswer]]:
-        while waiting:
-            place, request = waiting.pop()
-            with self._lock:
-                number = len(self.requests)
-                if self.ends_after is not None and number >= self.ends_after:
-                    raise AskingEndedError("the limit of calls is reached")
-                self.requests.append(request)
-            json.dumps(request.body, allow_nan=False)
-            body = self.body(request)
-            if self.change is not None:
-                body = self.change(number, request, body)
-            yield place, body if isinstance(body, ApiRefusal) else ApiReply(body)
+    async def __call__(self, request: ApiRequest) -> ApiAnswer:
+        self._arrived += 1
+        for _ in range(-self._arrived % self.concurrency):
+            await asyncio.sleep(0)
+        number = len(self.requests)
+        if self.ends_after is not None and number >= self.ends_after:
+            raise AskingEndedError("the limit of calls is reached")
+        self.requests.append(request)
+        json.dumps(request.body, allow_nan=False)
+        body = self.body(request)
+        if self.change is not None:
+            body = self.change(number, request, body)
+        return body if isinstance(body, ApiRefusal) else ApiReply(body)
 
     def body(self, request: ApiRequest) -> Any:
         body = request.body

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +33,6 @@ from promptclimb.agent.prices import NOTHING, Bill, CallPrice, Price, Spent, Tok
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import AskingEndedError, ConfigError, UsageError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
-from promptclimb.evaluator.threads import in_thread
 from tests.fakes.clock import run_virtual
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 
@@ -59,40 +58,27 @@ async def asking(server: ScorerServer, **more: Any) -> Any:
         yield calls
 
 
-def taken(calls: ScorerCalls, requests: Iterator[ApiRequest]) -> tuple[list[tuple[int, Any]], Any]:
-    """All answers, and why there were no more."""
-    found: list[tuple[int, Any]] = []
-    try:
-        found.extend(calls(requests))
-    except AskingEndedError as error:
-        return found, error.__cause__
-    return found, None
+async def answers(calls: ScorerCalls, requests: Iterable[ApiRequest]) -> tuple[list[tuple[int, Any]], Any]:
+    """All answers, each with its place, and why there were no more; asked as an evaluator asks."""
+    left, found = enumerate(requests), list[tuple[int, Any]]()
+    errors: list[AskingEndedError] = []
+
+    async def work() -> None:
+        try:
+            while not errors:
+                async with calls.place():
+                    if errors or (numbered := next(left, None)) is None:
+                        return
+                    found.append((numbered[0], await calls(numbered[1])))
+        except AskingEndedError as error:
+            errors.append(error)
+
+    await asyncio.wait([asyncio.create_task(work()) for _ in range(calls.concurrency)])
+    return found, errors[0].__cause__ if errors else None
 
 
-async def answers(calls: ScorerCalls, requests: Any) -> tuple[list[tuple[int, Any]], Any]:
-    """The same from a thread."""
-    return await in_thread(lambda: taken(calls, iter(requests)))
-
-
-async def test_answers_come_as_they_arrive_each_with_its_place() -> None:
-    """Every request is answered once; requests are taken as they are sent."""
-    made: list[int] = []
-
-    def requests() -> Iterator[ApiRequest]:
-        for number in range(30):
-            made.append(number)
-            yield question(number)
-
-    async with ScorerServer(ScorerOptions(latency_s=0.005)) as server, asking(server) as calls:
-
-        def first() -> int:
-            stream = calls(requests())
-            next(stream)
-            count = len(made)
-            stream.close()
-            return count
-
-        assert await in_thread(first) <= 8
+async def test_every_request_is_answered_once() -> None:
+    """Each with its place, in whatever order the answers come."""
     async with ScorerServer(ScorerOptions(latency_s=0.005)) as server, asking(server) as calls:
         found, why = await answers(calls, (question(number) for number in range(30)))
     assert why is None
@@ -102,26 +88,27 @@ async def test_answers_come_as_they_arrive_each_with_its_place() -> None:
     assert max(server.asked.values()) == 1
 
 
-async def test_threads_share_the_requests_in_flight() -> None:
-    """However many threads of the evaluator ask, as many requests are under way as are allowed."""
+async def test_callers_share_the_requests_in_flight() -> None:
+    """However many templates are scored, as many requests are under way as are allowed."""
     async with ScorerServer(ScorerOptions(latency_s=0.005)) as server:
         async with asking(server, scorer_concurrency=3) as calls:
             work = [
-                answers(calls, [question(f"{thread} {number}") for number in range(6)]) for thread in range(4)
+                answers(calls, [question(f"{caller} {number}") for number in range(6)]) for caller in range(4)
             ]
             assert [len(found) for found, _why in await asyncio.gather(*work)] == [6] * 4
         assert server.most_in_flight == 3
 
 
-async def test_an_answer_that_is_not_taken_holds_its_place() -> None:
+async def test_an_answer_that_is_not_on_disk_holds_its_place() -> None:
     """What is in flight and what was not written to disk yet are as many together as are allowed."""
-    async with ScorerServer() as server, asking(server, scorer_concurrency=2) as calls:
-        stream = calls(question(number) for number in range(10))
-        await in_thread(lambda: next(stream))
-        await server.until(lambda: server.answered >= 2)
-        await asyncio.sleep(0.02)
+    async with ScorerServer() as server, asking(server, scorer_concurrency=1) as calls:
+        async with calls.place():
+            await calls(question(0))
+            others = asyncio.create_task(answers(calls, [question(1)]))
+            await asyncio.sleep(0.02)
+            assert server.requests == 1
+        await others
         assert server.requests == 2
-        await in_thread(stream.close)
 
 
 async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None:
@@ -360,16 +347,17 @@ async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
         assert len(found) == server.answered == server.requests < 20
 
 
-async def test_closing_ends_threads_that_still_ask() -> None:
-    """A thread that was left behind does not wait for an event loop that is gone."""
+async def test_closing_ends_what_still_asks() -> None:
+    """Requests under way are answered; nothing more is sent."""
     async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
         async with asking(server) as calls:
             work = asyncio.create_task(answers(calls, [question(number) for number in range(1000)]))
             await server.until(lambda: server.answered >= 10)
-        found, why = await work
-        assert (len(found), why) == (server.answered, None)
+        found, _why = await work
+        assert len(found) == server.answered
         with pytest.raises(AskingEndedError, match="closed"):
-            await in_thread(lambda: list(calls([question(0)])))
+            async with calls.place():
+                pass
 
 
 async def test_no_secret_leaves_in_answers_or_messages() -> None:
@@ -429,12 +417,14 @@ async def test_usage_is_read_and_charged() -> None:
 
 def test_without_a_search_it_has_a_loop_of_its_own() -> None:
     """And what ends the asking is raised as it is."""
-    with Served(ScorerOptions()) as url, scorer_in_thread(config(url, max_scorer_calls=3), {}) as calls:
-        assert len(list(calls([question(1), question(2)]))) == 2
+    limited = partial(config, max_scorer_calls=1)
+    with Served(ScorerOptions()) as url, scorer_in_thread(limited(url), {}) as (calls, portal):
+        assert isinstance(portal.call(calls, question(1)), ApiReply)
 
     def too_much(url: str) -> None:
-        with scorer_in_thread(config(url, max_scorer_calls=1), {}) as calls:
-            list(calls([question(1), question(2)]))
+        with scorer_in_thread(limited(url), {}) as (calls, portal):
+            for number in range(2):
+                portal.call(calls, question(number))
 
     with Served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
         too_much(url)

@@ -22,7 +22,7 @@ from promptclimb.agent.search.racing import Dropped, Finalist, Hits, Raced, race
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Predictions, Rejection, Score, Verdict
+from promptclimb.evaluator.scoring import UNREADABLE, Predictions, Rejection, Score, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 
 
@@ -187,7 +187,9 @@ class PartialBox(FakeEvaluator):
                 raise TemplateRejectedError(template, "too_many_tokens", "99 tokens")
             self.some |= {(template, index) for index in image_indices}
             right = random.Random(1).sample(range(160), self._correct([template], split))
-            predicted.append(tuple(labels[index] if index in right else 10 for index in image_indices))
+            predicted.append(
+                tuple(labels[index] if index in right else UNREADABLE for index in image_indices)
+            )
         return Predictions(tuple(labels[index] for index in image_indices), tuple(predicted))
 
 

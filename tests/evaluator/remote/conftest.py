@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,21 @@ def opened(colours: Path) -> Opened:
 
     def open_it(scorer: str, api: VisualApi, labels: Path | None = None, **more: Any) -> RemoteEvaluator:
         settings = {"data": str(colours), "model": "m", "scorer_url": "http://127.0.0.1:1/v1"} | more
-        found = open_evaluator(EvaluatorSpec(scorer=scorer, **settings), ask=api, labels=labels)
-        assert isinstance(found, RemoteEvaluator)
-        return found
+        evaluator = open_evaluator(EvaluatorSpec(scorer=scorer, **settings), ask=api, labels=labels)
+        assert isinstance(evaluator, RemoteEvaluator)
+        asyncio.run(evaluator.prepare())
+        return blocking(evaluator)
 
     return open_it
+
+
+def blocking(evaluator: RemoteEvaluator) -> RemoteEvaluator:
+    """Let each call of an evaluator run to its end, in an event loop of its own."""
+
+    def to_the_end(method: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments, **options: asyncio.run(method(*arguments, **options))
+
+    for name in ("score", "examine", "predict", "predict_some", "predict_named"):
+        if (method := getattr(evaluator, name, None)) is not None:
+            setattr(evaluator, name, to_the_end(method))
+    return evaluator

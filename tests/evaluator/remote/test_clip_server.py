@@ -6,7 +6,9 @@ import asyncio
 import io
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
 
 import openai
 import pytest
@@ -18,6 +20,7 @@ from examples.clip_server import ClipServer
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.threads import in_thread_or_loop
 
 TEMPLATES = ["a photo of a {}", "a {} thing before a wall", "{}", "a dark drawing with {} and {}"]
 DATA = {"data": "backgrounds", "shots": 2, "augmentations": 0}
@@ -29,13 +32,21 @@ class PlainAsk:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        for index, request in enumerate(requests):
-            url = f"{self.url}/{request.path}" if request.path else self.url
-            headers = {"Content-Type": "application/json"}
-            sent = urllib.request.Request(url, json.dumps(dict(request.body)).encode(), headers)
+    concurrency = 1
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    async def __call__(self, request: ApiRequest) -> ApiAnswer:
+        url = f"{self.url}/{request.path}" if request.path else self.url
+        headers = {"Content-Type": "application/json"}
+        sent = urllib.request.Request(url, json.dumps(dict(request.body)).encode(), headers)
+
+        def body() -> Any:
             with urllib.request.urlopen(sent) as reply:
-                yield index, ApiReply(json.load(reply))
+                return json.load(reply)
+
+        return ApiReply(await asyncio.to_thread(body))
 
 
 @pytest.fixture
@@ -48,13 +59,14 @@ async def url() -> AsyncIterator[str]:
 async def test_templates_score_as_with_the_model_itself(url: str) -> None:
     """Images as they are sent, the form of requests, and the reading of replies."""
 
-    def trains(ask: PlainAsk | None = None, **more: str) -> list[float]:
+    async def trains(ask: PlainAsk | None = None, **more: str) -> list[float]:
         evaluator = open_evaluator(EvaluatorSpec(model="RN-pico", **DATA, **more), ask=ask)
-        return [score.train for score in evaluator.score(TEMPLATES)]
+        scores = await in_thread_or_loop(lambda: evaluator.score(TEMPLATES))
+        return [score.train for score in scores]
 
-    local = trains()
+    local = await trains()
     for scorer in ("zero-shot", "embeddings"):
-        assert await asyncio.to_thread(trains, PlainAsk(url), scorer=scorer, scorer_url=url) == local
+        assert await trains(PlainAsk(url), scorer=scorer, scorer_url=url) == local
 
 
 async def test_official_clients_are_answered(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def is_of_texts(request: ApiRequest) -> bool:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_images_cost_once_and_a_template_its_texts(dialect: str, opened: Opened, tmp_path: Path) -> None:
     """In every form; the second template asks for its texts only, and another run for nothing."""
-    api = VisualApi(backwards=3)
+    api = VisualApi(concurrency=3)
     evaluator = opened("embeddings", api, tmp_path / "labels.sqlite", scorer_dialect=dialect)
     assert (scored(evaluator, TEMPLATE).train, evaluator.info.cheap) == (1.0, True)
     assert sum(map(images_in, api.requests)) == SEARCHED

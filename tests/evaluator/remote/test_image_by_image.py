@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import shutil
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import DataError, EvaluatorError, ScoringEndedError, StoreCorruptError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
 from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
-from promptclimb.evaluator.remote.image_by_image import Prompt, read_completion, read_scores
+from promptclimb.evaluator.remote.image_by_image import ChatEvaluator, Prompt, read_completion, read_scores
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.remote.pictures import SentPicture
 from promptclimb.evaluator.scoring import (
@@ -63,7 +64,7 @@ def scored(evaluator: Any, candidate: str) -> Score:
 @pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
 def test_a_candidate_costs_one_answer_an_image(scorer: str, opened: Opened, tmp_path: Path) -> None:
     """Asked once, in whatever order the answers come; then everything is on disk, for other runs too."""
-    api = VisualApi(backwards=7)
+    api = VisualApi(concurrency=7)
     evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
     first = scored(evaluator, ASKED[scorer])
     assert (first.train, first.val, first.correct, first.class_mean) == (1.0, 1.0, (15, 6), 1.0)
@@ -519,20 +520,17 @@ def test_a_label_from_outside_is_checked(opened: Opened, tmp_path: Path) -> None
         opened("zero-shot", VisualApi(), path).predict([["a {}"]], split="train")
 
 
-def test_two_threads_ask_once(opened: Opened) -> None:
+def test_two_tasks_ask_once(opened: Opened) -> None:
     """What one is asking for, the other waits for."""
-    api = VisualApi()
-    evaluator = opened("chat", api)
-    scores: list[Score] = []
-    threads = [
-        threading.Thread(target=lambda: scores.append(scored(evaluator, INSTRUCTION))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    api = VisualApi(concurrency=3)
+    score = partial(ChatEvaluator.score, opened("chat", api), [INSTRUCTION])
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*(score() for _ in range(4)))
+
+    first, *others = asyncio.run(together())
+    assert others == [first] * 3
     assert len(api.requests) == SEARCHED
-    assert len({score.train for score in scores}) == 1
 
 
 def test_an_image_that_is_gone_is_named(opened: Opened, colours: Path, tmp_path: Path) -> None:
