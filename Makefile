@@ -55,8 +55,8 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search for class names on a bundled set: bundled CLIP, local LLM
-	@$(PY) run_agent.py search --data chinese-names --search-for class-names --method combine --llm local \
-	  --llm-fallback combine --name-rounds 1 --restarts 1 --conversations 1 --initial 40 \
+	@PROMPTCLIMB_LLM_FALLBACK=combine PROMPTCLIMB_NAME_ROUNDS=1 $(PY) run_agent.py search --data chinese-names \
+	  --search-for class-names --method combine --llm local --restarts 1 --conversations 1 --initial 40 \
 	  --describe "small cartoon pictures of animals and things" $(ARGS)
 
 # Compiled files are kept even where the user's environment says not to: without them every worker rewrites all

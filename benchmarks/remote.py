@@ -53,19 +53,20 @@ def served(**faults: Any) -> FakeServer:
     return FakeServer("benchmarks.faulty_scorer", "--faults", json.dumps(faults))
 
 
-def command(log: Path, arguments: Sequence[str]) -> None:
+def command(log: Path, arguments: Sequence[str], racing: str) -> None:
     """Run the command line's entry, in a forked process."""
     from promptclimb.agent.cli.main import main
 
+    os.environ["PROMPTCLIMB_RACING"] = racing
     with log.open("a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         code = main(list(arguments))
         out.flush()
     os._exit(code)
 
 
-def start(folder: Path, arguments: Sequence[str]) -> ForkProcess:
+def start(folder: Path, arguments: Sequence[str], *, racing: str = "auto") -> ForkProcess:
     """Start a command."""
-    process = FORK.Process(target=command, args=(folder / "log.txt", arguments))
+    process = FORK.Process(target=command, args=(folder / "log.txt", arguments, racing))
     process.start()
     return process
 
@@ -74,7 +75,7 @@ def search(server: FakeServer, run_dir: Path, scorer: str, *more: str) -> list[s
     """Return the arguments of a search that asks a server."""
     return [
         *("search", "--method", "random", "--scorer", scorer, "--scorer-url", server.base_url),
-        *("--model", "RN-pico", "--run-dir", str(run_dir), "--scorer-concurrency", str(CONCURRENCY), *more),
+        *("--model", "RN-pico", "--run-dir", str(run_dir), *more),
     ]
 
 
@@ -104,9 +105,9 @@ def budgets(folder: Path, number: int, seed: int) -> dict[str, Any]:
                 limit = rng.randint(1_350, 2_100) if chat else rng.randint(1_520, 2_400)
                 more = ("--max-scorer-calls", str(limit))
             # Without races, so that there is more to ask than the limit allows.
-            more = (*more, "--racing", "off", "--seed", str(seed_of_search))
+            more = (*more, "--seed", str(seed_of_search))
             scorer = "chat" if chat else "zero-shot"
-            process = start(folder, search(server, run_dir, scorer, *SMALL, *kind, *more))
+            process = start(folder, search(server, run_dir, scorer, *SMALL, *kind, *more), racing="off")
             process.join()
             after = server.statistics()
             ends[str(process.exitcode)] = ends.get(str(process.exitcode), 0) + 1
@@ -201,11 +202,11 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
     initial = max(2, math.ceil((labels - 1_500) / (12 * 16)) - 5)
     with served() as server:
         arguments = search(
-            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--racing", "off",
+            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm),
             "--shots", "16", "--restarts", "1", "--conversations", "1", "--rounds", "1",
             "--initial", str(initial), "--test-images", "12",
         )  # fmt: skip
-        process = start(folder, arguments)
+        process = start(folder, arguments, racing="off")
         early, most, stats = math.nan, 0.0, server.statistics()
         while process.is_alive():
             with contextlib.suppress(OSError):  # it may end meanwhile

@@ -51,7 +51,7 @@ CEILINGS = {
     "uses of what rewrites sentences": 0,
     "modules of ours that search/run.py imports": 24,
     "modules between log and report": 9,
-    "options of search": 60,
+    "options of search": 47,
 }
 """The most that there may be; they only fall."""
 DECLARES_OPTIONS = ("agent/cli/", "agent/config/", "agent/present/")

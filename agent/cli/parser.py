@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ...evaluator.errors import reason_of
-from ...evaluator.settings import similar
+from ...evaluator.settings import REMOVED, removed, similar
 from ..versions import installed_version, program_version
 from .output import PROGRAM, WRONG, print_text, program
 
@@ -125,6 +125,10 @@ class Parser(argparse.ArgumentParser):
     def no_option(self, argument: str, following: Sequence[str] = ()) -> NoReturn:
         """Report an unknown option, and the most similar one or its line in the settings file."""
         name, equals, value = argument.partition("=")
+        if (setting := name.removeprefix("--").replace("-", "_")) in REMOVED:
+            from ..config.sources import on_command_line
+
+            self.error(on_command_line(removed(setting)))
         if "--config" in self.known_options() and (
             line := _line_in_file(name, [value] if equals else following)
         ):

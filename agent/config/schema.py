@@ -121,8 +121,8 @@ class LLMSettings(Settings):
         first=10,
         show="IN/OUT|auto",
     )
-    temperature: float = setting(1.0, "sampling temperature", decides=True, ge=0, le=2)
-    answer_tokens: int = setting(512, "tokens per answer at most", ge=16, le=1_000_000)
+    temperature: float = setting(1.0, "sampling temperature", decides=True, ge=0, le=2, file_only=True)
+    answer_tokens: int = setting(512, "tokens per answer at most", ge=16, le=1_000_000, file_only=True)
     reasoning_effort: str | None = setting(
         None,
         "how much a reasoning model thinks, in the endpoint's words: none, minimal, low, medium, high …",
@@ -142,6 +142,7 @@ class LLMSettings(Settings):
         decides=True,
         applies_to=LOCAL,
         show="NAME",
+        file_only=True,
     )
 
     @field_validator("llm_fallback")
@@ -193,6 +194,7 @@ class SearchSettings(Settings):
         f"{FEWER_BY_IMAGE['name_rounds']} with --scorer zero-shot",
         decides=True,
         **_COUNT,
+        file_only=True,
     )
     describe: str | None = setting(
         None,
@@ -232,6 +234,7 @@ class SearchSettings(Settings):
         "captions (308, written for this project) or grammar (5,267, made of media, views and more; "
         "default: general with a description, else grammar)",
         decides=True,
+        file_only=True,
     )
     initial: int | Path | None = setting(
         None,
@@ -249,6 +252,7 @@ class SearchSettings(Settings):
         "auto: ask a model behind an API about more and more images, and drop templates that fall behind; "
         "off: score every template on all images",
         decides=True,
+        file_only=True,
     )
 
     _search_for = field_validator("search_for")(one_of("kind of prompt", KINDS))
@@ -348,7 +352,12 @@ class ScoringConfig(EvaluatorSpec):
     group: ClassVar[Group] = "Limits"
 
     scorer_concurrency: int = setting(
-        SCORER_CONCURRENCY, "requests to the scorer in flight at once", applies_to=API, ge=1, le=1000
+        SCORER_CONCURRENCY,
+        "requests to the scorer in flight at once",
+        applies_to=API,
+        ge=1,
+        le=1000,
+        file_only=True,
     )
     scorer_rpm: float | None = setting(
         None, "requests to the scorer per minute at most", applies_to=API, gt=0, le=MOST_A_MINUTE

@@ -15,7 +15,7 @@ from ..text import printable
 
 _LONGEST = (
     "This is an upper bound: every request and answer is taken to be the longest possible "
-    f"(answers: {MORE_TOKENS} times --answer-tokens, because a reasoning model can be asked again with more)."
+    f"(answers: {MORE_TOKENS} times answer_tokens, because a reasoning model can be asked again with more)."
 )
 _FAILED = "Failed attempts that the endpoint bills come on top; only the limits bound them."
 

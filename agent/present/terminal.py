@@ -101,7 +101,7 @@ def _of_endpoint(event: events.EndpointEvent) -> str | None:
         case events.AnswerTokensRaised():
             return (
                 f"{endpoint} used up {event.before:,} tokens before an answer began: "
-                f"{event.now:,} are allowed there from now on (--answer-tokens)"
+                f"{event.now:,} are allowed there from now on (answer_tokens)"
             )
         case events.WaitCapped():
             return (

@@ -188,7 +188,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     ),
     "a test image torn in its middle": (
         lambda p: p.search(data=torn_inside(p.images("torn/train").parent)),
-        r"test/dog/1\.png cannot be read .*--on-bad-image skip",
+        r"test/dog/1\.png cannot be read .*on_bad_image = .skip",
     ),
     "the same image in train and test": (lambda p: p.search(data=leaking(p)), "--allow-leak"),
     "shots over the count": (lambda p: p.search(shots=3), "give --shots 2 or fewer"),
@@ -285,15 +285,17 @@ def test_a_run_goes_on_without_test_images_that_were_torn_since(
 ) -> None:
     """What is done with images may change for those that nothing was chosen by."""
     data = torn_inside(place.images("torn/train").parent)
-    given = place.search("--on-bad-image", "skip", data=data, method="random", rounds=1)
-    assert main(given) == 0
+    skip, fail = place.folder / "skip.toml", place.folder / "fail.toml"
+    skip.write_text('on_bad_image = "skip"\n')
+    fail.write_text('on_bad_image = "fail"\n')
+    assert main(place.search("--config", skip, data=data, method="random", rounds=1)) == 0
     result = place.folder / "run" / "result.json"
     assert json.loads(result.read_text())["dataset"]["sizes"]["test"] == 5
     result.unlink()
-    assert main(["resume", "run", "--on-bad-image", "fail"]) == 2
+    assert main(["resume", "run", "--config", str(fail)]) == 2
     assert "1.png cannot be read" in capfd.readouterr().err.splitlines()[-1]
     tear(data / "test" / "dog" / "2.png")
-    assert main(["resume", "run", "--on-bad-image", "skip"]) == 0
+    assert main(["resume", "run", "--config", str(skip)]) == 0
     found = json.loads(result.read_text())
     assert found["dataset"]["sizes"]["test"] == 4
     assert found["best"]["test"] is not None

@@ -297,20 +297,15 @@ def test_the_version_names_what_the_program_runs_on(capsys: pytest.CaptureFixtur
     assert Path(cache.removeprefix("cache: ")).is_dir()
 
 
-@pytest.mark.parametrize("pool", [False, True])
 def test_credentials_that_a_resumed_run_lacks_are_reported(
-    pool: bool, server: ChatServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    server: ChatServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Beside the command that goes on, and without them."""
     url = server.base_url.replace("://", "://user:passw0rd1@")
-    (tmp_path / "pool.toml").write_text(f"[[endpoints]]\nbase_url = '{url}'\n")
-    where = ("--config", str(tmp_path / "pool.toml")) if pool else ("--base-url", url)
-    call("search", *SMALL, *where, "--max-calls", "1", "--run-dir", "r")
-    said = capfd.readouterr().err
-    assert (
-        "addresses of [[endpoints]] are not kept" if pool else "address are not kept: give it with"
-    ) in said
-    assert "passw0rd1" not in said
+    call("search", *SMALL, "--base-url", url, "--max-calls", "1", "--run-dir", "r")
+    shown = capfd.readouterr().err
+    assert "address are not kept: give it with" in shown
+    assert "passw0rd1" not in shown
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -345,8 +340,8 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
     assert call("search", "--llm", "local", "--run-dir", "r") == 2
     assert "'.[local]'" in only_line(capsys.readouterr().err)
-    fallback = ("--llm-fallback", method, "--restarts", "1", "--run-dir", "r", "--json")
-    assert call("search", "--llm", "local", *fallback) == 0
+    monkeypatch.setenv("PROMPTCLIMB_LLM_FALLBACK", method)
+    assert call("search", "--llm", "local", "--restarts", "1", "--run-dir", "r", "--json") == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert (result["method"], result["llm"]["model"]) == (method, None)
@@ -595,7 +590,7 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
     assert f"note: a search would stop: {tmp_path}/test/b/1.png" in shown
-    assert "; --on-bad-image skip leaves such images out" in shown
+    assert '; on_bad_image = "skip" leaves such images out' in shown
     assert "4 test images" in shown
     assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
     first, second, *_ = (Path(one["path"]) for one in json.loads(capsys.readouterr().out)["train"])
@@ -611,7 +606,7 @@ def test_a_shell_can_complete_commands_options_and_values(
     """The script knows every command, the options of each, and names that an option takes."""
     assert call("--print-completion", shell) == 0
     script = capsys.readouterr().out
-    for word in (*COMMANDS, "--on-bad-image", "opro", "grammar"):
+    for word in (*COMMANDS, "--precision", "opro", "fp32"):
         assert word in script
 
 
@@ -752,7 +747,7 @@ def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]
     limits = (
         "--max-tokens 1600 --rounds 9", "--max-minutes 0.0001", "--max-cost 0.0016 --price 1/1 --rounds 9",
         "--max-calls 2 --max-tokens 1600 --rounds 9", "--max-calls 1", "--max-tokens 200",
-        "--max-cost 0.001 --price 1/1",
+        "--max-cost 0.0005 --price 1/1",
     )  # fmt: skip
     runs = [f"search {asking} --run-dir runs/{n} {limit}" for n, limit in enumerate(limits)]
     shown = [f"status runs/{n}" for n in range(5)]
@@ -851,7 +846,7 @@ evaluate --templates missing.txt --search-for instruction
 evaluate --white-box coop,tip-adaptr
 evaluate --white-box ,
 evaluate --white-box coop
-evaluate --scorer-detail
+evaluate --scorer-image-size
 models --grep zzz
 --print-completion cmd.exe
 search --out x

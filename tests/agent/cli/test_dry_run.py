@@ -104,20 +104,21 @@ def test_an_llm_or_a_tracker_that_would_be_refused_is_reported_last(
 
 
 @pytest.mark.usefixtures("evaluator")
-@pytest.mark.parametrize(("more", "refused"), [((), True), (("--llm-fallback", "combine"), False)])
+@pytest.mark.parametrize("refused", [True, False])
 def test_a_local_llm_that_is_not_installed_is_reported_unless_a_method_stands_in(
-    more: tuple[str, ...],
     refused: bool,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What brings it is named; nothing is fetched."""
     monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
-    assert main(["search", "--llm", "local", *more, "--dry-run", "--json"]) == 0
+    if not refused:
+        monkeypatch.setenv("PROMPTCLIMB_LLM_FALLBACK", "combine")
+    assert main(["search", "--llm", "local", "--dry-run", "--json"]) == 0
     found = capsys.readouterr()
     assert ("would be refused: --llm local cannot be used: not_there" in found.err) == refused
     assert bool(json.loads(found.out)["calls"]) == refused
-    assert main(["search", "--llm", "local", *more, "--dry-run"]) == 0
+    assert main(["search", "--llm", "local", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert ("The local LLM cannot be loaded: method combine is used instead" in said) != refused
     assert ("no cost; the LLM runs here\n" in said) == refused
@@ -181,7 +182,7 @@ def test_a_clip_is_opened_and_no_image_encoded(
     for image in Path(spec.data).glob("train/*/*.png"):
         image.write_bytes(image.read_bytes()[:-20] + bytes(8))
     assert main(given) == 2
-    assert "--on-bad-image skip leaves such images out" in capsys.readouterr().err
+    assert 'on_bad_image = "skip" leaves such images out' in capsys.readouterr().err
 
 
 def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
@@ -199,7 +200,6 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
                 )
     few = "--restarts 1 --conversations 1 --rounds 2 --initial 4 --proposals 3 --allow-leak --dry-run"
     given = f"search --data colours --shots 2 --method random --model m --scorer-url {NOWHERE} {few}"
-    monkeypatch.setenv("PROMPTCLIMB_ENSEMBLE_SIZE", "1")
     monkeypatch.chdir(tmp_path)
     priced = f"{given} --scorer zero-shot --scorer-price 0.01/call"
     limited = f"{priced} --max-scorer-calls 55 --max-cost 0.6"
@@ -208,7 +208,7 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     # default and best starting template on 6 test images.
     check_session(
         "dry-run-scorer", capsys, priced, limited, f"{limited} --json", f"{priced} --max-scorer-calls 19",
-        f"{priced} --max-scorer-calls 40", f"{priced} --racing off", f"{priced} {asking}",
+        f"{priced} --max-scorer-calls 40", f"{priced} {asking}",
         f"{given} --scorer chat --search-for instruction --max-scorer-calls 40",
         f"{given} --scorer zero-shot --scorer-price 0.1/0.1", f"{given} --scorer embeddings",
     )  # fmt: skip

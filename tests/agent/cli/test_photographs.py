@@ -108,7 +108,7 @@ def test_the_smallest_part_of_the_workflow(
     smallest = tomllib.loads((ROOT / ".github" / "photographs-smallest.toml").read_text("utf-8"))
     smallest["search"]["initial"] = 5
     Path("smallest.toml").write_text(tomli_w.dumps(smallest))
-    command = ["suite", "smallest.toml", "--on-bad-image", "skip", "--suite-dir", "runs/photographs"]
+    command = ["suite", "smallest.toml", "--suite-dir", "runs/photographs"]
     assert main(command) == 0
     assert "4 of 4 runs finished and counted" in capsys.readouterr().out
     folder = Path("runs/photographs")

@@ -276,7 +276,7 @@ def test_more_members_of_a_request_are_kept_as_canonical_json(tmp_path: Path) ->
     ("value", "said"),
     [
         ("x", "write a JSON object"), ("[1]", "write a JSON object"), ('{"seed": 1}', "--seed"),
-        ('{"max_tokens": 1}', "--answer-tokens"), ('{"stream": true}', "read whole"),
+        ('{"max_tokens": 1}', "answer_tokens"), ('{"stream": true}', "read whole"),
         ('{"x": "\\ud800"}', "JSON does not know"), ('{"\\ud800": 1}', "JSON does not know"),
         ('{"x": NaN}', "JSON does not know"), ('{"x": "' + "y" * 10_000 + '"}', "longer than"),
         ('{"api_key": "hunter2hunter2"}', "seems to hold a secret"), ("[" * 100_000, "write a JSON object"),
