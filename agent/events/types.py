@@ -498,17 +498,6 @@ class WaitCapped(EndpointEvent, name="pacing.wait_capped"):
     wait_s: float
 
 
-class EndpointPaced(EndpointEvent, name="endpoint.paced"):
-    """A session ends: the endpoint's limits, as configured or learned.
-
-    ``in_flight`` is requests at once; ``rpm`` and ``tpm`` are None for no limit.
-    """
-
-    in_flight: int
-    rpm: float | None
-    tpm: float | None
-
-
 class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
     """Answers were cut before they began: from now on more tokens are asked for here.
 

@@ -32,7 +32,6 @@ from ..errors import (
 from ..events.types import (
     AnswerTokensRaised,
     ChatFailed,
-    EndpointPaced,
     GaveUp,
     Listener,
     RetryScheduled,
@@ -235,14 +234,6 @@ class EndpointAsker(Generic[R, A]):
         # Answer tokens asked for: as many as by the search ("short"), more on trial ("trying"), more because
         # that was answered ("long"), no more because that was refused ("capped").
         self._answer_length: Literal["short", "trying", "long", "capped"] = "short"
-
-    def close(self) -> None:
-        """Report the limits of the endpoint."""
-        limiter = self._limiter
-        rpm, tpm = limiter.a_minute("requests"), limiter.a_minute("tokens")
-        self._emit(
-            EndpointPaced(endpoint=self._endpoint.name, in_flight=limiter.max_in_flight, rpm=rpm, tpm=tpm)
-        )
 
     def cost_at_most(self, request: R) -> Spent:
         """Return the most that one attempt at a request may cost now: what is reserved for it."""

@@ -320,7 +320,6 @@ class ScorerCalls:
         if self._reached is not None:
             self._reached.cancel()  # also if it failed: nobody may have waited for that
             await asyncio.wait([self._reached])
-        self._asker.close()
         self._emit.flush()
 
     def _cause(self, failure: Exception) -> Exception:

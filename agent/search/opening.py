@@ -82,9 +82,6 @@ class NobodyToAsk:
         """Raise AssertionError."""
         raise AssertionError("nothing is to be asked")
 
-    def close(self) -> None:
-        """Do nothing."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunSession:

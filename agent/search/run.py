@@ -122,7 +122,6 @@ async def _search(session: RunSession) -> SearchOutcome:
 
     async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
         searched = await run_restarts(session, queue, session.llm)
-    session.llm.close()
     if (stopped := searched.stopped) is None:
         await store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)
     else:

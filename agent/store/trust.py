@@ -46,7 +46,7 @@ _DOES: Mapping[str, str] = {
 _CODE_OF_A_MODEL = ("hf-hub:", "local-dir:")
 
 
-def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+def risks(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return, by setting, what a run with these public settings does that needs trust, in words."""
     is_own = settings.get("custom_scorer") is not None
     local = is_local(settings.get("llm"))
@@ -60,7 +60,7 @@ def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
         "pretrained": is_own or not has_model_settings(str(settings.get("pretrained") or "")),
     }
     return {
-        name: [effect.format(_shown(settings[name]))]
+        name: effect.format(_shown(settings[name]))
         for name, effect in _DOES.items()
         if settings.get(name) is not None and not harmless.get(name)
     }
@@ -97,14 +97,14 @@ def check_trusted(
     by_user |= {*safe, *(() if config.needs_llm else OF_LLM)}
     secret = _secret(make=False)
     untrusted = {}
-    for name, effects in risks(settings).items():
+    for name, effect in risks(settings).items():
         signature = manifest.signatures.get(name)
         expected = secret and _sign(secret, run_dir, name, settings[name])
         if name not in by_user and not (expected and _is_equal(signature, expected)):
-            untrusted[name] = effects
+            untrusted[name] = effect
     if not untrusted:
         return
-    lines = "".join(f"  {effect}\n" for effects in untrusted.values() for effect in effects)
+    lines = "".join(f"  {effect}\n" for effect in untrusted.values())
     own = ", ".join(f"`{name}`" for name in untrusted if OPTIONS[name].flag)
     raise UntrustedRunError(
         f"{run_dir} may not be yours: it was made elsewhere, by another user or by an earlier "

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.util
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -103,39 +99,12 @@ def _has_credentials(target: str) -> bool:
 
 
 def check_trackers(choices: tuple[str, ...] | None) -> None:
-    """Check, without loading, that trackers are installed and can write; raise UsageError if not."""
+    """Check, without loading, that trackers are installed; raise UsageError if not."""
     for choice in choices or ():
-        name, target = split_choice(choice)
+        name, _ = split_choice(choice)
         if not all(map(_is_installed, TRACKERS[name].packages)):
             raise UsageError(f'`track = "{name}"` needs {how_to_install(name)}')
-        if _is_path(name, target):
-            try:
-                _check_writable(Path(target), is_folder=TRACKERS[name].target == "folder")
-            except OSError as error:
-                raise UsageError(
-                    f'`track = "{choice}"`: it cannot be written ({error.strerror or error}); choose '
-                    "another place",
-                ) from error
-
-
-def _check_writable(path: Path, *, is_folder: bool) -> None:
-    """Raise OSError if a file, or files in a folder, cannot be written; leave nothing behind."""
-    if path.exists() and not is_folder:
-        # Not opened: a named pipe would be waited for.
-        if path.is_dir() or not os.access(path, os.W_OK):
-            code = errno.EISDIR if path.is_dir() else errno.EACCES
-            raise OSError(code, os.strerror(code))
-        return
-    folder = path if is_folder else path.parent
-    ancestor = next(ancestor for ancestor in (folder, *folder.parents) if ancestor.exists())
-    if not ancestor.is_dir():
-        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    with tempfile.TemporaryFile(dir=ancestor):
-        pass
 
 
 def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # not even the package above it
-        return False
+    return importlib.util.find_spec(package) is not None

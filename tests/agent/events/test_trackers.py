@@ -376,35 +376,6 @@ async def test_a_missing_extra_is_said_before_anything_is_paid(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["mlflow", "tensorboard"])
-def test_a_place_that_cannot_be_written_is_reported_at_once(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Below a file, or of the other kind; what can be written is left as it was."""
-    monkeypatch.setattr(known_trackers, "_is_installed", lambda package: True)
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "folder").mkdir()
-    wrong = {"tensorboard": "file"}.get(name, "folder")
-    for place, why in (("file/below", "Not a directory"), (wrong, "(?:Is|Not) a directory")):
-        with pytest.raises(
-            UsageError, match=rf'`track = "{name}:{tmp_path}/{place}"`: .* \({why}\); choose another'
-        ):
-            check_trackers((f"{name}:{tmp_path / place}",))
-    right = {"tensorboard": "folder"}.get(name, "file")
-    for place in (right, "new", "new/below"):
-        check_trackers((f"{name}:{tmp_path / place}",))
-    check_trackers((name,))
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
-    assert (tmp_path / "file").read_text() == "x"
-
-
-def test_an_address_is_no_place_to_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is asked when the search begins."""
-    monkeypatch.setattr(known_trackers, "_is_installed", lambda package: True)
-    check_trackers(("mlflow:http://127.0.0.1:9",))
-    check_trackers(("mlflow:databricks", "wandb:/no/such/project"))
-
-
 async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
