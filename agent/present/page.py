@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ from ..results.accuracies import (
     score_text,
     weighted,
 )
-from ..results.details import ENSEMBLE, marked
+from ..results.details import ENSEMBLE
 from ..results.gain import may_be_chance, surely_better
 from ..results.history import RunView, view_of
 from ..results.result import (
@@ -189,7 +188,6 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "found": ("What was gained", [_gained(row, view) for row in compared] or None),
         "course": ("How the search went", course_of(view)),
         "classes": ("Which classes changed", classes_of(view)),
-        "lineage": (f"Where the best {noun} came from", _lineage(view) or None),
         "refused": ("What was rejected, and why", _refused(view) or None),
         "board": ("Leaderboard", rows[:MAX_ROWS] or None),
         "use": ("How to use it", use_of(view)),
@@ -347,22 +345,6 @@ def _training_cards(view: RunView) -> list[Card]:
         (f"over {baseline_name(name, view.words)}", difference_text(gain, percent=view.percent), "train")
         for name, gain in view.progress.gains(train).items()
     ]
-
-
-def _lineage(view: RunView) -> list[dict[str, Any]]:
-    """Mark each ancestor's words against the next one."""
-    ancestors, lines = view.lineage, []
-    if len(ancestors) == 1 and not ancestors[0].messages:
-        return []  # a starting template has no origin
-    for ancestor, parent in zip_longest(ancestors, (parent.template for parent in ancestors[1:])):
-        more = (
-            ""
-            if ancestor.all_shown == len(ancestor.shown)
-            else (f", of which the best {len(ancestor.shown)} are")
-        )
-        shown = f"This request showed {counted(ancestor.all_shown, f'known {view.words.noun}')}{more}:"
-        lines.append({"words": marked(ancestor.template, parent), "ancestor": ancestor, "shown": shown})
-    return lines
 
 
 def _refused(view: RunView) -> list[tuple[str, str, Sequence[str]]]:

@@ -322,11 +322,6 @@ def _about_course(view: RunView, shown: int) -> str:
         )
     if shown < curves:
         about += f" The {shown} of {curves} restarts that ended highest are drawn."
-    if view.history.estimated:
-        about += (
-            f" Read from the leaderboard, as the log is not complete: {view.words.a_noun} that several "
-            "restarts found is drawn for the first of them alone."
-        )
     return about
 
 

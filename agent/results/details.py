@@ -1,4 +1,4 @@
-"""``details.json``: decisions on test, and the lineage of templates, for the report.
+"""``details.json``: decisions on test, for the report.
 
 Test is evaluated once, after the search has chosen. The decisions by image are kept here with a few small
 pictures, so that later reports and comparisons need not evaluate it again.
@@ -7,7 +7,6 @@ pictures, so that later reports and comparisons need not evaluate it again.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 from collections import Counter
@@ -15,13 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ConfigDict
 
 from ...evaluator.regular_files import read_regular
 from ...evaluator.scoring import UNREADABLE, Inspection, hits
-from .result import Row, adapter, parsed
+from .result import adapter, parsed
 from .run_dir import DETAILS, safe_cell, spreadsheet, write_atomically
 
 SCHEMA = 2
@@ -29,9 +28,6 @@ BEST, ENSEMBLE = "best", "ensemble"
 """Names among the decisions; others have the names of the result's baselines."""
 NO_CLASS = "(no class)"
 """Stands for the class of an answer that names none."""
-ALIKE = 0.5
-"""Least share of words in common, in order, with a template's ancestor."""
-LONGEST = 8
 
 
 def agrees(hits: Sequence[bool], accuracy: float) -> bool:
@@ -92,22 +88,6 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ancestor(Row):
-    """A template in the lineage of the best one, with the request that it answers.
-
-    Attributes:
-        shown: Templates in the request, best first; at most a few.
-        all_shown: How many the request showed.
-        messages: The request, as role and text; empty if no LLM was asked or it is not known.
-    """
-
-    shown: tuple[str, ...] = ()
-    all_shown: int = 0
-    messages: tuple[tuple[str, str], ...] = ()
-    answer: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
     """Data that the report shows beyond the result.
 
@@ -119,7 +99,6 @@ class Details:
     decisions: Decisions | None = None
     baseline: str | None = None
     pictures: tuple[Picture, ...] = ()
-    lineage: tuple[Ancestor, ...] = ()
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
@@ -146,55 +125,6 @@ def read_details(run_dir: Path) -> Details | None:
         return Details.from_json(json.loads(read_regular(run_dir / DETAILS)))
     except (OSError, ValueError, RecursionError):
         return None
-
-
-class Word(NamedTuple):
-    """A word of a template, and whether its parent lacks it."""
-
-    text: str
-    new: bool
-
-
-def lineage_of(best: Row, rows: Iterable[Row]) -> list[Row]:
-    """Return the best template and its ancestors, itself first.
-
-    An ancestor is estimated: the earlier template of the same restart that shares most words.
-    """
-    restart = [row for row in rows if row.restart == best.restart and row.template != best.template]
-    line = [best]
-    while len(line) < LONGEST and line[-1].conversation:
-        last = line[-1]
-        earlier = [row for row in restart if (row.conversation, row.round) < (last.conversation, last.round)]
-        parent = max(
-            earlier, key=lambda row: (_alike(row.template, last.template), row.comparable), default=None
-        )
-        if parent is None or _alike(parent.template, last.template) < ALIKE:
-            break
-        line.append(parent)
-    return line
-
-
-def marked(template: str, parent: str | None) -> list[Word]:
-    """Return the words of a template, each with whether its parent lacks it."""
-    words = template.split()
-    if parent is None:
-        return [Word(word, new=False) for word in words]
-    matcher = difflib.SequenceMatcher(None, parent.split(), words, autojunk=False)
-    shared = {
-        index for block in matcher.get_matching_blocks() for index in range(block.b, block.b + block.size)
-    }
-    return [Word(word, new=index not in shared) for index, word in enumerate(words)]
-
-
-def shown_in(texts: Sequence[str], rows: Iterable[Row]) -> list[Row]:
-    """Return the known templates that a request's messages contain, best first."""
-    request = "\n".join(texts)
-    row_by_template = {row.template: row for row in rows if row.template in request}
-    return sorted(row_by_template.values(), key=lambda row: (row.images is not None, -row.comparable))
-
-
-def _alike(parent: str, template: str) -> float:
-    return difflib.SequenceMatcher(None, parent.split(), template.split(), autojunk=False).ratio()
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import accumulate
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +19,7 @@ from ..events.log import logged
 from ..position import Position
 from ..store.lock import is_live
 from .accuracies import BEST_STARTING
-from .details import Ancestor, Details, lineage_of, read_details
+from .details import Details, read_details
 from .result import OtherSchemaError, Row, SearchResult, are_shares, kind_of
 from .run_dir import STORE, config_text, read_result
 
@@ -48,14 +47,12 @@ class RunHistory:
         rows: Every scored template, as each restart found it first; ranks are 0.
         refused: Rejected lines and templates, by reason.
         skipped: Rounds without an answer, by reason.
-        estimated: Whether curves come from the leaderboard, which names one restart per template.
     """
 
     curves: Mapping[int, Curve] = field(default_factory=dict)
     rows: tuple[Row, ...] = ()
     refused: Mapping[str, Refused] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
-    estimated: bool = False
 
 
 @dataclass(slots=True)
@@ -197,22 +194,6 @@ class Progress:
         )
 
 
-def history_of_rows(rows: Sequence[Row]) -> RunHistory:
-    """Estimate the history from a leaderboard."""
-    heights_by_restart: dict[int, dict[tuple[int, int], float]] = {}
-    for row in rows:
-        if row.images is not None:
-            continue  # the accuracy on a few images is no height of a curve
-        heights, step = heights_by_restart.setdefault(row.restart, {}), (row.conversation, row.round)
-        heights[step] = max(heights.get(step, -math.inf), row.train)
-    steps = sorted({step for heights in heights_by_restart.values() for step in heights} | {(0, 0)})
-    curves = {}
-    for restart, heights in sorted(heights_by_restart.items()):
-        best = accumulate((heights.get(step, -math.inf) for step in steps), max)
-        curves[restart] = tuple((done, height) for done, height in enumerate(best) if height > -math.inf)
-    return RunHistory(curves=curves, rows=tuple(rows), estimated=True)
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunView:
     """Everything known of a run.
@@ -288,20 +269,6 @@ class RunView:
         return sorted(row_by_template.values(), key=rank)
 
     @property
-    def lineage(self) -> Sequence[Ancestor]:
-        """The lineage of the best template; without requests and answers if these were not kept."""
-        rows = self.rows
-        if self.details is not None and self.details.lineage and self.result is not None:
-            return self.details.lineage
-        if self.result is not None:
-            # With new class names a neutral template may be best, which the search did not find.
-            rows = [row for row in rows if row.template == self.result.best.template]
-        if not rows:
-            return ()
-        known = self.rows if self.history.estimated else self.history.rows
-        return [Ancestor(**asdict(row)) for row in lineage_of(rows[0], known)]
-
-    @property
     def prompts(self) -> str:
         return self.progress.prompts if self.result is None else self.result.prompts
 
@@ -361,8 +328,7 @@ def view_of(
     view = state_of(run_dir, result)
     history = view.progress.history
     if view.result is not None and len({row.template for row in history.rows}) < len(view.rows):
-        # The log is cut or missing.
-        history = history_of_rows(view.rows)
+        history = RunHistory()  # the log is cut or missing
     if details is None and view.result is not None:  # a live run's are of an earlier end
         details = read_details(run_dir)
     if details is not None and not pictures:

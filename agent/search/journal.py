@@ -65,7 +65,6 @@ class RestartRecord:
     replayed: int = 0
     unanswered: int = 0
     last_skip: str = ""
-    exchanges: dict[Position, tuple[tuple[ChatMessage, ...], str]] = field(default_factory=dict)
     done: bool = False
 
 
@@ -229,7 +228,6 @@ class Journal:
             raise
         record.answers += 1
         record.replayed += replayed
-        record.exchanges[position] = (request.messages, answer.text)
         self.emit(
             AnswerReceived(
                 position=position,

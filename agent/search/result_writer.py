@@ -9,28 +9,16 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
-from ...evaluator.threads import in_thread
 from ..errors import AskingEndedError, BudgetSpentError, GaveUpError, why_ended
 from ..events.types import EvaluationStarted, SearchFinished
 from ..methods.memory import Entry
-from ..position import LLM
 from ..results.accuracies import BEST_STARTING
-from ..results.details import (
-    BEST,
-    ENSEMBLE,
-    Ancestor,
-    Decisions,
-    Details,
-    Picture,
-    lineage_of,
-    shown_in,
-    write_details,
-)
+from ..results.details import BEST, ENSEMBLE, Decisions, Details, Picture, write_details
 from ..results.gain import GroupOnTest
 from ..results.history import PageWriter, view_of
 from ..results.notes import (
@@ -47,7 +35,6 @@ from ..results.result import (
     Dataset,
     Llm,
     Model,
-    Row,
     SearchResult,
     Sizes,
     Usage,
@@ -57,9 +44,9 @@ from ..results.result import (
 )
 from ..results.run_dir import write_result
 from ..versions import program_version, running_version
-from .choice import Choice, choose, row_of
+from .choice import Choice, choose
 from .event_loop import call_evaluator, to_the_end
-from .journal import RestartRecord, SearchOutcome
+from .journal import SearchOutcome
 from .opening import PRICES, RunSession
 from .restart_workers import stop_event
 from .test_evaluation import EvaluatedChoice, evaluate_choice, openings_of_test
@@ -126,9 +113,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
             prompts=config.search_for,
             names=searched.names,
         )
-        best_templates = evaluated.accuracies[BEST].templates
-        best = next((row for row in choice.rows if (row.template,) == best_templates), None)
-        details = await details_of(evaluator, evaluated.on_test, best, searched.records)
+        details = await details_of(evaluator, evaluated.on_test)
         return _result_of(session, searched, choice, evaluated), details
 
 
@@ -285,13 +270,10 @@ async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[N
 async def details_of(
     evaluator: Evaluator,
     on_test: Mapping[str, GroupOnTest],
-    best: Row | None,
-    records: Sequence[RestartRecord],
 ) -> Details:
     """Return what the report shows; leave out what fails, as it must not cost a result.
 
-    ``on_test`` is empty if the test split stayed closed. ``best`` is the best template on the leaderboard,
-    None if it is a neutral one for new class names, which the search did not find.
+    ``on_test`` is empty if the test split stayed closed.
     """
     decisions = await _decisions(evaluator, on_test)
     baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in on_test), None)
@@ -302,7 +284,6 @@ async def details_of(
         decisions=decisions,
         baseline=baseline,
         pictures=pictures,
-        lineage=() if best is None else await in_thread(lambda: _lineage(best, records)),
     )
 
 
@@ -363,34 +344,3 @@ def _spread(image_indices: Sequence[int], confusions: Sequence[tuple[int, int]])
     ordered = sorted(indices_by_confusion.values(), key=len, reverse=True)
     in_turn = [index for turn in zip_longest(*ordered) for index in turn if index is not None]
     return in_turn[:MOST_PICTURES]
-
-
-def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...]:
-    rows = [row_of(0, entry) for record in records for entry in record.scored]
-    exchanges = {position: exchange for record in records for position, exchange in record.exchanges.items()}
-    ancestors = []
-    for row in lineage_of(best, rows):
-        round_ = (row.restart, row.conversation, row.round)
-        samples = [position for position in exchanges if position[:3] == round_] if row.source == LLM else []
-        # Of several requests in a round, the last one asked for templates.
-        messages, answer = exchanges[max(samples)] if samples else ((), "")
-        texts = [str(message["content"]) for message in messages if message["role"] != "system"]
-        earlier = [
-            candidate
-            for candidate in rows
-            if candidate.restart == row.restart
-            and (candidate.conversation, candidate.round) < (row.conversation, row.round)
-        ]
-        shown = [
-            candidate.template for candidate in shown_in(texts, earlier) if candidate.template != row.template
-        ]
-        ancestors.append(
-            Ancestor(
-                **asdict(row),
-                shown=tuple(shown[:MOST_SHOWN]),
-                all_shown=len(shown),
-                messages=tuple((message["role"], str(message["content"])) for message in messages),
-                answer=answer,
-            )
-        )
-    return tuple(ancestors)

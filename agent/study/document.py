@@ -44,10 +44,6 @@ ABOUT_TRANSFER = (
     "(brought), and of the template that a search there found (native); kept is the first as a share of the "
     "second."
 )
-ABOUT_DETAILS = (
-    "Runs that count, but whose details.json is missing or of another result: no difference with them "
-    "resamples images."
-)
 
 
 def findings(
@@ -73,11 +69,6 @@ def about_runs(outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
             {**run.labels, "status": run.status, "reason": run.reason, **_folder(run)}
             for run in outcomes
             if not run.counts
-        ],
-        "without_details": [
-            {**run.labels, "folder": run.cell.run_dir.name}
-            for run in outcomes
-            if run.counts and not run.detailed
         ],
         "notes": sorted({str(result.notes[TOY_MODEL]) for result in results if TOY_MODEL in result.notes}),
         "runs": [
@@ -151,9 +142,6 @@ def pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
             "Each run with its reason.",
             [head, *((*line[:2], line[2] or "") for line in lines)],
         )
-    if document["without_details"]:
-        folders = [[run["folder"]] for run in document["without_details"]]
-        yield "Without details", ABOUT_DETAILS, [["run"], *folders]
 
 
 def _table_lines(table: Mapping[str, Any]) -> Lines:

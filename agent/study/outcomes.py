@@ -77,7 +77,6 @@ class RunOutcome:
         counts: Whether it is in means: finished, with test accuracies.
         class_names: New class names of the best template, sorted by class.
         figures: On test: ``best``, ``ensemble`` and baselines, by name.
-        detailed: Whether hits are known.
         end: How a search ended; None for a fitted reference.
     """
 
@@ -88,7 +87,6 @@ class RunOutcome:
     template: str | None = None
     class_names: tuple[tuple[str, str], ...] = ()
     figures: Mapping[str, AccuracyOnTest] = field(default_factory=dict)
-    detailed: bool = True
     spent: Mapping[str, float | None] = field(default_factory=dict)
     end: SearchEnd | None = field(default=None, repr=False, compare=False)
 
@@ -116,10 +114,6 @@ def outcome_of(cell: RunLabels, end: SearchEnd) -> RunOutcome:
         spent = _spent(end.usage) if isinstance(end, Stopped) else {}
         return RunOutcome(cell=cell, status=end.status, counts=False, reason=end.reason, spent=spent, end=end)
     details = read_details(cell.run_dir) if end.complete else None
-    if details is not None and end.best.template not in (
-        ancestor.template for ancestor in details.lineage[:1]
-    ):
-        details = None  # of another result
     reason = end.stop_reason or end.why_not_evaluated
     return RunOutcome(
         cell=cell,
@@ -129,7 +123,6 @@ def outcome_of(cell: RunLabels, end: SearchEnd) -> RunOutcome:
         template=end.best.template,
         class_names=tuple(sorted((end.best.class_names or {}).items())),
         figures=_figures(end, None if details is None else details.decisions) if end.complete else {},
-        detailed=details is not None,
         spent={**_spent(end.usage), "evaluated": end.evaluated, "wall_s": end.wall_s},
         end=end,
     )

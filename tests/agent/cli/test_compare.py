@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.results.details import Ancestor, Decisions, Details, write_details
+from promptclimb.agent.results.details import Decisions, Details, write_details
 from promptclimb.agent.results.result import ApiUsage, Best, Dataset, Sizes
 from promptclimb.agent.results.run_dir import read_result, write_result
 from tests.fakes.small_result import small_result
@@ -31,9 +31,8 @@ def write_run(folder: Path, wrong: set[int], image_set: str = "set", **changes: 
         "best": Best(template="a {}", train=0.5, val=None, test=1 - len(wrong) / len(LABELS)),
         "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=len(LABELS))),
     }
-    ancestor = Ancestor(template="a {}", train=0.5, restart=1, conversation=0, round=0)
     write_result(folder, small_result(**values | changes))
-    write_details(folder, Details(decisions=decisions, lineage=(ancestor,)))
+    write_details(folder, Details(decisions=decisions))
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.present.page import MAX_ROWS, render
-from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
+from promptclimb.agent.results.details import Decisions, Details, Picture
 from promptclimb.agent.results.history import (
     Refused,
     RunHistory,
     RunView,
-    history_of_rows,
 )
 from promptclimb.agent.results.result import (
     Best,
@@ -94,7 +93,6 @@ def view(found: SearchResult, config: str = "", **changes: Any) -> RunView:
             "run_dir": Path("run"),
             "state": found.status,
             "result": found,
-            "history": history_of_rows(found.leaderboard),
             "config": config,
         }
         | changes
@@ -118,20 +116,14 @@ def evil_details() -> Details:
         ),
         baseline="default template",
         pictures=(Picture(true=EVIL, before="other", after=EVIL, name=EVIL, jpeg='"><script>'),),
-        lineage=(
-            Ancestor(
-                template=EVIL, train=0.5, restart=1, conversation=1, round=1, source="llm", shown=(EVIL,),
-                all_shown=1, messages=(("user", EVIL),), answer=EVIL,
-            ),
-        ),
-    )  # fmt: skip
+    )
 
 
 def test_nothing_of_the_llm_becomes_markup() -> None:
     """Every text is text, whoever wrote it: no script, no attribute of theirs, and all tags are closed."""
     classes = (ClassAccuracy(EVIL, images=2, correct=2), ClassAccuracy(EVIL, images=2, correct=2))
     look = SplitInspection(split="test", classes=classes, confusions=(Confusion(EVIL, EVIL, 1),))
-    course = replace(history_of_rows([row(1, EVIL), row(2, "a {}", restart=2)]), skipped={EVIL: 2})
+    course = RunHistory(curves={1: ((0, 0.5), (1, 0.6)), 2: ((0, 0.5),)}, skipped={EVIL: 2})
     refused = {EVIL: Refused(count=2, examples=(EVIL,))}
     read = Reader(
         page(

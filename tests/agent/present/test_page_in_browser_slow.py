@@ -188,15 +188,6 @@ def test_a_keyboard_is_enough(shown: Any) -> None:
     assert {"A", "PRE", "SUMMARY"} <= reached
 
 
-def test_the_exchange_can_be_read(shown: Any) -> None:
-    """What was asked and answered is there as text, markup and all."""
-    details = shown.locator("section[aria-labelledby=lineage] details").first
-    details.locator("summary").click()
-    assert details.locator("pre").last.is_visible()
-    assert f"3. no slot {EVIL}" in details.text_content()
-    assert EVIL in shown.locator("section[aria-labelledby=refused]").text_content()
-
-
 def test_it_can_be_printed(shown: Any) -> None:
     """On paper it is black on white, whatever the screen is, and the drawing for a desk is there."""
     shown.emulate_media(media="print")

@@ -18,7 +18,7 @@ from promptclimb.agent.events.types import Event
 from promptclimb.agent.position import NAMES, Position
 from promptclimb.agent.present.page import render
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
-from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture, write_details
+from promptclimb.agent.results.details import Decisions, Details, Picture, write_details
 from promptclimb.agent.results.gain import GroupOnTest, gain_of
 from promptclimb.agent.results.history import RunView, view_of
 from promptclimb.agent.results.result import (
@@ -108,15 +108,8 @@ def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tup
         notes={"split": "made by rule", "skipped_images": {"train": {"images": 2, "which": ["a", "b"]}}},
         **changes,
     )  # fmt: skip
-    lineage = Ancestor(
-        template=best.templates[0], train=0.75, restart=1, conversation=1, round=2, source="llm",
-        shown=(f"my {slot}",), all_shown=3, messages=(("user", "better ones"),), answer="1. a good one",
-    )  # fmt: skip
-    parent = Ancestor(template=f"my {slot}", train=0.5, restart=1, conversation=0, round=0)
     pictures = (Picture(true="auk", before="bat", after="auk", name="1.png", jpeg="AA=="),)
-    return result, Details(
-        decisions=decisions, baseline="default template", pictures=pictures, lineage=(lineage, parent)
-    )
+    return result, Details(decisions=decisions, baseline="default template", pictures=pictures)
 
 
 def with_names() -> tuple[SearchResult, Details]:

@@ -272,7 +272,6 @@ def test_sections_without_content_are_left_out() -> None:
     """Nothing rejected, and a best template that was there from the start."""
     page = render(view(small_result(rejected={})))
     assert 'id="refused"' not in page
-    assert 'id="lineage"' not in page
     assert 'id="refused"' in render(view(small_result()))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from promptclimb.agent.events.types import event_of
 from promptclimb.agent.results.details import write_details
-from promptclimb.agent.results.history import Progress, RunHistory, history_of_rows, view_of
+from promptclimb.agent.results.history import Progress, RunHistory, view_of
 from promptclimb.agent.results.run_dir import write_result
 from tests.agent.results.test_details import DETAILS
 from tests.fakes.small_result import row, small_result
@@ -67,7 +67,7 @@ def write_log(run_dir: Path, events: list[dict[str, Any]]) -> None:
     (run_dir / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
 
 
-def test_dropped_templates_come_last_and_raise_no_curve(tmp_path: Path) -> None:
+def test_dropped_templates_come_last(tmp_path: Path) -> None:
     """Before the result too; a template that another restart scored on all images counts by that."""
     few = {"val": None, "source": "initial", "images": 2, "estimate": 0.25}
     log = [
@@ -81,7 +81,6 @@ def test_dropped_templates_come_last_and_raise_no_curve(tmp_path: Path) -> None:
     assert [(one.template, one.train, one.images) for one in rows] == [
         ("both {}", 0.5, None), ("less {}", 0.5, 2), ("few {}", 1.0, 2),
     ]  # fmt: skip
-    assert history_of_rows(rows).curves == {2: ((0, 0.5),)}
 
 
 def test_a_finished_run_is_known_whole(run_dir: Path) -> None:
@@ -89,8 +88,6 @@ def test_a_finished_run_is_known_whole(run_dir: Path) -> None:
     view = view_of(run_dir)
     assert (view.result, view.details, view.state) == (RESULT, DETAILS, "finished")
     assert view.rows == RESULT.leaderboard
-    assert view.lineage == DETAILS.lineage
-    assert not view.history.estimated
     assert view.percent
 
 
@@ -100,14 +97,10 @@ def test_pictures_may_be_left_out(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("events", [[], SESSION[:3]])
-def test_where_the_log_is_not_whole_the_leaderboard_is_used(
-    run_dir: Path, events: list[dict[str, Any]]
-) -> None:
+def test_a_log_that_is_not_whole_is_not_drawn(run_dir: Path, events: list[dict[str, Any]]) -> None:
     """It was cut, or is of another: a course that lacks templates would be one that did not happen."""
     write_log(run_dir, events)
-    course = view_of(run_dir).history
-    assert course.estimated
-    assert course.curves == {1: ((0, 0.5), (1, 0.5))}
+    assert view_of(run_dir).history == RunHistory()
 
 
 @pytest.mark.parametrize("torn", ["", "{", "[]"])
@@ -117,14 +110,12 @@ def test_without_a_result_what_was_scored_is_known(run_dir: Path, torn: str) -> 
     view = view_of(run_dir)
     assert view.result is None
     assert [one.template for one in view.rows] == ["one {}", "a {}"]
-    assert [one.template for one in view.lineage] == ["one {}", "a {}"]
-    assert view.lineage[0].messages == ()
 
 
 def test_an_empty_folder_is_a_run_of_which_nothing_is_known(tmp_path: Path) -> None:
     """Nothing fails."""
     view = view_of(tmp_path)
-    assert (view.result, view.details, list(view.rows), view.lineage) == (None, None, [], ())
+    assert (view.result, view.details, list(view.rows)) == (None, None, [])
     assert "config.toml cannot be read" in view.config
 
 
@@ -137,7 +128,6 @@ def test_the_course_is_that_of_the_events() -> None:
         ("one {}", 0.5, "llm"),
     ]
     assert course.skipped == {"no answer": 1}
-    assert not course.estimated
 
 
 def test_events_that_a_resumed_run_repeats_count_once() -> None:
@@ -168,18 +158,3 @@ def test_a_log_that_was_changed_is_no_reason_to_fail() -> None:
     ]
     assert course_of(odd).curves == {}
     assert course_of(odd).rows == ()
-
-
-def test_without_a_log_the_course_is_read_from_the_leaderboard() -> None:
-    """Best so far, over the rounds of all conversations, and said to be read from there."""
-    rows = [
-        row(restart=1, train=0.5),
-        row(restart=1, train=0.4, conversation=1, round=1),
-        row(restart=1, train=0.7, conversation=1, round=2),
-        row(restart=1, train=0.6, conversation=2, round=1),
-        row(restart=2, train=0.3, conversation=1, round=1),
-    ]
-    course = history_of_rows(rows)
-    assert course.estimated
-    assert course.curves[1] == ((0, 0.5), (1, 0.5), (2, 0.7), (3, 0.7))
-    assert course.curves[2] == ((1, 0.3), (2, 0.3), (3, 0.3))

@@ -6,48 +6,23 @@ import asyncio
 import base64
 import datetime
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from promptclimb.agent.events.log import EventLog
 from promptclimb.agent.events.types import TemplateScored
-from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import write_report
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import GroupOnTest
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.agent.search import result_writer
-from promptclimb.agent.search.choice import row_of
-from promptclimb.agent.search.journal import RestartRecord
 from promptclimb.agent.search.result_writer import MOST_PICTURES, current_page, details_of
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Score, Thumbnail
-from promptclimb.prompts.template import Template
+from promptclimb.evaluator.scoring import Thumbnail
 
 LABELS = (0, 0, 0, 1, 1, 1)
-
-
-def scored(template: str, train: float, position: Position, source: str) -> Entry:
-    """A template that a restart scored."""
-    return Entry(
-        candidate=Template.parse(template),
-        score=Score(train=train),
-        value=train,
-        position=position,
-        source=source,
-    )
-
-
-FIRST = scored("a photo of a {}", 0.4, Position(1), "initial")
-BEST = scored("a drawing of a {}", 0.6, Position(1, 1, 2), "llm")
-MESSAGES: tuple[Any, ...] = (
-    {"role": "system", "content": "You write captions, such as a photo of a {}."},
-    {"role": "user", "content": "Better than: a photo of a {}"},
-)
 
 
 class Pictures(FakeEvaluator):
@@ -81,19 +56,9 @@ def on_test(**predicted: tuple[int, ...]) -> dict[str, GroupOnTest]:
     }
 
 
-def record() -> RestartRecord:
-    """A restart that asked twice in the round of the best template, and once before."""
-    found = RestartRecord(1, scored=[FIRST, BEST])
-    found.exchanges[Position(1, 1, 1)] = ((), "earlier")
-    found.exchanges[Position(1, 1, 2)] = (MESSAGES[:1], "a critique")
-    found.exchanges[Position(1, 1, 2, 1)] = (MESSAGES, "1. a drawing of a {}")
-    return found
-
-
-async def kept(evaluator: object, decided: dict[str, GroupOnTest], **more: Any) -> Details:
-    """What is kept of a run of two templates."""
-    values: dict[str, Any] = {"best": row_of(1, BEST), "records": [record()]}
-    return await details_of(evaluator, decided, **values | more)  # type: ignore[arg-type]
+async def kept(evaluator: object, decided: dict[str, GroupOnTest]) -> Details:
+    """Return what is kept of a run."""
+    return await details_of(evaluator, decided)  # type: ignore[arg-type]
 
 
 async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
@@ -147,29 +112,6 @@ async def test_a_black_box_without_images_has_no_pictures() -> None:
     assert (await kept(FakeEvaluator(), {})).decisions is None
     unreported = {"best": GroupOnTest(templates=("a {}",), test=0.5)}
     assert (await kept(Pictures(), unreported)).decisions is None
-
-
-async def test_the_line_has_the_request_that_the_best_template_answers() -> None:
-    """The last of its round, and which known templates stood in it; the system's text shows none."""
-    best, first = (await kept(FakeEvaluator(), {})).lineage
-    assert (best.template, first.template) == (BEST.text, FIRST.text)
-    assert best.messages == tuple((one["role"], one["content"]) for one in MESSAGES)
-    assert best.answer == "1. a drawing of a {}"
-    assert (best.shown, best.all_shown) == ((FIRST.text,), 1)
-    assert first.messages == ()
-
-
-async def test_a_template_that_took_no_call_has_no_request() -> None:
-    """Whatever was asked in the same round."""
-    (best, _first) = (
-        await kept(FakeEvaluator(), {}, best=row_of(1, replace(BEST, source="combine")))
-    ).lineage
-    assert best.messages == ()
-
-
-async def test_a_neutral_template_for_new_names_has_no_origin() -> None:
-    """The search did not find it."""
-    assert (await kept(FakeEvaluator(), {}, best=None)).lineage == ()
 
 
 async def test_the_page_of_a_running_search_is_written_again_and_again(

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from promptclimb.agent.results.details import Ancestor, Decisions, Details, write_details
+from promptclimb.agent.results.details import Decisions, Details, write_details
 from promptclimb.agent.results.result import Best, Dataset, Sizes
 from promptclimb.agent.study.document import findings, markdown, pages, raw_csv
-from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome, blocks_of, outcome_of
+from promptclimb.agent.study.outcomes import RunOutcome, blocks_of, outcome_of
 from promptclimb.agent.study.tables import differences, tables
 from promptclimb.agent.study.transfer import Transferred
 from tests.fakes.small_result import small_result
@@ -119,25 +119,6 @@ def test_intervals_say_what_they_rest_on() -> None:
     assert (other["points"], other["interval"], other["resampled"]) == (0.0, None, [])
 
 
-def test_runs_without_details_are_named_and_draw_no_images() -> None:
-    """What is left to draw is drawn, and the table says so; where all is known there is no such table."""
-    found = study(compare=PAIR)
-    known = list(finished(found, HITS))
-    assert "Without details" not in [heading for heading, _, _ in pages(document_of(found, known))]
-    lost = [
-        outcome(one.cell, figures={"best": AccuracyOnTest(test=one.figures["best"].test)}, detailed=False)
-        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "two", 2)
-        else one
-        for one in known
-    ]
-    said = document_of(found, lost)
-    assert [one["resampled"] for one in said["differences"]] == [["seeds"]]
-    assert lines_of(said, "Without details") == [["run"], ["seed2-16shot-RN-pico-two-random"]]
-    assert "| seed2-16shot-RN-pico-two-random |" in markdown(said)
-    stopped = [one if one.detailed else replace(one, counts=False) for one in lost]
-    assert document_of(found, stopped)["without_details"] == []
-
-
 def document(tmp_path: Path) -> tuple[dict[str, Any], list[RunOutcome]]:
     """A study with names that a program might run."""
     methods = [{"name": "=1+1 | <b>&_$x^", "method": "random"}, "combine"]
@@ -194,7 +175,7 @@ def test_an_outcome_is_what_the_result_says() -> None:
 
 
 def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
-    """By name, where they fit the accuracies and are of this result."""
+    """By name, where they fit the accuracies."""
     (cell, *_) = cells(study())
     cell = replace(cell, run_dir=tmp_path)
     decisions = Decisions(
@@ -203,9 +184,7 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         labels=(0, 1, 0, 1),
         predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "default template": (0, 0, 1, 0)},
     )
-    ancestor = Ancestor(template="a {}", train=0.5, restart=1, conversation=0, round=0)
-    kept = Details(decisions=decisions, lineage=(ancestor,))
-    write_details(tmp_path, kept)
+    write_details(tmp_path, Details(decisions=decisions))
     found = outcome_of(cell, small_result())
     # The ensemble's accuracy is another than its decisions make.
     assert {name: one.hits for name, one in found.figures.items()} == {
@@ -213,10 +192,6 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         "ensemble": None,
         "default template": "1000",
     }
-    write_details(tmp_path, replace(kept, lineage=(replace(ancestor, template="another {}"),)))
-    other = outcome_of(cell, small_result())
-    assert {one.hits for one in other.figures.values()} == {None}
-    assert (found.detailed, other.detailed) == (True, False)
 
 
 def test_what_is_no_better_than_chance_is_marked_in_its_cell() -> None:
