@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -58,7 +59,7 @@ async def test_a_search_in_a_notebook_shows_its_progress(
         initial=5,
         run_dir=tmp_path / "run",
     )
-    await search(config, custom_scorer=FakeEvaluator())
+    await search(config, custom_scorer=FakeEvaluator(before_batch=lambda _batch: time.sleep(0.4)))
     assert any(isinstance(shown, Output) for shown in displayed)
     assert Output.cleared
     assert Output.closed == 1
