@@ -120,7 +120,7 @@ class RecordedServer:
 
     def _applies(self, body: dict[str, Any]) -> bool:
         when, roles = self.record.when, [message["role"] for message in body["messages"]]
-        found = {
+        applies = {
             "always": lambda _: True,
             "times": lambda times: len(self.seen) <= times,
             "has": lambda name: name in body,
@@ -128,10 +128,10 @@ class RecordedServer:
             "above": lambda tops: any(body.get(name, 0) > top for name, top in tops.items()),
             "below": lambda tops: any(body.get(name, top) < top for name, top in tops.items()),
             "role": lambda role: role in roles,
-            "repeated_role": lambda _: any(one == two for one, two in pairwise(roles)),
+            "repeated_role": lambda _: any(role == next_role for role, next_role in pairwise(roles)),
             "longer_than": lambda share: _length(body) > share * _length(self.seen[0]),
         }
-        return any(found[name](value) for name, value in when.items())
+        return any(applies[name](value) for name, value in when.items())
 
 
 def _length(body: dict[str, Any]) -> int:

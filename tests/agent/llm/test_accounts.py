@@ -7,9 +7,9 @@ from benchmarks.accounts import KINDS, account, limits
 
 def test_our_account_equals_the_vendors_and_no_budget_is_overrun() -> None:
     """To the picodollar if it is reported, bounded if it is not, over calls of every kind."""
-    found = account(200)
-    assert set(found["kinds"]) == set(KINDS)
-    assert found["difference_usd"] == 0
-    assert found["bounded"]
-    assert found["calls_equal"]
+    accounts = account(200)
+    assert set(accounts["kinds"]) == set(KINDS)
+    assert accounts["difference_usd"] == 0
+    assert accounts["bounded"]
+    assert accounts["calls_equal"]
     assert limits(1)["overruns"] == 0

@@ -66,17 +66,17 @@ async def test_what_is_in_flight_is_waited_for_not_counted_as_spent() -> None:
 @virtual_time
 async def test_a_limit_is_named_in_plain_words() -> None:
     """One call, one token, one minute; several limits at once are all named, and can be asked for."""
-    one = Budget(Limits(calls=1, tokens=1, minutes=1), Spent(calls=1, prompt_tokens=1))
+    budget = Budget(Limits(calls=1, tokens=1, minutes=1), Spent(calls=1, prompt_tokens=1))
     with pytest.raises(BudgetSpentError) as caught:
-        await one.reserve(TokenUsage(1, 1))
+        await budget.reserve(TokenUsage(1, 1))
     assert str(caught.value) == "the limits of 1 call and 1 token are reached"
     assert caught.value.limits == ("calls", "tokens")
     near = Budget(Limits(calls=1, tokens=9, cost_usd=1e-6), Spent(calls=1, prompt_tokens=8))
     assert str(await refusal(near, TokenUsage(1, 1), PRICE)) == (
         "the limit of 1 call is reached, and the next request may exceed the limit of 9 tokens"
     )
-    assert str(one.minutes_spent()) == "the limit of 1 minute is reached"
-    assert one.minutes_spent().limits == ("minutes",)
+    assert str(budget.minutes_spent()) == "the limit of 1 minute is reached"
+    assert budget.minutes_spent().limits == ("minutes",)
     with pytest.raises(BudgetSpentError, match=r"^the limit of 1 call is reached$"):
         await Budget(Limits(calls=1), Spent(calls=1)).reserve(TokenUsage(1, 1))
 
@@ -131,10 +131,10 @@ def test_no_interleaving_overruns_a_limit_or_leaks(
                 budget.settle(reserved, used)
                 check()
 
-        tasks = [asyncio.create_task(attempt(*each)) for each in plan]
+        tasks = [asyncio.create_task(attempt(*step)) for step in plan]
         rng = random.Random(0)
-        for each, task in zip(plan, tasks, strict=True):
-            if each[5] == "cancelled":
+        for step, task in zip(plan, tasks, strict=True):
+            if step[5] == "cancelled":
                 asyncio.get_running_loop().call_later(rng.uniform(0, 10), task.cancel)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, AssertionError):

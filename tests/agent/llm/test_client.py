@@ -160,7 +160,7 @@ def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError])
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [
         (400, "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing."),
         (403, "Your team has either used all available credits or reached its monthly spending limit."),
@@ -170,9 +170,9 @@ def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError])
         (500, {"message": "insufficient balance (1008)", "type": "api_error"}),
     ],
 )
-def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, said: object) -> None:
+def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, message: object) -> None:
     """Whatever the status; a limit of the minute that speaks of a quota and a plan is another error."""
-    body = said if isinstance(said, dict) else {"message": said, "type": "invalid_request_error"}
+    body = message if isinstance(message, dict) else {"message": message, "type": "invalid_request_error"}
     assert type(failure_of(status, body, {}, str)) is QuotaSpentError
     google = "You exceeded your current quota, please check your plan and billing details."
     assert type(failure_of(429, {"message": google}, {}, str)) is RateLimitedError
@@ -181,16 +181,16 @@ def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, said
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "The response was filtered due to the prompt triggering Azure's content management policy.",
         "Content Exists Risk",
         "Input data may contain inappropriate content.",
     ],
 )
-def test_a_content_filter_is_not_taken_for_another_refusal(said: str) -> None:
+def test_a_content_filter_is_not_taken_for_another_refusal(message: str) -> None:
     """By what vendors call it."""
-    assert type(failure_of(400, {"message": said}, {}, str)) is FlaggedRequestError
+    assert type(failure_of(400, {"message": message}, {}, str)) is FlaggedRequestError
 
 
 async def says(body: object) -> Any:

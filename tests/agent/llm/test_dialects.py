@@ -102,25 +102,25 @@ def test_a_conversation_that_is_too_long_is_sent_shorter_from_then_on() -> None:
 
 def test_two_requests_at_once_teach_together() -> None:
     """What either learned is kept, of bounds the lower."""
-    one = Dialect(left_out=frozenset({"seed"}), most_bytes=100)
-    two = Dialect(left_out=frozenset({"top_k"}), merged=True, most_bytes=80)
-    both = one.joined(two)
+    first = Dialect(left_out=frozenset({"seed"}), most_bytes=100)
+    second = Dialect(left_out=frozenset({"top_k"}), merged=True, most_bytes=80)
+    both = first.joined(second)
     assert both.left_out == {"seed", "top_k"}
     assert (both.most_bytes, both.merged) == (80, True)
-    for said in ("seed", "top_k", "system", "context"):
-        assert said in both.changes_since(Dialect())
+    for word in ("seed", "top_k", "system", "context"):
+        assert word in both.changes_since(Dialect())
     assert both.changes_since(both) == ""
 
 
 @given(CONVERSATIONS, st.integers(0, 4000))
 def test_a_shortened_conversation_keeps_its_ends(messages: tuple[ChatMessage, ...], most: int) -> None:
     """Opening and newest message stay, what is between is a tail of it, and it fits if anything does."""
-    found = shortened(messages, most)
-    assert found[0] == messages[0]
-    assert found[-1] == messages[-1]
-    assert found[1:] == messages[len(messages) - len(found) + 1 :]
-    assert size(found) <= most or len(found) <= 2
-    assert shortened(found, most) == found
+    kept = shortened(messages, most)
+    assert kept[0] == messages[0]
+    assert kept[-1] == messages[-1]
+    assert kept[1:] == messages[len(messages) - len(kept) + 1 :]
+    assert size(kept) <= most or len(kept) <= 2
+    assert shortened(kept, most) == kept
 
 
 def test_a_silent_cut_is_seen_in_the_counts() -> None:

@@ -358,13 +358,13 @@ async def test_a_certificate_that_nobody_has_signed_is_named_with_what_helps(
         tried.append(request.path)
         return models("m")
 
-    said = "its certificate is not trusted: self-signed certificate; if you trust it, set SSL_CERT_FILE"
+    message = "its certificate is not trusted: self-signed certificate; if you trust it, set SSL_CERT_FILE"
     async with served(answer, tls=tls) as url:
-        with pytest.raises(EndpointError, match=said) as caught:
+        with pytest.raises(EndpointError, match=message) as caught:
             await preflight(url, None, model="m")
         assert "server running" not in str(caught.value)
         async with OpenAIChat(url) as chat:
-            with pytest.raises(TransientChatError, match=said):
+            with pytest.raises(TransientChatError, match=message):
                 await chat.chat(REQUEST)
         assert not tried
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))

@@ -45,24 +45,24 @@ class Bench:
     def __init__(self, limits: RateLimits) -> None:
         self.now = 1000.0
         self.events: list[Event] = []
-        self.one = RateLimiter("one", limits, clock=lambda: self.now, emit=self.events.append)
+        self.limiter = RateLimiter("one", limits, clock=lambda: self.now, emit=self.events.append)
 
     def answered(self, tokens: int, used: int) -> None:
         """One request, answered at once."""
-        permit = self.one.admit(tokens)
-        self.one.succeeded(permit, used)
-        self.one.leave(permit)
+        permit = self.limiter.admit(tokens)
+        self.limiter.succeeded(permit, used)
+        self.limiter.leave(permit)
 
     @property
     def ceiling(self) -> int:
-        return self.one.max_in_flight
+        return self.limiter.max_in_flight
 
 
 def refuse(bench: Bench, **why: bool) -> None:
     """One request, refused a moment after it left."""
-    permit = bench.one.admit(1)
-    bench.one.rate_limited(permit, **why)
-    bench.one.leave(permit)
+    permit = bench.limiter.admit(1)
+    bench.limiter.rate_limited(permit, **why)
+    bench.limiter.leave(permit)
     bench.now += 0.001
 
 
@@ -70,11 +70,11 @@ def refuse(bench: Bench, **why: bool) -> None:
 def test_an_unknown_endpoint_is_not_stormed(concurrency: int, first: int) -> None:
     """Four at once until the first has come back, be it answered or not; then as many as are set."""
     bench = Bench(RateLimits(concurrency=concurrency))
-    permits = [bench.one.admit(1) for _ in range(first)]
-    assert (bench.one.delay(1), bench.ceiling) == (math.inf, first)
-    bench.one.leave(permits[0])
-    assert (bench.one.delay(1), bench.ceiling) == (0.0, concurrency)
-    assert bench.one.in_flight == first - 1
+    permits = [bench.limiter.admit(1) for _ in range(first)]
+    assert (bench.limiter.delay(1), bench.ceiling) == (math.inf, first)
+    bench.limiter.leave(permits[0])
+    assert (bench.limiter.delay(1), bench.ceiling) == (0.0, concurrency)
+    assert bench.limiter.in_flight == first - 1
 
 
 def test_a_refusal_as_first_outcome_leaves_it_careful() -> None:
@@ -82,7 +82,7 @@ def test_a_refusal_as_first_outcome_leaves_it_careful() -> None:
     bench = Bench(RateLimits(concurrency=10))
     refuse(bench)
     assert bench.ceiling == 2
-    bench.one.leave(bench.one.admit(1))
+    bench.limiter.leave(bench.limiter.admit(1))
     assert bench.ceiling == 2
 
 
@@ -90,12 +90,12 @@ def test_each_refusal_halves_what_may_be_in_flight_down_to_one() -> None:
     """Once for all that were under way at that moment."""
     bench = Bench(RateLimits(concurrency=16))
     bench.answered(1, 1)
-    permits = [bench.one.admit(1) for _ in range(3)]
+    permits = [bench.limiter.admit(1) for _ in range(3)]
     bench.now += 1
-    late = bench.one.admit(1)
+    late = bench.limiter.admit(1)
     for permit in (*permits, late):
-        bench.one.rate_limited(permit)
-        bench.one.leave(permit)
+        bench.limiter.rate_limited(permit)
+        bench.limiter.leave(permit)
     assert bench.ceiling == 8
     bench.now += 1
     ceilings = []
@@ -110,8 +110,8 @@ def test_a_failure_of_another_kind_stops_the_growth_for_ten_seconds() -> None:
     bench = Bench(RateLimits(concurrency=4))
     bench.answered(1, 1)
     refuse(bench)
-    bench.one.failed()
-    assert (bench.ceiling, bench.one.delay(1)) == (2, 0.0)
+    bench.limiter.failed()
+    assert (bench.ceiling, bench.limiter.delay(1)) == (2, 0.0)
     bench.now += 9.9
     for _ in range(5):
         bench.answered(1, 1)
@@ -128,8 +128,8 @@ def test_a_reservation_follows_the_largest_of_recent_answers() -> None:
 
     def reserved() -> float:
         bench.now += 1000
-        bench.one.leave(bench.one.admit(1000))
-        return round(bench.one.delay(1000) * 100)
+        bench.limiter.leave(bench.limiter.admit(1000))
+        return round(bench.limiter.delay(1000) * 100)
 
     assert reserved() == pytest.approx(1000, abs=1)
     bench.answered(1000, 200)
@@ -149,12 +149,12 @@ def test_the_unused_rest_is_given_back() -> None:
     """A reservation is corrected to what was billed; a refused request was billed for nothing."""
     bench = Bench(RateLimits(tpm=6000, concurrency=9))
     bench.answered(1000, 500)
-    assert bench.one.delay(1000) == pytest.approx(5.0)
+    assert bench.limiter.delay(1000) == pytest.approx(5.0)
     bench.now += 1000
-    permit = bench.one.admit(1000)
-    bench.one.rate_limited(permit)
+    permit = bench.limiter.admit(1000)
+    bench.limiter.rate_limited(permit)
     bench.now += 1
-    assert bench.one.delay(1000) == 0.0
+    assert bench.limiter.delay(1000) == 0.0
 
 
 def test_an_endpoint_that_refuses_for_tokens_may_count_what_was_asked_for() -> None:
@@ -164,53 +164,53 @@ def test_an_endpoint_that_refuses_for_tokens_may_count_what_was_asked_for() -> N
     refuse(bench, tokens=True)
     bench.now += 1000
     bench.answered(1000, 100)
-    assert bench.one.delay(1000) == pytest.approx(10.0)
+    assert bench.limiter.delay(1000) == pytest.approx(10.0)
     bench.now += 1000
     bench.answered(1000, 100)
-    assert bench.one.delay(1000) == pytest.approx(math.ceil(1000 * SLACKENING) / 100)
+    assert bench.limiter.delay(1000) == pytest.approx(math.ceil(1000 * SLACKENING) / 100)
     for _ in range(5000):
         bench.now += 1000
         bench.answered(1000, 100)
-    assert bench.one.delay(1000) == pytest.approx(1.0)
+    assert bench.limiter.delay(1000) == pytest.approx(1.0)
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     """Nor is there an event, for it changes nothing; one that is shorter than asked for says so."""
     bench = Bench(RateLimits())
-    bench.one.pause(20.5, 20.0)
-    bench.one.pause(3.0)
-    assert (bench.one.delay(1), bench.events) == (20.5, [Paused(endpoint="one", wait_s=20.5)])
-    bench.one.pause(120.5, 3600.0)
-    assert bench.one.delay(1) == 120.5
+    bench.limiter.pause(20.5, 20.0)
+    bench.limiter.pause(3.0)
+    assert (bench.limiter.delay(1), bench.events) == (20.5, [Paused(endpoint="one", wait_s=20.5)])
+    bench.limiter.pause(120.5, 3600.0)
+    assert bench.limiter.delay(1) == 120.5
     assert bench.events[1:] == [WaitCapped(endpoint="one", asked_s=3600.0, wait_s=120.5)]
     bench.now += 200
-    assert bench.one.delay(1) == 0.0
+    assert bench.limiter.delay(1) == 0.0
 
 
 def test_after_a_pause_requests_go_one_by_one() -> None:
     """As many as may be in flight, a tenth of a second or so apart; after them all that may."""
     bench = Bench(RateLimits(concurrency=3))
     bench.answered(1, 1)
-    bench.one.pause(5.0)
+    bench.limiter.pause(5.0)
     bench.now += 100
     for _ in range(3):
-        permit = bench.one.admit(1)
-        assert bench.one.delay(1) == pytest.approx(0.11)
-        bench.one.leave(permit)
+        permit = bench.limiter.admit(1)
+        assert bench.limiter.delay(1) == pytest.approx(0.11)
+        bench.limiter.leave(permit)
         bench.now += 1
-    bench.one.admit(1)
-    assert bench.one.delay(1) == 0.0
+    bench.limiter.admit(1)
+    assert bench.limiter.delay(1) == 0.0
 
 
 def test_a_limit_that_is_learned_counts_what_is_under_way() -> None:
     """It was sent without being paced, and the endpoint has counted it."""
     bench = Bench(RateLimits(concurrency=9))
-    permits = [bench.one.admit(600) for _ in range(3)]
-    bench.one.read_headers(permits[0], {"x-ratelimit-limit-requests": "60"})
-    assert bench.one.delay(600) == pytest.approx(3.0)
+    permits = [bench.limiter.admit(600) for _ in range(3)]
+    bench.limiter.read_headers(permits[0], {"x-ratelimit-limit-requests": "60"})
+    assert bench.limiter.delay(600) == pytest.approx(3.0)
     bench.now += 1000
-    bench.one.read_headers(permits[0], {"x-ratelimit-limit-tokens": "6000"})
-    assert bench.one.delay(600) == pytest.approx(18.0)
+    bench.limiter.read_headers(permits[0], {"x-ratelimit-limit-tokens": "6000"})
+    assert bench.limiter.delay(600) == pytest.approx(18.0)
     assert bench.events == [
         LimitLearned(endpoint="one", limit="requests", value=60),
         LimitLearned(endpoint="one", limit="tokens", value=6000),
@@ -220,17 +220,17 @@ def test_a_limit_that_is_learned_counts_what_is_under_way() -> None:
 def test_a_limit_that_is_known_is_not_reported_again_and_one_that_was_set_is_not_raised() -> None:
     """A lower one paces from then on, and it may rise again up to the setting."""
     bench = Bench(RateLimits(rpm=60))
-    permit = bench.one.admit(1)
+    permit = bench.limiter.admit(1)
     limits = []
-    for said in ("60", "100", "30", "30", "45", "500"):
-        bench.one.read_headers(permit, {"x-ratelimit-limit-requests": said})
-        limits.append(bench.one.a_minute("requests"))
+    for stated in ("60", "100", "30", "30", "45", "500"):
+        bench.limiter.read_headers(permit, {"x-ratelimit-limit-requests": stated})
+        limits.append(bench.limiter.a_minute("requests"))
     assert limits == [60, 60, 30, 30, 45, 60]
     assert [event.value for event in bench.events if isinstance(event, LimitLearned)] == [30, 45, 60]
-    bench.one.read_headers(
+    bench.limiter.read_headers(
         permit, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"}
     )
-    assert bench.one.delay(1) == pytest.approx(20.0)
+    assert bench.limiter.delay(1) == pytest.approx(20.0)
 
 
 FREED_S = PERIOD_S + FIRST_MARGIN_S
@@ -315,9 +315,9 @@ def test_no_text_makes_reading_raise(text: str) -> None:
     asked = retry_after(headers)
     assert asked is None or 0 <= asked <= LONGEST_WAIT
     for kind in ("requests", "tokens"):
-        said = stated_limit(headers, kind)
-        assert said.limit is None or said.limit >= 1
-        assert said.remaining is None or said.remaining >= 0
+        stated = stated_limit(headers, kind)
+        assert stated.limit is None or stated.limit >= 1
+        assert stated.remaining is None or stated.remaining >= 0
 
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
@@ -326,9 +326,9 @@ def test_vendors_with_headers_for_both_kinds(vendor: str) -> None:
     states = {"requests": State(600, 599, 30), "tokens": State(90000, 12345, 6)}
     headers = limit_headers(vendor, states)  # type: ignore[arg-type]
     for kind, state in states.items():
-        said = stated_limit(headers, kind)  # type: ignore[arg-type]
-        assert (said.limit, said.remaining) == (state.limit, state.remaining)
-        assert said.full_in_s == pytest.approx(state.full_in_s, abs=0.5)
+        stated = stated_limit(headers, kind)  # type: ignore[arg-type]
+        assert (stated.limit, stated.remaining) == (state.limit, state.remaining)
+        assert stated.full_in_s == pytest.approx(state.full_in_s, abs=0.5)
 
 
 def test_limits_of_a_minute_are_read_by_their_longer_names() -> None:
@@ -383,8 +383,8 @@ def test_retry_after_in_all_its_forms(headers: dict[str, str], wait: float | Non
 
 def test_only_rate_limit_headers_are_kept() -> None:
     """Names in lower case, values cut; cookies and the rest do not travel on."""
-    found = rate_limit_headers(
+    kept = rate_limit_headers(
         {"Set-Cookie": "x", "X-RateLimit-Limit": "1" * 500, "Retry-After": "1", "Authorization": "k"}
     )
-    assert set(found) == {"x-ratelimit-limit", "retry-after"}
-    assert len(found["x-ratelimit-limit"]) < 70
+    assert set(kept) == {"x-ratelimit-limit", "retry-after"}
+    assert len(kept["x-ratelimit-limit"]) < 70

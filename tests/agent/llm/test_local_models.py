@@ -139,11 +139,11 @@ def test_the_table_is_whole() -> None:
     assert tuple(KNOWN_MODELS) == LOCAL_MODELS
     for model in KNOWN_MODELS.values():
         wheels = list(model.wheels)
-        assert [one.start for one in wheels] == [0, *(one.end for one in wheels[:-1])]
+        assert [wheel.start for wheel in wheels] == [0, *(wheel.end for wheel in wheels[:-1])]
         assert wheels[-1].end == model.size
-        hashes = [model.sha256, *(one.sha256 for one in wheels)]
+        hashes = [model.sha256, *(wheel.sha256 for wheel in wheels)]
         assert len(set(hashes)) == len(hashes)
-        assert all(len(one) == 64 and int(one, 16) for one in hashes)
+        assert all(len(digest) == 64 and int(digest, 16) for digest in hashes)
 
 
 def test_the_publishers_file_is_preferred(hub: Hub, tiny: KnownModel, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_download_that_broke_off_is_continued(hub: Hub, tiny: KnownModel, inde
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ("down", "cannot be reached"),
         ("offline", "HF_HUB_OFFLINE is set"),
@@ -178,7 +178,7 @@ def test_a_download_that_broke_off_is_continued(hub: Hub, tiny: KnownModel, inde
     ],
 )
 def test_a_hub_that_does_not_have_it_is_reported(
-    fault: str, said: str, hub: Hub, tiny: KnownModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, message: str, hub: Hub, tiny: KnownModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is wrong is one short reason."""
     match fault:
@@ -192,7 +192,7 @@ def test_a_hub_that_does_not_have_it_is_reported(
             hub.content = CONTENT + b"more"
         case "breaks off":
             hub.breaks_after = PART + 1
-    with pytest.raises(EndpointError, match=said):
+    with pytest.raises(EndpointError, match=message):
         download_from_hub(tiny, tmp_path / "part", Progress())
 
 
@@ -271,10 +271,10 @@ def test_a_disk_without_room_is_reported_before_anything_is_fetched(
 def test_a_file_of_the_users_is_taken_as_it_is(tmp_path: Path) -> None:
     """It must be there and be a GGUF file; nothing is fetched."""
     own = tmp_path / "own.gguf"
-    for content, said in [(None, "cannot be read"), (b"MZ", "is not a GGUF file")]:
+    for content, message in [(None, "cannot be read"), (b"MZ", "is not a GGUF file")]:
         if content is not None:
             own.write_bytes(content)
-        with pytest.raises(EndpointError, match=said):
+        with pytest.raises(EndpointError, match=message):
             local_models.model_file(f"local:{own}", Progress())
     own.write_bytes(b"GGUF...")
     assert local_models.model_file(f"local:{own}", Progress()) == own

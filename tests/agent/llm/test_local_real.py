@@ -93,12 +93,16 @@ async def test_a_conversation_of_several_turns(model: Path, capfd: pytest.Captur
         for turn in range(3):
             answer = await ask(chat, messages, seed=turn, max_tokens=100)
             assert answer.usage_known
-            found = parse_reply(answer.text).candidates[:5]
-            templates += len(found)
-            scored = zip(found, scorer.score([one.text for one in found]), strict=True)
-            outcomes = [Outcome(one.text, score.train) for one, score in scored if isinstance(score, Score)]
-            said = feedback(outcomes, WANTED, best_before=0.5)
-            messages = [*messages, {"role": "assistant", "content": answer.text}, said]
+            candidates = parse_reply(answer.text).candidates[:5]
+            templates += len(candidates)
+            scored = zip(candidates, scorer.score([candidate.text for candidate in candidates]), strict=True)
+            outcomes = [
+                Outcome(candidate.text, score.train)
+                for candidate, score in scored
+                if isinstance(score, Score)
+            ]
+            reply = feedback(outcomes, WANTED, best_before=0.5)
+            messages = [*messages, {"role": "assistant", "content": answer.text}, reply]
     assert templates >= 4
     assert capfd.readouterr() == ("", "")
 
@@ -115,10 +119,10 @@ async def test_a_conversation_that_outgrows_the_context_is_refused(model: Path) 
 
 async def test_two_searches_at_once_have_servers_of_their_own(model: Path) -> None:
     """Both get their answers."""
-    async with chatting(model) as (one, first), chatting(model) as (other, second):
-        assert one.pid != other.pid
-        found = await asyncio.gather(*(ask_briefly(chat) for chat in (first, second)))
-    assert all(answer.text for answer in found)
+    async with chatting(model) as (first_server, first), chatting(model) as (second_server, second):
+        assert first_server.pid != second_server.pid
+        answers = await asyncio.gather(*(ask_briefly(chat) for chat in (first, second)))
+    assert all(answer.text for answer in answers)
 
 
 async def test_a_request_that_is_given_up_does_not_hold_up_the_next(model: Path) -> None:
@@ -161,7 +165,7 @@ async def test_its_memory_is_flat(model: Path) -> None:
             seen.append(memory(server.pid))
     half = len(seen) // 2
     grown = max(seen[half:]) - max(seen[:half])
-    said = [f"{one / 1e6:.0f} MB" for one in (seen[0], max(seen[:half]), max(seen[half:]))]
-    sys.stdout.write(f"{number} requests: {', '.join(said)} at first, at most in either half\n")
+    sizes = [f"{size / 1e6:.0f} MB" for size in (seen[0], max(seen[:half]), max(seen[half:]))]
+    sys.stdout.write(f"{number} requests: {', '.join(sizes)} at first, at most in either half\n")
     assert grown < 64e6
     assert max(seen) < 2e9

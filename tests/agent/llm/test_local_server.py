@@ -77,11 +77,11 @@ async def test_it_serves_on_loopback_to_whoever_has_its_key(
     running: tuple[LlamaServer, LlamaServer],
 ) -> None:
     """Nobody else on this machine gets an answer, and two searches at once do not meet."""
-    one, other = running
-    assert one.base_url.startswith("http://127.0.0.1:")  # not what the library prints
-    assert one.base_url != other.base_url
-    assert await status(one, one.key.get_secret_value()) == 200
-    assert await status(one, "another") == await status(one, other.key.get_secret_value()) == 401
+    server, other = running
+    assert server.base_url.startswith("http://127.0.0.1:")  # not what the library prints
+    assert server.base_url != other.base_url
+    assert await status(server, server.key.get_secret_value()) == 200
+    assert await status(server, "another") == await status(server, other.key.get_secret_value()) == 401
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -128,7 +128,10 @@ async def test_cancelled_while_it_loads_it_leaves_nothing(model: Model, tmp_path
 @pytest.mark.skipif(sys.platform != "linux", reason="waits for a process by its id")
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGTERM, signal.SIGINT))],
+    [
+        signal.SIGKILL,
+        *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT)),
+    ],
 )
 def test_it_does_not_outlive_a_parent_that_is_killed(number: signal.Signals, model: Model) -> None:
     """Whatever ends the process that started it, the server ends too."""
@@ -200,18 +203,18 @@ async def test_searches_at_once_share_a_server(model: Model) -> None:
     """The last one ends it, whichever began first; a search with other settings has its own."""
     first, second = Events(), Events()
     file = model()
-    async with AsyncExitStack() as one, AsyncExitStack() as other:
+    async with AsyncExitStack() as first_search, AsyncExitStack() as second_search:
         chats = [
             await stack.enter_async_context(
                 shared_chat(settings(file), scrubber=Scrubber(), emit=events.append)
             )
-            for stack, events in ((one, first), (other, second))
+            for stack, events in ((first_search, first), (second_search, second))
         ]
         assert chats[0] is chats[1]
         wider = replace(settings(file), threads=2)
         async with shared_chat(wider, scrubber=Scrubber(), emit=first.append) as third:
             assert third is not chats[0]
-        await one.aclose()
+        await first_search.aclose()
         server = chats[1]._server
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
@@ -325,11 +328,11 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
     events: list[Event] = []
     assert fallen_back(config()) == config()
     for _ in range(2):
-        found, notes = await try_local_llm(config(), events.append, {})
-        assert (found.method, found.llm) == ("random", None)
+        config_then, notes = await try_local_llm(config(), events.append, {})
+        assert (config_then.method, config_then.llm) == ("random", None)
         assert "the index is offline" in notes[LLM_FALLBACK]["reason"]
     assert fetching == ["local"]
-    assert fallen_back(config()) == found
+    assert fallen_back(config()) == config_then
     assert sum(isinstance(event, Noted) for event in events) == 2
 
 
@@ -337,12 +340,12 @@ async def test_a_run_that_began_without_an_llm_continues_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that is available by then does not make another run of it."""
-    one = config(data="digits", run_dir=tmp_path / "run", restarts=1, rounds=1, initial=4)
+    settings_of_run = config(data="digits", run_dir=tmp_path / "run", restarts=1, rounds=1, initial=4)
     broken = FakeEvaluator(before_batch=lambda _: 1 / 0)
     with monkeypatch.context() as patched:
         patched.setattr(local_server, "PACKAGE", "not_there")
         with pytest.raises(PromptclimbError):
-            await search(one, custom_scorer=broken)
+            await search(settings_of_run, custom_scorer=broken)
     assert is_available() is None
     result = await resume(tmp_path / "run", custom_scorer=FakeEvaluator())
     assert (result.status, result.method) == ("finished", "random")
@@ -353,13 +356,13 @@ async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Pa
     """A file may be a GGUF and broken all the same; one line says so, and the other searches know."""
     events: list[Event] = []
     small = {"restarts": 1, "rounds": 1, "initial": 4, "run_dir": tmp_path / "run"}
-    one = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
-    result = await search(one, custom_scorer=FakeEvaluator(), on_event=events.append)
+    settings_of_run = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
+    result = await search(settings_of_run, custom_scorer=FakeEvaluator(), on_event=events.append)
     assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
-    (said,) = [event.text for event in events if isinstance(event, Noted) and "file bounds" in event.text]
-    assert said == result.notes[LLM_FALLBACK]
-    assert "\n" not in said
-    assert fallen_back(one).llm is None
+    (note,) = [event.text for event in events if isinstance(event, Noted) and "file bounds" in event.text]
+    assert note == result.notes[LLM_FALLBACK]
+    assert "\n" not in note
+    assert fallen_back(settings_of_run).llm is None
 
 
 @pytest.mark.parametrize(

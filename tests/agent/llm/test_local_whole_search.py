@@ -26,8 +26,8 @@ Model = Callable[..., Path]
 def servers() -> list[int]:
     """Process ids of the servers that this process has as children."""
     command = ["pgrep", "-P", str(os.getpid()), "-f", "llama_child"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return [int(pid) for pid in found.stdout.split()]
+    pgrep = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [int(pid) for pid in pgrep.stdout.split()]
 
 
 def config(model: Path, run_dir: Path, **more: object) -> SearchConfig:

@@ -83,19 +83,19 @@ def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(sty
 @virtual_time
 async def test_an_endpoint_that_counts_what_was_asked_for_is_understood() -> None:
     """Tokens asked for and not used count there: after a refusal about tokens they do here too."""
-    one = limiter(RateLimits(tpm=6000, concurrency=4))
+    pacer = limiter(RateLimits(tpm=6000, concurrency=4))
     server, refused = counter("sliding", 6000), 0
     loop = asyncio.get_running_loop()
     while loop.time() < 1800:
-        with await one.acquire(300) as permit:
+        with await pacer.acquire(300) as permit:
             if (wait_s := server.wait(loop.time(), 300)) > 0:
                 refused += 1
-                one.rate_limited(permit, tokens=True)
-                one.pause(wait_s)
+                pacer.rate_limited(permit, tokens=True)
+                pacer.pause(wait_s)
                 continue
             server.use(loop.time(), 300)
             await asyncio.sleep(0.2)
-            one.succeeded(permit, 100)
+            pacer.succeeded(permit, 100)
     assert refused <= 12
 
 
@@ -189,26 +189,26 @@ async def test_an_answer_shows_that_a_stated_limit_is_wrong() -> None:
     stated = {"x-ratelimit-limit-tokens": "300"}
     for tpm, then in ((None, None), (5000, 5000)):
         events: list[Event] = []
-        one = limiter(RateLimits(tpm=tpm), events)
-        permit = await one.acquire(1000)
-        one.read_headers(permit, stated)
-        assert one.a_minute("tokens") == 300
-        one.succeeded(permit, 950)
-        one.read_headers(permit, stated)
-        assert one.a_minute("tokens") == then
-        one.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
-        assert one.a_minute("tokens") == 2000
+        pacer = limiter(RateLimits(tpm=tpm), events)
+        permit = await pacer.acquire(1000)
+        pacer.read_headers(permit, stated)
+        assert pacer.a_minute("tokens") == 300
+        pacer.succeeded(permit, 950)
+        pacer.read_headers(permit, stated)
+        assert pacer.a_minute("tokens") == then
+        pacer.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
+        assert pacer.a_minute("tokens") == 2000
 
 
 @virtual_time
 async def test_nonsense_in_headers_changes_nothing() -> None:
     """Negative, NaN, a year and garbage."""
     events: list[Event] = []
-    one = limiter(RateLimits(rpm=100), events)
-    permit = await one.acquire(10)
-    one.read_headers(permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"})
-    one.read_headers(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
-    assert (one.a_minute("requests"), events) == (100, [])
+    pacer = limiter(RateLimits(rpm=100), events)
+    permit = await pacer.acquire(10)
+    pacer.read_headers(permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"})
+    pacer.read_headers(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
+    assert (pacer.a_minute("requests"), events) == (100, [])
 
 
 @virtual_time

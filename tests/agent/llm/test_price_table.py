@@ -103,7 +103,7 @@ def test_an_answer_is_charged_by_the_service_tier_that_its_reply_names() -> None
 
 @pytest.mark.usefixtures("table")
 @pytest.mark.parametrize(
-    ("url", "name", "said"),
+    ("url", "name", "parts"),
     [
         (URL, "plane-1", ["no model 'plane-1' of Vendor", "did you mean plain-1?", "price = IN/OUT"]),
         (URL, "zzz", ["no model 'zzz' of Vendor;", "price = IN/OUT"]),
@@ -111,12 +111,12 @@ def test_an_answer_is_charged_by_the_service_tier_that_its_reply_names() -> None
         (URL, "sound-1", ["no text price for Vendor's sound-1", "price = IN/OUT"]),
     ],
 )
-def test_what_the_table_lacks_is_said(url: str, name: str, said: list[str]) -> None:
+def test_what_the_table_lacks_is_said(url: str, name: str, parts: list[str]) -> None:
     """In one line, with names that are near and with what helps; no password is repeated."""
     with pytest.raises(ConfigError) as caught:
         table_price(url, name)
     message = str(caught.value)
-    assert all(part in message for part in said)
+    assert all(part in message for part in parts)
     assert "\n" not in message
     assert "pw" not in message
 
@@ -161,8 +161,8 @@ def test_the_bundled_table_knows_the_large_vendors_and_asks_nobody(monkeypatch: 
 
 def test_a_price_by_hand_needs_no_table() -> None:
     """It is what was given; a table without an address to go by is an error."""
-    given = Price(prompt=1, completion=2)
-    assert find_price(given, None, "m") == given
+    price_by_hand = Price(prompt=1, completion=2)
+    assert find_price(price_by_hand, None, "m") == price_by_hand
     assert find_price(None, "http://h/v1", "m") is None
     with pytest.raises(ConfigError, match="needs an endpoint with an address"):
         find_price(AUTO, None, "m")

@@ -68,10 +68,13 @@ async def ready(url: str, key: str | None = None, model: str = "") -> str | None
 
 def turns(number: int) -> tuple[ChatMessage, ...]:
     """A conversation with so many turns behind it."""
-    found: list[ChatMessage] = [{"role": "user", "content": "Write templates for cats and dogs."}]
+    messages: list[ChatMessage] = [{"role": "user", "content": "Write templates for cats and dogs."}]
     for turn in range(number):
-        found += [{"role": "assistant", "content": f"{turn}: {SAID}"}, {"role": "user", "content": "go on"}]
-    return tuple(found)
+        messages += [
+            {"role": "assistant", "content": f"{turn}: {SAID}"},
+            {"role": "user", "content": "go on"},
+        ]
+    return tuple(messages)
 
 
 async def refused(chat: OpenAIChat, request: ChatRequest) -> float | None:

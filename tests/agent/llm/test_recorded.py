@@ -135,4 +135,4 @@ async def test_what_is_learned_is_said() -> None:
 def test_there_are_enough_of_them() -> None:
     """Two dozen, of a dozen vendors at least."""
     assert len(RECORDED) >= 24
-    assert len({one.vendor for one in RECORDED.values()}) >= 12
+    assert len({record.vendor for record in RECORDED.values()}) >= 12

@@ -24,7 +24,7 @@ SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
 
 @pytest.mark.parametrize(
-    ("usage", "said"),
+    ("usage", "expected"),
     [
         (SUMS, TokenUsage(100, 20)),
         (
@@ -97,9 +97,9 @@ SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
         *("OpenRouter, free", "OpenRouter, own key", "OpenRouter, not own key", "xAI, ticks"),
     ],
 )
-def test_each_vendor_is_understood(usage: dict[str, Any], said: TokenUsage) -> None:
+def test_each_vendor_is_understood(usage: dict[str, Any], expected: TokenUsage) -> None:
     """Cached and thought tokens are parts of the sums, wherever the vendor counts them; costs are exact."""
-    assert billed({"usage": usage}) == said
+    assert billed({"usage": usage}) == expected
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_what_says_nothing_is_no_bill(usage: object) -> None:
 def test_the_service_tier_is_read_from_either_place() -> None:
     """OpenAI says it of the reply, Anthropic of the usage."""
     replies = [{"usage": SUMS, "service_tier": "flex"}, {"usage": SUMS | {"service_tier": "priority"}}]
-    found = [billed(reply) for reply in replies]
-    assert [one and one.service_tier for one in found] == ["flex", "priority"]
+    usages = [billed(reply) for reply in replies]
+    assert [usage and usage.service_tier for usage in usages] == ["flex", "priority"]
 
 
 NAMES = (
@@ -134,13 +134,13 @@ USAGE = st.recursive(
 @given(st.dictionaries(st.sampled_from(NAMES), USAGE))
 def test_whatever_comes_is_read_and_its_parts_are_parts(usage: dict[str, Any]) -> None:
     """Nothing raises; kinds are never more than what they are kinds of, and no sum is below a vendor's."""
-    found = billed({"usage": usage})
-    if found is None:
+    bill = billed({"usage": usage})
+    if bill is None:
         return
-    assert found.possible
+    assert bill.possible
     total = usage.get("total_tokens")
     if isinstance(total, int) and not isinstance(total, bool):
-        assert found.total >= min(total, 10**15)
+        assert bill.total >= min(total, 10**15)
 
 
 ANSWER = "- a photo of a {}\n- the {}, seen\u2028twice"
