@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -14,6 +14,12 @@ def enumerated(things: Iterable[str]) -> str:
     """Return ``a``, ``a and b``, or ``a, b and c``."""
     *others, last = list(things) or [""]
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def some_of(things: Sequence[str], most: int = 5) -> str:
+    """Return the first of them and the number of the others: ``a, b and 3 more classes``."""
+    left = len(things) - most
+    return enumerated([*things[:most], *([counted(left, "more class", "more classes")] if left > 0 else [])])
 
 
 def how_to_install(extra: str) -> str:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...evaluator.counts import counted, enumerated
+from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT
@@ -23,7 +23,6 @@ from ..position import LLM
 from ..results.accuracies import (
     BEST_HAND_MADE,
     BEST_STARTING,
-    ORIGINAL_NAMES,
     AccuracyRow,
     baseline_name,
     beside_accuracy,
@@ -46,8 +45,9 @@ from ..results.result import (
     without_names,
 )
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
-from ..text import printable, visible
-from .sections import about_scores, classes_of, course_of, folder_of, renamed_classes, use_of
+from ..text import visible
+from .names import about_names, section_of
+from .sections import about_scores, classes_of, course_of, folder_of, use_of
 from .sentences import (
     REJECTED,
     about_order,
@@ -59,7 +59,6 @@ from .sentences import (
     left_text,
     llm_of_templates,
     made_by_llm,
-    names_read,
     spent_rows,
     verdict_on,
 )
@@ -71,10 +70,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 100
 WIDE = 6.0
 """Width of an interval, in points, from which on it is inconclusive."""
-MOST_NAMES_SHOWN = 20
-"""Most renamed classes that the page shows at once; the others unfold."""
-MOST_HURT = 5
-"""Most classes that are named because they do badly."""
 REFRESH_S = 60
 """Seconds after which the page of a running search loads itself again."""
 _SKIPPED = "skipped_images"
@@ -158,9 +153,8 @@ def _origin(row: Row, noun: str) -> str:
 def _page_of(view: RunView) -> dict[str, Any]:
     """Return what the page shows: its head, then a value for each section, None for one without content."""
     result, rows, noun = view.result, view.rows, view.words.noun
-    started, original = view.progress.started, None
+    started = view.progress.started
     if result is not None:
-        original = result.baselines.get(ORIGINAL_NAMES)
         head = {
             "dataset": result.dataset.name,
             "what": _searched(result),
@@ -199,9 +193,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         **head,
         "contents": [(name, heading) for name, (heading, content) in sections.items() if content is not None],
         "title": f"{view.kind.sought} for {head['dataset']}",
-        "names": renamed_classes(view),
-        "names_shown": MOST_NAMES_SHOWN,
-        "names_read": _names_read(view),
+        **section_of(view),
         "verdict": _verdict(view),
         "cards": _cards(view),
         "gains": any(row.gain is not None for row in compared),
@@ -212,7 +204,6 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "refresh_s": REFRESH_S if view.state == "live" else None,
         "finished": result is not None,
         "stopped": result is not None and result.status == "stopped",
-        "original": "" if original is None else " ".join(original.templates),
         "config": view.config,
     }
 
@@ -246,18 +237,6 @@ def _who_named(result: SearchResult) -> str:
     if llm_of_templates(result):
         calls += f", those for {result.words.noun}s included"
     return f"Class names proposed by {result.llm.model} in {calls}."
-
-
-def _names_read(view: RunView) -> str:
-    """Say what the LLM read before its rounds, class by class."""
-    if view.result is None or (read := view.result.names_read) is None:
-        return ""
-    shown = list(read.names.items())[:MOST_NAMES_SHOWN]
-    names = [f"{printable(old)}: {printable(new)}" for old, new in shown]
-    if len(read.names) > len(shown):
-        names.append(f"{len(read.names) - len(shown):,} more")
-    said = names_read(view.result)
-    return f"{said[0].upper()}{said[1:]}{f' ({enumerated(names)})' if names else ''}."
 
 
 def _searching(view: RunView) -> str:
@@ -452,7 +431,7 @@ def next_steps(view: RunView) -> list[str]:
     steps += _on_answers(result, folder)
     if never := _never_recognised(result):
         steps.append(never)
-    if names := about_names(view):
+    if names := about_names(view, folder):
         steps.append(names)
     steps += _on_gain(view, result, folder, at_chance=at_chance)
     ensemble = ", or the ensemble," if result.averaged else ""
@@ -467,17 +446,10 @@ def _never_recognised(result: SearchResult) -> str:
     if not never:
         return ""
     return (
-        f"No {inspection.split} image of {_some_of(never)} is recognised. Look at such images and at what "
+        f"No {inspection.split} image of {some_of(never)} is recognised. Look at such images and at what "
         "they are taken for; then try a name that says what they show (--class-names FILE), or search "
         "for one (--search-for class-names)."
     )
-
-
-def _some_of(classes: Sequence[str]) -> str:
-    named = list(classes[:MOST_HURT])
-    if len(classes) > len(named):
-        named.append(counted(len(classes) - len(named), "more class", "more classes"))
-    return enumerated(named)
 
 
 def _on_answers(result: SearchResult, folder: str) -> list[str]:
@@ -525,20 +497,3 @@ def _on_gain(view: RunView, result: SearchResult, folder: str, *, at_chance: boo
     if widest > WIDE and unsure:
         steps.append("For a surer answer take more test images: four times as many halve an interval.")
     return steps
-
-
-def about_names(view: RunView) -> str:
-    """Say which new class names to doubt, and how to leave one out; empty without a new name."""
-    rows = renamed_classes(view)
-    if not rows:
-        return ""
-    hurt = [repr(row.old) for row in rows if (row.after or 0) < (row.before or 0)]
-    which = "its new name" if len(hurt) == 1 else "their new names"
-    worse = f"Fewer test images of {_some_of(hurt)} are right with {which}. " if hurt else ""
-    in_order = re.search(r"^class_names\s*=", view.config, re.MULTILINE) is not None
-    edit = "write the original name in its line" if in_order else "remove its line"
-    return (
-        f"Read the new names. {worse}To leave one out, write them to a file (promptclimb export "
-        f"{folder_of(view)} --format class-names), {edit}, and give predict that file (--class-names FILE). "
-        "The gains on this page are those of all new names together."
-    )

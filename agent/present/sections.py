@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +16,6 @@ from ...prompts.kinds import INSTRUCTION
 from ...prompts.template import positional
 from ..results.accuracies import (
     BEST_HAND_MADE,
-    ORIGINAL_NAMES,
     baseline_name,
     score_text,
     with_best_hand_made,
@@ -38,8 +37,6 @@ from .sentences import about_test, chosen_by_more
 MOST_CLASSES = 30
 MOST_LISTED = 1000
 MOST_CONFUSED = 12
-MOST_TAKEN_FOR = 3
-"""Classes that a renamed class was taken for, in its row."""
 MOST_IN_MATRIX = 16
 """Most classes in the confusion matrix on the page, which stays readable."""
 _LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
@@ -123,53 +120,6 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         "confused": _confused(inspection, before, baseline or ""),
         "pictures": _picture_groups(view.details.pictures, name) if view.details and baseline else [],
     }
-
-
-class NameRow(NamedTuple):
-    """A renamed class; counts are None if test was not evaluated.
-
-    Attributes:
-        before: Test images classified correctly with the original names, in the best template for these.
-        after: The same with all new ones, in the best template.
-        taken_for: What the images were taken for before, with counts.
-    """
-
-    old: str
-    new: str
-    images: int | None = None
-    before: int | None = None
-    after: int | None = None
-    taken_for: str = ""
-
-
-def renamed_classes(view: RunView) -> list[NameRow] | None:
-    """Return the renamed classes, those that gained most first; None if no names were searched for."""
-    if view.result is None or (names := view.result.best.class_names) is None:
-        return None
-    decisions = None if view.details is None else view.details.decisions
-    if decisions is None or not {BEST, ORIGINAL_NAMES} <= decisions.predicted.keys():
-        return [NameRow(old, new) for old, new in names.items()]
-    before, after = decisions.predicted[ORIGINAL_NAMES], decisions.predicted[BEST]
-    images_by_class: dict[int, list[int]] = defaultdict(list)
-    for image, true in enumerate(decisions.labels):
-        images_by_class[true].append(image)
-    rows = []
-    for label, old in enumerate(decisions.classes):
-        if old not in names:
-            continue
-        images = images_by_class[label]
-        wrong = Counter(decisions.class_name(before[image]) for image in images if before[image] != label)
-        rows.append(
-            NameRow(
-                old,
-                names[old],
-                len(images),
-                sum(before[image] == label for image in images),
-                sum(after[image] == label for image in images),
-                ", ".join(f"{name} ({count})" for name, count in wrong.most_common(MOST_TAKEN_FOR)),
-            )
-        )
-    return sorted(rows, key=lambda row: (row.before or 0) - (row.after or 0))
 
 
 def _matrix_of(decisions: Decisions | None, inspection: SplitInspection) -> ConfusionMatrix | None:

@@ -19,13 +19,11 @@ from ..events.types import UsageChanged, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from ..results.accuracies import ORIGINAL_NAMES, Difference, baseline_name
+from ..results.accuracies import Difference, baseline_name
 from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
 from ..results.result import PROMINENT, ApiUsage, Row, SearchResult, Usage
 from ..text import printable
-
-MOST_NAMES = 12
-"""Most new class names in a line."""
+from .names import lines_of
 
 
 def about_chance(result: SearchResult) -> str:
@@ -242,8 +240,7 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     lines = [verdict] if (verdict := verdict_on(result)) else []
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
-    if (names := result.best.class_names) is not None:
-        lines += filter(None, (_new_names(names), names_read(result)))
+    lines += lines_of(result)
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
     lines.append(f"{_spent(result)}{opening}")
     if (counts := made_by_llm(result)) is not None:
@@ -261,30 +258,6 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines
-
-
-def _new_names(names: Mapping[str, str]) -> str:
-    if not names:
-        return "class names: no new name was accepted"
-    changes = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:MOST_NAMES]]
-    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-    return f"class names, kept for their scores, not for what they mean: {'; '.join(changes)}{more}"
-
-
-def names_read(result: SearchResult) -> str:
-    """Say how the LLM's first reading of the classes did; empty if it was not asked what they are."""
-    if (read := result.names_read) is None:
-        return ""
-    original = result.baselines.get(ORIGINAL_NAMES)
-    chance = ", which are no better than chance" if original and may_be_chance(result, original.test) else ""
-    return f"{reading_text(len(read.names), read.classes, taken=read.taken)}{chance}"
-
-
-def reading_text(read: int, classes: int, *, taken: bool) -> str:
-    """Say how many classes the LLM read, and whether the search starts from its names."""
-    used = "its names replace" if taken else "its names together are not better than"
-    together = f"; {used} the original ones" if read else ""
-    return f"the LLM read {read:,} of {counted(classes, 'class', 'classes')}{together}"
 
 
 def _spent(result: SearchResult) -> str:

@@ -32,7 +32,8 @@ from ..results.result import (
     words_of,
 )
 from ..text import printable
-from .sentences import gains_in_words, left_text, reading_text, result_lines, spent_text
+from .names import line_of
+from .sentences import gains_in_words, left_text, result_lines, spent_text
 
 BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 RETRIES = {
@@ -56,12 +57,8 @@ def sentence(event: events.Event) -> str | None:
             return event.text
         case events.SearchStarted():
             return _opening(event)
-        case events.NamesRead():
-            return reading_text(event.read, event.classes, taken=event.taken)
-        case events.NameRoundFinished():
-            return f"{event.position}: {_renamed(event, 'so far')}"
-        case events.NamesChosen():
-            return f"class names: {_renamed(event, 'in the end')}"
+        case events.NamesRead() | events.NameRoundFinished() | events.NamesChosen():
+            return line_of(event)
         case events.SearchStopped():
             return f"stopping: {event.reason}"
         case events.EndpointEvent():
@@ -83,11 +80,6 @@ def _opening(event: events.SearchStarted) -> str:
         f"{verb} {event.dataset}{classes} with {event.model}, {llm}, method {event.method}: "
         f"{plan}, in {event.run_dir}"
     )
-
-
-def _renamed(event: events.NameRoundFinished | events.NamesChosen, when: str) -> str:
-    renamed = counted(event.renamed, "class", "classes")
-    return f"{renamed} renamed {when}, {event.right:,} of {counted(event.images, 'few-shot image')} correct"
 
 
 def _of_endpoint(event: events.EndpointEvent) -> str | None:
