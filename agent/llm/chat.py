@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 CHARACTERS_PER_TOKEN = 3.0
 TOKENS_PER_MESSAGE = 8
-BYTES_A_MESSAGE = 16
-"""Role and delimiters of a message, added to its text."""
+"""For role and delimiters of a message, beside its text."""
 HASHED_MAX_TOKENS = 512
 """Stands for ``max_tokens`` in a hash, so that older runs, which hashed it, keep their hashes."""
 
@@ -66,7 +65,7 @@ class ChatRequest:
     @property
     def prompt_tokens(self) -> int:
         """Upper bound of the messages' tokens in ordinary text."""
-        return sum(tokens_in(str(message["content"])) + TOKENS_PER_MESSAGE for message in self.messages)
+        return tokens_of(self.messages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +176,9 @@ def tokens_in(text: str) -> int:
     return math.ceil(letters / CHARACTERS_PER_TOKEN) + wide
 
 
-def size(messages: Sequence[ChatMessage]) -> int:
-    """Return the bytes of a conversation, from which its tokens are estimated."""
-    texts = (str(message["content"]) for message in messages)
-    return sum(len(text.encode("utf-8", "surrogatepass")) + BYTES_A_MESSAGE for text in texts)
+def tokens_of(messages: Sequence[ChatMessage]) -> int:
+    """Return an upper bound of the tokens of a conversation in ordinary text."""
+    return sum(tokens_in(str(message["content"])) + TOKENS_PER_MESSAGE for message in messages)
 
 
 def whole_characters(text: str) -> str:

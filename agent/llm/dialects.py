@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .chat import size
+from .chat import tokens_of
 from .refusals import TOO_LONG, read_refusal
 
 if TYPE_CHECKING:
@@ -64,20 +64,20 @@ class Dialect:
         renamed: Parameters that are sent under their other name.
         merged: It takes no system messages, or no two messages of one role in a row.
         streams: It only streams.
-        most_bytes: The longest conversation that is sent; None if no bound is known.
+        most_tokens: The longest conversation that is sent; None if no bound is known.
     """
 
     left_out: frozenset[str] = frozenset()
     renamed: frozenset[str] = frozenset()
     merged: bool = False
     streams: bool = False
-    most_bytes: int | None = None
+    most_tokens: int | None = None
 
     def render(self, request: ChatRequest) -> Sent:
         """Return a request as this endpoint takes it."""
         messages = request.messages
-        if self.most_bytes is not None:
-            messages = shortened(messages, self.most_bytes)
+        if self.most_tokens is not None:
+            messages = shortened(messages, self.most_tokens)
         parameters: dict[str, Any] = {"max_tokens": request.max_tokens, "temperature": request.temperature}
         if request.seed is not None:
             parameters["seed"] = request.seed
@@ -101,9 +101,9 @@ class Dialect:
         """
         refusal = read_refusal(body)
         if TOO_LONG.search(refusal.text):
-            most_bytes = int(size(sent.messages) * KEPT_SHARE)
-            shorter = size(shortened(sent.messages, most_bytes)) < size(sent.messages)
-            return replace(self, most_bytes=most_bytes) if shorter else None
+            most_tokens = int(tokens_of(sent.messages) * KEPT_SHARE)
+            shorter = tokens_of(shortened(sent.messages, most_tokens)) < tokens_of(sent.messages)
+            return replace(self, most_tokens=most_tokens) if shorter else None
         if NO_SYSTEM.search(refusal.text):
             return None if self.merged else replace(self, merged=True)
         if ONLY_STREAMS.search(refusal.text) and not self.streams:
@@ -122,13 +122,13 @@ class Dialect:
 
     def joined(self, other: Dialect) -> Dialect:
         """Return what two concurrent requests have shown together."""
-        bounds = [bound for bound in (self.most_bytes, other.most_bytes) if bound is not None]
+        bounds = [bound for bound in (self.most_tokens, other.most_tokens) if bound is not None]
         return Dialect(
             left_out=self.left_out | other.left_out,
             renamed=self.renamed | other.renamed,
             merged=self.merged or other.merged,
             streams=self.streams or other.streams,
-            most_bytes=min(bounds, default=None),
+            most_tokens=min(bounds, default=None),
         )
 
     def changes_since(self, earlier: Dialect) -> str:
@@ -141,7 +141,7 @@ class Dialect:
             changes.append("it takes no system messages; they are sent with the first user message")
         if self.streams and not earlier.streams:
             changes.append("it only streams, so answers are requested as streams")
-        if self.most_bytes is not None and earlier.most_bytes is None:
+        if self.most_tokens is not None and earlier.most_tokens is None:
             changes.append("its context is small, so the oldest messages of a conversation are left out")
         return "; ".join(changes)
 
@@ -166,12 +166,12 @@ def _merged(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
     return tuple(merged)
 
 
-def shortened(messages: tuple[ChatMessage, ...], most_bytes: int) -> tuple[ChatMessage, ...]:
+def shortened(messages: tuple[ChatMessage, ...], most_tokens: int) -> tuple[ChatMessage, ...]:
     """Drop the oldest messages after the opening (up to the first user message) to fit; the newest stays."""
     first_user = next((index for index, message in enumerate(messages) if message["role"] == "user"), None)
     opening = messages if first_user is None else messages[: first_user + 1]
     later = list(messages[len(opening) :])
-    while len(later) > 1 and size((*opening, *later)) > most_bytes:
+    while len(later) > 1 and tokens_of((*opening, *later)) > most_tokens:
         # An answer goes with its reply, unless that is the newest message.
         del later[: 2 if len(later) > 2 else 1]
     return (*opening, *later)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import RESERVED_MEMBERS
-from promptclimb.agent.llm.chat import ChatRequest, size
+from promptclimb.agent.llm.chat import ChatRequest, tokens_of
 from promptclimb.agent.llm.dialects import ANSWER_BOUNDS, OTHER_NAMES, Dialect, Sent, shortened, silently_cut
 from promptclimb.agent.llm.limiter import LONGEST_WAIT
 from promptclimb.agent.llm.refusals import TOO_LONG, read_refusal, status_in, wait_in
@@ -97,16 +97,16 @@ def test_a_conversation_that_is_too_long_is_sent_shorter_from_then_on() -> None:
     request = replace(REQUEST, messages=(USER, *({"role": "assistant", "content": "a {}"}, USER) * 9))
     dialect = learned(Dialect(), too_long, request)
     assert dialect is not None
-    assert size(dialect.render(request).messages) * 2 < size(request.messages)
+    assert tokens_of(dialect.render(request).messages) * 2 < tokens_of(request.messages)
 
 
 def test_two_requests_at_once_teach_together() -> None:
     """What either learned is kept, of bounds the lower."""
-    first = Dialect(left_out=frozenset({"seed"}), most_bytes=100)
-    second = Dialect(left_out=frozenset({"top_k"}), merged=True, most_bytes=80)
+    first = Dialect(left_out=frozenset({"seed"}), most_tokens=100)
+    second = Dialect(left_out=frozenset({"top_k"}), merged=True, most_tokens=80)
     both = first.joined(second)
     assert both.left_out == {"seed", "top_k"}
-    assert (both.most_bytes, both.merged) == (80, True)
+    assert (both.most_tokens, both.merged) == (80, True)
     for word in ("seed", "top_k", "system", "context"):
         assert word in both.changes_since(Dialect())
     assert both.changes_since(both) == ""
@@ -119,7 +119,7 @@ def test_a_shortened_conversation_keeps_its_ends(messages: tuple[ChatMessage, ..
     assert kept[0] == messages[0]
     assert kept[-1] == messages[-1]
     assert kept[1:] == messages[len(messages) - len(kept) + 1 :]
-    assert size(kept) <= most or len(kept) <= 2
+    assert tokens_of(kept) <= most or len(kept) <= 2
     assert shortened(kept, most) == kept
 
 
