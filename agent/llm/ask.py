@@ -45,6 +45,8 @@ from .chat import A, BilledAnswer, Client, R, tokens_at_most
 from .limiter import Permit, RateLimiter, RateLimits
 
 GIVE_UP_AFTER_S = 1800.0
+LONGEST_ASKED_S = 120.0
+"""Longest wait that the endpoint may ask for; after that it is tried anyway."""
 LONGEST_REST_S = 300.0
 """Of the endpoint in an outage."""
 MOST_ADAPTED = 8
@@ -82,15 +84,11 @@ class RetryPolicy:
         attempts: Most attempts, not counting those after which the endpoint asks for a wait.
         total_s: Seconds of attempts and waits between them; waiting in the queue is not counted.
         attempt_s: Seconds that the endpoint may take to answer.
-        longest_wait_s: Longest wait between two attempts of our own choosing.
-        longest_asked_s: Longest wait that the endpoint may ask for; after that it is tried anyway.
     """
 
     attempts: int = RETRY_ATTEMPTS
     total_s: float = RETRY_S
     attempt_s: float = REQUEST_TIMEOUT_S
-    longest_wait_s: float = 60.0
-    longest_asked_s: float = 120.0
 
     @classmethod
     def of(cls, config: SearchConfig, *, local: bool = False) -> RetryPolicy:
@@ -118,17 +116,15 @@ def _may_pass(error: BaseException) -> bool:
 class WaitAsAsked(tenacity.wait.wait_base):
     """Wait as long as the endpoint asks for, and a little more; not at all before another form is sent."""
 
-    def __init__(self, longest_s: float, otherwise: tenacity.wait.wait_base) -> None:
-        self._longest_s = longest_s
-        self._otherwise = otherwise
+    of_our_own = tenacity.wait_exponential_jitter(max=60.0)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = _error_of(retry_state)
         if error.step is NextStep.AGAIN:
             return 0.0
         if not error.retry_after:
-            return self._otherwise(retry_state)
-        asked_s = min(error.retry_after, self._longest_s)
+            return self.of_our_own(retry_state)
+        asked_s = min(error.retry_after, LONGEST_ASKED_S)
         return asked_s + random.uniform(0.0, min(1.0, asked_s / 2))
 
 
@@ -250,10 +246,9 @@ class EndpointAsker(Generic[R, A]):
             GaveUpError: Nothing has succeeded for too long.
             FatalChatError: The endpoint cannot answer, or cannot answer this.
         """
-        of_our_own = tenacity.wait_exponential_jitter(max=self._policy.longest_wait_s)
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(_may_pass),
-            wait=WaitAsAsked(self._policy.longest_asked_s, of_our_own),
+            wait=WaitAsAsked(),
             stop=StopWithoutPatience(self._policy),
             before_sleep=self._before_wait,
             sleep=self._wait,

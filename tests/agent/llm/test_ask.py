@@ -41,7 +41,7 @@ from promptclimb.agent.events.types import (
     UsageMissing,
     ignore_event,
 )
-from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy, WaitAsAsked
+from promptclimb.agent.llm.ask import LONGEST_ASKED_S, Endpoint, EndpointAsker, RetryPolicy, WaitAsAsked
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
@@ -602,9 +602,9 @@ async def test_no_attempt_starts_after_a_stop() -> None:
     assert (client.calls, asker.budget.reserved) == (1, NOTHING)
 
 
-def waited(policy: RetryPolicy, *errors: ChatError) -> list[float]:
+def waited(*errors: ChatError) -> list[float]:
     """The waits after these errors in turn."""
-    wait = WaitAsAsked(policy.longest_asked_s, tenacity.wait_exponential_jitter(max=policy.longest_wait_s))
+    wait = WaitAsAsked()
     waits = []
     for number, error in enumerate(errors, start=1):
         error.step = NextStep.RETRY
@@ -618,14 +618,14 @@ def waited(policy: RetryPolicy, *errors: ChatError) -> list[float]:
 @given(st.floats(0.01, 1e6))
 def test_a_wait_is_as_long_as_the_endpoint_asks_for_and_a_little_longer(asked_s: float) -> None:
     """So that not all come back at once; up to a cap."""
-    (wait_s,) = waited(POLICY, TransientChatError("busy", retry_after=asked_s))
-    least_s = min(asked_s, POLICY.longest_asked_s)
+    (wait_s,) = waited(TransientChatError("busy", retry_after=asked_s))
+    least_s = min(asked_s, LONGEST_ASKED_S)
     assert least_s <= wait_s <= least_s + min(1, least_s / 2)
 
 
 def test_a_wait_of_our_own_doubles_with_each_failure() -> None:
     """From a second to a minute, where it stays however often it fails, and a second of jitter."""
-    waits = waited(POLICY, *(TransientChatError("down") for _ in range(9)))
+    waits = waited(*(TransientChatError("down") for _ in range(9)))
     assert [int(wait_s) for wait_s in waits[:6]] == [1, 2, 4, 8, 16, 32]
     assert waits[6:] == [60, 60, 60]
 
