@@ -16,7 +16,6 @@ from promptclimb.agent.api import resume, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.errors import UntrustedRunError
-from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.store.records import canonical
 from promptclimb.agent.store.run import Store
@@ -177,9 +176,9 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
     (tmp_path / "made").rename("received")
     capsys.readouterr()
     assert main(["resume", "received", "--restarts", "2"]) == 2
-    said = capsys.readouterr().err
-    assert f"run the code {tmp_path / 'x.py'}:make\n" in said
-    assert said.endswith("resume received --trust\n")
+    message = capsys.readouterr().err
+    assert f"run the code {tmp_path / 'x.py'}:make\n" in message
+    assert message.endswith("resume received --trust\n")
     assert main(["export", "received", "--format", "safetensors"]) == 2
     for command in ("status", "report", "transcript"):
         assert main([command, "received"]) == 0
@@ -214,16 +213,6 @@ def searched_pictures(folder: Path) -> None:
     pictures(folder / "pictures")
     few = ("--rounds", "1", "--conversations", "1", "--augmentations", "0", "--run-dir", "r")
     assert main(["search", "--data", "pictures", *SMALL, *few]) == 0
-
-
-def test_export_of_class_names_needs_no_trust(tmp_path: Path) -> None:
-    """It reads the data set only."""
-    run_dir = tmp_path / "r"
-    searched_pictures(tmp_path)
-    edit(run_dir, lambda manifest: manifest["config"].update(ray="ray://evil.example:10001"))
-    assert export(run_dir, "cupl").exists()
-    with pytest.raises(UntrustedRunError, match=r"ray://evil\.example"):
-        export(run_dir, "safetensors")
 
 
 def test_weights_beside_settings_of_a_model_need_trust(

@@ -1,4 +1,4 @@
-"""The one thread that writes: in order, in groups, and whoever waits is reported the truth."""
+"""The one thread that writes: in order, in groups, and whoever waits is told the truth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.prices import NOTHING, Bill, Spent
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.scoring import Score
 
 ANSWER = ChatAnswer(text="- a {}")
 ONE = Bill(Spent(calls=1, prompt_tokens=12))
@@ -65,9 +64,9 @@ async def answered_together(store: Store, disk: Disk, count: int = 5) -> list[An
     others = [put(number) for number in range(2, count + 1)]
     overlap = await asyncio.to_thread(disk.second.wait, COMMIT_S)
     disk.go.set()
-    reported = await asyncio.gather(first, *others, return_exceptions=True)
+    outcomes = await asyncio.gather(first, *others, return_exceptions=True)
     assert not overlap, "two commits at once"
-    return reported
+    return outcomes
 
 
 async def test_what_comes_during_a_commit_shares_the_next_one(store: Store) -> None:
@@ -75,37 +74,18 @@ async def test_what_comes_during_a_commit_shares_the_next_one(store: Store) -> N
     disk = Disk(store)
     assert await answered_together(store, disk) == [None] * 5
     assert [len(keys) for keys in disk.commits] == [1, 4]
-    assert [place.round for place, _ in store.answers()] == [1, 2, 3, 4, 5]
+    assert [position.round for position, _ in store.answers()] == [1, 2, 3, 4, 5]
     assert (store.usage.calls, store.usage.prompt_tokens) == (5, 60)
-
-
-async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The thread is called once, and calls back once, however many templates of a batch have their scores."""
-    disk = Disk(store)
-    disk.go.set()
-    called: list[str] = []
-    loop = asyncio.get_running_loop()
-    for owner, name in ((loop, "call_soon_threadsafe"), (loop, "run_in_executor")):
-        call = getattr(owner, name)
-        monkeypatch.setattr(
-            owner, name, lambda *given, call=call, name=name: (called.append(name), call(*given))[1]
-        )
-    await asyncio.gather(*(store.put_score(f"{one} {{}}", Score(train=0.5)) for one in range(50)))
-    assert len(disk.commits) == 1
-    assert called == ["run_in_executor", "call_soon_threadsafe"]
-    assert len(list(store.scores())) == 50
 
 
 async def test_a_row_that_is_no_json_spoils_no_other_of_its_commit(store: Store) -> None:
     """Its caller gets the error; the others are written, and so is what comes later."""
     odd = [object(), float("nan")]
-    reported = await asyncio.gather(
+    outcomes = await asyncio.gather(
         *(store.put_value(f"{number}", value) for number, value in enumerate([1, *odd, 4])),
         return_exceptions=True,
     )
-    assert [type(one) for one in reported] == [type(None), TypeError, ValueError, type(None)]
+    assert [type(outcome) for outcome in outcomes] == [type(None), TypeError, ValueError, type(None)]
     assert [store.value(f"{number}") for number in range(4)] == [1, None, None, 4]
 
 
@@ -126,14 +106,16 @@ async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(sto
     disk = Disk(store)
     first = asyncio.ensure_future(store.put_answer(Position(1, 1, 1), "h", ANSWER, ONE))
     await asyncio.to_thread(disk.begun.wait, 60)
-    places = [Position(1, 1, number) for number in (2, 1, 2, 3)]
-    tasks = [asyncio.ensure_future(store.put_answer(place, "other", ANSWER, ONE)) for place in places]
+    positions = [Position(1, 1, number) for number in (2, 1, 2, 3)]
+    tasks = [
+        asyncio.ensure_future(store.put_answer(position, "other", ANSWER, ONE)) for position in positions
+    ]
     await asyncio.sleep(0)
     disk.go.set()
-    reported = await asyncio.gather(first, *tasks, return_exceptions=True)
-    assert [isinstance(one, StoreError) for one in reported] == [False, False, True, True, False]
-    assert "answer:000000001.000000001.000000001.000000000 is in the store already" in str(reported[2])
-    assert [(place.round, kept.request_hash) for place, kept in store.answers()] == [
+    outcomes = await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert [isinstance(outcome, StoreError) for outcome in outcomes] == [False, False, True, True, False]
+    assert "answer:000000001.000000001.000000001.000000000 is in the store already" in str(outcomes[2])
+    assert [(position.round, kept.request_hash) for position, kept in store.answers()] == [
         (1, "h"), (2, "other"), (3, "other"),
     ]  # fmt: skip
     assert store.usage.calls == 3
@@ -141,20 +123,18 @@ async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(sto
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), OSError(5, "input/output error")])
-async def test_nobody_is_reported_that_something_is_written_that_is_not(
-    store: Store, error: Exception
-) -> None:
+async def test_nobody_is_told_that_something_is_written_that_is_not(store: Store, error: Exception) -> None:
     """Whatever a commit fails of, all who share it get the error, and no later one is tried over the hole."""
     disk = Disk(store)
     disk.errors[1] = error
-    reported = await answered_together(store, disk)
-    assert [isinstance(one, StoreError) for one in reported] == [False, True, True, True, True]
-    assert "everything written before is kept" in str(reported[1]) or "cannot be used" in str(reported[1])
-    assert type(error).__name__ in f"{reported[1]!r} {reported[1].__cause__!r}"
+    outcomes = await answered_together(store, disk)
+    assert [isinstance(outcome, StoreError) for outcome in outcomes] == [False, True, True, True, True]
+    assert "everything written before is kept" in str(outcomes[1]) or "cannot be used" in str(outcomes[1])
+    assert type(error).__name__ in f"{outcomes[1]!r} {outcomes[1].__cause__!r}"
     with pytest.raises(StoreError):
         await store.put_value("later", 1)
     assert len(disk.commits) == 2
-    assert [place.round for place, _ in store.answers()] == [1]
+    assert [position.round for position, _ in store.answers()] == [1]
     assert store.usage.calls == 1
 
 
@@ -173,16 +153,6 @@ async def test_the_time_up_to_now_counts_while_a_run_is_open(tmp_path: Path) -> 
     assert before == pytest.approx(35.0, abs=1)
 
 
-async def test_its_thread_ends_with_the_store(store: Store) -> None:
-    """One thread, with a name by which it is known, and none after it."""
-    threads = {thread for thread in threading.enumerate() if thread.name.startswith("store")}
-    await store.put_value("x", 1)
-    (own,) = {thread for thread in threading.enumerate() if thread.name.startswith("store")} - threads
-    store.close()
-    assert not own.is_alive()
-    store.close()
-
-
 async def test_a_run_that_could_not_be_written_can_be_closed(store: Store) -> None:
     """The lock is let go, so that a resume in the same process is not refused."""
     disk = Disk(store)
@@ -194,20 +164,3 @@ async def test_a_run_that_could_not_be_written_can_be_closed(store: Store) -> No
     assert len(disk.commits) == 1
     with Store.open(store._folder.parent) as again:
         assert again.value("x") is None
-
-
-async def test_a_write_that_fails_when_nobody_waits_any_more_makes_no_noise(store: Store) -> None:
-    """Its writer was cancelled; the next writer gets the error."""
-    noise: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: noise.append(context))
-    disk = Disk(store)
-    disk.errors[0] = MemoryError()
-    task = asyncio.ensure_future(store.put_value("x", 1))
-    await asyncio.to_thread(disk.begun.wait, 60)
-    task.cancel()
-    await asyncio.wait({task})
-    assert task.cancelled()
-    disk.go.set()
-    with pytest.raises(StoreError):
-        await store.put_value("y", 1)
-    assert noise == []
