@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from typing import Generic, NamedTuple, TypeAlias
+from typing import Generic, NamedTuple
 
-from ...evaluator.remote.asking import ApiRequest
+from ...evaluator.remote.asking import ApiEstimate
 from ..config.schema import ScoringConfig, SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
@@ -34,9 +34,6 @@ SAFETY_FACTOR = 50
 """An answer may cost so many times as much as any before it; beyond that, it alone exceeds a limit."""
 KEPT_PERCENT = 102
 """What is kept for the final evaluation, of what it takes, as some attempts fail and are billed."""
-
-RequestSizes: TypeAlias = Counter[tuple[int, int]]
-"""How many requests there are by the tokens that they declare, of prompt and answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,31 +361,21 @@ class ScorerBudget(Budget):
         return replace(super().left(), minutes=None)
 
 
-def sizes_of(requests: Iterable[ApiRequest]) -> RequestSizes:
-    """Count requests by their sizes."""
-    return Counter((request.prompt_tokens, request.max_tokens) for request in requests)
-
-
-def cost_of_all(requests: RequestSizes, most: Callable[[TokenUsage], int]) -> Spent:
-    """Return the most that requests take, as estimates; ``most`` returns picodollars of one."""
-    sizes = [(TokenUsage(*size), count) for size, count in requests.items()]
+def estimated(estimate: ApiEstimate, price: Tariff | None) -> Spent:
+    """Return what requests to a scorer take at most."""
+    tokens = TokenUsage(estimate.prompt_tokens, estimate.answer_tokens, calls=estimate.requests)
     return Spent(
-        calls=requests.total(),
-        estimated_tokens=sum(count * size.total for size, count in sizes),
-        estimated_picodollars=sum(count * most(size) for size, count in sizes),
+        calls=estimate.requests,
+        estimated_tokens=tokens.total,
+        estimated_picodollars=cost_at_most(tokens, price),
     )
 
 
-def share_of(spent: Spent, times: int, of: int = 1) -> Spent:
-    """Return ``times / of`` as much of an estimate, rounded up."""
-    amounts = (spent.calls, spent.estimated_tokens, spent.estimated_picodollars)
-    calls, tokens, money = (-(-amount * times // of) for amount in amounts)
-    return Spent(calls=calls, estimated_tokens=tokens, estimated_picodollars=money)
-
-
 def to_keep(final: Spent) -> Spent:
-    """Return what is kept for a final evaluation that takes so much."""
-    return share_of(final, KEPT_PERCENT, 100)
+    """Return what is kept for a final evaluation that takes so much: a little more."""
+    amounts = (final.calls, final.estimated_tokens, final.estimated_picodollars)
+    calls, tokens, money = (-(-amount * KEPT_PERCENT // 100) for amount in amounts)
+    return Spent(calls=calls, estimated_tokens=tokens, estimated_picodollars=money)
 
 
 def why_refused(limits: Limits, kept: Spent) -> str | None:

@@ -24,6 +24,7 @@ from ...evaluator.remote.asking import (
     FAILED,
     TOO_LARGE,
     ApiAnswer,
+    ApiEstimate,
     ApiRefusal,
     ApiReply,
     ApiRequest,
@@ -48,12 +49,12 @@ from ..errors import (
     why_ended,
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
-from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
+from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent
 from ..secrets import Scrubber, clean_key, split_query, split_userinfo
 from ..stop import Stop
 from ..text import printable
 from .ask import Endpoint, EndpointAsker, RetryPolicy
-from .budget import Limits, RequestSizes, ScorerBudget, cost_of_all, to_keep, why_refused
+from .budget import Limits, ScorerBudget, estimated, to_keep, why_refused
 from .chat import BilledAnswer, Client, JsonAnswer
 from .endpoints import DEFAULT_KEY, reach, warn_unencrypted
 from .limiter import RateLimits
@@ -130,10 +131,7 @@ async def open_scorer(
     from .client import OpenAIChat  # its SDK takes a second to load
 
     url = config.scorer_url
-    if url is None:
-        raise ConfigError(
-            f'`scorer = "{config.scorer}"` needs `scorer_url = URL`, the address of its API',
-        )
+    assert url is not None, "a scorer behind an API has an address"
     key = scorer_key(url, config.base_url, environment)
     stop, scrubber = stop or Stop(), scrubber or Scrubber()
     client = OpenAIChat(
@@ -232,16 +230,15 @@ class ScorerCalls:
         self._room = asyncio.Semaphore(self.concurrency)
         self._in_places: set[asyncio.Task[Any]] = set()
         self._variable = variable
+        self._price = config.scorer_price
         self._ledger: Ledger | None = None
         self._unwritten = NO_BILL  # what was billed before there was a ledger
         self._stop = stop
         self._closed = False
-        self._refused_at_first = 0
         self._answers = 0  # in this session
         self._control: ApiRequest | None = None  # the request that was answered last
         self._connect = connect
         self._reached: asyncio.Future[None] | None = None
-        self._kept_for = RequestSizes()
 
     async def write_to(self, ledger: Ledger, active_s: float) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
@@ -274,39 +271,32 @@ class ScorerCalls:
                 self._in_places.discard(task)
 
     async def __call__(self, request: ApiRequest) -> ApiAnswer:
+        """Return an answer, or a refusal, which the caller judges; see ``ApiAsk``."""
         try:
             await self.check_address()
-            return await self._ask(request)
+            billed = await self._until_at_fault(request)
+            await self._write(billed.bill)
+        except (BadRequestError, RequestFailedError) as error:
+            return ApiRefusal(_reason(error), str(error))
         except Exception as error:  # noqa: BLE001 - whatever ends the asking
             cause = self._cause(error)
             raise AskingEndedError(str(cause)) from cause
+        return ApiReply(billed.answer.body)
 
-    def keep_for_final(self, requests: RequestSizes) -> None:
-        """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
+    def keep_for_final(self, final: ApiEstimate) -> None:
+        """Keep back what the final evaluation may cost, and a little more, until ``release``.
 
         Raises:
-            UsageError: The limits have no room for them and another one.
+            UsageError: The limits have no room for it and another request.
         """
-        self._kept_for = requests
-        if (why := why_refused(self.budget.limits, kept := self._kept())) is not None:
+        kept = to_keep(estimated(final, self._price))
+        if (why := why_refused(self.budget.limits, kept)) is not None:
             raise UsageError(why)
         self.budget.keep(kept)
 
     def release(self) -> None:
         """Keep nothing back any more: the search has chosen."""
-        self._kept_for = RequestSizes()
         self.budget.keep(NOTHING)
-
-    def _kept(self) -> Spent:
-        """Return what is to be kept: more if bills are higher than what requests declared."""
-
-        def most(size: TokenUsage) -> int:
-            request = ApiRequest(
-                path="", body={}, prompt_tokens=size.prompt_tokens, max_tokens=size.completion_tokens
-            )
-            return self._asker.cost_at_most(request).estimated_picodollars
-
-        return to_keep(cost_of_all(self._kept_for, most))
 
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""
@@ -344,32 +334,6 @@ class ScorerCalls:
             self._reached = asyncio.ensure_future(self._connect())
         await asyncio.shield(self._reached)
 
-    async def _ask(self, request: ApiRequest) -> ApiAnswer:
-        """Return an answer, or a refusal that is the request's own fault."""
-        try:
-            billed = await self._until_at_fault(request)
-        except BadRequestError as error:
-            if request.is_trial:
-                return ApiRefusal(_reason(error), str(error))
-            # Without an answer so far, the endpoint may refuse everything.
-            self._refused_at_first += not self._asker.has_answered
-            evidence = Evidence(answers=True, in_a_row=self._refused_at_first, control=False)
-            if (reason := _reason(error)) == "refused" or judge(error.kind, evidence).step is NextStep.STOP:
-                raise
-            return ApiRefusal(reason, str(error))
-        except RequestFailedError as error:
-            cause = error.__cause__
-            if error.answered or error.refused:
-                return ApiRefusal(_reason(error.refusal or cause), str(error))
-            if not self._asker.has_answered and getattr(cause, "reason", "") in NEVER_JSON:
-                raise EndpointError(f"the scorer: {error}; check `scorer_url`") from error
-            return ApiRefusal(FAILED, str(error))
-        self._refused_at_first = 0
-        if self._kept_for and self.budget.depends_on_size:
-            self.budget.keep(self._kept())
-        await self._write(billed.bill)
-        return ApiReply(billed.answer.body)
-
     async def _until_at_fault(self, request: ApiRequest) -> BilledAnswer[JsonAnswer]:
         """Ask again when all attempts failed, unless the request is at fault: others are answered.
 
@@ -381,13 +345,14 @@ class ScorerCalls:
             try:
                 return await self._asked(request)
             except RequestFailedError as error:
-                failed_at_form = request.is_trial and getattr(error.__cause__, "status", None) == SERVER_ERROR
+                cause = error.__cause__
+                failed_at_form = request.is_trial and getattr(cause, "status", None) == SERVER_ERROR
                 if error.answered or error.refused or failed_at_form:
                     raise
-                if isinstance(error.__cause__, RateLimitedError):
+                if isinstance(cause, RateLimitedError):
                     continue
-                if getattr(error.__cause__, "reason", "") in NEVER_JSON and not self._asker.has_answered:
-                    raise
+                if getattr(cause, "reason", "") in NEVER_JSON and not self._asker.has_answered:
+                    raise EndpointError(f"the scorer: {error}; check `scorer_url`") from error
                 evidence = Evidence(
                     answers=self._control is not None,
                     failures=exhausted + 1,
@@ -416,7 +381,9 @@ class ScorerCalls:
 
 
 def _reason(error: BaseException | None) -> str:
-    """Return a slug for why a request was refused."""
+    """Return a slug for why a request was refused, or failed."""
+    if isinstance(error, RequestFailedError):
+        return _reason(error.refusal or error.__cause__) if error.answered or error.refused else FAILED
     if isinstance(error, FlaggedRequestError):
         return CONTENT_FILTER
     if isinstance(error, ContextTooLongError):

@@ -17,12 +17,12 @@ from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
 from ..llm.ask import MORE_TOKENS
-from ..llm.budget import Limits, cost_of_all, share_of, sizes_of
+from ..llm.budget import Limits, estimated
 from ..llm.chat import CHARACTERS_PER_TOKEN
 from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, MAX_TURNS, TOP_K
 from ..methods.registry import METHODS
-from ..prices import NOTHING, PICODOLLARS, Spent, Tariff, TokenUsage, cost_at_most
+from ..prices import PICODOLLARS, Spent, Tariff, TokenUsage
 from .choice import candidates_at_most
 from .inputs import read_pool
 from .name_search import characters_at_most, requests_at_most, scored_at_most
@@ -173,23 +173,14 @@ def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: ApiEvalua
 
     ``config`` is that of the opened search.
     """
-
-    def on_test(candidates: int) -> Spent:
-        sizes = sizes_of(evaluator.test_requests(candidates))
-        return cost_of_all(sizes, lambda size: cost_at_most(size, config.scorer_price))
-
-    test, images = info.sizes["test"], info.sizes.get("train", 0) + info.sizes.get("val", 0)
     baselines = {template for group in info.baselines.values() for template in group}
     scored = evaluations_at_most(config, len(read_pool(config))) + len(baselines)
     scored += scored_at_most(config, info.classes)
-    # Embeddings take the images once, and a candidate's texts once, however many images there are.
-    once = on_test(0)
-    candidate, of_images = on_test(1).minus(once), once != NOTHING
+    images = info.sizes.get("train", 0) + info.sizes.get("val", 0)
+    tested = candidates_at_most(config, info)
     return ScorerBound(
-        search=share_of(once, images, test).plus(
-            share_of(candidate, scored) if of_images else share_of(candidate, scored * images, test)
-        ),
-        final=once.plus(share_of(candidate, candidates_at_most(config, info))),
+        search=estimated(evaluator.estimate(scored, images), config.scorer_price),
+        final=estimated(evaluator.estimate(tested, info.sizes["test"]), config.scorer_price),
     )
 
 

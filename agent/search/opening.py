@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import CHOSEN, Evaluator, EvaluatorInfo
-from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ..config.schema import SearchConfig
 from ..config.sources import to_toml
@@ -22,7 +21,7 @@ from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import Bus, Noted, SearchStarted
 from ..llm.ask import Endpoint, EndpointAsker, RetryPolicy
-from ..llm.budget import Budget, Limits, sizes_of
+from ..llm.budget import Budget, Limits
 from ..llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
 from ..llm.scorer import ScorerCalls, open_scorer
@@ -296,8 +295,8 @@ class _Opener:
         labels = None if calls is None else labels_in(config.shared_cache or self.run_dir)
         evaluator = await ready_evaluator(config, request.evaluator, request.emit, ask=calls, labels=labels)
         if isinstance(evaluator, ApiEvaluator) and calls is not None:
-            candidates = candidates_at_most(config, evaluator.info)
-            calls.keep_for_final(await in_thread(lambda: sizes_of(evaluator.test_requests(candidates))))
+            final = evaluator.estimate(candidates_at_most(config, info := evaluator.info), info.sizes["test"])
+            calls.keep_for_final(final)
         return evaluator
 
     async def open_store(self, config: SearchConfig, info: EvaluatorInfo, endpoint: Endpoint | None) -> Store:

@@ -6,10 +6,10 @@ imports a network library.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 FAILED = "failed"
 """Reason of a refusal: not refused, but every attempt failed, while other requests were answered."""
@@ -63,6 +63,14 @@ class ApiRefusal:
 ApiAnswer: TypeAlias = ApiReply | ApiRefusal
 
 
+class ApiEstimate(NamedTuple):
+    """What requests take in all, at most."""
+
+    requests: int
+    prompt_tokens: int
+    answer_tokens: int
+
+
 class ApiAsk(Protocol):
     """Gets requests answered, for the tasks of one event loop.
 
@@ -104,6 +112,6 @@ class ApiEvaluator(Protocol):
         """
         ...
 
-    def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
-        """Yield requests, without bodies, that cost as much as testing so many candidates."""
+    def estimate(self, candidates: int, images: int) -> ApiEstimate:
+        """Return what so many candidates take on so many images, none of which is known yet."""
         ...

@@ -7,8 +7,9 @@ image that the endpoint refuses has no vector and counts as wrong; a template wi
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -20,7 +21,7 @@ from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..messages import shown
 from ..scoring import GREY_BOX, UNREADABLE, Predictions
 from ..threads import in_thread
-from .asking import ApiAnswer, ApiRefusal, ApiRequest
+from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
 from .evaluator import (
     BadReplyError,
@@ -118,14 +119,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         )
         return Predictions(tuple(images.labels.tolist()), predicted)
 
-    def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
-        """Yield requests that cost as much as the test images' vectors, and those of so many candidates."""
+    def estimate(self, candidates: int, images: int) -> ApiEstimate:
+        """Return what the images take, once, and the texts of the candidates."""
         problem, dialect = self.problem, self.dialect
-        for batch in batched(range(problem.info.sizes["test"]), dialect.most_images):
-            yield ApiRequest(path="", body={}, prompt_tokens=len(batch) * self.most_image_tokens)
-        texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names] * candidates
-        for chunk in batched(texts, dialect.most_texts):
-            yield ApiRequest(path="", body={}, prompt_tokens=text_tokens(*chunk))
+        texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names]
+        requests = math.ceil(images / dialect.most_images)
+        requests += math.ceil(len(texts) * candidates / dialect.most_texts)
+        return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
 
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.

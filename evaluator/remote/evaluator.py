@@ -57,6 +57,7 @@ from .asking import (
     TOO_LARGE,
     ApiAnswer,
     ApiAsk,
+    ApiEstimate,
     ApiRefusal,
     ApiRequest,
 )
@@ -350,8 +351,8 @@ class RemoteEvaluator(ABC):
         return image_tokens(self.problem.model, side, side)
 
     @abstractmethod
-    def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
-        """Yield requests, without bodies, that cost as much as testing so many candidates."""
+    def estimate(self, candidates: int, images: int) -> ApiEstimate:
+        """Return what candidates take on images; see ``ApiEvaluator``."""
 
     @abstractmethod
     def is_refusal(self, value: Any) -> bool:

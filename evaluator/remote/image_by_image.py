@@ -11,7 +11,7 @@ import asyncio
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,7 +25,7 @@ import numpy as np
 from ..scoring import BY_SCHEMA, GREY_BOX, UNREADABLE, EvaluatorInfo, Predictions
 from ..threads import in_thread
 from .answers import ListedClasses
-from .asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiReply, ApiRequest
 from .evaluator import (
     LEAST_PROBABILITY,
     BadReplyError,
@@ -116,12 +116,11 @@ class ImageByImageEvaluator(RemoteEvaluator):
 
         return list(batched(await in_thread(decided), len(parts)))
 
-    def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
-        """Yield requests that cost as much as the labels of all test images by so many candidates."""
+    def estimate(self, candidates: int, images: int) -> ApiEstimate:
         text, answer = self.tokens(self.prompt(self.problem.longest_baseline))
-        most = text + self.most_image_tokens if answer else 0
-        for _ in range(candidates * self.problem.info.sizes["test"]):
-            yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer)
+        labels = candidates * images
+        prompt = text + self.most_image_tokens if answer else 0
+        return ApiEstimate(labels, labels * prompt, labels * answer)
 
     def _keys(self, prompt: Prompt, images: ImageSet) -> list[str]:
         keys = KeyMaker(

@@ -125,14 +125,14 @@ def test_the_end_costs_what_was_kept_for_it(opened: Opened) -> None:
     evaluator = opened("embeddings", api, scorer_dialect="openai")
     scored(evaluator, TEMPLATE)
     searched = len(api.requests)
-    kept = list(evaluator.test_requests(2))
+    kept = evaluator.estimate(2, 9)
     single, together = evaluator.examine([[TEMPLATE], [TEMPLATE, "the {}"]])
     assert single is not None
     assert together is not None
     assert (single.test, together.test) == (1.0, 1.0)
     tested = api.requests[searched:]
-    assert 0 < len(tested) <= len(kept)
-    assert sum(one.prompt_tokens for one in tested) <= sum(one.prompt_tokens for one in kept)
+    assert 0 < len(tested) <= kept.requests
+    assert sum(request.prompt_tokens for request in tested) <= kept.prompt_tokens
 
 
 @pytest.mark.parametrize("objective", ["accuracy", "margin"])

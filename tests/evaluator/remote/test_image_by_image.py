@@ -127,11 +127,10 @@ def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> 
     assert without.test is None
     with pytest.raises(EvaluatorError, match="at least one"):
         evaluator.examine([[]])
-    kept = list(evaluator.test_requests(2))
-    assert len(kept) == 18
+    kept = evaluator.estimate(2, 9)
+    assert kept.requests == 18
     bound = max(request.prompt_tokens + request.max_tokens for request in api.requests[1:])
-    reserved = kept[0].prompt_tokens + kept[0].max_tokens
-    assert reserved >= bound * (scorer == "chat")
+    assert kept.prompt_tokens + kept.answer_tokens >= 18 * bound * (scorer == "chat")
 
 
 def test_only_the_top_label_counts(opened: Opened) -> None:
@@ -255,8 +254,9 @@ def test_an_endpoint_that_enforces_a_schema_answers_with_class_names(
     assert (found.train, found.unreadable) == ((1.0, 0.0) if does == "enforces" else (0.0, 1.0))
     assert len(api.requests) == SEARCHED + (does == "refuses")
     assert sum("response_format" in request.body for request in api.requests) in (1, SEARCHED)
-    kept = max(request.prompt_tokens for request in evaluator.test_requests(1))
-    assert kept >= max(request.prompt_tokens for request in api.requests[1:])
+    assert evaluator.estimate(1, 1).prompt_tokens >= max(
+        request.prompt_tokens for request in api.requests[1:]
+    )
 
     later = VisualApi(enforces=does == "enforces")
     again = opened("chat", later, tmp_path / "labels.sqlite")
