@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,32 +49,14 @@ SPLITS: dict[str, dict[str, dict[str, Any]]] = {
 PICKLED = ("CIFAR10", "CIFAR100")
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A data set that torchvision downloads, with a checksum."""
-
-    folder: str  # under torchvision's root, once unpacked
-    lists: str  # what says which images a split has, under that root
-    gigabytes: float  # of its archives
-    images: int
-
-
-FETCHED = {
-    "DTD": Fetched("dtd/dtd", "dtd/dtd/labels/{}1.txt", 0.63, images=5640),
-    "EuroSAT": Fetched("eurosat/2750", "eurosat/2750", 0.09, images=27_000),
-    "OxfordIIITPet": Fetched(
-        "oxford-iiit-pet/images",
-        "oxford-iiit-pet/annotations/{}.txt",
-        0.81,
-        images=7349,
-    ),
+FETCHED: Mapping[str, str] = {
+    "DTD": "dtd/dtd",
+    "EuroSAT": "eurosat/2750",
+    "OxfordIIITPet": "oxford-iiit-pet/images",
 }
+"""Sets that torchvision downloads with a checksum, and their folder under torchvision's root."""
 STALLED_S = 60.0
 """Seconds without a byte after which a download fails."""
-
-
-class _DamagedError(Exception):
-    """The files of a set are not those that were published."""
 
 
 def read(name: str, data_root: Path | None) -> Splits:
@@ -86,31 +68,21 @@ def read(name: str, data_root: Path | None) -> Splits:
     if name not in SPLITS:
         hint = near(name, (*SPLITS, *PICKLED)) or f": {', '.join(sorted(SPLITS))}"
         raise DataError(f"torchvision:{name} is not one of those that can be read{hint}")
-    root = _root(name, data_root)
-    try:
-        return _read(name, root)
-    except _DamagedError as error:
-        if name in FETCHED:
-            folder = root / Path(FETCHED[name].folder).parts[0]
-            raise DataError(f"torchvision:{name} {error}; remove {folder} and run again") from error
-        raise DataError(
-            f"torchvision:{name} is missing in {root}, or damaged{error}. Remove what is there of it, and "
-            "download it again where there is a network, in Python: "
-            f"torchvision.datasets.{name}({str(root)!r}, download=True)"
-        ) from error
+    return _read(name, _root(name, data_root))
 
 
 def _read(name: str, root: Path) -> Splits:
     splits = {split: _open(name, root, arguments) for split, arguments in SPLITS[name].items()}
-    if name not in FETCHED and (empty := [split for split, rows in splits.items() if not len(rows)]):
-        raise _DamagedError(f" (it has no {empty[0]} images)" if empty[0] else " (it has no images)")
+    if empty := [split for split, rows in splits.items() if not len(rows)]:
+        raise _damaged(name, root, f"it has no {empty[0]} images".replace("  ", " "))
     classes = _classes(splits)
     files = {split: _files(rows) for split, rows in splits.items()}
-    if name in FETCHED or all(files.values()):
+    if all(files.values()):
         whole = _of_files(name, root, classes, {split: items or () for split, items in files.items()})
     else:
         version = "-".join(f"{split or 'all'}{len(rows)}" for split, rows in splits.items())
-        whole = numbered_set(name, f"torchvision-{name}", version, classes, _images(splits))
+        images = _images(name, root, splits)
+        whole = numbered_set(name, f"torchvision-{name}", version, classes, images)
     if whole.val:
         return whole
     train, val, _test = divide(whole.train, whole.classes, test=0)
@@ -118,26 +90,32 @@ def _read(name: str, root: Path) -> Splits:
     return replace(whole, train=train, val=val, notes=notes)
 
 
-def to_download(name: str, data_root: Path | None) -> Fetched | None:
-    """Return what must be downloaded before a data set can be read; None if nothing, or it cannot be."""
-    fetched = FETCHED.get(name)
-    if fetched is None or _lies_in(data_root, fetched) or is_written(f"torchvision-{name}", "archives"):
-        return None
-    return fetched
+def _damaged(name: str, root: Path, why: str) -> DataError:
+    return DataError(
+        f"torchvision:{name} is missing in {root}, or damaged ({why}). Remove what is there of it, and "
+        "download it again where there is a network, in Python: "
+        f"torchvision.datasets.{name}({str(root)!r}, download=True)"
+    )
+
+
+def to_download(name: str, data_root: Path | None) -> bool:
+    """Return whether a data set is downloaded before it is read."""
+    return name in FETCHED and not (
+        _lies_in(data_root, FETCHED[name]) or is_written(f"torchvision-{name}", "archives")
+    )
 
 
 def _root(name: str, data_root: Path | None) -> Path:
     """Return the folder that torchvision calls root: the user's, or one in the cache, downloaded now."""
-    fetched = FETCHED.get(name)
-    if fetched is not None and not _lies_in(data_root, fetched):
+    if name in FETCHED and not _lies_in(data_root, FETCHED[name]):
         return written_once(f"torchvision-{name}", "archives", partial(_download, name))[0]
     if data_root is None:
         raise DataError(f"torchvision:{name} needs the folder that torchvision calls root: set `data_root`")
     return data_root
 
 
-def _lies_in(root: Path | None, fetched: Fetched) -> bool:
-    return root is not None and (root / fetched.folder).is_dir()
+def _lies_in(root: Path | None, folder: str) -> bool:
+    return root is not None and (root / folder).is_dir()
 
 
 def _download(name: str, folder: Path) -> None:
@@ -145,32 +123,21 @@ def _download(name: str, folder: Path) -> None:
     import torchvision
 
     split = next(iter(SPLITS[name].values()))
-    sys.stderr.write(f"downloading torchvision:{name}, {FETCHED[name].gigabytes} GB\n")
+    sys.stderr.write(f"downloading torchvision:{name}\n")
     try:
         with redirect_stdout(sys.stderr), _bounded():
             with suppress(ValueError, FileNotFoundError):  # a damaged list, which is read again below
                 getattr(torchvision.datasets, name)(root=str(folder), download=True, **split)
             _read(name, folder)
     except (
-        *(_DamagedError, DataError, EOFError, RuntimeError),  # the last is of a wrong checksum
+        *(DataError, EOFError, RuntimeError),  # the last is of a wrong checksum
         *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error),
+        *(urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError),
     ) as error:
         raise DataError(
-            f"the archive of torchvision:{name} is not what was published or was cut off on the way "
-            f"({reason_of(error)}) and was not unpacked. Nothing of it is kept: "
-            "try again later, and do not unpack it with another program"
-        ) from error
-    except (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        TimeoutError,
-        ConnectionError,
-    ) as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(
-            f"torchvision:{name} could not be downloaded ({reason}). Nothing of it is kept: try "
-            f"again where there is a network, or run torchvision.datasets.{name}(DIR, "
-            "download=True) there, copy DIR, and give it as `data_root = DIR`",
+            f"torchvision:{name} could not be downloaded whole ({reason_of(error)}). Nothing of it is kept: "
+            f"try again later, or run torchvision.datasets.{name}(DIR, download=True) elsewhere, copy DIR, "
+            "and give it as `data_root = DIR`"
         ) from error
     for archive in [*folder.rglob("*.zip"), *folder.rglob("*.tar.gz")]:
         archive.unlink()
@@ -197,18 +164,12 @@ def _open(name: str, root: Path, arguments: dict[str, Any]) -> Any:
     except ImportError as error:
         raise DataError(f"torchvision:{name} needs a package that is not installed ({error})") from error
     except Exception as error:  # torchvision checks few files, and reads the others as they are
-        if name in FETCHED:
-            lists = root / FETCHED[name].lists.format(arguments.get("split"))
-            is_missing = isinstance(error, RuntimeError | FileNotFoundError)
-            fault = "is missing or not whole" if is_missing else "cannot be read"
-            raise _DamagedError(f"is damaged: {lists} {fault}") from error
-        # torchvision itself says of a missing set only that it is not found.
-        fault = "" if isinstance(error, RuntimeError) else f" ({_fault(error)})"
-        raise _DamagedError(fault) from error
+        raise _damaged(name, root, _fault(error)) from error
 
 
 def _fault(error: Exception) -> str:
-    return reason_of(error) if isinstance(error, OSError | ValueError) else type(error).__name__
+    known = isinstance(error, OSError | ValueError | RuntimeError)
+    return reason_of(error) if known else type(error).__name__
 
 
 def _classes(splits: dict[str, Any]) -> list[str]:
@@ -233,15 +194,8 @@ def _of_files(name: str, root: Path, classes: list[str], files: Mapping[str, Seq
     """Return a set of image files, with its own splits or divided by rule."""
     items = [item for split_items in files.values() for item in split_items]
     _refuse_outside(name, root, [item.path for item in items])
-    if (known := FETCHED.get(name)) is not None:
-        present = sum(item.path.is_file() for item in items)
-        if present != known.images or len(items) != present:
-            folder = root / known.folder
-            raise _DamagedError(
-                f"lists {len(items):,} of {known.images:,} images, and {present:,} are in {folder}"
-            )
-        if not all(0 <= item.label < len(classes) for item in items):
-            raise _DamagedError(f"is damaged: a label in {root / known.lists.format('*')} has no class")
+    if missing := [item.path for item in items if not item.path.is_file()]:
+        raise _damaged(name, root, f"{len(missing):,} of {len(items):,} images, such as {missing[0]}")
     names = classes
     if name == "EuroSAT":  # "AnnualCrop" would be one word to a CLIP
         names = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder) for folder in classes]
@@ -274,13 +228,14 @@ def _refuse_outside(name: str, root: Path, paths: Sequence[Path]) -> None:
             )
 
 
-def _images(splits: dict[str, Any]) -> Iterator[tuple[str, int, Save]]:
+def _images(name: str, root: Path, splits: dict[str, Any]) -> Iterator[tuple[str, int, Save]]:
     for split, rows in splits.items():
         for number in range(len(rows)):
             try:
                 image, label = rows[number]
             except Exception as error:
-                raise _DamagedError(f" (image {number + 1:,} of {len(rows):,}: {_fault(error)})") from error
+                fault = f"image {number + 1:,} of {len(rows):,}: {_fault(error)}"
+                raise _damaged(name, root, fault) from error
             yield split, int(label), partial(_save, image)
 
 

@@ -121,7 +121,7 @@ MNIST_FILES = [
 @pytest.mark.parametrize(
     ("name", "root", "message"),
     [
-        ("MNIST", True, r"is missing in .*, or damaged\. Remove .*download=True"),
+        ("MNIST", True, r"is missing in .*, or damaged .*Remove .*download=True"),
         ("CIFAR10", True, "pickles, which are never opened"),
         ("Nonsense", True, "not one of those that can be read: Caltech101, "),
         ("dtd", False, r"can be read; did you mean DTD\?$"),
