@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .datasets.loading import toy_model_notes
-from .datasets.readers.folders import unread_photographs, walk
+from .datasets.readers.folders import named_kinds, walk
 from .errors import DataError, UsageError
 from .spec import EvaluatorSpec, Report
 
@@ -78,7 +78,7 @@ class ImagePredictor(ABC):
                 probabilities=tuple(probabilities),
                 error=str(error or ""),
             )
-        if unread := unread_photographs(ignored):
+        if unread := named_kinds(ignored):
             self._report(f"skipped: {unread}")
         if first and not read:
             raise DataError(f"none of the images in {folder} can be classified; the first: {first}")

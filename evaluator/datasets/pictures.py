@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError, reason_of
 from ..scoring import Thumbnail
@@ -15,14 +15,8 @@ from ..scoring import Thumbnail
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 """Pillow's names of the formats that are read."""
 WHITE = (255, 255, 255, 255)
-UNREAD_PHOTOGRAPHS = frozenset(
-    {
-        *(".heic", ".heif", ".hif", ".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf"),
-        *(".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw", ".rwl", ".3fr", ".erf", ".kdc", ".mrw"),
-        *(".x3f", ".iiq"),
-    }
-)
-"""Photograph formats that Pillow does not read: HEIC, JPEG XL, cameras' raw forms."""
+UNREAD_PHOTOGRAPHS = frozenset({".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"})
+"""Photograph formats that Pillow does not read."""
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -56,7 +50,7 @@ def open_rgb(path: Path | str) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"the image {path} is too large to be opened safely: {error}") from error
     except UnidentifiedImageError as error:
-        raise DataError(_unidentified(path)) from error
+        raise DataError(f"{path} is not an image that can be read; convert, replace or remove it") from error
     except FileNotFoundError as error:
         raise DataError(f"the image {path} does not exist") from error
     except MemoryError as error:
@@ -65,20 +59,6 @@ def open_rgb(path: Path | str) -> Image.Image:
         raise DataError(
             f"the image {path} cannot be read ({reason_of(error)}); replace or remove it"
         ) from error
-
-
-def how_to_convert(suffix: str) -> str:
-    """Return advice on photographs in an unsupported format."""
-    return f"convert them to JPEG first, for example with ImageMagick: magick mogrify -format jpg *{suffix}"
-
-
-def _unidentified(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if suffix in UNREAD_PHOTOGRAPHS or (suffix == ".avif" and not features.check("avif")):
-        return (
-            f"{path} is a photograph in a format that is not read here ({suffix}); {how_to_convert(suffix)}"
-        )
-    return f"{path} is not an image that can be read; replace or remove it"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

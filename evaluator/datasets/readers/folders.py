@@ -17,7 +17,7 @@ from types import MappingProxyType
 from ...counts import counted, enumerated
 from ...errors import DataError
 from ..class_names import composed, tidy
-from ..pictures import UNREAD_PHOTOGRAPHS, how_to_convert
+from ..pictures import UNREAD_PHOTOGRAPHS
 from ..sampling import RULE, ThreeSplits, complete, divide
 from ..values import Item, Splits
 
@@ -31,10 +31,6 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
 NO_VAL = "there is no val split: templates are chosen on the training shots alone"
 MOST_NAMED = 5
-MOST_BESIDE = 100
-"""Folders beside a given one that are searched for images, for a hint."""
-_DEEPEST = 10
-"""Levels of nested folders that are searched for a hint: a link may lead in a circle."""
 
 
 @dataclass(slots=True)
@@ -85,104 +81,43 @@ def holds_runs(folder: Path) -> bool:
     )
 
 
-def _is_class_folder(folder: Path) -> bool:
-    """Return whether a folder seems to be a class: others with images stand beside it."""
-    try:
-        beside = [entry.path for entry in entries_of(folder.parent) if entry.is_dir()]
-    except DataError:
-        return False
-    return sum(_has_image(path) for path in beside[:MOST_BESIDE]) > 1
-
-
-def _has_image(folder: str) -> bool:
-    try:
-        return any(Path(entry.name).suffix.lower() in IMAGE_SUFFIXES for entry in entries_of(Path(folder)))
-    except DataError:
-        return False
-
-
 def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
     if loose := sum(count for kind, count in files.items() if kind in IMAGE_SUFFIXES):
         images = counted(loose, "image")
-        how = table_beside(folder) or ", or list them in a table"
-        what = (
-            f"{folder} has {images} but no class folders; put the images of each class in their folder{how}"
-        )
-        if not table_beside(folder) and _is_class_folder(folder):
-            return f"{what}; or did you mean the folder above, {folder.parent}?"
-        return what
-    if unread := unread_photographs(listing.ignored + files):
-        return f"{folder} holds no image that is read, but {unread}"
-    if listing.empty:
         return (
-            f"none of the folders in {folder} holds an image "
-            f"({', '.join(sorted(IMAGE_SUFFIXES))}); {LAYOUT_HELP}"
+            f"{folder} has {images} but no class folders; put the images of each class in their folder, list "
+            "them in a table, or give the folder above if this one is a class"
         )
-    return f"{folder} is empty: {LAYOUT_HELP}"
-
-
-def table_beside(folder: Path) -> str:
-    """Return a hint at a table in a folder, or an empty text."""
-    tables = [entry.path for entry in entries_of(folder) if entry.name.lower().endswith(TABLE_SUFFIXES)]
-    return f"; or, if {tables[0]} lists the images, name that" if tables else ""
-
-
-def one_deeper(folder: Path) -> str:
-    """Return a hint if a folder, or a chain of only folders in it, holds several, maybe the classes."""
-    for _level in range(_DEEPEST):
-        inner = [Path(entry.path) for entry in entries_of(folder) if entry.is_dir()]
-        if len(inner) > 1:
-            return f". {folder} holds {len(inner):,} folders: if they are the classes, name that"
-        if not inner:
-            break
-        folder = inner[0]
-    return ""
+    if kinds := named_kinds(listing.ignored + files):
+        return f"{folder} holds no image that is read, but {kinds}; {LAYOUT_HELP}"
+    return f"{folder} holds no image: {LAYOUT_HELP}"
 
 
 def nested(listing: Listing) -> list[str]:
     """Return a note if no class folder holds an image itself: the classes may be one level deeper."""
-    inner: list[set[str]] = []
-    depth = len(listing.root.parts) + 1
-    for paths in listing.images.values():
-        below = [path.parts[depth:] for path in paths]
-        if any(len(parts) == 1 for parts in below):
-            return []
-        inner.append({parts[0] for parts in below})
-    classes = counted(len(inner), "folder")
-    if len(inner[0]) > 1 and all(folders == inner[0] for folders in inner):
-        names = ", ".join(sorted(inner[0])[:MOST_NAMED]) + (", ..." if len(inner[0]) > MOST_NAMED else "")
-        return [
-            f"check the classes: they are the {classes} in {listing.root}, but each holds the same folders "
-            f"({names}). If those are the classes, bring the images of each into one folder, or list all "
-            "images in a table. If they are splits, put them above the classes"
-        ]
+    depth = len(listing.root.parts) + 2
+    if any(len(path.parts) == depth for paths in listing.images.values() for path in paths):
+        return []
     within = os.fspath(next(iter(listing.images.values()))[0].parent.relative_to(listing.root))
     return [
-        f"no class folder holds an image itself, they lie in folders such as {within}: the classes are the "
-        f"{classes} in {listing.root}"
+        f"check the classes: they are the {counted(len(listing.images), 'folder')} in {listing.root}, none "
+        f"of which holds an image itself; images lie in folders such as {within}"
     ]
 
 
 def skipped_files(listing: Listing) -> list[str]:
-    """Return notes on files that are not images, and on photographs in unsupported formats."""
-    notes = [unread] if (unread := unread_photographs(listing.ignored)) else []
-    others = Counter({kind: n for kind, n in listing.ignored.items() if kind not in UNREAD_PHOTOGRAPHS})
-    if others:
-        kinds = ", ".join(kind for kind, _count in others.most_common(3))
-        files = counted(others.total(), "file that is not an image", "files that are not images")
-        notes.append(f"{files} ({kinds})")
-    return [f"skipped under {listing.root}: {note}" for note in notes]
+    """Return a note on files that are not read as images."""
+    kinds = named_kinds(listing.ignored)
+    return [f"skipped under {listing.root}: {kinds}"] if kinds else []
 
 
-def unread_photographs(kinds: Counter[str]) -> str:
-    """Return how many files are photographs in unsupported formats, and what to do with them."""
-    unread = Counter({kind: count for kind, count in kinds.items() if kind in UNREAD_PHOTOGRAPHS})
-    if not unread:
+def named_kinds(kinds: Counter[str]) -> str:
+    """Return how many files are not read as images, and their most frequent suffixes."""
+    if not kinds:
         return ""
-    suffixes = [kind for kind, _count in unread.most_common(3)]
-    unsupported = "in a format that is not read"
-    photographs = counted(unread.total(), f"photograph {unsupported}", f"photographs {unsupported}")
-    return f"{photographs} ({', '.join(suffixes)}); {how_to_convert(suffixes[0])}"
+    suffixes = ", ".join(kind for kind, _count in kinds.most_common(MOST_NAMED))
+    files = counted(kinds.total(), "file that is not an image", "files that are not images")
+    return f"{files} ({suffixes})" + ("; convert them to JPEG" if UNREAD_PHOTOGRAPHS & kinds.keys() else "")
 
 
 def walk(
@@ -267,7 +202,11 @@ def find_split_folders(folder: Path) -> tuple[dict[str, Path], list[str]] | None
             )
     train = entry_by_split.get("train")
     if train is None or not _holds_classes(train):
-        raise DataError(_without_train(folder, named, train))
+        holding = enumerated(entry.name for entry in named if _holds_classes(entry))
+        raise DataError(
+            f"{folder}: {holding} with class folders would be splits, but there is no folder train that "
+            "holds class folders and no images; add it, or give classes other names"
+        )
     beside = [entry.name for entry in inside if entry not in named and any(walk(Path(entry.path), Counter()))]
     if beside and len(named) == 1:
         raise DataError(
@@ -276,20 +215,6 @@ def find_split_folders(folder: Path) -> tuple[dict[str, Path], list[str]] | None
             f"{train.name} another name"
         )
     return {split: Path(entry.path) for split, entry in entry_by_split.items()}, beside
-
-
-def _without_train(folder: Path, named: Sequence[os.DirEntry[str]], train: os.DirEntry[str] | None) -> str:
-    holding = [entry for entry in named if _holds_classes(entry)]
-    if train is None:
-        lacks, what = "there is no train folder", "add it, or give the folder that is meant this name"
-    else:
-        lacks = f"{train.name} has no class folders, or images beside them"
-        what = "put the images of each class in a folder of its own"
-    names = enumerated(entry.name for entry in holding)
-    return (
-        f"{folder}: {names} {'holds' if len(holding) == 1 else 'hold'} class folders as a split "
-        f"does, but {lacks}; {what} (if {holding[0].name} is a class, give it another name)"
-    )
 
 
 def _holds_classes(entry: os.DirEntry[str]) -> bool:
@@ -379,16 +304,13 @@ def _ordered(listing: Listing, order: Sequence[str] | None) -> list[str]:
 def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     if listing.empty:
         name, kinds = next(iter(listing.empty.items()))
-        unread = unread_photographs(kinds)
         raise DataError(
-            f"{listing.root / name} holds no image{' that is read' if unread else ''}, so its class has none "
-            f"to learn from; {unread or 'add some or remove the folder'} "
-            f"({counted(len(listing.empty), 'such folder')})"
+            f"{listing.root / name} holds no image, so its class has none to learn from; add some or remove "
+            f"the folder ({named_kinds(kinds) or counted(len(listing.empty), 'such folder')})"
         )
     if len(names) < 2:
         raise DataError(
-            f"{listing.root} has one class only ({names[0]!r}); at least two are needed"
-            f"{one_deeper(listing.root / names[0]) or table_beside(listing.root)}"
+            f"{listing.root} has one class only ({names[0]!r}); at least two are needed: {LAYOUT_HELP}"
         )
     items = tuple(Item(path, label) for label, name in enumerate(names) for path in listing.images[name])
     return tuple(tidy(name, where=listing.root / name) for name in names), items

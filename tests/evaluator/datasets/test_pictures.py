@@ -149,13 +149,6 @@ def damaged(kind: str, data: st.DataObject) -> bytes:
     return bytes(raw[: data.draw(st.integers(0, len(raw)))])
 
 
-def test_a_photograph_in_a_format_that_is_not_read_is_called_so(tmp_path: Path) -> None:
-    """A table may name one; the message says how to convert it."""
-    (tmp_path / "IMG_1.HEIC").write_bytes(b"....ftypheic")
-    with pytest.raises(DataError, match=r"IMG_1\.HEIC is a photograph .* \(\.heic\); convert them to JPEG"):
-        open_rgb(tmp_path / "IMG_1.HEIC")
-
-
 def test_open_clip_agrees_on_transparent_pictures_by_the_line_of_the_exports_page(tmp_path: Path) -> None:
     """Left alone it shows what lies beneath; with our way to open a picture it sees white, as we do."""
     (tmp_path / "a").mkdir()
