@@ -193,8 +193,6 @@ def _download_target(url: str) -> Path:
 
 
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
-_PREFERRED = ("laion2b_s", "datacomp", "dfn", "webli", "openai")
-"""Beginnings of tags to recommend, the first that a model has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,38 +264,21 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
             raise ModelError(
                 f"open_clip has no weights for {model}: give a checkpoint as `pretrained = FILE`"
             )
-        best = next((tag for start in _PREFERRED for tag in tags if tag.startswith(start)), tags[0])
-        others = ", ".join(tag for tag in tags if tag != best)
-        raise ModelError(
-            f"{model} needs its weights: give `pretrained = TAG`, best "
-            f"{best}{f'; others are: {others}' if others else ''}",
-        )
+        raise ModelError(f"{model} needs its weights: give `pretrained = TAG`, one of {', '.join(tags)}")
     if _looks_like_file(pretrained):
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
     advice = f"open_clip has {', '.join(tags)}" if tags else "open_clip has no weights for it"
-    if models := [name for name, tag in pretrained_pairs() if tag == pretrained]:
-        advice = f"it is one of {models[0]}: give that as `model` too"
-    elif pretrained in open_clip.list_models():
-        advice = "it is a model: give it as `model`, and `pretrained = TAG` of it"
     hint = near(pretrained, tags)
     raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{hint}; {advice}")
 
 
 def _unknown(typed: str) -> ModelError:
-    path = user_path(typed, "`model`", follow_links=False)
-    checkpoint = f'`model = NAME` with `pretrained = "{typed if path.is_file() else "FILE"}"`'
-    if path.is_dir():
-        return ModelError(f'the model {typed} is a folder: write `model = "local-dir:{typed}"`')
-    if path.is_file():
-        return ModelError(f"the model {typed} is a file: write {checkpoint}")
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
-    hint = near(typed.replace("/", "-"), known)
-    advice = "; `promptclimb models` lists them, `grep = TEXT` fewer"
-    if "/" in typed:
-        advice += f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}"
-    if not hint:
-        advice += f"; a checkpoint goes with its architecture: {checkpoint}"
-    return ModelError(f"unknown model {typed!r}{hint}{advice}")
+    return ModelError(
+        f"unknown model {typed!r}{near(typed.replace('/', '-'), known)}; `promptclimb models` lists them. "
+        'Others are hf-hub:OWNER/NAME on Hugging Face\'s hub, `model = "local-dir:DIR"` for a folder, and '
+        "`pretrained = FILE` with the name of its architecture for a checkpoint"
+    )
 
 
 def _local(folder: Path) -> Source:

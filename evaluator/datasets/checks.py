@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from ..counts import counted, enumerated
 from ..errors import DataError
-from .class_names import duplicates, not_latin, refuse_duplicates
+from .class_names import duplicates, refuse_duplicates
 from .pictures import open_rgb
 from .values import FewShotData, Item, Splits, count_by_label
 
@@ -62,18 +62,6 @@ def check(splits: Splits) -> Iterator[str]:
             yield f"{len(twice)} class names stand for two classes each ({', '.join(twice)}), as published"
     else:
         refuse_duplicates(splits.classes, where=f"{splits.name} ({splits.root})")
-    if foreign := not_latin(splits.classes):
-        named = counted(len(foreign), "class name", "class names")
-        yield (
-            f"{named}, such as {foreign[0]!r}, in other letters than Latin ones: most CLIPs were trained on "
-            "English captions; a file of class names gives others"
-        )
-    if twice := duplicates(name.casefold() for name in dict.fromkeys(splits.classes)):
-        alike = [name for name in splits.classes if name.casefold() == twice[0]]
-        yield (
-            f"check the class names: {alike[0]!r} and {alike[1]!r} differ only in their capitals, which most "
-            "CLIPs do not see"
-        )
     without = [
         splits.classes[label]
         for label, count in enumerate(count_by_label(splits.train, len(splits.classes)))

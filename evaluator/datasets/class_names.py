@@ -112,15 +112,6 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def not_latin(names: Iterable[str]) -> list[str]:
-    """Return the names with a letter that is not Latin."""
-
-    def foreign(character: str) -> bool:
-        return character.isalpha() and "LATIN" not in unicodedata.name(character, "")
-
-    return [name for name in names if any(map(foreign, name))]
-
-
 def rename(splits: Splits, choice: str | None) -> Splits:
     """Return the data set with the chosen class names."""
     if choice is None or choice == SPLIT:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from ..counts import counted
 from ..errors import DataError
 from ..files import seen_files, user_path
 from ..pico.models import NAMES, toy_model_note
-from ..settings import similar
+from ..settings import near
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names_file, rename
@@ -33,10 +32,6 @@ MOST_FILES = 10_000
 """Images whose names are kept."""
 CHECKS = 4
 """Raise it with every change of the file checks or their messages."""
-MOST_SHOWN = 3
-"""Names of data sets in the message on an unknown one."""
-MOST_LOOKED_AT = 10_000
-"""Names in a folder that are searched for a similar one."""
 SCHEMES: Mapping[str, str] = MappingProxyType(
     {
         "hf": "hugging_face",
@@ -132,7 +127,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         sources=splits.sources,
         files=files,
         notes=(*splits.notes, *notes),
-        chosen=tuple(line for line in (shots_line, _warning_of_that_name(spec.data)) if line is not None),
+        chosen=() if shots_line is None else (shots_line,),
     )
 
 
@@ -146,13 +141,6 @@ def check_data_name(spec: EvaluatorSpec) -> None:
             f"{spec.data} is a data set of that name and a folder here: write ./{spec.data} for the folder, "
             "or run elsewhere for the data set"
         )
-
-
-def _warning_of_that_name(data: str) -> str | None:
-    if not _folder_of_that_name(data):
-        return None
-    folder = f'`data = "./{data}"`'
-    return f"{data} is the data set of that name; to read the folder {data} here, write {folder}"
 
 
 def _folder_of_that_name(data: str) -> bool:
@@ -243,16 +231,5 @@ def _unknown(raw: str, path: Path) -> str:
         )
     if "://" in raw:
         return f"`data` takes no address such as {raw!r}: download the data, and give their folder or table"
-    names = [source.name for source in known()]
-    similar_names = similar(raw, names)
-    try:
-        siblings = {sibling.name for sibling in itertools.islice(path.parent.iterdir(), MOST_LOOKED_AT)}
-    except OSError:
-        siblings = set()
-    visible = sorted(name for name in siblings if name != path.name and not name.startswith("."))
-    similar_paths = [str(path.with_name(name)) for name in similar(path.name, visible)]
-    near = [*similar_paths, *similar_names] if {"/", os.sep} & set(raw) else [*similar_names, *similar_paths]
-    hint = f"`promptclimb datasets` lists all names, such as {', '.join(names[:MOST_SHOWN])}"
-    if near:
-        hint = f"did you mean {' or '.join(near[:MOST_SHOWN])}?"
-    return f"there is no data set called {raw!r}, and no folder or table at {path}; {hint}"
+    hint = near(raw, [source.name for source in known()]) or "; `promptclimb datasets` lists all names"
+    return f"there is no data set called {raw!r}, and no folder or table at {path}{hint}"
