@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack, get_args
+from typing import Any, ParamSpec, TypeVar, get_args
 
 from anyio.from_thread import BlockingPortal
 from rich.console import Console
@@ -47,6 +48,7 @@ from .search.run import resume_run, start_run
 from .search.test_evaluation import shares_right
 from .store.trust import OF_EVALUATOR, OF_LLM
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -362,31 +364,24 @@ async def resume(
         return await resume_run(request, folder)
 
 
-class SearchArguments(TypedDict, total=False):
-    """Keywords of ``search``, described there."""
+def _without_loop(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise UsageError(
+                f"{function.__name__}_sync cannot be called where an event loop is running, as in a "
+                f"notebook: write `await {function.__name__}(...)` there"
+            )
+        return asyncio.run(function(*args, **kwargs))
 
-    custom_scorer: object | None
-    chat: object | None
-    on_event: Listener | None
-
-
-class ResumeArguments(SearchArguments, total=False):
-    """Keywords of ``resume``, described there."""
-
-    changes: Mapping[str, Any] | None
-    trust: bool
-
-
-def search_sync(config: SearchConfig, **arguments: Unpack[SearchArguments]) -> SearchResult:
-    """Run ``search`` without an event loop; raises UsageError if one is running."""
-    _check_no_loop("search")
-    return asyncio.run(search(config, **arguments))
+    called.__name__ = called.__qualname__ = f"{function.__name__}_sync"
+    return called
 
 
-def resume_sync(run_dir: Path | str, **arguments: Unpack[ResumeArguments]) -> SearchResult:
-    """Run ``resume`` without an event loop; raises UsageError if one is running."""
-    _check_no_loop("resume")
-    return asyncio.run(resume(run_dir, **arguments))
+search_sync = _without_loop(search)
+resume_sync = _without_loop(resume)
+"""``search`` and ``resume`` without an event loop; they raise UsageError if one is running."""
 
 
 def predict(
@@ -463,17 +458,6 @@ def report(run_dir: Path | str) -> Path:
     """
     _check_type("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
     return rewrite_report(user_path(run_dir, "`run_dir`"))
-
-
-def _check_no_loop(function: str) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise UsageError(
-        f"{function}_sync cannot be called where an event loop is running, as in a notebook: "
-        f"write `await {function}(...)` there"
-    )
 
 
 def _check_type(function: str, name: str, value: object, types: Any, wanted: str) -> None:
