@@ -1,8 +1,11 @@
-"""Make text safe to print and to encode."""
+"""Make text safe to print and to encode, and estimate its tokens."""
 
 from __future__ import annotations
 
+import math
 import unicodedata
+
+CHARACTERS_PER_TOKEN = 3.0
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of words and emoji."""
@@ -25,3 +28,15 @@ def _visible(character: str) -> str:
         return " "
     turns_or_hides = category in ("Cf", "Zl", "Zp") and character not in _JOINERS
     return character.encode("unicode-escape").decode() if turns_or_hides else character
+
+
+def whole_characters(text: str) -> str:
+    """Return text that can be encoded: lone surrogates (half an emoji) are replaced, pairs are joined."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def tokens_in(text: str) -> int:
+    """Return an upper bound of the tokens of ordinary text: one per 3 ASCII characters or other byte."""
+    letters = len(text.encode("ascii", "ignore"))
+    wide = len(text.encode("utf-8", "surrogatepass")) - letters
+    return math.ceil(letters / CHARACTERS_PER_TOKEN) + wide

@@ -19,7 +19,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .kinds import CLASS_NAMES, CandidateError, RefusedLine, check_words
+from .kinds import CLASS_NAMES, CandidateError, RefusedLine, check_words, one_line
 from .replies import (
     LIST_MARK,
     MAX_ANSWER_CHARACTERS,
@@ -28,7 +28,7 @@ from .replies import (
     json_documents,
     without_thinking,
 )
-from .requests import ChatMessage, by_example, name_in_row, names_shown, one_line, user_message
+from .requests import ChatMessage, by_example, name_in_row, names_shown, user_message
 from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
 from .template_kind import TemplateKind
 

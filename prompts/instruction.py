@@ -27,6 +27,7 @@ from .kinds import (
     Proposals,
     RefusedLine,
     check_words,
+    one_line,
     too_long,
 )
 from .replies import (
@@ -42,7 +43,7 @@ from .replies import (
     strings_in,
     without_thinking,
 )
-from .requests import SCALES, one_line
+from .requests import SCALES
 from .template import check_characters, quoted, single_spaced, spelling_key, without_quotes
 from .wording import Wordings, built_in
 

@@ -47,6 +47,12 @@ class CandidateError(ValueError):
         self.reason = reason
 
 
+def one_line(text: str, most: int | None = None) -> str:
+    """Return a text with single spaces and no line ends, cut to ``most`` characters with an ellipsis."""
+    line = " ".join(text.split())
+    return line if most is None or len(line) <= most else line[: most - 1] + "…"
+
+
 def check_words(text: str, most: int | None, *, apart_from: str = "") -> None:
     """Raise CandidateError if a text has more words than ``most``; ``apart_from`` counts as none."""
     words = sum(word != apart_from for word in text.split())

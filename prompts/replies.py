@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .kinds import HEADINGS, CandidateError, KindWords, Proposals, RefusedLine
-from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted, one_line
+from .kinds import HEADINGS, CandidateError, KindWords, Proposals, RefusedLine, one_line
+from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted
 from .template import (
     DEFAULT_MAX_WORDS,
     MAX_CHARACTERS,

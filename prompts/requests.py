@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypedDict
 
-from .kinds import KindWords
+from .kinds import KindWords, one_line
 from .wording import Wordings
 
 PROMPTS_VERSION = 3
@@ -232,12 +232,6 @@ def _with_rules(task: str, wanted: Wanted) -> str:
 def user_message(*paragraphs: str) -> ChatMessage:
     """Return paragraphs as one message of the user."""
     return {"role": "user", "content": "\n\n".join(paragraphs)}
-
-
-def one_line(text: str, most: int | None = None) -> str:
-    """Return a text with single spaces and no line ends, cut to ``most`` characters with an ellipsis."""
-    line = " ".join(text.split())
-    return line if most is None or len(line) <= most else line[: most - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

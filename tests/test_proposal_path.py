@@ -28,7 +28,7 @@ from promptclimb.agent.cli.main import main
 from tests.paths import ROOT
 
 PROPOSAL = "a zigzag rendering of a {}"
-MOST_FILES = 42
+MOST_FILES = 34
 PAGE = ROOT / "docs" / "design.md"
 LIST = re.compile(r"<!-- proposal -->\n(.*?)<!-- end -->", re.DOTALL)
 DEPTH = 4

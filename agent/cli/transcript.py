@@ -14,6 +14,7 @@ from typing import Any
 from ..position import NAMES, Position
 from ..results.history import state_of
 from ..secrets import Scrubber, secrets_named_in
+from ..store.records import answer_fields
 from ..store.run import Exchange, StoreReader
 from ..text import printable
 from .folders import run_folder
@@ -41,7 +42,7 @@ def _row(exchange: Exchange) -> dict[str, Any]:
     return {
         **dict(zip(("restart", "conversation", "round", "sample"), position, strict=True)),
         "messages": None if exchange.messages is None else list(exchange.messages),
-        "answer": None if answer is None else answer.to_json(),
+        "answer": None if answer is None else answer_fields(answer),
         "skipped": exchange.skipped,
     }
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ..errors import NO_HEADERS
 from ..prices import Bill, TokenUsage
+from ..text import tokens_in
 
 if TYPE_CHECKING:
     from ...prompts.requests import ChatMessage
 
-CHARACTERS_PER_TOKEN = 3.0
 TOKENS_PER_MESSAGE = 8
 """For role and delimiters of a message, beside its text."""
 HASHED_MAX_TOKENS = 512
@@ -113,15 +112,6 @@ class ChatAnswer(Answer):
     model: str = ""
     thought: bool = field(default=False, repr=False, compare=False)
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "finish_reason": self.finish_reason,
-            "model": self.model,
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-        }
-
 
 R = TypeVar("R", bound=Request)
 A = TypeVar("A", bound=Answer)
@@ -169,18 +159,6 @@ def tokens_at_most(request: Request) -> TokenUsage:
     return TokenUsage(request.prompt_tokens, request.max_tokens)
 
 
-def tokens_in(text: str) -> int:
-    """Return an upper bound of the tokens of ordinary text: one per 3 ASCII characters or other byte."""
-    letters = len(text.encode("ascii", "ignore"))
-    wide = len(text.encode("utf-8", "surrogatepass")) - letters
-    return math.ceil(letters / CHARACTERS_PER_TOKEN) + wide
-
-
 def tokens_of(messages: Sequence[ChatMessage]) -> int:
     """Return an upper bound of the tokens of a conversation in ordinary text."""
     return sum(tokens_in(str(message["content"])) + TOKENS_PER_MESSAGE for message in messages)
-
-
-def whole_characters(text: str) -> str:
-    """Return text that can be encoded: lone surrogates (half an emoji) are replaced, pairs are joined."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

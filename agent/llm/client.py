@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from ...evaluator.errors import ConfigError, reason_of
 from ...evaluator.network import is_loopback, why_unconnected
 from ...evaluator.remote.asking import ApiRequest
-from ...prompts.requests import one_line
+from ...prompts.kinds import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, RedirectedError, TransientChatError, UnusableAnswerError
 from ..events.types import Listener, Noted, ignore_event

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...prompts.requests import one_line
+from ...prompts.kinds import one_line
 from ..errors import (
     BadRequestError,
     ChatError,

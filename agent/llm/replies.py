@@ -32,7 +32,8 @@ from ...prompts.replies import without_thinking
 from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
-from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, tokens_in, whole_characters
+from ..text import CHARACTERS_PER_TOKEN, tokens_in, whole_characters
+from .chat import ChatAnswer, JsonAnswer
 from .limiter import rate_limit_headers
 from .refusals import failure_of, status_in
 

@@ -18,11 +18,11 @@ from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
 from ..llm.ask import MORE_TOKENS
 from ..llm.budget import Limits, estimated
-from ..llm.chat import CHARACTERS_PER_TOKEN
 from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, MAX_TURNS, TOP_K
 from ..methods.registry import METHODS
 from ..prices import PICODOLLARS, Spent, Tariff, TokenUsage
+from ..text import CHARACTERS_PER_TOKEN
 from .choice import candidates_at_most
 from .inputs import read_pool
 from .name_search import characters_at_most, requests_at_most, scored_at_most

@@ -27,9 +27,10 @@ from ...prompts.starting import MAX_FILE_BYTES, PoolError, parse_file
 from ..config.schema import OPTIONS, SearchConfig
 from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
-from ..llm.chat import ChatAnswer, ChatRequest, whole_characters
+from ..llm.chat import ChatAnswer, ChatRequest
 from ..results.notes import LlmFallback, fallback_note
 from ..results.result import LLM_FALLBACK
+from ..text import whole_characters
 from .name_choice import check_renames
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,

@@ -97,12 +97,18 @@ def read_row(folder: Path, key: str, read: Callable[[str], T], text: str) -> T:
 def row_text(value: Any) -> str:
     """Return the text of a row: of a stored answer, a stored score, or any JSON value."""
     if isinstance(value, StoredAnswer):
-        return canonical({"request": value.request_hash, "answer": value.answer.to_json()})
+        return canonical({"request": value.request_hash, "answer": answer_fields(value.answer)})
     if isinstance(value, StoredScore):
         kind = "score" if isinstance(value.verdict, Score) else "rejection"
         verdict = _adapter(Verdict).dump_python(value.verdict, exclude_defaults=True)
         return canonical({"template": value.template, kind: verdict})
     return canonical(value)
+
+
+def answer_fields(answer: ChatAnswer) -> dict[str, Any]:
+    """Return what is kept of an answer, by the names of its fields."""
+    names = ("text", "finish_reason", "model", "prompt_tokens", "completion_tokens")
+    return {name: getattr(answer, name) for name in names}
 
 
 def canonical(value: object) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.llm.chat import whole_characters
-from promptclimb.agent.text import visible
+from promptclimb.agent.text import visible, whole_characters
 
 
 def test_a_character_that_was_cut_is_replaced() -> None:
