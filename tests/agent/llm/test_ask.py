@@ -382,44 +382,6 @@ async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Lim
 
 
 @dataclass
-class Dear(Client):
-    """A client that reports a cost, or ignores the bound of an answer."""
-
-    picodollars: int | None = None
-    length: int = 50
-    bound: bool = True
-    in_flight: int = 0
-    most_in_flight: int = 0
-
-    def asked_tokens(self, request: ChatRequest) -> int:
-        """How long an answer is asked for."""
-        return request.max_tokens if self.bound else 0
-
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        await asyncio.sleep(1)
-        self.in_flight -= 1
-        billed = TokenUsage(20, self.length, vendor_picodollars=self.picodollars)
-        return ChatAnswer(text="- a {}", prompt_tokens=20, completion_tokens=self.length, billed=billed)
-
-
-@virtual_time
-@pytest.mark.parametrize("price", [Price(prompt=0, completion=0), Price(prompt=0.0001, completion=0.0001)])
-async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_the_first_call(
-    price: Price,
-) -> None:
-    """Only one is made until it is known what one costs, and those that waited are reserved again."""
-    client = Dear(5 * 10**9)
-    endpoint = Endpoint(name="one", client=client, price=price, limits=RateLimits(concurrency=16))
-    asker = asker_of(endpoint, limits=Limits(cost_usd=1.0))
-    await until_spent(asker, 16)
-    assert asker.budget.spent.calls > 2
-    assert asker.budget.spent.cost_usd <= 1.0
-    assert client.most_in_flight > 1
-
-
-@dataclass
 class Dearer(Client):
     """A client whose answers become more expensive after some of them, in tokens or as a reported cost."""
 

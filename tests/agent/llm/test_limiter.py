@@ -19,7 +19,6 @@ from promptclimb.agent.llm.limiter import (
     LONGEST_WAIT,
     PERIOD_S,
     SAMPLES,
-    SLACKENING,
     RateLimiter,
     RateLimits,
     StatedLimit,
@@ -157,23 +156,6 @@ def test_the_unused_rest_is_given_back() -> None:
     assert bench.limiter.delay(1000) == 0.0
 
 
-def test_an_endpoint_that_refuses_for_tokens_may_count_what_was_asked_for() -> None:
-    """Then all of it is reserved, and stays so, until success after success has shown otherwise."""
-    bench = Bench(RateLimits(tpm=6000, concurrency=9))
-    bench.answered(1000, 100)
-    refuse(bench, tokens=True)
-    bench.now += 1000
-    bench.answered(1000, 100)
-    assert bench.limiter.delay(1000) == pytest.approx(10.0)
-    bench.now += 1000
-    bench.answered(1000, 100)
-    assert bench.limiter.delay(1000) == pytest.approx(math.ceil(1000 * SLACKENING) / 100)
-    for _ in range(5000):
-        bench.now += 1000
-        bench.answered(1000, 100)
-    assert bench.limiter.delay(1000) == pytest.approx(1.0)
-
-
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     """Nor is there an event, for it changes nothing; one that is shorter than asked for says so."""
     bench = Bench(RateLimits())
@@ -235,16 +217,6 @@ def test_a_limit_that_is_known_is_not_reported_again_and_one_that_was_set_is_not
 
 FREED_S = PERIOD_S + FIRST_MARGIN_S
 """Seconds after which a use does not count any more."""
-
-
-def test_uses_are_spread_over_the_minute() -> None:
-    """Sixty a minute are one a second, and a pause saves up nothing."""
-    window = Window(60)
-    assert window.delay(0.0, 1) == 0.0
-    window.take(0.0, 1)
-    assert [window.delay(now, 1) for now in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]
-    window.take(50.0, 2)
-    assert [window.delay(now, 1) for now in (50.0, 51.5, 52.0)] == [2.0, 0.5, 0.0]
 
 
 def test_what_others_have_used_is_left_to_them_until_it_is_full_again() -> None:
