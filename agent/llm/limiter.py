@@ -220,10 +220,6 @@ class RateLimiter:
         self._turn = asyncio.Lock()  # wakes who waits in the order of arrival
         self._changed = asyncio.Event()
 
-    def a_minute(self, kind: LimitKind) -> float | None:
-        """Return its limit a minute; None without one."""
-        return self._windows[kind].limit if kind in self._windows else None
-
     def fits(self, tokens: int) -> bool:
         """Return whether the configured limit allows a request of so many tokens at all."""
         return self.limits.tpm is None or tokens <= self.limits.tpm
@@ -263,16 +259,11 @@ class RateLimiter:
 
     def delay(self, tokens: int) -> float:
         """Return the seconds until a request may be sent; infinite until another one ends."""
-        if self.in_flight >= self.max_in_flight:
+        if self.in_flight >= int(self._ceiling):
             return math.inf
         now = self._clock()
         waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
         return max(self._ready_at - now, *waits, 0.0)
-
-    @property
-    def max_in_flight(self) -> int:
-        """Requests that may be in flight now."""
-        return int(self._ceiling)
 
     def admit(self, tokens: int) -> Permit:
         """Permit a request now; see ``Permit``."""
