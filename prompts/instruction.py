@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import product
 
@@ -25,7 +25,6 @@ from .kinds import (
     KindWords,
     PromptKind,
     Proposals,
-    RefusedLine,
     check_words,
     one_line,
     too_long,
@@ -206,13 +205,13 @@ class InstructionKind(PromptKind):
         strings = [string for document, _, _ in documents for string in strings_in(document, _has_slot)]
         if from_json := list(filter(_has_slot, strings)):
             marked, unmarked = from_json[:MAX_PROPOSALS], []
-        reply = Proposals.of(_results(marked, max_words))
+        reply = _read(marked, max_words)
         if not reply.candidates:
-            reply = Proposals.of(_results([*marked, *unmarked], max_words))
+            reply = _read([*marked, *unmarked], max_words)
         if complete and len(whole) <= MAX_ANSWER_CHARACTERS:
             return reply
         message = f"only the first {MAX_LINES:,} lines and {MAX_ANSWER_CHARACTERS:,} characters were read"
-        return Proposals(reply.candidates, (*reply.refused, RefusedLine("", "answer_too_long", message)))
+        return reply.cut("answer_too_long", message)
 
     def starting(self, pool: str) -> Sequence[Sequence[Sequence[Instruction]]]:
         """Return the hand-made instructions as one group, or the grammar's, one group for each form."""
@@ -261,13 +260,9 @@ def _blocks(text: str) -> tuple[list[str], list[str], bool]:
     return marked[:MAX_PROPOSALS], unmarked[:MAX_PROPOSALS], len(lines) <= MAX_LINES
 
 
-def _results(blocks: Sequence[str], max_words: int) -> Iterator[tuple[str, Instruction | RefusedLine]]:
-    for block in blocks:
-        line = one_line(block[:_MOST_OF_A_BLOCK], 200)
-        try:
-            yield line, Instruction.parse(_unwrapped(block), max_words=max_words)
-        except CandidateError as error:
-            yield line, RefusedLine(line, error.reason, str(error))
+def _read(blocks: Sequence[str], max_words: int) -> Proposals:
+    texts = ((one_line(block[:_MOST_OF_A_BLOCK], 200), _unwrapped(block)) for block in blocks)
+    return Proposals.of(texts, partial(Instruction.parse, max_words=max_words))
 
 
 def _unwrapped(block: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -110,18 +110,23 @@ class Proposals:
     refused: tuple[RefusedLine, ...]
 
     @classmethod
-    def of(cls, results: Iterable[tuple[str, Candidate | RefusedLine]]) -> Proposals:
-        """Collect the results of reading, each with the line that it was read from, fit to be shown."""
+    def of(cls, texts: Iterable[tuple[str, str]], parse: Callable[[str], Candidate]) -> Proposals:
+        """Parse texts, each given with the line that it was read from, fit to be shown."""
         candidates: dict[str, Candidate] = {}
         refused: list[RefusedLine] = []
-        for line, result in results:
-            if isinstance(result, RefusedLine):
-                refused.append(result)
-            elif result.key in candidates:
-                refused.append(RefusedLine(line, "duplicate", "it stands in this answer already"))
-            else:
-                candidates[result.key] = result
+        for line, text in texts:
+            try:
+                candidate = parse(text)
+                if candidate.key in candidates:
+                    raise CandidateError("duplicate", "it stands in this answer already")
+                candidates[candidate.key] = candidate
+            except CandidateError as error:
+                refused.append(RefusedLine(line, error.reason, str(error)))
         return cls(tuple(candidates.values()), tuple(refused))
+
+    def cut(self, reason: str, message: str) -> Proposals:
+        """Return them with a last line that says what was not read."""
+        return Proposals(self.candidates, (*self.refused, RefusedLine("", reason, message)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .kinds import HEADINGS, CandidateError, KindWords, Proposals, RefusedLine, one_line
+from .kinds import HEADINGS, CandidateError, KindWords, Proposals, one_line
 from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted
 from .template import (
     DEFAULT_MAX_WORDS,
@@ -57,7 +56,7 @@ def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Prop
         reply = _read(cut, max_words)
     if len(answer) > MAX_ANSWER_CHARACTERS:
         message = f"only the first {MAX_ANSWER_CHARACTERS:,} characters were read"
-        reply = Proposals(reply.candidates, (*reply.refused, _end("answer_too_long", message)))
+        reply = reply.cut("answer_too_long", message)
     return reply
 
 
@@ -78,11 +77,7 @@ def _read(text: str, max_words: int | None) -> Proposals:
     if complete and len(marked) + len(unmarked) <= MAX_PROPOSALS:
         return reply
     message = f"only the first {MAX_LINES:,} lines and {MAX_PROPOSALS} proposals were read"
-    return Proposals(reply.candidates, (*reply.refused, _end("too_many_lines", message)))
-
-
-def _end(reason: str, message: str) -> RefusedLine:
-    return RefusedLine("", reason, message)
+    return reply.cut("too_many_lines", message)
 
 
 def _sorted_lines(text: str) -> tuple[list[str], list[str], bool]:
@@ -114,26 +109,9 @@ def _is_heading(line: str) -> bool:
     return line.rstrip("*_ ").endswith(":") or not any(map(str.isalpha, line))
 
 
-def _read_lines(proposals: list[str], max_words: int | None) -> Proposals:
-    def results() -> Iterator[tuple[str, Template | RefusedLine]]:
-        for line in proposals[:MAX_PROPOSALS]:
-            # Lines that restarts repeat are read once, unless they are too long to keep.
-            read = _read_line if len(line) <= MAX_LINE_CHARACTERS else _read_line.__wrapped__
-            for result in read(line, max_words):
-                yield _one_line(line), result
-
-    return Proposals.of(results())
-
-
-@lru_cache(maxsize=10_000)
-def _read_line(line: str, max_words: int | None) -> Sequence[Template | RefusedLine]:
-    results: list[Template | RefusedLine] = []
-    for candidate in _candidates(line):
-        try:
-            results.append(_template(candidate, max_words))
-        except CandidateError as error:
-            results.append(RefusedLine(_one_line(line), error.reason, str(error)))
-    return tuple(results)
+def _read_lines(proposals: Sequence[str], max_words: int | None) -> Proposals:
+    texts = ((_one_line(line), text) for line in proposals[:MAX_PROPOSALS] for text in _candidates(line))
+    return Proposals.of(texts, lambda text: _template(text, max_words))
 
 
 def _template(candidate: str, max_words: int | None) -> Template:

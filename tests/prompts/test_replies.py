@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.prompts import replies
 from promptclimb.prompts.kinds import Proposals
 from promptclimb.prompts.replies import (
     MARKS,
@@ -283,25 +282,6 @@ def test_json_and_dashes_give_the_same_reply(templates: list[str]) -> None:
     assert texts(json.dumps(templates)) == texts("\n".join(f"- {t}" for t in templates)) == templates
 
 
-def test_a_line_that_many_answers_hold_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each answer still has it in its own place, and a refusal too; a huge line is not kept."""
-    read: list[str] = []
-    alone = replies.alone
-    monkeypatch.setattr(replies, "alone", lambda text: (read.append(text), alone(text))[1])
-    replies._read_line.cache_clear()
-    first = parse_reply("- a {} in fog\n- no slot here\n- a {} in rain")
-    assert [template.text for template in first.candidates] == ["a {} in fog", "a {} in rain"]
-    assert len(read) == 3
-    second = parse_reply("1. the {}\n- a {} in rain\n- a {} in rain\n- no slot here\n- a {} in fog")
-    assert [template.text for template in second.candidates] == ["the {}", "a {} in rain", "a {} in fog"]
-    assert [refusal.reason for refusal in second.refused] == ["duplicate", first.refused[0].reason]
-    assert second.candidates[1] is first.candidates[1]
-    assert len(read) == 4
-    kept = replies._read_line.cache_info().currsize
-    parse_reply("- a {} " + "in fog " * 2_000)
-    assert replies._read_line.cache_info().currsize == kept
-
-
 @pytest.mark.parametrize(
     ("opening", "closing"),
     [
@@ -345,7 +325,6 @@ def steps(work: Callable[[], object]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
-    replies._read_line.cache_clear()  # what was read before takes none
     sys.setprofile(called)
     try:
         work()
