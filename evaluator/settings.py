@@ -10,7 +10,7 @@ from functools import cache
 from inspect import get_annotations
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -168,21 +168,19 @@ class Settings(BaseModel):
         allow_inf_nan=False,  # a run's files are JSON, which has neither
     )
 
-    if not TYPE_CHECKING:
-
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                known = options_of(type(self))
-                raise explained(
-                    error,
-                    values,
-                    label_setting,
-                    lambda name: (
-                        removed(name) if name in REMOVED else f"unknown setting {name!r}{near(name, known)}"
-                    ),
-                ) from error
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            known = options_of(type(self))
+            raise explained(
+                error,
+                values,
+                label_setting,
+                lambda name: (
+                    removed(name) if name in REMOVED else f"unknown setting {name!r}{near(name, known)}"
+                ),
+            ) from error
 
     @field_validator("*", mode="before")
     @classmethod

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -301,35 +300,6 @@ class ScorerSettings(Settings):
         return bool(getattr(self, name) != type(self).model_fields[name].default)
 
 
-class EvaluatorKeywords(TypedDict, total=False):
-    """Keywords of ``EvaluatorSpec``, with the types that its fields are made from: a path may be a text."""
-
-    data: Path | str
-    data_root: Path | str | None
-    shots: int | None
-    seed: int
-    class_names: Path | str | None
-    columns: str | None
-    test_images: int | None
-    allow_leak: bool
-    on_bad_image: Literal["fail", "skip"]
-    model: str
-    pretrained: Path | str
-    precision: Literal["fp32", "best"]
-    device: str
-    scorer: Literal["clip", "chat", "zero-shot", "embeddings"]
-    scorer_url: str | None
-    scorer_dialect: str | None
-    scorer_image_size: int
-    scorer_answer_tokens: int
-    custom_scorer: str | None
-    ray: str | None
-    objective: Objective
-    augmentations: int | None
-    cache_dir: Path | str | None
-    workers: int
-
-
 class EvaluatorSpec(ScorerSettings, DataSettings):
     """Everything that decides what an evaluator is, and how it runs.
 
@@ -339,7 +309,7 @@ class EvaluatorSpec(ScorerSettings, DataSettings):
 
     if TYPE_CHECKING:
 
-        def __init__(self, **settings: Unpack[EvaluatorKeywords]) -> None: ...
+        def __init__(self, **settings: Any) -> None: ...  # a path or a price may be a text
 
     def with_shots(self, shots: int = DEFAULT_SHOTS) -> Self:
         """Return the specification with so many shots, if it has none."""

@@ -81,7 +81,6 @@ def main() -> None:
         restarts=2,
         conversations=1,
         rounds=20,
-        top_k=5,
     )
     result = search_sync(config, custom_scorer=SearchEngine())
     start = result.baselines["best starting template"]

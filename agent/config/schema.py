@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -52,9 +52,6 @@ from .fields import (
     style_of,
     without_credentials,
 )
-
-if TYPE_CHECKING:
-    from .keywords import SearchKeywords
 
 DESCRIPTION_TIP = (
     "Tip: `describe = TEXT` says what your images show, and usually brings a gain (in "
@@ -427,7 +424,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
 
     if TYPE_CHECKING:
 
-        def __init__(self, **settings: Unpack[SearchKeywords]) -> None: ...
+        def __init__(self, **settings: Any) -> None: ...  # a path or a price may be a text
 
     @classmethod
     def of(cls, spec: EvaluatorSpec, **more: Any) -> SearchConfig:
