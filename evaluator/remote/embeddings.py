@@ -124,7 +124,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         problem, dialect = self.problem, self.dialect
         texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names]
         requests = math.ceil(images / dialect.most_images)
-        requests += math.ceil(len(texts) * candidates / dialect.most_texts)
+        # Each may be scored alone.
+        requests += candidates * math.ceil(len(texts) / dialect.most_texts)
         return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
 
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
