@@ -36,8 +36,6 @@ UNREADABLE = -1
 """Predicted class of an image whose answer names no class."""
 CHOSEN = "chosen_defaults"
 """The note, in ``EvaluatorInfo.notes``, on settings that the data decided, such as the number of shots."""
-REFUSED_IMAGES = "refused_images"
-"""The note, in ``EvaluatorInfo.notes``, on images that a scorer behind an API refused."""
 BY_SCHEMA = "answers_by_schema"
 """The note on a chat model whose answers an endpoint confines to the class names."""
 MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
@@ -192,7 +190,7 @@ class EvaluatorInfo:
     precision: str = "fp32"  # or the type that ``best`` picked; empty if unknown
     # JSON values, each only if there is something to say: ``device`` used, ``texts`` (text path),
     # ``data`` (how it was read: splits by rule, copies, allowed leaks), ``model`` (corrections),
-    # ``skipped_images`` by split, ``refused_images``, ``precision`` (decisions that a lower one changes)
+    # ``skipped_images`` by split, ``precision`` (decisions that a lower one changes)
     notes: Mapping[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()  # by label; empty if unknown
     # a template costs only one text per class, so many may be scored

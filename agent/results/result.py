@@ -19,7 +19,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import REFUSED_IMAGES, Inspection, Split, Unanswered
+from ...evaluator.scoring import Inspection, Split, Unanswered
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..prices import Spent, totals
 from ..text import printable
@@ -60,7 +60,6 @@ PROMINENT = (
     GENERAL_WORDS,
     UNREAD,
     RACED,
-    REFUSED_IMAGES,
     UNOPENED,
     UNEXAMINED,
     UNNAMED,

@@ -8,9 +8,9 @@ image that the endpoint refuses has no vector and counts as wrong; a template wi
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,8 +49,6 @@ SAME = 0.999
 _Named: TypeAlias = tuple[str, tuple[str, ...]]
 """A template with class names."""
 _NO_VECTOR: Vector = np.zeros(0, dtype=np.float32)
-_HELD_BYTES = 256 * 2**20
-"""Most bytes of template vectors held in memory."""
 
 
 class EmbeddingsEvaluator(RemoteEvaluator):
@@ -66,7 +64,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self._trials = 0
         self._named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
         self._image_cache: dict[str, Vector] = {}
-        self._template_cache: OrderedDict[_Named, Vector] = OrderedDict()
 
     @property
     def dialect(self) -> EmbeddingDialect:
@@ -147,68 +144,57 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def _image_vectors(self, images: ImageSet) -> Vector:
         """Return the vectors of images: [n, E], of length 1, zeros where the endpoint refused."""
-        keys = self._keys("image")
-        paths = {
-            content: path
-            for content, path in zip(images.contents, images.paths, strict=True)
-            if content not in self._image_cache
-        }
-        contents = {keys.key(content): content for content in paths}
+        path_by_content = dict(zip(images.contents, images.paths, strict=True))
 
-        def request(keys: list[str]) -> ApiRequest:
-            pictures = [self.problem.pictures.picture(paths[contents[key]]) for key in keys]
+        def request(contents: list[str]) -> ApiRequest:
+            pictures = [self.problem.pictures.picture(path_by_content[content]) for content in contents]
             return self._image_request(self.dialect, pictures)
 
-        def ask_for(unknown: list[str]) -> list[Question]:
-            return [self._question(chunk, request) for chunk in batched(unknown, self.dialect.most_images)]
-
-        vectors = await self.gather(self.problem.store.vectors, contents, ask_for)
-
-        def rows() -> Vector:
-            self._image_cache |= {contents[key]: self._unit(vector) for key, vector in vectors.items()}
-            rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
-            for image_index, content in enumerate(images.contents):
-                if len(vector := self._image_cache[content]):
-                    rows[image_index] = vector
-            return rows
-
-        return await in_thread(rows)
+        new = [content for content in path_by_content if content not in self._image_cache]
+        self._image_cache |= await self._vectors("image", new, self.dialect.most_images, request)
+        rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
+        for image_index, content in enumerate(images.contents):
+            if len(vector := self._image_cache[content]):
+                rows[image_index] = vector
+        return rows
 
     async def _text_vectors(self, filled: Sequence[_Named]) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
         """Return the vectors of length 1 of templates filled with names, [C, E] each, and refused texts."""
-        keys, cache, model = self._keys("text"), self._template_cache, self.problem.model
-        class_vectors = {named: cache[named] for named in filled if named in cache}
-        texts_by_named = {
-            (template, names): [template.replace(SLOT, name) for name in names]
-            for template, names in filled
-            if (template, names) not in class_vectors
-        }
-        text_by_key = {keys.key(text): text for texts in texts_by_named.values() for text in texts}
 
-        def request(chunk: list[str]) -> ApiRequest:
-            texts = [text_by_key[key] for key in chunk]
-            body = self.dialect.of_texts(model, texts)
+        def request(texts: list[str]) -> ApiRequest:
             path = path_below(self.problem.url, self.dialect.path)
+            body = self.dialect.of_texts(self.problem.model, texts)
             return ApiRequest(path=path, body=body, prompt_tokens=text_tokens(*texts))
 
+        texts_by_named = {
+            (template, names): [template.replace(SLOT, name) for name in names] for template, names in filled
+        }
+        all_texts = chain.from_iterable(texts_by_named.values())
+        vectors = await self._vectors("text", all_texts, self.dialect.most_texts, request)
+        class_vectors: dict[_Named, Vector] = {}
+        refused: dict[_Named, str] = {}
+        for named, texts in texts_by_named.items():
+            if without := [text for text in texts if not len(vectors[text])]:
+                refused[named] = without[0]
+            else:
+                class_vectors[named] = np.stack([vectors[text] for text in texts])
+        return class_vectors, refused
+
+    async def _vectors(
+        self, kind: str, contents: Iterable[str], most: int, request: Callable[[list[str]], ApiRequest]
+    ) -> dict[str, Vector]:
+        """Return vectors of images or texts, by their content; at most so many are in one ``request``."""
+        keys = self._keys(kind)
+        content_by_key = {keys.key(content): content for content in contents}
+
         def ask_for(unknown: list[str]) -> list[Question]:
-            return [self._question(chunk, request) for chunk in batched(unknown, self.dialect.most_texts)]
+            return [
+                self._question(chunk, lambda keys: request([content_by_key[key] for key in keys]))
+                for chunk in batched(unknown, most)
+            ]
 
-        vectors = await self.gather(self.problem.store.vectors, text_by_key, ask_for)
-
-        def class_vectors_and_refused() -> tuple[dict[_Named, Vector], dict[_Named, str]]:
-            refused: dict[_Named, str] = {}
-            for named, texts in texts_by_named.items():
-                rows = [self._unit(vectors[keys.key(text)]) for text in texts]
-                if without := [text for text, row in zip(texts, rows, strict=True) if not len(row)]:
-                    refused[named] = without[0]
-                else:
-                    class_vectors[named] = cache[named] = np.stack(rows)
-            while len(cache) > 1 and sum(rows.nbytes for rows in cache.values()) > _HELD_BYTES:
-                cache.popitem(last=False)
-            return class_vectors, refused
-
-        return await in_thread(class_vectors_and_refused)
+        vectors = await self.gather(self.problem.store.vectors, content_by_key, ask_for)
+        return {content_by_key[key]: self._unit(vector) for key, vector in vectors.items()}
 
     def _image_request(self, dialect: EmbeddingDialect, pictures: Sequence[SentPicture]) -> ApiRequest:
         model = self.problem.model

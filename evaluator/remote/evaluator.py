@@ -38,7 +38,6 @@ from ..scoring import (
     LONGEST_UNREADABLE,
     MOST_CONFUSED,
     MOST_UNREADABLE,
-    REFUSED_IMAGES,
     UNREADABLE,
     EvaluatorInfo,
     Objective,
@@ -71,7 +70,6 @@ IN_FLIGHT = 8
 MOST_FAILED = 2
 """Candidates for which an image gets no answer, whatever is tried, before it is left out for the others."""
 LEAST_PROBABILITY = 1e-12
-REFUSED_WORDS = "images that the endpoint refused or failed to answer, which count as wrong"
 BYTES_PER_TOKEN = 2
 """Fewest bytes of text per token, on average: English has four, Chinese two to three."""
 IMAGE_TOKENS = (600, 256)
@@ -244,31 +242,18 @@ class RemoteEvaluator(ABC):
         self._refused_in_a_row = 0
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
         self._failed = Counter[str]()  # how often every attempt failed, by image
-        self._refused: dict[str, set[str]] = {}  # contents of images, by split
 
     @property
     def info(self) -> EvaluatorInfo:
-        """Describe the data and the model; the notes list images left out of the splits opened so far.
-
-        They also say how many images ``examine`` found refused.
-        """
+        """Describe the data and the model; the notes list images left out of the splits opened so far."""
         skipped = {
             name: {"images": len(split.left_out), "which": list(split.left_out[:_MOST_LISTED])}
             for name, split in list(self._splits.items())
             if split.left_out
         }
-        refused = [
-            f"{len(contents)} of {counted(len(self._splits[name]), f'{name} image')}"
-            for name, contents in sorted(self._refused.items())
-        ]
-        if not (skipped or refused):
+        if not skipped:
             return self.problem.info
-        notes = {
-            **self.problem.info.notes,
-            **({"skipped_images": skipped} if skipped else {}),
-            **({REFUSED_IMAGES: f"{REFUSED_WORDS}: {', '.join(refused)}"} if refused else {}),
-        }
-        return replace(self.problem.info, notes=notes)
+        return replace(self.problem.info, notes={**self.problem.info.notes, "skipped_images": skipped})
 
     async def prepare(self) -> None:
         """Ask nothing: the first question shows what is to be known. See ``ApiEvaluator``."""
@@ -311,9 +296,6 @@ class RemoteEvaluator(ABC):
             for decisions, images in zip(decided, splits, strict=True):
                 if (without_class := decisions.unanswered) is not None:
                     unanswered[images.split] = without_class
-                if decisions.refused:
-                    contents = {images.contents[index] for index in decisions.refused}
-                    self._refused[images.split] = self._refused.get(images.split, set()) | contents
                 correct = tally.correct(decisions.predicted, images.labels)
                 shares.append(correct / len(images) if len(images) else None)
             scores.append(SplitScores(shares[0], shares[1], shares[2] if test else None, unanswered))

@@ -155,8 +155,6 @@ def test_a_refused_image_has_no_vector(objective: str, opened: Opened, tmp_path:
     assert sum(map(images_in, api.requests)) == SEARCHED + 8 + 4 + 2
     again = opened("embeddings", VisualApi(ends_after=0), tmp_path / "labels.sqlite", **settings)
     assert scored(again, TEMPLATE) == score
-    again.examine([[TEMPLATE]], test=False)
-    assert again.info.notes["refused_images"].endswith("wrong: 1 of 15 train images")
 
 
 def test_a_template_with_a_refused_text_is_rejected(opened: Opened, tmp_path: Path) -> None:

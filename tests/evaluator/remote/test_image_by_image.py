@@ -322,15 +322,14 @@ def test_a_refused_image_is_wrong_and_counted(scorer: str, opened: Opened, tmp_p
     assert (first.correct, len(api.requests)) == ((12, 5), SEARCHED + 4 * (scorer == "chat"))
     (some,) = evaluator.predict([[ASKED[scorer]]], split="train").predicted
     assert (some or ()).count(UNREADABLE) == 3
-    assert "refused_images" not in evaluator.info.notes
     again = opened(scorer, api, tmp_path / "labels.sqlite")
     assert scored(again, ASKED[scorer]) == first
     for _twice in range(2):
         (found,) = again.examine([[ASKED[scorer]]])
         assert found is not None
         assert found.test == pytest.approx(8 / 9)
-        said = again.info.notes["refused_images"]
-        assert said.endswith("wrong: 1 of 9 test images, 3 of 15 train images, 1 of 6 val images")
+        shares = {split: round(unanswered.refused, 3) for split, unanswered in found.unanswered.items()}
+        assert shares == {"test": 0.111, "train": 0.2, "val": 0.167}
 
 
 def test_a_refused_image_says_nothing_of_probabilities(opened: Opened) -> None:
