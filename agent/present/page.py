@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING, Any
 from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
-from ...evaluator.scoring import BASELINE_DEFAULT
 from ..config.sources import flags_of_more
 from ..position import LLM
 from ..results.accuracies import (
-    BEST_HAND_MADE,
     BEST_STARTING,
     AccuracyRow,
-    baseline_name,
     beside_accuracy,
     score_text,
     weighted,
 )
 from ..results.details import ENSEMBLE
-from ..results.gain import may_be_chance, surely_better
+from ..results.gain import may_be_chance
 from ..results.history import RunView, view_of
 from ..results.result import (
     EMPTY,
@@ -42,7 +39,6 @@ from ..results.result import (
     SearchResult,
     Sizes,
     with_names,
-    without_names,
 )
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from ..text import visible
@@ -53,7 +49,6 @@ from .sentences import (
     about_order,
     about_test,
     cost_text,
-    difference_text,
     gain_cell,
     gains_in_words,
     left_text,
@@ -74,8 +69,6 @@ REFRESH_S = 60
 """Seconds after which the page of a running search loads itself again."""
 _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
-Card = tuple[str, str, str]
-"""Name, figure and remark of a card at the top of the page."""
 
 
 def write_report(run_dir: Path, view: RunView | None = None) -> Path:
@@ -185,7 +178,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "refused": ("What was rejected, and why", _refused(view) or None),
         "board": ("Leaderboard", rows[:MAX_ROWS] or None),
         "use": ("How to use it", use_of(view)),
-        "next": ("What to do next", next_steps(view)),
+        "next": ("What to do next", next_steps(view) or None),
         "facts": ("What it took, and notes", head["facts"]),
     }
     return {
@@ -195,7 +188,6 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "title": f"{view.kind.sought} for {head['dataset']}",
         **section_of(view),
         "verdict": _verdict(view),
-        "cards": _cards(view),
         "gains": any(row.gain is not None for row in compared),
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": order,
@@ -296,36 +288,6 @@ def _warnings(result: SearchResult) -> list[str]:
     return warnings + [str(result.notes[name]) for name in PROMINENT if name in result.notes]
 
 
-def _cards(view: RunView) -> list[Card]:
-    result = view.result
-    if result is None:
-        best = [("best so far", _text(view.rows[0].train, view), "train")] if view.rows else []
-        return [*best, *_training_cards(view), (f"{view.words.noun}s scored", f"{len(view.rows):,}", "")]
-    best_scores = {split: getattr(result.best, split) for split in ("test", "val", "train")}
-    split = next((split for split, score in best_scores.items() if score is not None), "train")
-    cards = [("best found", _text(best_scores[split], view), split)]
-    title_by_name = {row.name: row.title for row in result.accuracies.rows}
-    for name, difference in (result.gain.over if result.gain else {}).items():
-        if name in title_by_name:
-            cell = gain_cell(difference, view.words)
-            cards.append((f"over {title_by_name[name]}", cell.points, cell.interval))
-    if result.gain is None and split == "train":
-        cards += _training_cards(view)
-    if result.averaged and (score := getattr(result.ensemble, split)) is not None:
-        cards.append((f"ensemble{without_names(result.best)}", _text(score, view), split))
-    return cards
-
-
-def _training_cards(view: RunView) -> list[Card]:
-    if not view.rows:
-        return []
-    train = view.rows[0].train if view.result is None else view.result.best.train
-    return [
-        (f"over {baseline_name(name, view.words)}", difference_text(gain, percent=view.percent), "train")
-        for name, gain in view.progress.gains(train).items()
-    ]
-
-
 def _refused(view: RunView) -> list[tuple[str, str, Sequence[str]]]:
     """Return reasons with counts (from the result if there is one) and examples, most frequent first."""
     refused = view.history.refused
@@ -398,8 +360,8 @@ def _as_text(value: Any) -> str:
 
 
 def next_steps(view: RunView) -> list[str]:
-    """Return at least one sentence, the most urgent first."""
-    result, folder, noun = view.result, folder_of(view), view.words.noun
+    """Return sentences, the most urgent first."""
+    result, folder = view.result, folder_of(view)
     if result is None or result.status == "stopped":
         if view.state == "live":
             return ["Wait: the search is running. This page shows its state at the time it was made."]
@@ -433,9 +395,8 @@ def next_steps(view: RunView) -> list[str]:
         steps.append(never)
     if names := about_names(view, folder):
         steps.append(names)
-    steps += _on_gain(view, result, folder, at_chance=at_chance)
-    ensemble = ", or the ensemble," if result.averaged else ""
-    return steps or [f"Use the best {noun}{ensemble} as shown above."]
+    steps += _on_gain(result)
+    return steps
 
 
 def _never_recognised(result: SearchResult) -> str:
@@ -463,34 +424,16 @@ def _on_answers(result: SearchResult, folder: str) -> list[str]:
     return []
 
 
-def _on_gain(view: RunView, result: SearchResult, folder: str, *, at_chance: bool) -> list[str]:
+def _on_gain(result: SearchResult) -> list[str]:
     gain, noun, steps = result.gain, result.words.noun, list[str]()
     if gain is None:
         return steps
-    starting, hand_made = gain.over.get(BEST_STARTING), gain.over.get(BEST_HAND_MADE)
-    if gain.ensemble is not None and gain.ensemble.sign > 0:
-        steps.append(f"Use the ensemble: on test it is better than the best {noun} alone.")
-    elif gain.ensemble_is_worse:
-        steps.append(
-            f"Use the best {noun} alone: on test the ensemble, which templates.json holds, is worse "
-            f"(promptclimb export {folder} --format open-clip --only best)."
-        )
-    if hand_made is not None and hand_made.sign < 0:
-        steps.append(
-            f"Use the best hand-made {noun}: the search found none as good. A search that starts from it "
-            "(--initial FILE) may improve it."
-        )
-    elif surely_better(gain, BASELINE_DEFAULT) and not at_chance:
-        steps.append(f"Use what was found in place of the default {noun}: the gain is more than chance.")
+    starting = gain.over.get(BEST_STARTING)
     if starting is not None and starting.sign <= 0:
-        described = re.search(r"^describe\s*=", view.config, re.MULTILINE) is not None  # it may be damaged
-        description = "Another description" if described else "A description"
         llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
-        cost = "which cost no call" if result.scorer_usage is None else "each of which the scorer bills"
         steps.append(
-            f"The rounds added nothing certain to the starting {noun}s. {description} of what the images "
-            f"show (--describe), another method or {llm} may make them worth it; more restarts draw more "
-            f"starting {noun}s, {cost}."
+            f"The rounds added nothing certain to the starting {noun}s. A description of what the images "
+            f"show (--describe) or {llm} may make them worth it."
         )
     widest = max((gap.interval[1] - gap.interval[0] for gap in gain.over.values()), default=0.0)
     unsure = any(not difference.sign and not difference.same_template for difference in gain.over.values())

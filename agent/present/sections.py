@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from ...evaluator.counts import counted
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from ...prompts.kinds import INSTRUCTION
-from ...prompts.template import positional
 from ..results.accuracies import (
     BEST_HAND_MADE,
     baseline_name,
@@ -40,22 +39,6 @@ MOST_CONFUSED = 12
 MOST_IN_MATRIX = 16
 """Most classes in the confusion matrix on the page, which stays readable."""
 _LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
-MOST_NAMES_IN_CODE = 40
-LONGEST_LINE = 100
-_BUNDLED = "pico"
-_WORSE = ", as on test the ensemble is worse"
-_PICTURES = (
-    'open_rgb reads pictures as the search did; without it, Image.open("photo.jpg").convert("RGB") does the '
-    "same for opaque ones of 8 bits that no EXIF tag turns."
-)
-_CLASSIFIER = (
-    "weights = open_clip.build_zero_shot_classifier(model, tokenizer, names, templates)",
-    "",
-    'pixels = preprocess(open_rgb("photo.jpg"))[None]',
-    "with torch.inference_mode():",
-    "    decided = (model.encode_image(pixels, normalize=True) @ weights).argmax(dim=1)",
-    "print(names[decided.item()])",
-)
 
 
 def about_scores(result: SearchResult) -> str:
@@ -284,11 +267,11 @@ def folder_of(view: RunView) -> str:
 
 
 class Use(NamedTuple):
-    """Instructions to use templates: a sentence, code to copy, and a remark."""
+    """What to use: a sentence, templates to copy, and the commands that use them."""
 
     about: str
-    code: str
-    more: str
+    templates: str
+    commands: list[str]
 
 
 def use_of(view: RunView) -> Use | None:
@@ -296,83 +279,25 @@ def use_of(view: RunView) -> Use | None:
     result = view.result
     if result is None:
         return None
-    named = bool(result.best.class_names)
-    alone = named or (result.gain is not None and result.gain.ensemble_is_worse)
+    named, words = bool(result.best.class_names), result.words
+    worse = result.gain is not None and result.gain.ensemble_is_worse
+    alone = named or worse or set(result.ensemble.templates) == {result.best.template}
     used = (result.best.template,) if alone else result.ensemble.templates
-    if result.prompts == INSTRUCTION:
-        (text,) = result.scored_as(result.best.template)
-        return Use(
-            "The best instruction; {classes} is the place of the list of class names.",
-            f"instruction = {_quoted(text)}",
-            "",
-        )
-    templates = _listed("templates", [positional(template) for template in result.scored_as(*used)])
-    names = _names(view)
-    is_clip = result.scorer_usage is None and (bool(result.model.pretrained) or ":" in result.model.name)
-    if names is None or not is_clip:
-        which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
-        which = "The best template, for the new class names above" if named else which
-        return Use(f"{which}; {{}} is the slot of the class name.", templates, "")
+    which = f"The best {words.noun}" if alone else "The ensemble's templates, the best first"
     if named:
-        which = "the best template with the new class names"
-    elif alone:
-        which = f"the best template alone{_WORSE}"
-    elif len(used) == 1:
-        which = "the best template"
-    else:
-        weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
-        which = f"the templates of the ensemble, averaged as the search did{weighed}"
-    only = " --only best" if alone else ""
+        which += ", for the new class names above"
+    elif worse:
+        which += " alone, as on test the ensemble is worse"
+    weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
+    if result.prompts == INSTRUCTION:
+        about = f"{which}; {{classes}} is the place of the list of class names."
+        return Use(about, "\n".join(result.scored_as(*used)), [])
+    folder, best = folder_of(view), " --only best" if alone else ""
+    predict = f"promptclimb predict path/to/images --run {folder}{'' if alone else ' --ensemble'}"
+    export = f"promptclimb export {folder} --format open-clip{best}"
     return Use(
-        f"With open_clip: {which}.",
-        "\n".join([*_model(result), "", names, templates, *_CLASSIFIER]),
-        f"As a file: promptclimb export {folder_of(view)} --format open-clip{only} (or clip-benchmark, cupl, "
-        f"safetensors). {_PICTURES}",
+        f"{which}{weighed}; {{}} is the slot of the class name.",
+        json.dumps(result.scored_as(*used), ensure_ascii=False, indent=2),
+        # Nothing opens a custom scorer again.
+        [*([predict] if result.model.pretrained or result.scorer_usage else []), export],
     )
-
-
-def _model(result: SearchResult) -> list[str]:
-    name, pretrained = result.model.name, result.model.pretrained
-    lines = ["import open_clip", "import torch", "from promptclimb import open_rgb"]
-    if pretrained == _BUNDLED:
-        return [
-            *lines,
-            "from promptclimb.evaluator.clip.models import load_model",
-            "",
-            f'loaded = load_model({_quoted(name)}, "{_BUNDLED}", torch.device("cpu"))',
-            "model, tokenizer, preprocess = loaded.model, loaded.tokenizer, loaded.preprocess",
-        ]
-    weights = f", pretrained={_quoted(pretrained)}" if pretrained else ""
-    return [
-        *lines,
-        "",
-        f"model, _, preprocess = open_clip.create_model_and_transforms({_quoted(name)}{weights})",
-        f"tokenizer = open_clip.get_tokenizer({_quoted(name)})",
-        "model.eval()",
-    ]
-
-
-def _names(view: RunView) -> str | None:
-    """Return the class-name line; None if open_clip does not open the model."""
-    decisions = None if view.details is None else view.details.decisions
-    if decisions is not None and decisions.image_set is None:
-        return None
-    inspection = view.result.inspection if view.result else None
-    new = (view.result.best.class_names if view.result else None) or {}
-    own = [by_class.name for by_class in inspection.classes] if inspection is not None else []
-    names = [new.get(name, name) for name in own]
-    if 0 < len(names) <= MOST_NAMES_IN_CODE:
-        return _listed("names", names)
-    which = "the class names, the new ones of result.json among them," if new else "the class names,"
-    return f"names = [...]  # {which} in the order of their labels"
-
-
-def _listed(name: str, texts: Sequence[str]) -> str:
-    line = f"{name} = [{', '.join(map(_quoted, texts))}]"
-    if len(line) <= LONGEST_LINE:
-        return line
-    return f"{name} = [\n" + "".join(f"    {_quoted(text)},\n" for text in texts) + "]"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

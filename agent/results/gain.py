@@ -258,13 +258,6 @@ def _unsure(difference: Difference, name: str) -> str:
     return f"{size} points {above} {name}, but that may be chance {interval}"
 
 
-def surely_better(gain: Gain, name: str) -> bool:
-    """Return whether the best template is better than a baseline, as surely as the verdict says it."""
-    differences = dict(gain.over) if gain.ensemble is None else {**gain.over, ENSEMBLE: gain.ensemble}
-    difference = gain.over.get(name)
-    return difference is not None and difference.sign > 0 and name in significant_of(differences)
-
-
 def significant_of(differences: Mapping[str, Difference]) -> set[str]:
     """Return the names of the differences that are significant, corrected for their number."""
     claimed = significant(

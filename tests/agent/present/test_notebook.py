@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 import sys
-import time
+from functools import partialmethod
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
 import pytest
+from rich.live import Live
 
 from promptclimb.agent.api import search
 from promptclimb.agent.config.schema import SearchConfig
@@ -50,6 +51,8 @@ async def test_a_search_in_a_notebook_shows_its_progress(
         module = ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
+    # The panel is shown at once, not only when a thread comes to it.
+    monkeypatch.setattr(Live, "start", partialmethod(Live.start, refresh=True))
     config = SearchConfig(
         data="words",
         method="random",
@@ -59,7 +62,7 @@ async def test_a_search_in_a_notebook_shows_its_progress(
         initial=5,
         run_dir=tmp_path / "run",
     )
-    await search(config, custom_scorer=FakeEvaluator(before_batch=lambda _batch: time.sleep(0.4)))
+    await search(config, custom_scorer=FakeEvaluator())
     assert any(isinstance(shown, Output) for shown in displayed)
     assert Output.cleared
     assert Output.closed == 1

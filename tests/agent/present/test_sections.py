@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import html
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from promptclimb.agent.present.names import about_names, names_read
 from promptclimb.agent.present.page import next_steps, render
@@ -56,107 +55,42 @@ def steps(**changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("over", "ensemble", "said"),
-    [
-        (
-            {"default template": (1, 9), "best starting template": (1, 3)},
-            None,
-            "in place of the default template",
-        ),
-        ({"best hand-made": (-9, -1), "default template": (1, 2)}, None, "Use the best hand-made template"),
-        ({"best starting template": (-1, 3)}, None, "The rounds added nothing certain"),
-        ({"best starting template": (-4, 3)}, None, "take more test images"),
-        ({"best starting template": (1, 3)}, (1, 2), "Use the ensemble"),
-        ({"best starting template": (1, 3)}, (-2, -1), "Use the best template alone"),
-    ],
+    ("edges", "advice"), [((-1, 3), "The rounds added nothing certain"), ((-4, 3), "take more test images")]
 )
-def test_the_intervals_decide(
-    over: dict[str, tuple[float, float]], ensemble: tuple[float, float] | None, said: str
-) -> None:
-    """Only what is certain is acted on."""
-    gain = Gain(
-        over={name: between(*edges) for name, edges in over.items()},
-        ensemble=None if ensemble is None else between(*ensemble),
-        verdict="",
-    )
-    assert said in steps(gain=gain, **KNOWS)
+def test_what_is_not_certain_gets_advice(edges: tuple[float, float], advice: str) -> None:
+    """Where the gain over the starting templates is certain, there is none."""
+    gain = Gain(over={"best starting template": between(*edges)}, ensemble=None, verdict="")
+    assert advice in steps(gain=gain, **KNOWS)
+    sure = Gain(over={"best starting template": between(1, 3)}, ensemble=None, verdict="")
+    assert advice not in steps(gain=sure, **KNOWS)
 
 
-def test_what_the_verdict_calls_chance_is_not_advised() -> None:
-    """Of several differences, one whose interval ends just above 0 is not sure."""
-    over = {"default template": between(0.04, 36.3)}
-    over |= {name: between(-9, 8) for name in ("best starting template", "best hand-made")}
-    assert "more than chance" not in steps(gain=Gain(over=over, ensemble=None, verdict=""), **KNOWS)
+def test_what_is_shown_to_be_used_is_what_is_better() -> None:
+    """The best template alone where the ensemble is worse on test; predict and export follow."""
+    uses = []
+    for edges in ((-9, 1), (-9, -1)):
+        gain = Gain(over={}, ensemble=between(*edges), verdict="")
+        used = use_of(view(small_result(gain=gain)))
+        assert used is not None
+        uses.append(used)
+    both, alone = uses
+    assert json.loads(both.templates) == ["a {}", "one {}"]
+    assert [command.rpartition("'")[2] for command in both.commands] == [" --ensemble", " --format open-clip"]
+    assert json.loads(alone.templates) == ["a {}"]
+    assert "alone, as on test the ensemble is worse" in alone.about
+    assert [command.rpartition("'")[2] for command in alone.commands] == [
+        "",
+        " --format open-clip --only best",
+    ]
 
 
-def code(**changes: Any) -> dict[str, Any]:
-    """The names that the lines to copy give a literal."""
-    found = use_of(view(small_result(**changes)))
-    assert found is not None
-    given = [node for node in ast.parse(found.code).body if isinstance(node, ast.Assign)]
-    return {
-        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
-        for node in given
-        if isinstance(node.value, ast.List)
-    } | {"code": found.code}
-
-
-def test_templates_of_a_model_behind_an_api_come_without_a_model() -> None:
-    """Whatever its name looks like, open_clip has no such model."""
-    model = Model(name="qwen2.5-vl:7b", pretrained="")
-    clip, api = (
-        use_of(view(small_result(model=model, scorer_usage=usage))) for usage in (None, ApiUsage(calls=9))
-    )
-    assert clip is not None
-    assert api is not None
-    assert "import open_clip" in clip.code
-    assert "import open_clip" not in api.code
-
-
-def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
-    """Quotes, backslashes, line ends and braces of names and templates; two slots take one name."""
-    odd = 'a "{}" \\ of \u2028 {}'
-    names = ['say "x"', "back\\slash", "é", "{}"]
-    classes = tuple(ClassAccuracy(name, images=1, correct=1) for name in names)
-    found = code(
-        ensemble=GroupAccuracies(templates=(odd, "{} it's"), train=None, val=None, test=None),
-        inspection=SplitInspection(split="test", classes=classes, confusions=()),
-    )
-    assert found["names"] == names
-    assert [one.format("cat") for one in found["templates"]] == [odd.replace("{}", "cat"), "cat it's"]
-    assert 'create_model_and_transforms("m", pretrained="p")' in found["code"]
-
-
-def test_the_lines_are_those_of_what_is_advised() -> None:
-    """The best template alone where the ensemble is worse on test, for a black box of another kind too."""
-    gains = {edges: Gain(over={}, ensemble=between(*edges), verdict="") for edges in ((-9, -1), (-9, 1))}
-    assert code(gain=gains[-9, 1])["templates"] == ["a {}", "one {}"]
-    assert code(gain=gains[-9, -1])["templates"] == ["a {}"]
-    for model in (Model(name="m", pretrained="p"), Model(name="mine", pretrained="")):
-        alone = use_of(view(small_result(gain=gains[-9, -1], model=model)))
-        assert alone is not None
-        assert "est template alone, as on test the ensemble is worse" in alone.about
-        assert "one {}" not in alone.code
-        assert ("--only best" in alone.more) is bool(model.pretrained)
-    assert "--only best" in steps(gain=gains[-9, -1], **KNOWS)
-
-
-def test_a_model_is_opened_as_it_was() -> None:
-    """Bundled ones by this program, hubs and folders by their name alone."""
-    assert 'load_model("RN-pico", "pico"' in code(model=Model(name="RN-pico", pretrained="pico"))["code"]
-    assert 'transforms("hf-hub:a/b")' in code(model=Model(name="hf-hub:a/b", pretrained=""))["code"]
-
-
-@pytest.mark.parametrize("pretrained", ["p", "pico"])
-def test_pictures_are_opened_as_the_search_did(tmp_path: Path, pretrained: str) -> None:
-    """What is transparent is laid on white, where Pillow alone would show what lies beneath."""
-    lines = code(model=Model(name="RN-pico", pretrained=pretrained))["code"].splitlines()
-    (reader,) = (line for line in lines if line.endswith("import open_rgb"))
-    (opening,) = (line for line in lines if line.startswith("pixels = "))
-    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(tmp_path / "photo.png")
-    seen: dict[str, Any] = {"preprocess": lambda image: {None: image.getpixel((0, 0))}}
-    exec("\n".join([reader, opening.replace("photo.jpg", (tmp_path / "photo.png").as_posix())]), seen)
-    assert seen["pixels"] == (255, 255, 255)
+def test_a_custom_scorers_templates_come_without_a_command_to_predict() -> None:
+    """Nothing opens it again; a model behind an API can be asked."""
+    custom = Model(name="mine", pretrained="")
+    uses = [
+        use_of(view(small_result(model=custom, scorer_usage=usage))) for usage in (None, ApiUsage(calls=9))
+    ]
+    assert [used and len(used.commands) for used in uses] == [1, 2]
 
 
 def test_new_names_are_to_be_read_and_those_that_hurt_a_class_are_named() -> None:
