@@ -121,7 +121,7 @@ def test_a_stopped_run_that_may_ask_for_nothing_more_ends_as_before(stopped: Pat
     assert (again.best.template, again.evaluated) == (before["best"]["template"], before["evaluated"])
 
 
-@pytest.mark.parametrize("changes", [{"seed": 9}, {"restarts": 1}, {"track": "tensorboard:/dev/null/x"}])
+@pytest.mark.parametrize("changes", [{"seed": 9}, {"restarts": 1}])
 def test_a_resume_that_is_refused_leaves_the_result(stopped: Path, changes: dict[str, Any]) -> None:
     """It is reported as before."""
     before = (stopped / RESULT).read_bytes()
