@@ -46,7 +46,6 @@ from ...prompts.class_names import (
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
 from ..events.types import (
-    Listener,
     NameRefused,
     NameRoundFinished,
     NameRoundsStarted,
@@ -58,7 +57,6 @@ from ..events.types import (
 from ..position import NAMES, Position, rng_for
 from ..results.gain import is_no_better
 from ..results.result import ReadNames
-from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .name_choice import (
     MOST_CHECKS,
@@ -109,21 +107,19 @@ class NameSearch:
     """
 
     record: NamesRecord
-    config: SearchConfig
+    journal: Journal
     _: KW_ONLY
     templates: Sequence[str]
     evaluator: NamePredictor
     info: EvaluatorInfo
-    store: Store
-    journal: Journal
     check: Callable[[], None]
     asks_scorer: bool
-    emit: Listener
     begun: ClassVar[bool] = True
     """It always runs, as nothing runs beside it."""
 
     def __post_init__(self) -> None:
-        self.predictions = NamePredictions(self.evaluator, self.info, self.store, self.check)
+        self.config, self.emit = self.journal.config, self.journal.emit
+        self.predictions = NamePredictions(self.evaluator, self.info, self.journal.store, self.check)
 
     async def run(self) -> None:
         """Search; there are no names if they do not hold over several templates.
@@ -253,10 +249,11 @@ class NameRounds:
     async def run(self) -> None:
         """Go through all rounds and choose; ``current`` has the names so far, whatever ends it."""
         # An extended run may search in another template, whose answers are kept apart by its number.
-        templates = self._search.store.value(TEMPLATES, lambda row: list(map(str, row))) or []
+        store = self._search.journal.store
+        templates = store.value(TEMPLATES, lambda row: list(map(str, row))) or []
         if self.template not in templates:
             templates = [*templates, self.template]
-            await self._search.store.put_value(TEMPLATES, templates)
+            await store.put_value(TEMPLATES, templates)
         self._template_number = templates.index(self.template) + 1
         self._emit(
             NameRoundsStarted(position=self._position(0), template=self.template, **self._right_and_images)

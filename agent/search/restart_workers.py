@@ -86,15 +86,12 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
         journals.append(journal_of(names))
         search = NameSearch(
             names,
-            config,
+            journals[-1],
             templates=templates,
             evaluator=session.evaluator,
             info=info,
-            store=store,
-            journal=journals[-1],
             check=session.check,
             asks_scorer=session.scorer_calls is not None,
-            emit=emit,
         )
         stopped = await Workers([search], scheduler, stop=stop).run(1)
         searched = replace(searched, names=names, stopped=stopped)
