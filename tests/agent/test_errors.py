@@ -57,7 +57,7 @@ def _exception_classes() -> Iterator[tuple[str, type]]:
 
 def test_every_error_of_ours_has_the_one_root() -> None:
     """What is not under it is named here, with what becomes of it."""
-    outside = {name for name, found in exception_classes() if not issubclass(found, PromptclimbError)}
+    outside = {name for name, kind in exception_classes() if not issubclass(kind, PromptclimbError)}
     assert outside == set(CAUGHT_INSIDE)
 
 
@@ -90,9 +90,9 @@ def test_the_tree_is_drawn_as_it_is() -> None:
 )
 async def test_a_search_raises_nothing_else(wrong: dict[str, object], tmp_path: Path) -> None:
     """Bad input of any room comes out of a search as the user's to mend, and nothing is left behind."""
-    given = {"method": "random", "run_dir": tmp_path / "run", "device": "cpu", **wrong}
+    settings = {"method": "random", "run_dir": tmp_path / "run", "device": "cpu", **wrong}
     with pytest.raises(UsageError):
-        await search(SearchConfig(**given))
+        await search(SearchConfig(**settings))
     assert not (tmp_path / "run").exists()
 
 

@@ -107,6 +107,6 @@ async def test_the_part_that_fails_stops_alone() -> None:
     at_work.check()
     whole.request(InterruptedRunError(15))
     for child in (at_work, whole.child()):
-        with pytest.raises(InterruptedRunError) as found:
+        with pytest.raises(InterruptedRunError) as caught:
             child.check()
-        assert found.value.signal == 15
+        assert caught.value.signal == 15

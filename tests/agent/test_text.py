@@ -18,10 +18,10 @@ def test_a_character_that_was_cut_is_replaced() -> None:
 @given(st.text(st.characters(exclude_categories=[])))
 def test_what_comes_out_can_be_encoded(text: str) -> None:
     """And whatever could be before is as it was."""
-    found = whole_characters(text)
-    assert found.encode("utf-8").decode("utf-8") == found
+    whole = whole_characters(text)
+    assert whole.encode("utf-8").decode("utf-8") == whole
     if text.isascii():
-        assert found == text
+        assert whole == text
 
 
 def test_what_turns_or_hides_text_is_written_as_an_escape() -> None:

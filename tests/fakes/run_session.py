@@ -28,5 +28,5 @@ def session_of(
         request=RunRequest(config=config, chat=chat, notes=notes), pool=(),
         run_dir=Path(), store=nothing if store is None else store, evaluator=evaluator,
         scorer_calls=None, budget=nothing, llm=nothing,
-        keys_in_use=Scrubber(), all_secrets=Scrubber(),
+        keys_in_use=Scrubber(), all_secrets=Scrubber(), written_here=(),
     )  # fmt: skip

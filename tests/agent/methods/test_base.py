@@ -95,8 +95,8 @@ def test_an_round_may_take_several_requests(tmp_path: Path, method: CritiqueThen
     chat = Chat()
     run_virtual(search(config(tmp_path / "r"), custom_scorer=FakeEvaluator(), chat=chat))
     with Store.open(tmp_path / "r") as store:
-        places = [tuple(position) for position, _ in store.answers()]
-    assert places == [(1, 1, number, sample) for number in range(1, 5) for sample in (0, 1)]
+        positions = [tuple(position) for position, _ in store.answers()]
+    assert positions == [(1, 1, number, sample) for number in range(1, 5) for sample in (0, 1)]
     assert len({request.seed for request in chat.asked}) == 8
     assert all("too plain" in request.messages[0]["content"] for request in chat.asked[1::2])
     # The feedback of the last round comes only where a next one asks for it.
@@ -134,8 +134,8 @@ def test_a_request_without_an_answer_is_made_again_in_the_next_round(
     assert first.messages == again.messages
     assert first.seed != again.seed
     with Store.open(tmp_path / "r") as store:
-        places = [tuple(position) for position, _ in store.answers()]
-    assert places[:3] == [(1, 1, 1, 0), (1, 1, 2, 0), (1, 1, 3, 0)]
+        positions = [tuple(position) for position, _ in store.answers()]
+    assert positions[:3] == [(1, 1, 1, 0), (1, 1, 2, 0), (1, 1, 3, 0)]
 
 
 def test_a_step_stands_until_its_feedback_is_there() -> None:
@@ -210,4 +210,4 @@ def test_thinking_is_taken_out_before_an_answer_is_cut() -> None:
     conversation.add(f"<think>{'so ' * 3000}</think>\n\n- a {{}} in ink", {"role": "user", "content": "next"})
     conversation.add("<think>" + "so " * 3000, {"role": "user", "content": "next"})
     messages = conversation.messages()
-    assert [messages[place]["content"] for place in (1, 3)] == ["- a {} in ink", "(nothing)"]
+    assert [messages[index]["content"] for index in (1, 3)] == ["- a {} in ink", "(nothing)"]

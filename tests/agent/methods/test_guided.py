@@ -58,7 +58,7 @@ def played(seen: View, *, llm: Sequence[float], free: float, rounds: int) -> Ite
         if isinstance(step, Ask):
             value, asked = llm[asked % len(llm)], asked + 1
         outcomes = [
-            add(seen.memory, f"found {number} {place} a {{}}", value, confused=CONFUSED) for place in range(4)
+            add(seen.memory, f"found {number} {index} a {{}}", value, confused=CONFUSED) for index in range(4)
         ]
         feedback = Feedback(text="- a {}", outcomes=outcomes)
 
@@ -162,7 +162,9 @@ def freely_played(
     for number in range(steps):
         yield step
         if isinstance(step, Propose):
-            feedback = Feedback(outcomes=[add(seen.memory, one.text, framed) for one in step.candidates])
+            feedback = Feedback(
+                outcomes=[add(seen.memory, candidate.text, framed) for candidate in step.candidates]
+            )
         elif isinstance(step, Consult):
             feedback = Feedback(text=plain)
         else:
@@ -179,18 +181,18 @@ def ends(step: Step) -> bool:
 
 def texts(steps: Sequence[Step]) -> list[str]:
     """What was proposed."""
-    return [one.text for step in steps if isinstance(step, Propose) for one in step.candidates]
+    return [candidate.text for step in steps if isinstance(step, Propose) for candidate in step.candidates]
 
 
 def test_the_description_comes_first_then_plain_words_then_the_llm_has_every_round() -> None:
     """As many templates of each as may be scored beside a request, and no round goes to them alone."""
     steps = list(freely_played(free_view(), 20))
-    asked = next(place for place, step in enumerate(steps) if isinstance(step, Consult))
+    asked = next(index for index, step in enumerate(steps) if isinstance(step, Consult))
     assert DESCRIBED in steps[asked].messages[-1]["content"]
     before = texts(steps[:asked])
     assert len(before) == FREE
     assert sum("cubes" in text or "throw" in text for text in before) > FREE / 2
-    first = next(place for place, step in enumerate(steps) if ends(step))
+    first = next(index for index, step in enumerate(steps) if ends(step))
     after = texts(steps[asked : first + 1])
     assert len(after) == FREE
     assert sum(any(word in text for word in ("dice", "die", "pips", "numbers")) for text in after) > FREE / 2
@@ -203,13 +205,13 @@ def test_the_description_comes_first_then_plain_words_then_the_llm_has_every_rou
 def test_words_of_an_answer_are_tried_in_frames_whether_its_line_is_a_template_or_not(line: str) -> None:
     """Beside the next request, together with those of the description and of earlier answers."""
     steps = list(freely_played(free_view(), 12, lines=line))
-    first = next(place for place, step in enumerate(steps) if isinstance(step, Ask))
-    second = next(place for place, step in enumerate(steps) if isinstance(step, Ask) and place > first)
-    found = texts(steps[first:second])
-    assert len(found) == AFTER_AN_ANSWER
-    said = " ".join(found)
+    first = next(index for index, step in enumerate(steps) if isinstance(step, Ask))
+    second = next(index for index, step in enumerate(steps) if isinstance(step, Ask) and index > first)
+    tried = texts(steps[first:second])
+    assert len(tried) == AFTER_AN_ANSWER
+    joined = " ".join(tried)
     for source in (("green", "felt"), ("dice", "pip", "number"), ("cube", "throw")):
-        assert any(word in said for word in source), source
+        assert any(word in joined for word in source), source
 
 
 def test_the_class_names_of_an_answer_stay_out_of_the_frames() -> None:
@@ -265,7 +267,7 @@ def test_where_scores_cost_anything_a_small_model_shares_rounds_and_a_large_one_
 def test_with_a_model_that_reads_words_are_tried_too_and_it_sees_their_scores() -> None:
     """First those of the description, then its own; rounds are shared, no plain words are asked for."""
     steps = list(freely_played(free_view(style="rich"), 40, lines="{} on green felt", framed=0.6))
-    asked = [place for place, step in enumerate(steps) if isinstance(step, Ask)]
+    asked = [index for index, step in enumerate(steps) if isinstance(step, Ask)]
     assert len(texts(steps[: asked[0]])) == FREE
     assert not any(ends(step) for step in steps[: asked[0]])
     assert "cubes" in str(steps[asked[0]].messages)
@@ -336,9 +338,9 @@ def test_what_the_endpoint_gets_is_what_the_pages_say(
 
     class Confusing(FakeEvaluator):
         def score(self, templates: Sequence[str]) -> list[Verdict]:
-            found = super().score(templates)
+            verdicts = super().score(templates)
             pair = (Confusion("kind 3", "kind 7", 4),)
-            return [replace(each, confused=pair) if isinstance(each, Score) else each for each in found]
+            return [replace(each, confused=pair) if isinstance(each, Score) else each for each in verdicts]
 
     small = CONFIG | {"restarts": 1, "conversations": 1, "describe": "tally marks"}
     chat = ChatByHash()
@@ -352,16 +354,18 @@ def test_each_template_says_whether_an_llm_wrote_it(tmp_path: Path) -> None:
     """In result and events; what words of the description were combined to is not the LLM's."""
     config = SearchConfig(**CONFIG | {"llm": "fake-1b"}, describe="old stone walls", run_dir=tmp_path / "run")
     chat, feedback = ChatByHash(), list[Event]()
-    found = run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=chat, on_event=feedback.append))
+    result = run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=chat, on_event=feedback.append))
     answers = {line.removeprefix("- ") for request in chat.answered for line in text_for(request).split("\n")}
-    new = [row for row in found.leaderboard if row.conversation]
-    assert {row.source for row in found.leaderboard if not row.conversation} == {"initial"}
+    new = [row for row in result.leaderboard if row.conversation]
+    assert {row.source for row in result.leaderboard if not row.conversation} == {"initial"}
     assert {row.source for row in new} == {"llm", "combine"}
     assert all((row.template in answers) == (row.source == "llm") for row in new)
-    found = {
-        (one.position[:3], one.template): one.source for one in feedback if isinstance(one, TemplateScored)
+    result = {
+        (event.position[:3], event.template): event.source
+        for event in feedback
+        if isinstance(event, TemplateScored)
     }
-    assert all(found[(row.restart, row.conversation, row.round), row.template] == row.source for row in new)
+    assert all(result[(row.restart, row.conversation, row.round), row.template] == row.source for row in new)
 
 
 OUTAGE: dict[str, Any] = {**CONFIG, "describe": "old stone walls", "rounds": 6, "retry_attempts": 1}
@@ -407,8 +411,8 @@ def searched(folder: Path, config: dict[str, Any], chat: ChatByHash, calls: int 
         done = run_virtual(resume(folder, changes=changes, custom_scorer=evaluator, chat=chat))
         assert done.status == "finished"
     else:
-        given = SearchConfig(**config, run_dir=folder, max_calls=calls)
-        run_virtual(search(given, custom_scorer=evaluator, chat=chat))
+        limited = SearchConfig(**config, run_dir=folder, max_calls=calls)
+        run_virtual(search(limited, custom_scorer=evaluator, chat=chat))
     return (folder / "leaderboard.csv").read_bytes()
 
 
@@ -429,8 +433,8 @@ def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(
     board = searched(tmp_path / "whole", config, undisturbed)
     searched(tmp_path / "cut", config, first, calls)
     assert searched(tmp_path / "cut", config, second) == board
-    asked = sorted(one.hash for one in (*first.answered, *second.answered))
-    assert asked == sorted(one.hash for one in undisturbed.answered)
+    asked = sorted(request.hash for request in (*first.answered, *second.answered))
+    assert asked == sorted(request.hash for request in undisturbed.answered)
 
 
 @pytest.mark.parametrize(
@@ -451,7 +455,7 @@ def test_a_skip_that_is_on_disk_is_replayed(
         # Attempts that failed and left no trace are made again, and fail again.
         second = out_from(1, 2 if len(first.answered) == 2 else 0)
         assert searched(tmp_path / str(calls), config, second) == board
-        assert not {one.hash for one in first.answered} & {one.hash for one in second.asked}
+        assert not {request.hash for request in first.answered} & {request.hash for request in second.asked}
 
 
 @pytest.mark.parametrize("llm", ["fake", "fake-1b"])
@@ -461,8 +465,8 @@ def test_a_conversation_that_repeats_itself_ends_whatever_is_scored_beside_it(
     """As it does where nothing is."""
     more = {"llm": llm, "restarts": 1, "conversations": 1, "rounds": 9, "run_dir": tmp_path}
     chat = Parrot()
-    found = run_virtual(search(SearchConfig(**FREE_CONFIG | more), custom_scorer=Cheap(), chat=chat))
-    assert chat.asked < found.evaluated
+    result = run_virtual(search(SearchConfig(**FREE_CONFIG | more), custom_scorer=Cheap(), chat=chat))
+    assert chat.asked < result.evaluated
     assert chat.asked <= 5
 
 

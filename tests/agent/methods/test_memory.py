@@ -35,11 +35,11 @@ def ranked(entries: dict[str, float], seed: int) -> list[str]:
     """The stated order, implemented independently."""
     key = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
 
-    def place(name: str) -> tuple[float, bytes, str]:
+    def rank(name: str) -> tuple[float, bytes, str]:
         tie = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
         return (-entries[name], tie, name)
 
-    return sorted(entries, key=place)
+    return sorted(entries, key=rank)
 
 
 @given(added, st.integers(0, 20), st.integers(0, 3))
@@ -87,7 +87,7 @@ def test_spellings_of_a_template_are_one_entry() -> None:
     memory = Memory()
     assert memory.add(scored("A photo of a", 0.5))
     assert not memory.add(scored("a photo of", 0.9))
-    (entry,) = (one for one in memory if one.key == key_of("photo of"))
+    (entry,) = (each for each in memory if each.key == key_of("photo of"))
     assert entry is not None
     assert (entry.text, entry.value, len(memory)) == ("A photo of a {}", 0.5, 1)
     assert key_of("photo of") in memory

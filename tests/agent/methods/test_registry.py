@@ -139,12 +139,12 @@ def test_requests_name_what_is_maximised(objective: Objective, value: float) -> 
     memory = memory_of([("a {}", value)])
     for name in ("opro", "pn", "p", "ape"):
         steps = METHODS[name].conversation(view_of(memory, objective=objective))
-        said = asked(next(steps))
-        said += asked(steps.send(Feedback(outcomes=[Outcome("b {}", score=value - 1)], best_before=value)))
-        assert "%" not in said
-        assert view_of(memory, objective=objective).wanted.task in said
+        sent = asked(next(steps))
+        sent += asked(steps.send(Feedback(outcomes=[Outcome("b {}", score=value - 1)], best_before=value)))
+        assert "%" not in sent
+        assert view_of(memory, objective=objective).wanted.task in sent
         if name != "ape":
-            assert f"{value:.3f}" in said
+            assert f"{value:.3f}" in sent
 
 
 @pytest.mark.parametrize("name", ["pn", "p"])

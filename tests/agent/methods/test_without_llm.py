@@ -157,8 +157,8 @@ def test_scores_of_any_size_are_learnt_from(huge: float) -> None:
 
 def test_words_of_content_and_their_phrases_are_found() -> None:
     """Within a clause; a plural in the singular too; function words only inside a phrase."""
-    found = phrases("Tally marks: strokes in bundles.")
-    assert found == (
+    words = phrases("Tally marks: strokes in bundles.")
+    assert words == (
         *("Tally", "marks", "mark", "strokes", "stroke", "bundles", "bundle"),
         *("Tally marks", "Tally mark", "strokes in bundles", "strokes in bundle"),
     )
@@ -166,10 +166,10 @@ def test_words_of_content_and_their_phrases_are_found() -> None:
 
 def test_a_class_name_is_left_out() -> None:
     """Also one of several words, and whatever its case; the words around it stay."""
-    found = phrases("a Great Pumpkin beside Five candles", ["five", "great pumpkin"])
-    assert "candles" in found
-    assert "Pumpkin" in found
-    assert not [phrase for phrase in found if "five" in phrase.casefold() or phrase == "Great Pumpkin"]
+    words = phrases("a Great Pumpkin beside Five candles", ["five", "great pumpkin"])
+    assert "candles" in words
+    assert "Pumpkin" in words
+    assert not [phrase for phrase in words if "five" in phrase.casefold() or phrase == "Great Pumpkin"]
 
 
 @pytest.mark.parametrize("text", ["", "...", "it is one of them", "{} <w>"])
@@ -181,18 +181,18 @@ def test_where_nothing_is_said_nothing_is_found(text: str) -> None:
 @given(st.text(max_size=300), st.lists(st.text(max_size=8), max_size=4))
 def test_any_description_gives_phrases_that_fit_a_frame(text: str, names: list[str]) -> None:
     """Bounded in number and length, without braces, each once."""
-    found = phrases(text, names)
-    assert len(found) == len(set(found)) <= MOST_PHRASES
-    for phrase in found:
+    words = phrases(text, names)
+    assert len(words) == len(set(words)) <= MOST_PHRASES
+    for phrase in words:
         assert len(phrase.split()) <= LONGEST_PHRASE
         assert not set("{}<>") & set(phrase)
 
 
 @pytest.mark.parametrize(
-    ("plural", "one"),
+    ("plural", "expected"),
     [("marks", "mark"), ("boxes", "box"), ("berries", "berry"), ("dice", "dice"), ("glass", "glass"),
      ("gas", "gas"), ("axis", "axis"), ("dishes", "dish"), ("noses", "nose")],
 )  # fmt: skip
-def test_a_plural_has_a_singular(plural: str, one: str) -> None:
+def test_a_plural_has_a_singular(plural: str, expected: str) -> None:
     """By its ending; what seems to be no plural is left alone."""
-    assert singular(plural) == one
+    assert singular(plural) == expected

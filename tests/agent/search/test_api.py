@@ -131,17 +131,21 @@ def test_a_text_is_taken_for_a_path_and_a_path_for_a_text(tmp_path: Path) -> Non
     """Also in a config that was changed by a copy, which nobody checked."""
     config = SearchConfig(**SMALL, run_dir=str(tmp_path / "first"))
     changed = config.model_copy(update={"run_dir": str(tmp_path / "copied")})
-    for one in (config, changed):
-        result = search_sync(one, custom_scorer=FakeEvaluator())
-        assert result.run_dir == Path(str(one.run_dir))
-        assert report(str(result.run_dir)) == report(Path(str(one.run_dir))) == result.run_dir / "report.html"
+    for given_config in (config, changed):
+        result = search_sync(given_config, custom_scorer=FakeEvaluator())
+        assert result.run_dir == Path(str(given_config.run_dir))
+        assert (
+            report(str(result.run_dir))
+            == report(Path(str(given_config.run_dir)))
+            == result.run_dir / "report.html"
+        )
     assert EvaluatorSpec(data=Path("x"), pretrained=tmp_path / "w").pretrained == str(tmp_path / "w")
     with pytest.raises(ConfigError, match="restarts = 'many'`: "):
         search_sync(config.model_copy(update={"restarts": "many"}), custom_scorer=FakeEvaluator())
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: load_data(EvaluatorSpec(data="digits", shots=4000)), r"give `shots = \d+` or fewer"),
         (lambda: load_data(EvaluatorSpec(data="torchvision:MNIST")), "set `data_root`$"),
@@ -157,9 +161,9 @@ def test_a_text_is_taken_for_a_path_and_a_path_for_a_text(tmp_path: Path) -> Non
         (lambda: report("/none"), "^/none holds no result.json: there is no such folder"),
     ],
 )
-def test_messages_name_fields_and_no_options(call: Callable[[], object], said: str) -> None:
+def test_messages_name_fields_and_no_options(call: Callable[[], object], message: str) -> None:
     """Who calls a function has no command line."""
-    with pytest.raises(UsageError, match=said) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         call()
     assert not re.search(r"--(?!grep)", str(caught.value))
 
@@ -173,7 +177,7 @@ def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: search_sync(3), "search: config must be a SearchConfig, not int"),
         (lambda: search_sync({"method": "random"}), "search: config must be a SearchConfig, not dict"),
@@ -190,9 +194,9 @@ def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:
         (lambda: report(None), "report: run_dir must be the path"),
     ],
 )
-def test_what_is_given_wrongly_is_reported(call: Callable[[], object], said: str) -> None:
+def test_what_is_given_wrongly_is_reported(call: Callable[[], object], message: str) -> None:
     """In a line that names the argument."""
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         call()
 
 
@@ -200,8 +204,8 @@ def test_a_function_has_the_name_that_it_is_called_by() -> None:
     """In Python's own messages, in help, and for pickle; ``dir`` shows what is public alone."""
     assert dir(promptclimb) == sorted(promptclimb.__all__)
     for name in promptclimb.__all__:
-        one = getattr(promptclimb, name)
-        assert getattr(one, "__name__", name) == name
+        public = getattr(promptclimb, name)
+        assert getattr(public, "__name__", name) == name
     with pytest.raises(TypeError, match=r"^evaluate\(\) got an unexpected keyword argument 'splits'"):
         evaluate(["a {}"], EvaluatorSpec(), splits="test")
     assert pickle.loads(pickle.dumps(evaluate)) is evaluate
@@ -209,7 +213,7 @@ def test_a_function_has_the_name_that_it_is_called_by() -> None:
 
 def test_data_are_looked_at_without_a_search() -> None:
     """Every known name; and one few-shot split, whose test images stay held out."""
-    assert {"digits", "photos"} <= {one.name for one in datasets()}
+    assert {"digits", "photos"} <= {data_set.name for data_set in datasets()}
     data = load_data(EvaluatorSpec(data="digits", shots=2, seed=1))
     assert (data.name, len(data.classes), len(data.train)) == ("digits", 10, 20)
     assert data.test.size > 0

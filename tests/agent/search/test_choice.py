@@ -18,13 +18,13 @@ from promptclimb.prompts.template import Template
 SIZES = {"train": 16, "val": 4}
 
 
-def scored(text: str, train: int, val: int | None = None, place: tuple[int, int, int] = (1, 0, 0)) -> Entry:
+def scored(text: str, train: int, val: int | None = None, where: tuple[int, int, int] = (1, 0, 0)) -> Entry:
     """A template with its counts of correctly classified images."""
     return Entry(
         candidate=Template.parse(text),
         score=Score(train=train / 16, val=None if val is None else val / 4),
         value=train / 16,
-        position=Position(*place),
+        position=Position(*where),
     )
 
 
@@ -50,15 +50,15 @@ def test_every_objective_counts_on_both_splits(objective: Objective) -> None:
         return Entry(candidate=Template.parse(text), score=score, value=train, position=Position(1))
 
     low, high = entry("a {}", -1.0, -3.0), entry("one {}", -1.25, -1.0)
-    assert [found.text for found in ranking([low, high], sizes=SIZES, objective=objective)] == [
+    assert [texts.text for texts in ranking([low, high], sizes=SIZES, objective=objective)] == [
         "one {}",
         "a {}",
     ]
     assert pooled(low.score, SIZES, objective) == (-1.0 * 16 - 3.0 * 4) / 20
     # Where one has no value on val, as an older program wrote it, val counts for none.
     old = entry("an old {}", -1.1, None)
-    found = [each.text for each in ranking([low, high, old], sizes=SIZES, objective=objective)]
-    assert found == ["a {}", "an old {}", "one {}"]
+    texts = [each.text for each in ranking([low, high, old], sizes=SIZES, objective=objective)]
+    assert texts == ["a {}", "an old {}", "one {}"]
 
 
 def viewed(text: str, train: int, val: int | None, views: float | None) -> Entry:
@@ -85,7 +85,7 @@ def test_without_views_of_all_they_count_for_none() -> None:
     entries = [viewed("one {}", 10, 2, None), viewed("my {}", 12, 1, None), viewed("her {}", 11, 3, None)]
     as_ever = order(entries)
     assert as_ever == ["her {}", "my {}", "one {}"]
-    some = [replace(one, score=replace(one.score, views=0.99)) for one in entries[:1]]
+    some = [replace(entry, score=replace(entry.score, views=0.99)) for entry in entries[:1]]
     assert order([*some, *entries[1:]]) == as_ever
 
 
@@ -96,8 +96,11 @@ def test_views_count_where_images_are_counted() -> None:
         score = Score(train=0.5, class_mean=value, logprob=value, views=views)
         return Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1))
 
-    found = [entry("low {}", 0.5, 0.9), entry("high {}", 0.6, 0.5)]
-    by = {one: ranking(found, sizes=SIZES, objective=one)[0].text for one in ("class_mean", "logprob")}
+    entries = [entry("low {}", 0.5, 0.9), entry("high {}", 0.6, 0.5)]
+    by = {
+        objective: ranking(entries, sizes=SIZES, objective=objective)[0].text
+        for objective in ("class_mean", "logprob")
+    }
     assert by == {"class_mean": "low {}", "logprob": "high {}"}
 
 
@@ -118,8 +121,8 @@ def test_the_coin_depends_on_the_seed_and_not_on_the_alphabet() -> None:
 
 def test_spellings_are_one_entry_with_the_best_of_them() -> None:
     """Two spellings of a template do not fill two places."""
-    found = ranking([scored("A photo of a {}.", 12), scored("a photo of {}", 13)], sizes=SIZES)
-    assert [entry.text for entry in found] == ["a photo of {}"]
+    order = ranking([scored("A photo of a {}.", 12), scored("a photo of {}", 13)], sizes=SIZES)
+    assert [entry.text for entry in order] == ["a photo of {}"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -137,7 +140,7 @@ def test_the_order_of_arrival_does_not_matter(
     """The same finds in any order give the same ranking, places included."""
     # One text has one score in a run, whoever came upon it.
     scores = {word: (train, val) for word, train, val, _ in rows}
-    entries = [scored(f"{word} {{}}", *scores[word], place=(restart, 1, 1)) for word, _, _, restart in rows]
+    entries = [scored(f"{word} {{}}", *scores[word], where=(restart, 1, 1)) for word, _, _, restart in rows]
     other = list(entries)
     shuffle.shuffle(other)
     assert ranking(entries, sizes=SIZES, seed=3) == ranking(other, sizes=SIZES, seed=3)
@@ -168,13 +171,13 @@ def test_other_objectives_are_ranked_by_their_own_value() -> None:
         score = Score(train=train)
         return Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1, 0, 0))
 
-    found = [entry("low {}", -2.0, 0.9), entry("one very {}", -0.5, 0.1), entry("one {}", -0.5, 0.1)]
-    ranked = ranking(found, sizes=SIZES, objective="logprob")
+    entries = [entry("low {}", -2.0, 0.9), entry("one very {}", -0.5, 0.1), entry("one {}", -0.5, 0.1)]
+    ranked = ranking(entries, sizes=SIZES, objective="logprob")
     assert [each.text for each in ranked] == ["one {}", "one very {}", "low {}"]
 
 
 def test_of_equal_finds_the_first_place_stands() -> None:
     """Two restarts may come upon one template: it is listed where it came up first."""
-    places = [(2, 1, 1), (1, 2, 3), (1, 2, 1)]
-    found = ranking([scored("one {}", 10, 2, place) for place in places], sizes=SIZES)
-    assert [tuple(entry.position[:3]) for entry in found] == [(1, 2, 1)]
+    positions = [(2, 1, 1), (1, 2, 3), (1, 2, 1)]
+    order = ranking([scored("one {}", 10, 2, position) for position in positions], sizes=SIZES)
+    assert [tuple(entry.position[:3]) for entry in order] == [(1, 2, 1)]

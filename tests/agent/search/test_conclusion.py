@@ -58,16 +58,16 @@ class Words(FakeEvaluator):
         """As the base says, with holes."""
         if self._before is not None:
             self._before(ensembles, test)
-        found = super().examine(ensembles, test=test)
-        pairs = zip(ensembles, found, strict=True)
+        scores_of_all = super().examine(ensembles, test=test)
+        pairs = zip(ensembles, scores_of_all, strict=True)
         return [None if self._unknown(ensemble) else scores for ensemble, scores in pairs]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A run that has begun."""
-    with Store.create(tmp_path / "run", {"identity": {}}) as found:
-        yield found
+    with Store.create(tmp_path / "run", {"identity": {}}) as new_store:
+        yield new_store
 
 
 def ended(evaluator: FakeEvaluator, **more: Any) -> SearchOutcome:
@@ -93,14 +93,14 @@ async def finish(
     config: SearchConfig,
     evaluator: FakeEvaluator,
     store: Store,
-    found: SearchOutcome,
+    searched: SearchOutcome,
     *,
     notes: Mapping[str, str] = MappingProxyType({}),
     chat: object | None = None,
 ) -> SearchResult:
     """The result alone."""
     session = session_of(config, evaluator, store, notes=notes, chat=chat)
-    return (await choose_and_test(session, found))[0]
+    return (await choose_and_test(session, searched))[0]
 
 
 def fail(*, on_test: bool = True, always: bool = False) -> Callable[[Sequence[Sequence[str]], bool], None]:
@@ -129,15 +129,15 @@ async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -
     assert (result.ensemble.train, result.ensemble.test) == (ensemble.train, ensemble.test)
     assert set(result.baselines) == {"default template", "hand-made", "best starting template"}
     assert result.baselines["best starting template"].templates[0] in INITIAL
-    assert all(one.test is not None for one in result.baselines.values())
+    assert all(group.test is not None for group in result.baselines.values())
     assert (evaluator.opened, result.test_opened, store.value("test_opened")) == (1, 1, 1)
 
 
 async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
     """Counts of all restarts, the start from the manifest, versions, notes of evaluator and run."""
     evaluator = Words(notes={"device": "cuda:0", "data": ["split by rule"]})
-    found = ended(evaluator, budget={"calls": 3.0})
-    result = await finish(CONFIG, evaluator, store, found, notes={"general_words": "y"})
+    searched = ended(evaluator, budget={"calls": 3.0})
+    result = await finish(CONFIG, evaluator, store, searched, notes={"general_words": "y"})
     assert (result.evaluated, result.skipped, result.usage.replayed) == (5, 1, 2)
     assert (dict(result.rejected), dict(result.budget)) == ({"no_slot": 3}, {"calls": 3.0})
     assert result.started == store.manifest.started
@@ -182,7 +182,9 @@ async def test_a_stopped_search_leaves_the_test_split_held_out(store: Store) -> 
         0,
     )
     everything = [stopped.best, stopped.ensemble, *stopped.baselines.values()]
-    assert all(one.test is None and one.train is not None and one.val is not None for one in everything)
+    assert all(
+        group.test is None and group.train is not None and group.val is not None for group in everything
+    )
     done = await finish(CONFIG, evaluator, store, ended(evaluator))
     assert (done.test_opened, evaluator.opened, done.best.test is None) == (1, 1, False)
 
@@ -203,8 +205,8 @@ async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store
 async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: Store) -> None:
     """Single templates keep the scores that the search has; what was never measured is absent."""
     evaluator = Words(examine=fail(always=True))
-    found = ended(evaluator)
-    result = await finish(CONFIG, evaluator, store, found)
+    searched = ended(evaluator)
+    result = await finish(CONFIG, evaluator, store, searched)
     assert {UNOPENED, UNEXAMINED} <= set(result.notes)
     assert result.best.train == result.leaderboard[0].train
     assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
@@ -218,10 +220,10 @@ async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(sto
         raise RuntimeError("device lost")
 
     evaluator = Words(baselines={"hand-made": FOUND})
-    found = ended(evaluator)
+    searched = ended(evaluator)
     evaluator._before_batch = broken
     with pytest.raises(EvaluationFailedError, match="device lost"):
-        await finish(CONFIG, evaluator, store, found)
+        await finish(CONFIG, evaluator, store, searched)
 
 
 async def test_an_ensemble_that_was_never_measured_has_no_figure(store: Store) -> None:
@@ -282,8 +284,8 @@ async def test_a_chat_from_python_is_not_stored_under_an_address(store: Store) -
     evaluator = Words()
     asked = await finish(ASKING, evaluator, store, ended(evaluator))
     assert (asked.llm.model, asked.llm.base_url) == ("m", "https://api.openai.com/v1")
-    found = await finish(ASKING, evaluator, store, ended(evaluator), chat=object())
-    assert (found.llm.model, found.llm.base_url) == ("m", None)
+    of_object = await finish(ASKING, evaluator, store, ended(evaluator), chat=object())
+    assert (of_object.llm.model, of_object.llm.base_url) == ("m", None)
     without = await finish(CONFIG, evaluator, store, ended(evaluator))
     assert (without.llm.model, without.llm.base_url) == (None, None)
 
@@ -321,11 +323,11 @@ async def test_a_finished_search_says_its_gain_with_paired_intervals(store: Stor
         (0, 0),
         (10, round(10 * (done.best.test or 0.0))),
     ]
-    one = done.gain.over["default template"]
+    difference = done.gain.over["default template"]
     assert done.best.test is not None
     more = round(10 * done.best.test - 10 * (done.baselines["default template"].test or 0.0))
-    assert (one.better, one.worse) == (max(more, 0), max(-more, 0))
-    assert one.paired
+    assert (difference.better, difference.worse) == (max(more, 0), max(-more, 0))
+    assert difference.paired
     assert done.test_opened == 1
     assert SearchResult.from_json(done.to_json()) == done
 
@@ -352,7 +354,7 @@ class FewLabels(Predicting):
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         reported = super().predict(ensembles, split=split)
         return Predictions(
-            reported.labels[:-1], tuple(one[:-1] for one in reported.predicted if one is not None)
+            reported.labels[:-1], tuple(labels[:-1] for labels in reported.predicted if labels is not None)
         )
 
 
@@ -365,19 +367,19 @@ class Shuffled(Predicting):
 
 
 @pytest.mark.parametrize(
-    ("evaluator", "said"),
+    ("evaluator", "note"),
     [(FewLabels(), "predict reports 9 labels of the 10 images on test"), (Shuffled(), "and examine 0.")],
 )
 async def test_predictions_that_contradict_the_accuracies_are_not_used(
-    store: Store, evaluator: Predicting, said: str
+    store: Store, evaluator: Predicting, note: str
 ) -> None:
     """The gain is that of a black box without any, and a note says in what they differ."""
-    found = await finish(CONFIG, evaluator, store, ended(evaluator))
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
     unpaired = await finish(CONFIG, (plain := Words(sizes=evaluator.info.sizes)), store, ended(plain))
-    assert found.gain is not None
-    assert found.gain == unpaired.gain
-    assert not found.gain.over["default template"].paired
-    assert said in found.notes[UNPAIRED]
+    assert result.gain is not None
+    assert result.gain == unpaired.gain
+    assert not result.gain.over["default template"].paired
+    assert note in result.notes[UNPAIRED]
 
 
 class Counting(Predicting):
@@ -390,7 +392,7 @@ class Counting(Predicting):
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Measure them."""
         if not test:
-            self.measured += [tuple(one) for one in ensembles if len(one) > 1]
+            self.measured += [tuple(ensemble) for ensemble in ensembles if len(ensemble) > 1]
         return super().examine(ensembles, test=test)
 
 

@@ -34,26 +34,28 @@ class Inspecting(FakeEvaluator):
 def test_scores_are_those_of_the_evaluator_in_the_order_given(split: str) -> None:
     """Each template, then all together; the test split is opened for itself alone."""
     evaluator = FakeEvaluator()
-    found = evaluate(TEMPLATES, SPEC, split=split, custom_scorer=evaluator)  # type: ignore[arg-type]
+    evaluation = evaluate(TEMPLATES, SPEC, split=split, custom_scorer=evaluator)  # type: ignore[arg-type]
     expected = FakeEvaluator().examine([*([text] for text in TEMPLATES), TEMPLATES])
-    assert [one.template for one in found.scores] == TEMPLATES
-    assert [*(one.accuracy for one in found.scores), found.ensemble] == [
+    assert [score.template for score in evaluation.scores] == TEMPLATES
+    assert [*(score.accuracy for score in evaluation.scores), evaluation.ensemble] == [
         getattr(scores, split) for scores in expected
     ]
     assert evaluator.opened == (split == "test")
-    assert found.to_json()["scores"][0] == {"template": "the {}", split: found.scores[0].accuracy}
+    assert evaluation.to_json()["scores"][0] == {"template": "the {}", split: evaluation.scores[0].accuracy}
 
 
 def test_a_search_config_says_what_to_score_on_too() -> None:
     """It is a specification of an evaluator, with more."""
-    found = evaluate(["a {}"], SearchConfig(data="words", method="random"), custom_scorer=FakeEvaluator())
-    assert (found.dataset, found.model) == ("fake", "words")
+    evaluation = evaluate(
+        ["a {}"], SearchConfig(data="words", method="random"), custom_scorer=FakeEvaluator()
+    )
+    assert (evaluation.dataset, evaluation.model) == ("fake", "words")
 
 
 def test_classes_are_reported_where_asked_for() -> None:
     """The most frequent confusions are cut where a document is wanted; an evaluator may not say."""
-    found = evaluate(TEMPLATES, SPEC, split="val", inspect=True, custom_scorer=Inspecting())
-    document = found.to_json(most_confusions=1)
+    evaluation = evaluate(TEMPLATES, SPEC, split="val", inspect=True, custom_scorer=Inspecting())
+    document = evaluation.to_json(most_confusions=1)
     cat = document["classes"][0]
     assert (cat["name"], cat["images"], cat["correct"], cat["accuracy"]) == ("cat", 4, 3, 0.75)
     assert document["confusions"] == [{"true": "cat", "taken_for": "dog", "images": 1}]
@@ -68,9 +70,9 @@ def test_a_scorer_that_cannot_average_leaves_the_ensemble_open() -> None:
         def score(self, templates: Sequence[str]) -> list[float]:
             return [1 / len(template) for template in templates]
 
-    found = evaluate(["a {}", "the {}"], SPEC, split="train", custom_scorer=Lengths())
-    assert [one.accuracy for one in found.scores] == [1 / 4, 1 / 6]
-    assert found.ensemble is None
+    evaluation = evaluate(["a {}", "the {}"], SPEC, split="train", custom_scorer=Lengths())
+    assert [score.accuracy for score in evaluation.scores] == [1 / 4, 1 / 6]
+    assert evaluation.ensemble is None
 
 
 @pytest.mark.parametrize(
@@ -107,10 +109,10 @@ def test_an_evaluator_that_fails_is_an_error_of_ours(error: BaseException) -> No
         def score(self, templates: Sequence[str]) -> list[float]:
             raise error
 
-    place = rf"{type(error).__name__}.*test_evaluation.py, line \d+"
-    with pytest.raises(EvaluatorError, match=rf"Failing\.examine: {place}"):
+    line = rf"{type(error).__name__}.*test_evaluation.py, line \d+"
+    with pytest.raises(EvaluatorError, match=rf"Failing\.examine: {line}"):
         evaluate(["a {}"], SPEC, custom_scorer=Failing())
-    with pytest.raises(EvaluatorError, match=rf"Scorer\.score: {place}"):
+    with pytest.raises(EvaluatorError, match=rf"Scorer\.score: {line}"):
         evaluate(["a {}"], SPEC, split="train", custom_scorer=Scorer())
 
 

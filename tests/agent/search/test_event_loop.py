@@ -107,8 +107,8 @@ def test_what_was_there_before_is_not_collected_meanwhile() -> None:
     """A full collection looks at what is new alone."""
     kept = [[number] for number in range(1_000)]
     with without_old_objects():
-        assert not any(one is kept for one in gc.get_objects())
-    assert any(one is kept for one in gc.get_objects())
+        assert not any(collected is kept for collected in gc.get_objects())
+    assert any(collected is kept for collected in gc.get_objects())
     assert gc.get_freeze_count() == 0
 
 
@@ -142,9 +142,9 @@ def test_what_takes_long_holds_no_loop(tmp_path: Path, monkeypatch: pytest.Monke
     threads: dict[str, set[threading.Thread]] = {name: set() for _, name in LONG}
 
     def noting(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(*given: Any, **more: Any) -> Any:
+        def noted(*args: Any, **more: Any) -> Any:
             threads[name].add(threading.current_thread())
-            return work(*given, **more)
+            return work(*args, **more)
 
         return noted
 

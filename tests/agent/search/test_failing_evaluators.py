@@ -50,19 +50,19 @@ class Device(FakeEvaluator):
     def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Scores, or fails."""
         known = {template for batch in self.batches for template in batch}
-        found = super().score(templates)
+        verdicts = super().score(templates)
         if not self._nan_once:
-            return found
+            return verdicts
         return [
             verdict if template in known else Score(train=float("nan"))
-            for template, verdict in zip(templates, found, strict=True)
+            for template, verdict in zip(templates, verdicts, strict=True)
         ]
 
 
 def config(run_dir: Path) -> SearchConfig:
     """A small search."""
-    given = {"restarts": 2, "conversations": 1, "rounds": 4, "initial": 20, "concurrency": 2}
-    return SearchConfig(data="fake", llm="fake", run_dir=run_dir, **given)
+    settings = {"restarts": 2, "conversations": 1, "rounds": 4, "initial": 20, "concurrency": 2}
+    return SearchConfig(data="fake", llm="fake", run_dir=run_dir, **settings)
 
 
 def run(run_dir: Path, evaluator: FakeEvaluator) -> SearchResult:
@@ -123,9 +123,12 @@ class Leaky(FakeEvaluator):
         """Fails on one word, and refuses a template with another."""
         if any("beautiful" in template for template in templates):
             raise RuntimeError(f"401 for {KEY}")
-        found = super().score(templates)
-        said = Rejection("too_long", f"refused by {KEY}")
-        return [said if "small" in template else one for template, one in zip(templates, found, strict=True)]
+        verdicts = super().score(templates)
+        rejection = Rejection("too_long", f"refused by {KEY}")
+        return [
+            rejection if "small" in template else verdict
+            for template, verdict in zip(templates, verdicts, strict=True)
+        ]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Fails."""
@@ -160,15 +163,15 @@ def test_a_key_that_an_evaluator_says_is_written_nowhere(tmp_path: Path, method:
 class Odd(FakeEvaluator):
     """Answers as it should but for one method, of which it answers what it is reported."""
 
-    def __init__(self, **said: Any) -> None:
+    def __init__(self, **answers: Any) -> None:
         super().__init__()
-        self._said = said
+        self._answers = answers
 
     def _or(self, method: str, answer: Any) -> Any:
-        found = self._said.get(method, answer)
-        if isinstance(found, BaseException):
-            raise found
-        return found(answer) if callable(found) else found
+        wrong = self._answers.get(method, answer)
+        if isinstance(wrong, BaseException):
+            raise wrong
+        return wrong(answer) if callable(wrong) else wrong
 
     def score(self, templates: Sequence[str]) -> Any:
         """Scores, or what it is reported."""
@@ -200,10 +203,10 @@ def document(run_dir: Path) -> Any:
 )
 def test_a_wrong_answer_at_the_very_end_costs_the_test_figures_alone(tmp_path: Path, answer: Any) -> None:
     """Whatever examine does, there is a result, which says whose method it was; resume finishes the run."""
-    found = run(tmp_path / "r", Odd(examine=answer))
-    assert (found.status, found.best.test, found.test_opened) == ("finished", None, 1)
-    assert "Odd.examine" in found.notes["test_unopened"]
-    assert document(tmp_path / "r") == found.to_json()
+    result = run(tmp_path / "r", Odd(examine=answer))
+    assert (result.status, result.best.test, result.test_opened) == ("finished", None, 1)
+    assert "Odd.examine" in result.notes["test_unopened"]
+    assert document(tmp_path / "r") == result.to_json()
     done = resumed(tmp_path / "r", evaluator=Device())
     assert done.complete
     assert done.best.test is not None

@@ -53,12 +53,12 @@ def test_a_runs_identity_says_the_pools_apart() -> None:
     pools = list(map(read_pool, configs))
     assert [template.text for template in pools[0]] == list(BUILT_IN)
     assert tuple(pools[1]) == all_of_grammar()
-    assert len({one.key for one in pools[2]}) == len({one.key for pool in pools for one in pool})
+    assert len({each.key for each in pools[2]}) == len({each.key for pool in pools for each in pool})
     info = FakeEvaluator().info
     for name in ("pool", "starting_pool"):
-        assert len({identity_of(one, info, read_pool(one))[name] for one in configs}) == 3
+        assert len({identity_of(each, info, read_pool(each))[name] for each in configs}) == 3
     defaults = (config(), config(describe="dice", blind=True), config(describe="dice"))
-    assert [one.identity()["starting_pool"] for one in defaults] == ["grammar", "grammar", "general"]
+    assert [each.identity()["starting_pool"] for each in defaults] == ["grammar", "grammar", "general"]
     assert read_pool(defaults[2]) == pools[2]
 
 
@@ -67,7 +67,7 @@ def test_a_file_wins_over_both(tmp_path: Path) -> None:
     file = tmp_path / "pool.txt"
     file.write_text("a {}\nmany {}\n")
     for pool in POOLS:
-        assert [one.text for one in read_pool(config(initial=file, starting_pool=pool))] == [
+        assert [candidate.text for candidate in read_pool(config(initial=file, starting_pool=pool))] == [
             "a {}",
             "many {}",
         ]
@@ -77,7 +77,7 @@ def test_a_file_may_be_of_other_systems_and_must_be_utf_8(tmp_path: Path) -> Non
     """A byte-order mark and their line ends are no part of a template."""
     file = tmp_path / "pool.txt"
     file.write_bytes("\ufeffa {}\r\nmany {}\r\n".encode())
-    assert [one.text for one in read_pool(config(initial=file))] == ["a {}", "many {}"]
+    assert [candidate.text for candidate in read_pool(config(initial=file))] == ["a {}", "many {}"]
     file.write_bytes("a {}".encode("utf-16"))
     with pytest.raises(ConfigError, match=r"^`initial`: the file of templates .*pool\.txt is not UTF-8"):
         read_pool(config(initial=file))
@@ -100,15 +100,15 @@ def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
     result = run_virtual(search(small, custom_scorer=FakeEvaluator()))
     rows = [row for row in result.leaderboard if not row.conversation]
     drawn = [{row.template for row in rows if row.restart == restart} for restart in (1, 2)]
-    kinds = [{one.text for one in templates} for templates in grammar().values()]
-    for one in drawn:
-        assert sum(bool(kind & one) for kind in kinds) == len(kinds)
+    kinds = [{candidate.text for candidate in templates} for templates in grammar().values()]
+    for candidate in drawn:
+        assert sum(bool(kind & candidate) for kind in kinds) == len(kinds)
     assert len(drawn[0] & drawn[1]) < 20
 
 
 def test_odd_templates_are_drawn_once_the_general_ones_are_used_up(tmp_path: Path) -> None:
     """A restart draws the bare name first, from every general group, and from others if it needs more."""
-    tiers = [[{one.key for one in group} for group in tier] for tier in KIND.starting("general")]
+    tiers = [[{candidate.key for candidate in group} for group in tier] for tier in KIND.starting("general")]
     (bare,), groups, others = tiers
     general, odd = bare.union(*groups), set[str]().union(*others)
     for number in (80, 2_200):
@@ -154,10 +154,10 @@ def test_a_setting_that_only_the_data_say_is_taken_from_the_run_until_they_are_r
     assert known_identity(config(shots=5), before)["shots"] == 5
 
 
-@pytest.mark.parametrize(("found", "kept"), [(1, 1), (0, 16), (-3, 16), (10**9, 16)])
-def test_a_black_box_that_says_no_sensible_number_of_shots_has_sixteen(found: int, kept: int) -> None:
+@pytest.mark.parametrize(("reported", "kept"), [(1, 1), (0, 16), (-3, 16), (10**9, 16)])
+def test_a_black_box_that_says_no_sensible_number_of_shots_has_sixteen(reported: int, kept: int) -> None:
     """What is kept is a setting that can be read again."""
-    assert config().with_shots(found).shots == kept
+    assert config().with_shots(reported).shots == kept
 
 
 @pytest.fixture
@@ -246,12 +246,12 @@ async def test_a_chat_client_is_used_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "name"), [(object(), "object"), (3, "int"), (ChatByHash, "class ChatByHash")]
+    ("chat", "name"), [(object(), "object"), (3, "int"), (ChatByHash, "class ChatByHash")]
 )
-def test_what_has_not_the_method_is_named(given: object, name: str) -> None:
+def test_what_has_not_the_method_is_named(chat: object, name: str) -> None:
     """The error says which method is missing, and on what; a class is no object of it."""
     with pytest.raises(ConfigError, match=rf"chat\(messages\).*{name} is not one"):
-        UserChat(given)
+        UserChat(chat)
 
 
 def messages_answer(answer: object) -> object:
@@ -275,21 +275,21 @@ def request_answer(answer: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("chat", "kind", "said"),
+    ("chat", "kind", "message"),
     [
-        *((messages_answer(one), FatalChatError, "must answer with a text or a ChatAnswer; it answered")
-          for one in (3, b"- a {}", {"content": "- a {}"}, ["- a {}"])),
-        *((request_answer(one), FatalChatError, r"Client\.chat")
-          for one in (3, ChatAnswer(text=None), ChatAnswer(text="x", prompt_tokens=-5),
+        *((messages_answer(answer), FatalChatError, "must answer with a text or a ChatAnswer; it answered")
+          for answer in (3, b"- a {}", {"content": "- a {}"}, ["- a {}"])),
+        *((request_answer(answer), FatalChatError, r"Client\.chat")
+          for answer in (3, ChatAnswer(text=None), ChatAnswer(text="x", prompt_tokens=-5),
                       ChatAnswer(text="x", completion_tokens=float("nan")),  # type: ignore[arg-type]
                       ChatAnswer(text="x", billed=TokenUsage(5, 5, cached_tokens=6)),
                       ChatAnswer(text="x", billed=TokenUsage(5, 5, vendor_picodollars=-1)))),
         (messages_answer(None), UnusableAnswerError, r"Plain\.chat answered with nothing"),
     ],
 )  # fmt: skip
-async def test_a_wrong_answer_is_named(chat: object, kind: type[Exception], said: str) -> None:
+async def test_a_wrong_answer_is_named(chat: object, kind: type[Exception], message: str) -> None:
     """Not paid for again and again; tokens below zero would undo a limit."""
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         await UserChat(chat).chat(REQUEST)
 
 
@@ -496,8 +496,8 @@ def test_a_template_may_stand_in_place_of_its_file(tmp_path: Path, monkeypatch: 
     """If it has a slot and no file has that name; a mistake in it is reported as one in a template."""
     monkeypatch.chdir(tmp_path)
     setting = "`templates`"
-    assert [found.text for found in read_template_file("a {} in ink", setting)] == ["a {} in ink"]
+    assert [candidate.text for candidate in read_template_file("a {} in ink", setting)] == ["a {} in ink"]
     with pytest.raises(ConfigError, match=r"'a \{\} in \{' has a brace"):
         read_template_file("a {} in {", setting)
     (tmp_path / "a {}").write_text("a {} from a file\n")
-    assert [found.text for found in read_template_file("a {}", setting)] == ["a {} from a file"]
+    assert [candidate.text for candidate in read_template_file("a {}", setting)] == ["a {} from a file"]

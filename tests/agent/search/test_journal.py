@@ -105,7 +105,7 @@ async def test_what_another_request_got_is_refused_with_its_place(store: Store, 
     with pytest.raises(Skipped) if skipped else nullcontext():
         await journal.answer(FIRST, request("one"))
     await journal.answer(FIRST._replace(sample=1), request("two"))
-    assert [place.sample for place, _ in store.answers()] == [0, 1][skipped:]
+    assert [position.sample for position, _ in store.answers()] == [0, 1][skipped:]
     with pytest.raises(StoreMismatchError, match="restart 1, conversation 1, round 1"):
         await journal_of(store, Asker(store)).answer(FIRST, request("another"))
 

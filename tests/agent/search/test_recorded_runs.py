@@ -53,7 +53,9 @@ def read(name: str) -> dict[str, Any]:
 def check(run: dict[str, Any], run_dir: Path, result: Any) -> None:
     """Everything that was recorded is so again."""
     with Store.open(run_dir) as store:
-        now = [[list(place), stored.request_hash, stored.answer.text] for place, stored in store.answers()]
+        now = [
+            [list(position), stored.request_hash, stored.answer.text] for position, stored in store.answers()
+        ]
     assert now == [[turn["position"], turn["request"], turn["answer"]] for turn in run["turns"]]
     assert (run_dir / "leaderboard.csv").read_text("utf-8") == run["leaderboard"]
     document = result.to_json()

@@ -84,7 +84,7 @@ def test_any_prefix_of_the_journal_is_kept_and_gone_on_from(done: Path, share: f
         with Store.open(copy) as store:
             after = dict(store.answers())
     assert result.status == "finished"
-    assert {place: after[place] for place in before} == before
+    assert {position: after[position] for position in before} == before
     assert len(after) == 12
     assert not {stored.request_hash for stored in before.values()} & set(chat.asked)
     assert len(chat.asked) == len(after) - len(before)

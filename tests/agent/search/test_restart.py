@@ -56,8 +56,8 @@ class Answers(Journal):
 
     def begin(self, number: int, config: SearchConfig, emit: Listener) -> Answers:
         """Return the journal of a restart; nothing of it reaches a disk."""
-        given: dict[str, Any] = {"store": None, "asker": None, "stop": Stop(), "scheduler": FairScheduler()}
-        super().__init__(RestartRecord(number), config, empty_answers=EmptyAnswers(), emit=emit, **given)
+        parts: dict[str, Any] = {"store": None, "asker": None, "stop": Stop(), "scheduler": FairScheduler()}
+        super().__init__(RestartRecord(number), config, empty_answers=EmptyAnswers(), emit=emit, **parts)
         return self
 
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
@@ -141,8 +141,8 @@ class Stage:
             uses_class_names=True,
         )  # fmt: skip
         self._monkeypatch.setattr(module, "METHODS", {"pn": played})
-        given = {"data": "fake", "llm": "m", "conversations": 1, "rounds": 2, "initial": 4, "proposals": 2}
-        config = SearchConfig(**given | more, method="pn", starting_pool="captions")
+        settings = {"data": "fake", "llm": "m", "conversations": 1, "rounds": 2, "initial": 4, "proposals": 2}
+        config = SearchConfig(**settings | more, method="pn", starting_pool="captions")
         return Restart(
             config, pool=pool, info=FakeEvaluator().info,
             journal=answers.begin(number, config, self._events.append), scorebook=self.table,
@@ -216,14 +216,16 @@ async def test_a_request_is_what_the_config_says_with_a_seed_for_its_place(stage
         steps, answers, number=3, conversations=2, seed=5, temperature=0.3, answer_tokens=99
     )
     await restart.run()
-    places = [(3, 1, 1, 0), (3, 1, 1, 1), (3, 1, 2, 0), (3, 2, 1, 0), (3, 2, 1, 1), (3, 2, 2, 0)]
-    assert [tuple(position) for position, _ in answers.asked] == places
+    positions = [(3, 1, 1, 0), (3, 1, 1, 1), (3, 1, 2, 0), (3, 2, 1, 0), (3, 2, 1, 1), (3, 2, 2, 0)]
+    assert [tuple(position) for position, _ in answers.asked] == positions
     requests = [request for _, request in answers.asked]
-    said = [(each.model, each.temperature, each.max_tokens, each.messages) for each in requests]
-    assert said == [("m", 0.3, 99, tuple(SAID))] * len(places)
+    sent = [(each.model, each.temperature, each.max_tokens, each.messages) for each in requests]
+    assert sent == [("m", 0.3, 99, tuple(SAID))] * len(positions)
     # The first request of a round has the seed that it had when there was but one.
-    assert [r.seed for r in requests] == [derived(5, *(place if place[3] else place[:3])) for place in places]
-    assert len({r.seed for r in requests}) == len(places)
+    assert [r.seed for r in requests] == [
+        derived(5, *(where if where[3] else where[:3])) for where in positions
+    ]
+    assert len({r.seed for r in requests}) == len(positions)
 
 
 async def test_what_came_of_a_step_is_seen(stage: Stage) -> None:
@@ -368,11 +370,11 @@ async def test_the_initial_sample_follows_from_seed_and_number(stage: Stage, eve
         await restart.run()
         return [scored.text for scored in restart.record.scored]
 
-    one = await sample(1, initial=8)
-    assert len(set(one)) == 8
-    assert await sample(1, initial=8) == one
-    assert await sample(2, initial=8) != one
-    assert await sample(1, initial=8, seed=2) != one
+    first = await sample(1, initial=8)
+    assert len(set(first)) == 8
+    assert await sample(1, initial=8) == first
+    assert await sample(2, initial=8) != first
+    assert await sample(1, initial=8, seed=2) != first
     assert len(await sample(1, initial=1000)) == len(pool)
     assert len(await sample(1, initial=Path("pool.txt"))) == MOST_FROM_FILE
     assert {event.position.restart for event in of(events, StartingTemplatesDrawn)} == {1, 2}

@@ -27,7 +27,7 @@ async def test_what_a_restart_that_has_ended_remembered_is_let_go() -> None:
 
         async def run(self) -> None:
             """Ends at once."""
-            assert [one() for one in ended] == [None] * (self.record.number - 1)
+            assert [reference() for reference in ended] == [None] * (self.record.number - 1)
             self.record.done = True
             ended.append(weakref.ref(self))
 
@@ -37,4 +37,4 @@ async def test_what_a_restart_that_has_ended_remembered_is_let_go() -> None:
     workers = Workers(restarts(), FairScheduler(), stop=Stop())
     assert await workers.run(at_once=1) is None
     assert [record.number for record in workers.records if record.done] == [1, 2, 3]
-    assert [one() for one in ended] == [None] * 3
+    assert [reference() for reference in ended] == [None] * 3

@@ -43,16 +43,19 @@ class Pictures(FakeEvaluator):
         assert split == "test"
         if self.error is not None:
             raise self.error
-        return [None if one in self.gone else Thumbnail(f"{one}.png", bytes([one])) for one in image_indices]
+        return [
+            None if index in self.gone else Thumbnail(f"{index}.png", bytes([index]))
+            for index in image_indices
+        ]
 
 
 def on_test(**predicted: tuple[int, ...]) -> dict[str, GroupOnTest]:
     """Groups with their predictions on test, by name."""
     return {
         ("default template" if name == "plain" else name): GroupOnTest(
-            templates=("a {}",), test=0.5, predicted=one, labels=LABELS
+            templates=("a {}",), test=0.5, predicted=labels, labels=LABELS
         )
-        for name, one in predicted.items()
+        for name, labels in predicted.items()
     }
 
 
@@ -66,7 +69,7 @@ async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
     decided = on_test(best=(0, 0, 1, 1, 0, 1), plain=(1, 0, 0, 1, 0, 0))
     details = await kept(Pictures(), decided)
     assert details.baseline == "default template"
-    assert [(one.name, one.put_right) for one in details.pictures] == [
+    assert [(picture.name, picture.put_right) for picture in details.pictures] == [
         ("0.png", True),
         ("5.png", True),
         ("2.png", False),
@@ -80,7 +83,7 @@ async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
 async def test_an_image_that_is_gone_is_left_out() -> None:
     """The others are kept."""
     decided = on_test(best=LABELS, plain=tuple(1 - label for label in LABELS))
-    assert [one.name for one in (await kept(Pictures(gone=[1, 3]), decided)).pictures] == [
+    assert [picture.name for picture in (await kept(Pictures(gone=[1, 3]), decided)).pictures] == [
         *("0.png", "4.png", "2.png", "5.png"),
     ]
 
@@ -89,12 +92,12 @@ async def test_there_are_a_bounded_number_of_all_kinds() -> None:
     """Of each confusion in turn, the most frequent first."""
     labels = (0,) * 50 + (1,)
     decided = {
-        name: GroupOnTest(templates=("a {}",), test=0.5, predicted=one, labels=labels)
-        for name, one in {"best": labels, "default template": (1,) * 50 + (0,)}.items()
+        name: GroupOnTest(templates=("a {}",), test=0.5, predicted=group, labels=labels)
+        for name, group in {"best": labels, "default template": (1,) * 50 + (0,)}.items()
     }
     pictures = (await kept(Pictures(), decided)).pictures
     assert len(pictures) == MOST_PICTURES
-    assert [one.name for one in pictures[:3]] == ["0.png", "50.png", "1.png"]
+    assert [group.name for group in pictures[:3]] == ["0.png", "50.png", "1.png"]
 
 
 @pytest.mark.parametrize("error", [OSError("unplugged"), KeyError("x")])

@@ -38,8 +38,8 @@ from tests.fakes.searches import resumed, searched
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search into a folder."""
-    given = {"restarts": 2, "conversations": 1, "rounds": 3, "initial": 8, "concurrency": 1}
-    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given | more)
+    settings = {"restarts": 2, "conversations": 1, "rounds": 3, "initial": 8, "concurrency": 1}
+    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **settings | more)
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
         assert "the limit of 2 calls" not in page
         assert main(["export", str(run_dir), "--format", "csv"]) == 2
         assert main(["compare", str(run_dir), str(run_dir)]) == 2
-        found = resumed(run_dir)
-        assert found.status == json.loads((run_dir / RESULT).read_text("utf-8"))["status"] == "finished"
+        result = resumed(run_dir)
+        assert result.status == json.loads((run_dir / RESULT).read_text("utf-8"))["status"] == "finished"
 
 
 class Silent:
@@ -153,8 +153,8 @@ def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
 
 def extensible(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search into a folder."""
-    given = {"restarts": 2, "conversations": 2, "rounds": 2, "proposals": 3, "initial": 8, **more}
-    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given)
+    settings = {"restarts": 2, "conversations": 2, "rounds": 2, "proposals": 3, "initial": 8, **more}
+    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **settings)
 
 
 class Asked(ChatByHash):
@@ -185,13 +185,13 @@ def test_an_extended_run_ends_as_one_that_was_begun_so(
     whole, first, second = Asked(), Asked(), Asked()
     expected = searched(extensible(tmp_path / "whole", **{**begun, **more}), chat=whole)
     before = searched(extensible(tmp_path / "run", **begun), chat=first)
-    found = resumed(tmp_path / "run", more, chat=second)
-    assert found.leaderboard == expected.leaderboard
-    assert found.best == expected.best
+    result = resumed(tmp_path / "run", more, chat=second)
+    assert result.leaderboard == expected.leaderboard
+    assert result.best == expected.best
     assert sorted(first.hashes + second.hashes) == sorted(whole.hashes)
-    assert found.test_opened == (before.test_opened or 0) + 1
+    assert result.test_opened == (before.test_opened or 0) + 1
     again = resumed(tmp_path / "run", chat=Asked())
-    assert again == found
+    assert again == result
 
 
 def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> None:
@@ -214,13 +214,13 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
     assert kept["best"]["test"] == before.best.test
     assert (run_dir / "details.before.json").exists()
     assert not (run_dir / "details.json").exists()
-    found = resumed(run_dir, chat=Asked())
-    assert (found.status, found.test_opened) == ("finished", 2)
-    assert {row.restart for row in found.leaderboard} == {1, 2, 3}
+    result = resumed(run_dir, chat=Asked())
+    assert (result.status, result.test_opened) == ("finished", 2)
+    assert {row.restart for row in result.leaderboard} == {1, 2, 3}
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             {"restarts": 1},
@@ -230,13 +230,13 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
         ({"rounds": 3}, "would be paid for again; give `conversations = 3`"),
     ],
 )
-def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     """One line; the finished run is as it was."""
     run_dir = tmp_path / "run"
     before = searched(extensible(run_dir), chat=Asked())
     with pytest.raises(StoreMismatchError) as caught:
         resumed(run_dir, change, chat=Asked())
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert resumed(run_dir, chat=Asked()) == before
     assert not (run_dir / "result.before.json").exists()
@@ -245,10 +245,10 @@ def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, An
 def test_a_method_that_pays_nothing_may_have_more_rounds(tmp_path: Path) -> None:
     """Whatever it would do again costs no answer."""
     begun = {"method": "random", "llm": None}
-    given = extensible(tmp_path / "run").model_dump() | begun
-    run_virtual(search(SearchConfig(**given), custom_scorer=FakeEvaluator()))
-    found = run_virtual(resume(tmp_path / "run", changes={"rounds": 4}, custom_scorer=FakeEvaluator()))
-    assert max(row.round for row in found.leaderboard) > 2
+    settings = extensible(tmp_path / "run").model_dump() | begun
+    run_virtual(search(SearchConfig(**settings), custom_scorer=FakeEvaluator()))
+    result = run_virtual(resume(tmp_path / "run", changes={"rounds": 4}, custom_scorer=FakeEvaluator()))
+    assert max(row.round for row in result.leaderboard) > 2
 
 
 class Leaving(ChatByHash):
@@ -289,8 +289,8 @@ def test_a_run_whose_folder_goes_asks_nothing_more(tmp_path: Path, how: str) -> 
     assert run_dir.exists() == (how in ("replaced", "unlocked"))
     if how == "moved":
         later = ChatByHash()
-        found = resumed(moved, chat=later)
-        assert (found.usage.calls, len(later.asked)) == (6, 4)
+        result = resumed(moved, chat=later)
+        assert (result.usage.calls, len(later.asked)) == (6, 4)
 
 
 def test_the_command_line_says_what_is_kept_of_a_run_that_is_gone(
@@ -304,9 +304,9 @@ def test_the_command_line_says_what_is_kept_of_a_run_that_is_gone(
     stand_in(monkeypatch, removing)
     monkeypatch.chdir(tmp_path)
     assert main(["search", "--method", "random", "--restarts", "1", "--run-dir", "r"]) == 1
-    said = capsys.readouterr().err
-    assert "r is gone. If you moved it, resume it at its new place" in said
-    assert "Everything is kept" not in said
+    err = capsys.readouterr().err
+    assert "r is gone. If you moved it, resume it at its new place" in err
+    assert "Everything is kept" not in err
 
 
 def test_nothing_is_requested_on_a_disk_that_is_nearly_full(
@@ -327,9 +327,9 @@ def test_nothing_is_requested_on_a_disk_that_is_nearly_full(
     with Store.open(run_dir) as store:
         assert sum(1 for _ in store.answers()) == len(chat.asked) == store.usage.calls
     monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 0)
-    found = resumed(run_dir, chat=later)
-    assert len(chat.asked) + len(later.asked) == found.usage.calls == 6
-    assert found.leaderboard == searched(config(tmp_path / "whole")).leaderboard
+    result = resumed(run_dir, chat=later)
+    assert len(chat.asked) + len(later.asked) == result.usage.calls == 6
+    assert result.leaderboard == searched(config(tmp_path / "whole")).leaderboard
 
 
 def test_opening_data_and_model_is_no_active_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,9 +82,9 @@ async def test_what_is_known_is_read_once_and_takes_no_task(monkeypatch: pytest.
     tasks: list[str] = []
     create = asyncio.TaskGroup.create_task
 
-    def counted(group: asyncio.TaskGroup, *given: Any, **more: Any) -> asyncio.Task[Any]:
+    def counted(group: asyncio.TaskGroup, *args: Any, **more: Any) -> asyncio.Task[Any]:
         tasks.append("one")
-        return create(group, *given, **more)
+        return create(group, *args, **more)
 
     monkeypatch.setattr(asyncio.TaskGroup, "create_task", counted)
     for _ in range(3):
@@ -168,9 +168,9 @@ async def test_restarts_that_score_one_template_at_once_get_the_same() -> None:
         async def score(self, template: str) -> Verdict:
             """Scores by how often it was asked."""
             self.asked += 1
-            said = Score(train=self.asked / 100)
+            score = Score(train=self.asked / 100)
             await asyncio.sleep(0)
-            return said
+            return score
 
     scorer = Restless()
     book = Scorebook(Shelf(), scorer)
@@ -187,8 +187,15 @@ PLAIN = "a photo of a {}"
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search without an LLM."""
-    given = {"data": "fake", "method": "random", "restarts": 2, "conversations": 1, "rounds": 3, "initial": 6}
-    return SearchConfig(**given, run_dir=run_dir, **more)
+    settings = {
+        "data": "fake",
+        "method": "random",
+        "restarts": 2,
+        "conversations": 1,
+        "rounds": 3,
+        "initial": 6,
+    }
+    return SearchConfig(**settings, run_dir=run_dir, **more)
 
 
 def test_plain_is_reported_first_and_ranked_nowhere(tmp_path: Path) -> None:

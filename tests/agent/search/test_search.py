@@ -414,8 +414,8 @@ class Thinking:
         self.asked.append(request.max_tokens)
         if len(self.asked) >= self._useful_from:
             return ChatAnswer(text=text_for(request))
-        said = "the endpoint's answer was cut while the model reasoned"
-        raise UnusableAnswerError(said, reason="length", usage=TokenUsage(10, request.max_tokens))
+        message = "the endpoint's answer was cut while the model reasoned"
+        raise UnusableAnswerError(message, reason="length", usage=TokenUsage(10, request.max_tokens))
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -574,8 +574,8 @@ def test_a_conversation_that_repeats_itself_is_begun_anew(tmp_path: Path) -> Non
     result = searched(small, chat=Parrot(), on_event=feedback.append)
     assert positions(tmp_path / "r") == [(1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 1), (1, 2, 2)]
     assert result.status == "finished"
-    said = [event.text for event in feedback if isinstance(event, Noted)]
-    assert said == [
+    notes = [event.text for event in feedback if isinstance(event, Noted)]
+    assert notes == [
         f"restart 1, conversation {conversation} ends here: 2 answers in a row held nothing new"
         for conversation in (1, 2)
     ]
