@@ -29,7 +29,6 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --method random --scorer": "asks that server; test_clip_server scores with it",
     "promptclimb search --llm local --scorer chat": "asks a model of another server",
     "python benchmarks/published_sets.py": "fetches packages",
-    "clip_benchmark eval": "fetches a model and a data set; tests/agent/results runs clip_benchmark",
 }
 """Commands that are not run, by how they begin, and why."""
 STANDS_FOR: Mapping[str, str] = {

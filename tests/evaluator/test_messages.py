@@ -19,7 +19,7 @@ from promptclimb.evaluator.messages import shown
         ("`shots = 4`", "--shots 4"),
         ("`blind = false`", "--no-blind"),
         ("`trust = true`", "--trust"),
-        ("`top_k = N`", "top_k = N"),
+        ("`patience = N`", "`patience = N`"),
         ("`promptclimb resume 'runs/a b'`", "`promptclimb resume 'runs/a b'`"),
         ("`predict_named`", "`predict_named`"),
         ("a `photo` of {}", "a `photo` of {}"),

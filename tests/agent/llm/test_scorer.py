@@ -528,7 +528,7 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
                 except BudgetSpentError:
                     return
 
-        chat = ChatRequest(messages=({"role": "user", "content": "x" * 100},), model="m", max_tokens=100)
+        chat = ChatRequest(messages=({"role": "user", "content": "x" * 300},), model="m", max_tokens=100)
         await asyncio.gather(
             *(until_spent(lambda: asks.ask(post)) for _ in range(at_once)),
             *(until_spent(lambda: chats.ask(chat)) for _ in range(2)),
