@@ -231,10 +231,6 @@ class EndpointAsker(Generic[R, A]):
         # that was answered ("long"), no more because that was refused ("capped").
         self._answer_length: Literal["short", "trying", "long", "capped"] = "short"
 
-    def cost_at_most(self, request: R) -> Spent:
-        """Return the most that one attempt at a request may cost now: what is reserved for it."""
-        return self.budget.need(tokens_at_most(self._with_answer_tokens(request)), self._endpoint.price)
-
     # A request: attempts, and waits between them.
 
     async def ask(self, request: R) -> BilledAnswer[A]:

@@ -515,7 +515,7 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
             Endpoint(name="l", client=llm, price=llm_price), budget=of_llm, retry=retry
         )
         post = ApiRequest(path="", body={}, prompt_tokens=100, max_tokens=100)
-        each = asks.cost_at_most(post)
+        each = of_scorer.need(TokenUsage(100, 100), scorer_price)
         hold = Spent(calls=kept, estimated_picodollars=kept * each.estimated_picodollars)
         fits = why_refused(of_scorer.limits, hold) is None
         if fits:
