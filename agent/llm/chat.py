@@ -98,19 +98,17 @@ class JsonAnswer(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatAnswer(Answer):
-    """One answer of the model. ``thought`` is not part of its value.
+    """One answer of the model.
 
     Attributes:
         text: The message without secrets and reasoning, and without the unfinished last line of a cut answer.
         finish_reason: The endpoint's word, typically "stop", or "length" for a cut answer.
         model: The model that the endpoint says it used.
-        thought: The reply shows reasoning.
     """
 
     text: str
     finish_reason: str = "stop"
     model: str = ""
-    thought: bool = field(default=False, repr=False, compare=False)
 
 
 R = TypeVar("R", bound=Request)

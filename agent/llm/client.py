@@ -80,7 +80,6 @@ class OpenAIChat:
 
     Attributes:
         dialect: What the endpoint was found to take.
-        requests: Requests sent, refused ones included.
 
     Raises:
         ConfigError: The address or the key cannot be used.
@@ -100,7 +99,6 @@ class OpenAIChat:
         url, query = split_query(url)
         self.base_url = url
         self.dialect = self._trial = Dialect()
-        self.requests = 0
         self._scrubber = scrubber or Scrubber()
         self._scrubber.add(key)
         self._scrubber.add(userinfo)
@@ -164,7 +162,6 @@ class OpenAIChat:
 
     async def _send(self, path: str, body: Mapping[str, Any]) -> RawReply:
         """Post JSON; return the reply with the beginning of its body."""
-        self.requests += 1
         # Any body can be judged; the SDK would read it as the answer that it should be.
         response = await self._client.post(
             path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": self._headers}

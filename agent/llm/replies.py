@@ -133,10 +133,8 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
     message = message if isinstance(message, dict) else {}
     written = _written(message)
     reason = scrubber.scrub(str(choices[0].get("finish_reason") or "stop"))
-    content = _content(message.get("content"))
-    answer = without_thinking(content)
-    thought = _shows_reasoning(message) or answer != content
-    text = _text(answer.lstrip("\n"), message, reason.lower(), unusable, thought=thought)
+    content = without_thinking(_content(message.get("content")))
+    text = _text(content.lstrip("\n"), message, reason.lower(), unusable)
     if half_reported(completion, answered=True):
         usage = None
     return ChatAnswer(
@@ -145,7 +143,6 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
         model=scrubber.scrub(str(completion.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
-        thought=thought,
         usage_known=usage is not None,
         billed=usage,
         written=written,
@@ -288,33 +285,18 @@ def _written(message: Mapping[str, Any]) -> int:
     return content + max(thoughts)
 
 
-def _shows_reasoning(message: Mapping[str, Any]) -> bool:
-    content = message.get("content")
-    pieces = content if isinstance(content, list) else []
-    return any(message.get(name) for name in _SHOWN_THOUGHTS) or any(
-        isinstance(piece, dict) and piece.get("type") in _THINKING for piece in pieces
-    )
-
-
 def _text(
-    text: str,
-    message: Mapping[str, Any],
-    reason: str,
-    unusable: Callable[[str, str], NoReturn],
-    *,
-    thought: bool,
+    text: str, message: Mapping[str, Any], reason: str, unusable: Callable[[str, str], NoReturn]
 ) -> str:
+    """Return the whole lines of an answer."""
     if reason == "content_filter":
         unusable("content_filter", "the endpoint's content filter cut the answer")
     if not text.strip():
         if message.get("refusal"):
             unusable("refusal", "the model refuses to answer")
-        cut = reason in _AT_ITS_BOUND
-        why = "has no text"
-        if thought:
-            why = "was cut while the model reasoned" if cut else "is all reasoning"
-        remedy = _LONGER if thought and cut else ""
-        unusable("length" if cut else "no_content", f"the endpoint's answer {why}{remedy}")
+        if reason not in _AT_ITS_BOUND:
+            unusable("no_content", "the endpoint's answer has no text")
+        unusable("length", f"the endpoint's answer was cut before its text began{_LONGER}")
     if reason in _CUT:
         text = text.rpartition("\n")[0]
         if not text.strip():

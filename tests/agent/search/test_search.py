@@ -414,7 +414,7 @@ class Thinking:
         self.asked.append(request.max_tokens)
         if len(self.asked) >= self._useful_from:
             return ChatAnswer(text=text_for(request))
-        message = "the endpoint's answer was cut while the model reasoned"
+        message = "the endpoint's answer was cut before its text began"
         raise UnusableAnswerError(message, reason="length", usage=TokenUsage(10, request.max_tokens))
 
 
