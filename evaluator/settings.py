@@ -70,6 +70,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "bool_parsing": "it must be true or false",
         "bool_type": "it must be true or false",
         "dict_type": "it must be a table",
+        "too_short": "it is empty",
         "extra_forbidden": "it is not known here",
         "finite_number": "it must be a finite number",
         "float_parsing": "it is not a number",

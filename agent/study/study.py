@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -188,13 +187,6 @@ class Compare(Table):
     second_llm: str | None = None
     resample: tuple[Chance, ...] = Field(default=("images", "seeds"), min_length=1)
 
-    @field_validator("resample")
-    @classmethod
-    def _each_once(cls, names: tuple[Chance, ...]) -> tuple[Chance, ...]:
-        if len(set(names)) < len(names):
-            raise ValueError("it names one of them twice")
-        return tuple(name for name in get_args(Chance) if name in names)
-
 
 def _tables_of(key: str) -> BeforeValidator:
     """Let a bare name stand for a table with that key alone."""
@@ -262,40 +254,25 @@ class Study(Table):
             raise ValueError("transfer needs two models, and models names only one")
         for pair in self.compare:
             self._check_pair(pair)
-        if len(set(self.compare)) < len(self.compare):
-            twice, _ = Counter(self.compare).most_common(1)[0]
-            raise ValueError(f"compare asks twice for {shown(twice.first)} over {shown(twice.second)}")
         return self
 
     def _check_names(self) -> None:
         """Refuse a name that stands twice in a list, or for two rows of the tables."""
+        labels = list[str](REFERENCES)
+        for method in self.methods:
+            labels += method.rows
+            if method.is_white_box:
+                labels.append(white_box_label(method.row))
+            elif method.asks and len(self.llms) > 1:
+                labels += [llm_label(row, llm.row) for row in method.rows for llm in self.llms]
         lists: dict[str, Sequence[Any]] = {
             **{name: getattr(self, name) for name in ("data", "shots", "seeds", "references")},
             **{name: [entry.row for entry in getattr(self, name)] for name in _NAMED},
+            "the rows of the tables": labels,
         }
         for key, names in lists.items():
             if twice := [name for name, times in Counter(names).items() if times > 1]:
-                raise ValueError(f"{key} names {shown(twice[0])} twice")
-        meanings = dict.fromkeys(map(str, REFERENCES), "a reference")
-        for method in self.methods:
-            labels = dict(self._labels_of(method))
-            for label in labels.keys() & meanings:
-                row = shown(method.row)
-                subject = "which" if label == method.row else f"whose {shown(label)}"
-                raise ValueError(f"methods names {row}, {subject} is {meanings[label]} already; rename it")
-            meanings |= labels
-
-    def _labels_of(self, method: StudyMethod) -> Iterator[tuple[str, str]]:
-        """Yield every name by which the study or a table means a method, with its meaning."""
-        row = shown(method.row)
-        if method.is_white_box:
-            yield method.row, f"the method {row}"
-            yield white_box_label(method.row), f"the row of {row}"
-            return
-        for name, kind in ((method.row, "method"), (method.row + ENSEMBLE_SUFFIX, "ensemble of")):
-            yield name, f"the {kind} {row}"
-            for llm in self.llms if method.asks and len(self.llms) > 1 else ():
-                yield llm_label(name, llm.row), f"the {kind} {row} with {shown(llm.row)}"
+                raise ValueError(f"{key}: {shown(twice[0])} stands there twice")
 
     def _check_pair(self, pair: Compare) -> None:
         rows = self.comparable
@@ -343,11 +320,8 @@ def read_study(file: Path) -> Study:
     try:
         return Study.model_validate(tables)
     except ValidationError as error:
-        problems = error.errors()
-        # pydantic calls a list with a wrong item too short besides.
-        outer = {problem["loc"][:steps] for problem in problems for steps in range(len(problem["loc"]))}
-        problems = [each for each in problems if each["type"] != "too_short" or each["loc"] not in outer]
-        raise ConfigError(f"{file}: {'; '.join(map(_explain, problems[:MOST_PROBLEMS]))}") from None
+        explained = map(_explain, error.errors()[:MOST_PROBLEMS])
+        raise ConfigError(f"{file}: {'; '.join(dict.fromkeys(explained))}") from None
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
@@ -358,19 +332,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
         if path in REMOVED:
             return removed(path)
         tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
-        *above, name = steps
-        parent = tables.get(str(above[0]), Study) if above else Study
-        keys = ".".join(step for step in above if isinstance(step, str))
-        is_list = any(isinstance(step, int) for step in above)
-        table = "" if not above else f" in [[{keys}]]" if is_list else f" in [{keys}]"
-        return f"unknown key {name!r}{table}{near(str(name), parent.model_fields)}"
+        known = tables.get(str(steps[0]), Study).model_fields
+        return f"unknown key {path}{near(str(steps[-1]), known)}"
     if kind == "missing":
         return f"{path} is missing"
-    if kind in ("tuple_type", "too_short"):
-        return f"{path}: {'write a list, [A, B]' if kind == 'tuple_type' else 'it is empty'}"
-    if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
-        wanted = "a name or a table" if steps[0] in _NAMED else "a table"
-        return f"{path} is {shown(value)}: write {wanted}"
-    if not path or isinstance(value, dict | list):
-        return f"{path}: {plain(problem)}" if path else plain(problem)
-    return f"{path} is {shown(value)}: {plain(problem)}"
+    shows_value = bool(path) and not isinstance(value, dict | list)
+    return f"{path}{f' is {shown(value)}' if shows_value else ''}{': ' if path else ''}{plain(problem)}"
