@@ -65,8 +65,8 @@ def put_in(copy: Path, kind: str, name: str, text: str) -> None:
     lines = path.read_text("utf-8").splitlines()
     changes = text.splitlines()
     kept = [line[1:] for line in changes if line[:1] != "+"]
-    (place,) = [at for at in range(len(lines)) if lines[at : at + len(kept)] == kept]
-    lines[place : place + len(kept)] = [line[1:] for line in changes]
+    (start,) = [at for at in range(len(lines)) if lines[at : at + len(kept)] == kept]
+    lines[start : start + len(kept)] = [line[1:] for line in changes]
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
@@ -116,9 +116,9 @@ class Program:
 
 @pytest.fixture(scope="module")
 def program(copy: Path) -> Iterator[Program]:
-    found = Program(copy)
-    yield found
-    found.close()
+    changed = Program(copy)
+    yield changed
+    changed.close()
 
 
 @pytest.fixture(scope="module")
@@ -179,14 +179,14 @@ def test_a_layout_of_data(program: Program, tmp_path: Path) -> None:
         for number in range(6):
             picture = Image.new("RGB", (8, 8), (number * 20, 10 if name == "red" else 200, 0))
             picture.save(tmp_path / f"{name}.{number}.png")
-    found = json.loads(program.run("datasets", f"flat:{tmp_path}", "--shots", "2", "--json"))
-    assert (found["classes"], len(found["train"]), found["test_size"]) == (["green", "red"], 4, 4)
+    document = json.loads(program.run("datasets", f"flat:{tmp_path}", "--shots", "2", "--json"))
+    assert (document["classes"], len(document["train"]), document["test_size"]) == (["green", "red"], 4, 4)
 
 
 def test_a_black_box_of_another_kind(program: Program) -> None:
     """A file with a class is enough."""
     own = ("--custom-scorer", "long_words.py:LongWords", "--data", "mine")
-    found = json.loads(
+    result = json.loads(
         program.run("search", *own, *SMALL, "--method", "random", "--run-dir", "own", "--json")
     )
-    assert (found["model"]["name"], found["best"]["test"]) == ("LongWords", None)
+    assert (result["model"]["name"], result["best"]["test"]) == ("LongWords", None)

@@ -46,15 +46,15 @@ def test_the_python_page_runs_as_it_stands(tmp_path: Path, run: Callable[[Path],
 def test_an_llm_of_your_own_restarts(run: Callable[[Path], str]) -> None:
     """The example improves on its starting templates."""
     out = run(ROOT / "examples" / "own_llm.py")
-    start, found = map(float, re.findall(r"([\d.]+)%", out))
-    assert found > start
+    start, best = map(float, re.findall(r"([\d.]+)%", out))
+    assert best > start
 
 
 def test_a_black_box_that_is_no_clip_is_maximised(run: Callable[[Path], str]) -> None:
     """The example finds a query that finds more than its start."""
     out = run(ROOT / "examples" / "not_clip.py")
-    start, found = map(int, re.findall(r"^(\d+)%", out, re.MULTILINE))
-    assert found > start
+    start, best = map(int, re.findall(r"^(\d+)%", out, re.MULTILINE))
+    assert best > start
 
 
 @pytest.mark.slow

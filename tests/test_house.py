@@ -130,8 +130,8 @@ def level_of(module: str) -> int:
     """The height of a module's room, 0 for the bottom."""
     room, _, rest = module.partition(".")
     names = ORDER[room]
-    found = (len(names) - place for place, name in enumerate(names) if f"{rest}.".startswith(f"{name}."))
-    return max(found, default=0)
+    levels = (len(names) - index for index, name in enumerate(names) if f"{rest}.".startswith(f"{name}."))
+    return max(levels, default=0)
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -273,7 +273,7 @@ def public_types(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             variable = isinstance(node.value, ast.Call) and called(node.value) in ("TypeVar", "ParamSpec")
-            names = [] if variable else [one.id for one in targets if isinstance(one, ast.Name)]
+            names = [] if variable else [target.id for target in targets if isinstance(target, ast.Name)]
         else:
             continue
         yield from (name for name in names if name[0] != "_" and not name.isupper() and not name.islower())
@@ -307,8 +307,8 @@ def test_nothing_pickled_is_ever_read() -> None:
         for node in nodes(path):
             if isinstance(node, ast.Call):
                 name = called(node)
-                given = {keyword.arg: keyword.value for keyword in node.keywords}
-                weights = given.get("weights_only")
+                arguments = {keyword.arg: keyword.value for keyword in node.keywords}
+                weights = arguments.get("weights_only")
                 only_weights = isinstance(weights, ast.Constant) and weights.value is True
                 if (name.endswith("torch.load") and not only_weights) or READS_PICKLES.search(name):
                     wrong.append(f"{relative(path)}:{node.lineno}")

@@ -21,10 +21,10 @@ def figures(name: str, *arguments: str) -> Any:
 @pytest.mark.slow
 def test_ten_thousand_turns_hold_every_limit_and_no_memory() -> None:
     """Through every fault, in virtual time; a limit that is overrun ends the benchmark."""
-    found = figures("pacing", "--soak", "10000")["soak"]
-    assert found["turns"] == 10_000
-    assert found["lost"] < 1_500
-    assert found["grew"] < 1000
+    measured = figures("pacing", "--soak", "10000")["soak"]
+    assert measured["turns"] == 10_000
+    assert measured["lost"] < 1_500
+    assert measured["grew"] < 1000
 
 
 @pytest.mark.slow
@@ -33,23 +33,23 @@ def test_strikes_change_nothing_lose_nothing_and_overrun_nothing(
     kills: int, evaluator: tuple[str, ...]
 ) -> None:
     """A faulty run that is killed, stopped, cancelled and left without a disk ends as an undisturbed one."""
-    found = figures("chaos", "--kills", str(kills), "--latency", "0.03", "0.3", *evaluator)
-    strikes, twice = found["strikes"], found["asked_twice"]
+    measured = figures("chaos", "--kills", str(kills), "--latency", "0.03", "0.3", *evaluator)
+    strikes, twice = measured["strikes"], measured["asked_twice"]
     assert strikes["kill"] >= kills
     assert strikes.keys() == {"kill", "interrupt", "terminate", "cancel", "full"}
-    assert (found["differences"], found["wrong_ends"]) == ([], [])
-    assert (found["lost"], found["overrun"], found["underbilled"]) == (0, 0, 0)
+    assert (measured["differences"], measured["wrong_ends"]) == ([], [])
+    assert (measured["lost"], measured["overrun"], measured["underbilled"]) == (0, 0, 0)
     assert all(twice[kind] == 0 for kind in ("interrupt", "terminate", "cancel"))
-    assert all(twice[kind] <= strikes[kind] * found["concurrency"] for kind in ("kill", "full"))
+    assert all(twice[kind] <= strikes[kind] * measured["concurrency"] for kind in ("kill", "full"))
 
 
 @pytest.mark.slow
 def test_a_limit_is_used_up_and_not_overrun() -> None:
     """On requests and on tokens, set or learned; better than one at a time and politer than a semaphore."""
     ours = ("ours", "learned", "tpm", "fixed", "bucket")
-    found = figures("pacing", "--only", *ours, "serial", "semaphore")
+    measured = figures("pacing", "--only", *ours, "serial", "semaphore")
     for way in ours:
-        assert found[way]["share"] >= 0.97
-        assert found[way]["refused"] <= 0.01
-    assert found["serial"]["share"] < 0.5
-    assert found["semaphore"]["refused"] > 0.01
+        assert measured[way]["share"] >= 0.97
+        assert measured[way]["refused"] <= 0.01
+    assert measured["serial"]["share"] < 0.5
+    assert measured["semaphore"]["refused"] > 0.01

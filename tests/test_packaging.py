@@ -111,6 +111,6 @@ def test_a_script_beside_a_clone_finds_the_editable_installation(tmp_path: Path)
         shutil.copy(ROOT / name, clone / name, follow_symlinks=False)  # links for type checkers
     python = installed(tmp_path / "venv", "--editable", str(clone))
     (tmp_path / "use.py").write_text(BESIDE, "utf-8")
-    found = run([str(python), "use.py"], tmp_path).strip()
-    assert Path(found).resolve() == (clone / "promptclimb" / "__init__.py").resolve()
+    file = run([str(python), "use.py"], tmp_path).strip()
+    assert Path(file).resolve() == (clone / "promptclimb" / "__init__.py").resolve()
     assert "promptclimb" in run([str(python.with_name("promptclimb")), "--version"], tmp_path)

@@ -44,9 +44,9 @@ def commands(text: str) -> Iterator[list[str]]:
             lines += block.replace("\\\n", " ").splitlines()
     for line in lines:
         outer = re.sub(r"\$\([^)]*\)", "X", line.removeprefix("$ "))
-        for part in [*outer.split("&&"), *re.findall(r"\$\(([^)]*)\)", line)]:
-            if found := PROGRAM.match(part.strip()):
-                yield [found[1], *shlex.split(part, comments=True)[1:]]
+        for command in [*outer.split("&&"), *re.findall(r"\$\(([^)]*)\)", line)]:
+            if match := PROGRAM.match(command.strip()):
+                yield [match[1], *shlex.split(command, comments=True)[1:]]
 
 
 def check_ours(words: list[str]) -> None:
@@ -54,9 +54,9 @@ def check_ours(words: list[str]) -> None:
     if len(words) < 2:  # the command is named, not called
         assert set(words) <= {*COMMANDS, "--version"}
         return
-    given = make_parser(words).parse_args(words)
-    if given.command == "search":
-        from_sources(given_settings(given), {})
+    arguments = make_parser(words).parse_args(words)
+    if arguments.command == "search":
+        from_sources(given_settings(arguments), {})
 
 
 def check_script(words: list[str]) -> None:
@@ -74,8 +74,8 @@ def options_of(source: Path) -> set[str]:
 
 def source_of(module: str) -> Path | None:
     inside = module.removeprefix("promptclimb.").replace(".", "/")
-    found = [ROOT / f"{inside}.py", ROOT / inside / "__init__.py"]
-    return next((path for path in found if path.is_file()), None)
+    candidates = [ROOT / f"{inside}.py", ROOT / inside / "__init__.py"]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 @page
@@ -100,9 +100,9 @@ def test_every_command_is_one_that_the_program_takes(page: Path) -> None:
 
 def test_the_pages_show_every_command() -> None:
     """The commands are found on the pages, however they are written."""
-    found = [words for each in PAGES for words in commands(each.read_text("utf-8"))]
-    assert {words[1] for words in found if words[0] == "promptclimb"} - {"--version"} == set(COMMANDS)
-    assert sum(words[0] == "python" for words in found) >= 10
+    lines = [words for each in PAGES for words in commands(each.read_text("utf-8"))]
+    assert {words[1] for words in lines if words[0] == "promptclimb"} - {"--version"} == set(COMMANDS)
+    assert sum(words[0] == "python" for words in lines) >= 10
 
 
 @page
@@ -156,4 +156,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert file.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8").lower(), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w -]", "", one).replace(" ", "-") for one in headings}, target
+            assert anchor in {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}, (
+                target
+            )

@@ -98,12 +98,12 @@ def holds_proposal(value: Any, depth: int = DEPTH) -> bool:
         members = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
     else:
         return False
-    return any(holds_proposal(one, depth - 1) for one in members)
+    return any(holds_proposal(member, depth - 1) for member in members)
 
 
 def files_passed(url: str, folder: Path) -> list[str]:
     """Search in this process; return the files whose functions got the proposal before the result."""
-    found: set[str] = set()
+    passed: set[str] = set()
     result = folder / "result.json"
     command = [
         "search", "--data", "backgrounds", "--llm", "fake", "--base-url", url, "--run-dir", str(folder),
@@ -115,16 +115,16 @@ def files_passed(url: str, folder: Path) -> list[str]:
         if not Handler.answered or event not in ("call", "return"):
             return
         name = source_file(frame.f_code.co_filename)
-        if name is None or name in found:
+        if name is None or name in passed:
             return
         if event == "return":
-            given = [value]
+            arguments = [value]
         else:
             code = frame.f_code
             names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            given = [frame.f_locals.get(one) for one in names if one != "self"]
-        if any(map(holds_proposal, given)) and not result.exists():
-            found.add(name)
+            arguments = [frame.f_locals.get(argument) for argument in names if argument != "self"]
+        if any(map(holds_proposal, arguments)) and not result.exists():
+            passed.add(name)
 
     Handler.answered = False
     threading.setprofile(look)
@@ -136,7 +136,7 @@ def files_passed(url: str, folder: Path) -> list[str]:
         threading.setprofile(None)
     assert code == 0
     assert PROPOSAL in {row["template"] for row in json.loads(result.read_text("utf-8"))["leaderboard"]}
-    return sorted(found)
+    return sorted(passed)
 
 
 def listed(files: list[str]) -> str:
@@ -159,9 +159,9 @@ def test_a_proposal_passes_the_files_that_the_page_lists(
         files = files_passed(url, tmp_path / "run")
     capsys.readouterr()
     assert len(files) <= MOST_FILES, "\n".join(files)
-    found = LIST.search(PAGE.read_text("utf-8"))
-    assert found is not None
-    assert found[1] == listed(files), "run python -m tests.test_proposal_path"
+    match = LIST.search(PAGE.read_text("utf-8"))
+    assert match is not None
+    assert match[1] == listed(files), "run python -m tests.test_proposal_path"
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ PAGE = (DOCS / "results.md").read_text("utf-8")
 
 DRAWN_AGAIN = ("optimizers", "differences")
 """Kinds of tables with intervals, which are drawn again."""
-PARTS = {f"{part['kind']} {part['name']}": part[0] for part in results_page.TABLE.finditer(PAGE)}
+PARTS = {f"{table['kind']} {table['name']}": table[0] for table in results_page.TABLE.finditer(PAGE)}
 
 
 @pytest.mark.parametrize(
-    "part",
+    "table",
     [pytest.param(name, marks=[pytest.mark.slow] * name.startswith(DRAWN_AGAIN)) for name in PARTS],
 )
-def test_a_table_is_that_of_the_raw_data(part: str) -> None:
+def test_a_table_is_that_of_the_raw_data(table: str) -> None:
     """Made again, it is the same; intervals of the comparison are drawn again too, which takes a while."""
-    assert results_page.renewed(PARTS[part], RESULTS) == PARTS[part], "run python benchmarks/results_page.py"
+    assert results_page.renewed(PARTS[table], RESULTS) == PARTS[table], (
+        "run python benchmarks/results_page.py"
+    )

@@ -103,9 +103,9 @@ def test_a_text_tower_is_trained_for_a_locked_image_tower(
     files = [load_file(tmp_path / name / "state" / "average.safetensors") for name in ("whole", "cut")]
     for key, value in files[0].items():
         torch.testing.assert_close(value, files[1][key], atol=1e-4, rtol=1e-3, msg=key)
-    given = load_file(tower)
+    tower_weights = load_file(tower)
     assert not torch.equal(files[0]["text_projection"], fresh)
-    for key, value in given.items():
+    for key, value in tower_weights.items():
         if key.startswith("visual."):
             assert torch.equal(files[0][key], value.float()), key
 

@@ -28,12 +28,12 @@ pytestmark = pytest.mark.slow
 
 def open_clips_features(model: Any, preprocess: Any, items: tuple[Item, ...]) -> torch.Tensor:
     """Image features as a plain script on open_clip has them."""
-    found = []
+    features = []
     for start in range(0, len(items), 100):
         pictures = [preprocess(Image.open(item.path).convert("RGB")) for item in items[start : start + 100]]
         with torch.no_grad():
-            found.append(model.encode_image(torch.stack(pictures), normalize=True))
-    return torch.cat(found)
+            features.append(model.encode_image(torch.stack(pictures), normalize=True))
+    return torch.cat(features)
 
 
 TURNS = list(zip(itertools.cycle(bundled_models()[:2]), [*TITLES, "digits", "digits"], strict=False))

@@ -68,18 +68,18 @@ def test_features_are_the_models_own_and_encoded_once(
     loaded: LoadedModel, pictures: list[Path], tmp_path: Path, calls: list[int]
 ) -> None:
     """In the order of the paths, bit for bit the same alone and from the disk; batches have one size."""
-    found = encoder(loaded, tmp_path).features(pictures)
+    features = encoder(loaded, tmp_path).features(pictures)
     assert calls == [4, 4, 4]
     again = encoder(loaded, tmp_path).features(pictures)
     assert calls == [4, 4, 4]
-    assert torch.equal(found.vectors, again.vectors)
+    assert torch.equal(features.vectors, again.vectors)
     alone = encoder(loaded, tmp_path).features(pictures[3:4])
-    assert torch.equal(found.vectors[3], alone.vectors[0])
+    assert torch.equal(features.vectors[3], alone.vectors[0])
     model: Any = loaded.model
-    for path, vector in zip(pictures, found.vectors, strict=True):
+    for path, vector in zip(pictures, features.vectors, strict=True):
         own = model.encode_image(loaded.preprocess(Image.open(path).convert("RGB"))[None])[0]
         assert (own / own.norm() - vector).abs().max() < 1e-6
-    assert found.kept == tuple(range(10))
+    assert features.kept == tuple(range(10))
 
 
 def test_a_changed_image_is_another_set(
@@ -159,10 +159,10 @@ def test_a_bad_image_is_left_out_when_asked(
     pictures[6].write_text("no image")
     for _ in range(2):
         lines: list[str] = []
-        found = encoder(loaded, tmp_path, on_bad_image="skip", report=lines.append).features(pictures)
-        assert found.kept == (0, 1, 2, 3, 4, 5, 7, 8, 9)
-        assert torch.equal(found.vectors, whole.vectors[list(found.kept)])
-        assert "6.png" in found.bad[0]
+        features = encoder(loaded, tmp_path, on_bad_image="skip", report=lines.append).features(pictures)
+        assert features.kept == (0, 1, 2, 3, 4, 5, 7, 8, 9)
+        assert torch.equal(features.vectors, whole.vectors[list(features.kept)])
+        assert "6.png" in features.bad[0]
         assert any("6.png" in line for line in lines)
     with pytest.raises(DataError, match=r'6\.png.*`on_bad_image = "skip"`'):
         encoder(loaded, tmp_path).features(pictures)
@@ -182,13 +182,13 @@ def test_views_are_the_models_own_in_the_order_of_the_images(
 ) -> None:
     """So many rows an image, each the embedding of one view; the images' own features are another set."""
     paths = pictures[:3]
-    found = encoder(loaded, tmp_path).features(paths, 5)
-    assert found.kept == (0,) * 5 + (1,) * 5 + (2,) * 5
+    features = encoder(loaded, tmp_path).features(paths, 5)
+    assert features.kept == (0,) * 5 + (1,) * 5 + (2,) * 5
     model: Any = loaded.model
-    for place, path in enumerate(paths):
+    for index, path in enumerate(paths):
         mark = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
         views = augmented_copies(Image.open(path).convert("RGB"), 5, mark)
-        for view, vector in zip(views, found.vectors[5 * place : 5 * place + 5], strict=True):
+        for view, vector in zip(views, features.vectors[5 * index : 5 * index + 5], strict=True):
             own = model.encode_image(loaded.preprocess(view)[None], normalize=True)[0]
             assert (own - vector).abs().max() < 1e-6
     assert len(encoder(loaded, tmp_path).features(paths).vectors) == 3
@@ -239,9 +239,9 @@ def test_few_decoded_images_of_a_large_set_stand_in_memory(
         most = max(most, len(alive))
         return decoded
 
-    found = encoder(replace(loaded, preprocess=preprocess), tmp_path).features(pictures * 10)
+    features = encoder(replace(loaded, preprocess=preprocess), tmp_path).features(pictures * 10)
     assert most <= 4 + 4 + 2  # a batch, the window, and one more of each decoder
-    assert torch.equal(found.vectors[:10], found.vectors[90:])
+    assert torch.equal(features.vectors[:10], features.vectors[90:])
 
 
 def test_what_a_killed_process_left_is_cleared_away(
@@ -282,10 +282,10 @@ def test_a_cache_that_cannot_be_written_costs_only_the_cache(
     lines: list[str] = []
     resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     try:
-        found = encoder(loaded, tmp_path, report=lines.append).features(pictures)
+        features = encoder(loaded, tmp_path, report=lines.append).features(pictures)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert torch.equal(found.vectors, expected)
+    assert torch.equal(features.vectors, expected)
     assert "not kept" in lines[0]
     assert not list(tmp_path.glob("features/*.part"))
 
@@ -348,6 +348,6 @@ def test_of_a_slender_image_the_middle_counts(
     slender, cut = box.features([tmp_path / "slender.png"]), box.features([tmp_path / "middle.png"])
     assert torch.equal(slender.vectors, cut.vectors)
     box.features([tmp_path / "slender.png"], 2)
-    assert all(max(one) <= 100 * min(one) for one in seen)
+    assert all(max(size) <= 100 * min(size) for size in seen)
     (line,) = lines
     assert f"{tmp_path / 'slender.png'} counts, {width} x {height} pixels" in line

@@ -75,9 +75,9 @@ def replaced(spec: EvaluatorSpec, **changes: Any) -> EvaluatorSpec:
 
 
 def opened(spec: EvaluatorSpec, *, look_ahead: bool = False, **changes: Any) -> OpenClipEvaluator:
-    found = open_evaluator(replaced(spec, **changes), look_ahead=look_ahead)
-    assert isinstance(found, OpenClipEvaluator)
-    return found
+    evaluator = open_evaluator(replaced(spec, **changes), look_ahead=look_ahead)
+    assert isinstance(evaluator, OpenClipEvaluator)
+    return evaluator
 
 
 @pytest.fixture(scope="module")
@@ -192,11 +192,11 @@ def test_the_test_split_is_opened_only_to_examine(
         return open_items(held_out)
 
     monkeypatch.setattr(HeldOutTest, "open", counting)
-    found = opened(spec)
-    found.score(TEMPLATES)
+    evaluator = opened(spec)
+    evaluator.score(TEMPLATES)
     assert not openings
-    found.examine([["a {}"]])
-    found.examine([["{}"]])
+    evaluator.examine([["a {}"]])
+    evaluator.examine([["{}"]])
     assert len(openings) == 1
 
 
@@ -225,9 +225,9 @@ def test_best_precision_says_what_it_changes(spec: EvaluatorSpec, monkeypatch: p
     """Under `best` the type taken and the decisions that differ from fp32 are in the notes."""
     monkeypatch.setattr("promptclimb.evaluator.clip.in_process.best_dtype", lambda _device: torch.bfloat16)
     lines: list[str] = []
-    found = open_evaluator(replaced(spec, precision="best"), report=lines.append)
-    assert found.info.precision == "bfloat16"
-    noted = found.info.notes["precision"]
+    evaluator = open_evaluator(replaced(spec, precision="best"), report=lines.append)
+    assert evaluator.info.precision == "bfloat16"
+    noted = evaluator.info.notes["precision"]
     assert noted["type"] == "bfloat16"
     assert 0 <= noted["differ_from_fp32"] <= noted["decisions"]
     assert noted["decisions"] == 16 * len(noted["templates"])
@@ -254,10 +254,10 @@ def test_predictions_are_what_is_counted(evaluator: OpenClipEvaluator) -> None:
     assert isinstance(evaluator, Predictor)
     ensembles = [["a {}"], ["a {}", "an old drawing of the {}"]]
     for split in ("train", "val", "test"):
-        found = evaluator.predict(ensembles, split=split)
-        for labels, scores in zip(found.predicted, evaluator.examine(ensembles), strict=True):
+        predictions = evaluator.predict(ensembles, split=split)
+        for labels, scores in zip(predictions.predicted, evaluator.examine(ensembles), strict=True):
             assert labels is not None
-            right = sum(one == other for one, other in zip(labels, found.labels, strict=True))
+            right = sum(label == true for label, true in zip(labels, predictions.labels, strict=True))
             assert right / len(labels) == getattr(scores, split)
 
 
@@ -268,14 +268,14 @@ def test_an_image_left_out_shrinks_its_split_and_is_reported(
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "test" / "cat" / "3.png").write_bytes(b"broken")
-    found = opened(spec, data=str(copy), on_bad_image="skip")
-    assert "skipped_images" not in found.info.notes
-    assert found.examine([["a {}"]])[0].test is not None
-    assert len(found.predict([["a {}"]], split="test").labels) == 47
-    skipped = found.info.notes["skipped_images"]
+    evaluator = opened(spec, data=str(copy), on_bad_image="skip")
+    assert "skipped_images" not in evaluator.info.notes
+    assert evaluator.examine([["a {}"]])[0].test is not None
+    assert len(evaluator.predict([["a {}"]], split="test").labels) == 47
+    skipped = evaluator.info.notes["skipped_images"]
     assert skipped["test"]["images"] == 1
     assert "3.png" in skipped["test"]["which"][0]
-    assert json.loads(json.dumps(found.info.notes)) == found.info.notes
+    assert json.loads(json.dumps(evaluator.info.notes)) == evaluator.info.notes
     with pytest.raises(DataError, match=r"3\.png"):
         opened(spec, data=str(copy)).examine([["a {}"]])
 
@@ -294,14 +294,14 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
     assert opened(spec, data=str(copy)).score(["a {}"])
     with pytest.raises(DataError, match=r'3\.png.*`on_bad_image = "skip"`'):
         opened(spec, data=str(copy), look_ahead=True)
-    found = opened(spec, data=str(copy), look_ahead=True, on_bad_image="skip")
-    assert found.info.sizes["test"] == 47
+    evaluator = opened(spec, data=str(copy), look_ahead=True, on_bad_image="skip")
+    assert evaluator.info.sizes["test"] == 47
     # The choice does not depend on it, so a run may be resumed with the other setting.
-    assert found.info.fingerprint == opened(spec, data=str(copy)).info.fingerprint
+    assert evaluator.info.fingerprint == opened(spec, data=str(copy)).info.fingerprint
     expected = opened(spec, data=str(copy), on_bad_image="skip").examine([["a {}"]])
     shutil.rmtree(copy / "test")
-    assert found.examine([["a {}"]]) == expected
-    assert found.info.notes["skipped_images"]["test"]["images"] == 1
+    assert evaluator.examine([["a {}"]]) == expected
+    assert evaluator.info.notes["skipped_images"]["test"]["images"] == 1
 
 
 def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Path) -> None:

@@ -282,8 +282,8 @@ def test_an_activation_mismatch_is_put_right(
     assert lines[0].startswith("corrected: these weights were trained with")
     assert lines[0] == f"corrected: {loaded.corrections[0]}"
     activation: Any = tiny(expected)[0].transformer.resblocks[0].mlp.gelu
-    found: Any = loaded.model.transformer.resblocks[0].mlp.gelu
-    assert type(found) is type(activation)
+    gelu: Any = loaded.model.transformer.resblocks[0].mlp.gelu
+    assert type(gelu) is type(activation)
     assert '"mean": [0.1, 0.2, 0.3]' in loaded.preprocessing
 
 

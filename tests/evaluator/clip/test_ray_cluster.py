@@ -60,11 +60,11 @@ def spec(folder: Path, tmp_path: Path) -> EvaluatorSpec:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("RAY_health_check_period_ms", "500")
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    ray.init(address=found.address, log_to_driver=False)
-    yield found
+    ray_cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    ray.init(address=ray_cluster.address, log_to_driver=False)
+    yield ray_cluster
     ray.shutdown()
-    found.shutdown()
+    ray_cluster.shutdown()
 
 
 def test_a_node_that_dies_costs_no_score(cluster: Any, spec: EvaluatorSpec) -> None:
@@ -73,19 +73,19 @@ def test_a_node_that_dies_costs_no_score(cluster: Any, spec: EvaluatorSpec) -> N
     cluster.wait_for_nodes()
     expected = open_evaluator(spec).score(TEMPLATES)
     lines: list[str] = []
-    found = open_evaluator(spec.model_copy(update={"ray": cluster.address}), report=lines.append)
-    assert isinstance(found, Evaluator)
+    evaluator = open_evaluator(spec.model_copy(update={"ray": cluster.address}), report=lines.append)
+    assert isinstance(evaluator, Evaluator)
     assert any("room for 2 scorers on 2 nodes" in line for line in lines)
-    pool: Any = found._pool  # type: ignore[attr-defined]
+    pool: Any = evaluator._pool  # type: ignore[attr-defined]
     pool.fit(1000)
     while len(pool._ready) < 2:
         pool._admit(60)
-    assert found.score(TEMPLATES) == expected
+    assert evaluator.score(TEMPLATES) == expected
     cluster.remove_node(second)
-    assert found.score(TEMPLATES) == expected
+    assert evaluator.score(TEMPLATES) == expected
     assert any("a scorer died" in line for line in lines)
-    assert found.score(["a {}", "no slot"]) == open_evaluator(spec).score(["a {}", "no slot"])
-    assert found.examine([["a {}"]]) == open_evaluator(spec).examine([["a {}"]])
+    assert evaluator.score(["a {}", "no slot"]) == open_evaluator(spec).score(["a {}", "no slot"])
+    assert evaluator.examine([["a {}"]]) == open_evaluator(spec).examine([["a {}"]])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port", "auto"])

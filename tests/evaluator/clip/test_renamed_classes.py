@@ -49,9 +49,11 @@ def test_a_renaming_equals_the_whole_computed_anew(classes: int) -> None:
     vectors |= {"far": -weights[0], "near": weights[-1] * (1 + 1e-7)}
     known = RenamedClasses(split, weights)
     assert torch.equal(known.base, decide(split, weights))
-    some: list[Mapping[int, str]] = [{0: "near"}, {classes - 1: "far"}, {1: "name 0"}]
-    some.append({label: f"name {label}" for label in range(0, classes, 2)})
-    for renaming, decisions in zip((*some, *some), known.decide_all((*some, *some), vectors), strict=True):
+    renamings: list[Mapping[int, str]] = [{0: "near"}, {classes - 1: "far"}, {1: "name 0"}]
+    renamings.append({label: f"name {label}" for label in range(0, classes, 2)})
+    for renaming, decisions in zip(
+        (*renamings, *renamings), known.decide_all((*renamings, *renamings), vectors), strict=True
+    ):
         changed = weights.clone()
         for label, name in renaming.items():
             changed[label] = vectors[name]
@@ -59,7 +61,7 @@ def test_a_renaming_equals_the_whole_computed_anew(classes: int) -> None:
         assert torch.equal(decisions, anew.base)
         assert torch.equal(decisions, anew.decide_all([{}], {})[0])
     known._columns_alike = False
-    for renaming, decisions in zip(some, known.decide_all(some, vectors), strict=True):
+    for renaming, decisions in zip(renamings, known.decide_all(renamings, vectors), strict=True):
         assert torch.equal(decisions, known.decide_all([renaming], vectors)[0])
 
 

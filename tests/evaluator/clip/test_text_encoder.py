@@ -87,10 +87,10 @@ def test_a_template_scores_the_same_in_any_company(family: str, data: st.DataObj
 @pytest.mark.parametrize("names", [["cat"], ["cat", "cat", "dog"]])
 def test_one_class_and_equal_names_have_the_models_own_vectors(names: list[str]) -> None:
     """With a single class every token but the last could be shared."""
-    found = build("clip", names=names).vectors(TEMPLATES)
-    for template, vectors in zip(TEMPLATES, found, strict=True):
+    vectors_by_template = build("clip", names=names).vectors(TEMPLATES)
+    for template, vectors in zip(TEMPLATES, vectors_by_template, strict=True):
         assert (vectors - open_clips_own("clip", template, names)).abs().max() <= 1e-5
-    assert torch.equal(found[:, 0], found[:, -2 % len(names)])
+    assert torch.equal(vectors_by_template[:, 0], vectors_by_template[:, -2 % len(names)])
 
 
 def test_long_templates_are_rejected_with_count_and_class() -> None:
@@ -113,9 +113,9 @@ def test_a_wrong_fast_path_is_found_out_and_left(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(encoder_module, "encode", wrong)
     lines: list[str] = []
-    found = build("clip", report=lines.append)
+    encoder = build("clip", report=lines.append)
     assert "plain path: the fast one was off by" in lines[0]
-    assert (found.vectors(["a {}"])[0] - open_clips_own("clip", "a {}")).abs().max() <= 1e-6
+    assert (encoder.vectors(["a {}"])[0] - open_clips_own("clip", "a {}")).abs().max() <= 1e-6
 
 
 def test_company_that_changes_bits_ends_batching(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,15 +126,15 @@ def test_company_that_changes_bits_ends_batching(monkeypatch: pytest.MonkeyPatch
         return true_encode(tower, batch, quantum) * (1 + 1e-7 * len(batch.order))
 
     monkeypatch.setattr(encoder_module, "encode", dependent)
-    found = build("clip")
-    assert "one template at a time" in found.path
-    assert torch.equal(found.vectors(TEMPLATES)[2], found.vectors([TEMPLATES[2]])[0])
+    encoder = build("clip")
+    assert "one template at a time" in encoder.path
+    assert torch.equal(encoder.vectors(TEMPLATES)[2], encoder.vectors([TEMPLATES[2]])[0])
 
 
 def test_running_out_of_memory_makes_passes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass that does not fit is halved until it does, and the size is remembered."""
     true_encode = encoder_module.encode
-    found = build("clip", max_rows=4096)
+    encoder = build("clip", max_rows=4096)
     sizes: list[int] = []
 
     def small(tower: Any, batch: Any, quantum: int) -> Tensor:
@@ -145,19 +145,19 @@ def test_running_out_of_memory_makes_passes_smaller(monkeypatch: pytest.MonkeyPa
 
     expected = build("clip").vectors(TEMPLATES)
     monkeypatch.setattr(encoder_module, "encode", small)
-    assert torch.equal(found.vectors(TEMPLATES), expected)
+    assert torch.equal(encoder.vectors(TEMPLATES), expected)
     assert max(sizes) > 40
     failures = sum(size > 40 for size in sizes)
-    found.vectors(["yet another {}"])
+    encoder.vectors(["yet another {}"])
     assert sum(size > 40 for size in sizes) == failures
 
 
 @pytest.mark.parametrize("family", ["clip", "quickgelu", "coca"])
 def test_a_lower_precision_is_near(family: str) -> None:
     """bf16 products stay close to float32's."""
-    found = build(family, dtype=torch.bfloat16).vectors(["a photo of a {}."])[0]
-    assert found.dtype == torch.float32
-    assert 0 < (found - open_clips_own(family, "a photo of a {}.")).abs().max() < 0.05
+    vectors = build(family, dtype=torch.bfloat16).vectors(["a photo of a {}."])[0]
+    assert vectors.dtype == torch.float32
+    assert 0 < (vectors - open_clips_own(family, "a photo of a {}.")).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -175,7 +175,7 @@ def test_checkpoints_in_half_precision_are_read_as_they_are(dtype: torch.dtype) 
 
 def test_replicas_share_a_batch_in_order() -> None:
     """Several replicas give what one gives, in the same order."""
-    one = build("clip")
+    encoder = build("clip")
     together = ReplicatedEncoder([build("clip") for _ in range(3)])
-    assert torch.equal(together.vectors(TEMPLATES), one.vectors(TEMPLATES))
-    assert torch.equal(together.vectors(TEMPLATES[:1]), one.vectors(TEMPLATES[:1]))
+    assert torch.equal(together.vectors(TEMPLATES), encoder.vectors(TEMPLATES))
+    assert torch.equal(together.vectors(TEMPLATES[:1]), encoder.vectors(TEMPLATES[:1]))

@@ -38,7 +38,7 @@ def test_attention_is_torchs_own(length: int, span: int) -> None:
     group = chains(12, length, span)
     qkv = torch.randn(ROWS, 3 * HEADS * SIZE)
     split = by_head(qkv, 3, HEADS)
-    found = attention(split[0, :, : 12 * length], split[1:], group.keys, hidden(group, qkv.device))
+    attended = attention(split[0, :, : 12 * length], split[1:], group.keys, hidden(group, qkv.device))
     q, k, v = qkv.view(ROWS, 3, HEADS, SIZE).permute(1, 0, 2, 3)
     allowed = torch.ones(length, span, dtype=torch.bool).tril(span - length)
     theirs = functional.scaled_dot_product_attention(
@@ -47,7 +47,7 @@ def test_attention_is_torchs_own(length: int, span: int) -> None:
         v[group.keys].transpose(1, 2),
         attn_mask=allowed,
     )  # [n, H, Q, d]
-    ours = found.view(HEADS, 12, length, SIZE).transpose(0, 1)
+    ours = attended.view(HEADS, 12, length, SIZE).transpose(0, 1)
     assert (ours - theirs).abs().max() <= 1e-6
 
 
@@ -87,18 +87,18 @@ CPU = torch.device("cpu")
 @st.composite
 def texts(draw: st.DrawFn) -> list[Text]:
     rows = draw(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=12))
-    found = [Text(tuple(row), draw(st.integers(0, len(row) - 1))) for row in rows]
-    return list(dict.fromkeys(found))
+    drawn = [Text(tuple(row), draw(st.integers(0, len(row) - 1))) for row in rows]
+    return list(dict.fromkeys(drawn))
 
 
 def read_back(batch: Pass) -> list[tuple[int, ...]]:
     """The texts that a pass holds, token by token along the rows that each end attends to."""
-    found = []
+    texts = []
     for group in batch.answers:
         for rows in group.keys.tolist():
             assert batch.positions[rows].tolist() == list(range(len(rows)))
-            found.append(tuple(batch.tokens[rows].tolist()))
-    return found
+            texts.append(tuple(batch.tokens[rows].tolist()))
+    return texts
 
 
 @given(texts(), st.integers(1, 30), st.sampled_from([1, 8]))
@@ -144,9 +144,9 @@ def test_products_are_right(bias: bool, gelu: bool, dtype: torch.dtype, allowed:
     x, weight, shift = torch.randn(48, 64), torch.randn(96, 64) / 8, torch.randn(96)
     expected = x.double() @ weight.double().T + (shift if bias else 0)
     expected = functional.gelu(expected) if gelu else expected
-    found = linear(x.to(dtype), weight.to(dtype), shift.to(dtype) if bias else None, gelu=gelu)
-    assert found.dtype == dtype
-    assert (found - expected).abs().max() <= allowed
+    product = linear(x.to(dtype), weight.to(dtype), shift.to(dtype) if bias else None, gelu=gelu)
+    assert product.dtype == dtype
+    assert (product - expected).abs().max() <= allowed
 
 
 @pytest.mark.usefixtures("kernel")

@@ -21,22 +21,22 @@ PLACES = (os.environ.get("COOP_SPLITS"), ROOT.parent / "shared" / "data" / "coop
 @pytest.fixture(scope="session")
 def published() -> Path:
     """The folder of published split files and indices; tests that need it are skipped without it."""
-    for place in PLACES:
-        if place and (Path(place) / "indices").is_dir():
-            return Path(place)
+    for folder in PLACES:
+        if folder and (Path(folder) / "indices").is_dir():
+            return Path(folder)
     pytest.skip("the published split files are not here; name their folder in COOP_SPLITS")
 
 
 Read = TypeVar("Read")
 
 
-def unless_refused(read: Callable[[], Read], place: str) -> Read | None:
+def unless_refused(read: Callable[[], Read], named: str) -> Read | None:
     """What a reader gives; None where it refuses, which it must do by a DataError that names the place."""
     try:
         return read()
     except DataError as error:
         message = str(error)
-    assert place in message
+    assert named in message
     return None
 
 

@@ -69,16 +69,16 @@ def test_the_document_is_json_and_seals_the_test_split() -> None:
     assert set(document["train"][0]) == {"path", "label"}
 
 
-@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("split", ["train", "val"])
 def test_the_same_image_in_train_and_test_is_an_error(
-    tmp_path: Path, make_images: MakeImages, part: str
+    tmp_path: Path, make_images: MakeImages, split: str
 ) -> None:
     """By content, whatever its name; the message names both, and the flag turns it into a note."""
     for folder in ("train", "val", "test"):
         make_images(tmp_path / folder, {"a": 3, "b": 3})
-    shutil.copy(tmp_path / part / "a" / "000.png", tmp_path / "test" / "b" / "copy.png")
+    shutil.copy(tmp_path / split / "a" / "000.png", tmp_path / "test" / "b" / "copy.png")
     with pytest.raises(
-        DataError, match=rf"1 test image is among the shots.*copy\.png.*{part}.*`allow_leak = true`"
+        DataError, match=rf"1 test image is among the shots.*copy\.png.*{split}.*`allow_leak = true`"
     ):
         load(str(tmp_path), shots=3)
     data = load(str(tmp_path), shots=3, allow_leak=True)
@@ -143,7 +143,9 @@ def test_files_that_are_as_they_were_are_not_looked_into_again(
     monkeypatch.setattr(files, "SETTLED_NS", 0)
     read: list[Path] = []
     real = loading.check_repeats
-    monkeypatch.setattr(loading, "check_repeats", lambda *given: (read.append(tmp_path), real(*given))[1])
+    monkeypatch.setattr(
+        loading, "check_repeats", lambda *arguments: (read.append(tmp_path), real(*arguments))[1]
+    )
     first = load(str(tmp_path), shots=4)
     assert any("1 copy of" in note for note in first.notes)
     assert load(str(tmp_path), shots=4) == first
@@ -173,7 +175,7 @@ def test_a_torn_test_image_is_found_when_the_data_are_read(
         DataError, match=rf'whole\{suffix} .*; `on_bad_image = "skip"` leaves such images out'
     ):
         load(str(tmp_path), shots=1)
-    (note,) = (one for one in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in one)
+    (note,) = (line for line in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in line)
     assert note.startswith("skipped: ")
 
 
@@ -209,14 +211,14 @@ def test_a_folder_with_the_name_of_a_data_set_is_not_taken_for_it_in_silence(
 ) -> None:
     """A user who names one must say which; a run that is resumed keeps its set."""
     monkeypatch.chdir(tmp_path)
-    given = EvaluatorSpec(data=bundled.DIGITS)
+    spec = EvaluatorSpec(data=bundled.DIGITS)
     (tmp_path / bundled.DIGITS).mkdir()
     (tmp_path / bundled.DIGITS / "result.json").write_text("{}")
-    check_data_name(given)
+    check_data_name(spec)
     assert load(bundled.DIGITS, shots=2).chosen == ()
     make_images(tmp_path / bundled.DIGITS, {"a": 4, "b": 4})
     with pytest.raises(DataError, match=r"^digits is a data set of that name and a folder here"):
-        check_data_name(given)
+        check_data_name(spec)
     assert load(bundled.DIGITS, shots=2).name == bundled.DIGITS
     check_data_name(EvaluatorSpec(data="./digits"))
     assert load("./digits", shots=2).chosen == ()
@@ -233,5 +235,5 @@ def test_shots_that_nobody_gave_are_chosen_by_the_data(tmp_path: Path, make_imag
     assert (data.shots, len(data.train)) == (3, 6)
     assert data.chosen[0].startswith("using 3 training images per class: the smallest class, 'a', has")
     assert not any("shots a class" in note for note in data.notes)
-    given = load(str(tmp_path), shots=3)
-    assert (given.train, given.chosen) == (data.train, ())
+    with_shots = load(str(tmp_path), shots=3)
+    assert (with_shots.train, with_shots.chosen) == (data.train, ())

@@ -22,10 +22,10 @@ from tests.evaluator.datasets.conftest import unless_refused
 RED = (255, 0, 0)
 
 
-def pixel(path: Path, place: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
+def pixel(path: Path, position: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
     image = open_rgb(path)
     assert image.mode == "RGB"
-    return image.getpixel(place)
+    return image.getpixel(position)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "gif", "tiff", "ppm", "jpg"])
@@ -171,12 +171,12 @@ def test_a_path_may_be_text(tmp_path: Path) -> None:
 def test_a_thumbnail_is_a_small_jpeg_of_the_whole_image(tmp_path: Path) -> None:
     """Its sides keep their proportion, and it is small."""
     Image.new("RGB", (1600, 800), "red").save(tmp_path / "wide.png")
-    found = thumbnail(tmp_path / "wide.png")
-    assert found is not None
-    assert found.name == "wide.png"
-    picture = Image.open(io.BytesIO(found.jpeg))
+    small = thumbnail(tmp_path / "wide.png")
+    assert small is not None
+    assert small.name == "wide.png"
+    picture = Image.open(io.BytesIO(small.jpeg))
     assert (picture.format, picture.size) == ("JPEG", (SIDE, SIDE // 2))
-    assert len(found.jpeg) < 3000
+    assert len(small.jpeg) < 3000
 
 
 def test_nothing_of_a_photograph_but_its_pixels_is_kept(tmp_path: Path) -> None:
@@ -184,10 +184,10 @@ def test_nothing_of_a_photograph_but_its_pixels_is_kept(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "at home"
     Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=exif, comment=b"at home", icc_profile=b"at home")
-    found = thumbnail(tmp_path / "a.jpg")
-    assert found is not None
-    assert b"at home" not in found.jpeg
-    assert Image.open(io.BytesIO(found.jpeg)).size == (20, 40)
+    small = thumbnail(tmp_path / "a.jpg")
+    assert small is not None
+    assert b"at home" not in small.jpeg
+    assert Image.open(io.BytesIO(small.jpeg)).size == (20, 40)
 
 
 def test_an_image_that_is_gone_or_torn_has_none(tmp_path: Path) -> None:

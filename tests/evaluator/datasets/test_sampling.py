@@ -64,8 +64,8 @@ def indices(published: Path, name: str, shots: int, seed: int) -> dict[str, list
     file = published / "indices" / name / f"shot_{shots}-seed_{seed}.json"
     inner = f"/{ELEVEN[name].images}/"
     return {
-        part: [(entry["impath"].split(inner, 1)[1], entry["label"]) for entry in found["data"]]
-        for part, found in json.loads(file.read_text("utf-8")).items()
+        split: [(entry["impath"].split(inner, 1)[1], entry["label"]) for entry in drawn["data"]]
+        for split, drawn in json.loads(file.read_text("utf-8")).items()
     }
 
 
@@ -132,26 +132,26 @@ def test_a_part_of_test_is_stratified(labels: list[int], images: int, seed: int)
     """So many images, in their order, of each class its share but for rounding; the same for a seed."""
     items = tuple(Item(Path(f"{number}.png"), label) for number, label in enumerate(labels))
     images = min(images, len(items))
-    part = part_of_test(items, images=images, seed=seed)
-    assert len(part) == images
-    assert sorted(part, key=items.index) == list(part)
+    drawn = part_of_test(items, images=images, seed=seed)
+    assert len(drawn) == images
+    assert sorted(drawn, key=items.index) == list(drawn)
     for label in set(labels):
         share = labels.count(label) * images / len(labels)
-        assert abs(sum(item.label == label for item in part) - share) < 1
-    assert part_of_test(items, images=images, seed=seed) == part
+        assert abs(sum(item.label == label for item in drawn) - share) < 1
+    assert part_of_test(items, images=images, seed=seed) == drawn
 
 
 def test_an_evaluation_on_a_part_says_so(tmp_path: Path, make_images: MakeImages) -> None:
     """The split has its size, and a note of the data; as many images as there are is all of them."""
     data = str(make_images(tmp_path / "data", {"a": 40, "b": 20}))
-    whole, part = load(data), load(data, test_images=9)
-    assert (whole.test.size, part.test.size) == (18, 9)
-    assert set(part.test.open()) < set(whole.test.open())
-    assert part.train == whole.train
-    assert "evaluated on 9 of 18 test images" in part.notes[-2]
-    assert "there are only 9 test images" in part.notes[-1]
+    whole, partial = load(data), load(data, test_images=9)
+    assert (whole.test.size, partial.test.size) == (18, 9)
+    assert set(partial.test.open()) < set(whole.test.open())
+    assert partial.train == whole.train
+    assert "evaluated on 9 of 18 test images" in partial.notes[-2]
+    assert "there are only 9 test images" in partial.notes[-1]
     assert load(data, test_images=18) == whole
-    assert load(data, test_images=9, seed=2).test != part.test
+    assert load(data, test_images=9, seed=2).test != partial.test
 
 
 def test_val_continues_the_random_stream_of_train() -> None:
@@ -159,10 +159,10 @@ def test_val_continues_the_random_stream_of_train() -> None:
     data = splits([0] * 20 + [1] * 20, [0] * 20 + [1] * 20)
     train, val = draw(data, shots=4, seed=1)
     rng = random.Random(1)
-    expected = [data.train[20 * label + place] for label in (0, 1) for place in rng.sample(range(20), 4)]
+    expected = [data.train[20 * label + index] for label in (0, 1) for index in rng.sample(range(20), 4)]
     assert list(train) == expected
     assert val == tuple(
-        data.val[20 * label + place] for label in (0, 1) for place in rng.sample(range(20), 4)
+        data.val[20 * label + index] for label in (0, 1) for index in rng.sample(range(20), 4)
     )
     assert len(draw(data, shots=16, seed=1)[1]) == 8
 
@@ -200,9 +200,9 @@ def test_impossible_shots_are_refused(shots: int) -> None:
         draw(splits([0, 0, 1, 1, 1, 1], []), shots=shots, seed=1)
 
 
-def part_items(part: str) -> tuple[Item, ...]:
+def part_items(split: str) -> tuple[Item, ...]:
     return tuple(
-        Item(Path(f"/data/{part}/{label}/{number}.jpg"), label) for label in (0, 1) for number in range(3)
+        Item(Path(f"/data/{split}/{label}/{number}.jpg"), label) for label in (0, 1) for number in range(3)
     )
 
 

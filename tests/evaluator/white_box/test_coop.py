@@ -101,9 +101,14 @@ def test_what_is_learnt_has_its_shape() -> None:
 
 def test_the_grid_holds_the_published_choice() -> None:
     """First; and longer trainings where the shots are few."""
-    one, many = (list(coop.grid(shots)) for shots in (1, 16))
-    assert (one[0].context, one[0].init, one[0].lr, one[0].epochs) == (16, "random", 2e-3, 50)
-    assert {each.epochs for each in one} == {50, 200}
+    one_shot, many = (list(coop.grid(shots)) for shots in (1, 16))
+    assert (one_shot[0].context, one_shot[0].init, one_shot[0].lr, one_shot[0].epochs) == (
+        16,
+        "random",
+        2e-3,
+        50,
+    )
+    assert {each.epochs for each in one_shot} == {50, 200}
     assert {each.epochs for each in many} == {200}
     tried = {(each.context, each.init, each.lr) for each in many}
     starts = ((16, "random"), (4, "random"), (16, "a photo of a"))
@@ -157,9 +162,9 @@ def test_values_and_gradients_are_those_of_the_models_own_forward() -> None:
         torch.randn((3, 64), generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in "ab"
     ]
     prompt = SoftPrompt(problem.encoder, 3)
-    found, expected = prompt.features(contexts[0]), own_way(model, tokenizer, contexts[1])
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    (found * target).sum().backward()
+    features, expected = prompt.features(contexts[0]), own_way(model, tokenizer, contexts[1])
+    torch.testing.assert_close(features, expected, atol=1e-5, rtol=0)
+    (features * target).sum().backward()
     (expected * target).sum().backward()
     assert contexts[0].grad is not None
     assert contexts[0].grad.abs().max() > 1e-3

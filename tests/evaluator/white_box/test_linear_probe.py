@@ -34,12 +34,12 @@ def test_classes_that_lie_apart_are_separated(linear_probe: ModuleType) -> None:
 def test_the_c_that_is_found_is_one_of_the_best(linear_probe: ModuleType) -> None:
     """No C of the wide search does better on val than the one that is taken."""
     problem = few_shots(noise=1.0)
-    found = linear_probe.search(problem.train, problem.val)
+    best_c = linear_probe.search(problem.train, problem.val)
     scores = [
         linear_probe.trained(problem.train, c).score(problem.val.features.numpy(), problem.val.labels.numpy())
-        for c in (*linear_probe.WIDE, found)
+        for c in (*linear_probe.WIDE, best_c)
     ]
-    assert 1e-7 <= found <= 1e7
+    assert 1e-7 <= best_c <= 1e7
     assert scores[-1] >= max(scores[:-1]) - 0.1
 
 

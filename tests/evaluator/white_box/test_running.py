@@ -40,23 +40,23 @@ FEW_STEPS: dict[str, dict[str, Any]] = {
 def test_each_says_how_well_it_does_and_what_it_takes_images_for(spec: EvaluatorSpec) -> None:
     """Predictions go with the accuracy; all is JSON but the predictions."""
     lines: list[str] = []
-    for found in run_all(FEW_STEPS, spec, report=lines.append):
-        (row,) = found.predictions.predicted
+    for reference in run_all(FEW_STEPS, spec, report=lines.append):
+        (row,) = reference.predictions.predicted
         assert row is not None
-        right = [one == true for one, true in zip(row, found.predictions.labels, strict=True)]
-        assert (len(right), found.split) == (18, "test")
-        assert found.test == sum(right) / 18
-        assert found.val is not None
-        assert 0 <= found.train <= 1
-        assert found.to_json()["chosen"] == found.chosen
+        right = [label == true for label, true in zip(row, reference.predictions.labels, strict=True)]
+        assert (len(right), reference.split) == (18, "test")
+        assert reference.test == sum(right) / 18
+        assert reference.val is not None
+        assert 0 <= reference.train <= 1
+        assert reference.to_json()["chosen"] == reference.chosen
     assert [line.partition(":")[0] for line in lines if "fitted to" in line] == list(FEW_STEPS)
 
 
 def test_another_split_leaves_the_test_images_closed(spec: EvaluatorSpec) -> None:
     """Then there is no accuracy on them, even where they could not be read."""
-    found = run("tip-adapter", spec, split="val")
-    assert (found.test, found.split, len(found.predictions.labels)) == (None, "val", 6)
-    assert found.val == run("tip-adapter", spec, split="train").val
+    reference = run("tip-adapter", spec, split="val")
+    assert (reference.test, reference.split, len(reference.predictions.labels)) == (None, "val", 6)
+    assert reference.val == run("tip-adapter", spec, split="train").val
 
 
 def test_the_seed_is_the_specifications_unless_another_is_given(spec: EvaluatorSpec) -> None:
@@ -150,6 +150,10 @@ def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, t
 def test_sixteen_shots_beat_the_default_template_on_a_bundled_set(shared_cache: Path) -> None:
     """CoOp by a tenth of its epochs, and others; "a photo of a {}" has less than half on backgrounds."""
     spec = EvaluatorSpec(data="backgrounds", device="cpu", cache_dir=shared_cache)
-    given = {"coop": {"init": "a photo of a", "epochs": 20}, "tip-adapter": {}, "linear-probe": {"c": 1e5}}
-    found = {one.name: one.test or 0.0 for one in run_all(given, spec)}
-    assert min(found.values()) > 0.5, found
+    options_by_name = {
+        "coop": {"init": "a photo of a", "epochs": 20},
+        "tip-adapter": {},
+        "linear-probe": {"c": 1e5},
+    }
+    accuracies = {reference.name: reference.test or 0.0 for reference in run_all(options_by_name, spec)}
+    assert min(accuracies.values()) > 0.5, accuracies

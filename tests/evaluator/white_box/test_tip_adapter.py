@@ -22,13 +22,13 @@ def test_logits_are_the_formulas() -> None:
     problem = few_shots()
     test, train = problem.split("test"), problem.train
     weights = problem.zero_shot(["a photo of a {}"])
-    found = tip.logits(test.features, train, weights, 1.7, 5.5)
+    logits = tip.logits(test.features, train, weights, 1.7, 5.5)
     f, w, keys = (np.asarray(each, dtype=np.float64) for each in (test.features, weights, train.features))
     for image in range(0, len(f), 37):
         expected = 100 * w @ f[image]
         for key, label in zip(keys, train.labels.tolist(), strict=True):
             expected[label] += 1.7 * np.exp(-5.5 * (1 - f[image] @ key))
-        np.testing.assert_allclose(found[image].numpy(), expected, atol=1e-4)
+        np.testing.assert_allclose(logits[image].numpy(), expected, atol=1e-4)
 
 
 def test_a_cache_without_weight_is_the_text_classifier() -> None:

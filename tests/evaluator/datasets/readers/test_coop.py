@@ -40,10 +40,10 @@ def build_split_set(root: Path, name: str) -> Path:
     """A data set of two classes with a split file."""
     images = root / PLACES[name]
     split: dict[str, list[list[Any]]] = {"train": [], "val": [], "test": []}
-    for part, entries in split.items():
+    for split_name, entries in split.items():
         for label, class_name in ((1, "second_one"), (0, "First")):
             for number in range(3):
-                path = f"{class_name}/{part}{number}.jpg"
+                path = f"{class_name}/{split_name}{number}.jpg"
                 put(images / path)
                 entries.append([path, label, class_name])
     (root / ELEVEN[name].folder / ELEVEN[name].split).write_text(json.dumps(split), "utf-8")
@@ -54,21 +54,21 @@ def build_aircraft(root: Path) -> Path:
     home = root / "fgvc_aircraft"
     home.mkdir(parents=True)
     (home / "variants.txt").write_text("707-320\nBoeing 717\nF/A-18\n", "utf-8")
-    for part in ("train", "val", "test"):
+    for split in ("train", "val", "test"):
         lines = []
         for number, variant in enumerate(["F/A-18", "Boeing 717", "707-320"] * 2):
-            put(home / "images" / f"{part}{number}.jpg")
-            lines.append(f"{part}{number} {variant}")
-        (home / f"images_variant_{part}.txt").write_text("\n".join(lines) + "\n", "utf-8")
+            put(home / "images" / f"{split}{number}.jpg")
+            lines.append(f"{split}{number} {variant}")
+        (home / f"images_variant_{split}.txt").write_text("\n".join(lines) + "\n", "utf-8")
     return home
 
 
 def build_imagenet(root: Path) -> Path:
     home = root / "imagenet"
-    for part in ("train", "val"):
+    for split in ("train", "val"):
         for folder in ("n02", "n01"):
             for number in range(4):
-                put(home / "images" / part / folder / f"{part}{number}.JPEG")
+                put(home / "images" / split / folder / f"{split}{number}.JPEG")
     (home / "classnames.txt").write_text("n01 great white shark\nn02 crane bird\nn03 unused\n", "utf-8")
     return home
 
@@ -108,12 +108,12 @@ def test_imagenet_is_read_from_its_folders(tmp_path: Path) -> None:
     assert data.classes == ("great white shark", "crane bird")
     assert (len(data.train), data.val, data.test.size) == (4, (), 8)
     split = {
-        part: [
-            [f"{folder}/{part}{number}.JPEG", label, name]
+        split_name: [
+            [f"{folder}/{split_name}{number}.JPEG", label, name]
             for label, folder, name in entries
             for number in (0, 1)
         ]
-        for part, folder_part, entries in (
+        for split_name, folder_part, entries in (
             ("train", "train", ((0, "train/n01", "shark"), (1, "train/n02", "crane"))),
             ("val", "val", ((0, "val/n01", "shark"), (1, "val/n02", "crane"))),
         )
@@ -209,8 +209,8 @@ def test_any_json_gives_a_split_or_a_clear_error(document: Any) -> None:
     text = json.dumps(document)
     read = unless_refused(lambda: parse_split(text, root=Path("/data"), where="split.json"), "split.json")
     if read is not None:
-        parts, classes = read
-        assert {item.label for part in parts for item in part} <= set(range(len(classes)))
+        splits, classes = read
+        assert {item.label for items in splits for item in items} <= set(range(len(classes)))
 
 
 LINES = st.lists(

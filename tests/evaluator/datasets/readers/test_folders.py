@@ -18,9 +18,9 @@ def test_a_flat_folder_is_split_by_a_fixed_rule(tmp_path: Path, make_images: Mak
     make_images(tmp_path, {"cat": 20, "dog": 10})
     first, again = read_folder(tmp_path), read_folder(tmp_path)
     assert first == again
-    for part, share in ((first.train, 0.5), (first.val, 0.2), (first.test, 0.3)):
-        assert [item.label for item in part].count(0) == 20 * share
-        assert [item.label for item in part].count(1) == 10 * share
+    for items, share in ((first.train, 0.5), (first.val, 0.2), (first.test, 0.3)):
+        assert [item.label for item in items].count(0) == 20 * share
+        assert [item.label for item in items].count(1) == 10 * share
     assert len(set(first.train + first.val + first.test)) == 30
     assert any("test were made" in note for note in first.notes)
 
@@ -28,22 +28,22 @@ def test_a_flat_folder_is_split_by_a_fixed_rule(tmp_path: Path, make_images: Mak
 def test_the_test_split_does_not_depend_on_the_seed(tmp_path: Path, make_images: MakeImages) -> None:
     """Every few-shot seed is judged on the same images; the shots themselves differ."""
     make_images(tmp_path, {"cat": 30, "dog": 30})
-    one, two = (load(str(tmp_path), shots=4, seed=seed) for seed in (1, 2))
-    assert one.test.open() == two.test.open()
-    assert one.train != two.train
+    first, second = (load(str(tmp_path), shots=4, seed=seed) for seed in (1, 2))
+    assert first.test.open() == second.test.open()
+    assert first.train != second.train
 
 
 def test_split_folders_are_taken_as_they_are(tmp_path: Path, make_images: MakeImages) -> None:
     """train, val and test of a user stay what they are; labels follow the sorted folder names."""
-    for part, count in (("train", 5), ("val", 3), ("test", 4)):
-        make_images(tmp_path / part, {"snow_leopard": count, "Cat": count})
-    found = read_folder(tmp_path)
-    assert found.classes == ("Cat", "snow leopard")
-    for part, count in (("train", 5), ("val", 3), ("test", 4)):
-        paths = [item.path for item in getattr(found, part)]
+    for split, count in (("train", 5), ("val", 3), ("test", 4)):
+        make_images(tmp_path / split, {"snow_leopard": count, "Cat": count})
+    splits = read_folder(tmp_path)
+    assert splits.classes == ("Cat", "snow leopard")
+    for split, count in (("train", 5), ("val", 3), ("test", 4)):
+        paths = [item.path for item in getattr(splits, split)]
         assert len(paths) == 2 * count
-        assert all(path.is_relative_to(tmp_path / part) for path in paths)
-    assert found.notes == ()
+        assert all(path.is_relative_to(tmp_path / split) for path in paths)
+    assert splits.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_split_folders_are_known_by_their_longer_names_in_any_casing(
     """Train and Test are not two classes."""
     for name, count in zip(names, (5, 3, 4), strict=True):
         make_images(tmp_path / name, {"a": count, "b": count})
-    found = read_folder(tmp_path)
-    assert found.classes == ("a", "b")
-    assert (len(found.train), len(found.val), len(found.test)) == (10, 6, 8)
-    assert {item.path.parent.parent.name for item in found.test} == {names[2]}
+    splits = read_folder(tmp_path)
+    assert splits.classes == ("a", "b")
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (10, 6, 8)
+    assert {item.path.parent.parent.name for item in splits.test} == {names[2]}
     make_images(tmp_path / names[2], {"c": 1})
     with pytest.raises(DataError, match=f"no images under {tmp_path / names[0]}"):
         read_folder(tmp_path)
@@ -194,10 +194,10 @@ def test_accents_are_compared_however_they_are_written(tmp_path: Path, make_imag
     accented = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
     make_images(tmp_path / "train", {accented: 3, "bar": 3})
     make_images(tmp_path / "test", {unicodedata.normalize("NFD", accented): 2, "bar": 1})
-    found = read_folder(tmp_path)
-    assert found.classes == ("bar", accented)
-    assert [item.label for item in found.test] == [0, 1, 1]
-    assert not any("has no images" in note for note in found.notes)
+    splits = read_folder(tmp_path)
+    assert splits.classes == ("bar", accented)
+    assert [item.label for item in splits.test] == [0, 1, 1]
+    assert not any("has no images" in note for note in splits.notes)
 
 
 NAMES = ("{braces}", "100% wool", 'it\'s "so"', "猫", "чайник", " ".join(["long"] * 40))
@@ -210,7 +210,7 @@ def test_any_text_may_be_a_class_name(tmp_path: Path, make_images: MakeImages) -
 
 
 @pytest.mark.parametrize(
-    ("place", "counts", "message"),
+    ("inside", "counts", "message"),
     [
         ("absent", {}, "no data set called"),
         ("000.png", {"": 1}, "000.png is a file"),
@@ -226,12 +226,12 @@ def test_any_text_may_be_a_class_name(tmp_path: Path, make_images: MakeImages) -
     ],
 )
 def test_a_folder_that_cannot_be_used_is_explained(
-    tmp_path: Path, make_images: MakeImages, place: str, counts: dict[str, int], message: str
+    tmp_path: Path, make_images: MakeImages, inside: str, counts: dict[str, int], message: str
 ) -> None:
     """Each kind of broken folder has a message that names it."""
     make_images(tmp_path, counts)
     with pytest.raises(DataError, match=message) as caught:
-        load(f"{tmp_path}/{place}".rstrip("/"), shots=1)
+        load(f"{tmp_path}/{inside}".rstrip("/"), shots=1)
     assert str(tmp_path) in str(caught.value)
 
 
@@ -255,8 +255,14 @@ def test_runs_in_the_folder_of_images_are_no_class(tmp_path: Path, make_images: 
     for name in (".lock", ".pid"):
         (tmp_path / "runs/suite" / name).touch()
     assert read_folder(tmp_path) == before
-    for place in ("runs/one/store", "runs/begun/store", "runs/study/cell/store", "runs/left", "mine/store"):
-        (tmp_path / place).mkdir(parents=True)
+    for run_folder in (
+        "runs/one/store",
+        "runs/begun/store",
+        "runs/study/cell/store",
+        "runs/left",
+        "mine/store",
+    ):
+        (tmp_path / run_folder).mkdir(parents=True)
     for run in ("runs/one", "mine"):
         (tmp_path / run / "config.toml").touch()
     (tmp_path / "runs/study/suite.json").touch()

@@ -23,7 +23,7 @@ NAMES = ("F/A-18", "big_plane")
 def rows(count: int, start: int) -> dict[str, list[Any]]:
     pixels = np.random.default_rng(start).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
     return {
-        "image": [Image.fromarray(one) for one in pixels],
+        "image": [Image.fromarray(picture) for picture in pixels],
         "label": [number % 2 for number in range(count)],
     }
 
@@ -100,11 +100,11 @@ def write_idx(folder: Path, name: str, values: np.ndarray[Any, np.dtype[np.uint8
 def test_torchvision_sets_are_written_out(tmp_path: Path) -> None:
     """MNIST's arrays become PNGs with the names that torchvision gives the classes."""
     rng = np.random.default_rng(0)
-    for part, count in (("train", 40), ("t10k", 20)):
+    for prefix, count in (("train", 40), ("t10k", 20)):
         images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = np.arange(count, dtype=np.uint8) % 10
-        write_idx(tmp_path / "MNIST" / "raw", f"{part}-images-idx3-ubyte", images)
-        write_idx(tmp_path / "MNIST" / "raw", f"{part}-labels-idx1-ubyte", labels)
+        write_idx(tmp_path / "MNIST" / "raw", f"{prefix}-images-idx3-ubyte", images)
+        write_idx(tmp_path / "MNIST" / "raw", f"{prefix}-labels-idx1-ubyte", labels)
     data = load("torchvision:MNIST", data_root=tmp_path, shots=2)
     assert data.classes[3] == "3 - three"
     assert (len(data.train), len(data.val), data.test.size) == (20, 10, 20)

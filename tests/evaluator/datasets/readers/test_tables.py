@@ -54,9 +54,9 @@ def test_a_table_with_splits_is_taken_as_it_is(pictures: Path, suffix: str) -> N
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_a_table_without_splits_is_split_by_rule(pictures: Path, suffix: str) -> None:
     """As a flat folder is, and said so."""
-    found = read_table(write_table(pictures, suffix, split=False), data_root=None)
-    assert (len(found.train), len(found.val), len(found.test)) == (10, 4, 6)
-    assert any("test were made" in note for note in found.notes)
+    splits = read_table(write_table(pictures, suffix, split=False), data_root=None)
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (10, 4, 6)
+    assert any("test were made" in note for note in splits.notes)
 
 
 def test_paths_may_be_relative_to_a_data_root(
@@ -170,8 +170,8 @@ def test_fields_are_separated_as_a_spreadsheet_does(mark: str, suffix: str, pict
     file.write_text("\n".join([header, *lines]))
     expected = pictures / "usual.csv"
     expected.write_text("\n".join(["path,label", *(f"{path},{label}" for path, label in rows())]))
-    found, usual = read_table(file, data_root=None), read_table(expected, data_root=None)
-    assert (found.classes, found.train, found.test) == (usual.classes, usual.train, usual.test)
+    splits, usual = read_table(file, data_root=None), read_table(expected, data_root=None)
+    assert (splits.classes, splits.train, splits.test) == (usual.classes, usual.train, usual.test)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
@@ -213,15 +213,15 @@ def test_columns_that_say_nothing_are_refused(text: str) -> None:
 
 def test_absolute_paths_need_a_root_above_them(tmp_path: Path, make_images: MakeImages) -> None:
     """The message names it; a root whose links were followed fits too."""
-    place = make_images(tmp_path / "pictures", {"a": 10, "b": 10})
+    pictures = make_images(tmp_path / "pictures", {"a": 10, "b": 10})
     link = tmp_path / "link"
-    link.symlink_to(place)
+    link.symlink_to(pictures)
     (tmp_path / "lists").mkdir()
     file = tmp_path / "lists" / "t.csv"
     file.write_text("\n".join(["path,label", *(f"{link}/{path},{label}" for path, label in rows())]))
     with pytest.raises(DataError, match=rf"outside {file.parent}; give `data_root = {link}`, which"):
         read_table(file, data_root=None)
-    for root in (link, place.resolve()):
-        found = read_table(file, data_root=root)
-        named = {item.path.relative_to(root).as_posix() for item in found.train}
+    for root in (link, pictures.resolve()):
+        splits = read_table(file, data_root=root)
+        named = {item.path.relative_to(root).as_posix() for item in splits.train}
         assert named <= {path for path, _label in rows()}

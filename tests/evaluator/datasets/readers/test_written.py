@@ -49,14 +49,14 @@ def test_it_is_written_once_a_version(fresh_cache: Path) -> None:
 def test_a_folder_that_is_not_whole_is_written_again(fresh_cache: Path, damage: str) -> None:
     """A cleaner that removed a file, or a crash of another program, does no harm."""
     writer = Writer()
-    place, _order = written_once("made", "1", writer)
+    folder, _order = written_once("made", "1", writer)
     if damage == "file gone":
-        (place / "a" / "0.png").unlink()
+        (folder / "a" / "0.png").unlink()
     elif damage == "marker gone":
-        (place / MARKER).unlink()
+        (folder / MARKER).unlink()
     else:
-        (place / MARKER).write_text('{"files": ')
-    assert read_marker(place) is None
+        (folder / MARKER).write_text('{"files": ')
+    assert read_marker(folder) is None
     assert (written_once("made", "1", writer)[0] / "a" / "0.png").is_file()
     assert writer.calls == 2
 
@@ -81,8 +81,8 @@ def test_two_writers_at_once_agree(fresh_cache: Path) -> None:
         written_once("made", "1", fast)
         return slow(folder)
 
-    place, _order = written_once("made", "1", overtaken)
-    assert read_marker(place) == ("b", "a")
+    folder, _order = written_once("made", "1", overtaken)
+    assert read_marker(folder) == ("b", "a")
     assert [entry.name for entry in fresh_cache.iterdir()] == ["made-1"]
 
 
