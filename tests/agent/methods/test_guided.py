@@ -25,7 +25,6 @@ from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template_kind import BUILT_IN
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual
-from tests.fakes.parrot import Parrot
 from tests.fakes.restart_view import add, falling, view_of
 
 CONFUSED = (Confusion("three", "thirteen", 4),)
@@ -456,18 +455,6 @@ def test_a_skip_that_is_on_disk_is_replayed(
         second = out_from(1, 2 if len(first.answered) == 2 else 0)
         assert searched(tmp_path / str(calls), config, second) == board
         assert not {request.hash for request in first.answered} & {request.hash for request in second.asked}
-
-
-@pytest.mark.parametrize("llm", ["fake", "fake-1b"])
-def test_a_conversation_that_repeats_itself_ends_whatever_is_scored_beside_it(
-    tmp_path: Path, llm: str
-) -> None:
-    """As it does where nothing is."""
-    more = {"llm": llm, "restarts": 1, "conversations": 1, "rounds": 9, "run_dir": tmp_path}
-    chat = Parrot()
-    result = run_virtual(search(SearchConfig(**FREE_CONFIG | more), custom_scorer=Cheap(), chat=chat))
-    assert chat.asked < result.evaluated
-    assert chat.asked <= 5
 
 
 ARMS = ("llm", "free")

@@ -380,25 +380,3 @@ async def test_predictions_that_contradict_the_accuracies_are_not_used(
     assert result.gain == unpaired.gain
     assert not result.gain.over["default template"].paired
     assert note in result.notes[UNPAIRED]
-
-
-class Counting(Predicting):
-    """Keeps which ensembles of several templates it has measured while test is held out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.measured: list[tuple[str, ...]] = []
-
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Measure them."""
-        if not test:
-            self.measured += [tuple(ensemble) for ensemble in ensembles if len(ensemble) > 1]
-        return super().examine(ensembles, test=test)
-
-
-async def test_what_an_ensemble_begins_with_is_measured_once(store: Store) -> None:
-    """Whether it can be averaged shows in the same answer as how good it is."""
-    evaluator = Counting()
-    done = await finish(CONFIG, evaluator, store, ended(evaluator))
-    first = tuple(row.template for row in done.leaderboard[:FIRST_IN_ENSEMBLE])
-    assert evaluator.measured.count(first) == 1

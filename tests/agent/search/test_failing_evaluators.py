@@ -20,43 +20,29 @@ from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Rejection, Score, SplitScores, Verdict
+from promptclimb.evaluator.scoring import Rejection, SplitScores, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 from tests.fakes.searches import resumed, searched
 
 
 class Device(FakeEvaluator):
-    """Words on a device that may be lost, chokes on a word, or answers with nan once a template.
+    """Words on a device that may be lost, or chokes on a word.
 
     Args:
         chokes_on: Templates with this word make every batch that they are in fail.
         lost_after: Batches after which nothing works any more.
-        nan_once: Whether the first answer for each template is nan.
     """
 
-    def __init__(
-        self, *, chokes_on: str = "no such word", lost_after: int = 10**9, nan_once: bool = False
-    ) -> None:
+    def __init__(self, *, chokes_on: str = "no such word", lost_after: int = 10**9) -> None:
         super().__init__(before_batch=self._check)
-        self._chokes_on, self._lost_after, self._nan_once = chokes_on, lost_after, nan_once
+        self._chokes_on, self._lost_after = chokes_on, lost_after
 
     def _check(self, templates: Sequence[str]) -> None:
         if len(self.batches) > self._lost_after:
             raise RuntimeError("device lost")
         if any(self._chokes_on in template.split() for template in templates):
             raise RuntimeError("illegal instruction")
-
-    def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Scores, or fails."""
-        known = {template for batch in self.batches for template in batch}
-        verdicts = super().score(templates)
-        if not self._nan_once:
-            return verdicts
-        return [
-            verdict if template in known else Score(train=float("nan"))
-            for template, verdict in zip(templates, verdicts, strict=True)
-        ]
 
 
 def config(run_dir: Path) -> SearchConfig:
@@ -96,13 +82,6 @@ def test_a_lost_device_ends_the_run_and_poisons_nothing(tmp_path: Path) -> None:
     again = resumed(tmp_path / "r", evaluator=Device())
     assert again.leaderboard == whole.leaderboard
     assert again.rejected == whole.rejected
-
-
-def test_an_answer_that_is_no_number_once_changes_nothing(tmp_path: Path) -> None:
-    """It is asked for again."""
-    whole, nans = run(tmp_path / "whole", Device()), run(tmp_path / "r", Device(nan_once=True))
-    assert nans.leaderboard == whole.leaderboard
-    assert nans.rejected == whole.rejected
 
 
 def test_an_evaluator_that_only_says_nan_is_said_to(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.identity import check_user_objects, identity_of, known_identity
+from promptclimb.agent.search.identity import identity_of, known_identity
 from promptclimb.agent.search.inputs import UserChat, name_of, object_names, read_pool, read_template_file
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import ConfigError, UsageError
+from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
@@ -408,20 +408,6 @@ def test_objects_are_called_by_their_classes() -> None:
     assert name_of(FakeEvaluator()) == "promptclimb.evaluator.fakes.FakeEvaluator"
     assert object_names(evaluator=None, chat=None) == {}
     assert object_names(evaluator=Lengths(), chat=None) == {"evaluator": f"{__name__}.Lengths"}
-
-
-def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
-    """In one line; a run that has all that it had goes on, whatever their classes are called by now."""
-    before = {"evaluator": "mine.Box", "chat": "mine.Chat"}
-    with pytest.raises(
-        UsageError, match=r"mine\.Box.*mine\.Chat.*custom_scorer=\.\.\., chat=\.\.\."
-    ) as caught:
-        check_user_objects(tmp_path, before, {})
-    assert "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match=r"chat"):
-        check_user_objects(tmp_path, before, {"evaluator": "mine.Box"})
-    check_user_objects(tmp_path, before, {"evaluator": "other.Box", "chat": "mine.Chat"})
-    check_user_objects(tmp_path, {}, {})
 
 
 def test_the_command_line_says_that_it_lacks_what_only_python_has(

@@ -24,7 +24,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events.types import Event, Noted, Paused
+from promptclimb.agent.events.types import Event, Paused
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.result import SearchResult
@@ -38,7 +38,6 @@ from promptclimb.evaluator.failures import RULES, FailureKind
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
-from tests.fakes.parrot import Parrot
 from tests.fakes.searches import resumed, searched
 from tests.fakes.tiny_clip import local_dir
 
@@ -187,21 +186,6 @@ def test_what_decides_the_result_cannot_be_changed(tmp_path: Path) -> None:
     for name, value in {"shots": 1, "method": "p", "llm": "other", "temperature": 0.5}.items():
         with pytest.raises(StoreMismatchError, match=f"{name}: .*{value!r}"):
             resumed(tmp_path / "r", {name: value})
-
-
-def test_a_journal_that_answers_another_request_is_detected(tmp_path: Path) -> None:
-    """A changed program or file would lead elsewhere: it is said instead of mixed."""
-    run_dir = tmp_path / "r"
-    searched(config(run_dir, max_calls=2))
-    with Store.open(run_dir) as store:
-        position, kept = next(store.answers())
-
-        async def forge() -> None:
-            await store.put_answer(position._replace(round=2), "0" * 64, kept.answer)
-
-        asyncio.run(forge())
-    with pytest.raises(StoreMismatchError, match="round 2"):
-        resumed(run_dir, {"max_calls": 50})
 
 
 def test_a_new_run_leaves_an_old_one_alone(undisturbed: Undisturbed) -> None:
@@ -558,24 +542,3 @@ def test_data_that_has_moved_is_resumed(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), "red").save(tmp_path / "elsewhere" / "one" / "0.png")
     with pytest.raises(StoreMismatchError, match="an image among the shots, or a class name, is another"):
         asyncio.run(resume(tmp_path / "r"))
-
-
-def positions(run_dir: Path) -> list[tuple[int, ...]]:
-    """Where answers are filed."""
-    with Store.open(run_dir) as store:
-        return sorted(tuple(position[:3]) for position, _ in store.answers())
-
-
-def test_a_conversation_that_repeats_itself_is_begun_anew(tmp_path: Path) -> None:
-    """The first answer is new, the next two are not; the second conversation has nothing new at all."""
-    feedback: list[Event] = []
-    more = {"conversations": 2, "rounds": 6, "proposals": 3, "initial": 12}
-    small = SearchConfig(data="fake", llm="fake", method="pn", restarts=1, run_dir=tmp_path / "r", **more)
-    result = searched(small, chat=Parrot(), on_event=feedback.append)
-    assert positions(tmp_path / "r") == [(1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 1), (1, 2, 2)]
-    assert result.status == "finished"
-    notes = [event.text for event in feedback if isinstance(event, Noted)]
-    assert notes == [
-        f"restart 1, conversation {conversation} ends here: 2 answers in a row held nothing new"
-        for conversation in (1, 2)
-    ]
