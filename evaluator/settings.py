@@ -311,32 +311,14 @@ def plain(problem: Mapping[str, Any]) -> str:
         limits = problem.get("ctx", {}).items()
         text = _WORDS[kind].format(**{name: _whole(limit) for name, limit in limits})
         if kind == "literal_error" and isinstance(value, str):
-            hint = near(value, re.findall("'([^']+)'", problem["ctx"]["expected"]))
-        else:
-            hint = _rewritten(value.strip(), kind) if isinstance(value, str) else ""
-        return f"{text}{hint}"
+            text += near(value, re.findall("'([^']+)'", problem["ctx"]["expected"]))
+        return text
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"
 
 
 def _whole(limit: Any) -> Any:
     return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
-
-
-def _rewritten(text: str, kind: str) -> str:
-    """Return how to write a number that has a comma or a unit; empty if it has neither."""
-    if kind not in ("float_parsing", "int_parsing"):
-        return ""
-    if re.fullmatch(r"[$€] ?\d+(\.\d+)?|\d+(\.\d+)? ?([$€%]|[a-zA-Z]+)", text):
-        return "; write it without a unit"
-    if "," not in text:
-        return ""
-    thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text) is not None
-    if kind == "int_parsing":
-        return f"; write it without a comma{': ' + text.replace(',', '') if thousands else ''}"
-    # Three digits after the comma may be thousands: guess neither.
-    share = re.fullmatch(r"[+-]?\d+,\d+", text) is not None and not thousands
-    return f"; write it with a point and no comma{': ' + text.replace(',', '.') if share else ''}"
 
 
 def one_of(what: str, names: Collection[str]) -> Callable[[Any], Any]:

@@ -108,7 +108,7 @@ def test_the_pages_show_every_command() -> None:
 @page
 def test_every_option_is_one_of_a_command(page: Path) -> None:
     """Or of a benchmark, or of a tool that makes the bundled models."""
-    known = {"--help", "--help-all", "--version", "--print-completion", *FOREIGN_OPTIONS}
+    known = {"--help", "--help-all", "--version", *FOREIGN_OPTIONS}
     for name in COMMANDS:
         known |= set(options_taken(name))
     for folder in ("benchmarks", "training"):

@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import platform
-import re
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -20,19 +17,7 @@ from .output import PROGRAM, WRONG, print_text, program
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
-COMPLETION = "--print-completion"
 _PACKAGES = ("torch", "open_clip_torch", "openai")
-_MEANT: Mapping[str, Sequence[str]] = MappingProxyType(
-    {
-        **dict.fromkeys(
-            ("--out", "--output"), ("--run-dir DIR", "--suite-dir DIR", "--out FILE", "--html FILE")
-        ),
-        "--run": ("--templates RUN_DIR/templates.json",),
-    }
-)
-"""Names that other commands or programs have, and what a command has for them."""
-_WORDS = re.compile(r"[a-z0-9_]+(\|[a-z0-9_]+)+")
-
 COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "search": {
@@ -134,8 +119,7 @@ class Parser(argparse.ArgumentParser):
         ):
             self.error(f"{name} is not an option; write {line} in FILE.toml and give --config FILE.toml")
         # The value is not shown: it may be a key.
-        meant = [text for text in _MEANT.get(name, ()) if text.partition(" ")[0] in self.known_options()]
-        near = meant or similar(name, self.known_options())
+        near = similar(name, self.known_options())
         self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:
@@ -161,12 +145,6 @@ class _HelpAll(argparse.Action):
             parser.all_shown = True
         parser.print_help()
         parser.exit()
-
-
-def _names_data(word: str) -> bool:
-    from ...evaluator.datasets.loading import known
-
-    return Path(word).exists() or any(data_set.name == word for data_set in known())
 
 
 class _Program(Parser):
@@ -198,40 +176,13 @@ class _Program(Parser):
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
-                is_template = "{" in unknown[0] or " " in unknown[0].strip()
-                option = "--data" if _names_data(unknown[0]) else "--templates" if is_template else ""
-                is_meant = option in parser.known_options()
-                hint = f"; did you mean {option} {shlex.quote(unknown[0])}?" if is_meant else ""
-                parser.error(f"it takes no argument {unknown[0]!r}{hint}")
+                parser.error(f"it takes no argument {unknown[0]!r}")
             parser.no_option(unknown[0], arguments[arguments.index(unknown[0]) + 1 :])
         return parsed
 
 
 def make_parser(arguments: Sequence[str]) -> _Program:
     """Return the parser of a command line, with the options of the command that it calls."""
-    parser = _program()
-    first = next(iter(arguments), "").partition("=")[0]
-    if first.startswith("-") and first not in parser._option_string_actions:
-        parser.no_option(first)
-    wanted = None
-    if first != COMPLETION:  # which takes a shell's name
-        wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if wanted is not None and wanted not in COMMANDS:
-        near = similar(wanted, (*COMMANDS, "--help", "--version"))
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
-        parser.error(f"there is no command {wanted!r}; {hint}")
-    commands = _add_commands(parser, () if wanted is None else (wanted,))
-    parser.called = commands.choices.get(wanted or "")
-    return parser
-
-
-def whole_parser() -> tuple[_Program, Commands]:
-    """Return the parser with every command, and the commands."""
-    whole = _program()
-    return whole, _add_commands(whole, COMMANDS)
-
-
-def _program() -> _Program:
     parser = _Program(
         prog=PROGRAM,
         description="Find better prompts and class names for a CLIP-like model, with or without an LLM.\n\n"
@@ -245,12 +196,16 @@ def _program() -> _Program:
         nargs=0,
         help="show the versions of the program and of what it runs on, the devices and the cache folder",
     )
-    parser.add_argument(
-        COMPLETION,
-        action=_Completion,
-        metavar="SHELL",
-        help="print a script by which a shell (bash, zsh, ...) completes commands and options",
-    )
+    first = next(iter(arguments), "").partition("=")[0]
+    if first.startswith("-") and first not in parser._option_string_actions:
+        parser.no_option(first)
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if wanted is not None and wanted not in COMMANDS:
+        near = similar(wanted, (*COMMANDS, "--help", "--version"))
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
+        parser.error(f"there is no command {wanted!r}; {hint}")
+    commands = _add_commands(parser, () if wanted is None else (wanted,))
+    parser.called = commands.choices.get(wanted or "")
     return parser
 
 
@@ -281,34 +236,3 @@ class _Version(argparse.Action):
         versions = ", ".join((f"Python {platform.python_version()}", *packages))
         print_text(f"{PROGRAM} {program_version()}\n{versions}\ndevices: {found}\ncache: {cache_dir()}\n")
         parser.exit()
-
-
-class _Completion(argparse.Action):
-    def __call__(
-        self, parser: argparse.ArgumentParser, _given: Any, values: Any, _option: Any = None
-    ) -> None:
-        import shtab
-
-        if values not in shtab.SUPPORTED_SHELLS:
-            parser.error(f"{COMPLETION} {values!r}: known are {', '.join(shtab.SUPPORTED_SHELLS)}")
-        whole, commands = whole_parser()
-        for command in commands.choices.values():
-            for action in command._actions:
-                _add_values(action, shtab)
-        print_text(shtab.complete(whole, shell=values) + "\n")
-        parser.exit()
-
-
-def _add_values(action: Any, shtab: Any) -> None:
-    """Complete an option's values as its help shows them: names, a file or a folder."""
-    shown = action.metavar if isinstance(action.metavar, str) else ""
-    from ..methods.registry import METHODS
-
-    if action.dest == "method":
-        action.choices = tuple(METHODS)
-    elif _WORDS.fullmatch(shown):
-        action.choices = tuple(shown.split("|"))
-    elif "FILE" in shown:
-        action.complete = shtab.FILE
-    elif "DIR" in shown:
-        action.complete = shtab.DIRECTORY

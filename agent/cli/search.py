@@ -161,10 +161,6 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
         say(f"note: {enumerated(flags)} {verb} LLM usage, and no LLM is asked")
 
 
-_NOT_REPEATED = ("model", "pretrained", "run_dir", *LIMIT_SETTINGS)
-"""Settings that the same search with another model does not take over."""
-
-
 def _say_how_to_resume(
     progress: Progress, config: SearchConfig, error: BaseException | None = None, *, quits: bool = False
 ) -> None:
@@ -251,32 +247,15 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     if NOTHING_USABLE in result.notes:
         lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
     elif result.model.pretrained == BUNDLED_WEIGHTS:
-        lines.append(with_real_model(config))
+        lines.append(
+            f"next, with your images and a real model: {program()} search --data DIR --method combine "
+            f"--model {REAL_MODEL} --pretrained {REAL_WEIGHTS}"
+        )
     elif config.is_clip or config.is_api:
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
         lines.append(f"next: {program()} export {folder} --format all")
     return lines
-
-
-def with_real_model(config: SearchConfig) -> str:
-    """Return the command of the same search with a real model, or of one on the user's own images."""
-    from ...evaluator.datasets.loading import known
-
-    if any(config.data == data_set.name for data_set in known()):
-        whose, options = "your images and ", ["--data", "DIR", "--method", "combine"]
-    else:
-        whose, options = "", []
-        for name, value in config.to_public().items():
-            option = OPTIONS[name]
-            if name in _NOT_REPEATED or not option.flag or value == option.default:
-                continue
-            if isinstance(option.default, bool):
-                options.append(flag_of(name) if value else flag_of(name).replace("--", "--no-", 1))
-            else:
-                options += [flag_of(name), str(value)]
-    command = shlex.join(["search", *options, "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS])
-    return f"next, with {whose}a real model: {program()} {command}"
 
 
 def exit_code(result: SearchResult) -> int:

@@ -18,7 +18,7 @@ from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import are_shares, left_of_both, with_names, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
 from ..text import printable
-from .folders import about_runs, existing_folder
+from .folders import existing_folder
 from .output import (
     print_json,
     print_table,
@@ -50,7 +50,6 @@ def status(arguments: argparse.Namespace) -> int:
     run_dir = existing_folder(arguments.directory)
     if not is_run(run_dir):
         if runs := runs_in(run_dir):
-            say(about_runs(run_dir, runs))
             return _list(runs, as_json=arguments.as_json)
         raise UsageError(
             f"{run_dir} holds no run. Give a run's folder, or nothing for a list of the runs in runs/."

@@ -65,10 +65,9 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
         return AUTO
     if (price := _token_price(value)) is not None:
         return price
-    comma = "; numbers have a point and no comma" if "," in text else ""
     raise ValueError(
         "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars per million tokens, "
-        f"such as 0.15/0.60, or auto{comma}"
+        "such as 0.15/0.60, or auto"
     )
 
 

@@ -216,7 +216,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     # Everything else.
     "a folder that is no option's": (
         lambda p: ["search", str(p.images("good fabric"))],
-        r"did you mean --data '.*good fabric'\?",
+        r"it takes no argument '.*good fabric'",
     ),
     "a run directory that cannot be made": (
         lambda p: p.search(run_dir=Path(p.file("taken", "x")) / "run"),

@@ -599,33 +599,6 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     assert f"for example {second}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
-def test_a_shell_can_complete_commands_options_and_values(
-    shell: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The script knows every command, the options of each, and names that an option takes."""
-    assert call("--print-completion", shell) == 0
-    script = capsys.readouterr().out
-    for word in (*COMMANDS, "--precision", "opro", "fp32"):
-        assert word in script
-
-
-def test_bash_completes_by_the_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As it is typed: a command, an option of it, and a method."""
-    assert call("--print-completion", "bash") == 0
-    (tmp_path / "script").write_text(capsys.readouterr().out)
-    for words, expected in (
-        (["ev"], "evaluate"),
-        (["search", "--meth"], "--method"),
-        (["search", "--method", "op"], "opro"),
-    ):
-        typed = " ".join(["promptclimb", *words])
-        state = f'COMP_WORDS=({typed}); COMP_CWORD={len(words)}; COMP_LINE="{typed}"'
-        code = f'source {tmp_path}/script; {state}; _shtab_promptclimb; echo "${{COMPREPLY[@]}}"'
-        shown = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
-        assert shown.stdout.strip() == expected
-
-
 def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -848,7 +821,6 @@ evaluate --white-box ,
 evaluate --white-box coop
 evaluate --scorer-image-size
 models --grep zzz
---print-completion cmd.exe
 search --out x
 predict deep --output x
 evaluate --run r

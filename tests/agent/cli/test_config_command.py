@@ -40,7 +40,7 @@ def test_a_file_that_is_there_is_not_written_over(capsys: pytest.CaptureFixture[
     for given, said in (
         (["c.toml"], "exists and is not overwritten"),
         (["no/such/c.toml"], "cannot be written"),
-        (["d.toml", "--rpm", "0,7"], "a point and no comma: 0.7"),
+        (["d.toml", "--rpm", "0,7"], "it is not a number"),
     ):
         assert main(["config", "--init", *given]) == 2
         assert said in capsys.readouterr().err

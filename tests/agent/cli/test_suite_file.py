@@ -87,24 +87,6 @@ def test_a_study_is_summed_up_and_goes_on(
     assert len(opened) == 8
 
 
-def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whether it was summed up or not; where nothing is left to do, nothing is proposed."""
-    assert main(["suite", write_suite(data=["one"]), "--suite-dir", "my study"]) == 0
-    capsys.readouterr()
-    assert main(["status", "my study"]) == 0
-    assert capsys.readouterr().err == "my study is a suite's folder, with 4 searches, all finished\n"
-    document = json.loads(Path("my study/suite.json").read_text())
-    no_test = {**document, "left_out": [{"status": "finished", "reason": "no accuracy on test"}]}
-    Path("my study/suite.json").write_text(json.dumps(no_test))
-    assert main(["status", "my study"]) == 0
-    assert capsys.readouterr().err == "my study is a suite's folder, with 4 searches, all finished\n"
-    way_on = "the command that began it, promptclimb suite ... --suite-dir 'my study', resumes it"
-    for left in ('{"left_out": [{}]}', "[1]", "{", None):
-        Path("my study/suite.json").unlink() if left is None else Path("my study/suite.json").write_text(left)
-        assert main(["status", "my study"]) == 0
-        assert way_on in capsys.readouterr().err
-
-
 def test_what_the_budget_does_not_reach_is_named_and_made_later(
     capsys: pytest.CaptureFixture[str], server: ChatServer
 ) -> None:
