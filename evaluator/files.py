@@ -7,10 +7,11 @@ import json
 import os
 import stat
 import tempfile
+import threading
 import time
 import tomllib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -210,14 +211,21 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True, mode: int = 0
         raise
 
 
-def place_new(unfinished: Path, path: Path) -> None:
-    """Give a complete file its name, unless another process was faster."""
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield another name, whose file gets its own one once it is complete; that of a faster process stays."""
+    draft = path.with_name(f"{path.name}.new.{os.getpid()}.{threading.get_ident()}")
     try:
-        os.link(unfinished, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        unfinished.replace(path)
+        yield draft
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            draft.replace(path)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def read_bytes(path: Path, *, what: str, most: int = MOST_TEXT_BYTES) -> bytes:

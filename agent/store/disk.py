@@ -12,9 +12,8 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -152,29 +151,13 @@ class StoredTexts:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Rows that appear together or not at all, and the future that waits for them."""
+    """Rows that appear together or not at all, and the future of who waits for them."""
 
     rows: Mapping[str, Any]
     bill: Bill
     new: str | None
     account: Account = "llm"
-    written: asyncio.Future[None] | None = None
-    error: Exception | None = None
-
-    def resolve(self) -> None:
-        # A cancelled future is done already.
-        if self.written is None or self.written.done():
-            return
-        if self.error is None:
-            self.written.set_result(None)
-        else:
-            self.written.set_exception(self.error)
-
-    def resolve_from_thread(self) -> None:
-        """Resolve the future from a thread, if its loop still runs."""
-        if self.written is not None:
-            with contextlib.suppress(RuntimeError):  # it was closed
-                self.written.get_loop().call_soon_threadsafe(self.resolve)
+    written: Future[None] = field(default_factory=Future)
 
 
 class Writer:
@@ -210,7 +193,6 @@ class Writer:
         self._free, self._looked = LEAST_FREE_BYTES, float("-inf")
         self._failed: StoreError | None = None
         self._waiting: deque[_Job] = deque()
-        self._serving: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -265,13 +247,11 @@ class Writer:
         """
         if self._closed:
             raise StoreError(f"{self._folder}: the run was let go, nothing is written any more")
+        job = _Job(rows, bill, new, account)
+        self._waiting.append(job)
         loop = asyncio.get_running_loop()
-        written: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(_Job(rows, bill, new, account, written))
-        if self._serving is not loop:
-            self._serving = loop
-            loop.call_soon(self._begin, loop)
-        await written
+        loop.call_soon(self._begin, loop)  # all that comes in this pass is there by then
+        await asyncio.shield(asyncio.wrap_future(job.written))
 
     def write_now(self, texts: Mapping[str, str]) -> None:
         """Write texts before anything else is written; they are on the disk when this returns."""
@@ -286,71 +266,68 @@ class Writer:
         self._closed = True
         self._waiting.append(_Job({}, NO_BILL, new=None))
         # A failure here loses seconds of active time at most, no reason to fail a run that has ended.
-        for job in self._thread.submit(self._commit_all).result():
-            job.resolve_from_thread()
+        self._thread.submit(self._commit_waiting).result()
         self._thread.submit(self._texts.close)
         self._thread.shutdown()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the waiting jobs written, unless ``close`` does it."""
-        if self._closed or not self._waiting:
-            self._serving = None
-            return
-        # The loop's own way into a thread: a loop with virtual time sees that there is work.
-        batch = loop.run_in_executor(self._thread, self._commit_all)
-        batch.add_done_callback(partial(self._end, loop))
+        """Have the waiting jobs written, unless an earlier call or ``close`` does it."""
+        if self._waiting and not self._closed:
+            # The loop's own way into a thread: a loop with virtual time sees that there is work.
+            loop.run_in_executor(self._thread, self._commit_waiting)
 
-    def _end(self, loop: asyncio.AbstractEventLoop, batch: asyncio.Future[list[_Job]]) -> None:
-        for job in batch.result():
-            job.resolve()
-        self._begin(loop)
-
-    def _commit_all(self) -> list[_Job]:
+    def _commit_waiting(self) -> None:
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        self._commit(batch)
-        return batch
-
-    def _commit(self, batch: list[_Job]) -> None:
-        texts: dict[str, str] = {}
-        usage, reserved = dict(self._usage), dict(self._reserved)
+        if not batch:  # an earlier commit had them
+            return
         try:
-            if self._failed is not None:
-                raise self._failed
-            with translated(self._folder):
-                for job in batch:
-                    if (error := self._add(job, texts)) is not None:
-                        job.error = error
-                        continue
-                    usage[job.account] = usage[job.account].plus(job.bill.usage)
-                    reserved[job.account] = reserved[job.account].minus(job.bill.reserved)
-                for account in {"llm", *(job.account for job in batch)}:
-                    used_row, reserved_row = ACCOUNTS[account]
-                    written = self._timed(usage[account]) if account == "llm" else usage[account]
-                    texts[used_row] = canonical(asdict(written))
-                    texts[reserved_row] = canonical(asdict(reserved[account]))
-                self._texts.write(texts)
-                # Open files outlive their folder: without this look the run would go on, and pay.
-                if _files_at(self._folder) != self._files:
-                    raise StoreGoneError(
-                        f"{self._folder.parent} was removed, moved or replaced while the run was live: "
-                        "the run stopped"
-                    )
-            self._keys.update(key for key in texts if key.startswith(LOOKED_UP))
-            self._usage, self._reserved = usage, reserved
+            accepted = self._commit(batch)
         except BaseException as error:  # noqa: BLE001 - raised in every job of this commit
             self._failed = error if isinstance(error, StoreError) else self._unforeseen(error)
             for job in batch:
-                job.error = self._failed
+                if not job.written.done():
+                    job.written.set_exception(self._failed)
+            return
+        for job in accepted:
+            job.written.set_result(None)
 
-    def _add(self, job: _Job, texts: dict[str, str]) -> Exception | None:
-        """Add the rows of a job to those of its commit, or return why that is impossible."""
+    def _commit(self, batch: list[_Job]) -> list[_Job]:
+        """Write jobs in one transaction; return those whose rows could be taken, the others have an error."""
+        if self._failed is not None:
+            raise self._failed
+        texts: dict[str, str] = {}
+        accepted: list[_Job] = []
+        usage, reserved = dict(self._usage), dict(self._reserved)
+        for job in batch:
+            try:
+                self._add(job, texts)
+            except (StoreError, TypeError, ValueError, RecursionError) as error:
+                job.written.set_exception(error)
+                continue
+            accepted.append(job)
+            usage[job.account] = usage[job.account].plus(job.bill.usage)
+            reserved[job.account] = reserved[job.account].minus(job.bill.reserved)
+        for account in {"llm", *(job.account for job in batch)}:
+            used_row, reserved_row = ACCOUNTS[account]
+            written = self._timed(usage[account]) if account == "llm" else usage[account]
+            texts[used_row] = canonical(asdict(written))
+            texts[reserved_row] = canonical(asdict(reserved[account]))
+        with translated(self._folder):
+            self._texts.write(texts)
+        # Open files outlive their folder: without this look the run would go on, and pay.
+        if _files_at(self._folder) != self._files:
+            raise StoreGoneError(
+                f"{self._folder.parent} was removed, moved or replaced while the run was live: it stopped"
+            )
+        self._keys.update(key for key in texts if key.startswith(LOOKED_UP))
+        self._usage, self._reserved = usage, reserved
+        return accepted
+
+    def _add(self, job: _Job, texts: dict[str, str]) -> None:
+        """Add the rows of a job to those of its commit, all or none of them."""
         if job.new is not None and (job.new in texts or job.new in self._keys):
-            return StoreError(f"{job.new} is in the store already")
-        try:
-            texts |= {key: row_text(value) for key, value in job.rows.items()}
-        except (TypeError, ValueError, RecursionError) as error:
-            return error
-        return None
+            raise StoreError(f"{job.new} is in the store already")
+        texts |= {key: row_text(value) for key, value in job.rows.items()}
 
     def _unforeseen(self, cause: BaseException) -> StoreError:
         why = f"{type(cause).__name__}: {cause}"

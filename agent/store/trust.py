@@ -11,14 +11,13 @@ import hashlib
 import hmac
 import os
 import secrets
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import UsageError
-from ...evaluator.files import cache_dir, has_model_settings, place_new
+from ...evaluator.files import cache_dir, has_model_settings, new_file, replace_file
 from ...evaluator.regular_files import open_regular
 from ..config.fields import DEFAULT_BASE_URL, is_local, local_model, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
@@ -138,19 +137,10 @@ def _secret(*, make: bool) -> bytes | None:
     with suppress(OSError, UsageError):
         path = cache_dir() / f"run-secret-{os.getuid() if os.name == 'posix' else 'user'}"
         if make and not path.exists():
-            _make(path)
+            with new_file(path) as draft:
+                replace_file(draft, secrets.token_bytes(_BYTES))
         with open_regular(path) as file:
             secret, status = file.read(_BYTES + 1), os.fstat(file.fileno())
         is_private = os.name != "posix" or (status.st_uid == os.getuid() and not status.st_mode & 0o077)
         return secret if is_private and len(secret) == _BYTES else None
     return None
-
-
-def _make(path: Path) -> None:
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(_BYTES))
-        place_new(Path(unfinished), path)
-    finally:
-        Path(unfinished).unlink(missing_ok=True)

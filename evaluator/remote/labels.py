@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from ..database import Database, damaged, translated
 from ..errors import StoreCorruptError
-from ..files import place_new
+from ..files import new_file
 
 Vector: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -115,7 +114,11 @@ class LabelStore:
 
     def __init__(self, path: Path | None = None) -> None:
         if path is not None and not os.path.lexists(path):
-            _make(path)
+            # SQLite has a rollback journal until a file is made.
+            with translated(path), new_file(path) as draft:
+                file = Database(draft)
+                _create(file)
+                file.close()
         self._file = Database(path)
         try:
             if path is None:
@@ -155,16 +158,3 @@ def _create(file: Database) -> None:
     with file.transaction() as connection:
         for statement in _TABLES:
             connection.execute(statement)
-
-
-def _make(path: Path) -> None:
-    """Make a file; under another name first, as SQLite has a rollback journal until it is made."""
-    unfinished = path.with_name(f"{path.name}.new.{os.getpid()}.{threading.get_ident()}")
-    try:
-        file = Database(unfinished)
-        _create(file)
-        file.close()
-        with translated(path):
-            place_new(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
