@@ -41,8 +41,7 @@ from ..results.result import (
 )
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from ..text import visible
-from .names import about_names, section_of
-from .sections import about_scores, classes_of, course_of, folder_of, use_of
+from .sections import about_names, about_scores, classes_of, course_of, folder_of, names_section, use_of
 from .sentences import (
     REJECTED,
     about_order,
@@ -185,7 +184,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         **head,
         "contents": [(name, heading) for name, (heading, content) in sections.items() if content is not None],
         "title": f"{view.kind.sought} for {head['dataset']}",
-        **section_of(view),
+        **names_section(view),
         "verdict": _verdict(view),
         "gains": any(row.gain is not None for row in compared),
         "board_rest": max(0, len(rows) - MAX_ROWS),
@@ -392,7 +391,7 @@ def next_steps(view: RunView) -> list[str]:
     steps += _on_answers(result, folder)
     if never := _never_recognised(result):
         steps.append(never)
-    if names := about_names(view, folder):
+    if names := about_names(view):
         steps.append(names)
     steps += _on_gain(result)
     return steps

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, some_of
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from ...prompts.kinds import INSTRUCTION
 from ..results.accuracies import (
     BEST_HAND_MADE,
+    ORIGINAL_NAMES,
     baseline_name,
     score_text,
     with_best_hand_made,
@@ -31,11 +33,15 @@ from .chart import (
     named,
     shown_curves,
 )
-from .sentences import about_test, chosen_by_more
+from .sentences import about_test, chosen_by_more, names_read
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
 MOST_CONFUSED = 12
+MOST_NAMES_SHOWN = 20
+"""Most renamed classes that the page shows at once; the others unfold."""
+MOST_TAKEN_FOR = 3
+"""Classes that a renamed class was taken for, in its row."""
 MOST_IN_MATRIX = 16
 """Most classes in the confusion matrix on the page, which stays readable."""
 _LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
@@ -103,6 +109,83 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         "confused": _confused(inspection, before, baseline or ""),
         "pictures": _picture_groups(view.details.pictures, name) if view.details and baseline else [],
     }
+
+
+def names_section(view: RunView) -> dict[str, Any]:
+    """Return the page's section: rows, None if no names were searched for, and what the LLM read first."""
+    result = view.result
+    original = None if result is None else result.baselines.get(ORIGINAL_NAMES)
+    read = "" if result is None else names_read(result)
+    return {
+        "names": renamed_classes(view),
+        "names_shown": MOST_NAMES_SHOWN,
+        "names_read": f"{read[0].upper()}{read[1:]}." if read else "",
+        "original": "" if original is None else " ".join(original.templates),
+    }
+
+
+class NameRow(NamedTuple):
+    """A renamed class; counts are None if test was not evaluated.
+
+    Attributes:
+        before: Test images classified correctly with the original names, in the best template for these.
+        after: The same with all new ones, in the best template.
+        taken_for: What the images were taken for before, with counts.
+    """
+
+    old: str
+    new: str
+    images: int | None = None
+    before: int | None = None
+    after: int | None = None
+    taken_for: str = ""
+
+
+def renamed_classes(view: RunView) -> list[NameRow] | None:
+    """Return the renamed classes, those that gained most first; None if no names were searched for."""
+    if view.result is None or (names := view.result.best.class_names) is None:
+        return None
+    decisions = None if view.details is None else view.details.decisions
+    if decisions is None or not {BEST, ORIGINAL_NAMES} <= decisions.predicted.keys():
+        return [NameRow(old, new) for old, new in names.items()]
+    before, after = decisions.predicted[ORIGINAL_NAMES], decisions.predicted[BEST]
+    images_by_class: dict[int, list[int]] = defaultdict(list)
+    for image, true in enumerate(decisions.labels):
+        images_by_class[true].append(image)
+    rows = []
+    for label, old in enumerate(decisions.classes):
+        if old not in names:
+            continue
+        images = images_by_class[label]
+        wrong = Counter(decisions.class_name(before[image]) for image in images if before[image] != label)
+        rows.append(
+            NameRow(
+                old,
+                names[old],
+                len(images),
+                sum(before[image] == label for image in images),
+                sum(after[image] == label for image in images),
+                ", ".join(f"{name} ({count})" for name, count in wrong.most_common(MOST_TAKEN_FOR)),
+            )
+        )
+    return sorted(rows, key=lambda row: (row.before or 0) - (row.after or 0))
+
+
+def about_names(view: RunView) -> str:
+    """Say which new class names to doubt, and how to leave one out; empty without a new name."""
+    rows = renamed_classes(view)
+    if not rows:
+        return ""
+    hurt = [repr(row.old) for row in rows if (row.after or 0) < (row.before or 0)]
+    which = "its new name" if len(hurt) == 1 else "their new names"
+    worse = f"Fewer test images of {some_of(hurt)} are right with {which}. " if hurt else ""
+    in_order = re.search(r"^class_names\s*=", view.config, re.MULTILINE) is not None
+    edit = "write the original name in its line" if in_order else "remove its line"
+    return (
+        f"Read the new names. {worse}To leave one out, write them to a file (promptclimb export "
+        f"{folder_of(view)} --format class-names), {edit}, and give predict that file (--class-names FILE). "
+        "The gains on this page are those of all new names together."
+    )
 
 
 def _matrix_of(decisions: Decisions | None, inspection: SplitInspection) -> ConfusionMatrix | None:

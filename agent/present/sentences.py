@@ -8,22 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
 from ...prompts.kinds import CandidateNoun
 from ..config.sources import on_command_line
+from ..events import types as events
 from ..events.types import UsageChanged, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from ..results.accuracies import Difference, baseline_name
+from ..results.accuracies import ORIGINAL_NAMES, Difference, baseline_name
 from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
 from ..results.result import PROMINENT, ApiUsage, Row, SearchResult, Usage
 from ..text import printable
-from .names import lines_of
+
+MOST_NAMES = 12
+"""Most new class names in a line."""
+NameEvent: TypeAlias = events.NamesRead | events.NameRoundFinished | events.NamesChosen
 
 
 def about_chance(result: SearchResult) -> str:
@@ -240,7 +244,7 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     lines = [verdict] if (verdict := verdict_on(result)) else []
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
-    lines += lines_of(result)
+    lines += names_lines(result)
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
     lines.append(f"{_spent(result)}{opening}")
     if (counts := made_by_llm(result)) is not None:
@@ -258,6 +262,49 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines
+
+
+def name_line(event: NameEvent) -> str:
+    """Return the terminal's line on an event of the search for class names."""
+    if isinstance(event, events.NamesRead):
+        return _reading(event.read, event.classes, taken=event.taken)
+    start, when = "class names", "in the end"
+    if isinstance(event, events.NameRoundFinished):
+        start, when = str(event.position), "so far"
+    renamed = counted(event.renamed, "class", "classes")
+    images = counted(event.images, "few-shot image")
+    return f"{start}: {renamed} renamed {when}, {event.right:,} of {images} correct"
+
+
+def names_lines(result: SearchResult) -> list[str]:
+    """Return what is said of new class names below a result's table; empty if none were searched for."""
+    if (names := result.best.class_names) is None:
+        return []
+    return [_new_names(names), *filter(None, [names_read(result)])]
+
+
+def _new_names(names: Mapping[str, str]) -> str:
+    if not names:
+        return "class names: no new name was accepted"
+    changes = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:MOST_NAMES]]
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return f"class names, kept for their scores, not for what they mean: {'; '.join(changes)}{more}"
+
+
+def names_read(result: SearchResult) -> str:
+    """Say how the LLM's first reading of the classes did; empty if it was not asked what they are."""
+    if (read := result.names_read) is None:
+        return ""
+    original = result.baselines.get(ORIGINAL_NAMES)
+    chance = ", which are no better than chance" if original and may_be_chance(result, original.test) else ""
+    return f"{_reading(len(read.names), read.classes, taken=read.taken)}{chance}"
+
+
+def _reading(read: int, classes: int, *, taken: bool) -> str:
+    """Say how many classes the LLM read, and whether the search starts from its names."""
+    used = "its names replace" if taken else "its names together are not better than"
+    together = f"; {used} the original ones" if read else ""
+    return f"the LLM read {read:,} of {counted(classes, 'class', 'classes')}{together}"
 
 
 def _spent(result: SearchResult) -> str:

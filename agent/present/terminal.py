@@ -32,8 +32,7 @@ from ..results.result import (
     words_of,
 )
 from ..text import printable
-from .names import line_of
-from .sentences import gains_in_words, left_text, result_lines, spent_text
+from .sentences import gains_in_words, left_text, name_line, result_lines, spent_text
 
 BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 RETRIES = {
@@ -58,7 +57,7 @@ def sentence(event: events.Event) -> str | None:
         case events.SearchStarted():
             return _opening(event)
         case events.NamesRead() | events.NameRoundFinished() | events.NamesChosen():
-            return line_of(event)
+            return name_line(event)
         case events.SearchStopped():
             return f"stopping: {event.reason}"
         case events.EndpointEvent():

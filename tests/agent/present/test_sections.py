@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.present.names import about_names, names_read
 from promptclimb.agent.present.page import next_steps, render
-from promptclimb.agent.present.sections import classes_of, use_of
-from promptclimb.agent.present.sentences import verdict_on
+from promptclimb.agent.present.sections import about_names, classes_of, use_of
+from promptclimb.agent.present.sentences import names_read, verdict_on
 from promptclimb.agent.results.accuracies import ORIGINAL_NAMES, Difference
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.history import RunView
@@ -110,10 +109,10 @@ def test_new_names_are_to_be_read_and_those_that_hurt_a_class_are_named() -> Non
     assert "--class-names FILE" in said
     assert html.unescape(render(found)).count(said) == 1
     in_order = replace(found, details=None, config='class_names = "own.txt"')
-    assert "Fewer" not in about_names(in_order, "r")
-    assert "write the original name in its line" in about_names(in_order, "r")
+    assert "Fewer" not in about_names(in_order)
+    assert "write the original name in its line" in about_names(in_order)
     none = replace(result, best=replace(result.best, class_names={}))
-    assert about_names(view(none), "r") == about_names(view(small_result()), "r") == ""
+    assert about_names(view(none)) == about_names(view(small_result())) == ""
 
 
 def test_only_some_of_the_classes_that_new_names_hurt_are_named() -> None:
@@ -126,7 +125,7 @@ def test_only_some_of_the_classes_that_new_names_hurt_are_named() -> None:
     )  # fmt: skip
     new = {name: f"{name} thing" for name in classes}
     result = small_result(best=Best(template="a {}", train=0.9, val=None, test=0.75, class_names=new))
-    said = about_names(replace(view(result), details=Details(decisions=decisions)), "r")
+    said = about_names(replace(view(result), details=Details(decisions=decisions)))
     assert "Fewer test images of 'c0', 'c1', 'c2', 'c3', 'c4' and 3 more classes are right with their" in said
 
 
