@@ -215,20 +215,6 @@ class Scorer(Protocol):
         ...
 
 
-class TemplateScorer(Protocol):
-    """Scores single templates for many callers: the queue to a scorer, or a cache in front of it."""
-
-    async def score(self, template: str) -> Verdict:
-        """Score one template.
-
-        Raises:
-            CrashingTemplateError: The scorer fails on this template only.
-            ScoringFailedError: The scorer fails on any template.
-            ScoringEndedError: The scorer cannot be asked any more.
-        """
-        ...
-
-
 @runtime_checkable
 class Evaluator(Scorer, Protocol):
     """A scorer bound to a data set whose test split is held out."""

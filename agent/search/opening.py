@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import CHOSEN, Evaluator, EvaluatorInfo
@@ -22,7 +22,7 @@ from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import Bus, Noted, SearchStarted
 from ..llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from ..llm.budget import Budget, Limits
-from ..llm.chat import BilledAnswer, ChatAnswer, ChatRequest
+from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
 from ..llm.scorer import ScorerCalls, open_scorer
 from ..prices import NOTHING
@@ -43,7 +43,6 @@ ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
 PRICES = "prices"
 """The note of the prices that were paid, for a session that no longer needs an endpoint."""
-LlmAsker: TypeAlias = EndpointAsker[ChatRequest, ChatAnswer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +100,7 @@ class RunSession:
     evaluator: Evaluator
     scorer_calls: ScorerCalls | None
     budget: Budget
-    llm: LlmAsker | NobodyToAsk
+    llm: Asker
     keys_in_use: Scrubber
     all_secrets: Scrubber
     written_here: Sequence[ThreadedSink]
@@ -163,7 +162,7 @@ async def open_session(
         budget = Budget(
             Limits.of(config), spent=store.usage, shares_cost_with=None if calls is None else calls.budget
         )
-        llm: LlmAsker | NobodyToAsk = NobodyToAsk()
+        llm: Asker = NobodyToAsk()
         if endpoint is not None:
             llm = EndpointAsker(
                 endpoint,

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
+from ...evaluator.batching import ScoringQueue
 from ...evaluator.errors import AskingEndedError, PromptclimbError
-from ...evaluator.scoring import NamePredictor, TemplateScorer
+from ...evaluator.scoring import NamePredictor
 from ...evaluator.threads import in_thread
 from ..errors import (
     BudgetSpentError,
@@ -23,7 +24,6 @@ from ..errors import (
     why_ended,
 )
 from ..events.types import SearchStopped
-from ..llm.chat import Asker
 from ..position import NAMES
 from ..stop import Stop
 from .choice import ranking
@@ -39,13 +39,13 @@ CANCELLED = 0
 """The signal number of an interruption by the surrounding program."""
 
 
-async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker) -> SearchOutcome:
+async def run_restarts(session: RunSession, queue: ScoringQueue) -> SearchOutcome:
     """Run the restarts, then the search for class names, if there is one."""
     request, config, store = session.request, session.config, session.store
     info = session.evaluator.info
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
     scheduler = FairScheduler()
-    scorebook = Scorebook(store, scorer, scrub=scrub, scheduler=scheduler)
+    scorebook = Scorebook(store, queue, scrub=scrub, scheduler=scheduler)
     with stop.watching():
         await scorebook.score_default(info, emit)
     racer = racer_of(config, session.evaluator, store, scrub=scrub)
@@ -53,7 +53,7 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
         Journal,
         config=config,
         store=store,
-        asker=asker,
+        asker=session.llm,
         stop=stop,
         empty_answers=EmptyAnswers(has_answers=store.has_answers, noun=config.kind.words.noun),
         scheduler=scheduler,

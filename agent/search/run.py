@@ -121,7 +121,7 @@ async def _search(session: RunSession) -> SearchOutcome:
         request.emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
 
     async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
-        searched = await run_restarts(session, queue, session.llm)
+        searched = await run_restarts(session, queue)
     if (stopped := searched.stopped) is None:
         await store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)
     else:

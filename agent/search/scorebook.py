@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
+from ...evaluator.batching import ScoringQueue
 from ...evaluator.errors import AskingEndedError, CrashingTemplateError, ScoringEndedError, ScoringFailedError
-from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
+from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Score, Verdict
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, why_ended
 from ..events.types import DefaultTemplateScored, Listener
 from ..store.run import Store
@@ -34,7 +35,7 @@ class Scorebook:
     def __init__(
         self,
         store: Store,
-        scorer: TemplateScorer,
+        scorer: ScoringQueue,
         *,
         scrub: Callable[[str], str] = str,
         scheduler: FairScheduler | None = None,
