@@ -60,7 +60,7 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
     ("given", "said"),
     [
         (["--data", "no/such"], "no data set called"),
-        (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG, best laion2b"),
+        (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG, one of openai"),
         (["--custom-scorer", "no_such_module:make"], "no_such_module"),
         (["--initial", "missing.txt"], "missing.txt"),
     ],
