@@ -24,8 +24,8 @@ hypothesis.settings.load_profile("few")
 # small container, nor where programs that a test writes cannot be run.
 MEMORY = Path("/dev/shm")
 if os.access(MEMORY, os.W_OK):
-    found = os.statvfs(MEMORY)
-    if found.f_bavail * found.f_frsize > 4 * 2**30 and not found.f_flag & os.ST_NOEXEC:
+    memory = os.statvfs(MEMORY)
+    if memory.f_bavail * memory.f_frsize > 4 * 2**30 and not memory.f_flag & os.ST_NOEXEC:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # Set before torch is imported: tests share two cores with each other, and many small threads only wait.

@@ -45,8 +45,8 @@ TEMPLATES = [f"a photo number {n} of a {{}}" for n in range(20)]
 async def test_scores_equal_the_scorers_own() -> None:
     """What comes through the queue is what the scorer says, template by template."""
     async with ScoringQueue(FakeEvaluator(), max_batch=7) as queue:
-        found = await score_all(queue, TEMPLATES)
-    assert found == FakeEvaluator().score(TEMPLATES)
+        answers = await score_all(queue, TEMPLATES)
+    assert answers == FakeEvaluator().score(TEMPLATES)
 
 
 async def test_batches_are_full_when_many_ask() -> None:
@@ -67,18 +67,18 @@ async def test_duplicates_in_flight_are_scored_once() -> None:
     """Equal templates in flight share one job."""
     scorer = FakeEvaluator()
     async with ScoringQueue(scorer) as queue:
-        found = await score_all(queue, TEMPLATES[:2] * 5)
+        answers = await score_all(queue, TEMPLATES[:2] * 5)
     assert scorer.batches == [tuple(TEMPLATES[:2])]
-    assert len(set(map(repr, found))) == 2
+    assert len(set(map(repr, answers))) == 2
 
 
 async def test_a_rejection_is_a_verdict() -> None:
     """A rejected template has its reason; its neighbours have their scores."""
     async with ScoringQueue(FakeEvaluator(max_words=5)) as queue:
-        found = await score_all(queue, ["a b c d e f g {}", "a {}"])
-    assert isinstance(found[0], Rejection)
-    assert found[0].reason == "too_many_tokens"
-    assert isinstance(found[1], Score)
+        answers = await score_all(queue, ["a b c d e f g {}", "a {}"])
+    assert isinstance(answers[0], Rejection)
+    assert answers[0].reason == "too_many_tokens"
+    assert isinstance(answers[1], Score)
 
 
 def poisoned(*templates: str, times: int = 10**6) -> FakeEvaluator:
@@ -97,11 +97,11 @@ async def test_a_template_that_crashes_the_scorer_fails_alone() -> None:
     """It is found by halving, tried again alone, the last time after another was scored; the rest goes on."""
     scorer = poisoned(TEMPLATES[13])
     async with ScoringQueue(scorer) as queue:
-        found = await score_all(queue, TEMPLATES)
-    failed = [n for n, answer in enumerate(found) if not isinstance(answer, Score)]
+        answers = await score_all(queue, TEMPLATES)
+    failed = [n for n, answer in enumerate(answers) if not isinstance(answer, Score)]
     assert failed == [13]
-    assert isinstance(found[13], CrashingTemplateError)
-    assert "boom" in str(found[13])
+    assert isinstance(answers[13], CrashingTemplateError)
+    assert "boom" in str(answers[13])
     alone = [batch for batch in scorer.batches if batch == (TEMPLATES[13],)]
     assert len(alone) == RULES[FailureKind.CRASHED].drop_after
     last = max(index for index, batch in enumerate(scorer.batches) if batch == (TEMPLATES[13],))
@@ -111,9 +111,9 @@ async def test_a_template_that_crashes_the_scorer_fails_alone() -> None:
 async def test_a_crash_before_anything_was_scored_is_judged_after_the_others() -> None:
     """The very first template may be at fault: it is held back until the scorer has scored another."""
     async with ScoringQueue(poisoned(TEMPLATES[0])) as queue:
-        found = await score_all(queue, TEMPLATES)
-    assert isinstance(found[0], CrashingTemplateError)
-    assert all(isinstance(answer, Score) for answer in found[1:])
+        answers = await score_all(queue, TEMPLATES)
+    assert isinstance(answers[0], CrashingTemplateError)
+    assert all(isinstance(answer, Score) for answer in answers[1:])
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -135,9 +135,9 @@ async def test_a_broken_scorer_differs_from_a_bad_template() -> None:
     async with ScoringQueue(scorer) as queue:
         assert isinstance(await queue.score("a {}"), Score)
         broken[0] = True
-        found = await score_all(queue, TEMPLATES)
-    assert {type(answer) for answer in found} == {ScoringFailedError}
-    assert "device lost" in str(found[0])
+        answers = await score_all(queue, TEMPLATES)
+    assert {type(answer) for answer in answers} == {ScoringFailedError}
+    assert "device lost" in str(answers[0])
     assert len(scorer.batches) < len(TEMPLATES)
 
 
@@ -145,8 +145,8 @@ async def test_a_scorer_that_never_worked_is_given_up_early() -> None:
     """Three templates that fail alone, and not one that was scored, are the scorer's fault."""
     scorer = poisoned(*TEMPLATES)
     async with ScoringQueue(scorer) as queue:
-        found = await score_all(queue, TEMPLATES)
-        assert {type(answer) for answer in found} == {ScoringFailedError}
+        answers = await score_all(queue, TEMPLATES)
+        assert {type(answer) for answer in answers} == {ScoringFailedError}
         assert len(scorer.batches) < len(TEMPLATES)
         with pytest.raises(ScoringFailedError, match="the scorer fails, last on"):
             await queue.score(TEMPLATES[0])
@@ -157,12 +157,12 @@ async def test_an_answer_that_is_no_number_is_asked_for_once_more() -> None:
 
     class Sometimes(FakeEvaluator):
         def score(self, templates: Sequence[str]) -> list[Verdict]:
-            found = super().score(templates)
-            for place, template in enumerate(templates):
+            verdicts = super().score(templates)
+            for index, template in enumerate(templates):
                 asked = sum(template in batch for batch in self.batches)
                 if template == TEMPLATES[1] or (template == TEMPLATES[0] and asked == 1):
-                    found[place] = Score(train=float("nan"))
-            return found
+                    verdicts[index] = Score(train=float("nan"))
+            return verdicts
 
     async with ScoringQueue(Sometimes()) as queue:
         first, second, third = await score_all(queue, TEMPLATES[:3])
@@ -195,10 +195,10 @@ async def test_out_of_memory_on_one_template_alone_is_a_crash_of_that_template()
             raise MemoryError
 
     async with ScoringQueue(FakeEvaluator(before_batch=no_memory)) as queue:
-        found = await score_all(queue, TEMPLATES[:2])
-    assert isinstance(found[0], Score)
-    assert isinstance(found[1], CrashingTemplateError)
-    assert "MemoryError" in str(found[1])
+        answers = await score_all(queue, TEMPLATES[:2])
+    assert isinstance(answers[0], Score)
+    assert isinstance(answers[1], CrashingTemplateError)
+    assert "MemoryError" in str(answers[1])
 
 
 async def test_a_full_queue_holds_callers_back() -> None:
@@ -255,9 +255,9 @@ async def test_a_scorer_that_miscounts_ends_the_queue_for_everybody() -> None:
 
     async def ask_all() -> list[Verdict | BaseException]:
         async with ScoringQueue(Short(), max_batch=2, queue_size=2) as queue:
-            found = await score_all(queue, TEMPLATES)
-            assert all(isinstance(answer, ScoringEndedError) for answer in found)
-            return [*found, await queue.score("late {}")]
+            answers = await score_all(queue, TEMPLATES)
+            assert all(isinstance(answer, ScoringEndedError) for answer in answers)
+            return [*answers, await queue.score("late {}")]
 
     with pytest.raises(ScoringEndedError, match="the scorer gave 0 answers for 2 templates"):
         await ask_all()
@@ -281,9 +281,9 @@ async def test_closing_answers_those_still_waiting() -> None:
         asking = [asyncio.create_task(queue.score(template)) for template in TEMPLATES]
         await gate.wait_arrived()
         gate.open.set()
-    found = await asyncio.gather(*asking, return_exceptions=True)
-    assert isinstance(found[0], Score)
-    assert all(isinstance(answer, ScoringEndedError) for answer in found[1:])
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(answers[0], Score)
+    assert all(isinstance(answer, ScoringEndedError) for answer in answers[1:])
     with pytest.raises(ScoringEndedError, match="closed"):
         await queue.score(TEMPLATES[0])
 
@@ -341,9 +341,9 @@ async def test_a_crash_in_one_of_several_batches_leaves_the_others_alone() -> No
             raise MemoryError
 
     async with ScoringQueue(FakeEvaluator(before_batch=strike, in_flight=3), max_batch=6) as queue:
-        found = await score_all(queue, TEMPLATES)
-    assert [n for n, answer in enumerate(found) if isinstance(answer, CrashingTemplateError)] == [7]
-    assert sum(isinstance(answer, Score) for answer in found) == 19
+        answers = await score_all(queue, TEMPLATES)
+    assert [n for n, answer in enumerate(answers) if isinstance(answer, CrashingTemplateError)] == [7]
+    assert sum(isinstance(answer, Score) for answer in answers) == 19
 
 
 async def test_closing_lets_every_batch_that_runs_end() -> None:
@@ -358,8 +358,8 @@ async def test_closing_lets_every_batch_that_runs_end() -> None:
         asking = [asyncio.create_task(queue.score(template)) for template in TEMPLATES]
         await asyncio.to_thread(crowd.wait)
         gate.open.set()
-    found = await asyncio.gather(*asking, return_exceptions=True)
-    assert [type(answer) for answer in found] == [Score] * 2 + [ScoringEndedError] * 18
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Score] * 2 + [ScoringEndedError] * 18
 
 
 async def test_a_worker_that_dies_takes_the_others_along() -> None:
@@ -371,14 +371,14 @@ async def test_a_worker_that_dies_takes_the_others_along() -> None:
 
     async def ask_all() -> list[Verdict | BaseException]:
         async with ScoringQueue(FakeEvaluator(before_batch=leave, in_flight=3), max_batch=2) as queue:
-            found.extend(await score_all(queue, TEMPLATES))
-        return found
+            answers.extend(await score_all(queue, TEMPLATES))
+        return answers
 
-    found: list[Verdict | BaseException] = []
+    answers: list[Verdict | BaseException] = []
     with pytest.raises(ScoringEndedError, match="leave the program"):
         await ask_all()
-    assert any(isinstance(answer, ScoringEndedError) for answer in found)
-    assert all(isinstance(answer, Score | ScoringEndedError) for answer in found)
+    assert any(isinstance(answer, ScoringEndedError) for answer in answers)
+    assert all(isinstance(answer, Score | ScoringEndedError) for answer in answers)
 
 
 @pytest.mark.parametrize("in_flight", [0, -1, 1.5, "2", True, 10**6])
@@ -438,13 +438,13 @@ def test_whatever_happens_every_waiter_is_answered(
             await asyncio.sleep(0)
             for index in cancelled & set(range(len(tasks))):
                 tasks[index].cancel()
-            found = await asyncio.gather(*tasks, return_exceptions=True)
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
             # A batch that had begun when its last waiter left is still in the thread.
             while queue._flying:  # noqa: ASYNC110 - its end gives no signal
                 await asyncio.sleep(0)
             assert not queue._queue
             assert queue._room._value == queue_size
-            return found
+            return answers
 
     expected = dict(zip(TEMPLATES, FakeEvaluator().score(TEMPLATES), strict=True))
     for index, (template, answer) in enumerate(zip(asked, asyncio.run(run()), strict=True)):

@@ -50,9 +50,9 @@ class Answers:
 
 def test_numbers_become_scores() -> None:
     """Bare numbers, scores and rejections may be mixed."""
-    given = (0.5, Score(train=0.25), Rejection("long", "too long"))
-    found = ScorerEvaluator(Answers(*given), SPEC).score(["a {}", "b {}", "c {}"])
-    assert found == [Score(train=0.5), *given[1:]]
+    answers = (0.5, Score(train=0.25), Rejection("long", "too long"))
+    verdicts = ScorerEvaluator(Answers(*answers), SPEC).score(["a {}", "b {}", "c {}"])
+    assert verdicts == [Score(train=0.5), *answers[1:]]
 
 
 def test_no_figure_is_given_that_was_not_measured() -> None:
@@ -84,8 +84,8 @@ class Saying(FakeEvaluator):
         self._info = replace(self._info, **info)
 
     def _say(self, method: str) -> Any:
-        found = self._said[method]
-        return found() if callable(found) else found
+        answer = self._said[method]
+        return answer() if callable(answer) else answer
 
     def score(self, templates: Sequence[str]) -> Any:
         return self._say("score")
@@ -115,8 +115,8 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 def having(**attributes: Any) -> object:
     """A scorer of a class of its own, with attributes; what is a function is a property."""
-    found = {name: property(one) if callable(one) else one for name, one in attributes.items()}
-    return type("Box", (Answers,), found)()
+    members = {name: property(value) if callable(value) else value for name, value in attributes.items()}
+    return type("Box", (Answers,), members)()
 
 
 def test_an_evaluator_with_everything_is_as_it_was() -> None:
@@ -179,9 +179,9 @@ def test_info_and_notes_are_plain() -> None:
 def test_every_kind_of_number_is_a_plain_one(answer: Any) -> None:
     """Alone, in a Score and in SplitScores; JSON can hold it."""
     score = Score(train=answer, val=answer, correct=(np.int64(1), None))  # type: ignore[arg-type]
-    found = as_evaluator(Saying(score=iter([answer, score])), SPEC).score(["a {}", "b {}"])
-    assert found == [Score(train=0.5), Score(train=0.5, val=0.5, correct=(1, None))]
-    assert json.dumps([asdict(one) for one in found if isinstance(one, Score)])
+    verdicts = as_evaluator(Saying(score=iter([answer, score])), SPEC).score(["a {}", "b {}"])
+    assert verdicts == [Score(train=0.5), Score(train=0.5, val=0.5, correct=(1, None))]
+    assert json.dumps([asdict(verdict) for verdict in verdicts if isinstance(verdict, Score)])
     (looked,) = as_evaluator(Saying(examine=[SplitScores(answer, None, answer)]), SPEC).examine([["a {}"]])
     assert looked == SplitScores(0.5, None, 0.5)
     assert looked is not None
@@ -190,9 +190,9 @@ def test_every_kind_of_number_is_a_plain_one(answer: Any) -> None:
 
 def test_nan_is_left_to_the_queue() -> None:
     """It asks once more before it rejects."""
-    (found,) = as_evaluator(Saying(score=[math.nan]), SPEC).score(["a {}"])
-    assert isinstance(found, Score)
-    assert math.isnan(found.train)
+    (verdict,) = as_evaluator(Saying(score=[math.nan]), SPEC).score(["a {}"])
+    assert isinstance(verdict, Score)
+    assert math.isnan(verdict.train)
 
 
 @pytest.mark.parametrize(
@@ -273,13 +273,13 @@ def test_predictions_are_plain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (Predictions((), ((), None)), "did not answer with a label of each image"),
         (Predictions((0, 5), ((0, 0), None)), "gave the label 5; there are 5 classes"),
     ],
 )
-def test_predictions_with_other_names_have_the_labels_of_classes(answer: Predictions, said: str) -> None:
+def test_predictions_with_other_names_have_the_labels_of_classes(answer: Predictions, message: str) -> None:
     """Otherwise the search for names would crash, or find nothing and say nothing."""
 
     class Naming(NamingBox):
@@ -288,7 +288,7 @@ def test_predictions_with_other_names_have_the_labels_of_classes(answer: Predict
 
     box = as_evaluator(Naming(), SPEC)
     assert isinstance(box, NamePredictor)
-    with pytest.raises(EvaluatorError, match=rf"Naming\.predict_named {said}"):
+    with pytest.raises(EvaluatorError, match=rf"Naming\.predict_named {message}"):
         box.predict_named("a {}", [{}, {0: "b"}], split="train")
 
 
@@ -367,7 +367,7 @@ def test_a_module_in_the_folder_at_hand_is_pinned_to_its_file(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("no_such_module_at_all:make", "No module named 'no_such_module_at_all'"),
         ("no/such/file.py:make", "No such file.*no/such/file.py"),
@@ -380,11 +380,11 @@ def test_a_module_in_the_folder_at_hand_is_pinned_to_its_file(
         ("{folder}/needy.py:make", r"ModuleNotFoundError: No module named 'no_such_thing' \(.*line 1\)"),
     ],
 )
-def test_what_cannot_be_opened_is_a_usage_error(file: Path, name: str, said: str) -> None:
+def test_what_cannot_be_opened_is_a_usage_error(file: Path, name: str, message: str) -> None:
     """The error says which evaluator, what is wrong with it, and in which line of theirs."""
     (file.parent / "torn.py").write_text("def (")
     (file.parent / "needy.py").write_text("import no_such_thing")
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         open_custom(name.format(file=file, folder=file.parent), SPEC)
 
 
@@ -407,11 +407,13 @@ def lengths(templates: Sequence[str]) -> list[float]:
 
 def test_a_function_of_templates_is_a_scorer(file: Path) -> None:
     """From Python any function; by name one whose argument is called templates. Its name is the scorer's."""
-    given = as_evaluator(lengths, SPEC)
-    assert given.score(["a {}"]) == [Score(train=0.04)]
-    assert given.info.model == "lengths"
-    assert given.info.baselines == {"default template": (DEFAULT_TEMPLATE,)}
-    assert as_evaluator(lambda some: [1.0 for _ in some], SPEC).score(["a {}"]) == [Score(train=1.0)]
+    evaluator = as_evaluator(lengths, SPEC)
+    assert evaluator.score(["a {}"]) == [Score(train=0.04)]
+    assert evaluator.info.model == "lengths"
+    assert evaluator.info.baselines == {"default template": (DEFAULT_TEMPLATE,)}
+    assert as_evaluator(lambda templates: [1.0 for _ in templates], SPEC).score(["a {}"]) == [
+        Score(train=1.0)
+    ]
     with pytest.raises(EvaluatorError, match="did not answer once"):
         as_evaluator(lambda templates: [], SPEC).score(["a {}"])
     file.write_text(

@@ -91,18 +91,18 @@ def test_a_name_that_no_folder_can_have_is_refused(raw: str) -> None:
 @pytest.mark.parametrize("kind", ["device", "pipe", "sparse", "system"])
 def test_what_has_no_end_or_is_too_large_is_not_read(tmp_path: Path, kind: str) -> None:
     """A device, a pipe that nobody writes to, a file of many bytes or one that grows while it is read."""
-    place = tmp_path / kind
+    path = tmp_path / kind
     if kind == "device":
-        place.symlink_to("/dev/zero")
+        path.symlink_to("/dev/zero")
     elif kind == "pipe":
-        os.mkfifo(place)
+        os.mkfifo(path)
     elif kind == "sparse":
-        with place.open("wb") as file:
+        with path.open("wb") as file:
             file.truncate(2**40)
     else:
-        place.symlink_to("/proc/self/maps")  # its size is said to be 0
-        if not place.exists():
+        path.symlink_to("/proc/self/maps")  # its size is said to be 0
+        if not path.exists():
             pytest.skip("there is no /proc here")
     message = "device or a pipe" if kind in ("device", "pipe") else "too large for a list"
     with pytest.raises(DataError, match=message):
-        read_bytes(place, what="list", most=100)
+        read_bytes(path, what="list", most=100)

@@ -42,7 +42,7 @@ def test_as_many_work_at_once_as_may_and_no_more() -> None:
     together.wait()
     assert not later.done()
     release.set()
-    assert [one.result(10) for one in both] == [0, 1]
+    assert [future.result(10) for future in both] == [0, 1]
     assert later.result(10)[1] == AT_WORK
     threads.shutdown()
 
@@ -114,8 +114,8 @@ def test_searches_take_turns_with_one_object() -> None:
             evaluator.score(["a {}"])
 
     threads = DaemonThreads(2)
-    for one in [threads.submit(search) for _ in range(2)]:
-        one.result(20)
+    for future in [threads.submit(search) for _ in range(2)]:
+        future.result(20)
     threads.shutdown()
     assert most == 1
     assert turns_of(box, 1) is turns_of(box, 7)

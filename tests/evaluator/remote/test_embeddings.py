@@ -56,9 +56,9 @@ def test_the_form_is_known_by_the_address() -> None:
         "https://api.cohere.com/v2": "cohere",
     }
     for url, name in known.items():
-        found = dialect_of(url)
-        assert found is not None
-        assert found.name == name
+        dialect = dialect_of(url)
+        assert dialect is not None
+        assert dialect.name == name
     assert dialect_of("https://api.jina.ai.evil.example/v1") is None
 
 
@@ -101,21 +101,23 @@ def test_ensembles_are_averaged_as_with_clip(opened: Opened) -> None:
     api = VisualApi(blur=1.5)
     evaluator = opened("embeddings", api, scorer_dialect="openai")
     templates = ["a {}", "the {}", "one {}"]
-    found = evaluator.predict([templates], split="train").predicted[0]
+    predicted = evaluator.predict([templates], split="train").predicted[0]
     split = evaluator.split("train")
     reader = evaluator.problem.pictures
     images = np.stack([colour_of(reader.picture(path).base64) for path in split.paths])
     texts = np.stack(
-        [[api.text(one.format(name)) for name in evaluator.info.class_names] for one in templates]
+        [[api.text(template.format(name)) for name in evaluator.info.class_names] for template in templates]
     )
     mean = texts.mean(axis=0)
-    assert found == tuple((images @ (mean / np.linalg.norm(mean, axis=1, keepdims=True)).T).argmax(axis=1))
+    assert predicted == tuple(
+        (images @ (mean / np.linalg.norm(mean, axis=1, keepdims=True)).T).argmax(axis=1)
+    )
 
     before = len(api.requests)
     named = evaluator.predict_named("a {}", [{}, {0: "green"}, {0: "green"}], split="train")
     assert named.predicted[0] == evaluator.predict([["a {}"]], split="train").predicted[0]
     assert named.predicted[1] == named.predicted[2]
-    assert [len(one.body["input"]) for one in api.requests[before:]] == []
+    assert [len(template.body["input"]) for template in api.requests[before:]] == []
     assert evaluator.predict_named("a {}", [{}], split="copies").predicted == ((),)
 
 
@@ -210,7 +212,7 @@ def test_grey_box_values_come_from_the_cosines(opened: Opened) -> None:
     score, split = scored(evaluator, TEMPLATE), evaluator.split("train")
     pictures = [evaluator.problem.pictures.picture(path) for path in split.paths]
     texts = np.stack([api.text(TEMPLATE.format(name)) for name in evaluator.info.class_names])
-    logits = 100 * np.stack([colour_of(one.base64) for one in pictures]) @ texts.T
+    logits = 100 * np.stack([colour_of(picture.base64) for picture in pictures]) @ texts.T
     true = logits[np.arange(15), split.labels]
     others = np.where(np.eye(3, dtype=bool)[split.labels], -np.inf, logits).max(axis=1)
     assert score.margin == pytest.approx((true - others).mean(), rel=1e-5)
@@ -221,29 +223,29 @@ def changed(replace: Any, **more: Any) -> VisualApi:
     """An endpoint that changes each vector of its answers."""
 
     def change(_number: int, _request: ApiRequest, body: Any) -> Any:
-        for place, row in enumerate(body["data"]):
-            row["embedding"] = replace(place, row["embedding"])
+        for index, row in enumerate(body["data"]):
+            row["embedding"] = replace(index, row["embedding"])
         return body
 
     return VisualApi(change=change, **more)
 
 
 @pytest.mark.parametrize(
-    ("replace", "said"),
+    ("replace", "message"),
     [
-        (lambda place, vector: vector[: 2 + place % 2], "different lengths: 2 and 3"),
-        (lambda place, vector: [*vector[:2], math.nan], "not finite"),
-        (lambda place, vector: [*vector[:2], math.inf], "not finite"),
-        (lambda place, vector: [*vector[:2], 10**400], "too large"),
-        (lambda place, vector: [0, 0, 0], "only zeros"),
-        (lambda place, vector: "AAAA", "a vector, got"),
-        (lambda place, vector: ["a"], "a vector of numbers"),
-        (lambda place, vector: [], "a vector, got"),
+        (lambda index, vector: vector[: 2 + index % 2], "different lengths: 2 and 3"),
+        (lambda index, vector: [*vector[:2], math.nan], "not finite"),
+        (lambda index, vector: [*vector[:2], math.inf], "not finite"),
+        (lambda index, vector: [*vector[:2], 10**400], "too large"),
+        (lambda index, vector: [0, 0, 0], "only zeros"),
+        (lambda index, vector: "AAAA", "a vector, got"),
+        (lambda index, vector: ["a"], "a vector of numbers"),
+        (lambda index, vector: [], "a vector, got"),
     ],
 )
-def test_invalid_vectors_blame_the_endpoint(replace: Any, said: str, opened: Opened) -> None:
+def test_invalid_vectors_blame_the_endpoint(replace: Any, message: str, opened: Opened) -> None:
     """Other lengths, no numbers, too large ones: not the template is at fault."""
-    with pytest.raises(ScoringEndedError, match=said):
+    with pytest.raises(ScoringEndedError, match=message):
         opened("embeddings", changed(replace), scorer_dialect="openai").score([TEMPLATE])
 
 
@@ -259,7 +261,7 @@ def test_a_long_reply_is_cut_and_the_advice_is_not(opened: Opened) -> None:
     """A message has room for a few hundred characters."""
 
     def fewer(_number: int, _request: ApiRequest, body: Any) -> Any:
-        rows = [{"embedding": [0.123456789] * 50, "index": place, "object": "x" * 500} for place in range(7)]
+        rows = [{"embedding": [0.123456789] * 50, "index": index, "object": "x" * 500} for index in range(7)]
         return {"data": rows}
 
     with pytest.raises(
@@ -273,7 +275,7 @@ def test_a_long_reply_is_cut_and_the_advice_is_not(opened: Opened) -> None:
 def test_the_scale_of_vectors_does_not_matter(scale: float, opened: Opened) -> None:
     """Cosines are of directions; nothing is lost in single precision, and nothing is warned of."""
     plain = scored(opened("embeddings", VisualApi(blur=1.0), scorer_dialect="openai"), TEMPLATE)
-    api = changed(lambda _place, vector: [one * scale for one in vector], blur=1.0)
+    api = changed(lambda _place, vector: [number * scale for number in vector], blur=1.0)
     assert scored(opened("embeddings", api, scorer_dialect="openai"), TEMPLATE) == plain
     assert np.linalg.norm(as_vector([3 * scale, 4 * scale])) == pytest.approx(1)
 
@@ -284,16 +286,16 @@ def test_any_json_is_vectors_or_refused(body: Any, number: int) -> None:
     for read in (read_data, read_cohere):
         vectors: list[Any] = []
         try:
-            vectors = [as_vector(one) for one in read(body, number)]
+            vectors = [as_vector(row) for row in read(body, number)]
         except BadReplyError:
             continue
         assert len(vectors) == number
 
 
-@pytest.mark.parametrize("places", [[0, 0], [1, 2], [0], [True, 0], [0, None], ["0", 1]])
-def test_vectors_are_put_in_order_by_their_index(places: list[Any]) -> None:
+@pytest.mark.parametrize("indices", [[0, 0], [1, 2], [0], [True, 0], [0, None], ["0", 1]])
+def test_vectors_are_put_in_order_by_their_index(indices: list[Any]) -> None:
     """An index that is missing, double or no number is not guessed."""
-    rows = [{"embedding": [float(place)], "index": place} for place in (1, 0)]
+    rows = [{"embedding": [float(index)], "index": index} for index in (1, 0)]
     assert read_data({"data": rows}, 2) == [[0.0], [1.0]]
     with pytest.raises(BadReplyError):
-        read_data({"data": [{"embedding": [1.0], "index": place} for place in places]}, 2)
+        read_data({"data": [{"embedding": [1.0], "index": index} for index in indices]}, 2)

@@ -56,9 +56,9 @@ JSON_VALUES = st.recursive(
 
 
 def scored(evaluator: Any, candidate: str) -> Score:
-    (found,) = evaluator.score([candidate])
-    assert isinstance(found, Score)
-    return found
+    (score,) = evaluator.score([candidate])
+    assert isinstance(score, Score)
+    return score
 
 
 @pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
@@ -100,10 +100,10 @@ def test_some_images_are_asked_for_alone(scorer: str, opened: Opened) -> None:
     """In the order of the places; a score then asks for the others only. The test split is for the end."""
     api = VisualApi()
     evaluator = opened(scorer, api)
-    found = evaluator.predict_some([[ASKED[scorer]]], split="train", image_indices=[14, 0, 7])
+    predictions = evaluator.predict_some([[ASKED[scorer]]], split="train", image_indices=[14, 0, 7])
     whole = evaluator.predict([[ASKED[scorer]]], split="train")
-    assert found.labels == tuple(whole.labels[place] for place in (14, 0, 7))
-    assert found.predicted == (found.labels,)
+    assert predictions.labels == tuple(whole.labels[index] for index in (14, 0, 7))
+    assert predictions.predicted == (predictions.labels,)
     assert len(api.requests) == 15
     scored(evaluator, ASKED[scorer])
     assert len(api.requests) == SEARCHED
@@ -116,13 +116,13 @@ def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> 
     """Once; several candidates together cannot be measured."""
     api = VisualApi()
     evaluator = opened(scorer, api)
-    one = ASKED[scorer]
-    single, several = evaluator.examine([[one], [one, one]])
+    candidate = ASKED[scorer]
+    single, several = evaluator.examine([[candidate], [candidate, candidate]])
     assert several is None
     assert single is not None
     assert (single.train, single.val, single.test) == (1.0, 1.0, 1.0)
     assert len(api.requests) == SEARCHED + 9
-    without = evaluator.examine([[one]], test=False)[0]
+    without = evaluator.examine([[candidate]], test=False)[0]
     assert without is not None
     assert without.test is None
     with pytest.raises(EvaluatorError, match="at least one"):
@@ -152,9 +152,11 @@ def test_another_name_of_a_class_is_asked_for(opened: Opened) -> None:
     evaluator = opened("zero-shot", api)
     names = evaluator.info.class_names
     swapped = {names.index("red"): "blue thing", names.index("blue"): "red thing"}
-    found = evaluator.predict_named("a {}", [{}, swapped], split="train")
-    assert found.predicted[0] == found.labels
-    right = [one == true for one, true in zip(found.predicted[1] or (), found.labels, strict=True)]
+    predictions = evaluator.predict_named("a {}", [{}, swapped], split="train")
+    assert predictions.predicted[0] == predictions.labels
+    right = [
+        label == true for label, true in zip(predictions.predicted[1] or (), predictions.labels, strict=True)
+    ]
     assert sum(right) == 5
     assert evaluator.predict_named("a {}", [{}], split="copies").labels == ()
 
@@ -167,8 +169,8 @@ def test_templates_and_names_of_any_form_are_sent(name: str, template: str, open
     api = VisualApi()
     evaluator = opened("zero-shot", api)
     label = evaluator.info.class_names.index("red")
-    found = evaluator.predict_named(template, [{label: name}], split="train")
-    assert found.predicted == (found.labels,)
+    predictions = evaluator.predict_named(template, [{label: name}], split="train")
+    assert predictions.predicted == (predictions.labels,)
     sent = api.requests[0].body["parameters"]
     assert sent["hypothesis_template"] in {template, "{}"}
     assert len(sent["candidate_labels"]) == 3
@@ -212,10 +214,10 @@ def test_a_classification_of_another_form_is_refused(body: Any) -> None:
 def test_any_json_is_read_or_refused(body: Any) -> None:
     """Neither reader fails in another way, and what is read is a label or a text."""
     for read in (lambda: read_scores(body, ["a", "b"]), lambda: read_completion(body)):
-        found: Any = {}
+        answers: Any = {}
         with suppress(BadReplyError):
-            found = read()
-        assert isinstance(found, tuple) or found.keys() <= {0, 1}
+            answers = read()
+        assert isinstance(answers, tuple) or answers.keys() <= {0, 1}
 
 
 def completion(text: Any, reason: Any = "stop", **more: Any) -> Any:
@@ -250,8 +252,8 @@ def test_an_endpoint_that_enforces_a_schema_answers_with_class_names(
 
     api = VisualApi(change=change, enforces=does == "enforces", says="This is not {}.")
     evaluator = opened("chat", api, tmp_path / "labels.sqlite")
-    found = scored(evaluator, INSTRUCTION)
-    assert (found.train, found.unreadable) == ((1.0, 0.0) if does == "enforces" else (0.0, 1.0))
+    score = scored(evaluator, INSTRUCTION)
+    assert (score.train, score.unreadable) == ((1.0, 0.0) if does == "enforces" else (0.0, 1.0))
     assert len(api.requests) == SEARCHED + (does == "refuses")
     assert sum("response_format" in request.body for request in api.requests) in (1, SEARCHED)
     assert evaluator.estimate(1, 1).prompt_tokens >= max(
@@ -260,7 +262,7 @@ def test_an_endpoint_that_enforces_a_schema_answers_with_class_names(
 
     later = VisualApi(enforces=does == "enforces")
     again = opened("chat", later, tmp_path / "labels.sqlite")
-    assert scored(again, INSTRUCTION) == found
+    assert scored(again, INSTRUCTION) == score
     scored(again, "Which one?\n{classes}")
     assert len(later.requests) == SEARCHED
     assert {"response_format" in request.body for request in later.requests} == {does == "enforces"}
@@ -287,7 +289,7 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     assert len(score.unreadable_examples) == 3
     assert score.unreadable_examples[0].startswith("(cut) a long answer")
     assert score.unreadable_examples[1:] == ("I cannot say", "(refused: content_filter) not allowed")
-    assert all(len(one) <= 80 for one in score.unreadable_examples)
+    assert all(len(example) <= 80 for example in score.unreadable_examples)
     stored = StoredScore("a {}", score)
     assert reader(StoredScore)(row_text(stored)) == stored
 
@@ -302,8 +304,8 @@ def refusing(
 
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
         image = reader(request)
-        place = order.setdefault(image, len(order))
-        return refusal if place in places else body
+        index = order.setdefault(image, len(order))
+        return refusal if index in places else body
 
     return change
 
@@ -320,15 +322,15 @@ def test_a_refused_image_is_wrong_and_counted(scorer: str, opened: Opened, tmp_p
     first = scored(evaluator, ASKED[scorer])
     # The form of chat answers is tried with the first two images too, with and without a schema.
     assert (first.correct, len(api.requests)) == ((12, 5), SEARCHED + 4 * (scorer == "chat"))
-    (some,) = evaluator.predict([[ASKED[scorer]]], split="train").predicted
-    assert (some or ()).count(UNREADABLE) == 3
+    (labels,) = evaluator.predict([[ASKED[scorer]]], split="train").predicted
+    assert (labels or ()).count(UNREADABLE) == 3
     again = opened(scorer, api, tmp_path / "labels.sqlite")
     assert scored(again, ASKED[scorer]) == first
     for _twice in range(2):
-        (found,) = again.examine([[ASKED[scorer]]])
-        assert found is not None
-        assert found.test == pytest.approx(8 / 9)
-        shares = {split: round(unanswered.refused, 3) for split, unanswered in found.unanswered.items()}
+        (scores,) = again.examine([[ASKED[scorer]]])
+        assert scores is not None
+        assert scores.test == pytest.approx(8 / 9)
+        shares = {split: round(unanswered.refused, 3) for split, unanswered in scores.unanswered.items()}
         assert shares == {"test": 0.111, "train": 0.2, "val": 0.167}
 
 
@@ -355,8 +357,8 @@ def test_an_instruction_lists_the_classes_as_the_seed_orders_them(opened: Opened
 
     assert len(said(first)) == 1
     assert said(first) == said(second)
-    one, same, different = (evaluator.info.fingerprint for evaluator in evaluators)
-    assert one == same != different
+    fingerprint, same, different = (evaluator.info.fingerprint for evaluator in evaluators)
+    assert fingerprint == same != different
 
 
 def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
@@ -392,7 +394,7 @@ def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int,
 
 
 @pytest.mark.parametrize(
-    ("scorer", "bad", "said"),
+    ("scorer", "bad", "message"),
     [
         ("zero-shot", {"error": "loading"}, "does not answer in the form of zero-shot"),
         ("chat", [{"label": "red", "score": 1.0}], "does not answer in the form of chat"),
@@ -401,12 +403,12 @@ def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int,
     ],
 )
 def test_an_endpoint_that_never_fits_is_blamed_early(
-    scorer: str, bad: Any, said: str, opened: Opened
+    scorer: str, bad: Any, message: str, opened: Opened
 ) -> None:
     """And not the candidate: after a few requests, and nothing is kept as an answer."""
     api = VisualApi(change=lambda *_given: bad)
     evaluator = opened(scorer, api)
-    with pytest.raises(ScoringEndedError, match=said):
+    with pytest.raises(ScoringEndedError, match=message):
         evaluator.score([ASKED[scorer]])
     assert len(api.requests) == 8 + 6 * (scorer == "chat")
     api.change = None
@@ -489,11 +491,11 @@ def test_classes_of_one_name_keep_their_places(objective: str, opened: Opened) -
     sent = evaluator.body(prompt, picture)["parameters"]["candidate_labels"]
     assert sent == ["missile", "crane", "dog", "zebra"]
     scores = {"zebra": 0.7, "missile": 0.2, "crane": 0.05, "dog": 0.05}
-    found = evaluator.value(prompt, ApiReply([{"label": k, "score": v} for k, v in scores.items()]))
+    value = evaluator.value(prompt, ApiReply([{"label": k, "score": v} for k, v in scores.items()]))
     if objective == "accuracy":
-        assert found == 4
+        assert value == 4
     else:
-        assert [round(math.exp(one), 3) for one in found] == [0.2, 0.05, 0.2, 0.05, 0.7]
+        assert [round(math.exp(logarithm), 3) for logarithm in value] == [0.2, 0.05, 0.2, 0.05, 0.7]
 
 
 def test_a_single_bad_reply_is_asked_for_again(opened: Opened) -> None:

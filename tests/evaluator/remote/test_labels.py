@@ -36,11 +36,11 @@ def test_the_first_answer_to_a_question_stays(tmp_path: Path) -> None:
     assert second.answers.keep({"a": 2, "b": 2}) == {"a": 1, "b": 2}
 
 
-@pytest.mark.parametrize("part", ["protocol", "model", "text", "names"])
-def test_a_key_changes_with_all_that_decides_an_answer(part: str) -> None:
+@pytest.mark.parametrize("member", ["protocol", "model", "text", "names"])
+def test_a_key_changes_with_all_that_decides_an_answer(member: str) -> None:
     """With prompt, model and image; with the order of the class names too."""
     about = {"protocol": "chat", "model": "m", "text": "t", "names": ["a", "b"]}
-    changed = {**about, part: ["b", "a"] if part == "names" else "other"}
+    changed = {**about, member: ["b", "a"] if member == "names" else "other"}
     keys = {KeyMaker(about).key("image"), KeyMaker(changed).key("image"), KeyMaker(about).key("other")}
     assert len(keys) == 3
     assert KeyMaker(dict(reversed(about.items()))).key("image") == KeyMaker(about).key("image")

@@ -24,7 +24,7 @@ API: dict[str, Any] = {"scorer": "zero-shot", "model": "m", "scorer_url": "http:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"scorer_url": None}, '`scorer = "zero-shot"` needs `scorer_url = URL`'),
         ({"scorer_url": "127.0.0.1:1"}, "write http:// or https:// and a host"),
@@ -45,9 +45,9 @@ API: dict[str, Any] = {"scorer": "zero-shot", "model": "m", "scorer_url": "http:
         ),
     ],
 )
-def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     """With what to do, before anything is opened."""
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         EvaluatorSpec(**{**API, **changes})
 
 
@@ -63,16 +63,16 @@ def test_a_model_must_be_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("settings", "message"),
     [
         ({**API, "scorer": "chat", "search_for": "template"}, 'give `search_for = "instruction"`'),
         ({**API, "scorer": "chat", "search_for": "class-names"}, 'give `search_for = "instruction"`'),
     ],
 )
-def test_a_scorer_takes_its_kind_of_prompts(given: dict[str, Any], said: str) -> None:
+def test_a_scorer_takes_its_kind_of_prompts(settings: dict[str, Any], message: str) -> None:
     """A chat model is asked by an instruction, which needs not be said; the others by a template."""
-    with pytest.raises(ConfigError, match=said):
-        SearchConfig(method="combine", **given)
+    with pytest.raises(ConfigError, match=message):
+        SearchConfig(method="combine", **settings)
     assert SearchConfig(method="combine", **API).search_for == "template"
     assert SearchConfig(method="combine", **{**API, "scorer": "chat"}).search_for == "instruction"
     SearchConfig(llm="m", **{**API, "search_for": "class-names"})
@@ -121,7 +121,9 @@ def test_its_info_says_what_it_scores_on(opened: Opened, colours: Path) -> None:
         opened("chat", VisualApi(), scorer_answer_tokens=9).info,
         opened("zero-shot", VisualApi(), shots=4).info,
     ]
-    assert len({info.fingerprint, *(one.fingerprint for one in others)}) == 1 + len(others)
+    assert len({info.fingerprint, *(info_of_other.fingerprint for info_of_other in others)}) == 1 + len(
+        others
+    )
     assert others[2].baselines.keys() >= {"default template", "openai-imagenet"}
     assert "hand_made" not in others[2].notes
     assert others[3].baselines["default template"][0].count("{classes}") == 1
@@ -140,11 +142,11 @@ def test_a_bad_image_is_refused_or_left_out(opened: Opened, colours: Path, tmp_p
     with pytest.raises(DataError, match='`on_bad_image = "skip"`'):
         open_evaluator(spec, ask=VisualApi(), look_ahead=True)
     evaluator = opened("zero-shot", VisualApi(), data=str(data), on_bad_image="skip")
-    found = evaluator.predict([["a {}"]], split="test")
-    assert len(found.labels) == 8
+    predictions = evaluator.predict([["a {}"]], split="test")
+    assert len(predictions.labels) == 8
     assert evaluator.info.notes["skipped_images"]["test"]["images"] == 1
     assert evaluator.image_set("test") != whole.image_set("test")
-    assert [one is not None for one in evaluator.thumbnails("test", [0, 99])] == [True, False]
+    assert [thumbnail is not None for thumbnail in evaluator.thumbnails("test", [0, 99])] == [True, False]
 
 
 @pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
@@ -154,9 +156,9 @@ def test_a_part_of_the_test_split_is_asked_for(scorer: str, opened: Opened) -> N
     evaluator = opened(scorer, api, test_images=6)
     assert evaluator.info.sizes["test"] == 6
     assert any("6 of 9 test images" in note for note in evaluator.info.notes["data"])
-    (found,) = evaluator.examine([[ASKED[scorer]]])
-    assert found is not None
-    assert found.test == 1.0
+    (scores,) = evaluator.examine([[ASKED[scorer]]])
+    assert scores is not None
+    assert scores.test == 1.0
     assert len(api.requests) == 21 + 6
 
 

@@ -38,8 +38,8 @@ def test_small_images_are_sent_as_they_are() -> None:
 )
 def test_large_images_are_scaled_down(image: Image.Image, kind: str) -> None:
     """To the longest side asked for; drawings stay sharp as PNG, and photographs small as JPEG."""
-    found = decoded(encode(image, 300))
-    assert (found.size, found.format) == ((300, 100), kind)
+    sent = decoded(encode(image, 300))
+    assert (sent.size, sent.format) == ((300, 100), kind)
     assert encode(image, 300) == encode(image, 300)
 
 
@@ -76,7 +76,7 @@ def test_content_is_the_file_and_the_size_sent(tmp_path: Path) -> None:
     (tmp_path / "c.png").write_bytes(b"no image")
     reader, other = PictureReader(64), PictureReader(65)
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
-    one, same, third = (reader.content(digest) for digest in reader.digests(paths))
-    assert one == same != third
-    assert one != other.content(other.digests(paths)[0])
+    first, same, third = (reader.content(digest) for digest in reader.digests(paths))
+    assert first == same != third
+    assert first != other.content(other.digests(paths)[0])
     assert [bool(complaint) for complaint in reader.complaints(paths)] == [False, False, True]
