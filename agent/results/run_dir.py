@@ -313,6 +313,9 @@ def stored_config(
     manifest = _manifest(run_dir)
     # A run of an earlier version also holds settings that were removed since.
     stored = {name: value for name, value in manifest.config.items() if name not in REMOVED}
+    if manifest.config.get("endpoints") and "base_url" not in {*safe, *changes}:
+        # Without its addresses, prompts and the key would go to another vendor.
+        raise UsageError(f"{run_dir} asked several endpoints; give the address of one: `base_url = URL`")
     config = from_layers([(f"the run {run_dir}", stored), (place, changes)])
     if trust:
         with Store.open(run_dir) as store:

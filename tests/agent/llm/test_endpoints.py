@@ -33,7 +33,6 @@ from tests.fakes.served import Handler, served
 
 KEY = "sk-0123456789abcdef"
 SECRET = SecretStr(KEY)
-NOBODY = "http://127.0.0.1:9/v1"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m", max_tokens=50)
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.events.types import Event, LimitLearned, Paused, WaitCapped
 from promptclimb.agent.llm.limiter import (
-    FIRST_MARGIN_S,
     LONGEST_MARGIN_S,
     LONGEST_WAIT,
     PERIOD_S,
@@ -213,10 +212,6 @@ def test_a_limit_that_is_known_is_not_reported_again_and_one_that_was_set_is_not
         permit, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"}
     )
     assert bench.limiter.delay(1) == pytest.approx(20.0)
-
-
-FREED_S = PERIOD_S + FIRST_MARGIN_S
-"""Seconds after which a use does not count any more."""
 
 
 def test_what_others_have_used_is_left_to_them_until_it_is_full_again() -> None:

@@ -138,6 +138,17 @@ async def test_a_run_of_an_earlier_version_may_hold_settings_that_were_removed_s
     assert stored_config(stopped).run_dir == stopped
 
 
+async def test_a_run_that_asked_several_endpoints_needs_the_address_of_one(
+    stopped: Path,
+) -> None:
+    """Its requests go to no vendor that was not named."""
+    with Store.open(stopped) as store:
+        await store.put_config({**store.manifest.config, "endpoints": [{"base_url": "http://one/v1"}]})
+    with pytest.raises(UsageError, match="asked several endpoints; give the address of one"):
+        stored_config(stopped)
+    assert stored_config(stopped, {"base_url": "http://two/v1"}).llm_url == "http://two/v1"
+
+
 def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
     """The session has not begun."""
 
