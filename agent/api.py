@@ -82,7 +82,7 @@ class Evaluation:
         classes: Number of classes; 0 if the evaluator does not say.
         scores: Each template by itself, in input order.
         ensemble: The accuracy of all together; None if the evaluator cannot average.
-        inspection: Accuracy by class of all together; None unless requested.
+        inspection: Accuracy by class of all together; None unless requested, as is ``matrix``.
         white_box: References that see inside the model, on the same shots; empty unless requested.
         prompts: What was scored: ``template`` or another prompt kind.
         scorer_usage: What a scorer behind an API was asked now, labels on disk not counted; None without one.
@@ -97,16 +97,12 @@ class Evaluation:
     scores: tuple[TemplateAccuracy, ...]
     ensemble: float | None
     inspection: Inspection | None = None
+    matrix: ConfusionMatrix | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
     prompts: str = TEMPLATE
     scorer_usage: ApiUsage | None = None
     labels: Path | None = None
     classes: int = 0
-
-    @property
-    def matrix(self) -> ConfusionMatrix | None:
-        """The confusion matrix of all together; None without ``inspection``."""
-        return None if self.inspection is None else ConfusionMatrix.of_inspection(self.inspection)
 
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
         """Return the document of the command ``evaluate``, with at most so many confused pairs."""
@@ -124,7 +120,7 @@ class Evaluation:
             document["confusions"] = [asdict(confusion) for confusion in confusions]
         if (matrix := self.matrix) is not None:
             for label, row in enumerate(document["classes"]):
-                row |= {"recall": matrix.recall(label), "precision": matrix.precision(label)}
+                row |= {"recall": row["accuracy"], "precision": matrix.precision(label)}
             document["matrix"] = [matrix.row(label) for label in range(len(matrix.classes))]
         if self.white_box:
             document["white_box"] = [reference.to_json() for reference in self.white_box]
@@ -255,7 +251,7 @@ def _measured(
             on_splits = answer_of(partial(evaluator.examine, ensembles, test=split == "test"))
             accuracies = [getattr(scores, split, None) for scores in on_splits]
             unanswered = [None if scores is None else scores.unanswered.get(split) for scores in on_splits]
-        inspection = None
+        inspection = matrix = None
         if inspect:
             if not isinstance(evaluator, Predictor) or not info.class_names:
                 raise UsageError("this scorer does not say which classes it confuses")
@@ -267,6 +263,7 @@ def _measured(
             )
 
             inspection = tally.inspection(predicted, predictions.labels, info.class_names)
+            matrix = ConfusionMatrix.of_decisions(info.class_names, predictions.labels, predicted)
     except TemplateRejectedError as error:
         raise UsageError(str(error)) from error
 
@@ -280,6 +277,7 @@ def _measured(
         scores=tuple(map(TemplateAccuracy, texts, accuracies, unanswered)),
         ensemble=None if len(texts) > 1 and alone else accuracies[-1],
         inspection=inspection,
+        matrix=matrix,
         prompts=kind.name,
     )
 

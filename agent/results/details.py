@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from ...evaluator.regular_files import read_regular
-from ...evaluator.scoring import UNREADABLE, Inspection, hits
+from ...evaluator.scoring import UNREADABLE, hits
 from .result import adapter, parsed
 from .run_dir import DETAILS, safe_cell, spreadsheet, write_atomically
 
@@ -151,28 +151,6 @@ class ConfusionMatrix:
             return None
         return cls(tuple(classes), counts)
 
-    @classmethod
-    def of_inspection(cls, inspection: Inspection) -> ConfusionMatrix | None:
-        """Return the matrix of an inspection; classes of one name count as the first of them.
-
-        Images that are neither correct nor in a pair got an answer that names no class. None if a confusion
-        names an unknown class.
-        """
-        names = tuple(by_class.name for by_class in inspection.classes)
-        label_by_name = {name: label for label, name in reversed(list(enumerate(names)))}
-        counts = Counter[tuple[int, int]]()
-        for by_class in inspection.classes:
-            label = label_by_name[by_class.name]
-            counts[label, label] += by_class.correct
-            counts[label, UNREADABLE] += by_class.images - by_class.correct
-        for pair in inspection.confusions:
-            if not {pair.true, pair.taken_for} <= label_by_name.keys():
-                return None
-            label = label_by_name[pair.true]
-            counts[label, label_by_name[pair.taken_for]] += pair.images
-            counts[label, UNREADABLE] -= pair.images
-        return cls(names, +counts)
-
     @cached_property
     def _totals(self) -> tuple[Counter[int], Counter[int]]:
         """Images by true label, and by predicted label."""
@@ -185,16 +163,10 @@ class ConfusionMatrix:
     def images(self, label: int) -> int:
         return self._totals[0][label]
 
-    def _share(self, label: int, total: int) -> float | None:
-        return self.counts.get((label, label), 0) / total if total else None
-
     def precision(self, label: int) -> float | None:
         """Return the share of the images predicted as a class that belong to it; None without any."""
-        return self._share(label, self._totals[1][label])
-
-    def recall(self, label: int) -> float | None:
-        """Return the share of a class's images that are predicted as it; None without images."""
-        return self._share(label, self._totals[0][label])
+        total = self._totals[1][label]
+        return self.counts.get((label, label), 0) / total if total else None
 
     @property
     def columns(self) -> dict[int, str]:
