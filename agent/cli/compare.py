@@ -9,7 +9,7 @@ from typing import Any
 from ...evaluator.errors import UsageError
 from ..present.sentences import cost_text
 from ..results.accuracies import score_text
-from ..results.result import SearchResult, with_names
+from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from ..study.comparison import comparison
 from ..study.document import pages
@@ -58,7 +58,7 @@ def _row(result: SearchResult) -> dict[str, str]:
     }
     if scorer is not None:
         row |= {"scorer's calls": f"{scorer.calls:,}", "scorer's cost": cost_text(scorer.cost_usd)}
-    return row | {f"best {result.words.noun}": f"{result.best.template}{with_names(result.best)}"}
+    return row | {f"best {result.words.noun}": f"{result.best.template}{result.best.remark}"}
 
 
 def add_options(parser: Parser) -> None:

@@ -9,7 +9,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.settings import near
 from ..results import exports
 from ..results.details import BEST, ENSEMBLE
-from ..results.result import SearchResult, without_names
+from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from .folders import folder_with_result
 from .output import print_text, say
@@ -54,9 +54,9 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
     if chosen == BEST:
         return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
     if result.ensemble.templates == (result.best.template,):
-        return f"It holds the best template{without_names(result.best)}, which is the whole ensemble."
+        return f"It holds the best template{result.best.remark_on_others}, which is the whole ensemble."
     templates = counted(len(result.ensemble.templates), "template")
-    holds = f"It holds the ensemble, {templates}{without_names(result.best)}"
+    holds = f"It holds the ensemble, {templates}{result.best.remark_on_others}"
     if worse:
         return f"{holds}: on test it is worse than the best template alone, which --only best writes."
     return f"{holds}; --only best writes the best alone."

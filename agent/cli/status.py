@@ -15,7 +15,7 @@ from ..limits import COST, LIMIT_BY_KEY
 from ..present.sentences import gains_in_words, spent_text, verdict_on
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
-from ..results.result import are_shares, left_of_both, with_names, words_of_all
+from ..results.result import are_shares, left_of_both, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
 from ..text import printable
 from .folders import existing_folder
@@ -87,7 +87,7 @@ def _document(state: RunView) -> dict[str, Any]:
         "state": state.state,
         "started": started,
         "best": state.best,
-        "with_names": _with_names(state),
+        "with_names": _remark(state),
         "train": state.train,
         "default": progress.default,
         "starting": progress.starting,
@@ -116,11 +116,11 @@ def _row(state: RunView) -> dict[str, str]:
 
 
 def _best(state: RunView) -> str:
-    return f"{state.best or ''}{_with_names(state)}"
+    return f"{state.best or ''}{_remark(state)}"
 
 
-def _with_names(state: RunView) -> str:
-    return "" if state.result is None else with_names(state.result.best)
+def _remark(state: RunView) -> str:
+    return "" if state.result is None else state.result.best.remark
 
 
 def _verdict(state: RunView) -> str | None:

@@ -37,7 +37,6 @@ from ..results.result import (
     Row,
     SearchResult,
     Sizes,
-    with_names,
 )
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from ..text import visible
@@ -151,7 +150,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
             "what": _searched(result),
             "warnings": _warnings(result),
             "best": result.best.template,
-            "best_is": f"The best {noun}{with_names(result.best)}",
+            "best_is": f"The best {noun}{result.best.remark}",
             "about_scores": about_scores(result),
             "facts": _costs(result) | _notes(result),
         }

@@ -158,15 +158,15 @@ class Best:
     class_names: Mapping[str, str] | None = None
     unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
 
+    @property
+    def remark(self) -> str:
+        """What the accuracies need beside the template, such as ``, with 2 new class names``; or empty."""
+        return f", with {counted(len(self.class_names), 'new class name')}" if self.class_names else ""
 
-def with_names(best: Best) -> str:
-    """Say how many new class names the accuracies need: ``, with 2 new class names``; empty if none."""
-    return f", with {counted(len(best.class_names), 'new class name')}" if best.class_names else ""
-
-
-def without_names(best: Best) -> str:
-    """Say of another set of templates in the result that it does without the new names; empty if none."""
-    return ", with the original class names" if best.class_names else ""
+    @property
+    def remark_on_others(self) -> str:
+        """What the result's other sets of templates do without; empty if nothing."""
+        return ", with the original class names" if self.class_names else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,10 +472,10 @@ class SearchResult:
             test=self.best.test,
             unanswered=self.best.unanswered,
         )
-        rows = [_row("best", f"best found{with_names(self.best)}", best)]
+        rows = [_row("best", f"best found{self.best.remark}", best)]
         if self.averaged:
             gain = None if self.gain is None else self.gain.ensemble
-            rows.append(_row("ensemble", f"ensemble{without_names(self.best)}", self.ensemble, gain))
+            rows.append(_row("ensemble", f"ensemble{self.best.remark_on_others}", self.ensemble, gain))
         over = {} if self.gain is None else self.gain.over
         baselines = with_best_hand_made(self.baselines)
         # The best template without its new names is one row with the baselines that it equals.

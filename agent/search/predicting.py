@@ -19,7 +19,7 @@ from ..limits import LIMIT_SETTINGS, SCORER_CALLS
 from ..llm.scorer import scorer_in_thread
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import ChosenPrompts
-from ..results.result import ApiUsage, without_names
+from ..results.result import ApiUsage
 from ..results.run_dir import labels_in, result_of, stored_config, stored_weights
 from ..store.trust import OF_MODEL
 
@@ -113,7 +113,7 @@ def predictor_of_run(
     is_api = prompts.config.is_api
     if not is_api:
         prompts.check_clip("classes to predict")
-    if ensemble and class_names is None and (original := without_names(prompts.result.best)):
+    if ensemble and class_names is None and (original := prompts.result.best.remark_on_others):
         report(f"the ensemble{original}")
     used = OF_MODEL | {"scorer_url"}  # other settings are not
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
