@@ -487,12 +487,7 @@ class EndpointAsker(Generic[R, A]):
 
     def _tries_longer_answers(self, request: R, billed: Spent) -> bool:
         """Ask for longer answers from now on, unless limits forbid it; return whether that is so."""
-        longer, client = _longer(request), self._endpoint.client
-        asked_tokens = getattr(client, "asked_tokens", None) or (lambda asked: asked.max_tokens)
-        now = int(asked_tokens(longer))
-        if now <= int(asked_tokens(request)):
-            return False
-        most, left = tokens_at_most(longer), self.budget.left()
+        most, left = tokens_at_most(_longer(request)), self.budget.left()
         money = cost_at_most(most, self._endpoint.price) + billed.picodollars_at_most
         if (
             not self._limiter.fits(most.total)
@@ -501,7 +496,8 @@ class EndpointAsker(Generic[R, A]):
         ):
             return False
         self._answer_length = "trying"
-        self._emit(AnswerTokensRaised(endpoint=self._endpoint.name, before=request.max_tokens, now=now))
+        before, now = request.max_tokens, most.completion_tokens
+        self._emit(AnswerTokensRaised(endpoint=self._endpoint.name, before=before, now=now))
         return True
 
 

@@ -116,10 +116,7 @@ A = TypeVar("A", bound=Answer)
 
 
 class Client(Protocol):
-    """An endpoint that answers requests of one kind; all that a chat object from Python needs.
-
-    If it also has ``asked_tokens(request)``, that is the answer length that it asks for; 0 for no bound.
-    """
+    """An endpoint that answers requests of one kind; all that a chat object from Python needs."""
 
     async def chat(self, request: Any) -> Any:
         """Make one attempt; never retry, never wait for a limit.

@@ -149,9 +149,6 @@ class OpenAIChat:
             raise translate(error, self._scrubber.scrub_quoted, request.path, SCORER_URL) from error
         return read_json(reply, request, self._scrubber)
 
-    def asked_tokens(self, request: ChatRequest) -> int:
-        return self.dialect.render(request).max_tokens
-
     async def __aenter__(self) -> Self:
         return self
 
