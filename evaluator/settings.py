@@ -173,15 +173,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            known = options_of(type(self))
-            raise explained(
-                error,
-                values,
-                label_setting,
-                lambda name: (
-                    removed(name) if name in REMOVED else f"unknown setting {name!r}{near(name, known)}"
-                ),
-            ) from error
+            raise explained(error, values, options_of(type(self))) from error
 
     @field_validator("*", mode="before")
     @classmethod
@@ -242,46 +234,47 @@ def _without_place(value: Any) -> Any:
     return BY_CONTENT if Path(value).is_absolute() else value
 
 
-def label_setting(path: str, value: object) -> str:
-    """Refer to the setting at a path such as ``endpoints.1.price``, with its value if that may be shown."""
-    name, dot, inside = path.partition(".")
-    return f"`{name}{'' if value is None else f' = {value}'}`{dot}{inside}"
-
-
 def explained(
     error: ValidationError,
     values: Mapping[str, Any],
-    label: Callable[[str, object], str],
-    unknown: Callable[[str], str],
-    inner: Iterable[str] = (),
-    first: int = 0,
+    known: Collection[str],
+    sources: Mapping[str, str] = MappingProxyType({}),
 ) -> ConfigError:
     """Return the error of wrong values in our words.
 
     Args:
         error: What pydantic raised.
         values: The values by field.
-        label: Names a field by its path, with its value; None where the value may not be shown.
-        unknown: Explains an unknown name.
-        inner: Names inside of fields.
-        first: The number of a list's first member.
+        known: The names of all settings.
+        sources: Where values come from, by field; without an entry, from the call or the command line.
     """
 
     def explain(problem: Mapping[str, Any]) -> str:
         field, *inside = problem["loc"] or ("",)
         if not field:
             return plain(problem)
+        origin = f" (from {sources[field]})" if field in sources else ""
         if problem["type"] == "extra_forbidden" and not inside:
-            return unknown(field)
-        path = ".".join(str(step + first) if isinstance(step, int) else step for step in problem["loc"])
+            return _unknown(field, values[field], known, origin)
         # A URL may hold a password, and a body a key.
-        is_secret = bool(inside) or any(word in field for word in ("url", "body", "endpoints"))
-        value = None if is_secret else shown(values.get(field))
-        hint = near(str(inside[-1]), inner) if problem["type"] == "extra_forbidden" else ""
-        return f"{label(path, value)}: {plain(problem)}{hint}"
+        is_secret = bool(inside) or any(word in field for word in ("url", "body"))
+        value = "" if is_secret else f" = {shown(values.get(field))}"
+        path = "".join(f".{step}" for step in inside)
+        return f"`{field}{value}`{path}{origin}: {plain(problem)}"
 
     problems = error.errors()[:MOST_PROBLEMS]
     return ConfigError("; ".join(explain(cast("Mapping[str, Any]", problem)) for problem in problems))
+
+
+def _unknown(name: str, value: Any, known: Collection[str], origin: str) -> str:
+    if name in REMOVED:
+        return f"{removed(name)}{origin}"
+    hint = near(name, known)
+    if isinstance(value, Mapping):
+        hint = "; settings stand at the top, in no table"
+    elif not hint and re.search("key|token|secret|password", name, re.IGNORECASE):
+        hint = "; keys are read from the environment alone, from OPENAI_API_KEY"
+    return f"unknown setting {name!r}{origin}{hint}"
 
 
 def removed(name: str) -> str:

@@ -107,16 +107,14 @@ class Parser(argparse.ArgumentParser):
             if name.startswith("--") and action.help != argparse.SUPPRESS
         ]
 
-    def no_option(self, argument: str, following: Sequence[str] = ()) -> NoReturn:
+    def no_option(self, argument: str) -> NoReturn:
         """Report an unknown option, and the most similar one or its line in the settings file."""
-        name, equals, value = argument.partition("=")
+        name = argument.partition("=")[0]
         if (setting := name.removeprefix("--").replace("-", "_")) in REMOVED:
             from ..config.sources import on_command_line
 
             self.error(on_command_line(removed(setting)))
-        if "--config" in self.known_options() and (
-            line := _line_in_file(name, [value] if equals else following)
-        ):
+        if "--config" in self.known_options() and (line := _line_in_file(name)):
             self.error(f"{name} is not an option; write {line} in FILE.toml and give --config FILE.toml")
         # The value is not shown: it may be a key.
         near = similar(name, self.known_options())
@@ -127,16 +125,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def _line_in_file(flag: str, values: Sequence[str]) -> str:
+def _line_in_file(flag: str) -> str:
     """Return the line of a settings file for an option that stands there alone; empty for any other."""
     from ..config.schema import OPTIONS
     from ..config.sources import line_in_file
 
     option = OPTIONS.get(flag.removeprefix("--").replace("-", "_"))
-    if option is None or not option.file_only:
-        return ""
-    value = next(iter(values), "-")
-    return line_in_file(option, None if value.startswith("-") else value)
+    return line_in_file(option) if option is not None and option.file_only else ""
 
 
 class _HelpAll(argparse.Action):
@@ -177,7 +172,7 @@ class _Program(Parser):
             parser = self.called or self
             if not unknown[0].startswith("-"):
                 parser.error(f"it takes no argument {unknown[0]!r}")
-            parser.no_option(unknown[0], arguments[arguments.index(unknown[0]) + 1 :])
+            parser.no_option(unknown[0])
         return parsed
 
 

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 from pydantic import ValidationError
@@ -22,7 +22,6 @@ from ...evaluator.settings import (
     REMOVED,
     Option,
     explained,
-    label_setting,
     near,
     removed,
 )
@@ -31,8 +30,6 @@ from .fields import absolute_llm, text_or_file
 from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
-_BARE = re.compile(r"[+-]?\d+(\.\d+)?|true|false")
-"""Values that TOML has in no quotes."""
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
 FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.technical)
 """The settings that a file can hold."""
@@ -194,23 +191,8 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     except ConfigError as error:
         if not isinstance(error.__cause__, ValidationError):
             raise
-
-        def label(path: str, value: object) -> str:
-            field, dot, inside = path.partition(".")
-            source = source_by_name.get(field, COMMAND_LINE)
-            if source == COMMAND_LINE:
-                return label_setting(path, value)
-            name = variable_of(field) if source == ENVIRONMENT else field
-            if source != ENVIRONMENT and str(value) in ("True", "False"):
-                value = str(value).lower()  # as TOML writes it
-            return f"{name}{dot}{inside}{'' if value is None else f' {value}'} (from {source})"
-
-        def unknown(name: str) -> str:
-            if name in REMOVED:
-                return f"{removed(name)} (from {source_by_name[name]})"
-            return f"unknown setting {name!r} in {source_by_name[name]}{_hint(name, values[name])}"
-
-        raise explained(error.__cause__, values, label, unknown, first=1) from None
+        origins = {name: source for name, source in source_by_name.items() if source != COMMAND_LINE}
+        raise explained(error.__cause__, values, FILE_SETTINGS, origins) from None
 
 
 def toml_line(name: str, value: Any) -> str:
@@ -218,16 +200,13 @@ def toml_line(name: str, value: Any) -> str:
     return tomli_w.dumps({name: value}).strip()
 
 
-def line_in_file(option: Option, value: str | None = None) -> str:
-    """Return a setting's line in a file, with a typed value; None for its default or what it takes."""
-    if value is None and option.default is not None:
+def line_in_file(option: Option) -> str:
+    """Return a setting's line in a file, with its default or what it takes."""
+    if option.default is not None:
         return toml_line(option.name, option.default)
-    text = option.show.strip("[]") if value is None else value
-    kinds = set(str(SearchConfig.model_fields[option.name].annotation).split(" | "))
-    is_bare = kinds & {"int", "float", "<class 'int'>", "<class 'float'>", "<class 'bool'>"} and (
-        value is None or _BARE.fullmatch(value)
-    )
-    return f"{option.name} = {text}" if is_bare else toml_line(option.name, text)
+    text = option.show.strip("[]")
+    is_number = {int, float} & {*get_args(SearchConfig.model_fields[option.name].annotation)}
+    return f"{option.name} = {text}" if is_number else toml_line(option.name, text)
 
 
 def to_toml(config: SearchConfig) -> str:
@@ -280,14 +259,6 @@ def _existing(name: str, text: str) -> str:
         return str(path) if (path.is_file() if OPTIONS[name].reads == "file" else path.exists()) else text
     except (ConfigError, OSError):  # not a path, or one too long: a name, or nothing that exists
         return text
-
-
-def _hint(field: str, value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; settings stand at the top, in no table"
-    if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, FILE_SETTINGS):
-        return "; keys are read from the environment alone, from OPENAI_API_KEY"
-    return hint_at(field)
 
 
 def on_command_line(text: str) -> str:
