@@ -44,8 +44,7 @@ class EventLog:
 
     def __call__(self, event: Event, at: datetime.datetime) -> None:
         clean = {name: self._clean(value) for name, value in event.fields().items()}
-        time = at.isoformat().replace("+00:00", "Z")
-        text = json.dumps({**clean, "event": event.name, "time": time}, ensure_ascii=False)
+        text = json.dumps({**clean, "event": event.name, "time": stamp(at)}, ensure_ascii=False)
         line = f"{text}\n".encode("utf-8", "backslashreplace")
         if self._size and self._size + len(line) > self._max_bytes:
             self._file.close()
@@ -73,6 +72,11 @@ class EventLog:
             if file.read(1) != b"\n":  # a torn line must not take the next with it
                 self._size += file.write(b"\n")
         return file
+
+
+def stamp(at: datetime.datetime) -> str:
+    """Return a time in UTC as the log has it; later ones sort behind it."""
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def logged(run_dir: Path) -> Iterator[tuple[Event, str]]:

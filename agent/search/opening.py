@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +17,7 @@ from ..config.schema import SearchConfig
 from ..config.sources import to_toml
 from ..events.sinks import WRITERS, ThreadedSink
 from ..events.trackers.known import check_trackers
-from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
+from ..events.trackers.metrics import TrackedRun, trackers_of
 from ..events.types import Bus, Noted, SearchStarted
 from ..llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from ..llm.budget import Budget, Limits
@@ -236,7 +235,6 @@ class _Opener:
                 run_dir=self.run_dir,
                 settings=config.to_public(),
                 files=FILES,
-                earlier=await asyncio.to_thread(scored_before, self.run_dir),
                 scrub=scrub,
             )
             sinks += trackers_of(config.track, tracked, emit=emit, scrub=hide)

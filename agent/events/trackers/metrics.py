@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, Field
 
 from ....evaluator.files import replace_file
 from ....evaluator.regular_files import read_regular
-from ..log import logged
+from ..log import logged, stamp
 from ..sinks import ThreadedSink
 from ..types import (
     DefaultTemplateScored,
@@ -34,8 +34,6 @@ MOST_ROWS = 100
 """Templates sent at once; MLflow takes at most a thousand metrics."""
 PROJECT = "promptclimb"
 LONGEST_SETTING = 500
-
-Scored: TypeAlias = TemplateScored | DefaultTemplateScored
 
 
 class MetricsRow(NamedTuple):
@@ -60,14 +58,12 @@ class TrackedRun:
     Attributes:
         settings: By name, free of secrets.
         files: Names of the files worth keeping beside its metrics.
-        earlier: The scores that earlier processes emitted; see ``scored_before``.
         scrub: Removes keys from a value.
     """
 
     run_dir: Path
     settings: Mapping[str, Any]
     files: Sequence[str] = ()
-    earlier: Sequence[Scored] = ()
     scrub: Callable[[Any], Any] = lambda value: value
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -107,17 +103,6 @@ class TrackedRun:
         replace_file(self.run_dir / STATE, f"{state.model_dump_json(indent=2)}\n".encode())
 
 
-def scored_before(run_dir: Path) -> list[Scored]:
-    """Return the scores in the log of a run, in order: each template's once a restart."""
-    scores: dict[tuple[int, str] | None, Scored] = {}
-    for event, _ in logged(run_dir):
-        if isinstance(event, TemplateScored):
-            scores.setdefault((event.position.restart, event.template), event)
-        elif isinstance(event, DefaultTemplateScored):
-            scores.setdefault(None, event)
-    return list(scores.values())
-
-
 class MetricsTracker(Protocol):
     """A client that takes metrics, in a thread of its own; it may take its time.
 
@@ -151,11 +136,11 @@ class MetricsWriter:
         self._has_begun = False
         self._status, self._last = "interrupted", dict[str, float]()
 
-    def __call__(self, event: Event, _at: datetime.datetime) -> None:
+    def __call__(self, event: Event, at: datetime.datetime) -> None:
         if isinstance(event, SearchStarted):
             self._tracker.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
             self._has_begun = True
-            self._catch_up()
+            self._catch_up(stamp(at))
         elif isinstance(event, UsageChanged):
             self._usage |= {"calls": event.calls, "tokens": event.tokens, "cost_usd": event.cost_usd}
         elif isinstance(event, ScorerUsageChanged):
@@ -171,13 +156,15 @@ class MetricsWriter:
             if event.test is not None:
                 self._last["test"] = event.test
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, began: str) -> None:
         """Send what earlier processes scored but were killed before sending; a resumed run emits it again."""
         last_sent = self._run.step_at(self._tracker.target)
-        for event in self._run.earlier:
+        for event, time in logged(self._run.run_dir):
+            if time >= began:
+                break
             if isinstance(event, DefaultTemplateScored):
                 self._default = event.train
-            else:  # the usage at that time is unknown
+            elif isinstance(event, TemplateScored):  # the usage at that time is unknown
                 self._add(event, {}, last_sent=last_sent)
 
     def _add(self, event: TemplateScored, usage: Mapping[str, float], *, last_sent: int = 0) -> None:

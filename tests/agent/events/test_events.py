@@ -120,7 +120,7 @@ def test_what_can_hold_a_secret_passes_the_scrubber_and_nothing_else(tmp_path: P
     log.close()
     assert scrubbed == ["a {}", "llm", "why", ("calls",)]
     line = lines(tmp_path / FILE_NAME)[0]
-    assert (line["template"], line["time"]) == ("a {}", "2026-12-01T00:00:00Z")
+    assert (line["template"], line["time"]) == ("a {}", "2026-12-01T00:00:00.000000Z")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")

@@ -8,12 +8,13 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from promptclimb import SearchConfig, search
+from promptclimb.agent.events.log import EventLog
 from promptclimb.agent.events.sinks import ThreadedSink
 from promptclimb.agent.events.trackers import known as known_trackers
 from promptclimb.agent.events.trackers.known import TRACKERS, check_trackers, parse_track
@@ -55,6 +56,15 @@ def scored(template: str, train: float) -> TemplateScored:
 NOW = datetime.now(UTC)
 
 
+def log_earlier(run_dir: Path, *events: Event) -> None:
+    """Write the log of an earlier session, and what this one has logged already."""
+    log = EventLog(run_dir)
+    for event in events:
+        log(event, NOW - timedelta(hours=1))
+    log(scored("of this session {}", 0.125), NOW + timedelta(seconds=1))
+    log.close()
+
+
 class FakeTracker:
     """Keeps what it is given."""
 
@@ -82,7 +92,8 @@ class FakeTracker:
 def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: Path) -> None:
     """The n-th template is step n; what earlier sessions sent counts, and is not sent again."""
     tracker = FakeTracker()
-    run = TrackedRun(run_dir=tmp_path, settings={"seed": 3}, earlier=[scored("a {}", 0.5)])
+    log_earlier(tmp_path, scored("a {}", 0.5))
+    run = TrackedRun(run_dir=tmp_path, settings={"seed": 3})
     run.note_step("tracker", 1)
     writer = MetricsWriter(tracker, run)
     used = UsageChanged(
@@ -105,9 +116,9 @@ def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: 
 def test_the_gain_over_default_is_a_figure_of_each_step(tmp_path: Path) -> None:
     """From when it is known on: of what an earlier session has scored too, and at the end."""
     plain = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
-    earlier = [scored("a {}", 0.25), plain, scored("b {}", 0.5)]
+    log_earlier(tmp_path, scored("a {}", 0.25), plain, scored("b {}", 0.5))
     tracker = FakeTracker()
-    writer = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
+    writer = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}))
     done = SearchFinished(status="finished", best="c {}", train=0.75, test=None, evaluated=3)
     for event in (STARTED, plain, scored("c {}", 0.75), done):
         writer(event, NOW)
@@ -128,9 +139,9 @@ def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
     writer(scored("b {}", 0.25), NOW)
     with pytest.raises(OSError, match="nobody there"):
         writer.idle()
-    earlier = [scored("a {}", 0.5), replace(scored("b {}", 0.25), val=0.75)]
+    log_earlier(tmp_path, scored("a {}", 0.5), replace(scored("b {}", 0.25), val=0.75), scored("a {}", 0.5))
     tracker.broken = False
-    again = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
+    again = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}))
     for event in (STARTED, scored("a {}", 0.5), scored("b {}", 0.25), scored("c {}", 0.75)):
         again(event, NOW)
     again.close()
@@ -141,7 +152,7 @@ def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
     ]
     new = FakeTracker()
     new.target = "another"
-    other = MetricsWriter(new, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
+    other = MetricsWriter(new, TrackedRun(run_dir=tmp_path, settings={}))
     other(STARTED, NOW)
     other.close()
     assert [row.step for row in new.rows] == [1, 2]
