@@ -286,10 +286,10 @@ class NameRounds:
             await self._try_common_words(position)
             if without_llm:
                 await self._choose_so_far(position)
-        await self.choose()
+        await self._choose()
         self._record.unanswered = self._search.journal.unanswered
 
-    async def choose(self) -> None:
+    async def _choose(self) -> None:
         """Choose among the names that were tried, as at the end of all rounds: in several templates."""
         finalists = self._finalists()
         if not finalists:
@@ -300,10 +300,10 @@ class NameRounds:
         most = max(1, min(COMPARED, MOST_TEXTS // texts, MOST_PREDICTIONS // predictions_each))
         templates = self._compared[:most]
         few_shot = await self._predictions.open(templates)
-        before, *predictions = await self._predictions.predict(
+        with_start, *predictions = await self._predictions.predict(
             templates, [self.start.names, *(self._with({label: name}) for label, name in finalists)]
         )
-        assert before is not None, "it was read in every template"
+        assert with_start is not None, "it was read in every template"
         tried: dict[int, dict[str, Predicted]] = {}
         for (label, name), predicted in zip(finalists, predictions, strict=True):
             if predicted is not None:
@@ -312,11 +312,11 @@ class NameRounds:
         async def predict(renaming: Renaming) -> Predicted:
             (predicted,) = await self._predictions.predict(templates, [self._with(renaming)])
             # Names that are read alone may be too many together.
-            return [UNREADABLE] * len(before) if predicted is None else predicted
+            return [UNREADABLE] * len(with_start) if predicted is None else predicted
 
         chosen = await choose_names(
             few_shot,
-            before,
+            with_start,
             tried,
             predict,
             names_per_class=self._names_per_class,
@@ -326,8 +326,8 @@ class NameRounds:
 
     def settle(self) -> None:
         """Fall back to the names to start from, unless those so far repair enough together."""
-        now, before = self.current.predicted, self.start.predicted
-        if not self.few_shot.holds(now, before, self._names_per_class):
+        predicted, with_start = self.current.predicted, self.start.predicted
+        if not self.few_shot.holds(predicted, with_start, self._names_per_class):
             self.current = self.start
 
     @property
@@ -398,11 +398,11 @@ class NameRounds:
         """
         templates = self._compared[: max(1, MOST_TEXTS // (2 * len(self._class_names)))]
         few_shot = await self._predictions.open(templates)
-        predicted, before = await self._predictions.predict(templates, [first, {}])
-        if predicted is None or before is None:
+        predicted, with_original = await self._predictions.predict(templates, [first, {}])
+        if predicted is None or with_original is None:
             return False
-        evidence = few_shot.compare(predicted, before)
-        right = few_shot.images - few_shot.wrong(before)
+        evidence = few_shot.compare(predicted, with_original)
+        right = few_shot.images - few_shot.wrong(with_original)
         chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self._class_names))
         if not evidence.sure and not (chance and evidence.gain >= -evidence.error):
             return False

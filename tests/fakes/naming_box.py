@@ -92,18 +92,20 @@ class NamingBox:
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
         return [
             SplitScores(
-                self._share(one[0], "train"),
-                self._val(one[0]),
-                self._share(one[0], "test") if test else None,
+                self._share(ensemble[0], "train"),
+                self._val(ensemble[0]),
+                self._share(ensemble[0], "test") if test else None,
             )
-            if len(one) == 1
+            if len(ensemble) == 1
             else None
-            for one in ensembles
+            for ensemble in ensembles
         ]
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        found = [self._predicted(one[0], {}, split) if len(one) == 1 else None for one in ensembles]
-        return Predictions(self._labels(split), tuple(found))
+        predicted = (
+            self._predicted(ensemble[0], {}, split) if len(ensemble) == 1 else None for ensemble in ensembles
+        )
+        return Predictions(self._labels(split), tuple(predicted))
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -111,20 +113,22 @@ class NamingBox:
         """Classify with other names; a name of more than 60 characters cannot be read."""
         if len(template) > 200:
             raise TemplateRejectedError(template, "too_many_tokens", "it is too long")
-        self.asked.append((split, [dict(one) for one in renamings]))
+        self.asked.append((split, [dict(renaming) for renaming in renamings]))
         self.asked_in.append(template)
-        found = [
-            None if any(len(name) > 60 for name in one.values()) else self._predicted(template, one, split)
-            for one in renamings
-        ]
-        return Predictions(self._labels(split), tuple(found))
+        predicted = (
+            None
+            if any(len(name) > 60 for name in names.values())
+            else self._predicted(template, names, split)
+            for names in renamings
+        )
+        return Predictions(self._labels(split), tuple(predicted))
 
     def _val(self, template: str) -> float | None:
         return self._share(template, "val") if self.info.sizes["val"] else None
 
     def _share(self, template: str, split: str) -> float:
         labels, predicted = self._labels(split), self._predicted(template, {}, split)
-        return sum(one == true for one, true in zip(predicted, labels, strict=True)) / len(labels)
+        return sum(label == true for label, true in zip(predicted, labels, strict=True)) / len(labels)
 
     def _labels(self, split: str) -> tuple[int, ...]:
         size = self.info.sizes["train" if split == "copies" else split] * (
