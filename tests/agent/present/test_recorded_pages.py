@@ -165,6 +165,8 @@ RUNS = {
     "class-names": with_names(),
     "stopped": plain(**STOPPED),
     "custom-scorer": custom_scorer(),
+}  # fmt: skip
+WARNED = {
     "toy-model": plain(
         notes={TOY_MODEL: toy_model_note("RN-pico")}, model=Model(name="RN-pico", pretrained="pico")
     ),
@@ -219,6 +221,35 @@ def test_what_is_said_of_a_run(
         f"run-{name}",
         f"# terminal\n\n{text}\n# status\n\n{state}\n# report.html\n\n{report}",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "on_both", "advice"),
+    [
+        (
+            "toy-model",
+            "so it says nothing about a real one",
+            "Search again with a real model",
+        ),
+        ("at-chance", "may be no better than chance", "Do not use it yet"),
+        (
+            "test-failed",
+            "test could not be examined: a torn file",
+            "Fix the test images",
+        ),
+    ],
+)
+def test_what_must_be_known_of_a_result_stands_in_the_terminal_and_on_the_page(
+    name: str, on_both: str, advice: str
+) -> None:
+    """And the page says what to do."""
+    result, details = WARNED[name]
+    stream = io.StringIO()
+    print_result(Console(file=stream, width=200), result, Path("run"))
+    page = text_of(render(RunView(run_dir=Path("run"), state="finished", result=result, details=details)))
+    assert on_both in stream.getvalue()
+    assert on_both in page
+    assert advice in page
 
 
 STARTED = types.SearchStarted(
@@ -289,7 +320,7 @@ def session(prompts: str) -> list[Event]:
     ]
 
 
-@pytest.mark.parametrize("prompts", ["template", "instruction"])
+@pytest.mark.parametrize("prompts", ["instruction"])
 def test_what_is_said_of_a_search_that_runs(prompts: str) -> None:
     """Each event as lines, then the panel, in the noun of what is searched for."""
     text = ""
