@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,7 +33,6 @@ from ..results.result import (
 from ..text import printable
 from .sentences import gains_in_words, left_text, name_line, result_lines, spent_text
 
-BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 RETRIES = {
     "rate_limited": "rate limit",
     "transient": "temporary failure",
@@ -231,14 +229,10 @@ class LiveProgress(Progress):
 
     @property
     def best_so_far(self) -> list[str]:
-        """The best so far, its course, and its gains."""
+        """The best so far, and its gains."""
         if self.best is None:
             return []
-        best = f"best so far {self.score(self.best.train)} on train"
-        # A race leaves accuracies on a few images.
-        heights = [event.train for event in self.scored.values() if event.images is None]
-        course = f" {sparkline(list(accumulate(heights, max)))}" if len(heights) > 1 else ""
-        return [best + course, *self.gains_so_far]
+        return [f"best so far {self.score(self.best.train)} on train", *self.gains_so_far]
 
     @property
     def problems(self) -> list[str]:
@@ -279,14 +273,6 @@ class LiveProgress(Progress):
         if rest >= 90:
             return [f"about {rest / 60:,.0f} min to go"]
         return [f"about {rest:,.0f} s to go"] if rest >= 1 else []
-
-    @property
-    def line(self) -> str:
-        """The progress in a line."""
-        if self.started is None:
-            return self.opening or "opening ..."
-        facts = ", ".join([self.done, self.evaluated, *self.spent, *self.best_so_far])
-        return facts + (f"; {self.waiting}" if self.waiting else "")
 
     @property
     def done(self) -> str:
@@ -353,16 +339,6 @@ class LiveProgress(Progress):
         """What is left of each limit that was set."""
         llm, scorer = ({} if usage is None else usage.left for usage in (self.usage, self.scorer_usage))
         return [left_text(name, value) for name, value in left_of_both(llm, scorer).items()]
-
-
-def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:
-    """Return values as at most ``width`` blocks; each shows the last of its values."""
-    if len(values) > width:
-        values = [values[(block + 1) * len(values) // width - 1] for block in range(width)]
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    if high <= low:
-        return BLOCKS[0] * len(values)
-    return "".join(BLOCKS[round((value - low) / (high - low) * (len(BLOCKS) - 1))] for value in values)
 
 
 class Display:

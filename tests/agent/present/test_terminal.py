@@ -28,7 +28,7 @@ from promptclimb.agent.events.types import (
     UsageChanged,
 )
 from promptclimb.agent.position import Position
-from promptclimb.agent.present.terminal import Display, LiveProgress, print_result, sparkline
+from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
 from promptclimb.agent.results.result import GroupAccuracies, Llm, SearchResult
 from tests.fakes.small_result import row, small_result
 
@@ -296,31 +296,14 @@ def state_after(*events: Event) -> LiveProgress:
     return state
 
 
-@pytest.mark.parametrize(
-    ("values", "blocks"),
-    [([], ""), ([0.5], "▁"), ([0.5, 0.5], "▁▁"), ([0.0, 0.5, 1.0], "▁▅█"), ([1.0, 0.0], "█▁")],
-)
-def test_a_course_is_a_line_of_blocks(values: list[float], blocks: str) -> None:
-    """From the lowest to the highest."""
-    assert sparkline(values) == blocks
-
-
-@pytest.mark.parametrize("count", [31, 60, 1000])
-def test_a_long_course_is_cut_to_its_width(count: int) -> None:
-    """The first block is low, the last one the latest value."""
-    line = sparkline([float(number) for number in range(count)], width=30)
-    assert len(line) == 30
-    assert (line[0], line[-1]) == ("▁", "█")
-
-
-def test_the_best_so_far_its_course_and_its_gain() -> None:
+def test_the_best_so_far_and_its_gain() -> None:
     """Over the default and the best starting template; in points where scores are accuracies."""
     state = state_after(BEGUN, scored(1, 0.5), STARTING)
     assert state.best_so_far == ["best so far 50.0% on train"]
     for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
         state.add(event)
     assert state.best_so_far == [
-        "best so far 62.5% on train ▁▁█",
+        "best so far 62.5% on train",
         "+12.5 points over the best starting template",
     ]
     other = state_after(BEGUN, replace(STARTING, train=5.0), scored(1, 5.0), scored(2, 7.5), over(1, 7.5))
@@ -395,7 +378,7 @@ def test_the_number_of_encoded_images_only_grows() -> None:
     split = ((64, 192, False), (192, 192, False), (48, 48, False))
     for done, of, copies in (*split, (64, 384, True), (384, 384, True), (384, 384, True)):
         progress.add(ImagesEncoded(done=done, of=of, copies=copies))
-        seen.append(progress.line)
+        seen.append(progress.opening)
     assert seen == [
         "64 images encoded, 128 to go in this split",
         "192 images encoded",
