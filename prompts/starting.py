@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+
+from pydantic import TypeAdapter, ValidationError
 
 from .kinds import Candidate, CandidateError, PromptKind
 
@@ -15,6 +16,7 @@ MAX_FILE_BYTES = 5_000_000
 _LOOKED_AT = 8
 """Candidates of a group that are compared in a draw from several groups."""
 
+_STRINGS = TypeAdapter(list[str])
 _JSON_LIST = re.compile(r"""\s*\[\s*(?:["\[{]|\]\s*\Z|\Z)""")
 
 
@@ -90,18 +92,12 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _json_items(text: str, path: str, kind: PromptKind) -> Iterator[tuple[str, str]]:
-    what = f'a list of {kind.words.noun}s, such as ["{kind.example}"]'
     try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PoolError(
-            f"{path}: line {error.lineno}: is not JSON: {error.msg} (column {error.colno}); write {what}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise PoolError(f"{path}: is not JSON: {error}; write {what}") from error
-    if not isinstance(document, list):
-        raise PoolError(f"{path}: is JSON but not a list; write {what}")
-    for number, item in enumerate(document, start=1):
-        if not isinstance(item, str):
-            raise PoolError(f"{path}: item {number} is not a string; write {what}")
+        items = _STRINGS.validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"item {int(first['loc'][0]) + 1}: " if first["loc"] else ""
+        what = f'write a list of {kind.words.noun}s, such as ["{kind.example}"]'
+        raise PoolError(f"{path}: {where}{first['msg']}; {what}") from error
+    for number, item in enumerate(items, start=1):
         yield f"item {number}", item
