@@ -24,7 +24,6 @@ from ..evaluator.errors import TemplateRejectedError, UsageError
 from ..evaluator.files import user_path
 from ..evaluator.open import open_evaluator
 from ..evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
-from ..evaluator.remote.asking import ApiEvaluator
 from ..evaluator.scoring import Evaluator, Inspection, MaybeAwaitable, Predictor, Split, Unanswered
 from ..evaluator.spec import EvaluatorSpec
 from ..evaluator.threads import at_once, in_thread_or_loop
@@ -175,8 +174,7 @@ def evaluate(
     if not texts:
         raise UsageError(f"there is no {kind.words.noun} to score")
     if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
-        by = f' with `scorer = "{config.scorer}"`' if config.is_api else ""
-        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time{by}; give one")
+        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time; give one")
     references = white_box if isinstance(white_box, Mapping) else {name: {} for name in white_box}
     for name, options in references.items():
         check_reference(name, options)
@@ -242,7 +240,7 @@ def _measured(
     alone = len(texts) == 1 or not kind.averaged
     try:
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
-        if isinstance(evaluator, ApiEvaluator) and isinstance(evaluator, Predictor):
+        if info.paid and isinstance(evaluator, Predictor):
             # Where images cost money, no other split is asked about.
             predictions = answer_of(partial(evaluator.predict, ensembles, split=split))
             accuracies = shares_right(predictions)

@@ -195,6 +195,8 @@ class EvaluatorInfo:
     class_names: tuple[str, ...] = ()  # by label; empty if unknown
     # a template costs only one text per class, so many may be scored
     cheap: bool = False
+    # an answer may cost money, so nothing is asked that is not needed
+    paid: bool = False
     views: NonNegativeInt = 0  # augmented copies of each training and validation image in the scores
     # parts of the fingerprint: ``shots`` (images, labels, class names) and ``weights``; empty if unknown
     content: Mapping[str, str] = field(default_factory=dict)

@@ -154,7 +154,7 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
     if any(config.needs_llm for config in configs):
         return
     limits = [name for name in LIMIT_SETTINGS if any(getattr(config, name) is not None for config in configs)]
-    useful = {MINUTES.setting, *([COST.setting] if any(config.is_api for config in configs) else ())}
+    useful = {MINUTES.setting, *([COST.setting] if any(config.scorer_price for config in configs) else ())}
     flags = [flag_of(name) for name in limits if name not in useful]
     if flags:
         verb = "limits" if len(flags) == 1 else "limit"
@@ -180,7 +180,7 @@ def _say_how_to_resume(
     command = resume_command(run_dir, limits)
     if isinstance(error, StoreFullError):
         say(f"Everything written before is kept. Free some disk space, then resume with: {command}")
-    elif quits and (config.needs_llm or config.is_api):
+    elif quits and config.asks_endpoints:
         say(f"Everything but the open requests is kept. Resume with: {command}")
     elif _has_wrong_address(config, error):
         say(f"Everything is kept. Resume with the right address: {command} --base-url URL/v1")
@@ -210,7 +210,7 @@ def run_session(
     """Run a session with a display, and print its result."""
     display = Display(console())
     progress = display.progress
-    waits = "Finishing open requests." if config.needs_llm or config.is_api else "Stopping."
+    waits = "Finishing open requests." if config.asks_endpoints else "Stopping."
 
     async def run(stop: Stop) -> SearchResult:
         with display:
@@ -251,7 +251,7 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
             f"next, with your images and a real model: {program()} search --data DIR --method combine "
             f"--model {REAL_MODEL} --pretrained {REAL_WEIGHTS}"
         )
-    elif config.is_clip or config.is_api:
+    elif config.custom_scorer is None:
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
         lines.append(f"next: {program()} export {folder} --format all")

@@ -85,7 +85,7 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
     try:
         with result_alone():
             configs = [cell.config for cell in running.cells if cell.white_box is None]
-            asks = any(config.needs_llm or config.is_api for config in configs)
+            asks = any(config.asks_endpoints for config in configs)
             run_interruptible(running.run, waits="Finishing open requests." if asks else "Stopping.")
         with interruptible():
             document = running.write(running.outcomes)

@@ -476,6 +476,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return METHODS[self.method].asks_llm or (self.can_use_llm and self.llm is not None)
 
     @property
+    def asks_endpoints(self) -> bool:
+        """Whether an LLM or a scorer is asked, so that requests may be open."""
+        return self.needs_llm or self.is_api
+
+    @property
     def uses_description(self) -> bool:
         renames = self.kind.renames_classes and self.llm is not None
         return METHODS[self.method].uses_description or renames

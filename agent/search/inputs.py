@@ -15,17 +15,17 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ...evaluator.custom import ScorerEvaluator, as_evaluator, pinned
-from ...evaluator.errors import AskingEndedError, ConfigError, DataError, PromptclimbError
+from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import read_text, user_path
 from ...evaluator.messages import shown
 from ...evaluator.open import open_evaluator
-from ...evaluator.remote.asking import ApiAsk, ApiEvaluator
+from ...evaluator.remote.asking import ApiAsk
 from ...evaluator.scoring import Evaluator, batches_at_once
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.starting import MAX_FILE_BYTES, PoolError, parse_file
 from ..config.schema import OPTIONS, SearchConfig
-from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError, why_ended
+from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..llm.chat import ChatAnswer, ChatRequest
 from ..results.notes import LlmFallback, fallback_note
@@ -118,13 +118,7 @@ async def _open(
             labels=labels,
         )
 
-    try:
-        evaluator = await in_thread(opened)
-        if encode and isinstance(evaluator, ApiEvaluator):
-            await evaluator.prepare()
-        return evaluator
-    except AskingEndedError as error:
-        raise why_ended(error) from error
+    return await in_thread(opened)
 
 
 def pinned_evaluator(config: SearchConfig) -> SearchConfig:

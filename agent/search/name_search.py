@@ -103,7 +103,6 @@ class NameSearch:
         record: What is done, whatever ends it.
         templates: Those that the restarts scored on all images, best first.
         check: Raises if the search is to stop, before anything is scored anew.
-        asks_scorer: Whether the scorer is behind an API, which then refuses what it has not answered before.
     """
 
     record: NamesRecord
@@ -113,7 +112,6 @@ class NameSearch:
     evaluator: NamePredictor
     info: EvaluatorInfo
     check: Callable[[], None]
-    asks_scorer: bool
     begun: ClassVar[bool] = True
     """It always runs, as nothing runs beside it."""
 
@@ -166,10 +164,9 @@ class NameSearch:
 
         They are the neutral ones and others drawn without a look at their scores: among many, one always fits
         the original names by luck. Where the best one found is used, no neutral one shows what the images
-        have in common, and the best found are compared. Each costs requests where the scorer is behind an
-        API, so that there the first alone is used.
+        have in common, and the best found are compared. If answers cost money, the first alone is used.
         """
-        if self.asks_scorer:
+        if self.info.paid:
             return [template]
         if template not in self._neutral:
             return self.templates[:MORE_COMPARED]
@@ -194,7 +191,7 @@ class NameSearch:
         if not renaming:
             return without
         most = FOUND_TRIED
-        if not self.asks_scorer:
+        if not self.info.paid:
             most = max(most, MOST_TEXTS // max(1, len(self.info.class_names)))
         accuracies = {
             candidate: await self.predictions.accuracy(candidate, renaming)
@@ -261,7 +258,7 @@ class NameRounds:
         if alike := self._reader.alike:
             shown = ", ".join(alike[:MOST_SHOWN_ALIKE])
             self._emit(Noted(text=f"class names that differ by case or lookalikes alone are kept: {shown}"))
-        without_llm, free = self._config.llm is None, not self._search.asks_scorer
+        without_llm, free = self._config.llm is None, not self._search.info.paid
         if not without_llm and self._confusions():
             await self._read_classes()
         repeats = 0
@@ -424,8 +421,8 @@ class NameRounds:
                 by_label[label].insert(1, self._class_names[label])
         ranked = [(rank, label, name) for label in labels for rank, name in enumerate(by_label[label])]
         names = [(label, name) for _, label, name in sorted(ranked, key=lambda entry: entry[0])]
-        # Behind an API each name costs requests.
-        return names[:MOST_LINES_ASKED] if self._search.asks_scorer else names
+        # Each name may cost requests.
+        return names[:MOST_LINES_ASKED] if self._search.info.paid else names
 
     async def _round(self, position: Position) -> int:
         """Ask, score the new names, and return how many there were."""
@@ -589,8 +586,8 @@ class NameRounds:
         new: dict[tuple[int, str], None] = {}
         count_by_label = Counter[int]()
         for label, name in proposals.names:
-            # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.
-            too_many = self._config.is_api and (count_by_label[label] == each or len(new) == most)
+            # Each name may cost requests; elsewhere those beyond the number asked for are welcome.
+            too_many = self._search.info.paid and (count_by_label[label] == each or len(new) == most)
             if name in self._tried.get(label, ()) or (label, name) in new:
                 self._refuse(f"{self._class_names[label]}: {name}", "known", position)
             elif too_many:

@@ -91,7 +91,6 @@ async def run_restarts(session: RunSession, queue: ScoringQueue) -> SearchOutcom
             evaluator=session.evaluator,
             info=info,
             check=session.check,
-            asks_scorer=session.scorer_calls is not None,
         )
         stopped = await Workers([search], scheduler, stop=stop).run(1)
         searched = replace(searched, names=names, stopped=stopped)

@@ -190,7 +190,7 @@ def _result_of(
         test_opened=openings_of_test(store),
         gain=evaluated.gain,
         scorer_usage=ApiUsage.of(store.scorer_usage, priced=config.scorer_price is not None)
-        if config.is_api or store.scorer_usage.calls
+        if info.paid or store.scorer_usage.calls
         else None,
     )
 

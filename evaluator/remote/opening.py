@@ -180,6 +180,7 @@ def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet
             **_unmeasured(spec, data, baselines),
         },
         cheap=spec.scorer == "embeddings",
+        paid=True,
         files=data.files,
         content={"shots": shots_hash(data, *hashes), "weights": model},
     )

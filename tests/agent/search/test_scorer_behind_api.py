@@ -31,7 +31,7 @@ from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.search import restart_workers
 from promptclimb.agent.search.bound import ScorerBound, scorer_bound
-from promptclimb.agent.search.journal import NamesRecord
+from promptclimb.agent.search.journal import Journal, NamesRecord
 from promptclimb.agent.search.name_search import NameSearch
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
@@ -578,10 +578,10 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
     bounds: list[ScorerBound] = []
     asked: list[tuple[str, Mapping[int, str]]] = []
 
-    def search_names(record: NamesRecord, config: SearchConfig, **parts: Any) -> NameSearch:
+    def search_names(record: NamesRecord, journal: Journal, **parts: Any) -> NameSearch:
         evaluator = parts["evaluator"]
         assert isinstance(evaluator, ApiEvaluator)
-        bounds.append(scorer_bound(config, evaluator.info, evaluator))
+        bounds.append(scorer_bound(journal.config, evaluator.info, evaluator))
         predict = evaluator.predict_named
 
         def predict_named(
@@ -592,7 +592,7 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
             return predict(template, renamings, split=split)
 
         monkeypatch.setattr(evaluator, "predict_named", predict_named)
-        return NameSearch(record, config, **parts)
+        return NameSearch(record, journal, **parts)
 
     monkeypatch.setattr(restart_workers, "NameSearch", search_names)
     searched = {"search_for": "class-names", "name_rounds": 1, "initial": 2, "rounds": 1}
