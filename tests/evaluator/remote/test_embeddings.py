@@ -117,7 +117,7 @@ def test_ensembles_are_averaged_as_with_clip(opened: Opened) -> None:
     named = evaluator.predict_named("a {}", [{}, {0: "green"}, {0: "green"}], split="train")
     assert named.predicted[0] == evaluator.predict([["a {}"]], split="train").predicted[0]
     assert named.predicted[1] == named.predicted[2]
-    assert [len(template.body["input"]) for template in api.requests[before:]] == []
+    assert [len(request.body["input"]) for request in api.requests[before:]] == []
     assert evaluator.predict_named("a {}", [{}], split="copies").predicted == ((),)
 
 
