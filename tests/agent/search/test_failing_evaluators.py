@@ -65,7 +65,7 @@ def test_a_template_that_crashes_the_evaluator_is_refused_and_the_run_goes_on(tm
 
 
 def test_a_run_with_crashing_templates_is_resumed_as_it_was(tmp_path: Path) -> None:
-    """What crashed is not tried again, and the LLM was reported the same: the results are equal."""
+    """What crashed is not tried again, and the LLM was told the same: the results are equal."""
     whole = run(tmp_path / "whole", Device(chokes_on="photo"))
     searched(config(tmp_path / "r").model_copy(update={"max_calls": 3}), evaluator=Device(chokes_on="photo"))
     device = Device(chokes_on="photo")
@@ -140,7 +140,7 @@ def test_a_key_that_an_evaluator_says_is_written_nowhere(tmp_path: Path, method:
 
 
 class Odd(FakeEvaluator):
-    """Answers as it should but for one method, of which it answers what it is reported."""
+    """Answers as it should but for one method, to which it answers what it is told."""
 
     def __init__(self, **answers: Any) -> None:
         super().__init__()
@@ -153,11 +153,11 @@ class Odd(FakeEvaluator):
         return wrong(answer) if callable(wrong) else wrong
 
     def score(self, templates: Sequence[str]) -> Any:
-        """Scores, or what it is reported."""
+        """Score, or answer what it is told."""
         return self._or("score", super().score(templates))
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
-        """Examines, or what it is reported."""
+        """Examine, or answer what it is told."""
         return self._or("examine", super().examine(ensembles, test=test))
 
 

@@ -45,7 +45,7 @@ def request(text: str = "hello") -> ChatRequest:
 
 
 class Asker:
-    """Answers by number, or raises what it is reported to."""
+    """Answers by number, or raises what it is told to."""
 
     def __init__(self, store: Store, *errors: Exception | None) -> None:
         self.asked = 0

@@ -42,7 +42,7 @@ SAID: list[ChatMessage] = [{"role": "user", "content": "go on"}]
 
 
 class Answers(Journal):
-    """Says what it is reported to, in turn; None is a request that gets no answer."""
+    """Says what it is told to, in turn; None is a request that gets no answer."""
 
     unanswered = 0
 
@@ -276,7 +276,7 @@ async def test_an_round_without_an_answer_is_skipped_and_its_step_made_again(
 
 
 async def test_a_method_may_end_a_conversation_early(stage: Stage, events: list[Event]) -> None:
-    """The next conversation begins with its first round, and nothing is reported rounds that were not."""
+    """The next conversation begins with its first round, and no round is reported that was not made."""
     answers = Answers()
     await stage.restart([Ask(SAID)], answers, conversations=2, rounds=5).run()
     assert [position[:3] for position, _ in answers.asked] == [(1, 1, 1), (1, 2, 1)]

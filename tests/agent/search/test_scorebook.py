@@ -227,7 +227,7 @@ def test_a_session_that_goes_on_looks_it_up(tmp_path: Path) -> None:
 
 
 def test_a_default_template_that_cannot_be_read_is_no_obstacle(tmp_path: Path) -> None:
-    """Nothing is reported it, and the search goes on."""
+    """No event says that it was scored, and the search goes on."""
     feedback: list[Event] = []
     evaluator = FakeEvaluator(max_words=4)
     run_virtual(search(config(tmp_path / "r"), custom_scorer=evaluator, on_event=feedback.append))

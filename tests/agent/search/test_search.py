@@ -338,7 +338,7 @@ def test_a_method_without_an_llm_is_replayed_without_time(tmp_path: Path) -> Non
 
 
 class Prose:
-    """Answers in words; with templates once it is reported to."""
+    """Answers in words; with templates once it is told to."""
 
     def __init__(self, finish_reason: str = "stop") -> None:
         self.asked = 0
