@@ -25,7 +25,6 @@ Scope = Literal[
     "choice of templates",
     "CLIP models",
     "models behind an API",
-    "local LLM",
 ]
 """What a setting affects."""
 

@@ -82,7 +82,6 @@ _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
-LOCAL: tuple[Scope, ...] = ("local LLM",)
 
 
 def _without_llm() -> tuple[str, ...]:
@@ -137,7 +136,6 @@ class LLMSettings(Settings):
         None,
         f"method without an LLM to use if --llm local cannot be loaded: {', '.join(_without_llm())}",
         decides=True,
-        applies_to=LOCAL,
         show="NAME",
         file_only=True,
     )

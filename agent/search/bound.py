@@ -21,7 +21,7 @@ from ..llm.budget import Limits, estimated
 from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, MAX_TURNS, TOP_K
 from ..methods.registry import METHODS
-from ..prices import PICODOLLARS, Spent, Tariff, TokenUsage
+from ..prices import FREE, PICODOLLARS, Spent, TokenUsage
 from ..text import CHARACTERS_PER_TOKEN
 from .choice import candidates_at_most
 from .inputs import read_pool
@@ -101,7 +101,7 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     calls = config.all_rounds * method.requests + requests_at_most(config, class_names)
     calls = at_most(calls, config.max_calls)
     each = TokenUsage(_context_tokens(config, class_names, pool), MORE_TOKENS * config.answer_tokens)
-    cost = cost_of(prices_of(config), each)
+    cost = cost_of(config, each)
     dollars = None if cost is None else calls * cost
     return replace(bound, calls=calls, tokens=calls * each.total, cost_usd=dollars).within(Limits.of(config))
 
@@ -117,17 +117,10 @@ def evaluations_at_most(config: SearchConfig, pool: int) -> int:
     return config.restarts * min(config.most_initial, pool) + config.proposals * rounds + free
 
 
-def prices_of(config: SearchConfig) -> list[Tariff | None]:
-    """Return the price of each endpoint, None where it is unknown; none at all for a local LLM."""
-    if config.is_local:
-        return []
-    return [find_price(config.price, config.llm_url, config.llm or "")]
-
-
-def cost_of(prices: Sequence[Tariff | None], tokens: TokenUsage) -> float | None:
-    """Return the most dollars that one request costs, whichever endpoint is asked; None if unknown."""
-    known = [price.most(tokens) for price in prices if price is not None]
-    return max(known, default=0) / PICODOLLARS if len(known) == len(prices) else None
+def cost_of(config: SearchConfig, tokens: TokenUsage) -> float | None:
+    """Return the most dollars that one request to the LLM costs; None if the price is unknown."""
+    price = FREE if config.is_local else find_price(config.price, config.llm_url, config.llm or "")
+    return None if price is None else price.most(tokens) / PICODOLLARS
 
 
 def check_new_search(
@@ -138,7 +131,7 @@ def check_new_search(
     Args:
         config: Its settings.
         custom_scorer: Takes the place of the data and model of the config.
-        chat: Takes the place of its endpoints, whose prices then say nothing.
+        chat: Takes the place of its endpoint, whose price then says nothing.
     """
     from ...evaluator.datasets.loading import check_data_name  # slow to import
 
@@ -150,12 +143,12 @@ def check_new_search(
 def check_one_request(config: SearchConfig, *, is_priced: bool = True) -> None:
     """Raise UsageError if a limit has no room for an answer: the search would ask the LLM nothing.
 
-    ``is_priced``: the endpoints of the config are asked. A limit that passes may still be too low.
+    ``is_priced``: the endpoint of the config is asked. A limit that passes may still be too low.
     """
     if not config.needs_llm:
         return
     answer = TokenUsage(completion_tokens=config.answer_tokens)
-    dollars = cost_of(prices_of(config) if is_priced else [], answer) or 0
+    dollars = (cost_of(config, answer) or 0) if is_priced else 0
     needs = (
         ("max_tokens", config.max_tokens, answer.total, f"{answer.total:,}", "take so many tokens"),
         ("max_cost", config.max_cost, dollars, f"{dollars:.6f}", "cost so many dollars"),

@@ -16,7 +16,7 @@ from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoint
 from ..methods.registry import METHODS
 from ..prices import TokenUsage
-from ..search.bound import cost_of, prices_of
+from ..search.bound import cost_of
 from ..search.inputs import read_pool
 from .grid import Cell
 from .outcomes import is_fitted
@@ -55,7 +55,7 @@ def check_budget(study: Study, cells: Sequence[Cell]) -> None:
             "raise it, or search less"
         )
     answers = [TokenUsage(completion_tokens=config.answer_tokens) for config in first]
-    costs = [cost_of(prices_of(config), answer) for config, answer in zip(first, answers, strict=True)]
+    costs = [cost_of(config, answer) for config, answer in zip(first, answers, strict=True)]
     needs = {
         "max_tokens": ("", float(sum(answer.total for answer in answers))),
         "max_cost": ("$", sum(cost for cost in costs if cost is not None)),

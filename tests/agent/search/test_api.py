@@ -59,7 +59,9 @@ def test_a_wrong_change_is_reported_as_one(tmp_path: Path) -> None:
         resume_sync(run, changes=["x"], custom_scorer=FakeEvaluator())
     with pytest.raises(UsageError, match="resume: each name in changes must be a text, not int"):
         resume_sync(run, changes={1: 2}, custom_scorer=FakeEvaluator())
-    with pytest.raises(ConfigError, match=r"unknown setting 'max_minuts' \(from changes\); did you mean max_min"):
+    with pytest.raises(
+        ConfigError, match=r"unknown setting 'max_minuts' \(from changes\); did you mean max_min"
+    ):
         resume_sync(run, changes={"max_minuts": 3}, custom_scorer=FakeEvaluator())
     with pytest.raises(ConfigError, match=r"^`max_minutes = inf` \(from changes\): .*finite"):
         resume_sync(run, changes={"max_minutes": float("inf")}, custom_scorer=FakeEvaluator())
