@@ -51,50 +51,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
-from ..evaluator.errors import (
-    AskingEndedError as AskingEndedError,
-)
-from ..evaluator.errors import (
-    ConfigError as ConfigError,
-)
-from ..evaluator.errors import (
-    CrashingTemplateError as CrashingTemplateError,
-)
-from ..evaluator.errors import (
-    DataError as DataError,
-)
-from ..evaluator.errors import (
-    EvaluatorError as EvaluatorError,
-)
-from ..evaluator.errors import (
-    ModelError as ModelError,
-)
-from ..evaluator.errors import (
-    PromptclimbError as PromptclimbError,
-)
-from ..evaluator.errors import (
-    ScoringEndedError as ScoringEndedError,
-)
-from ..evaluator.errors import (
-    ScoringFailedError as ScoringFailedError,
-)
-from ..evaluator.errors import (
-    StoreCorruptError as StoreCorruptError,
-)
-from ..evaluator.errors import (
-    StoreError as StoreError,
-)
-from ..evaluator.errors import (
-    StoreFullError as StoreFullError,
-)
-from ..evaluator.errors import (
-    TemplateRejectedError as TemplateRejectedError,
-)
-from ..evaluator.errors import (
-    UsageError as UsageError,
-)
+from ..evaluator.errors import AskingEndedError, PromptclimbError, StoreError, UsageError
 from ..evaluator.failures import FailureKind, NextStep
-from .prices import TokenUsage as TokenUsage
+from .prices import TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 

@@ -45,7 +45,7 @@ _HOME = {
     "Evaluation": ".agent.api",
     "EvaluatorSpec": ".evaluator.spec",
     "PredictedImage": ".evaluator.prediction",
-    "PromptclimbError": ".agent.errors",
+    "PromptclimbError": ".evaluator.errors",
     "SearchConfig": ".agent.config.schema",
     "SearchResult": ".agent.results.result",
     "datasets": ".agent.api",

@@ -9,21 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from ...evaluator.counts import enumerated
-from ...evaluator.errors import UsageError
+from ...evaluator.errors import StoreFullError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 from ...evaluator.spec import BUNDLED_WEIGHTS
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of, from_sources
-from ..errors import (
-    EndpointError,
-    InterruptedRunError,
-    ModelNotFoundError,
-    StoreFullError,
-    StoreGoneError,
-    UntrustedRunError,
-)
+from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, StoreGoneError, UntrustedRunError
 from ..events.types import Bus
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..present.page import write_report

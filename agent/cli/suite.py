@@ -13,12 +13,12 @@ from typing import Any
 from filelock import BaseFileLock
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
+from ...evaluator.errors import ConfigError, PromptclimbError, StoreError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.threads import in_thread
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, from_environment
-from ..errors import InterruptedRunError, StoreError, StoreLockedError
+from ..errors import InterruptedRunError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..limits import LIMIT_SETTINGS
 from ..present.page import write_report

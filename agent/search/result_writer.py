@@ -13,8 +13,9 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
+from ...evaluator.errors import AskingEndedError
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
-from ..errors import AskingEndedError, BudgetSpentError, GaveUpError, why_ended
+from ..errors import BudgetSpentError, GaveUpError, why_ended
 from ..events.types import EvaluationStarted, SearchFinished
 from ..methods.memory import Entry
 from ..results.accuracies import BEST_STARTING

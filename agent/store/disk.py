@@ -21,7 +21,8 @@ from typing import Any, Literal, TypeAlias
 import diskcache
 
 from ...evaluator.database import WAIT_S, Database, damaged, translated
-from ..errors import StoreCorruptError, StoreError, StoreFullError, StoreGoneError
+from ...evaluator.errors import StoreCorruptError, StoreError, StoreFullError
+from ..errors import StoreGoneError
 from ..prices import NO_BILL, NOTHING, Bill, Spent
 from .lock import LOCK_NAME
 from .records import LOOKED_UP, canonical, row_text

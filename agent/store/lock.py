@@ -9,9 +9,9 @@ from pathlib import Path
 
 import filelock
 
-from ...evaluator.errors import UsageError
+from ...evaluator.errors import StoreCorruptError, StoreError, UsageError
 from ...evaluator.regular_files import irregular, open_regular, read_regular
-from ..errors import StoreCorruptError, StoreError, StoreLockedError
+from ..errors import StoreLockedError
 
 LOCK_NAME, OWNER_NAME = "run.lock", "run.pid"
 _OF_SEVERAL = ".lock", ".pid"

@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ...evaluator.errors import StoreCorruptError
 from ...evaluator.scoring import Score, Verdict
-from ..errors import StoreCorruptError, StoreMismatchError, StoreVersionError
+from ..errors import StoreMismatchError, StoreVersionError
 from ..llm.chat import ChatAnswer
 from ..position import Position
 from ..versions import PROGRAM, program_version

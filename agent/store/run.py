@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ...evaluator.database import check_database_files, translated
+from ...evaluator.errors import StoreCorruptError
 from ...evaluator.scoring import Verdict
 from ...prompts.requests import ChatMessage
-from ..errors import StoreCorruptError, StoreExistsError, StoreMissingError
+from ..errors import StoreExistsError, StoreMissingError
 from ..llm.chat import ChatAnswer
 from ..position import NAMES, Position
 from ..prices import NO_BILL, NOTHING, Bill, Spent

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import PromptclimbError, UsageError, reason_of
+from ...evaluator.errors import PromptclimbError, StoreError, UsageError, reason_of
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
-from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
+from ..errors import InterruptedRunError, KeyRejectedError, StoreLockedError, StoreMismatchError
 from ..limits import CALLS, COST, LIMIT_BY_KEY, LIMITS, MINUTES, TOKENS, RunLimit, why_spent
 from ..llm.budget import Budget, Limits
 from ..prices import NOTHING, Spent

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.errors import StoreCorruptError
 from promptclimb.agent.store.run import Store, StoreReader
+from promptclimb.evaluator.errors import StoreCorruptError
 from promptclimb.evaluator.remote.labels import LabelStore
 
 MAGIC = bytes.fromhex("d9d505f920a163d7")

@@ -22,11 +22,11 @@ import promptclimb.agent.search.inputs
 import promptclimb.agent.study.preflight
 from promptclimb.agent.cli import suite
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.errors import StoreError
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import SearchEnd
 from promptclimb.agent.study.study import Study
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
+from promptclimb.evaluator.errors import StoreError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving

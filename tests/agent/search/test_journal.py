@@ -15,7 +15,6 @@ from promptclimb.agent.errors import (
     GaveUpError,
     InterruptedRunError,
     RequestFailedError,
-    StoreCorruptError,
     StoreMismatchError,
     UnusableAnswerError,
 )
@@ -32,6 +31,7 @@ from promptclimb.agent.search.journal import (
 from promptclimb.agent.search.test_evaluation import OPENINGS, openings_of_test
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
+from promptclimb.evaluator.errors import StoreCorruptError
 from promptclimb.evaluator.failures import RULES, FailureKind
 
 MOST_UNREAD = RULES[FailureKind.UNREAD].trusted + 1

@@ -13,12 +13,7 @@ import pytest
 from promptclimb.agent.api import resume, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import (
-    InterruptedRunError,
-    StoreFullError,
-    StoreGoneError,
-    StoreMismatchError,
-)
+from promptclimb.agent.errors import InterruptedRunError, StoreGoneError, StoreMismatchError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.run_dir import BEFORE, REPORT, RESULT, stored_config
@@ -27,7 +22,7 @@ from promptclimb.agent.search.run import resume_run
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import disk
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import StoreFullError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in

@@ -21,10 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.errors import (
-    StoreCorruptError,
-    StoreError,
     StoreExistsError,
-    StoreFullError,
     StoreLockedError,
     StoreMismatchError,
     StoreMissingError,
@@ -37,7 +34,7 @@ from promptclimb.agent.store.disk import TextWriter
 from promptclimb.agent.store.records import StoredAnswer, check_identity, reader
 from promptclimb.agent.store.run import Store, StoreReader
 from promptclimb.agent.versions import program_version
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import StoreCorruptError, StoreError, StoreFullError, UsageError
 from promptclimb.evaluator.scoring import Rejection, Score
 from tests.paths import ROOT
 

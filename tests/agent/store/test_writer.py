@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.errors import StoreError
 from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import NOTHING, Bill, Spent
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
+from promptclimb.evaluator.errors import StoreError
 
 ANSWER = ChatAnswer(text="- a {}")
 ONE = Bill(Spent(calls=1, prompt_tokens=12))
