@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .kinds import HEADINGS, CandidateError, KindWords, Proposals, one_line
@@ -430,6 +431,7 @@ MARKS = (
 )
 
 
+@lru_cache(maxsize=1024)
 def without_marks(line: str) -> str:
     """Remove everything that ``MARKS`` names."""
     text = line.strip()

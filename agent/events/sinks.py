@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import queue
 import threading
@@ -64,9 +63,10 @@ class ThreadedSink:
         close_s: float = CLOSE_S,
     ) -> None:
         self.__qualname__ = name  # when the bus drops it
-        self._make, self._emit, self._scrub, self._close_s = make, emit, scrub, close_s
-        self._queue: queue.Queue[tuple[Event, datetime.datetime] | threading.Event | None]
-        self._queue = queue.Queue(most_waiting)
+        self._make, self._emit, self._scrub = make, emit, scrub
+        self._most_waiting, self._close_s = most_waiting, close_s
+        self._queue: queue.SimpleQueue[tuple[Event, datetime.datetime] | threading.Event | None]
+        self._queue = queue.SimpleQueue()
         # By this name the command line knows that it must not wait for it.
         self._thread = threading.Thread(target=self._work, name=f"{AT_WORK}: {name}", daemon=True)
         self._failure: BaseException | None = None
@@ -78,9 +78,9 @@ class ThreadedSink:
         if self._failure is not None:
             self._is_reported = True
             raise PromptclimbError(self._describe(self._failure)) from None
-        try:
-            self._queue.put_nowait((event, datetime.datetime.now(datetime.UTC)))
-        except queue.Full:
+        if self._queue.qsize() < self._most_waiting:
+            self._queue.put((event, datetime.datetime.now(datetime.UTC)))
+        else:
             self._dropped += 1
 
     def start(self) -> None:
@@ -90,10 +90,9 @@ class ThreadedSink:
     def flush(self) -> None:
         """Wait until all that was taken is written, or cannot be; for a thread that may wait."""
         written = threading.Event()
-        with contextlib.suppress(queue.Full):
-            self._queue.put(written, timeout=self._close_s)
-            while self._thread.is_alive() and not written.wait(0.1):
-                pass
+        self._queue.put(written)
+        while self._thread.is_alive() and not written.wait(0.1):
+            pass
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,14 +102,7 @@ class ThreadedSink:
     ) -> None:
         if not self._thread.ident:
             return  # the run never began
-        # The end of the queue is marked even if that drops an event.
-        while True:
-            with contextlib.suppress(queue.Full):
-                self._queue.put_nowait(None)
-                break
-            with contextlib.suppress(queue.Empty):
-                self._queue.get_nowait()
-                self._dropped += 1
+        self._queue.put(None)
         await asyncio.to_thread(self._thread.join, self._close_s)
         name = self.__qualname__
         if self._failure is not None and not self._is_reported:

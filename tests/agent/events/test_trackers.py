@@ -197,13 +197,9 @@ async def test_a_slow_tracker_loses_events_and_the_search_no_time() -> None:
             sink(Noted(text=str(number)))
         sink.start()
         slow.go.set()
-    assert [event.text for event in slow.events if isinstance(event, Noted)][-1] == "closed"
-    assert len(slow.events) in (
-        3,
-        4,
-    )  # one made room for the sign of the end, where the thread was not quicker
+    assert [event.text for event in slow.events if isinstance(event, Noted)] == ["0", "1", "2", "closed"]
     (note,) = [event.text for event in emitted if isinstance(event, Noted)]
-    assert note.startswith("the tracker slow was too slow: it lacks ")
+    assert note == "the tracker slow was too slow: it lacks 2 events"
 
 
 WAITS_AT_THE_END = """
