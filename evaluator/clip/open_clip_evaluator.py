@@ -120,8 +120,6 @@ class OpenClipEvaluator:
         labelled = (
             (self.augmented or Labelled.empty(len(self._names))) if split == "copies" else self.split(split)
         )
-        if not len(labelled):
-            return Predictions((), ((),) * len(renamings))
         classes = self._renamed_classes(template, split, labelled)
         names = list(dict.fromkeys(name for renaming in renamings for name in renaming.values()))
         vectors = self._name_vectors(template, names)
@@ -197,8 +195,8 @@ class OpenClipEvaluator:
 
     def split(self, name: str) -> Labelled:
         """Return the images of a split, or the augmented copies; opens the test images when first needed."""
-        if name == "copies":
-            return self.augmented or Labelled.empty(len(self._names))
+        if name == "copies" and self.augmented is not None:
+            return self.augmented
         if name == "test" and name not in self._splits:
             self._splits[name] = self._open_test()
         return self._splits[name]

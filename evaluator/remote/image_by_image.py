@@ -411,8 +411,6 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
     async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        if split == "copies":
-            return Predictions((), ((),) * len(renamings))
         images = await self._opened(split)
         prompts = [Prompt(template, self.problem.renamed(renaming)) for renaming in renamings]
         decided = await self.decide_prompts(prompts, [images])

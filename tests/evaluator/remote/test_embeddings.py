@@ -118,7 +118,6 @@ def test_ensembles_are_averaged_as_with_clip(opened: Opened) -> None:
     assert named.predicted[0] == evaluator.predict([["a {}"]], split="train").predicted[0]
     assert named.predicted[1] == named.predicted[2]
     assert [len(request.body["input"]) for request in api.requests[before:]] == []
-    assert evaluator.predict_named("a {}", [{}], split="copies").predicted == ((),)
 
 
 def test_the_end_costs_what_was_kept_for_it(opened: Opened) -> None:
