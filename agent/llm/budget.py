@@ -295,25 +295,15 @@ class Budget:
             raise BudgetSpentError(self._why_spent(exceeded, money_kept), limits=keys)
         # Then with it, each request at ``SAFETY_FACTOR`` times the most expensive answer so far.
         others = self.reserved
-        if self.depends_on_size and others.calls:
-            if others.calls >= self._answers:
+        if self.depends_on_size:
+            busy = [budget for budget in self._sharing if budget.reserved.calls]
+            known = self._answers and all(budget.reserved.calls < budget._answers for budget in busy)
+            if busy and not known:  # what requests cost
                 return False
             more = SAFETY_FACTOR * others.calls * self._most_tokens_of_one
             others = replace(others, estimated_tokens=others.estimated_tokens + more)
-        if self._cost_limit is not None and not self._costs_are_known():
-            return False
         money += sum(budget._cost_in_flight() for budget in self._sharing)
         return not self._exceeded(total.plus(others), money)
-
-    def _costs_are_known(self) -> bool:
-        """Return whether answers show what requests cost; True if no other budget has requests in flight.
-
-        Otherwise this budget needs an answer, and each of the others as many as it has in flight.
-        """
-        busy_budgets = [budget for budget in self._sharing if budget is not self and budget.reserved.calls]
-        return not busy_budgets or (
-            self._answers > 0 and all(budget.reserved.calls <= budget._answers for budget in busy_budgets)
-        )
 
     def _cost_of_all(self) -> int:
         return sum(budget._spent.picodollars_at_most for budget in self._sharing)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.errors import ContextTooLongError, KeyRejectedError, RateLimitedError
-from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.agent.prices import FREE
@@ -77,6 +77,16 @@ def turns(number: int) -> tuple[ChatMessage, ...]:
     return tuple(messages)
 
 
+class CountingChat(OpenAIChat):
+    """A client that counts its requests."""
+
+    requests = 0
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.requests += 1
+        return await super().chat(request)
+
+
 async def refused(chat: OpenAIChat, request: ChatRequest) -> float | None:
     """How long a server asks to wait; None where it answers."""
     try:
@@ -99,7 +109,7 @@ async def test_litellm_refuses_a_seed_once_and_a_search_goes_on(
     with running(tmp_path, command, {"LITELLM_MASTER_KEY": KEY}):
         assert await ready(url, KEY, "mocked") is None
         request = ChatRequest(messages=turns(0), model="mocked", temperature=0.7, seed=7)
-        async with OpenAIChat(url, KEY) as chat:
+        async with CountingChat(url, KEY) as chat:
             assert (await adapting(chat, request)).text.startswith("- a photo of a {}")
             assert chat.dialect.left_out == {"seed"}
             assert chat.requests == 2
@@ -129,7 +139,7 @@ async def test_a_conversation_is_fitted_into_the_context_of_llama_cpp(tmp_path: 
     url = f"http://127.0.0.1:{port}/v1"
     with running(tmp_path, [sys.executable, "-c", LLAMA, "tiny.gguf", str(port), str(CONTEXT)]):
         await ready(url)
-        async with OpenAIChat(url) as chat:
+        async with CountingChat(url) as chat:
             for number in (10, 12, 14):
                 request = replace(REQUEST, messages=turns(number))
                 answer = await adapting(chat, request)
@@ -150,7 +160,7 @@ async def test_llmock_states_limits_and_a_context_in_openais_words(tmp_path: Pat
     command = [program, "serve", "--port", str(port), "--context-window", "400", "--rpm", "5"]
     with running(tmp_path, command):
         await ready(url)
-        async with OpenAIChat(url, KEY) as chat:
+        async with CountingChat(url, KEY) as chat:
             request = ChatRequest(messages=turns(40), model="gpt-4o", max_tokens=64, seed=7)
             answer = await adapting(chat, request)
             assert chat.requests == 2
