@@ -78,11 +78,10 @@ def test_what_a_search_would_refuse_is_found(
     [
         (["--llm", "local:no-such.gguf"], r"--llm local cannot be used: the model .*no-such\.gguf cannot"),
         (["--llm", "gpt-4o-mini"], r"no key: set OPENAI_API_KEY"),
-        (["--method", "random", "--track", "tensorboard:/dev/null/x"], r"--track tensorboard"),
     ],
 )
 @pytest.mark.usefixtures("evaluator", "llama")
-def test_an_llm_or_a_tracker_that_would_be_refused_is_reported_last(
+def test_an_llm_that_would_be_refused_is_reported_last(
     given: list[str],
     said: str,
     capsys: pytest.CaptureFixture[str],
