@@ -33,6 +33,7 @@ NEAR = 0.66
 """Least similarity of a name that is offered in place of an unknown one."""
 REMOVED: Mapping[str, str] = MappingProxyType(
     {
+        "live": "a search writes its report.html anew every minute, which loads itself again",
         "probe": "a bound takes an image for about twice the tokens that most vendors count; limits hold",
         "endpoints": "one endpoint is asked (`base_url`); LiteLLM's proxy makes one of several",
         "llm_slots": "the local LLM works on one request at a time",

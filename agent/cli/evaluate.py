@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection, Unanswered
+from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection, Unanswered
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
@@ -37,8 +37,6 @@ example:
       --model ViT-B-32 --pretrained laion2b_s34b_b79k
 """
 DIGITS = 2
-MOST_COLUMNS = 16
-"""Most classes whose confusion matrix fits a terminal."""
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -198,21 +196,6 @@ def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: i
         images = sum(row.images for row in inspection.classes)
         say(f"{counted(count, 'answer')} of {images:,} name no class")
     shown.print(pairs)
-    if matrix is not None and len(matrix.classes) <= MOST_COLUMNS:
-        shown.print(_matrix_table(matrix))
-    elif matrix is not None:
-        say(f"--matrix FILE.csv writes the confusion matrix of all {len(matrix.classes):,} classes")
-
-
-def _matrix_table(matrix: ConfusionMatrix) -> Table:
-    title = "confusion matrix: rows are true classes, columns predicted ones"
-    columns = {
-        label: name if label == UNREADABLE else str(label + 1) for label, name in matrix.columns.items()
-    }
-    table = _table(title, "class", *map(_number, columns.values()))
-    for label, name in enumerate(matrix.classes):
-        table.add_row(Text(f"{label + 1} {name}"), *map(str, matrix.row(label, columns)))
-    return table
 
 
 def _write_matrix(file: Path, matrix: ConfusionMatrix | None) -> None:
@@ -260,7 +243,7 @@ def add_options(parser: Parser) -> None:
         const=10,
         metavar="N",
         help="for all templates together, or for one instruction, show recall and precision of each class, "
-        "the N pairs most often confused (default: 10), and the confusion matrix",
+        "and the N pairs most often confused (default: 10)",
     )
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
     kind: dict[str, Any] = {"dest": "search_for", "choices": tuple(KINDS), "default": argparse.SUPPRESS}
