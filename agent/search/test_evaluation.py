@@ -100,9 +100,9 @@ async def evaluate_choice(
         if renamed is not None:  # otherwise there is no accuracy to show beside them
             all_names = evaluator.info.class_names
             class_names = {all_names[label]: name for label, name in names.renaming.items()}
-            accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed.accuracies
+            accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed[0]
             if opened:
-                on_test[ORIGINAL_NAMES], on_test[BEST] = on_test[BEST], renamed.on_test
+                on_test[ORIGINAL_NAMES], on_test[BEST] = on_test[BEST], renamed[1]
     gain = None
     if opened:
         gain = gain_of(
@@ -133,23 +133,16 @@ async def _try(failed: FailedSteps, name: str, work: Awaitable[T], detail: str =
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Renamed:
-    accuracies: GroupAccuracies
-    on_test: GroupOnTest
-
-
 async def _measure_renamed(
     evaluator: Evaluator, names: NamesRecord, failed: FailedSteps, *, test: bool
-) -> _Renamed | None:
+) -> tuple[GroupAccuracies, GroupOnTest] | None:
     """Measure the template with new class names; None if that fails on train."""
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
     template, renaming, class_names = names.template, names.renaming, evaluator.info.class_names
 
-    async def measured(split: str) -> tuple[Sequence[int], Sequence[int], list[bool]]:
+    async def measured(split: str) -> tuple[Predictions, list[bool]]:
         answer = await call_evaluator(lambda: evaluator.predict_named(template, [renaming], split=split))
-        predicted = answer.predicted[0] or ()
-        return answer.labels, predicted, hits(predicted, answer.labels)
+        return answer, hits(answer.predicted[0] or (), answer.labels)
 
     by_split = {}
     for split in SPLITS:
@@ -159,20 +152,18 @@ async def _measure_renamed(
                 by_split[split] = answer
     if "train" not in by_split:
         return None
-    shares = {split: sum(right) / len(right) for split, (_, _, right) in by_split.items()}
-    labels, predicted, right = by_split.get("test", ((), (), None))
-    return _Renamed(
-        GroupAccuracies(
-            templates=(template,), train=shares["train"], val=shares.get("val"), test=shares.get("test")
-        ),
-        GroupOnTest(
-            templates=(template,),
-            test=shares.get("test"),
-            hits=right,
-            predicted=predicted or None,
-            labels=labels or None,
-            names=tuple(sorted((class_names[label], name) for label, name in renaming.items())),
-        ),
+    shares = {split: sum(right) / len(right) for split, (_, right) in by_split.items()}
+    on_test, right = by_split.get("test", (None, None))
+    accuracies = GroupAccuracies(
+        templates=(template,), train=shares["train"], val=shares.get("val"), test=shares.get("test")
+    )
+    return accuracies, GroupOnTest(
+        templates=(template,),
+        test=accuracies.test,
+        hits=right,
+        predicted=None if on_test is None else on_test.predicted[0],
+        labels=None if on_test is None else on_test.labels,
+        names=tuple(sorted((class_names[label], name) for label, name in renaming.items())),
     )
 
 
