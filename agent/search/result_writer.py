@@ -268,43 +268,30 @@ async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[N
         await asyncio.wait({writing})
 
 
-async def details_of(
-    evaluator: Evaluator,
-    on_test: Mapping[str, GroupOnTest],
-) -> Details:
+async def details_of(evaluator: Evaluator, on_test: Mapping[str, GroupOnTest]) -> Details:
     """Return what the report shows; leave out what fails, as it must not cost a result.
 
     ``on_test`` is empty if the test split stayed closed.
     """
-    decisions = await _decisions(evaluator, on_test)
-    baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in on_test), None)
-    pictures: tuple[Picture, ...] = ()
-    if decisions is not None and baseline is not None and isinstance(evaluator, Illustrator):
-        pictures = await _pictures(evaluator, decisions, baseline)
-    return Details(
-        decisions=decisions,
-        baseline=baseline,
-        pictures=pictures,
-    )
-
-
-async def _decisions(evaluator: Evaluator, on_test: Mapping[str, GroupOnTest]) -> Decisions | None:
     predicted = {name: group for name, group in on_test.items() if group.predicted is not None}
     labels = next((group.labels for group in predicted.values() if group.labels is not None), None)
     if labels is None:
-        return None
+        return Details()
     key: str | None = None
     if isinstance(evaluator, Illustrator):
-        try:
+        with suppress(Exception):  # the report can do without
             key = await call_evaluator(lambda: evaluator.image_set("test")) or None
-        except Exception:  # noqa: BLE001 - the report can do without
-            key = None
-    return Decisions(
+    decisions = Decisions(
         image_set=key,
         classes=tuple(evaluator.info.class_names),
         labels=tuple(labels),
         predicted={name: tuple(group.predicted or ()) for name, group in predicted.items()},
     )
+    baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in on_test), None)
+    pictures: tuple[Picture, ...] = ()
+    if baseline is not None and isinstance(evaluator, Illustrator):
+        pictures = await _pictures(evaluator, decisions, baseline)
+    return Details(decisions=decisions, baseline=baseline, pictures=pictures)
 
 
 async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str) -> tuple[Picture, ...]:
