@@ -112,13 +112,6 @@ async def test_each_fault_becomes_its_error(fault: str, kind: type[ChatError], u
         assert error.usage == TokenUsage(7, server.statistics.tokens - 7)
 
 
-async def test_a_wait_that_is_asked_for_is_on_the_error() -> None:
-    """`Retry-After` reaches whoever decides about the next attempt, of a 503 too."""
-    async with ChatServer(ServerOptions(script=("429", "503", "429_bare"))) as server:
-        waits = [(await fails(server)).retry_after for _ in range(3)]
-    assert waits == [0.2, 0.2, None]
-
-
 async def test_an_endpoint_that_is_down_was_not_paid() -> None:
     """A refused connection cannot have been billed; a cut one can."""
     async with ChatServer(ServerOptions(script=("cut_off",))) as server:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import RESERVED_MEMBERS
 from promptclimb.agent.llm.chat import ChatRequest, tokens_of
-from promptclimb.agent.llm.dialects import ANSWER_BOUNDS, OTHER_NAMES, Dialect, Sent, shortened, silently_cut
+from promptclimb.agent.llm.dialects import ANSWER_BOUNDS, OTHER_NAMES, Dialect, shortened, silently_cut
 from promptclimb.agent.llm.limiter import LONGEST_WAIT
 from promptclimb.agent.llm.refusals import TOO_LONG, read_refusal, status_in, wait_in
 from prompts.requests import ChatMessage
@@ -137,11 +137,6 @@ def test_a_silent_cut_is_seen_in_the_counts() -> None:
     assert silently_cut((USER,), 512, prompt=3900, completion=196, reason="length")
     assert not silently_cut((USER,), 196, prompt=3900, completion=196, reason="length")
     assert not silently_cut((USER,), 512, prompt=10, completion=48, reason="stop")
-
-
-def test_a_request_without_options_has_none() -> None:
-    """Its bound is not a stated one."""
-    assert Sent("m", (USER,), {}).max_tokens == 0
 
 
 SENT = ("max_tokens", "temperature", "seed", "stop", "top_p", "reasoning_effort")

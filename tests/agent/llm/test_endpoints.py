@@ -122,11 +122,6 @@ async def test_a_method_without_an_llm_opens_nothing() -> None:
         assert endpoint is None
 
 
-def test_the_local_model_needs_no_price() -> None:
-    """It costs nothing, so a limit on money holds."""
-    assert SearchConfig(data="words", llm="local", max_cost=1.0).priced
-
-
 @pytest.mark.usefixtures("llama")
 @pytest.mark.parametrize(
     ("settings", "noted"), [({}, False), ({"base_url": "http://me:pw-0123456789@elsewhere/v1"}, True)]
@@ -200,15 +195,6 @@ async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pyt
             pytest.fail("it must not open")
 
 
-@pytest.mark.usefixtures("llama")
-async def test_a_local_file_that_is_not_there_is_not_to_be_installed(tmp_path: Path) -> None:
-    """What would not help is not said."""
-    with pytest.raises(ConfigError, match=r"cannot be used: the model .*nix\.gguf cannot be read") as caught:
-        async with opened({}, llm=f"local:{tmp_path / 'nix.gguf'}"):
-            pytest.fail("it must not open")
-    assert "[local]" not in str(caught.value)
-
-
 def answering(response: Callable[[], web.Response]) -> Handler:
     """A handler that always says the same."""
 
@@ -254,23 +240,6 @@ async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
     assert SECRET.get_secret_value() not in str(caught.value)
 
 
-async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None:
-    """The key goes as Azure wants it, the version after the path, and nobody asks about `/v1`."""
-    asked: list[web.Request] = []
-
-    async def missing(request: web.Request) -> web.StreamResponse:
-        asked.append(request)
-        return web.Response(status=404)
-
-    async with served(missing, "/openai/deployments/d?api-version=2024-10-21") as url:
-        seen = await preflight(url, SECRET, model="m")
-    assert "/v1" not in str(seen)
-    (request,) = asked
-    assert request.path == "/openai/deployments/d/models"
-    assert request.query_string == "api-version=2024-10-21"
-    assert request.headers["api-key"] == SECRET.get_secret_value()
-
-
 async def test_a_web_page_is_no_endpoint() -> None:
     """HTML with status 200 means that the address is another server's."""
     async with served(
@@ -303,13 +272,6 @@ async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> 
     async with served(answering(lambda: web.Response(status=404))) as url:
         seen = await preflight(url.removesuffix("/v1"), SECRET, model="m")
         assert "It usually ends in /v1" in str(seen)
-
-
-@pytest.mark.parametrize("document", [[], {}, {"data": 3}, {"data": [{"name": "x"}, 4]}, "x", None])
-async def test_strange_lists_are_no_error(document: object) -> None:
-    """JSON of another shape lists nothing."""
-    async with served(answering(lambda: web.json_response(document))) as url:
-        assert await preflight(url, SECRET, model="m") is None
 
 
 async def test_where_nothing_listens_it_is_said() -> None:

@@ -187,18 +187,6 @@ def chat_of(model: Path, events: Events, scrubber: Scrubber | None = None) -> tu
     return server, LocalChat(server, scrubber=scrubber or Scrubber(), emit=events.append)
 
 
-async def test_it_answers_and_ends_with_its_context(model: Model) -> None:
-    """The server is there from the beginning to the end, and its key is known to the scrubber."""
-    scrubber = Scrubber()
-    server, chat = chat_of(model(), Events(), scrubber)
-    async with chat:
-        answer = await chat.chat(REQUEST)
-        assert answer.text.startswith("- a photo")
-        assert answer.usage.total == 18
-    assert server.pid is None
-    assert scrubber.scrub(f"it is {server.key.get_secret_value()}") == "it is [secret]"
-
-
 async def test_searches_at_once_share_a_server(model: Model) -> None:
     """The last one ends it, whichever began first; a search with other settings has its own."""
     first, second = Events(), Events()
