@@ -60,7 +60,7 @@ class AnsweringBox:
         return [self._examined(one[0], test) if len(one) == 1 else None for one in ensembles]
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        labels = tuple(place % len(NAMES) for place in range(SIZES[split]))
+        labels = tuple(index % len(NAMES) for index in range(SIZES[split]))
         return Predictions(
             labels,
             tuple(self._predicted(one[0], split) if len(one) == 1 else None for one in ensembles),
@@ -70,12 +70,12 @@ class AnsweringBox:
         if instruction.count(SLOT) != 1:
             return Rejection("no_slot", "no list of classes")
         train, val = (self._share(instruction, split) for split in ("train", "val"))
-        answers = [self._answer(instruction, "train", place) for place in range(SIZES["train"])]
+        answers = [self._answer(instruction, "train", index) for index in range(SIZES["train"])]
         unread = [one for one in answers if self._read(one) is None]
         wrong = Counter(
-            (place % len(NAMES), label)
-            for place, label in enumerate(self._predicted(instruction, "train"))
-            if label not in (UNREADABLE, place % len(NAMES))
+            (index % len(NAMES), label)
+            for index, label in enumerate(self._predicted(instruction, "train"))
+            if label not in (UNREADABLE, index % len(NAMES))
         )
         return Score(
             train=train,
@@ -94,21 +94,21 @@ class AnsweringBox:
         return SplitScores(train, val, self._share(instruction, "test") if test else None)
 
     def _share(self, instruction: str, split: str) -> float:
-        found = self._predicted(instruction, split)
-        return sum(label == place % len(NAMES) for place, label in enumerate(found)) / len(found)
+        labels = self._predicted(instruction, split)
+        return sum(label == index % len(NAMES) for index, label in enumerate(labels)) / len(labels)
 
     def _predicted(self, instruction: str, split: str) -> tuple[int, ...]:
-        labels = (self._read(self._answer(instruction, split, place)) for place in range(SIZES[split]))
+        labels = (self._read(self._answer(instruction, split, index)) for index in range(SIZES[split]))
         return tuple(UNREADABLE if label is None else label for label in labels)
 
-    def _answer(self, instruction: str, split: str, place: int) -> str:
+    def _answer(self, instruction: str, split: str, index: int) -> str:
         words = instruction.lower()
-        digest = hashlib.sha256(f"{instruction}\0{split}\0{place}".encode()).digest()
+        digest = hashlib.sha256(f"{instruction}\0{split}\0{index}".encode()).digest()
         luck, form = digest[0] / 256, digest[1] / 256
         if form < 0.3 and not any(word in words for word in FORMS):
             return NOISE
         right = luck < 0.5 + sum(worth for word, worth in GOOD.items() if word in words)
-        name = NAMES[(place + (0 if right else 1 + digest[2] % 3)) % len(NAMES)]
+        name = NAMES[(index + (0 if right else 1 + digest[2] % 3)) % len(NAMES)]
         if '"class"' in instruction:
             return f'{{"class": "{name}"}}'
         if "number" in words and f"\n{SLOT}" in instruction:

@@ -220,5 +220,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--options", type=json.loads, default={}, help="ServerOptions as JSON")
     parser.add_argument("--port", type=int, default=0)
-    given = parser.parse_args()
-    asyncio.run(_serve(ServerOptions(**given.options), given.port))
+    arguments = parser.parse_args()
+    asyncio.run(_serve(ServerOptions(**arguments.options), arguments.port))

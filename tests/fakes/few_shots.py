@@ -82,11 +82,11 @@ def pictures(folder: Path) -> EvaluatorSpec:
     rng = np.random.default_rng(3)
     for split, count in (("train", 4), ("val", 2), ("test", 6)):
         for label, name in enumerate(("cat", "dog", "oak tree")):
-            place = folder / "pictures" / split / name
-            place.mkdir(parents=True)
+            class_folder = folder / "pictures" / split / name
+            class_folder.mkdir(parents=True)
             for number in range(count):
                 noise = rng.integers(0, 60, (32, 32, 3)) + np.array([90 * label, 30, 180 - 90 * label])
-                Image.fromarray(noise.astype(np.uint8)).save(place / f"{number}.png")
+                Image.fromarray(noise.astype(np.uint8)).save(class_folder / f"{number}.png")
     return EvaluatorSpec(
         data=str(folder / "pictures"),
         model="tiny-clip",

@@ -122,8 +122,8 @@ class ScorerServer:
         if number <= len(self.options.script):
             scripted = self.options.script[number - 1]
             return None if scripted == "ok" else scripted
-        said = (kind for part, kind in self.options.faults.items() if part in text)
-        return next(said, self.options.always)
+        faults = (kind for fragment, kind in self.options.faults.items() if fragment in text)
+        return next(faults, self.options.always)
 
     async def _fault(self, kind: str, request: web.Request) -> web.StreamResponse:
         if kind == "hang_up":
@@ -177,5 +177,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--options", type=json.loads, default={}, help="ScorerOptions as JSON")
     parser.add_argument("--port", type=int, default=0)
-    given = parser.parse_args()
-    asyncio.run(_serve(ScorerOptions(**given.options), given.port))
+    arguments = parser.parse_args()
+    asyncio.run(_serve(ScorerOptions(**arguments.options), arguments.port))

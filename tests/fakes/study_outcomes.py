@@ -22,46 +22,46 @@ def study(**more: Any) -> Study:
 
 
 def cells(
-    found: Study,
+    suite: Study,
     folder: Path = Path("/nowhere"),
     environment: Mapping[str, str] = {},  # it is only read
     **flags: Any,
 ) -> list[Cell]:
     """Its runs, as a suite file has them."""
-    return cells_of(found, folder, configs_of_file(environment, flags))
+    return cells_of(suite, folder, configs_of_file(environment, flags))
 
 
 def outcome(cell: Cell, hits: str | None = "1010", **more: Any) -> RunOutcome:
     """The outcome of a run: finished, right on the images with a 1."""
-    given: dict[str, Any] = {"cell": cell, "status": "finished", "counts": True, "template": "a {}"}
+    fields: dict[str, Any] = {"cell": cell, "status": "finished", "counts": True, "template": "a {}"}
     if hits is not None:
-        given["figures"] = {BEST: figure(hits), **more.pop("figures", {})}
-    return RunOutcome(**given | more)
+        fields["figures"] = {BEST: figure(hits), **more.pop("figures", {})}
+    return RunOutcome(**fields | more)
 
 
 def figure(hits: str) -> AccuracyOnTest:
     return AccuracyOnTest(test=hits.count("1") / len(hits), hits=hits)
 
 
-def finished(found: Study, hits: Mapping[str, str], **more: Any) -> Iterator[RunOutcome]:
+def finished(suite: Study, hits: Mapping[str, str], **more: Any) -> Iterator[RunOutcome]:
     """Every run finished, each method right on the same images everywhere."""
-    for cell in cells(found):
+    for cell in cells(suite):
         yield outcome(cell, hits[cell.method], **more)
 
 
 def without(outcomes: Sequence[RunOutcome], *, method: str, data: str, seed: int) -> list[RunOutcome]:
     """The same, but that one run was stopped."""
 
-    def meant(one: RunOutcome) -> bool:
-        return (one.cell.method, one.cell.data, one.cell.seed) == (method, data, seed)
+    def meant(run: RunOutcome) -> bool:
+        return (run.cell.method, run.cell.data, run.cell.seed) == (method, data, seed)
 
     stopped = {"status": "stopped", "counts": False, "reason": "7 calls"}
-    return [outcome(one.cell, None, **stopped) if meant(one) else one for one in outcomes]
+    return [outcome(run.cell, None, **stopped) if meant(run) else run for run in outcomes]
 
 
-def document_of(found: Study, runs: Sequence[RunOutcome]) -> dict[str, Any]:
-    return findings(found, runs, Transferred(Path("/nowhere")), "t")
+def document_of(suite: Study, runs: Sequence[RunOutcome]) -> dict[str, Any]:
+    return findings(suite, runs, Transferred(Path("/nowhere")), "t")
 
 
-def lines_of(said: Mapping[str, Any], heading: str) -> Sequence[Sequence[str]]:
-    return next(lines for own, _, lines in pages(said) if own == heading)
+def lines_of(document: Mapping[str, Any], heading: str) -> Sequence[Sequence[str]]:
+    return next(lines for own, _, lines in pages(document) if own == heading)

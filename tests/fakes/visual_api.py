@@ -142,6 +142,6 @@ def _inputs(body: Mapping[str, Any]) -> Sequence[Any]:
     if "messages" in body:
         return [body["messages"][0]["content"][0]]
     if "inputs" in body:
-        return [one["content"][0] for one in body["inputs"]]
-    found: Sequence[Any] = body["input"]
-    return found
+        return [row["content"][0] for row in body["inputs"]]
+    inputs: Sequence[Any] = body["input"]
+    return inputs

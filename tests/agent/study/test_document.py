@@ -37,55 +37,55 @@ def rows(table: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_mean_is_over_what_every_method_has_finished() -> None:
     """A seed that one lacks is in no row's mean; the paired difference leaves it out too."""
-    found = study(compare=PAIR, references=["default template"])
-    runs = list(finished(found, HITS, figures={"default template": figure("1000")}))
+    suite = study(compare=PAIR, references=["default template"])
+    runs = list(finished(suite, HITS, figures={"default template": figure("1000")}))
     cut = without(runs, method="combine", data="one", seed=2)
     worse = [
-        outcome(one.cell, "0000")
-        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
-        else one
-        for one in cut
+        outcome(run.cell, "0000")
+        if (run.cell.method, run.cell.data, run.cell.seed) == ("random", "one", 2)
+        else run
+        for run in cut
     ]
-    (table,) = tables(found, blocks_of(worse))
+    (table,) = tables(suite, blocks_of(worse))
     assert table["seeds"] == {"one": [1], "two": [1, 2]}
     assert rows(table) == {"default template": 0.25, "random": 0.5, "combine": 0.75}
-    (difference,) = differences(found, blocks_of(worse))
+    (difference,) = differences(suite, blocks_of(worse))
     assert (difference["points"], difference["sets"], difference["runs"]) == (25.0, 2, 3)
 
 
 def test_a_method_that_finished_nothing_takes_nothing_from_the_others() -> None:
     """Its row is empty, and so is its difference."""
-    found = study(compare=PAIR, references=[])
-    runs = [one for one in finished(found, HITS) if one.cell.method == "random"]
-    (table,) = tables(found, blocks_of(runs))
+    suite = study(compare=PAIR, references=[])
+    runs = [run for run in finished(suite, HITS) if run.cell.method == "random"]
+    (table,) = tables(suite, blocks_of(runs))
     assert rows(table) == {"random": 0.5, "combine": None}
-    (difference,) = differences(found, blocks_of(runs))
+    (difference,) = differences(suite, blocks_of(runs))
     assert (difference["points"], difference["interval"], difference["sets"]) == (None, None, 0)
 
 
 def test_a_set_without_a_reference_has_no_mean_of_it() -> None:
     """The other rows keep theirs."""
-    found = study(references=["best hand-made"])
+    suite = study(references=["best hand-made"])
     runs = [
-        outcome(one.cell, HITS[one.cell.method], figures={"best hand-made": figure("1111")})
-        if one.cell.data == "one"
-        else one
-        for one in finished(found, HITS)
+        outcome(run.cell, HITS[run.cell.method], figures={"best hand-made": figure("1111")})
+        if run.cell.data == "one"
+        else run
+        for run in finished(suite, HITS)
     ]
-    (table,) = tables(found, blocks_of(runs))
+    (table,) = tables(suite, blocks_of(runs))
     assert rows(table) == {"best hand-made": None, "random": 0.5, "combine": 0.75}
     assert table["rows"][0]["test"] == {"one": 1.0, "two": None}
 
 
 def test_what_a_search_is_compared_with_is_its_own() -> None:
     """Each method may have other starting templates: a difference takes those of the search itself."""
-    found = study(compare=[{"first": "combine", "second": "best starting template"}])
+    suite = study(compare=[{"first": "combine", "second": "best starting template"}])
     pools = {"random": figure("1111"), "combine": figure("1000")}
     runs = [
-        outcome(one.cell, HITS[one.cell.method], figures={"best starting template": pools[one.cell.method]})
-        for one in finished(found, HITS)
+        outcome(run.cell, HITS[run.cell.method], figures={"best starting template": pools[run.cell.method]})
+        for run in finished(suite, HITS)
     ]
-    (difference,) = differences(found, blocks_of(runs))
+    (difference,) = differences(suite, blocks_of(runs))
     assert difference["points"] == 50.0
 
 
@@ -105,11 +105,11 @@ def test_llms_are_compared_with_themselves_unless_two_are_named() -> None:
 
 def test_intervals_say_what_they_rest_on() -> None:
     """Images and seeds where they are known; nothing where there is neither."""
-    found = study(compare=PAIR)
-    known = list(finished(found, HITS))
-    (one,) = differences(found, blocks_of(known))
-    assert one["resampled"] == ["images", "seeds"]
-    assert one["interval"][0] <= one["points"] <= one["interval"][1]
+    suite = study(compare=PAIR)
+    known = list(finished(suite, HITS))
+    (difference,) = differences(suite, blocks_of(known))
+    assert difference["resampled"] == ["images", "seeds"]
+    assert difference["interval"][0] <= difference["points"] <= difference["interval"][1]
     single = study(compare=PAIR, seeds=[1])
     blind = [
         outcome(each.cell, figures={"best": figure(HITS[each.cell.method]).__class__(test=0.5)})
@@ -122,19 +122,19 @@ def test_intervals_say_what_they_rest_on() -> None:
 def document(tmp_path: Path) -> tuple[dict[str, Any], list[RunOutcome]]:
     """A study with names that a program might run."""
     methods = [{"name": "=1+1 | <b>&_$x^", "method": "random"}, "combine"]
-    found = study(methods=methods, compare=[{"first": "combine", "second": "=1+1 | <b>&_$x^"}], title="*A*")
+    suite = study(methods=methods, compare=[{"first": "combine", "second": "=1+1 | <b>&_$x^"}], title="*A*")
     hits = {"=1+1 | <b>&_$x^": "1100", "combine": "1110"}
-    runs = list(finished(found, hits, template="=cmd|' /C calc'!A0 {}"))
+    runs = list(finished(suite, hits, template="=cmd|' /C calc'!A0 {}"))
     runs = without(runs, method="combine", data="two", seed=2)
-    return findings(found, runs, Transferred(tmp_path), "file"), runs
+    return findings(suite, runs, Transferred(tmp_path), "file"), runs
 
 
 def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
     """What a name holds is a name: in Markdown, in a spreadsheet."""
-    said, runs = document(tmp_path)
-    headings = [heading for heading, _, _ in pages(said)]
+    findings_document, runs = document(tmp_path)
+    headings = [heading for heading, _, _ in pages(findings_document)]
     assert headings == ["RN-pico, 16 shots", "Differences", "In no mean"]
-    text = markdown(said)
+    text = markdown(findings_document)
     assert text.startswith("# \\*A\\*\n")
     assert "=1+1 \\| &lt;b&gt;&amp;\\_$x^" in text
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("|") and "one" in line}
@@ -148,28 +148,31 @@ def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
 
 def test_a_run_of_a_white_box_is_marked_as_one() -> None:
     """In the raw table and in the document, whatever it is called."""
-    found = study(methods=["random", {"name": "better", "method": "coop"}], data=["one"], seeds=[1])
-    runs = [outcome(one) for one in cells(found)]
-    marked = {one["method"]: one["white_box"] for one in csv.DictReader(io.StringIO(raw_csv(runs)))}
+    suite = study(methods=["random", {"name": "better", "method": "coop"}], data=["one"], seeds=[1])
+    runs = [outcome(cell) for cell in cells(suite)]
+    marked = {row["method"]: row["white_box"] for row in csv.DictReader(io.StringIO(raw_csv(runs)))}
     assert marked == {"random": "0", "better": "1"}
-    said = document_of(found, runs)
-    assert {one["method"]: one["white_box"] for one in said["runs"]} == {"random": False, "better": True}
+    findings_document = document_of(suite, runs)
+    assert {row["method"]: row["white_box"] for row in findings_document["runs"]} == {
+        "random": False,
+        "better": True,
+    }
     cut = without(runs, method="better", data="one", seed=1)
-    (_, (first, *_)) = lines_of(document_of(found, cut), "In no mean")
+    (_, (first, *_)) = lines_of(document_of(suite, cut), "In no mean")
     assert first == "seed1-16shot-RN-pico-one-better (white box)"
 
 
 def test_an_outcome_is_what_the_result_says() -> None:
     """A stopped search has no figures; a finished one without decisions has accuracies alone."""
     (cell, *_) = cells(study())
-    found = outcome_of(cell, small_result())
-    assert found.counts
-    assert {name: one.test for name, one in found.figures.items()} == {
+    outcome_of_cell = outcome_of(cell, small_result())
+    assert outcome_of_cell.counts
+    assert {name: accuracy.test for name, accuracy in outcome_of_cell.figures.items()} == {
         "best": 0.5,
         "ensemble": 0.5,
         "default template": 0.25,
     }
-    assert {one.hits for one in found.figures.values()} == {None}
+    assert {accuracy.hits for accuracy in outcome_of_cell.figures.values()} == {None}
     stopped = outcome_of(cell, small_result(status="stopped", stop_reason="7 calls"))
     assert (stopped.counts, stopped.figures, stopped.reason) == (False, {}, "7 calls")
 
@@ -185,9 +188,9 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "default template": (0, 0, 1, 0)},
     )
     write_details(tmp_path, Details(decisions=decisions))
-    found = outcome_of(cell, small_result())
+    outcome_of_cell = outcome_of(cell, small_result())
     # The ensemble's accuracy is another than its decisions make.
-    assert {name: one.hits for name, one in found.figures.items()} == {
+    assert {name: accuracy.hits for name, accuracy in outcome_of_cell.figures.items()} == {
         "best": "1100",
         "ensemble": None,
         "default template": "1000",
@@ -196,25 +199,25 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
 
 def test_what_is_no_better_than_chance_is_marked_in_its_cell() -> None:
     """With a note above that table; one that has none has no note."""
-    found = study(references=[])
-    runs = list(finished(found, HITS))
+    suite = study(references=[])
+    runs = list(finished(suite, HITS))
     marked = [
-        replace(one, figures={"best": replace(one.figures["best"], at_chance=True)})
-        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
-        else one
-        for one in runs
+        replace(run, figures={"best": replace(run.figures["best"], at_chance=True)})
+        if (run.cell.method, run.cell.data, run.cell.seed) == ("random", "one", 2)
+        else run
+        for run in runs
     ]
-    (table,) = tables(found, blocks_of(marked))
+    (table,) = tables(suite, blocks_of(marked))
     assert {row["label"]: row["at_chance"] for row in table["rows"]} == {"random": ["one"], "combine": []}
-    said = findings(found, marked, Transferred(Path("/nowhere")), "t")
-    (_, about, lines) = next(pages(said))
+    findings_document = findings(suite, marked, Transferred(Path("/nowhere")), "t")
+    (_, about, lines) = next(pages(findings_document))
     assert about.endswith("†: with at least one seed, it may be no better than chance level.")
     assert [cell for line in lines for cell in line if "†" in cell] == ["50.0†"]
-    assert "50.0†" in markdown(said)
-    (_, about, lines) = next(pages(findings(found, runs, Transferred(Path("/nowhere")), "t")))
+    assert "50.0†" in markdown(findings_document)
+    (_, about, lines) = next(pages(findings(suite, runs, Transferred(Path("/nowhere")), "t")))
     assert "†" not in about + str(lines)
-    (cell, *_) = cells(found)
-    assert all(one.at_chance for one in outcome_of(cell, small_result()).figures.values())
+    (cell, *_) = cells(suite)
+    assert all(accuracy.at_chance for accuracy in outcome_of(cell, small_result()).figures.values())
 
 
 def test_a_reference_is_marked_by_its_own_accuracy() -> None:
@@ -224,7 +227,7 @@ def test_a_reference_is_marked_by_its_own_accuracy() -> None:
     dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=sizes)
     best = Best(template="a {}", train=0.5, val=None, test=0.9)
     figures = outcome_of(cell, small_result(dataset=dataset, best=best)).figures
-    assert {name: one.at_chance for name, one in figures.items()} == {
+    assert {name: accuracy.at_chance for name, accuracy in figures.items()} == {
         "best": False,
         "ensemble": True,
         "default template": True,

@@ -14,7 +14,7 @@ from tests.fakes.study_outcomes import cells, study
 
 def test_one_seed_is_whole_before_the_next_begins() -> None:
     """And the methods of one data set follow each other, so that pairs are complete."""
-    order = [(one.seed, one.data, one.method) for one in cells(study())]
+    order = [(cell.seed, cell.data, cell.method) for cell in cells(study())]
     assert order == [
         (seed, data, method) for seed in (1, 2) for data in ("one", "two") for method in ("random", "combine")
     ]
@@ -22,8 +22,8 @@ def test_one_seed_is_whole_before_the_next_begins() -> None:
 
 def test_only_what_asks_is_run_with_every_llm() -> None:
     """A method without an LLM is run once."""
-    found = cells(study(data=["one"], seeds=[1], methods=["random", "pn"], llms=["a", "b"]))
-    assert [(one.method, one.llm, one.config.llm) for one in found] == [
+    grid = cells(study(data=["one"], seeds=[1], methods=["random", "pn"], llms=["a", "b"]))
+    assert [(cell.method, cell.llm, cell.config.llm) for cell in grid] == [
         ("random", None, None),
         ("pn", "a", "a"),
         ("pn", "b", "b"),
@@ -32,7 +32,7 @@ def test_only_what_asks_is_run_with_every_llm() -> None:
 
 def test_the_nearer_table_wins() -> None:
     """What is said of all, then of the data set, the model, the method, the LLM."""
-    found = cells(
+    grid = cells(
         study(
             data=["one", "two"],
             seeds=[1],
@@ -42,9 +42,9 @@ def test_the_nearer_table_wins() -> None:
             sets={"two": {"conversations": 3, "rounds": 3}},
         )
     )
-    settings = [(one.config.restarts, one.config.conversations, one.config.rounds) for one in found]
+    settings = [(cell.config.restarts, cell.config.conversations, cell.config.rounds) for cell in grid]
     assert settings == [(1, 1, 4), (1, 3, 4)]
-    assert {one.config.temperature for one in found} == {0.5}
+    assert {cell.config.temperature for cell in grid} == {0.5}
 
 
 def test_a_method_that_uses_a_description_gets_that_of_the_set() -> None:
@@ -55,14 +55,14 @@ def test_a_method_that_uses_a_description_gets_that_of_the_set() -> None:
         {"name": "blind", "method": "guided", "blind": True},
         "pn",
     ]
-    found = cells(study(seeds=[1], methods=methods, llms=["m"], describe={"one": "dice"}))
-    described = {(one.data, one.method) for one in found if one.config.describe is not None}
+    grid = cells(study(seeds=[1], methods=methods, llms=["m"], describe={"one": "dice"}))
+    described = {(cell.data, cell.method) for cell in grid if cell.config.describe is not None}
     assert described == {("one", "guided")}
 
 
 def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
     """The others have no such run."""
-    found = cells(
+    grid = cells(
         study(
             data=["one"],
             seeds=[1],
@@ -71,14 +71,14 @@ def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
             methods=["random", {"method": "combine", "shots": [1], "models": ["ViT-pico"]}],
         )
     )
-    assert [(one.model, one.shots) for one in found if one.method == "combine"] == [("ViT-pico", 1)]
-    assert len(found) == 5
+    assert [(cell.model, cell.shots) for cell in grid if cell.method == "combine"] == [("ViT-pico", 1)]
+    assert len(grid) == 5
 
 
 def test_limits_are_the_studys_and_flags_may_raise_them() -> None:
     """What decides nothing may be said on the command line."""
-    found = cells(study(budget={"max_calls": 9}), max_calls=10, device="cpu")
-    assert {one.config.max_calls for one in found} == {10}
+    grid = cells(study(budget={"max_calls": 9}), max_calls=10, device="cpu")
+    assert {cell.config.max_calls for cell in grid} == {10}
 
 
 def test_the_environment_decides_nothing() -> None:
@@ -92,9 +92,9 @@ def test_the_environment_decides_nothing() -> None:
 @pytest.mark.parametrize("option", ["--shots", "--model", "--restarts", "--describe", "--data"])
 def test_options_that_decide_the_result_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     """They would make another study under the same name."""
-    given = ["suite", "study.toml", option, "1"]
+    command = ["suite", "study.toml", option, "1"]
     with pytest.raises(SystemExit):
-        make_parser(given).parse_args(given)
+        make_parser(command).parse_args(command)
     assert f"there is no option '{option}'" in capsys.readouterr().err
 
 
@@ -124,7 +124,7 @@ def test_folders_of_names_in_other_scripts_do_not_depend_on_their_order() -> Non
     cat, dog = ({"name": name, "method": "random"} for name in ("\u732b", "\u72ac"))
 
     def folders(*methods: dict[str, str]) -> dict[str, Path]:
-        return {one.method: one.run_dir for one in cells(study(data=["one"], seeds=[1], methods=methods))}
+        return {cell.method: cell.run_dir for cell in cells(study(data=["one"], seeds=[1], methods=methods))}
 
     assert folders(cat, dog) == folders(dog, cat)
     assert folders(dog).items() <= folders(cat, dog).items()
@@ -133,9 +133,9 @@ def test_folders_of_names_in_other_scripts_do_not_depend_on_their_order() -> Non
 def test_folders_stay_inside() -> None:
     """A name from a file is a name of one folder, whatever is in it."""
     strange = [{"name": "../../y", "method": "random"}, {"name": "..", "method": "combine"}]
-    found = cells(study(data=["../.."], methods=strange), Path("/s"))
-    assert {one.run_dir.parent for one in found} == {Path("/s")}
-    assert all(one.run_dir.name.isascii() and one.run_dir.name.isprintable() for one in found)
+    grid = cells(study(data=["../.."], methods=strange), Path("/s"))
+    assert {cell.run_dir.parent for cell in grid} == {Path("/s")}
+    assert all(cell.run_dir.name.isascii() and cell.run_dir.name.isprintable() for cell in grid)
 
 
 def test_too_many_runs_are_refused_before_they_are_listed() -> None:
@@ -145,7 +145,7 @@ def test_too_many_runs_are_refused_before_they_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "said"),
+    ("budget", "message"),
     [
         ({"max_calls": 95}, "max_calls is 95, but one run each .2 runs of seed 1. takes 96"),
         (
@@ -156,14 +156,14 @@ def test_too_many_runs_are_refused_before_they_are_listed() -> None:
         ({"max_minutes": 0}, "max_minutes is 0"),
     ],
 )
-def test_a_budget_too_small_for_one_run_each_is_refused(budget: dict[str, float], said: str) -> None:
+def test_a_budget_too_small_for_one_run_each_is_refused(budget: dict[str, float], message: str) -> None:
     """The first seed must be payable: calls for whole runs, tokens and money for a request of each."""
-    found = study(methods=["pn", "random"], llms=[{"llm": "m", "price": "1/1"}], budget=budget)
-    with pytest.raises(ConfigError, match=said):
-        check_budget(found, cells(found))
+    suite = study(methods=["pn", "random"], llms=[{"llm": "m", "price": "1/1"}], budget=budget)
+    with pytest.raises(ConfigError, match=message):
+        check_budget(suite, cells(suite))
 
 
 def test_a_budget_for_one_run_each_will_do() -> None:
     """Later seeds may be left out; they are named, and in no mean."""
-    found = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 1024})
-    check_budget(found, cells(found))
+    suite = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 1024})
+    check_budget(suite, cells(suite))

@@ -22,20 +22,23 @@ from tests.fakes.study_outcomes import cells, figure, lines_of, outcome, study
 
 def moving() -> tuple[Study, list[RunOutcome]]:
     """A study of two models; on the second, searching gains a quarter."""
-    found = study(data=["one"], seeds=[1], methods=["random"], models=["RN-pico", "ViT-pico"], transfer=True)
+    suite = study(data=["one"], seeds=[1], methods=["random"], models=["RN-pico", "ViT-pico"], transfer=True)
     hits = {"RN-pico": "1110", "ViT-pico": "1100"}
     runs = [
         outcome(
-            one, hits[one.model], template=f"{one.model} {{}}", figures={"default template": figure("1000")}
+            cell,
+            hits[cell.model],
+            template=f"{cell.model} {{}}",
+            figures={"default template": figure("1000")},
         )
-        for one in cells(found)
+        for cell in cells(suite)
     ]
-    return found, runs
+    return suite, runs
 
 
 def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what a search on the other model gains, how much a template brings along; scored once."""
-    found, runs = moving()
+    suite, runs = moving()
     opened: list[str] = []
 
     class Known(FakeEvaluator):
@@ -53,14 +56,14 @@ def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(transfer, "open_evaluator", fake)
     blocks = blocks_of(runs)
-    said: list[str] = []
+    lines: list[str] = []
     for _ in range(2):
         carried = Transferred(tmp_path)
-        carried.complete(found, blocks, said.append)
-        kept = {(one["from"], one["to"]): one["kept"] for one in transfers(found, blocks, carried)}
+        carried.complete(suite, blocks, lines.append)
+        kept = {(row["from"], row["to"]): row["kept"] for row in transfers(suite, blocks, carried)}
     assert kept == {("RN-pico", "ViT-pico"): pytest.approx(0.5), ("ViT-pico", "RN-pico"): pytest.approx(0.25)}
     assert sorted(opened) == ["RN-pico", "ViT-pico"]
-    assert len(said) == 2
+    assert len(lines) == 2
 
 
 def test_a_template_is_scored_with_the_settings_of_its_own_method(
@@ -70,11 +73,11 @@ def test_a_template_is_scored_with_the_settings_of_its_own_method(
     names = tmp_path / "names.txt"
     names.write_text("zero\none\n")
     methods = ["random", {"name": "renamed", "method": "random", "class_names": str(names)}]
-    found = study(data=["one"], seeds=[1], methods=methods, models=["RN-pico", "ViT-pico"], transfer=True)
+    suite = study(data=["one"], seeds=[1], methods=methods, models=["RN-pico", "ViT-pico"], transfer=True)
     plain = {"random": "1100", "renamed": "1000"}
     runs = [
-        outcome(one, "1110", template="a {}", figures={"default template": figure(plain[one.method])})
-        for one in cells(found)
+        outcome(cell, "1110", template="a {}", figures={"default template": figure(plain[cell.method])})
+        for cell in cells(suite)
     ]
 
     def fake(spec: Any) -> FakeEvaluator:
@@ -85,37 +88,40 @@ def test_a_template_is_scored_with_the_settings_of_its_own_method(
 
     monkeypatch.setattr(transfer, "open_evaluator", fake)
     carried = Transferred(tmp_path)
-    carried.complete(found, blocks_of(runs), lambda _line: None)
-    brought = {one["label"]: one["brought"] for one in transfers(found, blocks_of(runs), carried)}
+    carried.complete(suite, blocks_of(runs), lambda _line: None)
+    brought = {row["label"]: row["brought"] for row in transfers(suite, blocks_of(runs), carried)}
     assert brought == {"random": 0.0, "renamed": 37.5}
 
 
 def test_new_class_names_are_brought_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are part of what was found; a scorer that cannot use them says nothing of it."""
-    found, runs = moving()
+    suite, runs = moving()
     good = (("bat", "baseball bat"), ("horn", "trumpet"))
-    named = [replace(one, template="a {}", class_names=good) for one in runs]
+    named = [replace(run, template="a {}", class_names=good) for run in runs]
     box = NamingBox(good={"bat": ["baseball bat"], "horn": ["trumpet"]})
     monkeypatch.setattr(transfer, "open_evaluator", lambda _spec: box)
     brought = {}
-    for name, some in (("plain", [replace(one, template="a {}") for one in runs]), ("named", named)):
-        blocks = blocks_of(some)
+    for name, outcomes in (("plain", [replace(run, template="a {}") for run in runs]), ("named", named)):
+        blocks = blocks_of(outcomes)
         carried = Transferred(tmp_path)
-        carried.complete(found, blocks, lambda _line: None)
-        brought[name] = [one["brought"] for one in transfers(found, blocks, carried)]
-    assert all(one > other + 5 for one, other in zip(brought["named"], brought["plain"], strict=True))
+        carried.complete(suite, blocks, lambda _line: None)
+        brought[name] = [row["brought"] for row in transfers(suite, blocks, carried)]
+    assert all(
+        named_gain > plain_gain + 5
+        for named_gain, plain_gain in zip(brought["named"], brought["plain"], strict=True)
+    )
     (tmp_path / TRANSFER).unlink()
     monkeypatch.setattr(transfer, "open_evaluator", lambda _spec: FakeEvaluator())
     carried = Transferred(tmp_path)
-    carried.complete(found, blocks_of(named), lambda _line: None)
-    assert {one["brought"] for one in transfers(found, blocks_of(named), carried)} == {None}
+    carried.complete(suite, blocks_of(named), lambda _line: None)
+    assert {row["brought"] for row in transfers(suite, blocks_of(named), carried)} == {None}
 
 
 def test_what_was_scored_on_other_data_is_scored_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runs made again on other test images, or an entry that does not say on what, say nothing of these."""
-    found, _ = moving()
+    suite, _ = moving()
     opened: list[str] = []
 
     def fake(spec: Any) -> FakeEvaluator:
@@ -124,29 +130,29 @@ def test_what_was_scored_on_other_data_is_scored_anew(
 
     monkeypatch.setattr(transfer, "open_evaluator", fake)
     (tmp_path / TRANSFER).write_text(json.dumps({json.dumps(["one", "ViT-pico", "RN-pico {}"]): 0.9}))
-    made = cells(found, tmp_path)
+    made = cells(suite, tmp_path)
     runs = blocks_of(
-        outcome(one, template=f"{one.model} {{}}", figures={"default template": figure("1000")})
-        for one in made
+        outcome(cell, template=f"{cell.model} {{}}", figures={"default template": figure("1000")})
+        for cell in made
     )
     for labels in ((0, 1, 0, 1), (0, 1, 0, 1), (1, 0, 1, 0)):
-        for one in made:
-            one.run_dir.mkdir(exist_ok=True)
+        for cell in made:
+            cell.run_dir.mkdir(exist_ok=True)
             seen = Decisions(image_set="k", classes=("a", "b"), labels=labels, predicted={})
-            write_details(one.run_dir, Details(decisions=seen))
-        Transferred(tmp_path).complete(found, runs, lambda _line: None)
+            write_details(cell.run_dir, Details(decisions=seen))
+        Transferred(tmp_path).complete(suite, runs, lambda _line: None)
     assert sorted(opened) == ["RN-pico", "RN-pico", "ViT-pico", "ViT-pico"]
 
 
 def test_nothing_is_kept_of_no_gain(tmp_path: Path) -> None:
     """What was not scored, or where searching gained nothing, has no share."""
-    found, runs = moving()
-    assert {one["kept"] for one in transfers(found, blocks_of(runs), Transferred(tmp_path))} == {None}
+    suite, runs = moving()
+    assert {row["kept"] for row in transfers(suite, blocks_of(runs), Transferred(tmp_path))} == {None}
 
 
 def test_nothing_that_is_kept_has_no_sign() -> None:
     """What sums of floats leave of a gain of nothing is no loss."""
-    one = {"label": "pn", "shots": 2, "from": "a", "to": "b", "sets": 1, "brought": -0.0, "native": 4.2}
-    said = {"tables": [], "differences": [], "left_out": []}
-    (_, line) = lines_of({**said, "transfer": [{**one, "kept": -5e-16}]}, "Transfer")
+    row = {"label": "pn", "shots": 2, "from": "a", "to": "b", "sets": 1, "brought": -0.0, "native": 4.2}
+    document = {"tables": [], "differences": [], "left_out": []}
+    (_, line) = lines_of({**document, "transfer": [{**row, "kept": -5e-16}]}, "Transfer")
     assert list(line[-3:]) == ["+0.0", "+4.2", "0 %"]
