@@ -16,11 +16,10 @@ from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Score, 
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
 from ...prompts.starting import draw
-from ..config.schema import SearchConfig, most_free
+from ..config.schema import most_free
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
 from ..events.types import (
     AnswerEmpty,
-    Listener,
     Noted,
     RestartFinished,
     RoundFinished,
@@ -50,18 +49,16 @@ class Restart:
     stop. The LLM gets the class names in ``info`` unless the config says ``blind``.
     """
 
-    config: SearchConfig
+    journal: Journal
     _: KW_ONLY
     pool: Sequence[Candidate]
     info: EvaluatorInfo
-    journal: Journal
     scorebook: Scorebook
     racer: Racer | None = None
     check: Callable[[], None]
-    emit: Listener
 
     def __post_init__(self) -> None:
-        self.record = self.journal.record
+        self.record, self.config, self.emit = self.journal.record, self.journal.config, self.journal.emit
         self._memory = Memory(derived(self.config.seed, "ties", self.record.number))
         self._method = METHODS[self.config.method]
         self._kind = self.config.kind

@@ -62,14 +62,12 @@ async def run_restarts(session: RunSession, queue: ScoringQueue) -> SearchOutcom
     journals = [journal_of(RestartRecord(number)) for number in range(1, config.restarts + 1)]
     restarts = (
         Restart(
-            config,
+            journal,
             pool=session.pool,
             info=info,
-            journal=journal,
             scorebook=scorebook,
             racer=racer,
             check=session.check,
-            emit=emit,
         )
         for journal in journals
     )

@@ -144,9 +144,8 @@ class Stage:
         settings = {"data": "fake", "llm": "m", "conversations": 1, "rounds": 2, "initial": 4, "proposals": 2}
         config = SearchConfig(**settings | more, method="pn", starting_pool="captions")
         return Restart(
-            config, pool=pool, info=FakeEvaluator().info,
-            journal=answers.begin(number, config, self._events.append), scorebook=self.table,
-            check=self.check, emit=self._events.append,
+            answers.begin(number, config, self._events.append), pool=pool, info=FakeEvaluator().info,
+            scorebook=self.table, check=self.check,
         )  # fmt: skip
 
 
