@@ -44,21 +44,17 @@ def confusions(
     ]
 
 
-def class_accuracies(predicted: Labels, labels: Labels, names: Sequence[str]) -> tuple[ClassAccuracy, ...]:
-    """Return each class's accuracy, by label."""
-    counts = by_class(predicted, labels, len(names))
-    return tuple(
-        ClassAccuracy(name, images=of, correct=right) for name, (right, of) in zip(names, counts, strict=True)
-    )
-
-
 def inspection(
     predicted: Sequence[int], labels: Sequence[int], names: Sequence[str], most: int | None = None
 ) -> Inspection:
     """Return each class's accuracy, and at most ``most`` pairs of confused classes."""
     predicted_labels, true_labels = np.asarray(predicted), np.asarray(labels)
+    counts = by_class(predicted_labels, true_labels, len(names))
     return Inspection(
-        classes=class_accuracies(predicted_labels, true_labels, names),
+        classes=tuple(
+            ClassAccuracy(name, images=of, correct=right)
+            for name, (right, of) in zip(names, counts, strict=True)
+        ),
         confusions=named_confusions(predicted_labels, true_labels, names, most),
     )
 

@@ -376,16 +376,13 @@ def short_name_request(class_name: str) -> list[ChatMessage]:
 def short_reading_request(class_names: Sequence[str], class_name: str) -> list[ChatMessage]:
     """Ask a small model what one class is, with some others in view, by a request that stands by itself."""
     reading = _words()["reading"]
+    in_view = [class_name, *(name for name in class_names if name != class_name)][:MOST_IN_VIEW]
+    words = ", ".join(name_in_row(name, LONGEST_IN_VIEW) for name in in_view)
     return by_example(
         reading["system"],
         ((example["asked"], example["answered"]) for example in reading["examples"]),
-        f"{_words_in_view(class_names, class_name)}\nWhat is {one_line(class_name, 100)!r}?",
+        f"{words}\nWhat is {one_line(class_name, 100)!r}?",
     )
-
-
-def _words_in_view(class_names: Sequence[str], class_name: str) -> str:
-    others = [name for name in class_names if name != class_name]
-    return ", ".join(name_in_row(name, LONGEST_IN_VIEW) for name in [class_name, *others][:MOST_IN_VIEW])
 
 
 def kind_names(class_name: str, rng: random.Random) -> list[str]:

@@ -349,9 +349,9 @@ class NameRounds:
         if self._asks_for_one_class:
             requests = [(short_reading_request(names, names[label]), [label]) for label in labels]
         else:
-            starts = range(0, len(labels), READ_AT_ONCE)
+            description, starts = self._config.description, range(0, len(labels), READ_AT_ONCE)
             requests = [
-                (self._reading_request(shown), shown)
+                (reading_request(names, [names[label] for label in shown], description=description), shown)
                 for shown in (labels[start : start + READ_AT_ONCE] for start in starts)
             ]
         readings = await self._ask(requests, position, MOST_READINGS, shared=True)
@@ -374,10 +374,6 @@ class NameRounds:
             )
         )
         await self._score(self._to_try_alone(readings), position)
-
-    def _reading_request(self, labels: Sequence[int]) -> list[ChatMessage]:
-        shown = [self._class_names[label] for label in labels]
-        return reading_request(self._class_names, shown, description=self._config.description)
 
     def _labels_to_read(self) -> list[int]:
         """Return the labels of the classes to ask about, in order: of very many, those most often wrong."""
