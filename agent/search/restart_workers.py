@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from ...evaluator.batching import ScoringQueue
+from ...evaluator.batching import Batch, ScoringQueue
 from ...evaluator.errors import AskingEndedError, PromptclimbError
 from ...evaluator.scoring import NamePredictor
 from ...evaluator.threads import in_thread
@@ -23,14 +23,15 @@ from ..errors import (
     RestartCancelledError,
     why_ended,
 )
-from ..events.types import SearchStopped
+from ..events.types import BatchScored, SearchStopped
+from ..limits import COST, TOKENS
 from ..position import NAMES
 from ..stop import Stop
 from .choice import ranking
 from .event_loop import FairScheduler
 from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, SearchOutcome
 from .name_search import NameSearch
-from .opening import RunSession
+from .opening import ALL_RESTARTS_DONE, RunSession
 from .racing import racer_of
 from .restart import Restart
 from .scorebook import Scorebook
@@ -39,8 +40,27 @@ CANCELLED = 0
 """The signal number of an interruption by the surrounding program."""
 
 
-async def run_restarts(session: RunSession, queue: ScoringQueue) -> SearchOutcome:
-    """Run the restarts, then the search for class names, if there is one."""
+async def run_restarts(session: RunSession) -> SearchOutcome:
+    """Run all restarts, and the search for class names, to their ends or to what ends them early."""
+    emit = session.request.emit
+
+    def batch_scored(batch: Batch) -> None:
+        seconds = round(batch.seconds, 3)
+        emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
+
+    async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
+        searched = await _run_all(session, queue)
+    if (stopped := searched.stopped) is None:
+        await session.store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)
+    else:
+        emit(stopped)
+    # A request that no limit has room for leaves no trace but the limit.
+    spent, limits = session.budget.spent, () if stopped is None else stopped.limits
+    asked_llm = spent.calls + spent.failed_calls > 0 or not {TOKENS.key, COST.key}.isdisjoint(limits)
+    return replace(searched, budget=session.budget.usage_changed().left, asked_llm=asked_llm)
+
+
+async def _run_all(session: RunSession, queue: ScoringQueue) -> SearchOutcome:
     request, config, store = session.request, session.config, session.store
     info = session.evaluator.info
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit

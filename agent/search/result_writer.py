@@ -7,7 +7,7 @@ import base64
 import platform
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import zip_longest
@@ -49,7 +49,7 @@ from .choice import Choice, choose
 from .event_loop import call_evaluator, to_the_end
 from .journal import SearchOutcome
 from .opening import PRICES, RunSession
-from .restart_workers import stop_event
+from .restart_workers import run_restarts, stop_event
 from .test_evaluation import EvaluatedChoice, evaluate_choice, openings_of_test
 
 MOST_PICTURES = 12
@@ -60,10 +60,10 @@ REPORT_SHARE = 0.05
 """Largest share of the time that the page of a running search may take."""
 
 
-async def finish(session: RunSession, search: Callable[[], Awaitable[SearchOutcome]]) -> SearchResult:
-    """Wait for a search, choose, evaluate the choice, write all files, and announce the result."""
+async def search_to_result(session: RunSession) -> SearchResult:
+    """Search, choose, evaluate the choice, write all files, and announce the result."""
     async with current_page(session.run_dir, session.request.write_page):
-        searched = await search()
+        searched = await run_restarts(session)
         try:
             result, details = await choose_and_test(session, searched)
         except AskingEndedError as error:

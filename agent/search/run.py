@@ -8,14 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.batching import Batch, ScoringQueue
 from ...evaluator.errors import ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ..config.sources import absolute
-from ..events.types import BatchScored, Noted
-from ..limits import COST, TOKENS
+from ..events.types import Noted
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import LABEL_FILES, STORE, check_files, check_run_dir, complete_result, new_run_dir
 from ..store.records import check_identity
@@ -30,15 +28,12 @@ from .inputs import (
     read_pool,
     try_local_llm,
 )
-from .journal import SearchOutcome
 from .opening import (
-    ALL_RESTARTS_DONE,
     RunRequest,
-    RunSession,
     open_session,
 )
-from .restart_workers import main_error, run_restarts
-from .result_writer import finish
+from .restart_workers import main_error
+from .result_writer import search_to_result
 
 
 async def start_run(request: RunRequest) -> SearchResult:
@@ -107,26 +102,6 @@ async def _run_to_result(
     """Open everything, run the restarts, choose, evaluate on test, write the files."""
     try:
         async with open_session(request, run_dir, pool, earlier) as session:
-            return await finish(session, lambda: _search(session))
+            return await search_to_result(session)
     except BaseExceptionGroup as group:
         raise main_error(group) from None
-
-
-async def _search(session: RunSession) -> SearchOutcome:
-    """Run all restarts to their ends, or to what ends them early."""
-    request, store = session.request, session.store
-
-    def batch_scored(batch: Batch) -> None:
-        seconds = round(batch.seconds, 3)
-        request.emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
-
-    async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
-        searched = await run_restarts(session, queue)
-    if (stopped := searched.stopped) is None:
-        await store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)
-    else:
-        request.emit(stopped)
-    # A request that no limit has room for leaves no trace but the limit.
-    spent, limits = session.budget.spent, () if stopped is None else stopped.limits
-    asked_llm = spent.calls + spent.failed_calls > 0 or not {TOKENS.key, COST.key}.isdisjoint(limits)
-    return replace(searched, budget=session.budget.usage_changed().left, asked_llm=asked_llm)
