@@ -128,7 +128,6 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
     searched_in(folder)
     page = (folder / "report.html").read_text()
     assert "<title>Instructions for animals" in page
-    assert "Where the best instruction came from" in page
     assert "over default instruction" in page
     assert "instruction = &#34;Look at the ears.\\n{classes}" in page
     settings = page[page.index("<summary>Settings") :]
