@@ -122,7 +122,7 @@ class Place:
         }
         if "data" not in settings:
             settings["data"] = self.images("good")
-        flags = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+        flags = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
         return ["search", *flags, *map(str, arguments)]
 
 
@@ -155,8 +155,8 @@ def tear(image: Path) -> None:
 
 def leaking(place: Place) -> Path:
     """The same picture in train and in test."""
-    for part in ("train", "test"):
-        place.images(f"leak/{part}")
+    for split in ("train", "test"):
+        place.images(f"leak/{split}")
     return place.folder / "leak"
 
 
@@ -267,10 +267,10 @@ def place(
 def test_bad_input_is_one_clear_line(kind: str, place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, no traceback, what was wrong on the last line, and no request that costs."""
     arguments, message = TABLE[kind]
-    given = arguments(place)
+    command = arguments(place)
     before = set(place.folder.iterdir())
     paid = place.endpoint.paid + place.web_page.paid
-    assert main(given) == 2
+    assert main(command) == 2
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "Traceback" not in shown.err
@@ -296,9 +296,9 @@ def test_a_run_goes_on_without_test_images_that_were_torn_since(
     assert "1.png cannot be read" in capfd.readouterr().err.splitlines()[-1]
     tear(data / "test" / "dog" / "2.png")
     assert main(["resume", "run", "--config", str(skip)]) == 0
-    found = json.loads(result.read_text())
-    assert found["dataset"]["sizes"]["test"] == 4
-    assert found["best"]["test"] is not None
+    written = json.loads(result.read_text())
+    assert written["dataset"]["sizes"]["test"] == 4
+    assert written["best"]["test"] is not None
     result.unlink()
     (data / "train" / "dog" / "0.png").unlink()
     assert main(["resume", "run"]) == 2
@@ -312,8 +312,8 @@ def test_classes_of_several_templates_are_refused_before_any_is_paid_for(
     file.write_text("a {}\nthe {}\n")
     scorer = ["--scorer", "zero-shot", "--scorer-url", "http://127.0.0.1:9", "--model", "m"]
     assert main(["evaluate", "--templates", str(file), "--data", "none", *scorer, "--confusions"]) == 2
-    said = capsys.readouterr().err
-    assert "classes can be inspected for one template at a time with --scorer zero-shot; give one" in said
+    stderr = capsys.readouterr().err
+    assert "classes can be inspected for one template at a time with --scorer zero-shot; give one" in stderr
 
 
 def test_a_large_image_is_named_without_a_warning_of_pillow(

@@ -38,26 +38,26 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
 ) -> None:
     """Data and model are opened, nothing is scored, no request is made, and the bound says what it is."""
     monkeypatch.chdir(tmp_path)
-    given = ["search", "--llm", "m", "--base-url", NOWHERE, "--price", "1/2", "--max-cost", "3", "--dry-run"]
-    assert main(given) == 0
+    command = f"search --llm m --base-url {NOWHERE} --price 1/2 --max-cost 3 --dry-run".split()
+    assert main(command) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("fake with words (hash): ")
     assert f"{evaluator.info.sizes['train']} train, " in shown
     assert "4 restarts x 2 conversations x 6 rounds\nat most 48 requests\nat most " in shown
     assert re.search(r"\nat most \$\d\.\d{4}\nat most \d+ templates scored\nlimits: --max-cost 3\n", shown)
     assert "This is an upper bound" in shown
-    assert main([*given, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["calls"] == 48
-    assert found["tokens"] > 0
-    assert 0 < found["cost_usd"] <= 3
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["calls"] == 48
+    assert document["tokens"] > 0
+    assert 0 < document["cost_usd"] <= 3
     assert not evaluator.batches
     assert evaluator.opened == 0
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
         (["--data", "no/such"], "no data set called"),
         (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG, one of openai"),
@@ -66,15 +66,15 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
     ],
 )
 def test_what_a_search_would_refuse_is_found(
-    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Data, model, black box, files: by the same line and exit code."""
-    assert main(["search", "--method", "random", *given, "--dry-run"]) == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert main(["search", "--method", "random", *options, "--dry-run"]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
         (["--llm", "local:no-such.gguf"], r"--llm local cannot be used: the model .*no-such\.gguf cannot"),
         (["--llm", "gpt-4o-mini"], r"no key: set OPENAI_API_KEY"),
@@ -82,8 +82,8 @@ def test_what_a_search_would_refuse_is_found(
 )
 @pytest.mark.usefixtures("evaluator", "llama")
 def test_an_llm_that_would_be_refused_is_reported_last(
-    given: list[str],
-    said: str,
+    options: list[str],
+    message: str,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -92,13 +92,13 @@ def test_an_llm_that_would_be_refused_is_reported_last(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    assert main(["search", *given, "--dry-run"]) == 0
-    found = capsys.readouterr()
-    reported = found.err.splitlines()[-1].removeprefix("note: the search would be refused: ")
-    assert re.match(said, reported)
-    assert "templates scored" in found.out
+    assert main(["search", *options, "--dry-run"]) == 0
+    printed = capsys.readouterr()
+    reported = printed.err.splitlines()[-1].removeprefix("note: the search would be refused: ")
+    assert re.match(message, reported)
+    assert "templates scored" in printed.out
     assert list(tmp_path.iterdir()) == []
-    assert main(["search", *given]) == 2
+    assert main(["search", *options]) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(reported)
 
 
@@ -114,13 +114,13 @@ def test_a_local_llm_that_is_not_installed_is_reported_unless_a_method_stands_in
     if not refused:
         monkeypatch.setenv("PROMPTCLIMB_LLM_FALLBACK", "combine")
     assert main(["search", "--llm", "local", "--dry-run", "--json"]) == 0
-    found = capsys.readouterr()
-    assert ("would be refused: --llm local cannot be used: not_there" in found.err) == refused
-    assert bool(json.loads(found.out)["calls"]) == refused
+    printed = capsys.readouterr()
+    assert ("would be refused: --llm local cannot be used: not_there" in printed.err) == refused
+    assert bool(json.loads(printed.out)["calls"]) == refused
     assert main(["search", "--llm", "local", "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert ("The local LLM cannot be loaded: method combine is used instead" in said) != refused
-    assert ("no cost; the LLM runs here\n" in said) == refused
+    stdout = capsys.readouterr().out
+    assert ("The local LLM cannot be loaded: method combine is used instead" in stdout) != refused
+    assert ("no cost; the LLM runs here\n" in stdout) == refused
 
 
 def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
@@ -131,13 +131,13 @@ def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
         "class Dear:\n    def score(self, templates):\n        raise SystemExit('each score is paid for')\n"
     )
     own = f"{tmp_path}/own.py:Dear"
-    given = ["search", "--method", "random", "--custom-scorer", own, "--dry-run"]
-    assert main(given) == 0
-    assert "number of images unknown" in (said := capsys.readouterr().out)
-    assert " templates scored\n" in said
-    assert main([*given, "--search-for", "instruction"]) == 0
-    assert " instructions scored\n" in (said := capsys.readouterr().out)
-    assert "template" not in said
+    command = ["search", "--method", "random", "--custom-scorer", own, "--dry-run"]
+    assert main(command) == 0
+    assert "number of images unknown" in (stdout := capsys.readouterr().out)
+    assert " templates scored\n" in stdout
+    assert main([*command, "--search-for", "instruction"]) == 0
+    assert " instructions scored\n" in (stdout := capsys.readouterr().out)
+    assert "template" not in stdout
 
 
 def test_combine_without_a_description_says_what_words_it_uses(
@@ -146,9 +146,9 @@ def test_combine_without_a_description_says_what_words_it_uses(
     """Once in a dry run and once in a result: its words have nothing to do with the images."""
     few = ["search", "--method", "combine", "--restarts", "1", "--rounds", "1", "--initial", "5"]
     note, run = "no description: combine uses general words", ["--run-dir", str(tmp_path / "r")]
-    for given, described in itertools.product((["--dry-run"], run), (False, True)):
+    for options, described in itertools.product((["--dry-run"], run), (False, True)):
         shutil.rmtree(tmp_path / "r", ignore_errors=True)
-        assert main([*few, *given, *(["--describe", "tally marks"] if described else [])]) == 0
+        assert main([*few, *options, *(["--describe", "tally marks"] if described else [])]) == 0
         shown = " ".join("".join(capsys.readouterr()).split())
         assert shown.count(note) == (0 if described else 1)
 
@@ -170,17 +170,17 @@ def test_a_clip_is_opened_and_no_image_encoded(
     """Few-shot images are read, so that a torn one is found."""
     spec = pictures(tmp_path)
     clip = ("--model", spec.model, "--pretrained", str(spec.pretrained), "--device", "cpu", "--shots", "4")
-    given = ["search", "--data", spec.data, *clip, "--method", "random", "--dry-run"]
+    command = ["search", "--data", spec.data, *clip, "--method", "random", "--dry-run"]
 
     def encode(*_given: object) -> None:
         raise AssertionError("a dry run needs no features")
 
     monkeypatch.setattr(ImageEncoder, "features", encode)
-    assert main(given) == 0
+    assert main(command) == 0
     assert " 12 train, " in capsys.readouterr().out
     for image in Path(spec.data).glob("train/*/*.png"):
         image.write_bytes(image.read_bytes()[:-20] + bytes(8))
-    assert main(given) == 2
+    assert main(command) == 2
     assert 'on_bad_image = "skip" leaves such images out' in capsys.readouterr().err
 
 
@@ -191,16 +191,16 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     folder = tmp_path / "colours"
     for split, images in (("train", 2), ("val", 1), ("test", 3)):
         for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
-            place = folder / split / name
-            place.mkdir(parents=True)
+            class_folder = folder / split / name
+            class_folder.mkdir(parents=True)
             for number in range(images):
                 Image.new("RGB", (8, 8), (*colour[:2], colour[2] // (number + 1))).save(
-                    place / f"{split}{number}.png"
+                    class_folder / f"{split}{number}.png"
                 )
     few = "--restarts 1 --conversations 1 --rounds 2 --initial 4 --proposals 3 --allow-leak --dry-run"
-    given = f"search --data colours --shots 2 --method random --model m --scorer-url {NOWHERE} {few}"
+    command = f"search --data colours --shots 2 --method random --model m --scorer-url {NOWHERE} {few}"
     monkeypatch.chdir(tmp_path)
-    priced = f"{given} --scorer zero-shot --scorer-price 0.01/call"
+    priced = f"{command} --scorer zero-shot --scorer-price 0.01/call"
     limited = f"{priced} --max-scorer-calls 55 --max-cost 0.6"
     asking = f"--method guided --llm m --base-url {NOWHERE} --price 1/2 --max-cost 0.5"
     # Default and 4 starting templates, then twice 3, after races on at most 2 of the 6 images; then best,
@@ -208,8 +208,8 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     check_session(
         "dry-run-scorer", capsys, priced, limited, f"{limited} --json", f"{priced} --max-scorer-calls 19",
         f"{priced} --max-scorer-calls 40", f"{priced} {asking}",
-        f"{given} --scorer chat --search-for instruction --max-scorer-calls 40",
-        f"{given} --scorer zero-shot --scorer-price 0.1/0.1", f"{given} --scorer embeddings",
+        f"{command} --scorer chat --search-for instruction --max-scorer-calls 40",
+        f"{command} --scorer zero-shot --scorer-price 0.1/0.1", f"{command} --scorer embeddings",
     )  # fmt: skip
     monkeypatch.setenv("PROMPTCLIMB_SCORER_DIALECT", "openai")
-    check_session("dry-run-dialect", capsys, f"{given} --scorer embeddings")
+    check_session("dry-run-dialect", capsys, f"{command} --scorer embeddings")

@@ -44,21 +44,21 @@ SUITES = sorted((ROOT / "suites").glob("*.toml"))
 @pytest.fixture(autouse=True)
 def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeEvaluator]:
     """A hill of its own for each seed; what was opened, in order."""
-    found: list[FakeEvaluator] = []
+    evaluators: list[FakeEvaluator] = []
 
     def fake(spec: EvaluatorSpec) -> FakeEvaluator:
-        found.append(FakeEvaluator(seed=spec.seed))
-        return found[-1]
+        evaluators.append(FakeEvaluator(seed=spec.seed))
+        return evaluators[-1]
 
     stand_in_a_file(monkeypatch, tmp_path, fake)
-    return found
+    return evaluators
 
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     """An endpoint that asks for no key."""
-    with Serving() as found:
-        yield found
+    with Serving() as serving:
+        yield serving
 
 
 def test_a_study_is_summed_up_and_goes_on(
@@ -67,23 +67,23 @@ def test_a_study_is_summed_up_and_goes_on(
     """Every run in its folder, one document, four files; the second call reads what the first has made."""
     assert main(["suite", write_suite(), "--json"]) == 0
     out, err = capsys.readouterr()
-    found = json.loads(out)
+    document = json.loads(out)
     folder = tmp_path / "runs" / "small"
-    assert found == json.loads((folder / "suite.json").read_text())
-    assert {"runs.csv", "tables.md"} <= {one.name for one in folder.iterdir()}
+    assert document == json.loads((folder / "suite.json").read_text())
+    assert {"runs.csv", "tables.md"} <= {path.name for path in folder.iterdir()}
     assert "8 of 8 runs finished and counted" in err
-    (table,) = found["tables"]
-    by_run = {(one["method"], one["data"], one["seed"]): one["test"]["best"] for one in found["runs"]}
+    (table,) = document["tables"]
+    by_run = {(row["method"], row["data"], row["seed"]): row["test"]["best"] for row in document["runs"]}
     random = next(row for row in table["rows"] if row["label"] == "random")
     by_seed = [(by_run["random", "one", seed] + by_run["random", "two", seed]) / 2 for seed in (1, 2)]
     means = (by_run["random", "one", 1] + by_run["random", "one", 2]) / 2, sum(by_seed) / 2
     assert (random["test"]["one"], random["mean"]) == pytest.approx(means, abs=1e-6)
     assert random["std"] == pytest.approx(statistics.stdev(by_seed), abs=1e-6)
-    assert [one.opened for one in opened] == [1] * 8
+    assert [evaluator.opened for evaluator in opened] == [1] * 8
     with (folder / "runs.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 8
     assert main(["suite", "small.toml", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == found
+    assert json.loads(capsys.readouterr().out) == document
     assert len(opened) == 8
 
 
@@ -93,22 +93,22 @@ def test_what_the_budget_does_not_reach_is_named_and_made_later(
     """It is in no mean; a higher limit goes on, and pays for nothing twice."""
     llms = [{"llm": "m", "base_url": server.base_url}]
     methods = ["pn", "random"]
-    given = {"methods": methods, "llms": llms, "compare": [{"first": "pn", "second": "random"}]}
-    file = write_suite(**given, budget={"max_calls": 5})
+    suite = {"methods": methods, "llms": llms, "compare": [{"first": "pn", "second": "random"}]}
+    file = write_suite(**suite, budget={"max_calls": 5})
     assert main(["suite", file, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [(one["method"], one["seed"], one["status"]) for one in found["left_out"]] == [
+    document = json.loads(capsys.readouterr().out)
+    assert [(row["method"], row["seed"], row["status"]) for row in document["left_out"]] == [
         ("pn", 2, "stopped"),
         ("pn", 2, "not run"),
     ]
-    (difference,) = found["differences"]
+    (difference,) = document["differences"]
     assert (difference["runs"], difference["sets"]) == (2, 2)
     assert server.statistics.requests == 5
     assert main(["suite", file, "--max-calls", "8", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["left_out"] == []
     assert server.statistics.requests == 8
-    assert again["runs"][0] == found["runs"][0]
+    assert again["runs"][0] == document["runs"][0]
 
 
 REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
@@ -319,17 +319,17 @@ def test_a_suites_folder_that_cannot_be_one_is_refused(
 @pytest.fixture
 def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A hill in place of each data set with each model, of which nothing is read; what was opened."""
-    found: list[str] = []
+    splits: list[str] = []
 
     def opened(spec: EvaluatorSpec, **_: Any) -> FakeEvaluator:
-        found.append(f"{spec.data} with {spec.model}, {spec.shots} shots")
+        splits.append(f"{spec.data} with {spec.model}, {spec.shots} shots")
         return FakeEvaluator()
 
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
     monkeypatch.setattr(promptclimb.agent.study.preflight, "check_openable", lambda _specs: [])
     monkeypatch.setattr(promptclimb.agent.llm.local_server, "is_installed", lambda: True)
     monkeypatch.setattr(promptclimb.agent.cli.dry_run, "missing_files", lambda _config: ())
-    return found
+    return splits
 
 
 @pytest.mark.parametrize("file", SUITES, ids=lambda path: path.name)
@@ -337,20 +337,20 @@ def test_what_ships_says_what_it_would_cost(
     file: Path, unread: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By group, and over all; each data set is opened once with each model, as its largest sample."""
-    given = tomllib.loads(file.read_text())
-    Path(file.name).write_text(tomli_w.dumps(given | {"seeds": given["seeds"][:1]}))
+    suite = tomllib.loads(file.read_text())
+    Path(file.name).write_text(tomli_w.dumps(suite | {"seeds": suite["seeds"][:1]}))
     # The data of the paper are not here: its bounds are printed, and it would be refused.
     assert main(["suite", file.name, "--dry-run", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    groups = found["groups"]
-    assert sum(group["runs"] for group in groups) == found["runs"]
+    document = json.loads(capsys.readouterr().out)
+    groups = document["groups"]
+    assert sum(group["runs"] for group in groups) == document["runs"]
     for name in ("calls", "tokens", "evaluations"):
-        assert sum(group[name] for group in groups) == found[name] > 0
-    assert sum(group["cost_usd"] for group in groups) == pytest.approx(found["cost_usd"], abs=1e-3)
-    most = max(given.get("shots", [16]))
-    names = [one if isinstance(one, str) else one["model"] for one in given["models"]]
+        assert sum(group[name] for group in groups) == document[name] > 0
+    assert sum(group["cost_usd"] for group in groups) == pytest.approx(document["cost_usd"], abs=1e-3)
+    most = max(suite.get("shots", [16]))
+    names = [model if isinstance(model, str) else model["model"] for model in suite["models"]]
     assert sorted(unread) == sorted(
-        f"{data} with {name}, {most} shots" for data in given["data"] for name in names
+        f"{data} with {name}, {most} shots" for data in suite["data"] for name in names
     )
 
 
@@ -361,7 +361,7 @@ def test_a_dry_run_prints_splits_and_bounds(
     llms = [{"llm": "m", "base_url": "http://127.0.0.1:9/v1", "price": "1/2"}]
     file = write_suite(methods=["pn", "random"], llms=llms, compare=[], search=SMALL, budget={"max_calls": 5})
     check_session("dry-run-suite", capsys, f"suite {file} --dry-run")
-    assert [one.name for one in tmp_path.iterdir()] == ["small.toml"]
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
 
 
 def test_a_dry_run_says_what_the_suite_itself_would_be_refused_for(
@@ -378,14 +378,14 @@ def test_a_dry_run_says_what_the_suite_itself_would_be_refused_for(
 
 def test_limits_that_bound_nothing_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Where nobody is asked; by a suite file, and by the options of a search."""
-    said = "note: --max-calls and --max-cost limit LLM usage, and no LLM is asked\n"
+    note = "note: --max-calls and --max-cost limit LLM usage, and no LLM is asked\n"
     assert main(["suite", write_suite(budget={"max_cost": 1.0, "max_calls": 3}), "--dry-run"]) == 0
-    assert capsys.readouterr().err.count(said) == 1
+    assert capsys.readouterr().err.count(note) == 1
     options = ["--max-cost=1", "--max-calls=3", "--custom-scorer", FACTORY, "--dry-run"]
     assert main(["search", "--method", "random", *options]) == 0
-    assert capsys.readouterr().err.count(said) == 1
-    given = {"methods": ["random", "pn"], "llms": [{"llm": "m", "base_url": "http://127.0.0.1:9/v1"}]}
-    assert main(["suite", write_suite(**given, compare=[], budget={"max_calls": 30}), "--dry-run"]) == 0
+    assert capsys.readouterr().err.count(note) == 1
+    suite = {"methods": ["random", "pn"], "llms": [{"llm": "m", "base_url": "http://127.0.0.1:9/v1"}]}
+    assert main(["suite", write_suite(**suite, compare=[], budget={"max_calls": 30}), "--dry-run"]) == 0
     assert "limit LLM usage" not in capsys.readouterr().err
 
 
@@ -395,7 +395,7 @@ def test_a_black_box_is_opened_and_scores_nothing(
     """Each of its scores may cost something."""
     assert main(["suite", write_suite(), "--dry-run"]) == 0
     assert "templates scored" in capsys.readouterr().out
-    assert [one.batches for one in opened] == [[], []]
+    assert [evaluator.batches for evaluator in opened] == [[], []]
 
 
 def test_what_it_takes_at_most_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,8 +414,8 @@ def test_the_example_on_the_page_is_a_study(unread: list[str], capsys: pytest.Ca
     (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     Path("example.toml").write_text(example)
     assert main(["suite", "example.toml", "--dry-run", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert {"guided", "random"} <= {group["method"].partition(",")[0] for group in found["groups"]}
+    document = json.loads(capsys.readouterr().out)
+    assert {"guided", "random"} <= {group["method"].partition(",")[0] for group in document["groups"]}
     table = page.partition("| key |")[2].partition("\n\n")[0]
     keys = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert keys == set(Study.model_fields)
@@ -423,12 +423,12 @@ def test_the_example_on_the_page_is_a_study(unread: list[str], capsys: pytest.Ca
 
 def test_the_bundled_benchmark_is_not_of_the_sets_that_methods_were_made_on() -> None:
     """Twelve bundled sets at least, each with its sentence; none on which methods were tried out."""
-    found = tomllib.loads((ROOT / "suites" / "bundled.toml").read_text())
+    suite = tomllib.loads((ROOT / "suites" / "bundled.toml").read_text())
     eight = "roman-numerals dice tallies binary-numbers coloured-things ink-colours clock-minutes"
     made_on = {*eight.split(), "handwritten-letters"}
-    assert len(found["data"]) >= 12
-    assert set(found["describe"]) == set(found["data"])
-    assert not set(found["data"]) & made_on
+    assert len(suite["data"]) >= 12
+    assert set(suite["describe"]) == set(suite["data"])
+    assert not set(suite["data"]) & made_on
 
 
 @pytest.mark.slow
@@ -439,17 +439,17 @@ def test_two_bundled_sets_are_studied(capsys: pytest.CaptureFixture[str]) -> Non
     more = {"data": ["backgrounds", "digits"], "seeds": [1], "shots": [2], "search": SMALL, "transfer": True}
     file = write_suite(**more, methods=methods, compare=compare, models=["RN-pico", "ViT-pico"])
     assert main(["suite", file, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    (difference,) = found["differences"]
+    document = json.loads(capsys.readouterr().out)
+    (difference,) = document["differences"]
     assert difference["resampled"] == ["images"]
     assert difference["first"] == "probe (white box)"
     low, high = difference["interval"]
     assert low <= difference["points"] <= high
-    assert [(one["from"], one["to"], one["sets"]) for one in found["transfer"]] == [
+    assert [(row["from"], row["to"], row["sets"]) for row in document["transfer"]] == [
         ("RN-pico", "ViT-pico", 2),
         ("ViT-pico", "RN-pico", 2),
     ]
-    assert all(one["brought"] is not None for one in found["transfer"])
+    assert all(row["brought"] is not None for row in document["transfer"])
 
 
 @pytest.mark.slow
@@ -475,14 +475,14 @@ def test_the_papers_study_runs_on_stand_ins(
     paper["llms"] = [{"llm": "m", "base_url": server.base_url}]
     paper |= {
         "methods": ["pn"],
-        "compare": [one for one in paper["compare"] if one["second"] == "best starting template"],
+        "compare": [pair for pair in paper["compare"] if pair["second"] == "best starting template"],
     }
     paper["search"] |= {**SMALL, "starting_pool": "captions"}
     Path("paper.toml").write_text(tomli_w.dumps(paper))
     assert main(["suite", "paper.toml", "--data-root", str(tmp_path / "data"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["left_out"] == []
-    (table,) = found["tables"]
+    document = json.loads(capsys.readouterr().out)
+    assert document["left_out"] == []
+    (table,) = document["tables"]
     assert table["columns"] == list(ELEVEN)
     assert table["sets"] == 11
-    assert all(one["points"] is not None for one in found["differences"])
+    assert all(row["points"] is not None for row in document["differences"])

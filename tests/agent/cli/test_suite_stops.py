@@ -37,14 +37,14 @@ from tests.fakes.suite_files import write_suite
 @pytest.fixture(autouse=True)
 def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The data set of every evaluator that was opened, in order."""
-    found: list[str] = []
+    data_sets: list[str] = []
 
     def fake(spec: EvaluatorSpec) -> FakeEvaluator:
-        found.append(spec.data)
+        data_sets.append(spec.data)
         return FakeEvaluator(seed=spec.seed)
 
     stand_in_a_file(monkeypatch, tmp_path, fake)
-    return found
+    return data_sets
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def failing_on(data: str) -> Callable[[EvaluatorSpec], FakeEvaluator]:
 
 def document(folder: str = "runs/small") -> dict[str, Any]:
     """The document of a suite."""
-    found: dict[str, Any] = json.loads(Path(folder, "suite.json").read_text())
-    return found
+    written: dict[str, Any] = json.loads(Path(folder, "suite.json").read_text())
+    return written
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -92,7 +92,7 @@ def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on
     monkeypatch.setattr(study_document, "markdown", interrupted)
     assert main(["suite", write()]) == 128 + number
     assert "Run the same command again to resume." in capsys.readouterr().err
-    assert [one["counts"] for one in document()["runs"]] == [True] * 4
+    assert [row["counts"] for row in document()["runs"]] == [True] * 4
     assert Path("runs/small/tables.md").exists()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # the next signal quits at once again
 
@@ -109,11 +109,11 @@ def test_an_evaluator_that_fails_stops_its_own_runs_alone(
     assert err.splitlines()[-1] == (
         "2 runs stopped with an error. Fix its cause, then run the same command again to resume."
     )
-    found = document()
-    assert [one["counts"] for one in found["runs"]] == [one["data"] == "two" for one in found["runs"]]
-    assert {one["status"] for one in found["left_out"]} == {"stopped"}
-    assert all("boom" in one["reason"] for one in found["left_out"])
-    assert found["differences"][0]["sets"] == 1
+    written = document()
+    assert [row["counts"] for row in written["runs"]] == [row["data"] == "two" for row in written["runs"]]
+    assert {row["status"] for row in written["left_out"]} == {"stopped"}
+    assert all("boom" in row["reason"] for row in written["left_out"])
+    assert written["differences"][0]["sets"] == 1
     assert "boom" in Path("runs/small/tables.md").read_text()
     monkeypatch.setattr(SEAM, "make", whole)
     assert main(["suite", "small.toml"]) == 0
@@ -134,10 +134,10 @@ def test_a_refused_key_is_asked_once_and_the_others_go_on(
     for _ in range(2):
         assert main(["suite", file]) == 1
         runs = document()["runs"]
-        assert [one["counts"] for one in runs] == [one["llm"] != "n" for one in runs]
-        refused = [one for one in runs if one["llm"] == "n"]
-        assert [one["status"] for one in refused] == ["stopped", "not run"]
-        assert all("401" in one["reason"] for one in refused)
+        assert [row["counts"] for row in runs] == [row["llm"] != "n" for row in runs]
+        refused = [row for row in runs if row["llm"] == "n"]
+        assert [row["status"] for row in refused] == ["stopped", "not run"]
+        assert all("401" in row["reason"] for row in refused)
         assert "sk-wrong" not in Path("runs/small/runs.csv").read_text()
         err = capsys.readouterr().err
         assert "1 run stopped with an error. Fix its cause, then run the same command again to resume." in err
@@ -152,8 +152,8 @@ def test_a_server_that_is_down_stops_its_own_runs_alone(servers: tuple[ChatServe
     down = "http://127.0.0.1:9/v1"
     llms = [{"llm": "m", "base_url": servers[0].base_url}, {"llm": "n", "base_url": down}]
     assert main(["suite", write(methods=["pn"], llms=llms, compare=[])]) == 1
-    assert [one["counts"] for one in document()["runs"]] == [True, False] * 2
-    assert all("127.0.0.1:9" in one["reason"] for one in document()["left_out"])
+    assert [row["counts"] for row in document()["runs"]] == [True, False] * 2
+    assert all("127.0.0.1:9" in row["reason"] for row in document()["left_out"])
 
 
 def test_a_key_that_is_missing_is_reported_before_the_first_run(
@@ -186,8 +186,8 @@ def test_an_interrupted_study_shows_what_is_there(
     *_, tables, way_on = capsys.readouterr().err.splitlines()
     assert tables == "tables of 2 finished of 4 runs: runs/small/tables.md"
     assert way_on == "What is in runs/small is kept. Run the same command again to resume."
-    assert [one["counts"] for one in document()["runs"]] == [True] * 2 + [False] * 2
-    assert {one["reason"] for one in document()["left_out"]} == {"interrupted"}
+    assert [row["counts"] for row in document()["runs"]] == [True] * 2 + [False] * 2
+    assert {row["reason"] for row in document()["left_out"]} == {"interrupted"}
     with Path("runs/small/runs.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 4
     monkeypatch.setattr(SEAM, "make", whole)
@@ -208,7 +208,7 @@ def test_what_was_finished_before_is_shown_and_nothing_is_fitted(
 
     monkeypatch.setattr(SEAM, "make", struck)
     assert main(["suite", write(seeds=[1, 2])]) == 130
-    assert [one["seed"] for one in document()["runs"] if one["counts"]] == [2] * 4
+    assert [row["seed"] for row in document()["runs"] if row["counts"]] == [2] * 4
     assert len(opened) == before + 1
 
 
@@ -223,9 +223,9 @@ def test_a_model_that_cannot_be_transferred_to_costs_no_table(
     monkeypatch.setattr(Transferred, "complete", fails)
     file = write(models=["RN-pico", "ViT-pico"], transfer=True)
     assert main(["suite", file]) == 1
-    said = capsys.readouterr().err
-    assert "not everything was scored on other models: the model is gone" in said
-    assert all(one["counts"] for one in document()["runs"])
+    stderr = capsys.readouterr().err
+    assert "not everything was scored on other models: the model is gone" in stderr
+    assert all(row["counts"] for row in document()["runs"])
 
 
 def test_a_signal_while_transfer_is_scored_leaves_tables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +242,7 @@ def test_a_signal_while_transfer_is_scored_leaves_tables(monkeypatch: pytest.Mon
         assert main(["suite", file]) == 143
     finally:
         release.set()
-    assert all(one["counts"] for one in document()["runs"])
+    assert all(row["counts"] for row in document()["runs"])
 
 
 async def test_a_reference_that_cannot_be_fitted_stops_alone(
@@ -288,8 +288,8 @@ def test_a_black_box_without_test_figures_says_so(
     """Its runs are finished, nothing resumes them, and no higher limit is proposed."""
     monkeypatch.setattr(SEAM, "make", lambda _spec: WithoutTest())
     assert main(["suite", write()]) == 0
-    said = {(one["status"], one["reason"]) for one in document()["left_out"]}
-    assert said == {("finished", "finished, but its scorer reported no test accuracy")}
+    reasons = {(row["status"], row["reason"]) for row in document()["left_out"]}
+    assert reasons == {("finished", "finished, but its scorer reported no test accuracy")}
     assert "to resume" not in capsys.readouterr().err
 
 
@@ -312,9 +312,9 @@ def test_a_run_that_somebody_works_on_by_itself_stops_alone(
         monkeypatch.setattr(SEAM, "make", make)
         assert main(["suite", write(), *limits]) == 1
     assert "is in use by a live process" in capsys.readouterr().err
-    assert [one["counts"] for one in document()["runs"]].count(False) == 1
+    assert [row["counts"] for row in document()["runs"]].count(False) == 1
     assert main(["suite", write(), *limits]) == 0
-    assert all(one["counts"] for one in document()["runs"])
+    assert all(row["counts"] for row in document()["runs"])
 
 
 def test_a_second_suite_in_the_same_folder_is_refused(
