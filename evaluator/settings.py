@@ -260,7 +260,8 @@ def explained(
         is_secret = bool(inside) or any(word in field for word in ("url", "body"))
         value = "" if is_secret else f" = {shown(values.get(field))}"
         path = "".join(f".{step}" for step in inside)
-        return f"`{field}{value}`{path}{origin}: {plain(problem)}"
+        mark = "" if origin else "`"  # a command line shows it as an option only if it is one there
+        return f"{mark}{field}{value}{mark}{path}{origin}: {plain(problem)}"
 
     problems = error.errors()[:MOST_PROBLEMS]
     return ConfigError("; ".join(explain(cast("Mapping[str, Any]", problem)) for problem in problems))
