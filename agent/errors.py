@@ -47,7 +47,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -265,9 +266,15 @@ class RestartCancelledError(PromptclimbError):
         )
 
 
-def why_ended(error: AskingEndedError) -> Exception:
-    """Return why a scorer behind an API cannot be asked any more."""
-    return error.__cause__ if isinstance(error.__cause__, Exception) else error
+@contextmanager
+def asking_errors_as_causes() -> Iterator[None]:
+    """Raise, in place of an AskingEndedError, why a scorer behind an API cannot be asked any more."""
+    try:
+        yield
+    except AskingEndedError as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from error
 
 
 class EvaluationFailedError(PromptclimbError):

@@ -46,7 +46,7 @@ from ..errors import (
     RedirectedError,
     RequestFailedError,
     UnusableAnswerError,
-    why_ended,
+    asking_errors_as_causes,
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent
@@ -435,8 +435,5 @@ def scorer_in_thread(
     """
     with start_blocking_portal() as portal:
         opened = open_scorer(config, environment, emit=_ScorerLines(report))
-        try:
-            with portal.wrap_async_context_manager(opened) as calls:
-                yield calls, portal
-        except AskingEndedError as error:
-            raise why_ended(error) from error
+        with asking_errors_as_causes(), portal.wrap_async_context_manager(opened) as calls:
+            yield calls, portal

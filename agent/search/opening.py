@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.errors import AskingEndedError
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import CHOSEN, Evaluator, EvaluatorInfo
 from ...prompts.kinds import Candidate
 from ..config.schema import SearchConfig
 from ..config.sources import to_toml
-from ..errors import why_ended
+from ..errors import asking_errors_as_causes
 from ..events.sinks import WRITERS, ThreadedSink
 from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, trackers_of
@@ -294,10 +293,8 @@ class _Opener:
         labels = None if calls is None else labels_in(config.shared_cache or self.run_dir)
         evaluator = await ready_evaluator(config, request.evaluator, request.emit, ask=calls, labels=labels)
         if isinstance(evaluator, ApiEvaluator) and calls is not None:
-            try:
+            with asking_errors_as_causes():
                 await evaluator.prepare()
-            except AskingEndedError as error:
-                raise why_ended(error) from error
             final = evaluator.estimate(candidates_at_most(config, info := evaluator.info), info.sizes["test"])
             calls.keep_for_final(final)
         return evaluator

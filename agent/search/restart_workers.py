@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from ...evaluator.batching import Batch, ScoringQueue
-from ...evaluator.errors import AskingEndedError, PromptclimbError
+from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import NamePredictor
 from ...evaluator.threads import in_thread
 from ..errors import (
@@ -21,7 +21,7 @@ from ..errors import (
     KeyRejectedError,
     ModelNotFoundError,
     RestartCancelledError,
-    why_ended,
+    asking_errors_as_causes,
 )
 from ..events.types import BatchScored, SearchStopped
 from ..limits import COST, TOKENS
@@ -172,10 +172,8 @@ class Workers:
                     await self._scheduler.turn()
                     if self._limits and not restart.begun:
                         continue
-                    try:
+                    with asking_errors_as_causes():
                         await restart.run()
-                    except AskingEndedError as error:
-                        raise why_ended(error) from error
             except (BudgetSpentError, GaveUpError) as limit:
                 # Restarts of an earlier session are still replayed: answers on disk cost nothing, and without
                 # them the result would be poorer than the earlier one.

@@ -13,9 +13,8 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from ...evaluator.errors import AskingEndedError
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
-from ..errors import BudgetSpentError, GaveUpError, why_ended
+from ..errors import BudgetSpentError, GaveUpError, asking_errors_as_causes
 from ..events.types import EvaluationStarted, SearchFinished
 from ..methods.memory import Entry
 from ..results.accuracies import BEST_STARTING
@@ -65,13 +64,11 @@ async def search_to_result(session: RunSession) -> SearchResult:
     async with current_page(session.run_dir, session.request.write_page):
         searched = await run_restarts(session)
         try:
-            result, details = await choose_and_test(session, searched)
-        except AskingEndedError as error:
+            with asking_errors_as_causes():
+                result, details = await choose_and_test(session, searched)
+        except (BudgetSpentError, GaveUpError) as limit:
             # The scorer cannot be asked for the rest of the evaluation: the search counts as stopped.
-            cause = why_ended(error)
-            if not isinstance(cause, BudgetSpentError | GaveUpError):
-                raise cause from error
-            stopped = stop_event(cause)
+            stopped = stop_event(limit)
             session.request.emit(stopped)
             result, details = await choose_and_test(session, replace(searched, stopped=stopped))
     # A stop comes too late from here on.

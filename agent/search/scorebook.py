@@ -8,9 +8,9 @@ from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from ...evaluator.batching import ScoringQueue
-from ...evaluator.errors import AskingEndedError, CrashingTemplateError, ScoringEndedError, ScoringFailedError
+from ...evaluator.errors import CrashingTemplateError, ScoringEndedError, ScoringFailedError
 from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Score, Verdict
-from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, why_ended
+from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, asking_errors_as_causes
 from ..events.types import DefaultTemplateScored, Listener
 from ..store.run import Store
 from .event_loop import FairScheduler
@@ -103,15 +103,14 @@ class Scorebook:
             if known := self.known([template]):
                 return known[template]
             try:
-                verdict = await self._scorer.score(template)
+                with asking_errors_as_causes():
+                    verdict = await self._scorer.score(template)
             except CrashingTemplateError as error:
                 # Kept as a rejection of this run only: it must not end the run, nor change what the LLM was
                 # shown when the run is resumed.
                 verdict = Rejection(SCORER_FAILED, error.explanation)
-            except AskingEndedError as error:
-                if isinstance(cause := why_ended(error), AskingEnd):
-                    return cause
-                raise cause from error
+            except (BudgetSpentError, GaveUpError) as limit:
+                return limit
             except (ScoringFailedError, ScoringEndedError) as error:
                 raise EvaluationFailedError(self._scrub(f"scoring failed: {error}")) from error
             if isinstance(verdict, Rejection):
