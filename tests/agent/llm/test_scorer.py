@@ -60,7 +60,7 @@ async def asking(server: ScorerServer, **more: Any) -> Any:
 
 async def answers(calls: ScorerCalls, requests: Iterable[ApiRequest]) -> tuple[list[tuple[int, Any]], Any]:
     """All answers, each with its place, and why there were no more; asked as an evaluator asks."""
-    left, found = enumerate(requests), list[tuple[int, Any]]()
+    left, answered = enumerate(requests), list[tuple[int, Any]]()
     errors: list[AskingEndedError] = []
 
     async def work() -> None:
@@ -69,21 +69,21 @@ async def answers(calls: ScorerCalls, requests: Iterable[ApiRequest]) -> tuple[l
                 async with calls.place():
                     if errors or (numbered := next(left, None)) is None:
                         return
-                    found.append((numbered[0], await calls(numbered[1])))
+                    answered.append((numbered[0], await calls(numbered[1])))
         except AskingEndedError as error:
             errors.append(error)
 
     await asyncio.wait([asyncio.create_task(work()) for _ in range(calls.concurrency)])
-    return found, errors[0].__cause__ if errors else None
+    return answered, errors[0].__cause__ if errors else None
 
 
 async def test_every_request_is_answered_once() -> None:
     """Each with its place, in whatever order the answers come."""
     async with ScorerServer(ScorerOptions(latency_s=0.005)) as server, asking(server) as calls:
-        found, why = await answers(calls, (question(number) for number in range(30)))
+        answered, why = await answers(calls, (question(number) for number in range(30)))
     assert why is None
-    assert sorted(place for place, _answer in found) == list(range(30))
-    assert all(isinstance(answer, ApiReply) and answer.body["data"] for _place, answer in found)
+    assert sorted(place for place, _answer in answered) == list(range(30))
+    assert all(isinstance(answer, ApiReply) and answer.body["data"] for _place, answer in answered)
     assert server.most_in_flight <= 8
     assert max(server.asked.values()) == 1
 
@@ -95,7 +95,7 @@ async def test_callers_share_the_requests_in_flight() -> None:
             work = [
                 answers(calls, [question(f"{caller} {number}") for number in range(6)]) for caller in range(4)
             ]
-            assert [len(found) for found, _why in await asyncio.gather(*work)] == [6] * 4
+            assert [len(answered) for answered, _why in await asyncio.gather(*work)] == [6] * 4
         assert server.most_in_flight == 3
 
 
@@ -114,8 +114,8 @@ async def test_an_answer_that_is_not_on_disk_holds_its_place() -> None:
 async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None:
     """The limit ends the asking; each call that was made gave an answer."""
     async with ScorerServer() as server, asking(server, max_scorer_calls=11) as calls:
-        found, why = await answers(calls, [question(number) for number in range(40)])
-        assert (len(found), server.requests) == (11, 11)
+        answered, why = await answers(calls, [question(number) for number in range(40)])
+        assert (len(answered), server.requests) == (11, 11)
         assert isinstance(why, BudgetSpentError)
         assert (why.limits, str(why)) == (("scorer_calls",), "the limit of 11 scorer calls is reached")
 
@@ -129,11 +129,11 @@ async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
         ):
             calls.keep_for_final(ApiEstimate(20, 0, 0))
         calls.keep_for_final(ApiEstimate(10, 0, 0))
-        found, why = await answers(calls, [question(number) for number in range(40)])
-        assert (len(found), type(why)) == (4, BudgetSpentError)
+        answered, why = await answers(calls, [question(number) for number in range(40)])
+        assert (len(answered), type(why)) == (4, BudgetSpentError)
         calls.release()
-        found, why = await answers(calls, tests)
-        assert (len(found), why) == (10, None)
+        answered, why = await answers(calls, tests)
+        assert (len(answered), why) == (10, None)
     assert server.requests == 14
 
 
@@ -155,10 +155,10 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
     """Even the very first one; the others are answered."""
     options = ScorerOptions(faults={"no 0": fault})
     async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
-        found, why = await answers(calls, [question(f"no {number}") for number in range(4)])
+        answered, why = await answers(calls, [question(f"no {number}") for number in range(4)])
     assert why is None
-    assert [type(answer) for _place, answer in sorted(found)] == [ApiRefusal] + [ApiReply] * 3
-    refusal = dict(found)[0]
+    assert [type(answer) for _place, answer in sorted(answered)] == [ApiRefusal] + [ApiReply] * 3
+    refusal = dict(answered)[0]
     assert refusal.reason == reason
     assert server.requests == 4
 
@@ -168,8 +168,8 @@ async def test_refusals_end_nothing_here() -> None:
     options = ScorerOptions(faults={"no": "filter"})
     requests = [*(question(f"no {number}") for number in range(40)), question(1)]
     async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
-        found, why = await answers(calls, requests)
-    assert (len(found), why) == (41, None)
+        answered, why = await answers(calls, requests)
+    assert (len(answered), why) == (41, None)
 
 
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,9 +177,9 @@ async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
     faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
     async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
-        found, why = await answers(calls, [question(number) for number in range(12)])
-        assert (len(found), why) == (12, None)
-        assert all(isinstance(answer, ApiReply) for _place, answer in found)
+        answered, why = await answers(calls, [question(number) for number in range(12)])
+        assert (len(answered), why) == (12, None)
+        assert all(isinstance(answer, ApiReply) for _place, answer in answered)
         spent = calls.budget.spent
     assert server.requests == 21
     assert (spent.failed_calls, spent.retries) == (9, 9)
@@ -193,11 +193,11 @@ async def test_a_request_that_always_fails_while_others_are_answered_is_refused(
     monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.pause", lambda *_given: None)
     options = ScorerOptions(faults={"bad": "500"}, latency_s=0.001)
     async with ScorerServer(options) as server, asking(server, scorer_concurrency=4) as calls:
-        found, why = await answers(calls, [question("bad"), *(question(number) for number in range(200))])
+        answered, why = await answers(calls, [question("bad"), *(question(number) for number in range(200))])
     assert why is None
-    assert dict(found)[0] == ApiRefusal("failed", dict(found)[0].message)
-    assert sum(isinstance(answer, ApiReply) for _place, answer in found) == 200
-    assert KEY not in dict(found)[0].message
+    assert dict(answered)[0] == ApiRefusal("failed", dict(answered)[0].message)
+    assert sum(isinstance(answer, ApiReply) for _place, answer in answered) == 200
+    assert KEY not in dict(answered)[0].message
 
 
 async def test_a_request_that_always_fails_is_refused_though_no_other_is_in_flight(
@@ -208,10 +208,10 @@ async def test_a_request_that_always_fails_is_refused_though_no_other_is_in_flig
     monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.pause", lambda *_given: None)
     async with ScorerServer(ScorerOptions(faults={"bad": "500"})) as server, asking(server) as calls:
         await answers(calls, [question("good")])
-        found, why = await answers(calls, [question("bad")])
+        answered, why = await answers(calls, [question("bad")])
         assert (calls.budget.spent.calls, calls.budget.spent.failed_calls) == (3, 16)
     assert why is None
-    assert found == [(0, ApiRefusal("failed", found[0][1].message))]
+    assert answered == [(0, ApiRefusal("failed", answered[0][1].message))]
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ async def test_a_request_that_always_fails_is_refused_though_no_other_is_in_flig
 async def test_an_endpoint_that_refuses_everything_is_the_users_to_fix(fault: str, advice: str) -> None:
     """With the options of the scorer, not the LLM's."""
     async with ScorerServer(ScorerOptions(always=fault)) as server, asking(server) as calls:
-        found, why = await answers(calls, [question(number) for number in range(20)])
-    assert (found, type(why)) == ([], EndpointError)
+        answered, why = await answers(calls, [question(number) for number in range(20)])
+    assert (answered, type(why)) == ([], EndpointError)
     assert advice in str(why)
     assert "llm" not in str(why)
     assert "OPENAI" not in str(why)
@@ -238,8 +238,8 @@ async def test_a_refused_key_later_on_leaves_the_run_to_be_resumed() -> None:
         ScorerServer(ScorerOptions(script=script, always="no_model")) as server,
         asking(server, scorer_concurrency=1) as calls,
     ):
-        found, why = await answers(calls, [question(number) for number in range(20)])
-    assert (len(found), type(why)) == (3, EvaluationFailedError)
+        answered, why = await answers(calls, [question(number) for number in range(20)])
+    assert (len(answered), type(why)) == (3, EvaluationFailedError)
 
 
 async def test_an_address_where_nothing_listens_is_named() -> None:
@@ -247,8 +247,8 @@ async def test_an_address_where_nothing_listens_is_named() -> None:
     async with ScorerServer() as server:
         gone = server.url
     async with open_scorer(config(gone), {}) as calls:
-        found, why = await answers(calls, [question(0)])
-    assert (found, type(why)) == ([], EndpointError)
+        answered, why = await answers(calls, [question(0)])
+    assert (answered, type(why)) == ([], EndpointError)
     assert "Connection refused" in str(why)
     assert "scorer_url" in str(why)
 
@@ -263,8 +263,8 @@ async def test_requests_under_way_share_the_look_at_the_address() -> None:
 
     async with ScorerServer() as server, asking(server) as calls:
         calls._connect = connect
-        found, why = await answers(calls, [question(number) for number in range(8)])
-        assert (len(found), why, looks) == (8, None, [0])
+        answered, why = await answers(calls, [question(number) for number in range(8)])
+        assert (len(answered), why, looks) == (8, None, [0])
 
 
 async def test_nothing_is_sent_where_nothing_listens() -> None:
@@ -278,8 +278,8 @@ async def test_nothing_is_sent_where_nothing_listens() -> None:
     async with ScorerServer() as server, asking(server) as calls:
         calls._connect = connect
         for _ in range(2):
-            found, why = await answers(calls, [question(number) for number in range(8)])
-            assert (found, str(why), looks) == ([], "nothing answers", [0])
+            answered, why = await answers(calls, [question(number) for number in range(8)])
+            assert (answered, str(why), looks) == ([], "nothing answers", [0])
         assert server.requests == 0
 
 
@@ -319,10 +319,10 @@ async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
             work = asyncio.create_task(answers(calls, [question(number) for number in range(100)]))
             await server.until(lambda: server.answered >= 10)
             stop.request(InterruptedRunError(2))
-            found, why = await work
+            answered, why = await work
         assert isinstance(why, InterruptedRunError)
         assert why.signal == 2
-        assert len(found) == server.answered == server.requests < 20
+        assert len(answered) == server.answered == server.requests < 20
 
 
 async def test_closing_ends_what_still_asks() -> None:
@@ -331,8 +331,8 @@ async def test_closing_ends_what_still_asks() -> None:
         async with asking(server) as calls:
             work = asyncio.create_task(answers(calls, [question(number) for number in range(1000)]))
             await server.until(lambda: server.answered >= 10)
-        found, _why = await work
-        assert len(found) == server.answered
+        answered, _why = await work
+        assert len(answered) == server.answered
         with pytest.raises(AskingEndedError, match="closed"):
             async with calls.place():
                 pass
@@ -345,11 +345,11 @@ async def test_no_secret_leaves_in_answers_or_messages() -> None:
         ScorerServer(ScorerOptions(script=("echo_key",), key=KEY)) as server,
         asking(server, emit=events.append) as calls,
     ):
-        found, why = await answers(calls, [question(number) for number in range(3)])
-    assert (len(found), why) == (3, None)
+        answered, why = await answers(calls, [question(number) for number in range(3)])
+    assert (len(answered), why) == (3, None)
     assert set(server.keys) == {f"Bearer {KEY}"}
     assert any("bad key" in str(event) for event in events)
-    assert KEY not in repr((events, calls, calls._asker, found))
+    assert KEY not in repr((events, calls, calls._asker, answered))
 
 
 def test_an_address_of_the_llm_that_cannot_be_used_is_named() -> None:

@@ -56,12 +56,12 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
     for split, images in (("train", 2), ("val", 1), ("test", 2)):
         for name, colour in COLOURS.items():
-            place = folder / split / name
-            place.mkdir(parents=True)
+            class_folder = folder / split / name
+            class_folder.mkdir(parents=True)
             for number in range(images):
                 noise = rng.normal(0, 40, (16, 16, 3)) + rng.normal(0, 60, 3)
                 pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(place / f"{number}.png")
+                Image.fromarray(pixels).save(class_folder / f"{number}.png")
     return folder
 
 
@@ -71,12 +71,12 @@ def config(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setenv("SCORER_API_KEY", KEY)
 
     def made(url: str, **more: Any) -> SearchConfig:
-        given = {
+        settings = {
             "restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "shots": 2,
             "describe": "colours", "method": "random", "run_dir": tmp_path / "run", "scorer": "zero-shot",
             **more,
         }  # fmt: skip
-        return SearchConfig(data=str(colours), scorer_url=url, model="m", **given)
+        return SearchConfig(data=str(colours), scorer_url=url, model="m", **settings)
 
     return made
 
@@ -103,13 +103,13 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     assert logged is not None
     assert logged.calls == used.calls
     await in_thread(lambda: main(["status", str(run)]))
-    said = capsys.readouterr()
-    assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in said.out
-    assert f"left of --max-cost: ${1 - used.cost_usd:.4f}" in said.out
+    printed = capsys.readouterr()
+    assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in printed.out
+    assert f"left of --max-cost: ${1 - used.cost_usd:.4f}" in printed.out
     assert result.budget["cost_usd"] == pytest.approx(1 - used.cost_usd)
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert KEY.encode() not in written
-    assert KEY not in said.out + said.err
+    assert KEY not in printed.out + printed.err
     await in_thread(lambda: main(["status", str(run.parent)]))
     assert "scorer's calls" in (listed := capsys.readouterr().out)
     assert f"{used.calls:,}" in listed
@@ -190,12 +190,12 @@ def check_money(run: Path, limit: float, capsys: pytest.CaptureFixture[str]) -> 
     total = used["cost_usd"] + used["estimated_usd"] + result["budget"]["cost_usd"]
     assert total == pytest.approx(limit)
     assert main(["status", str(run)]) == 0
-    said, page = capsys.readouterr().out, (run / "report.html").read_text("utf-8")
+    printed, page = capsys.readouterr().out, (run / "report.html").read_text("utf-8")
     tokens = f"{used['estimated_tokens']:,} more tokens (${used['estimated_usd']:.4f})"
     doubt = tokens if used["estimated_tokens"] else f"${used['estimated_usd']:.4f} more"
-    for text in (said, page):
+    for text in (printed, page):
         assert f", and at most {doubt} that the endpoint did not report" in text
-    assert f"left of --max-cost: ${result['budget']['cost_usd']:.4f}" in said
+    assert f"left of --max-cost: ${result['budget']['cost_usd']:.4f}" in printed
 
 
 async def test_what_an_endpoint_does_not_report_is_said_as_an_estimate(
@@ -304,20 +304,23 @@ async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
     texts, lines = ["a {}", "the {} one"], list[str]()
     async with ScorerServer(ScorerOptions(key=KEY)) as server:
         spec = config(server.url, shared_cache=tmp_path / "labels", scorer_price="0.001/call")
-        found = await in_thread(lambda: evaluate(texts, spec, split=split, report=lines.append))
+        evaluation = await in_thread(lambda: evaluate(texts, spec, split=split, report=lines.append))
         assert f"{len(texts) * images} requests to the scorer so far" in lines
         assert server.requests == server.answered == len(texts) * images
         again = await in_thread(lambda: evaluate(texts, spec, split=split))
         looked = await in_thread(lambda: evaluate(texts[:1], spec, split=split, inspect=True))
         assert server.requests == len(texts) * images
-    assert found.scores == again.scores
+    assert evaluation.scores == again.scores
     assert looked.inspection is not None
-    assert sum(one.correct for one in looked.inspection.classes) / images == found.scores[0].accuracy
-    assert found.scorer_usage is not None
+    assert (
+        sum(accuracy.correct for accuracy in looked.inspection.classes) / images
+        == evaluation.scores[0].accuracy
+    )
+    assert evaluation.scorer_usage is not None
     assert again.scorer_usage is not None
-    assert (found.scorer_usage.calls, again.scorer_usage.calls) == (len(texts) * images, 0)
-    assert found.scorer_usage.cost_usd == pytest.approx(0.001 * len(texts) * images)
-    assert found.to_json()["scorer_usage"]["calls"] == len(texts) * images
+    assert (evaluation.scorer_usage.calls, again.scorer_usage.calls) == (len(texts) * images, 0)
+    assert evaluation.scorer_usage.cost_usd == pytest.approx(0.001 * len(texts) * images)
+    assert evaluation.to_json()["scorer_usage"]["calls"] == len(texts) * images
 
 
 @pytest.mark.parametrize("kind", ["bad_request", "500", "too_large"])
@@ -327,8 +330,8 @@ async def test_a_refused_form_of_embeddings_is_not_the_end(
     """The next form is tried; once all are refused, the setting that names one is in the message."""
     async with ScorerServer(ScorerOptions(faults={"encoding_format": kind})) as server:
         spec = config(server.url, scorer="embeddings", retry_attempts=1)
-        found = await in_thread(lambda: evaluate(["a {}"], spec))
-    assert found.scores[0].accuracy == 1.0
+        evaluation = await in_thread(lambda: evaluate(["a {}"], spec))
+    assert evaluation.scores[0].accuracy == 1.0
     async with ScorerServer(ScorerOptions(always=kind)) as server:
         spec = config(server.url, scorer="embeddings", retry_attempts=1)
         with pytest.raises(UsageError, match=r"infinity: .*jina: .*`scorer_dialect = infinity\|"):
@@ -367,14 +370,14 @@ async def test_what_got_no_class_stands_beside_the_accuracy_of_an_evaluation(
     """From the first refusal and the first answer that names no class on."""
     async with ScorerServer(ScorerOptions(script=("ok", "filter", "mumble"))) as server:
         spec = config(server.url, scorer="chat", scorer_concurrency=1)
-        found = await in_thread(lambda: evaluate([DEFAULT_INSTRUCTION], spec))
-    (score,) = found.scores
+        evaluation = await in_thread(lambda: evaluate([DEFAULT_INSTRUCTION], spec))
+    (score,) = evaluation.scores
     assert score.unanswered == Unanswered(1 / 6, 1 / 6)
     assert score.accuracy is not None
-    (row,) = found.to_json()["scores"]
+    (row,) = evaluation.to_json()["scores"]
     assert (row["refused"], row["unreadable"]) == (1 / 6, 1 / 6)
     assert row["among_answered"] == pytest.approx(6 / 4 * score.accuracy)
-    print_table(found)
+    print_table(evaluation)
     shown = capsys.readouterr().out
     assert all(text in shown for text in ("refused", "unreadable", "answered", "16.67"))
 
@@ -397,12 +400,12 @@ async def test_what_got_no_class_stands_beside_each_accuracy_of_a_search(
     assert document["best"]["unanswered"]["test"] == {"refused": 1 / 3, "unreadable": 0}
     assert SearchResult.from_json(document) == result
     assert ",refused,unreadable\n" in (tmp_path / "run" / "leaderboard.csv").read_text("utf-8")
-    said = "33.3 % refused", f"{150 * result.best.test:.1f} of those answered"
+    shares = "33.3 % refused", f"{150 * result.best.test:.1f} of those answered"
     console = Console(width=200, file=io.StringIO())
     print_result(console, result, None)
     page = text_of((tmp_path / "run" / "report.html").read_text("utf-8"))
     for text in (console.file.getvalue(), page):  # type: ignore[attr-defined]
-        assert all(part in text for part in said)
+        assert all(part in text for part in shares)
 
 
 @pytest.mark.parametrize(
@@ -435,14 +438,14 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
         given = [part for name in names for part in (flag_of(name), str(getattr(spec, name)))]
         ask = ["evaluate", *given, "--scorer-price", "0.001/call", "--max-cost", "1", "--templates"]
         assert await in_thread(lambda: main([*ask, str(tmp_path / "t.txt"), "--split", "val"])) == 0
-        said = capsys.readouterr()
+        printed = capsys.readouterr()
         asked = server.answered
         (tmp_path / "best.txt").write_text(result.best.template, "utf-8")
         own = [*ask, str(tmp_path / "best.txt"), "--shared-cache", str(tmp_path / "run")]
         assert await in_thread(lambda: main(own)) == 0
         assert server.answered == asked
-    assert "scorer: 3 calls, $0.0030; labels are kept in " in said.err
-    assert "labels.sqlite" in said.err
+    assert "scorer: 3 calls, $0.0030; labels are kept in " in printed.err
+    assert "labels.sqlite" in printed.err
     assert "scorer: 0 calls; labels" in capsys.readouterr().err
 
 
@@ -467,18 +470,18 @@ async def test_predict_classifies_a_folder_as_the_run_did(
         result = await search(config(server.url, **kind))
         before = server.answered
         assert await in_thread(lambda: main([*ask, "--max-scorer-calls", "100"])) == 0
-        said, asked = capsys.readouterr(), server.answered - before
+        printed, asked = capsys.readouterr(), server.answered - before
         assert await in_thread(lambda: main([*ask, "--json"])) == 0
         assert server.answered - before == asked
         document = json.loads(capsys.readouterr().out)
         assert await in_thread(lambda: main([*ask, "--top", "2"])) == 2
-    rows = [line.split(",") for line in said.out.splitlines()[1:]]
-    assert f"scorer: {asked} calls" in said.err
-    assert f"labels are kept in {cache}" in said.err
+    rows = [line.split(",") for line in printed.out.splitlines()[1:]]
+    assert f"scorer: {asked} calls" in printed.err
+    assert f"labels are kept in {cache}" in printed.err
     assert ["torn.png", "", ""] in rows
     named = [(Path(file).parent.name, name) for file, name, _share in rows if file != "torn.png"]
     assert sum(true == name for true, name in named) / len(named) == result.best.test
-    assert [one["class"] for one in document["predictions"] if "error" not in one] == [n for _t, n in named]
+    assert [row["class"] for row in document["predictions"] if "error" not in row] == [n for _t, n in named]
     assert asked <= len(named) + 3
 
 
@@ -505,15 +508,21 @@ async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path:
     from promptclimb.agent.study.grid import Cell
     from promptclimb.agent.study.preflight import check_cells
 
-    found = config("http://127.0.0.1:1/v1")
-    cell = next(iter([_cell(Cell, found)]))
+    api_config = config("http://127.0.0.1:1/v1")
+    cell = next(iter([_cell(Cell, api_config)]))
     with pytest.raises(UsageError, match='`scorer = "zero-shot"`'):
         check_cells([cell])
 
 
-def _cell(kind: Any, found: SearchConfig) -> Any:
+def _cell(kind: Any, api_config: SearchConfig) -> Any:
     names = kind.__dataclass_fields__
-    given = {"config": found, "white_box": None, "method": "random", "data": found.data, "model": "m"}
+    given = {
+        "config": api_config,
+        "white_box": None,
+        "method": "random",
+        "data": api_config.data,
+        "model": "m",
+    }
     return kind(**{name: given.get(name) for name in names})
 
 
@@ -530,11 +539,11 @@ async def test_kills_lose_no_label_and_pay_twice_at_most_what_was_in_flight(
         asked, counted = server.answered, 0
 
         async def session(stop: signal.Signals | None) -> int:
-            given = ["resume", str(run), "--scorer-url", server.url]
+            options = ["resume", str(run), "--scorer-url", server.url]
             if not run.exists():
-                given = [*_as_options(config(server.url)), "--max-scorer-calls", "1000"]
+                options = [*_as_options(config(server.url)), "--max-scorer-calls", "1000"]
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "promptclimb", *given, cwd=ROOT, stdout=subprocess.DEVNULL
+                sys.executable, "-m", "promptclimb", *options, cwd=ROOT, stdout=subprocess.DEVNULL
             )
             before = server.answered
             if stop is not None:
@@ -560,10 +569,10 @@ async def test_kills_lose_no_label_and_pay_twice_at_most_what_was_in_flight(
     assert server.answered - asked <= result["scorer_usage"]["calls"] <= server.answered - asked + counted
 
 
-def _as_options(found: SearchConfig) -> list[str]:
+def _as_options(searched: SearchConfig) -> list[str]:
     names = ("data", "shots", "scorer", "scorer_url", "model", "method", "describe", "restarts", "rounds")
     names += ("conversations", "initial", "run_dir")
-    return ["search", *(part for name in names for part in (flag_of(name), str(getattr(found, name))))]
+    return ["search", *(part for name in names for part in (flag_of(name), str(getattr(searched, name))))]
 
 
 async def test_names_beyond_those_asked_for_are_not_paid_for(
