@@ -54,8 +54,7 @@ class FailureKind(Enum):
     # One answer of the LLM in a search
     UNREAD = "nothing can be read in an answer"
     # One request of a scorer behind an API
-    EXHAUSTED = "all attempts at the request failed"
-    QUESTION_FAILED = "all attempts at the question failed, while others were answered"
+    EXHAUSTED = "all attempts at the question failed"
     QUESTION_REFUSED = "the endpoint refuses the question for what it holds"
     MISREAD = "the answer is not of the scorer's protocol"
     # One call of a scorer
@@ -115,7 +114,6 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
         FailureKind.UNREAD: Rule(unproven=4, trusted=11),
         # A scorer's endpoint is given up by the length of its outage alone.
         FailureKind.EXHAUSTED: Rule(unproven=1, drop_after=2, stop=NextStep.RETRY),
-        FailureKind.QUESTION_FAILED: Rule(fault=Fault.ITEM, step=NextStep.DROP, unproven=8),
         FailureKind.QUESTION_REFUSED: Rule(unproven=8, trusted=7),
         FailureKind.MISREAD: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, tries=2, unproven=8),
         FailureKind.CRASHED: Rule(tries=1, unproven=3, drop_after=3),

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,9 +17,9 @@ from pydantic import SecretStr
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
-from ...evaluator.failures import Evidence, FailureKind, NextStep, judge
 from ...evaluator.network import check_url
 from ...evaluator.remote.asking import (
+    BUSY,
     CONTENT_FILTER,
     FAILED,
     TOO_LARGE,
@@ -55,7 +55,7 @@ from ..stop import Stop
 from ..text import printable
 from .ask import Endpoint, EndpointAsker, RetryPolicy
 from .budget import Limits, ScorerBudget, estimated, to_keep, why_refused
-from .chat import BilledAnswer, Client, JsonAnswer
+from .chat import Client, JsonAnswer
 from .endpoints import DEFAULT_KEY, reach, warn_unencrypted
 from .limiter import RateLimits
 
@@ -195,11 +195,7 @@ class _SeldomUsage:
 
 
 class ScorerCalls:
-    """The ``ApiAsk`` of a search.
-
-    A request that the endpoint refuses for what it holds, or whose attempts fail again and again while others
-    are answered, counts as refused; without any answer the outage of the endpoint decides.
-    """
+    """The ``ApiAsk`` of a search; an outage of the endpoint ends the asking by its length alone."""
 
     def __init__(
         self,
@@ -235,8 +231,6 @@ class ScorerCalls:
         self._unwritten = NO_BILL  # what was billed before there was a ledger
         self._stop = stop
         self._closed = False
-        self._answers = 0  # in this session
-        self._control: ApiRequest | None = None  # the request that was answered last
         self._connect = connect
         self._reached: asyncio.Future[None] | None = None
 
@@ -274,10 +268,15 @@ class ScorerCalls:
         """Return an answer, or a refusal, which the caller judges; see ``ApiAsk``."""
         try:
             await self.check_address()
-            billed = await self._until_at_fault(request)
+            billed = await self._asker.ask(request)
             await self._write(billed.bill)
         except (BadRequestError, RequestFailedError) as error:
-            return ApiRefusal(_reason(error), str(error))
+            if getattr(error.__cause__, "reason", "") in NEVER_JSON and not self._asker.has_answered:
+                not_json = EndpointError(f"the scorer: {error}; check `scorer_url`")
+                raise AskingEndedError(str(not_json)) from not_json
+            # A server that stumbles over a form does not take it.
+            not_taken = request.is_trial and getattr(error.__cause__, "status", None) == SERVER_ERROR
+            return ApiRefusal("refused" if not_taken else _reason(error), str(error))
         except Exception as error:  # noqa: BLE001 - whatever ends the asking
             cause = self._cause(error)
             raise AskingEndedError(str(cause)) from cause
@@ -334,56 +333,13 @@ class ScorerCalls:
             self._reached = asyncio.ensure_future(self._connect())
         await asyncio.shield(self._reached)
 
-    async def _until_at_fault(self, request: ApiRequest) -> BilledAnswer[JsonAnswer]:
-        """Ask again when all attempts failed, unless the request is at fault: others are answered.
-
-        An LLM's request that fails costs one round; a score would be wrong without the answer.
-        """
-        exhausted = 0  # times that all attempts failed, while others were answered
-        while True:
-            answers_before = self._answers
-            try:
-                return await self._asked(request)
-            except RequestFailedError as error:
-                cause = error.__cause__
-                failed_at_form = request.is_trial and getattr(cause, "status", None) == SERVER_ERROR
-                if error.answered or error.refused or failed_at_form:
-                    raise
-                if isinstance(cause, RateLimitedError):
-                    continue
-                if getattr(cause, "reason", "") in NEVER_JSON and not self._asker.has_answered:
-                    raise EndpointError(f"the scorer: {error}; check `scorer_url`") from error
-                evidence = Evidence(
-                    answers=self._control is not None,
-                    failures=exhausted + 1,
-                    control=True if self._answers > answers_before else None,
-                )
-                if judge(FailureKind.EXHAUSTED, evidence).step is NextStep.CONTROL:
-                    evidence = replace(evidence, control=await self._control_is_answered())
-                exhausted += evidence.control is True
-                if judge(FailureKind.EXHAUSTED, evidence).step is NextStep.DROP:
-                    raise
-
-    async def _asked(self, request: ApiRequest) -> BilledAnswer[JsonAnswer]:
-        answer = await self._asker.ask(request)
-        self._answers, self._control = self._answers + 1, request
-        return answer
-
-    async def _control_is_answered(self) -> bool:
-        """Return whether a request that was answered before is answered again."""
-        assert self._control is not None
-        try:
-            answer = await self._asked(self._control)
-        except RequestFailedError:
-            return False
-        await self._write(answer.bill)
-        return True
-
 
 def _reason(error: BaseException | None) -> str:
     """Return a slug for why a request was refused, or failed."""
     if isinstance(error, RequestFailedError):
-        return _reason(error.refusal or error.__cause__) if error.answered or error.refused else FAILED
+        if error.answered or error.refused:
+            return _reason(error.refusal or error.__cause__)
+        return BUSY if isinstance(error.__cause__, RateLimitedError) else FAILED
     if isinstance(error, FlaggedRequestError):
         return CONTENT_FILTER
     if isinstance(error, ContextTooLongError):

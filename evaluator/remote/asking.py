@@ -11,8 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-FAILED = "failed"
-"""Reason of a refusal: not refused, but every attempt failed, while other requests were answered."""
+FAILED, BUSY = "failed", "busy"
+"""Reasons of refusals that are none: every attempt failed, or the endpoint went on asking for fewer."""
 CONTENT_FILTER, TOO_LARGE = "content_filter", "too_large"
 """Reasons of refusals: for what an image shows, and for its pixels or bytes."""
 
@@ -49,7 +49,7 @@ class ApiReply:
 
 @dataclass(frozen=True, slots=True)
 class ApiRefusal:
-    """The endpoint refuses this one request for what it holds, and would refuse it again; or ``FAILED``.
+    """The endpoint refuses a request for what it holds, and would refuse it again; or has not answered.
 
     Attributes:
         reason: A slug, such as ``content_filter`` or ``too_large``.

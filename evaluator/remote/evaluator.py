@@ -52,12 +52,14 @@ from ..scoring import (
 from ..tally import Labels
 from ..threads import in_thread
 from .asking import (
+    BUSY,
     FAILED,
     TOO_LARGE,
     ApiAnswer,
     ApiAsk,
     ApiEstimate,
     ApiRefusal,
+    ApiReply,
     ApiRequest,
 )
 from .labels import KeptValues, KeyMaker, LabelStore
@@ -239,6 +241,7 @@ class RemoteEvaluator(ABC):
         self._opening = threading.Lock()
         self._asked: dict[str, asyncio.Event] = {}  # keys that a task is asking for, each until it has ended
         self._control: Question | None = None  # one that was answered in the protocol's form
+        self._answered = 0  # questions
         self._refused_in_a_row = 0
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
         self._failed = Counter[str]()  # how often every attempt failed, by image
@@ -428,16 +431,19 @@ class RemoteEvaluator(ABC):
                         return
                     question = asking.open.popleft()
                     request = await in_thread(question.request)  # reads and scales images
+                    answered = self._answered
                     answer = await self.problem.ask(request)
-                    await self._take(asking, question, answer)
+                    await self._take(asking, question, answer, others_answered=self._answered > answered)
         except Exception as error:  # noqa: BLE001 - raised once the others have ended
             asking.error = asking.error or error
 
-    async def _take(self, asking: _Asking[Any], question: Question, answer: ApiAnswer) -> None:
+    async def _take(
+        self, asking: _Asking[Any], question: Question, answer: ApiAnswer, *, others_answered: bool
+    ) -> None:
         """Keep an answer, or do what the judge says of a failure."""
         kind, values, fault = await in_thread(lambda: self._failure_of(question, answer))
         if kind is None:
-            self._control, self._refused_in_a_row = question, 0
+            self._control, self._refused_in_a_row, self._answered = question, 0, self._answered + 1
             refusals, asking.refusals = asking.refusals, {}
             asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
             return
@@ -447,17 +453,28 @@ class RemoteEvaluator(ABC):
         evidence = Evidence(
             answers=self._control is not None,
             failures=question.attempts,
-            in_a_row=asking.faults if self._control is None else self._refused_in_a_row,
+            in_a_row=asking.faults if self._control is None else max(self._refused_in_a_row, 1),
+            control=True if others_answered and kind is FailureKind.EXHAUSTED else None,
             divisible=bool(halves),
         )
-        match judge(kind, evidence).step:
+        step = judge(kind, evidence).step
+        if step is NextStep.CONTROL and kind is FailureKind.EXHAUSTED:
+            assert self._control is not None, "it answers"
+            control = await self.problem.ask(await in_thread(self._control.request))
+            evidence = replace(evidence, control=isinstance(control, ApiReply))
+            step = judge(kind, evidence).step
+        match step:
             case NextStep.STOP:
                 raise self._unfit(fault)
             case NextStep.SPLIT:
                 asking.open += halves
             case NextStep.RETRY:
-                asking.open.append(replace(question, attempts=question.attempts + 1))
-            case _ if kind is FailureKind.QUESTION_FAILED:
+                # A failure counts if it is not the endpoint's: then all fail, until the outage is over.
+                counts = kind is not FailureKind.EXHAUSTED or evidence.control is True
+                asking.open.append(replace(question, attempts=question.attempts + counts))
+            case NextStep.WAIT:
+                asking.open.append(question)
+            case _ if kind is FailureKind.EXHAUSTED:
                 self._failed[question.image] += 1
                 self._unanswered |= values
             case _:  # a control, if it is due, is asked for once no request is in flight
@@ -475,8 +492,8 @@ class RemoteEvaluator(ABC):
     ) -> tuple[FailureKind | None, Mapping[str, Any], str]:
         """Return what has become of a question (None for an answer), its values, and what is wrong."""
         if isinstance(answer, ApiRefusal):
-            failed = answer.reason == FAILED
-            kind = FailureKind.QUESTION_FAILED if failed else FailureKind.QUESTION_REFUSED
+            kinds = {FAILED: FailureKind.EXHAUSTED, BUSY: FailureKind.BUSY}
+            kind = kinds.get(answer.reason, FailureKind.QUESTION_REFUSED)
             values = {} if question.halves() else question.read(answer)
             return kind, values, _refused_for(answer, "it refuses every request")
         try:
@@ -503,8 +520,12 @@ class RemoteEvaluator(ABC):
         self._refused_in_a_row = 0
 
     async def ask_once(self, request: ApiRequest) -> ApiAnswer:
+        """Ask what no other question depends on, until the endpoint answers or refuses it."""
         async with self.problem.ask.place():
-            return await self.problem.ask(request)
+            while True:
+                answer = await self.problem.ask(request)
+                if isinstance(answer, ApiReply) or answer.reason not in (FAILED, BUSY):
+                    return answer
 
     def _unfit(self, fault: str) -> ScoringEndedError:
         return ScoringEndedError(

@@ -458,17 +458,25 @@ def test_many_refused_images_in_a_row_are_believed_if_others_are_answered(
 
 
 def test_an_answer_that_never_came_is_asked_for_again_by_a_later_run(opened: Opened, tmp_path: Path) -> None:
-    """It counts as wrong in this one, which does not ask twice; it is no refusal."""
-    api = VisualApi(
-        change=lambda number, _request, body: ApiRefusal("failed", "503") if number == 3 else body
-    )
+    """It counts as wrong in this one, once another question was answered twice; it is no refusal."""
+    never = ApiRefusal("failed", "503")
+    api = VisualApi(change=refusing({3}, lambda request: request.body["inputs"], never))
     evaluator = opened("zero-shot", api, tmp_path / "labels.sqlite")
     assert scored(evaluator, "a {}").train < 1.0
     assert scored(evaluator, "a {}").train < 1.0
-    assert len(api.requests) == SEARCHED
+    assert len(api.requests) == SEARCHED + 3
     later = VisualApi()
     assert scored(opened("zero-shot", later, tmp_path / "labels.sqlite"), "a {}").train == 1.0
     assert len(later.requests) == 1
+
+
+@pytest.mark.parametrize("reason", ["failed", "busy"])
+@pytest.mark.parametrize("outage", [range(4), range(5, 15)])
+def test_an_outage_costs_no_label(outage: range, reason: str, opened: Opened) -> None:
+    """At the start or later on: what failed is asked again, as nothing else was answered meanwhile."""
+    down = ApiRefusal(reason, "503")
+    api = VisualApi(change=lambda number, _request, body: down if number in outage else body, concurrency=4)
+    assert scored(opened("zero-shot", api), "a {}").train == 1.0
 
 
 def test_an_image_that_never_gets_an_answer_is_left_out_after_two_candidates(opened: Opened) -> None:
@@ -478,7 +486,7 @@ def test_an_image_that_never_gets_an_answer_is_left_out_after_two_candidates(ope
     evaluator = opened("zero-shot", api)
     scores = [scored(evaluator, f"{text} {{}}").correct for text in ("a", "the", "one", "my")]
     assert scores == [(14, 6)] * 4
-    assert len(api.requests) == 2 * SEARCHED + 2 * (SEARCHED - 1)
+    assert len(api.requests) == 2 * (SEARCHED + 3) + 2 * (SEARCHED - 1)
 
 
 @pytest.mark.parametrize("objective", ["accuracy", "logprob"])
