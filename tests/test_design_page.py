@@ -1,4 +1,4 @@
-"""docs/design.md: each example works in a copy of the program."""
+"""Each example of docs/design.md and tests/data/extensions.md works in a copy of the program."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.paths import ROOT
 from tests.test_house import ORDER
 
 PAGE = ROOT / "docs" / "design.md"
+EXTENSIONS = ROOT / "tests" / "data" / "extensions.md"
 ROOMS = ("agent", "evaluator", "prompts", "promptclimb")
 BLOCK = re.compile(r"<!-- (file|change): (\S+) -->\n```(?:python|diff)\n(.*?)```", re.DOTALL)
 FAKE = ("--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator", "--data", "words")
@@ -79,7 +80,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / room, folder / room, ignore=ignored)
     for name in ("checkpoints", "sets"):
         (folder / "evaluator" / "pico" / name).symlink_to(ROOT / "evaluator" / "pico" / name)
-    blocks = BLOCK.findall(PAGE.read_text("utf-8"))
+    blocks = [block for page in (PAGE, EXTENSIONS) for block in BLOCK.findall(page.read_text("utf-8"))]
     assert len(blocks) >= 11
     for kind, name, text in blocks:
         put_in(folder, kind, name, text)
@@ -129,13 +130,13 @@ def made(program: Program) -> Path:
 
 def test_the_packages_stand_in_their_order() -> None:
     """The table is the order in which packages may import each other."""
-    table = PAGE.read_text("utf-8").partition("| package | purpose |")[2].partition("\n\n")[0]
-    assert tuple(re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, re.MULTILINE)) == ORDER["agent"]
+    table = PAGE.read_text("utf-8").partition("|package|purpose|")[2].partition("\n\n")[0]
+    assert tuple(re.findall(r"^\|`(\w+)(?:/|\.py)`\|", table, re.MULTILINE)) == ORDER["agent"]
 
 
 def test_the_functions_to_follow_exist() -> None:
     """Each stands in the file that the page names."""
-    table = PAGE.read_text("utf-8").partition("| stage | functions")[2].partition("\n\n")[0]
+    table = PAGE.read_text("utf-8").partition("|stage|functions")[2].partition("\n\n")[0]
     stages = re.findall(r"`(\S+\.py)`: ((?:`\w+`(?:, )?)+)", table)
     assert len(stages) > 15
     for file, names in stages:
@@ -181,12 +182,3 @@ def test_a_layout_of_data(program: Program, tmp_path: Path) -> None:
             picture.save(tmp_path / f"{name}.{number}.png")
     document = json.loads(program.run("datasets", f"flat:{tmp_path}", "--shots", "2", "--json"))
     assert (document["classes"], len(document["train"]), document["test_size"]) == (["green", "red"], 4, 4)
-
-
-def test_a_black_box_of_another_kind(program: Program) -> None:
-    """A file with a class is enough."""
-    own = ("--custom-scorer", "long_words.py:LongWords", "--data", "mine")
-    result = json.loads(
-        program.run("search", *own, *SMALL, "--method", "random", "--run-dir", "own", "--json")
-    )
-    assert (result["model"]["name"], result["best"]["test"]) == ("LongWords", None)

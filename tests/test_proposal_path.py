@@ -1,15 +1,10 @@
-"""One proposal, followed from the command line to ``result.json``, by the files whose functions get it.
-
-`python -m tests.test_proposal_path` (in the project's folder) writes the list in docs/design.md again.
-"""
+"""One proposal, followed from the command line to ``result.json``, by the files whose functions get it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +24,6 @@ from tests.paths import ROOT
 
 PROPOSAL = "a zigzag rendering of a {}"
 MOST_FILES = 34
-PAGE = ROOT / "docs" / "design.md"
-LIST = re.compile(r"<!-- proposal -->\n(.*?)<!-- end -->", re.DOTALL)
 DEPTH = 4
 MANY = 40
 
@@ -139,18 +132,8 @@ def files_passed(url: str, folder: Path) -> list[str]:
     return sorted(passed)
 
 
-def listed(files: list[str]) -> str:
-    """The files as a table, a line for each folder."""
-    folders: dict[str, list[str]] = {}
-    for file in files:
-        folder, _, name = file.rpartition("/")
-        folders.setdefault(folder, []).append(f"`{name}`")
-    rows = [f"| `{folder}/` | {', '.join(names)} |" for folder, names in folders.items()]
-    return "\n".join(["", f"{len(files)} files:", "", "| folder | files |", "|---|---|", *rows, ""]) + "\n"
-
-
 @pytest.mark.usefixtures("small_sets")
-def test_a_proposal_passes_the_files_that_the_page_lists(
+def test_a_proposal_passes_few_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From the command line, over the LLM's answer and the scorer, to the result and its report."""
@@ -159,13 +142,3 @@ def test_a_proposal_passes_the_files_that_the_page_lists(
         files = files_passed(url, tmp_path / "run")
     capsys.readouterr()
     assert len(files) <= MOST_FILES, "\n".join(files)
-    match = LIST.search(PAGE.read_text("utf-8"))
-    assert match is not None
-    assert match[1] == listed(files), "run python -m tests.test_proposal_path"
-
-
-if __name__ == "__main__":
-    with endpoint() as address, tempfile.TemporaryDirectory() as scratch:
-        table = listed(files_passed(address, Path(scratch) / "run"))
-    text = PAGE.read_text("utf-8")
-    PAGE.write_text(LIST.sub(lambda _: f"<!-- proposal -->\n{table}<!-- end -->", text), "utf-8")
