@@ -43,9 +43,6 @@ class Shortness:
 
     def score(self, templates):
         return [1 / len(template) for template in templates]
-
-
-make = Shortness
 """
 
 

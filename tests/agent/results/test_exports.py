@@ -9,7 +9,6 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -121,27 +120,15 @@ def test_cupl_has_the_filled_texts_of_every_class(run_dir: Path) -> None:
         assert texts == [template.replace("{}", name) for template in TEMPLATES]
 
 
-def test_the_piece_for_cupl_finds_the_classes_after_a_search_for_names(run_dir: Path, tmp_path: Path) -> None:
-    """Its keys are the original names; new ones are in the prompts."""
+def test_cupl_has_new_names_in_its_prompts(run_dir: Path, tmp_path: Path) -> None:
+    """Its keys are the original names."""
     shutil.copytree(run_dir, tmp_path / "r")
-    found = read_result(run_dir)
-    named = replace(found, best=replace(found.best, class_names={"snow leopard": "big cat"}))
+    result = read_result(run_dir)
+    named = replace(result, best=replace(result.best, class_names={"snow leopard": "big cat"}))
     write_result(tmp_path / "r", named)
-    asked: list[str] = []
-
-    def zero_shot_classifier(
-        _model: Any, _tokenizer: Any, names: list[str], prompts: Any, *_: Any, **__: Any
-    ) -> Any:
-        asked.extend(text for name in names for text in prompts[name])
-        return np.eye(2)
-
-    page = (ROOT / "docs" / "exports.md").read_text("utf-8").partition("### CuPL")[2]
-    lines = page.partition("```python\n")[2].partition("```")[0].splitlines()
-    given: dict[str, Any] = {"json": json, "export": lambda _run, form: export(tmp_path / "r", form)}
-    given |= {"zeroshot_classification": SimpleNamespace(zero_shot_classifier=zero_shot_classifier)}
-    given |= {"model": None, "tokenizer": None, "names": ["big cat", CLASSES[1]]}
-    exec("\n".join(line for line in lines if not line.startswith(("decided", "accuracy"))), given)
-    assert asked == ["a photo of a big cat.", "a photo of a {brace} 100%."]
+    prompts = exported(tmp_path / "r", "cupl")
+    assert tuple(prompts) == CLASSES
+    assert [*prompts.values()] == [["a photo of a big cat."], ["a photo of a {brace} 100%."]]
 
 
 def test_csv_is_the_leaderboard_without_formulas(run_dir: Path) -> None:
