@@ -416,7 +416,7 @@ def test_the_example_on_the_page_is_a_study(unread: list[str], capsys: pytest.Ca
     assert main(["suite", "example.toml", "--dry-run", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert {"guided", "random"} <= {group["method"].partition(",")[0] for group in document["groups"]}
-    table = page.partition("| key |")[2].partition("\n\n")[0]
+    table = page.partition("|key|")[2].partition("\n\n")[0]
     keys = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert keys == set(Study.model_fields)
 
