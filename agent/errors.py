@@ -209,27 +209,14 @@ class RequestFailedError(PromptclimbError):
     """The attempts or the time allowed for one request are used up; its round is skipped.
 
     Attributes:
+        kind: The kind of the last failure, which is the cause.
         attempts: Attempts made.
-        answered: The model answered, but never usably, or a content filter refused the request; it would do
-            so again, and be paid again.
-        refused: The refusal leaves open whether the request or the endpoint is at fault.
-        refusal: What the endpoint refused it with; None if it did not.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        attempts: int,
-        answered: bool = False,
-        refused: bool = False,
-        refusal: BadRequestError | None = None,
-    ) -> None:
+    def __init__(self, message: str, *, kind: FailureKind, attempts: int) -> None:
         super().__init__(message)
-        self.refusal = refusal
+        self.kind = kind
         self.attempts = attempts
-        self.answered = answered
-        self.refused = refused
 
 
 class BudgetSpentError(PromptclimbError):

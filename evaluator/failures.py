@@ -8,7 +8,7 @@ fault; then it counts what became of other items.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -76,6 +76,9 @@ class Rule:
         stop: What follows if the answerer is at fault by the evidence.
         certain: The kind names the item as the reason, so that it holds before any answer too.
         answered: The answerer is well, and would answer the item in the same way again.
+        unread: A reply came in which nothing can be read, so the item also counts as ``UNREAD``.
+        sessions: Sessions of a run in which all attempts at an item end so before it is given up for good; 0
+            if that says nothing about the item.
         closes: If the answerer is at fault, it can answer nothing any more.
     """
 
@@ -88,25 +91,29 @@ class Rule:
     stop: NextStep = NextStep.STOP
     certain: bool = False
     answered: bool = False
+    unread: bool = False
+    sessions: int = 0
     closes: bool = False
 
 
 _PASSING = Rule(fault=Fault.ANSWERER, step=NextStep.RETRY)
-_UNUSABLE = Rule(fault=Fault.ITEM, tries=3, answered=True)
+_ANSWERED = Rule(fault=Fault.ITEM, answered=True, unread=True, sessions=1)
+_UNUSABLE = replace(_ANSWERED, tries=3)
 _MOST_REFUSED = 9
 
 RULES: Mapping[FailureKind, Rule] = MappingProxyType(
     {
         FailureKind.UNREACHABLE: _PASSING,
-        FailureKind.GARBLED: _PASSING,
+        FailureKind.GARBLED: replace(_PASSING, unread=True),
         FailureKind.BUSY: Rule(fault=Fault.OPEN, step=NextStep.WAIT),
         FailureKind.UNUSABLE: _UNUSABLE,
         FailureKind.CUT: _UNUSABLE,
-        FailureKind.ENDLESS: Rule(fault=Fault.ITEM, answered=True),
+        FailureKind.ENDLESS: _ANSWERED,
         FailureKind.ADAPTED: Rule(fault=Fault.ITEM, step=NextStep.AGAIN),
-        FailureKind.REFUSED: Rule(unproven=1, trusted=_MOST_REFUSED),
-        FailureKind.TOO_LONG: Rule(unproven=1, trusted=_MOST_REFUSED, answered=True),
-        FailureKind.FLAGGED: Rule(trusted=_MOST_REFUSED, certain=True, answered=True),
+        # Perhaps the credit is exhausted: another session shows it.
+        FailureKind.REFUSED: Rule(unproven=1, trusted=_MOST_REFUSED, sessions=2),
+        FailureKind.TOO_LONG: replace(_ANSWERED, fault=Fault.OPEN, unproven=1, trusted=_MOST_REFUSED),
+        FailureKind.FLAGGED: replace(_ANSWERED, fault=Fault.OPEN, trusted=_MOST_REFUSED, certain=True),
         # A gateway slips now and then: a key that worked is tried twice more.
         FailureKind.MISDIRECTED: Rule(unproven=1, trusted=2, drop_after=0, closes=True),
         FailureKind.CLOSED: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, closes=True),

@@ -116,7 +116,8 @@ def _may_pass(error: BaseException) -> bool:
 class WaitAsAsked(tenacity.wait.wait_base):
     """Wait as long as the endpoint asks for, and a little more; not at all before another form is sent."""
 
-    of_our_own = tenacity.wait_exponential_jitter(max=60.0)
+    # Drawn from all of the interval: requests that fail together should not come back together.
+    of_our_own = tenacity.wait_random_exponential(multiplier=2.0, max=60.0)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = _error_of(retry_state)
@@ -288,18 +289,10 @@ class EndpointAsker(Generic[R, A]):
         """Return the error that ends a request after its last failure."""
         # A client object from Python has no address.
         at = f"{self._endpoint.name}: " if "://" in self._endpoint.name else ""
-        refusal = error if isinstance(error, BadRequestError) else None
-        why = "the request is refused"
-        if refusal is None:
-            why = f"no usable answer in {counted(attempts, 'attempt')}"
-        answered = RULES[error.kind].answered
-        return RequestFailedError(
-            f"{at}{why}: {error}",
-            attempts=attempts,
-            answered=answered,
-            refused=refusal is not None and not answered,
-            refusal=refusal,
-        )
+        why = f"no usable answer in {counted(attempts, 'attempt')}"
+        if isinstance(error, BadRequestError):
+            why = "the request is refused"
+        return RequestFailedError(f"{at}{why}: {error}", kind=error.kind, attempts=attempts)
 
     # An attempt: reservation, endpoint, deadline.
 

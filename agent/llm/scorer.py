@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
+from ...evaluator.failures import RULES, FailureKind
 from ...evaluator.network import check_url
 from ...evaluator.remote.asking import (
     BUSY,
@@ -42,7 +43,6 @@ from ..errors import (
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
-    RateLimitedError,
     RedirectedError,
     RequestFailedError,
     UnusableAnswerError,
@@ -337,9 +337,9 @@ class ScorerCalls:
 def _reason(error: BaseException | None) -> str:
     """Return a slug for why a request was refused, or failed."""
     if isinstance(error, RequestFailedError):
-        if error.answered or error.refused:
-            return _reason(error.refusal or error.__cause__)
-        return BUSY if isinstance(error.__cause__, RateLimitedError) else FAILED
+        if RULES[error.kind].sessions:
+            return _reason(error.__cause__)
+        return BUSY if error.kind is FailureKind.BUSY else FAILED
     if isinstance(error, FlaggedRequestError):
         return CONTENT_FILTER
     if isinstance(error, ContextTooLongError):

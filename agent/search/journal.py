@@ -12,14 +12,13 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from ...evaluator.failures import Evidence, FailureKind, NextStep, judge
+from ...evaluator.failures import RULES, Evidence, FailureKind, NextStep, judge
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
 from ..errors import (
     GaveUpError,
     RequestFailedError,
     StoreMismatchError,
-    UnusableAnswerError,
 )
 from ..events.types import AnswerReceived, Listener, SearchStopped
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
@@ -284,18 +283,17 @@ class Journal:
             await self.store.put_value(_name_of("refused", position), request_hash)
 
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
-        cause = error.__cause__
-        unusable = error.answered or isinstance(cause, UnusableAnswerError)
-        self._skipped[position] = _Skip(request=request.hash, reason=str(error), unusable=unusable)
-        if unusable:
-            cut = isinstance(cause, UnusableAnswerError) and cause.reason == "length"
+        rule = RULES[error.kind]
+        self._skipped[position] = _Skip(request=request.hash, reason=str(error), unusable=rule.unread)
+        if rule.unread:
+            cut = error.kind in (FailureKind.CUT, FailureKind.ENDLESS)
             self.empty_answers.count(empty=True, cut=cut, unusable=str(error))
-        refused_before = self.store.value(_name_of("refused", position)) == request.hash
-        if error.refused:
-            self._refused[position] = request.hash
-        if error.answered or (error.refused and refused_before):
+        earlier_sessions = int(self.store.value(_name_of("refused", position)) == request.hash)
+        if 0 < rule.sessions <= earlier_sessions + 1:
             await self._write_skipped()
-        return Skipped(str(error), unusable=unusable)
+        elif rule.sessions:
+            self._refused[position] = request.hash
+        return Skipped(str(error), unusable=rule.unread)
 
     async def _write_skipped(self) -> None:
         for position, skip in list(self._skipped.items()):

@@ -16,7 +16,6 @@ from promptclimb.agent.errors import (
     InterruptedRunError,
     RequestFailedError,
     StoreMismatchError,
-    UnusableAnswerError,
 )
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
@@ -100,7 +99,7 @@ async def test_an_answer_is_on_disk_with_its_bill_before_anybody_has_it(store: S
 @pytest.mark.parametrize("skipped", [False, True])
 async def test_what_another_request_got_is_refused_with_its_place(store: Store, skipped: bool) -> None:
     """An answer or a skip: the program or the files were changed, and nothing of it may be mixed."""
-    failed = RequestFailedError("none", attempts=1)
+    failed = RequestFailedError("none", kind=FailureKind.UNREACHABLE, attempts=1)
     journal = journal_of(store, Asker(store, *[failed] * skipped))
     with pytest.raises(Skipped) if skipped else nullcontext():
         await journal.answer(FIRST, request("one"))
@@ -120,7 +119,7 @@ async def test_longer_answers_may_be_asked_for_on_the_way(store: Store) -> None:
 
 async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: Store) -> None:
     """What follows depends on it only then: an outage at the end is asked again, one in the middle not."""
-    failed = RequestFailedError("no usable answer in 3 attempts", attempts=3)
+    failed = RequestFailedError("no usable answer in 3 attempts", kind=FailureKind.UNREACHABLE, attempts=3)
     journal = journal_of(store, Asker(store, failed, None, failed))
     with pytest.raises(Skipped, match="3 attempts"):
         await journal.answer(FIRST, request("one"))
@@ -140,8 +139,8 @@ async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: S
 
 async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None:
     """Else a model that refuses the last round would be paid for it by every resume, without an end."""
-    out = RequestFailedError("no usable answer in 3 attempts", attempts=3)
-    refused = RequestFailedError("the model refuses to answer", attempts=4, answered=True)
+    out = RequestFailedError("no usable answer in 3 attempts", kind=FailureKind.UNREACHABLE, attempts=3)
+    refused = RequestFailedError("the model refuses to answer", kind=FailureKind.UNUSABLE, attempts=4)
     journal = journal_of(store, Asker(store, out, refused))
     for position, text in ((FIRST, "one"), (SECOND, "two")):
         with pytest.raises(Skipped):
@@ -156,7 +155,7 @@ async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None
 
 async def test_a_refusal_of_unknown_reason_waits_for_an_answer_or_for_another_session(store: Store) -> None:
     """It is asked again unless an answer followed, or it was refused at the end of a whole search before."""
-    refused = RequestFailedError("the request is refused: no", attempts=1, refused=True)
+    refused = RequestFailedError("the request is refused: no", kind=FailureKind.REFUSED, attempts=1)
     for session in (1, 2):
         journal = journal_of(store, asker := Asker(store, refused))
         with pytest.raises(Skipped):
@@ -174,8 +173,7 @@ async def test_a_refusal_of_unknown_reason_waits_for_an_answer_or_for_another_se
 
 async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Store) -> None:
     """An answer that was cut before it began counts like one without a template; what is on disk is given."""
-    cut = RequestFailedError("no usable answer", attempts=2, answered=True)
-    cut.__cause__ = UnusableAnswerError("nothing but thought", reason="length")
+    cut = RequestFailedError("no usable answer", kind=FailureKind.CUT, attempts=2)
     counted = EmptyAnswers(noun="instruction")
     journals = [journal_of(store, asker := Asker(store, cut, None), empty=counted) for _ in range(2)]
     with pytest.raises(Skipped):
