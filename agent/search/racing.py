@@ -18,7 +18,6 @@ from ...evaluator.errors import TemplateRejectedError
 from ...evaluator.scoring import (
     COUNTED,
     Evaluator,
-    EvaluatorInfo,
     PartialPredictor,
     Predictions,
     Rejection,
@@ -58,7 +57,7 @@ STAGES: tuple[Stage, ...] = (
 """The largest shares tried that ask for at most 15 % of the labels on six sets (docs/method.md)."""
 
 MOST_AT_ONCE = 64
-"""Maximum restarts that wait for labels, each with a thread."""
+"""Maximum restarts that wait for labels."""
 UNCLASSIFIED = "unclassified"
 """Reason of a rejection: the scorer gives no labels for this template."""
 LEVEL_IMAGES = 16
@@ -283,18 +282,15 @@ class Racer:
         )
 
 
-def races(config: SearchConfig, info: EvaluatorInfo) -> bool:
-    """Return whether candidates that fall behind are dropped."""
-    return config.racing == "auto" and not info.cheap and config.objective in COUNTED
-
-
 def racer_of(
     config: SearchConfig, evaluator: Evaluator, store: Store, *, scrub: Callable[[str], str]
 ) -> Racer | None:
     """Return what races candidates; None if every candidate is scored on all images."""
     info = evaluator.info
     images = info.sizes.get("train", 0)
-    if not races(config, info) or not images or not isinstance(evaluator, PartialPredictor):
+    if config.racing == "off" or info.cheap or config.objective not in COUNTED or not images:
+        return None
+    if not isinstance(evaluator, PartialPredictor):
         return None
     return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
 
