@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
 from ...evaluator.counts import enumerated
-from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
+from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE
 from ...prompts.kinds import CandidateNoun
 from .accuracies import (
     BEST_HAND_MADE,
@@ -20,7 +19,8 @@ from .accuracies import (
     baseline_name,
     with_best_hand_made,
 )
-from .result import Gain, SearchResult, are_shares
+from .details import BEST, ENSEMBLE
+from .result import Gain, GroupAccuracies, SearchResult, are_shares
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
@@ -48,14 +48,13 @@ def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
     return _crossing(score, -1.0, observed, z), _crossing(score, observed, 1.0, -z)
 
 
-def unpaired(first: float, second: float, images: int, second_images: int | None = None) -> Interval:
+def unpaired(first: float, second: float, images: int) -> Interval:
     """Return Newcombe's interval (method 10, 1998) for the difference of two accuracies, as shares of 1.
 
-    It assumes independence, so it is wider than necessary on the same images. ``second_images`` counts
-    the second's images; None for as many.
+    It assumes independence, so it is wider than necessary on the same images.
     """
     low_1, high_1 = wilson(first, images)
-    low_2, high_2 = wilson(second, images if second_images is None else second_images)
+    low_2, high_2 = wilson(second, images)
     difference = first - second
     return (
         difference - math.hypot(first - low_1, high_2 - second),
@@ -108,90 +107,62 @@ def _crossing(falling: Callable[[float], float], low: float, high: float, level:
     return (low + high) / 2
 
 
-ENSEMBLE = "ensemble"
 COMPARED = (ORIGINAL_NAMES, BASELINE_DEFAULT, BARE_NAME, BEST_HAND_MADE, BEST_STARTING)
 """The baselines that ``best`` is compared with."""
 _OF_IMAGES = ("accuracy", "class_mean")
 """Objectives that are shares of images; others may lie between 0 and 1 too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupOnTest:
-    """One or several templates together on the test images; None for what is not known.
-
-    Attributes:
-        names: New class names in use, sorted by class.
-        test: Share of the test images classified correctly.
-        hits: Whether each image is classified correctly.
-        predicted: Predicted label of each image.
-    """
-
-    templates: tuple[str, ...]
-    test: float | None
-    hits: Sequence[bool] | None = None
-    predicted: Sequence[int] | None = None
-    labels: Sequence[int] | None = None
-    names: tuple[tuple[str, str], ...] = ()
-
-
-def compared_baselines(baselines: Mapping[str, GroupOnTest]) -> dict[str, GroupOnTest]:
-    """Return those of the baselines that ``best`` is compared with, in order."""
-    known = with_best_hand_made(baselines)
-    return {name: known[name] for name in COMPARED if name in known}
-
-
-def compare_on_test(
-    first: GroupOnTest, second: GroupOnTest, images: int, second_images: int | None = None
-) -> Difference | None:
-    """Return the difference of two groups; None if scores are unknown or not shares.
-
-    ``second_images`` is the second's number of images if it differs.
-    """
-    fewest = images if second_images is None else min(images, second_images)
-    if first.test is None or second.test is None or fewest < 1 or not are_shares((first.test, second.test)):
-        return None
-    same = (first.templates, first.names) == (second.templates, second.names) and second_images is None
-    if first.hits and second.hits is not None:
-        pairs = list(zip(first.hits, second.hits, strict=True))
-        better, worse = (sum(pair == hits for pair in pairs) for hits in ((True, False), (False, True)))
-        interval = (0.0, 0.0) if same else paired(better, worse, len(pairs))
-        share, counts = (better - worse) / len(pairs), {"better": better, "worse": worse}
-        return _difference(share, interval, paired=True, images=len(pairs), **counts)
-    if same:
-        return _difference(0.0, (0.0, 0.0), paired=True, images=images)
-    interval = unpaired(first.test, second.test, images, second_images)
-    return _difference(first.test - second.test, interval, paired=False, images=fewest)
-
-
-def _difference(share: float, interval: Interval, **more: Any) -> Difference:
-    low, high = (round(100 * edge, 4) for edge in interval)
-    return Difference(points=round(100 * share, 4), interval=(low, high), **more)
-
-
 def gain_of(
-    best: GroupOnTest,
-    ensemble: GroupOnTest | None,
-    baselines: Mapping[str, GroupOnTest],
+    groups: Mapping[str, GroupAccuracies],
+    hits: Mapping[str, Sequence[bool]],
     *,
     images: int,
     words: CandidateNoun,
+    renamed: bool = False,
 ) -> Gain | None:
     """Return the gain over baselines chosen without test; None if scores are unknown or not shares.
 
-    ``ensemble`` is None if it is not comparable with ``best``; ``words`` name the candidates.
+    Args:
+        groups: ``best``, baselines, and ``ensemble`` if it is comparable with ``best``, by name.
+        hits: Whether each test image is classified correctly, of the groups for which that is known.
+        images: Number of test images.
+        words: Name the candidates.
+        renamed: ``best`` is measured with new class names, so that it is no baseline itself.
     """
-    compared = compared_baselines(baselines)
+    compared = with_best_hand_made(groups)
+    if BEST_HAND_MADE not in groups and HAND_MADE in hits:
+        hits = {**hits, BEST_HAND_MADE: hits[HAND_MADE]}
+
+    def difference(first: str, second: str) -> Difference | None:
+        share, other = compared[first].test, compared[second].test
+        if share is None or other is None or images < 1 or not are_shares((share, other)):
+            return None
+        same = compared[first].templates == compared[second].templates and not renamed
+        if first in hits and second in hits:
+            pairs = list(zip(hits[first], hits[second], strict=True))
+            better, worse = pairs.count((True, False)), pairs.count((False, True))
+            interval = (0.0, 0.0) if same else paired(better, worse, len(pairs))
+            share = (better - worse) / len(pairs)
+            return _difference(share, interval, images=len(pairs), better=better, worse=worse)
+        if same:
+            return _difference(0.0, (0.0, 0.0), images=images)
+        return _difference(share - other, unpaired(share, other, images), paired=False, images=images)
+
     over = {
-        name: difference
-        for name, baseline in compared.items()
-        if (difference := compare_on_test(best, baseline, images)) is not None
+        name: gap for name in COMPARED if name in compared and (gap := difference(BEST, name)) is not None
     }
     if not over:
         return None
-    of_ensemble = None if ensemble is None else compare_on_test(ensemble, best, images)
-    templates = {name: baseline.templates for name, baseline in compared.items()}
+    of_ensemble = difference(ENSEMBLE, BEST) if ENSEMBLE in groups else None
+    templates = {name: compared[name].templates for name in COMPARED if name in compared}
     verdict = _verdict(over, templates, of_ensemble, words)
     return Gain(over=over, ensemble=of_ensemble, verdict=verdict)
+
+
+def _difference(share: float, interval: Interval, *, paired: bool = True, **more: Any) -> Difference:
+    low, high = (round(100 * edge, 4) for edge in interval)
+    return Difference(points=round(100 * share, 4), interval=(low, high), paired=paired, **more)
 
 
 def _verdict(

@@ -7,7 +7,7 @@ import base64
 import platform
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import zip_longest
@@ -19,7 +19,6 @@ from ..events.types import EvaluationStarted, SearchFinished
 from ..methods.memory import Entry
 from ..results.accuracies import BEST_STARTING
 from ..results.details import BEST, ENSEMBLE, Decisions, Details, Picture, write_details
-from ..results.gain import GroupOnTest
 from ..results.history import PageWriter, view_of
 from ..results.notes import (
     RacedLabels,
@@ -111,7 +110,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
             prompts=config.search_for,
             names=searched.names,
         )
-        details = await details_of(evaluator, evaluated.on_test)
+        details = await details_of(evaluator, evaluated.decisions)
         return _result_of(session, searched, choice, evaluated), details
 
 
@@ -265,37 +264,21 @@ async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[N
         await asyncio.wait({writing})
 
 
-async def details_of(evaluator: Evaluator, on_test: Mapping[str, GroupOnTest]) -> Details:
-    """Return what the report shows; leave out what fails, as it must not cost a result.
-
-    ``on_test`` is empty if the test split stayed closed.
-    """
-    predicted = {name: group for name, group in on_test.items() if group.predicted is not None}
-    labels = next((group.labels for group in predicted.values() if group.labels is not None), None)
-    if labels is None:
+async def details_of(evaluator: Evaluator, decisions: Decisions | None) -> Details:
+    """Return what the report shows; leave out pictures that fail, as they must not cost a result."""
+    if decisions is None:
         return Details()
-    key: str | None = None
-    if isinstance(evaluator, Illustrator):
-        with suppress(Exception):  # the report can do without
-            key = await call_evaluator(lambda: evaluator.image_set("test")) or None
-    decisions = Decisions(
-        image_set=key,
-        classes=tuple(evaluator.info.class_names),
-        labels=tuple(labels),
-        predicted={name: tuple(group.predicted or ()) for name, group in predicted.items()},
-    )
-    baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in on_test), None)
+    names = (BASELINE_DEFAULT, BEST_STARTING)
+    baseline = next((name for name in names if name in decisions.predicted), None)
     pictures: tuple[Picture, ...] = ()
-    if baseline is not None and isinstance(evaluator, Illustrator):
+    if baseline is not None and BEST in decisions.predicted and isinstance(evaluator, Illustrator):
         pictures = await _pictures(evaluator, decisions, baseline)
     return Details(decisions=decisions, baseline=baseline, pictures=pictures)
 
 
 async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str) -> tuple[Picture, ...]:
-    before, after = decisions.predicted.get(baseline), decisions.predicted.get(BEST)
-    if before is None or after is None:
-        return ()
-    labels = decisions.labels
+    labels, predicted = decisions.labels, decisions.predicted
+    before, after = predicted[baseline], predicted[BEST]
     fixed, broken = list[int](), list[int]()  # image indices
     for index, (true, label_before, label_after) in enumerate(zip(labels, before, after, strict=True)):
         if (label_before == true) != (label_after == true):

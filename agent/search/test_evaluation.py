@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
@@ -12,6 +13,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
     Evaluator,
+    Illustrator,
     NamePredictor,
     Predictions,
     Predictor,
@@ -20,8 +22,8 @@ from ...evaluator.scoring import (
 )
 from ..errors import EvaluationFailedError
 from ..results.accuracies import ORIGINAL_NAMES
-from ..results.details import BEST, ENSEMBLE, agrees
-from ..results.gain import GroupOnTest, gain_of
+from ..results.details import BEST, ENSEMBLE, Decisions, agrees
+from ..results.gain import gain_of
 from ..results.notes import FailedStep
 from ..results.result import (
     MOST_CONFUSIONS,
@@ -54,14 +56,14 @@ class EvaluatedChoice:
 
     Attributes:
         failed: Steps that failed.
-        on_test: The choice on the test images, by name; empty if the test split stayed closed.
+        decisions: Of the groups on the test images, by name; None if they are not known.
         inspection: Accuracy by class of the best template.
         class_names: The new name of each class that got one; None if none were searched for.
     """
 
     accuracies: Mapping[str, GroupAccuracies]
     failed: Mapping[str, FailedStep]
-    on_test: Mapping[str, GroupOnTest] = field(default_factory=dict)
+    decisions: Decisions | None = None
     inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
     gain: Gain | None = None
@@ -91,32 +93,42 @@ async def evaluate_choice(
     failed: FailedSteps = {}
     test = test and evaluator.info.sizes.get("test", 0) > 0
     accuracies, opened = await _accuracies(evaluator, store, choice, failed, test=test)
+    info = evaluator.info
     # Image by image, for intervals and the report.
-    on_test = await _image_by_image(evaluator, choice, accuracies, failed) if opened else {}
+    labels, predicted = await _predictions(evaluator, choice, accuracies, failed) if opened else ((), {})
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
     if names is not None and names.renaming:
         renamed = await _measure_renamed(evaluator, names, failed, test=opened)
         if renamed is not None:  # otherwise there is no accuracy to show beside them
-            all_names = evaluator.info.class_names
-            class_names = {all_names[label]: name for label, name in names.renaming.items()}
+            class_names = {info.class_names[label]: name for label, name in names.renaming.items()}
             accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed[0]
-            if opened:
-                on_test[ORIGINAL_NAMES], on_test[BEST] = on_test[BEST], renamed[1]
+            if BEST in predicted:
+                predicted[ORIGINAL_NAMES] = predicted.pop(BEST)
+            if (on_test := renamed[1]) is not None and on_test.predicted[0] is not None:
+                labels, predicted[BEST] = on_test.labels, on_test.predicted[0]
     gain = None
     if opened:
         gain = gain_of(
-            on_test[BEST],
-            None if names is not None and names.renaming else on_test[ENSEMBLE],
-            {name: group for name, group in on_test.items() if name not in (BEST, ENSEMBLE)},
-            images=evaluator.info.sizes["test"],
+            {name: group for name, group in accuracies.items() if name != ENSEMBLE or not class_names},
+            {name: hits(decided, labels) for name, decided in predicted.items()},
+            images=info.sizes["test"],
             words=words_of(prompts),
+            renamed=bool(class_names),
+        )
+    decisions = None
+    if labels:
+        decisions = Decisions(
+            image_set=await _image_set(evaluator),
+            classes=tuple(info.class_names),
+            labels=labels,
+            predicted=predicted,
         )
     return EvaluatedChoice(
         accuracies=accuracies,
         failed=failed,
-        on_test=on_test,
-        inspection=_inspection(evaluator.info.class_names, on_test.get(BEST)),
+        decisions=decisions,
+        inspection=None if decisions is None else _inspection(decisions),
         class_names=class_names,
         gain=gain,
     )
@@ -135,10 +147,10 @@ async def _try(failed: FailedSteps, name: str, work: Awaitable[T], detail: str =
 
 async def _measure_renamed(
     evaluator: Evaluator, names: NamesRecord, failed: FailedSteps, *, test: bool
-) -> tuple[GroupAccuracies, GroupOnTest] | None:
-    """Measure the template with new class names; None if that fails on train."""
+) -> tuple[GroupAccuracies, Predictions | None] | None:
+    """Measure the template with new class names, and predict the test images; None if that fails on train."""
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
-    template, renaming, class_names = names.template, names.renaming, evaluator.info.class_names
+    template, renaming = names.template, names.renaming
 
     async def measured(split: str) -> tuple[Predictions, list[bool]]:
         answer = await call_evaluator(lambda: evaluator.predict_named(template, [renaming], split=split))
@@ -153,29 +165,20 @@ async def _measure_renamed(
     if "train" not in by_split:
         return None
     shares = {split: sum(right) / len(right) for split, (_, right) in by_split.items()}
-    on_test, right = by_split.get("test", (None, None))
     accuracies = GroupAccuracies(
         templates=(template,), train=shares["train"], val=shares.get("val"), test=shares.get("test")
     )
-    return accuracies, GroupOnTest(
-        templates=(template,),
-        test=accuracies.test,
-        hits=right,
-        predicted=None if on_test is None else on_test.predicted[0],
-        labels=None if on_test is None else on_test.labels,
-        names=tuple(sorted((class_names[label], name) for label, name in renaming.items())),
-    )
+    return accuracies, by_split["test"][0] if "test" in by_split else None
 
 
-def _inspection(names: Sequence[str], best: GroupOnTest | None) -> SplitInspection | None:
+def _inspection(decisions: Decisions) -> SplitInspection | None:
     """Return the accuracy of the best template by class; None if it is not known."""
-    if best is None or not best.predicted or not best.labels:
-        return None
-    if max(*best.predicted, *best.labels) >= len(names):
+    predicted, labels, names = decisions.predicted.get(BEST), decisions.labels, decisions.classes
+    if predicted is None or max(*predicted, *labels) >= len(names):
         return None
     from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
 
-    by_class = tally.inspection(best.predicted, best.labels, names, MOST_CONFUSIONS)
+    by_class = tally.inspection(predicted, labels, names, MOST_CONFUSIONS)
     return SplitInspection(split="test", classes=by_class.classes, confusions=by_class.confusions)
 
 
@@ -244,33 +247,33 @@ def shares_right(predictions: Predictions) -> list[float | None]:
     ]
 
 
-async def _image_by_image(
+async def _predictions(
     evaluator: Evaluator, choice: Choice, accuracies: Mapping[str, GroupAccuracies], failed: FailedSteps
-) -> dict[str, GroupOnTest]:
-    """Return groups on test with each image's label, if the evaluator reports it."""
-    on_test = {
-        name: GroupOnTest(templates=templates, test=accuracies[name].test)
-        for name, templates in choice.groups.items()
-    }
+) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+    """Return the label of each test image, and of each group that was measured on them its predictions.
 
-    async def predict(predictor: Predictor) -> None:
-        tested = {name: group for name, group in on_test.items() if group.test is not None}
-        ensembles = [group.templates for group in tested.values()]
-        predictions = await call_evaluator(lambda: predictor.predict(ensembles, split="test"))
-        decided: dict[str, GroupOnTest] = {}
-        for (name, group), predicted in zip(tested.items(), predictions.predicted, strict=True):
-            if predicted is not None:
-                right = hits(predicted, predictions.labels)
-                _check_predictions(right, group, evaluator.info.sizes.get("test", 0))
-                decided[name] = replace(group, hits=right, predicted=predicted, labels=predictions.labels)
-        on_test.update(decided)
+    Both are empty if the evaluator does not report them.
+    """
+    groups = {name: group for name, group in choice.groups.items() if accuracies[name].test is not None}
 
-    if isinstance(evaluator, Predictor):
-        await _try(failed, UNPAIRED, predict(evaluator))
-    return on_test
+    async def predict(predictor: Predictor) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+        ensembles = list(groups.values())
+        on_test = await call_evaluator(lambda: predictor.predict(ensembles, split="test"))
+        predicted = {}
+        for name, labels in zip(groups, on_test.predicted, strict=True):
+            if labels is not None:
+                _check_predictions(
+                    hits(labels, on_test.labels), accuracies[name], evaluator.info.sizes["test"]
+                )
+                predicted[name] = labels
+        return on_test.labels if predicted else (), predicted
+
+    if not isinstance(evaluator, Predictor):
+        return (), {}
+    return await _try(failed, UNPAIRED, predict(evaluator)) or ((), {})
 
 
-def _check_predictions(right: Sequence[bool], group: GroupOnTest, images: int) -> None:
+def _check_predictions(right: Sequence[bool], group: GroupAccuracies, images: int) -> None:
     """Raise EvaluationFailedError if predictions contradict the evaluator's own accuracies."""
     assert group.test is not None
     if len(right) != images:
@@ -282,3 +285,11 @@ def _check_predictions(right: Sequence[bool], group: GroupOnTest, images: int) -
             f"predict gives {group.templates[0]!r:.80} an accuracy of {sum(right) / images:.4f} on "
             f"test, and examine {group.test:.4f}"
         )
+
+
+async def _image_set(evaluator: Evaluator) -> str | None:
+    """Return the content hash of the test images; None if the evaluator does not give it."""
+    if isinstance(evaluator, Illustrator):
+        with suppress(Exception):  # the report can do without
+            return await call_evaluator(lambda: evaluator.image_set("test")) or None
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from promptclimb.agent.position import NAMES, Position
 from promptclimb.agent.present.page import render
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
 from promptclimb.agent.results.details import Decisions, Details, Picture, write_details
-from promptclimb.agent.results.gain import GroupOnTest, gain_of
+from promptclimb.agent.results.gain import gain_of
 from promptclimb.agent.results.history import RunView, view_of
 from promptclimb.agent.results.result import (
     EMPTY,
@@ -28,6 +29,7 @@ from promptclimb.agent.results.result import (
     ApiUsage,
     Best,
     Dataset,
+    Gain,
     GroupAccuracies,
     Llm,
     Model,
@@ -54,13 +56,9 @@ SCORER = ApiUsage(calls=1840, retries=3, prompt_tokens=240_000, completion_token
 DATA = Dataset(name="birds", classes=3, shots=2, seed=7, sizes=Sizes(train=6, val=3, test=60))
 
 
-def on_test(text: str, wrong: int, *, names: tuple[tuple[str, str], ...] = ()) -> GroupOnTest:
-    """A template that decides wrongly on the first of the test images."""
-    predicted = tuple((label + (image < wrong)) % 3 for image, label in enumerate(LABELS))
-    hits = [label == decided for label, decided in zip(LABELS, predicted, strict=True)]
-    return GroupOnTest(
-        templates=(text,), test=sum(hits) / 60, hits=hits, predicted=predicted, labels=LABELS, names=names
-    )
+def predictions(wrong: int) -> tuple[int, ...]:
+    """Decisions on the test images, the first so many of which are wrong."""
+    return tuple((label + (image < wrong)) % 3 for image, label in enumerate(LABELS))
 
 
 def averages(text: str, *more: str, test: float | None, train: float = 0.5) -> GroupAccuracies:
@@ -68,20 +66,29 @@ def averages(text: str, *more: str, test: float | None, train: float = 0.5) -> G
     return GroupAccuracies(templates=(text, *more), train=train, val=1 / 3, test=test)
 
 
+def measured(
+    prompts: str, wrong_by_name: Mapping[str, tuple[str, int]], **more: Any
+) -> tuple[dict[str, GroupAccuracies], Gain | None]:
+    """Templates by name with their accuracies, and the gain; each is wrong on the first so many images."""
+    groups = {name: averages(text, test=1 - wrong / 60) for name, (text, wrong) in wrong_by_name.items()}
+    hits = {name: [image >= wrong for image in range(60)] for name, (_, wrong) in wrong_by_name.items()}
+    return groups, gain_of(groups, hits, images=60, words=words_of(prompts), **more)
+
+
 def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tuple[SearchResult, Details]:
     """A finished run on 60 test images, whose best candidate is better than the default one."""
-    best, default = on_test(f"a good {slot}", 6), on_test(f"a {slot}", 30)
-    starting, hand_made = on_test(f"my {slot}", 8), on_test(f"the {slot}", 15)
-    together = on_test(f"both {slot}", 5)
     baselines = {
-        "default template": default, "best hand-made": hand_made, "best starting template": starting,
+        "default template": (f"a {slot}", 30), "best hand-made": (f"the {slot}", 15),
+        "best starting template": (f"my {slot}", 8),
     }  # fmt: skip
     averaged = prompts != "instruction"
-    gain = gain_of(best, together if averaged else None, baselines, images=60, words=words_of(prompts))
-    predicted = {"best": best.predicted, **{name: group.predicted for name, group in baselines.items()}}
+    together = {"ensemble": (f"both {slot}", 5)} if averaged else {}
+    wrong_by_name = {"best": (f"a good {slot}", 6), **baselines}
+    groups, gain = measured(prompts, wrong_by_name | together)
+    best = groups["best"]
     decisions = Decisions(
         image_set="set", classes=("auk", "bat", "cow"), labels=LABELS,
-        predicted={name: tuple(labels or ()) for name, labels in predicted.items()},
+        predicted={name: predictions(wrong) for name, (_, wrong) in wrong_by_name.items()},
     )  # fmt: skip
     classes = tuple(
         ClassAccuracy(name, images=20, correct=20 - (label < 3) * 2)
@@ -89,16 +96,17 @@ def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tup
     )
     board = (
         row(1, best.templates[0], 1 / 3, train=0.75, conversation=1, round=2, source="llm", views=0.375),
-        row(2, starting.templates[0], 2 / 3, source="initial", views=0.5),
+        row(2, f"my {slot}", 2 / 3, source="initial", views=0.5),
         row(3, f"one {slot}", 1 / 3, train=0.25, conversation=1, round=1, source="combine"),
         row(4, f"few {slot}", train=1.0, conversation=1, round=1, source="llm", images=2, estimate=0.25),
     )
     result = small_result(
         dataset=DATA, llm=LLM, usage=USAGE, prompts=prompts, gain=gain, leaderboard=board, evaluated=4,
         best=Best(template=best.templates[0], train=0.75, val=1 / 3, test=best.test),
-        ensemble=averages(*best.templates, f"my {slot}", *best.templates, f"one {slot}", test=together.test)
+        ensemble=averages(*best.templates, f"my {slot}", *best.templates, f"one {slot}",
+                          test=groups["ensemble"].test)
         if averaged else averages(best.templates[0], test=best.test),
-        baselines={name: averages(*group.templates, test=group.test) for name, group in baselines.items()},
+        baselines={name: groups[name] for name in baselines},
         inspection=SplitInspection(
             split="test", classes=classes,
             confusions=(Confusion("auk", "bat", 2), Confusion("bat", "cow", 2), Confusion("cow", "auk", 2)),
@@ -124,16 +132,15 @@ def with_names() -> tuple[SearchResult, Details]:
     classes = tuple(
         ClassAccuracy(name, images=20, correct=20 - 2 * (name == "bat")) for name in decisions.classes
     )
+    wrong_by_name = {
+        "best": ("a {}", 2), "original names": ("a {}", 3), "default template": ("a photo of a {}", 3),
+    }  # fmt: skip
     named = replace(
         result, best=replace(result.best, test=58 / 60, class_names=new),
         names_read=ReadNames(names={"auk": "great auk", "cow": "<b>cattle"}, classes=3, taken=True),
         baselines={**group, **result.baselines},
         inspection=SplitInspection(split="test", classes=classes, confusions=(Confusion("bat", "cow", 2),)),
-        gain=gain_of(
-            on_test("a {}", 2, names=tuple(new.items())), None,
-            {"original names": on_test("a {}", 3), "default template": on_test("a photo of a {}", 3)},
-            images=60, words=words_of("class-names"),
-        ),
+        gain=measured("class-names", wrong_by_name, renamed=True)[1],
     )  # fmt: skip
     return named, replace(details, decisions=decisions, pictures=())
 
@@ -174,9 +181,8 @@ WARNED = {
         dataset=replace(DATA, sizes=Sizes(train=6, test=49)),
         best=Best(template="a {}", train=0.5, val=None, test=0.365),
         gain=gain_of(
-            GroupOnTest(templates=("a {}",), test=0.365), None,
-            {"default template": GroupOnTest(templates=("the {}",), test=0.1)}, images=49,
-            words=words_of("template"),
+            {"best": averages("a {}", test=0.365), "default template": averages("the {}", test=0.1)}, {},
+            images=49, words=words_of("template"),
         ),
     ),
     "test-failed": plain(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pytest
 
 from promptclimb.agent.present.sections import about_scores
 from promptclimb.agent.present.sentences import about_chance, chance_warning
 from promptclimb.agent.results import gain as results_gain
-from promptclimb.agent.results.gain import GroupOnTest, chance_level, most_frequent_share
+from promptclimb.agent.results.gain import chance_level, most_frequent_share
 from promptclimb.agent.results.result import (
     Best,
     Dataset,
+    Gain,
+    GroupAccuracies,
     SearchResult,
     Sizes,
     SplitInspection,
@@ -26,25 +27,53 @@ from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from tests.fakes.small_result import small_result
 
 
-def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) -> GroupOnTest:
+class Measured(NamedTuple):
+    """Templates with their accuracy on test, and whether each image is right, if that is known."""
+
+    group: GroupAccuracies
+    hits: list[bool] | None = None
+
+
+def share(test: float | None, *templates: str, hits: list[bool] | None = None) -> Measured:
+    """Templates of so much on test."""
+    return Measured(GroupAccuracies(templates=templates, train=None, test=test), hits)
+
+
+def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) -> Measured:
     """A template that classifies ``right`` of 1000 images correctly, from the ``first`` on."""
-    bits = [first <= image < first + right for image in range(1000)]
-    return GroupOnTest(templates=(template,), test=right / 1000, hits=bits if decided else None)
+    hits = [first <= image < first + right for image in range(1000)]
+    return share(right / 1000, template, hits=hits if decided else None)
 
 
-gain_of = partial(results_gain.gain_of, words=kind_named(TEMPLATE).words)
+def gain_of(
+    best: Measured,
+    ensemble: Measured | None,
+    baselines: Mapping[str, Measured],
+    *,
+    images: int = 1000,
+    renamed: bool = False,
+) -> Gain | None:
+    """The gain of a best template over baselines."""
+    together = {} if ensemble is None else {"ensemble": ensemble}
+    measured = {"best": best, **together, **baselines}
+    return results_gain.gain_of(
+        {name: group for name, (group, _) in measured.items()},
+        {name: hits for name, (_, hits) in measured.items() if hits is not None},
+        images=images, words=kind_named(TEMPLATE).words, renamed=renamed,
+    )  # fmt: skip
+
+
 BEST = on_test("a {}", 600)
 
 
 def test_one_gain_is_said_once_if_the_original_names_are_in_a_baseline() -> None:
     """The best template without its new names is the best starting template; another baseline stays."""
-    best = replace(BEST, names=(("bat", "baseball bat"),))
     baselines = {
         "original names": on_test("a {}", 550),
         "default template": on_test("the {}", 540),
         "best starting template": on_test("a {}", 550),
     }
-    gain = gain_of(best, None, baselines, images=1000)
+    gain = gain_of(BEST, None, baselines, renamed=True)
     assert gain is not None
     assert "best starting template" in gain.over
     assert gain.verdict == (
@@ -77,7 +106,7 @@ def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_is_not_certai
         "best hand-made": on_test("one {}", 700),
         "default template": on_test("the {}", 590, first=20),
     }
-    gain = gain_of(BEST, BEST, baselines, images=1000)
+    gain = gain_of(BEST, BEST, baselines)
     assert gain is not None
     assert list(gain.over) == ["default template", "best hand-made", "best starting template"]
     assert gain.verdict == (
@@ -89,8 +118,8 @@ def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_is_not_certai
 
 def test_a_difference_that_may_be_chance_has_its_size_and_its_interval() -> None:
     """Below as above; a difference of 0 is called level. Neither is called better or worse."""
-    below = gain_of(BEST, BEST, {"default template": on_test("the {}", 610, first=20)}, images=1000)
-    level = gain_of(BEST, BEST, {"default template": on_test("the {}", 600, first=20)}, images=1000)
+    below = gain_of(BEST, BEST, {"default template": on_test("the {}", 610, first=20)})
+    level = gain_of(BEST, BEST, {"default template": on_test("the {}", 600, first=20)})
     assert below is not None
     assert level is not None
     assert below.verdict.startswith("1.0 points below the default template, but that may be chance (-2.")
@@ -100,8 +129,8 @@ def test_a_difference_that_may_be_chance_has_its_size_and_its_interval() -> None
 def test_a_best_hand_made_that_is_the_default_template_is_called_so() -> None:
     """One template is named once, by both its names, and its figures stand under both."""
     default = on_test("the {}", 550, first=10)
-    gain = gain_of(BEST, BEST, {"default template": default, "best hand-made": default}, images=1000)
-    itself = gain_of(default, BEST, {"default template": default, "best hand-made": default}, images=1000)
+    gain = gain_of(BEST, BEST, {"default template": default, "best hand-made": default})
+    itself = gain_of(default, BEST, {"default template": default, "best hand-made": default})
     assert gain is not None
     assert itself is not None
     assert list(gain.over) == ["default template", "best hand-made"]
@@ -116,8 +145,8 @@ def test_a_best_starting_template_that_is_the_bare_class_name_is_called_so() -> 
     """The sentence on the best starting template names what it is."""
     bare = on_test("{}", 550, first=10)
     baselines = {"bare class name": bare, "best starting template": bare}
-    gain = gain_of(BEST, BEST, baselines, images=1000)
-    itself = gain_of(bare, BEST, baselines, images=1000)
+    gain = gain_of(BEST, BEST, baselines)
+    itself = gain_of(bare, BEST, baselines)
     assert gain is not None
     assert itself is not None
     name = "the best starting template, which is the bare class name"
@@ -127,9 +156,9 @@ def test_a_best_starting_template_that_is_the_bare_class_name_is_called_so() -> 
 
 def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
     """Several averaged are not compared with one template."""
-    several = GroupOnTest(templates=("a {}", "b {}"), test=0.5, hits=None)
-    one = gain_of(BEST, BEST, {"hand-made": on_test("the {}", 500)}, images=1000)
-    nothing = gain_of(BEST, BEST, {"hand-made": several}, images=1000)
+    several = share(0.5, "a {}", "b {}")
+    one = gain_of(BEST, BEST, {"hand-made": on_test("the {}", 500)})
+    nothing = gain_of(BEST, BEST, {"hand-made": several})
     assert one is not None
     assert list(one.over) == ["best hand-made"]
     assert nothing is None
@@ -138,8 +167,8 @@ def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
 def test_accuracies_alone_give_wider_intervals_and_say_so() -> None:
     """A custom scorer need not give decisions image by image; the interval takes the two for independent."""
     default = on_test("the {}", 550)
-    known = gain_of(BEST, BEST, {"default template": default}, images=1000)
-    unknown = gain_of(BEST, BEST, {"default template": on_test("the {}", 550, decided=False)}, images=1000)
+    known = gain_of(BEST, BEST, {"default template": default})
+    unknown = gain_of(BEST, BEST, {"default template": on_test("the {}", 550, decided=False)})
     assert known is not None
     assert unknown is not None
     narrow, wide = known.over["default template"], unknown.over["default template"]
@@ -154,7 +183,7 @@ def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
     """Newcombe's interval is not symmetric: its edge towards 0 decides, whichever accuracies they are."""
     for right in itertools.product(range(images + 1), repeat=2):
         first, second = (
-            GroupOnTest(templates=(f"{place} {{}}",), test=one / images) for place, one in enumerate(right)
+            share(count / images, f"{name} {{}}") for name, count in zip(("a", "the"), right, strict=True)
         )
         gain = gain_of(first, first, {"default template": second}, images=images)
         assert gain is not None
@@ -166,14 +195,14 @@ def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
 def test_scores_that_are_no_shares_have_no_intervals() -> None:
     """A custom scorer may give any number; nothing is known of a test split that was not evaluated."""
     for test in (None, 17.0):
-        other = GroupOnTest(templates=("the {}",), test=test)
-        assert gain_of(BEST, BEST, {"default template": other}, images=1000) is None
+        other = share(test, "the {}")
+        assert gain_of(BEST, BEST, {"default template": other}) is None
     assert gain_of(BEST, BEST, {"default template": on_test("the {}", 5)}, images=0) is None
 
 
 def test_a_gain_survives_json() -> None:
     """As it is in ``result.json``."""
-    gain = gain_of(BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550)}, images=1000)
+    gain = gain_of(BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550)})
     assert gain is not None
     result = small_result(gain=gain)
     assert SearchResult.from_json(json.loads(result.dumps())).gain == gain

@@ -14,8 +14,7 @@ from promptclimb.agent.events.log import EventLog
 from promptclimb.agent.events.types import TemplateScored
 from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import write_report
-from promptclimb.agent.results.details import Details
-from promptclimb.agent.results.gain import GroupOnTest
+from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.agent.search import result_writer
 from promptclimb.agent.search.result_writer import MOST_PICTURES, current_page, details_of
@@ -49,25 +48,18 @@ class Pictures(FakeEvaluator):
         ]
 
 
-def on_test(**predicted: tuple[int, ...]) -> dict[str, GroupOnTest]:
-    """Groups with their predictions on test, by name."""
-    return {
-        ("default template" if name == "plain" else name): GroupOnTest(
-            templates=("a {}",), test=0.5, predicted=labels, labels=LABELS
-        )
-        for name, labels in predicted.items()
-    }
-
-
-async def kept(evaluator: object, decided: dict[str, GroupOnTest]) -> Details:
-    """Return what is kept of a run."""
-    return await details_of(evaluator, decided)  # type: ignore[arg-type]
+def decisions(
+    *, best: tuple[int, ...], default: tuple[int, ...], labels: tuple[int, ...] = LABELS
+) -> Decisions:
+    """Decisions of the best and the default template on test."""
+    predicted = {"best": best, "default template": default}
+    return Decisions(image_set=None, classes=(), labels=labels, predicted=predicted)
 
 
 async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
     """By the best template against the plain one; where both err, or both are right, there is no picture."""
-    decided = on_test(best=(0, 0, 1, 1, 0, 1), plain=(1, 0, 0, 1, 0, 0))
-    details = await kept(Pictures(), decided)
+    on_test = decisions(best=(0, 0, 1, 1, 0, 1), default=(1, 0, 0, 1, 0, 0))
+    details = await details_of(Pictures(), on_test)
     assert details.baseline == "default template"
     assert [(picture.name, picture.put_right) for picture in details.pictures] == [
         ("0.png", True),
@@ -75,46 +67,37 @@ async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
         ("2.png", False),
     ]
     assert base64.b64decode(details.pictures[1].jpeg) == b"\x05"
-    assert details.decisions is not None
-    assert details.decisions.image_set == "the test images"
-    assert details.decisions.hits("best") == [True, True, False, True, False, True]
 
 
 async def test_an_image_that_is_gone_is_left_out() -> None:
     """The others are kept."""
-    decided = on_test(best=LABELS, plain=tuple(1 - label for label in LABELS))
-    assert [picture.name for picture in (await kept(Pictures(gone=[1, 3]), decided)).pictures] == [
-        *("0.png", "4.png", "2.png", "5.png"),
-    ]
+    on_test = decisions(best=LABELS, default=tuple(1 - label for label in LABELS))
+    pictures = (await details_of(Pictures(gone=[1, 3]), on_test)).pictures
+    assert [picture.name for picture in pictures] == ["0.png", "4.png", "2.png", "5.png"]
 
 
 async def test_there_are_a_bounded_number_of_all_kinds() -> None:
     """Of each confusion in turn, the most frequent first."""
     labels = (0,) * 50 + (1,)
-    decided = {
-        name: GroupOnTest(templates=("a {}",), test=0.5, predicted=group, labels=labels)
-        for name, group in {"best": labels, "default template": (1,) * 50 + (0,)}.items()
-    }
-    pictures = (await kept(Pictures(), decided)).pictures
+    on_test = decisions(best=labels, default=(1,) * 50 + (0,), labels=labels)
+    pictures = (await details_of(Pictures(), on_test)).pictures
     assert len(pictures) == MOST_PICTURES
-    assert [group.name for group in pictures[:3]] == ["0.png", "50.png", "1.png"]
+    assert [picture.name for picture in pictures[:3]] == ["0.png", "50.png", "1.png"]
 
 
 @pytest.mark.parametrize("error", [OSError("unplugged"), KeyError("x")])
 async def test_what_fails_costs_the_pictures_and_nothing_else(error: Exception) -> None:
     """The decisions are kept all the same."""
-    details = await kept(Pictures(error=error), on_test(best=LABELS, plain=(1,) * 6))
-    assert details.pictures == ()
-    assert details.decisions is not None
-    assert details.decisions.image_set is None
+    on_test = decisions(best=LABELS, default=(1,) * 6)
+    details = await details_of(Pictures(error=error), on_test)
+    assert (details.pictures, details.decisions) == ((), on_test)
 
 
 async def test_a_black_box_without_images_has_no_pictures() -> None:
-    """And one that says no predictions has no decisions."""
-    assert (await kept(FakeEvaluator(), on_test(best=LABELS, plain=(1,) * 6))).pictures == ()
-    assert (await kept(FakeEvaluator(), {})).decisions is None
-    unreported = {"best": GroupOnTest(templates=("a {}",), test=0.5)}
-    assert (await kept(Pictures(), unreported)).decisions is None
+    """Nor has one that gives no decisions."""
+    on_test = decisions(best=LABELS, default=(1,) * 6)
+    assert (await details_of(FakeEvaluator(), on_test)).pictures == ()
+    assert await details_of(Pictures(), None) == Details()
 
 
 async def test_the_page_of_a_running_search_is_written_again_and_again(
