@@ -49,6 +49,7 @@ def tables_text(document: Mapping[str, Any]) -> str:
 def _row(result: SearchResult) -> dict[str, str]:
     usage, scorer = result.usage, result.scorer_usage
     row = {
+        "method": result.method,
         "status": result.status,
         "seed": str(result.dataset.seed),
         "train": score_text(result.best.train, percent=result.has_accuracies),

@@ -156,4 +156,7 @@ def check_reference(name: str, options: Mapping[str, Any] | None = None) -> Meth
             raise ConfigError(removed(name))
         hint = near(name, REFERENCES) or f"; known are {', '.join(REFERENCES)}"
         raise ConfigError(f"there is no white-box reference {shown(name)}{hint}")
-    return reference.options(**{**reference.preset, **(options or {})})
+    try:
+        return reference.options(**{**reference.preset, **(options or {})})
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
