@@ -245,23 +245,34 @@ def _write_files(session: RunSession, result: SearchResult, details: Details) ->
 
 @asynccontextmanager
 async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[None]:
-    """Write the page of a running search every minute, more rarely if its log is long."""
+    """Write the page of a running search every minute, more rarely if its log is long.
+
+    If the search fails or is interrupted, a page that was written no longer says that it runs.
+    """
+    is_written = False
 
     async def write() -> None:
+        nonlocal is_written
         pause_s = REPORT_EVERY_S
         while True:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
             with suppress(Exception):  # a search does not fail for its page
                 await to_the_end(lambda: write_page(run_dir, None))
+                is_written = True
             pause_s = max(REPORT_EVERY_S, (time.monotonic() - began) / REPORT_SHARE)
 
     writing = asyncio.create_task(write())
+    ended = False
     try:
         yield
+        ended = True
     finally:
         writing.cancel()
         await asyncio.wait({writing})
+        if is_written and not ended:
+            with suppress(Exception):
+                write_page(run_dir, replace(view_of(run_dir), state="unfinished"))
 
 
 async def details_of(evaluator: Evaluator, decisions: Decisions | None) -> Details:

@@ -130,3 +130,20 @@ async def test_the_page_of_a_running_search_is_written_again_and_again(
     page.unlink()
     await asyncio.sleep(0.05)
     assert not page.exists()
+
+
+async def test_the_page_of_a_search_that_was_interrupted_does_not_say_that_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would load itself again for ever."""
+    monkeypatch.setattr(result_writer, "REPORT_EVERY_S", 0.001)
+    states: list[str | None] = []
+    with pytest.raises(KeyboardInterrupt):
+        async with asyncio.timeout(60):
+            async with current_page(
+                tmp_path, lambda _run_dir, view: states.append(None if view is None else view.state)
+            ):
+                while not states:
+                    await asyncio.sleep(0.01)
+                raise KeyboardInterrupt
+    assert states[-1] == "unfinished"
