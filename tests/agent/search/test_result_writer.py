@@ -137,13 +137,20 @@ async def test_the_page_of_a_search_that_was_interrupted_does_not_say_that_it_ru
 ) -> None:
     """It would load itself again for ever."""
     monkeypatch.setattr(result_writer, "REPORT_EVERY_S", 0.001)
-    states: list[str | None] = []
+    states: list[str] = []
+    is_written = asyncio.Event()
+
+    def write_page(_run_dir: Path, view: RunView | None) -> None:
+        if view is not None:
+            states.append(view.state)
+        loop.call_soon_threadsafe(is_written.set)
+
+    async def interrupted() -> None:
+        async with asyncio.timeout(60), current_page(tmp_path, write_page):
+            await is_written.wait()
+            raise KeyboardInterrupt
+
+    loop = asyncio.get_running_loop()
     with pytest.raises(KeyboardInterrupt):
-        async with asyncio.timeout(60):
-            async with current_page(
-                tmp_path, lambda _run_dir, view: states.append(None if view is None else view.state)
-            ):
-                while not states:
-                    await asyncio.sleep(0.01)
-                raise KeyboardInterrupt
-    assert states[-1] == "unfinished"
+        await interrupted()
+    assert states == ["unfinished"]
