@@ -257,9 +257,9 @@ async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[N
         while True:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
+            is_written = True
             with suppress(Exception):  # a search does not fail for its page
                 await to_the_end(lambda: write_page(run_dir, None))
-                is_written = True
             pause_s = max(REPORT_EVERY_S, (time.monotonic() - began) / REPORT_SHARE)
 
     writing = asyncio.create_task(write())

@@ -15,6 +15,7 @@ from promptclimb.agent.events.types import TemplateScored
 from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import write_report
 from promptclimb.agent.results.details import Decisions, Details
+from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.agent.search import result_writer
 from promptclimb.agent.search.result_writer import MOST_PICTURES, current_page, details_of
