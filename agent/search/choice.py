@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 
-from ...evaluator.errors import AskingEndedError, PromptclimbError, reason_of
+from ...evaluator.errors import AskingEndedError, PromptclimbError
 from ...evaluator.scoring import (
     COUNTED,
     HAND_MADE,
@@ -46,8 +46,8 @@ from ..methods.memory import Entry
 from ..position import Position
 from ..results.accuracies import BEST_HAND_MADE, BEST_STARTING
 from ..results.details import BEST, ENSEMBLE
-from ..results.notes import FailedStep
-from ..results.result import Row
+from ..results.notes import failure_note
+from ..results.result import UNGROWN, Row
 from .event_loop import call_evaluator
 
 MOST_CANDIDATES = 20
@@ -166,7 +166,7 @@ class Choice:
         texts: What the result shows for a text of the scorer, if that is another text.
         scores: By text of the scorer, as the search has them.
         texts_scored: How many texts were scored.
-        ungrown: Why the ensemble is only the first few of the ranking; None if it could be grown.
+        notes: Has a note if the ensemble could not be grown, and is only the first few of the ranking.
     """
 
     best: Entry
@@ -175,7 +175,7 @@ class Choice:
     texts: Mapping[str, str]
     scores: Mapping[str, Score]
     texts_scored: int
-    ungrown: FailedStep | None
+    notes: Mapping[str, str]
 
 
 async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> Choice:
@@ -195,11 +195,11 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
-    size, ungrown = _first(config), None
+    size, notes = _first(config), dict[str, str]()
     try:
         ensemble = await grow_ensemble(evaluator, scored_as, start=size)
     except Exception as error:  # noqa: BLE001 - noted in the result
-        ensemble, ungrown = tuple(scored_as[:size]), FailedStep(message_of(error), size)
+        ensemble, notes[UNGROWN] = tuple(scored_as[:size]), failure_note(UNGROWN, error, size)
     baselines = {name: tuple(templates) for name, templates in evaluator.info.baselines.items() if templates}
     hand_made = await _hand_made(config, evaluator)
     if hand_made:
@@ -214,7 +214,7 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
         texts=shown | {entry.scored_as: entry.text for entry in reversed(order)},
         scores={entry.scored_as: entry.score for entry in (*hand_made, *reversed(order))},
         texts_scored=texts_scored,
-        ungrown=ungrown,
+        notes=notes,
     )
 
 
@@ -264,8 +264,3 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
         for template, verdict in zip(templates, verdicts, strict=True)
         if isinstance(verdict, Score)
     ]
-
-
-def message_of(error: Exception) -> str:
-    """Return the message of an error, in characters that can be stored."""
-    return reason_of(error).encode("utf-8", "backslashreplace").decode("utf-8")

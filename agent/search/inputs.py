@@ -7,7 +7,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +28,7 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..llm.chat import ChatAnswer, ChatRequest
-from ..results.notes import LlmFallback, fallback_note
+from ..results.notes import fallback_note
 from ..results.result import LLM_FALLBACK
 from ..text import whole_characters
 from .name_choice import check_renames
@@ -151,9 +151,9 @@ async def try_local_llm(
                 await make_ready(llm, emit)
     if (reason := is_available(llm)) is None:
         return config, {}
-    fallback = LlmFallback(reason, str(config.llm_fallback))
-    emit(Noted(text=fallback_note(fallback)))
-    return without_llm(config), {LLM_FALLBACK: asdict(fallback)}
+    fallback = {"reason": reason, "method": str(config.llm_fallback)}
+    emit(Noted(text=fallback_note(**fallback)))
+    return without_llm(config), {LLM_FALLBACK: fallback}
 
 
 def fallen_back(

@@ -7,28 +7,30 @@ import base64
 import platform
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
+from ...prompts.kinds import CandidateNoun
 from ..errors import BudgetSpentError, GaveUpError, asking_errors_as_causes
 from ..events.types import EvaluationStarted, SearchFinished
-from ..methods.memory import Entry
 from ..results.accuracies import BEST_STARTING
 from ..results.details import BEST, ENSEMBLE, Decisions, Details, Picture, write_details
 from ..results.history import PageWriter, view_of
 from ..results.notes import (
-    RacedLabels,
-    SearchFacts,
-    UnreadAnswers,
-    notes_of,
+    empty_answers_note,
+    racing_note,
     run_notes,
+    unread_answers_note,
 )
 from ..results.result import (
-    UNGROWN,
+    EMPTY,
+    NOTHING_USABLE,
+    RACED,
+    UNREAD,
     ApiUsage,
     Best,
     Dataset,
@@ -123,7 +125,6 @@ def _result_of(
     objects = {**manifest.given, **session.request.user_objects}
     stopped = searched.stopped
     device = info.notes.get("device")
-    facts = _facts_of(info, searched, choice, evaluated)
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -173,7 +174,9 @@ def _result_of(
         notes={
             **info.notes,
             **run_notes(notes),
-            **notes_of(facts, words_of(config.search_for)),
+            **choice.notes,
+            **evaluated.notes,
+            **_search_notes(info, searched, choice, words_of(config.search_for)),
         },
         inspection=evaluated.inspection,
         versions=Versions(
@@ -192,35 +195,27 @@ def _result_of(
     )
 
 
-def _facts_of(
-    info: EvaluatorInfo, searched: SearchOutcome, choice: Choice, evaluated: EvaluatedChoice
-) -> SearchFacts:
-    """Return what the notes of the result say of a search."""
+def _search_notes(
+    info: EvaluatorInfo, searched: SearchOutcome, choice: Choice, words: CandidateNoun
+) -> dict[str, str]:
+    """Return the notes of the result on a search, by name."""
     records, all_records = searched.records, searched.all_records
+    notes: dict[str, str | None] = {}
+    if empty := sum(record.empty for record in records):
+        answers, cut = sum(record.answers for record in records), sum(record.cut for record in records)
+        notes[EMPTY] = empty_answers_note(words, answers=answers, empty=empty, cut=cut)
     answered = any(record.answers for record in all_records)
-    asked = answered or searched.asked_llm
-    unread = choice.best.score.unreadable
-    return SearchFacts(
-        failed={**({} if choice.ungrown is None else {UNGROWN: choice.ungrown}), **evaluated.failed},
-        answers=sum(record.answers for record in records),
-        empty=sum(record.empty for record in records),
-        cut=sum(record.cut for record in records),
-        gave_nothing=asked and not any(record.proposed for record in all_records),
-        answered=answered or any(record.unusable for record in all_records),
-        raced=_raced_labels(searched.scored, info),
-        unread=UnreadAnswers(unread, choice.best.score.unreadable_examples) if unread else None,
-    )
-
-
-def _raced_labels(scored: Iterable[Entry], info: EvaluatorInfo) -> RacedLabels | None:
-    """Return how many labels races saved; None if no candidate was dropped."""
-    full = info.sizes.get("train", 0) + info.sizes.get("val", 0)
+    if (answered or searched.asked_llm) and not any(record.proposed for record in all_records):
+        answers_came = answered or any(record.unusable for record in all_records)
+        what = f"proposed no new {words.noun} that could be scored" if answers_came else "gave no answer"
+        notes[NOTHING_USABLE] = f"the LLM {what}"
+    images = info.sizes.get("train", 0) + info.sizes.get("val", 0)
     images_of: dict[str, int] = {}
-    for entry in scored:
-        images_of[entry.scored_as] = max(images_of.get(entry.scored_as, 0), entry.score.images or full)
-    asked, most = sum(images_of.values()), full * len(images_of)
-    dropped = sum(images < full for images in images_of.values())
-    return None if asked == most else RacedLabels(asked, most, dropped, len(images_of))
+    for entry in searched.scored:
+        images_of[entry.scored_as] = max(images_of.get(entry.scored_as, 0), entry.score.images or images)
+    notes[RACED] = racing_note(words, list(images_of.values()), images)
+    notes[UNREAD] = unread_answers_note(choice.best.score)
+    return {name: text for name, text in notes.items() if text is not None}
 
 
 def _write_files(session: RunSession, result: SearchResult, details: Details) -> SearchResult:

@@ -24,7 +24,7 @@ from ..errors import EvaluationFailedError
 from ..results.accuracies import ORIGINAL_NAMES
 from ..results.details import BEST, ENSEMBLE, Decisions, agrees
 from ..results.gain import gain_of
-from ..results.notes import FailedStep
+from ..results.notes import failure_note
 from ..results.result import (
     MOST_CONFUSIONS,
     UNEXAMINED,
@@ -37,7 +37,7 @@ from ..results.result import (
     words_of,
 )
 from ..store.run import Store
-from .choice import Choice, message_of
+from .choice import Choice
 from .event_loop import call_evaluator
 from .journal import NamesRecord
 
@@ -45,8 +45,6 @@ OPENINGS = "test_opened"
 """The store's value of how often the test split was opened."""
 SPLITS = ("train", "val", "test")
 T = TypeVar("T")
-FailedSteps = dict[str, FailedStep]
-"""Steps that failed, by the name of their note in the result."""
 _COUNT = TypeAdapter(NonNegativeInt, config=ConfigDict(strict=True))
 
 
@@ -55,14 +53,14 @@ class EvaluatedChoice:
     """The accuracies of a choice by name; those on test are None if the test split stayed closed.
 
     Attributes:
-        failed: Steps that failed.
+        notes: On steps that failed, by their names in the result.
         decisions: Of the groups on the test images, by name; None if they are not known.
         inspection: Accuracy by class of the best template.
         class_names: The new name of each class that got one; None if none were searched for.
     """
 
     accuracies: Mapping[str, GroupAccuracies]
-    failed: Mapping[str, FailedStep]
+    notes: Mapping[str, str]
     decisions: Decisions | None = None
     inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
@@ -90,16 +88,16 @@ async def evaluate_choice(
         StoreError: The opening cannot be stored; the test split stays closed.
         AskingEndedError: A scorer behind an API cannot be asked; a resumed run continues.
     """
-    failed: FailedSteps = {}
+    notes: dict[str, str] = {}
     test = test and evaluator.info.sizes.get("test", 0) > 0
-    accuracies, opened = await _accuracies(evaluator, store, choice, failed, test=test)
+    accuracies, opened = await _accuracies(evaluator, store, choice, notes, test=test)
     info = evaluator.info
     # Image by image, for intervals and the report.
-    labels, predicted = await _predictions(evaluator, choice, accuracies, failed) if opened else ((), {})
+    labels, predicted = await _predictions(evaluator, choice, accuracies, notes) if opened else ((), {})
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
     if names is not None and names.renaming:
-        renamed = await _measure_renamed(evaluator, names, failed, test=opened)
+        renamed = await _measure_renamed(evaluator, names, notes, test=opened)
         if renamed is not None:  # otherwise there is no accuracy to show beside them
             class_names = {info.class_names[label]: name for label, name in names.renaming.items()}
             accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed[0]
@@ -126,7 +124,7 @@ async def evaluate_choice(
         )
     return EvaluatedChoice(
         accuracies=accuracies,
-        failed=failed,
+        notes=notes,
         decisions=decisions,
         inspection=None if decisions is None else _inspection(decisions),
         class_names=class_names,
@@ -134,19 +132,19 @@ async def evaluate_choice(
     )
 
 
-async def _try(failed: FailedSteps, name: str, work: Awaitable[T], detail: str = "") -> T | None:
-    """Return the outcome of a step; None if it fails, which is then added to the failed ones."""
+async def _try(notes: dict[str, str], name: str, work: Awaitable[T], detail: str = "") -> T | None:
+    """Return the outcome of a step; None if it fails, which is then noted."""
     try:
         return await work
     except AskingEndedError:
         raise
     except Exception as error:  # noqa: BLE001 - noted in the result
-        failed[name] = FailedStep(message_of(error), detail)
+        notes[name] = failure_note(name, error, detail)
         return None
 
 
 async def _measure_renamed(
-    evaluator: Evaluator, names: NamesRecord, failed: FailedSteps, *, test: bool
+    evaluator: Evaluator, names: NamesRecord, notes: dict[str, str], *, test: bool
 ) -> tuple[GroupAccuracies, Predictions | None] | None:
     """Measure the template with new class names, and predict the test images; None if that fails on train."""
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
@@ -159,7 +157,7 @@ async def _measure_renamed(
     by_split = {}
     for split in SPLITS:
         if evaluator.info.sizes.get(split, 0) and (test or split != "test"):
-            answer = await _try(failed, UNNAMED, measured(split), split)
+            answer = await _try(notes, UNNAMED, measured(split), split)
             if answer is not None:
                 by_split[split] = answer
     if "train" not in by_split:
@@ -188,7 +186,7 @@ def openings_of_test(store: Store) -> int:
 
 
 async def _accuracies(
-    evaluator: Evaluator, store: Store, choice: Choice, failed: FailedSteps, *, test: bool
+    evaluator: Evaluator, store: Store, choice: Choice, notes: dict[str, str], *, test: bool
 ) -> tuple[dict[str, GroupAccuracies], bool]:
     """Return the accuracies of all groups by name, and whether they were evaluated on test."""
     ensembles = list(choice.groups.values())
@@ -196,10 +194,10 @@ async def _accuracies(
     if test:
         # Stored before it happens: a run that dies in the middle has opened it all the same.
         await store.put_value(OPENINGS, openings_of_test(store) + 1)
-        scores = await _try(failed, UNOPENED, _scores(evaluator, ensembles, test=True))
+        scores = await _try(notes, UNOPENED, _scores(evaluator, ensembles, test=True))
     opened = scores is not None
     if scores is None:
-        scores = await _try(failed, UNEXAMINED, _scores(evaluator, ensembles, test=False))
+        scores = await _try(notes, UNEXAMINED, _scores(evaluator, ensembles, test=False))
     accuracies: dict[str, GroupAccuracies] = {}
     groups = zip(choice.groups.items(), scores or [None] * len(ensembles), strict=True)
     for (name, templates), split_scores in groups:
@@ -248,7 +246,7 @@ def shares_right(predictions: Predictions) -> list[float | None]:
 
 
 async def _predictions(
-    evaluator: Evaluator, choice: Choice, accuracies: Mapping[str, GroupAccuracies], failed: FailedSteps
+    evaluator: Evaluator, choice: Choice, accuracies: Mapping[str, GroupAccuracies], notes: dict[str, str]
 ) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
     """Return the label of each test image, and of each group that was measured on them its predictions.
 
@@ -270,7 +268,7 @@ async def _predictions(
 
     if not isinstance(evaluator, Predictor):
         return (), {}
-    return await _try(failed, UNPAIRED, predict(evaluator)) or ((), {})
+    return await _try(notes, UNPAIRED, predict(evaluator)) or ((), {})
 
 
 def _check_predictions(right: Sequence[bool], group: GroupAccuracies, images: int) -> None:
