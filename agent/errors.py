@@ -74,6 +74,7 @@ class ChatError(PromptclimbError):
         perhaps_billed: The attempt may have been billed although no usage was reported.
         retry_after: Seconds that the endpoint asks to wait, or None.
         took_s: Seconds that the attempt took, set by the caller.
+        body: What the reply says in place of an answer, without secrets.
         adapted: The request has another form from now on, which may be answered.
         step: What follows from it, by that table; None before it was judged.
     """
@@ -97,6 +98,7 @@ class ChatError(PromptclimbError):
         self.perhaps_billed = perhaps_billed
         self.retry_after = retry_after
         self.took_s = 0.0
+        self.body: object = None
         self.adapted = False
         self.step: NextStep | None = None
 

@@ -150,6 +150,8 @@ class Scrubber:
         elif isinstance(value, Mapping):
             pairs = (self.scrub_value(pair, quoted=quoted) for pair in value.items())
             clean = dict(pairs)
+        elif isinstance(value, list) and all(type(item) is float or type(item) is int for item in value):
+            pass  # a vector, which may be long, is not copied
         elif isinstance(value, list | tuple) and not hasattr(value, "_fields"):
             clean = type(value)(self.scrub_value(item, quoted=quoted) for item in value)
         return clean  # type: ignore[return-value]  # the type is the value's own

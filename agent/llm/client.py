@@ -23,13 +23,20 @@ from ...evaluator.network import is_loopback, why_unconnected
 from ...evaluator.remote.asking import ApiRequest
 from ...prompts.kinds import one_line
 from ..config.fields import CONCURRENCY
-from ..errors import BadRequestError, ChatError, RedirectedError, TransientChatError, UnusableAnswerError
+from ..errors import (
+    BadRequestError,
+    ChatError,
+    FlaggedRequestError,
+    RedirectedError,
+    TransientChatError,
+    UnusableAnswerError,
+)
 from ..events.types import Listener, Noted, ignore_event
 from ..secrets import Scrubber, clean_key, key_headers, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest, JsonAnswer
 from .dialects import Dialect, Sent, silently_cut
-from .refusals import MAX_MESSAGE, failure_of, flagged
-from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
+from .refusals import MAX_MESSAGE, failure_of
+from .replies import MAX_BODY, MAX_JSON, billed, read_answer, read_json
 
 NO_KEY = "none"
 BASE_URL = "`base_url`"
@@ -107,7 +114,7 @@ class OpenAIChat:
         self._headers: dict[str, Any] = key_headers(url, key, userinfo.get_secret_value()) or {
             "Authorization": openai.Omit()
         }
-        self._client = _sdk_client(url, query, clean_key(key), _http_client(url, max_connections))
+        self._client = _sdk_client(url, query, clean_key(key), max_connections)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.base_url!r})"
@@ -116,37 +123,19 @@ class OpenAIChat:
         """Send one request; raise a ChatError if it is not answered."""
         dialect = self._trial
         sent = dialect.render(request)
+        body = {"model": sent.model, "messages": list(sent.messages), **sent.options}
         try:
-            body_sent = {"model": sent.model, "messages": list(sent.messages), **sent.options}
-            reply = await self._send(CHAT_PATH, body_sent)
-            answer = read_answer(reply, self._scrubber)
-        except ChatError as failure:
-            body = error_object(reply)
-            error, cause = failure, failure.__cause__
-        except FOREIGN_ERRORS as failure:
-            self._scrubber.scrub_error(failure)
-            body = getattr(failure, "body", None)
-            error, cause = translate(failure, self._scrubber.scrub_quoted), failure
-        else:
-            self._adopt(dialect)
-            self._warn_of_a_cut(sent, answer)
-            return answer
-        if isinstance(error, UnusableAnswerError):
-            self._adopt(dialect)  # still an answer: the endpoint takes the request as it was sent
-        elif (adapted := self._adapted(dialect, error, body, sent)) is not None:
-            self._trial = self._trial.joined(adapted)
-            error.adapted = True
-        elif isinstance(error, BadRequestError) and dialect == self._trial:
-            self._trial = self.dialect  # the other form has not helped
-        raise error from cause
+            answer = read_answer(await self._send(CHAT_PATH, body, BASE_URL), self._scrubber)
+        except ChatError as error:
+            self._learn(error, dialect, sent)
+            raise
+        self._adopt(dialect)
+        self._warn_of_a_cut(sent, answer)
+        return answer
 
     async def post(self, request: ApiRequest) -> JsonAnswer:
         """Make one attempt at a scorer's request, sent as it is; raise a ChatError if it fails."""
-        try:
-            reply = await self._send(request.path, request.body)
-        except FOREIGN_ERRORS as error:
-            self._scrubber.scrub_error(error)
-            raise translate(error, self._scrubber.scrub_quoted, request.path, SCORER_URL) from error
+        reply = await self._send(request.path, request.body, SCORER_URL)
         return read_json(reply, request, self._scrubber)
 
     async def __aenter__(self) -> Self:
@@ -157,22 +146,34 @@ class OpenAIChat:
     ) -> None:
         await self._client.close()
 
-    async def _send(self, path: str, body: Mapping[str, Any]) -> RawReply:
-        """Post JSON; return the reply with the beginning of its body."""
-        # Any body can be judged; the SDK would read it as the answer that it should be.
-        response = await self._client.post(
-            path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": self._headers}
-        )
-        return RawReply(response.status_code, response.headers, response.content)
+    async def _send(self, path: str, body: Mapping[str, Any], setting: str) -> httpx2.Response:
+        """Post JSON; return the reply with the beginning of its body, or raise a ChatError."""
+        try:
+            # Any body can be judged; the SDK would read it as the answer that it should be.
+            return await self._client.post(
+                path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": self._headers}
+            )
+        except FOREIGN_ERRORS as error:
+            self._scrubber.scrub_error(error)
+            raise translate(error, self._scrubber, path, setting) from error
 
-    def _adapted(self, dialect: Dialect, error: ChatError, body: object, sent: Sent) -> Dialect | None:
-        """Return the dialect to send the request in once more; None if no other one can help."""
+    def _learn(self, error: ChatError, dialect: Dialect, sent: Sent) -> None:
+        """Learn from a failure what form the endpoint takes; mark the error if another one may help."""
+        if isinstance(error, UnusableAnswerError):
+            self._adopt(dialect)  # still an answer: the endpoint takes the request as it was sent
+            return
+        adapted = None
         if isinstance(error, BadRequestError):
-            bare = not self._has_answered and error.status in (400, 422)
-            return dialect.learn_from(body, sent, bare=bare and not flagged(body))
-        if isinstance(error, TransientChatError) and error.status and body:
-            return dialect.learn_from(body, sent, bare=False, sure=True)
-        return None
+            # No other parameters help against a content filter.
+            may_be_bare = error.status in (400, 422) and not isinstance(error, FlaggedRequestError)
+            adapted = dialect.learn_from(error.body, sent, bare=may_be_bare and not self._has_answered)
+        elif isinstance(error, TransientChatError):
+            adapted = dialect.learn_from(error.body, sent, bare=False, sure=True)
+        if adapted is not None:
+            self._trial = self._trial.joined(adapted)
+            error.adapted = True
+        elif isinstance(error, BadRequestError) and dialect == self._trial:
+            self._trial = self.dialect  # the other form has not helped
 
     def _adopt(self, dialect: Dialect) -> None:
         """Keep what the endpoint has answered to for later requests."""
@@ -207,7 +208,7 @@ def _shared_tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
+def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int) -> AsyncOpenAI:
     limits = httpx2.Limits(
         max_connections=max_connections,
         max_keepalive_connections=max_connections,
@@ -216,7 +217,7 @@ def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
     try:
         host = urlsplit(url).hostname or ""
         pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
-        return DefaultAioHttpClient(
+        http = DefaultAioHttpClient(
             limits=limits,
             timeout=None,
             verify=_shared_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
@@ -224,12 +225,6 @@ def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
             # A proxy's loopback is another machine; requests to a local model stay here.
             mounts={pattern: None} if is_loopback(url) else None,
         )
-    except FOREIGN_ERRORS as error:
-        raise ConfigError(f"{url!r} is not the address of an endpoint") from error
-
-
-def _sdk_client(url: str, query: dict[str, str], key: str, http: DefaultAioHttpClient) -> AsyncOpenAI:
-    try:
         return AsyncOpenAI(
             base_url=url,
             api_key=key or NO_KEY,
@@ -239,7 +234,7 @@ def _sdk_client(url: str, query: dict[str, str], key: str, http: DefaultAioHttpC
             http_client=http,
         )
     except FOREIGN_ERRORS as error:
-        raise ConfigError(f"{url!r} is not the address of a chat endpoint") from error
+        raise ConfigError(f"{url!r} is not the address of an endpoint") from error
 
 
 def _staying_at(home: httpx2.URL) -> Callable[[httpx2.Request], Awaitable[None]]:
@@ -282,7 +277,7 @@ class _Beginning(httpx2.AsyncByteStream):
 
 
 def translate(
-    error: Exception, scrub: Callable[[str], str], path: str = CHAT_PATH, setting: str = BASE_URL
+    error: Exception, scrubber: Scrubber, path: str = CHAT_PATH, setting: str = BASE_URL
 ) -> ChatError:
     """Return the ChatError for one of ``FOREIGN_ERRORS``; a broken connection, as any other, is transient.
 
@@ -291,25 +286,28 @@ def translate(
     if (sent_on := _in_chain(error, _SentOnError)) is not None:
         return RedirectedError(
             "the endpoint sends requests on to another address, to which nothing was sent: "
-            f"{scrub(_address(sent_on.there, path))}; if that is right, give it with {setting}",
+            f"{scrubber.scrub_quoted(_address(sent_on.there, path))}; if that is right, "
+            f"give it with {setting}",
             perhaps_billed=False,
         )
     if isinstance(error, openai.APIStatusError):
-        return _failed(error.response, scrub)
+        return _failed(error.response, scrubber)
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
         # The SDK calls every failed connection a timeout.
         host = f"[{refused.host}]" if ":" in refused.host else refused.host
         message = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
-        return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=False)
+        return TransientChatError(one_line(scrubber.scrub_quoted(message), MAX_MESSAGE), perhaps_billed=False)
     cause = error.__cause__
     message = f"{error} ({reason_of(cause)})" if cause and str(cause) else reason_of(error)
     never_sent = any(_in_chain(error, kind) for kind in (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
-    return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=not never_sent)
+    return TransientChatError(
+        one_line(scrubber.scrub_quoted(message), MAX_MESSAGE), perhaps_billed=not never_sent
+    )
 
 
-def _failed(reply: httpx2.Response, scrub: Callable[[str], str]) -> ChatError:
+def _failed(reply: httpx2.Response, scrubber: Scrubber) -> ChatError:
     """Return the error that a reply of 3xx to 5xx means, with the usage that it reports."""
     try:
         content = json.loads(reply.text)
@@ -317,9 +315,7 @@ def _failed(reply: httpx2.Response, scrub: Callable[[str], str]) -> ChatError:
         content = reply.text.strip()
     document = content if isinstance(content, dict) else {}
     error_body = document.get("error", content) or f"Error code: {reply.status_code}"
-    failure = failure_of(reply.status_code, error_body, reply.headers, scrub)
-    failure.usage = billed(document)
-    return failure
+    return failure_of(reply.status_code, error_body, reply.headers, scrubber, usage=billed(document))
 
 
 def _address(url: httpx2.URL, path: str) -> str:

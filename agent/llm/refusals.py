@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ from ..errors import (
     RateLimitedError,
     TransientChatError,
 )
+from ..prices import TokenUsage
+from ..secrets import Scrubber
 from .limiter import parse_moment, rate_limit_headers, retry_after
 
 MAX_READ = 10_000
@@ -183,21 +185,29 @@ def read_refusal(body: object) -> RefusalBody:
 
 
 def failure_of(
-    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str]
+    status: int,
+    body: object,
+    headers: Mapping[str, str],
+    scrubber: Scrubber,
+    *,
+    usage: TokenUsage | None = None,
 ) -> ChatError:
     """Return the error that a reply of 4xx or 5xx means, from its ``error`` object or its text."""
     limits = rate_limit_headers(headers)
-    message = one_line(scrub(f"the endpoint answers {status}: {_message(body)}"), MAX_MESSAGE)
+    message = one_line(scrubber.scrub_quoted(f"the endpoint answers {status}: {_message(body)}"), MAX_MESSAGE)
     wait = retry_after(limits)
     if wait is None and (status == 429 or status >= 500):
         wait = wait_in(body)
-    return _error_type(status, body)(
+    error = _error_type(status, body)(
         message,
         status=status,
         headers=limits,
+        usage=usage,
         retry_after=wait,
         perhaps_billed=status in GATEWAY_TIMEOUTS,
     )
+    error.body = scrubber.scrub_value(body, quoted=True)
+    return error
 
 
 def _error_type(status: int, body: object) -> type[ChatError]:
@@ -209,11 +219,6 @@ def _error_type(status: int, body: object) -> type[ChatError]:
         if meaning.lowest <= status <= meaning.highest and meaning.words.search(text):
             return meaning.error
     return _BY_STATUS.get(status, FlaggedRequestError if _FLAGGED.search(text) else BadRequestError)
-
-
-def flagged(body: object) -> bool:
-    """Return whether a content filter refuses the request, so that no other parameters can help."""
-    return bool(_FLAGGED.search(read_refusal(body).text))
 
 
 def status_in(error: object) -> int:

@@ -25,7 +25,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, NamedTuple, NoReturn, TypeGuard
+from typing import Any, NoReturn, TypeGuard
+
+import httpx2
 
 from ...evaluator.remote.asking import ApiRequest
 from ...prompts.replies import without_thinking
@@ -86,23 +88,14 @@ _MOST = 10**15
 """A larger number is the endpoint's mistake."""
 _LONGEST_TIER = 40
 
-_FIELD = (b"data:", b"event:", b"id:", b"retry:", b":")
-"""Beginnings of the lines of a stream of server-sent events."""
+_STREAM_BEGINS = (b"data:", b"event:")
 _END = b"[DONE]"
 _LONGER = "; raise `answer_tokens`"
 _STREAMED_TEXTS = ("reasoning_content", "reasoning", "thinking", "refusal")
 """Members of a message, beside its content, that are streamed too."""
 
 
-class RawReply(NamedTuple):
-    """A reply with a status below 400."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
+def read_answer(reply: httpx2.Response, scrubber: Scrubber) -> ChatAnswer:
     """Return the first choice of a chat completion, without the last line of a cut answer.
 
     Raises:
@@ -113,9 +106,7 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
     completion = _completion(reply, headers)
     usage = billed(completion)
     if (error_body := _error_in(completion)) is not None:
-        error = failure_of(status_in(error_body), error_body, reply.headers, scrubber.scrub_quoted)
-        error.usage = usage
-        raise error
+        raise failure_of(status_in(error_body), error_body, reply.headers, scrubber, usage=usage)
     if half_reported(completion, answered=False):
         usage = None
 
@@ -123,7 +114,7 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
 
     def unusable(reason: str, text: str) -> NoReturn:
         raise UnusableAnswerError(
-            text, reason=reason, status=reply.status, headers=headers, usage=usage, written=written
+            text, reason=reason, status=reply.status_code, headers=headers, usage=usage, written=written
         )
 
     choices = completion.get("choices")
@@ -150,7 +141,7 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
     )
 
 
-def read_json(reply: RawReply, request: ApiRequest, scrubber: Scrubber) -> JsonAnswer:
+def read_json(reply: httpx2.Response, request: ApiRequest, scrubber: Scrubber) -> JsonAnswer:
     """Return the JSON value of a reply, and what it bills.
 
     If no tokens are billed for the request, a reply without usage is complete. All tokens of a reply belong
@@ -168,11 +159,9 @@ def read_json(reply: RawReply, request: ApiRequest, scrubber: Scrubber) -> JsonA
         usage = replace(usage, prompt_tokens=usage.total, completion_tokens=0, reasoning_tokens=0)
     error_body = _error_in(document) if "choices" in document else document.get("error")
     if error_body is not None and error_body != "":
-        error = failure_of(status_in(error_body), error_body, reply.headers, scrubber.scrub_quoted)
-        error.usage = usage
-        raise error
+        raise failure_of(status_in(error_body), error_body, reply.headers, scrubber, usage=usage)
     try:
-        clean = _clean(body, scrubber)
+        clean = scrubber.scrub_value(body)
     except RecursionError as error:
         raise UnusableAnswerError(
             "the endpoint's answer is nested too deeply", reason="bad_json", headers=headers, usage=usage
@@ -187,38 +176,7 @@ def read_json(reply: RawReply, request: ApiRequest, scrubber: Scrubber) -> JsonA
     )
 
 
-def _clean(value: Any, scrubber: Scrubber) -> Any:
-    """Return a JSON value without secrets; vectors of numbers, which hold none, are not copied."""
-    if isinstance(value, dict):
-        return {scrubber.scrub(name): _clean(item, scrubber) for name, item in value.items()}
-    if isinstance(value, list):
-        if all(type(item) is float or type(item) is int for item in value):
-            return value
-        return [_clean(item, scrubber) for item in value]
-    return scrubber.scrub(value) if isinstance(value, str) else value
-
-
-def error_object(reply: RawReply) -> object:
-    """Return the error in the body of a successful reply; None if it holds none."""
-    try:
-        document = _parsed(reply)
-    except (ValueError, RecursionError):
-        return None
-    return _error_in(document) if isinstance(document, dict) else None
-
-
-def _parsed(reply: RawReply, most: int = MAX_BODY) -> object:
-    body = reply.body[:most]
-    if reply.headers.get("content-type", "").startswith("text/event-stream") or body.lstrip().startswith(
-        _FIELD[:2]
-    ):
-        if (completion := joined_stream(body)) is None:
-            raise ValueError("the stream has no end")
-        return completion
-    return json.loads(body)
-
-
-def _completion(reply: RawReply, headers: Mapping[str, str]) -> dict[str, Any]:
+def _completion(reply: httpx2.Response, headers: Mapping[str, str]) -> dict[str, Any]:
     document = _json_value(reply, headers, MAX_BODY)
     if not isinstance(document, dict):
         raise UnusableAnswerError(
@@ -227,18 +185,23 @@ def _completion(reply: RawReply, headers: Mapping[str, str]) -> dict[str, Any]:
     return document
 
 
-def _json_value(reply: RawReply, headers: Mapping[str, str], most: int) -> Any:
-    if len(reply.body) > most:
+def _json_value(reply: httpx2.Response, headers: Mapping[str, str], most: int) -> Any:
+    if len(reply.content) > most:
         raise UnusableAnswerError(
             f"the endpoint's answer has more than {most // 2**20} MiB",
             reason="too_big",
             headers=headers,
-            written=int(len(reply.body) / CHARACTERS_PER_TOKEN),
+            written=int(len(reply.content) / CHARACTERS_PER_TOKEN),
         )
+    streams = reply.headers.get("content-type", "").startswith("text/event-stream")
     try:
-        return _parsed(reply, most)
+        if not streams and not reply.content.lstrip().startswith(_STREAM_BEGINS):
+            return json.loads(reply.content)
+        if (completion := joined_stream(reply.content)) is not None:
+            return completion
+        raise ValueError("the stream has no end")
     except (ValueError, RecursionError) as error:
-        page = reply.body.lstrip()[:1] == b"<"
+        page = reply.content.lstrip()[:1] == b"<"
         reason = "not_json" if page else "bad_json"
         what = "an HTML page: is the address right?" if page else "no JSON, or JSON cut short"
         raise UnusableAnswerError(

@@ -147,7 +147,7 @@ def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError])
     request = httpx2.Request("POST", "http://127.0.0.1/v1")
     response = httpx2.Response(status, request=request, headers={"Retry-After": "7"}, json={"error": {}})
     client = openai.AsyncOpenAI(api_key="none", base_url="http://127.0.0.1/v1")
-    error = translate(client._make_status_error_from_response(response), lambda text: text)
+    error = translate(client._make_status_error_from_response(response), Scrubber())
     assert type(error) is kind
     assert (error.status, error.retry_after) == (status, 7.0)
 
@@ -166,11 +166,11 @@ def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError])
 def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, message: object) -> None:
     """Whatever the status; a limit of the minute that speaks of a quota and a plan is another error."""
     body = message if isinstance(message, dict) else {"message": message, "type": "invalid_request_error"}
-    assert type(failure_of(status, body, {}, str)) is QuotaSpentError
+    assert type(failure_of(status, body, {}, Scrubber())) is QuotaSpentError
     google = "You exceeded your current quota, please check your plan and billing details."
-    assert type(failure_of(429, {"message": google}, {}, str)) is RateLimitedError
+    assert type(failure_of(429, {"message": google}, {}, Scrubber())) is RateLimitedError
     behind = {"message": "Provider returned error: insufficient balance"}
-    assert type(failure_of(502, behind, {}, str)) is TransientChatError
+    assert type(failure_of(502, behind, {}, Scrubber())) is TransientChatError
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, mess
 )
 def test_a_content_filter_is_not_taken_for_another_refusal(message: str) -> None:
     """By what vendors call it."""
-    assert type(failure_of(400, {"message": message}, {}, str)) is FlaggedRequestError
+    assert type(failure_of(400, {"message": message}, {}, Scrubber())) is FlaggedRequestError
 
 
 async def says(body: object) -> Any:
@@ -261,7 +261,7 @@ async def test_a_query_in_the_address_comes_after_the_path() -> None:
 )
 def test_a_403_is_of_the_request_or_of_the_key(message: str, kind: type[ChatError]) -> None:
     """A filter judges what was asked, not who asks."""
-    assert type(failure_of(403, {"message": message}, {}, str)) is kind
+    assert type(failure_of(403, {"message": message}, {}, Scrubber())) is kind
 
 
 def test_options_that_are_not_given_leave_a_request_as_it_was() -> None:

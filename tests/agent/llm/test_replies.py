@@ -7,6 +7,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
+import httpx2
 import pytest
 from aiohttp import web
 from hypothesis import given
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from promptclimb.agent.errors import RateLimitedError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.replies import RawReply, billed, joined_stream, read_answer
+from promptclimb.agent.llm.replies import billed, joined_stream, read_answer
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from tests.fakes.served import served
@@ -161,7 +162,7 @@ def stream(*events: str) -> bytes:
 
 def read(body: bytes, headers: dict[str, str] | None = None) -> ChatAnswer:
     """The answer in a reply of these bytes."""
-    return read_answer(RawReply(200, headers or EVENT_STREAM, body), Scrubber())
+    return read_answer(httpx2.Response(200, headers=headers or EVENT_STREAM, content=body), Scrubber())
 
 
 @given(st.lists(st.integers(1, len(ANSWER) - 1), max_size=6))
