@@ -25,6 +25,7 @@ from ..counts import counted
 from ..datasets.pictures import thumbnail
 from ..errors import (
     AskingEndedError,
+    ConfigError,
     DataError,
     EvaluatorError,
     ScoringEndedError,
@@ -173,7 +174,6 @@ class _Asking(Generic[T]):
         open: Questions that are still to be asked.
         values: What was answered, or is believed to be refused, by key.
         refusals: Refusals that are not believed yet: another request must be answered first.
-        faults: Failures before the first answer of all.
         fault: What was wrong last.
         error: Why nothing more is asked.
     """
@@ -182,7 +182,6 @@ class _Asking(Generic[T]):
     open: deque[Question]
     values: dict[str, T] = field(default_factory=dict)
     refusals: dict[str, T] = field(default_factory=dict)
-    faults: int = 0
     fault: str = ""
     error: Exception | None = None
 
@@ -242,7 +241,7 @@ class RemoteEvaluator(ABC):
         self._asked: dict[str, asyncio.Event] = {}  # keys that a task is asking for, each until it has ended
         self._control: Question | None = None  # one that was answered in the protocol's form
         self._answered = 0  # questions
-        self._refused_in_a_row = 0
+        self._failed_in_a_row = 0  # refused, or answered in another form
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
         self._failed = Counter[str]()  # how often every attempt failed, by image
 
@@ -443,17 +442,17 @@ class RemoteEvaluator(ABC):
         """Keep an answer, or do what the judge says of a failure."""
         kind, values, fault = await in_thread(lambda: self._failure_of(question, answer))
         if kind is None:
-            self._control, self._refused_in_a_row, self._answered = question, 0, self._answered + 1
+            self._control, self._failed_in_a_row, self._answered = question, 0, self._answered + 1
             refusals, asking.refusals = asking.refusals, {}
             asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
             return
         asking.fault, halves = fault, question.halves() if kind is not FailureKind.MISREAD else []
-        asking.faults += self._control is None
-        self._refused_in_a_row += kind is FailureKind.QUESTION_REFUSED
+        # An endpoint that is down is given up by the length of its outage alone.
+        self._failed_in_a_row += kind in (FailureKind.QUESTION_REFUSED, FailureKind.MISREAD)
         evidence = Evidence(
             answers=self._control is not None,
             failures=question.attempts,
-            in_a_row=asking.faults if self._control is None else max(self._refused_in_a_row, 1),
+            in_a_row=max(self._failed_in_a_row, 1),
             control=True if others_answered and kind is FailureKind.EXHAUSTED else None,
             divisible=bool(halves),
         )
@@ -483,7 +482,7 @@ class RemoteEvaluator(ABC):
     @property
     def _in_doubt(self) -> Question | None:
         """An answered question, if so many refusals in a row may be the endpoint's fault; else None."""
-        evidence = Evidence(answers=self._control is not None, in_a_row=self._refused_in_a_row)
+        evidence = Evidence(answers=self._control is not None, in_a_row=self._failed_in_a_row)
         is_due = judge(FailureKind.QUESTION_REFUSED, evidence).step is NextStep.CONTROL
         return self._control if is_due else None
 
@@ -517,7 +516,7 @@ class RemoteEvaluator(ABC):
                 "the scorer's endpoint refuses every request now, also one that it answered before: "
                 f"{answer.message}; resume when it answers again"
             )
-        self._refused_in_a_row = 0
+        self._failed_in_a_row = 0
 
     async def ask_once(self, request: ApiRequest) -> ApiAnswer:
         """Ask what no other question depends on, until the endpoint answers or refuses it."""
@@ -528,9 +527,13 @@ class RemoteEvaluator(ABC):
                     return answer
 
     def _unfit(self, fault: str) -> ScoringEndedError:
-        return ScoringEndedError(
-            f"the scorer's endpoint cannot be used: {fault}; check `scorer`, `scorer_url` and `model`"
-        )
+        """Return the error for an endpoint of another kind; the user's to fix if nothing was answered yet."""
+        message = f"the scorer's endpoint cannot be used: {fault}; check `scorer`, `scorer_url` and `model`"
+        if self._control is not None:
+            return ScoringEndedError(message)
+        unfit = AskingEndedError(message)
+        unfit.__cause__ = ConfigError(message)
+        return unfit
 
     async def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
         decided = await self._measured(ensembles, [images])

@@ -36,7 +36,7 @@ from promptclimb.agent.search.name_search import NameSearch
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
-from promptclimb.evaluator.errors import EvaluatorError, PromptclimbError, UsageError
+from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.remote.asking import ApiEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Predictions, Unanswered
@@ -360,7 +360,7 @@ async def test_images_that_are_all_too_large_name_the_setting_of_their_size(
 ) -> None:
     """An endpoint's own words do not say what to do."""
     async with ScorerServer(ScorerOptions(always="too_large")) as server:
-        with pytest.raises(EvaluatorError, match=r"image is too large .`scorer_image_size = N` for smaller"):
+        with pytest.raises(UsageError, match=r"image is too large .`scorer_image_size = N` for smaller"):
             await in_thread(lambda: evaluate(["a {}"], config(server.url)))
 
 
@@ -501,6 +501,18 @@ async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
         await in_thread(lambda: evaluate(["a {}"], config(gone, shared_cache=tmp_path / "none")))
     (tmp_path / "done" / "result.json").unlink()
     assert (await resume(tmp_path / "done", trust=True)).status == "finished"
+
+
+@pytest.mark.parametrize("kind", [{}, {"scorer": "embeddings", "scorer_dialect": "openai"}])
+async def test_an_endpoint_that_refuses_every_request_from_the_first_is_the_users_to_fix(
+    config: Callable[..., SearchConfig], kind: dict[str, str]
+) -> None:
+    """One line with the settings to look at, after as few requests as show it."""
+    async with ScorerServer(ScorerOptions(always="bad_request")) as server:
+        with pytest.raises(UsageError, match=r"refuses every request: .*what is this") as caught:
+            await search(config(server.url, **kind))
+        assert server.requests <= 8 + IN_FLIGHT
+    assert str(caught.value).endswith("; check `scorer`, `scorer_url` and `model`")
 
 
 async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
