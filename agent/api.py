@@ -16,7 +16,6 @@ from typing import Any, ParamSpec, TypeVar, get_args
 from anyio.from_thread import BlockingPortal
 from rich.console import Console
 
-from ..evaluator.custom import as_evaluator
 from ..evaluator.datasets.loading import Known, check_data_name, known
 from ..evaluator.datasets.loading import load_data as load
 from ..evaluator.datasets.values import FewShotData
@@ -188,10 +187,8 @@ def evaluate(
     try:
         opened = scorer_in_thread(config, os.environ, report=report) if asks else nullcontext((None, None))
         with opened as (ask, portal):
-            if custom_scorer is not None:
-                scorer = as_evaluator(custom_scorer, config)
-            else:
-                scorer = open_evaluator(config.without_choice(), report=report, ask=ask, labels=labels)
+            spec = config.without_choice()
+            scorer = open_evaluator(spec, custom_scorer, report=report, ask=ask, labels=labels)
             measured = _measured(scorer, texts, kind, config, split, inspect, portal)
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .custom import open_custom
+from .custom import as_evaluator, open_custom
 from .errors import EvaluatorError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, OpeningProgress, Report
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def open_evaluator(
     spec: EvaluatorSpec,
+    custom: object | None = None,
     *,
     report: Report | None = None,
     progress: OpeningProgress | None = None,
@@ -34,6 +35,7 @@ def open_evaluator(
 
     Args:
         spec: What to open; a search's config is one.
+        custom: The user's own scorer, in place of what the specification names.
         report: Called with a line for each fact (preprocessing, corrections, what is left out).
         progress: Called after each batch with the number of images encoded and of all.
         look_ahead: Encode the test images now, without their labels, so that torn ones are found before a
@@ -49,6 +51,8 @@ def open_evaluator(
         DataError: The data set cannot be used.
         ModelError: The model, its checkpoint, the device or the cluster cannot be used.
     """
+    if custom is not None:
+        return as_evaluator(custom, spec)
     report, progress = report or (lambda _line: None), progress or (lambda *_given: None)
     spec = spec.bare()
     if spec.custom_scorer is not None:

@@ -45,7 +45,7 @@ def identity_of(
 
 
 def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise UsageError if a resumed run lacks Python objects of its start; see ``object_names``."""
+    """Raise UsageError if a resumed run lacks Python objects of its start, both by role."""
     if missing := {role: name for role, name in before.items() if role not in now}:
         keyword_of = {"evaluator": "custom_scorer", "chat": "chat"}
         named = enumerated(f"{keyword_of.get(role, role)}={name}" for role, name in missing.items())

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ...evaluator.custom import ScorerEvaluator, as_evaluator, pinned
+from ...evaluator.custom import ScorerEvaluator, pinned
 from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import read_text, user_path
 from ...evaluator.messages import shown
@@ -54,15 +54,12 @@ async def ready_evaluator(
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
-    kind = config.kind
+    kind, name = config.kind, config.custom_scorer or config.model
     if custom is None:
         check_scorer_takes(config)
-        evaluator, name = (
-            await _open(config, listener, ask, labels, encode=encode),
-            config.custom_scorer or config.model,
-        )
     else:
-        evaluator, name = as_evaluator(custom, config), name_of(custom)
+        name = name_of(custom)
+    evaluator = await _open(config, custom, listener, ask, labels, encode=encode)
     if isinstance(evaluator, ScorerEvaluator):
         evaluator.compare_with(kind.default)
     info = evaluator.info
@@ -91,7 +88,13 @@ def check_scorer_takes(config: SearchConfig) -> None:
 
 
 async def _open(
-    config: SearchConfig, listener: Listener, ask: ApiAsk | None, labels: Path | None, *, encode: bool
+    config: SearchConfig,
+    custom: object | None,
+    listener: Listener,
+    ask: ApiAsk | None,
+    labels: Path | None,
+    *,
+    encode: bool,
 ) -> Evaluator:
     """Load data and model in a thread; decode every image that the run will need, the test images too."""
     loop = asyncio.get_running_loop()
@@ -110,6 +113,7 @@ async def _open(
     def opened() -> Evaluator:
         return open_evaluator(
             config,
+            custom,
             report=report,
             progress=progress,
             look_ahead=encode,
@@ -247,12 +251,6 @@ def name_of(user_object: object) -> str:
     """Return the name of an object's class, or of a function, for people: ``module.Class``."""
     named: Any = user_object if inspect.isroutine(user_object) else type(user_object)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def object_names(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
-    """Return the class names of the given objects by role."""
-    objects = {"evaluator": evaluator, "chat": chat}
-    return {role: name_of(custom) for role, custom in objects.items() if custom is not None}
 
 
 class UserChat:

@@ -47,7 +47,7 @@ class RestartRecord:
         empty: Answers in which no template could be read.
         cut: Empty answers that were cut at the token limit.
         replayed: Answers that were on disk already.
-        unanswered: Its last rounds, if they got no answer.
+        unanswered: Its last rounds, if they got no answer: a resumed run asks for them again.
         last_skip: Why the last skipped round got no answer.
         done: It went through all its rounds.
     """
@@ -194,11 +194,6 @@ class Journal:
     _skipped: dict[Position, _Skip] = field(default_factory=dict, init=False)
     _refused: dict[Position, str] = field(default_factory=dict, init=False)
 
-    @property
-    def unanswered(self) -> int:
-        """Rounds skipped since the last answer; unwritten, so that a resumed run asks for them again."""
-        return len(self._skipped)
-
     async def ask(self, messages: Sequence[ChatMessage], position: Position) -> tuple[ChatAnswer, bool]:
         """Ask the LLM at a position, note it in the record, and return the answer and whether it was on disk.
 
@@ -274,9 +269,6 @@ class Journal:
         await self.scheduler.turn()
         return billed.answer, False
 
-    def count(self, *, empty: bool, cut: bool) -> None:
-        self.empty_answers.count(empty=empty, cut=cut)
-
     async def keep_refused(self) -> None:
         """Mark requests refused at the end of the restart, once all restarts have ended."""
         for position, request_hash in self._refused.items():
@@ -285,6 +277,7 @@ class Journal:
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
         rule = RULES[error.kind]
         self._skipped[position] = _Skip(request=request.hash, reason=str(error), unusable=rule.unread)
+        self.record.unanswered += 1
         if rule.unread:
             cut = error.kind in (FailureKind.CUT, FailureKind.ENDLESS)
             self.empty_answers.count(empty=True, cut=cut, unusable=str(error))
@@ -300,6 +293,7 @@ class Journal:
             await self.store.put_value(_name_of("skip", position), skip.model_dump())
             del self._skipped[position]
             self._refused.pop(position, None)
+        self.record.unanswered = 0
 
     def _check_request(self, position: Position, stored_hash: str, request: ChatRequest) -> None:
         if stored_hash != request.hash:

@@ -284,7 +284,6 @@ class NameRounds:
             if without_llm:
                 await self._choose_so_far(position)
         await self._choose()
-        self._record.unanswered = self._search.journal.unanswered
 
     async def _choose(self) -> None:
         """Choose among the names that were tried, as at the end of all rounds: in several templates."""

@@ -37,7 +37,7 @@ from .bound import evaluations_at_most
 from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
-from .inputs import UserChat, object_names, ready_evaluator
+from .inputs import UserChat, name_of, ready_evaluator
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
@@ -70,7 +70,9 @@ class RunRequest:
 
     @property
     def user_objects(self) -> dict[str, str]:
-        return object_names(evaluator=self.evaluator, chat=self.chat)
+        """The class names of the objects from Python by what they stand for."""
+        objects = {"evaluator": self.evaluator, "chat": self.chat}
+        return {role: name_of(given) for role, given in objects.items() if given is not None}
 
 
 class NobodyToAsk:

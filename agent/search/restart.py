@@ -70,7 +70,6 @@ class Restart:
         await self._score_starting()
         for conversation in range(1, self.config.conversations + 1):
             await self._conversation(conversation)
-        self.record.unanswered = self.journal.unanswered
         self.record.done = True
         best, position = self._memory.best(1)[0], Position(self.record.number)
         self.emit(RestartFinished(position=position, best=best.text, train=best.score.train))
@@ -160,7 +159,7 @@ class Restart:
             if empty:
                 self.emit(AnswerEmpty(position=position, cut=cut))
             if not replayed:
-                self.journal.count(empty=empty, cut=cut)
+                self.journal.empty_answers.count(empty=empty, cut=cut)
             try:
                 outcomes = await self._score_proposals(proposals, position)
             except (BudgetSpentError, GaveUpError):

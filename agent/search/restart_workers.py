@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from ...evaluator.batching import Batch, ScoringQueue
@@ -49,18 +48,27 @@ async def run_restarts(session: RunSession) -> SearchOutcome:
         emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
 
     async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
-        searched = await _run_all(session, queue)
-    if (stopped := searched.stopped) is None:
+        records, names, stopped = await _run_all(session, queue)
+    if stopped is None:
         await session.store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)
     else:
         emit(stopped)
     # A request that no limit has room for leaves no trace but the limit.
     spent, limits = session.budget.spent, () if stopped is None else stopped.limits
     asked_llm = spent.calls + spent.failed_calls > 0 or not {TOKENS.key, COST.key}.isdisjoint(limits)
-    return replace(searched, budget=session.budget.usage_changed().left, asked_llm=asked_llm)
+    return SearchOutcome(
+        records=records,
+        names=names,
+        stopped=stopped,
+        budget=session.budget.usage_changed().left,
+        asked_llm=asked_llm,
+    )
 
 
-async def _run_all(session: RunSession, queue: ScoringQueue) -> SearchOutcome:
+async def _run_all(
+    session: RunSession, queue: ScoringQueue
+) -> tuple[Sequence[RestartRecord], NamesRecord | None, SearchStopped | None]:
+    """Return what all restarts did, and the search for class names, and what stopped them."""
     request, config, store = session.request, session.config, session.store
     info = session.evaluator.info
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
@@ -92,10 +100,11 @@ async def _run_all(session: RunSession, queue: ScoringQueue) -> SearchOutcome:
         for journal in journals
     )
     workers = Workers(restarts, scheduler, stop=stop)
-    searched = SearchOutcome(records=workers.records, stopped=await workers.run(config.concurrency))
-    if searched.stopped is None and config.kind.renames_classes:
+    stopped = await workers.run(config.concurrency)
+    names: NamesRecord | None = None
+    if stopped is None and config.kind.renames_classes:
         assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"
-        scored = searched.scored
+        scored = [entry for record in workers.records for entry in record.scored]
         order = await in_thread(
             lambda: ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
         )
@@ -111,11 +120,10 @@ async def _run_all(session: RunSession, queue: ScoringQueue) -> SearchOutcome:
             check=session.check,
         )
         stopped = await Workers([search], scheduler, stop=stop).run(1)
-        searched = replace(searched, names=names, stopped=stopped)
-    if all(record.done for record in searched.all_records):
+    if all(journal.record.done for journal in journals):
         for journal in journals:
             await journal.keep_refused()
-    return searched
+    return workers.records, names, stopped
 
 
 class Workers:

@@ -27,7 +27,8 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.identity import identity_of, known_identity
-from promptclimb.agent.search.inputs import UserChat, name_of, object_names, read_pool, read_template_file
+from promptclimb.agent.search.inputs import UserChat, name_of, read_pool, read_template_file
+from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -406,8 +407,8 @@ class Lengths:
 def test_objects_are_called_by_their_classes() -> None:
     """Those that are there, by what they stand for."""
     assert name_of(FakeEvaluator()) == "promptclimb.evaluator.fakes.FakeEvaluator"
-    assert object_names(evaluator=None, chat=None) == {}
-    assert object_names(evaluator=Lengths(), chat=None) == {"evaluator": f"{__name__}.Lengths"}
+    request = RunRequest(config=config(), evaluator=Lengths())
+    assert request.user_objects == {"evaluator": f"{__name__}.Lengths"}
 
 
 def test_the_command_line_says_that_it_lacks_what_only_python_has(

@@ -123,12 +123,12 @@ async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: S
     journal = journal_of(store, Asker(store, failed, None, failed))
     with pytest.raises(Skipped, match="3 attempts"):
         await journal.answer(FIRST, request("one"))
-    assert journal.unanswered == 1
+    assert journal.record.unanswered == 1
     await journal.answer(SECOND, request("two"))
-    assert journal.unanswered == 0
+    assert journal.record.unanswered == 0
     with pytest.raises(Skipped):
         await journal.answer(THIRD, request("three"))
-    assert journal.unanswered == 1
+    assert journal.record.unanswered == 1
     again = journal_of(store, asker := Asker(store))
     with pytest.raises(Skipped, match="3 attempts"):
         await again.answer(FIRST, request("one"))
@@ -145,7 +145,7 @@ async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None
     for position, text in ((FIRST, "one"), (SECOND, "two")):
         with pytest.raises(Skipped):
             await journal.answer(position, request(text))
-    assert journal.unanswered == 0
+    assert journal.record.unanswered == 0
     again = journal_of(store, asker := Asker(store))
     for position, text, reason in ((FIRST, "one", "3 attempts"), (SECOND, "two", "refuses")):
         with pytest.raises(Skipped, match=reason):
@@ -160,12 +160,12 @@ async def test_a_refusal_of_unknown_reason_waits_for_an_answer_or_for_another_se
         journal = journal_of(store, asker := Asker(store, refused))
         with pytest.raises(Skipped):
             await journal.answer(FIRST, request("one"))
-        assert (asker.asked, journal.unanswered) == (1, 1), session
+        assert (asker.asked, journal.record.unanswered) == (1, 1), session
     await journal.keep_refused()
     journal = journal_of(store, Asker(store, refused))
     with pytest.raises(Skipped):
         await journal.answer(FIRST, request("one"))
-    assert journal.unanswered == 0
+    assert journal.record.unanswered == 0
     with pytest.raises(Skipped):
         await journal_of(store, asker := Asker(store)).answer(FIRST, request("one"))
     assert asker.asked == 0
@@ -180,7 +180,7 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
         await journals[1].answer(FIRST, request("one"))
     await journals[1].answer(SECOND, request("two"))
     for _ in range(MOST_UNREAD - 1):
-        journals[0].count(empty=True, cut=False)
+        counted.count(empty=True, cut=False)
     with pytest.raises(
         GaveUpError,
         match=rf"no instruction could be read in the last {MOST_UNREAD} answers, .* raise `answer_t",
@@ -188,7 +188,7 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
         await journals[1].answer(THIRD, request("three"))
     assert (await journals[1].answer(SECOND, request("two")))[1]
     assert asker.asked == 2
-    journals[0].count(empty=False, cut=False)
+    counted.count(empty=False, cut=False)
     await journals[1].answer(THIRD, request("three"))
 
 
@@ -197,7 +197,7 @@ async def test_limits_pass_through_and_leave_nothing(store: Store) -> None:
     journal = journal_of(store, Asker(store, BudgetSpentError("7 calls", limits=("calls",))))
     with pytest.raises(BudgetSpentError):
         await journal.answer(FIRST, request())
-    assert journal.unanswered == 0
+    assert journal.record.unanswered == 0
     assert list(store.answers()) == []
 
 

@@ -41,23 +41,30 @@ TRAIN = {"bad {}": 0.1, "dull {}": 0.2, "fair {}": 0.3, "good {}": 0.4, "plain {
 SAID: list[ChatMessage] = [{"role": "user", "content": "go on"}]
 
 
+class Counted(EmptyAnswers):
+    """Keeps what is counted."""
+
+    def __init__(self) -> None:
+        self.counts: list[tuple[bool, bool]] = []
+
+    def count(self, *, empty: bool, cut: bool, unusable: str = "") -> None:
+        self.counts.append((empty, cut))
+
+
 class Answers(Journal):
     """Says what it is told to, in turn; None is a request that gets no answer."""
 
-    unanswered = 0
-
-    def __init__(self, *texts: str | None, on_disk: int = 0, unanswered: int = 0) -> None:
+    def __init__(self, *texts: str | None, on_disk: int = 0) -> None:
         self.asked: list[tuple[Position, ChatRequest]] = []
         self.finish_reason: str | None = "stop"
-        self.unanswered = unanswered
-        self.noted: list[tuple[bool, bool]] = []
+        self.counted = Counted()
         self._texts = list(texts)
         self._on_disk = on_disk
 
     def begin(self, number: int, config: SearchConfig, emit: Listener) -> Answers:
         """Return the journal of a restart; nothing of it reaches a disk."""
         parts: dict[str, Any] = {"store": None, "asker": None, "stop": Stop(), "scheduler": FairScheduler()}
-        super().__init__(RestartRecord(number), config, empty_answers=EmptyAnswers(), emit=emit, **parts)
+        super().__init__(RestartRecord(number), config, empty_answers=self.counted, emit=emit, **parts)
         return self
 
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
@@ -67,9 +74,6 @@ class Answers(Journal):
             raise Skipped(f"nothing at {len(self.asked)}")
         answer = ChatAnswer(text=text, prompt_tokens=7, completion_tokens=3, finish_reason=self.finish_reason)
         return answer, len(self.asked) <= self._on_disk
-
-    def count(self, *, empty: bool, cut: bool) -> None:
-        self.noted.append((empty, cut))
 
 
 class Table:
@@ -260,7 +264,7 @@ async def test_an_round_without_an_answer_is_skipped_and_its_step_made_again(
     stage: Stage, events: list[Event]
 ) -> None:
     """It is counted and reported, with the last reason; the method need not know."""
-    answers = Answers(None, "- better {}", None, unanswered=1)
+    answers = Answers(None, "- better {}", None)
     restart = stage.restart([Ask(SAID), Ask(SAID), Ask(SAID)], answers, rounds=3)
     await restart.run()
     skipped = of(events, RoundSkipped)
@@ -270,7 +274,7 @@ async def test_an_round_without_an_answer_is_skipped_and_its_step_made_again(
     assert [event.position.round for event in of(events, RoundFinished)] == [2]
     assert [feedback.text for feedback in stage.method.feedback] == ["- better {}"]
     record = restart.record
-    assert (record.skipped, record.last_skip, record.unanswered, record.done) == (2, "nothing at 3", 1, True)
+    assert (record.skipped, record.last_skip, record.done) == (2, "nothing at 3", True)
     assert (record.answers, record.replayed) == (1, 0)
 
 
@@ -305,12 +309,12 @@ async def test_an_answer_without_a_template_is_counted(stage: Stage) -> None:
     answers.finish_reason = "length"
     await restart.run()
     assert (restart.record.empty, restart.record.cut) == (2, 2)
-    assert answers.noted == [(True, True), (True, True), (False, False)]
+    assert answers.counted.counts == [(True, True), (True, True), (False, False)]
     answers = Answers("", "well", on_disk=1)
     restart = stage.restart([Ask(SAID)] * 2, answers)
     await restart.run()
     assert (restart.record.empty, restart.record.cut) == (2, 0)
-    assert answers.noted == [(True, False)]
+    assert answers.counted.counts == [(True, False)]
 
 
 async def test_an_improvement_is_what_beats_all_up_to_then(stage: Stage, events: list[Event]) -> None:
