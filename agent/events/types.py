@@ -486,16 +486,13 @@ class UsageMissing(EndpointEvent, name="endpoint.usage_missing"):
 
 
 class Paused(EndpointEvent, name="pacing.paused"):
-    """No request is sent to the endpoint for a while, after a rate-limit reply or in an outage."""
+    """No request is sent to the endpoint for a while, after a rate-limit reply or in an outage.
+
+    ``asked_s`` is the wait that the endpoint asked for, if that is longer than is accepted.
+    """
 
     wait_s: float
-
-
-class WaitCapped(EndpointEvent, name="pacing.wait_capped"):
-    """The endpoint asked for a longer wait than is accepted; it is tried again sooner."""
-
-    asked_s: float
-    wait_s: float
+    asked_s: float | None = None
 
 
 class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):

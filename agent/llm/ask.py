@@ -38,7 +38,7 @@ from ..events.types import (
     UsageMissing,
     ignore_event,
 )
-from ..prices import NO_BILL, NOTHING, PICODOLLARS, Bill, Ledger, Spent, Tariff, cost_at_most
+from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, Tariff
 from ..stop import Stop
 from .budget import Budget, Charge
 from .chat import A, BilledAnswer, Client, R, tokens_at_most
@@ -480,13 +480,8 @@ class EndpointAsker(Generic[R, A]):
 
     def _tries_longer_answers(self, request: R, billed: Spent) -> bool:
         """Ask for longer answers from now on, unless limits forbid it; return whether that is so."""
-        most, left = tokens_at_most(_longer(request)), self.budget.left()
-        money = cost_at_most(most, self._endpoint.price) + billed.picodollars_at_most
-        if (
-            not self._limiter.fits(most.total)
-            or (left.tokens is not None and most.total + billed.tokens_at_most > left.tokens)
-            or (left.cost_usd is not None and money > left.cost_usd * PICODOLLARS)
-        ):
+        most = tokens_at_most(_longer(request))
+        if not self._limiter.fits(most.total) or not self.budget.fits(most, self._endpoint.price, billed):
             return False
         self._answer_length = "trying"
         before, now = request.max_tokens, most.completion_tokens

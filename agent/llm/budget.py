@@ -175,11 +175,6 @@ class Budget:
         """Usage so far, with earlier sessions and the time of this one."""
         return replace(self._spent, active_s=self._active_s())
 
-    @property
-    def depends_on_size(self) -> bool:
-        """True if tokens or money are limited, so that the size of an attempt matters."""
-        return (self.limits.tokens, self.limits.cost_usd) != (None, None)
-
     def left(self) -> Limits:
         """Return what may still be used, ignoring reservations; never below zero."""
         spent, limits = self.spent, self.limits
@@ -233,6 +228,11 @@ class Budget:
             estimated_tokens=max(tokens.total, self._least_tokens),
             estimated_picodollars=max(cost_at_most(tokens, price), self._least_cost),
         )
+
+    def fits(self, tokens: TokenUsage, price: Tariff | None, unsettled: Spent) -> bool:
+        """Return whether the limits have room for a request, beside what is spent and this bill."""
+        more = self.need(tokens, price).plus(unsettled)
+        return not self._exceeded(self._spent.plus(more), self._cost_of_all() + more.picodollars_at_most)
 
     async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
         """Reserve one call and the most that it should cost; wait for earlier reservations, in order.
@@ -295,7 +295,7 @@ class Budget:
             raise BudgetSpentError(self._why_spent(exceeded, money_kept), limits=keys)
         # Then with it, each request at ``SAFETY_FACTOR`` times the most expensive answer so far.
         others = self.reserved
-        if self.depends_on_size:
+        if (self.limits.tokens, self._cost_limit) != (None, None):
             busy = [budget for budget in self._sharing if budget.reserved.calls]
             known = self._answers and all(budget.reserved.calls < budget._answers for budget in busy)
             if busy and not known:  # what requests cost

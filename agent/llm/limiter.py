@@ -26,7 +26,7 @@ from typing import Literal, Self
 from ...evaluator.errors import PromptclimbError
 from ..config.fields import CONCURRENCY
 from ..errors import RequestTooLargeError
-from ..events.types import LimitLearned, Listener, Paused, WaitCapped, ignore_event
+from ..events.types import LimitLearned, Listener, Paused, ignore_event
 
 PERIOD_S = 60.0
 BURST_S = 0.6
@@ -77,15 +77,19 @@ class StatedLimit:
     full_in_s: float | None = None
 
 
+@dataclass(slots=True)
 class Taken:
-    """One use of a window: when, and how much."""
+    """One use of a window: when, and how much; ``counted`` until it is older than a minute."""
 
-    __slots__ = ("at", "counted", "weight")
+    window: Window
+    at: float
+    weight: float
+    counted: bool = True
 
-    def __init__(self, at: float, weight: float) -> None:
-        self.at = at
+    def settle(self, weight: float) -> None:
+        """Correct how much it was."""
+        self.window.correct_use(self.weight, weight, counted=self.counted)
         self.weight = weight
-        self.counted = True
 
 
 class Window:
@@ -118,19 +122,16 @@ class Window:
         return max(spread, self._freed(over) - now, 0.0)
 
     def take(self, now: float, weight: float) -> Taken:
-        taken = Taken(now, weight)
+        taken = Taken(self, now, weight)
         self._log.append(taken)
         self._used += weight
         self._due = max(self._due, now) + self._interval_s(weight)
         return taken
 
-    def settle(self, taken: Taken, weight: float) -> None:
-        """Correct how much one use was."""
-        change = weight - taken.weight
-        taken.weight = weight
-        if taken.counted:
-            self._used += change
-        self._due += self._interval_s(change)
+    def correct_use(self, before: float, now: float, *, counted: bool) -> None:
+        if counted:
+            self._used += now - before
+        self._due += self._interval_s(now - before)
 
     def correct(self, now: float, remaining: float, full_in_s: float | None) -> None:
         """Apply what the server says is left: if that is less than we know, others have used it."""
@@ -139,11 +140,6 @@ class Window:
         if missing > self._others:
             self._others = missing
             self._others_until = now + min(PERIOD_S if full_in_s is None else full_in_s, PERIOD_S)
-
-    def close(self) -> None:
-        """Stop counting: the limit no longer holds."""
-        for taken in self._log:
-            taken.counted = False
 
     def rate_limited(self) -> None:
         """Widen the margin: the server answered 429 although the limit was kept."""
@@ -280,9 +276,8 @@ class RateLimiter:
 
     def unused(self, permit: Permit) -> None:
         """Give back what a permitted but unsent request took of the windows."""
-        for kind, use in permit.taken.items():
-            if (window := self._windows.get(kind)) is not None:
-                window.settle(use, 0.0)
+        for taken in permit.taken.values():
+            taken.settle(0.0)
 
     def leave(self, permit: Permit) -> None:
         self.in_flight -= 1
@@ -303,7 +298,7 @@ class RateLimiter:
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
         """Record an answer and its billed tokens."""
-        self._settle(permit, max(tokens, math.ceil(permit.tokens * self._least_share)))
+        permit.settle(max(tokens, math.ceil(permit.tokens * self._least_share)))
         self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
         if permit.tokens > 0:
             self._shares.append(tokens / permit.tokens)
@@ -318,7 +313,7 @@ class RateLimiter:
 
     def rate_limited(self, permit: Permit, *, tokens: bool = False) -> None:
         """Slow down after a rate-limit reply; ``tokens``: it names them as the reason."""
-        self._settle(permit, 0)
+        permit.settle(0)
         if tokens:
             self._least_share = 1.0
         if permit.admitted > self._shrunk_at:
@@ -334,10 +329,8 @@ class RateLimiter:
         if until <= self._ready_at:
             return
         self._ready_at, self._ramp = until, int(self._ceiling)
-        if asked_s is not None and asked_s > seconds:
-            self._emit(WaitCapped(endpoint=self.name, asked_s=asked_s, wait_s=seconds))
-        else:
-            self._emit(Paused(endpoint=self.name, wait_s=seconds))
+        longer_s = asked_s if asked_s is not None and asked_s > seconds else None
+        self._emit(Paused(endpoint=self.name, wait_s=seconds, asked_s=longer_s))
 
     def _weights(self, tokens: int) -> dict[LimitKind, float]:
         weights: dict[LimitKind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
@@ -346,11 +339,6 @@ class RateLimiter:
     def _expected(self, tokens: int) -> int:
         share = max(max(self._shares) * HEADROOM, self._least_share) if self._shares else 1.0
         return max(math.ceil(tokens * min(share, 1.0)), 1)
-
-    def _settle(self, permit: Permit, tokens: int) -> None:
-        use, window = permit.taken.get("tokens"), self._windows.get("tokens")
-        if use is not None and window is not None:
-            window.settle(use, float(tokens))
 
     def _learn(self, kind: LimitKind, limit: float, tokens: int) -> None:
         if kind == "tokens" and limit < self._most_billed:
@@ -374,7 +362,7 @@ class RateLimiter:
         if window is None or billed <= window.limit or window.limit == self.limits.tpm:
             return
         if self.limits.tpm is None:
-            self._windows.pop("tokens").close()
+            del self._windows["tokens"]
         else:
             window.limit = self.limits.tpm
 
@@ -395,6 +383,11 @@ class Permit:
     admitted: float
     taken: Mapping[LimitKind, Taken]
     is_outcome: bool = True
+
+    def settle(self, tokens: int) -> None:
+        """Correct how many tokens it used."""
+        if (taken := self.taken.get("tokens")) is not None:
+            taken.settle(tokens)
 
     def __enter__(self) -> Self:
         return self

@@ -92,7 +92,7 @@ def _of_endpoint(event: events.EndpointEvent) -> str | None:
                 f"{endpoint} used up {event.before:,} tokens before an answer began: "
                 f"{event.now:,} are allowed there from now on (answer_tokens)"
             )
-        case events.WaitCapped():
+        case events.Paused() if event.asked_s is not None:
             return (
                 f"{endpoint} asks for a wait of {event.asked_s:,.0f} s; "
                 f"it is tried again in {event.wait_s:,.0f} s"
@@ -200,9 +200,6 @@ class LiveProgress(Progress):
             case events.Paused():
                 self.pauses += 1
                 self.waiting = f"{event.endpoint} gets no requests for {event.wait_s:,.0f} s"
-            case events.WaitCapped():
-                asked = f"{event.endpoint} asks for {event.asked_s:,.0f} s"
-                self.waiting = f"{asked}; tried again in {event.wait_s:,.0f} s"
 
     def _begin(self, happening: str) -> None:
         """Show something that many requests to a scorer behind an API may take."""

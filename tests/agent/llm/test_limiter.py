@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.events.types import Event, LimitLearned, Paused, WaitCapped
+from promptclimb.agent.events.types import Event, LimitLearned, Paused
 from promptclimb.agent.llm.limiter import (
     LONGEST_MARGIN_S,
     LONGEST_WAIT,
@@ -163,7 +163,7 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     assert (bench.limiter.delay(1), bench.events) == (20.5, [Paused(endpoint="one", wait_s=20.5)])
     bench.limiter.pause(120.5, 3600.0)
     assert bench.limiter.delay(1) == 120.5
-    assert bench.events[1:] == [WaitCapped(endpoint="one", asked_s=3600.0, wait_s=120.5)]
+    assert bench.events[1:] == [Paused(endpoint="one", asked_s=3600.0, wait_s=120.5)]
     bench.now += 200
     assert bench.limiter.delay(1) == 0.0
 

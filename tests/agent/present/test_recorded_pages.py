@@ -308,7 +308,7 @@ def session(prompts: str) -> list[Event]:
         scored("few {}", 1.0, images=2, estimate=0.25),
         types.RoundFinished(position=PLACE, best="b {}", train=0.625),
         types.Paused(**ENDPOINT, wait_s=30),
-        types.WaitCapped(**ENDPOINT, asked_s=3600.0, wait_s=120.0),
+        types.Paused(**ENDPOINT, asked_s=3600.0, wait_s=120.0),
         types.RoundSkipped(position=Position(1, 1, 2), reason="http://h answers 500"),
         types.RoundSkipped(position=Position(1, 1, 3), reason="http://h answers 500"),
         types.UsageMissing(**ENDPOINT),
