@@ -156,7 +156,7 @@ async def choose_names(
     tried: Tried,
     predict: Callable[[Renaming], Awaitable[Predicted]],
     *,
-    names_per_class: float | None = None,
+    names_per_class: float,
     doubted: Container[str] = (),
 ) -> dict[int, str]:
     """Return the accepted name of each class that gets one.
@@ -182,7 +182,7 @@ async def choose_names(
         base: Predictions with the names before.
         tried: Predictions with each name alone.
         predict: Scores a renaming of several classes.
-        names_per_class: Names tried for a class on average, if more than those in ``tried``.
+        names_per_class: Names tried for a class on average; ``tried`` may have the best of them alone.
         doubted: Names that are right by luck if at all, such as those of common words beside an LLM's.
     """
     ranked = _ranked(few_shot, base, tried, doubted)
@@ -191,8 +191,6 @@ async def choose_names(
         return chosen
     # Together.
     predicted = await predict(chosen)
-    if names_per_class is None:
-        names_per_class = sum(map(len, ranked.values())) / len(ranked)
     if not few_shot.holds(predicted, base, names_per_class):
         if not doubted:
             return {}
@@ -242,15 +240,17 @@ def _ranked(few_shot: FewShotImages, base: Predicted, tried: Tried, doubted: Con
     for label, names in tried.items():
         if not names:
             continue
-        order = sorted(((few_shot.compare(names[name], base), name) for name in names), key=_gain)
-        trusted = next((name for _, name in order if name not in doubted), None)
-        if trusted is not None:
-            order.sort(
-                key=lambda pair: (
-                    pair[1] in doubted and not few_shot.compare(names[pair[1]], names[trusted]).sure
-                )
-            )
-        ranked[label] = order
+        evidence = {name: few_shot.compare(predicted, base) for name, predicted in names.items()}
+        by_gain = sorted(names, key=lambda name: -evidence[name].gain)
+        trusted = next((name for name in by_gain if name not in doubted), None)
+        lucky = {
+            name
+            for name in by_gain
+            if trusted is not None
+            and name in doubted
+            and not few_shot.compare(names[name], names[trusted]).sure
+        }
+        ranked[label] = [(evidence[name], name) for name in sorted(by_gain, key=lucky.__contains__)]
     return dict(sorted(ranked.items(), key=lambda item: (-item[1][0][0].gain, item[0])))
 
 
@@ -306,15 +306,56 @@ class NamePredictions:
         self._few_shot = FewShotImages(())
         self._known: dict[str, Predicted | None] = {}
 
-    async def open(self, templates: Sequence[str]) -> FewShotImages:
-        """Predict with the original names; return the images for predictions in all these templates."""
-        for template in templates:
-            name = _name(template, {})
-            if name in self._known:
-                continue
+    async def predict(
+        self, templates: Sequence[str], renamings: Sequence[Renaming]
+    ) -> tuple[FewShotImages, list[Predicted | None]]:
+        """Return the predictions of each renaming in these templates, and the images that they are of.
+
+        They are None where the model cannot read a name; it must be able to read the templates.
+        """
+        by_template = [await self._in_template(template, renamings) for template in templates]
+        joined: list[Predicted | None] = []
+        for in_templates in zip(*by_template, strict=True):
+            readable = [predicted for predicted in in_templates if predicted is not None]
+            joined.append(_joined(readable) if len(readable) == len(templates) else None)
+        labels = _joined([self._few_shot.labels] * len(templates))
+        return FewShotImages(labels, self._few_shot.copies, len(templates)), joined
+
+    async def accuracy(self, template: str, renaming: Renaming) -> FewShotAccuracy:
+        """Return a template's accuracy; ``UNREAD`` if the model cannot read it or a name."""
+        name = f"right:{_hash(template, renaming)}"
+        accuracy = self._store.value(name, FewShotAccuracy._make)
+        if accuracy is None:
+            try:
+                few_shot, (predicted,) = await self._predict(template, [renaming])
+                accuracy = UNREAD if predicted is None else few_shot.accuracy(predicted)
+            except TemplateRejectedError:
+                accuracy = UNREAD
+            await self._store.put_value(name, list(accuracy))
+        return accuracy
+
+    async def _in_template(self, template: str, renamings: Sequence[Renaming]) -> list[Predicted | None]:
+        base = await self._open(template)
+        by_name = {_name(template, renaming): renaming for renaming in renamings}
+        missing = [name for name in by_name if not self._is_known(name, base)]
+        for start in range(0, len(missing), AT_ONCE):
+            batch = missing[start : start + AT_ONCE]
+            _, predictions = await self._predict(template, [by_name[name] for name in batch])
+            reference = _name(template, self.reference)
+            rows = {
+                name: self._row_of(predicted, base, reference if self._known.get(reference) else base)
+                for name, predicted in zip(batch, predictions, strict=True)
+            }
+            await self._store.put_values(rows)
+            self._known |= zip(batch, predictions, strict=True)
+        return [self._known[_name(template, renaming)] for renaming in renamings]
+
+    async def _open(self, template: str) -> str:
+        """Predict in a template with the original names; return the name of the store's value."""
+        name = _name(template, {})
+        if name not in self._known:
             row = self._store.value(name, _base_of)
             if row is None:
-                self._check()
                 few_shot, (predicted,) = await self._predict(template, [{}])
                 if predicted is None:
                     raise EvaluationFailedError("predict_named gives no predictions without new names")
@@ -325,61 +366,13 @@ class NamePredictions:
             self._few_shot = FewShotImages(labels, copies // max(1, len(labels) - copies))
             if not copies and COPIES in self._splits:
                 self._splits.remove(COPIES)
-        labels = _joined([self._few_shot.labels] * len(templates))
-        return FewShotImages(labels, self._few_shot.copies, len(templates))
-
-    async def predict(
-        self, templates: Sequence[str], renamings: Sequence[Renaming]
-    ) -> list[Predicted | None]:
-        """Return the predictions of each renaming in opened templates, one after the other.
-
-        They are None where the model cannot read a name.
-        """
-        by_template = [await self._in_template(template, renamings) for template in templates]
-        joined: list[Predicted | None] = []
-        for in_templates in zip(*by_template, strict=True):
-            readable = [predicted for predicted in in_templates if predicted is not None]
-            joined.append(_joined(readable) if len(readable) == len(templates) else None)
-        return joined
-
-    async def accuracy(self, template: str, renaming: Renaming) -> FewShotAccuracy:
-        """Return a template's accuracy; ``UNREAD`` if the model cannot read it or a name."""
-        name = f"right:{_hash(template, renaming)}"
-        accuracy = self._store.value(name, FewShotAccuracy._make)
-        if accuracy is None:
-            self._check()
-            try:
-                few_shot, (predicted,) = await self._predict(template, [renaming])
-                accuracy = UNREAD if predicted is None else few_shot.accuracy(predicted)
-            except TemplateRejectedError:
-                accuracy = UNREAD
-            await self._store.put_value(name, list(accuracy))
-        return accuracy
-
-    async def _in_template(self, template: str, renamings: Sequence[Renaming]) -> list[Predicted | None]:
-        names, base = [_name(template, renaming) for renaming in renamings], _name(template, {})
-        missing = {
-            name: renaming
-            for name, renaming in zip(names, renamings, strict=True)
-            if not self._is_known(name, base)
-        }
-        for start in range(0, len(missing), AT_ONCE):
-            batch = list(missing)[start : start + AT_ONCE]
-            self._check()
-            _, predictions = await self._predict(template, [missing[name] for name in batch])
-            reference = _name(template, self.reference)
-            rows = {
-                name: self._row_of(predicted, base, reference if self._known.get(reference) else base)
-                for name, predicted in zip(batch, predictions, strict=True)
-            }
-            await self._store.put_values(rows)
-            self._known |= zip(batch, predictions, strict=True)
-        return [self._known[name] for name in names]
+        return name
 
     async def _predict(
         self, template: str, renamings: Sequence[Renaming]
     ) -> tuple[FewShotImages, list[Predicted | None]]:
         """Predict anew; no copies are used if those of some image cannot be read."""
+        self._check()
         labels = array("i")
         predictions: list[array[int] | None] = [array("i") for _ in renamings]
         images = 0

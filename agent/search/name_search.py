@@ -118,6 +118,8 @@ class NameSearch:
     def __post_init__(self) -> None:
         self.config, self.emit = self.journal.config, self.journal.emit
         self.predictions = NamePredictions(self.evaluator, self.info, self.journal.store, self.check)
+        defaults = self.info.baselines.get(BASELINE_DEFAULT, ())[:1]
+        self._neutral = tuple(dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES)))
 
     async def run(self) -> None:
         """Search; there are no names if they do not hold over several templates.
@@ -132,8 +134,7 @@ class NameSearch:
             return
         without = await self.predictions.accuracy(self.templates[0], {})
         compared = await self._compared(template)
-        few_shot = await self.predictions.open([template])
-        (base,) = await self.predictions.predict([template], [{}])
+        few_shot, (base,) = await self.predictions.predict([template], [{}])
         rounds = NameRounds(self, compared, few_shot, Renamed({}, base or ()))
         try:
             await rounds.run()
@@ -145,12 +146,6 @@ class NameSearch:
             NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.few_shot.images)
         )
         record.done = True
-
-    @property
-    def _neutral(self) -> Sequence[str]:
-        """Templates that say nothing about the images."""
-        defaults = self.info.baselines.get(BASELINE_DEFAULT, ())[:1]
-        return list(dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES)))
 
     async def _template_to_search_in(self) -> str:
         accuracies = {template: await self.predictions.accuracy(template, {}) for template in self._neutral}
@@ -176,9 +171,9 @@ class NameSearch:
         return list(dict.fromkeys((template, *neutral, *drawn)))[:MORE_COMPARED]
 
     def _keep_so_far(self, rounds: NameRounds, without: FewShotAccuracy) -> None:
-        rounds.settle()
-        if rounds.current.names and rounds.accuracy.share > without.share:
-            self.record.template, self.record.renaming = rounds.template, rounds.current.names
+        names = rounds.names_that_hold()
+        if names.names and rounds.few_shot.accuracy(names.predicted).share > without.share:
+            self.record.template, self.record.renaming = rounds.template, names.names
 
     async def _choose_again(self, rounds: NameRounds, without: FewShotAccuracy) -> FewShotAccuracy:
         """Use the template that is best with the new names, or none of the names if it is worse.
@@ -258,12 +253,21 @@ class NameRounds:
         if alike := self._reader.alike:
             shown = ", ".join(alike[:MOST_SHOWN_ALIKE])
             self._emit(Noted(text=f"class names that differ by case or lookalikes alone are kept: {shown}"))
-        without_llm, free = self._config.llm is None, not self._search.info.paid
-        if not without_llm and self._confusions():
+        if self._config.llm is None:
+            await self._try_common_words(self._position(1))
+            await self._choose_so_far(self._position(1))
+        else:
+            await self._ask_llm()
+            if not self._search.info.paid:
+                await self._try_common_words(self._position(self._config.name_rounds + 1))
+        await self._choose()
+
+    async def _ask_llm(self) -> None:
+        """Ask what the classes are, and then for names in rounds, until nothing new comes."""
+        if self._confusions():
             await self._read_classes()
         repeats = 0
-        # Without an LLM, all common words are tried at once where they cost nothing.
-        for number in range(1, 1 if without_llm and free else self._config.name_rounds + 1):
+        for number in range(1, self._config.name_rounds + 1):
             reason = None
             if not self._to_rename():
                 reason = "no image of a class that may be renamed is wrong"
@@ -278,12 +282,6 @@ class NameRounds:
             if new_names or skipped_before == self._record.skipped:
                 repeats = 0 if new_names else repeats + 1
             await self._choose_so_far(self._position(number))
-        if free:
-            position = self._position(1 if without_llm else self._config.name_rounds + 1)
-            await self._try_common_words(position)
-            if without_llm:
-                await self._choose_so_far(position)
-        await self._choose()
 
     async def _choose(self) -> None:
         """Choose among the names that were tried, as at the end of all rounds: in several templates."""
@@ -295,8 +293,7 @@ class NameRounds:
         predictions_each = len(self.few_shot.labels) * (len(finalists) + MOST_CHECKS)
         most = max(1, min(COMPARED, MOST_TEXTS // texts, MOST_PREDICTIONS // predictions_each))
         templates = self._compared[:most]
-        few_shot = await self._predictions.open(templates)
-        with_start, *predictions = await self._predictions.predict(
+        few_shot, (with_start, *predictions) = await self._predictions.predict(
             templates, [self.start.names, *(self._with({label: name}) for label, name in finalists)]
         )
         assert with_start is not None, "it was read in every template"
@@ -306,34 +303,27 @@ class NameRounds:
                 tried.setdefault(label, {})[name] = predicted
 
         async def predict(renaming: Renaming) -> Predicted:
-            (predicted,) = await self._predictions.predict(templates, [self._with(renaming)])
+            _, (predicted,) = await self._predictions.predict(templates, [self._with(renaming)])
             # Names that are read alone may be too many together.
             return [UNREADABLE] * len(with_start) if predicted is None else predicted
 
-        chosen = await choose_names(
-            few_shot,
-            with_start,
-            tried,
-            predict,
-            names_per_class=self._names_per_class,
-            doubted=self._doubted,
+        per_class, doubted = self._names_per_class, self._doubted
+        await self._use(
+            await choose_names(
+                few_shot, with_start, tried, predict, names_per_class=per_class, doubted=doubted
+            )
         )
-        await self._use(self._with(chosen))
 
-    def settle(self) -> None:
-        """Fall back to the names to start from, unless those so far repair enough together."""
+    def names_that_hold(self) -> Renamed:
+        """Return the names so far, or those to start from, unless the former repair enough together."""
         predicted, with_start = self.current.predicted, self.start.predicted
-        if not self.few_shot.holds(predicted, with_start, self._names_per_class):
-            self.current = self.start
-
-    @property
-    def accuracy(self) -> FewShotAccuracy:
-        """The accuracy with the names so far."""
-        return self.few_shot.accuracy(self.current.predicted)
+        holds = self.few_shot.holds(predicted, with_start, self._names_per_class)
+        return self.current if holds else self.start
 
     @property
     def _right_and_images(self) -> Mapping[str, int]:
-        return {"right": self.accuracy.images, "images": self.few_shot.images}
+        right = self.few_shot.accuracy(self.current.predicted).images
+        return {"right": right, "images": self.few_shot.images}
 
     def _position(self, number: int) -> Position:
         return Position(NAMES, self._template_number, number)
@@ -389,8 +379,7 @@ class NameRounds:
         Where the original names are no better than chance, it is enough that the new ones are not worse.
         """
         templates = self._compared[: max(1, MOST_TEXTS // (2 * len(self._class_names)))]
-        few_shot = await self._predictions.open(templates)
-        predicted, with_original = await self._predictions.predict(templates, [first, {}])
+        few_shot, (predicted, with_original) = await self._predictions.predict(templates, [first, {}])
         if predicted is None or with_original is None:
             return False
         evidence = few_shot.compare(predicted, with_original)
@@ -424,12 +413,7 @@ class NameRounds:
         confusions = self._to_rename()
         labels = _labels_to_ask(confusions, self._times_asked)
         self._times_asked.update(labels)
-        if self._config.llm is None:
-            names = []
-            for label in labels:
-                new = [name for name in self._kind_names(label) if name not in self._tried.get(label, ())]
-                names += [(label, name) for name in new[:MOST_NAMES_ASKED]]
-        elif self._asks_for_one_class:
+        if self._asks_for_one_class:
             requests = [(short_name_request(self._class_names[label]), [label]) for label in labels]
             names = await self._ask(requests, position, SHORT_NAMES)
         else:
@@ -445,25 +429,31 @@ class NameRounds:
         """Choose for the next request, in the template of the rounds alone."""
         recognised = self._recognised()
         tried = {label: names for label, names in self._tried.items() if label not in recognised}
-        await self._use(self._with(sure_names(self.few_shot, self.start.predicted, tried, self._doubted)))
+        await self._use(sure_names(self.few_shot, self.start.predicted, tried, self._doubted))
         self._emit(
             NameRoundFinished(position=position, renamed=len(self.current.names), **self._right_and_images)
         )
 
     async def _try_common_words(self, position: Position) -> None:
-        """Score names of common words for the classes that are most often wrong, as many as allowed."""
+        """Score names of common words for the classes that are most often wrong, as many as allowed.
+
+        They begin with the class's own name: beside a reading that is right, one of a hundred words that are
+        false ("bear, a stone") gains on few images by luck.
+        """
         labels = _labels_to_ask(self._confusions(), Counter())
         if self._keeps_recognised:
             labels = [label for label in labels if label not in self.start.names]
         if not labels:
             return
-        most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self.few_shot.labels)) // len(labels)
-        names = [
-            (label, name)
-            for label in labels
-            for name in self._kind_names(label)[:most]
-            if name not in self._tried.get(label, ())
-        ]
+        most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self.few_shot.labels))
+        if self._search.info.paid:
+            most = min(most, MOST_LINES_ASKED * self._config.name_rounds)
+        names = []
+        for label in labels:
+            rng = random.Random(f"{self._config.seed} {label}")
+            of_kinds = kind_names(self._class_names[label], rng)
+            new = [name for name in of_kinds if not self._reader.is_own_name(name)][: most // len(labels)]
+            names += [(label, name) for name in new if name not in self._tried.get(label, ())]
         self._common.update(name for _, name in names)
         await self._score(names, position)
 
@@ -505,8 +495,9 @@ class NameRounds:
     def _names_per_class(self) -> float:
         return sum(map(len, self._tried.values())) / max(1, len(self._tried))
 
-    async def _use(self, renaming: Renaming) -> None:
-        (predicted,) = await self._predictions.predict([self.template], [renaming])
+    async def _use(self, chosen: Renaming) -> None:
+        renaming = self._with(chosen)
+        _, (predicted,) = await self._predictions.predict([self.template], [renaming])
         # Names that are read alone may be too many together.
         self.current = self.start if predicted is None else Renamed(renaming, predicted)
 
@@ -538,15 +529,6 @@ class NameRounds:
     def _asks_for_one_class(self) -> bool:
         """Whether each request is a short one, for one class."""
         return self._config.request_style == "short"
-
-    def _kind_names(self, label: int) -> list[str]:
-        """Return the names of a class made of common words.
-
-        They begin with its own name: beside a reading that is right, one of a hundred words that are false
-        ("bear, a stone") gains on few images by luck.
-        """
-        names = kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
-        return [name for name in names if not self._reader.is_own_name(name)]
 
     async def _ask(
         self,
@@ -600,9 +582,8 @@ class NameRounds:
 
     async def _score(self, names: Sequence[tuple[int, str]], position: Position) -> int:
         """Score each name alone, and return how many there are."""
-        predictions = await self._predictions.predict(
-            [self.template], [self._with({label: name}) for label, name in names]
-        )
+        renamings = [self._with({label: name}) for label, name in names]
+        _, predictions = await self._predictions.predict([self.template], renamings)
         for (label, name), predicted in zip(names, predictions, strict=True):
             class_name = self._class_names[label]
             free = name in self._common

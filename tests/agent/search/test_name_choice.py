@@ -6,8 +6,7 @@ import asyncio
 import random
 import time
 from array import array
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Container, Mapping
 
 import pytest
 from hypothesis import given
@@ -65,7 +64,9 @@ class World:
                 predicted[image] = label
         return self._with_copies(predicted)
 
-    def choose(self, *, final: bool = True, **more: Any) -> dict[int, str]:
+    def choose(
+        self, *, final: bool = True, names_per_class: float | None = None, doubted: Container[str] = ()
+    ) -> dict[int, str]:
         async def predict(renaming: Mapping[int, str]) -> Predicted:
             self.asked.append(dict(renaming))
             return self.predicted(renaming)
@@ -76,7 +77,13 @@ class World:
         few_shot = FewShotImages(self.labels, self.copies)
         if not final:
             return sure_names(few_shot, self.base, tried)
-        return asyncio.run(choose_names(few_shot, self.base, tried, predict, **more))
+        if names_per_class is None:
+            names_per_class = len(self._gains) / max(1, len(tried))
+        return asyncio.run(
+            choose_names(
+                few_shot, self.base, tried, predict, names_per_class=names_per_class, doubted=doubted
+            )
+        )
 
 
 def test_counts_compare_the_same_images() -> None:
@@ -180,7 +187,7 @@ def test_in_context_a_name_without_use_goes_and_one_with_use_comes() -> None:
     tried = {label: {name: predicted({label: name})} for label, name in enumerate("abc")}
     few_shot = FewShotImages(labels)
     assert sure_names(few_shot, base, tried) == {0: "a", 1: "b"}
-    assert asyncio.run(choose_names(FewShotImages(labels), base, tried, predict)) == {0: "a", 2: "c"}
+    assert asyncio.run(choose_names(few_shot, base, tried, predict, names_per_class=1)) == {0: "a", 2: "c"}
 
 
 def test_no_two_classes_get_the_same_name() -> None:
@@ -236,7 +243,7 @@ def test_very_many_classes_take_seconds(classes: int) -> None:
         for label, both in kinds.items()
     }
     began = time.process_time()
-    chosen = asyncio.run(choose_names(FewShotImages(labels), base, tried, predict))
+    chosen = asyncio.run(choose_names(FewShotImages(labels), base, tried, predict, names_per_class=2))
     assert len(chosen) == classes // 5
     assert time.process_time() - began < 20 * (classes / 1000) ** 2
 
