@@ -36,6 +36,7 @@ REMOVED: Mapping[str, str] = MappingProxyType(
         "live": "a search writes its report.html anew every minute, which loads itself again",
         "probe": "a bound takes an image for about twice the tokens that most vendors count; limits hold",
         "endpoints": "one endpoint is asked (`base_url`); LiteLLM's proxy makes one of several",
+        "retry_seconds": "`retry_attempts` and `give_up_after` bound the attempts at a request",
         "llm_slots": "the local LLM works on one request at a time",
         "service_tier": 'write `extra_body = {service_tier = "flex"}`',
         "prefer_readable": "the choice is by score alone",

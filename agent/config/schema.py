@@ -35,9 +35,9 @@ from .fields import (
     LONGEST_MINUTES,
     LONGEST_S,
     MOST_A_MINUTE,
+    MOST_ATTEMPTS,
     REQUEST_TIMEOUT_S,
     RETRY_ATTEMPTS,
-    RETRY_S,
     SCORER_CONCURRENCY,
     WORD,
     ExtraBody,
@@ -295,14 +295,8 @@ class LimitSettings(Settings):
         le=LONGEST_S,
         file_only=True,
     )
-    retry_attempts: int = setting(RETRY_ATTEMPTS, "attempts per request", ge=1, le=1000, file_only=True)
-    retry_seconds: float = setting(
-        RETRY_S,
-        "seconds a request may take in all, waits included",
-        show="SECONDS",
-        gt=0,
-        le=LONGEST_S,
-        file_only=True,
+    retry_attempts: int = setting(
+        RETRY_ATTEMPTS, "attempts per request", ge=1, le=MOST_ATTEMPTS, file_only=True
     )
     max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
     max_tokens: int | None = setting(

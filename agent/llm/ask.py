@@ -18,7 +18,7 @@ import tenacity
 
 from ...evaluator.counts import counted
 from ...evaluator.failures import RULES, Evidence, FailureKind, NextStep, judge
-from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
+from ..config.fields import MOST_ATTEMPTS, REQUEST_TIMEOUT_S, RETRY_ATTEMPTS
 from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
@@ -82,12 +82,10 @@ class RetryPolicy:
 
     Attributes:
         attempts: Most attempts, not counting those after which the endpoint asks for a wait.
-        total_s: Seconds of attempts and waits between them; waiting in the queue is not counted.
         attempt_s: Seconds that the endpoint may take to answer.
     """
 
     attempts: int = RETRY_ATTEMPTS
-    total_s: float = RETRY_S
     attempt_s: float = REQUEST_TIMEOUT_S
 
     @classmethod
@@ -95,7 +93,6 @@ class RetryPolicy:
         """Return the policy of a config; ``local`` if the requests go to a local LLM."""
         return cls(
             attempts=config.retry_attempts,
-            total_s=config.retry_seconds,
             attempt_s=max(config.request_timeout, LOCAL_ATTEMPT_S if local else 0.0),
         )
 
@@ -130,22 +127,18 @@ class WaitAsAsked(tenacity.wait.wait_base):
 
 
 class StopWithoutPatience(tenacity.stop.stop_base):
-    """Stop one request after so many attempts, or so much time.
+    """Stop one request after so many attempts.
 
     An attempt after which the endpoint asks for a wait, or for another form, does not count.
     """
 
-    def __init__(self, policy: RetryPolicy) -> None:
-        self._policy = policy
-        self._attempts = 0
-        self._took_s = 0.0
+    def __init__(self, attempts: int) -> None:
+        self._left = attempts
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
         error = _error_of(retry_state)
-        self._attempts += error.step is NextStep.RETRY and not error.retry_after
-        self._took_s += error.took_s
-        took_s = self._took_s + retry_state.idle_for
-        return self._attempts >= self._policy.attempts or took_s >= self._policy.total_s
+        self._left -= error.step is NextStep.RETRY and not error.retry_after
+        return self._left <= 0
 
 
 class _Outage:
@@ -246,7 +239,7 @@ class EndpointAsker(Generic[R, A]):
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(_may_pass),
             wait=WaitAsAsked(),
-            stop=StopWithoutPatience(self._policy),
+            stop=StopWithoutPatience(self._policy.attempts) | tenacity.stop_after_attempt(MOST_ATTEMPTS),
             before_sleep=self._before_wait,
             sleep=self._wait,
             reraise=True,

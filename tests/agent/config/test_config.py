@@ -173,8 +173,7 @@ def test_a_command_that_does_not_search_asks_for_no_llm() -> None:
 def test_defaults_that_several_rooms_need_are_one() -> None:
     """Retries and concurrency are the config's, wherever they are used without one."""
     config, policy = SearchConfig(**NO_LLM), RetryPolicy()
-    assert (policy.attempts, policy.total_s) == (config.retry_attempts, config.retry_seconds)
-    assert policy.attempt_s == config.request_timeout
+    assert (policy.attempts, policy.attempt_s) == (config.retry_attempts, config.request_timeout)
     assert RateLimits().concurrency == config.concurrency
 
 

@@ -260,7 +260,7 @@ async def test_the_grace_has_an_end(tmp_path: Path) -> None:
     stop, chat = Stop(grace_s=5), ChatByHash(longest_s=100_000)
     loop = asyncio.get_running_loop()
     loop.call_later(1, stop.request, InterruptedRunError(15))
-    wanted = config(tmp_path / "r", request_timeout=1e6, retry_seconds=1e6)
+    wanted = config(tmp_path / "r", request_timeout=1e6)
     with pytest.raises(InterruptedRunError):
         await start_run(RunRequest(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop))
     assert loop.time() < 7

@@ -44,7 +44,7 @@ HARMLESS = """
     answer_tokens reasoning_effort
     extra_body llm_fallback method search_for describe blind restarts
     conversations rounds proposals starting_pool initial
-    concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens
+    concurrency rpm tpm request_timeout retry_attempts max_calls max_tokens
     max_cost max_minutes give_up_after run_dir name_rounds test_images scorer scorer_dialect
     scorer_image_size scorer_answer_tokens scorer_concurrency
     scorer_rpm scorer_price max_scorer_calls racing
