@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import (
     MAX_ANSWER_CHARACTERS,
@@ -24,7 +23,6 @@ from promptclimb.agent.methods.base import (
     View,
 )
 from promptclimb.agent.search import restart
-from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.requests import ChatMessage
 from tests.fakes.chat_by_hash import text_for
@@ -36,43 +34,32 @@ def said(text: str) -> Sequence[ChatMessage]:
     return [{"role": "user", "content": text}]
 
 
-class CritiqueThenRewrite:
+def critique_then_rewrite(view: View) -> Steps:
     """Criticise the best template, then rewrite it with the critique; stop after four rounds."""
-
-    def __init__(self) -> None:
-        self.feedback: list[Feedback] = []
-
-    def conversation(self, view: View) -> Steps:
-        """Two requests a round."""
-        for _ in range(4):
-            (best,) = view.memory.best(1)
-            critique = yield Consult(said(f"criticise: {best.text}"))
-            self.feedback.append((yield Ask(said(f"rewrite {best.text} after {critique.text}"))))
+    for _ in range(4):
+        (best,) = view.memory.best(1)
+        critique = yield Consult(said(f"criticise: {best.text}"))
+        yield Ask(said(f"rewrite {best.text} after {critique.text}"))
 
 
 class Chat:
-    """Answers a critique with a word, and anything else with templates; may fail."""
+    """Answers a critique with a word, and anything else with templates."""
 
-    def __init__(self, fail_at: frozenset[int] = frozenset()) -> None:
+    def __init__(self) -> None:
         self.asked: list[ChatRequest] = []
-        self._fail_at = fail_at
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         self.asked.append(request)
         await asyncio.sleep(1)
-        if len(self.asked) in self._fail_at:
-            raise TransientChatError("503")
         critic = request.messages[0]["content"].startswith("criticise")
         return ChatAnswer(text="too plain" if critic else text_for(request))
 
 
 @pytest.fixture
-def method(monkeypatch: pytest.MonkeyPatch) -> CritiqueThenRewrite:
+def critique(monkeypatch: pytest.MonkeyPatch) -> None:
     """The method in the place of another."""
-    own = CritiqueThenRewrite()
-    known = SearchMethod(summary="criticise, then rewrite", conversation=own.conversation, requests=2)
-    monkeypatch.setattr(restart, "METHODS", {"pn": known})
-    return own
+    method = SearchMethod(summary="criticise", conversation=critique_then_rewrite, requests=2)
+    monkeypatch.setattr(restart, "METHODS", {"pn": method})
 
 
 def config(run_dir: Path, **more: int) -> SearchConfig:
@@ -90,23 +77,8 @@ def config(run_dir: Path, **more: int) -> SearchConfig:
     )
 
 
-def test_an_round_may_take_several_requests(tmp_path: Path, method: CritiqueThenRewrite) -> None:
-    """They are filed as samples of one round, each with its own seed."""
-    chat = Chat()
-    run_virtual(search(config(tmp_path / "r"), custom_scorer=FakeEvaluator(), chat=chat))
-    with Store.open(tmp_path / "r") as store:
-        positions = [tuple(position) for position, _ in store.answers()]
-    assert positions == [(1, 1, number, sample) for number in range(1, 5) for sample in (0, 1)]
-    assert len({request.seed for request in chat.asked}) == 8
-    assert all("too plain" in request.messages[0]["content"] for request in chat.asked[1::2])
-    # The feedback of the last round comes only where a next one asks for it.
-    assert len(method.feedback) == 4
-    assert all(
-        feedback.outcomes and not feedback.text.startswith("too plain") for feedback in method.feedback
-    )
-
-
-def test_several_steps_are_replayed_too(tmp_path: Path, method: CritiqueThenRewrite) -> None:
+@pytest.mark.usefixtures("critique")
+def test_several_steps_are_replayed_too(tmp_path: Path) -> None:
     """A resumed run asks for nothing that it has."""
     run_virtual(
         search(config(tmp_path / "r", max_calls=3), custom_scorer=FakeEvaluator(), chat=(first := Chat()))
@@ -119,23 +91,6 @@ def test_several_steps_are_replayed_too(tmp_path: Path, method: CritiqueThenRewr
     run_virtual(search(config(tmp_path / "whole"), custom_scorer=FakeEvaluator(), chat=whole))
     assert done.status == "finished"
     assert [request.hash for request in (*first.asked, *again.asked)] == [r.hash for r in whole.asked]
-
-
-def test_a_request_without_an_answer_is_made_again_in_the_next_round(
-    tmp_path: Path, method: CritiqueThenRewrite
-) -> None:
-    """The method does not notice it, and does not lose its place between its steps."""
-    chat = Chat(fail_at=frozenset({2}))
-    done = run_virtual(
-        search(config(tmp_path / "r", retry_attempts=1), custom_scorer=FakeEvaluator(), chat=chat)
-    )
-    assert done.skipped == 1
-    first, again = chat.asked[1], chat.asked[2]
-    assert first.messages == again.messages
-    assert first.seed != again.seed
-    with Store.open(tmp_path / "r") as store:
-        positions = [tuple(position) for position, _ in store.answers()]
-    assert positions[:3] == [(1, 1, 1, 0), (1, 1, 2, 0), (1, 1, 3, 0)]
 
 
 def test_a_step_stands_until_its_feedback_is_there() -> None:

@@ -131,7 +131,7 @@ def test_after_a_request_without_an_answer_the_free_way_is_next() -> None:
         outcomes = [add(seen.memory, f"free {number} a {{}}", 0.1, confused=CONFUSED)] if free else []
         asked.append(steps.send(Feedback(outcomes=outcomes, skipped=not free)))
     llm = [step for step in asked if isinstance(step, Ask)]
-    assert not any(isinstance(one, Ask) and isinstance(two, Ask) for one, two in pairwise(asked))
+    assert not any(isinstance(step, Ask) and isinstance(after, Ask) for step, after in pairwise(asked))
     assert len(llm) > 1
     assert all(step == llm[0] for step in llm)
     assert all(step.handles_skip for step in llm)
@@ -292,7 +292,7 @@ def test_a_request_for_plain_words_without_an_answer_leaves_an_round_to_the_free
     while len(steps) < 8:
         steps.append(step)
         step = conversation.send(Feedback(skipped=isinstance(step, Consult)))
-    kinds = [type(one) for one in steps if ends(one) or isinstance(one, Consult)]
+    kinds = [type(step) for step in steps if ends(step) or isinstance(step, Consult)]
     assert kinds[:4] == [Consult, Propose, Consult, Propose]
 
 
@@ -378,23 +378,6 @@ def out_from(first: int, last: float = float("inf")) -> Plain:
             raise TransientChatError("503")
 
     return Plain(fail=fail)
-
-
-def test_an_outage_that_lasts_leaves_the_restart_to_the_free_way_and_is_forgotten_by_a_resume(
-    tmp_path: Path,
-) -> None:
-    """It proposes all the while; with the LLM back, the run ends as one that nothing had disturbed."""
-    whole = SearchConfig(**OUTAGE, run_dir=tmp_path / "whole")
-    run_virtual(search(whole, custom_scorer=FakeEvaluator(), chat=ChatByHash()))
-    cut = SearchConfig(**OUTAGE, run_dir=tmp_path / "cut")
-    stopped = run_virtual(search(cut, custom_scorer=FakeEvaluator(), chat=out_from(1)))
-    assert stopped.status == "stopped"
-    assert stopped.skipped <= cut.all_rounds / 2
-    assert any(row.round for row in stopped.leaderboard)
-    done = run_virtual(resume(tmp_path / "cut", custom_scorer=FakeEvaluator(), chat=ChatByHash()))
-    assert (done.status, done.skipped) == ("finished", 0)
-    boards = [(tmp_path / name / "leaderboard.csv").read_bytes() for name in ("whole", "cut")]
-    assert boards[0] == boards[1]
 
 
 FREE_CONFIG: dict[str, Any] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -144,30 +143,6 @@ def test_a_text_is_taken_for_a_path_and_a_path_for_a_text(tmp_path: Path) -> Non
     assert EvaluatorSpec(data=Path("x"), pretrained=tmp_path / "w").pretrained == str(tmp_path / "w")
     with pytest.raises(ConfigError, match="restarts = 'many'`: "):
         search_sync(config.model_copy(update={"restarts": "many"}), custom_scorer=FakeEvaluator())
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: load_data(EvaluatorSpec(data="digits", shots=4000)), r"give `shots = \d+` or fewer"),
-        (lambda: load_data(EvaluatorSpec(data="torchvision:MNIST")), "set `data_root`$"),
-        (
-            lambda: evaluate(["a {}"], EvaluatorSpec(data="digits", model="ViT-B-32")),
-            "give `pretrained = TAG`",
-        ),
-        (lambda: SearchConfig(llm="m", extra_body={"seed": 1}), "give it with `seed`$"),
-        (
-            lambda: search_sync(SearchConfig(**SMALL, run_dir="/proc/x")),
-            "^`run_dir = ./proc/x.`: it cannot be",
-        ),
-        (lambda: report("/none"), "^/none holds no result.json: there is no such folder"),
-    ],
-)
-def test_messages_name_fields_and_no_options(call: Callable[[], object], message: str) -> None:
-    """Who calls a function has no command line."""
-    with pytest.raises(UsageError, match=message) as caught:
-        call()
-    assert not re.search(r"--(?!grep)", str(caught.value))
 
 
 def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:

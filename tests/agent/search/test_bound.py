@@ -120,13 +120,13 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
 )
 def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any]) -> None:
     """The LLM thinks, so every answer after the first may be as long as any."""
-    given = config(tmp_path, **more)
-    bound = bound_of(given, NAMES)
-    result = searched(given, chat=Winning(thinks=True), evaluator=Rising())
+    run_config = config(tmp_path, **more)
+    bound = bound_of(run_config, NAMES)
+    result = searched(run_config, chat=Winning(thinks=True), evaluator=Rising())
     used = result.usage.prompt_tokens + result.usage.completion_tokens
     assert result.status == "finished"
     assert result.usage.calls - result.usage.failed_calls <= bound.calls
-    assert used <= bound.tokens <= bound_of(given).tokens
+    assert used <= bound.tokens <= bound_of(run_config).tokens
     assert result.usage.cost_usd <= bound.cost_usd
     assert result.evaluated <= bound.evaluations
 
@@ -134,7 +134,7 @@ def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any]) -> No
 def _criticize(view: View) -> Steps:
     """A method of two requests a round: it asks for a critique of the best candidates, then for others."""
     while True:
-        best = "\n".join(one.text for one in shown(view.memory.best(view.top_k)))
+        best = "\n".join(outcome.text for outcome in shown(view.memory.best(view.top_k)))
         critique = yield Consult([{"role": "user", "content": f"What do these lack?\n{best}"}])
         yield Ask([{"role": "user", "content": f"{best}\n{critique.text}\nWrite better ones."}])
 
@@ -146,10 +146,10 @@ def test_a_method_of_two_requests_a_round_is_bounded_too(
     monkeypatch.setitem(
         METHODS, "critique", SearchMethod(summary="criticizes", conversation=_criticize, requests=2)
     )
-    given = config(tmp_path, method="critique")
-    bound = bound_of(given, NAMES)
-    assert bound.calls == 2 * given.all_rounds
-    result = searched(given, chat=Winning(), evaluator=Rising())
+    run_config = config(tmp_path, method="critique")
+    bound = bound_of(run_config, NAMES)
+    assert bound.calls == 2 * run_config.all_rounds
+    result = searched(run_config, chat=Winning(), evaluator=Rising())
     used = result.usage.prompt_tokens + result.usage.completion_tokens
     assert result.usage.calls == bound.calls
     assert used <= bound.tokens
@@ -161,7 +161,7 @@ def test_other_scripts_take_more_tokens(where: str, tmp_path: Path) -> None:
     letter = "\u732b"
     names = tuple(name.replace("0", letter) for name in NAMES) if where == "class names" else NAMES
     more = {"describe": letter * 40} if where == "description" else {}
-    given = config(tmp_path, method="pn" if where == "starting templates" else "guided", **more)
+    run_config = config(tmp_path, method="pn" if where == "starting templates" else "guided", **more)
     if where == "starting templates":
         (tmp_path / "initial.txt").write_text(
             "".join(f"{long_template(number, letter)}\n" for number in range(40))
@@ -172,19 +172,21 @@ def test_other_scripts_take_more_tokens(where: str, tmp_path: Path) -> None:
         def info(self) -> EvaluatorInfo:
             return replace(super().info, class_names=names)
 
-    result = searched(given, chat=Winning(letter=letter), evaluator=Known())
+    result = searched(run_config, chat=Winning(letter=letter), evaluator=Known())
     used = result.usage.prompt_tokens + result.usage.completion_tokens
-    assert used <= bound_of(given, names).tokens
+    assert used <= bound_of(run_config, names).tokens
 
 
 def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
     """What a method makes itself is scored besides, alone and in a suite."""
-    given = config(tmp_path, method="guided", llm="m-1b", describe=DESCRIPTION, conversations=4, max_calls=3)
-    result = searched(given, chat=Winning(), evaluator=Rising(others=0.9))
+    run_config = config(
+        tmp_path, method="guided", llm="m-1b", describe=DESCRIPTION, conversations=4, max_calls=3
+    )
+    result = searched(run_config, chat=Winning(), evaluator=Rising(others=0.9))
     assert result.usage.calls <= 3
     made = sum(row.conversation > 0 for row in result.leaderboard)
-    assert made > 3 * given.proposals
-    bound = bound_of(given)
+    assert made > 3 * run_config.proposals
+    bound = bound_of(run_config)
     assert result.evaluated <= bound.evaluations
 
 
@@ -199,11 +201,11 @@ class RisingCheaply(Rising):
 @pytest.mark.parametrize("llm", ["m-1b", "m"])
 def test_free_candidates_are_in_the_bound(llm: str, tmp_path: Path) -> None:
     """Words of the description and of the answers are scored besides what the rounds propose."""
-    given = config(tmp_path, method="guided", llm=llm, describe="numbers on old stone")
-    result = searched(given, chat=Winning(), evaluator=RisingCheaply())
-    asked = given.all_rounds * given.proposals + 40
-    assert asked < result.evaluated <= bound_of(given).evaluations
-    assert bound_of(given.model_copy(update={"method": "combine"})).evaluations == asked
+    run_config = config(tmp_path, method="guided", llm=llm, describe="numbers on old stone")
+    result = searched(run_config, chat=Winning(), evaluator=RisingCheaply())
+    asked = run_config.all_rounds * run_config.proposals + 40
+    assert asked < result.evaluated <= bound_of(run_config).evaluations
+    assert bound_of(run_config.model_copy(update={"method": "combine"})).evaluations == asked
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def test_requests_for_names_in_wide_letters_are_bounded(
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             asked.append(request)
             new = [chr(0x4E00 + 9 * len(asked) + n) * 99 for n in range(4)]
-            lines = (f"{name}: {one}" for name in classes for one in new)
+            lines = (f"{name}: {other}" for name in classes for other in new)
             return ChatAnswer(text="\n".join(lines if llm == "m" else new))
 
     class Reads(NamingBox):
@@ -229,12 +231,12 @@ def test_requests_for_names_in_wide_letters_are_bounded(
         ) -> Predictions:
             return super().predict_named(template, [{} for _ in renamings], split=split)
 
-    given = config(tmp_path, method="random", search_for="class-names", llm=llm, initial=4)
-    searched(given, chat=Wide(), evaluator=Reads(classes))
-    bound = bound_of(given, classes)
+    run_config = config(tmp_path, method="random", search_for="class-names", llm=llm, initial=4)
+    searched(run_config, chat=Wide(), evaluator=Reads(classes))
+    bound = bound_of(run_config, classes)
     assert bound.calls == requests >= len(asked)
-    of_answers = requests * MORE_TOKENS * given.answer_tokens
-    longest = max(one.prompt_tokens for one in asked)
+    of_answers = requests * MORE_TOKENS * run_config.answer_tokens
+    longest = max(request.prompt_tokens for request in asked)
     assert requests * longest <= bound.tokens - of_answers
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -207,25 +206,3 @@ def test_an_evaluator_that_cannot_be_used_leaves_no_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"Odd.*info"):
         run(tmp_path / "r", evaluator)
     assert not (tmp_path / "r").exists()
-
-
-def test_the_page_of_a_function_has_a_baseline_and_no_empty_figures(tmp_path: Path) -> None:
-    """Accuracies of a function: the default template beside the best, no ensemble that nobody measured."""
-
-    def shares(templates: Sequence[str]) -> list[float]:
-        return [len(template) / 120 for template in templates]
-
-    result = searched(config(tmp_path / "r"), evaluator=shares)
-    assert result.baselines["default template"].train == len("a photo of a {}") / 120
-    page = (tmp_path / "r" / "report.html").read_text("utf-8")
-    assert "over the default template" in page
-    assert "- %" not in page
-    assert "- train" not in " ".join(re.sub("<[^>]*>", " ", page).split())
-
-    def numbers(templates: Sequence[str]) -> list[float]:
-        return [1000 / len(template) / 3 for template in templates]
-
-    searched(config(tmp_path / "s"), evaluator=numbers)
-    page = (tmp_path / "s" / "report.html").read_text("utf-8")
-    shown = re.sub(r"<(svg|script|style|pre).*?</\1>", "", page, flags=re.DOTALL)
-    assert not re.search(r">[^<]*\d\d\.\d{3,}[^<]*<", shown)

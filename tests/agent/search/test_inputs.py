@@ -34,7 +34,7 @@ from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import BUILT_IN, KIND, all_of_grammar, grammar
+from promptclimb.prompts.template_kind import BUILT_IN, KIND, all_of_grammar
 from tests.evaluator.datasets.conftest import save_image
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
@@ -92,19 +92,6 @@ def test_no_more_can_be_drawn_than_there_are(pool: str, size: int) -> None:
     assert len(read_pool(config(initial=size, starting_pool=pool))) == size
     with pytest.raises(ConfigError, match=f"`initial = {size + 1}`: the built-in pool has {size} templates"):
         read_pool(config(initial=size + 1, starting_pool=pool))
-
-
-def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
-    """Each restart draws from all productions of the grammar, and each its own templates."""
-    more: dict[str, Any] = {"restarts": 2, "conversations": 1, "rounds": 1, "initial": 80}
-    small = config(**more, starting_pool="grammar", run_dir=tmp_path / "r")
-    result = run_virtual(search(small, custom_scorer=FakeEvaluator()))
-    rows = [row for row in result.leaderboard if not row.conversation]
-    drawn = [{row.template for row in rows if row.restart == restart} for restart in (1, 2)]
-    kinds = [{candidate.text for candidate in templates} for templates in grammar().values()]
-    for candidate in drawn:
-        assert sum(bool(kind & candidate) for kind in kinds) == len(kinds)
-    assert len(drawn[0] & drawn[1]) < 20
 
 
 def test_odd_templates_are_drawn_once_the_general_ones_are_used_up(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +11,11 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, evaluate, search
-from promptclimb.agent.cli.main import main
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import export, export_all
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import read_result
-from promptclimb.agent.search.bound import bound_of
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -122,36 +119,6 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
     assert not any(name in "".join(blind.asked) for name in NAMES)
 
 
-def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only files and options keep the word template."""
-    folder = tmp_path / "r"
-    searched_in(folder)
-    page = (folder / "report.html").read_text()
-    assert "<title>Instructions for animals" in page
-    assert "default instruction" in page
-    settings = page[page.index("<summary>Settings") :]
-    shown = page[page.index("<body>") :].replace(settings, "")
-    assert [line for line in shown.splitlines() if "template" in line.replace("templates.json", "")] == []
-    assert "<script>alert(1)" not in page
-    # A search that finds nothing better: the best starting instruction is the best one.
-    searched_in(tmp_path / "other", Chat(["no instruction"]))
-    page = (tmp_path / "other" / "report.html").read_text()
-    assert "best instruction" in page
-    assert "the same template" not in page
-    assert main(["compare", str(folder), str(tmp_path / "other")]) == 0
-    assert "best instruction" in (output := capsys.readouterr().out)
-    assert "template" not in output
-    verdict = json.loads((folder / "result.json").read_text())["gain"]["verdict"]
-    assert "the default instruction" in verdict
-    assert "template" not in verdict
-    for shown in (folder, tmp_path):
-        assert main(["status", str(shown)]) == 0
-        assert "template" not in (output := capsys.readouterr().out)
-        assert ("best instruction" in output) == (shown is tmp_path)
-    assert main(["transcript", str(folder)]) == 0
-    assert "Scores of instructions on my training pictures" in capsys.readouterr().out
-
-
 def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     """As text; formats for templates are refused."""
     folder = tmp_path / "r"
@@ -220,13 +187,3 @@ def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: s
         run_virtual(
             search(SearchConfig(search_for=prompts, scorer=scorer, run_dir=tmp_path / "r", **settings))
         )
-
-
-def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
-    """With the longest instructions."""
-    chat = Chat()
-    settings = config(tmp_path / "r", method="guided")
-    bound = bound_of(settings, NAMES)
-    searched(settings, chat=chat, evaluator=AnsweringBox())
-    assert sum(len(asked) for asked in chat.asked) / 4 < bound.tokens
-    assert len(chat.asked) <= bound.calls

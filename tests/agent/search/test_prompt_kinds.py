@@ -30,7 +30,7 @@ from promptclimb.prompts.kinds import (
 from promptclimb.prompts.requests import SCALES
 from promptclimb.prompts.wording import Wordings, built_in
 from tests.fakes.clock import run_virtual, virtual_sleep
-from tests.fakes.searches import resumed, searched
+from tests.fakes.searches import searched
 
 STARTING = ("in fog", "at night", "on a table", "of wood", "seen from above", "in the rain")
 NEW = ("by candlelight", "under water", "in a garden", "on a wall", "made of ice", "in a mirror")
@@ -173,16 +173,6 @@ def test_its_files_hold_phrases_and_what_other_tools_read(tmp_path: Path) -> Non
     assert json.loads(export(folder, "clip-benchmark").read_text()) == [
         template.replace("{}", "{c}") for template in templates
     ]
-
-
-def test_a_search_for_it_is_resumed(tmp_path: Path) -> None:
-    """The kind is part of the run's settings, and answers on disk are not requested again."""
-    first, again = Chat(), Chat()
-    stopped = config(tmp_path / "r", method="pn", llm="m", max_calls=1)
-    assert searched(stopped, chat=first).status == "stopped"
-    changes = {"max_calls": 9}
-    done = resumed(tmp_path / "r", changes, chat=again)
-    assert (done.status, done.prompts, len(again.asked)) == ("finished", "phrase", 2)
 
 
 def test_a_file_of_its_candidates_is_read_by_the_kind(tmp_path: Path) -> None:

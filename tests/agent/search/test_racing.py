@@ -37,11 +37,11 @@ class RaceOf:
         rejected: Sequence[str] = (),
     ) -> None:
         self.asked = Counter[str]()
-        self.places: list[int] = []
+        self.asked_images: list[int] = []
 
         async def ask_some(texts: Sequence[str], image_indices: Sequence[int]) -> dict[str, Hits | Rejection]:
             self.asked.update({text: len(image_indices) for text in texts})
-            self.places += image_indices
+            self.asked_images += image_indices
             return {
                 text: Rejection("too_many_tokens", "99 tokens")
                 if text in rejected
@@ -76,13 +76,13 @@ def test_somebody_wins_and_nobody_is_asked_twice(problem: tuple[dict[str, list[b
     rows, labels = problem
     raced = RaceOf(rows, labels)
     assert raced.finalists
-    assert len(set(raced.places)) == len(raced.places) < len(labels) or not raced.places
+    assert len(set(raced.asked_images)) == len(raced.asked_images) < len(labels) or not raced.asked_images
     assert all(count < len(labels) for count in raced.asked.values())
     for text, outcome in raced.outcomes.items():
         if not isinstance(outcome, Finalist):
             assert isinstance(outcome, Dropped)
             assert outcome.images == raced.asked[text]
-            assert outcome.right == sum(rows[text][place] for place in raced.places[: outcome.images])
+            assert outcome.right == sum(rows[text][index] for index in raced.asked_images[: outcome.images])
 
 
 @settings(max_examples=30)
@@ -96,33 +96,33 @@ def test_the_order_of_the_candidates_does_not_matter(
     rng.shuffle(shuffled)
     incumbent = min(rows)
     for other in (None, incumbent):
-        found = RaceOf(rows, labels, other)
+        raced = RaceOf(rows, labels, other)
         again = RaceOf({text: rows[text] for text in shuffled}, labels, other)
-        assert found.outcomes == again.outcomes
-        assert found.asked == again.asked
+        assert raced.outcomes == again.outcomes
+        assert raced.asked == again.asked
 
 
 @settings(max_examples=30)
 @given(st.lists(st.booleans(), min_size=64, max_size=64), st.integers(1, 30))
 def test_equals_are_dropped_only_for_want_of_room(row: list[bool], count: int) -> None:
     """Candidates that classify alike are never behind; each stage still keeps its share alone."""
-    raced = RaceOf({f"{number}": row for number in range(count)}, [place % 4 for place in range(64)])
-    dropped = [one for one in raced.outcomes.values() if isinstance(one, Dropped)]
-    assert all(one.behind == 0 for one in dropped)
+    raced = RaceOf({f"{number}": row for number in range(count)}, [label % 4 for label in range(64)])
+    dropped = [outcome for outcome in raced.outcomes.values() if isinstance(outcome, Dropped)]
+    assert all(outcome.behind == 0 for outcome in dropped)
     assert len(raced.finalists) == max(1, -(-count // 20))
 
 
 def test_the_only_candidate_is_not_raced() -> None:
     """Without an incumbent it is the best, whatever it does."""
-    raced = RaceOf({"a": [False] * 64}, [place % 4 for place in range(64)])
+    raced = RaceOf({"a": [False] * 64}, [label % 4 for label in range(64)])
     assert raced.finalists == {"a"}
     assert not raced.asked
 
 
 def test_a_race_against_an_incumbent_may_have_no_finalist() -> None:
     """Who is far behind on the first images is dropped there; who is better goes on to the end."""
-    labels = [place % 4 for place in range(64)]
-    rows = {"best": [True] * 64, "a": [False] * 64, "b": [place % 2 == 0 for place in range(64)]}
+    labels = [label % 4 for label in range(64)]
+    rows = {"best": [True] * 64, "a": [False] * 64, "b": [index % 2 == 0 for index in range(64)]}
     raced = RaceOf(rows, labels, "best")
     assert not raced.finalists
     assert raced.asked["a"] < raced.asked["best"] <= 32
@@ -131,7 +131,7 @@ def test_a_race_against_an_incumbent_may_have_no_finalist() -> None:
 
 def test_who_is_rejected_does_not_lead() -> None:
     """A candidate that cannot be scored leaves the race, an incumbent too."""
-    labels = [place % 4 for place in range(64)]
+    labels = [label % 4 for label in range(64)]
     rows = {"a": [True] * 64, "b": [False] * 64, "c": [True] * 64}
     raced = RaceOf(rows, labels, rejected=["a"])
     assert raced.outcomes["a"] == Rejection("too_many_tokens", "99 tokens")
@@ -146,10 +146,10 @@ def test_blocks_hold_equally_many_images_of_each_class(labels: list[int], seed: 
     order = stratified(labels, seed)
     assert sorted(order) == list(range(len(labels)))
     each = min(Counter(labels).values())
-    first = Counter(labels[place] for place in order[: each * len(set(labels))])
+    first = Counter(labels[index] for index in order[: each * len(set(labels))])
     assert set(first.values()) == {each}
     blocks = race_blocks(labels, seed)
-    asked = [place for _, places in blocks for place in places]
+    asked = [index for _, image_indices in blocks for index in image_indices]
     assert asked == order[: len(asked)]
     assert len(asked) < len(labels)
 
@@ -180,7 +180,7 @@ class PartialBox(FakeEvaluator):
         """Classify as many images rightly as the score says."""
         assert split == "train"
         assert not (self._replays and ensembles)
-        labels = [place // 16 for place in range(160)]
+        labels = [index // 16 for index in range(160)]
         predicted = []
         for (template,) in ensembles:
             if "window" in template:
@@ -193,15 +193,15 @@ class PartialBox(FakeEvaluator):
         return Predictions(tuple(labels[index] for index in image_indices), tuple(predicted))
 
 
-class Found:
+class RacedSearch:
     """A search with this scorer, and what it said of each template."""
 
     def __init__(self, run_dir: Path, box: PartialBox, result: SearchResult, events: list[Event]) -> None:
         self.run_dir, self.box, self.result = run_dir, box, result
-        self.scored = [one for one in events if isinstance(one, TemplateScored)]
+        self.scored = [event for event in events if isinstance(event, TemplateScored)]
 
 
-async def searched(run_dir: Path, **settings: Any) -> Found:
+async def searched(run_dir: Path, **settings: Any) -> RacedSearch:
     """Search."""
     config = SearchConfig(
         method="combine",
@@ -214,7 +214,7 @@ async def searched(run_dir: Path, **settings: Any) -> Found:
     )
     events: list[Event] = []
     box = PartialBox()
-    return Found(run_dir, box, await search(config, custom_scorer=box, on_event=events.append), events)
+    return RacedSearch(run_dir, box, await search(config, custom_scorer=box, on_event=events.append), events)
 
 
 async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: P
     assert not full.box.some
     assert RACED not in full.result.notes
     assert all(row.images is None for row in full.result.leaderboard)
-    labels = len(raced.box.some | {(text, place) for text in raced.box.whole for place in range(200)})
+    labels = len(raced.box.some | {(text, index) for text in raced.box.whole for index in range(200)})
     assert labels < 0.25 * 200 * raced.result.evaluated
     assert str(raced.result.notes[RACED]).startswith("racing asked for ")
     dropped = [row for row in raced.result.leaderboard if row.images is not None]
@@ -237,9 +237,11 @@ async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: P
     assert set(raced.result.ensemble.templates) <= raced.box.whole
     assert raced.result.best.template in raced.box.whole
     assert raced.result.best.train > 0.97 * full.result.best.train
-    shown = {one.template: (one.train, one.images, one.estimate) for one in raced.scored if one.images}
+    shown = {
+        event.template: (event.train, event.images, event.estimate) for event in raced.scored if event.images
+    }
     assert {row.template: (row.train, row.images, row.estimate) for row in dropped}.items() <= shown.items()
-    assert not any(one.improved for one in raced.scored if one.images is not None)
+    assert not any(event.improved for event in raced.scored if event.images is not None)
     assert raced.result.rejected["too_many_tokens"] > 0
     csv = (raced.run_dir / "leaderboard.csv").read_text("utf-8").splitlines()
     assert csv[0].endswith(",images,estimate")
@@ -270,13 +272,13 @@ async def test_requests_say_what_is_an_estimate_and_a_resume_asks_the_same(tmp_p
     )
     chat, events = ChatByHash(longest_s=0), list[Event]()
     first = await search(config, custom_scorer=PartialBox(), chat=chat, on_event=events.append)
-    said = "\n".join(str(message["content"]) for one in chat.asked for message in one.messages)
-    estimates = re.findall(r"^- .* \(about (\d+) %, judged by (\d+) pictures\)$", said, re.MULTILINE)
-    measured = [float(one) for one in re.findall(r"\((\d+\.\d) %\)", said)]
+    requests = "\n".join(str(message["content"]) for request in chat.asked for message in request.messages)
+    estimates = re.findall(r"^- .* \(about (\d+) %, judged by (\d+) pictures\)$", requests, re.MULTILINE)
+    measured = [float(percent) for percent in re.findall(r"\((\d+\.\d) %\)", requests)]
     assert estimates
     assert measured
     assert max(float(value) for value, _ in estimates) < max(measured)
-    assert {int(images) for _, images in estimates} <= {one.images for one in first.leaderboard}
+    assert {int(images) for _, images in estimates} <= {row.images for row in first.leaderboard}
     (tmp_path / "run" / "result.json").unlink()
     silent = ChatByHash(fail=lambda *_: pytest.fail("asked again"))
     again = await resume(tmp_path / "run", custom_scorer=PartialBox(replays=True), chat=silent)
@@ -308,7 +310,7 @@ async def test_a_dropped_template_is_no_improvement(tmp_path: Path) -> None:
     )  # fmt: skip
     events: list[Event] = []
     await search(config, custom_scorer=Graded(), chat=Proposing(), on_event=events.append)
-    dropped, leader = [one for one in events if isinstance(one, TemplateScored)][2:]
+    dropped, leader = [event for event in events if isinstance(event, TemplateScored)][2:]
     assert (dropped.template, dropped.improved) == ("a {} at 50", False)
     assert dropped.estimate is not None
     assert dropped.estimate > 0.2
@@ -317,9 +319,9 @@ async def test_a_dropped_template_is_no_improvement(tmp_path: Path) -> None:
 
 async def test_the_number_of_restarts_at_once_does_not_decide_a_race(tmp_path: Path) -> None:
     """A restart races the candidates of a step against its own best."""
-    one = await searched(tmp_path / "one", restarts=2, concurrency=1)
-    two = await searched(tmp_path / "two", restarts=2, concurrency=2)
-    assert one.result.leaderboard == two.result.leaderboard
+    alone = await searched(tmp_path / "alone", restarts=2, concurrency=1)
+    together = await searched(tmp_path / "together", restarts=2, concurrency=2)
+    assert alone.result.leaderboard == together.result.leaderboard
 
 
 def test_a_dropped_candidate_is_estimated_below_the_best() -> None:

@@ -252,8 +252,8 @@ async def test_what_is_proposed_freely_is_scored_where_the_step_stands_that_ends
     first, again = stage.method.feedback
     assert [outcome.score for outcome in first.outcomes] == [0.6, None]
     assert [outcome.text for outcome in again.outcomes] == ["better {}", "odd {}"]
-    scored = [one for one in of(events, TemplateScored) if one.source != INITIAL]
-    assert {(tuple(one.position), one.template, one.source) for one in scored} == {
+    scored = [event for event in of(events, TemplateScored) if event.source != INITIAL]
+    assert {(tuple(event.position), event.template, event.source) for event in scored} == {
         ((1, 1, 1, 0), "better {}", "combine"), ((1, 1, 1, 0), "best {}", LLM),
     }  # fmt: skip
     assert [event.position.round for event in of(events, RoundFinished)] == [1]

@@ -37,6 +37,9 @@ def config(run_dir: Path, **more: Any) -> SearchConfig:
     return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **settings | more)
 
 
+TWICE = {"conversations": 2, "rounds": 2, "proposals": 3}
+
+
 @pytest.fixture
 def stopped(tmp_path: Path) -> Path:
     """A run that two calls have stopped."""
@@ -93,39 +96,6 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
         assert result.status == json.loads((run_dir / RESULT).read_text("utf-8"))["status"] == "finished"
 
 
-class Silent:
-    """Fails the test if it is asked."""
-
-    name = "fake"
-
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Never called."""
-        raise AssertionError("the limit is reached")
-
-
-def test_a_stopped_run_that_may_ask_for_nothing_more_ends_as_before(stopped: Path) -> None:
-    """Its limit is reached: it asks nothing, and its test split stays held out."""
-    before = json.loads((stopped / RESULT).read_text("utf-8"))
-    again = resumed(stopped, chat=Silent())
-    assert (again.status, again.limits, again.test_opened, again.best.test) == (
-        "stopped",
-        ("calls",),
-        0,
-        None,
-    )
-    assert (again.best.template, again.evaluated) == (before["best"]["template"], before["evaluated"])
-
-
-@pytest.mark.parametrize("changes", [{"seed": 9}, {"restarts": 1}])
-def test_a_resume_that_is_refused_leaves_the_result(stopped: Path, changes: dict[str, Any]) -> None:
-    """It is reported as before."""
-    before = (stopped / RESULT).read_bytes()
-    with pytest.raises(UsageError):
-        resumed(stopped, changes)
-    assert (stopped / RESULT).read_bytes() == before
-    assert not (stopped / BEFORE[RESULT]).exists()
-
-
 async def test_a_run_of_an_earlier_version_may_hold_settings_that_were_removed_since(stopped: Path) -> None:
     """They do not keep its folder from being used; where one decided the result, its identity says so."""
     with Store.open(stopped) as store:
@@ -157,62 +127,45 @@ def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
     assert state_of(stopped).limits == ("calls",)
 
 
-def extensible(run_dir: Path, **more: Any) -> SearchConfig:
-    """A small search into a folder."""
-    settings = {"restarts": 2, "conversations": 2, "rounds": 2, "proposals": 3, "initial": 8, **more}
-    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **settings)
-
-
-class Asked(ChatByHash):
-    """Counts what it was asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hashes: list[str] = []
-
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        self.hashes.append(request.hash)
-        return await super().chat(request)
-
-
 @pytest.mark.parametrize(
     ("begun", "more"),
     [
-        ({}, {"restarts": 4}),
-        ({"conversations": 1}, {"rounds": 5}),
-        ({"conversations": 1}, {"rounds": 3, "conversations": 2, "restarts": 3}),
-        ({"max_calls": 3}, {"restarts": 3, "max_calls": 100}),
+        (TWICE, {"restarts": 4}),
+        ({"rounds": 2}, {"rounds": 5}),
+        ({"rounds": 2}, {"rounds": 3, "conversations": 2, "restarts": 3}),
+        (TWICE | {"max_calls": 3}, {"restarts": 3, "max_calls": 100}),
     ],
 )
 def test_an_extended_run_ends_as_one_that_was_begun_so(
     tmp_path: Path, begun: dict[str, Any], more: dict[str, Any]
 ) -> None:
     """And asks for nothing that it has; its test split is opened again, and that is counted."""
-    whole, first, second = Asked(), Asked(), Asked()
-    expected = searched(extensible(tmp_path / "whole", **{**begun, **more}), chat=whole)
-    before = searched(extensible(tmp_path / "run", **begun), chat=first)
+    whole, first, second = ChatByHash(), ChatByHash(), ChatByHash()
+    expected = searched(config(tmp_path / "whole", **{**begun, **more}), chat=whole)
+    before = searched(config(tmp_path / "run", **begun), chat=first)
     result = resumed(tmp_path / "run", more, chat=second)
     assert result.leaderboard == expected.leaderboard
     assert result.best == expected.best
-    assert sorted(first.hashes + second.hashes) == sorted(whole.hashes)
+    hashes = sorted(request.hash for request in (*first.asked, *second.asked))
+    assert hashes == sorted(request.hash for request in whole.asked)
     assert result.test_opened == (before.test_opened or 0) + 1
-    again = resumed(tmp_path / "run", chat=Asked())
+    again = resumed(tmp_path / "run")
     assert again == result
 
 
 def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> None:
     """The earlier result is kept beside, without being taken for the run's; a plain resume continues."""
     run_dir = tmp_path / "run"
-    before = searched(extensible(run_dir), chat=Asked())
+    before = searched(config(run_dir, **TWICE))
     stop = Stop()
 
-    class Interrupting(Asked):
+    class InterruptedAtOnce(ChatByHash):
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             stop.request(InterruptedRunError(2))
             return await super().chat(request)
 
-    extended = extensible(run_dir, restarts=3)
-    request = RunRequest(config=extended, evaluator=FakeEvaluator(), chat=Interrupting(), stop=stop)
+    extended, chat = config(run_dir, **TWICE, restarts=3), InterruptedAtOnce()
+    request = RunRequest(config=extended, evaluator=FakeEvaluator(), chat=chat, stop=stop)
     with pytest.raises(InterruptedRunError):
         run_virtual(resume_run(request, run_dir))
     assert state_of(run_dir).state == "unfinished"
@@ -220,7 +173,7 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
     assert kept["best"]["test"] == before.best.test
     assert (run_dir / "details.before.json").exists()
     assert not (run_dir / "details.json").exists()
-    result = resumed(run_dir, chat=Asked())
+    result = resumed(run_dir)
     assert (result.status, result.test_opened) == ("finished", 2)
     assert {row.restart for row in result.leaderboard} == {1, 2, 3}
 
@@ -239,19 +192,18 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
 def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     """One line; the finished run is as it was."""
     run_dir = tmp_path / "run"
-    before = searched(extensible(run_dir), chat=Asked())
+    before = searched(config(run_dir, **TWICE))
     with pytest.raises(StoreMismatchError) as caught:
-        resumed(run_dir, change, chat=Asked())
+        resumed(run_dir, change)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert resumed(run_dir, chat=Asked()) == before
+    assert resumed(run_dir) == before
     assert not (run_dir / "result.before.json").exists()
 
 
 def test_a_method_that_pays_nothing_may_have_more_rounds(tmp_path: Path) -> None:
     """Whatever it would do again costs no answer."""
-    begun = {"method": "random", "llm": None}
-    settings = extensible(tmp_path / "run").model_dump() | begun
+    settings = config(tmp_path / "run", **TWICE).model_dump() | {"method": "random", "llm": None}
     run_virtual(search(SearchConfig(**settings), custom_scorer=FakeEvaluator()))
     result = run_virtual(resume(tmp_path / "run", changes={"rounds": 4}, custom_scorer=FakeEvaluator()))
     assert max(row.round for row in result.leaderboard) > 2

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ from promptclimb.agent.search.name_search import NameSearch
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
+from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.remote.asking import ApiEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Predictions, Unanswered
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
+from tests.fakes.study_outcomes import cells, study
 from tests.fakes.visual_api import COLOURS
 from tests.paths import ROOT
 from tests.recorded import text_of
@@ -435,8 +438,8 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
         spec = config(server.url)
         result = await search(spec)
         names = ("data", "shots", "scorer", "scorer_url", "model")
-        given = [part for name in names for part in (flag_of(name), str(getattr(spec, name)))]
-        ask = ["evaluate", *given, "--scorer-price", "0.001/call", "--max-cost", "1", "--templates"]
+        options = [part for name in names for part in (flag_of(name), str(getattr(spec, name)))]
+        ask = ["evaluate", *options, "--scorer-price", "0.001/call", "--max-cost", "1", "--templates"]
         assert await in_thread(lambda: main([*ask, str(tmp_path / "t.txt"), "--split", "val"])) == 0
         printed = capsys.readouterr()
         asked = server.answered
@@ -517,25 +520,9 @@ async def test_an_endpoint_that_refuses_every_request_from_the_first_is_the_user
 
 async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
     """Its limits are not shared yet."""
-    from promptclimb.agent.study.grid import Cell
-    from promptclimb.agent.study.preflight import check_cells
-
-    api_config = config("http://127.0.0.1:1/v1")
-    cell = next(iter([_cell(Cell, api_config)]))
+    (cell,) = cells(study(data=["one"], seeds=[1], methods=["random"]))
     with pytest.raises(UsageError, match='`scorer = "zero-shot"`'):
-        check_cells([cell])
-
-
-def _cell(kind: Any, api_config: SearchConfig) -> Any:
-    names = kind.__dataclass_fields__
-    given = {
-        "config": api_config,
-        "white_box": None,
-        "method": "random",
-        "data": api_config.data,
-        "model": "m",
-    }
-    return kind(**{name: given.get(name) for name in names})
+        check_cells([replace(cell, config=config("http://127.0.0.1:1/v1"))])
 
 
 @pytest.mark.slow
@@ -594,7 +581,9 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
 
     class Generous:
         async def chat(self, request: ChatRequest) -> ChatAnswer:
-            return ChatAnswer(text="\n".join(f"{one}: {one} no. {n}" for one in COLOURS for n in range(60)))
+            return ChatAnswer(
+                text="\n".join(f"{name}: {name} no. {n}" for name in COLOURS for n in range(60))
+            )
 
     bounds: list[ScorerBound] = []
     asked: list[tuple[str, Mapping[int, str]]] = []
