@@ -7,7 +7,7 @@ unread_names.py) from recorded names (recorded/class_names.json) and common word
 
 ``shared``           the best of eight simple templates, without new names
 ``found``            the best of 80 starting templates drawn from the captions, without new names
-``list``             common words, without an LLM: "bat, an animal", 105 kinds for each class
+``list``             common words, without an LLM: "bat, an animal", 100 kinds for each class
 ``strong``           names by a large chat model, all rounds, and its first readings; the common words beside
 ``local``            names by the local 0.5B, asked once; the common words beside
 ``permuted``         the strong model's names alone, each list given to another class

@@ -7,7 +7,7 @@ rule (``agent/search/name_choice.py``) from recorded readings (recorded/readings
 the template is chosen among the compared ones. Arms:
 
 ``original``          the names as they are
-``list``              common words, without an LLM: "kettu, an animal", 105 kinds for each class
+``list``              common words, without an LLM: "kettu, an animal", 100 kinds for each class
 ``senses``            what WordNet says that the name may mean: synonyms, broader words, glosses; no LLM
 ``dictionary``        the 1,497 most frequent nouns for things in WordNet, for every class; without an LLM
 ``..., lenient``      the same, held to no larger share of the errors than a single name per class is
