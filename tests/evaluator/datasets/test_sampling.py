@@ -221,9 +221,7 @@ PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")
 
 def test_the_table_of_the_eleven_is_the_one_that_is_read() -> None:
     """Name, folder, image folder and split file of each."""
-    rows = {
-        row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| `([^`]+)` \| (.+?) \| (.+?) \|$", PAGE, re.M)
-    }
+    rows = {row[0]: row[1:] for row in re.findall(r"^\|`(\w+)`\|`([^`]+)`\|(.+?)\|(.+?)\|$", PAGE, re.M)}
     assert set(rows) == set(ELEVEN)
     for name, layout in ELEVEN.items():
         folder, images, split = rows[name]
