@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.open import missing_files
-from ...evaluator.remote.asking import ApiAnswer, ApiEvaluator, ApiRequest
+from ...evaluator.remote.asking import ApiAnswer, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
+from ...evaluator.remote.evaluator import RemoteEvaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
@@ -59,7 +60,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         say(f"note: {used.general_words}")
     bound = bound_of(used, info.class_names)
     scorer, refused = None, None
-    if isinstance(evaluator, ApiEvaluator) and info.sizes.get("test"):
+    if isinstance(evaluator, RemoteEvaluator) and info.sizes.get("test"):
         most = scorer_bound(used, info, evaluator)
         scorer = (most.total, most.final)
         refused = why_refused(Limits.of_scorer(used), to_keep(most.final))

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ...evaluator.errors import UsageError
-from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
@@ -26,6 +25,9 @@ from ..text import CHARACTERS_PER_TOKEN
 from .choice import candidates_at_most
 from .inputs import read_pool
 from .name_search import characters_at_most, requests_at_most, scored_at_most
+
+if TYPE_CHECKING:
+    from ...evaluator.remote.evaluator import RemoteEvaluator
 
 LONGEST_NAME = 50
 """Characters of a class name before the data are read. The longest of CoOp's eleven sets has 45."""
@@ -161,7 +163,7 @@ def check_one_request(config: SearchConfig, *, is_priced: bool = True) -> None:
             )
 
 
-def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: ApiEvaluator) -> ScorerBound:
+def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: RemoteEvaluator) -> ScorerBound:
     """Return the most that a scorer behind an API takes, as if it dropped no candidate; ask nothing.
 
     ``config`` is that of the opened search.

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import CHOSEN, Evaluator, EvaluatorInfo
 from ...prompts.kinds import Candidate
 from ..config.schema import SearchConfig
@@ -294,7 +293,10 @@ class _Opener:
         request, config = self.request, self.request.config
         labels = None if calls is None else labels_in(config.shared_cache or self.run_dir)
         evaluator = await ready_evaluator(config, request.evaluator, request.emit, ask=calls, labels=labels)
-        if isinstance(evaluator, ApiEvaluator) and calls is not None:
+        if calls is not None:
+            from ...evaluator.remote.evaluator import RemoteEvaluator  # NumPy takes a while to import
+
+            assert isinstance(evaluator, RemoteEvaluator), "it is asked by these calls"
             with asking_errors_as_causes():
                 await evaluator.prepare()
             final = evaluator.estimate(candidates_at_most(config, info := evaluator.info), info.sizes["test"])

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from ..datasets.checks import HOW_TO_GO_ON, SKIPPED, describe_unusable, file_digest, image_set_hash
+from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash, note_on_unusable
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
 from ..files import SeenFiles, replace_file, sweep
@@ -201,10 +201,8 @@ class ImageEncoder:
         vectors, manifest = features
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad:
-            fact = describe_unusable([(paths[index], text) for index, text in manifest.bad], len(paths))
-            if self.on_bad_image == "fail":
-                raise DataError(f"{fact}; {HOW_TO_GO_ON}")
-            self.report(f"{SKIPPED}{fact}")
+            unusable = [(paths[index], text) for index, text in manifest.bad]
+            self.report(note_on_unusable(unusable, len(paths), skip=self.on_bad_image == "skip"))
         if not manifest.kept:
             raise DataError(f"none of the {len(paths)} images can be read; the first: {bad[0]}")
         return Features(vectors, manifest.kept, bad, images)

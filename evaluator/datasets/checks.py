@@ -104,18 +104,23 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
             yield shot, item.path
 
 
-def describe_unusable(complaints: Sequence[tuple[Path, str]], images: int) -> str:
-    """Return how many of some images cannot be used, the first ones, and what is wrong with the first.
+def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, *, skip: bool) -> str:
+    """Return how many of some images are left out, the first ones, and what is wrong with the first.
 
     ``complaints`` has the path and a sentence for each such image.
+
+    Raises:
+        DataError: There are some, and ``skip`` is False.
     """
-    first = complaints[0][1]
-    if len(complaints) == 1:
-        return first
-    paths = [str(path) for path, _ in complaints]
-    rest = len(paths) - MOST_NAMED
-    named = enumerated([*paths[:MOST_NAMED], *([f"{rest:,} more"] if rest > 0 else [])])
-    return f"{len(paths):,} of {images:,} images cannot be used: {named}; the first: {first}"
+    fact = complaints[0][1]
+    if len(complaints) > 1:
+        paths = [str(path) for path, _ in complaints]
+        rest = len(paths) - MOST_NAMED
+        named = enumerated([*paths[:MOST_NAMED], *([f"{rest:,} more"] if rest > 0 else [])])
+        fact = f"{len(paths):,} of {images:,} images cannot be used: {named}; the first: {fact}"
+    if not skip:
+        raise DataError(f"{fact}; {HOW_TO_GO_ON}")
+    return f"{SKIPPED}{fact}"
 
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
@@ -135,12 +140,8 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
         results = pool.map(lambda chunk: [find(item) for item in chunk], chunks)
         faults = [fault for chunk in results for fault in chunk]
     complaints = [(item.path, fault) for item, fault in zip(items, faults, strict=True) if fault]
-    if not complaints:
-        return
-    fact = describe_unusable(complaints, len(items))
-    if not skip:
-        raise DataError(f"{fact}; {HOW_TO_GO_ON}")
-    yield f"{SKIPPED}{fact}"
+    if complaints:
+        yield note_on_unusable(complaints, len(items), skip=skip)
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:

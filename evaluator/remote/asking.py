@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 FAILED, BUSY = "failed", "busy"
 """Reasons of refusals that are none: every attempt failed, or the endpoint went on asking for fewer."""
@@ -96,22 +96,4 @@ class ApiAsk(Protocol):
         Raises:
             AskingEndedError: A limit is reached, the endpoint cannot answer, or the search was stopped.
         """
-        ...
-
-
-@runtime_checkable
-class ApiEvaluator(Protocol):
-    """An evaluator that asks a model behind an API, in the event loop."""
-
-    async def prepare(self) -> None:
-        """Find out the form of requests, if it must be known before the first one.
-
-        Raises:
-            ConfigError: The endpoint takes no known form.
-            AskingEndedError: See ``ApiAsk``.
-        """
-        ...
-
-    def estimate(self, candidates: int, images: int) -> ApiEstimate:
-        """Return what so many candidates take on so many images, none of which is known yet."""
         ...

@@ -36,7 +36,7 @@ from .evaluator import (
     path_below,
     text_tokens,
 )
-from .labels import KeyMaker, Vector
+from .labels import Vector
 from .pictures import SentPicture, encode
 
 SLOT = "{}"
@@ -182,7 +182,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self, kind: str, contents: Iterable[str], most: int, request: Callable[[list[str]], ApiRequest]
     ) -> dict[str, Vector]:
         """Return vectors of images or texts, by their content; at most so many are in one ``request``."""
-        keys = self._keys(kind)
+        keys = self.problem.keys(dialect=self.dialect.name, of=kind)
         content_by_key = {keys.key(content): content for content in contents}
 
         def ask_for(unknown: list[str]) -> list[Question]:
@@ -234,17 +234,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 f"{self.problem.model}: it has changed; start with another file of labels"
             )
         return _of_length_one(vector)
-
-    def _keys(self, kind: str) -> KeyMaker:
-        return KeyMaker(
-            {
-                "protocol": "embeddings",
-                "model": self.problem.model,
-                "parameters": self.problem.parameters,
-                "dialect": self.dialect.name,
-                "of": kind,
-            }
-        )
 
     async def _find_dialect(self) -> EmbeddingDialect:
         """Ask the endpoint in each form until one is answered with vectors of the image's pixels."""

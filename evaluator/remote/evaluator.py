@@ -217,6 +217,16 @@ class RemoteProblem:
         """The longest candidate to compare with; those that a search finds are about as long."""
         return max((text for texts in self.info.baselines.values() for text in texts), key=len)
 
+    @property
+    def protocol(self) -> str:
+        """``chat``, ``zero-shot`` or ``embeddings``."""
+        return str(self.info.notes["scorer"])
+
+    def keys(self, **about: Any) -> KeyMaker:
+        """Return the maker of keys for questions about one prompt, or of one kind."""
+        shared = {"protocol": self.protocol, "model": self.model, "parameters": self.parameters}
+        return KeyMaker({**shared, **about})
+
     def key_of_form(self, what: str) -> str:
         """Return the key under which the form of requests that was found by trial is kept."""
         host = urlsplit(self.url).netloc.rpartition("@")[2]
@@ -258,7 +268,12 @@ class RemoteEvaluator(ABC):
         return replace(self.problem.info, notes={**self.problem.info.notes, "skipped_images": skipped})
 
     async def prepare(self) -> None:
-        """Ask nothing: the first question shows what is to be known. See ``ApiEvaluator``."""
+        """Find out the form of requests, if it must be known before the first one.
+
+        Raises:
+            ConfigError: The endpoint takes no known form.
+            AskingEndedError: See ``ApiAsk``.
+        """
         return
 
     async def score(self, templates: Sequence[str]) -> list[Verdict]:
@@ -336,7 +351,7 @@ class RemoteEvaluator(ABC):
 
     @abstractmethod
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
-        """Return what candidates take on images; see ``ApiEvaluator``."""
+        """Return what so many candidates take on so many images, none of which is known yet."""
 
     @abstractmethod
     def is_refusal(self, value: Any) -> bool:
@@ -498,8 +513,8 @@ class RemoteEvaluator(ABC):
         try:
             return None, question.read(answer), ""
         except BadReplyError as error:
-            protocol = self.problem.info.notes["scorer"]
-            return FailureKind.MISREAD, {}, f"it does not answer in the form of {protocol}: {error}"
+            form = f"it does not answer in the form of {self.problem.protocol}"
+            return FailureKind.MISREAD, {}, f"{form}: {error}"
 
     def _is_hopeless(self, question: Question) -> bool:
         """Return whether a question is not worth asking; then it has its values."""

@@ -40,7 +40,6 @@ from .evaluator import (
     path_below,
     text_tokens,
 )
-from .labels import KeyMaker
 from .pictures import SentPicture
 
 
@@ -62,7 +61,6 @@ class Prompt:
 class ImageByImageEvaluator(RemoteEvaluator):
     """Asks for the class of each image by itself."""
 
-    protocol: str
     path: str
 
     @abstractmethod
@@ -123,16 +121,8 @@ class ImageByImageEvaluator(RemoteEvaluator):
         return ApiEstimate(labels, labels * prompt, labels * answer)
 
     def _keys(self, prompt: Prompt, images: ImageSet) -> list[str]:
-        keys = KeyMaker(
-            {
-                "protocol": self.protocol,
-                "model": self.problem.model,
-                "parameters": self.problem.parameters,
-                "text": prompt.text,
-                "names": prompt.names,
-                **({"schema": True} if prompt.schema else {}),
-            }
-        )
+        schema = {"schema": True} if prompt.schema else {}
+        keys = self.problem.keys(text=prompt.text, names=prompt.names, **schema)
         return [keys.key(content) for content in images.contents]
 
     def _question(self, key: str, prompt: Prompt, path: Path, content: str) -> Question:
@@ -175,21 +165,20 @@ class ChatEvaluator(ImageByImageEvaluator):
     without it if that is refused. What was found is kept with the labels.
 
     Args:
-        options: Lists the classes and reads answers.
         answer_tokens: Most tokens of an answer.
     """
 
-    protocol = "chat"
     answers_in_words = True
 
-    def __init__(self, problem: RemoteProblem, options: ListedClasses, *, answer_tokens: int = 64) -> None:
+    def __init__(self, problem: RemoteProblem, *, answer_tokens: int) -> None:
         super().__init__(problem)
+        options = ListedClasses(problem.class_names, problem.info.seed)
         self.path = path_below(problem.url, PATH)
         self._fill = options.fill
         self._answer_tokens = answer_tokens
         self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
         self._takes_schema: bool | None = None
-        self._finding: asyncio.Lock | None = None
+        self._finding = asyncio.Lock()
         self._format = response_format(options.class_names)
 
     @property
@@ -202,11 +191,9 @@ class ChatEvaluator(ImageByImageEvaluator):
     async def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        if ensembles and self._takes_schema is None:
-            self._finding = self._finding or asyncio.Lock()
-            async with self._finding:
-                if self._takes_schema is None:
-                    self._takes_schema = await self._schema_is_taken(ensembles[0][0], parts)
+        async with self._finding:
+            if ensembles and self._takes_schema is None:
+                self._takes_schema = await self._schema_is_taken(ensembles[0][0], parts)
         return await super().decide(ensembles, parts)
 
     async def _schema_is_taken(self, candidate: str, parts: Sequence[ImageSet]) -> bool:
@@ -343,8 +330,6 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
     Only the most likely class of each image is used, unless the objective looks at probabilities. An image
     that the endpoint refuses counts as wrong; then all classes are equally probable.
     """
-
-    protocol = "zero-shot"
 
     def __init__(self, problem: RemoteProblem) -> None:
         super().__init__(problem)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..counts import enumerated
-from ..datasets.checks import HOW_TO_GO_ON, SKIPPED, describe_unusable, image_set_hash, shots_hash
+from ..datasets.checks import image_set_hash, note_on_unusable, shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data
 from ..datasets.values import FewShotData, Item
@@ -18,7 +18,6 @@ from ..errors import DataError
 from ..files import seen_files
 from ..scoring import BARE_NAME, BASELINE_DEFAULT, CHOSEN, DEFAULT_INSTRUCTION, EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
-from .answers import ListedClasses
 from .asking import ApiAsk
 from .embeddings import EmbeddingsEvaluator
 from .evaluator import ImageSet, RemoteEvaluator, RemoteProblem
@@ -40,7 +39,6 @@ def open_remote(
     data = load_data(spec)
     for note in (*data.chosen, *data.notes):
         report(note)
-    options = ListedClasses(data.classes, spec.seed) if spec.scorer == "chat" else None
     pictures = PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir))
     train, val = (_images(spec, pictures, name, getattr(data, name), report) for name in ("train", "val"))
     ahead = _images(spec, pictures, "test", data.test.open(), report) if look_ahead else None
@@ -49,18 +47,7 @@ def open_remote(
         return ahead or _images(spec, pictures, "test", data.test.open(), report)
 
     info = _info(spec, data, train, val, len(ahead) if ahead else data.test.size)
-    problem = _problem(
-        spec,
-        info,
-        ask,
-        labels,
-        pictures=pictures,
-        train=train,
-        val=val,
-        open_test=open_test,
-        objective=spec.objective,
-    )
-    return _of_protocol(spec, problem, options)
+    return _of_protocol(spec, info, ask, labels, pictures, train=train, val=val, open_test=open_test)
 
 
 def open_unlabelled(
@@ -83,24 +70,7 @@ def open_unlabelled(
         notes={"scorer": spec.scorer},
     )
     pictures = PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir))
-    problem = _problem(spec, info, ask, labels, pictures=pictures)
-    return _of_protocol(
-        spec, problem, ListedClasses(class_names, spec.seed) if spec.scorer == "chat" else None
-    )
-
-
-def _problem(
-    spec: EvaluatorSpec, info: EvaluatorInfo, ask: ApiAsk, labels: Path | None, **more: Any
-) -> RemoteProblem:
-    return RemoteProblem(
-        info=info,
-        ask=ask,
-        store=LabelStore(labels),
-        model=spec.model,
-        url=spec.scorer_url or "",
-        parameters=_parameters(spec),
-        **more,
-    )
+    return _of_protocol(spec, info, ask, labels, pictures)
 
 
 def unlabelled(evaluator: RemoteEvaluator, paths: Sequence[Path]) -> ImageSet:
@@ -115,10 +85,26 @@ def unlabelled(evaluator: RemoteEvaluator, paths: Sequence[Path]) -> ImageSet:
 
 
 def _of_protocol(
-    spec: EvaluatorSpec, problem: RemoteProblem, options: ListedClasses | None
+    spec: EvaluatorSpec,
+    info: EvaluatorInfo,
+    ask: ApiAsk,
+    labels: Path | None,
+    pictures: PictureReader,
+    **images: Any,
 ) -> RemoteEvaluator:
-    if options is not None:
-        return ChatEvaluator(problem, options, answer_tokens=spec.scorer_answer_tokens)
+    problem = RemoteProblem(
+        info=info,
+        ask=ask,
+        store=LabelStore(labels),
+        pictures=pictures,
+        model=spec.model,
+        url=spec.scorer_url or "",
+        objective=spec.objective,
+        parameters=_parameters(spec),
+        **images,
+    )
+    if spec.scorer == "chat":
+        return ChatEvaluator(problem, answer_tokens=spec.scorer_answer_tokens)
     if spec.scorer == "zero-shot":
         return ZeroShotEvaluator(problem)
     return EmbeddingsEvaluator(problem, spec.scorer_dialect)
@@ -127,24 +113,19 @@ def _of_protocol(
 def _images(
     spec: EvaluatorSpec, pictures: PictureReader, split: str, items: Sequence[Item], report: Report
 ) -> ImageSet:
-    complaints = pictures.complaints([item.path for item in items])
-    bad = tuple(complaint for complaint in complaints if complaint)
-    readable = [item for item, complaint in zip(items, complaints, strict=True) if not complaint]
-    if bad:
-        unusable = [(item.path, text) for item, text in zip(items, complaints, strict=True) if text]
-        fact = describe_unusable(unusable, len(items))
-        if spec.on_bad_image == "fail":
-            raise DataError(f"{fact}; {HOW_TO_GO_ON}")
-        report(f"{SKIPPED}{fact}")
+    complaints = list(zip(items, pictures.complaints([item.path for item in items]), strict=True))
+    readable = [item for item, complaint in complaints if not complaint]
+    if unusable := [(item.path, complaint) for item, complaint in complaints if complaint]:
+        report(note_on_unusable(unusable, len(items), skip=spec.on_bad_image == "skip"))
         if not readable:
-            raise DataError(f"none of the {len(items)} images can be read; the first: {bad[0]}")
+            raise DataError(f"none of the {len(items)} images can be read; the first: {unusable[0][1]}")
     digests = pictures.digests([item.path for item in readable])
     return ImageSet(
         split=split,
         paths=tuple(item.path for item in readable),
         labels=np.array([item.label for item in readable], dtype=np.int64),
         contents=tuple(map(pictures.content, digests)),
-        left_out=bad,
+        left_out=tuple(complaint for _path, complaint in unusable),
         mark=image_set_hash(digests),
     )
 

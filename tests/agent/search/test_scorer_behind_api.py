@@ -39,7 +39,7 @@ from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
-from promptclimb.evaluator.remote.asking import ApiEvaluator
+from promptclimb.evaluator.remote.evaluator import RemoteEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Predictions, Unanswered
 from promptclimb.evaluator.threads import in_thread
@@ -590,7 +590,7 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
 
     def search_names(record: NamesRecord, journal: Journal, **parts: Any) -> NameSearch:
         evaluator = parts["evaluator"]
-        assert isinstance(evaluator, ApiEvaluator)
+        assert isinstance(evaluator, RemoteEvaluator)
         bounds.append(scorer_bound(journal.config, evaluator.info, evaluator))
         predict = evaluator.predict_named
 
