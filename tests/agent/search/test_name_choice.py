@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from array import array
 from collections.abc import Container, Mapping
 
 import pytest
@@ -37,17 +35,10 @@ class World:
         self._gains = gains
         self._classes = classes
         self.asked: list[dict[int, str]] = []
+        self.labels, self.base = self._with_copies(self.true), self._with_copies(self.before)
 
     def _with_copies(self, whole: list[int]) -> list[int]:
         return [*whole, *(label for label in whole for _ in range(self.copies))]
-
-    @property
-    def labels(self) -> list[int]:
-        return self._with_copies(self.true)
-
-    @property
-    def base(self) -> list[int]:
-        return self._with_copies(self.before)
 
     def predicted(self, renaming: Mapping[int, str]) -> Predicted:
         predicted = list(self.before)
@@ -135,18 +126,12 @@ def test_more_names_must_repair_a_larger_share() -> None:
     assert World(4, 16, {(0, "x"): (7, 0)}).choose(names_per_class=100) == {0: "x"}
 
 
-@pytest.mark.parametrize(("word", "chosen"), [(7, "true"), (8, "lucky")])
-def test_a_doubted_name_must_be_better_than_the_others(word: int, chosen: str) -> None:
+@pytest.mark.parametrize(("true", "lucky", "chosen"), [(6, 7, "true"), (6, 8, "lucky"), (0, 8, "lucky")])
+def test_a_doubted_name_must_be_better_than_the_others(true: int, lucky: int, chosen: str) -> None:
     """By more than one image, which is one standard error; one more may be luck."""
-    gains = {(0, "true"): (6, 0), (0, "lucky"): (word, 0)}
+    gains = {(0, "true"): (true, 0), (0, "lucky"): (lucky, 0)}
     assert World(4, 16, gains).choose(doubted={"lucky"}) == {0: chosen}
     assert World(4, 16, gains).choose() == {0: "lucky"}
-
-
-def test_a_doubted_name_is_taken_where_no_other_is_sure() -> None:
-    """It is held to the others, not to nothing."""
-    gains = {(0, "true"): (0, 0), (0, "lucky"): (8, 0)}
-    assert World(4, 16, gains).choose(doubted={"lucky"}) == {0: "lucky"}
 
 
 def test_in_several_templates_an_image_counts_once() -> None:
@@ -218,34 +203,6 @@ def test_a_renaming_is_better_on_the_few_shot_images_or_empty(seed: int) -> None
     gained, lost = few_shot.gained_and_lost(world.predicted(chosen), world.base)
     assert gained > lost or not chosen
     assert len(world.asked) <= 1 + 5 + 5
-
-
-@pytest.mark.parametrize("classes", [200, pytest.param(1000, marks=pytest.mark.slow)])
-def test_very_many_classes_take_seconds(classes: int) -> None:
-    """20 images and 2 names a class, of which a tenth gain."""
-    images = 20 * classes
-    labels = array("i", (image % classes for image in range(images)))
-    base = array("i", ((label + image // classes % 2) % classes for image, label in enumerate(labels)))
-
-    def renamed(renaming: Mapping[int, str]) -> Predicted:
-        predicted = array("i", base)
-        for label, name in renaming.items():
-            if name.endswith("good"):
-                predicted[label::classes] = array("i", [label] * (images // classes))
-        return predicted
-
-    async def predict(renaming: Mapping[int, str]) -> Predicted:
-        return renamed(renaming)
-
-    kinds = {label: ("bad", "good" if label % 5 == 0 else "poor") for label in range(classes)}
-    tried = {
-        label: {f"{label} {kind}": renamed({label: f"{label} {kind}"}) for kind in both}
-        for label, both in kinds.items()
-    }
-    began = time.process_time()
-    chosen = asyncio.run(choose_names(FewShotImages(labels), base, tried, predict, names_per_class=2))
-    assert len(chosen) == classes // 5
-    assert time.process_time() - began < 20 * (classes / 1000) ** 2
 
 
 def test_names_that_may_be_lucky_count_for_whether_names_help_at_all() -> None:
