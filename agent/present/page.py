@@ -287,7 +287,7 @@ def _warnings(result: SearchResult) -> list[str]:
 
 def _refused(view: RunView) -> list[tuple[str, str, Sequence[str]]]:
     """Return reasons with counts (from the result if there is one) and examples, most frequent first."""
-    refused = view.history.refused
+    refused = view.course.refused
     counts = {reason: lines.count for reason, lines in refused.items()}
     if view.result is not None:
         counts = dict(view.result.rejected)

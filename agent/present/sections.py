@@ -285,11 +285,11 @@ class Figure(NamedTuple):
 
 def course_of(view: RunView) -> dict[str, Any]:
     """Return the figure of the search, and why rounds were skipped."""
-    shown = shown_curves(view.history.curves)
+    shown = shown_curves(view.course.curves)
     curves = {named(restarts): curve for restarts, curve in shown.items()}
     about = _about_course(view, sum(map(len, shown)))
     figure = _figure(curves, _levels(view), about, percent=view.percent)
-    skipped = view.history.skipped.items()
+    skipped = view.course.skipped.items()
     return {
         "figure": figure if figure.wide else None,
         "skipped": [f"{counted(count, 'round')} skipped: {why}" for why, count in skipped],
@@ -329,7 +329,7 @@ def _levels(view: RunView) -> dict[str, float]:
 
 
 def _about_course(view: RunView, shown: int) -> str:
-    noun, curves = view.words.noun, len(view.history.curves)
+    noun, curves = view.words.noun, len(view.course.curves)
     about = f"The best training score of each restart after each round; at 0, of its starting {noun}s."
     if view.result is None or chosen_by_more(view.rows):
         about += (

@@ -38,23 +38,6 @@ class Refused:
     examples: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunHistory:
-    """What happened in a run.
-
-    Attributes:
-        curves: By restart, its best score after each round.
-        rows: Every scored template, as each restart found it first; ranks are 0.
-        refused: Rejected lines and templates, by reason.
-        skipped: Rounds without an answer, by reason.
-    """
-
-    curves: Mapping[int, Curve] = field(default_factory=dict)
-    rows: tuple[Row, ...] = ()
-    refused: Mapping[str, Refused] = field(default_factory=dict)
-    skipped: Mapping[str, int] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class RestartProgress:
     """The progress of a restart.
@@ -175,23 +158,30 @@ class Progress:
         return {name: best - train for name, train in baselines.items() if train is not None}
 
     @property
-    def history(self) -> RunHistory:
-        restarts = sorted(self.restarts.items())
-        curves = {number: restart.curve for number, restart in restarts}
+    def curves(self) -> dict[int, Curve]:
+        """By restart, its best score after each round."""
+        curves = {number: restart.curve for number, restart in sorted(self.restarts.items())}
+        return {number: curve for number, curve in curves.items() if curve}
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every scored template, as each restart found it first; ranks are 0."""
         fields = [event.fields() for event in self.scored.values()]
-        return RunHistory(
-            curves={number: curve for number, curve in curves.items() if curve},
-            rows=tuple(
-                Row(**{name: value for name, value in row.items() if name != "improved"}) for row in fields
-            ),
-            refused={
-                reason: Refused(
-                    count=len(lines), examples=tuple(dict.fromkeys(lines.values()))[:MOST_EXAMPLES]
-                )
-                for reason, lines in sorted(self._refused.items())
-            },
-            skipped=dict(Counter(why for _, restart in restarts for why in restart.skipped.values())),
-        )
+        return [Row(**{name: value for name, value in row.items() if name != "improved"}) for row in fields]
+
+    @property
+    def refused(self) -> dict[str, Refused]:
+        """Rejected lines and templates, by reason."""
+        return {
+            reason: Refused(count=len(lines), examples=tuple(dict.fromkeys(lines.values()))[:MOST_EXAMPLES])
+            for reason, lines in sorted(self._refused.items())
+        }
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Rounds without an answer, by reason."""
+        restarts = [restart for _, restart in sorted(self.restarts.items())]
+        return Counter(why for restart in restarts for why in restart.skipped.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +194,7 @@ class RunView:
         progress: What its log says.
         result: None while it is live, and until the run has first ended or been stopped.
         unread: Why its result cannot be read, if it is of another version.
-        history: Empty in what ``state_of`` returns, as are ``details`` and ``config``.
+        details: None in what ``state_of`` returns; ``config`` is empty there.
     """
 
     run_dir: Path
@@ -212,9 +202,14 @@ class RunView:
     progress: Progress = field(default_factory=Progress)
     result: SearchResult | None = None
     unread: str | None = None
-    history: RunHistory = field(default_factory=RunHistory)
     details: Details | None = None
     config: str = ""
+
+    @property
+    def course(self) -> Progress:
+        """Its progress round by round; empty if the log of a run with a result is cut or missing."""
+        known = len({template for _, template in self.progress.scored})
+        return self.progress if self.result is None or known >= len(self.rows) else Progress()
 
     @property
     def best(self) -> str | None:
@@ -262,7 +257,7 @@ class RunView:
             return dropped, -row.comparable, row.restart, row.conversation, row.round
 
         row_by_template: dict[str, Row] = {}
-        for row in self.history.rows:
+        for row in self.progress.rows:
             first = row_by_template.setdefault(row.template, row)
             if first.images is not None and row.images is None:
                 row_by_template[row.template] = row  # another restart scored it on all images
@@ -285,7 +280,7 @@ class RunView:
         """Whether the scores may be accuracies, shown in percent."""
         if self.result is not None:
             return self.result.has_accuracies
-        return are_shares(score for row in self.history.rows for score in (row.train, row.val))
+        return are_shares(score for row in self.progress.rows for score in (row.train, row.val))
 
     @property
     def last_event(self) -> tuple[str | None, str | None]:
@@ -326,11 +321,8 @@ def view_of(
 ) -> RunView:
     """Read everything known of a run; pass ``result`` if it is not on disk yet, with its ``details``."""
     view = state_of(run_dir, result)
-    history = view.progress.history
-    if view.result is not None and len({row.template for row in history.rows}) < len(view.rows):
-        history = RunHistory()  # the log is cut or missing
     if details is None and view.result is not None:  # a live run's are of an earlier end
         details = read_details(run_dir)
     if details is not None and not pictures:
         details = replace(details, pictures=())
-    return replace(view, history=history, details=details, config=config_text(run_dir))
+    return replace(view, details=details, config=config_text(run_dir))

@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.events import types as events
+from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import MAX_ROWS, render
 from promptclimb.agent.results.details import Decisions, Details, Picture
-from promptclimb.agent.results.history import (
-    Refused,
-    RunHistory,
-    RunView,
-)
+from promptclimb.agent.results.history import Progress, RunView
 from promptclimb.agent.results.result import (
     Best,
     Dataset,
@@ -86,22 +84,27 @@ def result(rows: int = 3, template: str = EVIL, **changes: Any) -> SearchResult:
     return small_result(**values | changes)
 
 
-def view(found: SearchResult, config: str = "", **changes: Any) -> RunView:
+def view(result: SearchResult, config: str = "", **changes: Any) -> RunView:
     """What is known of a run with that result."""
-    return RunView(
-        **{
-            "run_dir": Path("run"),
-            "state": found.status,
-            "result": found,
-            "config": config,
-        }
-        | changes
-    )
+    known = {"run_dir": Path("run"), "state": result.status, "result": result, "config": config}
+    return RunView(**{**known, **changes})
 
 
-def page(found: SearchResult, config: str = "", **changes: Any) -> str:
+def progress_of(result: SearchResult, *later: events.Event) -> Progress:
+    """What the whole log of a run says: its leaderboard was scored, and what came after."""
+    progress = Progress()
+    for line in result.leaderboard:
+        position = Position(line.restart, line.conversation, line.round)
+        scored = {"template": line.template, "train": line.train, "val": line.val, "source": "llm"}
+        progress.add(events.TemplateScored(position=position, improved=False, **scored))  # type: ignore[arg-type]
+    for event in later:
+        progress.add(event)
+    return progress
+
+
+def page(result: SearchResult, config: str = "", **changes: Any) -> str:
     """The page of a result."""
-    return render(view(found, config, **changes))
+    return render(view(result, config, **changes))
 
 
 def evil_details() -> Details:
@@ -123,16 +126,15 @@ def test_nothing_of_the_llm_becomes_markup() -> None:
     """Every text is text, whoever wrote it: no script, no attribute of theirs, and all tags are closed."""
     classes = (ClassAccuracy(EVIL, images=2, correct=2), ClassAccuracy(EVIL, images=2, correct=2))
     look = SplitInspection(split="test", classes=classes, confusions=(Confusion(EVIL, EVIL, 1),))
-    course = RunHistory(curves={1: ((0, 0.5), (1, 0.6)), 2: ((0, 0.5),)}, skipped={EVIL: 2})
-    refused = {EVIL: Refused(count=2, examples=(EVIL,))}
-    read = Reader(
-        page(
-            result(inspection=look),
-            f"data = {EVIL!r}",
-            details=evil_details(),
-            history=replace(course, refused=refused),
-        )
+    evil = result(rows=1, inspection=look)
+    first, second = Position(1, 1, 1), Position(1, 1, 2)
+    progress = progress_of(
+        evil,
+        events.RoundFinished(position=first, best=EVIL, train=0.5),
+        *[events.TemplateRefused(position=first, line=EVIL, reason=EVIL)] * 2,
+        events.RoundSkipped(position=second, reason=EVIL),
     )
+    read = Reader(page(evil, f"data = {EVIL!r}", details=evil_details(), progress=progress))
     assert not {"script", "link", "iframe", "object", "form"} & set(read.tags)
     assert not [name for name in read.attributes if name.startswith("on")]
     assert all(one.startswith("#") for one in read.attributes["href"])
@@ -188,8 +190,11 @@ def test_a_long_leaderboard_is_cut_and_says_so() -> None:
 
 def test_what_no_page_may_hold_is_left_out() -> None:
     """Control characters and halves of characters, as an LLM may send them."""
-    refused = {"control_character": Refused(count=1, examples=("a\x00\x1b[31m\x9b \u202e{}\ud83d",))}
-    text = page(small_result(rejected={"control_character": 1}), history=RunHistory(refused=refused))
+    refused = events.TemplateRefused(
+        position=Position(1, 1, 1), line="a\x00\x1b[31m\x9b \u202e{}\ud83d", reason="control_character"
+    )
+    stopped = small_result(rejected={"control_character": 1})
+    text = page(stopped, progress=progress_of(stopped, refused))
     assert "a  [31m  \\u202e{}?" in text
     assert "\u202e" not in text
     assert not set(text) & {chr(number) for number in (*range(9), *range(11, 32), *range(127, 160))}

@@ -350,7 +350,7 @@ def test_what_is_said_of_a_run_without_a_result(state: str) -> None:
     events = [] if state == "begun" else session("template")[:25]
     for event in events:
         progress.add(event)
-    view = RunView(run_dir=Path("run"), state=state, progress=progress, history=progress.history)
+    view = RunView(run_dir=Path("run"), state=state, progress=progress)
     check_page(f"report-{state}", text_of(render(view)))
 
 
