@@ -15,6 +15,7 @@ from ..study.comparison import comparison
 from ..study.document import pages
 from ..text import printable
 from .folders import folder_with_result
+from .options import add_json
 from .output import aligned, print_json, print_table, print_text, say, short_path
 from .parser import Parser
 
@@ -70,4 +71,4 @@ def add_options(parser: Parser) -> None:
         nargs="+",
         help="finished or stopped runs; all are compared with the first",
     )
-    parser.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
+    add_json(parser)

@@ -15,10 +15,11 @@ from ..limits import COST, LIMIT_BY_KEY
 from ..present.sentences import gains_in_words, spent_text, verdict_on
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
-from ..results.result import are_shares, left_of_both, words_of_all
+from ..results.result import left_of_both, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
 from ..text import printable
 from .folders import existing_folder
+from .options import add_json
 from .output import (
     print_json,
     print_table,
@@ -142,7 +143,7 @@ def _lines(state: RunView) -> list[str]:
     verdict = _verdict(state)
     if state.best is not None:
         # The template was chosen by its training gain, so show the test gain if known.
-        gains = gains_in_words(state.gains, state.words, percent=_percent(state)) if verdict is None else ()
+        gains = gains_in_words(state.gains, state.words, percent=state.percent) if verdict is None else ()
         so_far = "" if state.state == "finished" else " so far"
         lines.append(f"best{so_far}: {_best(state)} (train {', '.join([_train(state), *gains])})")
     if verdict is not None:
@@ -158,7 +159,10 @@ def _lines(state: RunView) -> list[str]:
     last, time = state.last_event
     if last:
         lines.append(f"last event: {last}, {time}")
-    return lines + _next_steps(state)
+    if state.state in ("stopped", "unfinished"):
+        resume = resume_command(state.run_dir, state.limits)
+        lines.append(f"to resume{with_higher(state.limits)}: {resume}")
+    return lines
 
 
 def _left_of_limits(usage: UsageEvent | None, scorer: UsageEvent | None) -> list[str]:
@@ -170,25 +174,14 @@ def _left_of_limits(usage: UsageEvent | None, scorer: UsageEvent | None) -> list
     return lines
 
 
-def _next_steps(state: RunView) -> list[str]:
-    if state.state not in ("stopped", "unfinished"):
-        return []
-    resume = resume_command(state.run_dir, state.limits)
-    return [f"to resume{with_higher(state.limits)}: {resume}"]
-
-
 def _paid(state: RunView) -> list[UsageEvent | None]:
     """Return the usage of LLM and scorer, each None if it was not asked."""
     usages = (state.progress.usage, state.progress.scorer_usage)
     return [usage if usage and usage.calls else None for usage in usages]
 
 
-def _percent(state: RunView) -> bool:
-    return are_shares((state.train, state.progress.default, state.progress.starting))
-
-
 def _train(state: RunView) -> str:
-    return "" if state.train is None else score_text(state.train, percent=are_shares([state.train]), unit="%")
+    return "" if state.train is None else score_text(state.train, percent=state.percent, unit="%")
 
 
 def _rounds(state: RunView) -> str:
@@ -202,4 +195,4 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/, a suite's too)"
     )
-    parser.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
+    add_json(parser)
