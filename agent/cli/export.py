@@ -6,7 +6,6 @@ import argparse
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.settings import near
 from ..results import exports
 from ..results.details import BEST, ENSEMBLE
 from ..results.result import SearchResult
@@ -21,12 +20,9 @@ ALL = "all"
 def export(arguments: argparse.Namespace) -> int:
     """Write the file, or all, and print the path and which templates it holds."""
     run_dir = folder_with_result(arguments.directory)
-    form, only, forms = arguments.form, arguments.only, (*exports.FORMS, ALL)
+    form, only = arguments.form, arguments.only
     if form is None:
-        raise UsageError(f"export needs --format: choose from {', '.join(forms)}")
-    if form not in forms:
-        hint = near(form, forms)
-        raise UsageError(f"there is no export format {form!r}, only {', '.join(forms)}{hint}")
+        raise UsageError(f"export needs --format: choose from {', '.join((*exports.FORMS, ALL))}")
     if form == ALL:
         files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
         print_text("".join(f"{file}\n" for file in files))

@@ -18,6 +18,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.regular_files import irregular
+from ...evaluator.settings import near
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, Template, positional
 from ..config.schema import OPTIONS, SearchConfig
@@ -250,7 +251,8 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         DataError, ModelError: ``cupl`` or ``safetensors`` cannot open the run's data set or model any more.
     """
     if form not in FORMS:
-        raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMS)}")
+        hint = near(form, FORMS) or f"; choose from {', '.join(FORMS)}"
+        raise UsageError(f"there is no export format {form!r}{hint}")
     run_dir = user_path(run_dir, "RUN_DIR")
     if out is None:
         target = _own_folder(run_dir) / file_name(form, only)
