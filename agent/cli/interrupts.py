@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ..errors import InterruptedRunError
@@ -76,26 +73,6 @@ def run_interruptible(
         return await work(stop)
 
     return asyncio.run(main())
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Raise InterruptedRunError on SIGTERM or SIGHUP, for work without a loop; a second one quits at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can handle signals
-        return
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise InterruptedRunError(number)
-
-    # Python itself turns SIGINT into KeyboardInterrupt.
-    before = {number: signal.signal(number, interrupt) for number in _ending() if number != signal.SIGINT}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _on_signal(number: int, call: Callable[[int], None]) -> None:

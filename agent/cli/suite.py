@@ -35,7 +35,7 @@ from ..study.runs import Refusals, SearchEnd, SharedLimits, Stopped, how_to_resu
 from ..study.study import Study, read_study
 from ..study.transfer import Transferred
 from .compare import tables_text
-from .interrupts import interruptible, run_interruptible
+from .interrupts import run_interruptible
 from .options import add_json, add_search_options, given_settings, positive_number, say_unknown_variables
 from .output import (
     EXIT_NOTHING_USABLE,
@@ -87,8 +87,7 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
             configs = [cell.config for cell in running.cells if cell.white_box is None]
             asks = any(config.asks_endpoints for config in configs)
             run_interruptible(running.run, waits="Finishing open requests." if asks else "Stopping.")
-        with interruptible():
-            document = running.write(running.outcomes)
+        document = running.write(running.outcomes)
     except UsageError:
         raise
     except BaseException:
