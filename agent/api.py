@@ -35,8 +35,10 @@ from .events.types import Bus, Listener
 from .llm.scorer import scorer_in_thread
 from .present.page import rewrite_report, write_report
 from .present.terminal import Display
+from .results.accuracies import Accuracy, AccuracyRow, AccuracyTable
 from .results.details import ConfusionMatrix
-from .results.result import ApiUsage, SearchResult
+from .results.gain import is_no_better, wilson
+from .results.result import ApiUsage, SearchResult, are_shares
 from .results.run_dir import stored_config
 from .search.bound import check_new_search
 from .search.inputs import check_scorer_takes
@@ -101,6 +103,23 @@ class Evaluation:
     scorer_usage: ApiUsage | None = None
     labels: Path | None = None
     classes: int = 0
+
+    @property
+    def accuracies(self) -> AccuracyTable:
+        """Each candidate, and the ensemble of several, with intervals where they are shares of images."""
+        percent = are_shares([*(score.accuracy for score in self.scores), self.ensemble])
+
+        def row(title: str, value: float | None, unanswered: Unanswered | None = None) -> AccuracyRow:
+            accuracy = Accuracy(value=value, unanswered=unanswered)
+            if percent and self.images and value is not None:
+                by_chance = self.classes > 0 and is_no_better(value, self.images, 1 / self.classes)
+                accuracy = replace(accuracy, interval=wilson(value, self.images), may_be_chance=by_chance)
+            return AccuracyRow(name=title, title=title, cells={self.split: accuracy})
+
+        rows = [row(score.template, score.accuracy, score.unanswered) for score in self.scores]
+        if len(rows) > 1 and kind_named(self.prompts).averaged:
+            rows.append(row(f"ensemble of all {len(rows)}", self.ensemble))
+        return AccuracyTable(columns=(self.split,), rows=tuple(rows), percent=percent)
 
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
         """Return the document of the command ``evaluate``, with at most so many confused pairs."""

@@ -6,12 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.table import Column, Table
-from rich.text import Text
-
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection, Unanswered
+from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
@@ -20,10 +17,10 @@ from ..api import Evaluation
 from ..config.schema import ScoringConfig
 from ..config.sources import on_command_line
 from ..present.sentences import spent_text
+from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text
 from ..results.details import ConfusionMatrix
-from ..results.gain import is_no_better, wilson
-from ..results.result import ApiUsage, are_shares, words_of
+from ..results.result import ApiUsage, words_of
 from ..search.inputs import read_template_file
 from ..text import printable
 from .folders import output_file, write_file
@@ -89,53 +86,20 @@ def spent_on(used: ApiUsage, labels: Path) -> str:
     return f"{spent_text(used, 'scorer: ')}; labels are kept in {short_path(labels)}"
 
 
-def _table(title: str, *columns: Column | str) -> Table:
-    return Table(*columns, title=title, title_justify="left")
-
-
-def _number(name: str) -> Column:
-    return Column(name, justify="right")
-
-
 def print_table(evaluation: Evaluation) -> None:
     """Print each candidate's accuracy, with its interval and the shares of images without a class.
 
     What may be no better than chance is marked.
     """
-    percent = are_shares([*(score.accuracy for score in evaluation.scores), evaluation.ensemble])
-    what = "accuracy in %" if percent else "score, higher is better"
+    accuracies, kind = evaluation.accuracies, kind_named(evaluation.prompts)
+    cells = [row.cells[evaluation.split] for row in accuracies.rows]
+    interval = " (95 % interval)" if any(cell.interval for cell in cells) else ""
     of = f", of {counted(evaluation.images, 'image')}" if evaluation.images else ""
-    kind = kind_named(evaluation.prompts)
-    has_interval = percent and evaluation.images > 0
-    without_class = percent and any(score.unanswered is not None for score in evaluation.scores)
-    headings = [evaluation.split, *["95 % interval"] * has_interval]
-    headings += ["refused", "unreadable", "of those answered"] * without_class
-    numbers = map(_number, headings)
-    candidates = Column(kind.words.noun, overflow="fold")
-    table = _table(f"{evaluation.dataset}: {evaluation.split} {what}{of}", candidates, *numbers)
-
-    def may_be_chance(accuracy: float | None) -> bool:
-        known = has_interval and evaluation.classes > 0 and accuracy is not None
-        return known and is_no_better(accuracy or 0.0, evaluation.images, 1 / evaluation.classes)
-
-    def figures(accuracy: float | None, unanswered: Unanswered | None = None) -> list[str]:
-        mark = CHANCE_MARK if may_be_chance(accuracy) else ""
-        cells = [score_text(accuracy, percent=percent, digits=DIGITS) + mark]
-        cells += [_interval(accuracy, evaluation.images)] if has_interval else []
-        if without_class and accuracy is not None:
-            shares = unanswered or Unanswered()
-            among = (shares.refused, shares.unreadable, shares.among_answered(accuracy))
-            cells += [score_text(share, percent=True, digits=DIGITS) for share in among]
-        return cells
-
-    for score in evaluation.scores:
-        table.add_row(Text(score.template), *figures(score.accuracy, score.unanswered))
-    if len(evaluation.scores) > 1 and kind.averaged:
-        table.add_row(
-            Text(f"ensemble of all {len(evaluation.scores)}"), *figures(evaluation.ensemble), style="bold"
-        )
-    console(stderr=False).print(table)
-    if any(map(may_be_chance, (*(score.accuracy for score in evaluation.scores), evaluation.ensemble))):
+    title = f"{evaluation.dataset}: {evaluation.split} {accuracies.unit}{of}"
+    _, *rows = accuracies.lines()
+    heads = (kind.words.noun, f"{evaluation.split}{interval}")
+    console(stderr=False).print(table_of(title, [heads, *rows]))
+    if any(cell.may_be_chance for cell in cells):
         classes = evaluation.classes
         guess = f"naming one of {classes} classes at random gets {100 / classes:.1f} %"
         say(f"{CHANCE_MARK} may be no better than chance: {guess}")
@@ -143,23 +107,24 @@ def print_table(evaluation: Evaluation) -> None:
         say(f"note: do not choose {kind.words.a_noun} by its test accuracy; use --split val to choose")
 
 
-def _interval(accuracy: float | None, images: int) -> str:
-    if accuracy is None:
-        return "-"
-    low, high = wilson(accuracy, images)
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+def _percent(share: float | None) -> str:
+    return score_text(share, percent=True, digits=DIGITS)
 
 
 def _print_white_box(evaluation: Evaluation) -> None:
-    columns = map(_number, (evaluation.split, "learnt", "seconds"))
-    with_what = Column("with", overflow="fold")
-    table = _table("white box: what sees weights and features", "reference", *columns, with_what)
-    for result in evaluation.white_box:
-        accuracy = score_text(getattr(result, evaluation.split), percent=True, digits=DIGITS)
-        table.add_row(
-            result.name, accuracy, f"{result.trained:,}", f"{result.seconds:.1f}", Text(_chosen(result))
+    rows = [
+        (
+            result.name,
+            _percent(getattr(result, evaluation.split)),
+            f"{result.trained:,}",
+            f"{result.seconds:.1f}",
+            _chosen(result),
         )
-    console(stderr=False).print(table)
+        for result in evaluation.white_box
+    ]
+    heads = ("reference", evaluation.split, "learnt", "seconds", "with")
+    title = "white box: what sees weights and features"
+    console(stderr=False).print(table_of(title, [heads, *rows], texts=(0, 4)))
 
 
 def _chosen(result: WhiteBoxResult) -> str:
@@ -178,24 +143,24 @@ def _chosen(result: WhiteBoxResult) -> str:
 def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: int) -> None:
     matrix, noun = evaluation.matrix, words_of(evaluation.prompts).noun
     by = f"the ensemble of all {noun}s" if len(evaluation.scores) > 1 else f"the {noun}"
-    numbers = map(_number, ("images", "recall, %", *(("precision, %",) if matrix else ())))
-    classes = _table(f"each class, by {by}", "class", *numbers)
     ordered = sorted(
         enumerate(inspection.classes), key=lambda item: (item[1].accuracy is None, item[1].accuracy)
     )
+    classes = [("class", "images", "recall, %", *(("precision, %",) if matrix else ()))]
     for label, row in ordered:
-        shares = [row.accuracy, *([matrix.precision(label)] if matrix else [])]
-        cells = [score_text(share, percent=True, digits=DIGITS) for share in shares]
-        classes.add_row(Text(row.name), str(row.images), *cells)
-    pairs = _table("most often confused", "class", "taken for", _number("images"))
-    for pair in inspection.confusions[:most]:
-        pairs.add_row(Text(pair.true), Text(pair.taken_for), str(pair.images))
-    shown = console(stderr=False)
-    shown.print(classes)
+        precision = [_percent(matrix.precision(label))] if matrix else []
+        classes.append((printable(row.name), str(row.images), _percent(row.accuracy), *precision))
+    pairs = [
+        (printable(pair.true), printable(pair.taken_for), str(pair.images))
+        for pair in inspection.confusions[:most]
+    ]
+    console(stderr=False).print(table_of(f"each class, by {by}", classes))
     if matrix is not None and (count := matrix.images_without_class):
         images = sum(row.images for row in inspection.classes)
         say(f"{counted(count, 'answer')} of {images:,} name no class")
-    shown.print(pairs)
+    console(stderr=False).print(
+        table_of("most often confused", [("class", "taken for", "images"), *pairs], texts=(0, 1))
+    )
 
 
 def _write_matrix(file: Path, matrix: ConfusionMatrix | None) -> None:

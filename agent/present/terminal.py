@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -488,6 +488,17 @@ def _print(console: Console, text: str) -> None:
     console.print(Text(text), soft_wrap=not console.is_terminal)
 
 
+def table_of(title: str, lines: Sequence[Sequence[str]], *, texts: Collection[int] = (0,)) -> Table:
+    """Return a table, headings first; ``texts`` are the columns without numbers."""
+    heads, *rows = lines
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, head in enumerate(heads):
+        table.add_column(head, **({"overflow": "fold"} if index in texts else {"justify": "right"}))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
 def print_result(
     console: Console, result: SearchResult, run_dir: Path | None, *, opening_s: float = 0.0
 ) -> None:
@@ -495,17 +506,10 @@ def print_result(
 
     ``opening_s`` are the seconds that this session took before its active time.
     """
-    accuracies, noun = result.accuracies, result.words.noun
-    (_, *headings), *rows = accuracies.lines(noun)
+    accuracies = result.accuracies
     title = f"{result.dataset.name}: {accuracies.unit}"
-    table = Table("", title=title, title_justify="left", header_style="bold")
-    for heading in headings:
-        if heading == noun:
-            table.add_column(heading, overflow="fold")
-        else:
-            table.add_column(heading, justify="right")
-    for index, row in enumerate(rows):
-        table.add_row(*map(Text, row), style="" if index else "bold")
+    table = table_of(title, accuracies.lines(result.words.noun), texts=(0, 1))
+    table.rows[0].style = "bold"
     console.print(table)
     for line in result_lines(result, run_dir, opening_s):
         _print(console, line)

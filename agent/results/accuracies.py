@@ -73,20 +73,24 @@ class Accuracy:
         value: A fraction of 1, or a custom scorer's number; None if it was not measured.
         unanswered: The shares of images without a class; None if all have one.
         spread: Its standard deviation over seeds.
+        interval: Its 95 % confidence interval.
         may_be_chance: Whether it may be no better than chance.
     """
 
     value: float | None
     unanswered: Unanswered | None = None
     spread: float | None = None
+    interval: Interval | None = None
     may_be_chance: bool = False
 
     def lines(self, *, percent: bool) -> list[str]:
         """Return its text, then what stands beside it."""
         spread = f" ±{100 * self.spread:.1f}" if self.spread else ""
         mark = CHANCE_MARK if self.may_be_chance else ""
+        low, high = self.interval or (0.0, 0.0)
+        interval = f" ({100 * low:.1f} to {100 * high:.1f})" if self.interval else ""
         return [
-            f"{score_text(self.value, percent=percent)}{mark}{spread}",
+            f"{score_text(self.value, percent=percent)}{mark}{spread}{interval}",
             *beside_accuracy(self.value, self.unanswered),
         ]
 

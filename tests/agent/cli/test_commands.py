@@ -388,7 +388,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     assert "alpha 1, beta 5.5, a photo of a {}" in " ".join(re.sub("[│┃]", " ", out).split())
     assert sum(line.startswith("model:") for line in err.splitlines()) == 1
     assert "linear-probe: fitted to" in err
-    assert re.search(r"the \{\} .* \d+\.\d\d†? .* \d+\.\d to \d+\.\d", out)
+    assert re.search(r"the \{\} .* \d+\.\d†? \(\d+\.\d to \d+\.\d\)", out)
     assert "use --split val to choose" in err
 
 

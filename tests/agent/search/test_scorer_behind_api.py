@@ -382,7 +382,7 @@ async def test_what_got_no_class_stands_beside_the_accuracy_of_an_evaluation(
     assert row["among_answered"] == pytest.approx(6 / 4 * score.accuracy)
     print_table(evaluation)
     shown = capsys.readouterr().out
-    assert all(text in shown for text in ("refused", "unreadable", "answered", "16.67"))
+    assert all(text in shown for text in ("16.7 % refused", "16.7 % unreadable", "of those answered"))
 
 
 async def test_what_got_no_class_stands_beside_each_accuracy_of_a_search(
