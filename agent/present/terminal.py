@@ -493,7 +493,10 @@ def table_of(title: str, lines: Sequence[Sequence[str]], *, texts: Collection[in
     heads, *rows = lines
     table = Table(title=title, title_justify="left", header_style="bold")
     for index, head in enumerate(heads):
-        table.add_column(head, **({"overflow": "fold"} if index in texts else {"justify": "right"}))
+        if index in texts:
+            table.add_column(head, overflow="fold")
+        else:
+            table.add_column(head, justify="right")
     for row in rows:
         table.add_row(*map(Text, row))
     return table
