@@ -77,7 +77,7 @@ class OpenAIChat:
     The SDK's retries are off. Deadlines are the caller's: cancelling ``chat`` closes the connection. If a
     request is refused for a parameter, a system message or its length, the error is marked as ``adapted``:
     sent again, the request has another form, and so have all others once one is answered in it. A redirect is
-    followed at the same host and port, and from http to https; anywhere else it is a RedirectedError.
+    followed at the same host and port; anywhere else it is a RedirectedError.
 
     Args:
         base_url: Address up to ``/v1``. Its query is sent with every request; its ``user:password@`` as basic
@@ -239,13 +239,10 @@ def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int)
 
 def _staying_at(home: httpx2.URL) -> Callable[[httpx2.Request], Awaitable[None]]:
     """Return a hook that refuses requests to another place: prompts, images and keys are for this one."""
-    secured = (home.scheme, home.port) == ("http", None)
 
     async def check(request: httpx2.Request) -> None:
-        there = request.url
-        safer = secured and (there.scheme, there.host, there.port) == ("https", home.host, None)
-        if there.origin != home.origin and not safer:
-            raise _SentOnError(there)
+        if request.url.origin != home.origin:
+            raise _SentOnError(request.url)
 
     return check
 

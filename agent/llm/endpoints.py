@@ -186,10 +186,6 @@ def _limits(config: SearchConfig, *, in_flight: int | None = None) -> RateLimits
     return RateLimits(rpm=config.rpm, tpm=config.tpm, concurrency=most)
 
 
-class _NotJsonError(Exception):
-    """An answer that no chat endpoint gives."""
-
-
 async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> str | None:
     """Ask an endpoint for its models; return a note that is worth showing.
 
@@ -208,8 +204,6 @@ async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> str 
 
     try:
         return await reach(url, "`base_url`", visit)
-    except _NotJsonError as error:
-        raise EndpointError(error) from None
     except (aiohttp.ClientError, TimeoutError) as error:
         return f"{url}/models did not answer ({reason_of(error)}); continuing"
 
@@ -219,11 +213,10 @@ async def reach(url: str, setting: str, visit: Callable[[aiohttp.ClientSession],
 
     Raises:
         EndpointError: Nothing listens there, or it is not an address.
-        aiohttp.ClientError, TimeoutError, _NotJsonError: From the last visit.
+        aiohttp.ClientError, TimeoutError: From the last visit.
     """
     retrying = tenacity.AsyncRetrying(
-        # A gateway in trouble answers with a page now and then; an endpoint never does so each time.
-        retry=tenacity.retry_if_exception_type((aiohttp.ClientError, TimeoutError, _NotJsonError)),
+        retry=tenacity.retry_if_exception_type((aiohttp.ClientError, TimeoutError)),
         stop=tenacity.stop_after_attempt(TRIES),
         wait=tenacity.wait_fixed(PAUSE_S),
         reraise=True,
@@ -267,7 +260,7 @@ def _note(url: str, status: int, body: bytes, *, key: SecretStr | None, model: s
     if status != 200:
         return None
     if not is_json:
-        raise _NotJsonError(
+        raise EndpointError(
             f"{url}/models answers something that is not JSON: this is no OpenAI-compatible endpoint; "
             "base URLs usually end in /v1"
         )

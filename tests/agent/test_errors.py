@@ -19,7 +19,6 @@ from tests.paths import ROOT
 
 CAUGHT_INSIDE = {
     "agent.llm.client._SentOnError": "becomes a RedirectedError",
-    "agent.llm.endpoints._NotJsonError": "becomes an EndpointError",
     "agent.results.result.OtherSchemaError": "becomes a line of status, or a UsageError",
     "agent.search.journal.Skipped": "ends a round, not the restart",
     "evaluator.remote.evaluator.BadReplyError": "is asked again, or becomes a ScoringEndedError",

@@ -249,17 +249,6 @@ async def test_a_web_page_is_no_endpoint() -> None:
             await preflight(url, SECRET, model="m")
 
 
-async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
-    """It is asked again before it is taken for another kind of server."""
-    answers = [web.Response(text="<html>"), models("m")]
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return answers.pop(0)
-
-    async with served(handle) as url:
-        assert await preflight(url, SECRET, model="m") is None
-
-
 @pytest.mark.parametrize("status", [405, 429, 500, 503])
 async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
     """Not every server has /models, and a busy one is not a wrong one."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx2
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
 from promptclimb.agent.errors import RedirectedError
 from promptclimb.agent.llm.chat import ChatRequest
-from promptclimb.agent.llm.client import FOREIGN_ERRORS, OpenAIChat, _staying_at
+from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.evaluator.remote.asking import ApiRequest
 from tests.fakes.served import served
@@ -82,27 +81,6 @@ async def test_a_redirect_within_a_host_is_followed() -> None:
     async with two_hosts(307, seen) as url, OpenAIChat(f"{url}/here/v1", KEY) as chat:
         assert (await chat.chat(REQUEST)).text == "- a {}"
     assert [bool(keys_of(request)) for request in seen] == [True, True]
-
-
-@pytest.mark.parametrize(
-    ("home", "there", "stays"),
-    [
-        ("http://a.com/v1", "https://a.com/v1", True),
-        ("http://a.com/v1", "https://b.com/v1", False),
-        ("https://a.com/v1", "http://a.com/v1", False),
-        ("http://a.com:8080/v1", "https://a.com/v1", False),
-        ("http://a.com:8080/v1", "http://a.com:8081/v1", False),
-        ("https://a.com/v1", "https://a.com:443/v2", True),
-    ],
-)
-async def test_only_a_safer_address_of_the_same_host_is_another(home: str, there: str, stays: bool) -> None:
-    """From http to https at the usual ports, never back."""
-    refused = False
-    try:
-        await _staying_at(httpx2.URL(home))(httpx2.Request("POST", there))
-    except FOREIGN_ERRORS:
-        refused = True
-    assert refused == (not stays)
 
 
 async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
