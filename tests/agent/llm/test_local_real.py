@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ from random import Random
 import platformdirs
 import pytest
 
-from promptclimb.agent.errors import BadRequestError, EndpointError, UnusableAnswerError
+from promptclimb.agent.errors import EndpointError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
 from promptclimb.agent.secrets import Scrubber
@@ -28,7 +27,6 @@ from promptclimb.prompts.requests import ChatMessage, Outcome, Wanted, feedback,
 from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
 from promptclimb.prompts.template_kind import BUILT_IN
-from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
 FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "15"))
 """How long requests are made one after the other while the memory is watched."""
@@ -107,24 +105,6 @@ async def test_a_conversation_of_several_turns(model: Path, capfd: pytest.Captur
     assert capfd.readouterr() == ("", "")
 
 
-async def test_a_conversation_that_outgrows_the_context_is_refused(model: Path) -> None:
-    """The reply names the context and does not end the server."""
-    async with chatting(model, context=1024) as (server, chat):
-        long: list[ChatMessage] = [{"role": "user", "content": "a photo of a {}\n" * 1_000}]
-        with pytest.raises(BadRequestError, match="exceeds the available context size"):
-            await ask(chat, long, seed=1)
-        assert (await ask_briefly(chat)).text
-        assert server.is_alive
-
-
-async def test_two_searches_at_once_have_servers_of_their_own(model: Path) -> None:
-    """Both get their answers."""
-    async with chatting(model) as (first_server, first), chatting(model) as (second_server, second):
-        assert first_server.pid != second_server.pid
-        answers = await asyncio.gather(*(ask_briefly(chat) for chat in (first, second)))
-    assert all(answer.text for answer in answers)
-
-
 async def test_a_request_that_is_given_up_does_not_hold_up_the_next(model: Path) -> None:
     """A deadline closes the connection, and the server leaves the work on it."""
     async with chatting(model) as (_, chat):
@@ -133,16 +113,6 @@ async def test_a_request_that_is_given_up_does_not_hold_up_the_next(model: Path)
         endless.cancel()
         await asyncio.gather(endless, return_exceptions=True)
         assert (await ask_briefly(chat)).text == "- a photo of a {}"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="waits for a process by its id")
-def test_a_killed_search_leaves_no_server(model: Path) -> None:
-    """Kill -9 of the parent ends the real server too, with its model."""
-    with parent_of_server(model) as (parent, pid):
-        os.kill(pid, 0)
-        parent.send_signal(signal.SIGKILL)
-        parent.wait(LONG_S)
-        assert ends(pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")

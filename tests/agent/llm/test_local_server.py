@@ -212,23 +212,6 @@ async def test_searches_at_once_share_a_server(model: Model) -> None:
     assert (first.texts, len(second.texts)) == ([], 1)
 
 
-async def test_one_that_is_killed_is_started_again(model: Model) -> None:
-    """The attempt after a death is answered by a new child, and a note says so."""
-    events = Events()
-    server, chat = chat_of(model(), events)
-    async with chat:
-        await chat.chat(REQUEST)
-        first = server.pid
-        assert first is not None
-        os.kill(first, signal.SIGKILL)
-        await server.last_words()
-        assert (await chat.chat(REQUEST)).text
-        assert server.pid not in (None, first)
-    (text,) = events.texts
-    assert "killed by signal SIGKILL" in text
-    assert "started again" in text
-
-
 async def test_one_that_dies_at_each_request_is_given_up(model: Model) -> None:
     """After some deaths without an answer the search ends, with what the child said last."""
     server, chat = chat_of(model(dies_after=0), Events())
@@ -241,14 +224,6 @@ async def test_one_that_dies_at_each_request_is_given_up(model: Model) -> None:
             await server.last_words()
     assert len(errors) == MOST_DEATHS + 2
     assert "died 4 times in a row (exit code 3: out of luck)" in str(errors[-1])
-
-
-async def test_one_that_never_starts_is_the_users_to_mend(model: Model) -> None:
-    """Before anything was asked it is an error of usage."""
-    _, chat = chat_of(model(fails="no model"), Events())
-    with pytest.raises(EndpointError, match="no model"):
-        async with chat:
-            pytest.fail("it must not open")
 
 
 @pytest.fixture(autouse=True)

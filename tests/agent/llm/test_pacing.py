@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import GaveUpError, RequestTooLargeError
+from promptclimb.agent.errors import RequestTooLargeError
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.limiter import BURST_S, RateLimiter, RateLimits, Window
 from tests.fakes.clock import run_virtual, virtual_time
@@ -198,26 +198,3 @@ async def test_an_answer_shows_that_a_stated_limit_is_wrong() -> None:
         assert (pacer._windows["tokens"].limit if tpm else pacer._windows.get("tokens")) == then
         pacer.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
         assert pacer._windows["tokens"].limit == 2000
-
-
-@virtual_time
-async def test_nonsense_in_headers_changes_nothing() -> None:
-    """Negative, NaN, a year and garbage."""
-    events: list[Event] = []
-    pacer = limiter(RateLimits(rpm=100), events)
-    permit = await pacer.acquire(10)
-    pacer.read_headers(permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"})
-    pacer.read_headers(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
-    assert (pacer._windows["requests"].limit, events) == (100, [])
-
-
-@virtual_time
-async def test_failing_reaches_every_waiter() -> None:
-    """What stops the run is raised by whoever waits, now and later."""
-    pacer = limiter(RateLimits(rpm=1))
-    pacer.leave(await pacer.acquire(1))
-    waiting = [asyncio.create_task(pacer.acquire(1)) for _ in range(3)]
-    await asyncio.sleep(0)
-    pacer.fail(GaveUpError("enough"))
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(result) for result in results] == ["enough"] * 3

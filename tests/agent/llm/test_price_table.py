@@ -21,10 +21,9 @@ from genai_prices.types import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.fields import AUTO
 from promptclimb.agent.llm import price_table
-from promptclimb.agent.llm.price_table import TablePrice, find_price, table_price
-from promptclimb.agent.prices import Price, TokenUsage
+from promptclimb.agent.llm.price_table import TablePrice, table_price
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.evaluator.errors import ConfigError
 from tests.agent.test_prices import usages
 
@@ -157,15 +156,6 @@ def test_the_bundled_table_knows_the_large_vendors_and_asks_nobody(monkeypatch: 
         about = table_price(url, name).about
         assert about["provider"] == provider
         assert 0 < about["dollars_per_million"]["in"] < about["dollars_per_million"]["out"]
-
-
-def test_a_price_by_hand_needs_no_table() -> None:
-    """It is what was given; a table without an address to go by is an error."""
-    price_by_hand = Price(prompt=1, completion=2)
-    assert find_price(price_by_hand, None, "m") == price_by_hand
-    assert find_price(None, "http://h/v1", "m") is None
-    with pytest.raises(ConfigError, match="needs an endpoint with an address"):
-        find_price(AUTO, None, "m")
 
 
 @settings(max_examples=60, deadline=None)

@@ -83,19 +83,6 @@ def test_every_recorded_answer_has_its_bill() -> None:
     assert not [name for name, record in RECORDED.items() if record.wasted == 0 and not record.bills]
 
 
-@pytest.mark.parametrize("name", [name for name, record in RECORDED.items() if "longer_than" in record.when])
-async def test_a_conversation_is_shortened_at_its_oldest_turns(name: str) -> None:
-    """The opening and the newest message are sent whatever is left out."""
-    request = request_of(RECORDED[name])
-    async with RecordedServer(RECORDED[name]) as server, OpenAIChat(server.base_url) as chat:
-        await adapting(chat, request)
-    messages = server.seen[-1]["messages"]
-    assert messages[:2] == list(OPENING)
-    assert messages[-1] == NEWEST
-    kept = list(messages[2:-1])
-    assert kept == list(request.messages)[-len(kept) - 1 : -1]
-
-
 @pytest.mark.parametrize("name", ["gemma_system", "vllm_system", "vllm_alternate"])
 async def test_what_the_system_message_says_is_not_lost(name: str) -> None:
     """It goes with the first message of the user."""
@@ -130,9 +117,3 @@ async def test_what_is_learned_is_said() -> None:
         await adapting(chat, request)
     (note,) = [event.text for event in events if isinstance(event, Noted)]
     assert "refuses service_tier" in note
-
-
-def test_there_are_enough_of_them() -> None:
-    """Two dozen, of a dozen vendors at least."""
-    assert len(RECORDED) >= 24
-    assert len({record.vendor for record in RECORDED.values()}) >= 12
