@@ -39,7 +39,7 @@ from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, Predictions
 from promptclimb.prompts.class_names import MOST_CLASSES, READ_AT_ONCE, kind_names
 from tests.fakes.clock import run_virtual, virtual_sleep
-from tests.fakes.naming_box import FACTORY, NamingBox, pull
+from tests.fakes.naming_box import NamingBox, pull
 from tests.fakes.searches import resumed, searched
 from tests.paths import ROOT
 from training.draw import write
@@ -784,18 +784,6 @@ def test_very_many_classes_are_asked_for_some_at_a_time(
     assert len(chat.rounds) == min(4, -(-left // MOST_CLASSES))
     assert len(result.best.class_names or {}) == read + min(left, 4 * MOST_CLASSES)
     assert max(len(str(request.messages)) for request in chat.asked) < 20_000
-
-
-def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str]) -> None:
-    """One reading and four rounds; of a small model, each class is a request."""
-    common = f"search --dry-run --json --custom-scorer {FACTORY} --base-url http://x".split()
-    common += ["--search-for", "class-names"]
-    for method, of_method in (("random", 0), ("pn", 48)):
-        for llm, of_names in (("x", 5), ("x-1b", 25)):
-            assert main([*common, "--method", method, "--llm", llm]) == 0
-            assert json.loads(capsys.readouterr().out)["calls"] == of_method + of_names
-    assert main([*common, "--llm", "x", "--method", "pn", "--max-calls", "50"]) == 0
-    assert json.loads(capsys.readouterr().out)["calls"] == 50
 
 
 RECORDED = ROOT / "tests" / "data" / "class_names" / "shared-names.txt"
