@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
 from pydantic import Field, FiniteFloat, NonNegativeInt
@@ -32,6 +32,7 @@ BASELINE_DEFAULT, BARE_NAME, HAND_MADE = "default template", "bare class name", 
 DEFAULT_TEMPLATE = "a photo of a {}"
 DEFAULT_INSTRUCTION = "Which of these classes does the image show? Answer with its name only.\n{classes}"
 MOST_CONFUSED = 3
+MOST_SKIPPED_LISTED = 20
 UNREADABLE = -1
 """Predicted class of an image whose answer names no class."""
 CHOSEN = "chosen_defaults"
@@ -202,6 +203,15 @@ class EvaluatorInfo:
     content: Mapping[str, str] = field(default_factory=dict)
     # names of all images, below the data's folder; empty if unknown or too many to keep
     files: tuple[str, ...] = ()
+
+    def with_skipped(self, left_out: Mapping[str, Sequence[str]]) -> EvaluatorInfo:
+        """Return the description with a note on the images that were left out of splits, by split."""
+        skipped = {
+            split: {"images": len(reasons), "which": list(reasons[:MOST_SKIPPED_LISTED])}
+            for split, reasons in left_out.items()
+            if reasons
+        }
+        return replace(self, notes={**self.notes, "skipped_images": skipped}) if skipped else self
 
 
 @runtime_checkable

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from .scoring import ClassAccuracy, Confusion, Inspection
+from .scoring import MOST_CONFUSED, ClassAccuracy, Confusion, Inspection, Score
 
 Labels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
 """Classes of n images: [n]. A negative prediction names no class."""
+
+
+class ClassifiedSplit(NamedTuple):
+    """Images of a split, which may have none: predicted and true classes, and grey-box values if any."""
+
+    predicted: Labels
+    labels: Labels
+    grey_box: Mapping[str, float] = {}
+
+
+def score_of(train: ClassifiedSplit, val: ClassifiedSplit, names: Sequence[str], **more: Any) -> Score:
+    """Return the score of a candidate; ``more`` are values of it that only some scorers have."""
+    values: dict[str, Any] = {name: value for name, value in more.items() if value is not None}
+    right = correct(train.predicted, train.labels)
+    val_right = correct(val.predicted, val.labels) if len(val.labels) else None
+    for prefix, split in (("", train), ("val_", val)):
+        if len(split.labels):
+            values[f"{prefix}class_mean"] = class_mean(split.predicted, split.labels, len(names))
+            values |= {f"{prefix}{name}": value for name, value in split.grey_box.items()}
+    return Score(
+        train=right / len(train.labels),
+        val=None if val_right is None else val_right / len(val.labels),
+        correct=(right, val_right),
+        confused=named_confusions(train.predicted, train.labels, names, MOST_CONFUSED),
+        **values,
+    )
 
 
 def correct(predicted: Labels, labels: Labels) -> int:

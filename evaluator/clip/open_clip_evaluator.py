@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import tally
-from ..datasets.pictures import thumbnail
+from ..datasets.pictures import thumbnails
 from ..errors import EvaluatorError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
-    MOST_CONFUSED,
     EvaluatorInfo,
     Objective,
     Predictions,
@@ -26,7 +24,7 @@ from ..scoring import (
     Verdict,
 )
 from .text_encoder import Encoder
-from .zero_shot import Labelled, RenamedClasses, class_mean, classifier, correct, decide, grey_box
+from .zero_shot import Labelled, RenamedClasses, classifier, correct, decide, grey_box
 
 # Most float32 numbers of template vectors held at once (64 MiB).
 _HELD = 16 * 2**20
@@ -34,8 +32,6 @@ _HELD = 16 * 2**20
 _RENAMED = 3
 # Most vectors of new names held at once.
 _NAMES_HELD = 2**14
-# Bad images listed in a result, per split.
-_MOST_LISTED = 20
 T = TypeVar("T")
 
 
@@ -76,14 +72,7 @@ class OpenClipEvaluator:
     @property
     def info(self) -> EvaluatorInfo:
         """Describe the data and the model; the notes list images left out of the splits opened so far."""
-        skipped = {
-            name: {"images": len(split.left_out), "which": list(split.left_out[:_MOST_LISTED])}
-            for name, split in self._splits.items()
-            if split.left_out
-        }
-        if not skipped:
-            return self._info
-        return replace(self._info, notes={**self._info.notes, "skipped_images": skipped})
+        return self._info.with_skipped({name: split.left_out for name, split in self._splits.items()})
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
         answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
@@ -97,10 +86,9 @@ class OpenClipEvaluator:
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         weights = [self._classifier(ensemble) for ensemble in ensembles]
-        train = self.split("train")
         return [
             SplitScores(
-                train=correct(decide(train, classes), train) / len(train),
+                train=_accuracy(classes, self.split("train")),
                 val=_accuracy(classes, self.split("val")),
                 test=_accuracy(classes, self.split("test")) if test else None,
             )
@@ -172,8 +160,7 @@ class OpenClipEvaluator:
         return self.split(split).image_set
 
     def thumbnails(self, split: str, image_indices: Sequence[int]) -> list[Thumbnail | None]:
-        paths = self.split(split).paths
-        return [thumbnail(paths[index]) if index < len(paths) else None for index in image_indices]
+        return thumbnails(self.split(split).paths, image_indices)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -233,39 +220,21 @@ class OpenClipEvaluator:
             yield items[start : start + size]
 
     def _score(self, weights: Tensor) -> Score:
-        train, val = self._splits["train"], self._splits["val"]
-        with torch.inference_mode():
-            decided = decide(train, weights)
-            right, values = self._measured(train, weights, decided)
-            val_right, val_values = (
-                self._measured(val, weights, decide(val, weights)) if len(val) else (None, {})
-            )
-        return Score(
-            train=right / len(train),
-            val=None if val_right is None else val_right / len(val),
-            correct=(right, val_right),
-            confused=tally.named_confusions(
-                decided.numpy(), train.labels.numpy(), self._names, MOST_CONFUSED
-            ),
-            views=self._on_copies(weights),
-            **values,
-            **{f"val_{name}": value for name, value in val_values.items()},
-        )
+        train, val = (self._classified(self._splits[name], weights) for name in ("train", "val"))
+        views: float | None = None
+        if (copies := self.augmented) is not None:
+            of_copies = self._classified(copies, weights)
+            if self._objective == "class_mean":
+                views = tally.class_mean(of_copies.predicted, of_copies.labels, len(self._names))
+            else:
+                views = tally.correct(of_copies.predicted, of_copies.labels) / len(copies)
+        return tally.score_of(train, val, self._names, views=views)
 
-    def _on_copies(self, weights: Tensor) -> float | None:
-        if self.augmented is None:
-            return None
+    def _classified(self, split: Labelled, weights: Tensor) -> tally.ClassifiedSplit:
         with torch.inference_mode():
-            decided = decide(self.augmented, weights)
-        if self._objective == "class_mean":
-            return class_mean(decided, self.augmented)
-        return correct(decided, self.augmented) / len(self.augmented)
-
-    def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> tuple[int, dict[str, Any]]:
-        values: dict[str, Any] = {"class_mean": class_mean(decided, split)}
-        if self._grey:
-            values["logprob"], values["margin"] = grey_box(split, weights, self._logit_scale)
-        return correct(decided, split), values
+            predicted = decide(split, weights)
+            grey = grey_box(split, weights, self._logit_scale) if self._grey and len(split) else {}
+        return tally.ClassifiedSplit(predicted.numpy(), split.labels.numpy(), grey)
 
 
 def _accuracy(weights: Tensor, split: Labelled) -> float | None:

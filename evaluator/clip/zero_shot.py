@@ -69,7 +69,7 @@ def decide(split: Labelled, weights: Tensor) -> Tensor:
     return torch.cat(decisions) if decisions else split.labels.new_empty(0)
 
 
-def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[float, float]:
+def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> dict[str, float]:
     """Return the mean log-probability of the true class (nats), and its mean margin in logits."""
     logprob = margin = 0.0
     for values, labels in logits(split, weights):
@@ -79,7 +79,7 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[floa
         # Some devices have no double precision, so sum on the CPU.
         logprob -= functional.cross_entropy(scaled, labels, reduction="none").cpu().double().sum().item()
         margin += (true - others).cpu().double().sum().item()
-    return logprob / len(split), margin / len(split)
+    return {"logprob": logprob / len(split), "margin": margin / len(split)}
 
 
 # Counting is left to NumPy: torch's small operations take longer, and each lets go of the interpreter lock
@@ -89,11 +89,6 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[floa
 def correct(decisions: Tensor, split: Labelled) -> int:
     """Return the number of correctly classified images."""
     return tally.correct(decisions.numpy(), split.labels.numpy())
-
-
-def class_mean(decisions: Tensor, split: Labelled) -> float:
-    """Return the mean accuracy of the classes that have images."""
-    return tally.class_mean(decisions.numpy(), split.labels.numpy(), split.classes)
 
 
 class RenamedClasses:

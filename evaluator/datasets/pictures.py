@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -90,6 +91,11 @@ def _scaled(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.
 
 SIDE = 112
 QUALITY = 80
+
+
+def thumbnails(paths: Sequence[Path], image_indices: Sequence[int]) -> list[Thumbnail | None]:
+    """Return thumbnails of the images at these indices; None for one that is missing or unreadable."""
+    return [thumbnail(paths[index]) if index < len(paths) else None for index in image_indices]
 
 
 def thumbnail(path: Path) -> Thumbnail | None:

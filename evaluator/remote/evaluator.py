@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import tally
 from ..counts import counted
-from ..datasets.pictures import thumbnail
+from ..datasets.pictures import thumbnails
 from ..errors import (
     AskingEndedError,
     ConfigError,
@@ -37,7 +37,6 @@ from ..messages import shown
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
-    MOST_CONFUSED,
     MOST_UNREADABLE,
     UNREADABLE,
     EvaluatorInfo,
@@ -79,7 +78,6 @@ IMAGE_TOKENS = (600, 256)
 """Upper bound of an image's tokens: those of any image, and pixels per further token; twice the usual."""
 DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8500, 50)})
 """The same for models that bill more, by a part of their names."""
-_MOST_LISTED = 20
 _LONGEST_SHOWN = 120
 """Characters of a reply in a message, so that the advice after it is not cut off."""
 
@@ -258,14 +256,8 @@ class RemoteEvaluator(ABC):
     @property
     def info(self) -> EvaluatorInfo:
         """Describe the data and the model; the notes list images left out of the splits opened so far."""
-        skipped = {
-            name: {"images": len(split.left_out), "which": list(split.left_out[:_MOST_LISTED])}
-            for name, split in list(self._splits.items())
-            if split.left_out
-        }
-        if not skipped:
-            return self.problem.info
-        return replace(self.problem.info, notes={**self.problem.info.notes, "skipped_images": skipped})
+        left_out = {name: split.left_out for name, split in list(self._splits.items())}
+        return self.problem.info.with_skipped(left_out)
 
     async def prepare(self) -> None:
         """Find out the form of requests, if it must be known before the first one.
@@ -330,8 +322,7 @@ class RemoteEvaluator(ABC):
         return self.split(split).mark
 
     def thumbnails(self, split: str, image_indices: Sequence[int]) -> list[Thumbnail | None]:
-        paths = self.split(split).paths
-        return [thumbnail(paths[index]) if index < len(paths) else None for index in image_indices]
+        return thumbnails(self.split(split).paths, image_indices)
 
     def split(self, name: str) -> ImageSet:
         """Return the images of a split; opens the test images when first needed."""
@@ -568,30 +559,23 @@ class RemoteEvaluator(ABC):
         return [next(decided) if self.measurable(ensemble) else None for ensemble in ensembles]
 
     def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
-        images, val_images = self.split("train"), self.split("val")
-        right, values = self._objectives(train, images)
-        val_right, val_values = self._objectives(val, val_images) if len(val_images) else (None, {})
-        unread = int(np.count_nonzero(train.predicted == UNREADABLE))
-        return Score(
-            train=right / len(images),
-            val=None if val_right is None else val_right / len(val_images),
-            correct=(right, val_right),
-            confused=tally.named_confusions(
-                train.predicted, images.labels, self.problem.class_names, MOST_CONFUSED
-            ),
-            unreadable=unread / len(images) if self.answers_in_words else None,
+        images = len(self.split("train"))
+        return tally.score_of(
+            self._classified(train, self.split("train")),
+            self._classified(val, self.split("val")),
+            self.problem.class_names,
+            unreadable=np.count_nonzero(train.predicted == UNREADABLE) / images
+            if self.answers_in_words
+            else None,
             unreadable_examples=examples(train.unreadable),
-            refused=len(train.refused) / len(images) or None,
-            **values,
-            **{f"val_{name}": value for name, value in val_values.items()},
+            refused=len(train.refused) / images or None,
         )
 
-    def _objectives(self, decisions: SplitDecisions, images: ImageSet) -> tuple[int, dict[str, Any]]:
-        classes = len(self.problem.class_names)
-        values: dict[str, Any] = {"class_mean": tally.class_mean(decisions.predicted, images.labels, classes)}
-        if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None:
-            values |= _grey_box(decisions.log_probabilities, images.labels)
-        return tally.correct(decisions.predicted, images.labels), values
+    def _classified(self, decisions: SplitDecisions, images: ImageSet) -> tally.ClassifiedSplit:
+        grey: Mapping[str, float] = {}
+        if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None and len(images):
+            grey = _grey_box(decisions.log_probabilities, images.labels)
+        return tally.ClassifiedSplit(decisions.predicted, images.labels, grey)
 
 
 def _refused_for(refusal: ApiRefusal, what: str) -> str:
