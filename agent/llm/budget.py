@@ -207,14 +207,17 @@ class Budget:
         reached = MINUTES.text(self.limits.minutes or 0)
         return BudgetSpentError(why_spent([reached], []), limits=(MINUTES.key,))
 
-    def usage_changed(self) -> UsageEvent:
-        """Return the event with the usage and what is left of each limit."""
-        left = {
+    def left_by_key(self) -> dict[str, float]:
+        """Return what is left of each limit, by its key."""
+        return {
             self.CALLS.key if name == CALLS.key else name: value
             for name, value in asdict(self.left()).items()
             if value is not None
         }
-        return totals(self.USAGE_CHANGED, self.spent, left=left)
+
+    def usage_changed(self) -> UsageEvent:
+        """Return the event with the usage and what is left of each limit."""
+        return totals(self.USAGE_CHANGED, self.spent, left=self.left_by_key())
 
     def keep(self, kept: Spent) -> None:
         """Keep so much for the final evaluation, in place of what was kept before."""

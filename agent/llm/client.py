@@ -184,15 +184,9 @@ class OpenAIChat:
             self._emit(Noted(text=f"{self.base_url}: {changes}"))
 
     def _warn_of_a_cut(self, sent: Sent, answer: ChatAnswer) -> None:
-        prompt, completion = answer.prompt_tokens, answer.completion_tokens
-        if not self._cut and silently_cut(
-            sent.messages,
-            sent.max_tokens,
-            prompt=prompt,
-            completion=completion,
-            reason=answer.finish_reason,
-        ):
+        if not self._cut and silently_cut(sent, answer):
             self._cut = True
+            prompt, completion = answer.prompt_tokens, answer.completion_tokens
             self._emit(
                 Noted(
                     text=f"{self.base_url} seems to cut conversations to its context ({prompt} tokens in and "

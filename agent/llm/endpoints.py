@@ -27,7 +27,6 @@ from ..events.types import Listener, Noted
 from ..prices import FREE
 from ..secrets import Scrubber, clean_key, is_azure, key_headers, split_query, split_userinfo
 from .ask import Endpoint
-from .budget import Limits
 from .chat import Client
 from .limiter import RateLimits
 from .price_table import TablePrice, find_price
@@ -65,7 +64,7 @@ async def open_endpoint(
         elif chat is not None:
             price = find_price(config.price, None, config.llm or "")
             # The price of the config's endpoint does not count.
-            if Limits.of(config).cost_usd is not None and price is None:
+            if config.max_cost is not None and price is None:
                 raise ConfigError(COST_NEEDS_PRICE)
             limits = _limits(config, in_flight=getattr(chat, "in_flight", None))
             yield Endpoint(name="given", client=chat, price=price, limits=limits)

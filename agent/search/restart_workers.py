@@ -60,7 +60,7 @@ async def run_restarts(session: RunSession) -> SearchOutcome:
         records=records,
         names=names,
         stopped=stopped,
-        budget=session.budget.usage_changed().left,
+        budget=session.budget.left_by_key(),
         asked_llm=asked_llm,
     )
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import RESERVED_MEMBERS
-from promptclimb.agent.llm.chat import ChatRequest, tokens_of
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, tokens_of
 from promptclimb.agent.llm.dialects import ANSWER_BOUNDS, OTHER_NAMES, Dialect, shortened, silently_cut
 from promptclimb.agent.llm.limiter import LONGEST_WAIT
 from promptclimb.agent.llm.refusals import TOO_LONG, read_refusal, status_in, wait_in
@@ -123,20 +123,25 @@ def test_a_shortened_conversation_keeps_its_ends(messages: tuple[ChatMessage, ..
     assert shortened(kept, most) == kept
 
 
-def test_a_silent_cut_is_seen_in_the_counts() -> None:
+@pytest.mark.parametrize(
+    ("text", "most", "prompt", "completion", "reason", "cut"),
+    [
+        ("a word " * 3000, 512, 2000, 48, "length", True),
+        ("a word " * 3000, 512, 2000, 48, "stop", True),
+        ("a word " * 3000, 512, 5000, 48, "stop", False),
+        ("a word " * 3000, 512, 0, 48, "stop", False),
+        ("hello", 512, 3900, 196, "length", True),
+        ("hello", 196, 3900, 196, "length", False),
+        ("hello", 512, 10, 48, "stop", False),
+    ],
+)
+def test_a_silent_cut_is_seen_in_the_counts(
+    text: str, most: int, prompt: int, completion: int, reason: str, cut: bool
+) -> None:
     """A window that is exactly full, or far fewer tokens than the text can have; nothing else."""
-    long: tuple[ChatMessage, ...] = ({"role": "user", "content": "a word " * 3000},)
-    cases = [
-        ((2000, "length"), True),
-        ((2000, "stop"), True),
-        ((5000, "stop"), False),
-        ((0, "stop"), False),
-    ]
-    for (prompt, reason), cut in cases:
-        assert silently_cut(long, 512, prompt=prompt, completion=48, reason=reason) == cut
-    assert silently_cut((USER,), 512, prompt=3900, completion=196, reason="length")
-    assert not silently_cut((USER,), 196, prompt=3900, completion=196, reason="length")
-    assert not silently_cut((USER,), 512, prompt=10, completion=48, reason="stop")
+    request = ChatRequest(messages=({"role": "user", "content": text},), model="m", max_tokens=most)
+    answer = ChatAnswer(text="", prompt_tokens=prompt, completion_tokens=completion, finish_reason=reason)
+    assert silently_cut(Dialect().render(request), answer) == cut
 
 
 SENT = ("max_tokens", "temperature", "seed", "stop", "top_p", "reasoning_effort")
