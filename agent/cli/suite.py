@@ -17,7 +17,7 @@ from ...evaluator.errors import ConfigError, PromptclimbError, StoreError, Usage
 from ...evaluator.files import user_path
 from ...evaluator.threads import in_thread
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import PREFIX, from_environment
+from ..config.sources import PREFIX, as_in_a_file, from_environment
 from ..errors import InterruptedRunError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..limits import LIMIT_SETTINGS
@@ -60,6 +60,14 @@ examples:
 
 def suite(arguments: argparse.Namespace) -> int:
     """Run every search of a study in turn, and write their joint results."""
+    try:
+        return _suite(arguments)
+    except UsageError as error:
+        error.message = as_in_a_file(error.message, decides)  # no option of this command sets those
+        raise
+
+
+def _suite(arguments: argparse.Namespace) -> int:
     running = _study_of(arguments)
     say_unused([cell.config for cell in running.cells if cell.white_box is None])
     folder = running.folder

@@ -185,7 +185,8 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     source_by_name: dict[str, str] = {}
     for source, layer in layers:
         values |= layer
-        source_by_name |= dict.fromkeys(layer, source)
+        is_environment = source == ENVIRONMENT
+        source_by_name |= {name: variable_of(name) if is_environment else source for name in layer}
     try:
         return SearchConfig(**values)
     except ConfigError as error:
@@ -264,6 +265,16 @@ def _existing(name: str, text: str) -> str:
 def on_command_line(text: str) -> str:
     """Return a text with each setting that it names between backticks as the option of the command line."""
     return _NAMED.sub(_option, text)
+
+
+def as_in_a_file(text: str, of_file: Callable[[str], bool]) -> str:
+    """Return a text with some of the settings that it names as their lines in a file."""
+
+    def line(named: re.Match[str]) -> str:
+        is_in_file = named["name"] in OPTIONS and of_file(named["name"])
+        return named[0].strip("`") if is_in_file else named[0]
+
+    return _NAMED.sub(line, text)
 
 
 def _option(named: re.Match[str]) -> str:

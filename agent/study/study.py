@@ -320,7 +320,10 @@ def read_study(file: Path) -> Study:
     try:
         return Study.model_validate(tables)
     except ValidationError as error:
-        explained = map(_explain, error.errors()[:MOST_PROBLEMS])
+        problems = error.errors()
+        # A list whose only member is wrong is not also empty.
+        inside = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+        explained = map(_explain, [each for each in problems if each["loc"] not in inside][:MOST_PROBLEMS])
         raise ConfigError(f"{file}: {'; '.join(dict.fromkeys(explained))}") from None
 
 

@@ -321,7 +321,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A hill in place of each data set with each model, of which nothing is read; what was opened."""
     splits: list[str] = []
 
-    def opened(spec: EvaluatorSpec, **_: Any) -> FakeEvaluator:
+    def opened(spec: EvaluatorSpec, *_: Any, **__: Any) -> FakeEvaluator:
         splits.append(f"{spec.data} with {spec.model}, {spec.shots} shots")
         return FakeEvaluator()
 

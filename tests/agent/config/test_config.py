@@ -166,7 +166,7 @@ def test_a_command_that_does_not_search_asks_for_no_llm() -> None:
     """The specification is built from its own settings; those of searches are left alone."""
     spec = spec_from_sources({"data": "x"}, {"PROMPTCLIMB_SHOTS": "3", "PROMPTCLIMB_METHOD": "nonsense"})
     assert (spec.data, spec.shots) == ("x", 3)
-    with pytest.raises(ConfigError, match=r"^shots = 'x' \(from the environment\)"):
+    with pytest.raises(ConfigError, match=r"^shots = 'x' \(from PROMPTCLIMB_SHOTS\)"):
         spec_from_sources({}, {"PROMPTCLIMB_SHOTS": "x"})
 
 
@@ -368,7 +368,7 @@ def test_what_can_be_no_path_is_refused_with_its_setting(
     Path("around").symlink_to("around")
     with raises_typed(ConfigError, match=f"^{flag_of(name) or name} .*({said})"):
         from_sources({**NO_LLM, name: path}, {})
-    with pytest.raises(ConfigError, match=rf"^{name} = .* \(from the environment\): .*({said})"):
+    with pytest.raises(ConfigError, match=rf"^{name} = .* \(from PROMPTCLIMB_[A-Z_]+\): .*({said})"):
         from_sources(NO_LLM, {f"PROMPTCLIMB_{name.upper()}": path})
     with pytest.raises(ConfigError, match=f"^`{name} = .*({said})"):
         SearchConfig(**NO_LLM, **{name: path})
