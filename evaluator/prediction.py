@@ -49,7 +49,12 @@ class ImagePredictor(ABC):
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
 
-    def __init__(self, report: Report) -> None:
+    def __init__(
+        self, spec: EvaluatorSpec, class_names: Sequence[str], templates: Sequence[str], report: Report
+    ) -> None:
+        if len(class_names) < 2:
+            raise UsageError("at least two class names are needed to predict classes")
+        self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
         self._report = report
 
     @abstractmethod
@@ -114,12 +119,9 @@ class FolderPredictor(ImagePredictor):
             raise UsageError(f"{scorer} is {spec.scorer_name}; only a CLIP model predicts classes")
         if not templates:
             raise UsageError("there is no template to predict with")
-        if len(class_names) < 2:
-            raise UsageError("at least two class names are needed to predict classes")
-        super().__init__(report)
+        super().__init__(spec, class_names, templates, report)
         from .clip.in_process import ImageClassifier
 
-        self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
         self._classifier = ImageClassifier(spec, texts or class_names, templates, report)
         for note in toy_model_notes(spec.model_copy(update={"data": "images"})):
             report(note)

@@ -68,10 +68,10 @@ _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
 
 
-def write_report(run_dir: Path, view: RunView | None = None) -> Path:
-    """Write the page and return its path; without ``view``, read the run's folder."""
-    path = run_dir / REPORT
-    write_atomically(path, render(view_of(run_dir) if view is None else view))
+def write_report(view: RunView) -> Path:
+    """Write the page into the run's folder, and return its path."""
+    path = view.run_dir / REPORT
+    write_atomically(path, render(view))
     return path
 
 
@@ -86,7 +86,7 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
     if view.result is None and view.state != "live" and not unfinished:
         result_of(run_dir)  # raises the specific error
     try:
-        return write_report(run_dir, view)
+        return write_report(view)
     except OSError as error:
         why = error.strerror if os.access(run_dir, os.W_OK) else "the folder is read-only for you"
         raise UsageError(f"{error.filename or run_dir} cannot be written: {why}") from error

@@ -288,12 +288,12 @@ class RunView:
         return next(reversed(self.progress.times.items()), (None, None))
 
 
-PageWriter: TypeAlias = Callable[[Path, RunView | None], object]
-"""Writes the report page of a run's folder: of a view, or of what the folder holds."""
+PageWriter: TypeAlias = Callable[[RunView], object]
+"""Writes the report page into a run's folder."""
 
 
 def state_of(run_dir: Path, result: SearchResult | None = None) -> RunView:
-    """Read the state of a run; pass ``result`` if it is not on disk yet."""
+    """Read the state of a run; pass the ``result`` of a run that this process still holds."""
     progress = Progress()
     for event, time in logged(run_dir):
         progress.add(event)
@@ -312,17 +312,11 @@ def state_of(run_dir: Path, result: SearchResult | None = None) -> RunView:
     return replace(view, state=result.status, result=result)
 
 
-def view_of(
-    run_dir: Path,
-    result: SearchResult | None = None,
-    details: Details | None = None,
-    *,
-    pictures: bool = True,
-) -> RunView:
-    """Read everything known of a run; pass ``result`` if it is not on disk yet, with its ``details``."""
+def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool = True) -> RunView:
+    """Read everything known of a run; pass the ``result`` of a run that this process still holds."""
     view = state_of(run_dir, result)
-    if details is None and view.result is not None:  # a live run's are of an earlier end
-        details = read_details(run_dir)
+    # Those in the folder of a live run are of an earlier end.
+    details = None if view.result is None else read_details(run_dir)
     if details is not None and not pictures:
         details = replace(details, pictures=())
     return replace(view, details=details, config=config_text(run_dir))

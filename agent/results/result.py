@@ -159,6 +159,10 @@ class Best:
     unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
 
     @property
+    def templates(self) -> tuple[str, ...]:
+        return (self.template,)
+
+    @property
     def remark(self) -> str:
         """What the accuracies need beside the template, such as ``, with 2 new class names``; or empty."""
         return f", with {counted(len(self.class_names), 'new class name')}" if self.class_names else ""
@@ -328,7 +332,7 @@ def are_shares(values: Iterable[float | None]) -> bool:
     return all(value is None or 0.0 <= value <= 1.0 for value in values)
 
 
-def _row(name: str, title: str, group: GroupAccuracies, gain: Difference | None = None) -> AccuracyRow:
+def _row(name: str, title: str, group: Best | GroupAccuracies, gain: Difference | None = None) -> AccuracyRow:
     values = zip(SPLITS, (group.train, group.val, group.test), strict=True)
     cells: dict[str, Accuracy] = {
         split: Accuracy(value=value, unanswered=group.unanswered.get(split)) for split, value in values
@@ -465,14 +469,7 @@ class SearchResult:
     @property
     def accuracies(self) -> AccuracyTable:
         """The best template, the ensemble if there is one, and baselines, those with a gain first."""
-        best = GroupAccuracies(
-            templates=(self.best.template,),
-            train=self.best.train,
-            val=self.best.val,
-            test=self.best.test,
-            unanswered=self.best.unanswered,
-        )
-        rows = [_row("best", f"best found{self.best.remark}", best)]
+        rows = [_row("best", f"best found{self.best.remark}", self.best)]
         if self.averaged:
             gain = None if self.gain is None else self.gain.ensemble
             rows.append(_row("ensemble", f"ensemble{self.best.remark_on_others}", self.ensemble, gain))

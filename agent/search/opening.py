@@ -55,7 +55,7 @@ class RunRequest:
         chat: None to open the endpoints that the config names.
         environment: Where API keys are.
         notes: Facts to add to the result's notes.
-        write_page: Writes the report page into the run's folder, of a view or of what its files say.
+        write_page: Writes the report page into the run's folder.
     """
 
     config: SearchConfig
@@ -65,7 +65,7 @@ class RunRequest:
     emit: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
-    write_page: PageWriter = lambda _run_dir, _view: None
+    write_page: PageWriter = lambda _view: None
 
     @property
     def user_objects(self) -> dict[str, str]:

@@ -56,10 +56,7 @@ class ApiFolderPredictor(ImagePredictor):
         *,
         texts: Sequence[str],
     ) -> None:
-        super().__init__(report)
-        if len(class_names) < 2:
-            raise UsageError("at least two class names are needed to predict classes")
-        self.spec, self.class_names, self.templates = config, tuple(class_names), tuple(templates)
+        super().__init__(config, class_names, templates, report)
         self.labels = labels
         self.usage = ApiUsage()
         self._texts = tuple(texts)

@@ -229,12 +229,11 @@ def _write_files(session: RunSession, result: SearchResult, details: Details) ->
     document["notes"] = session.all_secrets.scrub_value(document["notes"])
     run_dir = session.run_dir
     written = replace(SearchResult.from_json(keys_in_use.scrub_value(document)), run_dir=run_dir)
-    details = Details.from_json(keys_in_use.scrub_value(details.to_json()))
-    write_details(run_dir, details)
+    write_details(run_dir, Details.from_json(keys_in_use.scrub_value(details.to_json())))
     write_result(run_dir, written)
     for sink in session.written_here:  # the page reads the log
         sink.flush()
-    session.request.write_page(run_dir, view_of(run_dir, written, details))
+    session.request.write_page(view_of(run_dir, written))
     return written
 
 
@@ -254,7 +253,7 @@ async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[N
             began = time.monotonic()
             is_written = True
             with suppress(Exception):  # a search does not fail for its page
-                await to_the_end(lambda: write_page(run_dir, None))
+                await to_the_end(lambda: write_page(view_of(run_dir)))
             pause_s = max(REPORT_EVERY_S, (time.monotonic() - began) / REPORT_SHARE)
 
     writing = asyncio.create_task(write())
@@ -267,7 +266,7 @@ async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[N
         await asyncio.wait({writing})
         if is_written and not ended:
             with suppress(Exception):
-                write_page(run_dir, replace(view_of(run_dir), state="unfinished"))
+                write_page(replace(view_of(run_dir), state="unfinished"))
 
 
 async def details_of(evaluator: Evaluator, decisions: Decisions | None) -> Details:

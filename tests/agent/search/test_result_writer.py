@@ -14,6 +14,7 @@ from promptclimb.agent.events.log import EventLog
 from promptclimb.agent.events.types import TemplateScored
 from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import write_report
+from promptclimb.agent.results import history
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.run_dir import REPORT
@@ -138,12 +139,12 @@ async def test_the_page_of_a_search_that_was_interrupted_does_not_say_that_it_ru
 ) -> None:
     """It would load itself again for ever."""
     monkeypatch.setattr(result_writer, "REPORT_EVERY_S", 0.001)
+    monkeypatch.setattr(history, "is_live", lambda _store: True)
     states: list[str] = []
     is_written = asyncio.Event()
 
-    def write_page(_run_dir: Path, view: RunView | None) -> None:
-        if view is not None:
-            states.append(view.state)
+    def write_page(view: RunView) -> None:
+        states.append(view.state)
         loop.call_soon_threadsafe(is_written.set)
 
     async def interrupted() -> None:
@@ -154,4 +155,5 @@ async def test_the_page_of_a_search_that_was_interrupted_does_not_say_that_it_ru
     loop = asyncio.get_running_loop()
     with pytest.raises(KeyboardInterrupt):
         await interrupted()
-    assert states == ["unfinished"]
+    assert set(states[:-1]) == {"live"}
+    assert states[-1] == "unfinished"
