@@ -8,10 +8,51 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from .evaluator import misformed
+from pydantic import BaseModel, StrictInt
+
+from .evaluator import misformed, parsed
 from .pictures import SentPicture
 
 Body: TypeAlias = Mapping[str, Any]
+
+
+class _Row(BaseModel):
+    embedding: Any = None
+    index: StrictInt = -1
+
+
+class _Data(BaseModel):
+    data: list[_Row]
+
+
+class _OfCohere(BaseModel):
+    class ByType(BaseModel):
+        float: list[Any]
+
+    embeddings: ByType | list[Any]
+
+
+def read_data(body: Any, number: int) -> list[Any]:
+    """Return the vectors of OpenAI's form, in the order of their ``index``."""
+    what = f'"data" with {number} vectors, and "index" from 0 to {number - 1}, each once'
+    rows = parsed(_Data, body, what).data
+    by_index = {
+        row.index if "index" in row.model_fields_set else position: row.embedding
+        for position, row in enumerate(rows)
+    }
+    if len(rows) != number or by_index.keys() != set(range(number)):
+        raise misformed(what, body)
+    return [by_index[index] for index in range(number)]
+
+
+def read_cohere(body: Any, number: int) -> list[Any]:
+    """Return the vectors of Cohere's form."""
+    what = f'"embeddings" with {number} vectors under "float"'
+    embeddings = parsed(_OfCohere, body, what).embeddings
+    vectors = embeddings if isinstance(embeddings, list) else embeddings.float
+    if len(vectors) != number:
+        raise misformed(what, body)
+    return vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,34 +72,22 @@ class EmbeddingDialect:
     """
 
     name: str
-    path: str
+    path: str = "embeddings"
     of_texts: Callable[[str, Sequence[str]], Body]
     of_images: Callable[[str, Sequence[SentPicture]], Body]
-    read: Callable[[Any, int], list[Any]]
+    read: Callable[[Any, int], list[Any]] = read_data
     hosts: tuple[str, ...] = ()
     most_texts: int = 96
     most_images: int = 8
     tried: bool = False
 
 
-def _openai_texts(model: str, texts: Sequence[str]) -> Body:
-    return {"model": model, "input": list(texts), "encoding_format": "float"}
+def _openai(model: str, inputs: Sequence[Any], **more: str) -> Body:
+    return {"model": model, "input": list(inputs), "encoding_format": "float", **more}
 
 
-def _openai_images(model: str, pictures: Sequence[SentPicture]) -> Body:
-    return _openai_texts(model, [picture.data_url for picture in pictures])
-
-
-def _infinity_texts(model: str, texts: Sequence[str]) -> Body:
-    return {**_openai_texts(model, texts), "modality": "text"}
-
-
-def _infinity_images(model: str, pictures: Sequence[SentPicture]) -> Body:
-    return {**_openai_images(model, pictures), "modality": "image"}
-
-
-def _vllm_images(model: str, pictures: Sequence[SentPicture]) -> Body:
-    content = [{"type": "image_url", "image_url": {"url": picture.data_url}} for picture in pictures]
+def _vllm_image(model: str, picture: SentPicture) -> Body:
+    content = [{"type": "image_url", "image_url": {"url": picture.data_url}}]
     return {
         "model": model,
         "messages": [{"role": "user", "content": content}],
@@ -74,74 +103,39 @@ def _voyage(model: str, contents: list[dict[str, str]]) -> Body:
     return {"model": model, "inputs": [{"content": [content]} for content in contents]}
 
 
-def _cohere_texts(model: str, texts: Sequence[str]) -> Body:
-    return {
-        "model": model,
-        "input_type": "classification",
-        "texts": list(texts),
-        "embedding_types": ["float"],
-    }
+def _cohere(model: str, kind: str, **inputs: list[str]) -> Body:
+    return {"model": model, "input_type": kind, **inputs, "embedding_types": ["float"]}
 
 
-def _cohere_images(model: str, pictures: Sequence[SentPicture]) -> Body:
-    images = [picture.data_url for picture in pictures]
-    return {"model": model, "input_type": "image", "images": images, "embedding_types": ["float"]}
-
-
-def read_data(body: Any, number: int) -> list[Any]:
-    """Return the vectors of OpenAI's form, in the order of their ``index``."""
-    rows = body.get("data") if isinstance(body, dict) else None
-    if not isinstance(rows, list) or len(rows) != number or not all(isinstance(row, dict) for row in rows):
-        raise misformed(f'"data" with {number} vectors', body)
-    indices = [row.get("index", position) for position, row in enumerate(rows)]
-    if any(type(index) is not int for index in indices) or sorted(indices) != list(range(number)):
-        raise misformed(f'"index" from 0 to {number - 1}, each once', indices)
-    vectors = dict(zip(indices, (row.get("embedding") for row in rows), strict=True))
-    return [vectors[index] for index in range(number)]
-
-
-def read_cohere(body: Any, number: int) -> list[Any]:
-    """Return the vectors of Cohere's form."""
-    embeddings = body.get("embeddings") if isinstance(body, dict) else None
-    vectors = embeddings.get("float") if isinstance(embeddings, dict) else embeddings
-    if not isinstance(vectors, list) or len(vectors) != number:
-        raise misformed(f'"embeddings" with {number} vectors under "float"', body)
-    return vectors
+def _urls(pictures: Sequence[SentPicture]) -> list[str]:
+    return [picture.data_url for picture in pictures]
 
 
 _ALL = (
     # First, as many servers of OpenAI's form ignore the member "modality".
     EmbeddingDialect(
         name="infinity",
-        path="embeddings",
-        of_texts=_infinity_texts,
-        of_images=_infinity_images,
-        read=read_data,
+        of_texts=lambda model, texts: _openai(model, texts, modality="text"),
+        of_images=lambda model, pictures: _openai(model, _urls(pictures), modality="image"),
         tried=True,
     ),
     EmbeddingDialect(
         name="openai",
-        path="embeddings",
-        of_texts=_openai_texts,
-        of_images=_openai_images,
-        read=read_data,
+        of_texts=_openai,
+        of_images=lambda model, pictures: _openai(model, _urls(pictures)),
         tried=True,
     ),
     EmbeddingDialect(
         name="vllm",
-        path="embeddings",
-        of_texts=_openai_texts,
-        of_images=_vllm_images,
-        read=read_data,
+        of_texts=_openai,
+        of_images=lambda model, pictures: _vllm_image(model, pictures[0]),
         most_images=1,
         tried=True,
     ),
     EmbeddingDialect(
         name="jina",
-        path="embeddings",
         of_texts=lambda model, texts: _jina(model, [{"text": text} for text in texts]),
         of_images=lambda model, pictures: _jina(model, [{"image": picture.base64} for picture in pictures]),
-        read=read_data,
         hosts=("api.jina.ai",),
         tried=True,
     ),
@@ -150,16 +144,15 @@ _ALL = (
         path="multimodalembeddings",
         of_texts=lambda model, texts: _voyage(model, [{"type": "text", "text": text} for text in texts]),
         of_images=lambda model, pictures: _voyage(
-            model, [{"type": "image_base64", "image_base64": picture.data_url} for picture in pictures]
+            model, [{"type": "image_base64", "image_base64": url} for url in _urls(pictures)]
         ),
-        read=read_data,
         hosts=("api.voyageai.com",),
     ),
     EmbeddingDialect(
         name="cohere",
         path="embed",
-        of_texts=_cohere_texts,
-        of_images=_cohere_images,
+        of_texts=lambda model, texts: _cohere(model, "classification", texts=list(texts)),
+        of_images=lambda model, pictures: _cohere(model, "image", images=_urls(pictures)),
         read=read_cohere,
         hosts=("api.cohere.com", "api.cohere.ai"),
         most_images=1,
@@ -171,8 +164,7 @@ DIALECTS: Mapping[str, EmbeddingDialect] = MappingProxyType({dialect.name: diale
 
 def costliest_dialect() -> EmbeddingDialect:
     """Return that form of those that are tried which takes the most requests."""
-    tried = (dialect for dialect in _ALL if dialect.tried)
-    return min(tried, key=lambda dialect: (dialect.most_images, dialect.most_texts))
+    return min((dialect for dialect in _ALL if dialect.tried), key=lambda dialect: dialect.most_images)
 
 
 def dialect_of(url: str) -> EmbeddingDialect | None:

@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
 from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
@@ -32,7 +33,7 @@ from .evaluator import (
     SplitDecisions,
     batched,
     image_tokens,
-    misformed,
+    parsed,
     path_below,
     text_tokens,
 )
@@ -48,6 +49,7 @@ SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
 _Named: TypeAlias = tuple[str, tuple[str, ...]]
 """A template with class names."""
+_Numbers: TypeAlias = list[Annotated[float, Field(strict=True, allow_inf_nan=False)]]
 _NO_VECTOR: Vector = np.zeros(0, dtype=np.float32)
 
 
@@ -57,6 +59,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     Args:
         dialect: The form of requests; None to find it by the address, else by the endpoint's answers.
     """
+
+    averages = True
 
     def __init__(self, problem: RemoteProblem, dialect: str | None = None) -> None:
         super().__init__(problem)
@@ -76,10 +80,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
-
-    def measurable(self, ensemble: Sequence[str]) -> bool:
-        """Return True: the vectors of several templates are averaged."""
-        return True
 
     async def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
@@ -280,17 +280,10 @@ def as_vector(numbers: Any) -> Vector:
     Raises:
         BadReplyError: It is not a list of finite numbers, or has no direction.
     """
-    if not isinstance(numbers, list) or not numbers:
-        raise misformed("a vector", numbers)
-    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-        raise misformed("a vector of numbers", numbers)
-    try:
-        vector = np.array(numbers, dtype=np.float64)
-    except OverflowError as error:
-        raise BadReplyError("a vector has a number that is too large") from error
-    largest = float(np.abs(vector).max())
-    if not np.isfinite(largest) or largest == 0:
-        raise BadReplyError("a vector has a number that is not finite, or only zeros")
+    vector = np.array(parsed(_Numbers, numbers, "a vector of finite numbers"), dtype=np.float64)
+    largest = float(np.abs(vector).max(initial=0))
+    if largest == 0:
+        raise BadReplyError("a vector has no numbers, or only zeros")
     # First by the largest: squares of very large or small numbers have no place in a double.
     return _of_length_one(vector / largest)
 

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from .. import tally
 from ..counts import counted
@@ -32,7 +33,7 @@ from ..errors import (
     StoreError,
     TemplateRejectedError,
 )
-from ..failures import Evidence, FailureKind, NextStep, judge
+from ..failures import RULES, Evidence, FailureKind, NextStep, judge
 from ..messages import shown
 from ..scoring import (
     GREY_BOX,
@@ -59,7 +60,6 @@ from .asking import (
     ApiAsk,
     ApiEstimate,
     ApiRefusal,
-    ApiReply,
     ApiRequest,
 )
 from .labels import KeptValues, KeyMaker, LabelStore
@@ -71,7 +71,6 @@ IN_FLIGHT = 8
 """Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
 MOST_FAILED = 2
 """Candidates for which an image gets no answer, whatever is tried, before it is left out for the others."""
-LEAST_PROBABILITY = 1e-12
 BYTES_PER_TOKEN = 2
 """Fewest bytes of text per token, on average: English has four, Chinese two to three."""
 IMAGE_TOKENS = (600, 256)
@@ -241,6 +240,8 @@ class RemoteEvaluator(ABC):
     in_flight = IN_FLIGHT
     answers_in_words = False
     """An answer may name no class."""
+    averages = False
+    """Several templates together are one classifier."""
 
     def __init__(self, problem: RemoteProblem) -> None:
         self.problem = problem
@@ -249,6 +250,7 @@ class RemoteEvaluator(ABC):
         self._asked: dict[str, asyncio.Event] = {}  # keys that a task is asking for, each until it has ended
         self._control: Question | None = None  # one that was answered in the protocol's form
         self._answered = 0  # questions
+        self._controlling = asyncio.Lock()
         self._failed_in_a_row = 0  # refused, or answered in another form
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
         self._failed = Counter[str]()  # how often every attempt failed, by image
@@ -274,22 +276,21 @@ class RemoteEvaluator(ABC):
         Raises:
             ScoringEndedError: Whatever goes wrong, as it is no candidate's fault.
         """
-        verdicts: list[Verdict | None] = [None] * len(templates)
         splits = [self.split("train"), self.split("val")]
-        decided = None
-        while decided is None:
-            wanted = [index for index, verdict in enumerate(verdicts) if verdict is None]
+        verdicts: dict[str, Verdict] = {}
+        while left := [[template] for template in templates if template not in verdicts]:
             try:
-                decided = await self.decide([[templates[index]] for index in wanted], splits)
+                decided = await self.decide(left, splits)
             except TemplateRejectedError as error:
-                for index in wanted:
-                    if templates[index] == error.template:
-                        verdicts[index] = Rejection(error.reason, error.explanation)
+                verdicts[error.template] = Rejection(error.reason, error.explanation)
             except (DataError, StoreError) as error:  # an image is gone, or the disk is full
                 raise ScoringEndedError(str(error)) from error
-        for index, (train, val) in zip(wanted, decided, strict=True):
-            verdicts[index] = self._score(train, val)
-        return [verdict for verdict in verdicts if verdict is not None]
+            else:
+                verdicts |= {
+                    template: self._score(train, val)
+                    for (template,), (train, val) in zip(left, decided, strict=True)
+                }
+        return [verdicts[template] for template in templates]
 
     async def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
@@ -300,14 +301,14 @@ class RemoteEvaluator(ABC):
             if decided is None:
                 scores.append(None)
                 continue
-            shares: list[float | None] = []
+            accuracies: dict[str, float] = {}
             unanswered: dict[Any, Unanswered] = {}
             for decisions, images in zip(decided, splits, strict=True):
                 if (without_class := decisions.unanswered) is not None:
                     unanswered[images.split] = without_class
-                correct = tally.correct(decisions.predicted, images.labels)
-                shares.append(correct / len(images) if len(images) else None)
-            scores.append(SplitScores(shares[0], shares[1], shares[2] if test else None, unanswered))
+                if len(images):
+                    accuracies[images.split] = tally.correct(decisions.predicted, images.labels) / len(images)
+            scores.append(SplitScores(*map(accuracies.get, ("train", "val", "test")), unanswered))
         return scores
 
     async def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
@@ -360,7 +361,7 @@ class RemoteEvaluator(ABC):
 
     def measurable(self, ensemble: Sequence[str]) -> bool:
         """Return whether this scorer can classify with an ensemble."""
-        return len(ensemble) == 1
+        return len(ensemble) == 1 or self.averages
 
     async def gather(
         self, table: KeptValues[T], keys: Iterable[str], ask_for: Callable[[list[str]], list[Question]]
@@ -400,8 +401,6 @@ class RemoteEvaluator(ABC):
         if unknown := [key for key in keys if key not in values and key not in self._unanswered]:
             values |= await self._ask_all(table, ask_for(unknown))
         values |= {key: self._unanswered[key] for key in keys if key in self._unanswered}
-        if lost := [key for key in keys if key not in values]:
-            raise ScoringEndedError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
         return values
 
     async def _ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
@@ -416,34 +415,32 @@ class RemoteEvaluator(ABC):
             except asyncio.CancelledError:
                 asking.open.clear()
                 raise
-            if asking.error is None and (control := self._in_doubt) is not None:
-                await self._check_that_it_answers(control)
         if asking.error is None and asking.refusals and self._control is None:
             asking.error = self._unfit(asking.fault)
+        believed = self._control and self._failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].trusted
         keeps = asking.error is None or isinstance(asking.error, AskingEndedError)
-        if keeps and asking.refusals and self._control is not None and self._in_doubt is None:
+        if keeps and asking.refusals and believed:
             asking.values |= await in_thread(lambda: table.keep(asking.refusals))
         if asking.error is not None:
             raise asking.error
         return asking.values
 
     async def _work(self, asking: _Asking[Any]) -> None:
-        """Ask questions one after the other, until none is left, one cannot be asked, or it is in doubt."""
+        """Ask questions one after the other, until none is left or one cannot be asked."""
         try:
-            while asking.open and asking.error is None and self._in_doubt is None:
+            while asking.open and asking.error is None:
                 async with self.problem.ask.place():
-                    if not asking.open or asking.error is not None or self._in_doubt is not None:
+                    if not asking.open or asking.error is not None:
                         return
                     question = asking.open.popleft()
                     request = await in_thread(question.request)  # reads and scales images
-                    answered = self._answered
-                    answer = await self.problem.ask(request)
-                    await self._take(asking, question, answer, others_answered=self._answered > answered)
+                    answered_before = self._answered
+                    await self._take(asking, question, await self.problem.ask(request), answered_before)
         except Exception as error:  # noqa: BLE001 - raised once the others have ended
             asking.error = asking.error or error
 
     async def _take(
-        self, asking: _Asking[Any], question: Question, answer: ApiAnswer, *, others_answered: bool
+        self, asking: _Asking[Any], question: Question, answer: ApiAnswer, answered_before: int
     ) -> None:
         """Keep an answer, or do what the judge says of a failure."""
         kind, values, fault = await in_thread(lambda: self._failure_of(question, answer))
@@ -459,14 +456,15 @@ class RemoteEvaluator(ABC):
             answers=self._control is not None,
             failures=question.attempts,
             in_a_row=max(self._failed_in_a_row, 1),
-            control=True if others_answered and kind is FailureKind.EXHAUSTED else None,
+            control=True if self._answered > answered_before else None,
             divisible=bool(halves),
         )
         step = judge(kind, evidence).step
-        if step is NextStep.CONTROL and kind is FailureKind.EXHAUSTED:
-            assert self._control is not None, "it answers"
-            control = await self.problem.ask(await in_thread(self._control.request))
-            evidence = replace(evidence, control=isinstance(control, ApiReply))
+        if step is NextStep.CONTROL:
+            if not await self._others_are_answered(answered_before):
+                asking.open.append(question)
+                return
+            evidence = replace(evidence, control=True)
             step = judge(kind, evidence).step
         match step:
             case NextStep.STOP:
@@ -482,15 +480,29 @@ class RemoteEvaluator(ABC):
             case _ if kind is FailureKind.EXHAUSTED:
                 self._failed[question.image] += 1
                 self._unanswered |= values
-            case _:  # a control, if it is due, is asked for once no request is in flight
+            case _:
                 asking.refusals |= values
 
-    @property
-    def _in_doubt(self) -> Question | None:
-        """An answered question, if so many refusals in a row may be the endpoint's fault; else None."""
-        evidence = Evidence(answers=self._control is not None, in_a_row=self._failed_in_a_row)
-        is_due = judge(FailureKind.QUESTION_REFUSED, evidence).step is NextStep.CONTROL
-        return self._control if is_due else None
+    async def _others_are_answered(self, answered_before: int) -> bool:
+        """Return whether another question is answered; if none was meanwhile, ask one again as a control.
+
+        Raises:
+            ScoringEndedError: The control is refused, which it was not before.
+        """
+        async with self._controlling:
+            if self._answered == answered_before:
+                assert self._control is not None, "it answers"
+                answer = await self.problem.ask(await in_thread(self._control.request))
+                if _is_outage(answer):
+                    return False
+                if isinstance(answer, ApiRefusal):
+                    raise ScoringEndedError(
+                        "the scorer's endpoint refuses every request now, also one that it answered before: "
+                        f"{answer.message}; resume when it answers again"
+                    )
+                self._answered += 1
+                self._failed_in_a_row = 0
+            return True
 
     def _failure_of(
         self, question: Question, answer: ApiAnswer
@@ -500,7 +512,8 @@ class RemoteEvaluator(ABC):
             kinds = {FAILED: FailureKind.EXHAUSTED, BUSY: FailureKind.BUSY}
             kind = kinds.get(answer.reason, FailureKind.QUESTION_REFUSED)
             values = {} if question.halves() else question.read(answer)
-            return kind, values, _refused_for(answer, "it refuses every request")
+            smaller = " (`scorer_image_size = N` for smaller images)" if answer.reason == TOO_LARGE else ""
+            return kind, values, f"it refuses every request: {answer.message}{smaller}"
         try:
             return None, question.read(answer), ""
         except BadReplyError as error:
@@ -514,23 +527,12 @@ class RemoteEvaluator(ABC):
         self._unanswered |= question.read(ApiRefusal(FAILED, "no attempt was answered for other candidates"))
         return True
 
-    async def _check_that_it_answers(self, control: Question) -> None:
-        """Ask again what was answered before; raise ScoringEndedError if that is refused too."""
-        answer = await self.ask_once(await in_thread(control.request))
-        if isinstance(answer, ApiRefusal):
-            raise ScoringEndedError(
-                "the scorer's endpoint refuses every request now, also one that it answered before: "
-                f"{answer.message}; resume when it answers again"
-            )
-        self._failed_in_a_row = 0
-
     async def ask_once(self, request: ApiRequest) -> ApiAnswer:
         """Ask what no other question depends on, until the endpoint answers or refuses it."""
         async with self.problem.ask.place():
-            while True:
-                answer = await self.problem.ask(request)
-                if isinstance(answer, ApiReply) or answer.reason not in (FAILED, BUSY):
-                    return answer
+            while _is_outage(answer := await self.problem.ask(request)):
+                continue
+            return answer
 
     def _unfit(self, fault: str) -> ScoringEndedError:
         """Return the error for an endpoint of another kind; the user's to fix if nothing was answered yet."""
@@ -560,6 +562,7 @@ class RemoteEvaluator(ABC):
 
     def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
         images = len(self.split("train"))
+        shortened = (" ".join(answer.split())[:LONGEST_UNREADABLE] for answer in train.unreadable)
         return tally.score_of(
             self._classified(train, self.split("train")),
             self._classified(val, self.split("val")),
@@ -567,7 +570,7 @@ class RemoteEvaluator(ABC):
             unreadable=np.count_nonzero(train.predicted == UNREADABLE) / images
             if self.answers_in_words
             else None,
-            unreadable_examples=examples(train.unreadable),
+            unreadable_examples=tuple(dict.fromkeys(shortened))[:MOST_UNREADABLE],
             refused=len(train.refused) / images or None,
         )
 
@@ -578,9 +581,8 @@ class RemoteEvaluator(ABC):
         return tally.ClassifiedSplit(decisions.predicted, images.labels, grey)
 
 
-def _refused_for(refusal: ApiRefusal, what: str) -> str:
-    smaller = " (`scorer_image_size = N` for smaller images)" if refusal.reason == TOO_LARGE else ""
-    return f"{what}: {refusal.message}{smaller}"
+def _is_outage(answer: ApiAnswer) -> bool:
+    return isinstance(answer, ApiRefusal) and answer.reason in (FAILED, BUSY)
 
 
 def _grey_box(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], labels: Labels) -> dict[str, float]:
@@ -592,12 +594,6 @@ def _grey_box(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], labels:
     others = values.copy()
     others[rows, labels] = -np.inf
     return {"logprob": float((true - sums).mean()), "margin": float((true - others.max(axis=1)).mean())}
-
-
-def examples(answers: Sequence[str]) -> tuple[str, ...]:
-    """Return some different unreadable answers, each as one short line."""
-    shortened = dict.fromkeys(" ".join(answer.split())[:LONGEST_UNREADABLE] for answer in answers)
-    return tuple(shortened)[:MOST_UNREADABLE]
 
 
 def batched(items: Iterable[T], most: int) -> Iterator[list[T]]:
@@ -622,6 +618,18 @@ def image_tokens(model: str, width: int, height: int) -> int:
     dear = next((tokens for name, tokens in DEAR_IMAGES.items() if name in model), None)
     least, pixels = dear or IMAGE_TOKENS
     return least + width * height // pixels
+
+
+def parsed(form: type[T], body: Any, what: str) -> T:
+    """Return a reply as a model of pydantic; ``what`` says what it should be.
+
+    Raises:
+        BadReplyError: It is not of that form.
+    """
+    try:
+        return TypeAdapter(form).validate_python(body)
+    except ValidationError as error:
+        raise misformed(what, body) from error
 
 
 def misformed(what: str, value: object) -> BadReplyError:

@@ -21,13 +21,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from ..scoring import BY_SCHEMA, GREY_BOX, UNREADABLE, EvaluatorInfo, Predictions
 from ..threads import in_thread
 from .answers import ListedClasses
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiReply, ApiRequest
 from .evaluator import (
-    LEAST_PROBABILITY,
     BadReplyError,
     ImageSet,
     Question,
@@ -37,6 +37,7 @@ from .evaluator import (
     batched,
     image_tokens,
     misformed,
+    parsed,
     path_below,
     text_tokens,
 )
@@ -295,31 +296,40 @@ def _shown(answer: Mapping[str, str]) -> str:
     return f"({answer['ended']}) {text}" if "ended" in answer else text
 
 
+class _Part(BaseModel):
+    text: str = ""
+
+
+class _Message(BaseModel):
+    content: str | list[str | _Part] | None = None
+    refusal: Any = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: Any = None
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+
+
 def read_completion(body: Any) -> tuple[str, str | None]:
     """Return a chat completion's text, and why it is not whole: cut, or refused; None if it is.
 
     Raises:
         BadReplyError: It is not a chat completion.
     """
-    choices = body.get("choices") if isinstance(body, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise misformed("a chat completion", body)
-    ended = choice.get("finish_reason")
-    if isinstance(refusal := message.get("refusal"), str) and refusal:
+    choice = parsed(_Completion, body, "a chat completion").choices[0]
+    if isinstance(refusal := choice.message.refusal, str) and refusal:
         return refusal, REFUSED
-    content = message.get("content")
-    if isinstance(content, list):  # members, as some servers answer
-        texts = [member.get("text", "") if isinstance(member, dict) else member for member in content]
-    else:
-        texts = ["" if content is None else content]
-    if not all(isinstance(text, str) for text in texts):
-        raise misformed("an answer in words", content)
-    return "".join(texts), {"length": "cut", "content_filter": REFUSED}.get(str(ended))
+    content = choice.message.content or ""
+    text = "".join(part if isinstance(part, str) else part.text for part in content)
+    return text, {"length": "cut", "content_filter": REFUSED}.get(str(choice.finish_reason))
 
 
 SLOT = "{}"
+LEAST_PROBABILITY = 1e-12
 _HUB = "hf-inference"
 _LONGEST_REFUSAL = 200
 
@@ -414,6 +424,11 @@ def _sent(prompt: Prompt) -> tuple[str, list[str]]:
     return SLOT, [template.replace(SLOT, name) for name in prompt.names]
 
 
+class _ScoredLabel(BaseModel):
+    label: str
+    score: float = Field(1.0, ge=0, le=1.001, strict=True, allow_inf_nan=False)
+
+
 def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:
     """Return the scores of an answer by index in ``labels``, in the answer's order of equal scores.
 
@@ -423,24 +438,19 @@ def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:
         BadReplyError: It is not a list of these labels with scores.
     """
     rows = body[0] if isinstance(body, list) and len(body) == 1 and isinstance(body[0], list) else body
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise misformed('a list of {"label", "score"}', body)
-    exact: dict[str, int | None] = {label: index for index, label in enumerate(labels)}
+    exact = {label: index for index, label in enumerate(labels)}
     folded: dict[str, int | None] = {}  # None for labels that differ in case alone
     for label, index in exact.items():
         key = label.casefold().strip()
         folded[key] = None if key in folded else index
     scores: dict[int, float] = {}
-    for row in rows:
-        label, score = row.get("label"), row.get("score", 1.0)
-        label_index = None
-        if isinstance(label, str):
-            label_index = exact.get(label, folded.get(label.casefold().strip()))
+    for row in parsed(list[_ScoredLabel], rows, 'a list of {"label", "score"}'):
+        label_index = exact.get(row.label, folded.get(row.label.casefold().strip()))
         if label_index is None:
-            raise misformed("one of the labels that were sent", label)
-        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1.001:
-            raise misformed("a score from 0 to 1", score)
-        scores[label_index] = max(float(score), scores.get(label_index, -math.inf))
-        if "score" not in row:
+            raise misformed("one of the labels that were sent", row.label)
+        scores[label_index] = max(row.score, scores.get(label_index, 0.0))
+        if "score" not in row.model_fields_set:
             break
+    if not scores:
+        raise misformed("a label", body)
     return dict(sorted(scores.items()))

@@ -233,13 +233,12 @@ def changed(replace: Any, **more: Any) -> VisualApi:
     ("replace", "message"),
     [
         (lambda index, vector: vector[: 2 + index % 2], "different lengths: 2 and 3"),
-        (lambda index, vector: [*vector[:2], math.nan], "not finite"),
-        (lambda index, vector: [*vector[:2], math.inf], "not finite"),
-        (lambda index, vector: [*vector[:2], 10**400], "too large"),
+        (lambda index, vector: [*vector[:2], math.nan], "a vector of finite numbers, got"),
+        (lambda index, vector: [*vector[:2], 10**400], "a vector of finite numbers, got"),
+        (lambda index, vector: "AAAA", "a vector of finite numbers, got 'AAAA'"),
+        (lambda index, vector: ["a"], "a vector of finite numbers, got"),
         (lambda index, vector: [0, 0, 0], "only zeros"),
-        (lambda index, vector: "AAAA", "a vector, got"),
-        (lambda index, vector: ["a"], "a vector of numbers"),
-        (lambda index, vector: [], "a vector, got"),
+        (lambda index, vector: [], "no numbers"),
     ],
 )
 def test_invalid_vectors_blame_the_endpoint(replace: Any, message: str, opened: Opened) -> None:
