@@ -232,7 +232,8 @@ class ScorerCalls:
         self._stop = stop
         self._closed = False
         self._connect = connect
-        self._reached: asyncio.Future[None] | None = None
+        self._connecting = asyncio.Lock()
+        self._reached: bool | EndpointError = False
 
     async def write_to(self, ledger: Ledger, active_s: float) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
@@ -306,9 +307,6 @@ class ScorerCalls:
             await asyncio.wait(self._in_places, timeout=GRACE_S)
         for task in self._in_places:
             task.cancel()
-        if self._reached is not None:
-            self._reached.cancel()  # also if it failed: nobody may have waited for that
-            await asyncio.wait([self._reached])
         self._emit.flush()
 
     def _cause(self, failure: Exception) -> Exception:
@@ -329,9 +327,15 @@ class ScorerCalls:
 
     async def check_address(self) -> None:
         """Raise EndpointError if nothing listens at the address; tried once for all, and free of charge."""
-        if self._reached is None:
-            self._reached = asyncio.ensure_future(self._connect())
-        await asyncio.shield(self._reached)
+        async with self._connecting:
+            if self._reached is False:
+                try:
+                    await self._connect()
+                    self._reached = True
+                except EndpointError as error:
+                    self._reached = error
+        if isinstance(self._reached, EndpointError):
+            raise self._reached
 
 
 def _reason(error: BaseException | None) -> str:

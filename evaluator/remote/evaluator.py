@@ -308,7 +308,10 @@ class RemoteEvaluator(ABC):
                     unanswered[images.split] = without_class
                 if len(images):
                     accuracies[images.split] = tally.correct(decisions.predicted, images.labels) / len(images)
-            scores.append(SplitScores(*map(accuracies.get, ("train", "val", "test")), unanswered))
+            names = ("train", "val", "test")
+            scores.append(
+                SplitScores(**{name: accuracies.get(name) for name in names}, unanswered=unanswered)
+            )
         return scores
 
     async def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import threading
 from collections.abc import Callable, Iterable
@@ -267,34 +266,6 @@ async def test_nothing_is_sent_where_nothing_listens() -> None:
             answered, why = await answers(calls, [question(number) for number in range(8)])
             assert (answered, str(why), looks) == ([], "nothing answers", [0])
         assert server.requests == 0
-
-
-@pytest.mark.usefixtures("no_old_garbage")
-@pytest.mark.parametrize("fails", [True, False])
-async def test_a_look_at_the_address_that_nobody_waits_for_leaves_nothing(*, fails: bool) -> None:
-    """A search that is stopped meanwhile: no error is reported later on, and no task stays behind."""
-    answer, reported = asyncio.Event(), list[object]()
-
-    async def connect() -> None:
-        await answer.wait()
-        raise EndpointError("nothing answers")
-
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, about: reported.append(about))
-    async with ScorerServer() as server, asking(server) as calls:
-        before = asyncio.all_tasks()
-        calls._connect = connect
-        waiting = asyncio.create_task(calls.check_address())
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        if fails:
-            answer.set()
-            await asyncio.wait([calls._reached])
-        await calls.close()
-        assert asyncio.all_tasks() <= before
-        calls._reached = waiting = None
-        gc.collect()
-    assert reported == []
 
 
 async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
