@@ -308,10 +308,8 @@ class RemoteEvaluator(ABC):
                     unanswered[images.split] = without_class
                 if len(images):
                     accuracies[images.split] = tally.correct(decisions.predicted, images.labels) / len(images)
-            names = ("train", "val", "test")
-            scores.append(
-                SplitScores(**{name: accuracies.get(name) for name in names}, unanswered=unanswered)
-            )
+            measured = {name: accuracies.get(name) for name in ("train", "val", "test")}
+            scores.append(SplitScores(**measured, unanswered=unanswered))
         return scores
 
     async def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
