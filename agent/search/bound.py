@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import EvaluatorInfo
+from ...prompts.class_names import MAX_NAME_CHARACTERS
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
 from ..llm.ask import MORE_TOKENS
@@ -24,7 +25,7 @@ from ..prices import FREE, PICODOLLARS, Spent, TokenUsage
 from ..text import CHARACTERS_PER_TOKEN
 from .choice import candidates_at_most
 from .inputs import read_pool
-from .name_search import characters_at_most, requests_at_most, scored_at_most
+from .name_search import NAMES_OF_RECORDS, requests_at_most, scored_at_most
 
 if TYPE_CHECKING:
     from ...evaluator.remote.evaluator import RemoteEvaluator
@@ -188,7 +189,8 @@ def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, poo
     characters += 2 * max(TOP_K, BEST_SHOWN) * (kind.most_characters + LONGEST_REMARK)
     each_round = MAX_ANSWER_CHARACTERS + config.proposals * (kind.most_characters + LONGEST_REMARK)
     characters += rounds * each_round
-    characters += characters_at_most(config, max(map(len, names)))
+    if kind.renames_classes:
+        characters += NAMES_OF_RECORDS * max(MAX_NAME_CHARACTERS, *map(len, names))
     # Where the user's own texts are in another script, the LLM may answer likewise.
     if all(map(str.isascii, (config.description, *names, *pool))):
         return math.ceil(characters / CHARACTERS_PER_TOKEN)

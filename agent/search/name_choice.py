@@ -11,17 +11,18 @@ from __future__ import annotations
 import hashlib
 import math
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
-from operator import ne
+from operator import eq, ne
 from typing import Any, NamedTuple, TypeAlias
 
 from ...evaluator.errors import ConfigError, TemplateRejectedError
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor, hits
 from ..errors import EvaluationFailedError
+from ..results.gain import is_no_better
 from ..store.records import canonical
 from ..store.run import Store
 from .event_loop import call_evaluator
@@ -44,6 +45,13 @@ MOST_CHECKS = 200
 """Most renamings that are scored to improve a renaming that holds."""
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
+KNOWN_AT_ONCE = 2.0
+"""A first reading is kept where a class is recognised if so many times as many images are right as with the
+original names: the model hardly knows those then, and words that gain more on a few images do so by luck."""
+RECOGNISED = 0.25
+"""Share of a class's images and copies that must be right for it to keep that reading."""
+FINALISTS = 6
+"""Names of a class that are compared in several templates: the best of the LLM's, and of the common words."""
 COPIES = "copies"
 """The split of the augmented copies."""
 _ROUNDING = 1e-9
@@ -84,17 +92,12 @@ class FewShotImages:
         """Number of images, without copies."""
         return len(self.labels) // (self.templates * (1 + self.copies))
 
-    def weight(self, index: int) -> float:
-        """Return what the prediction at an index counts, in images."""
-        if not self.copies:
-            return 1.0 / self.templates
+    def _image_and_weight(self, index: int) -> tuple[int, float]:
+        """Return the image that a prediction is of, or of a copy of, and what it counts, in images."""
         in_template = index % (len(self.labels) // self.templates)
-        return (0.5 if in_template < self.images else 0.5 / self.copies) / self.templates
-
-    def image(self, index: int) -> int:
-        """Return the image that the prediction at an index is of, or of a copy of."""
-        in_template = index % (len(self.labels) // self.templates)
-        return in_template if in_template < self.images else (in_template - self.images) // self.copies
+        if in_template >= self.images:
+            return (in_template - self.images) // self.copies, 0.5 / self.copies / self.templates
+        return in_template, (0.5 if self.copies else 1.0) / self.templates
 
     def compare(self, predicted: Predicted, before: Predicted) -> _Evidence:
         """Return the gain in images, and its standard error."""
@@ -103,7 +106,8 @@ class FewShotImages:
             true = self.labels[index]
             change = (predicted[index] == true) - (before[index] == true)
             if change:
-                change_by_image[self.image(index)] += change * self.weight(index)
+                image, weight = self._image_and_weight(index)
+                change_by_image[image] += change * weight
         changes = change_by_image.values()
         return _Evidence(sum(changes), math.sqrt(sum(change * change for change in changes)))
 
@@ -116,7 +120,7 @@ class FewShotImages:
     def wrong(self, predicted: Predicted) -> float:
         """Return how many images are wrong, in images."""
         wrong_indices = compress(range(len(self.labels)), map(ne, predicted, self.labels))
-        return sum(map(self.weight, wrong_indices))
+        return sum(self._image_and_weight(index)[1] for index in wrong_indices)
 
     def holds(self, predicted: Predicted, base: Predicted, names_per_class: float) -> bool:
         """Return whether a renaming repairs the share of the errors that it must: step 2 of the choice."""
@@ -155,24 +159,19 @@ async def choose_names(
     base: Predicted,
     tried: Tried,
     predict: Callable[[Renaming], Awaitable[Predicted]],
-    *,
     names_per_class: float,
     doubted: Container[str] = (),
 ) -> dict[int, str]:
     """Return the accepted name of each class that gets one.
 
     1. **Alone.** Each class gets the name of ``sure_names``: a low bar, as the next step is the guard.
-    2. **Together.** All of them are scored once as a whole and must repair a share of the errors: 13 % at 20
-       images per class, 16 % at 8, 23 % at 2, and half as much again for a hundred names per class. Errors
-       count as half of the images if they are fewer. The best of several names on few images always gains on
-       those: where names are plain, mostly less than this share, and nothing or a loss on other images; where
-       names are ambiguous, mostly more. Held-out folds cannot separate these: images of one class that share
-       a look (a red car) favour "red car" in every fold. Doubted names count here by their gain alone:
-       whether names help at all is one question, which ones are true another.
-    3. **In context.** If the whole holds, each class in turn may return to its name before, if that loses
-       nothing, or get its best other name, if that gains anything. What is left over from a conflict between
-       two names goes. Any gain counts, as the whole is already known to be needed; that of a doubted name
-       counts above one standard error.
+    2. **Together.** All of them are scored once as a whole and must repair a share of the errors
+       (``FewShotImages.holds``): the best of several names on few images always gains on those. Held-out
+       folds cannot tell: images of one class that share a look (a red car) favour "red car" in every fold.
+       Doubted names count here by their gain alone: whether names help at all is one question, which ones
+       are true another.
+    3. **In context.** Each class in turn may return to its name before, if that loses nothing, or get its
+       best other name, if that gains anything; a doubted name must gain more than one standard error.
 
     A whole renaming is scored once if it does not hold, otherwise at most once more for each class and each
     accepted name, and at most ``MOST_CHECKS`` times. No two classes get the same name.
@@ -270,6 +269,144 @@ def _first_sure(ranked: _Ranked) -> dict[int, str]:
     return chosen
 
 
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """New names by label, and the predictions with them in the template of the rounds."""
+
+    names: Renaming
+    predicted: Predicted
+
+
+class NamesTried:
+    """What is known of new names in the template of the rounds.
+
+    Args:
+        class_names: By label.
+        renamable: Labels of the classes that may get a new name.
+
+    Attributes:
+        few_shot: The images of all predictions.
+        original: Predictions with the original names.
+        start: What names are compared with: the original ones, or the LLM's first reading of all classes if
+            that is better as a whole.
+        keeps_recognised: Whether a class that is recognised by its name to start from keeps it.
+        current: The names so far, which were scored together.
+        tried: Predictions with each name alone, by label.
+        common: Those of ``tried`` that are made of common words.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        renamable: Container[int],
+        few_shot: FewShotImages,
+        original: Predicted,
+    ) -> None:
+        self.few_shot, self.original = few_shot, original
+        self.start = self.current = Renamed({}, original)
+        self.keeps_recognised = False
+        self.tried: defaultdict[int, dict[str, Predicted]] = defaultdict(dict)
+        self.common: set[str] = set()
+        self._class_names, self._renamable = class_names, renamable
+
+    def start_from(
+        self, names: Renaming, few_shot: FewShotImages, predicted: Predicted, with_original: Predicted
+    ) -> bool:
+        """Start from names of all classes if they are better than the original ones; return whether they are.
+
+        Where the original names are no better than chance, it is enough that the new ones are not worse. The
+        predictions are in several templates, that of the rounds first.
+        """
+        evidence = few_shot.compare(predicted, with_original)
+        right = few_shot.images - few_shot.wrong(with_original)
+        chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self._class_names))
+        taken = evidence.sure or (chance and evidence.gain >= -evidence.error)
+        if taken:
+            self.keeps_recognised = right + evidence.gain >= KNOWN_AT_ONCE * right
+            self.start = self.current = Renamed(names, predicted[: len(self.original)])
+        return taken
+
+    def with_start(self, names: Renaming) -> Renaming:
+        """Return the names to start from with others in their place; a class's own name is no new one.
+
+        A class whose name to start from goes to another class has its own name again: no two have the same.
+        """
+        taken = set(names.values())
+        start = {label: name for label, name in self.start.names.items() if name not in taken}
+        return {label: name for label, name in {**start, **names}.items() if name != self._class_names[label]}
+
+    def gained_and_lost(self, predicted: Predicted) -> tuple[int, int]:
+        """Return how many images became right and wrong."""
+        return self.few_shot.gained_and_lost(predicted, self.start.predicted)
+
+    def sure(self, doubted: Container[str]) -> Renaming:
+        """Return the names that gain for sure alone, of the classes that do not keep theirs."""
+        return sure_names(self.few_shot, self.start.predicted, self._to_choose_from, doubted)
+
+    @property
+    def finalists(self) -> list[tuple[int, str]]:
+        """The names to compare in several templates: of each class the best by their gain alone."""
+        finalists: list[tuple[int, str]] = []
+        for label, names in self._to_choose_from.items():
+            gains = {
+                name: self.few_shot.compare(predicted, self.start.predicted).gain
+                for name, predicted in names.items()
+            }
+            by_gain = sorted(gains, key=lambda name: -gains[name])
+            for common in (False, True):
+                of_one_kind = [name for name in by_gain if (name in self.common) == common]
+                finalists += [(label, name) for name in of_one_kind[:FINALISTS]]
+        return finalists
+
+    @property
+    def that_hold(self) -> Renamed:
+        """The names so far, or those to start from, unless the former repair enough together."""
+        holds = self.few_shot.holds(self.current.predicted, self.start.predicted, self.per_class)
+        return self.current if holds else self.start
+
+    @property
+    def per_class(self) -> float:
+        """Names tried for a class on average."""
+        counts = [len(names) for names in self.tried.values() if names]
+        return sum(counts) / max(1, len(counts))
+
+    @property
+    def confusions(self) -> Counter[tuple[int, int]]:
+        """How many images of each class that may be renamed are taken for which other one."""
+        true_labels = self.few_shot.labels[: self.few_shot.images]
+        return Counter(
+            (true, predicted)
+            for true, predicted in zip(true_labels, self.current.predicted, strict=False)
+            if true != predicted and true in self._renamable
+        )
+
+    @property
+    def to_rename(self) -> Counter[tuple[int, int]]:
+        """The confusions of the classes that do not keep the LLM's first reading."""
+        recognised = self._recognised
+        pairs = self.confusions.items()
+        return Counter({pair: count for pair, count in pairs if pair[0] not in recognised})
+
+    @property
+    def _to_choose_from(self) -> Tried:
+        recognised = self._recognised
+        return {label: names for label, names in self.tried.items() if label not in recognised}
+
+    @property
+    def _recognised(self) -> set[int]:
+        """Labels of the classes that keep the name to start from, as they are recognised by it.
+
+        What fits the few-shot images still better does so by luck more often than by truth. Where the model
+        knows the original names too, the first reading is one of several that are true, and none keeps it.
+        """
+        if not self.keeps_recognised:
+            return set()
+        labels = self.few_shot.labels
+        images = Counter(labels)
+        right = Counter(compress(labels, map(eq, labels, self.start.predicted)))
+        return {label for label in self.start.names if right[label] >= RECOGNISED * images[label]}
+
+
 def check_renames(evaluator: Evaluator, name: str) -> None:
     """Raise ConfigError if an evaluator cannot score other names of single classes."""
     info = evaluator.info
@@ -342,10 +479,9 @@ class NamePredictions:
             batch = missing[start : start + AT_ONCE]
             _, predictions = await self._predict(template, [by_name[name] for name in batch])
             reference = _name(template, self.reference)
-            rows = {
-                name: self._row_of(predicted, base, reference if self._known.get(reference) else base)
-                for name, predicted in zip(batch, predictions, strict=True)
-            }
+            reference = reference if self._known.get(reference) else base
+            pairs = zip(batch, predictions, strict=True)
+            rows = {name: self._row_of(predicted, reference) for name, predicted in pairs}
             await self._store.put_values(rows)
             self._known |= zip(batch, predictions, strict=True)
         return [self._known[_name(template, renaming)] for renaming in renamings]
@@ -394,14 +530,13 @@ class NamePredictions:
                     so_far.extend(predicted)
         return FewShotImages(labels, len(labels) // images - 1), list(predictions)
 
-    def _row_of(self, predicted: Predicted | None, base: str, reference: str) -> dict[str, Any]:
+    def _row_of(self, predicted: Predicted | None, reference: str) -> dict[str, Any]:
         """Return predictions for the disk: where they differ, and to what; None if a name cannot be read."""
         if predicted is None:
             return {"at": None, "to": None}
         pairs = enumerate(zip(predicted, self._known[reference] or (), strict=True))
         changed = [index for index, (label, before) in pairs if label != before]
-        row: dict[str, Any] = {"at": changed, "to": [predicted[index] for index in changed]}
-        return row if reference == base else {**row, "from": reference}
+        return {"at": changed, "to": [predicted[index] for index in changed], "from": reference}
 
     def _is_known(self, name: str, base: str) -> bool:
         """Return whether predictions are known, after reading them from disk if they are there."""

@@ -16,14 +16,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from itertools import compress
-from operator import eq
+from itertools import zip_longest
 from typing import ClassVar
 
 from ...evaluator.counts import counted
 from ...evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
-    MAX_NAME_CHARACTERS,
     MOST_CLASSES,
     MOST_LINES_ASKED,
     MOST_NAMES_ASKED,
@@ -55,7 +53,6 @@ from ..events.types import (
     Noted,
 )
 from ..position import NAMES, Position, rng_for
-from ..results.gain import is_no_better
 from ..results.result import ReadNames
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .name_choice import (
@@ -64,10 +61,11 @@ from .name_choice import (
     FewShotAccuracy,
     FewShotImages,
     NamePredictions,
+    NamesTried,
     Predicted,
+    Renamed,
     Renaming,
     choose_names,
-    sure_names,
 )
 
 FOUND_TRIED = 5
@@ -81,16 +79,11 @@ MOST_READ = 400
 """Classes that the LLM is asked about at most before the rounds, those that are most often wrong."""
 DIFFERING = 0.1
 """Share of the images that two templates typically classify differently: for the standard error of a gain."""
-KNOWN_AT_ONCE = 2.0
-"""A first reading is kept where a class is recognised if so many times as many images are right as with the
-original names: the model hardly knows those then, and words that gain more on a few images do so by luck."""
-RECOGNISED = 0.25
-"""Share of a class's images and copies that must be right for it to keep that reading."""
-FINALISTS = 6
-"""Names of a class that are compared in several templates: the best of the LLM's, and of the common words."""
 REPAIRED = 0.5
 """Share of a neutral template's errors that the best one found must repair for names to be searched in it."""
 MOST_TAKEN_FOR, MOST_SHOWN_ALIKE = 3, 6
+NAMES_OF_RECORDS = MOST_CLASSES * (2 + MOST_TRIED_SHOWN + MOST_TAKEN_FOR)
+"""Names in the records of classes in a request, at most."""
 TEMPLATES = "named_templates"
 """The store's value of the templates in which names were searched, in order: an extended run may add one."""
 
@@ -133,18 +126,18 @@ class NameSearch:
             record.done = True
             return
         without = await self.predictions.accuracy(self.templates[0], {})
-        compared = await self._compared(template)
-        few_shot, (base,) = await self.predictions.predict([template], [{}])
-        rounds = NameRounds(self, compared, few_shot, Renamed({}, base or ()))
+        compared, number = await self._compared(template), await self._number_of(template)
+        few_shot, (original,) = await self.predictions.predict([template], [{}])
+        rounds = NameRounds(self, compared, number, few_shot, original or ())
         try:
             await rounds.run()
         except BaseException:
-            self._keep_so_far(rounds, without)
+            so_far = rounds.names.that_hold
+            if so_far.names and few_shot.accuracy(so_far.predicted).share > without.share:
+                record.template, record.renaming = template, so_far.names
             raise
         accuracy = await self._choose_again(rounds, without)
-        self.emit(
-            NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.few_shot.images)
-        )
+        self.emit(NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=few_shot.images))
         record.done = True
 
     async def _template_to_search_in(self) -> str:
@@ -170,10 +163,14 @@ class NameSearch:
         rng_for(self.config.seed, "compared").shuffle(drawn)
         return list(dict.fromkeys((template, *neutral, *drawn)))[:MORE_COMPARED]
 
-    def _keep_so_far(self, rounds: NameRounds, without: FewShotAccuracy) -> None:
-        names = rounds.names_that_hold()
-        if names.names and rounds.few_shot.accuracy(names.predicted).share > without.share:
-            self.record.template, self.record.renaming = rounds.template, names.names
+    async def _number_of(self, template: str) -> int:
+        """Return a template's number in the positions of answers: an extended run may search in another."""
+        store = self.journal.store
+        templates = store.value(TEMPLATES, lambda row: list(map(str, row))) or []
+        if template not in templates:
+            templates = [*templates, template]
+            await store.put_value(TEMPLATES, templates)
+        return templates.index(template) + 1
 
     async def _choose_again(self, rounds: NameRounds, without: FewShotAccuracy) -> FewShotAccuracy:
         """Use the template that is best with the new names, or none of the names if it is worse.
@@ -182,7 +179,7 @@ class NameSearch:
         has luck that the best of five has not. ``without`` is the accuracy of the best template found with
         the original names. Return the accuracy of what was chosen.
         """
-        template, renaming = rounds.template, rounds.current.names
+        template, renaming = rounds.template, rounds.names.current.names
         if not renaming:
             return without
         most = FOUND_TRIED
@@ -194,7 +191,7 @@ class NameSearch:
         }
         best, accuracy = max(accuracies.items(), key=lambda item: item[1].share)
         # The best of a hundred fits by luck: the neutral one stays where it is as good within chance.
-        chance = math.sqrt(DIFFERING / rounds.few_shot.images)
+        chance = math.sqrt(DIFFERING / rounds.names.few_shot.images)
         if accuracy.share - accuracies[template].share <= chance:
             best, accuracy = template, accuracies[template]
         if accuracy.share < without.share:
@@ -203,50 +200,34 @@ class NameSearch:
         return accuracy
 
 
-@dataclass(frozen=True, slots=True)
-class Renamed:
-    """New names by label, and the predictions with them in the template of the rounds."""
-
-    names: Renaming
-    predicted: Predicted
-
-
 class NameRounds:
-    """The rounds of a search for names, in one template.
+    """The rounds of a search for names, in one template: the first of those in which choices are compared.
 
     Attributes:
-        template: The first of those in which the final choice is made.
-        few_shot: The images of predictions in that template.
-        start: What names are compared with: the original ones, or the LLM's first reading of all classes if
-            that is better as a whole.
-        current: The names so far, which were scored together.
+        names: Those tried and in use, whatever ends the rounds.
     """
 
     def __init__(
-        self, search: NameSearch, compared: Sequence[str], few_shot: FewShotImages, original: Renamed
+        self,
+        search: NameSearch,
+        compared: Sequence[str],
+        number: int,
+        few_shot: FewShotImages,
+        original: Predicted,
     ) -> None:
-        self.template, self.few_shot = compared[0], few_shot
-        self.start = self.current = self._original = original
-        self._search, self._compared = search, compared
+        self.template, self._compared, self._number = compared[0], compared, number
         self._config, self._record, self._emit = search.config, search.record, search.emit
-        self._predictions = search.predictions
-        self._class_names = search.info.class_names
+        self._journal, self._predictions = search.journal, search.predictions
+        self._class_names, self._paid = search.info.class_names, search.info.paid
         self._reader = NameReader(self._class_names, self.template)
-        self._template_number = 1
-        self._keeps_recognised = False
-        self._tried: dict[int, dict[str, Predicted]] = {}
-        self._common: set[str] = set()
+        self.names = NamesTried(self._class_names, self._reader.renamable, few_shot, original)
+        # Names that must be better than the LLM's, not just as good.
+        self._doubted: Container[str] = () if self._config.llm is None else self.names.common
+        self._is_short = self._config.request_style == "short"  # each request is for one class
         self._times_asked = Counter[int]()
 
     async def run(self) -> None:
-        """Go through all rounds and choose; ``current`` has the names so far, whatever ends it."""
-        # An extended run may search in another template, whose answers are kept apart by its number.
-        store = self._search.journal.store
-        templates = store.value(TEMPLATES, lambda row: list(map(str, row))) or []
-        if self.template not in templates:
-            templates = [*templates, self.template]
-            await store.put_value(TEMPLATES, templates)
-        self._template_number = templates.index(self.template) + 1
+        """Go through all rounds and choose."""
         self._emit(
             NameRoundsStarted(position=self._position(0), template=self.template, **self._right_and_images)
         )
@@ -258,18 +239,18 @@ class NameRounds:
             await self._choose_so_far(self._position(1))
         else:
             await self._ask_llm()
-            if not self._search.info.paid:
+            if not self._paid:
                 await self._try_common_words(self._position(self._config.name_rounds + 1))
         await self._choose()
 
     async def _ask_llm(self) -> None:
         """Ask what the classes are, and then for names in rounds, until nothing new comes."""
-        if self._confusions():
+        if self.names.confusions:
             await self._read_classes()
         repeats = 0
         for number in range(1, self._config.name_rounds + 1):
             reason = None
-            if not self._to_rename():
+            if not self.names.to_rename:
                 reason = "no image of a class that may be renamed is wrong"
             elif repeats >= MOST_REPEATS:
                 reason = f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
@@ -285,16 +266,16 @@ class NameRounds:
 
     async def _choose(self) -> None:
         """Choose among the names that were tried, as at the end of all rounds: in several templates."""
-        finalists = self._finalists()
+        names, finalists = self.names, self.names.finalists
         if not finalists:
-            self.current = self.start
+            names.current = names.start
             return
         texts = len(self._class_names) + len(finalists)
-        predictions_each = len(self.few_shot.labels) * (len(finalists) + MOST_CHECKS)
+        predictions_each = len(names.few_shot.labels) * (len(finalists) + MOST_CHECKS)
         most = max(1, min(COMPARED, MOST_TEXTS // texts, MOST_PREDICTIONS // predictions_each))
         templates = self._compared[:most]
         few_shot, (with_start, *predictions) = await self._predictions.predict(
-            templates, [self.start.names, *(self._with({label: name}) for label, name in finalists)]
+            templates, [names.start.names, *(names.with_start({label: name}) for label, name in finalists)]
         )
         assert with_start is not None, "it was read in every template"
         tried: dict[int, dict[str, Predicted]] = {}
@@ -303,30 +284,21 @@ class NameRounds:
                 tried.setdefault(label, {})[name] = predicted
 
         async def predict(renaming: Renaming) -> Predicted:
-            _, (predicted,) = await self._predictions.predict(templates, [self._with(renaming)])
+            _, (predicted,) = await self._predictions.predict(templates, [names.with_start(renaming)])
             # Names that are read alone may be too many together.
             return [UNREADABLE] * len(with_start) if predicted is None else predicted
 
-        per_class, doubted = self._names_per_class, self._doubted
-        await self._use(
-            await choose_names(
-                few_shot, with_start, tried, predict, names_per_class=per_class, doubted=doubted
-            )
-        )
-
-    def names_that_hold(self) -> Renamed:
-        """Return the names so far, or those to start from, unless the former repair enough together."""
-        predicted, with_start = self.current.predicted, self.start.predicted
-        holds = self.few_shot.holds(predicted, with_start, self._names_per_class)
-        return self.current if holds else self.start
+        per_class = names.per_class
+        chosen = await choose_names(few_shot, with_start, tried, predict, per_class, self._doubted)
+        await self._use(chosen)
 
     @property
     def _right_and_images(self) -> Mapping[str, int]:
-        right = self.few_shot.accuracy(self.current.predicted).images
-        return {"right": right, "images": self.few_shot.images}
+        few_shot = self.names.few_shot
+        return {"right": few_shot.accuracy(self.names.current.predicted).images, "images": few_shot.images}
 
     def _position(self, number: int) -> Position:
-        return Position(NAMES, self._template_number, number)
+        return Position(NAMES, self._number, number)
 
     async def _read_classes(self) -> None:
         """Ask what the classes are, and start from the answer where it is better for all of them at once.
@@ -335,7 +307,7 @@ class NameRounds:
         """
         position, labels = self._position(0), self._labels_to_read()
         names, answers = self._class_names, self._record.answers
-        if self._asks_for_one_class:
+        if self._is_short:
             requests = [(short_reading_request(names, names[label]), [label]) for label in labels]
         else:
             description, starts = self._config.description, range(0, len(labels), READ_AT_ONCE)
@@ -348,49 +320,30 @@ class NameRounds:
             return  # every request was skipped
         first = first_readings(readings, self._reader.confirmed)
         taken = bool(first) and await self._is_start(first)
-        self._record.read = ReadNames(
-            names={names[label]: name for label, name in sorted(first.items())},
-            classes=len(labels),
-            taken=taken,
-        )
-        self._emit(
-            NamesRead(
-                position=position,
-                read=len(first),
-                classes=len(labels),
-                taken=taken,
-                **self._right_and_images,
-            )
-        )
+        read = {names[label]: name for label, name in sorted(first.items())}
+        self._record.read = ReadNames(names=read, classes=len(labels), taken=taken)
+        counts = {"read": len(read), "classes": len(labels), **self._right_and_images}
+        self._emit(NamesRead(position=position, taken=taken, **counts))
         await self._score(self._to_try_alone(readings), position)
 
     def _labels_to_read(self) -> list[int]:
         """Return the labels of the classes to ask about, in order: of very many, those most often wrong."""
-        most = MOST_CLASSES if self._asks_for_one_class else MOST_READ
+        most = MOST_CLASSES if self._is_short else MOST_READ
         labels = sorted(self._reader.renamable)
         if len(labels) > most:
-            wrong = Counter(true for true, _ in self._confusions().elements())
+            wrong = Counter(true for true, _ in self.names.confusions.elements())
             labels = sorted(sorted(labels, key=lambda label: -wrong[label])[:most])
         return labels
 
     async def _is_start(self, first: Renaming) -> bool:
-        """Start from names of all classes if they are better than the original ones, in several templates.
-
-        Where the original names are no better than chance, it is enough that the new ones are not worse.
-        """
+        """Start from names of all classes if they are better than the original ones, in several templates."""
         templates = self._compared[: max(1, MOST_TEXTS // (2 * len(self._class_names)))]
         few_shot, (predicted, with_original) = await self._predictions.predict(templates, [first, {}])
         if predicted is None or with_original is None:
             return False
-        evidence = few_shot.compare(predicted, with_original)
-        right = few_shot.images - few_shot.wrong(with_original)
-        chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self._class_names))
-        if not evidence.sure and not (chance and evidence.gain >= -evidence.error):
-            return False
-        self._keeps_recognised = right + evidence.gain >= KNOWN_AT_ONCE * right
-        self._predictions.reference = first
-        self.start = self.current = Renamed(first, predicted[: len(self.few_shot.labels)])
-        return True
+        if taken := self.names.start_from(first, few_shot, predicted, with_original):
+            self._predictions.reference = first
+        return taken
 
     def _to_try_alone(self, readings: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
         """Return the names to try alone, likeliest first: of the classes that are most often wrong.
@@ -398,22 +351,20 @@ class NameRounds:
         Where the search starts from the readings, a class may also return to its own name. One that keeps its
         reading tries no other.
         """
-        labels = _labels_to_ask(self._to_rename(), Counter())
-        by_label = {label: [name for of, name in readings if of == label] for label in labels}
-        for label in labels:
-            if label in self.start.names:
-                by_label[label].insert(1, self._class_names[label])
-        ranked = [(rank, label, name) for label in labels for rank, name in enumerate(by_label[label])]
-        names = [(label, name) for _, label, name in sorted(ranked, key=lambda entry: entry[0])]
+        labels = _labels_to_ask(self.names.to_rename, Counter())
+        by_label = {label: [pair for pair in readings if pair[0] == label] for label in labels}
+        for label in self.names.start.names.keys() & by_label:
+            by_label[label].insert(1, (label, self._class_names[label]))
+        names = [pair for rank in zip_longest(*by_label.values()) for pair in rank if pair is not None]
         # Each name may cost requests.
-        return names[:MOST_LINES_ASKED] if self._search.info.paid else names
+        return names[:MOST_LINES_ASKED] if self._paid else names
 
     async def _round(self, position: Position) -> int:
         """Ask, score the new names, and return how many there were."""
-        confusions = self._to_rename()
+        confusions = self.names.to_rename
         labels = _labels_to_ask(confusions, self._times_asked)
         self._times_asked.update(labels)
-        if self._asks_for_one_class:
+        if self._is_short:
             requests = [(short_name_request(self._class_names[label]), [label]) for label in labels]
             names = await self._ask(requests, position, SHORT_NAMES)
         else:
@@ -427,12 +378,9 @@ class NameRounds:
 
     async def _choose_so_far(self, position: Position) -> None:
         """Choose for the next request, in the template of the rounds alone."""
-        recognised = self._recognised()
-        tried = {label: names for label, names in self._tried.items() if label not in recognised}
-        await self._use(sure_names(self.few_shot, self.start.predicted, tried, self._doubted))
-        self._emit(
-            NameRoundFinished(position=position, renamed=len(self.current.names), **self._right_and_images)
-        )
+        await self._use(self.names.sure(self._doubted))
+        renamed = len(self.names.current.names)
+        self._emit(NameRoundFinished(position=position, renamed=renamed, **self._right_and_images))
 
     async def _try_common_words(self, position: Position) -> None:
         """Score names of common words for the classes that are most often wrong, as many as allowed.
@@ -440,95 +388,28 @@ class NameRounds:
         They begin with the class's own name: beside a reading that is right, one of a hundred words that are
         false ("bear, a stone") gains on few images by luck.
         """
-        labels = _labels_to_ask(self._confusions(), Counter())
-        if self._keeps_recognised:
-            labels = [label for label in labels if label not in self.start.names]
+        labels = _labels_to_ask(self.names.confusions, Counter())
+        if self.names.keeps_recognised:
+            labels = [label for label in labels if label not in self.names.start.names]
         if not labels:
             return
-        most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self.few_shot.labels))
-        if self._search.info.paid:
+        most = min(MOST_TEXTS, MOST_PREDICTIONS // len(self.names.few_shot.labels))
+        if self._paid:
             most = min(most, MOST_LINES_ASKED * self._config.name_rounds)
         names = []
         for label in labels:
             rng = random.Random(f"{self._config.seed} {label}")
             of_kinds = kind_names(self._class_names[label], rng)
             new = [name for name in of_kinds if not self._reader.is_own_name(name)][: most // len(labels)]
-            names += [(label, name) for name in new if name not in self._tried.get(label, ())]
-        self._common.update(name for _, name in names)
+            names += [(label, name) for name in new if name not in self.names.tried[label]]
+        self.names.common.update(name for _, name in names)
         await self._score(names, position)
 
-    def _finalists(self) -> list[tuple[int, str]]:
-        """Return the names to compare in several templates: of each class the best by their gain alone."""
-        recognised = self._recognised()
-        finalists: list[tuple[int, str]] = []
-        for label, predicted_by_name in self._tried.items():
-            if label in recognised:
-                continue
-            gain_by_name = {
-                name: self.few_shot.compare(predicted, self.start.predicted).gain
-                for name, predicted in predicted_by_name.items()
-            }
-            names = sorted(gain_by_name, key=lambda name: -gain_by_name[name])
-            for common in (False, True):
-                of_one_kind = [name for name in names if (name in self._common) == common]
-                finalists += [(label, name) for name in of_one_kind[:FINALISTS]]
-        return finalists
-
-    def _recognised(self) -> set[int]:
-        """Return the labels of the classes that keep the name to start from, as they are recognised by it.
-
-        What fits the few-shot images still better does so by luck more often than by truth. Where the model
-        knows the original names too, the first reading is one of several that are true, and none keeps it.
-        """
-        if not self._keeps_recognised:
-            return set()
-        images = Counter(self.few_shot.labels)
-        right = Counter(compress(self.few_shot.labels, map(eq, self.few_shot.labels, self.start.predicted)))
-        return {label for label in self.start.names if right[label] >= RECOGNISED * images[label]}
-
-    @property
-    def _doubted(self) -> Container[str]:
-        """Names that must be better than the LLM's, not just as good; empty without an LLM."""
-        return () if self._config.llm is None else self._common
-
-    @property
-    def _names_per_class(self) -> float:
-        return sum(map(len, self._tried.values())) / max(1, len(self._tried))
-
     async def _use(self, chosen: Renaming) -> None:
-        renaming = self._with(chosen)
+        renaming = self.names.with_start(chosen)
         _, (predicted,) = await self._predictions.predict([self.template], [renaming])
         # Names that are read alone may be too many together.
-        self.current = self.start if predicted is None else Renamed(renaming, predicted)
-
-    def _with(self, names: Renaming) -> Renaming:
-        """Return the names to start from with others in their place; a class's own name is no new one.
-
-        A class whose name to start from goes to another class has its own name again: no two have the same.
-        """
-        taken = set(names.values())
-        start = {label: name for label, name in self.start.names.items() if name not in taken}
-        return {label: name for label, name in {**start, **names}.items() if name != self._class_names[label]}
-
-    def _confusions(self) -> Counter[tuple[int, int]]:
-        """Return how many images of each renamable class are taken for which other one."""
-        true_labels = self.few_shot.labels[: self.few_shot.images]
-        return Counter(
-            (true, predicted)
-            for true, predicted in zip(true_labels, self.current.predicted, strict=False)
-            if true != predicted and true in self._reader.renamable
-        )
-
-    def _to_rename(self) -> Counter[tuple[int, int]]:
-        """Return the confusions of the classes that do not keep the LLM's first reading."""
-        recognised = self._recognised()
-        confusions = self._confusions()
-        return Counter({pair: count for pair, count in confusions.items() if pair[0] not in recognised})
-
-    @property
-    def _asks_for_one_class(self) -> bool:
-        """Whether each request is a short one, for one class."""
-        return self._config.request_style == "short"
+        self.names.current = self.names.start if predicted is None else Renamed(renaming, predicted)
 
     async def _ask(
         self,
@@ -546,11 +427,11 @@ class NameRounds:
         for sample, (messages, labels) in enumerate(requests):
             of_sample = position._replace(sample=sample)
             try:
-                answer, _ = await self._search.journal.ask(messages, of_sample)
+                answer, _ = await self._journal.ask(messages, of_sample)
             except Skipped as skip:
                 self._emit(Noted(text=f"{of_sample} is skipped: {skip.reason}"))
                 continue
-            only = labels[0] if self._asks_for_one_class else None
+            only = labels[0] if self._is_short else None
             cut = answer.finish_reason == "length"
             proposals = self._reader.read(answer.text, only=only, cut=cut, shared=shared)
             names += self._new(proposals, of_sample, each, each * len(labels))
@@ -564,8 +445,8 @@ class NameRounds:
         count_by_label = Counter[int]()
         for label, name in proposals.names:
             # Each name may cost requests; elsewhere those beyond the number asked for are welcome.
-            too_many = self._search.info.paid and (count_by_label[label] == each or len(new) == most)
-            if name in self._tried.get(label, ()) or (label, name) in new:
+            too_many = self._paid and (count_by_label[label] == each or len(new) == most)
+            if name in self.names.tried[label] or (label, name) in new:
                 self._refuse(f"{self._class_names[label]}: {name}", "known", position)
             elif too_many:
                 self._refuse(f"{self._class_names[label]}: {name}", "too_many_proposals", position)
@@ -582,20 +463,20 @@ class NameRounds:
 
     async def _score(self, names: Sequence[tuple[int, str]], position: Position) -> int:
         """Score each name alone, and return how many there are."""
-        renamings = [self._with({label: name}) for label, name in names]
+        renamings = [self.names.with_start({label: name}) for label, name in names]
         _, predictions = await self._predictions.predict([self.template], renamings)
         for (label, name), predicted in zip(names, predictions, strict=True):
             class_name = self._class_names[label]
-            free = name in self._common
+            free = name in self.names.common
             if predicted is None:
                 if not free:
                     self._refuse(f"{class_name}: {name}", "too_many_tokens", position)
                 continue
-            self._tried.setdefault(label, {})[name] = predicted
+            self.names.tried[label][name] = predicted
             if name == class_name:
                 continue
             self._record.proposed += not free or self._config.llm is None
-            gained, lost = self.few_shot.gained_and_lost(predicted, self.start.predicted)
+            gained, lost = self.names.gained_and_lost(predicted)
             # Most of hundreds of free names gain nothing: the log would be of little else.
             if not free or gained > lost:
                 self._emit(
@@ -607,7 +488,7 @@ class NameRounds:
 
     def _record_of(self, label: int, confusions: Mapping[tuple[int, int], int]) -> ClassRecord:
         """Return what a request shows of a class."""
-        few_shot, names = self.few_shot, self._class_names
+        few_shot, names = self.names.few_shot, self._class_names
         image_indices = [index for index in range(few_shot.images) if few_shot.labels[index] == label]
         taken_for = Counter(
             {
@@ -618,14 +499,14 @@ class NameRounds:
         )
         return ClassRecord(
             name=names[label],
-            current=self.current.names.get(label),
+            current=self.names.current.names.get(label),
             images=len(image_indices),
-            before=sum(self._original.predicted[index] == label for index in image_indices),
-            right=sum(self.current.predicted[index] == label for index in image_indices),
+            before=sum(self.names.original[index] == label for index in image_indices),
+            right=sum(self.names.current.predicted[index] == label for index in image_indices),
             taken_for=taken_for.most_common(MOST_TAKEN_FOR),
             tried=[
-                (name, *few_shot.gained_and_lost(predicted, self.start.predicted))
-                for name, predicted in self._tried.get(label, {}).items()
+                (name, *self.names.gained_and_lost(predicted))
+                for name, predicted in self.names.tried[label].items()
             ],
         )
 
@@ -663,20 +544,13 @@ def requests_at_most(config: SearchConfig, class_names: Sequence[str] | None) ->
     return math.ceil(classes / READ_AT_ONCE) + config.name_rounds
 
 
-def characters_at_most(config: SearchConfig, longest_name: int) -> int:
-    """Return how many characters the records of classes take at most in a request."""
-    if not config.kind.renames_classes:
-        return 0
-    return MOST_CLASSES * (2 + MOST_TRIED_SHOWN + MOST_TAKEN_FOR) * max(MAX_NAME_CHARACTERS, longest_name)
-
-
 def scored_at_most(config: SearchConfig, classes: int) -> int:
-    """Return how many templates and renamings are scored at most; each round's names together, too."""
+    """Return how many templates and renamings are scored at most."""
     if not config.kind.renames_classes:
         return 0
-    each_round = min(classes, MOST_CLASSES) * max(MOST_NAMES_ASKED, SHORT_NAMES)
+    each_round = max(min(classes, MOST_CLASSES) * max(MOST_NAMES_ASKED, SHORT_NAMES), MOST_LINES_ASKED)
+    rounds = config.name_rounds * (each_round + 1)  # each name alone, and those chosen together
     # What the LLM reads is tried as a whole, and then one by one, for the classes that are most often wrong.
-    names = 1 + MOST_LINES_ASKED + config.name_rounds * max(each_round, MOST_LINES_ASKED)
-    templates = 1 + len(NEUTRAL_TEMPLATES) + 1 + FOUND_TRIED
-    together = config.name_rounds + min(MOST_CHECKS, classes + names)
-    return templates + 1 + names + together
+    reading = 1 + MOST_LINES_ASKED
+    templates = len(NEUTRAL_TEMPLATES) + FOUND_TRIED + 3  # the default one, the best found, before and after
+    return templates + reading + rounds + MOST_CHECKS
