@@ -73,6 +73,7 @@ class ChatError(PromptclimbError):
         usage: Billed tokens by the reply; None if it reports none.
         perhaps_billed: The attempt may have been billed although no usage was reported.
         retry_after: Seconds that the endpoint asks to wait, or None.
+        written: Upper bound of the tokens of its text and shown reasoning, where no usage is reported.
         took_s: Seconds that the attempt took, set by the caller.
         body: What the reply says in place of an answer, without secrets.
         adapted: The request has another form from now on, which may be answered.
@@ -97,6 +98,7 @@ class ChatError(PromptclimbError):
         self.usage = usage
         self.perhaps_billed = perhaps_billed
         self.retry_after = retry_after
+        self.written = 0
         self.took_s = 0.0
         self.body: object = None
         self.adapted = False
@@ -123,7 +125,6 @@ class UnusableAnswerError(ChatError):
     Attributes:
         reason: "bad_json", "not_json", "no_choices", "no_content", "length", "content_filter", "refusal" or
             "too_big".
-        written: Upper bound of the tokens of its text and shown reasoning, where no usage is reported.
         final: It is too long even with the most tokens that are requested, so another one would be too.
     """
 

@@ -253,7 +253,7 @@ class Bill:
 
     @classmethod
     def reserving(cls, amount: Spent) -> Bill:
-        """Return the bill that reserves an amount: it settles less than nothing."""
+        """Return the bill that reserves an amount: it settles a negative one."""
         return cls(reserved=NOTHING.minus(amount))
 
     def plus(self, other: Bill) -> Bill:

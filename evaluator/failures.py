@@ -71,7 +71,7 @@ class Rule:
         step: What follows if it is not open.
         tries: Failures of one item that may pass, so that it is simply asked for again.
         unproven: Failures in a row after which an answerer that has never answered is at fault; 0 for never.
-        trusted: Failures in a row that do not yet make an answerer suspect that has answered.
+        tolerated: Failures in a row that do not yet make an answerer suspect that has answered.
         drop_after: Failures of one item after which it is at fault, if others are answered; 0 for never.
         stop: What follows if the answerer is at fault by the evidence.
         certain: The kind names the item as the reason, so that it holds before any answer too.
@@ -86,7 +86,7 @@ class Rule:
     step: NextStep = NextStep.DROP
     tries: int = 0
     unproven: int = 0
-    trusted: int = 0
+    tolerated: int = 0
     drop_after: int = 1
     stop: NextStep = NextStep.STOP
     certain: bool = False
@@ -111,17 +111,17 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
         FailureKind.ENDLESS: _ANSWERED,
         FailureKind.ADAPTED: Rule(fault=Fault.ITEM, step=NextStep.AGAIN),
         # Perhaps the credit is exhausted: another session shows it.
-        FailureKind.REFUSED: Rule(unproven=1, trusted=_MOST_REFUSED, sessions=2),
-        FailureKind.TOO_LONG: replace(_ANSWERED, fault=Fault.OPEN, unproven=1, trusted=_MOST_REFUSED),
-        FailureKind.FLAGGED: replace(_ANSWERED, fault=Fault.OPEN, trusted=_MOST_REFUSED, certain=True),
+        FailureKind.REFUSED: Rule(unproven=1, tolerated=_MOST_REFUSED, sessions=2),
+        FailureKind.TOO_LONG: replace(_ANSWERED, fault=Fault.OPEN, unproven=1, tolerated=_MOST_REFUSED),
+        FailureKind.FLAGGED: replace(_ANSWERED, fault=Fault.OPEN, tolerated=_MOST_REFUSED, certain=True),
         # A gateway slips now and then: a key that worked is tried twice more.
-        FailureKind.MISDIRECTED: Rule(unproven=1, trusted=2, drop_after=0, closes=True),
+        FailureKind.MISDIRECTED: Rule(unproven=1, tolerated=2, drop_after=0, closes=True),
         FailureKind.CLOSED: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, closes=True),
         # A default restart has 12 requests: the model had several chances in two conversations.
-        FailureKind.UNREAD: Rule(unproven=4, trusted=11),
+        FailureKind.UNREAD: Rule(unproven=4, tolerated=11),
         # A scorer's endpoint is given up by the length of its outage alone.
         FailureKind.EXHAUSTED: Rule(unproven=1, drop_after=2, stop=NextStep.RETRY),
-        FailureKind.QUESTION_REFUSED: Rule(unproven=8, trusted=7),
+        FailureKind.QUESTION_REFUSED: Rule(unproven=8, tolerated=7),
         FailureKind.MISREAD: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, tries=2, unproven=8),
         FailureKind.CRASHED: Rule(tries=1, unproven=3, drop_after=3),
         FailureKind.NOT_A_NUMBER: Rule(fault=Fault.ITEM, step=NextStep.DROP, tries=1),
@@ -173,7 +173,7 @@ def judge(kind: FailureKind, evidence: Evidence) -> Judgement:
         return Judgement(Fault.OPEN, NextStep.HOLD)
     # It answers others, as far as is known; after a long row of failures a control decides, if there is an
     # item that was ever answered.
-    if evidence.in_a_row <= rule.trusted:
+    if evidence.in_a_row <= rule.tolerated:
         answers_others: bool | None = True
     else:
         answers_others = evidence.control if evidence.answers else False

@@ -250,7 +250,7 @@ class EndpointAsker(Generic[R, A]):
         except ChatError as error:
             if error.step in (None, NextStep.STOP):
                 raise
-            if rest_s := self._outage.request_failed() if _may_pass(error) else 0.0:
+            if _may_pass(error) and (rest_s := self._outage.request_failed()):
                 self._limiter.pause(rest_s)
             raise self._failed_request(error, retrying.statistics["attempt_number"]) from error
 
@@ -343,7 +343,8 @@ class EndpointAsker(Generic[R, A]):
             self._check_outage(error)
             raise
         except asyncio.CancelledError:
-            charge.unknown()
+            if charge.sent:
+                charge.book(None)
             await self._write(charge.bill)
             raise
         except Exception:
@@ -380,13 +381,10 @@ class EndpointAsker(Generic[R, A]):
     # What became of an attempt: bill, pacing, outage.
 
     def _succeeded(self, request: R, answer: A, permit: Permit, charge: Charge[R]) -> None:
-        if answer.usage_known:
-            charge.reported(answer.usage)
-        else:
-            charge.unknown(answer.written)
-            if not self._usage_missing:
-                self._usage_missing = True
-                self._emit(UsageMissing(endpoint=self._endpoint.name))
+        charge.book(answer.usage if answer.usage_known else None, answer.written)
+        if not answer.usage_known and not self._usage_missing:
+            self._usage_missing = True
+            self._emit(UsageMissing(endpoint=self._endpoint.name))
         self.has_answered = True
         self._in_a_row.clear()
         if self._answer_length == "trying" and charge.request.max_tokens > request.max_tokens:
@@ -399,11 +397,9 @@ class EndpointAsker(Generic[R, A]):
         self, error: ChatError, request: R, permit: Permit, charge: Charge[R], failures: Counter[FailureKind]
     ) -> None:
         """Judge a failure, and record it in bill and pacing; adapt the answer tokens asked for."""
-        if error.usage is not None:
-            charge.reported(error.usage)
-        elif error.perhaps_billed:
-            charge.unknown(error.written if isinstance(error, UnusableAnswerError) else 0)
-        error.adapted = (error.adapted or self._asks_otherwise(error, request, charge)) and (
+        if error.usage is not None or error.perhaps_billed:
+            charge.book(error.usage, error.written)
+        error.adapted = (error.adapted or self._adapt_length(error, request, charge)) and (
             failures[FailureKind.ADAPTED] < MOST_ADAPTED
         )
         failures[error.kind] += 1
@@ -455,8 +451,8 @@ class EndpointAsker(Generic[R, A]):
         longer = _longer(request)
         return longer if self._limiter.fits(tokens_at_most(longer).total) else request
 
-    def _asks_otherwise(self, error: ChatError, request: R, charge: Charge[R]) -> bool:
-        """Return whether a failure changes the answer tokens that are asked for."""
+    def _adapt_length(self, error: ChatError, request: R, charge: Charge[R]) -> bool:
+        """Change how many answer tokens are asked for, if a failure calls for it; return whether it does."""
         is_longer = charge.request.max_tokens > request.max_tokens
         if is_longer:
             if isinstance(error, UnusableAnswerError):
@@ -469,9 +465,9 @@ class EndpointAsker(Generic[R, A]):
             return False
         if self._answer_length != "short":  # since this one was sent
             return self._with_answer_tokens(request).max_tokens > request.max_tokens
-        return self._tries_longer_answers(request, charge.billed)
+        return self._try_longer_answers(request, charge.billed)
 
-    def _tries_longer_answers(self, request: R, billed: Spent) -> bool:
+    def _try_longer_answers(self, request: R, billed: Spent) -> bool:
         """Ask for longer answers from now on, unless limits forbid it; return whether that is so."""
         most = tokens_at_most(_longer(request))
         if not self._limiter.fits(most.total) or not self.budget.fits(most, self._endpoint.price, billed):

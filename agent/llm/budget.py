@@ -98,17 +98,14 @@ class Charge(Generic[R]):
     def bill(self) -> Bill:
         return Bill(self.used, self.reserved_on_disk)
 
-    def reported(self, usage: TokenUsage) -> None:
-        """Bill what the endpoint reports."""
-        self.billed = Spent.of(usage, self.price)
-
-    def unknown(self, answer_tokens: int = 0) -> None:
-        """Bill what was reserved, or more if more ``answer_tokens`` than that arrived."""
-        if not self.sent:
+    def book(self, usage: TokenUsage | None, written: int = 0) -> None:
+        """Bill what the endpoint reports; else what was reserved, or more if more tokens were ``written``."""
+        if usage is not None:
+            self.billed = Spent.of(usage, self.price)
             return
         self.billed = self.reserved
-        most = replace(tokens_at_most(self.request), completion_tokens=answer_tokens)
-        if answer_tokens > self.request.max_tokens and most.total > self.reserved.estimated_tokens:
+        most = replace(tokens_at_most(self.request), completion_tokens=written)
+        if written > self.request.max_tokens and most.total > self.reserved.estimated_tokens:
             money = cost_at_most(most, self.price)
             self.billed = Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
 

@@ -307,7 +307,7 @@ async def shared_chat(
                 await chat.__aexit__(None, None, None)
 
 
-def is_available(llm: str = LOCAL_LLM) -> str | None:
+def why_unusable(llm: str = LOCAL_LLM) -> str | None:
     """Return why a local model cannot be used here, as far as is known without downloading it; or None."""
     return _unusable.get(llm) if is_installed() else f"{PACKAGE} is not installed"
 
@@ -319,8 +319,8 @@ def is_installed() -> bool:
 
 def check_here(llm: str) -> None:
     """Raise EndpointError if llama.cpp is not installed, or the user's file is not a model; load nothing."""
-    if not is_installed():
-        raise EndpointError(f"{PACKAGE} is not installed")
+    if (reason := why_unusable(llm)) is not None:
+        raise EndpointError(reason)
     if isinstance(local_model(llm), Path):
         model_file(llm, lambda _source, _done: None)
 

@@ -144,16 +144,16 @@ async def try_local_llm(
         return config, {}
     if LLM_FALLBACK in (earlier_notes or {}):
         return without_llm(config), {}
-    from ..llm.local_server import is_available, make_loaded, make_ready
+    from ..llm.local_server import make_loaded, make_ready, why_unusable
 
     llm = config.llm or ""
-    if is_available(llm) is None:
+    if why_unusable(llm) is None:
         with suppress(EndpointError):  # it is remembered
             if earlier_notes is None:
                 await make_loaded(llm, emit)
             else:
                 await make_ready(llm, emit)
-    if (reason := is_available(llm)) is None:
+    if (reason := why_unusable(llm)) is None:
         return config, {}
     fallback = {"reason": reason, "method": str(config.llm_fallback)}
     emit(Noted(text=fallback_note(**fallback)))
@@ -166,9 +166,9 @@ def fallen_back(
     """Return the config of ``try_local_llm`` as far as it is known in this process; nothing is fetched."""
     if not may_fall_back(config):
         return config
-    from ..llm.local_server import is_available
+    from ..llm.local_server import why_unusable
 
-    usable = LLM_FALLBACK not in earlier_notes and is_available(config.llm or "") is None
+    usable = LLM_FALLBACK not in earlier_notes and why_unusable(config.llm or "") is None
     return config if usable else without_llm(config)
 
 

@@ -30,9 +30,9 @@ from promptclimb.agent.llm.local_server import (
     LlamaServer,
     LlamaSettings,
     LocalChat,
-    is_available,
     make_ready,
     shared_chat,
+    why_unusable,
 )
 from promptclimb.agent.results.result import LLM_FALLBACK
 from promptclimb.agent.search.inputs import fallen_back, try_local_llm
@@ -258,7 +258,7 @@ def config(**more: object) -> SearchConfig:
 async def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is fetched for it."""
     monkeypatch.setattr(local_server, "PACKAGE", "not_there")
-    assert is_available() == "not_there is not installed"
+    assert why_unusable() == "not_there is not installed"
     with pytest.raises(EndpointError, match="not_there is not installed"):
         await make_ready("local", pytest.fail)
 
@@ -309,7 +309,7 @@ async def test_a_run_that_began_without_an_llm_continues_without(
         patched.setattr(local_server, "PACKAGE", "not_there")
         with pytest.raises(PromptclimbError):
             await search(settings_of_run, custom_scorer=broken)
-    assert is_available() is None
+    assert why_unusable() is None
     result = await resume(tmp_path / "run", custom_scorer=FakeEvaluator())
     assert (result.status, result.method) == ("finished", "random")
     assert "not_there is not installed" in result.notes[LLM_FALLBACK]

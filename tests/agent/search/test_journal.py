@@ -33,7 +33,7 @@ from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import StoreCorruptError
 from promptclimb.evaluator.failures import RULES, FailureKind
 
-MOST_UNREAD = RULES[FailureKind.UNREAD].trusted + 1
+MOST_UNREAD = RULES[FailureKind.UNREAD].tolerated + 1
 
 FIRST, SECOND, THIRD = (Position(1, 1, round) for round in (1, 2, 3))
 

@@ -40,7 +40,7 @@ from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
 from tests.fakes.searches import resumed, searched
 from tests.fakes.tiny_clip import local_dir
 
-MOST_UNREAD = RULES[FailureKind.UNREAD].trusted + 1
+MOST_UNREAD = RULES[FailureKind.UNREAD].tolerated + 1
 
 SMALL: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "pn", "restarts": 4, "conversations": 2, "rounds": 3,
