@@ -111,7 +111,9 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     """
     infos: dict[str, EvaluatorInfo] = {}
     try:
-        missing = {key: missing_files(config) for key, config in _by_opened(cells).items()}
+        # One of many shots stands for all.
+        config_by_opened = {_what_is_opened(cell.config): cell.config for cell in cells}
+        missing = {key: missing_files(config) for key, config in config_by_opened.items()}
         ready = [cell for cell in cells if not missing[_what_is_opened(cell.config)]]
         waiting = check_cells(ready, file, say)
         with result_alone():
@@ -137,11 +139,6 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     unfinished = [cell.config for cell in (*waiting, *later)]
     _say_missing(lambda: check_llms(unfinished, SharedLimits(folder)), "suite")
     return FINISHED
-
-
-def _by_opened(cells: Sequence[Cell]) -> dict[str, SearchConfig]:
-    """Return a config for each pair of data set and model; one of many shots stands for all."""
-    return {_what_is_opened(cell.config): cell.config for cell in cells}
 
 
 class NothingAsked:

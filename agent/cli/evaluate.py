@@ -19,7 +19,6 @@ from ..config.sources import on_command_line
 from ..present.sentences import spent_text
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text
-from ..results.details import ConfusionMatrix
 from ..results.result import ApiUsage, words_of
 from ..search.inputs import read_template_file
 from ..text import printable
@@ -65,9 +64,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
             white_box=dict.fromkeys(arguments.white_box or (), labels),
             report=say,
         )
-    matrix = evaluation.matrix
     if matrix_file is not None:
-        _write_matrix(matrix_file, matrix)
+        if evaluation.matrix is None:
+            raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
+        write_file(matrix_file, evaluation.matrix.to_csv(), "--matrix")
+        say(f"confusion matrix: {short_path(matrix_file)}")
     if evaluation.scorer_usage is not None:
         say(spent_on(evaluation.scorer_usage, evaluation.labels or Path()))
     if arguments.as_json:
@@ -161,13 +162,6 @@ def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: i
     console(stderr=False).print(
         table_of("most often confused", [("class", "taken for", "images"), *pairs], texts=(0, 1))
     )
-
-
-def _write_matrix(file: Path, matrix: ConfusionMatrix | None) -> None:
-    if matrix is None:
-        raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
-    write_file(file, matrix.to_csv(), "--matrix")
-    say(f"confusion matrix: {short_path(file)}")
 
 
 def _names(text: str) -> tuple[str, ...]:

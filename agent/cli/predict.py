@@ -63,7 +63,10 @@ def predict(arguments: argparse.Namespace) -> int:
             write.row(image)
             if image.error:
                 unread += 1
-                _say_unread(image, unread)
+                if unread <= MOST_NAMED:
+                    say(f"not classified: {printable(image.error)}")
+                elif unread == MOST_NAMED + 1:
+                    say("not classified: more images; their lines have no class")
             else:
                 counts[image.classes[0]] += 1
             if out is not None and number % EVERY == 0:
@@ -206,13 +209,6 @@ def _columns(top: int) -> list[str]:
 def _compact(document: Any) -> str:
     # ASCII, as a file name may hold bytes that are not text.
     return json.dumps(document)
-
-
-def _say_unread(image: PredictedImage, number: int) -> None:
-    if number <= MOST_NAMED:
-        say(f"not classified: {printable(image.error)}")
-    elif number == MOST_NAMED + 1:
-        say("not classified: more images; their lines have no class")
 
 
 def _say_summary(counts: Counter[str], unread: int, out: Path | None) -> None:

@@ -183,14 +183,18 @@ class _RunningStudy:
             async with self._fitting:  # torch's random numbers are those of the process
                 return await fit_reference(cell, stop)
         # Several panels would overwrite each other: runs at once have lines alone.
-        with Display(console()) if self.jobs == 1 else nullcontext(_say_sentence) as display:
+        with Display(console()) if self.jobs == 1 else nullcontext() as display:
 
             def show_once(event: Event) -> None:
                 # Most runs of a study have the same model and data: each note is shown once.
-                if not isinstance(event, Noted) or event.text not in self._noted:
-                    display(event)
+                if isinstance(event, Noted) and event.text in self._noted:
+                    return
                 if isinstance(event, Noted):
                     self._noted.add(event.text)
+                if display is not None:
+                    display(event)
+                elif (text := sentence(event)) is not None:
+                    say(text)
 
             def request_of(config: SearchConfig) -> RunRequest:
                 return RunRequest(
@@ -205,7 +209,7 @@ class _RunningStudy:
     def write(self, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
         """Write the study's files; return its document."""
         document = findings(self.study, outcomes, self._transferred, self.file.stem)
-        write_findings(self.folder, document, outcomes)
+        write_findings(self.folder, document)
         return document
 
     def write_so_far(self) -> None:
@@ -222,11 +226,6 @@ class _RunningStudy:
             finished, runs = sum(outcome.counts for outcome in outcomes), counted(len(outcomes), "run")
             say(f"tables of {finished:,} finished of {runs}: {short_path(self.folder / MARKDOWN)}")
         say(f"What is in {short_path(self.folder)} is kept. Run the same command again to resume.")
-
-
-def _say_sentence(event: Event) -> None:
-    if (text := sentence(event)) is not None:
-        say(text)
 
 
 def _exit_code(ends: Sequence[SearchEnd]) -> int:

@@ -31,7 +31,8 @@ def transcript(arguments: argparse.Namespace) -> int:
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_value
     with StoreReader(run_dir) as stored:
         rows = (scrub(_row(exchange)) for exchange in stored.exchanges())
-        lines = _jsonl(rows) if arguments.form == JSONL else _markdown(rows, run_dir)
+        is_jsonl = arguments.form == JSONL
+        lines = (f"{json.dumps(row)}\n" for row in rows) if is_jsonl else _markdown(rows, run_dir)
         for text in lines:
             print_text(text)
     return 0
@@ -45,11 +46,6 @@ def _row(exchange: Exchange) -> dict[str, Any]:
         "answer": None if answer is None else answer_fields(answer),
         "skipped": exchange.skipped,
     }
-
-
-def _jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    for row in rows:
-        yield json.dumps(row) + "\n"
 
 
 def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
@@ -73,14 +69,14 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
             yield f"*{NOT_KEPT}*\n\n"
         yield _outcome(row)
     if restart < 0:
-        yield f"\n{_nothing(run_dir)}\n"
-
-
-def _nothing(run_dir: Path) -> str:
-    started = state_of(run_dir).progress.started
-    if started and not started.llm:
-        return f"No LLM is asked in this run (method {printable(started.method)})."
-    return "No requests yet."
+        started = state_of(run_dir).progress.started
+        is_without_llm = started and not started.llm
+        method = printable(started.method) if started else ""
+        yield (
+            f"\nNo LLM is asked in this run (method {method}).\n"
+            if is_without_llm
+            else "\nNo requests yet.\n"
+        )
 
 
 def _request(messages: Sequence[Mapping[str, str]], before: Sequence[Mapping[str, str]]) -> Iterator[str]:

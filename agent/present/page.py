@@ -124,14 +124,9 @@ def _environment() -> Environment:
         "score": pass_context(score),
         "origin": _origin,
         "weighted": weighted,
-        "beside": _beside,
+        "beside": lambda row: beside_accuracy(row.train, row.unanswered),
     }
     return environment
-
-
-def _beside(row: Row) -> list[str]:
-    """Return what stands beside a row's training accuracy."""
-    return beside_accuracy(row.train, row.unanswered)
 
 
 def _origin(row: Row, noun: str) -> str:

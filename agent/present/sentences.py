@@ -123,15 +123,10 @@ REJECTED: Mapping[str, str] = MappingProxyType(
 
 def gains_in_words(gains: Mapping[str, float], words: CandidateNoun, *, percent: bool) -> list[str]:
     """Return ``+3.1 points over the default template`` for each gain by baseline."""
-    return [
-        f"{difference_text(gain, percent=percent)} over the {baseline_name(name, words)}"
-        for name, gain in gains.items()
-    ]
-
-
-def difference_text(difference: float, *, percent: bool) -> str:
-    """Return a difference of scores: ``+3.1 points`` for 0.031 in percent."""
-    return f"{100 * difference:+z.1f} points" if percent else f"{difference:+.4g}"
+    texts = {
+        name: f"{100 * gain:+z.1f} points" if percent else f"{gain:+.4g}" for name, gain in gains.items()
+    }
+    return [f"{text} over the {baseline_name(name, words)}" for name, text in texts.items()]
 
 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
@@ -244,7 +239,8 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     lines = [verdict] if (verdict := verdict_on(result)) else []
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
-    lines += names_lines(result)
+    if (names := result.best.class_names) is not None:
+        lines += [_new_names(names), *filter(None, [names_read(result)])]
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
     lines.append(f"{_spent(result)}{opening}")
     if (counts := made_by_llm(result)) is not None:
@@ -274,13 +270,6 @@ def name_line(event: NameEvent) -> str:
     renamed = counted(event.renamed, "class", "classes")
     images = counted(event.images, "few-shot image")
     return f"{start}: {renamed} renamed {when}, {event.right:,} of {images} correct"
-
-
-def names_lines(result: SearchResult) -> list[str]:
-    """Return what is said of new class names below a result's table; empty if none were searched for."""
-    if (names := result.best.class_names) is None:
-        return []
-    return [_new_names(names), *filter(None, [names_read(result)])]
 
 
 def _new_names(names: Mapping[str, str]) -> str:

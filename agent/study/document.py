@@ -90,30 +90,31 @@ def _folder(run: RunOutcome) -> dict[str, Any]:
     return {"folder": run.cell.run_dir.name, "white_box": run.cell.white_box is not None}
 
 
-def write_findings(folder: Path, document: Mapping[str, Any], outcomes: Sequence[RunOutcome]) -> None:
+def write_findings(folder: Path, document: Mapping[str, Any]) -> None:
     """Write the document and its tables."""
-    write_atomically(folder / RAW, raw_csv(outcomes))
+    write_atomically(folder / RAW, raw_csv(document["runs"]))
     write_atomically(folder / MARKDOWN, markdown(document))
     write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def raw_csv(outcomes: Sequence[RunOutcome]) -> str:
+def raw_csv(runs: Sequence[Mapping[str, Any]]) -> str:
     """Return a row for each run, whether it counts or not; accuracies are fractions of 1."""
-    figures = list(dict.fromkeys([BEST, ENSEMBLE, *(name for run in outcomes for name in run.figures)]))
+    figures = list(dict.fromkeys([BEST, ENSEMBLE, *(name for run in runs for name in run["test"])]))
     labels = ("data", "shots", "seed", "model", "method", "llm")
-    head = [*labels, "status", "counts", "reason", "template", *(f"test: {name}" for name in figures), *SPENT]
+    before, after = (*labels, "status", "counts", "reason", "template"), (*SPENT, "folder", "white_box")
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*map(safe_cell, head), "folder", "white_box"])
-    for run in outcomes:
-        values = run.labels.values()
-        names = [value if isinstance(value, int) else safe_cell(value or "") for value in values]
-        texts = [safe_cell(text or "") for text in (run.reason, run.template)]
-        tests = [f"{run.figures[name].test:.6f}" if name in run.figures else "" for name in figures]
-        spent = [run.spent.get(name, "") for name in SPENT]
-        folder = (run.cell.run_dir.name, int(run.cell.white_box is not None))
-        writer.writerow([*names, run.status, int(run.counts), *texts, *tests, *spent, *folder])
+    writer.writerow([*before, *(safe_cell(f"test: {name}") for name in figures), *after])
+    for run in runs:
+        tests = [f"{run['test'][name]:.6f}" if name in run["test"] else "" for name in figures]
+        writer.writerow([*map(_cell, map(run.get, before)), *tests, *map(_cell, map(run.get, after))])
     return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return safe_cell(value) if isinstance(value, str) else value
 
 
 def pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:

@@ -29,8 +29,6 @@ from .tables import StudyRow, rows_of
 TRANSFER = "transfer.json"
 """The file in a study's folder with the scores on other models."""
 _SCORES = TypeAdapter(dict[str, float | None])
-_KEY_LENGTH = 4
-"""Members of a key: data set, model, template and identity; keys of an older form lack the identity."""
 _OF_THE_SAMPLE = set(applying_to(EvaluatorSpec, "few-shot sample"))
 """Settings that leave test images, class names and model as they are."""
 LEAST_GAIN = 0.01
@@ -57,11 +55,8 @@ class Transferred:
     def __init__(self, folder: Path) -> None:
         self._path = folder / TRANSFER
         self._scores: dict[str, float | None] = {}
-        with suppress(OSError, ValueError, TypeError, RecursionError):
-            scores = _SCORES.validate_json(self._path.read_bytes())
-            self._scores = {
-                key: score for key, score in scores.items() if len(json.loads(key)) == _KEY_LENGTH
-            }
+        with suppress(OSError, ValueError):
+            self._scores = _SCORES.validate_json(self._path.read_bytes())
         self._first_by_settings: dict[str, tuple[Cell, str]] = {}
 
     def test(self, blocks: Blocks, target: Cell, prompt: BestPrompt) -> float | None:

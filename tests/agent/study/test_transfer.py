@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def test_new_class_names_are_brought_along(tmp_path: Path, monkeypatch: pytest.M
 def test_what_was_scored_on_other_data_is_scored_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs made again on other test images, or an entry that does not say on what, say nothing of these."""
+    """Runs made again on other test images say nothing of these."""
     suite, _ = moving()
     opened: list[str] = []
 
@@ -129,7 +128,6 @@ def test_what_was_scored_on_other_data_is_scored_anew(
         return FakeEvaluator()
 
     monkeypatch.setattr(transfer, "open_evaluator", fake)
-    (tmp_path / TRANSFER).write_text(json.dumps({json.dumps(["one", "ViT-pico", "RN-pico {}"]): 0.9}))
     made = cells(suite, tmp_path)
     runs = blocks_of(
         outcome(cell, template=f"{cell.model} {{}}", figures={"default template": figure("1000")})
