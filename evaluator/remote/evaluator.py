@@ -418,7 +418,7 @@ class RemoteEvaluator(ABC):
                 raise
         if asking.error is None and asking.refusals and self._control is None:
             asking.error = self._unfit(asking.fault)
-        believed = self._control and self._failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].trusted
+        believed = self._control and self._failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].tolerated
         keeps = asking.error is None or isinstance(asking.error, AskingEndedError)
         if keeps and asking.refusals and believed:
             asking.values |= await in_thread(lambda: table.keep(asking.refusals))
