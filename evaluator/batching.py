@@ -113,7 +113,9 @@ class Caller:
         job = jobs[0]
         if len(jobs) == 1:
             job.crashes += 1
-            open_batch.error = _scorer_fails(job, error)
+            failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_shown(error)}")
+            failure.__cause__ = error
+            open_batch.error = failure
         step = self._judge(jobs, open_batch)
         if step is NextStep.CONTROL:
             job.control_passed = await self._scores(self._control or "")
@@ -127,7 +129,10 @@ class Caller:
             case NextStep.RETRY:
                 open_batch.untried.append(jobs)
             case NextStep.DROP:
-                job.fail(_template_crashes(job, error))
+                why = f"the scorer failed on it {job.crashes} times, while it scores others: {_shown(error)}"
+                crash = CrashingTemplateError(job.template, why)
+                crash.__cause__ = error
+                job.fail(crash)
             case _:
                 open_batch.held_back.append(job)
                 if step is NextStep.STOP:
@@ -204,21 +209,8 @@ def _call(scorer: Scorer, templates: list[str]) -> MaybeAwaitable[Sequence[Verdi
         raise ScoringEndedError("the scorer asked to leave the program") from error
 
 
-def _shown(error: BaseException | None) -> str:
+def _shown(error: BaseException) -> str:
     return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_LONGEST_MESSAGE]
-
-
-def _scorer_fails(job: Job, error: Exception) -> ScoringFailedError:
-    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_shown(error)}")
-    failure.__cause__ = error
-    return failure
-
-
-def _template_crashes(job: Job, error: Exception) -> CrashingTemplateError:
-    text = f"the scorer failed on it {job.crashes} times, while it scores others: {_shown(error)}"
-    failure = CrashingTemplateError(job.template, text)
-    failure.__cause__ = error
-    return failure
 
 
 class Batch(NamedTuple):
@@ -279,9 +271,8 @@ class ScoringQueue:
             self._work.cancel()
             self._caller.close()
             await asyncio.wait({self._work})
-        # Waiters have had this error already.
         if self._death is not None and error is None:
-            raise ScoringEndedError(f"scoring has ended: {_shown(self._death)}") from self._death
+            raise self._end()  # waiters have had this error already
 
     async def score(self, template: str) -> Verdict:
         """Score one template; equal templates in flight are scored once, and nan is asked for once more.
@@ -303,13 +294,13 @@ class ScoringQueue:
             job.waiters -= 1
 
     async def _enter(self, template: str) -> Job:
-        self._check_alive()
-        if template not in self._flying:
+        if template not in self._flying and not self._has_ended:
             await self._room.acquire()
             # The state may have changed while this task waited for room.
-            if self._closing or self._death is not None or template in self._flying:
+            if self._has_ended or template in self._flying:
                 self._room.release()
-                self._check_alive()
+        if self._has_ended:
+            raise self._end()
         if (job := self._flying.get(template)) is not None:
             return job
         job = Job(template, asyncio.get_running_loop().create_future(), self._now())
@@ -319,11 +310,17 @@ class ScoringQueue:
         self._changed.set()
         return job
 
-    def _check_alive(self) -> None:
-        if self._death is not None:
-            raise ScoringEndedError(f"scoring has ended: {_shown(self._death)}") from self._death
-        if self._closing:
-            raise ScoringEndedError("the queue of the scorer is closed")
+    @property
+    def _has_ended(self) -> bool:
+        return self._closing or self._death is not None
+
+    def _end(self) -> ScoringEndedError:
+        """Return the error that says why nothing is scored any more."""
+        if self._death is None:
+            return ScoringEndedError("the queue of the scorer is closed")
+        end = ScoringEndedError(f"scoring has ended: {_shown(self._death)}")
+        end.__cause__ = self._death
+        return end
 
     def _forget_if_unwanted(self, job: Job) -> None:
         """Remove a job from the queue if its last waiter has gone and its batch has not begun."""
@@ -382,11 +379,7 @@ class ScoringQueue:
         return self._queue.popleft()
 
     def _fail_the_rest(self) -> None:
-        if self._death is None:
-            error = ScoringEndedError("the queue was closed before this template was scored")
-        else:
-            error = ScoringEndedError(f"scoring has ended: {_shown(self._death)}")
-            error.__cause__ = self._death
+        error = self._end()
         for job in list(self._flying.values()):
             job.fail(error)
         while self._queue:

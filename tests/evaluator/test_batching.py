@@ -42,13 +42,6 @@ async def score_all(queue: ScoringQueue, templates: Sequence[str]) -> list[Verdi
 TEMPLATES = [f"a photo number {n} of a {{}}" for n in range(20)]
 
 
-async def test_scores_equal_the_scorers_own() -> None:
-    """What comes through the queue is what the scorer says, template by template."""
-    async with ScoringQueue(FakeEvaluator(), max_batch=7) as queue:
-        answers = await score_all(queue, TEMPLATES)
-    assert answers == FakeEvaluator().score(TEMPLATES)
-
-
 async def test_batches_are_full_when_many_ask() -> None:
     """Twenty requests at once make batches of at most max_batch."""
     scorer = FakeEvaluator()
@@ -70,15 +63,6 @@ async def test_duplicates_in_flight_are_scored_once() -> None:
         answers = await score_all(queue, TEMPLATES[:2] * 5)
     assert scorer.batches == [tuple(TEMPLATES[:2])]
     assert len(set(map(repr, answers))) == 2
-
-
-async def test_a_rejection_is_a_verdict() -> None:
-    """A rejected template has its reason; its neighbours have their scores."""
-    async with ScoringQueue(FakeEvaluator(max_words=5)) as queue:
-        answers = await score_all(queue, ["a b c d e f g {}", "a {}"])
-    assert isinstance(answers[0], Rejection)
-    assert answers[0].reason == "too_many_tokens"
-    assert isinstance(answers[1], Score)
 
 
 def poisoned(*templates: str, times: int = 10**6) -> FakeEvaluator:
@@ -187,20 +171,6 @@ async def test_out_of_memory_halves_the_batch_and_remembers() -> None:
     assert all(len(batch) <= 5 for batch in scorer.batches[calls:])
 
 
-async def test_out_of_memory_on_one_template_alone_is_a_crash_of_that_template() -> None:
-    """A template that no halving makes fit is found among the others."""
-
-    def no_memory(batch: Sequence[str]) -> None:
-        if TEMPLATES[1] in batch:
-            raise MemoryError
-
-    async with ScoringQueue(FakeEvaluator(before_batch=no_memory)) as queue:
-        answers = await score_all(queue, TEMPLATES[:2])
-    assert isinstance(answers[0], Score)
-    assert isinstance(answers[1], CrashingTemplateError)
-    assert "MemoryError" in str(answers[1])
-
-
 async def test_a_full_queue_holds_callers_back() -> None:
     """With the device busy and the queue full, further callers wait for room."""
     gate = Gate()
@@ -288,21 +258,6 @@ async def test_closing_answers_those_still_waiting() -> None:
         await queue.score(TEMPLATES[0])
 
 
-async def test_the_loop_runs_on_while_the_device_works() -> None:
-    """Other tasks make progress during a batch."""
-    gate = Gate()
-    async with ScoringQueue(FakeEvaluator(before_batch=gate)) as queue:
-        asking = asyncio.create_task(queue.score(TEMPLATES[0]))
-        await gate.wait_arrived()
-        turns = 0
-        while turns < 100:
-            await asyncio.sleep(0)
-            turns += 1
-        assert not asking.done()
-        gate.open.set()
-        await asking
-
-
 async def test_one_thread_scores() -> None:
     """Every call of the scorer comes from the same thread, which is not the loop's."""
     threads = set()
@@ -331,21 +286,6 @@ async def test_a_scorer_that_says_so_gets_several_batches_at_once() -> None:
     assert sorted(len(batch) for batch in scorer.batches) == [5, 5, 5, 5]
 
 
-async def test_a_crash_in_one_of_several_batches_leaves_the_others_alone() -> None:
-    """Halving and judging go on in one of them while the others score."""
-
-    def strike(batch: Sequence[str]) -> None:
-        if TEMPLATES[7] in batch:
-            raise ValueError("boom")
-        if len(batch) > 3:
-            raise MemoryError
-
-    async with ScoringQueue(FakeEvaluator(before_batch=strike, in_flight=3), max_batch=6) as queue:
-        answers = await score_all(queue, TEMPLATES)
-    assert [n for n, answer in enumerate(answers) if isinstance(answer, CrashingTemplateError)] == [7]
-    assert sum(isinstance(answer, Score) for answer in answers) == 19
-
-
 async def test_closing_lets_every_batch_that_runs_end() -> None:
     """What is in the scorer is answered, what waits gets an error."""
     crowd, gate = threading.Barrier(3, timeout=20), Gate()
@@ -360,25 +300,6 @@ async def test_closing_lets_every_batch_that_runs_end() -> None:
         gate.open.set()
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(answer) for answer in answers] == [Score] * 2 + [ScoringEndedError] * 18
-
-
-async def test_a_worker_that_dies_takes_the_others_along() -> None:
-    """No waiter of any batch is left behind."""
-
-    def leave(batch: Sequence[str]) -> None:
-        if TEMPLATES[4] in batch:
-            raise SystemExit(3)
-
-    async def ask_all() -> list[Verdict | BaseException]:
-        async with ScoringQueue(FakeEvaluator(before_batch=leave, in_flight=3), max_batch=2) as queue:
-            answers.extend(await score_all(queue, TEMPLATES))
-        return answers
-
-    answers: list[Verdict | BaseException] = []
-    with pytest.raises(ScoringEndedError, match="leave the program"):
-        await ask_all()
-    assert any(isinstance(answer, ScoringEndedError) for answer in answers)
-    assert all(isinstance(answer, Score | ScoringEndedError) for answer in answers)
 
 
 @pytest.mark.parametrize("in_flight", [0, -1, 1.5, "2", True, 10**6])

@@ -188,13 +188,6 @@ def test_every_kind_of_number_is_a_plain_one(answer: Any) -> None:
     assert type(looked.test) is float
 
 
-def test_nan_is_left_to_the_queue() -> None:
-    """It asks once more before it rejects."""
-    (verdict,) = as_evaluator(Saying(score=[math.nan]), SPEC).score(["a {}"])
-    assert isinstance(verdict, Score)
-    assert math.isnan(verdict.train)
-
-
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -393,12 +386,6 @@ def test_the_form_is_checked_when_the_specification_is_made(name: str) -> None:
     """MODULE:FACTORY, and no other."""
     with pytest.raises(ConfigError, match="write MODULE:FACTORY"):
         EvaluatorSpec(custom_scorer=name)
-
-
-def test_a_cluster_is_not_for_a_custom_scorer() -> None:
-    """Two kinds at once are refused rather than one of them forgotten."""
-    with pytest.raises(ConfigError, match="`ray` applies to CLIP models"):
-        EvaluatorSpec(custom_scorer="m:f", ray="auto")
 
 
 def lengths(templates: Sequence[str]) -> list[float]:

@@ -107,27 +107,28 @@ class VisualApi:
         asked, colour = body["parameters"], colour_of(body["inputs"])
         template = asked["hypothesis_template"]
         labels = asked["candidate_labels"]
-        logits = np.array([20 * float(self.text(template.format(one)) @ colour) for one in labels])
+        logits = np.array([20 * float(self.text(template.format(label)) @ colour) for label in labels])
         shares = np.exp(logits - logits.max())
         rows = zip(labels, (shares / shares.sum()).tolist(), strict=True)
-        return sorted(({"label": one, "score": share} for one, share in rows), key=lambda row: -row["score"])
+        ranked = sorted(rows, key=lambda row: -row[1])
+        return [{"label": label, "score": share} for label, share in ranked]
 
     def _embeddings(self, path: str, body: Mapping[str, Any]) -> Any:
         if path == "embed":
-            vectors = [self.text(one) for one in body.get("texts", ())]
-            vectors += [colour_of(one) for one in body.get("images", ())]
-            return {"id": "1", "embeddings": {"float": [one.tolist() for one in vectors]}}
-        vectors = [self._vector(one) for one in _inputs(body)]
-        rows = [{"embedding": one.tolist(), "index": place} for place, one in enumerate(vectors)]
+            vectors = [self.text(text) for text in body.get("texts", ())]
+            vectors += [colour_of(image) for image in body.get("images", ())]
+            return {"id": "1", "embeddings": {"float": [vector.tolist() for vector in vectors]}}
+        vectors = [self._vector(content) for content in _inputs(body)]
+        rows = [{"embedding": vector.tolist(), "index": index} for index, vector in enumerate(vectors)]
         return {"object": "list", "data": rows[::-1]}
 
-    def _vector(self, one: Any) -> np.ndarray[Any, Any]:
-        if isinstance(one, str):
-            image = one.startswith("data:image/") and self._reads_images
-            return colour_of(one) if image else self.text(one)
-        if "text" in one or not self._reads_images:
-            return self.text(one.get("text") or str(one))
-        return colour_of(one.get("image") or one.get("image_base64") or one["image_url"]["url"])
+    def _vector(self, content: Any) -> np.ndarray[Any, Any]:
+        if isinstance(content, str):
+            image = content.startswith("data:image/") and self._reads_images
+            return colour_of(content) if image else self.text(content)
+        if "text" in content or not self._reads_images:
+            return self.text(content.get("text") or str(content))
+        return colour_of(content.get("image") or content.get("image_base64") or content["image_url"]["url"])
 
     def text(self, text: str) -> np.ndarray[Any, Any]:
         digest = hashlib.sha256(text.encode()).digest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,9 +24,9 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy
-from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget, why_refused
+from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
-from promptclimb.agent.llm.scorer import ScorerCalls, open_scorer, scorer_in_thread, scorer_key
+from promptclimb.agent.llm.scorer import ScorerCalls, open_scorer, scorer_key
 from promptclimb.agent.prices import NOTHING, Bill, CallPrice, Price, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import AskingEndedError, ConfigError, UsageError
@@ -74,17 +73,6 @@ async def answers(calls: ScorerCalls, requests: Iterable[ApiRequest]) -> tuple[l
 
     await asyncio.wait([asyncio.create_task(work()) for _ in range(calls.concurrency)])
     return answered, errors[0].__cause__ if errors else None
-
-
-async def test_every_request_is_answered_once() -> None:
-    """Each with its place, in whatever order the answers come."""
-    async with ScorerServer(ScorerOptions(latency_s=0.005)) as server, asking(server) as calls:
-        answered, why = await answers(calls, (question(number) for number in range(30)))
-    assert why is None
-    assert sorted(place for place, _answer in answered) == list(range(30))
-    assert all(isinstance(answer, ApiReply) and answer.body["data"] for _place, answer in answered)
-    assert server.most_in_flight <= 8
-    assert max(server.asked.values()) == 1
 
 
 async def test_callers_share_the_requests_in_flight() -> None:
@@ -134,16 +122,6 @@ async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
         answered, why = await answers(calls, tests)
         assert (len(answered), why) == (10, None)
     assert server.requests == 14
-
-
-async def test_a_final_evaluation_that_money_cannot_pay_is_refused() -> None:
-    """With the dollars that it may cost."""
-    with pytest.raises(UsageError, match=r"`max_cost = 0\.01` must be more than 0\.010200"):
-        async with (
-            ScorerServer() as server,
-            asking(server, max_cost=0.01, scorer_price="0.002/call") as calls,
-        ):
-            calls.keep_for_final(ApiEstimate(5, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -225,31 +203,6 @@ async def test_a_refused_key_later_on_leaves_the_run_to_be_resumed() -> None:
     ):
         answered, why = await answers(calls, [question(number) for number in range(20)])
     assert (len(answered), type(why)) == (3, EvaluationFailedError)
-
-
-async def test_an_address_where_nothing_listens_is_named() -> None:
-    """Before a request is made."""
-    async with ScorerServer() as server:
-        gone = server.url
-    async with open_scorer(config(gone), {}) as calls:
-        answered, why = await answers(calls, [question(0)])
-    assert (answered, type(why)) == ([], EndpointError)
-    assert "Connection refused" in str(why)
-    assert "scorer_url" in str(why)
-
-
-async def test_requests_under_way_share_the_look_at_the_address() -> None:
-    """None is sent meanwhile, and one connection is enough for all."""
-    looks: list[int] = []
-
-    async def connect() -> None:
-        looks.append(server.requests)
-        await asyncio.sleep(0.01)
-
-    async with ScorerServer() as server, asking(server) as calls:
-        calls._connect = connect
-        answered, why = await answers(calls, [question(number) for number in range(8)])
-        assert (len(answered), why, looks) == (8, None, [0])
 
 
 async def test_nothing_is_sent_where_nothing_listens() -> None:
@@ -350,49 +303,6 @@ async def test_usage_is_read_and_charged() -> None:
         assert calls.budget.spent.estimated_tokens == 0
 
 
-def test_without_a_search_it_has_a_loop_of_its_own() -> None:
-    """And what ends the asking is raised as it is."""
-    limited = partial(config, max_scorer_calls=1)
-    with Served(ScorerOptions()) as url, scorer_in_thread(limited(url), {}) as (calls, portal):
-        assert isinstance(portal.call(calls, question(1)), ApiReply)
-
-    def too_much(url: str) -> None:
-        with scorer_in_thread(limited(url), {}) as (calls, portal):
-            for number in range(2):
-                portal.call(calls, question(number))
-
-    with Served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
-        too_much(url)
-
-
-class Served:
-    """A server in a thread of its own."""
-
-    def __init__(self, options: ScorerOptions) -> None:
-        self._options = options
-        self._ready = threading.Event()
-
-    def __enter__(self) -> str:
-        def work() -> None:
-            async def serve() -> None:
-                async with ScorerServer(self._options) as server:
-                    self.url, self._over = server.url, asyncio.Event()
-                    self._loop = asyncio.get_running_loop()
-                    self._ready.set()
-                    await self._over.wait()
-
-            asyncio.run(serve())
-
-        self._thread = threading.Thread(target=work, daemon=True)
-        self._thread.start()
-        self._ready.wait(5)
-        return self.url
-
-    def __exit__(self, *_error: object) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(5)
-
-
 @dataclass
 class Charging:
     """A client of either kind that charges as it likes, fails now and then, and remembers what it charged."""
@@ -444,7 +354,6 @@ def chat_answer(usage: TokenUsage) -> ChatAnswer:
     most_calls=st.one_of(st.none(), st.integers(1, 60)),
     at_once=st.integers(1, 12),
     fails=st.sampled_from([0.0, 0.2]),
-    kept=st.integers(0, 10),
 )
 def test_llm_and_scorer_together_keep_to_one_limit_of_money(
     seed: int,
@@ -454,11 +363,10 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
     most_calls: int | None,
     at_once: int,
     fails: float,
-    kept: int,
 ) -> None:
-    """Exceeded by one answer at most; calls never; what is kept for the test is there for it."""
+    """Exceeded by one answer at most; calls never."""
 
-    async def run() -> tuple[Charging, Charging, ScorerBudget, int]:
+    async def run() -> tuple[Charging, Charging, ScorerBudget]:
         rng = random.Random(seed)
         scorer = Charging(json_answer, scorer_price, rng, fails, most_tokens=100)
         llm = Charging(chat_answer, llm_price, rng, fails, most_tokens=100)
@@ -472,11 +380,6 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
             Endpoint(name="l", client=llm, price=llm_price), budget=of_llm, retry=retry
         )
         post = ApiRequest(path="", body={}, prompt_tokens=100, max_tokens=100)
-        each = of_scorer.need(TokenUsage(100, 100), scorer_price)
-        hold = Spent(calls=kept, estimated_picodollars=kept * each.estimated_picodollars)
-        fits = why_refused(of_scorer.limits, hold) is None
-        if fits:
-            of_scorer.keep(hold)
 
         async def until_spent(ask: Callable[[], Any]) -> None:
             for _ in range(80):
@@ -490,15 +393,10 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
             *(until_spent(lambda: asks.ask(post)) for _ in range(at_once)),
             *(until_spent(lambda: chats.ask(chat)) for _ in range(2)),
         )
-        of_scorer.keep(NOTHING)
-        tested = 0
-        for _ in range(kept if fits else 0):
-            await asks.ask(post)
-            tested += 1
         assert (of_scorer.reserved, of_llm.reserved) == (NOTHING, NOTHING)
-        return scorer, llm, of_scorer, tested
+        return scorer, llm, of_scorer
 
-    scorer, llm, budget, _tested = run_virtual(run())
+    scorer, llm, budget = run_virtual(run())
     assert most_calls is None or scorer.calls <= most_calls
     total, limit = scorer.charged + llm.charged, round(dollars * 10**12)
     assert total <= limit + max([0, *scorer.bills, *llm.bills])

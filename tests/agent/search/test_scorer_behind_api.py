@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +42,6 @@ from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.study_outcomes import cells, study
 from tests.fakes.visual_api import COLOURS
-from tests.paths import ROOT
 from tests.recorded import text_of
 
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
@@ -523,55 +518,6 @@ async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path:
     (cell,) = cells(study(data=["one"], seeds=[1], methods=["random"]))
     with pytest.raises(UsageError, match='`scorer = "zero-shot"`'):
         check_cells([replace(cell, config=config("http://127.0.0.1:1/v1"))])
-
-
-@pytest.mark.slow
-async def test_kills_lose_no_label_and_pay_twice_at_most_what_was_in_flight(
-    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Processes of their own, killed in the middle; then one that is interrupted, and one that finishes."""
-    monkeypatch.setenv("PROMPTCLIMB_ENSEMBLE_SIZE", "1")  # it has no option
-    run, kills, rng = tmp_path / "run", 6, np.random.default_rng(0)
-    async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
-        whole = await search(config(server.url, run_dir=tmp_path / "whole"))
-        server.asked.clear()
-        asked, counted = server.answered, 0
-
-        async def session(stop: signal.Signals | None) -> int:
-            options = ["resume", str(run), "--scorer-url", server.url]
-            if not run.exists():
-                options = [*_as_options(config(server.url)), "--max-scorer-calls", "1000"]
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "promptclimb", *options, cwd=ROOT, stdout=subprocess.DEVNULL
-            )
-            before = server.answered
-            if stop is not None:
-                after = int(rng.integers(5, 15))
-                ended = asyncio.create_task(process.wait())
-                reached = asyncio.create_task(server.until(lambda: server.answered >= before + after))
-                await asyncio.wait({reached, ended}, return_when=asyncio.FIRST_COMPLETED)
-                assert reached.done(), "the process ended by itself"
-                process.send_signal(stop)
-            return await process.wait()
-
-        for _ in range(kills):
-            assert await session(signal.SIGKILL) == -signal.SIGKILL
-            counted += IN_FLIGHT
-            assert server.asked.total() - len(server.asked) <= counted
-        assert await session(signal.SIGINT) == 128 + signal.SIGINT
-        assert await session(None) == 0
-        twice = server.asked.total() - len(server.asked)
-    assert len(server.asked) == asked
-    assert twice <= kills * IN_FLIGHT
-    result = json.loads((run / "result.json").read_text("utf-8"))
-    assert result["best"]["template"] == whole.best.template
-    assert server.answered - asked <= result["scorer_usage"]["calls"] <= server.answered - asked + counted
-
-
-def _as_options(searched: SearchConfig) -> list[str]:
-    names = ("data", "shots", "scorer", "scorer_url", "model", "method", "describe", "restarts", "rounds")
-    names += ("conversations", "initial", "run_dir")
-    return ["search", *(part for name in names for part in (flag_of(name), str(getattr(searched, name))))]
 
 
 async def test_names_beyond_those_asked_for_are_not_paid_for(

@@ -14,9 +14,10 @@ from evaluator.remote.answers import MOST_CHARACTERS, ListedClasses
 
 NAMES = ["bat", "sea lion", "lion", "dog", "strawberry", "bus", "T-shirt", "bird's nest"]
 OPTIONS = ListedClasses(NAMES, seed=3)
-PLACES = {name: place for place, name in enumerate(OPTIONS.fill("{classes}").splitlines(), 1)}
-NUMBER = {line.split(". ", 1)[1]: place for line, place in PLACES.items()}
-LETTER = {name: "ABCDEFGH"[place - 1] for name, place in NUMBER.items()}
+NUMBER = {
+    line.split(". ", 1)[1]: number for number, line in enumerate(OPTIONS.fill("{classes}").splitlines(), 1)
+}
+LETTER = {name: "ABCDEFGH"[number - 1] for name, number in NUMBER.items()}
 
 RECORDED: dict[str | None, tuple[str, ...]] = {
     "bat": (

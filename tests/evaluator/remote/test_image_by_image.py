@@ -351,11 +351,11 @@ def test_an_instruction_lists_the_classes_as_the_seed_orders_them(opened: Opened
     for evaluator in evaluators:
         scored(evaluator, INSTRUCTION)
 
-    def said(api: VisualApi) -> set[str]:
+    def instructions(api: VisualApi) -> set[str]:
         return {request.body["messages"][0]["content"][0]["text"] for request in api.requests}
 
-    assert len(said(first)) == 1
-    assert said(first) == said(second)
+    assert len(instructions(first)) == 1
+    assert instructions(first) == instructions(second)
     fingerprint, same, different = (evaluator.info.fingerprint for evaluator in evaluators)
     assert fingerprint == same != different
 
