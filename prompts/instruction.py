@@ -26,10 +26,12 @@ from .kinds import (
     PromptKind,
     Proposals,
     check_words,
+    goals_of,
     one_line,
     too_long,
 )
 from .replies import (
+    FENCE,
     LIST_MARK,
     MARKS,
     MAX_ANSWER_CHARACTERS,
@@ -42,8 +44,7 @@ from .replies import (
     strings_in,
     without_thinking,
 )
-from .requests import SCALES
-from .template import check_characters, quoted, single_spaced, spelling_key, without_quotes
+from .template import CheckedText, check_characters, quoted, single_spaced, without_quotes
 from .wording import Wordings, built_in
 
 SLOT = "{classes}"
@@ -69,7 +70,6 @@ _WRAPPED = tuple(mark for mark in MARKS if mark.name not in ("labels", "filled e
 _LABEL = re.compile(
     r"(?:new |revised |improved )?(?:instruction|prompt)(?: ?(?:no\.?|#)? ?\d{1,3})?\s*[:=]\s+", re.I
 )
-_FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _RULE = re.compile(r"\s*(?:[-*_=]\s?){3,}\s*")
 _MOST_OF_A_BLOCK = 4 * MAX_CHARACTERS
 
@@ -78,30 +78,18 @@ WORDS = KindWords(
     intro="A vision-language model gets one picture with an instruction, in which the slot {classes} is "
     "replaced by the list of all class names, and answers in words. An answer that names no class, or "
     "several, counts as wrong.",
-    goals={
-        "accuracy": "How many pictures are sorted correctly depends on the instruction, and we are looking "
-        "for the one with which most of them are.",
-        "class_mean": "How many pictures of a class are sorted correctly depends on the instruction, and we "
-        "are looking for the one with which most of them are, in the mean over classes.",
-        "logprob": "How probable the model finds a picture's own class depends on the instruction, and we "
-        "are looking for the one with the highest mean log-probability of it: the nearer to 0, the better.",
-        "margin": "How far a picture's own class is ahead of the best other one depends on the instruction, "
-        "and we are looking for the one with the highest mean margin: below 0 the other one is ahead.",
-    },
+    goals=goals_of("the instruction", "the one", "with which most of them are"),
     rule="every instruction has the slot {classes} exactly once, where the list of the classes goes, and "
     r"\n where a line breaks (alone between two of them the list is numbered)",
     unreadable="No instruction could be read in your answer. An instruction is one line with the slot "
     "{classes} exactly once.",
 )
 _PHRASES = phrases_of(WORDS, SLOT)
-assert WORDS.goals.keys() == SCALES.keys()
 
 
 @dataclass(frozen=True, slots=True)
-class Instruction:
-    r"""A checked instruction on one line, made by ``parse``; ``\n`` is a line break."""
-
-    text: str
+class Instruction(CheckedText):
+    r"""A checked instruction on one line; ``\n`` is a line break."""
 
     @classmethod
     def parse(cls, raw: str, *, max_words: int | None) -> Instruction:
@@ -122,15 +110,8 @@ class Instruction:
         return cls(text)
 
     @property
-    def key(self) -> str:
-        return spelling_key(self.text)
-
-    @property
     def scored_as(self) -> str:
         return self.text.replace(f" {BREAK} ", "\n")
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def _tidy(raw: str) -> str:
@@ -244,7 +225,7 @@ def _blocks(text: str) -> tuple[list[str], list[str], bool]:
         block.clear()
 
     for line in lines[:MAX_LINES]:
-        if not line.strip() or _RULE.fullmatch(line) or _FENCE.match(line) or is_echo(line, _PHRASES):
+        if not line.strip() or _RULE.fullmatch(line) or FENCE.match(line) or is_echo(line, _PHRASES):
             end()
             is_marked = False
             continue

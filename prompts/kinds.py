@@ -165,6 +165,21 @@ class KindWords(CandidateNoun):
         return HEADINGS[above].format(noun=self.noun, Noun=self.noun.capitalize())
 
 
+def goals_of(what: str, sought: str, which: str) -> Mapping[str, str]:
+    """Return what is looked for, by objective: what decides it, what is sought, and which of it."""
+    looking = f"depends on {what}, and we are looking for {sought}"
+    of_class, best = "a picture's own class", "with the highest mean"
+    return {
+        "accuracy": f"How many pictures are sorted correctly {looking} {which}.",
+        "class_mean": f"How many pictures of a class are sorted correctly {looking} {which}, in the mean "
+        "over classes.",
+        "logprob": f"How probable the model finds {of_class} {looking} {best} log-probability of it: the "
+        "nearer to 0, the better.",
+        "margin": f"How far {of_class} is ahead of the best other one {looking} {best} margin: below 0 "
+        "the other one is ahead.",
+    }
+
+
 class PromptKind(ABC):
     """One form of what is searched for; see the module's text.
 

@@ -44,7 +44,7 @@ _SHOWN_CHARACTERS = 200
 
 _UNSEEN = dict.fromkeys(map(ord, "\ufeff\u200b\u200e\u200f\u2060\u00ad"))
 """Characters that no reader sees and that void a line: byte order mark, zero-width space, soft hyphen."""
-_FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
+FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _CONTROL = re.compile(r"<\|\w{1,20}\|>")
 _STEP = re.compile(r"^[#*> \t]{0,8}(?:step \d{1,2}\b|final\b)[^\n]{0,80}$", re.IGNORECASE | re.MULTILINE)
 
@@ -88,7 +88,7 @@ def _sorted_lines(text: str) -> tuple[list[str], list[str], bool]:
     marked, unmarked = [text for text in from_json if not is_echo(text)], list[str]()
     fenced = False
     for line in without_echoes(lines[:MAX_LINES]):
-        if _FENCE.match(line):
+        if FENCE.match(line):
             fenced = not fenced
             continue
         short = line[:MAX_LINE_CHARACTERS]

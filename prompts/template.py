@@ -26,7 +26,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .kinds import MOST_CHARACTERS, CandidateError, KindWords, check_words, too_long
+from .kinds import MOST_CHARACTERS, CandidateError, KindWords, check_words, goals_of, too_long
 
 SLOT = "{}"
 DEFAULT_MAX_WORDS = 15
@@ -54,10 +54,26 @@ _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """A checked template with slots ``{}``, made by ``parse``. An untidy text raises CandidateError."""
+class CheckedText:
+    """A candidate that is a text on one line, made by ``parse``."""
 
     text: str
+
+    @property
+    def key(self) -> str:
+        return spelling_key(self.text)
+
+    @property
+    def scored_as(self) -> str:
+        return self.text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Template(CheckedText):
+    """A checked template with slots ``{}``. An untidy text raises CandidateError."""
 
     def __post_init__(self) -> None:
         if _tidy(self.text) != self.text:
@@ -80,21 +96,6 @@ class Template:
         template = cls(_tidy(raw))
         check_words(template.text, max_words)
         return template
-
-    @property
-    def key(self) -> str:
-        return spelling_key(self.text)
-
-    @property
-    def scored_as(self) -> str:
-        return self.text
-
-    def fill(self, class_name: str) -> str:
-        """Put a class name into every slot. The name is plain text: braces in it mean nothing."""
-        return self.text.replace(SLOT, class_name)
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def positional(template: str) -> str:
@@ -175,18 +176,7 @@ TEMPLATE_WORDS = KindWords(
     noun="template",
     intro="A vision model sorts pictures by comparing each of them with captions. Every caption comes from "
     f"one template, in which the slot {SLOT} is replaced by the name of a class.",
-    goals={
-        "accuracy": "How many pictures are sorted correctly depends on the words around the slot, and we are "
-        "looking for the words that sort most of them correctly.",
-        "class_mean": "How many pictures of a class are sorted correctly depends on the words around the "
-        "slot, and we are looking for the words that sort most of them correctly, in the mean over classes.",
-        "logprob": "How probable the model finds a picture's own class depends on the words around the slot, "
-        "and we are looking for the words with the highest mean log-probability of it: the nearer to 0, "
-        "the better.",
-        "margin": "How far a picture's own class is ahead of the best other one depends on the words around "
-        "the slot, and we are looking for the words with the highest mean margin: below 0 the other one "
-        "is ahead.",
-    },
+    goals=goals_of("the words around the slot", "the words", "that sort most of them correctly"),
     rule=f"every template has the slot {SLOT} where the name of the class goes",
     unreadable=f"No template could be read in your answer. A template is one line with a slot {SLOT}.",
 )

@@ -20,7 +20,7 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.regular_files import irregular
 from ...evaluator.settings import near
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
-from ...prompts.template import SLOT, Template, positional
+from ...prompts.template import SLOT, positional
 from ..config.schema import OPTIONS, SearchConfig
 from ..store.trust import OF_EVALUATOR
 from .details import BEST, ENSEMBLE, read_details
@@ -171,9 +171,8 @@ def clip_benchmark(run: ChosenPrompts) -> str:
 def cupl(run: ChosenPrompts) -> str:
     """Return CuPL's prompts: for each class name its filled templates."""
     classes = run.classes_of_data
-    templates = [Template.parse(text, max_words=None) for text in run.templates]
     pairs = zip(classes, run.named(classes), strict=True)
-    prompts = {old: [template.fill(name) for template in templates] for old, name in pairs}
+    prompts = {old: [template.replace(SLOT, name) for template in run.templates] for old, name in pairs}
     return json.dumps(prompts, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -72,17 +72,21 @@ def test_a_json_record_may_confirm_a_class() -> None:
     assert reader.confirmed == {0}
 
 
-def test_class_names_that_differ_by_case_alone_are_said() -> None:
-    """A line fits both, so neither gets another name."""
-    reader = NameReader(("Dog", "cat", "dog"), TEMPLATE)
-    assert (reader.alike, reader.renamable) == (["Dog", "dog"], {1})
-
-
-def test_class_names_that_differ_by_lookalike_letters_alone_are_said() -> None:
-    """Cyrillic and Greek letters that look Latin; other words of these scripts are names of their own."""
-    lookalikes = ("c\u0430t", "C\u0391T", "\u0421\u0410\u0422")
-    reader = NameReader(("cat", *lookalikes, "\u03b1 helix", "helix"), TEMPLATE)
-    assert (reader.alike, reader.renamable) == (["cat", *lookalikes], {4, 5})
+@pytest.mark.parametrize(
+    ("names", "alike", "renamable"),
+    [
+        (("Dog", "cat", "dog"), ["Dog", "dog"], {1}),
+        # Cyrillic and Greek letters that look Latin; other words of these scripts are names of their own.
+        (("cat", "c\u0430t", "C\u0391T", "\u03b1 helix", "helix"), ["cat", "c\u0430t", "C\u0391T"], {3, 4}),
+    ],
+)
+def test_classes_whose_names_differ_by_case_or_lookalikes_alone_are_not_renamed(
+    names: tuple[str, ...], alike: list[str], renamable: set[int]
+) -> None:
+    """A line fits them all."""
+    reader = NameReader(names, TEMPLATE)
+    assert (reader.alike, reader.renamable) == (alike, renamable)
+    assert [line.reason for line in reader.read(f"{alike[0]}: tall bird").refused] == ["unknown_class"]
 
 
 def test_class_names_may_hold_numbers_brackets_and_colons() -> None:
@@ -133,13 +137,6 @@ def test_one_name_never_belongs_to_two_classes() -> None:
     assert [line.reason for line in first.refused] == ["proposed_for_another_class"]
     assert reader.read("club: a playing card").names == ()
     assert reader.read("bat: playing card").names == ((0, "playing card"),)
-
-
-def test_classes_that_share_a_name_are_not_renamed() -> None:
-    """A line fits them all."""
-    reader = NameReader(("crane", "dog", "Crane"), TEMPLATE)
-    assert reader.renamable == {1}
-    assert [line.reason for line in reader.read("crane: tall bird").refused] == ["unknown_class"]
 
 
 def test_chatter_is_skipped() -> None:

@@ -36,7 +36,7 @@ from promptclimb.prompts.requests import (
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
 from promptclimb.prompts.template_kind import BUILT_IN
 
-PIECES = st.lists(
+ANSWERS = st.lists(
     st.sampled_from(
         ["{}", "{class}", "[CLASS NAME]", "CLASS", "{foo}", "{", "}", "- ", "* ", "1. ", "2) ", "> ",
          "\n", " ", "a photo of a ", '"', "'", "“", "”", "`", "```", "**", "_", "[", "]", ",", ":",
@@ -149,7 +149,7 @@ def test_chatter_is_passed_over() -> None:
 def test_unmarked_lines_count_where_no_marked_line_is_a_template() -> None:
     """A bare caption is found even when dashes are used for remarks, and the remarks are refused."""
     reply = parse_reply("a drawing of a {}\n\n- it is shorter\n- it is clearer")
-    assert [t.text for t in reply.candidates] == ["a drawing of a {}"]
+    assert [template.text for template in reply.candidates] == ["a drawing of a {}"]
     assert reasons(reply) == ["no_slot", "no_slot"]
 
 
@@ -168,7 +168,7 @@ def test_one_bad_line_does_not_void_the_answer() -> None:
         f"- a photo\n- {{foo}} {{}}\n- {'w ' * 15}{{}}\n"
         f"- a sketch of {{}}\n- “A sketch of a {{}}.”\n- {'x' * 600}{{}}"
     )
-    assert [t.text for t in reply.candidates] == ["a sketch of {}"]
+    assert [template.text for template in reply.candidates] == ["a sketch of {}"]
     assert reasons(reply) == ["no_slot", "stray_brace", "too_many_words", "duplicate", "too_long"]
     assert reply.refused[2].message == "it has 16 words, at most 15 are allowed"
     assert all(len(refusal.line) <= 200 for refusal in reply.refused)
@@ -201,18 +201,13 @@ def test_what_the_rules_leave_alone(line: str, expected: list[str]) -> None:
     assert texts(line) == expected
 
 
-def test_max_words_none_lifts_the_limit() -> None:
-    """The limit is the caller's."""
-    assert len(parse_reply(f"- {'w ' * 40}{{}}", max_words=None).candidates) == 1
-
-
 def test_json_with_text_around_it_and_items_that_are_not_templates() -> None:
     """A document is read where it begins a line; its strings are judged as proposals."""
     reply = parse_reply(
         'Here you are:\n[\n "a {} in fog",\n {"caption": "dog"},\n 7, null, ["a {} in rain"]\n]\n'
         "Have fun with {}!"
     )
-    assert [t.text for t in reply.candidates] == ["a {} in fog", "a {} in rain"]
+    assert [template.text for template in reply.candidates] == ["a {} in fog", "a {} in rain"]
     assert reasons(reply) == ["no_slot"]
 
 
@@ -250,7 +245,7 @@ def test_huge_and_hostile_answers_are_bounded(answer: str) -> None:
 @given(
     st.one_of(
         st.text(max_size=200),
-        PIECES,
+        ANSWERS,
         st.binary(max_size=200).map(lambda b: b.decode("utf-8", "surrogateescape")),
     )
 )
@@ -272,14 +267,8 @@ def test_every_built_in_template_survives_every_form(form: str) -> None:
     if form == '- "{t}"':
         answer = "\n".join(line for line in answer.splitlines() if line.count('"') == 2)
     read_back = texts(answer)
-    missing = [t for t in BUILT_IN if t in answer and t not in read_back and '"' not in t]
-    assert missing == []
-
-
-@given(st.lists(st.sampled_from(BUILT_IN), min_size=1, max_size=8, unique=True))
-def test_json_and_dashes_give_the_same_reply(templates: list[str]) -> None:
-    """The form of an answer does not change what is in it."""
-    assert texts(json.dumps(templates)) == texts("\n".join(f"- {t}" for t in templates)) == templates
+    for template in BUILT_IN:
+        assert template in read_back or template not in answer or '"' in template
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import pytest
@@ -107,12 +106,6 @@ def test_any_text_gives_templates_or_a_clear_error(content: str) -> None:
     except PoolError as error:
         message = str(error)
     assert candidates or message.startswith("pool.txt: ")
-
-
-@given(st.lists(st.sampled_from(BUILT_IN), min_size=1, max_size=30))
-def test_lines_and_json_agree(templates: list[str]) -> None:
-    """The same templates in either form are the same list, in order."""
-    assert read("\n".join(templates)) == read(json.dumps(templates, indent=1)) == templates
 
 
 def test_draws_depend_on_the_generator_alone_and_do_not_repeat() -> None:
