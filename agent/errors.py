@@ -17,6 +17,7 @@
     │   └── UntrustedRunError
     ├── ChatError                       one attempt at the LLM, or at a scorer behind an API, failed
     │   ├── TransientChatError
+    │   │   └── UnconnectedError
     │   ├── RateLimitedError
     │   ├── UnusableAnswerError
     │   └── FatalChatError              trying again cannot help
@@ -111,6 +112,12 @@ class ChatError(PromptclimbError):
 
 class TransientChatError(ChatError):
     """The network, a deadline or the server (408, 409, 425, 5xx) failed; another attempt may succeed."""
+
+
+class UnconnectedError(TransientChatError):
+    """Nothing listens at the address, so nothing was billed."""
+
+    KIND = FailureKind.UNCONNECTED
 
 
 class RateLimitedError(ChatError):

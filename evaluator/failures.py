@@ -40,6 +40,7 @@ class FailureKind(Enum):
 
     # One attempt at an endpoint
     UNREACHABLE = "the network, a deadline or the server failed"
+    UNCONNECTED = "nothing listens at the address"
     GARBLED = "the reply cannot be read"
     BUSY = "the endpoint asks for fewer requests"
     UNUSABLE = "a paid answer holds no text, or is a refusal by the model"
@@ -104,6 +105,8 @@ _MOST_REFUSED = 9
 RULES: Mapping[FailureKind, Rule] = MappingProxyType(
     {
         FailureKind.UNREACHABLE: _PASSING,
+        # After an answer it is an outage; before any, the address is wrong.
+        FailureKind.UNCONNECTED: replace(_PASSING, unproven=4, closes=True),
         FailureKind.GARBLED: replace(_PASSING, unread=True),
         FailureKind.BUSY: Rule(fault=Fault.OPEN, step=NextStep.WAIT),
         FailureKind.UNUSABLE: _UNUSABLE,

@@ -29,6 +29,7 @@ from ..errors import (
     FlaggedRequestError,
     RedirectedError,
     TransientChatError,
+    UnconnectedError,
     UnusableAnswerError,
 )
 from ..events.types import Listener, Noted, ignore_event
@@ -289,7 +290,7 @@ def translate(
         # The SDK calls every failed connection a timeout.
         host = f"[{refused.host}]" if ":" in refused.host else refused.host
         message = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
-        return TransientChatError(one_line(scrubber.scrub_quoted(message), MAX_MESSAGE), perhaps_billed=False)
+        return UnconnectedError(one_line(scrubber.scrub_quoted(message), MAX_MESSAGE))
     cause = error.__cause__
     message = f"{error} ({reason_of(cause)})" if cause and str(cause) else reason_of(error)
     never_sent = any(_in_chain(error, kind) for kind in (httpx2.UnsupportedProtocol, httpx2.InvalidURL))

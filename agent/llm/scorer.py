@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,10 +35,10 @@ from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
+    ChatError,
     ContextTooLongError,
     EndpointError,
     EvaluationFailedError,
-    FatalChatError,
     FlaggedRequestError,
     InterruptedRunError,
     KeyRejectedError,
@@ -144,7 +144,6 @@ async def open_scorer(
             _Posts(client),
             name=without_credentials(url),
             variable=key.variable,
-            connect=lambda: _connect(url),
             spent=spent,
             stop=stop,
             emit=emit,
@@ -155,7 +154,7 @@ async def open_scorer(
             await calls.close()
 
 
-async def _connect(url: str) -> None:
+async def check_address(url: str) -> None:
     """Raise EndpointError if nothing listens at an address; any reply will do, and costs nothing."""
     address, query = split_query(split_userinfo(url).url)
 
@@ -204,7 +203,6 @@ class ScorerCalls:
         *,
         name: str,
         variable: str,
-        connect: Callable[[], Coroutine[Any, Any, None]],
         spent: Spent,
         stop: Stop,
         emit: Listener,
@@ -231,9 +229,6 @@ class ScorerCalls:
         self._unwritten = NO_BILL  # what was billed before there was a ledger
         self._stop = stop
         self._closed = False
-        self._connect = connect
-        self._connecting = asyncio.Lock()
-        self._reached: bool | EndpointError = False
 
     async def write_to(self, ledger: Ledger, active_s: float) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
@@ -268,7 +263,6 @@ class ScorerCalls:
     async def __call__(self, request: ApiRequest) -> ApiAnswer:
         """Return an answer, or a refusal, which the caller judges; see ``ApiAsk``."""
         try:
-            await self.check_address()
             billed = await self._asker.ask(request)
             await self._write(billed.bill)
         except (BadRequestError, RequestFailedError) as error:
@@ -311,7 +305,7 @@ class ScorerCalls:
 
     def _cause(self, failure: Exception) -> Exception:
         """Return why the asking ends; as the user's to fix if the endpoint has never answered."""
-        if not isinstance(failure, FatalChatError):
+        if not isinstance(failure, ChatError):
             return failure
         if self._asker.has_answered:
             return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
@@ -324,18 +318,6 @@ class ScorerCalls:
         elif isinstance(failure, ModelNotFoundError):
             remedy = f"; check {model} and {url}"
         return EndpointError(f"the scorer: {failure}{remedy}")
-
-    async def check_address(self) -> None:
-        """Raise EndpointError if nothing listens at the address; tried once for all, and free of charge."""
-        async with self._connecting:
-            if self._reached is False:
-                try:
-                    await self._connect()
-                    self._reached = True
-                except EndpointError as error:
-                    self._reached = error
-        if isinstance(self._reached, EndpointError):
-            raise self._reached
 
 
 def _reason(error: BaseException | None) -> str:

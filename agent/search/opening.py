@@ -23,7 +23,7 @@ from ..llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
-from ..llm.scorer import ScorerCalls, open_scorer
+from ..llm.scorer import ScorerCalls, check_address, open_scorer
 from ..prices import NOTHING
 from ..results.history import PageWriter
 from ..results.run_dir import CONFIG, FILES, labels_in, put_away, write_atomically
@@ -260,8 +260,8 @@ class _Opener:
                     emit=request.emit,
                 )
             )
-            if earlier is None:  # one that has all its labels needs no scorer any more
-                await calls.check_address()
+            if not self._is_searched:  # else it may have all its labels, and need no scorer
+                await check_address(config.scorer_url or "")
         if request.chat is not None or not config.is_local:
             endpoint = await self._open_endpoint()
             evaluator = await self._open_evaluator(calls)
@@ -275,9 +275,15 @@ class _Opener:
             endpoint = await self._open_endpoint()
         return evaluator, endpoint, calls
 
+    @property
+    def _is_searched(self) -> bool:
+        """True if an earlier session went through all restarts."""
+        earlier = self.earlier
+        return earlier is not None and earlier.value(ALL_RESTARTS_DONE) == self.request.config.all_rounds
+
     async def _open_endpoint(self) -> Endpoint | None:
-        request, config, earlier = self.request, self.request.config, self.earlier
-        if earlier is not None and earlier.value(ALL_RESTARTS_DONE) == config.all_rounds:
+        request, config = self.request, self.request.config
+        if self._is_searched:
             return None  # every answer that is used is on disk
         return await self.stack.enter_async_context(
             open_endpoint(

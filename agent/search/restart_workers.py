@@ -13,8 +13,8 @@ from ...evaluator.scoring import NamePredictor
 from ...evaluator.threads import in_thread
 from ..errors import (
     BudgetSpentError,
+    ChatError,
     EndpointError,
-    FatalChatError,
     GaveUpError,
     InterruptedRunError,
     KeyRejectedError,
@@ -199,7 +199,7 @@ class Workers:
     def _with_remedy(self, cause: Exception) -> Exception:
         """Return the cause; an EndpointError with the remedy if an endpoint refused before any answer."""
         answered = any(record.answers or record.unusable for record in self.records)
-        if not isinstance(cause, FatalChatError) or answered:
+        if not isinstance(cause, ChatError) or answered:
             return cause
         remedy = ""
         if isinstance(cause, KeyRejectedError):

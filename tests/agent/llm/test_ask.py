@@ -31,6 +31,7 @@ from promptclimb.agent.errors import (
     RateLimitedError,
     RequestFailedError,
     TransientChatError,
+    UnconnectedError,
     UnusableAnswerError,
 )
 from promptclimb.agent.events.types import (
@@ -679,6 +680,16 @@ async def test_a_refusal_is_judged_by_what_the_endpoint_has_answered(error: Chat
             await asker.ask(request(number))
     with pytest.raises(type(error)):
         await asker.ask(request())
+
+
+@virtual_time
+async def test_an_address_where_nothing_ever_answered_is_given_up() -> None:
+    """After a few attempts; once it has answered, it is waited for as in any outage."""
+    client = Scripted([UnconnectedError("refused") for _ in range(9)])
+    with pytest.raises(UnconnectedError):
+        await asker_of(client).ask(request())
+    assert client.calls == RULES[FailureKind.UNCONNECTED].unproven
+    assert (await asker_of(client, has_answers=True).ask(request())).answer.text
 
 
 async def until_spent(asker: EndpointAsker, restarts: int) -> None:

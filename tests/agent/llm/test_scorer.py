@@ -22,7 +22,7 @@ from promptclimb.agent.errors import (
     InterruptedRunError,
     TransientChatError,
 )
-from promptclimb.agent.events.types import Event
+from promptclimb.agent.events.types import ChatFailed, Event
 from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
@@ -205,20 +205,18 @@ async def test_a_refused_key_later_on_leaves_the_run_to_be_resumed() -> None:
     assert (len(answered), type(why)) == (3, EvaluationFailedError)
 
 
-async def test_nothing_is_sent_where_nothing_listens() -> None:
-    """One connection that fails is enough for all requests, later ones too."""
-    looks: list[int] = []
-
-    async def connect() -> None:
-        looks.append(server.requests)
-        raise EndpointError("nothing answers")
-
-    async with ScorerServer() as server, asking(server) as calls:
-        calls._connect = connect
-        for _ in range(2):
-            answered, why = await answers(calls, [question(number) for number in range(8)])
-            assert (answered, str(why), looks) == ([], "nothing answers", [0])
-        assert server.requests == 0
+async def test_an_address_where_nothing_listens_is_named() -> None:
+    """After a few attempts, which are enough for all requests."""
+    events: list[Event] = []
+    async with ScorerServer() as server:
+        gone = server.url
+    async with open_scorer(config(gone), {}, emit=events.append) as calls:
+        answered, why = await answers(calls, [question(number) for number in range(20)])
+        assert calls.budget.spent.calls == 0
+    assert (answered, type(why)) == ([], EndpointError)
+    assert "Connection refused" in str(why)
+    assert "scorer_url" in str(why)
+    assert sum(isinstance(event, ChatFailed) for event in events) <= 8
 
 
 async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
