@@ -23,7 +23,15 @@ from ..evaluator.errors import TemplateRejectedError, UsageError
 from ..evaluator.files import user_path
 from ..evaluator.open import open_evaluator
 from ..evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
-from ..evaluator.scoring import Evaluator, Inspection, MaybeAwaitable, Predictor, Split, Unanswered
+from ..evaluator.scoring import (
+    Evaluator,
+    Inspection,
+    MaybeAwaitable,
+    Predictions,
+    Predictor,
+    Split,
+    Unanswered,
+)
 from ..evaluator.spec import EvaluatorSpec
 from ..evaluator.threads import at_once, in_thread_or_loop
 from ..evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
@@ -208,7 +216,7 @@ def evaluate(
         with opened as (ask, portal):
             spec = config.without_choice()
             scorer = open_evaluator(spec, custom_scorer, report=report, ask=ask, labels=labels)
-            measured = _measured(scorer, texts, kind, config, split, inspect, portal)
+            measured = _measured(scorer, texts, kind, split, inspect, portal)
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
@@ -237,7 +245,6 @@ def _measured(
     evaluator: Evaluator,
     texts: list[str],
     kind: PromptKind,
-    spec: EvaluatorSpec,
     split: Split,
     inspect: bool,
     portal: BlockingPortal | None,
@@ -256,8 +263,9 @@ def _measured(
     alone = len(texts) == 1 or not kind.averaged
     try:
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
-        if info.paid and isinstance(evaluator, Predictor):
-            # Where images cost money, no other split is asked about.
+        predictions: Predictions | None = None
+        if isinstance(evaluator, Predictor):
+            # No other split is asked about: images may cost money.
             predictions = answer_of(partial(evaluator.predict, ensembles, split=split))
             accuracies = shares_right(predictions)
             unanswered = [predictions.unanswered(index) for index in range(len(ensembles))]
@@ -267,10 +275,9 @@ def _measured(
             unanswered = [None if scores is None else scores.unanswered.get(split) for scores in on_splits]
         inspection = matrix = None
         if inspect:
-            if not isinstance(evaluator, Predictor) or not info.class_names:
+            if predictions is None or not info.class_names:
                 raise UsageError("this scorer does not say which classes it confuses")
-            predictions = answer_of(partial(evaluator.predict, [texts], split=split))
-            if (predicted := predictions.predicted[0]) is None:
+            if (predicted := predictions.predicted[-1]) is None:
                 raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
             from ..evaluator import (
                 tally,  # NumPy takes longer to import than everything that help pages need
