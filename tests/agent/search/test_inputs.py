@@ -86,14 +86,6 @@ def test_a_file_may_be_of_other_systems_and_must_be_utf_8(tmp_path: Path) -> Non
         read_pool(config(initial=tmp_path))
 
 
-@pytest.mark.parametrize(("pool", "size"), [("captions", 308), ("grammar", len(all_of_grammar()))])
-def test_no_more_can_be_drawn_than_there_are(pool: str, size: int) -> None:
-    """The message says how many."""
-    assert len(read_pool(config(initial=size, starting_pool=pool))) == size
-    with pytest.raises(ConfigError, match=f"`initial = {size + 1}`: the built-in pool has {size} templates"):
-        read_pool(config(initial=size + 1, starting_pool=pool))
-
-
 def test_odd_templates_are_drawn_once_the_general_ones_are_used_up(tmp_path: Path) -> None:
     """A restart draws the bare name first, from every general group, and from others if it needs more."""
     tiers = [[{candidate.key for candidate in group} for group in tier] for tier in KIND.starting("general")]
@@ -440,29 +432,6 @@ def test_a_run_made_from_python_can_be_resumed_from_another_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "words").mkdir()
     done = resume_sync(tmp_path / "r", changes={"max_minutes": 9}, custom_scorer=FakeEvaluator())
-    assert (stopped.status, done.status) == ("stopped", "finished")
-
-
-def test_a_module_at_hand_is_found_again_from_another_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run with ``MODULE:FACTORY`` from the folder that one stood in goes on from anywhere."""
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "at_hand_of_a_test.py").write_text(
-        "class Lengths:\n"
-        "    def score(self, templates):\n"
-        "        return [1 / len(template) for template in templates]\n"
-    )
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
-    monkeypatch.chdir(tmp_path)
-    config = SearchConfig(
-        data="words", method="random", custom_scorer="at_hand_of_a_test:Lengths", restarts=1, rounds=2,
-        max_minutes=0, run_dir=tmp_path / "r",
-    )  # fmt: skip
-    stopped = search_sync(config)
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    done = resume_sync(tmp_path / "r", changes={"max_minutes": 9})
     assert (stopped.status, done.status) == ("stopped", "finished")
 
 

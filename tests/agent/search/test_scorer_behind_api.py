@@ -259,21 +259,6 @@ async def test_a_run_from_somebody_else_sends_nothing_to_its_address(
         assert (await resume(tmp_path / "received", changes=changes)).status == "finished"
 
 
-async def test_labels_are_shared_across_runs_with_a_cache(
-    config: Callable[..., SearchConfig], tmp_path: Path
-) -> None:
-    """A second run of the same search asks for nothing."""
-    async with ScorerServer() as server:
-        first = await search(config(server.url, shared_cache=tmp_path / "cache"))
-        asked = server.requests
-        again = config(server.url, shared_cache=tmp_path / "cache", run_dir=tmp_path / "again")
-        second = await search(again)
-        assert server.requests == asked
-    assert second.best == first.best
-    assert second.scorer_usage is not None
-    assert second.scorer_usage.calls == 0
-
-
 async def test_evaluate_says_why_its_scorer_does_not_answer(
     config: Callable[..., SearchConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
