@@ -45,7 +45,7 @@ from promptclimb.agent.events.types import (
 )
 from promptclimb.agent.llm.ask import LONGEST_ASKED_S, Endpoint, EndpointAsker, RetryPolicy, WaitAsAsked
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest, Client
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.position import Position
@@ -116,19 +116,6 @@ async def served(**options: Any) -> AsyncIterator[tuple[ChatServer, OpenAIChat]]
     """A server and a client of it."""
     async with ChatServer(ServerOptions(**options)) as server, OpenAIChat(server.base_url) as chat:
         yield server, chat
-
-
-@virtual_time
-async def test_a_reply_carries_its_bill() -> None:
-    """What the endpoint billed, at its price, ready to be stored with the answer."""
-    asker = asker_of(Scripted())
-    reply = await asker.ask(request())
-    assert reply == BilledAnswer(
-        ChatAnswer(text="- a {} for fake", prompt_tokens=10, completion_tokens=5),
-        Bill(Spent(calls=1, prompt_tokens=10, completion_tokens=5, picodollars=20_000_000)),
-        "one",
-    )
-    assert asker.budget.spent.cost_usd == 20e-6
 
 
 @virtual_time

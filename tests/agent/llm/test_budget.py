@@ -137,7 +137,6 @@ def test_no_interleaving_overruns_a_limit_or_leaks(
 
 
 LITTLE = TokenUsage(1, 1)
-PRICE = Price(prompt=0.15, completion=0.6)
 USED: dict[str, Any] = {
     "calls": 7, "failed_calls": 2, "retries": 1, "prompt_tokens": 100, "completion_tokens": 30,
     "picodollars": 5_000_000, "estimated_tokens": 11, "estimated_picodollars": 3_000_000, "active_s": 30.0,
@@ -171,21 +170,6 @@ async def test_what_is_left_is_what_the_limits_leave() -> None:
     assert over.left() == Limits(calls=0, tokens=0, cost_usd=0.0, minutes=0.0)
     free = Budget(Limits(), Spent(**USED))
     assert (free.left(), free.left_s()) == (Limits(), None)
-
-
-@virtual_time
-async def test_a_reservation_is_a_call_and_the_most_that_it_can_cost() -> None:
-    """It is taken back by what was really used."""
-    budget = Budget(Limits(tokens=100, cost_usd=1.0))
-    reserved = await budget.reserve(TokenUsage(30, 20), PRICE)
-    assert reserved == Spent(calls=1, estimated_tokens=50, estimated_picodollars=16_500_000)
-    assert (budget.reserved, budget.spent) == (reserved, NOTHING)
-    budget.settle(reserved, Spent(calls=1, prompt_tokens=30))
-    assert (budget.reserved, budget.spent) == (NOTHING, Spent(calls=1, prompt_tokens=30))
-    free = await budget.reserve(TokenUsage(1, 1))
-    assert free.estimated_picodollars == 0
-    budget.settle(free)
-    assert budget.spent.calls == 1
 
 
 @virtual_time

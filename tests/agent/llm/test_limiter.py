@@ -298,19 +298,24 @@ def test_vendors_with_headers_for_both_kinds(vendor: str) -> None:
         assert stated.full_in_s == pytest.approx(state.full_in_s, abs=0.5)
 
 
-def test_limits_of_a_minute_are_read_by_their_longer_names() -> None:
-    """Cerebras' and Mistral's; a limit of the day is not taken for one of the minute."""
-    headers = {"x-ratelimit-limit-req-minute": "60", "x-ratelimit-remaining-req-minute": "59"}
-    headers |= {"x-ratelimit-limit-tokens-minute": "90000", "x-ratelimit-limit-requests-day": "9"}
-    assert stated_limit(headers, "requests") == StatedLimit(60, 59, None)
-    assert stated_limit(headers, "tokens") == StatedLimit(90000, None, None)
-
-
-def test_a_vendor_with_bare_headers_means_requests() -> None:
-    """`x-ratelimit-limit` without a kind is about requests."""
-    headers = limit_headers("plain", {"requests": State(60, 3, 1.5)})
-    assert stated_limit(headers, "requests") == StatedLimit(60, 3, 1.5)
-    assert stated_limit(headers, "tokens") == StatedLimit()
+@pytest.mark.parametrize(
+    ("headers", "requests", "tokens"),
+    [
+        # Cerebras' and Mistral's, and a limit of the day
+        ({"limit-req-minute": 60, "remaining-req-minute": 59}, StatedLimit(60, 59), StatedLimit()),
+        ({"limit-tokens-minute": 90000, "limit-requests-day": 9}, StatedLimit(), StatedLimit(90000)),
+        # without a kind they are about requests
+        ({"limit": 60, "remaining": 3, "reset": 1.5}, StatedLimit(60, 3, 1.5), StatedLimit()),
+        ({"limit-requests": -5, "remaining-requests": 4}, StatedLimit(None, 4), StatedLimit()),
+        ({"reset-requests": "a year"}, StatedLimit(), StatedLimit()),
+    ],
+)
+def test_limits_under_other_names(
+    headers: dict[str, object], requests: StatedLimit, tokens: StatedLimit
+) -> None:
+    """Each header stands on its own; what makes no sense is not obeyed."""
+    named = {f"x-ratelimit-{name}": str(value) for name, value in headers.items()}
+    assert (stated_limit(named, "requests"), stated_limit(named, "tokens")) == (requests, tokens)
 
 
 def test_of_the_drafts_headers_the_wait_is_read_and_no_limit() -> None:
@@ -318,13 +323,6 @@ def test_of_the_drafts_headers_the_wait_is_read_and_no_limit() -> None:
     headers = {"ratelimit-limit": "1", "ratelimit-remaining": "0", "ratelimit-reset": "1"}
     assert stated_limit(headers, "requests") == StatedLimit(None, 0, 1)
     assert retry_after(headers) == 1
-
-
-def test_missing_and_nonsense_members_are_left_out() -> None:
-    """Each header stands on its own; what makes no sense is not obeyed."""
-    headers = {"x-ratelimit-limit-requests": "-5", "x-ratelimit-remaining-requests": "4"}
-    headers["x-ratelimit-reset-requests"] = "a year"
-    assert stated_limit(headers, "requests") == StatedLimit(None, 4, None)
 
 
 @pytest.mark.parametrize(
