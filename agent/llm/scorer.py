@@ -309,14 +309,12 @@ class ScorerCalls:
             return failure
         if self._asker.has_answered:
             return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
-        scorer, model, url = "`scorer`", "`model`", "`scorer_url`"
-        remedy = f"; check {scorer}, {model} and {url}"
-        if isinstance(failure, RedirectedError):
-            remedy = ""  # it names the address to give
-        elif isinstance(failure, KeyRejectedError):
-            remedy = f"; set {self._variable} to a key that {url} takes"
-        elif isinstance(failure, ModelNotFoundError):
-            remedy = f"; check {model} and {url}"
+        remedies: Mapping[type[ChatError], str] = {
+            RedirectedError: "",  # it names the address to give
+            KeyRejectedError: f"; set {self._variable} to a key that `scorer_url` takes",
+            ModelNotFoundError: "; check `model` and `scorer_url`",
+        }
+        remedy = remedies.get(type(failure), "; check `scorer`, `model` and `scorer_url`")
         return EndpointError(f"the scorer: {failure}{remedy}")
 
 

@@ -132,12 +132,12 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if not logits:
             return SplitDecisions(np.zeros(0, dtype=np.int64))
         predicted = np.concatenate([chunk.argmax(axis=1) for chunk in logits])
-        (refused,) = np.nonzero(~vectors.any(axis=1))
+        refused = ~vectors.any(axis=1)
         predicted[refused] = UNREADABLE
         return SplitDecisions(
             predicted,
             np.concatenate(logits) if self.problem.objective in GREY_BOX else None,
-            refused=tuple(refused.tolist()),
+            refused=int(refused.sum()),
         )
 
     async def _image_vectors(self, images: ImageSet) -> Vector:

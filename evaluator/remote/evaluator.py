@@ -129,18 +129,18 @@ class SplitDecisions:
         predicted: Class of each image, ``UNREADABLE`` where an answer names none or was refused: [n].
         log_probabilities: Of each class, up to a constant per image, for grey-box objectives: [n, C].
         unreadable: Some answers that name no class.
-        refused: Places of the images that the endpoint refused.
+        refused: Images that the endpoint refused.
     """
 
     predicted: Labels
     log_probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None
     unreadable: tuple[str, ...] = ()
-    refused: tuple[int, ...] = ()
+    refused: int = 0
 
     @property
     def unanswered(self) -> Unanswered | None:
         """The shares of images without a class; None if all have one."""
-        return Unanswered.of(self.predicted.tolist(), len(self.refused))
+        return Unanswered.of(self.predicted.tolist(), self.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,13 +396,12 @@ class RemoteEvaluator(ABC):
         self, table: KeptValues[T], keys: list[str], ask_for: Callable[[list[str]], list[Question]]
     ) -> dict[str, T]:
         values = await in_thread(lambda: table.find(keys))
-        answered = (key for key in keys if key in values and not self.is_refusal(values[key]))
+        answered = (key for key in values if not self.is_refusal(values[key]))
         if self._control is None and (key := next(answered, None)) is not None:
             (self._control,) = ask_for([key])
         if unknown := [key for key in keys if key not in values and key not in self._unanswered]:
             values |= await self._ask_all(table, ask_for(unknown))
-        values |= {key: self._unanswered[key] for key in keys if key in self._unanswered}
-        return values
+        return values | {key: self._unanswered[key] for key in keys if key in self._unanswered}
 
     async def _ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         """Ask questions until all have values; refusals are kept once another request is answered."""
@@ -549,7 +548,7 @@ class RemoteEvaluator(ABC):
         predicted = tuple(
             None if decisions is None else tuple(decisions[0].predicted.tolist()) for decisions in decided
         )
-        refused = tuple(0 if decisions is None else len(decisions[0].refused) for decisions in decided)
+        refused = tuple(0 if decisions is None else decisions[0].refused for decisions in decided)
         return Predictions(tuple(images.labels.tolist()), predicted, refused if any(refused) else ())
 
     async def _measured(
@@ -572,7 +571,7 @@ class RemoteEvaluator(ABC):
             if self.answers_in_words
             else None,
             unreadable_examples=tuple(dict.fromkeys(shortened))[:MOST_UNREADABLE],
-            refused=len(train.refused) / images or None,
+            refused=train.refused / images or None,
         )
 
     def _classified(self, decisions: SplitDecisions, images: ImageSet) -> tally.ClassifiedSplit:

@@ -272,7 +272,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             unreadable=tuple(
                 _shown(answer) for answer, label in zip(values, labels, strict=True) if label is None
             ),
-            refused=tuple(index for index, answer in enumerate(values) if self.is_refusal(answer)),
+            refused=sum(map(self.is_refusal, values)),
         )
 
 
@@ -390,18 +390,16 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         return isinstance(value, list) and [type(number) for number in value] == [float] * classes
 
     def decisions(self, prompt: Prompt, values: Sequence[Any]) -> SplitDecisions:
-        refused = [index for index, value in enumerate(values) if self.is_refusal(value)]
-        table = None
-        if self._grey:
-            even = [0.0] * len(prompt.names)
-            rows = [even if isinstance(value, dict) else value for value in values]
-            table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
-            predicted = table.argmax(axis=1)
+        even = [0.0] * len(prompt.names)
+        if not self._grey:
+            labels = [UNREADABLE if self.is_refusal(value) else value for value in values]
+            predicted, table = np.array(labels, dtype=np.int64), None
         else:
-            labels = [UNREADABLE if isinstance(value, dict) else value for value in values]
-            predicted = np.array(labels, dtype=np.int64)
-        predicted[refused] = UNREADABLE
-        return SplitDecisions(predicted, table, refused=tuple(refused))
+            rows = [even if self.is_refusal(value) else value for value in values]
+            table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
+            refused = np.array([self.is_refusal(value) for value in values], dtype=bool)
+            predicted = np.where(refused, UNREADABLE, table.argmax(axis=1))
+        return SplitDecisions(predicted, table, refused=sum(map(self.is_refusal, values)))
 
     async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str

@@ -201,21 +201,6 @@ async def test_a_cancelled_waiter_takes_its_template_out_of_the_queue() -> None:
     assert scorer.batches == [(TEMPLATES[0],), (TEMPLATES[2],)]
 
 
-async def test_a_cancelled_waiter_for_room_leaves_no_trace() -> None:
-    """Cancelling a caller that waits for room neither loses room nor blocks its twin."""
-    gate = Gate()
-    async with ScoringQueue(FakeEvaluator(before_batch=gate), max_batch=1, queue_size=1) as queue:
-        first = asyncio.create_task(queue.score(TEMPLATES[0]))
-        await gate.wait_arrived()
-        waiting = [asyncio.create_task(queue.score(TEMPLATES[n])) for n in (1, 2, 2)]
-        await asyncio.sleep(0)
-        waiting[1].cancel()
-        gate.open.set()
-        assert isinstance(await first, Score)
-        assert isinstance(await waiting[0], Score)
-        assert isinstance(await waiting[2], Score)
-
-
 async def test_a_scorer_that_miscounts_ends_the_queue_for_everybody() -> None:
     """When the worker dies every waiter gets an error, those waiting for room included."""
 
@@ -242,20 +227,6 @@ async def test_a_scorer_that_exits_does_not_tear_the_loop_down() -> None:
     with pytest.raises(ScoringEndedError):
         async with ScoringQueue(FakeEvaluator(before_batch=leave)) as queue:
             await queue.score(TEMPLATES[0])
-
-
-async def test_closing_answers_those_still_waiting() -> None:
-    """Leaving the context lets the running batch end and fails the rest."""
-    gate = Gate()
-    async with ScoringQueue(FakeEvaluator(before_batch=gate), max_batch=1) as queue:
-        asking = [asyncio.create_task(queue.score(template)) for template in TEMPLATES]
-        await gate.wait_arrived()
-        gate.open.set()
-    answers = await asyncio.gather(*asking, return_exceptions=True)
-    assert isinstance(answers[0], Score)
-    assert all(isinstance(answer, ScoringEndedError) for answer in answers[1:])
-    with pytest.raises(ScoringEndedError, match="closed"):
-        await queue.score(TEMPLATES[0])
 
 
 async def test_one_thread_scores() -> None:

@@ -251,12 +251,6 @@ def test_a_wrong_answer_is_one_error(method: str, answer: Any, words: str) -> No
         asked[method]()
 
 
-def test_classes_of_one_name_in_two_modules_are_two_scorers() -> None:
-    """Their module distinguishes them where they have no fingerprint."""
-    first, second = (type("Box", (Answers,), {"__module__": module})() for module in ("a", "b"))
-    assert ScorerEvaluator(first, SPEC).info.fingerprint != ScorerEvaluator(second, SPEC).info.fingerprint
-
-
 def test_predictions_are_plain() -> None:
     """Labels of NumPy are int; None stands for what cannot be asked."""
     answer = Predictions(np.array([0, 1]), (np.array([0, 0]), None))  # type: ignore[arg-type]

@@ -140,15 +140,6 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
     assert server.requests == 4
 
 
-async def test_refusals_end_nothing_here() -> None:
-    """A filter may refuse every image of a class; the evaluator judges them."""
-    options = ScorerOptions(faults={"no": "filter"})
-    requests = [*(question(f"no {number}") for number in range(40)), question(1)]
-    async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
-        answered, why = await answers(calls, requests)
-    assert (len(answered), why) == (41, None)
-
-
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
     monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)

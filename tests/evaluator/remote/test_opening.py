@@ -11,7 +11,7 @@ import pytest
 from promptclimb.agent.api import evaluate
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.evaluator.errors import ConfigError, DataError, EvaluatorError, UsageError
-from promptclimb.evaluator.open import check_openable, open_evaluator
+from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.prediction import FolderPredictor
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -82,13 +82,6 @@ def test_an_ask_is_needed(colours: Path) -> None:
     """Whoever opens it provides the way to ask."""
     with pytest.raises(EvaluatorError, match="needs an `ask`"):
         open_evaluator(EvaluatorSpec(data=str(colours), **API))
-
-
-def test_it_is_checked_without_a_request(colours: Path) -> None:
-    """Its data are read; no model is looked for."""
-    spec = EvaluatorSpec(data=str(colours), **API)
-    (data,) = check_openable([spec])
-    assert data.name == "colours"[: len(data.name)] or data.classes
 
 
 def test_what_needs_a_clip_refuses_it(colours: Path) -> None:
