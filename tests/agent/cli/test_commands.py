@@ -91,8 +91,8 @@ class Serving:
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     """An endpoint that asks for the key."""
-    with Serving(key=KEY) as found:
-        yield found
+    with Serving(key=KEY) as serving:
+        yield serving
 
 
 @pytest.fixture(autouse=True)
@@ -211,12 +211,12 @@ def test_json_is_json_though_the_black_box_prints(
 
     stand_in(monkeypatch, lambda _spec: Prints())
     (tmp_path / "mine.txt").write_text("a photo of a {}\n")
-    given = {
+    options = {
         "search": ("--data", "one", "--method", "random", *FEW, "--run-dir", "r"),
         "suite": (write_suite(data=["one"], seeds=[1]),),
         "evaluate": ("--data", "one", "--templates", "mine.txt"),
     }[command]
-    assert call(command, *given, "--json") == 0
+    assert call(command, *options, "--json") == 0
     out, err = capsys.readouterr()
     assert json.loads(out)
     assert "the black box says" in err
@@ -253,9 +253,9 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
         )
     out, err = capsys.readouterr()
     page = (tmp_path / "r" / "report.html").read_text()
-    said = f"no answer in the last round ({server.base_url}: no usable answer in 1 attempt: the endpoint"
+    problem = f"no answer in the last round ({server.base_url}: no usable answer in 1 attempt: the endpoint"
     for text in (out, page):
-        assert said in text
+        assert problem in text
         assert "1 attempt failed" in text
     assert "Resume with: " in err
 
@@ -276,8 +276,8 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
 def test_a_wrong_model_is_corrected_when_nothing_was_paid(capsys: pytest.CaptureFixture[str]) -> None:
     """By the printed command; once an answer is on disk, another model needs another run."""
     with Serving(model="right") as server:
-        given = ("--base-url", server.base_url, "--run-dir", "r")
-        assert call("search", *SMALL[:-4], "--method", "pn", "--llm", "wrong", *given) == 2
+        options = ("--base-url", server.base_url, "--run-dir", "r")
+        assert call("search", *SMALL[:-4], "--method", "pn", "--llm", "wrong", *options) == 2
         *_, way_on, last = capsys.readouterr().err.strip().splitlines()
         assert "check the model's name in --llm" in last
         assert way_on.endswith("Resume with the right model: python run_agent.py resume r --llm MODEL")
@@ -364,8 +364,8 @@ class Reporting(FakeEvaluator):
 
 def test_evaluate_takes_augmented_copies_for_the_references_that_learn_from_them() -> None:
     """As a search does; other settings of the choice of templates have no use here."""
-    given = ["evaluate", "--white-box", "coop", "--all-labels", "--augmentations", "0"]
-    assert make_parser(given).parse_args(given).augmentations == "0"
+    command = ["evaluate", "--white-box", "coop", "--all-labels", "--augmentations", "0"]
+    assert make_parser(command).parse_args(command).augmentations == "0"
 
 
 def test_evaluate_shows_white_box_references_beside_templates(
@@ -377,10 +377,10 @@ def test_evaluate_shows_white_box_references_beside_templates(
     clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
     ask = ("evaluate", *clip, "--device", "cpu", "--white-box", "tip-adapter,linear-probe")
     assert call(*ask, "--split", "val", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [row["template"] for row in found["scores"]] == ["a photo of a {}"]
-    assert [row["name"] for row in found["white_box"]] == ["tip-adapter", "linear-probe"]
-    assert all(0 <= row["val"] <= 1 and row["test"] is None for row in found["white_box"])
+    document = json.loads(capsys.readouterr().out)
+    assert [row["template"] for row in document["scores"]] == ["a photo of a {}"]
+    assert [row["name"] for row in document["white_box"]] == ["tip-adapter", "linear-probe"]
+    assert all(0 <= row["val"] <= 1 and row["test"] is None for row in document["white_box"])
     Path("t.txt").write_text("the {}\nmy {}\n")
     assert call(*ask, "--templates", "t.txt") == 0
     out, err = capsys.readouterr()
@@ -403,14 +403,14 @@ def test_a_black_box_of_ones_own_works_on_the_command_line(
     )
     own = ("--custom-scorer", "own.py:Lengths", "--data", "notes")
     assert call("search", *own, "--method", "random", "--restarts", "1", "--run-dir", "r", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["model"]["name"] == "Lengths"
-    assert (found["ensemble"]["train"], found["best"]["test"]) == (None, None)
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"]["name"] == "Lengths"
+    assert (document["ensemble"]["train"], document["best"]["test"]) == (None, None)
     (tmp_path / "r" / "result.json").unlink()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert call("resume", str(tmp_path / "r"), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["leaderboard"] == found["leaderboard"]
+    assert json.loads(capsys.readouterr().out)["leaderboard"] == document["leaderboard"]
     monkeypatch.chdir(tmp_path)
     Path("t.txt").write_text("a photo of a {}\n")
     assert call("evaluate", *own, "--templates", "t.txt", "--split", "train", "--json") == 0
@@ -521,7 +521,7 @@ def test_the_page_opens_where_there_is_a_browser(
         monkeypatch.delenv(name, raising=False)
     page = tmp_path / "r" / "report.html"
 
-    def said() -> str:
+    def hint() -> str:
         capsys.readouterr()
         assert call("report", "r", "--open") == 0
         out, err = capsys.readouterr()
@@ -529,13 +529,13 @@ def test_the_page_opens_where_there_is_a_browser(
         return err
 
     if sys.platform == "linux":
-        assert "no browser here" in said()
+        assert "no browser here" in hint()
     monkeypatch.setenv("BROWSER", "mine")
-    assert said() == ""
+    assert hint() == ""
     assert opened == [page.as_uri()]
-    assert "no browser here" in said()
+    assert "no browser here" in hint()
     monkeypatch.setenv("CI", "true")
-    assert "no browser here" in said()
+    assert "no browser here" in hint()
     assert len(opened) == 2
 
 
@@ -567,10 +567,10 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "backgrounds")
     for command in refused:
         assert call(*command) == 2
-        said = " ".join(capsys.readouterr().err.split())
+        stderr = " ".join(capsys.readouterr().err.split())
         assert (
             "backgrounds is a data set of that name and a folder here: write ./backgrounds for the folder"
-            in said
+            in stderr
         )
     for used in (load_data, search_sync):
         with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
@@ -593,7 +593,7 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     assert '; on_bad_image = "skip" leaves such images out' in shown
     assert "4 test images" in shown
     assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
-    first, second, *_ = (Path(one["path"]) for one in json.loads(capsys.readouterr().out)["train"])
+    first, second, *_ = (Path(item["path"]) for item in json.loads(capsys.readouterr().out)["train"])
     first.write_bytes(first.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     assert f"for example {second}" in capsys.readouterr().err
@@ -622,17 +622,17 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     examples = shown.partition("examples:")[2].replace("\\\n", " ").strip().splitlines()
     assert len(examples) == 3
     for line in examples:
-        given = shlex.split(line)[1:]
-        assert make_parser(given).parse_args(given).command == "search"
+        command = shlex.split(line)[1:]
+        assert make_parser(command).parse_args(command).command == "search"
 
 
 def test_three_options_have_a_hidden_alias(capsys: pytest.CaptureFixture[str]) -> None:
     """With the same effect; the whole help names none of them."""
-    given = ["search", "--evaluator", "m:f", "--prompts", "class-names", "--views", "0"]
-    parsed = make_parser(given).parse_args(given)
+    command = ["search", "--evaluator", "m:f", "--prompts", "class-names", "--views", "0"]
+    parsed = make_parser(command).parse_args(command)
     assert (parsed.custom_scorer, parsed.search_for, parsed.augmentations) == ("m:f", "class-names", "0")
-    given = ["evaluate", "--templates", "t.txt", "--prompts", "instruction"]
-    assert make_parser(given).parse_args(given).search_for == "instruction"
+    command = ["evaluate", "--templates", "t.txt", "--prompts", "instruction"]
+    assert make_parser(command).parse_args(command).search_for == "instruction"
     assert call("search", "--help-all") == 0
     shown = capsys.readouterr().out
     assert not any(f"{alias} " in shown for alias in HIDDEN_ALIASES.values())
@@ -665,8 +665,8 @@ def test_the_help_begins_with_a_search_on_named_data(capsys: pytest.CaptureFixtu
     """It can be copied, and describes the data that it names."""
     assert call() == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if " search --" in line)
-    given = shlex.split(line.partition("run_agent.py")[2])
-    parsed = make_parser(given).parse_args(given)
+    command = shlex.split(line.partition("run_agent.py")[2])
+    parsed = make_parser(command).parse_args(command)
     assert (parsed.data, parsed.method) == ("braille-letters", "combine")
 
 
@@ -752,11 +752,11 @@ def test_the_exit_code_says_whether_an_llm_gave_anything(
 ) -> None:
     """One usable answer in a suite is enough; a search that an outage stopped has failed."""
     with Serving(script=script) as server:
-        given = ["--data", "one", *FEW, "--llm", "m", "--base-url", server.base_url]
+        options = ["--data", "one", *FEW, "--llm", "m", "--base-url", server.base_url]
         if command == "suite":
             llms = [{"llm": "m", "base_url": server.base_url}]
-            given = [write_suite(data=["one"], methods=["pn", "random"], llms=llms, compare=[])]
-        assert call(*command.split(), *given) == code
+            options = [write_suite(data=["one"], methods=["pn", "random"], llms=llms, compare=[])]
+        assert call(*command.split(), *options) == code
 
 
 def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,13 +37,13 @@ def test_a_file_of_settings_is_the_defaults_until_something_is_uncommented() -> 
 def test_a_file_that_is_there_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
     """Nor is one made where none can be, or out of a setting that is wrong."""
     Path("c.toml").write_text("shots = 1\n")
-    for given, said in (
+    for options, problem in (
         (["c.toml"], "exists and is not overwritten"),
         (["no/such/c.toml"], "cannot be written"),
         (["d.toml", "--rpm", "0,7"], "it is not a number"),
     ):
-        assert main(["config", "--init", *given]) == 2
-        assert said in capsys.readouterr().err
+        assert main(["config", "--init", *options]) == 2
+        assert problem in capsys.readouterr().err
     assert [path.name for path in Path().iterdir()] == ["c.toml"]
     assert Path("c.toml").read_text() == "shots = 1\n"
 
@@ -55,8 +55,8 @@ def test_each_setting_is_shown_with_where_it_comes_from(
     Path("c.toml").write_text('shots = 2\nrestarts = 9\nseed = 3\nbase_url = "http://u:pw-1@a/v1"\n')
     monkeypatch.setenv("PROMPTCLIMB_SEED", "5")
     monkeypatch.setenv("PROMPTCLIMB_SHOTS", "6")
-    given = ["config", "--show", "--config", "c.toml", "--llm", "m", "--shots", "7"]
-    assert main(given) == 0
+    command = ["config", "--show", "--config", "c.toml", "--llm", "m", "--shots", "7"]
+    assert main(command) == 0
     out = capsys.readouterr().out
     lines = {" ".join(line.split()) for line in out.splitlines()}
     assert {
@@ -67,7 +67,7 @@ def test_each_setting_is_shown_with_where_it_comes_from(
     assert "pw-1" not in out
     shown = tomllib.loads(out)
     assert SearchConfig(**shown).restarts == 9
-    assert main([*given, "--json"]) == 0
+    assert main([*command, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["shots"] == {"value": 7, "from": "--shots"}
     assert document["rpm"] == {"value": None, "from": "default"}

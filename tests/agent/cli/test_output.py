@@ -85,10 +85,10 @@ def unwritable(
 
 def test_a_search_whose_output_cannot_be_written_says_so(unwritable: Unwritable, tmp_path: Path) -> None:
     """In a note: what was found is in the run's folder."""
-    code, said = unwritable.full(*SEARCH)
+    code, stderr = unwritable.full(*SEARCH)
     assert code == 0
-    assert "note: standard output cannot be written: No space left on device; what was found is" in said
-    assert "error" not in said
+    assert "note: standard output cannot be written: No space left on device; what was found is" in stderr
+    assert "error" not in stderr
     assert (tmp_path / "r" / "result.json").exists()
 
 
@@ -96,20 +96,20 @@ def test_json_that_nobody_gets_is_an_error_of_a_run_that_is_kept(
     unwritable: Unwritable, tmp_path: Path
 ) -> None:
     """A script that asked for the document must not take its absence for success."""
-    code, said = unwritable.unread(*SEARCH, "--json")
+    code, stderr = unwritable.unread(*SEARCH, "--json")
     assert code == 1
-    assert "error: standard output cannot be written" in said
+    assert "error: standard output cannot be written" in stderr
     assert (tmp_path / "r" / "result.json").exists()
 
 
 def test_a_reader_that_goes_away_is_no_error_of_other_commands(unwritable: Unwritable) -> None:
     """As with ``| head``, also if it reads JSON."""
-    code, said = unwritable.unread("models", "--json")
+    code, stderr = unwritable.unread("models", "--json")
     assert code == 0
-    assert "error" not in said
+    assert "error" not in stderr
 
 
 def test_other_commands_fail_without_their_output(unwritable: Unwritable) -> None:
     """Their text is their result."""
-    code, said = unwritable.full("config", "--show", "--method", "combine")
-    assert (code, said) == (1, "error: standard output cannot be written: No space left on device\n")
+    code, stderr = unwritable.full("config", "--show", "--method", "combine")
+    assert (code, stderr) == (1, "error: standard output cannot be written: No space left on device\n")

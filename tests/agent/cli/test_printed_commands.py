@@ -24,8 +24,8 @@ AFTER = re.compile(r" (?:continues|evaluates|\(or).*|\)?\.? *$")
 
 def commands_in(text: str) -> list[list[str]]:
     """The commands in a text, each as a list of arguments, with a number for each N."""
-    found = (AFTER.sub("", command) for command in COMMAND.findall(unescape(text)))
-    return [["9" if word == "N" else word for word in shlex.split(command)] for command in found]
+    commands = (AFTER.sub("", command) for command in COMMAND.findall(unescape(text)))
+    return [["9" if word == "N" else word for word in shlex.split(command)] for command in commands]
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_every_command_that_is_printed_works(
     folder = next(path.parent for path in tmp_path.glob("**/store"))
     assert main(["status", str(folder)]) == 0
     texts = [*capsys.readouterr(), (folder / "report.html").read_text("utf-8")]
-    found = [command for text in texts for command in commands_in(text)]
-    assert len(found) == (4 if limit else 3), found
-    for command in found:
+    commands = [command for text in texts for command in commands_in(text)]
+    assert len(commands) == (4 if limit else 3), commands
+    for command in commands:
         assert main(command) == 0, command
     assert main([*SEARCH, "--run-dir", str(folder)]) == 2
     ((command, more),) = re.findall(
@@ -90,7 +90,7 @@ def test_help_and_errors_call_the_program_by_one_name(
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"),
+    ("words", "meant"),
     [
         (("search", "--shotz", "3"), "; did you mean --shots?"),
         (("search", "--same"), ""),
@@ -99,9 +99,9 @@ def test_help_and_errors_call_the_program_by_one_name(
     ],
 )
 def test_only_near_names_are_offered(
-    given: tuple[str, ...], meant: str, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], meant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By their letters."""
-    assert main(given) == 2
-    said = capsys.readouterr().err
-    assert f"{meant} (see promptclimb" in said if meant else "did you mean" not in said
+    assert main(words) == 2
+    stderr = capsys.readouterr().err
+    assert f"{meant} (see promptclimb" in stderr if meant else "did you mean" not in stderr

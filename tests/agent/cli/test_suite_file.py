@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import tomli_w
-from PIL import Image
 
 import promptclimb.agent.cli.dry_run
 import promptclimb.agent.llm.local_server
@@ -25,12 +24,10 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import SearchEnd
 from promptclimb.agent.study.study import Study
-from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.errors import StoreError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
-from tests.evaluator.datasets.readers import test_coop
 from tests.fakes.black_box import FACTORY, SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.few_shots import pictures as clip_pictures
@@ -450,39 +447,3 @@ def test_two_bundled_sets_are_studied(capsys: pytest.CaptureFixture[str]) -> Non
         ("ViT-pico", "RN-pico", 2),
     ]
     assert all(row["brought"] is not None for row in document["transfer"])
-
-
-@pytest.mark.slow
-def test_the_papers_study_runs_on_stand_ins(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, server: ChatServer, tmp_path: Path
-) -> None:
-    """Its eleven sets in CoOp's layout, of a few images each; a bundled model, and a server on loopback."""
-    drawn = iter(range(10_000))
-
-    def put(path: Path) -> str:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        number = next(drawn)
-        Image.new("RGB", (8, 8), (number % 256, number // 256, 7)).save(path, "PNG")
-        return path.name
-
-    monkeypatch.setattr(test_coop, "put", put)
-    for name in test_coop.SPLIT_SETS:
-        test_coop.build_split_set(tmp_path / "data", name)
-    test_coop.build_aircraft(tmp_path / "data")
-    test_coop.build_imagenet(tmp_path / "data")
-    paper = tomllib.loads((ROOT / "suites" / "paper.toml").read_text())
-    paper |= {"models": ["RN-pico"], "transfer": False, "seeds": [1], "shots": [1]}
-    paper["llms"] = [{"llm": "m", "base_url": server.base_url}]
-    paper |= {
-        "methods": ["pn"],
-        "compare": [pair for pair in paper["compare"] if pair["second"] == "best starting template"],
-    }
-    paper["search"] |= {**SMALL, "starting_pool": "captions"}
-    Path("paper.toml").write_text(tomli_w.dumps(paper))
-    assert main(["suite", "paper.toml", "--data-root", str(tmp_path / "data"), "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["left_out"] == []
-    (table,) = document["tables"]
-    assert table["columns"] == list(ELEVEN)
-    assert table["sets"] == 11
-    assert all(row["points"] is not None for row in document["differences"])

@@ -60,8 +60,8 @@ def test_what_decides_is_the_text(tmp_path: Path) -> None:
     """Two files with one content are one search, two texts are two, also where one begins like a path."""
     for name in ("a", "b"):
         (tmp_path / name).write_text("dice")
-    one, other = (SearchConfig(**NO_LLM, describe=tmp_path / name).identity() for name in ("a", "b"))
-    assert one == other
+    first, other = (SearchConfig(**NO_LLM, describe=tmp_path / name).identity() for name in ("a", "b"))
+    assert first == other
     texts = ["/r/dice and cards", "/r/dice and flags"]
     first, second = (SearchConfig(**NO_LLM, describe=text).identity() for text in texts)
     assert first != second
@@ -76,7 +76,7 @@ def test_what_is_stored_is_taken_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
@@ -88,11 +88,11 @@ def test_what_is_stored_is_taken_back(tmp_path: Path) -> None:
         (b"/r/pictures", "holds only the name of a file"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
     """One line: which file, what is wrong."""
     file = tmp_path / "about.txt"
     file.write_bytes(content)
-    with raises_typed(ConfigError, match=f"--describe.*about.txt.*{said}") as caught:
+    with raises_typed(ConfigError, match=f"--describe.*about.txt.*{problem}") as caught:
         from_sources({**NO_LLM, "describe": str(file)}, {})
     assert len(str(caught.value).splitlines()) == 1
 
@@ -115,19 +115,19 @@ def test_a_text_that_cannot_be_used_is_refused(text: str) -> None:
 def test_any_text_is_taken_or_refused_in_words(text: str) -> None:
     """Nothing else comes of it, and what was taken is taken again as it is."""
     try:
-        found = parse_description(text_or_file(text))
+        description = parse_description(text_or_file(text))
     except ValueError:
         return
-    assert parse_description(found) == found
+    assert parse_description(description) == description
 
 
 def test_a_search_without_a_description_says_what_would_help() -> None:
     """Only where the method would use it and nobody has forbidden it."""
-    given = {"data": "fake", "llm": "m"}
-    assert "`describe = TEXT`" in (SearchConfig(**given).description_tip or "")
-    assert "[describe]" in (SearchConfig(**given, method="combine").description_tip or "")
+    settings = {"data": "fake", "llm": "m"}
+    assert "`describe = TEXT`" in (SearchConfig(**settings).description_tip or "")
+    assert "[describe]" in (SearchConfig(**settings, method="combine").description_tip or "")
     for more in ({"describe": "tally marks"}, {"blind": True}, {"method": "pn"}, {"method": "random"}):
-        assert SearchConfig(**given, **more).description_tip is None
+        assert SearchConfig(**settings, **more).description_tip is None
 
 
 def test_a_description_without_data_names_the_set_that_is_used(tmp_path: Path) -> None:

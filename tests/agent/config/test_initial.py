@@ -70,17 +70,17 @@ def test_what_is_said_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scorer", ["zero-shot", "chat"])
 def test_where_each_template_takes_a_request_an_image_a_search_is_small(scorer: str) -> None:
     """Unless its size is given; a run's own settings hold what it began with."""
-    given: dict[str, Any] = {"scorer": scorer, "scorer_url": "http://127.0.0.1:9/v1", "model": "m"}
-    given |= {"search_for": "instruction"} if scorer == "chat" else {}
-    assert opened(12, cheap=False, **given) == IMAGE_INITIAL
-    small = SearchConfig(data="fake", method="random", **given)
+    settings: dict[str, Any] = {"scorer": scorer, "scorer_url": "http://127.0.0.1:9/v1", "model": "m"}
+    settings |= {"search_for": "instruction"} if scorer == "chat" else {}
+    assert opened(12, cheap=False, **settings) == IMAGE_INITIAL
+    small = SearchConfig(data="fake", method="random", **settings)
     assert (small.restarts, small.name_rounds, small.most_initial) == (1, 1, IMAGE_INITIAL)
     assert small.identity()["restarts"] == 1
-    large = SearchConfig(data="fake", method="random", restarts=4, name_rounds=4, initial=100, **given)
+    large = SearchConfig(data="fake", method="random", restarts=4, name_rounds=4, initial=100, **settings)
     assert (large.restarts, large.name_rounds, large.most_initial) == (4, 4, 100)
     assert SearchConfig(**{**small.to_public(), "restarts": 4}).restarts == 4
     texts = SearchConfig(
-        data="fake", method="random", **{**given, "scorer": "embeddings", "search_for": "template"}
+        data="fake", method="random", **{**settings, "scorer": "embeddings", "search_for": "template"}
     )
     assert (texts.restarts, texts.name_rounds) == (4, 4)
 
@@ -90,12 +90,12 @@ def test_where_each_template_takes_a_request_an_image_a_search_is_small(scorer: 
 )
 def test_with_a_description_costly_scores_go_to_templates_made_of_it(scorer: dict[str, Any]) -> None:
     """Unless the method does not use it, or scores are cheap."""
-    given: dict[str, Any] = {**scorer, "method": "combine", "describe": "tally marks"}
-    assert opened(12, cheap=False, **given) == DESCRIBED_INITIAL
+    settings: dict[str, Any] = {**scorer, "method": "combine", "describe": "tally marks"}
+    assert opened(12, cheap=False, **settings) == DESCRIBED_INITIAL
     few = IMAGE_INITIAL if scorer else FEW_INITIAL
     for other in ({"method": "random"}, {"describe": None}, {"blind": True}):
-        assert opened(12, cheap=False, **given | other) == few
+        assert opened(12, cheap=False, **settings | other) == few
     if not scorer:
-        assert opened(12, **given) == MANY_INITIAL
-    assert SearchConfig(data="fake", **given).proposals == (DESCRIBED_PROPOSALS if scorer else 5)
-    assert SearchConfig(data="fake", **given, proposals=3).proposals == 3
+        assert opened(12, **settings) == MANY_INITIAL
+    assert SearchConfig(data="fake", **settings).proposals == (DESCRIBED_PROPOSALS if scorer else 5)
+    assert SearchConfig(data="fake", **settings, proposals=3).proposals == 3

@@ -102,13 +102,13 @@ def test_new_names_are_to_be_read_and_those_that_hurt_a_class_are_named() -> Non
         predicted={"best": (0, 0, 1, 0), "original names": (0, 1, 1, 1)},
     )
     result = small_result(best=Best(template="a {}", train=0.9, val=None, test=0.75, class_names=new))
-    found = replace(view(result), details=Details(decisions=decisions))
-    (said,) = (step for step in next_steps(found) if step.startswith("Read the new names."))
-    assert "Fewer test images of 'seal' are right with its new name." in said
-    assert "(promptclimb export 'my run' --format class-names), remove its line" in said
-    assert "--class-names FILE" in said
-    assert html.unescape(render(found)).count(said) == 1
-    in_order = replace(found, details=None, config='class_names = "own.txt"')
+    finished = replace(view(result), details=Details(decisions=decisions))
+    (sentence,) = (step for step in next_steps(finished) if step.startswith("Read the new names."))
+    assert "Fewer test images of 'seal' are right with its new name." in sentence
+    assert "(promptclimb export 'my run' --format class-names), remove its line" in sentence
+    assert "--class-names FILE" in sentence
+    assert html.unescape(render(finished)).count(sentence) == 1
+    in_order = replace(finished, details=None, config='class_names = "own.txt"')
     assert "Fewer" not in about_names(in_order)
     assert "write the original name in its line" in about_names(in_order)
     none = replace(result, best=replace(result.best, class_names={}))
@@ -125,8 +125,11 @@ def test_only_some_of_the_classes_that_new_names_hurt_are_named() -> None:
     )  # fmt: skip
     new = {name: f"{name} thing" for name in classes}
     result = small_result(best=Best(template="a {}", train=0.9, val=None, test=0.75, class_names=new))
-    said = about_names(replace(view(result), details=Details(decisions=decisions)))
-    assert "Fewer test images of 'c0', 'c1', 'c2', 'c3', 'c4' and 3 more classes are right with their" in said
+    sentence = about_names(replace(view(result), details=Details(decisions=decisions)))
+    assert (
+        "Fewer test images of 'c0', 'c1', 'c2', 'c3', 'c4' and 3 more classes are right with their"
+        in sentence
+    )
 
 
 def test_a_limit_of_two_words_is_resumed_by_its_option() -> None:
@@ -149,12 +152,12 @@ def test_what_the_llm_read_is_said_with_how_the_original_names_did() -> None:
         )
         for share in (1 / classes, 1.0)
     }
-    said = "the LLM read 1 of 2 classes; its names replace the original ones"
-    assert names_read(original[1 / classes]) == f"{said}, which are no better than chance"
-    assert names_read(original[1.0]) == said
+    sentence = "the LLM read 1 of 2 classes; its names replace the original ones"
+    assert names_read(original[1 / classes]) == f"{sentence}, which are no better than chance"
+    assert names_read(original[1.0]) == sentence
     assert names_read(replace(result, names_read=None)) == ""
     page = html.unescape(render(view(original[1.0])))
-    assert f"T{said[1:]}." in page
+    assert f"T{sentence[1:]}." in page
     assert SearchResult.from_json(original[1.0].to_json()).names_read == read
 
 
@@ -169,9 +172,9 @@ def inspected(*correct: int) -> SplitInspection:
 def test_a_class_that_is_never_recognised_gets_advice() -> None:
     """By its name; no advice where every class has some correct images."""
     result = small_result(inspection=inspected(9, 0, 8))
-    (said,) = (step for step in next_steps(view(result)) if step.startswith("No test image"))
-    assert said.startswith("No test image of 'b' is recognised. ")
-    assert "--search-for class-names" in said
+    (sentence,) = (step for step in next_steps(view(result)) if step.startswith("No test image"))
+    assert sentence.startswith("No test image of 'b' is recognised. ")
+    assert "--search-for class-names" in sentence
     assert "No test image" not in steps(inspection=inspected(9, 1, 8))
 
 
@@ -193,11 +196,11 @@ def test_the_ensemble_is_compared_in_the_same_direction_as_in_the_verdict() -> N
 
 def test_a_single_hand_made_template_has_the_name_of_the_best_one() -> None:
     """In the tables as in the verdict."""
-    one = GroupAccuracies(templates=("a photo of {}",), train=0.5, test=0.5)
-    two = replace(one, templates=("a {}", "b {}"))
+    single = GroupAccuracies(templates=("a photo of {}",), train=0.5, test=0.5)
+    two = replace(single, templates=("a {}", "b {}"))
     names = [
         [row.name for row in small_result(baselines={"hand-made": group}).accuracies.rows]
-        for group in (one, two)
+        for group in (single, two)
     ]
     assert names == [["best", "ensemble", "best hand-made"], ["best", "ensemble", "hand-made"]]
 
@@ -213,6 +216,6 @@ def test_few_test_images_are_said_before_the_gain() -> None:
     """Below a hundred."""
     for images, few in ((99, True), (100, False)):
         over = {"default template": replace(between(2, 8), images=images)}
-        said = verdict_on(small_result(gain=Gain(over=over, verdict="v")))
-        assert f"{images} images" in said
-        assert ("go by the intervals" in said) == few
+        sentence = verdict_on(small_result(gain=Gain(over=over, verdict="v")))
+        assert f"{images} images" in sentence
+        assert ("go by the intervals" in sentence) == few

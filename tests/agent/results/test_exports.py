@@ -50,8 +50,8 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_dir=home / "run",
     )
     run_virtual(search(config, custom_scorer=FakeEvaluator()))
-    found = read_result(home / "run")
-    write_result(home / "run", with_templates(found, *TEMPLATES))
+    result = read_result(home / "run")
+    write_result(home / "run", with_templates(result, *TEMPLATES))
     return home / "run"
 
 
@@ -90,25 +90,25 @@ def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
 
 def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     """And where on test the ensemble is worse, that; nothing of a leaderboard."""
-    found = read_result(run_dir)
+    result = read_result(run_dir)
     less = Difference(points=-3.0, interval=(-5.0, -1.0), paired=True, images=9)
-    worse = replace(found, gain=Gain(over={}, ensemble=less, verdict=""))
-    assert held(found, "cupl") == "It holds the ensemble, 3 templates; --only best writes the best alone."
+    worse = replace(result, gain=Gain(over={}, ensemble=less, verdict=""))
+    assert held(result, "cupl") == "It holds the ensemble, 3 templates; --only best writes the best alone."
     assert "on test it is worse than the best template alone" in held(worse, "cupl", "ensemble")
-    assert held(found, "cupl", "best") == "It holds the best template alone."
+    assert held(result, "cupl", "best") == "It holds the best template alone."
     assert held(worse, "cupl", "best").endswith("alone: on test the ensemble is worse.")
-    assert "which is the whole ensemble" in held(with_templates(found, "a {}"), "open-clip")
+    assert "which is the whole ensemble" in held(with_templates(result, "a {}"), "open-clip")
     assert held(worse, "csv") == ""
-    named = replace(found, best=replace(found.best, class_names={"cat": "house cat"}))
-    said = held(named, "cupl", "ensemble")
-    assert said.startswith("It holds the ensemble, 3 templates, with the original class names;")
+    named = replace(result, best=replace(result.best, class_names={"cat": "house cat"}))
+    line = held(named, "cupl", "ensemble")
+    assert line.startswith("It holds the ensemble, 3 templates, with the original class names;")
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
     """As its zero_shot_classifier does."""
     listed = exported(run_dir, "clip-benchmark")
     assert [template.format(c="{x}") for template in listed] == [
-        one.replace("{}", "{x}") for one in TEMPLATES
+        template.replace("{}", "{x}") for template in TEMPLATES
     ]
 
 
@@ -184,14 +184,16 @@ def test_the_best_alone_does_not_replace_the_ensemble(run_dir: Path) -> None:
 
 def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
     """A format that this run cannot have is left out, and said to be; a file in the place is kept."""
-    said: list[str] = []
-    files = export_all(run_dir, out=tmp_path / "all", report=said.append)
+    lines: list[str] = []
+    files = export_all(run_dir, out=tmp_path / "all", report=lines.append)
     assert sorted(tmp_path.joinpath("all").iterdir()) == sorted(files)
     missing = {"safetensors", "class-names"}
-    assert [file.name for file in files] == [one.file for name, one in FORMS.items() if name not in missing]
-    assert {form for line in said for form in line.split(": ")[1].split(", ")} == missing
-    assert str(run_dir) not in " ".join(said)
-    assert "left out: class-names: the run has no new class names" in " ".join(said)
+    assert [file.name for file in files] == [
+        export_form.file for name, export_form in FORMS.items() if name not in missing
+    ]
+    assert {form for line in lines for form in line.split(": ")[1].split(", ")} == missing
+    assert str(run_dir) not in " ".join(lines)
+    assert "left out: class-names: the run has no new class names" in " ".join(lines)
     names = [file.name for file in export_all(run_dir, out=tmp_path / "best", only="best")]
     assert "cupl-prompts-best.json" in names
     assert "leaderboard.csv" in names

@@ -88,9 +88,15 @@ def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
         BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550, first=10)}, images=1000
     )
     assert gain is not None
-    one = gain.over["default template"]
-    assert (one.points, one.better, one.worse, one.paired, one.images) == (5.0, 50, 0, True, 1000)
-    assert 0.0 < one.interval[0] < 5.0 < one.interval[1]
+    difference = gain.over["default template"]
+    assert (difference.points, difference.better, difference.worse, difference.paired, difference.images) == (
+        5.0,
+        50,
+        0,
+        True,
+        1000,
+    )
+    assert 0.0 < difference.interval[0] < 5.0 < difference.interval[1]
     assert gain.ensemble is not None
     assert gain.ensemble.points == 3.0
     assert gain.verdict == (
@@ -157,10 +163,10 @@ def test_a_best_starting_template_that_is_the_bare_class_name_is_called_so() -> 
 def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
     """Several averaged are not compared with one template."""
     several = share(0.5, "a {}", "b {}")
-    one = gain_of(BEST, BEST, {"hand-made": on_test("the {}", 500)})
+    single = gain_of(BEST, BEST, {"hand-made": on_test("the {}", 500)})
     nothing = gain_of(BEST, BEST, {"hand-made": several})
-    assert one is not None
-    assert list(one.over) == ["best hand-made"]
+    assert single is not None
+    assert list(single.over) == ["best hand-made"]
     assert nothing is None
 
 
@@ -228,16 +234,16 @@ def test_the_interval_decides(test: float, images: int, no_better: bool) -> None
 
 def looked(*images: int, split: str = "test") -> SplitInspection:
     """A look at classes of so many images."""
-    classes = tuple(ClassAccuracy(f"c{place}", images=of, correct=0) for place, of in enumerate(images))
+    classes = tuple(ClassAccuracy(f"c{label}", images=of, correct=0) for label, of in enumerate(images))
     return SplitInspection(split=split, classes=classes, confusions=())
 
 
 def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
     """Which is no feat either: 60 % where 30 of 49 images are of one class."""
     uneven = scored(0.6, inspection=looked(30, 9, 5, 5, 0))
-    said = "no better than chance: always naming the most frequent of 5 classes gets 61.2 %"
-    assert about_chance(uneven) == said
-    assert chance_warning(uneven) == f"60.0 % on test (46.0 to 72.5) may be {said}"
+    no_better = "no better than chance: always naming the most frequent of 5 classes gets 61.2 %"
+    assert about_chance(uneven) == no_better
+    assert chance_warning(uneven) == f"60.0 % on test (46.0 to 72.5) may be {no_better}"
     assert "Naming one of 5 classes at random gets 20.0, always naming the most frequent one 61.2. " in (
         about_scores(uneven)
     )
@@ -253,8 +259,8 @@ def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
 ) -> None:
     """As with a scorer that does not give its images class by class."""
     assert most_frequent_share(scored(0.265, inspection=inspection)) is None
-    said = chance_warning(scored(0.265, inspection=inspection))
-    assert "naming one of 5 classes at random gets 20.0 %" in said
+    warning = chance_warning(scored(0.265, inspection=inspection))
+    assert "naming one of 5 classes at random gets 20.0 %" in warning
 
 
 @pytest.mark.parametrize("changes", [{"test": None}, {"classes": 0}, {"objective": "margin"}, {"images": 0}])

@@ -21,10 +21,10 @@ def counts(draw: st.DrawFn) -> tuple[int, int, int]:
 
 @given(counts())
 def test_a_paired_interval_holds_what_was_seen_and_is_the_mirror_of_the_other_way_round(
-    found: tuple[int, int, int],
+    counted: tuple[int, int, int],
 ) -> None:
     """And it never leaves the differences that there can be."""
-    better, worse, images = found
+    better, worse, images = counted
     low, high = paired(better, worse, images)
     assert -1.0 <= low <= (better - worse) / images <= high <= 1.0
     assert paired(worse, better, images) == pytest.approx((-high, -low), abs=1e-9)
@@ -32,13 +32,13 @@ def test_a_paired_interval_holds_what_was_seen_and_is_the_mirror_of_the_other_wa
 
 @given(counts())
 def test_the_edges_of_a_paired_interval_are_where_the_score_is_the_quantile(
-    found: tuple[int, int, int],
+    counted: tuple[int, int, int],
 ) -> None:
     """That is Tango's definition; an edge at the end of the scale is further in."""
-    low, high = paired(*found)
+    low, high = paired(*counted)
     for edge, level in ((low, Z), (high, -Z)):
         if abs(edge) < 0.999:
-            assert _score(*found, edge) == pytest.approx(level, abs=1e-3)
+            assert _score(*counted, edge) == pytest.approx(level, abs=1e-3)
 
 
 def test_templates_that_never_differ_are_known_to_differ_little() -> None:

@@ -24,38 +24,38 @@ DOCUMENTED = (
 
 def document(**changes: Any) -> dict[str, Any]:
     """The document of a small result, as JSON gives it back."""
-    found: dict[str, Any] = json.loads(small_result().dumps())
-    return found | changes
+    written: dict[str, Any] = json.loads(small_result().dumps())
+    return written | changes
 
 
 def old_document() -> dict[str, Any]:
     """What the first programs of schema 1 wrote."""
     later = ("versions", "started", "device", "test_opened", "limits")
-    found = {name: value for name, value in document().items() if name not in later}
+    written = {name: value for name, value in document().items() if name not in later}
     for name in ("cached_tokens", "cache_written_tokens", "reasoning_tokens", "reported_usd"):
-        del found["usage"][name]
-    for line in found["leaderboard"]:
+        del written["usage"][name]
+    for line in written["leaderboard"]:
         del line["source"]
-    return found
+    return written
 
 
 def test_the_document_has_the_documented_fields_in_their_order() -> None:
     """Others come after them; of the splits, only best, ensemble and baselines have test."""
-    found = document()
-    assert tuple(found)[: len(DOCUMENTED)] == DOCUMENTED
-    assert found["schema"] == 3
-    assert found["dataset"]["sizes"] == {"train": 2, "val": 0, "test": 4}
-    assert tuple(found["best"]) == ("template", "train", "val", "test")
+    written = document()
+    assert tuple(written)[: len(DOCUMENTED)] == DOCUMENTED
+    assert written["schema"] == 3
+    assert written["dataset"]["sizes"] == {"train": 2, "val": 0, "test": 4}
+    assert tuple(written["best"]) == ("template", "train", "val", "test")
     assert (
-        tuple(found["ensemble"])
-        == tuple(found["baselines"]["default template"])
+        tuple(written["ensemble"])
+        == tuple(written["baselines"]["default template"])
         == ("templates", "train", "val", "test")
     )
-    assert tuple(found["leaderboard"][0]) == (
+    assert tuple(written["leaderboard"][0]) == (
         *("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"),
         *("images", "estimate"),
     )
-    assert found["versions"] == {"program": "0.1", "python": "3.11", "torch": "2.9", "open_clip": None}
+    assert written["versions"] == {"program": "0.1", "python": "3.11", "torch": "2.9", "open_clip": None}
 
 
 def test_a_document_reads_back_equal() -> None:
@@ -68,12 +68,17 @@ def test_an_older_document_is_read() -> None:
     """What it does not say is unknown, not zero; a baseline may come without val."""
     old = old_document()
     del old["baselines"]["default template"]["val"]
-    found = SearchResult.from_json(old)
-    assert (found.versions, found.started, found.device, found.test_opened) == (None, None, None, None)
-    assert [(line.source, line.views) for line in found.leaderboard] == [(None, None)] * 2
-    assert (found.limits, found.usage.cached_tokens, found.usage.reported_usd) == ((), 0, None)
-    assert found.dataset.sizes == Sizes(train=2, test=4)
-    assert found.baselines["default template"] == GroupAccuracies(
+    result = SearchResult.from_json(old)
+    assert (result.versions, result.started, result.device, result.test_opened) == (
+        None,
+        None,
+        None,
+        None,
+    )
+    assert [(line.source, line.views) for line in result.leaderboard] == [(None, None)] * 2
+    assert (result.limits, result.usage.cached_tokens, result.usage.reported_usd) == ((), 0, None)
+    assert result.dataset.sizes == Sizes(train=2, test=4)
+    assert result.baselines["default template"] == GroupAccuracies(
         templates=("a photo of a {}",), train=0.5, val=None, test=0.25
     )
 
@@ -86,7 +91,7 @@ def test_a_document_of_later_is_read_as_far_as_it_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "foreign",
     [
         [],
         {},
@@ -116,10 +121,10 @@ def test_a_document_of_later_is_read_as_far_as_it_is_known() -> None:
         ),
     ],
 )
-def test_what_is_no_result_is_refused(found: Any) -> None:
+def test_what_is_no_result_is_refused(foreign: Any) -> None:
     """Foreign documents are an error with a reason."""
     with pytest.raises(ValueError, match=r"not a result|schema"):
-        SearchResult.from_json(found)
+        SearchResult.from_json(foreign)
 
 
 def test_a_result_without_its_test_split_is_not_complete() -> None:

@@ -57,7 +57,7 @@ def test_a_write_is_whole(tmp_path: Path, new: str | bytes) -> None:
     write_atomically(path, "old")
     write_atomically(path, new)
     assert path.read_bytes() == (new if isinstance(new, bytes) else new.encode())
-    assert [found.name for found in tmp_path.iterdir()] == ["f"]
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -81,7 +81,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     with pytest.raises(OSError, match="folder"):
         write_atomically(tmp_path / "folder", "new")
     assert path.read_text() == "old"
-    assert sorted(found.name for found in tmp_path.iterdir()) == ["f", "folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "folder"]
 
 
 def test_a_new_runs_folder_is_named_or_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,13 +186,13 @@ def test_a_spreadsheet_reads_accents_and_no_negative_zero() -> None:
 def test_the_order_is_said_as_it_is() -> None:
     """What counts beside the training images, where there is anything; before the choice, those alone."""
     seen = replace(line(1, "a {}", None), views=0.25)
-    said = {
+    rows_by_sentence = {
         "counts validation images too": [line(1, "a {}")],
         "counts augmented copies too": [seen],
         "counts validation images and augmented copies too": [seen, line(2, "b {}")],
         "final choice: by training score.": [line(1, "a {}", None)],
     }
-    for part, rows in said.items():
+    for part, rows in rows_by_sentence.items():
         assert part in about_order(rows, words_of("template"), chosen=True)
         assert about_order(rows, words_of("template"), chosen=False).startswith(
             "Best first by training score so far;"

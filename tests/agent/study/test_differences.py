@@ -13,17 +13,17 @@ def differences(
     rng: np.random.Generator, seeds: int = 1, images: int = 500, gain: float = 0.1
 ) -> SetDifferences:
     """Images on which the first is better, or the second, by chance."""
-    found = rng.choice([1, 0, -1], p=[0.1 + gain, 0.8 - gain, 0.1], size=(seeds, images)).astype(np.int8)
-    return SetDifferences([float(each.mean()) for each in found], list(found))
+    by_image = rng.choice([1, 0, -1], p=[0.1 + gain, 0.8 - gain, 0.1], size=(seeds, images)).astype(np.int8)
+    return SetDifferences([float(each.mean()) for each in by_image], list(by_image))
 
 
 def test_of_one_run_it_is_about_the_interval_of_pairs() -> None:
     """The bootstrap of images agrees with Tango's interval, where there are many."""
-    one = differences(np.random.default_rng(1), images=2000)
-    interval, drawn = interval_of([one], ["images", "seeds"])
+    run = differences(np.random.default_rng(1), images=2000)
+    interval, drawn = interval_of([run], ["images", "seeds"])
     assert drawn == ("images",)
     assert interval is not None
-    (images,) = one.images
+    (images,) = run.images
     assert images is not None
     better, worse = int((images > 0).sum()), int((images < 0).sum())
     assert interval == pytest.approx(paired(better, worse, 2000), abs=0.002)
@@ -31,9 +31,9 @@ def test_of_one_run_it_is_about_the_interval_of_pairs() -> None:
 
 def test_images_are_drawn_once_for_all_seeds() -> None:
     """Seeds that agree on every image are no more evidence than one of them."""
-    one = differences(np.random.default_rng(2))
-    three = SetDifferences(one.means * 3, list(one.images) * 3)
-    alone, together = (interval_of([each], ["images"])[0] for each in (one, three))
+    run = differences(np.random.default_rng(2))
+    three = SetDifferences(run.means * 3, list(run.images) * 3)
+    alone, together = (interval_of([each], ["images"])[0] for each in (run, three))
     assert alone is not None
     assert together == pytest.approx(alone, abs=0.004)
 
@@ -76,18 +76,18 @@ def test_runs_on_different_images_are_drawn_apart() -> None:
 
 def test_images_are_drawn_only_where_all_are_known() -> None:
     """An interval of some of the runs would be too narrow for the mean over all of them."""
-    one = differences(np.random.default_rng(8), seeds=3)
-    partly = SetDifferences(one.means, [one.images[0], None, None])
-    assert interval_of([one, partly], ["images"]) == (None, ())
-    interval, drawn = interval_of([one, partly], ["images", "seeds"])
+    run = differences(np.random.default_rng(8), seeds=3)
+    partly = SetDifferences(run.means, [run.images[0], None, None])
+    assert interval_of([run, partly], ["images"]) == (None, ())
+    interval, drawn = interval_of([run, partly], ["images", "seeds"])
     assert drawn == ("seeds",)
-    assert interval == interval_of([one, one], ["seeds"])[0]
+    assert interval == interval_of([run, run], ["seeds"])[0]
 
 
 def test_the_same_differences_have_the_same_interval() -> None:
     """The draws are seeded."""
-    one = [differences(np.random.default_rng(6), seeds=3)]
-    assert interval_of(one, ["images", "seeds"]) == interval_of(one, ["images", "seeds"])
+    run = [differences(np.random.default_rng(6), seeds=3)]
+    assert interval_of(run, ["images", "seeds"]) == interval_of(run, ["images", "seeds"])
 
 
 def test_it_covers_what_it_should() -> None:

@@ -91,16 +91,18 @@ def test_what_a_search_is_compared_with_is_its_own() -> None:
 
 def test_llms_are_compared_with_themselves_unless_two_are_named() -> None:
     """``pn`` over ``p`` with each LLM; one LLM over the other where the file says so."""
-    given = {"methods": ["pn", "p"], "llms": ["a", "b"], "data": ["one"], "seeds": [1]}
+    few = {"methods": ["pn", "p"], "llms": ["a", "b"], "data": ["one"], "seeds": [1]}
     asked = [
         {"first": "pn", "second": "p"},
         {"first": "pn", "second": "pn", "first_llm": "b", "second_llm": "a"},
     ]
-    found = study(**given, compare=asked)
+    suite = study(**few, compare=asked)
     hits = {("pn", "a"): "1000", ("pn", "b"): "1110", ("p", "a"): "0000", ("p", "b"): "1111"}
-    runs = [outcome(one, hits[one.method, str(one.llm)]) for one in cells(found)]
-    said = {(one["first"], one["second"]): one["points"] for one in differences(found, blocks_of(runs))}
-    assert said == {("pn, a", "p, a"): 25.0, ("pn, b", "p, b"): -25.0, ("pn, b", "pn, a"): 50.0}
+    runs = [outcome(one, hits[one.method, str(one.llm)]) for one in cells(suite)]
+    points_by_pair = {
+        (one["first"], one["second"]): one["points"] for one in differences(suite, blocks_of(runs))
+    }
+    assert points_by_pair == {("pn, a", "p, a"): 25.0, ("pn, b", "p, b"): -25.0, ("pn, b", "pn, a"): 50.0}
 
 
 def test_intervals_say_what_they_rest_on() -> None:

@@ -109,14 +109,14 @@ def test_data_sets_of_one_name_are_refused() -> None:
 )
 def test_names_that_no_folder_shows_are_distinct(names: list[str]) -> None:
     """The first keeps its plain folder, also when another is added; the same file gives the same folders."""
-    alone = [one.run_dir for one in cells(study(data=names[:1]))]
-    both = [one.run_dir for one in cells(study(data=names))]
+    alone = [cell.run_dir for cell in cells(study(data=names[:1]))]
+    both = [cell.run_dir for cell in cells(study(data=names))]
     assert len(set(both)) == len(both) == 2 * len(alone)
     assert set(alone) < set(both)
-    assert len({str(one).casefold() for one in both}) == len(both)
-    assert both == [one.run_dir for one in cells(study(data=names))]
+    assert len({str(cell).casefold() for cell in both}) == len(both)
+    assert both == [cell.run_dir for cell in cells(study(data=names))]
     named = [{"name": name, "method": "random"} for name in names]
-    assert len({one.run_dir for one in cells(study(data=["one"], seeds=[1], methods=named))}) == 2
+    assert len({cell.run_dir for cell in cells(study(data=["one"], seeds=[1], methods=named))}) == 2
 
 
 def test_folders_of_names_in_other_scripts_do_not_depend_on_their_order() -> None:

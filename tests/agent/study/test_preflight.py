@@ -61,13 +61,13 @@ def halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_fitted_or_loaded_is_reported(what: str, tmp_path: Path) -> None:
     """In one line with the file, before a folder is made."""
-    more, kind, said = REFUSED[what]
-    given = {"data": ["halves"], "shots": [2], "seeds": [1], **more}
-    runs = cells(study(**given), tmp_path / "r", allow_leak=True)
-    with pytest.raises(kind) as found:
+    more, kind, problem = REFUSED[what]
+    tables = {"data": ["halves"], "shots": [2], "seeds": [1], **more}
+    runs = cells(study(**tables), tmp_path / "r", allow_leak=True)
+    with pytest.raises(kind) as caught:
         check_cells(runs, Path("study.toml"))
-    assert said in str(found.value)
-    assert "\n" not in str(found.value)
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "r").exists()
 
 
@@ -78,13 +78,13 @@ def test_what_fits_passes_and_each_model_is_loaded_once(
     looked: list[tuple[str, list[str]]] = []
 
     def check(spec: EvaluatorSpec, planned: list[Planned], **more: Any) -> None:
-        looked.append((spec.model, [one.name for one in planned]))
+        looked.append((spec.model, [fit.name for fit in planned]))
         check_model(spec, planned, **more)
 
     monkeypatch.setattr(preflight, "check_model", check)
     methods = ["random", "coop", "tip-adapter", {"method": "linear-probe", "c": 1.0}]
-    given = {"data": ["halves"], "shots": [1, 2], "seeds": [1], "methods": methods}
-    runs = cells(study(**given), tmp_path / "r", allow_leak=True)
+    tables = {"data": ["halves"], "shots": [1, 2], "seeds": [1], "methods": methods}
+    runs = cells(study(**tables), tmp_path / "r", allow_leak=True)
     assert check_cells(runs, Path("study.toml")) == runs
     assert looked == [("RN-pico", ["coop", "tip-adapter", "linear-probe"] * 2)]
 

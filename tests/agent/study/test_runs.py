@@ -75,19 +75,19 @@ def run_suite(folder: Path, chat: Chat, *, jobs: int = 1, **limits: Any) -> list
     async def run() -> list[SearchEnd]:
         shared, places = SharedLimits(folder, jobs), asyncio.Semaphore(jobs)
 
-        async def one(cell: Cell) -> SearchEnd:
+        async def run_one(cell: Cell) -> SearchEnd:
             async with places:
                 return await run_search(cell, shared, Refusals(), lambda config: session(config, chat))
 
         async with asyncio.timeout(60):
-            return await asyncio.gather(*map(one, cells(folder, **limits)))
+            return await asyncio.gather(*map(run_one, cells(folder, **limits)))
 
     return asyncio.run(run())
 
 
 def states(results: Sequence[SearchEnd]) -> list[str]:
     """How each search stands."""
-    return [one.status for one in results]
+    return [end.status for end in results]
 
 
 def used(folder: Path, *bills: Bill, reserved: Spent | None = None) -> None:
@@ -154,12 +154,12 @@ def test_a_search_that_takes_more_than_its_bound_has_what_the_others_leave(tmp_p
 
 async def test_searches_at_once_share_what_a_minute_allows(tmp_path: Path) -> None:
     """And the requests in flight; of a limit on time nobody knows its part, so one has all of it."""
-    (one, two, _) = (
+    (first, second, _) = (
         cell.config.model_copy(update={"concurrency": 7})
         for cell in cells(tmp_path, rpm=60, tpm=900, max_calls=9)
     )
     shared = SharedLimits(tmp_path, 3)
-    async with shared.turn(one, whole=False) as (config, is_part):
+    async with shared.turn(first, whole=False) as (config, is_part):
         assert (config.rpm, config.tpm, config.concurrency, config.max_calls, is_part) == (
             20,
             300,
@@ -167,9 +167,9 @@ async def test_searches_at_once_share_what_a_minute_allows(tmp_path: Path) -> No
             2,
             True,
         )
-        async with shared.turn(two, whole=False) as (config, is_part):
+        async with shared.turn(second, whole=False) as (config, is_part):
             assert (config.max_calls, is_part) == (2, True)
-    async with shared.turn(one.model_copy(update={"max_minutes": 2.0}), whole=False) as (config, is_part):
+    async with shared.turn(first.model_copy(update={"max_minutes": 2.0}), whole=False) as (config, is_part):
         assert (config.max_calls, config.max_minutes, is_part) == (9, 2.0, False)
 
 
@@ -202,10 +202,10 @@ def test_limits_are_known_by_what_stopped_a_run_and_not_by_its_words(tmp_path: P
     assert isinstance(results[1], NotRun)
     assert results[1].reason == "the limit of 1 call over the whole suite is reached"
     odd = small_result(status="stopped", stop_reason="nothing of the kind", limits=("calls", "cost_usd"))
-    said = with_limits_of_all(
+    reason = with_limits_of_all(
         cells(tmp_path, max_calls=1200, max_cost=2.0, price="1/1")[0].config, odd
     ).stop_reason
-    assert said == "the limits of 1,200 calls and 2 US dollars over the whole suite are reached"
+    assert reason == "the limits of 1,200 calls and 2 US dollars over the whole suite are reached"
     unlimited = with_limits_of_all(cells(tmp_path)[0].config, odd)
     assert unlimited == odd
 
@@ -244,10 +244,10 @@ def test_interrupted_runs_and_estimated_costs_count(tmp_path: Path) -> None:
         reserved=Spent(calls=1, estimated_tokens=30, estimated_picodollars=10**11),
     )
     limits = {"max_calls": 10, "max_tokens": 1000, "max_cost": 2.0, "max_minutes": 9.0, "price": "1/2"}
-    one, two, _ = cells(tmp_path, **limits)
+    first, second, _ = cells(tmp_path, **limits)
     shared = SharedLimits(tmp_path)
-    assert shared.share(one.config) == one.config
-    share = shared.share(two.config)
+    assert shared.share(first.config) == first.config
+    share = shared.share(second.config)
     assert (share.max_calls, share.max_tokens, share.max_cost) == (6, 800, 1.5)
     assert share.max_minutes == pytest.approx(8.5, abs=0.1)
 
@@ -290,4 +290,4 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
     failed, *others = asyncio.run(run())
     assert isinstance(failed, Stopped)
     assert (failed.usage.calls, "boom" in failed.reason) == (1, True)
-    assert [one.status for one in others] == ["not run", "not run"]
+    assert [end.status for end in others] == ["not run", "not run"]

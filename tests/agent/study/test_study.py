@@ -109,22 +109,22 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_is_wrong_is_said_in_one_line(what: str, tmp_path: Path) -> None:
     """The file, the place in it, what stands there, and the nearest word."""
-    text, said = REFUSED[what]
+    text, problem = REFUSED[what]
     file = tmp_path / "study.toml"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError) as found:
+    with pytest.raises(ConfigError) as caught:
         read_study(file)
-    message = str(found.value)
+    message = str(caught.value)
     assert message.removeprefix("the suite file ").startswith(f"{file}: ")
-    assert said in message
+    assert problem in message
     assert "\n" not in message
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"data = [\n", "is not TOML"), (b"\xff", "is not UTF-8")])
-def test_what_is_no_file_of_settings_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "problem"), [(b"data = [\n", "is not TOML"), (b"\xff", "is not UTF-8")])
+def test_what_is_no_file_of_settings_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
     """It is called the suite file."""
     (tmp_path / "study.toml").write_bytes(content)
-    with pytest.raises(ConfigError, match="the suite file .*" + said):
+    with pytest.raises(ConfigError, match="the suite file .*" + problem):
         read_study(tmp_path / "study.toml")
 
 
@@ -148,9 +148,9 @@ def read(text: str) -> Study:
 
 def test_a_name_alone_is_a_table() -> None:
     """In models, methods and llms."""
-    found = read('data = ["dice"]\nmodels = ["RN-pico"]\nmethods = ["pn"]\nllms = ["m"]')
-    assert found.models[0].model == "RN-pico"
-    assert (found.methods[0].row, found.llms[0].row) == ("pn", "m")
+    suite = read('data = ["dice"]\nmodels = ["RN-pico"]\nmethods = ["pn"]\nllms = ["m"]')
+    assert suite.models[0].model == "RN-pico"
+    assert (suite.methods[0].row, suite.llms[0].row) == ("pn", "m")
 
 
 def test_every_setting_of_a_search_has_its_place() -> None:
@@ -163,7 +163,7 @@ def test_every_setting_of_a_search_has_its_place() -> None:
 def test_a_white_box_has_no_ensemble_that_a_name_could_mean() -> None:
     """So another method may be called that."""
     text = 'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop ensemble"}]'
-    assert [one.row for one in read(text).methods] == ["coop", "coop ensemble"]
+    assert [method.row for method in read(text).methods] == ["coop", "coop ensemble"]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,6 @@ def test_a_white_box_has_no_ensemble_that_a_name_could_mean() -> None:
 )
 def test_references_and_ensembles_can_be_compared(name: str) -> None:
     """They are in each result already."""
-    given: dict[str, Any] = {"data": ["dice"], "methods": ["random"]}
-    given["compare"] = [{"first": "random", "second": name}]
-    assert Study.model_validate(given).compare[0].second == name
+    tables: dict[str, Any] = {"data": ["dice"], "methods": ["random"]}
+    tables["compare"] = [{"first": "random", "second": name}]
+    assert Study.model_validate(tables).compare[0].second == name

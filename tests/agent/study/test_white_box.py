@@ -26,11 +26,11 @@ GIVEN: dict[str, Any] = {"data": ["backgrounds"], "seeds": [1], "methods": METHO
 @pytest.fixture(autouse=True)
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """References that are right on three of four images; what each was given, in order."""
-    given: list[dict[str, Any]] = []
+    fits: list[dict[str, Any]] = []
 
     def run_all(references: dict[str, Any], spec: Any, *, split: str) -> tuple[WhiteBoxResult, ...]:
         ((name, options),) = references.items()
-        given.append({"name": name, "data": spec.data, "split": split, **options})
+        fits.append({"name": name, "data": spec.data, "split": split, **options})
         result = WhiteBoxResult(
             name=name,
             train=1.0,
@@ -45,7 +45,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return (result,)
 
     monkeypatch.setattr(outcomes_module, "run_all", run_all)
-    return given
+    return fits
 
 
 def of(folder: Path, **more: Any) -> list[Cell]:
@@ -71,13 +71,13 @@ async def test_it_stands_beside_searches_and_is_marked(tmp_path: Path) -> None:
     compare = [{"first": "probe", "second": "random"}]
     searched, cell = of(tmp_path)
     runs = blocks_of([outcome(searched, "1100"), await fit_reference(cell, Stop())])
-    found = study(**GIVEN, compare=compare, references=[])
-    (table,) = tables(found, runs)
+    suite = study(**GIVEN, compare=compare, references=[])
+    (table,) = tables(suite, runs)
     assert [(row["label"], row["mean"]) for row in table["rows"]] == [
         ("random", 0.5),
         ("probe (white box)", 0.75),
     ]
-    (difference,) = differences(found, runs)
+    (difference,) = differences(suite, runs)
     assert (difference["points"], difference["white_box"], difference["resampled"]) == (
         25.0,
         True,
@@ -133,16 +133,16 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "problem"),
     [
         ({"cc": 1.0}, "unknown setting 'cc'; did you mean c?"),
         ({"c": -1.0}, "`c = -1.0`"),
         ({"epochs": 3}, "epochs"),
     ],
 )
-def test_options_are_those_of_the_reference(options: dict[str, Any], said: str) -> None:
+def test_options_are_those_of_the_reference(options: dict[str, Any], problem: str) -> None:
     """They are checked with the file."""
-    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+    with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
         study(methods=[{"method": "linear-probe", **options}])
 
 
