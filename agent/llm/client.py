@@ -185,9 +185,9 @@ class OpenAIChat:
             self._emit(Noted(text=f"{self.base_url}: {changes}"))
 
     def _warn_of_a_cut(self, sent: Sent, answer: ChatAnswer) -> None:
-        if not self._cut and silently_cut(sent, answer):
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        if not self._cut and silently_cut(sent, prompt, completion, answer.finish_reason):
             self._cut = True
-            prompt, completion = answer.prompt_tokens, answer.completion_tokens
             self._emit(
                 Noted(
                     text=f"{self.base_url} seems to cut conversations to its context ({prompt} tokens in and "

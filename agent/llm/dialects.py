@@ -18,7 +18,7 @@ from .refusals import TOO_LONG, read_refusal
 
 if TYPE_CHECKING:
     from ...prompts.requests import ChatMessage
-    from .chat import ChatAnswer, ChatRequest
+    from .chat import ChatRequest
 
 OTHER_NAMES: Mapping[str, str] = {"max_tokens": "max_completion_tokens"}
 """Parameters that OpenAI's newer models have under another name: without the bound, cost has none."""
@@ -177,17 +177,14 @@ def shortened(messages: tuple[ChatMessage, ...], most_tokens: int) -> tuple[Chat
     return (*opening, *later)
 
 
-def silently_cut(sent: Sent, answer: ChatAnswer) -> bool:
-    """Return whether an answer's usage shows that the endpoint cut the conversation or had no room.
+def silently_cut(sent: Sent, prompt: int, completion: int, finish_reason: str | None) -> bool:
+    """Return whether an answer's tokens shows that the endpoint cut the conversation or had no room.
 
     Ollama drops the oldest part of what exceeds its context (``num_ctx``), and stops an answer at its end:
     then messages and answer fill the window exactly, or the messages have impossibly few tokens.
     """
-    prompt, completion = answer.prompt_tokens, answer.completion_tokens
     if prompt <= 0:
         return False
-    full = (
-        prompt + completion in WINDOWS and answer.finish_reason == "length" and completion < sent.max_tokens
-    )
+    full = prompt + completion in WINDOWS and finish_reason == "length" and completion < sent.max_tokens
     letters = sum(len(str(message["content"])) for message in sent.messages)
     return full or (letters > _ENOUGH and letters > _MOST_BYTES_A_TOKEN * prompt)

@@ -19,12 +19,11 @@ from ..results.accuracies import (
     ORIGINAL_NAMES,
     baseline_name,
     score_text,
-    with_best_hand_made,
 )
 from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
-from ..results.result import SearchResult, SplitInspection
+from ..results.result import SearchResult, SplitInspection, with_best_hand_made
 from .chart import (
     DASHES,
     NARROW,

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
-from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE, Unanswered
+from ...evaluator.scoring import BASELINE_DEFAULT, Unanswered
 from ...prompts.kinds import CandidateNoun
 from ..text import printable
 
@@ -21,17 +20,6 @@ ORIGINAL_NAMES = "original names"
 CHANCE_MARK = "†"
 """Marks an accuracy that may be no better than the chance level."""
 _MOST_TEMPLATES = 2
-
-
-class HasTemplates(Protocol):
-    """One template or several averaged ones."""
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        """The templates; one that is listed twice weighs twice."""
-
-
-Group = TypeVar("Group", bound=HasTemplates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +152,6 @@ def _templates_text(templates: Sequence[str]) -> str:
     if len(different) > _MOST_TEMPLATES:
         lines = [f"{len(templates)} templates averaged:", *lines, "..."]
     return "\n".join(lines)
-
-
-def with_best_hand_made(baselines: Mapping[str, Group]) -> dict[str, Group]:
-    """Return the baselines; a single hand-made template is the best of its list, and has that name."""
-    if BEST_HAND_MADE in baselines or HAND_MADE not in baselines or len(baselines[HAND_MADE].templates) != 1:
-        return dict(baselines)
-    return {BEST_HAND_MADE if name == HAND_MADE else name: group for name, group in baselines.items()}
 
 
 def baseline_name(name: str, words: CandidateNoun) -> str:

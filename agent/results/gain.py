@@ -17,10 +17,9 @@ from .accuracies import (
     Difference,
     Interval,
     baseline_name,
-    with_best_hand_made,
 )
 from .details import BEST, ENSEMBLE
-from .result import Gain, GroupAccuracies, SearchResult, are_shares
+from .result import Gain, GroupAccuracies, SearchResult, are_shares, with_best_hand_made
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""

@@ -19,18 +19,18 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import Inspection, Split, Unanswered
+from ...evaluator.scoring import HAND_MADE, Inspection, Split, Unanswered
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..prices import Spent, totals
 from ..text import printable
 from .accuracies import (
+    BEST_HAND_MADE,
     ORIGINAL_NAMES,
     Accuracy,
     AccuracyRow,
     AccuracyTable,
     Difference,
     baseline_name,
-    with_best_hand_made,
 )
 
 if TYPE_CHECKING:
@@ -201,6 +201,13 @@ class GroupAccuracies:
     val: float | None = None
     test: float | None
     unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
+
+
+def with_best_hand_made(baselines: Mapping[str, GroupAccuracies]) -> dict[str, GroupAccuracies]:
+    """Return the baselines; a single hand-made template is the best of its list, and has that name."""
+    if BEST_HAND_MADE in baselines or HAND_MADE not in baselines or len(baselines[HAND_MADE].templates) != 1:
+        return dict(baselines)
+    return {BEST_HAND_MADE if name == HAND_MADE else name: group for name, group in baselines.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

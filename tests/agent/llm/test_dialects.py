@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import RESERVED_MEMBERS
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, tokens_of
+from promptclimb.agent.llm.chat import ChatRequest, tokens_of
 from promptclimb.agent.llm.dialects import ANSWER_BOUNDS, OTHER_NAMES, Dialect, shortened, silently_cut
 from promptclimb.agent.llm.limiter import LONGEST_WAIT
 from promptclimb.agent.llm.refusals import TOO_LONG, read_refusal, status_in, wait_in
@@ -140,8 +140,7 @@ def test_a_silent_cut_is_seen_in_the_counts(
 ) -> None:
     """A window that is exactly full, or far fewer tokens than the text can have; nothing else."""
     request = ChatRequest(messages=({"role": "user", "content": text},), model="m", max_tokens=most)
-    answer = ChatAnswer(text="", prompt_tokens=prompt, completion_tokens=completion, finish_reason=reason)
-    assert silently_cut(Dialect().render(request), answer) == cut
+    assert silently_cut(Dialect().render(request), prompt, completion, reason) == cut
 
 
 SENT = ("max_tokens", "temperature", "seed", "stop", "top_p", "reasoning_effort")
