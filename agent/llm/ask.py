@@ -114,7 +114,7 @@ class WaitAsAsked(tenacity.wait.wait_base):
     """Wait as long as the endpoint asks for, and a little more; not at all before another form is sent."""
 
     # Drawn from all of the interval: requests that fail together should not come back together.
-    of_our_own = tenacity.wait_random_exponential(multiplier=2.0, max=60.0)
+    of_our_own = tenacity.wait_random_exponential(multiplier=2.0, max=60.0, min=0.5)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = _error_of(retry_state)

@@ -225,14 +225,20 @@ async def test_an_attempt_has_a_deadline() -> None:
 @virtual_time
 async def test_an_outage_does_not_eat_every_turn() -> None:
     """Ten minutes without the endpoint cost each restart a few turns, not all of them; then it goes on."""
-    client = Scripted(latency_s=0.1)
     loop = asyncio.get_running_loop()
-    asker, failed = asker_of(client, retry=RetryPolicy(attempts=3)), 0
+
+    class DownForTenMinutes(Client):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            await asyncio.sleep(0.1)
+            if 5 < loop.time() < 605:
+                raise TransientChatError("down")
+            return ChatAnswer(text="- a {}")
+
+    asker, failed = asker_of(DownForTenMinutes(), retry=RetryPolicy(attempts=3)), 0
 
     async def restart(number: int) -> None:
         nonlocal failed
         for turn in range(40):
-            client.always = (lambda: TransientChatError("down")) if 5 < loop.time() < 605 else None
             try:
                 await asker.ask(request(number * 100 + turn))
             except RequestFailedError:
