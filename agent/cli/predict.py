@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ...evaluator.counts import counted
 from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
@@ -181,7 +181,8 @@ class _Json:
             "templates": predictor.templates,
             "classes": predictor.class_names,
         }
-        stream.write(_compact(head)[:-1] + ', "predictions": [')
+        # ASCII, here and below, as a file name may hold bytes that are not text.
+        stream.write(json.dumps(head)[:-1] + ', "predictions": [')
 
     def row(self, image: PredictedImage) -> None:
         """Write an image; one that cannot be read has ``error`` instead of classes."""
@@ -189,11 +190,11 @@ class _Json:
         for name, share in _pairs(image):
             values += [name, None if share is None else round(share, 6)]
         row = dict(zip(_columns(len(image.classes)), values, strict=True))
-        self._stream.write(self._before + _compact(row | ({"error": image.error} if image.error else {})))
+        self._stream.write(self._before + json.dumps(row | ({"error": image.error} if image.error else {})))
         self._before = ",\n"
 
     def end(self, images: int, unread: int) -> None:
-        self._stream.write("\n], " + _compact({"images": images, "unreadable": unread})[1:] + "\n")
+        self._stream.write(f'\n], "images": {images}, "unreadable": {unread}}}\n')
 
 
 def _pairs(image: PredictedImage) -> Iterator[tuple[str, float | None]]:
@@ -204,11 +205,6 @@ def _pairs(image: PredictedImage) -> Iterator[tuple[str, float | None]]:
 def _columns(top: int) -> list[str]:
     numbers = ["", *(f"_{rank}" for rank in range(2, top + 1))][:top]
     return ["file", *(f"{name}{number}" for number in numbers for name in ("class", "probability"))]
-
-
-def _compact(document: Any) -> str:
-    # ASCII, as a file name may hold bytes that are not text.
-    return json.dumps(document)
 
 
 def _say_summary(counts: Counter[str], unread: int, out: Path | None) -> None:

@@ -31,7 +31,7 @@ from ..study.document import FILES, MARKDOWN, findings, write_findings
 from ..study.grid import Cell, cells_of, configs_of_file, decides
 from ..study.outcomes import RunOutcome, blocks_of, fit_reference, outcome_of, outcomes_so_far
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
-from ..study.runs import Refusals, SearchEnd, SharedLimits, Stopped, how_to_resume, run_search
+from ..study.runs import SearchEnd, SharedLimits, Stopped, how_to_resume, run_search
 from ..study.study import Study, read_study
 from ..study.transfer import Transferred
 from .compare import tables_text
@@ -130,7 +130,7 @@ class _RunningStudy:
         self._outcomes: dict[Path, RunOutcome] = {}
         self.transfer_failed: str | None = None
         self._transferred = Transferred(folder)
-        self._shared, self._refusals = SharedLimits(folder, jobs), Refusals()
+        self._shared = SharedLimits(folder, jobs)
         self._fitting = asyncio.Lock()
         self._noted: set[str] = set()
 
@@ -204,7 +204,7 @@ class _RunningStudy:
                     stop=stop.child(),
                 )
 
-            return outcome_of(cell, await run_search(cell, self._shared, self._refusals, request_of))
+            return outcome_of(cell, await run_search(cell, self._shared, request_of))
 
     def write(self, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
         """Write the study's files; return its document."""

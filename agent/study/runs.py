@@ -75,22 +75,6 @@ def endpoint_of(config: SearchConfig) -> str:
     return config.model_dump_json(include={"llm", "base_url"})
 
 
-class Refusals:
-    """Endpoints that refused their key, and are not asked again."""
-
-    def __init__(self) -> None:
-        self._reasons: dict[str, str] = {}
-
-    def reason(self, config: SearchConfig) -> str | None:
-        """Return why a search's endpoint is not asked; None where it may be."""
-        return self._reasons.get(endpoint_of(config)) if config.needs_llm else None
-
-    def note(self, config: SearchConfig, error: Exception, message: str) -> None:
-        """Remember an error if it is a refused key."""
-        if isinstance(error, KeyRejectedError) or isinstance(error.__cause__, KeyRejectedError):
-            self._reasons[endpoint_of(config)] = f"its endpoint has refused another run: {message}"
-
-
 class SharedLimits:
     """The rest of a study's limits, for its next run.
 
@@ -99,11 +83,13 @@ class SharedLimits:
     they keep the limits; one whose bound is unknown, or more than is left, has the rest to itself.
 
     ``jobs`` is how many runs there are at once; they share the limits per minute and the requests in flight.
+    ``refused`` has why an endpoint that refused its key is not asked again.
     """
 
     def __init__(self, folder: Path, jobs: int = 1) -> None:
         self._folder = folder
         self._jobs = jobs
+        self.refused: dict[str, str] = {}
         self._reached: set[str] = set()
         self._granted: dict[Path, Mapping[str, float]] = {}
         self._changed = asyncio.Condition()
@@ -294,7 +280,7 @@ def same_settings(cell: Cell) -> Iterator[None]:
 
 
 async def run_search(
-    cell: Cell, shared: SharedLimits, refusals: Refusals, opened: Callable[[SearchConfig], RunRequest]
+    cell: Cell, shared: SharedLimits, opened: Callable[[SearchConfig], RunRequest]
 ) -> SearchEnd:
     """Start a search, resume it, or read its result.
 
@@ -303,7 +289,7 @@ async def run_search(
     """
     for whole in (False, True):
         async with shared.turn(cell.config, whole=whole) as (config, is_part):
-            end = await _search(cell, config, shared, refusals, opened, is_part=is_part)
+            end = await _search(cell, config, shared, opened, is_part=is_part)
         if not is_part or not isinstance(end, SearchResult) or not end.limits:
             break
         # Attempts that failed and were billed took more than its bound: now it has all that is left.
@@ -314,14 +300,15 @@ async def _search(
     cell: Cell,
     config: SearchConfig,
     shared: SharedLimits,
-    refusals: Refusals,
     opened: Callable[[SearchConfig], RunRequest],
     *,
     is_part: bool,
 ) -> SearchEnd:
     has_begun = (cell.run_dir / STORE).exists()
-    limits = shared.reached(cell.config)
-    reason = shared.why(cell.config, limits) if limits else refusals.reason(cell.config)
+    limits, endpoint = shared.reached(cell.config), endpoint_of(cell.config)
+    reason = shared.refused.get(endpoint) if cell.config.needs_llm else None
+    if limits:
+        reason = shared.why(cell.config, limits)
     if reason is not None:
         if not has_begun:
             return NotRun(reason, by_limit=bool(limits))
@@ -339,7 +326,8 @@ async def _search(
             raise
         shared.recount(cell.config)
         stopped = stopped_by(error, _usage(cell))
-        refusals.note(cell.config, error, stopped.reason)
+        if isinstance(error, KeyRejectedError) or isinstance(error.__cause__, KeyRejectedError):
+            shared.refused[endpoint] = f"its endpoint has refused another run: {stopped.reason}"
         return stopped
     shared.after(cell.config, result, is_part=is_part)
     return with_limits_of_all(cell.config, result)

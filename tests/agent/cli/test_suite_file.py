@@ -193,7 +193,7 @@ def test_an_error_that_ends_a_suite_ends_the_searches_beside_it(
     began: list[int] = []
     both = asyncio.Event()
 
-    async def broken(cell: Cell, _shared: object, _refusals: object, request_of: Any) -> SearchEnd:
+    async def broken(cell: Cell, _shared: object, request_of: Any) -> SearchEnd:
         began.append(cell.seed)
         if cell.seed == 2:
             await both.wait()

@@ -19,7 +19,6 @@ from promptclimb.agent.store.run import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import (
     NotRun,
-    Refusals,
     SearchEnd,
     SharedLimits,
     Stopped,
@@ -77,7 +76,7 @@ def run_suite(folder: Path, chat: Chat, *, jobs: int = 1, **limits: Any) -> list
 
         async def run_one(cell: Cell) -> SearchEnd:
             async with places:
-                return await run_search(cell, shared, Refusals(), lambda config: session(config, chat))
+                return await run_search(cell, shared, lambda config: session(config, chat))
 
         async with asyncio.timeout(60):
             return await asyncio.gather(*map(run_one, cells(folder, **limits)))
@@ -281,7 +280,6 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
             await run_search(
                 cell,
                 shared,
-                Refusals(),
                 lambda config: RunRequest(config=config, evaluator=Fails(), chat=chat),
             )
             for cell in cells(tmp_path, max_calls=1)
