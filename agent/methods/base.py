@@ -34,7 +34,6 @@ from ...evaluator.scoring import Objective
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, PromptKind, kind_named
 from ...prompts.replies import without_thinking
 from ...prompts.requests import ChatMessage, Outcome, Wanted
-from ...prompts.wording import Wordings, built_in
 from .memory import Entry, Memory
 
 MAX_ANSWER_CHARACTERS = 4_000
@@ -57,7 +56,6 @@ class View:
         description: What the user says about the images, one line; may be empty.
         class_names: By label; empty if unknown or not allowed. The method decides how many it shows.
         style: How to prompt the LLM; None if not known.
-        wordings: The texts of ``guided``.
         state: Kept by the method from one conversation of the restart to the next.
         free: How many candidates may be scored in addition to a request, if scores cost next to nothing.
     """
@@ -73,7 +71,6 @@ class View:
     description: str = ""
     class_names: Sequence[str] = ()
     style: Literal["rich", "short"] | None = None
-    wordings: Wordings = field(default_factory=built_in)
     state: dict[str, Any] = field(default_factory=dict)
     objective: Objective = "accuracy"
     free: int = 0

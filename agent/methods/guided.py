@@ -151,7 +151,7 @@ def _rich(view: View, state: _State) -> Steps:
     yield from _described_once(view, state)
     best, worst = view.memory.best(BEST_SHOWN), view.memory.worst(WORST_SHOWN)
     first = opening(
-        view.wordings,
+        view.kind.wordings,
         _information(view),
         view.wanted,
         best=shown(best, scores=True),
@@ -168,7 +168,7 @@ def _rich(view: View, state: _State) -> Steps:
         confused = score.confused if view.class_names else None
         examples = score.unreadable_examples if view.class_names else ()
         message = next_message(
-            view.wordings,
+            view.kind.wordings,
             view.wanted,
             outcomes=feedback.outcomes,
             best=shown(best, scores=True),
@@ -185,7 +185,7 @@ def _short(view: View, state: _State) -> Steps:
         yield from _in_plain_words(view, state)
         state.rephrased = True
     while True:
-        request = short_request(view.wordings, _information(view), proposals=view.proposals)
+        request = short_request(view.kind.wordings, _information(view), proposals=view.proposals)
         feedback = yield Ask(request, handles_skip=True)
         yield from _after_an_answer(view, state, feedback)
 
@@ -198,7 +198,7 @@ def _information(view: View) -> Information:
     return Information(
         description=view.description,
         class_names=view.class_names,
-        angle=view.rng().choice(view.wordings.angles),
+        angle=view.rng().choice(view.kind.wordings.angles),
     )
 
 
@@ -214,7 +214,7 @@ def _in_plain_words(view: View, state: _State) -> Steps:
     """Score words in which the LLM rephrases the description: one round."""
     feedback = Feedback(skipped=True)
     while feedback.skipped:
-        feedback = yield Consult(plain_request(view.wordings, view.description), handles_skip=True)
+        feedback = yield Consult(plain_request(view.kind.wordings, view.description), handles_skip=True)
     reply = view.kind.read(feedback.text, max_words=view.max_words)
     lines = [
         *(candidate.text for candidate in reply.candidates),

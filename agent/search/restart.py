@@ -194,7 +194,6 @@ class Restart:
             description=config.description if self._method.uses_description else "",
             class_names=self.info.class_names if self._method.uses_class_names and not config.blind else (),
             style=config.request_style,
-            wordings=self._kind.wordings,
             state=self._state,
             objective=config.objective,
             free=most_free(self.info),
