@@ -33,14 +33,14 @@ def run_interruptible(
     work: Callable[[Stop], Awaitable[T]],
     leave: Callable[[], None] = lambda: None,
     *,
-    waits: str = "Stopping.",
+    has_requests: bool = False,
 ) -> T:
     """Run async work with SIGINT, SIGTERM and SIGHUP turned into a stop; a second signal quits at once.
 
     Args:
         work: Takes the stop.
         leave: Called before quitting at once; says how to continue.
-        waits: What happens after the first signal.
+        has_requests: It asks endpoints: after the first signal, open requests are waited for.
 
     Raises:
         InterruptedRunError: A signal ended it; every answer is on disk.
@@ -66,7 +66,8 @@ def run_interruptible(
                 # All answers and scores are on disk; a thread within a batch would delay the exit.
                 os._exit(128 + number)
             stop.request(InterruptedRunError(number))
-            say(f"{waits} Press Ctrl-C again to quit now.")
+            happens = "Finishing open requests." if has_requests else "Stopping."
+            say(f"{happens} Press Ctrl-C again to quit now.")
 
         for number in _ending():
             _on_signal(number, interrupt)

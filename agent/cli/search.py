@@ -203,7 +203,6 @@ def run_session(
     """Run a session with a display, and print its result."""
     display = Display(console())
     progress = display.progress
-    waits = "Finishing open requests." if config.asks_endpoints else "Stopping."
 
     async def run(stop: Stop) -> SearchResult:
         with display:
@@ -213,7 +212,9 @@ def run_session(
     try:
         with result_alone():
             result = run_interruptible(
-                run, lambda: _say_how_to_resume(progress, config, quits=True), waits=waits
+                run,
+                lambda: _say_how_to_resume(progress, config, quits=True),
+                has_requests=config.asks_endpoints,
             )
     except BaseException as error:
         _say_how_to_resume(progress, config, error)

@@ -92,9 +92,8 @@ def _suite(arguments: argparse.Namespace) -> int:
 def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
     try:
         with result_alone():
-            configs = [cell.config for cell in running.cells if cell.white_box is None]
-            asks = any(config.asks_endpoints for config in configs)
-            run_interruptible(running.run, waits="Finishing open requests." if asks else "Stopping.")
+            asks = any(cell.config.needs_llm for cell in running.cells if cell.white_box is None)
+            run_interruptible(running.run, has_requests=asks)
         document = running.write(running.outcomes)
     except UsageError:
         raise

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from ..counts import counted, enumerated
 from ..errors import DataError
 from .class_names import duplicates, refuse_duplicates
 from .pictures import open_rgb
 from .values import FewShotData, Item, Splits, count_by_label
+
+T = TypeVar("T")
 
 WORKERS, AT_ONCE = 4, 64
 HOW_TO_GO_ON = '`on_bad_image = "skip"` leaves such images out'
@@ -125,20 +128,25 @@ def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, *, ski
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
     """Decode every image; with ``skip``, yield a note on unreadable ones."""
-    yield from _faults(_fault, items, skip=skip)
+    yield from _faults(lambda item: fault_of(item.path), items, skip=skip)
 
 
 def check_whole(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
     """Find torn images cheaply: decode only those whose two ends look wrong."""
-    yield from _faults(lambda item: None if _has_both_ends(item) else _fault(item), items, skip=skip)
+    yield from _faults(lambda item: "" if _has_both_ends(item) else fault_of(item.path), items, skip=skip)
 
 
-def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: bool) -> Iterator[str]:
+def looked_at(look: Callable[[T], str], items: Sequence[T]) -> list[str]:
+    """Return what a look at each image gives, in order; several are looked at at once."""
     # Starting a task costs more than checking an image, so a task checks many.
     chunks = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        results = pool.map(lambda chunk: [find(item) for item in chunk], chunks)
-        faults = [fault for chunk in results for fault in chunk]
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="decoder") as pool:
+        results = pool.map(lambda chunk: [look(item) for item in chunk], chunks)
+        return [text for chunk in results for text in chunk]
+
+
+def _faults(find: Callable[[Item], str], items: Sequence[Item], *, skip: bool) -> Iterator[str]:
+    faults = looked_at(find, items)
     complaints = [(item.path, fault) for item, fault in zip(items, faults, strict=True) if fault]
     if complaints:
         yield note_on_unusable(complaints, len(items), skip=skip)
@@ -165,12 +173,13 @@ def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str
         )
 
 
-def _fault(item: Item) -> str | None:
+def fault_of(path: Path) -> str:
+    """Return what is wrong with an image; an empty text if nothing is."""
     try:
-        open_rgb(item.path)
+        open_rgb(path)
     except DataError as error:
         return str(error)
-    return None
+    return ""
 
 
 def _has_both_ends(item: Item) -> bool:

@@ -6,16 +6,14 @@ import base64
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from ..datasets.checks import file_digest
+from ..datasets.checks import fault_of, file_digest, looked_at
 from ..datasets.pictures import open_rgb
-from ..errors import DataError
 from ..files import SeenFiles
 
 RECIPE = 1
@@ -27,7 +25,6 @@ FEW_COLOURS = 256
 QUALITY = 92
 CACHE_BYTES = 64 * 2**20
 """Most bytes of encoded images held in memory."""
-WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +99,8 @@ class PictureReader:
         return f"{digest}/{self.side}/{RECIPE}"
 
     def digests(self, paths: Sequence[Path]) -> list[str]:
-        return self._seen.known("image digests", paths, lambda: _mapped(file_digest, paths))
+        return self._seen.known("image digests", paths, lambda: looked_at(file_digest, paths))
 
     def complaints(self, paths: Sequence[Path]) -> list[str]:
         """Return what is wrong with each image; an empty text if nothing is."""
-        return self._seen.known("image complaints", paths, lambda: _mapped(_complaint, paths))
-
-
-def _mapped(look: Callable[[Path], str], paths: Sequence[Path]) -> list[str]:
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="decoder") as pool:
-        return list(pool.map(look, paths))
-
-
-def _complaint(path: Path) -> str:
-    try:
-        open_rgb(path)
-    except DataError as error:
-        return str(error)
-    return ""
+        return self._seen.known("image complaints", paths, lambda: looked_at(fault_of, paths))
