@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -67,18 +68,23 @@ class RestartRecord:
     done: bool = False
 
 
+class NamedTemplate(NamedTuple):
+    """A template and the new names by label with which it is better than the best template without any."""
+
+    template: str
+    renaming: Mapping[int, str]
+
+
 @dataclass(slots=True)
 class NamesRecord(RestartRecord):
     """The record of the search for class names.
 
     Attributes:
-        template: The template whose slot the names go into.
-        renaming: The names accepted so far, by label; with them it is better than the best template without.
+        found: The names accepted so far; None if there are none.
         read: What the LLM said that the classes are, before the rounds; None if it was not asked.
     """
 
-    template: str = ""
-    renaming: Mapping[int, str] = field(default_factory=dict)
+    found: NamedTemplate | None = None
     read: ReadNames | None = None
 
 

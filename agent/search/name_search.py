@@ -54,7 +54,7 @@ from ..events.types import (
 )
 from ..position import NAMES, Position, rng_for
 from ..results.result import ReadNames
-from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamedTemplate, NamesRecord, Skipped
 from .name_choice import (
     MOST_CHECKS,
     UNREAD,
@@ -134,10 +134,11 @@ class NameSearch:
         except BaseException:
             so_far = rounds.names.that_hold
             if so_far.names and few_shot.accuracy(so_far.predicted).share > without.share:
-                record.template, record.renaming = template, so_far.names
+                record.found = NamedTemplate(template, so_far.names)
             raise
         accuracy = await self._choose_again(rounds, without)
-        self.emit(NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=few_shot.images))
+        renamed = 0 if record.found is None else len(record.found.renaming)
+        self.emit(NamesChosen(renamed=renamed, right=accuracy.images, images=few_shot.images))
         record.done = True
 
     async def _template_to_search_in(self) -> str:
@@ -196,7 +197,7 @@ class NameSearch:
             best, accuracy = template, accuracies[template]
         if accuracy.share < without.share:
             return without
-        self.record.template, self.record.renaming = best, renaming
+        self.record.found = NamedTemplate(best, renaming)
         return accuracy
 
 

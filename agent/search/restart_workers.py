@@ -109,7 +109,7 @@ async def _run_all(
             lambda: ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
         )
         templates = [entry.scored_as for entry in order if entry.score.whole]
-        names = NamesRecord(NAMES, template=templates[0])
+        names = NamesRecord(NAMES)
         journals.append(journal_of(names))
         search = NameSearch(
             names,

@@ -39,7 +39,7 @@ from ..results.result import (
 from ..store.run import Store
 from .choice import Choice
 from .event_loop import call_evaluator
-from .journal import NamesRecord
+from .journal import NamedTemplate, NamesRecord
 
 OPENINGS = "test_opened"
 """The store's value of how often the test split was opened."""
@@ -96,10 +96,10 @@ async def evaluate_choice(
     labels, predicted = await _predictions(evaluator, choice, accuracies, notes) if opened else ((), {})
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
-    if names is not None and names.renaming:
-        renamed = await _measure_renamed(evaluator, names, notes, test=opened)
+    if names is not None and names.found is not None:
+        renamed = await _measure_renamed(evaluator, names.found, notes, test=opened)
         if renamed is not None:  # otherwise there is no accuracy to show beside them
-            class_names = {info.class_names[label]: name for label, name in names.renaming.items()}
+            class_names = {info.class_names[label]: name for label, name in names.found.renaming.items()}
             accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed[0]
             if BEST in predicted:
                 predicted[ORIGINAL_NAMES] = predicted.pop(BEST)
@@ -144,14 +144,15 @@ async def _try(notes: dict[str, str], name: str, work: Awaitable[T], detail: str
 
 
 async def _measure_renamed(
-    evaluator: Evaluator, names: NamesRecord, notes: dict[str, str], *, test: bool
+    evaluator: Evaluator, found: NamedTemplate, notes: dict[str, str], *, test: bool
 ) -> tuple[GroupAccuracies, Predictions | None] | None:
     """Measure the template with new class names, and predict the test images; None if that fails on train."""
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
-    template, renaming = names.template, names.renaming
 
     async def measured(split: str) -> tuple[Predictions, list[bool]]:
-        answer = await call_evaluator(lambda: evaluator.predict_named(template, [renaming], split=split))
+        answer = await call_evaluator(
+            lambda: evaluator.predict_named(found.template, [found.renaming], split=split)
+        )
         return answer, hits(answer.predicted[0] or (), answer.labels)
 
     by_split = {}
@@ -164,7 +165,7 @@ async def _measure_renamed(
         return None
     shares = {split: sum(right) / len(right) for split, (_, right) in by_split.items()}
     accuracies = GroupAccuracies(
-        templates=(template,), train=shares["train"], val=shares.get("val"), test=shares.get("test")
+        templates=(found.template,), train=shares["train"], val=shares.get("val"), test=shares.get("test")
     )
     return accuracies, by_split["test"][0] if "test" in by_split else None
 
