@@ -275,8 +275,7 @@ class EndpointAsker(Generic[R, A]):
         """Wait before the next attempt, but not beyond the time that is left."""
         left_s = self.budget.left_s()
         await asyncio.sleep(wait_s if left_s is None else min(wait_s, left_s))
-        if left_s is not None and left_s <= wait_s:
-            raise self.budget.minutes_spent()
+        self.budget.check_time()
 
     def _failed_request(self, error: ChatError, attempts: int) -> RequestFailedError:
         """Return the error that ends a request after its last failure."""
