@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,11 @@ from promptclimb.agent.results.accuracies import ORIGINAL_NAMES
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import REPORT, read_result
-from promptclimb.agent.search.name_search import MOST_READ
+from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS
 from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, Predictions
-from promptclimb.prompts.class_names import MOST_CLASSES, READ_AT_ONCE, kind_names
+from promptclimb.prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, READ_AT_ONCE, kind_names
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import NamingBox, pull
 from tests.fakes.searches import resumed, searched
@@ -675,25 +676,30 @@ def test_a_scorer_that_cannot_rename_is_refused_at_once(tmp_path: Path) -> None:
         config(tmp_path, blind=True)
 
 
-def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> None:
-    """All of them at once, in an order drawn by the seed; those that gain are in the log; no request."""
+@pytest.mark.parametrize(("paid", "each"), [(False, 105), (True, 2 * MOST_LINES_ASKED // 5)])
+def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path, paid: bool, each: int) -> None:
+    """All at once in an order drawn by the seed; where a scorer is paid, as many as two rounds would ask for.
+
+    Those that gain are in the log; there is no request.
+    """
     events: list[Event] = []
     settings = config(tmp_path / "r", llm=None, initial=4, name_rounds=2)
-    evaluator = NamingBox(good={"bat": ["bat, a tool"], "horn": ["horn, a musical instrument"]})
+    names = kind_names("bat", random.Random(f"{settings.seed} 0"))
+    good = {"bat": names[:1], "horn": kind_names("horn", random.Random(f"{settings.seed} 3"))[:1]}
+    evaluator = NamingBox(good=good)
+    evaluator.info = replace(evaluator.info, paid=paid)
     result = run_virtual(search(settings, custom_scorer=evaluator, on_event=events.append))
-    assert result.best.class_names == {"bat": "bat, a tool", "horn": "horn, a musical instrument"}
+    assert result.best.class_names == {name: of_kinds[0] for name, of_kinds in good.items()}
     tried = [
         renaming[0] for _, renamings in evaluator.asked for renaming in renamings if list(renaming) == [0]
     ]
-    names = kind_names("bat", random.Random(f"{settings.seed} 0"))
-    assert list(dict.fromkeys(tried)) == names
+    assert list(dict.fromkeys(tried)) == names[:each]
     scored = [event for event in events if isinstance(event, NameScored)]
     assert {event.new_name for event in scored} >= set(result.best.class_names.values())
     assert all(event.gained > event.lost for event in scored)
     (finished,) = (event for event in events if isinstance(event, NameRoundFinished))
     assert finished.position.round == 1
-    assert result.usage.calls == 0
-    assert result.names_read is None
+    assert (result.usage.calls, result.names_read) == (0, None)
 
 
 class Limited(NamingBox):
@@ -754,7 +760,7 @@ def test_very_many_classes_are_asked_for_some_at_a_time(
 
         def _predicted(self, template: str, renaming: Mapping[int, str], split: str) -> tuple[int, ...]:
             predicted = list(self._unnamed(split))
-            for label in renaming:
+            for label in (label for label, name in renaming.items() if name.startswith("better")):
                 predicted[label::classes] = self._labels(split)[label::classes]
             return tuple(predicted)
 
@@ -772,7 +778,6 @@ def test_very_many_classes_are_asked_for_some_at_a_time(
             return ChatAnswer(text="\n".join(f"{name}: better {name}" for name in shown))
 
     chat, evaluator = Everyone(), Many([f"thing {number}" for number in range(classes)], shots=2)
-    monkeypatch.setattr("promptclimb.agent.search.name_search.kind_names", lambda *_: [])
     began = time.process_time()
     # As many rounds as repair the share of the errors that so many names must.
     result = names_searched(tmp_path / "r", chat=chat, evaluator=evaluator, initial=2, name_rounds=4)
@@ -784,6 +789,9 @@ def test_very_many_classes_are_asked_for_some_at_a_time(
     assert len(chat.rounds) == min(4, -(-left // MOST_CLASSES))
     assert len(result.best.class_names or {}) == read + min(left, 4 * MOST_CLASSES)
     assert max(len(str(request.messages)) for request in chat.asked) < 20_000
+    renamed = few_shot_renamings(evaluator)
+    texts = {(template, name) for template, names in renamed for name in json.loads(names).values()}
+    assert len(texts) < 3 * MOST_TEXTS
 
 
 RECORDED = ROOT / "tests" / "data" / "class_names" / "shared-names.txt"
