@@ -443,6 +443,17 @@ def test_refusals_before_a_limit_are_kept_too(opened: Opened, tmp_path: Path) ->
     assert len(later.requests) == SEARCHED - 6
 
 
+def test_refusals_in_doubt_are_not_kept(opened: Opened, tmp_path: Path) -> None:
+    """A limit is reached before the control that would show whose fault they are."""
+    quota = ApiRefusal("too_large", "your image quota is exceeded")
+    api = VisualApi(change=lambda number, _request, body: body if number < 13 else quota, ends_after=21)
+    with pytest.raises(ScoringEndedError, match="the limit of calls"):
+        opened("zero-shot", api, tmp_path / "labels.sqlite").score(["a {}"])
+    later = VisualApi()
+    assert scored(opened("zero-shot", later, tmp_path / "labels.sqlite"), "a {}").train == 1.0
+    assert len(later.requests) == SEARCHED - 13
+
+
 def test_many_refused_images_in_a_row_are_believed_if_others_are_answered(
     opened: Opened, tmp_path: Path
 ) -> None:
