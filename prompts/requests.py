@@ -132,24 +132,17 @@ class Wanted:
 
 
 def request_pn(best: Sequence[Outcome], worst: Sequence[Outcome], wanted: Wanted) -> list[ChatMessage]:
-    """Open a conversation of method *pn*, from the best (best first) and worst candidates (worst last)."""
-    if not worst:
-        return request_p(best, wanted)
-    task = (
-        "Compare the two lists: find out what the first have in common that the second lack. "
-        f"Then write {wanted.new_ones} that should do even better than the best ones."
-    )
-    lists = listed(wanted.words.heading("best"), best), listed(wanted.words.heading("worst"), worst)
+    """Open a conversation of method *pn*, from the best (best first) and worst candidates (worst last).
+
+    Without the worst ones it is that of method *p*.
+    """
+    lists = [listed(wanted.words.heading("best"), best)]
+    task = "Find out what they have in common. "
+    if worst:
+        lists.append(listed(wanted.words.heading("worst"), worst))
+        task = "Compare the two lists: find out what the first have in common that the second lack. "
+    task += f"Then write {wanted.new_ones} that should do even better than the best ones."
     return [user_message(wanted.task, *lists, _with_rules(task, wanted))]
-
-
-def request_p(best: Sequence[Outcome], wanted: Wanted) -> list[ChatMessage]:
-    """Open a conversation of method *p*: the best candidates alone."""
-    task = (
-        "Find out what they have in common. "
-        f"Then write {wanted.new_ones} that should do even better than the best ones."
-    )
-    return [user_message(wanted.task, listed(wanted.words.heading("best"), best), _with_rules(task, wanted))]
 
 
 def request_ape(current: Outcome, wanted: Wanted) -> list[ChatMessage]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...prompts.requests import ChatMessage, feedback, request_ape, request_opro, request_p, request_pn
+from ...prompts.requests import ChatMessage, feedback, request_ape, request_opro, request_pn
 from .base import Ask, Conversation, SearchMethod, Steps, View, shown
 from .guided import GUIDED
 from .without_llm import COMBINE, RANDOM
@@ -20,7 +20,7 @@ def _pn(view: View) -> Steps:
 
 
 def _p(view: View) -> Steps:
-    return _in_conversation(view, request_p(shown(view.memory.best(view.top_k)), view.wanted))
+    return _in_conversation(view, request_pn(shown(view.memory.best(view.top_k)), (), view.wanted))
 
 
 def _in_conversation(view: View, opening: Sequence[ChatMessage]) -> Steps:

@@ -30,7 +30,6 @@ from promptclimb.prompts.requests import (
     feedback,
     request_ape,
     request_opro,
-    request_p,
     request_pn,
 )
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
@@ -395,7 +394,7 @@ def test_a_request_that_is_repeated_holds_no_template(objective: str, proposals:
     """Neither rules nor lists come back as proposals; what the model adds below does."""
     for text in (
         request_pn(BEST, WORST, wanted=wanted(proposals, objective=objective))[0]["content"],
-        request_p(BEST, wanted=wanted(proposals, objective=objective))[0]["content"],
+        request_pn(BEST, [], wanted=wanted(proposals, objective=objective))[0]["content"],
         request_ape(BEST[0], wanted=wanted(proposals, objective=objective))[0]["content"],
         request_opro(SCORED[:2], wanted=wanted(proposals, objective=objective))[0]["content"],
         feedback(SCORED, best_before=0.3, wanted=wanted(proposals, objective=objective))["content"],

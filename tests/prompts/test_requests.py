@@ -28,7 +28,6 @@ from promptclimb.prompts.requests import (
     plain_request,
     request_ape,
     request_opro,
-    request_p,
     request_pn,
     short_request,
 )
@@ -58,12 +57,11 @@ def test_pn_shows_the_best_first_and_the_worst_last() -> None:
     assert lines[order[2] - 1] == TEMPLATE_WORDS.heading("worst")
 
 
-def test_p_shows_the_best_alone_and_pn_without_worst_is_p() -> None:
-    """Where a pool is too small for a bad list, the request is that of method p."""
-    text = content_of(request_p(BEST, wanted=wanted(2)))
+def test_without_worst_candidates_the_best_are_shown_alone() -> None:
+    """As in method p, and where a pool is too small for a bad list."""
+    text = content_of(request_pn(BEST, [], wanted=wanted(2)))
     assert "- a sketch of {}" in text
     assert "badly" not in text
-    assert request_pn(BEST, [], wanted=wanted(2)) == request_p(BEST, wanted=wanted(2))
 
 
 @pytest.mark.parametrize("build", ["pn", "p", "ape", "opro", "feedback"])
@@ -72,7 +70,7 @@ def test_every_request_states_the_rules_and_the_number(build: str) -> None:
     for proposals, number in [(7, "7 "), (1, "1 ")]:
         content = {
             "pn": lambda n: content_of(request_pn(BEST, WORST, wanted=wanted(n, 12))),
-            "p": lambda n: content_of(request_p(BEST, wanted=wanted(n, 12))),
+            "p": lambda n: content_of(request_pn(BEST, [], wanted=wanted(n, 12))),
             "ape": lambda n: content_of(request_ape(BEST[0], wanted=wanted(n, 12))),
             "opro": lambda n: content_of(request_opro([Outcome("a {}", 0.5)], wanted=wanted(n, 12))),
             "feedback": lambda n: feedback([], best_before=0.5, wanted=wanted(n, 12))["content"],
@@ -153,9 +151,7 @@ def test_a_value_is_written_as_what_it_is(
     )["content"]
     assert f"- a {{}} {written}" in turn
     assert turn.startswith(wanted(1, objective=objective).outcomes_heading)
-    for build in (request_p, request_opro):
-        text = content_of(build([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
-        assert text.startswith(wanted(1, objective=objective).task)
+    assert listed.startswith(wanted(1, objective=objective).task)
     if objective in ("logprob", "margin"):
         assert "%" not in listed + turn
         assert "sorted correctly" not in listed + turn
@@ -176,7 +172,7 @@ def test_a_change_of_wording_changes_the_version() -> None:
     scored = [Outcome(shown.text, 0.5) for shown in BEST]
     everything = [
         request_pn(BEST, WORST, wanted=wanted(5)),
-        request_p(scored, wanted=wanted(1, 12)),
+        request_pn(scored, [], wanted=wanted(1, 12)),
         request_ape(scored[0], wanted=wanted(2)),
         request_opro(scored, wanted=wanted(2)),
         feedback(
