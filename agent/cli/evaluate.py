@@ -32,7 +32,6 @@ example:
   promptclimb evaluate --templates templates.txt --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k
 """
-DIGITS = 2
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -109,7 +108,7 @@ def print_table(evaluation: Evaluation) -> None:
 
 
 def _percent(share: float | None) -> str:
-    return score_text(share, percent=True, digits=DIGITS)
+    return score_text(share, percent=True)
 
 
 def _print_white_box(evaluation: Evaluation) -> None:

@@ -123,11 +123,11 @@ class AccuracyTable:
         return lines
 
 
-def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str = "") -> str:
+def score_text(value: float | None, *, percent: bool, unit: str = "") -> str:
     """Return ``62.5`` for 0.625 in percent, else the number itself; a dash for None."""
     if value is None:
         return "-"
-    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.4g}"
+    return f"{100 * value:.1f}{unit}" if percent else f"{value:.4g}"
 
 
 def beside_accuracy(accuracy: float | None, unanswered: Unanswered | None) -> list[str]:
