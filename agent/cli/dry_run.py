@@ -61,9 +61,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     bound = bound_of(used, info.class_names)
     scorer, refused = None, None
     if isinstance(evaluator, RemoteEvaluator) and info.sizes.get("test"):
-        most = scorer_bound(used, info, evaluator)
-        scorer = (most.total, most.final)
-        refused = why_refused(Limits.of_scorer(used), to_keep(most.final))
+        scorer = scorer_bound(used, info, evaluator)
+        refused = why_refused(Limits.of_scorer(used), to_keep(scorer.final))
     if as_json:
         print_json(
             asdict(bound) | ({} if scorer is None else {"scorer": _scorer_json(used, *scorer, refused)})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import EvaluatorInfo
@@ -74,16 +74,11 @@ class Bound:
         return replace(self, calls=calls, tokens=tokens, cost_usd=cost)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScorerBound:
-    """The most that a scorer behind an API takes without limits: in the search, and at its end on test."""
+class ScorerBound(NamedTuple):
+    """The most that a scorer behind an API takes without limits: in all, and of that at the end on test."""
 
-    search: Spent
+    total: Spent
     final: Spent
-
-    @property
-    def total(self) -> Spent:
-        return self.search.plus(self.final)
 
 
 def at_most(amount: Number, limit: Number | None) -> Number:
@@ -174,10 +169,9 @@ def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: RemoteEva
     scored += scored_at_most(config, info.classes)
     images = info.sizes.get("train", 0) + info.sizes.get("val", 0)
     tested = candidates_at_most(config, info)
-    return ScorerBound(
-        search=estimated(evaluator.estimate(scored, images), config.scorer_price),
-        final=estimated(evaluator.estimate(tested, info.sizes["test"]), config.scorer_price),
-    )
+    search = estimated(evaluator.estimate(scored, images), config.scorer_price)
+    final = estimated(evaluator.estimate(tested, info.sizes["test"]), config.scorer_price)
+    return ScorerBound(search.plus(final), final)
 
 
 def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, pool: Sequence[str]) -> int:
