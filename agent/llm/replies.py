@@ -35,7 +35,7 @@ from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from ..text import CHARACTERS_PER_TOKEN, tokens_in, whole_characters
-from .chat import ChatAnswer, JsonAnswer
+from .chat import ChatAnswer, JsonAnswer, tokens_at_most
 from .limiter import rate_limit_headers
 from .refusals import failure_of, status_in
 
@@ -170,7 +170,7 @@ def read_json(reply: httpx2.Response, request: ApiRequest, scrubber: Scrubber) -
         body=clean,
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
-        usage_known=usage is not None or not request.tokens_at_most,
+        usage_known=usage is not None or not tokens_at_most(request).total,
         billed=usage,
         headers=headers,
     )

@@ -35,10 +35,6 @@ class ApiRequest:
     max_tokens: int = 0
     is_trial: bool = False
 
-    @property
-    def tokens_at_most(self) -> int:
-        return self.prompt_tokens + self.max_tokens
-
 
 @dataclass(frozen=True, slots=True)
 class ApiReply:
