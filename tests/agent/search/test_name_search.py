@@ -113,30 +113,10 @@ def names_searched(
     )
 
 
-class Undisturbed:
-    """A search for names that nothing disturbs, with its LLM and its events."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir, self.chat = run_dir, NameChat()
-        self.events: list[Event] = []
-        self.result = names_searched(run_dir, chat=self.chat, on_event=self.events.append)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """A search whose folder is only read, or copied."""
-    return Undisturbed(tmp_path_factory.mktemp("undisturbed") / "r")
-
-
-@pytest.fixture
-def finished(undisturbed: Undisturbed, tmp_path: Path) -> Path:
-    """A copy of its folder."""
-    return Path(shutil.copytree(undisturbed.run_dir, tmp_path / "finished"))
-
-
-def test_a_search_finds_names_and_says_what_they_gain(undisturbed: Undisturbed) -> None:
+def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     """Names that the model knows are accepted; the result, the baselines and the verdict have both steps."""
-    chat, result = undisturbed.chat, undisturbed.result
+    chat, events = NameChat(), list[Event]()
+    result = names_searched(tmp_path / "r", chat=chat, on_event=events.append)
     assert result.best.class_names == CHOSEN
     assert len(chat.rounds) == len(chat.asked) - 1 == 4
     original = result.baselines[ORIGINAL_NAMES]
@@ -152,12 +132,12 @@ def test_a_search_finds_names_and_says_what_they_gain(undisturbed: Undisturbed) 
     assert "better than the original names" in result.gain.verdict
     sizes = result.dataset.sizes
     right = round(result.best.train * sizes.train + (result.best.val or 0.0) * sizes.val)
-    (chosen,) = (event for event in undisturbed.events if isinstance(event, NamesChosen))
+    (chosen,) = (event for event in events if isinstance(event, NamesChosen))
     assert chosen == NamesChosen(renamed=3, right=right, images=sizes.train + sizes.val)
     assert result.test_opened == 1
     assert result.rejected["name_of_another_class"] == 1
     assert {"markup", "too_many_words", "unknown_class"} <= set(result.rejected)
-    assert read_result(undisturbed.run_dir).best == result.best
+    assert read_result(tmp_path / "r").best == result.best
     assert result.inspection is not None
     assert sum(row.correct for row in result.inspection.classes) == round(100 * result.best.test)
 
@@ -440,14 +420,14 @@ def test_the_report_shows_escaped_names(tmp_path: Path) -> None:
     assert "b<w" not in page
 
 
-def test_new_names_are_exported(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_file", [False, True])
+def test_new_names_are_exported(tmp_path: Path, has_file: bool) -> None:
     """A line ``CLASS=NAME`` each, or all in the order of a file that the user gave."""
-    lines = export(finished, "class-names").read_text("utf-8").splitlines()
-    assert dict(line.split("=") for line in lines) == CHOSEN
     (tmp_path / "own.txt").write_text("bat\nbow\nclub\nhorn\nseal\n")
-    names_searched(tmp_path / "own", class_names=tmp_path / "own.txt")
-    in_order = export(tmp_path / "own", "class-names").read_text("utf-8").splitlines()
-    assert in_order == ["baseball bat", "bow", "club", "trumpet", "stamp"]
+    names_searched(tmp_path / "r", **({"class_names": tmp_path / "own.txt"} if has_file else {}))
+    lines = export(tmp_path / "r", "class-names").read_text("utf-8").splitlines()
+    in_order = ["baseball bat", "bow", "club", "trumpet", "stamp"]
+    assert lines == in_order if has_file else dict(line.split("=") for line in lines) == CHOSEN
 
 
 class Killed(NameChat):
