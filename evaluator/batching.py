@@ -21,6 +21,7 @@ from .errors import (
     PromptclimbError,
     ScoringEndedError,
     ScoringFailedError,
+    place_of,
 )
 from .failures import RULES, Evidence, FailureKind, NextStep, judge
 from .scoring import MaybeAwaitable, Score, Scorer, Verdict, batches_at_once, checked
@@ -210,7 +211,9 @@ def _call(scorer: Scorer, templates: list[str]) -> MaybeAwaitable[Sequence[Verdi
 
 
 def _shown(error: BaseException) -> str:
-    return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_LONGEST_MESSAGE]
+    if isinstance(error, PromptclimbError):
+        return str(error)[:_LONGEST_MESSAGE]
+    return repr(error)[:_LONGEST_MESSAGE] + place_of(error)
 
 
 class Batch(NamedTuple):

@@ -9,7 +9,6 @@ import inspect
 import json
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -23,7 +22,14 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from .errors import ConfigError, EvaluatorError, PromptclimbError, ScoringEndedError, TemplateRejectedError
+from .errors import (
+    ConfigError,
+    EvaluatorError,
+    PromptclimbError,
+    ScoringEndedError,
+    TemplateRejectedError,
+    place_of,
+)
 from .messages import shown
 from .scoring import (
     BASELINE_DEFAULT,
@@ -117,8 +123,7 @@ def run_users_code(where: str, work: Callable[[], T], failure: type[PromptclimbE
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        line = f"{where}: {type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
+        line = f"{where}: {type(error).__name__}: {error}{place_of(error)}"
         raise failure(" ".join(line.encode("utf-8", "backslashreplace").decode().split())) from error
 
 
@@ -201,6 +206,9 @@ class CustomEvaluator:
         """
         with self._turns:
             answers = self._scorer.score(list(templates))
+        if inspect.iscoroutine(answers):
+            answers.close()
+            raise ScoringEndedError(f"{self._name}.score must not be async: it runs in a thread of its own")
         # An iterator may have no end.
         read = self._ask("score", lambda: [verdict_of(each) for each in islice(answers, len(templates) + 1)])
         if len(read) != len(templates):

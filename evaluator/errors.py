@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
+_PROGRAM = tuple(Path(__file__).parents[1] / room for room in ("agent", "evaluator", "prompts"))
 MOST_OF_A_REASON = 300
 """Most characters of a library's message that are shown."""
 
@@ -16,6 +20,13 @@ class PromptclimbError(Exception):
     def __init__(self, message: object = "") -> None:
         self.message = str(message)
         super().__init__(self.message)
+
+
+def place_of(error: BaseException) -> str:
+    """Return the file and line of the user's own code in which an error was raised; empty if it is ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not any(map(Path(frame.filename).is_relative_to, _PROGRAM))]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def reason_of(error: BaseException) -> str:

@@ -38,7 +38,7 @@ REMOVED: Mapping[str, str] = MappingProxyType(
         "endpoints": "one endpoint is asked (`base_url`); LiteLLM's proxy makes one of several",
         "retry_seconds": "`retry_attempts` and `give_up_after` bound the attempts at a request",
         "llm_slots": "the local LLM works on one request at a time",
-        "service_tier": 'write `extra_body = {service_tier = "flex"}`',
+        "service_tier": 'it goes into `extra_body`, as {"service_tier": "flex"}',
         "prefer_readable": "the choice is by score alone",
         "few_shot_file": "the same shots follow from `shots` and `seed`; bring others as folders or a table",
         "scorer_tpm": "`scorer_rpm` limits requests; limits in the endpoint's headers are obeyed",
@@ -54,13 +54,16 @@ REMOVED: Mapping[str, str] = MappingProxyType(
         "image_batch": "it is 64",
         "patience": "a restart goes through all its rounds; `max_calls` and `max_minutes` end a search",
         "until": "a restart goes through all its rounds; `max_calls` and `max_minutes` end a search",
+        "conclude": "a run that a limit stopped is resumed with a higher limit",
+        "doctor": "a search with `dry_run`, and `version`, say what it said",
         # keys and methods of suite files
+        "duration": "a study tells no hours; leave it out",
         "curve": "a study draws no learning curves; leave it out",
-        "coop-4": 'write { method = "coop", context = 4 }',
-        "coop-words": 'write { method = "coop", init = "a photo of a" }',
+        "coop-4": 'a suite file has { method = "coop", context = 4 } in its place',
+        "coop-words": 'a suite file has { method = "coop", init = "a photo of a" } in its place',
         "coop-class": "coop learns one context for all classes",
-        "coop-all": 'write { method = "coop", all_labels = true }',
-        "tip-adapter-all": 'write { method = "tip-adapter", all_labels = true }',
+        "coop-all": "coop with `all_labels = true` takes its place",
+        "tip-adapter-all": "tip-adapter with `all_labels = true` takes its place",
     }
 )
 """Settings that earlier versions had, each with what there is instead."""

@@ -253,7 +253,7 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
 
 
 def exit_code(result: SearchResult) -> int:
-    """Return the code of a search that ended; one that an outage stopped has failed."""
+    """Return the code of a search that ended; one that an outage stopped after an answer has failed."""
     if NOTHING_USABLE in result.notes:
         return EXIT_NOTHING_USABLE
     return FAILED if result.status == "stopped" and not result.limits else FINISHED

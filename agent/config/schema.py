@@ -298,7 +298,9 @@ class LimitSettings(Settings):
     retry_attempts: int = setting(
         RETRY_ATTEMPTS, "attempts per request", ge=1, le=MOST_ATTEMPTS, file_only=True
     )
-    max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
+    max_calls: int | None = setting(
+        None, "requests that are answered or billed, at most, over the whole run", ge=0, le=MOST_COUNTED
+    )
     max_tokens: int | None = setting(
         None,
         "tokens at most, in and out; if an endpoint charges more than expected, one answer may exceed it",

@@ -36,7 +36,21 @@ FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.tec
 _OF_A_STUDY = "methods"
 """A setting of every study file and of no settings file."""
 OTHER_OPTIONS = frozenset(
-    ("config", "ensemble", "grep", "init", "only", "out", "suite_dir", "templates", "top", "trust")
+    (
+        "all_labels",
+        "config",
+        "dry_run",
+        "ensemble",
+        "grep",
+        "init",
+        "only",
+        "out",
+        "suite_dir",
+        "templates",
+        "top",
+        "trust",
+        "version",
+    )
 )
 """Options of commands that are no settings of a search; messages name them in the same way."""
 _NAMED = re.compile(r"`(?P<name>[a-z][a-z_]*)(?: = (?P<value>[^`]*))?`")

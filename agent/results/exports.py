@@ -183,10 +183,10 @@ def class_names(run: ChosenPrompts) -> str:
     """
     names = run.result.best.class_names
     if not names:
-        raise UsageError(
-            f'{run.run_dir} has no new class names; a search with `search_for = "class-names"` '
-            "looks for them",
-        )
+        why = '; a search with `search_for = "class-names"` looks for them'
+        if run.config.kind.renames_classes:
+            why = ": its search accepted none"
+        raise UsageError(f"{run.run_dir} has no new class names{why}")
     if run.config.class_names not in (None, SPLIT):
         return "".join(f"{names.get(name, name)}\n" for name in run.class_names)
     if wrong := next((name for name in names if "=" in name), None):

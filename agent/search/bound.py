@@ -145,6 +145,11 @@ def check_one_request(config: SearchConfig, *, is_priced: bool = True) -> None:
     """
     if not config.needs_llm:
         return
+    if config.max_calls == 0:
+        raise UsageError(
+            "`max_calls = 0` has no room for a request; give more, or a method that asks no LLM, such as "
+            '`method = "combine"`'
+        )
     answer = TokenUsage(completion_tokens=config.answer_tokens)
     dollars = (cost_of(config, answer) or 0) if is_priced else 0
     needs = (

@@ -55,7 +55,9 @@ async def run_restarts(session: RunSession) -> SearchOutcome:
         emit(stopped)
     # A request that no limit has room for leaves no trace but the limit.
     spent, limits = session.budget.spent, () if stopped is None else stopped.limits
-    asked_llm = spent.calls + spent.failed_calls > 0 or not {TOKENS.key, COST.key}.isdisjoint(limits)
+    asked_llm = session.config.needs_llm and (
+        spent.calls + spent.failed_calls > 0 or not {TOKENS.key, COST.key}.isdisjoint(limits)
+    )
     return SearchOutcome(
         records=records,
         names=names,

@@ -241,17 +241,14 @@ def _write_files(session: RunSession, result: SearchResult, details: Details) ->
 async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[None]:
     """Write the page of a running search every minute, more rarely if its log is long.
 
-    If the search fails or is interrupted, a page that was written no longer says that it runs.
+    If the search fails or is interrupted, the page is written once more and no longer says that it runs.
     """
-    is_written = False
 
     async def write() -> None:
-        nonlocal is_written
         pause_s = REPORT_EVERY_S
         while True:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
-            is_written = True
             with suppress(Exception):  # a search does not fail for its page
                 await to_the_end(lambda: write_page(view_of(run_dir)))
             pause_s = max(REPORT_EVERY_S, (time.monotonic() - began) / REPORT_SHARE)
@@ -264,7 +261,7 @@ async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[N
     finally:
         writing.cancel()
         await asyncio.wait({writing})
-        if is_written and not ended:
+        if not ended:
             with suppress(Exception):
                 write_page(replace(view_of(run_dir), state="unfinished"))
 

@@ -332,8 +332,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     steps, kind, value = problem["loc"], problem["type"], problem["input"]
     path = ".".join(str(step + 1) if isinstance(step, int) else step for step in steps)
     if kind == "extra_forbidden":
-        if path in REMOVED:
-            return removed(path)
+        if (name := str(steps[-1])) in REMOVED:
+            return f"{path}: {removed(name)}" if len(steps) > 1 else removed(name)
         tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
         known = tables.get(str(steps[0]), Study).model_fields
         return f"unknown key {path}{near(str(steps[-1]), known)}"
