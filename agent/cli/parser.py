@@ -195,7 +195,7 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     if first.startswith("-") and first not in parser._option_string_actions:
         parser.no_option(first)
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if wanted in REMOVED:
+    if wanted is not None and wanted in REMOVED:
         parser.no_option(wanted)
     if wanted is not None and wanted not in COMMANDS:
         near = similar(wanted, (*COMMANDS, "--help", "--version"))

@@ -121,7 +121,7 @@ def _latest() -> Path:
         if state_of(run_dir).state in ("stopped", "unfinished"):
             say(f"resuming the latest unfinished run, {short_path(run_dir)}")
             return run_dir
-    raise UsageError("No unfinished run in runs/. Give the folder of a run.")
+    raise UsageError("no unfinished run in runs/; give the folder of a run")
 
 
 def _with_credentials(config: SearchConfig) -> SearchConfig:

@@ -34,9 +34,15 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
     rows = [StudyRow(label, label, llm) for label, llm in labels]
     models = list(dict.fromkeys(outcome.cell.model for outcome in outcomes))
     shots = list(dict.fromkeys(outcome.cell.shots for outcome in outcomes))
-    # A baseline is the same in all runs of one model only.
+    # One that is not the same in all runs, such as the best starting template, is none of them all.
     words = words_of_all(result.prompts for _, result in runs)
-    shown = REFERENCES if len(models) == 1 else ()
+    shown = [
+        name
+        for name in (REFERENCES if len(models) == 1 else ())
+        if all(
+            len({run.figures[name] for run in block if name in run.figures}) < 2 for block in here.values()
+        )
+    ]
     baselines = [StudyRow(baseline_name(name, words), None, figure=name) for name in shown]
     same_shots = (
         shots[0] if len(shots) == 1 else enumerated("default" if n is None else str(n) for n in shots)
@@ -68,9 +74,11 @@ def _labels(runs: Sequence[tuple[Path, SearchResult]]) -> list[RunLabels]:
         for folder, result in runs
     ]
     several = {name: len({getattr(run, name) for run in labels}) > 1 for name in ("llm", "model", "shots")}
+    kinds = [result.prompts for _, result in runs]
     named = []
-    for run in labels:
-        parts = [run.method, *([run.llm or "no LLM"] if several["llm"] else [])]
+    for run, kind in zip(labels, kinds, strict=True):
+        parts = [run.method, *([kind] if len({*kinds}) > 1 else [])]
+        parts += [run.llm or "no LLM"] * several["llm"]
         parts += [run.model] * several["model"] + [shots_label(run.shots)] * several["shots"]
         named.append(replace(run, method=", ".join(parts)))
     times = Counter((run.method, run.data, run.seed) for run in named)
