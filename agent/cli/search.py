@@ -241,15 +241,36 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     if NOTHING_USABLE in result.notes:
         lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
     elif result.model.pretrained == BUNDLED_WEIGHTS:
-        lines.append(
-            f"next, with your images and a real model: {program()} search --data DIR --method combine "
-            f"--model {REAL_MODEL} --pretrained {REAL_WEIGHTS}"
-        )
+        lines.append(with_real_model(config))
     elif config.custom_scorer is None:
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
         lines.append(f"next: {program()} export {folder} --format all")
     return lines
+
+
+_NOT_REPEATED = ("model", "pretrained", "run_dir", *LIMIT_SETTINGS)
+"""Settings that the same search with another model does not take over."""
+
+
+def with_real_model(config: SearchConfig) -> str:
+    """Return the command of the same search with a real model, or of one on the user's own images."""
+    from ...evaluator.datasets.loading import known
+
+    if any(config.data == data_set.name for data_set in known()):
+        whose, options = "your images and ", ["--data", "DIR", "--method", "combine"]
+    else:
+        whose, options = "", []
+        for name, value in config.to_public().items():
+            option = OPTIONS[name]
+            if name in _NOT_REPEATED or not option.flag or value == option.default:
+                continue
+            if isinstance(option.default, bool):
+                options.append(option.flag if value else option.flag.replace("--", "--no-", 1))
+            else:
+                options += [option.flag, str(value)]
+    command = shlex.join(["search", *options, "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS])
+    return f"next, with {whose}a real model: {program()} {command}"
 
 
 def exit_code(result: SearchResult) -> int:
