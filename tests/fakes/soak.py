@@ -176,7 +176,8 @@ async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
     def emit(event: Event) -> None:
         events[type(event).__name__] += 1
 
-    asker = EndpointAsker(endpoint, budget=budget, ledger=ledger, emit=emit)
+    # Four of five moods are bad, so some hours have no success: a patience that ends has its own tests.
+    asker = EndpointAsker(endpoint, budget=budget, give_up_after_s=24 * 3600.0, ledger=ledger, emit=emit)
     left, lost, done, first = iter(range(turns)), 0, 0, 0
 
     async def restart() -> None:
