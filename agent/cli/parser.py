@@ -131,7 +131,11 @@ def _line_in_file(flag: str) -> str:
     from ..config.sources import line_in_file
 
     option = OPTIONS.get(flag.removeprefix("--").replace("-", "_"))
-    return line_in_file(option) if option is not None and option.file_only else ""
+    if option is None or not option.file_only:
+        return ""
+    if "|" not in option.show:
+        return line_in_file(option)
+    return f"{option.name} = " + " or ".join(f'"{choice}"' for choice in option.show.split("|"))
 
 
 class _HelpAll(argparse.Action):

@@ -216,8 +216,8 @@ def toml_line(name: str, value: Any) -> str:
 
 
 def line_in_file(option: Option) -> str:
-    """Return a setting's line in a file, with what it takes, or else its default."""
-    if option.default is not None and "|" not in option.show:
+    """Return a setting's line in a file, with its default or what it takes."""
+    if option.default is not None:
         return toml_line(option.name, option.default)
     text = option.show.strip("[]")
     is_number = {int, float} & {*get_args(SearchConfig.model_fields[option.name].annotation)}
