@@ -58,6 +58,12 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
     return urlunsplit(parts._replace(query="", fragment="")).rstrip("/"), dict(parse_qsl(parts.query))
 
 
+def secrets_in_query(url: str) -> list[str]:
+    """Return what may be a key in an address's query: all values but that of ``api-version``."""
+    query = split_query(split_userinfo(url).url)[1]
+    return [value for name, value in query.items() if name != "api-version" and len(value) >= PIECE]
+
+
 def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:
     """Return the authentication headers; basic authentication with ``userinfo`` if there is no key.
 

@@ -268,7 +268,7 @@ def with_real_model(config: SearchConfig) -> str:
             if isinstance(option.default, bool):
                 options.append(option.flag if value else option.flag.replace("--", "--no-", 1))
             else:
-                options += [option.flag, str(value)]
+                options += [option.flag, ",".join(value) if isinstance(value, list) else str(value)]
     command = shlex.join(["search", *options, "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS])
     return f"next, with {whose}a real model: {program()} {command}"
 

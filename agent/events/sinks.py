@@ -7,6 +7,7 @@ import datetime
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
@@ -115,14 +116,19 @@ class ThreadedSink:
     def _work(self) -> None:
         try:
             writer = self._make()
-            while (item := self._queue.get()) is not None:
-                if isinstance(item, threading.Event):
-                    writer.idle()
-                    item.set()
-                    continue
-                writer(*item)
-                if self._queue.empty():
-                    writer.idle()
+            try:
+                while (item := self._queue.get()) is not None:
+                    if isinstance(item, threading.Event):
+                        writer.idle()
+                        item.set()
+                        continue
+                    writer(*item)
+                    if self._queue.empty():
+                        writer.idle()
+            except BaseException:
+                with suppress(Exception):  # one more try to write the rest; the first error is reported
+                    writer.close()
+                raise
             writer.close()
         except BaseException as error:  # noqa: BLE001 - another's package; SystemExit too must not be lost
             self._failure = error

@@ -25,7 +25,15 @@ from ..config.schema import COST_NEEDS_PRICE, SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
 from ..prices import FREE
-from ..secrets import Scrubber, clean_key, is_azure, key_headers, split_query, split_userinfo
+from ..secrets import (
+    Scrubber,
+    clean_key,
+    is_azure,
+    key_headers,
+    secrets_in_query,
+    split_query,
+    split_userinfo,
+)
 from .ask import Endpoint
 from .chat import Client
 from .limiter import RateLimits
@@ -129,6 +137,8 @@ async def _remote(
     key = _key(url, environment)
     scrubber.add(key or "")
     scrubber.add(split_userinfo(url).userinfo)
+    for value in secrets_in_query(url):
+        scrubber.add(value)
     note = await preflight(url, key, model=model)
     warn_unencrypted(url, key, DEFAULT_KEY, emit)
     if note:
@@ -199,7 +209,12 @@ async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> str 
         async with session.get(
             f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
         ) as reply:
-            return _note(url, reply.status, await reply.content.read(_MAX_BODY), key=key, model=model)
+            body = bytearray()  # ``read`` would return what is there, and a long list comes in pieces
+            async for piece in reply.content.iter_any():
+                body += piece
+                if len(body) >= _MAX_BODY:
+                    break
+            return _note(url, reply.status, bytes(body), key=key, model=model)
 
     try:
         return await reach(url, "`base_url`", visit)

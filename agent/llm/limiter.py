@@ -276,6 +276,7 @@ class RateLimiter:
 
     def unused(self, permit: Permit) -> None:
         """Give back what a permitted but unsent request took of the windows."""
+        permit.is_outcome = False
         for taken in permit.taken.values():
             taken.settle(0.0)
 

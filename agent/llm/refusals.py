@@ -206,7 +206,10 @@ def failure_of(
         retry_after=wait,
         perhaps_billed=status in GATEWAY_TIMEOUTS,
     )
-    error.body = scrubber.scrub_value(body, quoted=True)
+    try:
+        error.body = scrubber.scrub_value(body, quoted=True)
+    except RecursionError:  # nested deeper than it can be scrubbed: nothing is kept of it
+        error.body = None
     return error
 
 

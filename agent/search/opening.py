@@ -149,13 +149,13 @@ async def open_session(
         write_atomically(run_dir / CONFIG, to_toml(config))
         of_llm = OF_LLM if request.chat is not None or not config.needs_llm else frozenset()
         of_evaluator = OF_EVALUATOR if request.evaluator is not None else frozenset()
+        put_away(run_dir)  # an earlier result is out of date, before settings that ask for more are on disk
         await store.put_config(config.to_public(), of_llm | of_evaluator)
         for sink in sinks:
             sink.start()
         _announce(request, run_dir, evaluator.info, pool=len(pool), resumed=earlier is not None)
         if calls is not None:
             request.emit(calls.budget.usage_changed())
-        put_away(run_dir)  # an earlier result is out of date
         if paid := price_notes(endpoint):
             await store.put_value(PRICES, paid)
         stack.enter_context(without_old_objects())

@@ -17,7 +17,7 @@ from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
 from ...prompts.starting import draw
 from ..config.schema import most_free
-from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
+from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, asking_errors_as_causes
 from ..events.types import (
     AnswerEmpty,
     Noted,
@@ -235,7 +235,8 @@ class Restart:
         texts = [candidate.scored_as for candidate in candidates]
         raced: Mapping[str, Raced] = dict.fromkeys(texts, Finalist())
         if self.racer is not None and texts:
-            raced = await self.racer.outcomes(texts, self._incumbent, position)
+            with asking_errors_as_causes():  # a limit of the scorer is none of the LLM's
+                raced = await self.racer.outcomes(texts, self._incumbent, position)
         finalists = _finalists(raced)
         try:
             scored = await self.scorebook.score_all(finalists)

@@ -7,6 +7,7 @@ image that the endpoint refuses has no vector and counts as wrong; a template wi
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -76,7 +77,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def prepare(self) -> None:
         if self._named is None:
-            self._named = await self._find_dialect()
+            # A task of its own: if this one is cancelled, the request that is paid for still ends.
+            self._named = await asyncio.shield(asyncio.create_task(self._find_dialect()))
 
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
@@ -106,13 +108,17 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         filled = [(template, self.problem.renamed(renaming)) for renaming in renamings]
         vectors = await self._image_vectors(images)
         class_vectors, _refused = await self._text_vectors(filled)
-        predicted = tuple(
-            tuple(self._decisions(class_vectors[key], vectors).predicted.tolist())
-            if key in class_vectors
-            else None
-            for key in filled
-        )
-        return Predictions(tuple(images.labels.tolist()), predicted)
+
+        def predictions() -> Predictions:
+            predicted = tuple(
+                tuple(self._decisions(class_vectors[key], vectors).predicted.tolist())
+                if key in class_vectors
+                else None
+                for key in filled
+            )
+            return Predictions(tuple(images.labels.tolist()), predicted)
+
+        return await in_thread(predictions)
 
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
         """Return what the images take, once, and the texts of the candidates."""

@@ -193,8 +193,10 @@ class ChatEvaluator(ImageByImageEvaluator):
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         async with self._finding:
-            if ensembles and self._takes_schema is None:
-                self._takes_schema = await self._schema_is_taken(ensembles[0][0], parts)
+            if ensembles and any(map(len, parts)) and self._takes_schema is None:
+                # A task of its own: if this one is cancelled, what is paid for still gets to disk.
+                finding = asyncio.create_task(self._schema_is_taken(ensembles[0][0], parts))
+                self._takes_schema = await asyncio.shield(finding)
         return await super().decide(ensembles, parts)
 
     async def _schema_is_taken(self, candidate: str, parts: Sequence[ImageSet]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
 import ssl
 import subprocess
@@ -329,3 +331,28 @@ async def test_a_connection_that_breaks_is_left_to_the_first_request() -> None:
 
     async with served(cut) as url:
         assert "did not answer" in str(await preflight(url, SECRET, model="m"))
+
+
+async def test_a_list_of_models_that_comes_in_pieces_is_read_whole() -> None:
+    """A gateway lists hundreds; what has arrived so far is not all of it."""
+
+    async def in_pieces(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        names = [*(f"model-{number}" for number in range(5000)), "m"]
+        body = json.dumps({"object": "list", "data": [{"id": name} for name in names]}).encode()
+        for start in range(0, len(body), 16_000):
+            await response.write(body[start : start + 16_000])
+            await asyncio.sleep(0)
+        return response
+
+    async with served(in_pieces) as url:
+        assert await preflight(url, SECRET, model="m") is None
+
+
+async def test_a_key_in_an_address_is_known_to_the_scrubber() -> None:
+    """Errors of libraries quote addresses whole."""
+    scrubber = Scrubber()
+    address = "http://127.0.0.1:9/v1?key=query-secret-0123&api-version=2024-10-21"
+    async with OpenAIChat(address, None, scrubber=scrubber):
+        assert scrubber.scrub("url=?key=query-secret-0123&v=2024-10-21") == "url=?key=[secret]&v=2024-10-21"
