@@ -58,12 +58,6 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
     return urlunsplit(parts._replace(query="", fragment="")).rstrip("/"), dict(parse_qsl(parts.query))
 
 
-def secrets_in_query(url: str) -> list[str]:
-    """Return what may be a key in an address's query: all values but that of ``api-version``."""
-    query = split_query(split_userinfo(url).url)[1]
-    return [value for name, value in query.items() if name != "api-version" and len(value) >= PIECE]
-
-
 def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:
     """Return the authentication headers; basic authentication with ``userinfo`` if there is no key.
 
@@ -128,6 +122,14 @@ class Scrubber:
                 self._pieces.update(form[i : i + PIECE] for i in range(len(form) - PIECE + 1))
                 self._spread[form] = _spread(form)
         self._whole = sorted(set(self._whole), key=lambda form: (-len(form), form))
+
+    def add_address(self, url: str) -> None:
+        """Add what may be secret in an address: its userinfo, and its query but for ``api-version``."""
+        address, userinfo = split_userinfo(url)
+        self.add(userinfo)
+        for name, value in split_query(address)[1].items():
+            if name != "api-version" and len(value) >= PIECE:
+                self.add(value)
 
     def scrub(self, text: str) -> str:
         """Return the text without known secrets; never raises.

@@ -230,10 +230,10 @@ class _Version(argparse.Action):
         try:
             from ...evaluator.clip.models import devices
 
-            found = ", ".join(devices())
+            names = ", ".join(devices())
         except (ImportError, OSError) as error:
-            found = f"torch cannot be loaded ({reason_of(error)})"
+            names = f"torch cannot be loaded ({reason_of(error)})"
         packages = (f"{name} {installed_version(name) or 'missing'}" for name in _PACKAGES)
         versions = ", ".join((f"Python {platform.python_version()}", *packages))
-        print_text(f"{PROGRAM} {program_version()}\n{versions}\ndevices: {found}\ncache: {cache_dir()}\n")
+        print_text(f"{PROGRAM} {program_version()}\n{versions}\ndevices: {names}\ncache: {cache_dir()}\n")
         parser.exit()

@@ -33,7 +33,7 @@ from ..errors import (
     UnusableAnswerError,
 )
 from ..events.types import Listener, Noted, ignore_event
-from ..secrets import Scrubber, clean_key, key_headers, secrets_in_query, split_query, split_userinfo
+from ..secrets import Scrubber, clean_key, key_headers, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest, JsonAnswer
 from .dialects import Dialect, Sent, silently_cut
 from .refusals import MAX_MESSAGE, failure_of
@@ -109,9 +109,7 @@ class OpenAIChat:
         self.dialect = self._trial = Dialect()
         self._scrubber = scrubber or Scrubber()
         self._scrubber.add(key)
-        self._scrubber.add(userinfo)
-        for value in secrets_in_query(base_url):
-            self._scrubber.add(value)
+        self._scrubber.add_address(base_url)
         self._emit = emit
         self._has_answered = self._cut = False
         self._headers: dict[str, Any] = key_headers(url, key, userinfo.get_secret_value()) or {

@@ -30,7 +30,6 @@ from ..secrets import (
     clean_key,
     is_azure,
     key_headers,
-    secrets_in_query,
     split_query,
     split_userinfo,
 )
@@ -136,9 +135,7 @@ async def _remote(
     url, model = config.llm_url, config.llm or ""
     key = _key(url, environment)
     scrubber.add(key or "")
-    scrubber.add(split_userinfo(url).userinfo)
-    for value in secrets_in_query(url):
-        scrubber.add(value)
+    scrubber.add_address(url)
     note = await preflight(url, key, model=model)
     warn_unencrypted(url, key, DEFAULT_KEY, emit)
     if note:
