@@ -101,7 +101,7 @@ class Score:
     val_logprob: float | None = None
     val_margin: float | None = None
     # the objective on augmented copies of train and val, pooled; None without copies
-    views: float | None = None
+    copies: float | None = None
     # share of the answers on train that name no class, refusals included, and some of them; only if a model
     # answers in words. The texts are the model's: untrusted
     unreadable: float | None = None
@@ -198,7 +198,7 @@ class EvaluatorInfo:
     cheap: bool = False
     # an answer may cost money, so nothing is asked that is not needed
     paid: bool = False
-    views: NonNegativeInt = 0  # augmented copies of each training and validation image in the scores
+    copies: NonNegativeInt = 0  # augmented copies of each training and validation image in the scores
     # parts of the fingerprint: ``shots`` (images, labels, class names) and ``weights``; empty if unknown
     content: Mapping[str, str] = field(default_factory=dict)
     # names of all images, below the data's folder; empty if unknown or too many to keep
@@ -341,7 +341,7 @@ class NamePredictor(Protocol):
 
         A renaming has new names by label; they go into the template's slot, and all other classes keep their
         names. ``predicted`` has an entry for each renaming, None if the model cannot read a name. ``split``
-        is ``train``, ``val``, ``copies`` (their augmented copies, if ``info.views`` counts any), or ``test``,
+        is ``train``, ``val``, ``copies`` (augmented ones of both, if ``info.copies`` is not 0), or ``test``,
         which opens it.
 
         Raises:

@@ -329,7 +329,7 @@ class EvaluatorSpec(ScorerSettings, DataSettings):
 
     def as_opened(self, info: EvaluatorInfo) -> Self:
         """Return the specification with the shots and augmented copies in use, if it has none."""
-        used = info.views if 0 <= info.views <= MOST_AUGMENTATIONS else 0
+        used = info.copies if 0 <= info.copies <= MOST_AUGMENTATIONS else 0
         augmentations = used if self.augmentations is None else self.augmentations
         return self.with_shots(info.shots).model_copy(update={"augmentations": augmentations})
 

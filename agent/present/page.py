@@ -183,7 +183,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "gains": any(row.gain is not None for row in compared),
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": order,
-        "views": any(row.views is not None for row in rows[:MAX_ROWS]),
+        "copies": any(row.copies is not None for row in rows[:MAX_ROWS]),
         "percent": view.percent,
         "refresh_s": REFRESH_S if view.state == "live" else None,
         "finished": result is not None,

@@ -146,7 +146,7 @@ def llm_of_templates(result: SearchResult) -> str | None:
 
 def chosen_by_more(rows: Iterable[Row]) -> bool:
     """Return whether the final choice uses more than the training images."""
-    return any(row.val is not None or row.views is not None for row in rows)
+    return any(row.val is not None or row.copies is not None for row in rows)
 
 
 def about_order(rows: Sequence[Row], words: CandidateNoun, *, chosen: bool) -> str:
@@ -155,8 +155,8 @@ def about_order(rows: Sequence[Row], words: CandidateNoun, *, chosen: bool) -> s
     if not chosen:
         text = "Best first by training score so far; validation images and augmented copies count at the end."
     elif chosen_by_more(rows):
-        val, views = (any(getattr(row, name) is not None for row in rows) for name in ("val", "views"))
-        also = [name for name, used in (("validation images", val), ("augmented copies", views)) if used]
+        val, copies = (any(getattr(row, name) is not None for row in rows) for name in ("val", "copies"))
+        also = [name for name, used in (("validation images", val), ("augmented copies", copies)) if used]
         text = (
             f"Best first, in the order of the final choice, which counts {enumerated(also)} too: "
             f"another {words.noun} may have the best training score."

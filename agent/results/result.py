@@ -221,7 +221,7 @@ class Row:
         conversation: 0 for a starting template.
         round: 0 for a starting template.
         source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
-        views: Accuracy on augmented copies of the training and validation images; None without any.
+        copies: Accuracy on augmented copies of the training and validation images; None without any.
         images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
         estimate: Its accuracy on all training images, estimated, if a race dropped it.
         unanswered: The shares of training images without a class; None if all have one.
@@ -235,7 +235,7 @@ class Row:
     conversation: int
     round: int
     source: str | None = None
-    views: float | None = None
+    copies: float | None = None
     images: int | None = None
     estimate: float | None = None
     unanswered: Unanswered | None = None

@@ -57,7 +57,7 @@ FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
 BYTE_ORDER_MARK = "\ufeff"
 _FORMULA = ("=", "+", "-", "@")
-_COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views")
+_COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "copies")
 
 
 def is_run(folder: Path) -> bool:
@@ -224,10 +224,10 @@ def leaderboard_csv(rows: Sequence[Row]) -> str:
     more = ["images", "estimate"] * raced + ["refused", "unreadable"] * unanswered
     writer.writerow([*_COLUMNS, *more])
     for row in rows:
-        numbers = (row.val, row.views, row.estimate)
-        val, views, estimate = ("" if value is None else f"{value:z.6f}" for value in numbers)
+        numbers = (row.val, row.copies, row.estimate)
+        val, copies, estimate = ("" if value is None else f"{value:z.6f}" for value in numbers)
         origin = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
-        cells = [row.rank, safe_cell(row.template), f"{row.train:z.6f}", val, *origin, views]
+        cells = [row.rank, safe_cell(row.template), f"{row.train:z.6f}", val, *origin, copies]
         without_class = row.unanswered or Unanswered()
         shares = [f"{without_class.refused:.6f}", f"{without_class.unreadable:.6f}"]
         writer.writerow([*cells, *[row.images, estimate] * raced, *shares * unanswered])

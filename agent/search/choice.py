@@ -82,11 +82,11 @@ def ranking(
     entries = list(scored)
     whole = [entry.score for entry in entries if entry.score.whole]
     pools = all(score.val_value(objective) is not None for score in whole)
-    counts_copies = objective in COUNTED and all(score.views is not None for score in whole)
+    counts_copies = objective in COUNTED and all(score.copies is not None for score in whole)
 
     def few_shot(entry: Entry) -> float:
         on_images = pooled(entry.score, sizes, objective) if pools else entry.value
-        on_copies = entry.score.views if counts_copies else None
+        on_copies = entry.score.copies if counts_copies else None
         # Rounded as in ``pooled``.
         return on_images if on_copies is None else round((on_images + on_copies) / 2, 9)
 
@@ -229,7 +229,7 @@ def row_of(rank: int, entry: Entry) -> Row:
         conversation=entry.position.conversation,
         round=entry.position.round,
         source=entry.source,
-        views=entry.score.views,
+        copies=entry.score.copies,
         images=entry.score.images,
         estimate=entry.score.estimate,
         unanswered=entry.score.unanswered,

@@ -438,7 +438,7 @@ class NamePredictions:
         self.reference: Renaming = {}
         self._evaluator, self._store, self._check = evaluator, store, check
         self._splits = [split for split in ("train", "val") if info.sizes.get(split, 0)]
-        if info.views:
+        if info.copies:
             self._splits.append(COPIES)
         self._few_shot = FewShotImages(())
         self._known: dict[str, Predicted | None] = {}

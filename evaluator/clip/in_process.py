@@ -231,7 +231,7 @@ def _info(
         precision=precision,
         notes=notes,
         cheap=True,
-        views=copies,
+        copies=copies,
         files=data.files,
         content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
     )

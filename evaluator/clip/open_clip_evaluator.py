@@ -221,14 +221,14 @@ class OpenClipEvaluator:
 
     def _score(self, weights: Tensor) -> Score:
         train, val = (self._classified(self._splits[name], weights) for name in ("train", "val"))
-        views: float | None = None
-        if (copies := self.augmented) is not None:
-            of_copies = self._classified(copies, weights)
+        on_copies: float | None = None
+        if self.augmented is not None:
+            copies = self._classified(self.augmented, weights)
             if self._objective == "class_mean":
-                views = tally.class_mean(of_copies.predicted, of_copies.labels, len(self._names))
+                on_copies = tally.class_mean(copies.predicted, copies.labels, len(self._names))
             else:
-                views = tally.correct(of_copies.predicted, of_copies.labels) / len(copies)
-        return tally.score_of(train, val, self._names, views=views)
+                on_copies = tally.correct(copies.predicted, copies.labels) / len(copies.labels)
+        return tally.score_of(train, val, self._names, copies=on_copies)
 
     def _classified(self, split: Labelled, weights: Tensor) -> tally.ClassifiedSplit:
         with torch.inference_mode():

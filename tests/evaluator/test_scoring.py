@@ -24,7 +24,7 @@ SHARES = st.floats(0, 1)
         val=st.none() | SHARES,
         correct=st.none() | st.tuples(st.integers(0, 9), st.none() | st.integers(0, 9)),
         logprob=st.none() | st.floats(-9, 0),
-        views=st.none() | SHARES,
+        copies=st.none() | SHARES,
     )
     | st.just(Rejection("too_many_tokens", "80 tokens"))
 )

@@ -47,7 +47,7 @@ class NamingBox:
     Args:
         good: Names that the model knows, by class name.
         val: Validation images of each class.
-        views: Augmented copies of each image.
+        copies: Augmented copies of each image.
 
     Attributes:
         asked: Every call of ``predict_named``: its split and renamings.
@@ -61,7 +61,7 @@ class NamingBox:
         *,
         shots: int = 8,
         val: int = 2,
-        views: int = 0,
+        copies: int = 0,
     ) -> None:
         self._classes = tuple(classes)
         self._good = {name: frozenset(names) for name, names in (good or {}).items()}
@@ -75,10 +75,10 @@ class NamingBox:
             sizes={"train": shots * len(classes), "val": val * len(classes), "test": 20 * len(classes)},
             model="names",
             pretrained="hash",
-            fingerprint=f"{classes} {sorted(self._good.items())} {shots} {val} {views}",
+            fingerprint=f"{classes} {sorted(self._good.items())} {shots} {val} {copies}",
             class_names=self._classes,
             baselines={"default template": ("a photo of a {}",)},
-            views=views,
+            copies=copies,
         )
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
@@ -132,7 +132,7 @@ class NamingBox:
 
     def _labels(self, split: str) -> tuple[int, ...]:
         size = self.info.sizes["train" if split == "copies" else split] * (
-            self.info.views if split == "copies" else 1
+            self.info.copies if split == "copies" else 1
         )
         return labels_of(size, len(self._classes))
 

@@ -134,7 +134,7 @@ def test_what_is_scored_stands_in_one_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "images", "views"),
+    ("settings", "images", "copies"),
     [
         ({}, 240, 8),
         ({}, 1024, 8),
@@ -150,10 +150,10 @@ def test_what_is_scored_stands_in_one_place() -> None:
     ],
 )
 def test_unasked_views_are_bounded_by_the_number_of_images(
-    settings: dict[str, Any], images: int, views: int
+    settings: dict[str, Any], images: int, copies: int
 ) -> None:
     """8,192 of all images together; who asks for some gets them."""
-    assert EvaluatorSpec(**settings).augmentations_for(images) == views
+    assert EvaluatorSpec(**settings).augmentations_for(images) == copies
 
 
 def test_what_only_programs_set_is_stored_only_where_it_was_set() -> None:

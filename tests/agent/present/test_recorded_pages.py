@@ -95,8 +95,8 @@ def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tup
         for label, name in enumerate(decisions.classes)
     )
     board = (
-        row(1, best.templates[0], 1 / 3, train=0.75, conversation=1, round=2, source="llm", views=0.375),
-        row(2, f"my {slot}", 2 / 3, source="initial", views=0.5),
+        row(1, best.templates[0], 1 / 3, train=0.75, conversation=1, round=2, source="llm", copies=0.375),
+        row(2, f"my {slot}", 2 / 3, source="initial", copies=0.5),
         row(3, f"one {slot}", 1 / 3, train=0.25, conversation=1, round=1, source="combine"),
         row(4, f"few {slot}", train=1.0, conversation=1, round=1, source="llm", images=2, estimate=0.25),
     )

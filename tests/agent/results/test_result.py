@@ -52,7 +52,7 @@ def test_the_document_has_the_documented_fields_in_their_order() -> None:
         == ("templates", "train", "val", "test")
     )
     assert tuple(written["leaderboard"][0]) == (
-        *("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"),
+        *("rank", "template", "train", "val", "restart", "conversation", "round", "source", "copies"),
         *("images", "estimate"),
     )
     assert written["versions"] == {"program": "0.1", "python": "3.11", "torch": "2.9", "open_clip": None}
@@ -75,7 +75,7 @@ def test_an_older_document_is_read() -> None:
         None,
         None,
     )
-    assert [(line.source, line.views) for line in result.leaderboard] == [(None, None)] * 2
+    assert [(line.source, line.copies) for line in result.leaderboard] == [(None, None)] * 2
     assert (result.limits, result.usage.cached_tokens, result.usage.reported_usd) == ((), 0, None)
     assert result.dataset.sizes == Sizes(train=2, test=4)
     assert result.baselines["default template"] == GroupAccuracies(

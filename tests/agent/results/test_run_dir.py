@@ -166,14 +166,14 @@ def test_no_cell_starts_a_formula(text: str) -> None:
 
 def test_the_leaderboard_reads_back() -> None:
     """Commas, quotes and absent validation accuracies survive the way through CSV."""
-    rows = [replace(line(1, 'a "{}", drawn'), source="llm", views=0.25), line(2, "b {}", None)]
+    rows = [replace(line(1, 'a "{}", drawn'), source="llm", copies=0.25), line(2, "b {}", None)]
     read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
-    names = ["rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"]
+    names = ["rank", "template", "train", "val", "restart", "conversation", "round", "source", "copies"]
     assert list(read[0]) == names
     assert [line["template"] for line in read] == ['a "{}", drawn', "b {}"]
     assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
     assert [line["source"] for line in read] == ["llm", ""]
-    assert [line["views"] for line in read] == ["0.250000", ""]
+    assert [line["copies"] for line in read] == ["0.250000", ""]
 
 
 def test_a_spreadsheet_reads_accents_and_no_negative_zero() -> None:
@@ -185,7 +185,7 @@ def test_a_spreadsheet_reads_accents_and_no_negative_zero() -> None:
 
 def test_the_order_is_said_as_it_is() -> None:
     """What counts beside the training images, where there is anything; before the choice, those alone."""
-    seen = replace(line(1, "a {}", None), views=0.25)
+    seen = replace(line(1, "a {}", None), copies=0.25)
     rows_by_sentence = {
         "counts validation images too": [line(1, "a {}")],
         "counts augmented copies too": [seen],

@@ -42,16 +42,16 @@ def board(run_dir: Path) -> list[dict[str, str]]:
 def test_views_order_what_was_found_and_the_restart_does_not_see_them(
     spec: EvaluatorSpec, tmp_path: Path
 ) -> None:
-    """The same templates, with the same scores; the first has the highest mean of images and views."""
+    """The same templates, with the same scores; the first has the highest mean of images and copies."""
     viewed, without = ran(spec, tmp_path / "viewed"), ran(spec, tmp_path / "without", augmentations=0)
     known = [
         {(line["template"], line["train"], line["val"]) for line in lines} for lines in (viewed, without)
     ]
     assert known[0] == known[1]
-    assert {line["views"] for line in without} == {""}
+    assert {line["copies"] for line in without} == {""}
     assert stored_config(tmp_path / "viewed").augmentations == 8
     means = [
-        (12 * float(line["train"]) + 6 * float(line["val"])) / 18 + float(line["views"]) for line in viewed
+        (12 * float(line["train"]) + 6 * float(line["val"])) / 18 + float(line["copies"]) for line in viewed
     ]
     assert all(mean >= after - 1e-5 for mean, after in itertools.pairwise(means))
     assert len({round(mean, 3) for mean in means}) > 3

@@ -61,10 +61,10 @@ def test_every_objective_counts_on_both_splits(objective: Objective) -> None:
     assert texts == ["a {}", "an old {}", "one {}"]
 
 
-def viewed(text: str, train: int, val: int | None, views: float | None) -> Entry:
+def viewed(text: str, train: int, val: int | None, copies: float | None) -> Entry:
     """The same with the share of augmented copies that are right."""
     plain = scored(text, train, val)
-    return replace(plain, score=replace(plain.score, views=views))
+    return replace(plain, score=replace(plain.score, copies=copies))
 
 
 def test_of_two_that_do_equally_well_the_steadier_comes_first() -> None:
@@ -81,19 +81,19 @@ def test_of_two_that_do_equally_well_the_steadier_comes_first() -> None:
 
 
 def test_without_views_of_all_they_count_for_none() -> None:
-    """A run whose scores know no views is ordered as ever, and so is one of which some do not."""
+    """A run whose scores know no copies is ordered as ever, and so is one of which some do not."""
     entries = [viewed("one {}", 10, 2, None), viewed("my {}", 12, 1, None), viewed("her {}", 11, 3, None)]
     as_ever = order(entries)
     assert as_ever == ["her {}", "my {}", "one {}"]
-    some = [replace(entry, score=replace(entry.score, views=0.99)) for entry in entries[:1]]
+    some = [replace(entry, score=replace(entry.score, copies=0.99)) for entry in entries[:1]]
     assert order([*some, *entries[1:]]) == as_ever
 
 
 def test_views_count_where_images_are_counted() -> None:
     """With class_mean as with accuracy; not beside what is read from logits."""
 
-    def entry(text: str, value: float, views: float) -> Entry:
-        score = Score(train=0.5, class_mean=value, logprob=value, views=views)
+    def entry(text: str, value: float, copies: float) -> Entry:
+        score = Score(train=0.5, class_mean=value, logprob=value, copies=copies)
         return Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1))
 
     entries = [entry("low {}", 0.5, 0.9), entry("high {}", 0.6, 0.5)]

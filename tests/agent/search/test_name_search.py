@@ -399,7 +399,7 @@ def test_a_reading_may_be_interrupted_in_its_middle(tmp_path: Path) -> None:
 
 def test_the_first_request_has_no_test_image_and_later_ones_have_counts(tmp_path: Path) -> None:
     """Description, template and counts on few-shot images; the second round knows what the first did."""
-    chat, evaluator = NameChat(), box(views=2)
+    chat, evaluator = NameChat(), box(copies=2)
     names_searched(tmp_path / "r", chat=chat, evaluator=evaluator, describe="things that people make")
     first, second = (str(request.messages[-1]["content"]) for request in chat.rounds[:2])
     assert "What the pictures show: things that people make" in first

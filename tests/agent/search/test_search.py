@@ -467,7 +467,7 @@ def test_two_searches_in_one_process_do_not_disturb_each_other(tmp_path: Path, r
 
 
 def test_the_stored_config_is_the_one_that_was_given(undisturbed: Undisturbed) -> None:
-    """Resume needs no other flag; the shots and views that nobody gave are the data's."""
+    """Resume needs no other flag; the shots and copies that nobody gave are the data's."""
     wanted = undisturbed.config
     assert stored_config(Path(wanted.run_dir)) == wanted.as_opened(FakeEvaluator().info)
 

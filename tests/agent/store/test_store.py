@@ -439,7 +439,7 @@ async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation
         ("usage", '{"calls": "many"}'),
         ("usage", '{"active_s": NaN}'),
         ("reserved", "7"),
-        ("manifest", '{"format": 4, "identity": {}, "config": []}'),
+        ("manifest", '{"format": 5, "identity": {}, "config": []}'),
         ("score:a {}", '{"score": {"train": Infinity}}'),
         ("score:a {}", "{"),
         ("answer:000000001.000000001.000000001.000000000", '{"request": "h", "answer": {"words": "x"}}'),

@@ -141,27 +141,27 @@ def test_scores_are_fractions_with_their_counts(evaluator: OpenClipEvaluator) ->
 def test_scores_include_augmented_copies_where_there_are_any(
     spec: EvaluatorSpec, evaluator: OpenClipEvaluator
 ) -> None:
-    """The share of views of train and val together; whoever has others has another fingerprint."""
+    """The share of copies of train and val together; whoever has others has another fingerprint."""
     (score,) = evaluator.score(["a photo of a {}."])
     assert isinstance(score, Score)
-    assert score.views is not None
-    assert evaluator.info.views == 8
-    assert round(score.views * 28 * 8, 9) in range(28 * 8)
+    assert score.copies is not None
+    assert evaluator.info.copies == 8
+    assert round(score.copies * 28 * 8, 9) in range(28 * 8)
     without = opened(spec, augmentations=0)
-    assert without.score(["a photo of a {}."]) == [replace(score, views=None)]
+    assert without.score(["a photo of a {}."]) == [replace(score, copies=None)]
     by_class = opened(spec, objective="class_mean")
     (other,) = by_class.score(["a photo of a {}."])
     assert isinstance(other, Score)
-    assert other.views == pytest.approx(score.views)  # as many images of each class
-    assert opened(spec, objective="logprob").info.views == 0
+    assert other.copies == pytest.approx(score.copies)  # as many images of each class
+    assert opened(spec, objective="logprob").info.copies == 0
     two = opened(spec, augmentations=2)
     assert len({each.info.fingerprint for each in (evaluator, without, two)}) == 3
     # A copy is classified as an image is: those of train and val that are right, over all.
-    views: Any = two.augmented
-    decided = (np.asarray(views.features) @ two.classifier(["{}"]).T).argmax(axis=1)
+    copies: Any = two.augmented
+    decided = (np.asarray(copies.features) @ two.classifier(["{}"]).T).argmax(axis=1)
     (score,) = two.score(["{}"])
     assert isinstance(score, Score)
-    assert (len(decided), score.views) == (56, (decided == np.asarray(views.labels)).mean())
+    assert (len(decided), score.copies) == (56, (decided == np.asarray(copies.labels)).mean())
 
 
 def test_what_cannot_be_read_is_rejected(evaluator: OpenClipEvaluator) -> None:
