@@ -1,13 +1,15 @@
 """Read Hugging Face data sets: saved to disk, parquet, image folders, or hub names (extra ``hf``).
 
-No code of a data set is run. The images are written to the cache once, byte for byte if encoded.
+No code of a data set is run. The images are written to the cache once, byte for byte if encoded. A row may
+name a file instead, which must lie beside the data, or in the library's caches for a set from the hub.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ...counts import how_to_install
 from ...errors import DataError, reason_of
-from ...files import cache_dir, user_path
+from ...files import cache_dir, inside, read_bytes, user_path
 from ...network import hub_address, hub_offline, reachable
 from ..pictures import readable_formats
 from ..values import Splits
@@ -43,11 +45,13 @@ def read(raw: str, _data_root: Path | None) -> Splits:
         import datasets
     except ImportError as error:
         raise DataError(f"hf: data needs an extra: {how_to_install('hf')}") from error
-    splits = _splits(raw, _open(raw, datasets))
+    path = user_path(raw, "`data`", follow_links=False)
+    splits = _splits(raw, _open(raw, path, datasets))
     first = next(iter(splits.values()))
     image, label = _columns(raw, first, datasets)
     classes = _classes(first, label, splits)
-    images = _images(splits, image, label, classes, datasets)
+    roots = _roots(path, datasets)
+    images = _images(splits, image, label, classes, roots, datasets)
     fingerprint = "/".join(f"{split}:{rows._fingerprint}" for split, rows in sorted(splits.items()))
     version = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
     name = Path(raw.partition(":")[0]).stem if Path(raw).exists() else raw
@@ -55,9 +59,8 @@ def read(raw: str, _data_root: Path | None) -> Splits:
     return numbered_set(name, f"hf-{slug}", version, classes, images)
 
 
-def _open(raw: str, datasets: Any) -> Any:
-    path = user_path(raw, "`data`", follow_links=False)
-    cache = {"cache_dir": str(cache_dir() / "hugging-face")}
+def _open(raw: str, path: Path, datasets: Any) -> Any:
+    cache = {"cache_dir": str(_cache())}
     try:
         if any((path / marker).is_file() for marker in SAVED):
             return datasets.load_from_disk(str(path))
@@ -76,6 +79,18 @@ def _open(raw: str, datasets: Any) -> Any:
             f"hf:{raw} cannot be opened ({reason_of(error)}); give a folder that save_to_disk "
             "wrote, parquet files, an image folder, or a hub name where there is a network"
         ) from error
+
+
+def _cache() -> Path:
+    return cache_dir() / "hugging-face"
+
+
+def _roots(path: Path, datasets: Any) -> tuple[Path, ...]:
+    """Return the folders in which the files that rows name must lie; the library resolves links."""
+    if not path.exists():
+        return _cache(), Path(datasets.config.HF_HUB_CACHE).absolute()
+    folder = path.parent if path.is_file() else path
+    return folder, folder.resolve()
 
 
 def _check_network(raw: str) -> None:
@@ -116,28 +131,47 @@ def _classes(first: Any, label: str, splits: Mapping[str, Any]) -> list[str]:
         return [str(name) for name in names]
     values = {value for rows in splits.values() for value in rows.unique(label)}
     if None in values:
-        raise DataError(f"the column {label} has rows without a label")
+        raise _unlabelled(label)
     return [str(value) for value in sorted(values)]
 
 
 def _images(
-    splits: Mapping[str, Any], image: str, label: str, classes: list[str], datasets: Any
+    splits: Mapping[str, Any],
+    image: str,
+    label: str,
+    classes: list[str],
+    roots: Sequence[Path],
+    datasets: Any,
 ) -> Iterator[tuple[str, int, Save]]:
     labels = {name: index for index, name in enumerate(classes)}
     for split, rows in splits.items():
         is_index = getattr(rows.features[label], "names", None) is not None
         for row in rows.cast_column(image, datasets.Image(decode=False)):
-            value = row[label]
-            yield split, int(value) if is_index else labels[str(value)], partial(_save, row[image])
+            if (value := row[label]) is None:
+                raise _unlabelled(label)
+            yield split, int(value) if is_index else labels[str(value)], partial(_save, row[image], roots)
 
 
-def _save(encoded: Mapping[str, Any] | None, stem: Path) -> None:
-    if not encoded:
-        raise DataError(f"row {int(stem.name)} of the data set has no image")
-    content = encoded.get("bytes") or Path(str(encoded.get("path"))).read_bytes()
+def _unlabelled(label: str) -> DataError:
+    return DataError(f"the column {label} has rows without a label")
+
+
+def _save(encoded: Mapping[str, Any] | None, roots: Sequence[Path], stem: Path) -> None:
+    where = f"row {int(stem.name)} of the data set"
+    if not encoded or (not encoded.get("bytes") and encoded.get("path") is None):
+        raise DataError(f"{where} has no image")
+    content = encoded.get("bytes") or read_bytes(_file(str(encoded["path"]), roots, where), what="image")
     try:
         with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
             suffix = f".{(image.format or 'png').lower()}"
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"row {int(stem.name)} of the data set holds no image that can be read") from error
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{where} holds no image that can be read") from error
     stem.with_suffix({".jpeg": ".jpg"}.get(suffix, suffix)).write_bytes(content)
+
+
+def _file(path: str, roots: Sequence[Path], where: str) -> Path:
+    """Return the file that a row names, which must lie under one of the roots."""
+    for root in roots[:-1]:
+        with suppress(DataError):
+            return inside(root, path, where=where)
+    return inside(roots[-1], path, where=where)

@@ -119,7 +119,7 @@ def parse_table(
         # Case matters in JSON, not in a table's header.
         called = {column: name.lower() for column, name in called.items()}
         needed = [name for column, name in called.items() if column != "split" or column in columns]
-        rows = _csv_rows(text, DELIMITERS[suffix], where, needed)
+        rows = _csv_rows(text, DELIMITERS[suffix], where, needed, tuple(called.values()))
     for here, cells in rows:
         path, label, split = (_cell(cells, called[column], here) for column in COLUMNS)
         if not path or not label:
@@ -128,7 +128,7 @@ def parse_table(
 
 
 def _csv_rows(
-    text: str, usual: str, where: str, needed: Sequence[str]
+    text: str, usual: str, where: str, needed: Sequence[str], read: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     delimiter = _delimiter(text.partition("\n")[0], usual, needed)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -137,6 +137,11 @@ def _csv_rows(
         if missing := sorted(set(needed) - set(columns)):
             shown = f"it has {', '.join(columns)}" if columns else "it is empty"
             raise DataError(f"{where} has no column {missing[0]!r} ({shown}); {FORM}")
+        if twice := next((name for name in read if columns.count(name) > 1), None):
+            raise DataError(
+                f"{where} has {columns.count(twice)} columns {twice!r} (capitals do not count), and only one "
+                "can be meant; rename or remove the others"
+            )
         reader.fieldnames = columns
         for cells in reader:
             if None in cells:

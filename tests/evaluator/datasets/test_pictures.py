@@ -75,7 +75,7 @@ def test_no_other_decoder_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(DataError, match="not an image that can be read"):
         open_rgb(tmp_path / name)
     with pytest.raises(DataError, match="row 7 of the data set holds no image that can be read"):
-        hugging_face._save({"bytes": (tmp_path / name).read_bytes()}, tmp_path / "0000007")
+        hugging_face._save({"bytes": (tmp_path / name).read_bytes()}, (), tmp_path / "0000007")
 
 
 def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:

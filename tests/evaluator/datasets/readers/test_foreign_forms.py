@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,55 @@ def test_parquet_files_and_a_single_split(tmp_path: Path) -> None:
     data = load(f"hf:{tmp_path / 'planes.parquet'}", shots=1)
     assert data.name == "planes"
     assert any("test were made" in note for note in data.notes)
+
+
+def parquet_naming(file: Path, path: str) -> str:
+    """Write a parquet file whose first row has a path in place of an image, and return it as data."""
+    datasets = pytest.importorskip("datasets", reason="the extra 'hf' is not installed")
+    arrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    train = hugging_face_splits()["train"].cast_column("image", datasets.Image(decode=False))
+    columns = {"image": [{"bytes": None, "path": path}, *train["image"][1:]], "label": train["label"][:]}
+    # The library would read the file in order to write its bytes.
+    parquet.write_table(arrow.table(columns, schema=train.features.arrow_schema), file)
+    return f"hf:{file}"
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/etc/passwd", "leads out of"),
+        ("../private.png", "leads out of"),
+        ("/dev/zero", "leads out of"),
+        ("pipe", "is a device or a pipe"),
+        ("missing.png", "missing.png does not exist"),
+        ("a\0b", "is not a path"),
+        ("", "is not a path"),
+    ],
+)
+def test_a_row_names_no_file_elsewhere(tmp_path: Path, path: str, why: str) -> None:
+    """A received parquet file would copy any file of the user's, or read without end."""
+    (tmp_path / "own").mkdir()
+    os.mkfifo(tmp_path / "own" / "pipe")
+    Image.new("RGB", (6, 6)).save(tmp_path / "private.png")
+    with pytest.raises(DataError, match=why):
+        load(parquet_naming(tmp_path / "own" / "planes.parquet", path), shots=1)
+
+
+def test_a_row_names_a_file_beside_the_parquet_file(tmp_path: Path) -> None:
+    """By its name or in full, and also where the folder is reached by a link."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "link").symlink_to("own")
+    Image.new("RGB", (6, 6)).save(tmp_path / "own" / "a.png")
+    for number, path in enumerate(("a.png", str(tmp_path / "own" / "a.png"))):
+        load(parquet_naming(tmp_path / "link" / f"planes{number}.parquet", path), shots=1)
+
+
+def test_an_image_folder_of_hugging_face(tmp_path: Path, make_images: MakeImages) -> None:
+    """Its rows are paths, which the library gives without links."""
+    pytest.importorskip("datasets", reason="the extra 'hf' is not installed")
+    make_images(tmp_path / "own", {"cat": 6, "dog": 6})
+    (tmp_path / "link").symlink_to("own")
+    assert load(f"hf:{tmp_path / 'link'}", shots=1).classes == ("cat", "dog")
 
 
 def test_a_hugging_face_set_that_cannot_be_used_is_said(tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ("path,label,split\na/000.png,x,train\nb/000.png,y,\n", "1 row has no split"),
         ("path,label\na/000.png,polar_bear\nb/000.png,polar bear\n", "stands for 2 classes"),
         ('path,label\n"a/000.png,x\n', "unexpected end of data"),
+        ("path,label,Label\na/000.png,x,y\nb/000.png,y,x\n", "2 columns 'label'"),
+        ("path,label,split,split\na/000.png,x,train,test\n", "2 columns 'split'"),
         ("path,label\na/000.png,x\nb/000.png,y\n", "single image"),
     ],
 )
@@ -225,3 +227,12 @@ def test_absolute_paths_need_a_root_above_them(tmp_path: Path, make_images: Make
         splits = read_table(file, data_root=root)
         named = {item.path.relative_to(root).as_posix() for item in splits.train}
         assert named <= {path for path, _label in rows()}
+
+
+def test_other_columns_may_repeat(pictures: Path) -> None:
+    """Those that are not read decide nothing."""
+    table = pictures / "t.csv"
+    table.write_text(
+        "path,label,note,Note\n" + "".join(f"{path},{label},x,y\n" for path, label in rows()), "utf-8"
+    )
+    assert len(read_table(table, data_root=None).classes) == 2
