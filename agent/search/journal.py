@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -266,8 +266,10 @@ class Journal:
                 billed = await self.asker.ask(request)
             except RequestFailedError as error:
                 raise await self._skip(position, request, error) from error
-            await self._write_skipped()
-            await self.store.put_answer(position, request.hash, billed.answer, billed.bill, request.messages)
+            await self.store.put_answer(
+                position, request.hash, billed.answer, billed.bill, request.messages, self._skips()
+            )
+            self._skips_are_written()
         finally:
             self.stop.settled()
         # Nothing is lost from here on, so a stop need not wait for scores.
@@ -289,16 +291,19 @@ class Journal:
             self.empty_answers.count(empty=True, cut=cut, unusable=str(error))
         earlier_sessions = int(self.store.value(_name_of("refused", position)) == request.hash)
         if 0 < rule.sessions <= earlier_sessions + 1:
-            await self._write_skipped()
+            await self.store.put_values(self._skips())
+            self._skips_are_written()
         elif rule.sessions:
             self._refused[position] = request.hash
         return Skipped(str(error), unusable=rule.unread)
 
-    async def _write_skipped(self) -> None:
-        for position, skip in list(self._skipped.items()):
-            await self.store.put_value(_name_of("skip", position), skip.model_dump())
-            del self._skipped[position]
+    def _skips(self) -> dict[str, Any]:
+        return {_name_of("skip", position): skip.model_dump() for position, skip in self._skipped.items()}
+
+    def _skips_are_written(self) -> None:
+        for position in self._skipped:
             self._refused.pop(position, None)
+        self._skipped.clear()
         self.record.unanswered = 0
 
     def _check_request(self, position: Position, stored_hash: str, request: ChatRequest) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 from ...evaluator.database import check_database_files, translated
@@ -270,15 +271,16 @@ class Store(Rows):
         answer: ChatAnswer,
         bill: Bill = NO_BILL,
         messages: Sequence[ChatMessage] = (),
+        values: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Write an answer, its cost and its request in one transaction.
+        """Write an answer, its cost, its request and JSON values by name in one transaction.
 
         Raises:
             StoreError: The position is answered already, or the disk fails.
         """
         key = answer_key(position)
         rows = {key: StoredAnswer(request_hash, answer), **self._asked(position, messages)}
-        await self._writer.write(rows, bill, new=key)
+        await self._writer.write(rows | _valued(values), bill, new=key)
 
     def _asked(self, position: Position, messages: Sequence[ChatMessage]) -> dict[str, Any]:
         """Return rows for what was asked; each message of a conversation is kept once."""
@@ -321,7 +323,7 @@ class Store(Rows):
 
     async def put_values(self, values: Mapping[str, Any]) -> None:
         """Keep several JSON values under their names, in one transaction."""
-        await self._writer.write({VALUE + name: value for name, value in values.items()})
+        await self._writer.write(_valued(values))
 
     def close(self) -> None:
         """Finish open writes and release the run. Safe to call twice."""
@@ -343,6 +345,10 @@ class Store(Rows):
         for key in sorted(self._texts.keys(prefix)):
             if (value := self._row(key, read)) is not None:
                 yield key, value
+
+
+def _valued(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {VALUE + name: value for name, value in values.items()}
 
 
 def _signed(manifest: RunManifest, run_dir: Path, unused: Collection[str] = ()) -> RunManifest:

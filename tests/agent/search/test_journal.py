@@ -30,7 +30,7 @@ from promptclimb.agent.search.journal import (
 from promptclimb.agent.search.test_evaluation import OPENINGS, openings_of_test
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import StoreCorruptError
+from promptclimb.evaluator.errors import StoreCorruptError, StoreError
 from promptclimb.evaluator.failures import RULES, FailureKind
 
 MOST_UNREAD = RULES[FailureKind.UNREAD].tolerated + 1
@@ -135,6 +135,26 @@ async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: S
     await again.answer(SECOND, request("two"))
     assert asker.asked == 0
     assert (await again.answer(THIRD, request("three")))[0].text == "answer 1"
+
+
+async def test_skips_are_on_disk_with_the_answer_after_them_or_not_at_all(store: Store) -> None:
+    """An answer that is lost asks again for the rounds before it too."""
+
+    class Late(Asker):
+        async def ask(self, request: ChatRequest) -> BilledAnswer:
+            billed = await super().ask(request)
+            await self._store.put_answer(SECOND, "taken", billed.answer)
+            return billed
+
+    failed = RequestFailedError("none", kind=FailureKind.UNREACHABLE, attempts=1)
+    journal = journal_of(store, Late(store, failed))
+    with pytest.raises(Skipped):
+        await journal.answer(FIRST, request())
+    with pytest.raises(StoreError, match="already"):
+        await journal.answer(SECOND, request())
+    answer, replayed = await journal_of(store, Asker(store)).answer(FIRST, request())
+    assert (answer.text, replayed) == ("answer 1", False)
+    assert journal.record.unanswered == 1
 
 
 async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None:
