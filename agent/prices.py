@@ -33,6 +33,7 @@ class TokenUsage:
         cached_tokens: Prompt tokens read from the vendor's cache.
         cache_1h_tokens: The written ones that are cached for an hour.
         vendor_picodollars: The cost in 1e-12 US dollars as the endpoint reports it; None without a report.
+        is_fee: That is a fee alone: the user's own key paid for the tokens.
         service_tier: As reported, such as ``flex``.
         calls: Billed replies.
     """
@@ -44,6 +45,7 @@ class TokenUsage:
     cache_1h_tokens: int = 0
     reasoning_tokens: int = 0
     vendor_picodollars: int | None = None
+    is_fee: bool = False
     service_tier: str | None = None
     calls: int = 1
 
@@ -142,10 +144,14 @@ FREE = Price(prompt=0, completion=0)
 
 
 def cost(usage: TokenUsage, price: Tariff | None) -> int:
-    """Return an answer's cost in picodollars: as reported by the endpoint, else by the price, else 0."""
-    if usage.vendor_picodollars is not None:
-        return usage.vendor_picodollars
-    return 0 if price is None else price.charge(usage)
+    """Return an answer's cost in picodollars: as reported by the endpoint, else by the price, else 0.
+
+    A report of zero, or of a fee, says nothing about tokens that have a price.
+    """
+    reported = usage.vendor_picodollars or 0
+    if price is None or (reported and not usage.is_fee):
+        return reported
+    return reported + price.charge(usage)
 
 
 def cost_at_most(tokens: TokenUsage, price: Tariff | None) -> int:
@@ -191,7 +197,7 @@ class Spent:
             cls,
             usage,
             picodollars=cost(usage, price),
-            vendor_calls=int(usage.vendor_picodollars is not None),
+            vendor_calls=int(usage.vendor_picodollars is not None and not usage.is_fee),
             vendor_picodollars=usage.vendor_picodollars or 0,
         )
 

@@ -34,11 +34,12 @@ from ..events.types import (
     ChatFailed,
     GaveUp,
     Listener,
+    Noted,
     RetryScheduled,
     UsageMissing,
     ignore_event,
 )
-from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, Tariff
+from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, Tariff, TokenUsage
 from ..stop import Stop
 from .budget import Budget, Charge
 from .chat import A, BilledAnswer, Client, R, tokens_at_most
@@ -220,7 +221,7 @@ class EndpointAsker(Generic[R, A]):
         self._limiter = RateLimiter(endpoint.name, endpoint.limits, clock=self._clock, emit=emit)
         self._outage = _Outage(give_up_after_s, self._clock)
         self._in_a_row = Counter[FailureKind]()
-        self._usage_missing = False
+        self._usage_missing = self._zero_noted = False
         # Answer tokens asked for: as many as by the search ("short"), more on trial ("trying"), more because
         # that was answered ("long"), no more because that was refused ("capped").
         self._answer_length: Literal["short", "trying", "long", "capped"] = "short"
@@ -380,10 +381,13 @@ class EndpointAsker(Generic[R, A]):
     # What became of an attempt: bill, pacing, outage.
 
     def _succeeded(self, request: R, answer: A, permit: Permit, charge: Charge[R]) -> None:
-        charge.book(answer.usage if answer.usage_known else None, answer.written)
+        charge.book(answer.usage if answer.usage_known else answer.billed, answer.written)
         if not answer.usage_known and not self._usage_missing:
             self._usage_missing = True
             self._emit(UsageMissing(endpoint=self._endpoint.name))
+        if not self._zero_noted and (zero := self._zero_cost(answer.usage, charge.billed)):
+            self._zero_noted = True
+            self._emit(Noted(text=f"{self._endpoint.name} {zero}"))
         self.has_answered = True
         self._in_a_row.clear()
         if self._answer_length == "trying" and charge.request.max_tokens > request.max_tokens:
@@ -391,6 +395,16 @@ class EndpointAsker(Generic[R, A]):
         self._limiter.read_headers(permit, answer.headers)
         self._limiter.succeeded(permit, answer.usage.total if answer.usage_known else permit.tokens)
         self._outage.succeeded()
+
+    def _zero_cost(self, usage: TokenUsage, billed: Spent) -> str:
+        """Return what a report of no cost means, or no cost under a limit; empty if there is a cost."""
+        reported = usage.vendor_picodollars
+        if reported is not None and billed.picodollars > reported:
+            what = "nothing but a fee" if reported else "a cost of zero"
+            return f"reports {what} for tokens that have a price: they count at that price"
+        if self.budget.limits.cost_usd is None or billed.picodollars_at_most:
+            return ""
+        return "costs nothing by its price: `max_cost` limits nothing there"
 
     def _failed(
         self, error: ChatError, request: R, permit: Permit, charge: Charge[R], failures: Counter[FailureKind]

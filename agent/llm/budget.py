@@ -102,6 +102,8 @@ class Charge(Generic[R]):
         """Bill what the endpoint reports; else what was reserved, or more if more tokens were ``written``."""
         if usage is not None:
             self.billed = Spent.of(usage, self.price)
+            if not usage.total:  # nothing but a cost is reported
+                self.billed = replace(self.billed, estimated_tokens=self.reserved.estimated_tokens)
             return
         self.billed = self.reserved
         most = replace(tokens_at_most(self.request), completion_tokens=written)

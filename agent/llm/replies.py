@@ -13,19 +13,18 @@ How vendors count tokens, by their documentation and users' reports:
   (https://github.com/langchain-ai/langchain/issues/32818). LiteLLM sends the same two names as parts of its
   ``prompt_tokens`` (https://github.com/BerriAI/litellm/issues/11364), so there the total decides.
 - OpenRouter reports its charge: ``cost``, in credits of one dollar, and the part that the user's own key paid
-  the vendor in ``cost_details.upstream_inference_cost``
+  the vendor in ``cost_details``, whole (``upstream_inference_cost``) or in two parts
   (https://openrouter.ai/docs/use-cases/usage-accounting). xAI reports it in ticks of 1e-10 dollars:
-  ``cost_in_usd_ticks`` (https://docs.x.ai/developers/cost-tracking).
+  ``cost_in_usd_ticks`` (https://docs.x.ai/developers/cost-tracking). The higher report counts.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal
-from typing import Any, NoReturn, TypeGuard
+from decimal import ROUND_CEILING, Decimal, DecimalException
+from typing import Any, NoReturn
 
 import httpx2
 
@@ -83,10 +82,13 @@ _REASONING = (
     ("output_tokens_details", "thinking_tokens"),
     ("reasoning_tokens",),
 )
-_PICODOLLARS_A_TICK = 100
+_TICK = Decimal("1e-10")
+_UPSTREAM_PARTS = ("upstream_inference_prompt_cost", "upstream_inference_completions_cost")
 _MOST = 10**15
 """A larger number is the endpoint's mistake."""
 _LONGEST_TIER = 40
+_MOST_WRITTEN = 16
+"""Tokens of a text, by their upper bound, for each that is reported: some 50 characters."""
 
 _STREAM_BEGINS = (b"data:", b"event:")
 _END = b"[DONE]"
@@ -105,36 +107,36 @@ def read_answer(reply: httpx2.Response, scrubber: Scrubber) -> ChatAnswer:
     headers = rate_limit_headers(reply.headers)
     completion = _completion(reply, headers)
     usage = billed(completion)
-    if (error_body := _error_in(completion)) is not None:
-        raise failure_of(status_in(error_body), error_body, reply.headers, scrubber, usage=usage)
-    if half_reported(completion, answered=False):
+    choice = _choice(completion)
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    written = _written(message)
+    if doubtful := usage is not None and _is_doubtful(completion, usage, written):
         usage = None
-
-    written = 0
+    if (error_body := _error_in(completion, choice)) is not None:
+        error = failure_of(status_in(error_body), error_body, reply.headers, scrubber, usage=usage)
+        # What was written before the answer broke off was paid for, and perhaps thoughts that are not shown.
+        error.perhaps_billed |= bool(choice) or doubtful
+        error.written = written
+        raise error
 
     def unusable(reason: str, text: str) -> NoReturn:
         raise UnusableAnswerError(
             text, reason=reason, status=reply.status_code, headers=headers, usage=usage, written=written
         )
 
-    choices = completion.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+    if not choice:
         unusable("no_choices", "the endpoint's answer has no choices")
-    message = choices[0].get("message")
-    message = message if isinstance(message, dict) else {}
-    written = _written(message)
-    reason = scrubber.scrub(str(choices[0].get("finish_reason") or "stop"))
+    reason = scrubber.scrub(str(choice.get("finish_reason") or "stop"))
     content = without_thinking(_content(message.get("content")))
     text = _text(content.lstrip("\n"), message, reason.lower(), unusable)
-    if half_reported(completion, answered=True):
-        usage = None
     return ChatAnswer(
         text=scrubber.scrub(whole_characters(text)),
         finish_reason=reason,
         model=scrubber.scrub(str(completion.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
-        usage_known=usage is not None,
+        usage_known=usage is not None and usage.total > 0,
         billed=usage,
         written=written,
         headers=headers,
@@ -157,7 +159,8 @@ def read_json(reply: httpx2.Response, request: ApiRequest, scrubber: Scrubber) -
     usage = billed(document)
     if usage is not None and not request.max_tokens:
         usage = replace(usage, prompt_tokens=usage.total, completion_tokens=0, reasoning_tokens=0)
-    error_body = _error_in(document) if "choices" in document else document.get("error")
+    answered = "choices" in document
+    error_body = _error_in(document, _choice(document)) if answered else document.get("error")
     if error_body is not None and error_body != "":
         raise failure_of(status_in(error_body), error_body, reply.headers, scrubber, usage=usage)
     try:
@@ -170,7 +173,7 @@ def read_json(reply: httpx2.Response, request: ApiRequest, scrubber: Scrubber) -
         body=clean,
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
-        usage_known=usage is not None or not tokens_at_most(request).total,
+        usage_known=bool(usage and usage.total) or not tokens_at_most(request).total,
         billed=usage,
         headers=headers,
     )
@@ -209,17 +212,21 @@ def _json_value(reply: httpx2.Response, headers: Mapping[str, str], most: int) -
         ) from error
 
 
-def _error_in(completion: Mapping[str, Any]) -> object:
-    """Return an error in place of the answer: on top, in the choice, as its finish reason, or alone."""
+def _choice(completion: Mapping[str, Any]) -> dict[str, Any]:
     choices = completion.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
+
+
+def _error_in(completion: Mapping[str, Any], choice: Mapping[str, Any]) -> object:
+    """Return an error in place of the answer: on top, in the choice, as its finish reason, or alone."""
     message = choice.get("message")
     answered = isinstance(message, dict) and bool(message.get("content"))
     if (error := completion.get("error")) and not answered:
         return error
     if (error := choice.get("error")) or choice.get("finish_reason") == "error":
         return error or {"message": "the answer ended in an error"}
-    if choices:
+    if completion.get("choices"):
         return None
     if isinstance(error := completion.get("base_resp"), dict) and error.get("status_code"):
         return {"message": f"{error.get('status_msg') or 'no reason given'} ({error['status_code']})"}
@@ -281,10 +288,13 @@ def joined_stream(body: bytes) -> dict[str, Any] | None:
             ended = True
             continue
         completion |= {
-            name: value for name, value in piece.items() if name != "choices" and value is not None
+            name: _higher(completion.get(name), value) if name == "usage" else value
+            for name, value in piece.items()
+            if name != "choices" and value is not None
         }
         ended |= "error" in completion
-        first = _first_choice(piece)
+        first = _choice(piece)
+        first = {} if first.get("index") else first
         ended |= bool(first.get("finish_reason"))
         choice |= {name: first[name] for name in ("finish_reason", "error") if first.get(name)}
         delta = first.get("delta") or first.get("message")
@@ -320,14 +330,22 @@ def _pieces(body: bytes) -> Iterator[dict[str, Any] | None]:
             yield piece
 
 
-def _first_choice(piece: Mapping[str, Any]) -> dict[str, Any]:
-    choices = piece.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) and not first.get("index") else {}
+def _higher(before: Any, now: Any) -> Any:
+    """Return the higher one of two counts, each for its own in an object; else what was said last.
+
+    Anthropic counts the prompt in the first event, the answer in the last; some servers end with zeros.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        return before | {name: _higher(before.get(name), value) for name, value in now.items()}
+    if (amount := _amount(before)) is not None and amount >= (_amount(now) or 0):
+        return before
+    return before if now is None else now
 
 
 def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
-    """Return the billed usage of a chat completion, None if it reports none (or no tokens at all).
+    """Return the billed usage of a chat completion, without tokens if it reports nothing but a cost.
+
+    None if it reports neither.
 
     What vendors leave open is read as its more expensive meaning.
     """
@@ -338,7 +356,8 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
     completion = max(_completion_tokens(usage), total - prompt)
     if reasoning > completion:  # It cannot be part of what is smaller.
         completion += reasoning
-    if not prompt + completion:
+    cost, is_fee = _vendor_cost(usage)
+    if not prompt + completion and (is_fee or not cost):
         return None
     cached = min(_highest(usage, _READ), prompt)
     written = min(_highest(usage, _WRITTEN), prompt - cached)
@@ -350,7 +369,8 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
         cache_written_tokens=written,
         cache_1h_tokens=min(_highest(usage, _CACHE_1H), written),
         reasoning_tokens=reasoning,
-        vendor_picodollars=_vendor_cost(usage),
+        vendor_picodollars=cost,
+        is_fee=is_fee,
         service_tier=tier[:_LONGEST_TIER] if isinstance(tier, str) else None,
     )
 
@@ -361,24 +381,26 @@ def _usage(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     return usage if isinstance(usage, dict) else {}
 
 
-def half_reported(reply: Mapping[str, Any], *, answered: bool) -> bool:
-    """Return whether a completion reports only one of its two counts, and neither a total nor a cost.
+def _is_doubtful(reply: Mapping[str, Any], usage: TokenUsage, written: int) -> bool:
+    """Return whether a completion reports too few tokens for what was ``written``, and no cost.
 
-    ``answered``: it has a text, which always takes tokens.
+    It reports one of its two counts and no total, or what a single event of its stream took.
     """
-    usage = billed(reply)
-    if usage is None or usage.vendor_picodollars is not None:
+    if usage.vendor_picodollars:
         return False
     counts = _usage(reply)
-    none = not answered and ("completion_tokens" in counts or "output_tokens" in counts)
-    total = _count(counts.get("total_tokens"))
-    return not (usage.completion_tokens or none) or not (usage.prompt_tokens or total)
+    none = not written and ("completion_tokens" in counts or "output_tokens" in counts)
+    if not (usage.completion_tokens or none) or not (
+        usage.prompt_tokens or _count(counts.get("total_tokens"))
+    ):
+        return True
+    return written > _MOST_WRITTEN * usage.completion_tokens
 
 
 def _prompt_tokens(usage: Mapping[str, Any], reasoning: int) -> int:
     """Return all tokens of the messages; Anthropic counts its two kinds of cached ones separately."""
     beside = sum(_count(usage.get(f"cache_{what}_input_tokens")) for what in ("read", "creation"))
-    if "prompt_tokens" not in usage:
+    if not _count(usage.get("prompt_tokens")):
         return _count(usage.get("input_tokens")) + beside
     prompt, total = _count(usage.get("prompt_tokens")), _count(usage.get("total_tokens"))
     extra = total - prompt - _completion_tokens(usage)
@@ -387,25 +409,29 @@ def _prompt_tokens(usage: Mapping[str, Any], reasoning: int) -> int:
 
 
 def _completion_tokens(usage: Mapping[str, Any]) -> int:
-    return _count(usage.get("completion_tokens", usage.get("output_tokens")))
+    return max(_count(usage.get("completion_tokens")), _count(usage.get("output_tokens")))
 
 
-def _vendor_cost(usage: Mapping[str, Any]) -> int | None:
-    """Return the picodollars that the endpoint says it charged, rounded up; None if it says nothing."""
-    ticks = usage.get("cost_in_usd_ticks")
-    if _is_amount(ticks):
-        return min(math.ceil(ticks), _MOST) * _PICODOLLARS_A_TICK
-    dollars = usage.get("cost")
-    if not _is_amount(dollars):
-        return None
+def _vendor_cost(usage: Mapping[str, Any]) -> tuple[int | None, bool]:
+    """Return the reported cost in picodollars, rounded up; None if nothing is reported.
+
+    And whether it is a fee alone: the user's own key paid the vendor, nobody says how much.
+    """
+    dollars, ticks = (_amount(usage.get(name)) for name in ("cost", "cost_in_usd_ticks"))
     details = usage.get("cost_details")
-    behind = details.get("upstream_inference_cost") if isinstance(details, dict) else None
-    own_key = usage.get("is_byok")
-    charged = Decimal(str(dollars))
+    details = details if isinstance(details, dict) else {}
+    whole, *parts = (
+        _amount(details.get(name)) or Decimal() for name in ("upstream_inference_cost", *_UPSTREAM_PARTS)
+    )
+    upstream, own_key = max(whole, sum(parts, Decimal())), usage.get("is_byok")
     # Without ``is_byok``, a fee below the vendor's charge shows that the user's own key paid.
-    if _is_amount(behind) and (own_key is True or (own_key is None and behind > dollars)):
-        charged += Decimal(str(behind))
-    return int((min(charged, Decimal(_MOST)) * PICODOLLARS).to_integral_value(ROUND_CEILING))
+    if (own_key is True and upstream) or (own_key is None and upstream > (dollars or 0)):
+        dollars = upstream + (dollars or 0)
+    reports = [amount for amount in (dollars, ticks and ticks * _TICK) if amount is not None]
+    if not reports:
+        return None, False
+    picodollars = (max(reports) * PICODOLLARS).to_integral_value(ROUND_CEILING)
+    return int(picodollars), own_key is True and not upstream and not ticks
 
 
 def _highest(usage: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int:
@@ -419,10 +445,15 @@ def _highest(usage: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> in
 
 
 def _count(value: object) -> int:
-    return min(int(value), _MOST) if _is_amount(value) else 0
+    return int(_amount(value) or 0)
 
 
-def _is_amount(value: object) -> TypeGuard[int | float]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return value >= 0 and (isinstance(value, int) or math.isfinite(value))
+def _amount(value: object) -> Decimal | None:
+    """Return a count, or a sum of money, also if it is a text; None for anything else or less than zero."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(value if isinstance(value, int) else str(value))
+    except DecimalException:
+        return None
+    return min(amount, Decimal(_MOST)) if amount.is_finite() and amount >= 0 else None

@@ -38,6 +38,7 @@ from promptclimb.agent.events.types import (
     AnswerTokensRaised,
     Event,
     GaveUp,
+    Noted,
     RetryScheduled,
     UsageChanged,
     UsageMissing,
@@ -49,7 +50,7 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.position import Position
-from promptclimb.agent.prices import NOTHING, Bill, Price, Spent, TokenUsage
+from promptclimb.agent.prices import FREE, NOTHING, Bill, Price, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
@@ -528,6 +529,67 @@ class Unbounded(Client):
         if not self.usable:
             raise UnusableAnswerError("all thinking", reason="length", written=5000)
         return ChatAnswer(text="- a {}", usage_known=False, written=5000)
+
+
+@pytest.mark.parametrize(
+    ("cost", "note"),
+    [
+        ({"cost": 0}, "a cost of zero"),
+        ({"cost": 0, "is_byok": True}, "a cost of zero"),
+        ({"cost": 0, "cost_in_usd_ticks": 0, "cost_details": {}}, "a cost of zero"),
+        ({"cost": 1e-6, "is_byok": True, "cost_details": None}, "nothing but a fee"),
+    ],
+)
+async def test_a_report_of_no_cost_does_not_lift_a_limit(cost: dict[str, Any], note: str) -> None:
+    """Tokens with a price count at it; a note says so, once."""
+
+    async def reply(http_request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        usage = {"prompt_tokens": 1000, "completion_tokens": 500, **cost}
+        choices = [{"finish_reason": "stop", "message": {"content": "- a {}"}}]
+        return web.json_response({"choices": choices, "usage": usage})
+
+    asked = 0
+    events: list[Event] = []
+    async with handled(reply) as url, OpenAIChat(url) as chat:
+        asker = asker_of(chat, events, limits=Limits(cost_usd=0.02))
+        with contextlib.suppress(BudgetSpentError):
+            for number in range(20):
+                await asker.ask(request(number))
+    assert asked in (9, 10)
+    assert asker.budget.spent.picodollars / asked == pytest.approx(0.002e12, rel=0.01)
+    (text,) = (event.text for event in events if isinstance(event, Noted))
+    assert note in text
+
+
+@virtual_time
+async def test_a_limit_that_never_binds_is_said() -> None:
+    """A local model costs nothing, whatever ``max_cost`` says."""
+    events: list[Event] = []
+    endpoint = Endpoint(name="here", client=Scripted(), price=FREE)
+    asker = asker_of(endpoint, events, limits=Limits(cost_usd=1.0))
+    for number in range(2):
+        await asker.ask(request(number))
+    assert [event.text for event in events if isinstance(event, Noted)] == [
+        "here costs nothing by its price: `max_cost` limits nothing there"
+    ]
+
+
+@virtual_time
+async def test_a_cost_without_tokens_counts_and_so_do_tokens_that_are_reserved() -> None:
+    """The one is known, the other estimated."""
+
+    class Alone:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            cost = TokenUsage(vendor_picodollars=7)
+            return ChatAnswer(text="- a {}", usage_known=False, billed=cost)
+
+    asker = asker_of(Alone())
+    await asker.ask(request())
+    spent = asker.budget.spent
+    assert (spent.picodollars, spent.estimated_picodollars, spent.tokens) == (7, 0, 0)
+    assert spent.estimated_tokens > 100
 
 
 @virtual_time

@@ -225,7 +225,7 @@ async def test_what_was_written_is_bounded_where_no_usage_is_reported() -> None:
     [
         (b"[]", "bad_json"), (b"null", "bad_json"), (b"", "bad_json"), (b"[" * 100_000, "bad_json"),
         (b"\xff\xfe", "bad_json"), (b" <!doctype html>", "not_json"), (b"{}", "no_choices"),
-        (b'{"choices": [1]}', "no_choices"), (b'{"choices": [{}]}', "no_content"),
+        (b'{"choices": [1]}', "no_choices"), (b'{"choices": [{}]}', "no_choices"),
         (b'{"choices": [{"message": {"content": "  "}}]}', "no_content"), (b" " * (MAX_BODY + 1), "too_big"),
     ],
 )  # fmt: skip
@@ -421,12 +421,17 @@ async def test_an_answer_cut_under_any_name_loses_its_last_line(reason: str) -> 
     [
         ({"prompt_tokens": 500}, False), ({"prompt_tokens": 500, "completion_tokens": 0}, False),
         ({"completion_tokens": 50}, False), ({"prompt_tokens": 500, "total_tokens": 550}, True),
-        ({"prompt_tokens": 500, "cost": 0.1}, True),
+        ({"prompt_tokens": 500, "cost": 0.1}, True), ({"prompt_tokens": 500, "cost": 0}, False),
+        ({"prompt_tokens": 500, "completion_tokens": 1}, False),
+        ({"prompt_tokens": 500, "completion_tokens": 2}, True),
     ],
 )  # fmt: skip
 async def test_an_answer_of_which_half_is_reported_is_not_trusted(usage: dict[str, Any], known: bool) -> None:
-    """No text is made of no tokens, so the reservation is billed in its place."""
-    assert (await says(completion("- a {}", usage=usage))).usage_known is known
+    """No text is made of no tokens, or of one alone, so the reservation is billed in its place."""
+    text = "- a painting of a {} on the wall of an old house by the sea"
+    answer = await says(completion(text, usage=usage))
+    assert answer.usage_known is known
+    assert (answer.billed is not None) is known
 
 
 @pytest.mark.parametrize("status", [400, 422, 429, 500, 503])

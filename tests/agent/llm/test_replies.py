@@ -13,7 +13,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import RateLimitedError, UnusableAnswerError
+from promptclimb.agent.errors import RateLimitedError, TransientChatError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.replies import billed, joined_stream, read_answer
@@ -91,11 +91,42 @@ SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
             TokenUsage(100, 20, vendor_picodollars=20_000_000_000),
         ),
         (SUMS | {"cost_in_usd_ticks": 37_756_000}, TokenUsage(100, 20, vendor_picodollars=3_775_600_000)),
+        (
+            SUMS | {"cost": 0.5, "cost_in_usd_ticks": 0},
+            TokenUsage(100, 20, vendor_picodollars=500_000_000_000),
+        ),
+        (SUMS | {"cost": 0.01, "is_byok": True}, TokenUsage(100, 20, vendor_picodollars=10**10, is_fee=True)),
+        (
+            SUMS | {"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": None}},
+            TokenUsage(100, 20, vendor_picodollars=0, is_fee=True),
+        ),
+        (
+            SUMS
+            | {
+                "cost": 0.01,
+                "is_byok": True,
+                "cost_details": {
+                    "upstream_inference_cost": None,
+                    "upstream_inference_prompt_cost": 0.01,
+                    "upstream_inference_completions_cost": 0.02,
+                },
+            },
+            TokenUsage(100, 20, vendor_picodollars=4 * 10**10),
+        ),
+        (
+            {"prompt_tokens": "100", "completion_tokens": 20, "cost": "0.002"},
+            TokenUsage(100, 20, vendor_picodollars=2 * 10**9),
+        ),
+        ({"prompt_tokens": 0, "input_tokens": 100, "output_tokens": 20}, TokenUsage(100, 20)),
+        (SUMS | {"cost": -1, "cost_in_usd_ticks": float("nan")}, TokenUsage(100, 20)),
+        ({"cost": 1.0}, TokenUsage(vendor_picodollars=10**12)),
     ],
     ids=[
         *("OpenAI", "OpenAI, all kinds", "xAI", "Gemini", "no total", "DeepSeek", "Moonshot", "Anthropic"),
         *("LiteLLM", "beside: too many", "beside: the total", "beside: nobody says", "OpenRouter"),
         *("OpenRouter, free", "OpenRouter, own key", "OpenRouter, not own key", "xAI, ticks"),
+        *("two reports", "a fee alone", "no cost of the own key's", "its cost in parts", "texts"),
+        *("two names", "impossible costs", "a cost alone"),
     ],
 )
 def test_each_vendor_is_understood(usage: dict[str, Any], expected: TokenUsage) -> None:
@@ -104,7 +135,7 @@ def test_each_vendor_is_understood(usage: dict[str, Any], expected: TokenUsage) 
 
 
 @pytest.mark.parametrize(
-    "usage", [None, [], "12", {}, {"prompt_tokens": 0}, {"cost": 1.0}, {"prompt_tokens": True}]
+    "usage", [None, [], "12", {}, {"prompt_tokens": 0}, {"cost": 0}, {"prompt_tokens": True}]
 )
 def test_what_says_nothing_is_no_bill(usage: object) -> None:
     """The reservation is billed instead: no answer is made of no tokens."""
@@ -202,6 +233,47 @@ def test_an_answer_that_was_cut_in_its_stream_is_unusable() -> None:
     assert joined_stream(cut) is None
     with pytest.raises(UnusableAnswerError, match="cut short"):
         read(cut)
+
+
+@pytest.mark.parametrize(
+    ("usages", "expected"),
+    [
+        ([{"prompt_tokens": 50, "completion_tokens": 1}, {"completion_tokens": 30}], TokenUsage(50, 30)),
+        (
+            [SUMS, None, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {}],
+            TokenUsage(100, 20),
+        ),
+        (
+            [SUMS | {"cost": 0.02}, SUMS | {"cost": 0}, SUMS],
+            TokenUsage(100, 20, vendor_picodollars=2 * 10**10),
+        ),
+        (
+            [
+                SUMS | {"completion_tokens_details": {"reasoning_tokens": 9}},
+                {"completion_tokens_details": {}},
+            ],
+            TokenUsage(100, 20, reasoning_tokens=9),
+        ),
+    ],
+    ids=["as Anthropic counts", "zeros at the end", "a cost before", "parts"],
+)
+def test_the_highest_count_of_a_stream_is_billed(
+    usages: list[dict[str, Any] | None], expected: TokenUsage
+) -> None:
+    """Each for its own: what an earlier event reported is not taken back by a later one."""
+    pieces = [event({"content": "- a {}"}, "stop", usage=usages[0])]
+    answer = read(stream(*pieces, *(event(usage=usage) for usage in usages[1:])))
+    assert answer.billed == expected
+
+
+def test_what_was_written_before_an_answer_broke_off_is_estimated() -> None:
+    """Without usage it may have been billed; an error in place of an answer was not."""
+    broken = f"data: {json.dumps({'error': {'code': 502, 'message': 'provider failed'}})}\n\n"
+    for before, written in ((event({"content": "- a {}, " * 400}), 800), ("", 0)):
+        with pytest.raises(TransientChatError) as failed:
+            read((before + broken).encode())
+        assert failed.value.perhaps_billed == bool(written)
+        assert failed.value.written >= written
 
 
 @pytest.mark.parametrize("before", [(), (event({"content": "- a {}"}),)])
