@@ -273,7 +273,9 @@ class Budget:
         """Replace a reservation by its real cost; by nothing if it was not billed."""
         self.reserved = self.reserved.minus(reserved)
         self._spent = self._spent.plus(used)
-        self._answers += used.calls
+        self._answers += max(
+            used.calls - used.failed_calls, 0
+        )  # a refusal does not show what an answer costs
         self._most_tokens_of_one = max(self._most_tokens_of_one, used.tokens)
         self._most_cost_of_one = max(self._most_cost_of_one, used.picodollars)
         if used.tokens_at_most > reserved.estimated_tokens:

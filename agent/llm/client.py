@@ -135,9 +135,19 @@ class OpenAIChat:
         return answer
 
     async def post(self, request: ApiRequest) -> JsonAnswer:
-        """Make one attempt at a scorer's request, sent as it is; raise a ChatError if it fails."""
-        reply = await self._send(request.path, request.body, SCORER_URL)
-        return read_json(reply, request, self._scrubber)
+        """Make one attempt at a scorer's request, without what is refused; raise a ChatError if it fails."""
+        dialect = self._trial
+        optional = {name: value for name, value in request.body.items() if name in request.optional}
+        sent = Sent("", (), dialect.fit(optional))
+        body = {name: value for name, value in request.body.items() if name not in optional}
+        try:
+            reply = await self._send(request.path, {**body, **sent.options}, SCORER_URL)
+            answer = read_json(reply, request, self._scrubber)
+        except ChatError as error:
+            self._learn(error, dialect, sent, may_be_bare=False)
+            raise
+        self._adopt(dialect)
+        return answer
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,7 +168,7 @@ class OpenAIChat:
             self._scrubber.scrub_error(error)
             raise translate(error, self._scrubber, path, setting) from error
 
-    def _learn(self, error: ChatError, dialect: Dialect, sent: Sent) -> None:
+    def _learn(self, error: ChatError, dialect: Dialect, sent: Sent, *, may_be_bare: bool = True) -> None:
         """Learn from a failure what form the endpoint takes; mark the error if another one may help."""
         if isinstance(error, UnusableAnswerError):
             self._adopt(dialect)  # still an answer: the endpoint takes the request as it was sent
@@ -166,7 +176,7 @@ class OpenAIChat:
         adapted = None
         if isinstance(error, BadRequestError):
             # No other parameters help against a content filter.
-            may_be_bare = error.status in (400, 422) and not isinstance(error, FlaggedRequestError)
+            may_be_bare &= error.status in (400, 422) and not isinstance(error, FlaggedRequestError)
             adapted = dialect.learn_from(error.body, sent, bare=may_be_bare and not self._has_answered)
         elif isinstance(error, TransientChatError):
             adapted = dialect.learn_from(error.body, sent, bare=False, sure=True)

@@ -86,12 +86,15 @@ class Dialect:
         parameters |= json.loads(request.extra_body or "{}")
         if self.streams:
             parameters |= _STREAMED
-        options = {
+        return Sent(request.model, _merged(messages) if self.merged else messages, self.fit(parameters))
+
+    def fit(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return optional parameters as this endpoint takes them."""
+        return {
             OTHER_NAMES[name] if name in self.renamed else name: value
             for name, value in parameters.items()
             if name not in self.left_out
         }
-        return Sent(request.model, _merged(messages) if self.merged else messages, options)
 
     def learn_from(self, body: object, sent: Sent, *, bare: bool, sure: bool = False) -> Dialect | None:
         """Return the dialect that a refusal teaches, None if it teaches nothing.

@@ -43,13 +43,15 @@ from ..errors import (
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
+    RateLimitedError,
     RedirectedError,
     RequestFailedError,
+    UnconnectedError,
     UnusableAnswerError,
     asking_errors_as_causes,
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
-from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent
+from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
 from ..secrets import Scrubber, clean_key, split_query, split_userinfo
 from ..stop import Stop
 from ..text import printable
@@ -102,13 +104,20 @@ def _place(url: str) -> tuple[str | None, int | None]:
 
 
 class _Posts(Client):
-    """Sends requests to a scorer by an HTTP client."""
+    """Sends requests to a scorer by an HTTP client; all that are sent count, refused ones as an estimate."""
 
     def __init__(self, client: OpenAIChat) -> None:
         self._client = client
 
     async def chat(self, request: ApiRequest) -> JsonAnswer:
-        return await self._client.post(request)
+        try:
+            return await self._client.post(request)
+        except ChatError as error:
+            # Vendors bill what a content filter refuses, and some what fails; none bills a 429.
+            if isinstance(error, RateLimitedError):
+                error.usage = error.usage or TokenUsage()
+            error.perhaps_billed = not isinstance(error, UnconnectedError)
+            raise
 
 
 @asynccontextmanager
@@ -215,7 +224,7 @@ class ScorerCalls:
             budget=self.budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
-            has_answers=spent.calls > 0,
+            has_answers=spent.calls > spent.failed_calls or spent.tokens > 0,
             ledger=self._write,
             stop=stop,
             emit=self._emit,

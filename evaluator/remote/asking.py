@@ -26,6 +26,7 @@ class ApiRequest:
         body: JSON values.
         prompt_tokens: The most tokens that it may be billed for, besides the answer; 0 where none are.
         max_tokens: The most tokens of its answer; 0 where none are billed.
+        optional: Members of the body that are left out, here and later, if the endpoint refuses them.
         is_trial: It asks whether the endpoint takes such a form: a refusal says nothing of other requests.
     """
 
@@ -33,6 +34,7 @@ class ApiRequest:
     body: Mapping[str, Any] = field(repr=False)
     prompt_tokens: int = 0
     max_tokens: int = 0
+    optional: frozenset[str] = frozenset()
     is_trial: bool = False
 
 

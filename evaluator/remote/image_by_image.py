@@ -63,6 +63,8 @@ class ImageByImageEvaluator(RemoteEvaluator):
     """Asks for the class of each image by itself."""
 
     path: str
+    optional: frozenset[str] = frozenset()
+    """See ``ApiRequest``."""
 
     @abstractmethod
     def prompt(self, candidate: str) -> Prompt:
@@ -137,8 +139,9 @@ class ImageByImageEvaluator(RemoteEvaluator):
         picture = self.problem.pictures.picture(path)
         text, answer = self.tokens(prompt)
         most = text + image_tokens(self.problem.model, picture.width, picture.height) if answer else 0
+        body = self.body(prompt, picture)
         return ApiRequest(
-            path=self.path, body=self.body(prompt, picture), prompt_tokens=most, max_tokens=answer
+            path=self.path, body=body, prompt_tokens=most, max_tokens=answer, optional=self.optional
         )
 
 
@@ -170,6 +173,7 @@ class ChatEvaluator(ImageByImageEvaluator):
     """
 
     answers_in_words = True
+    optional = frozenset({"response_format", "max_tokens", "temperature"})
 
     def __init__(self, problem: RemoteProblem, *, answer_tokens: int) -> None:
         super().__init__(problem)

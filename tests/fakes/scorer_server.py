@@ -160,6 +160,8 @@ _FAILURES: Mapping[str, tuple[int, Any, Mapping[str, str]]] = {
     "filter": (400, {"message": "content management policy", "code": "content_filter"}, {}),
     "too_large": (413, {"message": "the image is too large"}, {}),
     "context": (400, {"message": "context length exceeded", "code": "context_length_exceeded"}, {}),
+    "no_format": (400, {"message": "response_format is not supported"}, {}),
+    "no_max_tokens": (400, {"message": "'max_tokens' is not supported, use 'max_completion_tokens'"}, {}),
     "bad_request": (400, {"message": "what is this"}, {}),
     "wrong_key": (401, {"message": "Incorrect API key provided"}, {}),
     "no_model": (404, {"message": "model x does not exist", "code": "model_not_found"}, {}),

@@ -22,7 +22,7 @@ from promptclimb.agent.errors import (
     InterruptedRunError,
     TransientChatError,
 )
-from promptclimb.agent.events.types import ChatFailed, Event
+from promptclimb.agent.events.types import ChatFailed, Event, Noted
 from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
@@ -105,6 +105,65 @@ async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None
         assert (len(answered), server.requests) == (11, 11)
         assert isinstance(why, BudgetSpentError)
         assert (why.limits, str(why)) == (("scorer_calls",), "the limit of 11 scorer calls is reached")
+
+
+@pytest.mark.parametrize("fault", ["filter", "too_large", "context", "500", "429", "garbage"])
+@pytest.mark.parametrize("at_once", [1, 8, 40])
+async def test_refused_requests_count_too(fault: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most so many are sent, whatever becomes of them; all but a 429 may be billed."""
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.pause", lambda *_given: None)
+    options = ScorerOptions(faults={f"no {number}": fault for number in range(1, 90, 2)})
+    async with (
+        ScorerServer(options) as server,
+        asking(server, scorer_concurrency=at_once, max_scorer_calls=50, scorer_price="1/0") as calls,
+    ):
+        _answered, why = await answers(
+            calls, [question(f"no {number}", prompt_tokens=1000) for number in range(90)]
+        )
+        spent = calls.budget.spent
+    assert isinstance(why, BudgetSpentError)
+    assert server.requests == spent.calls == 50
+    billed = spent.calls - spent.failed_calls * (fault == "429")
+    assert spent.estimated_tokens == billed * 1000
+    assert spent.estimated_usd == pytest.approx(billed / 1000)
+
+
+async def test_money_for_refused_requests_is_limited(tmp_path: Any) -> None:
+    """They count as an estimate, in this session and the next."""
+    from promptclimb.agent.store.run import Store
+
+    refused = [question(number, prompt_tokens=1000) for number in range(40)]
+    async with ScorerServer(ScorerOptions(always="filter", script=("ok",))) as server:
+        async with asking(server, scorer_price="1/0", max_cost=0.02, scorer_concurrency=1) as calls:
+            with Store.create(tmp_path / "run", {"identity": {}, "config": {}}) as store:
+                await calls.write_to(partial(store.put_usage, account="scorer"), 0.0)
+                await answers(calls, refused[:10])
+        with Store.open(tmp_path / "run") as store:
+            spent = store.scorer_usage
+        async with asking(
+            server, scorer_price="1/0", max_cost=0.02, scorer_concurrency=1, spent=spent
+        ) as calls:
+            _answered, why = await answers(calls, refused[10:])
+            assert why is not None
+            assert why.limits == ("cost_usd",)
+    assert server.requests == 20
+
+
+async def test_a_member_that_the_endpoint_refuses_is_left_out() -> None:
+    """Also after it was taken before; a bound of the answer is sent under its other name."""
+    body = {"model": "m", "max_tokens": 5, "response_format": {"type": "json_object"}, "input": []}
+    request = ApiRequest(path="embeddings", body=body, optional=frozenset({"max_tokens", "response_format"}))
+    options = ScorerOptions(script=("no_max_tokens", "ok"), faults={"response_format": "no_format"})
+    events: list[Event] = []
+    async with ScorerServer(options) as server, asking(server, emit=events.append) as calls:
+        for _ in range(3):
+            async with calls.place():
+                assert isinstance(await calls(request), ApiReply)
+        assert (server.requests, calls.budget.spent.calls) == (5, 5)
+    notes = [event.text for event in events if isinstance(event, Noted)]
+    assert any("it refuses response_format, which is left out" in note for note in notes)
+    assert any("max_tokens is sent as max_completion_tokens" in note for note in notes)
 
 
 async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
