@@ -12,6 +12,7 @@ from ...evaluator.files import user_path
 from ..config.sources import flag_of, on_command_line
 from ..events.types import NamesChosen, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY
+from ..llm.local_models import shown_llm
 from ..present.sentences import gains_in_words, spent_text, verdict_on
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
@@ -133,7 +134,7 @@ def _lines(state: RunView) -> list[str]:
     if state.state == OTHER_VERSION:
         return [f"{lines[0]}: {on_command_line(str(state.stop_reason))}"]
     if started := state.progress.started:
-        llm = f"LLM {started.llm}" if started.llm else "no LLM"
+        llm = f"LLM {shown_llm(started.llm)}" if started.llm else "no LLM"
         lines.append(f"{started.dataset}, {started.model}, {llm}, method {started.method}")
     lines.append(f"rounds: {_rounds(state)}")
     if state.state != "finished" and state.progress.restarts_are_done:

@@ -30,7 +30,7 @@ from pydantic import TypeAdapter
 from ...evaluator.errors import reason_of
 from ...evaluator.files import cache_dir
 from ...evaluator.threads import in_thread
-from ..config.fields import local_model
+from ..config.fields import LOCAL_LLM, LOCAL_MODELS, is_local, local_model
 from ..errors import EndpointError
 
 DownloadProgress = Callable[[str, int], None]
@@ -104,6 +104,12 @@ def model_name(llm: str) -> str:
     """Return the server's name of a local model."""
     model = local_model(llm)
     return model.stem if isinstance(model, Path) else KNOWN_MODELS[model].name
+
+
+def shown_llm(llm: str) -> str:
+    """Return an LLM's name for people: ``local`` says which model that is."""
+    known = KNOWN_MODELS.get(llm.removeprefix(f"{LOCAL_LLM}:").replace(LOCAL_LLM, LOCAL_MODELS[0]))
+    return f"{llm} ({known.name})" if known is not None and is_local(llm) else llm
 
 
 def model_file(llm: str, progress: DownloadProgress) -> Path:

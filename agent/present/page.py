@@ -18,6 +18,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ..config.sources import flags_of_more
 from ..position import LLM
+from ..llm.local_models import shown_llm
 from ..results.accuracies import (
     BEST_STARTING,
     AccuracyRow,
@@ -220,14 +221,14 @@ def _who_named(result: SearchResult) -> str:
     calls = counted(result.usage.calls, "call")
     if llm_of_templates(result):
         calls += f", those for {result.words.noun}s included"
-    return f"Class names proposed by {result.llm.model} in {calls}."
+    return f"Class names proposed by {shown_llm(result.llm.model)} in {calls}."
 
 
 def _searching(view: RunView) -> str:
     started = view.progress.started
     if started is None:
         return "The search has not started yet."
-    who = f"proposed by {started.llm}" if started.llm else "proposed without an LLM"
+    who = f"proposed by {shown_llm(started.llm)}" if started.llm else "proposed without an LLM"
     return f"{started.model}. {view.words.noun.capitalize()}s {who}, method {started.method}."
 
 

@@ -116,7 +116,8 @@ def names_section(view: RunView) -> dict[str, Any]:
     original = None if result is None else result.baselines.get(ORIGINAL_NAMES)
     read = "" if result is None else names_read(result)
     return {
-        "names": renamed_classes(view),
+        "names": (renamed := renamed_classes(view)),
+        "all_renamed": result is not None and len(renamed or ()) == result.dataset.classes,
         "names_shown": MOST_NAMES_SHOWN,
         "names_read": f"{read[0].upper()}{read[1:]}." if read else "",
         "original": "" if original is None else " ".join(original.templates),

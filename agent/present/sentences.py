@@ -18,6 +18,7 @@ from ..config.sources import on_command_line
 from ..events import types as events
 from ..events.types import UsageChanged, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY, MINUTES
+from ..llm.local_models import shown_llm
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from ..results.accuracies import ORIGINAL_NAMES, Difference, baseline_name
@@ -141,7 +142,8 @@ def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
 def llm_of_templates(result: SearchResult) -> str | None:
     """Return the LLM that was asked for templates; None if it was asked for class names alone, or not."""
     method = METHODS.get(result.method)
-    return result.llm.model if method is None or method.asks_llm else None
+    asked = method is None or method.asks_llm
+    return shown_llm(result.llm.model) if asked and result.llm.model is not None else None
 
 
 def chosen_by_more(rows: Iterable[Row]) -> bool:
@@ -285,7 +287,9 @@ def names_read(result: SearchResult) -> str:
     if (read := result.names_read) is None:
         return ""
     original = result.baselines.get(ORIGINAL_NAMES)
-    chance = ", which are no better than chance" if original and may_be_chance(result, original.test) else ""
+    chance = (
+        ", which may be no better than chance" if original and may_be_chance(result, original.test) else ""
+    )
     return f"{_reading(len(read.names), read.classes, taken=read.taken)}{chance}"
 
 

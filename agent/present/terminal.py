@@ -21,6 +21,7 @@ from ...evaluator.counts import counted
 from ...prompts.kinds import KindWords
 from ..config.sources import on_command_line
 from ..events import types as events
+from ..llm.local_models import shown_llm
 from ..position import NAMES
 from ..results.accuracies import score_text
 from ..results.history import Progress
@@ -66,7 +67,7 @@ def sentence(event: events.Event) -> str | None:
 
 
 def _opening(event: events.SearchStarted) -> str:
-    llm = f"LLM {event.llm}" if event.llm else "no LLM"
+    llm = f"LLM {shown_llm(event.llm)}" if event.llm else "no LLM"
     verb = "resuming" if event.resumed else "searching"
     # A custom scorer may not know the number of classes.
     classes = f" ({event.classes} classes)" if event.classes else ""

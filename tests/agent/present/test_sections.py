@@ -22,6 +22,7 @@ from promptclimb.agent.results.result import (
     Dataset,
     Gain,
     GroupAccuracies,
+    Llm,
     Model,
     ReadNames,
     SearchResult,
@@ -153,12 +154,29 @@ def test_what_the_llm_read_is_said_with_how_the_original_names_did() -> None:
         for share in (1 / classes, 1.0)
     }
     sentence = "the LLM read 1 of 2 classes; its names replace the original ones"
-    assert names_read(original[1 / classes]) == f"{sentence}, which are no better than chance"
+    assert names_read(original[1 / classes]) == f"{sentence}, which may be no better than chance"
     assert names_read(original[1.0]) == sentence
     assert names_read(replace(result, names_read=None)) == ""
     page = html.unescape(render(view(original[1.0])))
     assert f"T{sentence[1:]}." in page
     assert SearchResult.from_json(original[1.0].to_json()).names_read == read
+
+
+@pytest.mark.parametrize(("names", "others"), [({"a": "x"}, True), ({"a": "x", "b": "y"}, False)])
+def test_other_classes_are_mentioned_only_where_there_are_some(
+    names: dict[str, str], *, others: bool
+) -> None:
+    """Of two classes, one or both have new names."""
+    result = small_result(best=Best(template="a {}", train=0.9, val=None, test=0.75, class_names=names))
+    assert ("Every other class keeps its own name" in render(view(result))) == others
+
+
+def test_a_local_llm_is_named_with_its_model() -> None:
+    """``local`` alone says nothing to whoever reads the page on another machine."""
+    result = small_result(llm=Llm(model="local", base_url=None))
+    page = render(view(replace(result, best=replace(result.best, class_names={"a": "x"}))))
+    assert "Class names proposed by local (qwen2.5-coder-0.5b-instruct-q4_k_m) in 1 call" in page
+    assert "Templates proposed by local (qwen2.5-coder-0.5b-instruct-q4_k_m)" in page
 
 
 def inspected(*correct: int) -> SplitInspection:
