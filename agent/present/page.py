@@ -17,8 +17,8 @@ from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ..config.sources import flags_of_more
-from ..position import LLM
 from ..llm.local_models import shown_llm
+from ..position import LLM
 from ..results.accuracies import (
     BEST_STARTING,
     AccuracyRow,

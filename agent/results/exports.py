@@ -203,7 +203,8 @@ def safetensors(run: ChosenPrompts) -> bytes:
     """Return a safetensors file with ``classifier``: float32 [classes, dimensions], rows of length 1.
 
     An image belongs to the class whose row has the largest product with its normalised embedding. In the
-    metadata, ``classes`` and ``templates`` are JSON lists.
+    metadata are JSON lists: ``classes``, the user's own names by label; ``class_names``, what the texts call
+    them; and ``templates``.
     """
     from safetensors.numpy import save
 
@@ -215,7 +216,8 @@ def safetensors(run: ChosenPrompts) -> bytes:
     pairs = enumerate(zip(evaluator.class_names, names, strict=True))
     renaming = {label: new for label, (old, new) in pairs if new != old}
     metadata = {
-        "classes": json.dumps(names, ensure_ascii=False),
+        "classes": json.dumps(evaluator.class_names, ensure_ascii=False),
+        "class_names": json.dumps(names, ensure_ascii=False),
         "templates": json.dumps(list(run.templates), ensure_ascii=False),
         "model": evaluator.info.model,
         "pretrained": str(evaluator.info.pretrained),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +116,7 @@ def test_open_clip_builds_the_same_classifier(home: Home) -> None:
     with safe_open(export(home.run, "safetensors"), framework="pt") as file:
         rows, metadata = file.get_tensor("classifier"), file.metadata()
     torch.testing.assert_close(rows, weights.T, atol=1e-5, rtol=0)
-    assert json.loads(metadata["classes"]) == names(home)
+    assert json.loads(metadata["classes"]) == json.loads(metadata["class_names"]) == names(home)
     assert json.loads(metadata["templates"]) == list(TEMPLATES)
     assert metadata["model"] == home.name
     assert metadata["fingerprint"]
@@ -139,13 +141,45 @@ def test_clip_benchmark_gets_our_accuracy(home: Home, form: str) -> None:
     assert benchmark(home, home.loader(), templates) == home.result.ensemble.test
 
 
+PIECES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exports.md").read_text("utf-8"), re.DOTALL)
+
+
+def run_pieces(pieces: Sequence[str], classes: Sequence[str]) -> list[float]:
+    """Run code of docs/exports.md piece by piece; its predictions have the user's own class names."""
+    accuracies = []
+    values: dict[str, Any] = {}
+    for piece in pieces:
+        values.pop("accuracy", None)
+        values.pop("predictions", None)
+        exec(compile(piece, "docs/exports.md", "exec"), values)
+        assert {*values["predictions"]} <= {*classes}
+        truth = [classes[label] for label in values["images"].targets]
+        right = sum(map(str.__eq__, values["predictions"], truth))
+        assert values["accuracy"] == pytest.approx(right / len(truth), abs=1e-12)
+        accuracies.append(values["accuracy"])
+    return accuracies
+
+
 def test_the_code_of_the_documentation_runs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every piece of docs/exports.md, one after the other, gets the accuracy of the run."""
     monkeypatch.chdir(home.data.parent)
-    pieces = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exports.md").read_text("utf-8"), re.DOTALL)
-    assert len(pieces) == 2
-    names: dict[str, Any] = {}
-    for piece in pieces:
-        names.pop("accuracy", None)
-        exec(compile(piece, "docs/exports.md", "exec"), names)
-        assert names["accuracy"] == pytest.approx(home.result.ensemble.test, abs=1e-12)
+    assert run_pieces(PIECES, names(home)) == pytest.approx([home.result.ensemble.test] * 3, abs=1e-12)
+
+
+def test_the_code_of_the_documentation_predicts_own_classes_by_new_names(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The texts have the new names, which decide otherwise here; predictions are the folder's names."""
+    monkeypatch.chdir(home.data.parent)
+    new = {"coarse noise": "large squares", "{flat} 100%": "one colour"}
+    best = replace(home.result.best, template=TEMPLATES[0], class_names=new)
+    try:
+        write_result(home.run, replace(home.result, best=best))
+        texts = [new.get(name, name) for name in names(home)]
+        weights = open_clip.build_zero_shot_classifier(home.model, home.tokenizer, texts, [TEMPLATES[0]])
+        renamed = home.accuracy(weights)
+        first, *others = run_pieces(PIECES, names(home))
+        assert others == pytest.approx([renamed] * 2, abs=1e-12)
+        assert first != renamed
+    finally:
+        write_result(home.run, home.result)
