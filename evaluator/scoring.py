@@ -8,12 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    runtime_checkable,
+)
 
 from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from .errors import ConfigError, UsageError
 from .messages import shown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 T = TypeVar("T")
 MaybeAwaitable: TypeAlias = T | Awaitable[T]
@@ -348,6 +363,68 @@ class NamePredictor(Protocol):
             TemplateRejectedError: The template cannot be scored by this model.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What each labelled image says of a classifier: half the image, half its augmented copies, if any.
+
+    Attributes:
+        right: The share of correct decisions.
+        logprob: The log-probability of the true class, at the temperature that fits all images best.
+    """
+
+    right: tuple[float, ...]
+    logprob: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """A classifier that learned from labelled images.
+
+    Attributes:
+        classifier: float32 [classes, dimensions].
+        images: Number of labelled images.
+        strength: How much it was held near the texts; None if it is the texts' classifier.
+        scale: Turns products into logits for probabilities.
+        held_out: Whether each image was classified correctly by a classifier that had not seen it; those of
+            ``train`` first.
+    """
+
+    classifier: Floats
+    images: int
+    strength: float | None
+    scale: float
+    held_out: tuple[bool, ...]
+
+
+@runtime_checkable
+class FeatureEvaluator(Protocol):
+    """An evaluator with features of images: a classifier has a vector for each class.
+
+    An image belongs to the class whose vector has the largest product with its own.
+    """
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by label."""
+
+    def classifier(
+        self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None
+    ) -> MaybeAwaitable[Floats]:
+        """Return the class vectors of an ensemble: float32 [classes, dimensions], rows of length 1.
+
+        ``renaming`` has other class names by label.
+        """
+
+    def evidence(self, classifiers: Sequence[Floats]) -> MaybeAwaitable[Sequence[Evidence]]:
+        """Return what the labelled images, of train and val, say of classifiers."""
+
+    def learn(self, classifier: Floats) -> MaybeAwaitable[Learned]:
+        """Learn a classifier from the labelled images, held near that of texts."""
+
+    def decide(self, classifiers: Sequence[Floats], *, split: str) -> MaybeAwaitable[Predictions]:
+        """Classify the images of ``train``, ``val`` or ``test``, which opens it."""
 
 
 @dataclass(frozen=True, slots=True)

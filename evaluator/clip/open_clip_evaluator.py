@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .. import tally
+from .. import held_near, tally
 from ..datasets.pictures import thumbnails
 from ..errors import EvaluatorError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
     EvaluatorInfo,
+    Evidence,
+    Learned,
     Objective,
     Predictions,
     Score,
@@ -33,6 +35,7 @@ _RENAMED = 3
 # Most vectors of new names held at once.
 _NAMES_HELD = 2**14
 T = TypeVar("T")
+Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 class OpenClipEvaluator:
@@ -166,19 +169,51 @@ class OpenClipEvaluator:
     def class_names(self) -> tuple[str, ...]:
         return self._names
 
-    def classifier(
-        self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return an ensemble's classifier: float32 [classes, dimensions], rows of length 1.
-
-        ``renaming`` has other class names by label.
-        """
+    def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> Floats:
         weights = self._classifier(ensemble)
         with torch.inference_mode():
             for label, name in (renaming or {}).items():
                 rows = [self._encoder.named(template, [name]) for template in ensemble]
                 weights[label] = classifier(torch.stack(rows))[0]
         return weights.float().cpu().numpy()
+
+    def evidence(self, classifiers: Sequence[Floats]) -> list[Evidence]:
+        shots = self._shots
+        found = (
+            held_near.evidence(shots, torch.from_numpy(weights), self._logit_scale) for weights in classifiers
+        )
+        return [Evidence(tuple(right.tolist()), tuple(logprob.tolist())) for right, logprob in found]
+
+    def learn(self, classifier: Floats) -> Learned:
+        shots = self._shots
+        learned = held_near.learn(
+            torch.from_numpy(classifier), shots, self._logit_scale, seed=self._info.seed
+        )
+        return Learned(
+            classifier=learned.weights.numpy(),
+            images=len(shots),
+            strength=learned.strength,
+            scale=learned.scale,
+            held_out=tuple((learned.held_out == shots.labels).tolist()),
+        )
+
+    def decide(self, classifiers: Sequence[Floats], *, split: str) -> Predictions:
+        labelled = self.split(split)
+        with torch.inference_mode():
+            predicted = tuple(
+                tuple(decide(labelled, torch.from_numpy(weights)).tolist()) for weights in classifiers
+            )
+        return Predictions(tuple(labelled.labels.tolist()), predicted)
+
+    @property
+    def _shots(self) -> held_near.Shots:
+        """The labelled images with their augmented copies."""
+        labelled = [split for split in (self._splits["train"], self._splits["val"]) if len(split)]
+        features = torch.cat([split.features.float().cpu() for split in labelled])[:, None]
+        if self.augmented is not None:
+            copies = self.augmented.features.float().cpu().reshape(len(features), -1, features.shape[2])
+            features = torch.cat([features, copies], dim=1)
+        return held_near.Shots(features, torch.cat([split.labels.cpu() for split in labelled]))
 
     def split(self, name: str) -> Labelled:
         """Return the images of a split, or the augmented copies; opens the test images when first needed."""

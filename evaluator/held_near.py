@@ -1,0 +1,211 @@
+"""Learn from labelled images a linear classifier of image features that is held near the texts.
+
+It starts from the classifier of texts, T [C, E], and learns W = T + D by cross-entropy on the labelled images
+and their augmented copies. A distance from the texts has a price. Its metric is that of the features within
+classes: a direction in which images of one class hardly differ is cheap. Cross-validation on the labelled
+images decides the price, and "the texts as they are" is one of the choices.
+
+The hold is the idea of CLAP (*A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models*, CVPR
+2024), the metric that of a Gaussian discriminant (*A Hard-to-Beat Baseline for Training-Free CLIP-Based
+Adaptation*, ICLR 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+STRENGTHS = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+"""How much a distance from the texts costs, in the order in which they are tried."""
+TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""Factors of a model's own logit scale."""
+MOST_FOLDS = 3
+STEPS = 15
+"""Steps of L-BFGS at each strength; each starts where the stronger one ended."""
+SHRINKAGE = 0.5
+"""The share of the identity in the metric."""
+CLASSES_OF_STRENGTH = 24
+"""Strengths are those of so many classes: the cross-entropy is a mean, and each class adds its distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """Features of labelled images and of their augmented copies.
+
+    Attributes:
+        features: Each image first, then its copies, of length 1: [n, 1 + copies, E].
+        labels: [n].
+    """
+
+    features: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def at(self, rows: Tensor) -> Shots:
+        """Return some of the images."""
+        return Shots(self.features[rows], self.labels[rows])
+
+    @property
+    def weights(self) -> Tensor:
+        """The weights of the features, half on the image, half on its copies, 1 in all: [n, 1 + copies]."""
+        count, versions, _ = self.features.shape
+        weights = torch.full((count, versions), 0.5 / max(1, versions - 1))
+        weights[:, 0] = 0.5 if versions > 1 else 1.0
+        return weights / count
+
+
+@dataclass(frozen=True, slots=True)
+class HeldNear:
+    """What was learnt from images.
+
+    Attributes:
+        weights: One row for each class: [C, E]. An image belongs to the class with the largest product.
+        strength: Of the hold; None if the texts were left as they are.
+        scale: Turns products into logits whose softmax fits held-out images best.
+        held_out: The class of each labelled image by a classifier that had not seen it: [n].
+    """
+
+    weights: Tensor
+    strength: float | None
+    scale: float
+    held_out: Tensor
+
+
+def evidence(shots: Shots, weights: Tensor, logit_scale: float) -> tuple[Tensor, Tensor]:
+    """Return what labelled images say of a classifier [C, E], at the temperature that fits them best.
+
+    Returns:
+        For each image the share of correct decisions and the log-probability of its class, half of the image
+        and half the mean of its copies: [n] each.
+    """
+    count, versions, _ = shots.features.shape
+    logits = logit_scale * shots.features.float() @ weights.T
+    labels = shots.labels[:, None].expand(count, versions)
+    own_weights = shots.weights * count
+    right = ((logits.argmax(dim=2) == labels) * own_weights).sum(dim=1)
+    logprobs = (
+        (_logprob(factor * logits.flatten(0, 1), labels.flatten()).view(count, versions) * own_weights).sum(
+            dim=1
+        )
+        for factor in TEMPERATURES
+    )
+    return right, max(logprobs, key=lambda values: float(values.mean()))
+
+
+def learn(
+    texts: Tensor,
+    shots: Shots,
+    logit_scale: float,
+    *,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda _done, _of: None,
+) -> HeldNear:
+    """Learn from labelled images.
+
+    Args:
+        texts: The classifier to start from, with rows of length 1: [C, E].
+        shots: The labelled images.
+        logit_scale: The model's own factor from products to logits.
+        seed: Divides the images into folds.
+        report: Called with the number of fits done and of all.
+    """
+    texts = texts.float().cpu()
+    shots = Shots(shots.features.float().cpu(), shots.labels.cpu())
+    scale = logit_scale * _temperature(logit_scale * shots.features[:, 0] @ texts.T, shots.labels)
+    folds = _folds(shots.labels, len(texts), seed)
+    number = int(folds.max()) + 1
+    fits = (number + 1) * len(STRENGTHS)
+    # Without a fold's images, its logits at each strength; first those of the texts alone.
+    logits = torch.empty(1 + len(STRENGTHS), len(shots), len(texts))
+    logits[0] = scale * shots.features[:, 0] @ texts.T
+    for fold in range(number):
+        held = folds == fold
+        for index, weights in enumerate(_path(texts, shots.at(~held), scale, STRENGTHS), start=1):
+            logits[index, held] = scale * shots.features[held, 0] @ weights.T
+            report(fold * len(STRENGTHS) + index, fits)
+    factors = [_temperature(values, shots.labels) for values in logits]
+    values = [
+        float(_logprob(factor * held_out, shots.labels).mean())
+        for factor, held_out in zip(factors, logits, strict=True)
+    ]
+    best = max(range(len(values)), key=values.__getitem__)
+    weights = texts
+    for weights in _path(texts, shots, scale, STRENGTHS[:best]):  # noqa: B007 - the last is wanted
+        pass
+    report(fits, fits)
+    return HeldNear(
+        weights=weights,
+        strength=STRENGTHS[best - 1] if best else None,
+        scale=scale * factors[best],
+        held_out=logits[best].argmax(dim=1),
+    )
+
+
+def _path(texts: Tensor, shots: Shots, scale: float, strengths: Sequence[float]) -> Iterator[Tensor]:
+    """Yield the weights [C, E] at each strength, each learnt from where the one before ended."""
+    if not len(strengths):
+        return
+    classes = len(texts)
+    rows, row_weights = shots.features.flatten(0, 1), shots.weights.flatten()
+    labels = shots.labels.repeat_interleave(shots.features.shape[1])
+    metric = _metric(rows, row_weights, labels, classes)
+    start, directions = scale * rows @ texts.T, scale * rows @ metric.T
+    moved = torch.zeros_like(texts).requires_grad_()
+    for strength in strengths:
+        optimizer = torch.optim.LBFGS([moved], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+        def loss(optimizer: torch.optim.LBFGS = optimizer, strength: float = strength) -> Tensor:
+            optimizer.zero_grad()
+            errors = functional.cross_entropy(start + directions @ moved.T, labels, reduction="none")
+            value = (
+                row_weights * errors
+            ).sum() + strength * classes / CLASSES_OF_STRENGTH * moved.square().sum()
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        with torch.enable_grad():
+            optimizer.step(loss)  # type: ignore[no-untyped-call]
+        yield texts + moved.detach() @ metric
+
+
+def _metric(rows: Tensor, row_weights: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Return the inverse square root of the features' covariance within classes, scaled: [E, E]."""
+    weight = torch.zeros(classes).index_add_(0, labels, row_weights).clamp_min(1e-12)
+    means = torch.zeros(classes, rows.shape[1]).index_add_(0, labels, rows * row_weights[:, None])
+    residues = (rows - (means / weight[:, None])[labels]) * row_weights.sqrt()[:, None]
+    covariance = residues.T @ residues
+    size, variance = len(covariance), float(covariance.trace()) / len(covariance)
+    if variance < 1e-12:  # one image of each class and no copies
+        return torch.eye(size)
+    mixed = (1 - SHRINKAGE) * covariance / variance + SHRINKAGE * torch.eye(size)
+    values, vectors = torch.linalg.eigh(mixed)
+    root: Tensor = (vectors / values.sqrt()) @ vectors.T
+    return root
+
+
+def _folds(labels: Tensor, classes: int, seed: int) -> Tensor:
+    """Deal the images of each class at random to folds, as evenly as possible; return the folds: [n]."""
+    counts = torch.bincount(labels, minlength=classes)
+    number = max(2, min(MOST_FOLDS, int(counts[counts > 1].min()) if (counts > 1).any() else 2))
+    generator = torch.Generator().manual_seed(seed)
+    folds = torch.empty_like(labels)
+    for label in range(classes):
+        own = (labels == label).nonzero()[:, 0]
+        first = int(torch.randint(number, (1,), generator=generator))
+        folds[own[torch.randperm(len(own), generator=generator)]] = (torch.arange(len(own)) + first) % number
+    return folds
+
+
+def _temperature(logits: Tensor, labels: Tensor) -> float:
+    """Return the factor with the highest mean log-probability."""
+    return max(TEMPERATURES, key=lambda factor: float(_logprob(factor * logits, labels).mean()))
+
+
+def _logprob(logits: Tensor, labels: Tensor) -> Tensor:
+    return -functional.cross_entropy(logits, labels, reduction="none")
