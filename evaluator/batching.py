@@ -21,6 +21,7 @@ from .errors import (
     PromptclimbError,
     ScoringEndedError,
     ScoringFailedError,
+    named,
     place_of,
 )
 from .failures import RULES, Evidence, FailureKind, NextStep, judge
@@ -195,9 +196,9 @@ class Caller:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that host or device memory ran out; needs no torch."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    message = str(error).lower()
-    return named or (
+    message = named(error).lower()
+    is_named = isinstance(error, MemoryError) or message.startswith("outofmemoryerror")
+    return is_named or (
         isinstance(error, RuntimeError) and ("out of memory" in message or "can't allocate memory" in message)
     )
 

@@ -28,6 +28,7 @@ from .errors import (
     PromptclimbError,
     ScoringEndedError,
     TemplateRejectedError,
+    named,
     place_of,
 )
 from .messages import shown
@@ -123,7 +124,7 @@ def run_users_code(where: str, work: Callable[[], T], failure: type[PromptclimbE
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise
-        line = f"{where}: {type(error).__name__}: {error}{place_of(error)}"
+        line = f"{where}: {named(error)}{place_of(error)}"
         raise failure(" ".join(line.encode("utf-8", "backslashreplace").decode().split())) from error
 
 

@@ -29,6 +29,15 @@ def place_of(error: BaseException) -> str:
     return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
+def named(error: BaseException) -> str:
+    """Return the class and the text of a user's own error, which may raise in its ``__str__``."""
+    try:
+        text = str(error)
+    except Exception as failure:  # noqa: BLE001 - somebody's own code
+        text = f"its text raises {type(failure).__name__}"
+    return f"{type(error).__name__}: {text}"
+
+
 def reason_of(error: BaseException) -> str:
     """Return what a library's error says, on one line and without its class, a word of programmers."""
     if isinstance(error, PromptclimbError):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from ...evaluator.errors import PromptclimbError, reason_of
+from ...evaluator.errors import PromptclimbError, named, reason_of
 from ...prompts.kinds import TEMPLATE
 from ..position import Position
 
@@ -129,7 +129,7 @@ class Bus:
         called = getattr(listener, "__qualname__", type(listener).__qualname__)
         # A listener of the user's own may have any fault, and its class is what helps most to find it.
         ours = isinstance(error, PromptclimbError)
-        text = reason_of(error) if ours else f"{type(error).__name__}: {error}"
+        text = reason_of(error) if ours else named(error)
         self(ListenerFailed(listener=called, error=text))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ...evaluator.custom import ScorerEvaluator, pinned
-from ...evaluator.errors import ConfigError, DataError, PromptclimbError
+from ...evaluator.errors import ConfigError, DataError, PromptclimbError, named
 from ...evaluator.files import read_text, user_path
 from ...evaluator.messages import shown
 from ...evaluator.open import open_evaluator
@@ -297,7 +297,7 @@ class UserChat:
         except PromptclimbError:
             raise
         except (Exception, SystemExit) as error:
-            message = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
+            message = self._scrub(f"{self._name}.chat failed: {named(error)}")
             if not isinstance(error, MISTAKES):
                 raise TransientChatError(message) from error
             frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -23,6 +23,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
+from promptclimb.agent.events.types import Bus, Event, ListenerFailed, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
@@ -30,7 +31,9 @@ from promptclimb.agent.search.identity import identity_of, known_identity
 from promptclimb.agent.search.inputs import UserChat, name_of, read_pool, read_template_file
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import ConfigError
+from promptclimb.evaluator.batching import is_out_of_memory
+from promptclimb.evaluator.custom import run_users_code
+from promptclimb.evaluator.errors import ConfigError, EvaluatorError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
@@ -271,6 +274,35 @@ async def test_a_wrong_answer_is_named(chat: object, kind: type[Exception], mess
     """Not paid for again and again; tokens below zero would undo a limit."""
     with pytest.raises(kind, match=message):
         await UserChat(chat).chat(REQUEST)
+
+
+class Unspeakable(Exception):  # noqa: N818
+    """Raises when it is shown, as one without its server's reply may."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no reply")
+
+
+async def test_an_error_that_cannot_be_shown_is_named() -> None:
+    """Of a chat, a listener or a scorer of the user's own."""
+
+    class Fails:
+        def chat(self, messages: object) -> str:
+            raise Unspeakable
+
+    def listens(event: Event) -> None:
+        raise Unspeakable
+
+    with pytest.raises(TransientChatError, match=r"Fails\.chat failed: Unspeakable: its text raises Attr"):
+        await UserChat(Fails()).chat(REQUEST)
+    heard: list[Event] = []
+    Bus(heard.append, listens)(Noted(text="x"))
+    assert [event.error for event in heard if isinstance(event, ListenerFailed)] == [
+        "Unspeakable: its text raises AttributeError"
+    ]
+    with pytest.raises(EvaluatorError, match="Unspeakable"):
+        run_users_code("scorer", lambda: listens(heard[0]), EvaluatorError)
+    assert not is_out_of_memory(Unspeakable())
 
 
 async def test_one_that_asks_to_leave_the_program_has_a_mistake() -> None:
