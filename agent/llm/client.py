@@ -292,6 +292,10 @@ def translate(
             f"give it with {setting}",
             perhaps_billed=False,
         )
+    if isinstance(error, openai.APIStatusError) and (status := error.status_code) < 400:
+        return RedirectedError(
+            f"the endpoint answers {status}, but names no address to ask instead: check {setting}"
+        )
     if isinstance(error, openai.APIStatusError):
         return _failed(error.response, scrubber)
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
@@ -310,7 +314,7 @@ def translate(
 
 
 def _failed(reply: httpx2.Response, scrubber: Scrubber) -> ChatError:
-    """Return the error that a reply of 3xx to 5xx means, with the usage that it reports."""
+    """Return the error that a reply of 4xx or 5xx means, with the usage that it reports."""
     try:
         content = json.loads(reply.text)
     except (ValueError, RecursionError):

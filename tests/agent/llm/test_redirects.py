@@ -83,6 +83,18 @@ async def test_a_redirect_within_a_host_is_followed() -> None:
     assert [bool(keys_of(request)) for request in seen] == [True, True]
 
 
+@pytest.mark.parametrize("status", [300, 302, 304])
+async def test_a_redirect_that_leads_nowhere_says_what_to_check(status: int) -> None:
+    """A cache's answer, for instance, is no answer to a request."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    async with served(handle) as url, OpenAIChat(url) as chat:
+        with pytest.raises(RedirectedError, match=f"answers {status}, but names no address .* `base_url`"):
+            await chat.chat(REQUEST)
+
+
 async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
     """The look before a search sends the same headers."""
     seen: list[web.Request] = []
