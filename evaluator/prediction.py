@@ -122,7 +122,7 @@ class FolderPredictor(ImagePredictor):
         super().__init__(spec, class_names, templates, report)
         from .clip.in_process import ImageClassifier
 
-        self._classifier = ImageClassifier(spec, texts or class_names, templates, report)
+        self._classifier = ImageClassifier.of_texts(spec, texts or class_names, templates, report)
         for note in toy_model_notes(spec.model_copy(update={"data": "images"})):
             report(note)
 

@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from ..classifier import Classifier
 from ..datasets.checks import check_readable, shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import toy_model_notes
 from ..datasets.values import FewShotData, Item
-from ..errors import DataError, UsageError
+from ..errors import DataError, ModelError, UsageError
 from ..files import cache_dir, seen_files
 from ..pico.models import TOY_MODEL
 from ..scoring import CHOSEN, EvaluatorInfo
@@ -238,24 +239,45 @@ def _info(
 
 
 class ImageClassifier:
-    """A model whose classes are the averaged text embeddings of an ensemble.
-
-    Raises:
-        ModelError: The model, its checkpoint or the device cannot be used.
-        UsageError: A template cannot be read by this model.
-    """
+    """Classifies image files with a loaded model by one vector for each class: [C, E]."""
 
     def __init__(
-        self, spec: EvaluatorSpec, class_names: Sequence[str], templates: Sequence[str], report: Report
+        self, spec: EvaluatorSpec, loaded: LoadedModel, vectors: Tensor, scale: float, report: Report
     ) -> None:
-        self._loaded = load_model(spec.model, spec.pretrained, parse_devices(spec.device)[0], report=report)
-        encoder = build_encoder(spec, [self._loaded], class_names, report)
+        self._loaded, self._vectors, self._scale = loaded, vectors.float(), scale
+        self._images = image_encoder(spec, loaded, report, lambda *_given: None)
+
+    @classmethod
+    def of_texts(
+        cls, spec: EvaluatorSpec, class_names: Sequence[str], templates: Sequence[str], report: Report
+    ) -> Self:
+        """Open a model whose classes are the averaged text embeddings of an ensemble.
+
+        Raises:
+            ModelError: The model, its checkpoint or the device cannot be used.
+            UsageError: A template cannot be read by this model.
+        """
+        loaded = load_model(spec.model, spec.pretrained, parse_devices(spec.device)[0], report=report)
+        encoder = build_encoder(spec, [loaded], class_names, report)
         for template in templates:
             if (rejection := encoder.check(template)) is not None:
                 raise UsageError(f"{template!r} cannot be used with this model: {rejection.message}")
         with torch.inference_mode():
-            self._classes = classifier(encoder.vectors(list(templates))).float()
-        self._images = image_encoder(spec, self._loaded, report, lambda *_given: None)
+            vectors = classifier(encoder.vectors(list(templates)))
+        return cls(spec, loaded, vectors, loaded.logit_scale, report)
+
+    @classmethod
+    def of_vectors(cls, spec: EvaluatorSpec, saved: Classifier, report: Report) -> Self:
+        """Open the model that a classifier was made for.
+
+        Raises:
+            ModelError: The model, its checkpoint or the device cannot be used, or has other dimensions.
+        """
+        loaded = load_model(spec.model, spec.pretrained, parse_devices(spec.device)[0], report=report)
+        if loaded.weights != saved.about.weights:
+            report(f"note: {spec.pretrained} has other weights than those that the classifier was made for")
+        vectors = torch.from_numpy(saved.vectors).to(loaded.device)
+        return cls(spec, loaded, vectors, saved.about.scale, report)
 
     @property
     def weights(self) -> str:
@@ -266,7 +288,7 @@ class ImageClassifier:
     ) -> Iterator[tuple[Path, list[int], list[float], DataError | None]]:
         """Yield each image's ``top`` labels, most likely first, with probabilities, or what is wrong with it.
 
-        Probabilities are the softmax of the model's logits over all classes.
+        Probabilities are the softmax of the logits over all classes.
         """
         for images, features in self._images.batches(paths):
             rows = iter(zip(*self._best(features, top), strict=True)) if len(features) else iter(())
@@ -275,9 +297,14 @@ class ImageClassifier:
                 yield path, labels, probabilities, error
 
     def _best(self, features: torch.Tensor, top: int) -> tuple[list[list[int]], list[list[float]]]:
+        if features.shape[1] != self._vectors.shape[1]:
+            raise ModelError(
+                f"the model's features have {features.shape[1]} numbers and the classifier's vectors "
+                f"{self._vectors.shape[1]}: it was made for another model"
+            )
         with torch.inference_mode():
-            logits = (SCALE * features.to(self._classes.device)) @ self._classes.T
+            logits = (SCALE * features.to(self._vectors.device)) @ self._vectors.T
             # Stable, so that equal logits give the class that the evaluator decides for.
             labels = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :top]
-            scaled = logits * (self._loaded.logit_scale / SCALE)
+            scaled = logits * (self._scale / SCALE)
             return labels.tolist(), scaled.softmax(dim=1).gather(1, labels).tolist()

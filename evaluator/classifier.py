@@ -1,0 +1,190 @@
+"""What a search returns: a classifier of images as one vector for each class, kept in one safetensors file.
+
+An image belongs to the class whose vector has the largest product with the image's features, of length 1,
+under the model that the file names. Torch is imported when an image is classified.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import safetensors
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import DataError, UsageError
+from .files import replace_file, user_path
+from .regular_files import irregular
+from .spec import EvaluatorSpec, Report
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .clip.in_process import ImageClassifier
+    from .scoring import Floats
+
+TENSOR = "classifier"
+FILE = "classifier.safetensors"
+"""Its name in a run's folder."""
+
+
+class About(BaseModel):
+    """What the file says of its classifier.
+
+    Attributes:
+        classes: The user's own class names, by label.
+        texts: The names that stand in the templates' slots, by label.
+        templates: Those whose texts it is, or started from.
+        form: ``template``, ``texts`` or ``with_images``.
+        images: Labelled images that it learned from.
+        model: open_clip's name of the model.
+        pretrained: Tag or file of its weights.
+        weights: Their content hash.
+        scale: Turns products into logits for probabilities.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+    classes: tuple[str, ...] = Field(min_length=2)
+    texts: tuple[str, ...]
+    templates: tuple[str, ...]
+    form: str
+    images: int = Field(default=0, ge=0)
+    model: str
+    pretrained: str
+    weights: str
+    scale: float = Field(gt=0, allow_inf_nan=False)
+    dataset: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Classifies images with the model that it was made for.
+
+    Attributes:
+        vectors: One for each class: float32 [classes, dimensions].
+        about: Class names, model and where it comes from.
+        device: Where the model computes: ``auto``, ``cpu``, ``cuda:0``, ...
+        report: Called with lines about the model.
+    """
+
+    vectors: Floats
+    about: About
+    device: str = "auto"
+    report: Report = lambda _line: None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The user's own class names, in the order of the columns of ``predict_proba``."""
+        return self.about.classes
+
+    def predict(self, images: Iterable[str | os.PathLike[str]]) -> list[str]:
+        """Return the class name of each image file.
+
+        Raises:
+            DataError: An image cannot be read.
+            ModelError: The model cannot be used.
+        """
+        return [self.class_names[labels[0]] for labels, _ in self._decided(images, top=1)]
+
+    def predict_proba(
+        self, images: Iterable[str | os.PathLike[str]]
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the probability of each class for each image file: [images, classes]; see ``predict``."""
+        import numpy as np
+
+        rows = np.zeros((0, len(self.class_names)))
+        for labels, probabilities in self._decided(images, top=len(self.class_names)):
+            row = np.zeros((1, len(self.class_names)))
+            row[0, list(labels)] = probabilities
+            rows = np.concatenate([rows, row])
+        return rows
+
+    def save(self, file: str | os.PathLike[str]) -> Path:
+        """Write the classifier into one file, which ``load`` reads without anything else; return its path.
+
+        Raises:
+            UsageError: It cannot be written.
+        """
+        path = user_path(file, "file")
+        try:
+            if path.exists() and irregular(path) is not None:
+                raise UsageError(f"{path} is {irregular(path)}; name a file")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, self.to_bytes(), mode=0o644)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+        return path
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the file."""
+        import numpy as np
+        from safetensors.numpy import save
+
+        about = self.about.model_dump(mode="json")
+        metadata = {
+            name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for name, value in about.items()
+        }
+        return save({TENSOR: np.ascontiguousarray(self.vectors, dtype=np.float32)}, metadata=metadata)
+
+    @classmethod
+    def load(cls, file: Path, *, device: str = "auto", report: Report = lambda _line: None) -> Self:
+        """Read a classifier from a file.
+
+        Raises:
+            UsageError: It is not such a file.
+        """
+        if (what := irregular(file)) is not None:
+            raise UsageError(f"{file} is {what}; name a file that holds a classifier")
+        try:
+            with safetensors.safe_open(file, framework="np") as opened:
+                metadata, vectors = opened.metadata() or {}, opened.get_tensor(TENSOR)
+            about = About.model_validate({name: _value(name, text) for name, text in metadata.items()})
+        except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+            what = _first(error) if isinstance(error, ValidationError) else str(error)
+            raise UsageError(
+                f"{file} holds no classifier of this program: {what}; `export` writes such a file"
+            ) from error
+        import numpy as np
+
+        if vectors.dtype != np.float32 or vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise UsageError(f"{file} holds no classifier of this program: its vectors are no numbers")
+        if not len(vectors) == len(about.classes) == len(about.texts):
+            raise UsageError(
+                f"{file} holds {len(vectors)} vectors and {len(about.classes)} class names; it was edited"
+            )
+        return cls(vectors, about, device, report)
+
+    def _decided(
+        self, images: Iterable[str | os.PathLike[str]], *, top: int
+    ) -> Iterable[tuple[Sequence[int], Sequence[float]]]:
+        if isinstance(images, str | os.PathLike):
+            raise UsageError(f"give a list of image files, as in predict([{os.fspath(images)!r}])")
+        for _path, labels, probabilities, error in self._opened.decide(map(Path, images), top):
+            if error is not None:
+                raise DataError(str(error)) from error
+            yield labels, probabilities
+
+    @cached_property
+    def _opened(self) -> ImageClassifier:
+        from .clip.in_process import ImageClassifier
+
+        spec = EvaluatorSpec(model=self.about.model, pretrained=self.about.pretrained, device=self.device)
+        return ImageClassifier.of_vectors(spec, self, self.report)
+
+
+def _value(name: str, text: str) -> object:
+    is_text = About.model_fields[name].annotation is str if name in About.model_fields else True
+    return text if is_text else json.loads(text)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
