@@ -13,7 +13,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.open import missing_files
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest
-from ...evaluator.remote.dialects import costliest_dialect, dialect_of
+from ...evaluator.remote.dialects import DIALECTS, costliest_dialect, dialect_of
 from ...evaluator.remote.evaluator import RemoteEvaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
@@ -159,6 +159,15 @@ def _opened(config: SearchConfig) -> Evaluator:
             dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
             if config.scorer == "embeddings" and dialect is None:
                 emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{costliest_dialect().name}")'))
+            if config.scorer == "embeddings":
+                form = DIALECTS[dialect] if isinstance(dialect, str) else dialect or costliest_dialect()
+                images, texts = counted(form.most_images, "image"), counted(form.most_texts, "text")
+                emit(
+                    Noted(
+                        text=f"a request holds at most {images} or {texts}; if the endpoint takes fewer, "
+                        "there are more requests"
+                    )
+                )
             return await ready_evaluator(config, None, emit, ask=NothingAsked(), encode=False)
 
     return run_interruptible(run)

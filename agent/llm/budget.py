@@ -102,7 +102,7 @@ class Charge(Generic[R]):
         """Bill what the endpoint reports; else what was reserved, or more if more tokens were ``written``."""
         if usage is not None:
             self.billed = Spent.of(usage, self.price)
-            if not usage.total:  # nothing but a cost is reported
+            if usage.vendor_picodollars is not None and not usage.total:  # nothing but a cost is reported
                 self.billed = replace(self.billed, estimated_tokens=self.reserved.estimated_tokens)
             return
         self.billed = self.reserved

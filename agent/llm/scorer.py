@@ -234,6 +234,7 @@ class ScorerCalls:
         self._in_places: set[asyncio.Task[Any]] = set()
         self._variable = variable
         self._price = config.scorer_price
+        self._final: Callable[[], ApiEstimate] | None = None
         self._ledger: Ledger | None = None
         self._unwritten = NO_BILL  # what was billed before there was a ledger
         self._stop = stop
@@ -286,19 +287,30 @@ class ScorerCalls:
             raise AskingEndedError(str(cause)) from cause
         return ApiReply(billed.answer.body)
 
-    def keep_for_final(self, final: ApiEstimate) -> None:
+    def keep_for_final(self, final: Callable[[], ApiEstimate]) -> None:
         """Keep back what the final evaluation may cost, and a little more, until ``release``.
 
         Raises:
             UsageError: The limits have no room for it and another request.
         """
-        kept = to_keep(estimated(final, self._price))
-        if (why := why_refused(self.budget.limits, kept)) is not None:
+        self._final = final
+        if (why := why_refused(self.budget.limits, self._keep())) is not None:
             raise UsageError(why)
+
+    def keep_more(self) -> None:
+        """Keep back what the final evaluation may cost now, as the endpoint takes less in one request."""
+        if self._final is not None:
+            self._keep()
+
+    def _keep(self) -> Spent:
+        assert self._final is not None, "there is a final evaluation"
+        kept = to_keep(estimated(self._final(), self._price))
         self.budget.keep(kept)
+        return kept
 
     def release(self) -> None:
         """Keep nothing back any more: the search has chosen."""
+        self._final = None
         self.budget.keep(NOTHING)
 
     async def close(self) -> None:
@@ -353,7 +365,7 @@ class _ScorerLines:
     def __init__(self, report: Report | None) -> None:
         self._report = report
         self._due = time.monotonic() + PROGRESS_EVERY_S
-        self._calls = 0
+        self._calls = self._failures = 0
         self._failed = ""
 
     def __call__(self, event: Event) -> None:
@@ -364,8 +376,9 @@ class _ScorerLines:
         elif isinstance(event, ChatFailed):
             self._failed = f"; the last attempt failed: {printable(event.message)}"
         elif isinstance(event, ScorerUsageChanged):
-            if event.calls > self._calls:
-                self._calls, self._failed = event.calls, ""
+            if event.failed_calls == self._failures:
+                self._failed = ""
+            self._calls, self._failures = event.calls, event.failed_calls
             if time.monotonic() >= self._due:
                 self._due = time.monotonic() + PROGRESS_EVERY_S
                 self._report(f"{counted(self._calls, 'request')} to the scorer so far{self._failed}")

@@ -305,8 +305,9 @@ class _Opener:
             assert isinstance(evaluator, RemoteEvaluator), "it is asked by these calls"
             with asking_errors_as_causes():
                 await evaluator.prepare()
-            final = evaluator.estimate(candidates_at_most(config, info := evaluator.info), info.sizes["test"])
-            calls.keep_for_final(final)
+            final = candidates_at_most(config, info := evaluator.info), info.sizes["test"]
+            calls.keep_for_final(lambda: evaluator.estimate(*final))
+            evaluator.on_more_requests = calls.keep_more
         return evaluator
 
     async def open_store(self, config: SearchConfig, info: EvaluatorInfo, endpoint: Endpoint | None) -> Store:

@@ -11,7 +11,8 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -67,6 +68,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         super().__init__(problem)
         self._size: int | None = None
         self._trials = 0
+        self._fewer: dict[str, int] = {}  # how many images, or texts, a request holds at most, as was found
+        self._sized: set[str] = set()  # of which a request was answered
+        self._sizing = {"image": asyncio.Lock(), "text": asyncio.Lock()}
         self._named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
         self._image_cache: dict[str, Vector] = {}
 
@@ -79,6 +83,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if self._named is None:
             # A task of its own: if this one is cancelled, the request that is paid for still ends.
             self._named = await asyncio.shield(asyncio.create_task(self._find_dialect()))
+        if not self._fewer:
+            self._fewer = await in_thread(lambda: {kind: self._most_known(kind) for kind in self._sizing})
 
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
@@ -122,11 +128,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
         """Return what the images take, once, and the texts of the candidates."""
-        problem, dialect = self.problem, self.dialect
+        problem = self.problem
         texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names]
-        requests = math.ceil(images / dialect.most_images)
+        requests = math.ceil(images / self._most("image"))
         # Each may be scored alone.
-        requests += candidates * math.ceil(len(texts) / dialect.most_texts)
+        requests += candidates * math.ceil(len(texts) / self._most("text"))
+        if self._named is None:
+            tried = [form.most_images for form in DIALECTS.values() if form.tried]
+            requests += sum(math.ceil(len(_trial_pictures()) / most) for most in tried)
         return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
 
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
@@ -155,7 +164,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             return self._image_request(self.dialect, pictures)
 
         new = [content for content in path_by_content if content not in self._image_cache]
-        self._image_cache |= await self._vectors("image", new, self.dialect.most_images, request)
+        self._image_cache |= await self._vectors("image", new, request)
         rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
         for image_index, content in enumerate(images.contents):
             if len(vector := self._image_cache[content]):
@@ -174,7 +183,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             (template, names): [template.replace(SLOT, name) for name in names] for template, names in filled
         }
         all_texts = chain.from_iterable(texts_by_named.values())
-        vectors = await self._vectors("text", all_texts, self.dialect.most_texts, request)
+        vectors = await self._vectors("text", all_texts, request)
         class_vectors: dict[_Named, Vector] = {}
         refused: dict[_Named, str] = {}
         for named, texts in texts_by_named.items():
@@ -185,20 +194,41 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return class_vectors, refused
 
     async def _vectors(
-        self, kind: str, contents: Iterable[str], most: int, request: Callable[[list[str]], ApiRequest]
+        self, kind: str, contents: Iterable[str], request: Callable[[list[str]], ApiRequest]
     ) -> dict[str, Vector]:
-        """Return vectors of images or texts, by their content; at most so many are in one ``request``."""
+        """Return vectors of images or texts, by their content."""
         keys = self.problem.keys(dialect=self.dialect.name, of=kind)
         content_by_key = {keys.key(content): content for content in contents}
 
         def ask_for(unknown: list[str]) -> list[Question]:
             return [
-                self._question(chunk, lambda keys: request([content_by_key[key] for key in keys]))
-                for chunk in batched(unknown, most)
+                self._question(kind, chunk, lambda keys: request([content_by_key[key] for key in keys]))
+                for chunk in batched(unknown, self._most(kind))
             ]
 
-        vectors = await self.gather(self.problem.store.vectors, content_by_key, ask_for)
+        store = self.problem.store.vectors
+        if kind not in self._sized:
+            async with self._sizing[kind]:  # the first one alone: it shows how many a request may hold
+                most = self._most(kind)
+                await self.gather(store, islice(content_by_key, most), ask_for)
+                if self._most(kind) < most:
+                    self.on_more_requests()
+        vectors = await self.gather(store, content_by_key, ask_for)
         return {content_by_key[key]: self._unit(vector) for key, vector in vectors.items()}
+
+    def _most(self, kind: str) -> int:
+        """Return how many images, or texts, a request holds at most."""
+        most = self.dialect.most_images if kind == "image" else self.dialect.most_texts
+        return min(most, self._fewer.get(kind, most))
+
+    def _most_known(self, kind: str) -> int:
+        """Return the number that earlier sessions found to be taken."""
+        most_by_key = {self._key_of_most(kind, most): most for most in range(1, self._most(kind))}
+        known = self.problem.store.answers.find(list(most_by_key))
+        return min((most_by_key[key] for key in known), default=self._most(kind))
+
+    def _key_of_most(self, kind: str, most: int) -> str:
+        return self.problem.key_of_form(f"at most {most} {kind}s for")
 
     def _image_request(self, dialect: EmbeddingDialect, pictures: Sequence[SentPicture]) -> ApiRequest:
         model = self.problem.model
@@ -208,17 +238,37 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             prompt_tokens=sum(image_tokens(model, picture.width, picture.height) for picture in pictures),
         )
 
-    def _question(self, keys: list[str], request: Callable[[list[str]], ApiRequest]) -> Question:
+    def _question(
+        self,
+        kind: str,
+        keys: list[str],
+        request: Callable[[list[str]], ApiRequest],
+        on_answer: Callable[[], None] = lambda: None,
+    ) -> Question:
         def read(answer: ApiAnswer) -> Mapping[str, Vector]:
             if isinstance(answer, ApiRefusal):
                 return dict.fromkeys(keys, _NO_VECTOR)
-            return dict(zip(keys, self._read(answer.body, len(keys)), strict=True))
+            vectors = self._read(answer.body, len(keys))
+            self._sized.add(kind)
+            on_answer()
+            return dict(zip(keys, vectors, strict=True))
 
-        def halves() -> list[Question]:
-            middle = len(keys) // 2
-            return [self._question(half, request) for half in (keys[:middle], keys[middle:]) if middle]
+        def parts(refused: bool) -> list[Question]:
+            most = math.ceil(len(keys) / 2) if refused else self._most(kind)
+            if len(keys) <= most:
+                return []
+            answered: list[None] = []
 
-        return Question(lambda: request(keys), read, halves)
+            def part_answered() -> None:
+                # What was refused is answered in two halves: not for what it holds, but for its size.
+                answered.append(None)
+                if len(answered) == 2 and refused and most < self._most(kind):
+                    self._fewer[kind] = most
+                    self.problem.store.answers.keep({self._key_of_most(kind, most): True})
+
+            return [self._question(kind, part, request, part_answered) for part in batched(keys, most)]
+
+        return Question(lambda: request(keys), read, parts)
 
     def _read(self, body: Any, number: int) -> list[Vector]:
         vectors = [as_vector(numbers) for numbers in self.dialect.read(body, number)]
@@ -253,7 +303,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 continue
             fault = await self._fault_of(dialect)
             if fault is None:
-                return DIALECTS[self.problem.store.answers.keep({key: dialect.name})[key]]
+                kept = await in_thread(partial(self.problem.store.answers.keep, {key: dialect.name}))
+                return DIALECTS[kept[key]]
             faults.append(f"{dialect.name}: {fault}")
         raise ConfigError(
             "the scorer's endpoint gives no vectors of images in any form that was tried, in "

@@ -150,14 +150,15 @@ class Question:
     Attributes:
         request: Makes the request when it is sent, as images are large.
         read: Returns the value of each key; raises BadReplyError.
-        halves: Returns smaller questions to ask instead if this one is refused; none if it cannot be smaller.
+        parts: Returns smaller questions to ask instead: because this one was refused (True), or because
+            larger ones were since it was made (False); none if it may stay, or cannot be smaller.
         attempts: How often it is asked, this time included.
         image: Identifies its image, if it is about one.
     """
 
     request: Callable[[], ApiRequest]
     read: Callable[[ApiAnswer], Mapping[str, Any]]
-    halves: Callable[[], list[Question]] = list
+    parts: Callable[[bool], list[Question]] = lambda _refused: []
     attempts: int = 1
     image: str = ""
 
@@ -242,6 +243,8 @@ class RemoteEvaluator(ABC):
     """An answer may name no class."""
     averages = False
     """Several templates together are one classifier."""
+    on_more_requests: Callable[[], None] = staticmethod(lambda: None)
+    """Called when ``estimate`` has grown, as the endpoint takes less in one request."""
 
     def __init__(self, problem: RemoteProblem) -> None:
         self.problem = problem
@@ -433,6 +436,9 @@ class RemoteEvaluator(ABC):
                     if not asking.open or asking.error is not None:
                         return
                     question = asking.open.popleft()
+                    if parts := question.parts(False):
+                        asking.open.extendleft(parts)
+                        continue
                     request = await in_thread(question.request)  # reads and scales images
                     answered_before = self._answered
                     await self._take(asking, question, await self.problem.ask(request), answered_before)
@@ -449,7 +455,7 @@ class RemoteEvaluator(ABC):
             refusals, asking.refusals = asking.refusals, {}
             asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
             return
-        asking.fault, halves = fault, question.halves() if kind is not FailureKind.MISREAD else []
+        asking.fault, parts = fault, question.parts(True) if kind is not FailureKind.MISREAD else []
         # An endpoint that is down is given up by the length of its outage alone.
         self._failed_in_a_row += kind in (FailureKind.QUESTION_REFUSED, FailureKind.MISREAD)
         evidence = Evidence(
@@ -457,7 +463,7 @@ class RemoteEvaluator(ABC):
             failures=question.attempts,
             in_a_row=max(self._failed_in_a_row, 1),
             control=True if self._answered > answered_before else None,
-            divisible=bool(halves),
+            divisible=bool(parts),
         )
         step = judge(kind, evidence).step
         if step is NextStep.CONTROL:
@@ -470,7 +476,7 @@ class RemoteEvaluator(ABC):
             case NextStep.STOP:
                 raise self._unfit(fault)
             case NextStep.SPLIT:
-                asking.open += halves
+                asking.open += parts
             case NextStep.RETRY:
                 # A failure counts if it is not the endpoint's: then all fail, until the outage is over.
                 counts = kind is not FailureKind.EXHAUSTED or evidence.control is True
@@ -511,7 +517,7 @@ class RemoteEvaluator(ABC):
         if isinstance(answer, ApiRefusal):
             kinds = {FAILED: FailureKind.EXHAUSTED, BUSY: FailureKind.BUSY}
             kind = kinds.get(answer.reason, FailureKind.QUESTION_REFUSED)
-            values = {} if question.halves() else question.read(answer)
+            values = {} if question.parts(True) else question.read(answer)
             smaller = " (`scorer_image_size = N` for smaller images)" if answer.reason == TOO_LARGE else ""
             return kind, values, f"it refuses every request: {answer.message}{smaller}"
         try:

@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -217,8 +217,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             taken = schema and "ended" not in value and self._is_of_schema(value["text"])
             # Words in answer to a schema: it was ignored, and they are as good as without.
             label = self._keys(replace(prompt, schema=taken), image)[0]
-            kept.keep({label: value})
-            return bool(kept.keep({key: taken})[key])
+            return bool((await in_thread(partial(kept.keep, {label: value, key: taken})))[key])
         return False
 
     async def _trial(self, prompt: Prompt, image: ImageSet) -> Any:

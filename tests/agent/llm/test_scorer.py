@@ -173,14 +173,29 @@ async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
         with pytest.raises(
             UsageError, match=r"`max_scorer_calls = 15` must be more than 21: .*`test_images = N`"
         ):
-            calls.keep_for_final(ApiEstimate(20, 0, 0))
-        calls.keep_for_final(ApiEstimate(10, 0, 0))
+            calls.keep_for_final(lambda: ApiEstimate(20, 0, 0))
+        calls.keep_for_final(lambda: ApiEstimate(10, 0, 0))
         answered, why = await answers(calls, [question(number) for number in range(40)])
         assert (len(answered), type(why)) == (4, BudgetSpentError)
         calls.release()
         answered, why = await answers(calls, tests)
         assert (len(answered), why) == (10, None)
     assert server.requests == 14
+
+
+async def test_more_is_kept_once_the_test_takes_more_requests() -> None:
+    """And nothing any more when the search has chosen."""
+    final = [10]
+    async with ScorerServer() as server, asking(server, max_scorer_calls=15) as calls:
+        calls.keep_for_final(lambda: ApiEstimate(final[0], 0, 0))
+        final[0] = 12
+        calls.keep_more()
+        answered, _why = await answers(calls, [question(number) for number in range(40)])
+        assert len(answered) == 2
+        calls.release()
+        calls.keep_more()
+        answered, _why = await answers(calls, [question(f"test {number}") for number in range(40)])
+        assert len(answered) == 13
 
 
 @pytest.mark.parametrize(

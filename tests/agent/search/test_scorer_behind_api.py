@@ -91,8 +91,10 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     assert result.best.test is not None
     used = result.scorer_usage
     assert used is not None
-    assert (used.calls, used.failed_calls, used.retries) == (server.answered, 1, 1)
-    assert used.cost_usd == pytest.approx(0.001 * used.calls)
+    assert (used.calls, used.failed_calls, used.retries) == (server.requests, 1, 1)
+    left = 1 - 0.001 * used.calls
+    assert used.cost_usd == pytest.approx(0.001 * server.answered)
+    assert used.estimated_usd == pytest.approx(0.001)
     assert result.usage.calls == 0
     run = tmp_path / "run"
     assert json.loads((run / "result.json").read_text("utf-8"))["scorer_usage"]["calls"] == used.calls
@@ -103,8 +105,8 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     await in_thread(lambda: main(["status", str(run)]))
     printed = capsys.readouterr()
     assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in printed.out
-    assert f"left of --max-cost: ${1 - used.cost_usd:.4f}" in printed.out
-    assert result.budget["cost_usd"] == pytest.approx(1 - used.cost_usd)
+    assert f"left of --max-cost: ${left:.4f}" in printed.out
+    assert result.budget["cost_usd"] == pytest.approx(left)
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert KEY.encode() not in written
     assert KEY not in printed.out + printed.err
@@ -269,9 +271,9 @@ async def test_evaluate_says_why_its_scorer_does_not_answer(
         spec = config(server.url)
         await in_thread(lambda: evaluate(["a {}"], spec, split="train", report=lines.append))
     counts = [line for line in lines if "so far" in line]
-    assert counts[0].startswith("0 requests to the scorer so far; the last attempt failed: ")
+    assert counts[0].startswith("1 request to the scorer so far; the last attempt failed: ")
     assert "500" in counts[0]
-    assert counts[-1] == "6 requests to the scorer so far"
+    assert counts[-1] == "7 requests to the scorer so far"
 
 
 @pytest.mark.parametrize(("split", "images"), [("train", 6), ("val", 3), ("test", 6)])
@@ -333,7 +335,7 @@ async def test_answers_by_a_schema_are_used_where_the_endpoint_takes_it(
         result = await search(chosen)
         assert max(server.asked.values()) == 1
     assert result.scorer_usage is not None
-    assert result.scorer_usage.calls == server.answered
+    assert result.scorer_usage.calls == server.requests
     assert result.best.test == (0.0 if faults else 1.0)
     assert ("answers_by_schema" in result.notes) == (not faults)
 

@@ -47,6 +47,32 @@ def test_images_cost_once_and_a_template_its_texts(dialect: str, opened: Opened,
     assert isinstance(evaluator, NamePredictor)
 
 
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_size_of_requests_is_learnt_and_kept(most: int, opened: Opened, tmp_path: Path) -> None:
+    """From requests that are refused whole and answered in halves."""
+
+    def holds(request: ApiRequest) -> int:
+        return len(request.body["input"])
+
+    def change(_number: int, request: ApiRequest, body: Any) -> Any:
+        return ApiRefusal("too_large", "too many inputs") if holds(request) > most else body
+
+    labels, names = tmp_path / "labels.sqlite", {"scorer_dialect": "openai"}
+    api = VisualApi(change=change, concurrency=1)
+    evaluator = opened("embeddings", api, labels, **names)
+    grown: list[int] = []
+    evaluator.on_more_requests = lambda: grown.append(evaluator.estimate(10, 80).requests)
+    before = evaluator.estimate(10, 80).requests
+    scored(evaluator, TEMPLATE)
+    refused = [holds(request) for request in api.requests if holds(request) > most]
+    assert refused == {1: [8, 4, 4, 2, 2, 2, 2, 3, 2], 3: [8, 4, 4]}[most]
+    assert before == 20
+    assert grown[-1] == evaluator.estimate(10, 80).requests == {1: 110, 3: 50}[most]
+    later = VisualApi(change=change)
+    scored(opened("embeddings", later, labels, **names), "a photo of a big {}")
+    assert max(map(holds, later.requests)) <= most
+
+
 def test_the_form_is_known_by_the_address() -> None:
     """Of vendors with one address; every form has a name that the option takes."""
     assert tuple(DIALECTS) == EMBEDDING_DIALECTS
@@ -154,6 +180,7 @@ def test_a_refused_image_has_no_vector(objective: str, opened: Opened, tmp_path:
     assert score.correct == (14, 6)
     # Eight images, then four and four, two and two, one and one; the others in one request each; the texts.
     assert sum(map(images_in, api.requests)) == SEARCHED + 8 + 4 + 2
+    assert evaluator.estimate(0, 80).requests == 10
     again = opened("embeddings", VisualApi(ends_after=0), tmp_path / "labels.sqlite", **settings)
     assert scored(again, TEMPLATE) == score
 
