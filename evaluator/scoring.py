@@ -35,6 +35,9 @@ MaybeAwaitable: TypeAlias = T | Awaitable[T]
 """The answer of an evaluator's method: a plain one is called in a thread, a coroutine function is awaited."""
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 Split: TypeAlias = Literal["train", "val", "test"]
+ALL: Literal["all"] = "all"
+Shots: TypeAlias = NonNegativeInt | Literal["all"]
+"""Labelled images of each class; all there are for ``ALL``."""
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
 COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
@@ -195,7 +198,7 @@ class EvaluatorInfo:
 
     dataset: str
     classes: NonNegativeInt
-    shots: NonNegativeInt
+    shots: Shots
     seed: NonNegativeInt
     sizes: Mapping[str, NonNegativeInt]  # images in ``train``, ``val`` and ``test``
     model: str  # open_clip's name

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import field_validator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from .files import NameOrPath, UserPath, checked_path
 from .network import check_url
-from .scoring import COUNTED, GREY_BOX, OBJECTIVES, EvaluatorInfo, Objective
+from .scoring import ALL, COUNTED, GREY_BOX, OBJECTIVES, EvaluatorInfo, Objective, Shots
 from .settings import Group, Scope, Settings, applying_to, one_of, setting, technical
 
 COLUMNS = ("path", "label", "split")
@@ -45,6 +45,17 @@ _OF_ONE_SCORER: Mapping[str, str] = MappingProxyType(
         "scorer_answer_tokens": "chat",
     }
 )
+
+
+def check_shots(value: Any) -> Any:
+    """Return a number of shots, ALL or None; raise ValueError for any other value."""
+    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    if number is None or number == ALL or (type(number) is int and 1 <= number <= MOST_SHOTS):
+        return number
+    raise ValueError(f"it must be a whole number from 1 to {MOST_SHOTS:,}, or {ALL}")
+
+
+CheckedShots: TypeAlias = Annotated[Shots, BeforeValidator(check_shots)]
 
 
 def parse_columns(text: str | None) -> Mapping[str, str]:
@@ -85,15 +96,15 @@ class DataSettings(Settings):
     data_root: UserPath | None = setting(
         None, "folder of the data sets that have a name (default: $DATA)", reads="folder"
     )
-    shots: int | None = setting(
+    shots: CheckedShots | None = setting(
         None,
-        f"training images per class (default: {DEFAULT_SHOTS}, or as many as the smallest class has)",
+        f"training images per class (default: {DEFAULT_SHOTS}, or as many as the smallest class has); all: "
+        "every labelled image, and each class counts equally",
         decides=True,
         applies_to=SAMPLE,
         first=8,
+        show="N|all",
         from_data=True,
-        ge=1,
-        le=MOST_SHOTS,
     )
     seed: int = setting(
         1, "seed of the few-shot sample and of the search", decides=True, applies_to=SAMPLE, ge=0, lt=2**63
@@ -304,18 +315,27 @@ class EvaluatorSpec(ScorerSettings, DataSettings):
     """Everything that decides what an evaluator is, and how it runs.
 
     By default, ``shots`` is None until the data are read, then 16 or the size of the smallest class: with one
-    image per class (the paper's setting) the selected template is mostly luck.
+    image per class (the paper's setting) the selected template is mostly luck. With all images, ``objective``
+    is class_mean unless it is set.
     """
 
     if TYPE_CHECKING:
 
         def __init__(self, **settings: Any) -> None: ...  # a path or a price may be a text
 
-    def with_shots(self, shots: int = DEFAULT_SHOTS) -> Self:
+    @model_validator(mode="before")
+    @classmethod
+    def _classes_weigh_equally(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("shots") == ALL and not values.get("custom_scorer"):
+            return {"objective": "class_mean", **values}
+        return values
+
+    def with_shots(self, shots: Shots = DEFAULT_SHOTS) -> Self:
         """Return the specification with so many shots, if it has none."""
         if self.shots is not None:
             return self
-        return self.model_copy(update={"shots": shots if 1 <= shots <= MOST_SHOTS else DEFAULT_SHOTS})
+        is_usable = shots == ALL or 1 <= int(shots) <= MOST_SHOTS
+        return self.model_copy(update={"shots": shots if is_usable else DEFAULT_SHOTS})
 
     def augmentations_for(self, images: int) -> int:
         """Return the number of augmented copies per image for so many few-shot images."""

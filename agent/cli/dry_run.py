@@ -15,7 +15,7 @@ from ...evaluator.open import missing_files
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest
 from ...evaluator.remote.dialects import DIALECTS, costliest_dialect, dialect_of
 from ...evaluator.remote.evaluator import RemoteEvaluator
-from ...evaluator.scoring import Evaluator, EvaluatorInfo
+from ...evaluator.scoring import ALL, Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
@@ -178,7 +178,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
     largest: dict[str, SearchConfig] = {}
     for config in configs:
         known = largest.setdefault(_what_is_opened(config), config)
-        if (config.shots or 0) > (known.shots or 0):
+        if known.shots != ALL and (config.shots == ALL or (config.shots or 0) > (known.shots or 0)):
             largest[_what_is_opened(config)] = config
     infos = {}
     for number, (key, config) in enumerate(largest.items(), start=1):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
+from ...evaluator.scoring import ALL
 from ..config.sources import flags_of_more
 from ..llm.local_models import shown_llm
 from ..position import LLM
@@ -199,15 +200,17 @@ def _searched(result: SearchResult) -> str:
     classes = f"{data.classes} classes" if data.classes else data.name
     images = f", seed {data.seed}"
     if sizes != Sizes():
+        shots = "all labelled images" if data.shots == ALL else f"{data.shots} shots"
         images = (
-            f", {data.shots} shots{images}: {sizes.train} training, {sizes.val} validation and {sizes.test} "
-            "test images"
+            f", {shots}{images}: {sizes.train} training, {sizes.val} validation and {sizes.test} test images"
         )
     who = f"proposed by {llm}" if (llm := llm_of_templates(result)) else "proposed without an LLM"
     if (counts := made_by_llm(result)) is not None and counts[0] < counts[1]:
         who += f" ({counts[0]:,} of the {counts[1]:,} new ones, the others without an LLM)"
     weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
     objective = f", objective {result.objective}" if result.has_accuracies else ""
+    if result.objective == "class_mean":
+        objective += " (each class counts equally)"
     proposals = f"{result.words.noun.capitalize()}s {who}, method {result.method}{objective}."
     if result.best.class_names is not None:
         proposals = f"{_who_named(result)} {proposals}"

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import HAND_MADE, Inspection, Split, Unanswered
+from ...evaluator.scoring import HAND_MADE, Inspection, Shots, Split, Unanswered
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..prices import Spent, totals
 from ..text import printable
@@ -110,13 +110,13 @@ class Dataset:
 
     Attributes:
         classes: Number of classes; 0 if the evaluator does not say.
-        shots: Training images per class.
+        shots: Training images per class; ``all`` for every labelled image.
         seed: Seed of the few-shot sample and of the search.
     """
 
     name: str
     classes: int
-    shots: int
+    shots: Shots
     seed: int
     sizes: Sizes
 

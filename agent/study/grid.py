@@ -12,6 +12,7 @@ from typing import Any
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import shown
+from ...evaluator.scoring import Shots
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import (
     COMMAND_LINE,
@@ -37,7 +38,7 @@ class RunLabels:
     """A run as the tables name it; ``white_box`` if it is a fitted reference and not a search."""
 
     data: str
-    shots: int | None
+    shots: Shots | None
     seed: int
     model: str
     method: str
@@ -46,7 +47,7 @@ class RunLabels:
     white_box: str | None = None
 
     @property
-    def block(self) -> tuple[str, int | None, str, int]:
+    def block(self) -> tuple[str, Shots | None, str, int]:
         """Model, shots, data set and seed: shared by the runs that it is compared with."""
         return self.model, self.shots, self.data, self.seed
 
@@ -144,7 +145,7 @@ def shown_data(data: str) -> str:
     return Path(data).name or data
 
 
-def _folder_name(seed: int, shots: int | None, names: list[str], taken: set[str]) -> str:
+def _folder_name(seed: int, shots: Shots | None, names: list[str], taken: set[str]) -> str:
     """Return the name of a run's folder, with a hash if different names would share it.
 
     The first has none, so an extended study keeps its folders. A name that is not ASCII always has one: its

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.regular_files import read_regular
-from ...evaluator.scoring import hits
+from ...evaluator.scoring import Shots, hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
 from ..prices import Spent
@@ -104,7 +104,7 @@ class RunOutcome:
         }
 
 
-Blocks: TypeAlias = Mapping[tuple[str, int | None, str, int], Sequence[RunOutcome]]
+Blocks: TypeAlias = Mapping[tuple[str, Shots | None, str, int], Sequence[RunOutcome]]
 """Runs that count, by model, shots, data set and seed."""
 
 
@@ -154,9 +154,9 @@ def _digits(hits: Sequence[bool]) -> str:
     return "".join("1" if hit else "0" for hit in hits)
 
 
-def blocks_of(outcomes: Iterable[RunOutcome]) -> dict[tuple[str, int | None, str, int], list[RunOutcome]]:
+def blocks_of(outcomes: Iterable[RunOutcome]) -> dict[tuple[str, Shots | None, str, int], list[RunOutcome]]:
     """Return the runs that count, grouped by ``Cell.block``."""
-    blocks: dict[tuple[str, int | None, str, int], list[RunOutcome]] = {}
+    blocks: dict[tuple[str, Shots | None, str, int], list[RunOutcome]] = {}
     for outcome in outcomes:
         if outcome.counts:
             blocks.setdefault(outcome.cell.block, []).append(outcome)

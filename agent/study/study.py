@@ -19,7 +19,9 @@ from pydantic import (
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import shown
+from ...evaluator.scoring import Shots
 from ...evaluator.settings import MOST_PROBLEMS, REMOVED, near, plain, removed
+from ...evaluator.spec import CheckedShots
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES
@@ -52,7 +54,6 @@ Truth = Annotated[bool, Field(strict=True)]
 CountLimit = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNTED)]
 Chance: TypeAlias = Literal["images", "seeds", "sets"]
 Whole = Annotated[int, Field(strict=True)]
-Shots = Annotated[Whole, Field(ge=1, le=1_000_000)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 Name = Annotated[str, Field(max_length=60)]
 
@@ -99,7 +100,7 @@ class StudyMethod(StudyOptions):
     method: str
     name: Name = ""
     describe: Truth = True
-    shots: tuple[Whole, ...] | None = Field(default=None, min_length=1)
+    shots: tuple[CheckedShots, ...] | None = Field(default=None, min_length=1)
     models: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     def _check_options(self) -> None:
@@ -139,7 +140,7 @@ class StudyMethod(StudyOptions):
         """Whether it is given the description of a data set."""
         return self.describe and self.method in METHODS and METHODS[self.method].uses_description
 
-    def runs_on(self, model: str, shots: int | None) -> bool:
+    def runs_on(self, model: str, shots: Shots | None) -> bool:
         return shots in (self.shots or (shots,)) and model in (self.models or (model,))
 
 
@@ -203,7 +204,7 @@ class Study(Table):
     """A whole study.
 
     Attributes:
-        shots: Training images per class; None for the search's own default.
+        shots: Training images per class, or ``all``; None for the search's own default.
         seeds: Seeds of sample and search.
         llms: Each is asked by every method that asks.
         sets: Settings of the searches on one data set, by its name.
@@ -215,7 +216,7 @@ class Study(Table):
 
     title: str = ""
     data: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
-    shots: tuple[Shots | None, ...] = Field(default=(16,), min_length=1)
+    shots: tuple[CheckedShots | None, ...] = Field(default=(16,), min_length=1)
     seeds: tuple[Seed, ...] = Field(default=(1, 2, 3), min_length=1)
     models: Annotated[tuple[StudyModel, ...], _tables_of("model")] = Field(
         default=(StudyModel(model="RN-pico"),), min_length=1
@@ -308,7 +309,7 @@ def llm_label(name: str, llm: str) -> str:
 
 
 def shots_label(shots: int | str | None) -> str:
-    """Return a number of shots in words; a text names several."""
+    """Return a number of shots in words; a text is ``all``, or names several."""
     if isinstance(shots, str):
         return f"{shots} shots"
     return "default shots" if shots is None else counted(shots, "shot")

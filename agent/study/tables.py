@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...evaluator.scoring import Shots
 from ..results.accuracies import Interval
 from ..results.details import BEST, ENSEMBLE
 from .grid import shown_data
@@ -44,7 +45,7 @@ class StudyRow:
         """Whether a data set and seed that it lacks is left out of every mean."""
         return self.method is not None and self.figure == BEST
 
-    def runs_on(self, study: Study, model: str, shots: int | None) -> bool:
+    def runs_on(self, study: Study, model: str, shots: Shots | None) -> bool:
         """Return whether it is run on a model with so many shots; a baseline always is."""
         return self.method is None or any(
             method.row == self.method and method.runs_on(model, shots) for method in study.methods
@@ -63,7 +64,7 @@ class StudyRow:
         return None
 
 
-def rows_of(study: Study, model: str, shots: int | None) -> list[StudyRow]:
+def rows_of(study: Study, model: str, shots: Shots | None) -> list[StudyRow]:
     """Return the rows of the table of one model and number of shots, baselines first."""
     rows = [StudyRow(name, None, figure=name) for name in study.references]
     for method in study.methods:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Shots
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ...evaluator.threads import at_once
@@ -137,7 +137,7 @@ def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[di
 
 
 def _transfer(
-    row: StudyRow, shots: int | None, source: str, target: str, blocks: Blocks, transferred: Transferred
+    row: StudyRow, shots: Shots | None, source: str, target: str, blocks: Blocks, transferred: Transferred
 ) -> dict[str, Any]:
     # By data set, the gains of what the source found and of the target's own search, for each seed.
     gains: dict[str, list[tuple[float, float]]] = {}

@@ -74,8 +74,12 @@ def check(splits: Splits) -> Iterator[str]:
         such = counted(len(without), "such class", "such classes")
         raise DataError(f"{splits.name}: class {without[0]!r} has no training images ({such})")
     count_by_label(splits.val, len(splits.classes))
-    if not any(count_by_label(splits.test, len(splits.classes))):
+    tested = count_by_label(splits.test, len(splits.classes))
+    if not any(tested):
         raise DataError(f"{splits.name} has no test images, so nothing that is found could be judged")
+    if untested := [name for name, count in zip(splits.classes, tested, strict=True) if not count]:
+        such = "" if len(untested) == 1 else f" ({len(untested)} such classes)"
+        yield f"class {untested[0]!r} has no test images, so nothing is measured of it{such}"
 
 
 def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> Iterator[str]:

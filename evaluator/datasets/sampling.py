@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from ..counts import counted
 from ..errors import DataError
+from ..scoring import ALL, Shots
 from ..spec import DEFAULT_SHOTS
 from .values import Item, Splits, count_by_label
 
@@ -29,8 +30,10 @@ def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item,
     return tuple(drawn)
 
 
-def draw(splits: Splits, *, shots: int, seed: int) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+def draw(splits: Splits, *, shots: Shots, seed: int) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """Return the few-shot training and validation items; the published seeds are 1, 2 and 3."""
+    if shots == ALL:
+        return splits.train, splits.val
     check_shots(splits, shots)
     rng = random.Random(seed)
     train = sample(splits.train, shots, rng)
@@ -68,22 +71,22 @@ def check_shots(splits: Splits, shots: int) -> None:
         images = counted(most, "training image")
         raise DataError(
             f"{splits.name}: the largest class has {images}, too few for {shots} shots; give `shots "
-            f"= {most}`{' or fewer' if most > 1 else ''}, or leave it out for as many as the "
-            "smallest class has",
+            f'= {most}`{" or fewer" if most > 1 else ""}, `shots = "{ALL}"` for every image, or leave it out '
+            "for as many as the smallest class has",
         )
 
 
 def default_shots(splits: Splits) -> tuple[int, str | None]:
-    """Return the default number of shots, and a line about it if they are few."""
+    """Return the default number of shots, and a line about it if they are few, or leave most images out."""
     counts = count_by_label(splits.train, len(splits.classes))
-    least = min(counts)
-    if least >= DEFAULT_SHOTS:
-        return DEFAULT_SHOTS, None
-    name = splits.classes[counts.index(least)]
-    return least, (
-        f"using {counted(least, 'training image')} per class: the smallest class, {name!r}, "
-        f"has no more (`shots` sets another number; the default is {DEFAULT_SHOTS})"
-    )
+    shots, images = min(DEFAULT_SHOTS, *counts), sum(counts)
+    used = shots * len(counts)
+    if shots == DEFAULT_SHOTS and used >= images / 2:
+        return shots, None
+    name = splits.classes[counts.index(min(counts))]
+    why = "" if shots == DEFAULT_SHOTS else f", as the smallest, {name!r}, has no more"
+    more = "" if used == images else f'; `shots = "{ALL}"` uses every one'
+    return shots, f"using {used:,} of {counted(images, 'training image')}: {shots} of each class{why}{more}"
 
 
 VAL_SHARE = 0.2
@@ -102,24 +105,17 @@ VAL_RULE = (
 ThreeSplits = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
 
 
-def divide(
-    items: Iterable[Item], classes: Sequence[str], *, val: float = VAL_SHARE, test: float = TEST_SHARE
-) -> ThreeSplits:
+def divide(items: Iterable[Item], *, val: float = VAL_SHARE, test: float = TEST_SHARE) -> ThreeSplits:
     """Divide one list, in a stable order, by shares of each class.
 
-    At least one image of each class goes to test, unless its share is 0.
+    At least one image of each class goes to test, unless its share is 0 or the class has a single one.
     """
     rng = random.Random(SPLIT_SEED)
     splits: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
-    for label, of_class in sorted(by_label(items).items()):
+    for _label, of_class in sorted(by_label(items).items()):
         count = len(of_class)
-        if count < 2 and test:
-            raise DataError(
-                f"class {classes[label]!r} has a single image ({of_class[0].path}); "
-                "a class needs one to learn from and one to test on"
-            )
         shuffled = rng.sample(of_class, count)
-        n_test = max(1, round(count * test)) if test else 0
+        n_test = max(1, round(count * test)) if test and count > 1 else 0
         n_val = min(round(count * val), count - n_test - 1)
         n_train = count - n_val - n_test
         splits[0].extend(shuffled[:n_train])
@@ -141,14 +137,14 @@ def halve(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
 
 
 def complete(
-    train: Sequence[Item], val: Sequence[Item], test: Sequence[Item], classes: Sequence[str]
+    train: Sequence[Item], val: Sequence[Item], test: Sequence[Item]
 ) -> tuple[ThreeSplits, list[str]]:
     """Return the three splits, made by rule if there is no test split, and a note on that."""
     if test:
         return (tuple(train), tuple(val), tuple(test)), []
     if val:
         return (tuple(train), *halve(val)), [HALF_RULE]
-    return divide(train, classes), [RULE]
+    return divide(train), [RULE]
 
 
 def by_label(items: Iterable[Item]) -> dict[int, list[Item]]:

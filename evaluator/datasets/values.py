@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
+from ..scoring import Shots
 
 FEW_TEST_IMAGES = 100
 """Below so many, even a gain of ten points may be chance."""
@@ -65,7 +66,7 @@ class FewShotData:
     train: tuple[Item, ...]  # at most ``shots`` a class, in the order of the draw
     val: tuple[Item, ...]  # at most ``min(4, shots)`` a class; empty without a validation split
     test: HeldOutTest = field(repr=False)
-    shots: int  # per class
+    shots: Shots  # per class
     seed: int
     sources: tuple[str, ...] = ()  # folder names or the table's labels, by label; empty: the class names
     # names of all images, below the data's folder, on which the sample depends; empty if too many to keep

@@ -18,6 +18,7 @@ from ..clip.zero_shot import Labelled, classifier, correct
 from ..datasets.checks import shots_hash
 from ..datasets.hand_made import hand_made, imagenet_templates
 from ..datasets.loading import load_data
+from ..datasets.values import count_by_label
 from ..errors import EvaluatorError
 from ..scoring import DEFAULT_TEMPLATE, Predictions
 from ..spec import EvaluatorSpec, Report
@@ -28,7 +29,8 @@ from .references import REFERENCES, MethodOptions, Texts, WhiteBoxResult
 class Problem:
     """Features and labels of the shots, the model, and a test split that is opened at the end.
 
-    ``versions`` [n, 1 + copies, E] holds each training image and its augmented copies, if they count.
+    ``shots`` are the training images of the largest class. ``versions`` [n, 1 + copies, E] holds each
+    training image and its augmented copies, if they count.
     """
 
     dataset: str
@@ -121,7 +123,7 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
         return Problem(
             dataset=data.name,
             class_names=data.classes,
-            shots=data.shots,
+            shots=max(count_by_label(data.train, len(data.classes))),
             seed=data.seed,
             loaded=loaded,
             encoder=encoder,

@@ -241,7 +241,7 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         listing = list_classes(folder)
         names = _ordered(listing, order)
         classes, items = _items(listing, names)
-        train, val, test = divide(items, classes)
+        train, val, test = divide(items)
         notes = [RULE, *nested(listing), *skipped_files(listing)]
     return Splits(
         name=name or folder.name,
@@ -268,7 +268,7 @@ def _read_split_folders(
     test = _split(folders["test"], listing, names, notes) if "test" in folders else ()
     if test and not val:
         notes.append(NO_VAL)
-    splits, rule = complete(train, val, test, classes)
+    splits, rule = complete(train, val, test)
     return names, classes, splits, [*notes, *rule]
 
 

@@ -77,7 +77,7 @@ def read_table(
     if unsplit and (train or val or test):
         lacking = counted(len(unsplit), "row has", "rows have")
         raise DataError(f"{file}: {lacking} no split, such as {unsplit[0].path}; fill in all or none")
-    (train_items, val_items, test_items), notes = complete(unsplit or train, val, test, classes)
+    (train_items, val_items, test_items), notes = complete(unsplit or train, val, test)
     return Splits(
         name=file.stem,
         classes=classes,

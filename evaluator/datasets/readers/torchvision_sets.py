@@ -85,7 +85,7 @@ def _read(name: str, root: Path) -> Splits:
         whole = numbered_set(name, f"torchvision-{name}", version, classes, images)
     if whole.val:
         return whole
-    train, val, _test = divide(whole.train, whole.classes, test=0)
+    train, val, _test = divide(whole.train, test=0)
     notes = (*(note for note in whole.notes if note != NO_VAL), VAL_RULE)
     return replace(whole, train=train, val=val, notes=notes)
 
@@ -200,7 +200,7 @@ def _of_files(name: str, root: Path, classes: list[str], files: Mapping[str, Seq
     if name == "EuroSAT":  # "AnnualCrop" would be one word to a CLIP
         names = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder) for folder in classes]
     train, val, test = (files.get(split, ()) for split in ("train", "val", "test"))
-    (train, val, test), notes = complete(files.get("", train), val, test, classes)
+    (train, val, test), notes = complete(files.get("", train), val, test)
     return Splits(
         name=name,
         classes=tuple(tidy(class_name, where=name) for class_name in names),

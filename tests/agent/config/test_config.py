@@ -156,6 +156,15 @@ def test_unasked_views_are_bounded_by_the_number_of_images(
     assert EvaluatorSpec(**settings).augmentations_for(images) == copies
 
 
+def test_with_every_labelled_image_each_class_counts_equally() -> None:
+    """Unless an objective is set; also in what is read again from a run's file."""
+    config = SearchConfig(**NO_LLM, shots="all")
+    assert (config.shots, config.objective) == ("all", "class_mean")
+    assert SearchConfig(**config.to_public()).objective == "class_mean"
+    assert SearchConfig(**NO_LLM, shots="all", objective="accuracy").objective == "accuracy"
+    assert SearchConfig(**NO_LLM, shots="4").objective == "accuracy"
+
+
 def test_what_only_programs_set_is_stored_only_where_it_was_set() -> None:
     """Technical fields do not clutter a run's file, and are kept where somebody chose them."""
     assert "workers" not in SearchConfig(**NO_LLM).to_public()

@@ -161,8 +161,8 @@ def test_a_result_notes_the_shots_that_the_data_decided(
     """Also that of a resumed run, which has their number as a setting."""
     assert search_sync(SearchConfig(**on_images[1], max_minutes=0)).status == "stopped"
     notes = resume_sync(tmp_path / "r", changes={"max_minutes": None}).notes
-    why = "the smallest class, 'a', has no more (`shots` sets another number; the default is 16)"
-    assert notes["chosen_defaults"] == [f"using 5 training images per class: {why}"]
+    used = "using 10 of 10 training images: 5 of each class, as the smallest, 'a', has no more"
+    assert notes["chosen_defaults"] == [used]
 
 
 def test_changed_images_are_named_before_an_llm_is_loaded(

@@ -66,12 +66,15 @@ def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
         study(
             data=["one"],
             seeds=[1],
-            shots=[1, 16],
+            shots=[1, "all"],
             models=["RN-pico", "ViT-pico"],
             methods=["random", {"method": "combine", "shots": [1], "models": ["ViT-pico"]}],
         )
     )
     assert [(cell.model, cell.shots) for cell in grid if cell.method == "combine"] == [("ViT-pico", 1)]
+    every_image = [cell for cell in grid if cell.shots == "all"]
+    assert {cell.run_dir.name.split("-")[1] for cell in every_image} == {"allshot"}
+    assert {cell.config.objective for cell in every_image} == {"class_mean"}
     assert len(grid) == 5
 
 

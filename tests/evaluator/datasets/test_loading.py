@@ -233,7 +233,7 @@ def test_shots_that_nobody_gave_are_chosen_by_the_data(tmp_path: Path, make_imag
     make_images(tmp_path, {"train/a": 3, "train/b": 5, "test/a": 2, "test/b": 2})
     data = load(str(tmp_path))
     assert (data.shots, len(data.train)) == (3, 6)
-    assert data.chosen[0].startswith("using 3 training images per class: the smallest class, 'a', has")
+    assert data.chosen[0].startswith("using 6 of 8 training images: 3 of each class, as the smallest, 'a',")
     assert not any("shots a class" in note for note in data.notes)
     with_shots = load(str(tmp_path), shots=3)
     assert (with_shots.train, with_shots.chosen) == (data.train, ())

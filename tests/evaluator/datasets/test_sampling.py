@@ -17,6 +17,7 @@ from promptclimb.evaluator.datasets.sampling import (
     TEST_SHARE,
     VAL_SHARE,
     default_shots,
+    divide,
     draw,
     part_of_test,
     sample,
@@ -177,20 +178,37 @@ def test_a_class_with_fewer_images_than_shots_gives_all_it_has() -> None:
 def test_too_many_shots_are_answered_with_what_would_do() -> None:
     """A number that is possible, or none."""
     with pytest.raises(
-        DataError, match=r"4 training images, too few for 16 .*`shots = 4` or fewer, or leave"
+        DataError,
+        match=r"4 training images, too few for 16 .*`shots = 4` or fewer, `shots = \"all\"` for every",
     ):
         draw(splits([0, 0, 1, 1, 1, 1], []), shots=16, seed=1)
 
 
 def test_where_nothing_is_said_the_smallest_class_decides_up_to_sixteen() -> None:
-    """Every class gives as many; where that is fewer than 16, one line says so."""
+    """Every class gives as many. Where they are few, or most images are left out, one line says so."""
     shots, line = default_shots(splits([0, 0, 1, 1, 1, 1], []))
-    assert (shots, str(line)[:54]) == (2, "using 2 training images per class: the smallest class,"[:54])
-    for counts, expected in (((16, 16), 16), ((40, 20), 16), ((40, 1), 1)):
+    assert (shots, line) == (
+        2,
+        "using 4 of 6 training images: 2 of each class, as the smallest, 'a', has no more; "
+        '`shots = "all"` uses every one',
+    )
+    for counts, expected, is_noted in (
+        ((16, 16), 16, False),
+        ((40, 20), 16, False),
+        ((40, 1), 1, True),
+        ((100, 68), 16, True),
+    ):
         labels = [label for label, count in enumerate(counts) for _ in range(count)]
         shots, line = default_shots(splits(labels, []))
-        assert shots == expected
-        assert (line is None) == (expected == 16)
+        assert (shots, line is not None) == (expected, is_noted)
+
+
+def test_all_shots_are_every_labelled_image() -> None:
+    """Also of a class that has a single one, which then has no test image."""
+    train, val = draw(splits([0, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1]), shots="all", seed=1)
+    assert (len(train), len(val)) == (4, 7)
+    learnt, _, tested = divide([Item(Path(str(number)), number > 0) for number in range(5)])
+    assert [sum(item.label == 0 for item in split) for split in (learnt, tested)] == [1, 0]
 
 
 @pytest.mark.parametrize("shots", [0, -1, 5])

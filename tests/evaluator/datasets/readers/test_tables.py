@@ -114,7 +114,7 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ('path,label\n"a/000.png,x\n', "unexpected end of data"),
         ("path,label,Label\na/000.png,x,y\nb/000.png,y,x\n", "2 columns 'label'"),
         ("path,label,split,split\na/000.png,x,train,test\n", "2 columns 'split'"),
-        ("path,label\na/000.png,x\nb/000.png,y\n", "single image"),
+        ("path,label\na/000.png,x\nb/000.png,y\n", "no test images"),
     ],
 )
 def test_a_wrong_table_is_refused(pictures: Path, text: str, message: str) -> None:
