@@ -3,8 +3,8 @@
 It starts from the classifier of texts, T [C, E], and learns W = T + D by cross-entropy on the labelled images
 and their augmented copies. A distance from the texts has a price. Its metric is that of the features within
 classes: a direction in which images of one class hardly differ is cheap. Cross-validation on the labelled
-images decides the price: the highest that is within one standard error of the best, in the log-probability of
-images held out. "The texts as they are" is one of the choices.
+images decides the price, by the log-probability of images held out. The texts stay as they are unless that
+gains more than one standard error and loses no image.
 
 The hold is the idea of CLAP (*A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models*, CVPR
 2024), the metric that of a Gaussian discriminant (*A Hard-to-Beat Baseline for Training-Free CLIP-Based
@@ -127,8 +127,11 @@ def learn(
             logits[index, held] = scale * shots.features[held, 0] @ weights.T
             report(fold * len(STRENGTHS) + index, fits)
     factors = [_temperature(values, shots.labels) for values in logits]
-    best = _strongest_as_good(
-        [_logprob(factor * held_out, shots.labels) for factor, held_out in zip(factors, logits, strict=True)]
+    best = _best(
+        torch.stack(
+            [_logprob(f * held_out, shots.labels) for f, held_out in zip(factors, logits, strict=True)]
+        ),
+        (logits.argmax(dim=2) == shots.labels).sum(dim=1),
     )
     weights = texts
     for weights in _path(texts, shots, scale, STRENGTHS[:best]):  # noqa: B007 - the last is wanted
@@ -199,14 +202,17 @@ def _folds(labels: Tensor, classes: int, seed: int) -> Tensor:
     return folds
 
 
-def _strongest_as_good(logprobs: Sequence[Tensor]) -> int:
-    """Return the first whose mean is within one standard error of the best, image by image."""
-    best = max(logprobs, key=lambda values: float(values.mean()))
-    for index, values in enumerate(logprobs):
-        gap = (best - values).double()
-        if float(gap.mean()) <= float(gap.std(correction=0)) / len(gap) ** 0.5:
-            return index
-    raise AssertionError("the best is as good as itself")
+def _best(logprobs: Tensor, right: Tensor) -> int:
+    """Return the price with the highest mean log-probability, if that is surely ahead of the texts; else 0.
+
+    Args:
+        logprobs: Of each image held out, at each price, first of the texts alone: [prices, n].
+        right: The images classified correctly at each price.
+    """
+    best = int(logprobs.mean(dim=1).argmax())
+    gains = (logprobs[best] - logprobs[0]).double()
+    sure = float(gains.mean()) > float(gains.std(correction=0)) / len(gains) ** 0.5
+    return best if sure and right[best] >= right[0] else 0
 
 
 def _temperature(logits: Tensor, labels: Tensor) -> float:
