@@ -4,6 +4,10 @@ Its pictures are emoji, icons and clip art from npm and Debian packages. Its cap
 descriptions and keywords that came with them: one text, or a name and keywords joined by commas. Neither
 pictures nor captions are those of RN-pico and ViT-pico, except emoji cut-outs of four vendors.
 
+``--in-templates 0.5`` puts the picture's name into a general template in half of the captions, as people do
+who write about photographs; so were the captions of Captions-pico made. The templates are OpenAI's 80 for
+ImageNet, but for every fourth (the 1st, 5th, ...), which no caption has.
+
 A killed run goes on when it is started again. Needs npm, apt-get, dpkg-deb and the extra ``train``.
 """
 
@@ -31,6 +35,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.files import cache_dir
 from promptclimb.evaluator.pico.models import TAGS_MODEL
@@ -69,6 +74,8 @@ HELD_OUT_SHARE = 3
 """One of so many clip-art pictures, by the checksum of its path, is in no training."""
 SHARES = {"emoji": 0.45, "clip art": 0.2, "stamps": 0.07, "icons": 0.28}
 """Of a batch, by kind of picture."""
+HELD_OUT_TEMPLATES = 4
+"""One of so many of OpenAI's templates, in their order, is in no caption."""
 COMMON_TITLE = 12
 """A clip-art title of so many pictures names a collection, not a picture."""
 MOST_WORDS = 12
@@ -256,6 +263,7 @@ def debian_folder(name: str, folder: Path) -> Path:
     if files.is_dir():
         return files
     partial = folder / f"{name}.partial"
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         if not list(folder.glob(f"{name}_*.deb")):
             subprocess.run(
@@ -332,7 +340,6 @@ def _stamps(folder: Path) -> Iterator[Tagged]:
 
 def gather(out: Path, sources: Callable[[Path], Iterator[Tagged]]) -> None:
     """Write pictures.npy, uint8 [N, CUTOUT, CUTOUT, 4], and their texts, texts.jsonl, into a folder."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     lines, pictures = [], []
     for entry in sources(cache_folder()):
@@ -384,10 +391,23 @@ def composed(cutout: Image.Image, rng: Random, *, tinted: bool, side: int = SIDE
     return picture
 
 
-class TaggedPictures:
-    """The gathered pictures as ``Trainer`` needs them: indices of a batch, pixels, captions."""
+def templates_in_captions() -> list[str]:
+    """Return the general templates that captions may have, with and without their full stop."""
+    templates = [text for i, text in enumerate(imagenet_templates()) if i % HELD_OUT_TEMPLATES]
+    return sorted({spelling for text in templates for spelling in (text, text.removesuffix("."))})
 
-    def __init__(self, folder: Path) -> None:
+
+class TaggedPictures:
+    """The gathered pictures as ``Trainer`` needs them: indices of a batch, pixels, captions.
+
+    Args:
+        folder: Where they were gathered.
+        in_templates: The share of captions that are a name in a general template.
+    """
+
+    def __init__(self, folder: Path, in_templates: float = 0.0) -> None:
+        self._in_templates = in_templates
+        self._templates = templates_in_captions() if in_templates else []
         self._pictures = np.load(folder / "pictures.npy", mmap_mode="r")
         lines = (folder / "texts.jsonl").read_text("utf-8").splitlines()
         self._entries = [json.loads(line) for line in lines]
@@ -398,16 +418,19 @@ class TaggedPictures:
         return len(self._entries)
 
     def texts(self) -> Iterator[str]:
-        """Yield every text once for each picture."""
+        """Yield every text once for each picture, and every template twice."""
+        yield from (template.format("") for template in self._templates * 2)
         for entry in self._entries:
             yield from (*entry["names"], *entry["keywords"], *entry["sentences"])
 
     def caption(self, index: int, rng: Random) -> str:
-        """Return a name, a description, or names and keywords joined by commas."""
+        """Return a name in a template or alone, a description, or names and keywords joined by commas."""
         entry = self._entries[index]
         names: list[str] = entry["names"]
         keywords: list[str] = entry["keywords"]
         sentences: list[str] = entry["sentences"]
+        if names and self._templates and rng.random() < self._in_templates:
+            return rng.choice(self._templates).format(rng.choice(names))
         if sentences and rng.random() < 0.4:
             return rng.choice(sentences)
         named = bool(names) and rng.random() < 0.85
@@ -471,6 +494,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--out", type=Path, help="folder for all that is made (default: tags/ in the cache folder)"
     )
     parser.add_argument("--minutes", type=float, default=75, help="of training (default: 75)")
+    parser.add_argument(
+        "--in-templates", type=float, default=0.0, metavar="SHARE", help="of captions (default: 0)"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -479,7 +505,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, sources in (("train", training_sources), ("monitor", monitor_sources)):
             if not (out / name / "pictures.npy").exists():
                 gather(out / name, sources)
-        pictures = TaggedPictures(out / "train")
+        pictures = TaggedPictures(out / "train", options.in_templates)
         recipe = Recipe(name=TAGS_MODEL, steps=0, minutes=options.minutes)
         vocabulary = _vocabulary(pictures)
         log.info("training.started", pictures=len(pictures), tokens=vocabulary.size)
