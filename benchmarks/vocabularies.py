@@ -109,14 +109,15 @@ PICTURES_OF = {
 """Functions of an English name that return its few-shot and test pictures. Emoji alone may be mirrored."""
 
 
-def picture_set(vocabulary: Vocabulary) -> PictureSet:
+def picture_set(name: str, vocabulary: Vocabulary) -> PictureSet:
     """Return the pictures of a set."""
     draw = PICTURES_OF[vocabulary.pictures]
     pictures = {class_name: draw(shown) for class_name, shown in vocabulary.classes.items()}
+    few_shot, test = ({class_name: both[side] for class_name, both in pictures.items()} for side in (0, 1))
     return PictureSet(
+        name=name,
         description=vocabulary.title,
-        few_shot={class_name: both[0] for class_name, both in pictures.items()},
-        test={class_name: both[1] for class_name, both in pictures.items()},
+        pictures={"train": few_shot, "val": few_shot, "test": test},
         mirrored=vocabulary.pictures == "emoji",
     )
 
@@ -128,9 +129,9 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    for data, vocabulary in vocabularies().items():
-        write_class_folders(folder, data, picture_set(vocabulary))
-        print(folder / data)
+    for name, vocabulary in vocabularies().items():
+        write_class_folders(folder, picture_set(name, vocabulary))
+        print(folder / name)
 
 
 if __name__ == "__main__":
