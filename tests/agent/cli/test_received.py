@@ -89,6 +89,42 @@ def test_a_pipe_or_a_link_in_place_of_a_file(
     )
 
 
+EVIL = "\x1b]0;owned\x07\x1b[31m\u202egnp\x9b5m\nerror: all is lost"
+"""A name that gives a terminal orders, and looks like another line."""
+
+
+@pytest.mark.usefixtures("small_sets")
+def test_a_folders_name_cannot_write_on_the_terminal(
+    received: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever names it: what was asked for, and errors."""
+    evil = f"runs/{EVIL}"
+    received.rename(evil)
+    (tmp_path / EVIL).mkdir()
+    commands: list[tuple[int, list[str]]] = [
+        *((0, [command, evil]) for command in ("status", "report", "transcript", "resume")),
+        (0, ["status"]),
+        (0, ["status", evil, "--json"]),
+        (0, ["compare", "whole", evil]),
+        (0, ["compare", "whole", evil, "--json"]),
+        (0, ["export", evil, "--format", "csv"]),
+        (0, ["export", evil, "--format", "all"]),
+        (0, [*SEARCH[:-1], f"{evil}2"]),
+        (2, [*SEARCH[:-1], evil]),
+        (2, ["predict", EVIL, "--run", evil]),
+        (2, ["report", f"{evil}3"]),
+        (2, ["export", evil, "--format", EVIL]),
+        *((2, [command, EVIL]) for command in ("status", "datasets", "suite", EVIL)),
+        (2, ["evaluate", "--templates", EVIL]),
+        (2, ["config", "--show", "--config", EVIL]),
+    ]
+    for code, command in commands:
+        assert (main(command), command) == (code, command)
+        shown = "".join(capsys.readouterr())
+        assert not {*"\x1b\x07\x9b\u202e"} & {*shown}, command
+        assert "\nerror: all is lost" not in shown, command
+
+
 @pytest.mark.parametrize(
     "change", [{"format": 9, "program": "\x1b[31m\u202e1"}, {"given": {"chat": "\x1b[31m\u202e"}}]
 )
