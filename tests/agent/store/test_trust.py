@@ -137,7 +137,7 @@ def test_what_the_user_gives_again_or_does_not_use_needs_no_trust(
     shutil.rmtree(tmp_path / "cache")
     with pytest.raises(UntrustedRunError, match=r"their\.module:make; .*evil"):
         stored_config(run_dir)
-    with pytest.raises(UntrustedRunError, match=r"would run the code their\.module:make\. IfIf"):
+    with pytest.raises(UntrustedRunError, match=r"would run the code their\.module:make\. If"):
         stored_config(run_dir, {"base_url": EVIL})
     stored_config(run_dir, {"base_url": EVIL, "custom_scorer": "their.module:make"})
     monkeypatch.setenv("OPENAI_BASE_URL", "https://me:pw@evil.example/v1/")
