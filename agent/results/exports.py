@@ -97,8 +97,8 @@ class ChosenPrompts:
 
     @property
     def config(self) -> SearchConfig:
-        """The run's config, from its store, to read its data."""
-        return stored_config(self.run_dir, safe=OPTIONS)
+        """The run's config, from its store, to read its data; nothing is written where it says."""
+        return stored_config(self.run_dir, safe=OPTIONS).model_copy(update={"cache_dir": None})
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import filelock
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.store.run import Store, StoreReader
+from promptclimb.evaluator import files
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.black_box import stand_in
 
@@ -89,6 +91,15 @@ def test_a_pipe_or_a_link_in_place_of_a_file(
     )
 
 
+def change_manifest(run_dir: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Write another manifest, as whoever sends a run can."""
+    with sqlite3.connect(run_dir / "store" / "cache.db") as database:
+        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
+        changed = json.dumps(change(json.loads(text)))
+        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (changed,))
+    database.close()
+
+
 EVIL = "\x1b]0;owned\x07\x1b[31m\u202egnp\x9b5m\nerror: all is lost"
 """A name that gives a terminal orders, and looks like another line."""
 
@@ -132,11 +143,7 @@ def test_a_manifest_cannot_write_on_the_terminal(
     change: dict[str, object], received: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not with colours, and not from right to left."""
-    with sqlite3.connect(received / "store" / "cache.db") as database:
-        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
-        changed = json.dumps({**json.loads(text), **change})
-        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (changed,))
-    database.close()
+    change_manifest(received, lambda manifest: {**manifest, **change})
     assert main(["resume", "r", "--restarts", "2"]) == 2
     said = capsys.readouterr().err
     assert "[31m\\u202e" in said
@@ -181,6 +188,19 @@ def test_nothing_is_written_through_a_link(
     assert (codes["export", "r", "--format", "csv"] == 2) == (name == "exports")
     assert "is a symbolic link" in capsys.readouterr().err
     assert sorted(precious.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("small_sets")
+def test_an_export_writes_nothing_where_a_manifest_says(
+    received: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that a run names is used by a run that is trusted, and by nothing else."""
+    monkeypatch.setattr(files, "SETTLED_NS", 0)  # new files are remembered too
+    there = {"cache_dir": str(tmp_path / "there"), "custom_scorer": None}
+    change_manifest(received, lambda manifest: {**manifest, "config": {**manifest["config"], **there}})
+    assert main(["export", "r", "--format", "cupl"]) == 0
+    assert main(["export", "r", "--format", "all"]) == 0
+    assert not (tmp_path / "there").exists()
 
 
 class ReadOnly(filelock.FileLock):
