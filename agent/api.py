@@ -22,7 +22,7 @@ from ..evaluator.datasets.values import FewShotData
 from ..evaluator.errors import TemplateRejectedError, UsageError
 from ..evaluator.files import user_path
 from ..evaluator.open import open_evaluator
-from ..evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
+from ..evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage, check_images
 from ..evaluator.scoring import (
     Evaluator,
     Inspection,
@@ -432,8 +432,7 @@ def predict(
     """
     _check_type("predict", "folder", folder, (str, os.PathLike), "the path of a folder of images")
     images, say = user_path(folder, "folder"), report or (lambda _line: None)
-    if not images.exists():
-        raise UsageError(f"there is no folder {images}")
+    check_images(images)
     if (run_dir is None) == (templates is None):
         raise UsageError("predict: give run_dir, or templates with class_names and spec")
     if run_dir is not None:

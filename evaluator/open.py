@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .counts import counted
 from .custom import as_evaluator, open_custom
 from .errors import EvaluatorError
 from .scoring import Evaluator
@@ -36,8 +37,8 @@ def open_evaluator(
     Args:
         spec: What to open; a search's config is one.
         custom: The user's own scorer, in place of what the specification names.
-        report: Called with a line for each fact (preprocessing, corrections, what is left out).
-        progress: Called after each batch with the number of images encoded and of all.
+        report: Called with a line for each fact (data, model, corrections, what is left out).
+        progress: Called after each batch with the number of images encoded and of all, copies included.
         look_ahead: Encode the test images now, without their labels, so that torn ones are found before a
             search is paid for; otherwise ``examine`` opens them.
         encode: False for a dry run of a CLIP: few-shot images are checked and not encoded. The evaluator then
@@ -65,9 +66,11 @@ def open_evaluator(
         return open_remote(spec, ask, labels, report, look_ahead=look_ahead)
     from .datasets.loading import load_data
 
-    data = load_data(
-        spec
-    )  # before torch is imported, which takes longer than to find what is wrong with data
+    # Before torch is imported, which takes longer than to find what is wrong with data.
+    data = load_data(spec)
+    images = f"{len(data.train):,} training, {len(data.val):,} validation and {data.test.size:,} test images"
+    classes = counted(len(data.classes), "class", "classes")
+    report(f"data: {data.name}, {classes}, {images}; opening the model {spec.model} ...")
     from .clip.in_process import open_in_process
 
     local, model_key = open_in_process(spec, data, report, progress, look_ahead=look_ahead, encode=encode)

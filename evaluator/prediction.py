@@ -38,6 +38,22 @@ Decided: TypeAlias = tuple[Path, Sequence[int], Sequence[float], Exception | Non
 """An image, its labels and their probabilities, the most likely first, or why it has none."""
 
 
+def check_images(path: Path) -> None:
+    """Check that there is an image to classify, before a model is opened, which takes longer.
+
+    Raises:
+        DataError: There is no folder, or no image in it and below it.
+    """
+    if not path.exists():
+        raise DataError(f"there is no folder {path}")
+    if not (path.is_dir() or path.is_file()):
+        raise DataError(f"{path} is neither a folder of images nor an image file")
+    ignored, unread = Counter[str](), list[str]()
+    if path.is_dir() and next(walk(path, ignored, lambda error: unread.append(str(error))), None) is None:
+        why = "; ".join(filter(None, [named_kinds(ignored), *unread[:1]])) or "name another folder"
+        raise DataError(f"there is no image in {path} or below it; {why}")
+
+
 class ImagePredictor(ABC):
     """Classifies the images of folders.
 
@@ -67,10 +83,8 @@ class ImagePredictor(ABC):
         Memory does not grow with the number of images. Hidden files are skipped.
 
         Raises:
-            DataError: There is no image, or none can be read.
+            DataError: No image can be read.
         """
-        if not (folder.is_dir() or folder.is_file()):
-            raise DataError(f"{folder} is neither a folder of images nor an image file")
         ignored, read, first = Counter[str](), 0, ""
         images = walk(folder, ignored, lambda error: self._report(f"skipped: {error}"))
         root = folder if folder.is_dir() else folder.parent
@@ -87,8 +101,6 @@ class ImagePredictor(ABC):
             self._report(f"skipped: {unread}")
         if first and not read:
             raise DataError(f"none of the images in {folder} can be classified; the first: {first}")
-        if not read:
-            raise DataError(f"there is no image in {folder} or below it; {unread or 'name another folder'}")
 
 
 class FolderPredictor(ImagePredictor):
@@ -120,6 +132,7 @@ class FolderPredictor(ImagePredictor):
         if not templates:
             raise UsageError("there is no template to predict with")
         super().__init__(spec, class_names, templates, report)
+        report(f"opening the model {spec.model} ...")
         from .clip.in_process import ImageClassifier
 
         self._classifier = ImageClassifier.of_texts(spec, texts or class_names, templates, report)

@@ -18,7 +18,7 @@ from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
 from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
+from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage, check_images
 from ...evaluator.regular_files import open_regular
 from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
@@ -53,6 +53,7 @@ def predict(arguments: argparse.Namespace) -> int:
         above = images.parent
         folders = [short_path(path) for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
         raise UsageError(f"there is no folder {images}{near(arguments.folder, folders)}")
+    check_images(images)
     out = _out(arguments.out)
     predictor = _predictor(arguments)
     top = min(arguments.top, len(predictor.class_names))

@@ -165,11 +165,10 @@ class Noted(Event, name="search.noted"):
 
 
 class ImagesEncoded(Event, name="evaluator.images_encoded"):
-    """A batch of images is encoded."""
+    """More images are encoded, of all splits; augmented copies count."""
 
     done: int
     of: int
-    copies: bool = False
 
 
 class DefaultTemplateScored(Event, name="search.default_template_scored"):

@@ -42,6 +42,8 @@ RETRIES = {
 }
 _LONGEST_REASON = 100
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
+OPENING_S, OPENING_S_AT_MOST = 10.0, 600.0
+"""Seconds from a line about the opening to the next: as many as the opening took so far, within these."""
 MOST_SHOWN = 12
 """Most restarts with a line of their own."""
 BAR_WIDTH = 24
@@ -116,6 +118,7 @@ class LiveProgress(Progress):
         scorer_calls_before: Requests to the scorer behind an API before the test evaluation, or the latest
             answers on class names, began.
         answers: Answers received, ``empty`` of them without a template.
+        encoded: How many images are encoded, and of how many; None before the first.
         starting_restarts: Restarts whose starting templates are being scored.
         rounds_before: Rounds that were over before this session's first answer; None before that.
         waiting: What the LLM requests wait for, and why; empty after an answer.
@@ -126,6 +129,7 @@ class LiveProgress(Progress):
     latest: str = ""
     scorer_calls_before: int | None = None
     opening: str = ""
+    encoded: tuple[int, int] | None = None
     answers: int = 0
     empty: int = 0
     queued: int = 0
@@ -136,15 +140,15 @@ class LiveProgress(Progress):
     retries: Counter[str] = field(default_factory=Counter)
     pauses: int = 0
     _failure: str = ""
-    _encoded: Counter[bool] = field(default_factory=Counter)  # whether copies -> how many
-    _encoding: events.ImagesEncoded = events.ImagesEncoded(done=0, of=0)  # noqa: RUF009 - it is frozen
 
     def add(self, event: events.Event) -> None:
         """Update the progress from an event."""
         super().add(event)
         match event:
             case events.ImagesEncoded():
-                self._add_images(event)
+                of_how_many = f"{event.done:,} of " if event.done < event.of else ""
+                self.encoded, images = (event.done, event.of), counted(event.of, "image")
+                self.opening = f"{of_how_many}{images} encoded, augmented copies included"
             case events.ModelFetched():
                 done, size = (f"{count / 1e6:,.0f}" for count in (event.done, event.of))
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {size} MB"
@@ -165,20 +169,6 @@ class LiveProgress(Progress):
                 self._begin(f"evaluating on {counted(event.images, 'test image')}")
             case _:
                 self._add_request(event)
-
-    def _add_images(self, event: events.ImagesEncoded) -> None:
-        """Add up the images of all splits, and their augmented copies, which are encoded in turn."""
-        last = self._encoding
-        if (event.of, event.copies) != (last.of, last.copies) or event.done <= last.done:
-            self._encoded[last.copies] += last.done
-        self._encoding = event
-        total = self._encoded + Counter({event.copies: event.done})
-        kinds = (counted(total[False], "image"), counted(total[True], "augmented copy", "augmented copies"))
-        encoded = " and ".join(kind for copies, kind in enumerate(kinds) if total[bool(copies)])
-        left = f", {event.of - event.done:,} to go in this split" if event.done < event.of else ""
-        self.opening = f"{encoded} encoded{left}"
-        if self.started is not None:
-            self.latest = f"opening the test split: {self.opening}"
 
     def _add_request(self, event: events.Event) -> None:
         match event:
@@ -267,10 +257,7 @@ class LiveProgress(Progress):
             return []
         if done < 1:
             return []
-        rest = seconds / done * left
-        if rest >= 90:
-            return [f"about {rest / 60:,.0f} min to go"]
-        return [f"about {rest:,.0f} s to go"] if rest >= 1 else []
+        return _to_go(seconds / done * left)
 
     @property
     def done(self) -> str:
@@ -342,8 +329,9 @@ class LiveProgress(Progress):
 class Display:
     """Show events on a console; a listener and a context manager.
 
-    A terminal and a notebook (by rich, with ipywidgets) get a live panel, other consoles get lines: one in 5
-    seconds at first, one a minute in a long run. ``clock`` returns seconds.
+    A terminal and a notebook (by rich, with ipywidgets) get a live panel, other consoles get lines: while
+    data and model are opened, each after twice the time; then one in 5 seconds at first, one a minute in a
+    long run. ``clock`` returns seconds.
 
     Attributes:
         progress: That of the search, by its events.
@@ -358,7 +346,8 @@ class Display:
         self._began = self._printed = clock()
         self._printed_rounds = 0
         self.opening_s = 0.0
-        self._opening = ""
+        self._said = ""  # the latest line about the opening
+        self._encoding: tuple[float, int] | None = None  # when the first images were encoded, and how many
         self._measured: float | None = None
         self._reasons: set[str] = set()
         self._live = Live(
@@ -372,6 +361,10 @@ class Display:
     def __call__(self, event: events.Event) -> None:
         progress = self.progress
         progress.add(event)
+        if isinstance(event, events.ImagesEncoded) and self._encoding is None:
+            self._encoding = self._now(), event.done
+        if isinstance(event, events.SearchStarted) and self._encoding is not None and not self._is_live:
+            self._line(progress.opening)
         if (text := sentence(event)) is not None:
             self._line(text)
         if progress.rounds_before is not None and self._measured is None:
@@ -412,17 +405,28 @@ class Display:
 
     def _tick(self) -> None:
         now, rounds = self._now(), self.progress.rounds
+        if self.progress.started is None:
+            every_s = min(max(OPENING_S, self._printed - self._began), OPENING_S_AT_MOST)
+            if now - self._printed >= every_s and (opening := self._opening(now)) != self._said:
+                self._printed, self._said = now, opening
+                self._line(opening)
+            return
         within_round = 0 < rounds == self._printed_rounds
         every_s = (
             EVERY_S_AT_MOST if within_round else min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST)
         )
         if now - self._printed >= every_s:
             self._printed, self._printed_rounds = now, rounds
-            if self.progress.started is not None:
-                self._line(self._summary(now))
-            elif self.progress.opening != self._opening:  # it says no time, so again it would say nothing
-                self._opening = self.progress.opening
-                self._line(self._opening)
+            self._line(self._summary(now))
+
+    def _opening(self, now: float) -> str:
+        """Return how far the opening is, and how long the images take, which take most of it."""
+        progress, left = self.progress, list[str]()
+        if self._encoding is not None and progress.encoded is not None:
+            began, first = self._encoding
+            done, size = progress.encoded
+            left = _to_go((now - began) / max(1, done - first) * (size - done))
+        return ", ".join([progress.opening, *left])
 
     def _summary(self, now: float) -> str:
         progress, ahead = self.progress, ""
@@ -451,7 +455,7 @@ class Display:
     def _panel(self) -> Group | Text:
         progress, started, now = self.progress, self.progress.started, self._now()
         if started is None:
-            return Text(f"[{self._clock(now)}] {printable(progress.opening) or 'opening ...'}")
+            return Text(f"[{self._clock(now)}] {printable(self._opening(now)) or 'opening ...'}")
         lines: list[RenderableType] = [self._table(started), self._bar(started, now)]
         if progress.best_so_far:
             lines.append(Text(", ".join(progress.best_so_far), style="bold"))
@@ -482,6 +486,12 @@ class Display:
             ", ".join((progress.done, self._clock(now), *self._time_left(now))),
         )
         return bar
+
+
+def _to_go(seconds: float) -> list[str]:
+    if seconds >= 90:
+        return [f"about {seconds / 60:,.0f} min to go"]
+    return [f"about {seconds:,.0f} s to go"] if seconds >= 1 else []
 
 
 def _print(console: Console, text: str) -> None:

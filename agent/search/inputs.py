@@ -107,8 +107,8 @@ async def _open(
     def report(line: str) -> None:
         emit(Noted(text=line))
 
-    def progress(done: int, of: int, copies: bool) -> None:
-        emit(ImagesEncoded(done=done, of=of, copies=copies))
+    def progress(done: int, of: int) -> None:
+        emit(ImagesEncoded(done=done, of=of))
 
     def opened() -> Evaluator:
         return open_evaluator(

@@ -30,7 +30,7 @@ from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash, note_on
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
 from ..files import SeenFiles, replace_file, sweep
-from ..spec import OpeningProgress, Report
+from ..spec import Report
 from .models import LoadedModel
 
 SCHEMA: Literal[1] = 1
@@ -177,7 +177,7 @@ class ImageEncoder:
     on_bad_image: OnBadImage = "fail"
     seen: SeenFiles = field(default_factory=SeenFiles)
     report: Report = lambda _line: None
-    progress: OpeningProgress = lambda *_given: None
+    progress: Callable[[int], None] = lambda _images: None  # how many more are encoded, copies included
 
     def features(self, paths: Sequence[Path], copies: int = 0) -> Features:
         """Return features of images, or of ``copies`` augmented copies of each; from the cache if possible.
@@ -236,8 +236,7 @@ class ImageEncoder:
             self.report(f"image features are made again: {error}")
             return None
         if features is not None:
-            what = "augmented copies" if copies else "images"
-            self.report(f"{what}: {len(features[0])} features from the cache")
+            self.progress(len(features[0]))
         return features
 
     def _encode(
@@ -251,6 +250,7 @@ class ImageEncoder:
         each, preprocessing = copies or 1, self._preprocessing(copies)
         window = max(1, max(2 * self.workers, self.batch) // each)
         decoded = _ordered(pool, lambda image: self._decode(*image, copies), images, window)
+        encoded = 0
         for index, result in enumerate(decoded):
             if isinstance(result, DataError):
                 if self.on_bad_image == "fail":
@@ -262,7 +262,8 @@ class ImageEncoder:
             while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
                 rows.append(self._forward(waiting[: self.batch]))
                 waiting = waiting[self.batch :]
-                self.progress((index + 1) * each - len(waiting), len(images) * each, copies > 0)
+                before, encoded = encoded, (index + 1) * each - len(waiting)
+                self.progress(encoded - before)
         features = torch.cat(rows) if rows else torch.empty(0, 0)
         manifest = Manifest(
             schema=SCHEMA,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -44,13 +44,14 @@ def open_in_process(
     for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
-    images = image_encoder(spec, models[0], report, progress)
+    copies = spec.augmentations_for(len(data.train) + len(data.val))
+    size = (len(data.train) + len(data.val)) * (1 + copies) + (data.test.size if look_ahead else 0)
+    images = image_encoder(spec, models[0], report, _added_up(progress, size))
     if not encode:
         for note in check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"):
             report(note)
     train_features, train = labelled(images, data.train if encode else (), data)
     val_features, val = labelled(images, data.val if encode else (), data)
-    copies = spec.augmentations_for(len(data.train) + len(data.val))
     augmented = _augmented(images, (train, val), copies)
     ahead = images.features(data.test.paths) if look_ahead else None
     encoder = build_encoder(spec, models, data.classes, report)
@@ -72,8 +73,20 @@ def open_in_process(
     ), models[0].key
 
 
+def _added_up(progress: OpeningProgress, size: int) -> Callable[[int], None]:
+    """Return a function that adds up how many more of ``size`` images are encoded, and reports the sum."""
+    done = 0
+
+    def encoded(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(done, max(done, size))
+
+    return encoded
+
+
 def image_encoder(
-    spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: OpeningProgress
+    spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: Callable[[int], None]
 ) -> ImageEncoder:
     """Return the image encoder of a specification for a loaded model."""
     return ImageEncoder(

@@ -123,7 +123,6 @@ def load_model(
         corrections=corrections,
     )
     report(f"model: {name} with {source.weights} on {device}")
-    report(f"images: {_describe(model.visual.preprocess_cfg)}")
     return loaded
 
 
@@ -191,14 +190,6 @@ def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
     right, wrong = ("QuickGELU", "GELU") if source.quick_gelu else ("GELU", "QuickGELU")
     fact = f"these weights were trained with {right}, and {source.name} would have used {wrong}"
     return {"quick_gelu": source.quick_gelu}, (fact,)
-
-
-def _describe(settings: dict[str, Any]) -> str:
-    mean, std = (", ".join(f"{value:.4g}" for value in settings[key]) for key in ("mean", "std"))
-    return (
-        f"{settings['resize_mode']} side to {settings['size']}, {settings['interpolation']}, "
-        f"mean ({mean}), std ({std})"
-    )
 
 
 @contextmanager

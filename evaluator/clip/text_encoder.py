@@ -63,7 +63,8 @@ class TextEncoder:
         self._together = True
         self._tower: Tower | None = None
         self.path = self._choose_path()
-        report(f"texts: {self.path}")
+        if self._tower is None:
+            report(f"texts: {self.path}")
 
     def check(self, template: str) -> Rejection | None:
         """Return why the model cannot read the template, if so; runs no model."""

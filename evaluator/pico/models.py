@@ -20,9 +20,8 @@ REAL_MODEL, REAL_WEIGHTS = "ViT-B-32", "laion2b_s34b_b79k"
 def toy_model_note(name: str) -> str:
     """Return the note, with a model to use instead and how to get it."""
     return (
-        f"{name} is a bundled toy model, trained on small drawings: these figures say nothing about a real "
-        f"model on your images. Use one, such as {REAL_MODEL} with the pretrained weights {REAL_WEIGHTS} "
-        "(downloads 605 MB, once; `promptclimb models` lists others)"
+        f"{name} is a bundled toy model, trained on small drawings: its figures say nothing of a real one. "
+        f"For your images use {REAL_MODEL} with the pretrained weights {REAL_WEIGHTS} (605 MB, once)"
     )
 
 

@@ -372,20 +372,23 @@ def test_a_template_that_counts_twice_is_shown_once() -> None:
         assert lines[1:5] == [f"{times + 2} templates averaged:", shown, "b {}", "..."]
 
 
-def test_the_number_of_encoded_images_only_grows() -> None:
-    """Splits and their augmented copies are encoded in turn; each has its own count."""
-    progress, seen = LiveProgress(), []
-    split = ((64, 192, False), (192, 192, False), (48, 48, False))
-    for done, of, copies in (*split, (64, 384, True), (384, 384, True), (384, 384, True)):
-        progress.add(ImagesEncoded(done=done, of=of, copies=copies))
-        seen.append(progress.opening)
-    assert seen == [
-        "64 images encoded, 128 to go in this split",
-        "192 images encoded",
-        "240 images encoded",
-        "240 images and 64 augmented copies encoded, 320 to go in this split",
-        "240 images and 384 augmented copies encoded",
-        "240 images and 768 augmented copies encoded",
+def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes() -> None:
+    """Each comes after twice the time; one says that all images are encoded."""
+    now = [0.0]
+    stream = io.StringIO()
+    display = Display(Console(file=stream, width=200), clock=lambda: now[0])
+    with display:
+        for second in range(201):
+            now[0] = float(second)
+            display(ImagesEncoded(done=10 * second, of=2_000))
+        display(STARTED)
+    assert stream.getvalue().splitlines()[:-1] == [
+        "100 of 2,000 images encoded, augmented copies included, about 3 min to go",
+        "200 of 2,000 images encoded, augmented copies included, about 3 min to go",
+        "400 of 2,000 images encoded, augmented copies included, about 3 min to go",
+        "800 of 2,000 images encoded, augmented copies included, about 2 min to go",
+        "1,600 of 2,000 images encoded, augmented copies included, about 40 s to go",
+        "2,000 images encoded, augmented copies included",
     ]
 
 

@@ -200,19 +200,15 @@ def test_views_are_encoded_once_for_a_number_of_them(
     """Another session takes them from the disk; of an image elsewhere, among others, they are the same."""
     first = encoder(loaded, tmp_path).features(pictures, 3)
     assert calls == [4] * 8
-    seen: list[tuple[int, int]] = []
-
-    def note(done: int, of: int, _copies: bool) -> None:
-        seen.append((done, of))
-
-    again = encoder(loaded, tmp_path, progress=note).features(pictures, 3)
+    seen: list[int] = []
+    again = encoder(loaded, tmp_path, progress=seen.append).features(pictures, 3)
     assert torch.equal(first.vectors, again.vectors)
-    assert (len(calls), seen) == (8, [])
+    assert (len(calls), seen) == (8, [30])
     copy = tmp_path / "copy.png"
     copy.write_bytes(pictures[4].read_bytes())
-    alone = encoder(loaded, tmp_path, progress=note).features([copy], 6)
+    alone = encoder(loaded, tmp_path, progress=seen.append).features([copy], 6)
     assert torch.equal(alone.vectors[:3], first.vectors[12:15])
-    assert seen == [(4, 6), (6, 6)]
+    assert seen == [30, 4, 2]
 
 
 def test_views_of_a_bad_image_are_left_out_with_it(

@@ -64,7 +64,7 @@ def test_vectors_are_open_clips_own(family: str) -> None:
     encoder = build(family, report=lines.append)
     way = "fast path (checked" if family in FAST else "plain path, since its "
     assert encoder.path.startswith(way)
-    assert lines[0].startswith(f"texts: {way}")
+    assert [line.startswith(f"texts: {way}") for line in lines] == [] if family in FAST else [True]
     readable = [template for template in TEMPLATES if encoder.check(template) is None]
     assert len(readable) >= 5
     for template, vectors in zip(readable, encoder.vectors(readable), strict=True):
