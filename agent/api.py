@@ -16,8 +16,9 @@ from typing import Any, ParamSpec, TypeVar, get_args
 from anyio.from_thread import BlockingPortal
 from rich.console import Console
 
+from ..evaluator.classifier import Classifier
 from ..evaluator.datasets.loading import Known, check_data_name, known
-from ..evaluator.datasets.loading import load_data as load
+from ..evaluator.datasets.loading import load_data as read_data
 from ..evaluator.datasets.values import FewShotData
 from ..evaluator.errors import TemplateRejectedError, UsageError
 from ..evaluator.files import user_path
@@ -37,7 +38,7 @@ from ..evaluator.threads import at_once, in_thread_or_loop
 from ..evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ..evaluator.white_box.running import run_all
 from ..prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
-from .config.schema import SearchConfig
+from .config.schema import OPTIONS, SearchConfig
 from .errors import BudgetSpentError
 from .events.types import Bus, Listener
 from .llm.scorer import scorer_in_thread
@@ -47,14 +48,14 @@ from .results.accuracies import Accuracy, AccuracyRow, AccuracyTable
 from .results.details import ConfusionMatrix
 from .results.gain import is_no_better, wilson
 from .results.result import ApiUsage, SearchResult, are_shares
-from .results.run_dir import stored_config
+from .results.run_dir import CLASSIFIER, result_of, stored_config
 from .search.bound import check_new_search
 from .search.inputs import check_scorer_takes
 from .search.opening import RunRequest
-from .search.predicting import predictor_of_run, shared_labels
+from .search.predicting import classifier_of_run, predictor_of_run, shared_labels
 from .search.run import resume_run, start_run
 from .search.test_evaluation import shares_right
-from .store.trust import OF_EVALUATOR, OF_LLM
+from .store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL, check_model_trusted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -448,6 +449,41 @@ def predict(
     return predictor.predict(images, top=top)
 
 
+def load(
+    path: Path | str,
+    *,
+    device: str = "auto",
+    trust: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> Classifier:
+    """Return a classifier: the one that a run recommends, or one that was saved or exported.
+
+    Args:
+        path: The folder of a finished run, or a safetensors file.
+        device: Where its model computes: ``auto``, ``cpu``, ``cuda:0``, ...
+        trust: Load a model whose files may name code, although somebody else may have chosen it.
+        report: Called with lines about the model, which is loaded for the first image.
+
+    Raises:
+        UsageError: There is no such classifier.
+        UntrustedRunError: Its model may run code, and was not named by this user in that folder.
+    """
+    _check_type("load", "path", path, (str, os.PathLike), "the path of a run's folder or of a file")
+    place, say = user_path(path, "path"), report or (lambda _line: None)
+    if not place.is_dir():
+        classifier = Classifier.load(place, device=device, report=say)
+        check_model_trusted(place, classifier.about.model, classifier.about.pretrained, trust=trust)
+        return classifier
+    result_of(place)  # says what is wrong if there is none
+    if not (place / CLASSIFIER).exists():
+        raise UsageError(
+            f"{place} holds no {CLASSIFIER}: its scorer gives no features; use predict(..., run_dir=...)"
+        )
+    safe = OPTIONS.keys() if trust else OPTIONS.keys() - OF_MODEL
+    config = stored_config(place, {"device": device}, safe=safe)
+    return classifier_of_run(place, config, say)
+
+
 def datasets() -> tuple[Known, ...]:
     """Return every named data set, those without a download first."""
     return known()
@@ -465,7 +501,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     _check_type("load_data", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     config = SearchConfig.of(spec)
     check_data_name(config)
-    return load(config)
+    return read_data(config)
 
 
 def report(run_dir: Path | str) -> Path:

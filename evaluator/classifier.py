@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from .clip.in_process import ImageClassifier
-    from .scoring import Floats
+    from .scoring import EvaluatorInfo, Floats
 
 TENSOR = "classifier"
-FILE = "classifier.safetensors"
-"""Its name in a run's folder."""
 
 
 class About(BaseModel):
@@ -38,7 +36,7 @@ class About(BaseModel):
 
     Attributes:
         classes: The user's own class names, by label.
-        texts: The names that stand in the templates' slots, by label.
+        names_in_texts: The names in the templates' slots, by label.
         templates: Those whose texts it is, or started from.
         form: ``template``, ``texts`` or ``with_images``.
         images: Labelled images that it learned from.
@@ -51,7 +49,7 @@ class About(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
     classes: tuple[str, ...] = Field(min_length=2)
-    texts: tuple[str, ...]
+    names_in_texts: tuple[str, ...]
     templates: tuple[str, ...]
     form: str
     images: int = Field(default=0, ge=0)
@@ -78,6 +76,22 @@ class Classifier:
     about: About
     device: str = "auto"
     report: Report = lambda _line: None
+
+    @classmethod
+    def of(cls, info: EvaluatorInfo, vectors: Floats, **about: Any) -> Self:
+        """Return a classifier by an evaluator's vectors; ``about`` has what else the file says of it."""
+        return cls(
+            vectors,
+            About(
+                classes=info.class_names,
+                model=info.model,
+                pretrained=str(info.pretrained),
+                weights=info.content.get("weights", ""),
+                dataset=info.dataset,
+                fingerprint=info.fingerprint,
+                **about,
+            ),
+        )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -156,7 +170,7 @@ class Classifier:
 
         if vectors.dtype != np.float32 or vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise UsageError(f"{file} holds no classifier of this program: its vectors are no numbers")
-        if not len(vectors) == len(about.classes) == len(about.texts):
+        if not len(vectors) == len(about.classes) == len(about.names_in_texts):
             raise UsageError(
                 f"{file} holds {len(vectors)} vectors and {len(about.classes)} class names; it was edited"
             )
@@ -167,17 +181,22 @@ class Classifier:
     ) -> Iterable[tuple[Sequence[int], Sequence[float]]]:
         if isinstance(images, str | os.PathLike):
             raise UsageError(f"give a list of image files, as in predict([{os.fspath(images)!r}])")
-        for _path, labels, probabilities, error in self._opened.decide(map(Path, images), top):
+        for _path, labels, probabilities, error in self.opened.decide(map(Path, images), top):
             if error is not None:
                 raise DataError(str(error)) from error
             yield labels, probabilities
 
+    @property
+    def spec(self) -> EvaluatorSpec:
+        """Names the model."""
+        return EvaluatorSpec(model=self.about.model, pretrained=self.about.pretrained, device=self.device)
+
     @cached_property
-    def _opened(self) -> ImageClassifier:
+    def opened(self) -> ImageClassifier:
+        """The classifier with its model, which is loaded when first asked for."""
         from .clip.in_process import ImageClassifier
 
-        spec = EvaluatorSpec(model=self.about.model, pretrained=self.about.pretrained, device=self.device)
-        return ImageClassifier.of_vectors(spec, self, self.report)
+        return ImageClassifier.of_vectors(self.spec, self, self.report)
 
 
 def _value(name: str, text: str) -> object:

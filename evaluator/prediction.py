@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from .classifier import Classifier
 from .datasets.loading import toy_model_notes
 from .datasets.readers.folders import named_kinds, walk
 from .errors import DataError, UsageError
@@ -136,8 +137,7 @@ class FolderPredictor(ImagePredictor):
         from .clip.in_process import ImageClassifier
 
         self._classifier = ImageClassifier.of_texts(spec, texts or class_names, templates, report)
-        for note in toy_model_notes(spec.model_copy(update={"data": "images"})):
-            report(note)
+        _note_toy_model(spec, report)
 
     @property
     def weights(self) -> str:
@@ -145,3 +145,26 @@ class FolderPredictor(ImagePredictor):
 
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
         return self._classifier.decide(images, top)
+
+
+class SavedPredictor(ImagePredictor):
+    """Classifies the images of folders with a classifier from a file.
+
+    Args:
+        classifier: The classifier; its model is opened when the first image is there.
+        report: Called with lines about the model, and folders that cannot be read.
+    """
+
+    def __init__(self, classifier: Classifier, report: Report) -> None:
+        about = classifier.about
+        super().__init__(classifier.spec, about.classes, about.templates, report)
+        self._classifier = classifier
+        _note_toy_model(classifier.spec, report)
+
+    def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
+        yield from self._classifier.opened.decide(images, top)
+
+
+def _note_toy_model(spec: EvaluatorSpec, report: Report) -> None:
+    for note in toy_model_notes(spec.model_copy(update={"data": "images"})):
+        report(note)

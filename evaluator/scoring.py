@@ -409,8 +409,16 @@ class FeatureEvaluator(Protocol):
     """
 
     @property
+    def info(self) -> EvaluatorInfo:
+        """Describe the data and the model."""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Class names by label."""
+
+    @property
+    def logit_scale(self) -> float:
+        """The model's own factor from products to logits."""
 
     def classifier(
         self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Evaluation,
         datasets,
         evaluate,
+        load,
         load_data,
         predict,
         report,
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     from .agent.config.schema import SearchConfig
     from .agent.results.exports import export
     from .agent.results.result import SearchResult
+    from .evaluator.classifier import Classifier
     from .evaluator.datasets.pictures import open_rgb
     from .evaluator.errors import PromptclimbError
     from .evaluator.prediction import PredictedImage
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {
+    "Classifier": ".evaluator.classifier",
     "Evaluation": ".agent.api",
     "EvaluatorSpec": ".evaluator.spec",
     "PredictedImage": ".evaluator.prediction",
@@ -51,6 +54,7 @@ _HOME = {
     "datasets": ".agent.api",
     "evaluate": ".agent.api",
     "export": ".agent.results.exports",
+    "load": ".agent.api",
     "load_data": ".agent.api",
     "open_rgb": ".evaluator.datasets.pictures",
     "predict": ".agent.api",
@@ -62,6 +66,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Classifier",
     "Evaluation",
     "EvaluatorSpec",
     "PredictedImage",
@@ -71,6 +76,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "export",
+    "load",
     "load_data",
     "open_rgb",
     "predict",

@@ -10,15 +10,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from ...evaluator.datasets.class_names import SPLIT, line_of
+from ...evaluator.classifier import Classifier
+from ...evaluator.datasets.class_names import SPLIT
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.regular_files import irregular
+from ...evaluator.scoring import FeatureEvaluator
 from ...evaluator.settings import near
+from ...evaluator.threads import at_once
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, positional
 from ..config.schema import OPTIONS, SearchConfig
@@ -26,6 +28,7 @@ from ..store.trust import OF_EVALUATOR
 from .details import BEST, ENSEMBLE, read_details
 from .result import SearchResult
 from .run_dir import (
+    CLASSIFIER,
     RESULT,
     belongs_to_a_run,
     leaderboard_csv,
@@ -36,33 +39,13 @@ from .run_dir import (
     write_atomically,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-
 FOLDER = "exports"
-TENSOR = "classifier"
-
-
-@runtime_checkable
-class HasClassifier(Protocol):
-    """An evaluator that classifies by the largest product with one vector per class."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names by label."""
-
-    def classifier(
-        self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return the class vectors of an ensemble: float32 [classes, dimensions], rows of length 1.
-
-        ``renaming`` has other class names by label.
-        """
+RECOMMENDED = "recommended"
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenPrompts:
-    """A run to export; ``only`` is ``ENSEMBLE`` or ``BEST``."""
+    """A run to export; ``only`` is ``ENSEMBLE``, ``BEST`` or, for a classifier, ``RECOMMENDED``."""
 
     run_dir: Path
     result: SearchResult
@@ -84,7 +67,8 @@ class ChosenPrompts:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        return (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
+        is_best = self.only == BEST or (self.only == RECOMMENDED and self.result.best.class_names)
+        return (self.result.best.template,) if is_best else self.result.ensemble.templates
 
     @property
     def with_slots(self) -> list[str]:
@@ -92,13 +76,13 @@ class ChosenPrompts:
 
     def named(self, classes: Sequence[str]) -> list[str]:
         """Return class names with the new ones that the run accepted for its best template."""
-        new = (self.result.best.class_names if self.only == BEST else None) or {}
+        new = (self.result.best.class_names if self.only != ENSEMBLE else None) or {}
         return [new.get(name, name) for name in classes]
 
     @property
     def config(self) -> SearchConfig:
-        """The run's config, from its store, to read its data; nothing is written where it says."""
-        return stored_config(self.run_dir, safe=OPTIONS).model_copy(update={"cache_dir": None})
+        """The run's config, from its store, to read its data."""
+        return stored_config(self.run_dir, safe=OPTIONS)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -189,7 +173,9 @@ def class_names(run: ChosenPrompts) -> str:
         raise UsageError(f"{run.run_dir} has no new class names{why}")
     if run.config.class_names not in (None, SPLIT):
         return "".join(f"{names.get(name, name)}\n" for name in run.class_names)
-    return "".join(f"{line_of(old, new)}\n" for old, new in names.items())
+    if wrong := next((name for name in names if "=" in name), None):
+        raise UsageError(f"the class {wrong!r} has a = in its name, which no line CLASS=NAME can hold")
+    return "".join(f"{old}={new}\n" for old, new in names.items())
 
 
 def leaderboard(run: ChosenPrompts) -> str:
@@ -198,31 +184,29 @@ def leaderboard(run: ChosenPrompts) -> str:
 
 
 def safetensors(run: ChosenPrompts) -> bytes:
-    """Return a safetensors file with ``classifier``: float32 [classes, dimensions], rows of length 1.
+    """Return a file that ``load`` reads: ``classifier``, float32 [classes, dimensions], and what it is.
 
-    An image belongs to the class whose row has the largest product with its normalised embedding. In the
-    metadata are JSON lists: ``classes``, the user's own names by label; ``class_names``, what the texts call
-    them; and ``templates``.
+    An image belongs to the class whose row has the largest product with its normalised embedding. ``About``
+    lists the metadata.
     """
-    from safetensors.numpy import save
-
     run.check_clip("classifier vectors to export")
+    if run.only == RECOMMENDED and (run.run_dir / CLASSIFIER).exists():
+        return Classifier.load(run.run_dir / CLASSIFIER).to_bytes()
     evaluator = open_evaluator(stored_config(run.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
-    if not isinstance(evaluator, HasClassifier):
+    if not isinstance(evaluator, FeatureEvaluator):
         raise UsageError("this scorer has no class vectors, so there is no classifier to export")
     names = run.named(evaluator.class_names)
     pairs = enumerate(zip(evaluator.class_names, names, strict=True))
     renaming = {label: new for label, (old, new) in pairs if new != old}
-    metadata = {
-        "classes": json.dumps(evaluator.class_names, ensure_ascii=False),
-        "class_names": json.dumps(names, ensure_ascii=False),
-        "templates": json.dumps(list(run.templates), ensure_ascii=False),
-        "model": evaluator.info.model,
-        "pretrained": str(evaluator.info.pretrained),
-        "fingerprint": evaluator.info.fingerprint,
-        "dataset": evaluator.info.dataset,
-    }
-    return save({TENSOR: evaluator.classifier(run.templates, renaming)}, metadata=metadata)
+    vectors = at_once(evaluator.classifier(run.templates, renaming))
+    return Classifier.of(
+        evaluator.info,
+        vectors,
+        scale=evaluator.logit_scale,
+        form=run.only,
+        templates=run.templates,
+        names_in_texts=names,
+    ).to_bytes()
 
 
 FORMS: Mapping[str, ExportForm] = {
@@ -253,7 +237,6 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         hint = near(form, FORMS) or f"; choose from {', '.join(FORMS)}"
         raise UsageError(f"there is no export format {form!r}{hint}")
     run_dir = user_path(run_dir, "RUN_DIR")
-    result = result_of(run_dir)
     if out is None:
         target = _own_folder(run_dir) / file_name(form, only)
     else:
@@ -262,6 +245,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
             raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
         if target.is_dir():
             raise UsageError(f"{label} is a folder; name a file")
+    result = result_of(run_dir)
     run = ChosenPrompts(run_dir, result, chosen_group(result, form, only))
     if result.prompts == INSTRUCTION and not FORMS[form].any_kind:
         raise UsageError(
@@ -334,6 +318,8 @@ def export_all(
 
 def chosen_group(result: SearchResult, form: str, only: str | None) -> str:
     """Return what to write; new class names were chosen for the best template, so it is the default then."""
+    if only is None and FORMS[form].content is safetensors:
+        return RECOMMENDED
     if only is None:
         return BEST if result.best.class_names and FORMS[form].chooses else ENSEMBLE
     if not FORMS[form].chooses or only not in (BEST, ENSEMBLE):

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.classifier import Classifier
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
 from ...evaluator.regular_files import irregular, read_regular
@@ -40,10 +41,13 @@ TEMPLATES = "templates.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
 DETAILS = "details.json"
+CLASSIFIER = "classifier.safetensors"
+"""The recommended classifier, where the scorer has features of images."""
 BEFORE: Mapping[str, str] = {
     RESULT: "result.before.json",
     DETAILS: "details.before.json",
     REPORT: "report.before.html",
+    CLASSIFIER: "classifier.before.safetensors",
 }
 """Names of the last session's files once a run is continued."""
 LABELS = "labels.sqlite"
@@ -52,7 +56,7 @@ LABEL_FILES = tuple(f"{LABELS}{ending}" for ending in ("", "-wal", "-shm"))
 STORE = FOLDER
 SUMMARY = "suite.json"
 """Results of all runs, in a suite's folder."""
-FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
+FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS, CLASSIFIER)
 """The files of a finished run, for trackers."""
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
 BYTE_ORDER_MARK = "\ufeff"
@@ -244,6 +248,11 @@ def write_result(run_dir: Path, result: SearchResult) -> None:
     write_atomically(run_dir / LEADERBOARD, leaderboard_csv(result.leaderboard))
     write_atomically(run_dir / TEMPLATES, templates_json(result.scored_as(*result.ensemble.templates)))
     write_atomically(run_dir / RESULT, result.dumps())
+
+
+def write_classifier(run_dir: Path, classifier: Classifier) -> None:
+    """Write the recommended classifier, which ``predict`` and ``load`` use."""
+    write_atomically(run_dir / CLASSIFIER, classifier.to_bytes())
 
 
 def put_away(run_dir: Path) -> None:

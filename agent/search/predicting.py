@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.classifier import Classifier
 from ...evaluator.errors import DataError, UsageError
 from ...evaluator.files import cache_dir
-from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor
+from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor, SavedPredictor
 from ...evaluator.remote.evaluator import batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
 from ...evaluator.scoring import UNREADABLE
@@ -20,7 +22,7 @@ from ..llm.scorer import scorer_in_thread
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
-from ..results.run_dir import labels_in, result_of, stored_config, stored_weights
+from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_weights
 from ..store.trust import OF_MODEL
 
 BATCH = 64
@@ -114,6 +116,8 @@ def predictor_of_run(
         report(f"the ensemble{original}")
     used = OF_MODEL | {"scorer_url"}  # other settings are not
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
+    if not ensemble and class_names is None and (run_dir / CLASSIFIER).exists():
+        return SavedPredictor(classifier_of_run(run_dir, config, report), report)
     if class_names is None:
         names: Sequence[str] = prompts.class_names
         texts: Sequence[str] = prompts.named(names)
@@ -132,6 +136,13 @@ def predictor_of_run(
     if stored_weights(run_dir) not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
     return predictor
+
+
+def classifier_of_run(run_dir: Path, config: SearchConfig, report: Report) -> Classifier:
+    """Return the recommended classifier of a run, for the model that its config names."""
+    classifier = Classifier.load(run_dir / CLASSIFIER, device=config.device, report=report)
+    about = classifier.about.model_copy(update={"model": config.model, "pretrained": str(config.pretrained)})
+    return replace(classifier, about=about)
 
 
 def shared_labels(config: SearchConfig) -> Path:

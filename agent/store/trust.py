@@ -103,12 +103,23 @@ def check_trusted(
             untrusted[name] = effect
     if not untrusted:
         return
+    lines = "".join(f"  {effect}\n" for effect in untrusted.values())
     own = ", ".join(f"`{name}`" for name in untrusted if OPTIONS[name].flag)
     raise UntrustedRunError(
         f"{run_dir} may not be yours: it was made elsewhere, by another user or by an earlier "
-        f"version, has moved, or was edited. Resuming it would {'; '.join(untrusted.values())}. If you trust "
-        f"this, resume it with `trust = true`{f', or give {own} again' if own else ''}"
+        f"version, has moved, or was edited. Resuming it would\n{lines}If you trust this, resume it "
+        f"with `trust = true`{f', or give {own} again' if own else ''}"
     )
+
+
+def check_model_trusted(file: Path, model: str, pretrained: str, *, trust: bool) -> None:
+    """Raise UntrustedRunError if a file names a model that may run code, unless the user trusts it."""
+    effects = risks({"model": model, "pretrained": pretrained})
+    if effects and not trust:
+        lines = "".join(f"  {effect}\n" for effect in effects.values())
+        raise UntrustedRunError(
+            f"{printable(str(file))} would\n{lines}If you trust this, load it with `trust = true`"
+        )
 
 
 def _shown(value: object) -> str:

@@ -67,7 +67,7 @@ class OpenClipEvaluator:
         self.augmented = augmented if augmented is not None and len(augmented) else None
         self._open_test = open_test
         self._objective, self._grey = objective, objective in GREY_BOX
-        self._logit_scale = logit_scale
+        self.logit_scale = logit_scale
         self._template_vectors: dict[str, Tensor] = {}
         self._renamed: OrderedDict[tuple[str, str], RenamedClasses] = OrderedDict()
         self._renamed_vectors: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
@@ -180,15 +180,13 @@ class OpenClipEvaluator:
     def evidence(self, classifiers: Sequence[Floats]) -> list[Evidence]:
         shots = self._shots
         found = (
-            held_near.evidence(shots, torch.from_numpy(weights), self._logit_scale) for weights in classifiers
+            held_near.evidence(shots, torch.from_numpy(weights), self.logit_scale) for weights in classifiers
         )
         return [Evidence(tuple(right.tolist()), tuple(logprob.tolist())) for right, logprob in found]
 
     def learn(self, classifier: Floats) -> Learned:
         shots = self._shots
-        learned = held_near.learn(
-            torch.from_numpy(classifier), shots, self._logit_scale, seed=self._info.seed
-        )
+        learned = held_near.learn(torch.from_numpy(classifier), shots, self.logit_scale, seed=self._info.seed)
         return Learned(
             classifier=learned.weights.numpy(),
             images=len(shots),
@@ -268,7 +266,7 @@ class OpenClipEvaluator:
     def _classified(self, split: Labelled, weights: Tensor) -> tally.ClassifiedSplit:
         with torch.inference_mode():
             predicted = decide(split, weights)
-            grey = grey_box(split, weights, self._logit_scale) if self._grey and len(split) else {}
+            grey = grey_box(split, weights, self.logit_scale) if self._grey and len(split) else {}
         return tally.ClassifiedSplit(predicted.numpy(), split.labels.numpy(), grey)
 
 

@@ -188,6 +188,7 @@ class ClusterEvaluator:
         self._local = local
         self.examine, self.predict = local.examine, local.predict
         self.class_names, self.classifier = local.class_names, local.classifier
+        self.logit_scale = local.logit_scale
         self.evidence, self.learn, self.decide = local.evidence, local.learn, local.decide
         self.predict_named = local.predict_named
         self.image_set, self.thumbnails = local.image_set, local.thumbnails

@@ -1,0 +1,159 @@
+"""A classifier in one file: what it holds, what it refuses, and that it decides as it was evaluated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import promptclimb
+from promptclimb import Classifier
+from promptclimb.agent.errors import UntrustedRunError
+from promptclimb.evaluator.classifier import TENSOR, About
+from promptclimb.evaluator.errors import DataError, UsageError
+from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.scoring import FeatureEvaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.few_shots import pictures
+
+ABOUT = About(
+    classes=("cat", "dog"),
+    names_in_texts=("cat", "a loyal animal"),
+    templates=("a {}",),
+    form="texts",
+    model="ViT-B-32",
+    pretrained="openai",
+    weights="abc",
+    scale=100.0,
+)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
+    return pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def learned(spec: EvaluatorSpec) -> tuple[Classifier, FeatureEvaluator]:
+    """A classifier that learned from the images of a tiny CLIP, and its evaluator."""
+    evaluator = open_evaluator(spec)
+    assert isinstance(evaluator, FeatureEvaluator)
+    vectors = evaluator.classifier(["a {}"])
+    assert isinstance(vectors, np.ndarray)
+    from_images = evaluator.learn(vectors)
+    classifier = Classifier.of(
+        evaluator.info,
+        from_images.classifier,  # type: ignore[union-attr]
+        scale=evaluator.logit_scale,
+        form="with_images",
+        templates=("a {}",),
+        names_in_texts=evaluator.class_names,
+    )
+    return classifier, evaluator
+
+
+def test_it_decides_as_it_was_evaluated_and_so_does_the_file(
+    learned: tuple[Classifier, FeatureEvaluator], spec: EvaluatorSpec, tmp_path: Path
+) -> None:
+    classifier, evaluator = learned
+    evaluated = evaluator.decide([classifier.vectors], split="test")
+    data = promptclimb.load_data(spec)
+    paths = [item.path for item in data.test.open()]
+    loaded = promptclimb.load(classifier.save(tmp_path / "mine.safetensors"))
+    names = loaded.predict(paths)
+    assert names == [classifier.class_names[label] for label in evaluated.predicted[0]]  # type: ignore[union-attr]
+    shares = loaded.predict_proba(map(str, paths))
+    assert shares.shape == (len(paths), len(classifier.class_names))
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert [loaded.class_names[label] for label in shares.argmax(axis=1)] == names
+    assert loaded.about == classifier.about
+    assert (loaded.vectors == classifier.vectors).all()
+
+
+def test_no_image_no_prediction(learned: tuple[Classifier, FeatureEvaluator]) -> None:
+    classifier, _ = learned
+    assert classifier.predict([]) == []
+    assert classifier.predict_proba([]).shape == (0, len(classifier.class_names))
+
+
+def test_an_image_that_cannot_be_read_is_named(
+    learned: tuple[Classifier, FeatureEvaluator], tmp_path: Path
+) -> None:
+    classifier, _ = learned
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG nothing")
+    with pytest.raises(DataError, match=r"torn\.png"):
+        classifier.predict([tmp_path / "torn.png"])
+    with pytest.raises(DataError, match=r"missing\.png"):
+        classifier.predict([tmp_path / "missing.png"])
+    with pytest.raises(UsageError, match="give a list"):
+        classifier.predict("torn.png")
+
+
+def edited(tmp_path: Path, tensor: Any, **changes: Any) -> Path:
+    """Writes a file by other means than the program's."""
+    about = {**ABOUT.model_dump(mode="json"), **changes}
+    metadata = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in about.items()
+        if value is not None
+    }
+    save_file({TENSOR: tensor}, tmp_path / "edited.safetensors", metadata=metadata)
+    return tmp_path / "edited.safetensors"
+
+
+VECTORS = np.eye(2, 8, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "changes", "says"),
+    [
+        (VECTORS, {"classes": ["cat"]}, "classes"),
+        (VECTORS, {"classes": ["cat", "dog", "cow"]}, "2 vectors and 3 class names"),
+        (VECTORS, {"scale": -1.0}, "scale"),
+        (VECTORS, {"model": None}, "model"),
+        (VECTORS * np.float32("nan"), {}, "no numbers"),
+        (VECTORS.astype(np.float64), {}, "no numbers"),
+        (VECTORS[0], {}, "no numbers"),
+    ],
+)
+def test_an_edited_file_is_refused(
+    tmp_path: Path, tensor: Any, changes: Mapping[str, Any], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        promptclimb.load(edited(tmp_path, tensor, **changes))
+
+
+def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("hello")
+    for path in (tmp_path / "text.safetensors", tmp_path / "missing", tmp_path):
+        with pytest.raises(UsageError):
+            promptclimb.load(path)
+
+
+def test_a_file_whose_model_may_run_code_needs_trust(tmp_path: Path) -> None:
+    file = edited(tmp_path, VECTORS, model="hf-hub:someone/model")
+    with pytest.raises(UntrustedRunError, match="may name code"):
+        promptclimb.load(file)
+    assert promptclimb.load(file, trust=True).about.model == "hf-hub:someone/model"
+
+
+def test_names_are_the_users_own(tmp_path: Path) -> None:
+    classifier = Classifier(VECTORS, replace_about(classes=("chat", "chien")))
+    loaded = promptclimb.load(classifier.save(tmp_path / "a" / "new.safetensors"))
+    assert loaded.class_names == ("chat", "chien")
+    assert loaded.about.names_in_texts == ABOUT.names_in_texts
+
+
+def replace_about(**changes: Any) -> About:
+    return ABOUT.model_copy(update=changes)
+
+
+def test_saving_replaces_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a folder"):
+        replace(Classifier(VECTORS, ABOUT)).save(tmp_path)
