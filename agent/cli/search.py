@@ -274,10 +274,14 @@ def with_real_model(config: SearchConfig) -> str:
 
 
 def exit_code(result: SearchResult) -> int:
-    """Return the code of a search that ended; one that an outage stopped after an answer has failed."""
+    """Return the code of a search that ended.
+
+    One that an outage stopped after an answer has failed, and so has one without its test evaluation.
+    """
     if NOTHING_USABLE in result.notes:
         return EXIT_NOTHING_USABLE
-    return FAILED if result.status == "stopped" and not result.limits else FINISHED
+    is_over = result.limits if result.status == "stopped" else result.complete
+    return FINISHED if is_over else FAILED
 
 
 def _lacks_model(error: BaseException | None) -> bool:

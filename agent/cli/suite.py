@@ -231,12 +231,12 @@ def _exit_code(ends: Sequence[SearchEnd]) -> int:
     """Return FAILED if a run failed; EXIT_NOTHING_USABLE if no LLM that was asked gave anything usable."""
     if any(isinstance(end, Stopped) for end in ends):
         return FAILED
-    results = [end for end in ends if isinstance(end, SearchResult) and end.llm.model is not None]
-    asked = [end for end in results if end.usage.calls or end.usage.failed_calls or end.usage.replayed]
-    codes = set(map(exit_code, asked))
-    if codes == {EXIT_NOTHING_USABLE}:
-        return EXIT_NOTHING_USABLE
-    return FAILED if FAILED in codes else FINISHED
+    results = [end for end in ends if isinstance(end, SearchResult)]
+    if FAILED in map(exit_code, results):
+        return FAILED
+    usages = [(result, result.usage) for result in results if result.llm.model is not None]
+    asked = [result for result, usage in usages if usage.calls or usage.failed_calls or usage.replayed]
+    return EXIT_NOTHING_USABLE if {*map(exit_code, asked)} == {EXIT_NOTHING_USABLE} else FINISHED
 
 
 def _lock(folder: Path) -> BaseFileLock:

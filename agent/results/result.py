@@ -19,7 +19,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import HAND_MADE, Inspection, Shots, Split, Unanswered
+from ...evaluator.scoring import HAND_MADE, OTHER_MODEL, Inspection, Shots, Split, Unanswered
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..prices import Spent, totals
 from ..text import printable
@@ -59,6 +59,7 @@ PROMINENT = (
     LLM_FALLBACK,
     GENERAL_WORDS,
     UNREAD,
+    OTHER_MODEL,
     RACED,
     UNOPENED,
     UNEXAMINED,

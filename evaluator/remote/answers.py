@@ -14,7 +14,8 @@ An answer is read in this order; the first form that applies decides:
 5. a text in which exactly one class name stands as a word, or between any characters of a script without
    spaces. Part of a longer name is not a name.
 
-Thinking is left out. An answer that names several classes, or denies or asks what it names, is unreadable.
+Thinking is left out. An answer that names several classes, or denies or asks what it names, is unreadable;
+but a class before others that "not" denies is read (a cat, not a dog).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import json
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple
@@ -71,6 +72,9 @@ _DENIALS = frozenset(
     | {"cant", "isnt", "doesnt", "dont", "couldnt", "wasnt", "arent", "wont", "nothing", "instead", "rather"}
     | {"unsure", "uncertain", "wouldnt", "didnt", "whether"}
 )
+_PLAIN_DENIALS = frozenset({"not", "no", "nor"})
+"""They deny the class names after them in their clause, up to another word than these."""
+_JOINING = _ARTICLES | {"or", "and"}
 _NUMBER_WORDS = frozenset(
     {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"}
     | {"twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"}
@@ -125,6 +129,14 @@ class _Words(NamedTuple):
     questions: frozenset[int]
     denials: Mapping[int, tuple[int, int]]
     """The first and the last place of a denying word, by clause."""
+
+    @classmethod
+    def of(cls, words: Sequence[str], clauses: Sequence[int], questions: Iterable[int]) -> _Words:
+        denials: dict[int, tuple[int, int]] = {}
+        for place, (word, clause) in enumerate(zip(words, clauses, strict=True)):
+            if word in _DENIALS:
+                denials[clause] = denials.get(clause, (place, 0))[0], place
+        return cls(tuple(words), tuple(clauses), frozenset(questions), denials)
 
 
 class _Mention(NamedTuple):
@@ -248,16 +260,21 @@ class ListedClasses:
         if isinstance(document, str):
             exact = self._exact.get(document)
             return self._short(document) if exact is None else exact
-        if isinstance(document, int) and not isinstance(document, bool):
-            return self._option(str(document)) if 0 < document <= len(self._order) else None
+        if isinstance(document, int | float) and not isinstance(document, bool):
+            is_whole = isinstance(document, float) and document.is_integer()
+            return self._alone(str(int(document) if is_whole else document))[1]
         if depth >= _DEEPEST:
             return None
         if isinstance(document, dict):
             members = {str(name).casefold(): value for name, value in document.items()}
-            for name, value in members.items():
-                if any(word in _MEMBERS for word in re.split(r"[\W_]+", name)):
-                    return self._in_json(value, depth + 1)
-            values = [value for value in members.values() if isinstance(value, str | dict)]
+            if (member := next((name for name in _MEMBERS if name in members), None)) is not None:
+                return self._in_json(members[member], depth + 1)
+            like = {name for name in members if not {*_MEMBERS}.isdisjoint(re.split(r"[\W_]+", name))}
+            values = [
+                value
+                for name, value in members.items()
+                if name in like or (not like and isinstance(value, str | dict))
+            ]
             labels = {self._in_json(value, depth + 1) for value in values}
             labels.discard(None)
             return labels.pop() if len(labels) == 1 else None
@@ -270,8 +287,18 @@ class ListedClasses:
         """Return the one class whose name stands in a text as words and is not denied."""
         split = _split(text)
         mentions = [mention for mention in self._mentions(split) if self._counts(mention, split)]
+        first, denied = _plainly_denied(mentions, split)
+        if denied:
+            affirmed = [mention for mention in mentions if mention.end <= first]
+            if split.questions or len(affirmed) + len(denied) < len(mentions):
+                return None
+            mentions, split = affirmed, _Words.of(split.words[:first], split.clauses[:first], split.questions)
         labels = {mention.label for mention in mentions}
-        if len(labels) != 1 or any(_doubted(mention, split) for mention in mentions):
+        if (
+            len(labels) != 1
+            or labels & {mention.label for mention in denied}
+            or any(_doubted(mention, split) for mention in mentions)
+        ):
             return None
         return labels.pop()
 
@@ -317,7 +344,6 @@ def _split(text: str) -> _Words:
     words: list[str] = []
     clauses: list[int] = []
     questions: set[int] = set()
-    denials: dict[int, tuple[int, int]] = {}
     clause = 0
     marked = _DENIED.sub(" not ", _SHARP.sub("♯", _DASH.sub(" . ", folded)))
     for word in marked.translate(_CHARACTERS).split():
@@ -326,11 +352,9 @@ def _split(text: str) -> _Words:
                 questions.add(clause)
             clause += 1
             continue
-        if word in _DENIALS:
-            denials[clause] = denials.get(clause, (len(words), 0))[0], len(words)
         words.append(word)
         clauses.append(clause)
-    return _Words(tuple(words), tuple(clauses), frozenset(questions), denials)
+    return _Words.of(words, clauses, questions)
 
 
 def _bare(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -364,6 +388,26 @@ def _doubted(mention: _Mention, split: _Words) -> bool:
         if clause in split.questions or first < mention.start or last >= mention.end:
             return True
     return False
+
+
+def _plainly_denied(mentions: Sequence[_Mention], split: _Words) -> tuple[int, list[_Mention]]:
+    """Return the mentions that follow a plain denial at once, and the place of the first such denial."""
+    mention_by_start = {mention.start: mention for mention in mentions}
+    denied: list[_Mention] = []
+    first = place = 0
+    denying: int | None = None  # the clause
+    while place < len(split.words):
+        word, clause = split.words[place], split.clauses[place]
+        if (mention := mention_by_start.get(place)) is not None:
+            denied += [mention] if denying == clause else []
+            place = mention.end
+            continue
+        if word in _PLAIN_DENIALS:
+            denying, first = clause, first if denied else place
+        elif word not in _JOINING:
+            denying = None
+        place += 1
+    return first, denied
 
 
 def _without_thinking(text: str) -> str:

@@ -84,6 +84,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             # A task of its own: if this one is cancelled, the request that is paid for still ends.
             self._named = await asyncio.shield(asyncio.create_task(self._find_dialect()))
         if not self._fewer:
+            await super().prepare()
             self._fewer = await in_thread(lambda: {kind: self._most_known(kind) for kind in self._sizing})
 
     def is_refusal(self, value: Vector) -> bool:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +40,7 @@ from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
     MOST_UNREADABLE,
+    OTHER_MODEL,
     UNREADABLE,
     EvaluatorInfo,
     Objective,
@@ -60,6 +62,7 @@ from .asking import (
     ApiAsk,
     ApiEstimate,
     ApiRefusal,
+    ApiReply,
     ApiRequest,
 )
 from .labels import KeptValues, KeyMaker, LabelStore
@@ -79,6 +82,8 @@ DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8
 """The same for models that bill more, by a part of their names."""
 _LONGEST_SHOWN = 120
 """Characters of a reply in a message, so that the advice after it is not cut off."""
+_MODELS = ("first name of", "later name of")
+"""Under which keys the names are kept that a model answers under."""
 
 
 class BadReplyError(Exception):
@@ -256,22 +261,30 @@ class RemoteEvaluator(ABC):
         self._controlling = asyncio.Lock()
         self._failed_in_a_row = 0  # refused, or answered in another form
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
+        self._models: list[str] = []
         self._failed = Counter[str]()  # how often every attempt failed, by image
 
     @property
     def info(self) -> EvaluatorInfo:
         """Describe the data and the model; the notes list images left out of the splits opened so far."""
         left_out = {name: split.left_out for name, split in list(self._splits.items())}
-        return self.problem.info.with_skipped(left_out)
+        info = self.problem.info.with_skipped(left_out)
+        if len(self._models) < len(_MODELS):
+            return info
+        first, later = map(shown, self._models)
+        note = f"the scorer answered as {first}, and later as {later}: accuracies of the two do not compare"
+        return replace(info, notes={**info.notes, OTHER_MODEL: note})
 
     async def prepare(self) -> None:
-        """Find out the form of requests, if it must be known before the first one.
+        """Find out the form of requests, if it must be known before the first one, and what labels say.
 
         Raises:
             ConfigError: The endpoint takes no known form.
             AskingEndedError: See ``ApiAsk``.
         """
-        return
+        keys = list(map(self.problem.key_of_form, _MODELS))
+        known = await in_thread(partial(self.problem.store.answers.find, keys))
+        self._models = [known[key] for key in keys if isinstance(known.get(key), str)]
 
     async def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Score candidates on train and val; see ``Scorer``.
@@ -452,6 +465,7 @@ class RemoteEvaluator(ABC):
         kind, values, fault = await in_thread(lambda: self._failure_of(question, answer))
         if kind is None:
             self._control, self._failed_in_a_row, self._answered = question, 0, self._answered + 1
+            await self._note_model(answer)
             refusals, asking.refusals = asking.refusals, {}
             asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
             return
@@ -488,6 +502,17 @@ class RemoteEvaluator(ABC):
                 self._unanswered |= values
             case _:
                 asking.refusals |= values
+
+    async def _note_model(self, answer: ApiAnswer) -> None:
+        """Keep the name that the model answers under, and the first other one."""
+        body = answer.body if isinstance(answer, ApiReply) else None
+        model = str(body["model"])[:_LONGEST_SHOWN] if isinstance(body, dict) and "model" in body else None
+        if model is None or model in self._models or len(self._models) == len(_MODELS):
+            return
+        key = self.problem.key_of_form(_MODELS[len(self._models)])
+        kept = (await in_thread(partial(self.problem.store.answers.keep, {key: model})))[key]
+        if kept not in self._models:
+            self._models.append(kept)
 
     async def _others_are_answered(self, answered_before: int) -> bool:
         """Return whether another question is answered; if none was meanwhile, ask one again as a control.

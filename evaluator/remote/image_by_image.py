@@ -234,7 +234,12 @@ class ChatEvaluator(ImageByImageEvaluator):
             document = json.loads(text)
         except (ValueError, RecursionError):
             return False
-        return isinstance(document, dict) and document.get(MEMBER) in self.problem.class_names
+        # Another member, which the schema forbids, shows that it is not enforced.
+        return (
+            isinstance(document, dict)
+            and document.keys() == {MEMBER}
+            and document[MEMBER] in self.problem.class_names
+        )
 
     def prompt(self, candidate: str) -> Prompt:
         return Prompt(self._fill(candidate), schema=self._takes_schema is not False)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.cli.output import FAILED, FINISHED
+from promptclimb.agent.cli.search import exit_code
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.events.types import SearchStopped
@@ -194,12 +196,13 @@ async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store
     evaluator = Words(examine=fail())
     result = await finish(CONFIG, evaluator, store, ended(evaluator))
     assert (result.status, result.complete, result.test_opened) == ("finished", False, 1)
+    assert exit_code(result) == FAILED
     assert "test/7.png: the image is torn" in result.notes[UNOPENED]
     assert result.best.test is None
     assert result.ensemble.train is not None
     assert result.baselines["default template"].train is not None
     fixed = await finish(CONFIG, Words(), store, ended(evaluator))
-    assert (fixed.complete, fixed.test_opened) == (True, 2)
+    assert (fixed.complete, fixed.test_opened, exit_code(fixed)) == (True, 2, FINISHED)
 
 
 async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: Store) -> None:

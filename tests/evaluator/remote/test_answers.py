@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -33,6 +34,9 @@ RECORDED: dict[str | None, tuple[str, ...]] = {
         "Not a dog, not a bus.\n<answer>bat</answer>",
         "A dog would have longer legs.\nSo \\boxed{\\text{bat}}",
         *("A dog would have longer legs.\n\nbat", "Bat\n\nIt has wings, which a dog has not."),
+        *('{"class_description": "dark, more like a dog", "class": "bat"}', '{"predicted_class": "bat"}'),
+        *("This is a bat, not a dog.", "A bat and not a dog or a sea lion", "It's a bat. It is not a dog."),
+        *("Answer: bat, not bus", "**Bat**, no dog."),
         *("Answer:\n\nbat", "答案：bat", "I see a dog. Answer: bat"),
         *("Answer: a dog, at first. No, answer: **bat**", "My answer:\nIt is a bat.", "これはbatです。"),
     ),
@@ -59,6 +63,10 @@ RECORDED: dict[str | None, tuple[str, ...]] = {
         *("I am not sure whether this is a bat", "Is this a bat?", "combat boots", "wombat"),
         *('["bat", "dog"]', '{"bat": 0.6, "dog": 0.4}', '{"class": "unknown", "note": "perhaps a bat"}'),
         *('{"class": null}', "Answer: bat or dog", "<think>It is a bat", "0", "99"),
+        '{"class_description": "like a dog", "predicted_class": "bat"}',
+        *("Not a bat, or a dog", "This is a bat, not a bat.", "Is it a bat, not a dog?", "no bat, no dog"),
+        *("I do not see a bat, not a dog", "a bat, not a dog, a bus", "A bat or a bus, not a dog"),
+        *("a bat, not a dog. Or is it a bus", "I would not call it a bat, nor a dog"),
         *(f"{NUMBER['dog']}. bat", "0.87", "[1] and [2] are references"),
     ),
 }
@@ -155,7 +163,10 @@ def test_a_number_is_no_option_where_names_are_numbers() -> None:
     """It may mean the name."""
     for names in (["one", "two", "three"], ["I", "II", "III"], ["3 dots", "4 dots"]):
         assert ListedClasses(names, seed=1).read("2") is None
-    assert ListedClasses(["3", "1", "2"], seed=1).read("2") == 2
+    numbers = ListedClasses(["3", "1", "2"], seed=1)
+    answers = ("2", '{"class": 2}', '{"class": "2"}', '{"class": 2.0}', '{"class": 7}', '{"class": true}')
+    assert [numbers.read(answer) for answer in answers] == [2, 2, 2, 2, None, None]
+    assert ListedClasses(["0.5", "1.5"], seed=1).read('{"class": 1.5}') == 1
 
 
 def test_an_article_is_no_mention_of_a_class_of_that_letter() -> None:
@@ -195,6 +206,27 @@ def test_long_answers_take_bounded_time(piece: str) -> None:
 
 PIECES = ["bat", "sea lion", "not", "a", "1", ".", "\n", "{", '"class"', ":", "}", "**", "Answer:", "?"]
 texts = st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map(" ".join)
+
+
+WORDS = ["a", "the", "not", "no", "nor", "or", "and", "it is", "looks", ",", ".", ";", "- ", "but", "sure"]
+
+
+@given(st.lists(st.sampled_from(WORDS) | st.sampled_from(NAMES[:4])).map(" ".join))
+def test_a_class_that_is_denied_is_never_read(answer: str) -> None:
+    """Wherever a denial stands right before its name, or before those joined with it."""
+    label = OPTIONS.read(answer)
+    denied = re.findall(rf"\b(?:not|nor|no)(?: (?:a|the|or|and|{'|'.join(NAMES[:4])}))+", answer)
+    names = {NAMES[0], *NAMES[2:4]} | ({"sea lion"})
+    text = " ".join(denied).replace("sea lion", "sea-lion")
+    shown = {name for name in names if re.search(rf"(?<!-)\b{name.replace(' ', '-')}\b", text)}
+    assert label is None or NAMES[label] not in shown
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=2, unique=True), st.sampled_from([", not a ", ". Not the "]))
+def test_what_is_affirmed_before_all_that_is_denied_is_read(names: list[str], joint: str) -> None:
+    """However many are denied."""
+    affirmed, *others = names
+    assert OPTIONS.read(f"This is a {affirmed}{joint}{' or a '.join(others)}.") == NAMES.index(affirmed)
 
 
 @given(texts)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import shutil
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from promptclimb.evaluator.remote.image_by_image import ChatEvaluator, Prompt, r
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.remote.pictures import SentPicture
 from promptclimb.evaluator.scoring import (
+    OTHER_MODEL,
     UNREADABLE,
     Evaluator,
     Illustrator,
@@ -265,6 +267,41 @@ def test_an_endpoint_that_enforces_a_schema_answers_with_class_names(
     scored(again, "Which one?\n{classes}")
     assert len(later.requests) == SEARCHED
     assert {"response_format" in request.body for request in later.requests} == {does == "enforces"}
+
+
+def test_a_member_that_the_schema_forbids_shows_that_it_is_not_enforced(opened: Opened) -> None:
+    """The answer counts all the same."""
+
+    def change(_number: int, _request: ApiRequest, body: Any) -> Any:
+        name = body["choices"][0]["message"]["content"].lower()
+        return completion(json.dumps({"class_description": "no green thing", "class": name}))
+
+    api = VisualApi(change=change)
+    assert scored(opened("chat", api), INSTRUCTION).train == 1.0
+    assert ["response_format" in request.body for request in api.requests[:3]] == [True, False, False]
+
+
+def test_a_model_that_becomes_another_one_is_noted(opened: Opened, tmp_path: Path) -> None:
+    """In this session, or since the labels of an earlier one; not if the name stays, or there is none."""
+
+    def named(model: Callable[[int], str | None]) -> VisualApi:
+        def change(number: int, _request: ApiRequest, body: Any) -> Any:
+            return body | ({} if (name := model(number)) is None else {"model": name})
+
+        return VisualApi(change=change)
+
+    def note(model: Callable[[int], str | None], labels: str, instruction: str = INSTRUCTION) -> object:
+        evaluator = opened("chat", named(model), tmp_path / labels)
+        scored(evaluator, instruction)
+        return evaluator.info.notes.get(OTHER_MODEL)
+
+    noted = "the scorer answered as 'm-1', and later as 'm-2': accuracies of the two do not compare"
+    assert note(lambda number: "m-1" if number < 9 else "m-2", "swapped") == noted
+    assert note(lambda _number: "m-1", "steady") is None
+    assert note(lambda _number: None, "steady", "Which one?\n{classes}") is None
+    assert note(lambda _number: "m-2", "steady", "Which?\n{classes}") == noted
+    evaluator = opened("chat", VisualApi(ends_after=0), tmp_path / "steady")
+    assert evaluator.info.notes[OTHER_MODEL] == noted
 
 
 def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
