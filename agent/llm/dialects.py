@@ -139,7 +139,8 @@ class Dialect:
         changes = [
             f"it refuses {name}, which is left out" for name in sorted(self.left_out - earlier.left_out)
         ]
-        changes += [f"{name} is sent as {OTHER_NAMES[name]}" for name in self.renamed - earlier.renamed]
+        renamed = self.renamed - earlier.renamed - self.left_out
+        changes += [f"{name} is sent as {OTHER_NAMES[name]}" for name in renamed]
         if self.merged and not earlier.merged:
             changes.append("it takes no system messages; they are sent with the first user message")
         if self.streams and not earlier.streams:

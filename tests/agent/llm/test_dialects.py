@@ -110,6 +110,8 @@ def test_two_requests_at_once_teach_together() -> None:
     for word in ("seed", "top_k", "system", "context"):
         assert word in both.changes_since(Dialect())
     assert both.changes_since(both) == ""
+    neither = Dialect(renamed=frozenset({"max_tokens"}), left_out=frozenset({"max_tokens"}))
+    assert neither.changes_since(Dialect()) == "it refuses max_tokens, which is left out"
 
 
 @given(CONVERSATIONS, st.integers(0, 4000))
