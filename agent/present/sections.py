@@ -32,7 +32,7 @@ from .chart import (
     named,
     shown_curves,
 )
-from .sentences import about_test, chosen_by_more, names_read
+from .sentences import UNSUPPORTED, about_test, chosen_by_more, names_read
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
@@ -87,7 +87,7 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         baseline = None
     # Decisions of the baseline count only if there are some that agree with the result.
     before = None if decisions is None or baseline is None else decisions
-    new_names = view.result.best.class_names or {}
+    new_names = view.result.best.new_names
     rows = [
         row._replace(name=f"{row.name} (as {new_names[row.name]})") if row.name in new_names else row
         for row in _class_rows(inspection, before, baseline or "", matrix)
@@ -143,8 +143,9 @@ class NameRow(NamedTuple):
 
 def renamed_classes(view: RunView) -> list[NameRow] | None:
     """Return the renamed classes, those that gained most first; None if no names were searched for."""
-    if view.result is None or (names := view.result.best.class_names) is None:
+    if view.result is None or view.result.best.class_names is None:
         return None
+    names = view.result.best.new_names
     decisions = None if view.details is None else view.details.decisions
     if decisions is None or not {BEST, ORIGINAL_NAMES} <= decisions.predicted.keys():
         return [NameRow(old, new) for old, new in names.items()]
@@ -179,6 +180,8 @@ def about_names(view: RunView) -> str:
     hurt = [repr(row.old) for row in rows if (row.after or 0) < (row.before or 0)]
     which = "its new name" if len(hurt) == 1 else "their new names"
     worse = f"Fewer test images of {some_of(hurt)} are right with {which}. " if hurt else ""
+    if view.result is not None and view.result.best.unsupported:
+        worse += f"{UNSUPPORTED}. "
     in_order = re.search(r"^class_names\s*=", view.config, re.MULTILINE) is not None
     edit = "write the original name in its line" if in_order else "remove its line"
     return (

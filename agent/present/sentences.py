@@ -28,6 +28,7 @@ from ..text import printable
 
 MOST_NAMES = 12
 """Most new class names in a line."""
+UNSUPPORTED = "Unsupported: no labelled image of the class is classified correctly"
 NameEvent: TypeAlias = events.NamesRead | events.NameRoundFinished | events.NamesChosen
 
 
@@ -241,8 +242,9 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     lines = [verdict] if (verdict := verdict_on(result)) else []
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
-    if (names := result.best.class_names) is not None:
-        lines += [_new_names(names), *filter(None, [names_read(result)])]
+    if result.best.class_names is not None:
+        about = f". {UNSUPPORTED}" if result.best.unsupported else ""
+        lines += [f"{_new_names(result.best.new_names)}{about}", *filter(None, [names_read(result)])]
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
     lines.append(f"{_spent(result)}{opening}")
     if (counts := made_by_llm(result)) is not None:

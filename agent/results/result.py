@@ -149,6 +149,7 @@ class Best:
 
     Attributes:
         class_names: The new name of each class that got one, by its own name; None if none were searched for.
+        unsupported: Of these classes, those of which no labelled image is classified correctly.
         unanswered: The shares of images without a class, by split; empty if all have one.
     """
 
@@ -157,7 +158,14 @@ class Best:
     val: float | None
     test: float | None
     class_names: Mapping[str, str] | None = None
+    unsupported: tuple[str, ...] = ()
     unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
+
+    @property
+    def new_names(self) -> dict[str, str]:
+        """The new name of each class, with a mark if it is unsupported."""
+        marks = dict.fromkeys(self.unsupported, " (unsupported)")
+        return {name: f"{new}{marks.get(name, '')}" for name, new in (self.class_names or {}).items()}
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -166,7 +174,10 @@ class Best:
     @property
     def remark(self) -> str:
         """What the accuracies need beside the template, such as ``, with 2 new class names``; or empty."""
-        return f", with {counted(len(self.class_names), 'new class name')}" if self.class_names else ""
+        doubted = f", {len(self.unsupported)} of them unsupported" if self.unsupported else ""
+        return (
+            f", with {counted(len(self.class_names), 'new class name')}{doubted}" if self.class_names else ""
+        )
 
     @property
     def remark_on_others(self) -> str:
@@ -522,6 +533,8 @@ class SearchResult:
         document = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
         if self.best.class_names is None:
             del document["best"]["class_names"]
+        if not self.best.unsupported:
+            del document["best"]["unsupported"]
         if self.scorer_usage is None:
             del document["scorer_usage"]
         rows = (

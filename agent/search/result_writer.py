@@ -152,6 +152,7 @@ def _result_of(
             val=of_best.val,
             test=of_best.test,
             class_names=evaluated.class_names,
+            unsupported=evaluated.unsupported,
             unanswered=of_best.unanswered,
         ),
         ensemble=evaluated.accuracies[ENSEMBLE],

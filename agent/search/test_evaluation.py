@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import compress
 from typing import TypeVar
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
@@ -57,6 +58,7 @@ class EvaluatedChoice:
         decisions: Of the groups on the test images, by name; None if they are not known.
         inspection: Accuracy by class of the best template.
         class_names: The new name of each class that got one; None if none were searched for.
+        unsupported: Of these classes, those of which no labelled image is classified correctly.
     """
 
     accuracies: Mapping[str, GroupAccuracies]
@@ -64,6 +66,7 @@ class EvaluatedChoice:
     decisions: Decisions | None = None
     inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
+    unsupported: tuple[str, ...] = ()
     gain: Gain | None = None
 
 
@@ -96,10 +99,13 @@ async def evaluate_choice(
     labels, predicted = await _predictions(evaluator, choice, accuracies, notes) if opened else ((), {})
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
+    unsupported: tuple[str, ...] = ()
     if names is not None and names.found is not None:
         renamed = await _measure_renamed(evaluator, names.found, notes, test=opened)
         if renamed is not None:  # otherwise there is no accuracy to show beside them
             class_names = {info.class_names[label]: name for label, name in names.found.renaming.items()}
+            without = sorted(names.found.renaming.keys() - renamed[2])
+            unsupported = tuple(info.class_names[label] for label in without)
             accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed[0]
             if BEST in predicted:
                 predicted[ORIGINAL_NAMES] = predicted.pop(BEST)
@@ -128,6 +134,7 @@ async def evaluate_choice(
         decisions=decisions,
         inspection=None if decisions is None else _inspection(decisions),
         class_names=class_names,
+        unsupported=unsupported,
         gain=gain,
     )
 
@@ -145,8 +152,11 @@ async def _try(notes: dict[str, str], name: str, work: Awaitable[T], detail: str
 
 async def _measure_renamed(
     evaluator: Evaluator, found: NamedTemplate, notes: dict[str, str], *, test: bool
-) -> tuple[GroupAccuracies, Predictions | None] | None:
-    """Measure the template with new class names, and predict the test images; None if that fails on train."""
+) -> tuple[GroupAccuracies, Predictions | None, set[int]] | None:
+    """Measure the template with new class names; None if that fails on train.
+
+    Also return the predictions of the test images, and the classes with a labelled image that is right.
+    """
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
 
     async def measured(split: str) -> tuple[Predictions, list[bool]]:
@@ -167,7 +177,13 @@ async def _measure_renamed(
     accuracies = GroupAccuracies(
         templates=(found.template,), train=shares["train"], val=shares.get("val"), test=shares.get("test")
     )
-    return accuracies, by_split["test"][0] if "test" in by_split else None
+    supported = {
+        label
+        for split, (answer, right) in by_split.items()
+        if split != "test"
+        for label in compress(answer.labels, right)
+    }
+    return accuracies, by_split["test"][0] if "test" in by_split else None, supported
 
 
 def _inspection(decisions: Decisions) -> SplitInspection | None:

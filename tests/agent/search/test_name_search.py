@@ -30,6 +30,7 @@ from promptclimb.agent.events.types import (
     NamesRead,
 )
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.present.sentences import result_lines
 from promptclimb.agent.results.accuracies import ORIGINAL_NAMES
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.result import SearchResult
@@ -258,6 +259,12 @@ def test_names_that_the_model_has_never_read_are_replaced_in_one_step(tmp_path: 
     assert result.best.test > 0.9
     assert (event.read, event.classes, event.taken, event.right, event.images) == (5, 5, True, 4, 5)
     assert str(event.position) == "class names, first reading"
+    # Its only labelled image is not classified correctly.
+    assert result.best.unsupported == ("avain",)
+    assert "avain -> key (unsupported)" in "\n".join(result_lines(result, None))
+    page = (tmp_path / "r" / REPORT).read_text("utf-8")
+    assert "key (unsupported)" in page
+    assert SearchResult.from_json(result.to_json()).best.remark.endswith(", 1 of them unsupported")
     # Further readings of a class that is recognised would cost a scorer behind an API requests.
     tried = {name for _, renamings in scorer.asked for names in renamings for name in names.values()}
     assert "drawn pig" not in tried
