@@ -34,6 +34,7 @@ class TokenUsage:
         cache_1h_tokens: The written ones that are cached for an hour.
         vendor_picodollars: The cost in 1e-12 US dollars as the endpoint reports it; None without a report.
         is_fee: That is a fee alone: the user's own key paid for the tokens.
+        is_part: Not all tokens are reported.
         service_tier: As reported, such as ``flex``.
         calls: Billed replies.
     """
@@ -46,6 +47,7 @@ class TokenUsage:
     reasoning_tokens: int = 0
     vendor_picodollars: int | None = None
     is_fee: bool = False
+    is_part: bool = False
     service_tier: str | None = None
     calls: int = 1
 

@@ -16,6 +16,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def one_line(text: str) -> str:
+    """Return untrusted text in one line, in which a name cannot begin another: that end is an escape."""
+    return visible(text.replace("\n", "\\n"))
+
+
 def visible(text: str) -> str:
     """Return untrusted text, lines kept: controls become spaces, and what turns or hides text an escape."""
     lines = text.split("\n")

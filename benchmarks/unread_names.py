@@ -45,15 +45,16 @@ from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_o
 from benchmarks.pico_features import VIEWS, Clip, Floats, encoded, few_shots_of
 from benchmarks.pico_features import features_of as features_of_bundled
 from promptclimb.agent.results.gain import is_no_better
-from promptclimb.agent.search.name_choice import FewShotImages, Predicted, Renaming, choose_names
-from promptclimb.agent.search.name_search import (
-    COMPARED,
+from promptclimb.agent.search.name_choice import (
     FINALISTS,
     KNOWN_AT_ONCE,
-    MORE_COMPARED,
     RECOGNISED,
-    REPAIRED,
+    FewShotImages,
+    Predicted,
+    Renaming,
+    choose_names,
 )
+from promptclimb.agent.search.name_search import COMPARED, MORE_COMPARED, REPAIRED
 from promptclimb.evaluator.pico.models import TAGS_MODEL
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, NameReader, first_readings, kind_names
 from promptclimb.prompts.starting import draw as draw_templates
@@ -185,7 +186,7 @@ class FewShots:
         return [renaming.get(label, name) for label, name in enumerate(self.classes)]
 
     def start(self, first: Renaming) -> Renaming:
-        """Return the first readings where they are better as a whole, or not worse than chance."""
+        """Return the first readings where they are better as a whole."""
         self.keeps = False
         if not first:
             return {}
@@ -194,7 +195,7 @@ class FewShots:
         evidence = few_shot.compare(now, before)
         right = few_shot.images - few_shot.wrong(before)
         chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self.classes))
-        if not evidence.sure and not (chance and evidence.gain >= -evidence.error):
+        if not evidence.sure and not (chance and evidence.gain > 0):
             return {}
         self.keeps = right + evidence.gain >= KNOWN_AT_ONCE * right
         return first

@@ -14,6 +14,7 @@ from ...evaluator.files import user_path
 from ...evaluator.settings import Option
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import FILE_SETTINGS, from_sources, line_in_file, sources_of, toml_line
+from ..text import one_line
 from .options import (
     GROUPS,
     add_json,
@@ -86,7 +87,7 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[st
         yield f"{chr(10) if number else ''}# {group}\n"
         for option, line in settings:
             origin = origins.get(option.name, "default" if option.name in values else "not set")
-            yield f"{line:{width}}  # {origin}\n"
+            yield f"{line:{width}}  # {one_line(origin)}\n"
 
 
 def _init(arguments: argparse.Namespace) -> int:

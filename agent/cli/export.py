@@ -11,7 +11,7 @@ from ..results.details import BEST, ENSEMBLE
 from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from .folders import folder_with_result
-from .output import print_text, say
+from .output import print_line, say
 from .parser import Parser
 
 ALL = "all"
@@ -25,13 +25,14 @@ def export(arguments: argparse.Namespace) -> int:
         raise UsageError(f"export needs --format: choose from {', '.join((*exports.FORMS, ALL))}")
     if form == ALL:
         files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
-        print_text("".join(f"{file}\n" for file in files))
+        for file in files:
+            print_line(str(file))
         result = result_of(run_dir)
         line = which_templates(result, "open-clip", only)
         several = line.replace("It holds", "Formats for several templates hold", 1)
         say(several if result.averaged else f"Where a file holds one {result.words.noun}, it is the best.")
         return 0
-    print_text(f"{exports.export(run_dir, form, out=arguments.out, only=only)}\n")
+    print_line(str(exports.export(run_dir, form, out=arguments.out, only=only)))
     if line := which_templates(result_of(run_dir), form, only):
         say(line)
     return 0

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ...evaluator.errors import PromptclimbError
 from ..config.sources import flags_of_more, on_command_line
-from ..text import printable, visible
+from ..text import one_line, printable, visible
 
 PROGRAM = "promptclimb"
 FINISHED, FAILED, WRONG, EXIT_NOTHING_USABLE = range(4)
@@ -101,7 +101,7 @@ def unfailing_streams() -> Iterator[Stream]:
 
 def say(text: str) -> None:
     """Write a line on standard error; what it quotes may come from a run of somebody else's."""
-    sys.stderr.write(visible(on_command_line(text)) + "\n")
+    sys.stderr.write(one_line(on_command_line(text)) + "\n")
     sys.stderr.flush()
 
 
@@ -119,14 +119,26 @@ def print_json(document: Any) -> None:
     """Write a JSON document on standard output."""
     # Other encodings would use Python's escapes, which are not JSON.
     is_utf = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not is_utf) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=not is_utf)
+    # JSON lets controls above ASCII, and what turns text, stand as they are.
+    safe = text if text.isascii() else "".join(map(_in_json, text))
+    sys.stdout.write(f"{safe}\n")
     sys.stdout.flush()
+
+
+def _in_json(character: str) -> str:
+    return character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
 
 
 def print_text(text: str) -> None:
-    """Write text for people on standard output."""
-    sys.stdout.write(text)
+    """Write text for people on standard output; what it quotes may be somebody else's, as in ``say``."""
+    sys.stdout.write(visible(text))
     sys.stdout.flush()
+
+
+def print_line(text: str) -> None:
+    """Write one line on standard output, such as the path of a file."""
+    print_text(f"{one_line(text)}\n")
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:

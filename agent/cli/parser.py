@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ...evaluator.errors import reason_of
 from ...evaluator.settings import REMOVED, removed, similar
+from ..text import one_line
 from ..versions import installed_version, program_version
 from .output import PROGRAM, WRONG, print_text, program
 
@@ -122,7 +123,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with code 2."""
-        self.exit(WRONG, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(WRONG, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def _line_in_file(flag: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..present.page import rewrite_report
 from .folders import run_folder
-from .output import print_text, say
+from .output import print_line, say
 from .parser import Parser
 
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -23,7 +23,7 @@ def report(arguments: argparse.Namespace) -> int:
     Only the run's files are read: not its store, data or model. Test is not evaluated.
     """
     page = rewrite_report(run_folder(arguments.directory), pictures=arguments.pictures)
-    print_text(f"{page}\n")
+    print_line(str(page))
     if arguments.open and not _shown(page):
         say("There is no browser here. Open the file in one.")
     return 0

@@ -29,6 +29,7 @@ from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
 from ..secrets import is_azure
 from ..stop import Stop
+from ..text import one_line
 from .folders import run_folder
 from .interrupts import run_interruptible
 from .options import (
@@ -107,7 +108,7 @@ def resume(arguments: argparse.Namespace) -> int:
     try:
         config = _with_credentials(stored_config(run_dir, changed_settings(arguments), trust=arguments.trust))
     except UntrustedRunError as error:
-        raise UsageError(f"{error}:\n  {resume_command(run_dir)} --trust") from error
+        raise UsageError(f"{error}: {resume_command(run_dir)} --trust") from error
     return run_session(
         config,
         lambda request: resume_run(request, run_dir),
@@ -226,7 +227,7 @@ def run_session(
         _say_how_to_resume(progress, config)
     elif run_dir is not None:
         for line in _next_steps(result, config, run_dir):
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
+            out.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print_json(result.to_json())
     return exit_code(result)

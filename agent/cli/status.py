@@ -18,13 +18,12 @@ from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import left_of_both, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
-from ..text import printable
 from .folders import existing_folder
 from .options import add_json
 from .output import (
     print_json,
+    print_line,
     print_table,
-    print_text,
     resume_command,
     say,
     short_path,
@@ -43,7 +42,7 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.directory is None:
         runs = runs_below(user_path("runs", "RUN_DIR"))
         if not runs and not arguments.as_json:
-            print_text("No runs in runs/.\n")
+            print_line("No runs in runs/.")
             return 0
         _list(runs, as_json=arguments.as_json)
         if not arguments.as_json:
@@ -60,7 +59,8 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(_document(state))
     else:
-        print_text("".join(f"{printable(line)}\n" for line in _lines(state)))
+        for line in _lines(state):
+            print_line(line)
     return 0
 
 

@@ -105,7 +105,8 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
     lines.append(f"{counts} of {counted(len(document['runs']), 'run')} finished and counted")
     lines.append(f"files: {short_path(running.folder)}")
     if as_json:
-        say("\n".join(lines))
+        for text in "\n".join(lines).splitlines():
+            say(text)
     else:
         print_text("\n".join(lines) + "\n")
     for note in document["notes"]:

@@ -99,17 +99,22 @@ class Charge(Generic[R]):
         return Bill(self.used, self.reserved_on_disk)
 
     def book(self, usage: TokenUsage | None, written: int = 0) -> None:
-        """Bill what the endpoint reports; else what was reserved, or more if more tokens were ``written``."""
-        if usage is not None:
-            self.billed = Spent.of(usage, self.price)
-            if usage.vendor_picodollars is not None and not usage.total:  # nothing but a cost is reported
-                self.billed = replace(self.billed, estimated_tokens=self.reserved.estimated_tokens)
-            return
-        self.billed = self.reserved
+        """Bill what is reported, and for the rest what was reserved, or more if more was ``written``."""
+        known = NOTHING if usage is None else Spent.of(usage, self.price)
+        tokens, money = self.reserved.estimated_tokens, self.reserved.estimated_picodollars
         most = replace(tokens_at_most(self.request), completion_tokens=written)
-        if written > self.request.max_tokens and most.total > self.reserved.estimated_tokens:
-            money = cost_at_most(most, self.price)
-            self.billed = Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
+        if written > self.request.max_tokens and most.total > tokens:
+            tokens, money = most.total, cost_at_most(most, self.price)
+        if usage is None or usage.is_part:
+            is_cost_known = known.vendor_calls and known.vendor_picodollars
+            self.billed = replace(
+                known,
+                calls=1,
+                estimated_tokens=max(tokens - known.tokens, 0),
+                estimated_picodollars=0 if is_cost_known else max(money - known.picodollars, 0),
+            )
+        else:
+            self.billed = known
 
 
 class _Waiting(NamedTuple):

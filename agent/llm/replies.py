@@ -87,8 +87,8 @@ _UPSTREAM_PARTS = ("upstream_inference_prompt_cost", "upstream_inference_complet
 _MOST = 10**15
 """A larger number is the endpoint's mistake."""
 _LONGEST_TIER = 40
-_MOST_WRITTEN = 16
-"""Tokens of a text, by their upper bound, for each that is reported: some 50 characters."""
+_MOST_WRITTEN = 8
+"""Tokens of a text, by their upper bound, for each that is reported: some 25 characters."""
 
 _STREAM_BEGINS = (b"data:", b"event:")
 _END = b"[DONE]"
@@ -112,7 +112,7 @@ def read_answer(reply: httpx2.Response, scrubber: Scrubber) -> ChatAnswer:
     message = message if isinstance(message, dict) else {}
     written = _written(message)
     if doubtful := usage is not None and _is_doubtful(completion, usage, written):
-        usage = None
+        usage = replace(usage, is_part=True)
     if (error_body := _error_in(completion, choice)) is not None:
         error = failure_of(status_in(error_body), error_body, reply.headers, scrubber, usage=usage)
         # What was written before the answer broke off was paid for, and perhaps thoughts that are not shown.
@@ -136,7 +136,7 @@ def read_answer(reply: httpx2.Response, scrubber: Scrubber) -> ChatAnswer:
         model=scrubber.scrub(str(completion.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
-        usage_known=usage is not None and usage.total > 0,
+        usage_known=usage is not None and not usage.is_part,
         billed=usage,
         written=written,
         headers=headers,
@@ -173,7 +173,7 @@ def read_json(reply: httpx2.Response, request: ApiRequest, scrubber: Scrubber) -
         body=clean,
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
-        usage_known=bool(usage and usage.total) or not tokens_at_most(request).total,
+        usage_known=(usage is not None and not usage.is_part) or not tokens_at_most(request).total,
         billed=usage,
         headers=headers,
     )
@@ -343,9 +343,7 @@ def _higher(before: Any, now: Any) -> Any:
 
 
 def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
-    """Return the billed usage of a chat completion, without tokens if it reports nothing but a cost.
-
-    None if it reports neither.
+    """Return the billed usage of a chat completion; None if it reports neither tokens nor a cost.
 
     What vendors leave open is read as its more expensive meaning.
     """
@@ -357,7 +355,7 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
     if reasoning > completion:  # It cannot be part of what is smaller.
         completion += reasoning
     cost, is_fee = _vendor_cost(usage)
-    if not prompt + completion and (is_fee or not cost):
+    if not prompt + completion and not cost:
         return None
     cached = min(_highest(usage, _READ), prompt)
     written = min(_highest(usage, _WRITTEN), prompt - cached)
@@ -371,6 +369,7 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
         reasoning_tokens=reasoning,
         vendor_picodollars=cost,
         is_fee=is_fee,
+        is_part=not prompt + completion,
         service_tier=tier[:_LONGEST_TIER] if isinstance(tier, str) else None,
     )
 
@@ -382,12 +381,10 @@ def _usage(reply: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_doubtful(reply: Mapping[str, Any], usage: TokenUsage, written: int) -> bool:
-    """Return whether a completion reports too few tokens for what was ``written``, and no cost.
+    """Return whether a completion reports too few tokens for what was ``written``.
 
     It reports one of its two counts and no total, or what a single event of its stream took.
     """
-    if usage.vendor_picodollars:
-        return False
     counts = _usage(reply)
     none = not written and ("completion_tokens" in counts or "output_tokens" in counts)
     if not (usage.completion_tokens or none) or not (

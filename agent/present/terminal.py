@@ -31,7 +31,7 @@ from ..results.result import (
     left_of_both,
     words_of,
 )
-from ..text import printable
+from ..text import one_line, printable, visible
 from .sentences import gains_in_words, left_text, name_line, result_lines, spent_text
 
 RETRIES = {
@@ -401,7 +401,7 @@ class Display:
             self._live.stop()
 
     def _line(self, text: str) -> None:
-        _print(self._console, printable(text if self._console.is_jupyter else on_command_line(text)))
+        _print(self._console, text if self._console.is_jupyter else on_command_line(text))
 
     def _tick(self) -> None:
         now, rounds = self._now(), self.progress.rounds
@@ -496,20 +496,20 @@ def _to_go(seconds: float) -> list[str]:
 
 def _print(console: Console, text: str) -> None:
     """Print a line: a terminal gets it broken between words, a file or a pipe whole."""
-    console.print(Text(text), soft_wrap=not console.is_terminal)
+    console.print(Text(one_line(text)), soft_wrap=not console.is_terminal)
 
 
 def table_of(title: str, lines: Sequence[Sequence[str]], *, texts: Collection[int] = (0,)) -> Table:
     """Return a table, headings first; ``texts`` are the columns without numbers."""
     heads, *rows = lines
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=Text(one_line(title), style="table.title"), title_justify="left", header_style="bold")
     for index, head in enumerate(heads):
         if index in texts:
             table.add_column(head, overflow="fold")
         else:
             table.add_column(head, justify="right")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 
 

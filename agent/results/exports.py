@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...evaluator.classifier import Classifier
-from ...evaluator.datasets.class_names import SPLIT
+from ...evaluator.datasets.class_names import SPLIT, line_of
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
@@ -81,8 +81,8 @@ class ChosenPrompts:
 
     @property
     def config(self) -> SearchConfig:
-        """The run's config, from its store, to read its data."""
-        return stored_config(self.run_dir, safe=OPTIONS)
+        """The run's config, from its store, to read its data; nothing is written where it says."""
+        return stored_config(self.run_dir, safe=OPTIONS).model_copy(update={"cache_dir": None})
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -173,9 +173,7 @@ def class_names(run: ChosenPrompts) -> str:
         raise UsageError(f"{run.run_dir} has no new class names{why}")
     if run.config.class_names not in (None, SPLIT):
         return "".join(f"{names.get(name, name)}\n" for name in run.class_names)
-    if wrong := next((name for name in names if "=" in name), None):
-        raise UsageError(f"the class {wrong!r} has a = in its name, which no line CLASS=NAME can hold")
-    return "".join(f"{old}={new}\n" for old, new in names.items())
+    return "".join(f"{line_of(old, new)}\n" for old, new in names.items())
 
 
 def leaderboard(run: ChosenPrompts) -> str:
@@ -237,6 +235,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         hint = near(form, FORMS) or f"; choose from {', '.join(FORMS)}"
         raise UsageError(f"there is no export format {form!r}{hint}")
     run_dir = user_path(run_dir, "RUN_DIR")
+    result = result_of(run_dir)
     if out is None:
         target = _own_folder(run_dir) / file_name(form, only)
     else:
@@ -245,7 +244,6 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
             raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
         if target.is_dir():
             raise UsageError(f"{label} is a folder; name a file")
-    result = result_of(run_dir)
     run = ChosenPrompts(run_dir, result, chosen_group(result, form, only))
     if result.prompts == INSTRUCTION and not FORMS[form].any_kind:
         raise UsageError(

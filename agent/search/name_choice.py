@@ -314,13 +314,13 @@ class NamesTried:
     ) -> bool:
         """Start from names of all classes if they are better than the original ones; return whether they are.
 
-        Where the original names are no better than chance, it is enough that the new ones are not worse. The
-        predictions are in several templates, that of the rounds first.
+        Where the original names are no better than chance, any gain is enough. The predictions are in several
+        templates, that of the rounds first.
         """
         evidence = few_shot.compare(predicted, with_original)
         right = few_shot.images - few_shot.wrong(with_original)
         chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self._class_names))
-        taken = evidence.sure or (chance and evidence.gain >= -evidence.error)
+        taken = evidence.sure or (chance and evidence.gain > _ROUNDING)
         if taken:
             self.keeps_recognised = right + evidence.gain >= KNOWN_AT_ONCE * right
             self.start = self.current = Renamed(names, predicted[: len(self.original)])

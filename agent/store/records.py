@@ -219,10 +219,9 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         StoreMismatchError: They differ; ``differences`` has a line for each difference.
     """
     if differences := tuple(_differences(before, now, "")):
-        lines = "\n".join(f"  {line}" for line in differences)
         raise StoreMismatchError(
-            f"the run was started with other settings, so its answers and scores do not fit:\n{lines}\n"
-            "start a new run for the new settings, or resume without them",
+            f"the run was started with other settings, so its answers and scores do not fit "
+            f"({'; '.join(differences)}); start a new run for the new settings, or resume without them",
             differences=differences,
         )
 

@@ -3,11 +3,13 @@
 Names from folders, split files and tables lose underscores and extra white space; names from the user's file
 are used unchanged. Only published lists may repeat a name (OpenAI's ImageNet names have two such pairs).
 A user's file has names by folder (lines ``FOLDER=NAME``, or a JSON or TOML mapping), or one name a line in
-the order of the labels.
+the order of the labels. A folder with ``=`` in its name stands in quotes, as a JSON string.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ OPENAI = "openai"
 SPLIT = "split"
 NAMES_FILE = "class names file"
 BY_FOLDER = "FOLDER=NAME"
+_QUOTED = re.compile(r'\s*("(?:[^"\\]|\\.)*")\s*=(.*)')
 MOST_PAIRS, MOST_SHOWN = 5, 60
 """Folders with their names in a note, and characters of a name that is too long."""
 LONGEST_CLASS_NAME = 300
@@ -89,12 +92,25 @@ def _text_of(path: Path) -> str:
 def _by_folder(lines: Iterable[str], where: str) -> dict[str, str]:
     name_by_folder: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
-        folder, _equals, name = (cell.strip() for cell in line.partition("="))
+        folder, name = _cells(line, f"{where}, line {number}")
         if folder in name_by_folder:
             raise DataError(f"{where}, line {number}: the folder {folder[:MOST_SHOWN]!r} has a name already")
         if line.strip():
             name_by_folder[folder] = name
     return name_by_folder
+
+
+def _cells(line: str, where: str) -> tuple[str, str]:
+    if (quoted := _QUOTED.fullmatch(line)) is not None:
+        return str(parse_json(quoted[1], where=f"{where}, the folder in quotes,")), quoted[2].strip()
+    folder, _equals, name = line.partition("=")
+    return folder.strip(), name.strip()
+
+
+def line_of(folder: str, name: str) -> str:
+    """Return a line ``FOLDER=NAME`` that is read as these two, whatever the folder is called."""
+    is_plain = "=" not in folder and not folder.startswith('"') and folder == folder.strip()
+    return f"{folder if is_plain else json.dumps(folder, ensure_ascii=False)}={name}"
 
 
 def _names_of(lines: Iterable[str], where: str) -> tuple[str, ...]:

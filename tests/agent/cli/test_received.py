@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import filelock
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.store.run import Store, StoreReader
+from promptclimb.evaluator import files
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.black_box import stand_in
 
@@ -89,6 +91,51 @@ def test_a_pipe_or_a_link_in_place_of_a_file(
     )
 
 
+def change_manifest(run_dir: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Write another manifest, as whoever sends a run can."""
+    with sqlite3.connect(run_dir / "store" / "cache.db") as database:
+        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
+        changed = json.dumps(change(json.loads(text)))
+        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (changed,))
+    database.close()
+
+
+EVIL = "\x1b]0;owned\x07\x1b[31m\u202egnp\x9b5m\nerror: all is lost"
+"""A name that gives a terminal orders, and looks like another line."""
+
+
+@pytest.mark.usefixtures("small_sets")
+def test_a_folders_name_cannot_write_on_the_terminal(
+    received: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever names it: what was asked for, and errors."""
+    evil = f"runs/{EVIL}"
+    received.rename(evil)
+    (tmp_path / EVIL).mkdir()
+    commands: list[tuple[int, list[str]]] = [
+        *((0, [command, evil]) for command in ("status", "report", "transcript", "resume")),
+        (0, ["status"]),
+        (0, ["status", evil, "--json"]),
+        (0, ["compare", "whole", evil]),
+        (0, ["compare", "whole", evil, "--json"]),
+        (0, ["export", evil, "--format", "csv"]),
+        (0, ["export", evil, "--format", "all"]),
+        (0, [*SEARCH[:-1], f"{evil}2"]),
+        (2, [*SEARCH[:-1], evil]),
+        (2, ["predict", EVIL, "--run", evil]),
+        (2, ["report", f"{evil}3"]),
+        (2, ["export", evil, "--format", EVIL]),
+        *((2, [command, EVIL]) for command in ("status", "datasets", "suite", EVIL)),
+        (2, ["evaluate", "--templates", EVIL]),
+        (2, ["config", "--show", "--config", EVIL]),
+    ]
+    for code, command in commands:
+        assert (main(command), command) == (code, command)
+        shown = "".join(capsys.readouterr())
+        assert not {*"\x1b\x07\x9b\u202e"} & {*shown}, command
+        assert "\nerror: all is lost" not in shown, command
+
+
 @pytest.mark.parametrize(
     "change", [{"format": 9, "program": "\x1b[31m\u202e1"}, {"given": {"chat": "\x1b[31m\u202e"}}]
 )
@@ -96,11 +143,7 @@ def test_a_manifest_cannot_write_on_the_terminal(
     change: dict[str, object], received: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not with colours, and not from right to left."""
-    with sqlite3.connect(received / "store" / "cache.db") as database:
-        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
-        changed = json.dumps({**json.loads(text), **change})
-        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (changed,))
-    database.close()
+    change_manifest(received, lambda manifest: {**manifest, **change})
     assert main(["resume", "r", "--restarts", "2"]) == 2
     said = capsys.readouterr().err
     assert "[31m\\u202e" in said
@@ -145,6 +188,19 @@ def test_nothing_is_written_through_a_link(
     assert (codes["export", "r", "--format", "csv"] == 2) == (name == "exports")
     assert "is a symbolic link" in capsys.readouterr().err
     assert sorted(precious.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("small_sets")
+def test_an_export_writes_nothing_where_a_manifest_says(
+    received: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that a run names is used by a run that is trusted, and by nothing else."""
+    monkeypatch.setattr(files, "SETTLED_NS", 0)  # new files are remembered too
+    there = {"cache_dir": str(tmp_path / "there"), "custom_scorer": None}
+    change_manifest(received, lambda manifest: {**manifest, "config": {**manifest["config"], **there}})
+    assert main(["export", "r", "--format", "cupl"]) == 0
+    assert main(["export", "r", "--format", "all"]) == 0
+    assert not (tmp_path / "there").exists()
 
 
 class ReadOnly(filelock.FileLock):

@@ -577,19 +577,28 @@ async def test_a_limit_that_never_binds_is_said() -> None:
 
 
 @virtual_time
-async def test_a_cost_without_tokens_counts_and_so_do_tokens_that_are_reserved() -> None:
-    """The one is known, the other estimated."""
+async def test_what_is_not_reported_of_an_answer_is_estimated() -> None:
+    """The reservation covers the rest; a cost is a whole."""
 
-    class Alone:
+    @dataclass
+    class Partly:
+        usage: TokenUsage
+
         async def chat(self, request: ChatRequest) -> ChatAnswer:
-            cost = TokenUsage(vendor_picodollars=7)
-            return ChatAnswer(text="- a {}", usage_known=False, billed=cost)
+            return ChatAnswer(text="- a {}", usage_known=False, billed=self.usage)
 
-    asker = asker_of(Alone())
-    await asker.ask(request())
-    spent = asker.budget.spent
-    assert (spent.picodollars, spent.estimated_picodollars, spent.tokens) == (7, 0, 0)
-    assert spent.estimated_tokens > 100
+    async def spent(usage: TokenUsage) -> Spent:
+        asker = asker_of(Partly(replace(usage, is_part=True)))
+        await asker.ask(request(max_tokens=100))
+        return asker.budget.spent
+
+    alone = await spent(TokenUsage(vendor_picodollars=7))
+    assert (alone.picodollars, alone.estimated_picodollars, alone.tokens) == (7, 0, 0)
+    half = await spent(TokenUsage(prompt_tokens=50))
+    assert (half.tokens, half.tokens_at_most) == (50, alone.estimated_tokens)
+    assert half.picodollars_at_most == half.picodollars + half.estimated_picodollars > 50e6 + 50e6
+    more = await spent(TokenUsage(prompt_tokens=3000))
+    assert (more.tokens_at_most, more.estimated_picodollars) == (3000, 0)
 
 
 @virtual_time

@@ -421,17 +421,18 @@ async def test_an_answer_cut_under_any_name_loses_its_last_line(reason: str) -> 
     [
         ({"prompt_tokens": 500}, False), ({"prompt_tokens": 500, "completion_tokens": 0}, False),
         ({"completion_tokens": 50}, False), ({"prompt_tokens": 500, "total_tokens": 550}, True),
-        ({"prompt_tokens": 500, "cost": 0.1}, True), ({"prompt_tokens": 500, "cost": 0}, False),
-        ({"prompt_tokens": 500, "completion_tokens": 1}, False),
-        ({"prompt_tokens": 500, "completion_tokens": 2}, True),
+        ({"prompt_tokens": 500, "cost": 0}, False),
+        ({"prompt_tokens": 500, "completion_tokens": 2}, False),
+        ({"prompt_tokens": 500, "completion_tokens": 3}, True),
     ],
 )  # fmt: skip
 async def test_an_answer_of_which_half_is_reported_is_not_trusted(usage: dict[str, Any], known: bool) -> None:
-    """No text is made of no tokens, or of one alone, so the reservation is billed in its place."""
+    """No text is made of no tokens, or of two alone, so the reservation is billed in its place."""
     text = "- a painting of a {} on the wall of an old house by the sea"
     answer = await says(completion(text, usage=usage))
     assert answer.usage_known is known
-    assert (answer.billed is not None) is known
+    assert answer.billed is not None
+    assert answer.billed.is_part is not known
 
 
 @pytest.mark.parametrize("status", [400, 422, 429, 500, 503])

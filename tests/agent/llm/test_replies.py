@@ -119,7 +119,7 @@ SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
         ),
         ({"prompt_tokens": 0, "input_tokens": 100, "output_tokens": 20}, TokenUsage(100, 20)),
         (SUMS | {"cost": -1, "cost_in_usd_ticks": float("nan")}, TokenUsage(100, 20)),
-        ({"cost": 1.0}, TokenUsage(vendor_picodollars=10**12)),
+        ({"cost": 1.0}, TokenUsage(vendor_picodollars=10**12, is_part=True)),
     ],
     ids=[
         *("OpenAI", "OpenAI, all kinds", "xAI", "Gemini", "no total", "DeepSeek", "Moonshot", "Anthropic"),

@@ -22,6 +22,7 @@ from promptclimb.agent.results.accuracies import Difference
 from promptclimb.agent.results.exports import FORMS, export, export_all
 from promptclimb.agent.results.result import Best, Gain, GroupAccuracies, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
+from promptclimb.evaluator.datasets.class_names import read_names_file
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
@@ -71,6 +72,24 @@ def test_open_clip_can_format_every_template(run_dir: Path) -> None:
     """Each takes one argument by str.format, however many slots it has."""
     filled = [template.format("snow leopard") for template in exported(run_dir, "open-clip")]
     assert filled == [template.replace("{}", "snow leopard") for template in TEMPLATES]
+
+
+def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
+    """Not that it cannot be written."""
+    for write in (lambda folder: export(folder, "text"), export_all):
+        with pytest.raises(UsageError, match="there is no such folder"):
+            write(tmp_path / "nowhere")
+        with pytest.raises(UsageError, match="it is not the folder of a run"):
+            write(tmp_path)
+
+
+def test_class_names_with_an_equals_sign_are_read_back(run_dir: Path, tmp_path: Path) -> None:
+    """One of them kept all from being exported."""
+    names = {"snow leopard": "a = b", "x=1": "cat"}
+    result = read_result(run_dir)
+    shutil.copytree(run_dir, tmp_path / "r")
+    write_result(tmp_path / "r", replace(result, best=replace(result.best, class_names=names)))
+    assert read_names_file(export(tmp_path / "r", "class-names")) == names
 
 
 def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.search.name_choice import FewShotImages, Predicted, choose_names, sure_names
+from promptclimb.agent.search.name_choice import (
+    FewShotImages,
+    NamesTried,
+    Predicted,
+    choose_names,
+    sure_names,
+)
 
 
 class World:
@@ -82,6 +88,21 @@ def test_counts_compare_the_same_images() -> None:
     labels = [0, 0, 1, 1]
     assert FewShotImages(labels).gained_and_lost([0, 0, 0, 1], [1, 0, 1, 1]) == (1, 1)
     assert FewShotImages(labels, copies=1).gained_and_lost([0, 0, 0, 1], [1, 0, 1, 1]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "taken"),
+    [
+        ([0, 1, 0, 0, 0, 0, 0, 0], False),  # one image is lost
+        ([0, 0, 3, 0, 0, 0, 0, 0], False),
+        ([0, 0, 1, 0, 0, 0, 0, 0], True),  # one is gained, which is no sure gain
+    ],
+)
+def test_at_chance_level_any_gain_is_enough_for_a_reading(now: Sequence[int], taken: bool) -> None:
+    """A false one gains as seldom as it loses."""
+    few_shot, original = FewShotImages([0, 0, 1, 1, 2, 2, 3, 3]), [0] * 8
+    names = NamesTried(("a", "b", "c", "d"), range(4), few_shot, original)
+    assert names.start_from({0: "x"}, few_shot, now, original) is taken
 
 
 @pytest.mark.parametrize("copies", [0, 8])

@@ -102,10 +102,10 @@ def test_a_run_of_ones_own_needs_no_trust_until_it_moves_or_is_edited(tmp_path: 
     run_dir = begun(tmp_path / "r", base_url="https://mine.example/v1")
     assert stored_config(run_dir).base_url == "https://mine.example/v1"
     shutil.copytree(run_dir, tmp_path / "copy")
-    with pytest.raises(UntrustedRunError, match=r"OPENAI_API_KEY, to https://mine\.example/v1\n"):
+    with pytest.raises(UntrustedRunError, match=r"OPENAI_API_KEY, to https://mine\.example/v1\. If"):
         stored_config(tmp_path / "copy")
     edit(run_dir, lambda manifest: manifest["config"].update(base_url=EVIL))
-    with pytest.raises(UntrustedRunError, match=r"evil\.example.*\n.*give `base_url` again"):
+    with pytest.raises(UntrustedRunError, match=r"evil\.example.*give `base_url` again"):
         stored_config(run_dir)
 
 
@@ -135,9 +135,9 @@ def test_what_the_user_gives_again_or_does_not_use_needs_no_trust(
     """As a change, in the environment, as an object in Python, or with a method that asks no LLM."""
     run_dir = begun(tmp_path / "r", base_url=EVIL, custom_scorer="their.module:make")
     shutil.rmtree(tmp_path / "cache")
-    with pytest.raises(UntrustedRunError, match=r"their\.module:make\n.*evil"):
+    with pytest.raises(UntrustedRunError, match=r"their\.module:make; .*evil"):
         stored_config(run_dir)
-    with pytest.raises(UntrustedRunError, match=r"would\n  run the code their\.module:make\nIf"):
+    with pytest.raises(UntrustedRunError, match=r"would run the code their\.module:make\. If"):
         stored_config(run_dir, {"base_url": EVIL})
     stored_config(run_dir, {"base_url": EVIL, "custom_scorer": "their.module:make"})
     monkeypatch.setenv("OPENAI_BASE_URL", "https://me:pw@evil.example/v1/")
@@ -177,7 +177,7 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
     capsys.readouterr()
     assert main(["resume", "received", "--restarts", "2"]) == 2
     message = capsys.readouterr().err
-    assert f"run the code {tmp_path / 'x.py'}:make\n" in message
+    assert f"run the code {tmp_path / 'x.py'}:make. If" in message
     assert message.endswith("resume received --trust\n")
     assert main(["export", "received", "--format", "safetensors"]) == 2
     for command in ("status", "report", "transcript"):

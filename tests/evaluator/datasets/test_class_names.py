@@ -6,11 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, example, given, reject, settings
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.checks import check
-from promptclimb.evaluator.datasets.class_names import LONGEST_CLASS_NAME, read_names, rename, tidy
+from promptclimb.evaluator.datasets.class_names import (
+    LONGEST_CLASS_NAME,
+    line_of,
+    read_names,
+    read_names_file,
+    rename,
+    tidy,
+)
 from promptclimb.evaluator.datasets.hand_made import for_dataset, hand_made, published
 from promptclimb.evaluator.datasets.loading import known
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
@@ -95,11 +102,33 @@ def test_names_by_folder_go_to_their_folders(tmp_path: Path, name: str, text: st
     assert renamed.notes == (f"class names from {name}: n_1 -> n 1, n_2 -> rose, e\u0301te\u0301 -> a = b",)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(folder="a=b", name="c=d")
+@example(folder='"a"=', name='"')
+@given(folder=st.text(min_size=1, max_size=20), name=st.text(min_size=1, max_size=20))
+def test_a_line_holds_any_folder(tmp_path: Path, folder: str, name: str) -> None:
+    """Whatever signs are in its name."""
+    folder, name = tidy_or_reject(folder), tidy_or_reject(name)
+    file = tmp_path / "names.txt"
+    file.write_text(f"{line_of(folder, name)}\n{line_of('other', 'plain')}\n", "utf-8")
+    assume(name != "plain" and folder != "other")
+    assert read_names_file(file) == {folder: name, "other": "plain"}
+
+
+def tidy_or_reject(text: str) -> str:
+    """The class name that a text gives; hypothesis draws another one where it gives none."""
+    try:
+        return tidy(text, where="here")
+    except DataError:
+        reject()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("n.txt", "n_1=a\nn_3=b\n", "no class folder or label 'n_3'; did you mean n_2 or n_1"),
         ("n.txt", "n_1=a\nrose\nc\n", "'n_1=a' names a folder; write FOLDER=NAME in all lines or none"),
+        ("n.txt", '"n_\\x"=a\n', "the folder in quotes, is not JSON"),
         ("n.txt", "n_1=a\nn_1=b\n", "line 2: the folder 'n_1' has a name already"),
         ("n.txt", "n_1=a\nn_2=a\n", "'a' stands for 2 classes"),
         ("n.txt", "n_1=n 2\n", "'n 2' stands for 2 classes"),
