@@ -22,6 +22,16 @@ _LOOKS_SECRET = re.compile(
     r"|(?<=://)[^\s/@:\"']+:[^\s/@\"']*(?=@)"
 )
 _NAMES_SECRET = re.compile(r"(?:_|API)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)(?:_?\d+)?\Z", re.IGNORECASE)
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_SECRET_WORD = re.compile(
+    r"api_?key|authori[sz]ation|pass(?:word|wd|phrase)|secret|credential"
+    r"|(?:\A|_)(?:auth|bearer|cookies?|headers|jwt|pwd)(?:_|\Z)"
+)
+_KEY = re.compile(r"(\w*?)_?(?:keys?|token)")
+_NO_SECRET = re.compile(
+    r"(?:\A|_)(?:begin|bos|cache|end|eos|idempotency|image|mask|pad|partition|routing|sep|sort|start|stop|text|unk)\Z"
+)
+"""What stands before ``key`` or ``token`` in the name of a text that is no secret."""
 T = TypeVar("T")
 
 
@@ -93,6 +103,35 @@ def secrets_named_in(environment: Mapping[str, str]) -> Iterator[SecretStr]:
             yield SecretStr(value)
         if name.upper().endswith("_URL"):
             yield split_userinfo(value).userinfo
+
+
+def secret_member(members: Mapping[str, object], environment: Mapping[str, str]) -> str | None:
+    """Return the name of a member, at any depth, that seems to hold a secret; None if there is no such one.
+
+    It does by a name on the way, such as ``headers`` or ``password``; a text also by its own name, such as
+    ``user_token``, by its form, or because the environment has it as a secret.
+    """
+    scrub = Scrubber(secrets_named_in(environment)).scrub_quoted
+    for path, value in _members(members):
+        names = [_WORD_START.sub("_", name).lower().strip("_") for name in path]
+        key = _KEY.fullmatch(names[-1]) if names and isinstance(value, str) else None
+        is_key = key is not None and not _NO_SECRET.search(key[1])
+        if is_key or any(map(_SECRET_WORD.search, names)) or scrub(str(value)) != str(value):
+            return ".".join(path)
+    return None
+
+
+def _members(value: object) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield each value that holds no others, with the names down to it."""
+    stack: list[tuple[tuple[str, ...], object]] = [((), value)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, Mapping):
+            stack += [((*path, str(name)), inner) for name, inner in value.items()]
+        elif isinstance(value, list | tuple):
+            stack += [(path, inner) for inner in value]
+        else:
+            yield path, value
 
 
 class Scrubber:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -17,7 +18,7 @@ from ...evaluator.files import MOST_SETTINGS_BYTES, checked_path, read_text, use
 from ...evaluator.messages import shown
 from ...evaluator.settings import BY_CONTENT
 from ..prices import A_CALL, CallPrice, Price
-from ..secrets import Scrubber
+from ..secrets import secret_member
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CONCURRENCY = 4
@@ -47,10 +48,6 @@ RESERVED_MEMBERS: Mapping[str, str] = {
     "tools": "answers are texts",
 }
 """Members that ``extra_body`` may not set, with the reason or the right way; vendors' other names too."""
-_SECRET = re.compile(
-    r"api[-_]?key|authori[sz]ation|password|passwd|secret|credential|(?:access|auth|bearer)[-_]?token|\Atoken\Z",
-    re.IGNORECASE,
-)
 _LOOKS_LIKE_A_FILE = re.compile(r"(?:\.{0,2}[/\\]|~)\S*|\S+\.(?:txt|md|rst|json|toml)", re.IGNORECASE)
 
 
@@ -195,28 +192,19 @@ def parse_extra_body(value: Any) -> Any:
     for name, reason in RESERVED_MEMBERS.items():
         if name in value:
             raise ValueError(f"{name!r} has no place in it: {reason}")
-    for name, text in _texts("", value):
-        if _SECRET.search(name) or Scrubber().scrub_quoted(text) != text:
-            raise ValueError("it seems to hold a secret; keys are read from the environment alone")
+    if (name := secret_member(value, os.environ)) is not None:
+        raise ValueError(
+            f"its member {shown(name)} seems to hold a secret, and would be written to the run's files; keys "
+            "are read from the environment alone (OPENAI_API_KEY for the LLM)"
+        )
     try:
         body = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         body.encode()  # half a surrogate pair cannot be sent
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError("it holds a value that JSON does not know") from error
     if len(body) > LONGEST_BODY:
         raise ValueError(f"it is longer than {LONGEST_BODY:,} characters")
     return body if value else None
-
-
-def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(str(key), inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(name, inner)
-    else:
-        yield name, str(value)
 
 
 TokenPrice = Annotated[Price | Literal["auto"] | None, BeforeValidator(parse_price)]

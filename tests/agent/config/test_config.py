@@ -293,13 +293,67 @@ def test_what_has_no_place_in_a_request_is_refused(value: str, problem: str) -> 
         assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "key",
+            "keys",
+            "token",
+            "subscription_key",
+            "Subscription-Key",
+            "userToken",
+            "user_token",
+            "apikey",
+        ),
+        *(
+            "access-token",
+            "refresh_token",
+            "headers.X-Org",
+            "extra_headers.a.b",
+            "auth.value",
+            "session_cookie",
+        ),
+        *("metadata.license_key", "openaiApiKey", "db_pwd", "proxy.Authorization", "clientSecret", "jwt"),
+    ],
+)
+def test_a_member_named_like_a_secret_is_refused(path: str) -> None:
+    """At any depth, in any spelling: it would be written to config.toml, store and report."""
+    body: object = "hunter2hunter2"
+    for name in reversed(path.split(".")):
+        body = {name: [body]}
+    with pytest.raises(ConfigError, match=f"{path}' seems to hold a secret") as caught:
+        SearchConfig(llm="m", extra_body=body)
+    assert "hunter2" not in str(caught.value)
+    assert "OPENAI_API_KEY" in str(caught.value)
+
+
+def test_a_secret_of_the_environment_is_refused_under_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the middle of a text."""
+    monkeypatch.setenv("GATEWAY_API_KEY", "hunter2hunter2")
+    with pytest.raises(ConfigError, match=r"'metadata\.who' seems to hold a secret"):
+        SearchConfig(llm="m", extra_body={"metadata": {"who": "me:hunter2hunter2"}})
+
+
 def test_members_with_token_or_key_in_their_names_are_no_secrets() -> None:
     """Words of the vendors' own."""
     body = {
         "prompt_cache_key": "restarts",
         "min_tokens": 3,
         "stop_token_ids": [1],
-        "logit_bias": {"50256": -100},
+        "logit_bias": {"50256": -100, "key": 1, "token": 2},
+        "thinking": {"type": "enabled", "token_budget": 1024, "keep_alive": "5m"},
+        "max_token": 3,
+        "top_k": 5,
+        "skip_special_tokens": True,
+        "eos_token": "</s>",
+        "keywords": ["a"],
+        "author": "me",
+        "safety_identifier": "restarts",
+        "chat_template_kwargs": {"header": "x", "passthrough": "y"},
+        "provider": {"sort": "price", "order": ["a", "b"], "allow_fallbacks": False},
+        "stream_key_frames": "all",
+        "user": "me",
     }
     assert SearchConfig(llm="m", extra_body=json.dumps(body)).extra_body is not None
 
