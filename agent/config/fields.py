@@ -192,9 +192,9 @@ def parse_extra_body(value: Any) -> Any:
     for name, reason in RESERVED_MEMBERS.items():
         if name in value:
             raise ValueError(f"{name!r} has no place in it: {reason}")
-    if (name := secret_member(value, os.environ)) is not None:
+    if (member := secret_member(value, os.environ)) is not None:
         raise ValueError(
-            f"its member {shown(name)} seems to hold a secret, and would be written to the run's files; keys "
+            f"its member {shown(member)} seems to hold a secret, and would be written to the run's files; keys "
             "are read from the environment alone (OPENAI_API_KEY for the LLM)"
         )
     try:
