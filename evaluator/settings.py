@@ -10,7 +10,7 @@ from functools import cache
 from inspect import get_annotations
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -178,6 +178,12 @@ class Settings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise explained(error, values, options_of(type(self))) from error
+
+    if not TYPE_CHECKING:  # a type checker knows that it is frozen
+
+        def __setattr__(self, name: str, _value: object) -> None:  # which may be a secret
+            kind = type(self).__name__
+            raise ConfigError(f"a {kind} does not change: make another one, {kind}(..., {name}=VALUE)")
 
     @field_validator("*", mode="before")
     @classmethod

@@ -194,8 +194,8 @@ def parse_extra_body(value: Any) -> Any:
             raise ValueError(f"{name!r} has no place in it: {reason}")
     if (member := secret_member(value, os.environ)) is not None:
         raise ValueError(
-            f"its member {shown(member)} seems to hold a secret, and would be written to the run's files; keys "
-            "are read from the environment alone (OPENAI_API_KEY for the LLM)"
+            f"its member {shown(member)} seems to hold a secret, and would be written to the run's files; "
+            "keys are read from the environment alone (OPENAI_API_KEY for the LLM)"
         )
     try:
         body = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

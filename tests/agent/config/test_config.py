@@ -125,6 +125,14 @@ def test_a_wrong_value_is_named_with_what_would_be_right() -> None:
     assert not any("\n" in line or "pw-secret" in line for line in lines)
 
 
+@pytest.mark.parametrize("config", [SearchConfig(method="random"), EvaluatorSpec()])
+def test_a_field_that_is_set_is_refused_in_our_words(config: EvaluatorSpec) -> None:
+    """Settings are made whole; pydantic would raise an error of its own."""
+    with pytest.raises(ConfigError, match=r"does not change: .*\(\.\.\., shots=VALUE\)"):
+        setattr(config, "shots", 4)  # noqa: B010 - a type checker would refuse the plain form
+    assert config.shots is None
+
+
 def test_what_is_scored_stands_in_one_place() -> None:
     """A search's config is a specification with more fields, and gives it back without them."""
     config = SearchConfig(**NO_LLM, data="x", shots=3, base_url="https://u:p@h/v1", workers=2)
