@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from .clip.in_process import ImageClassifier
-    from .scoring import EvaluatorInfo, Floats
+    from .scoring import ClassVectors, EvaluatorInfo
 
 TENSOR = "classifier"
 
@@ -72,13 +72,13 @@ class Classifier:
         report: Called with lines about the model.
     """
 
-    vectors: Floats
+    vectors: ClassVectors
     about: About
     device: str = "auto"
     report: Report = lambda _line: None
 
     @classmethod
-    def of(cls, info: EvaluatorInfo, vectors: Floats, **about: Any) -> Self:
+    def of(cls, info: EvaluatorInfo, vectors: ClassVectors, **about: Any) -> Self:
         """Return a classifier by an evaluator's vectors; ``about`` has what else the file says of it."""
         return cls(
             vectors,
@@ -196,7 +196,10 @@ class Classifier:
         """The classifier with its model, which is loaded when first asked for."""
         from .clip.in_process import ImageClassifier
 
-        return ImageClassifier.of_vectors(self.spec, self, self.report)
+        about = self.about
+        return ImageClassifier.of_vectors(
+            self.spec, self.vectors, scale=about.scale, weights=about.weights, report=self.report
+        )
 
 
 def _value(name: str, text: str) -> object:

@@ -30,7 +30,7 @@ STEPS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Shots:
+class LabelledFeatures:
     """Features of labelled images and of their augmented copies.
 
     Attributes:
@@ -44,9 +44,9 @@ class Shots:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def at(self, rows: Tensor) -> Shots:
+    def at(self, rows: Tensor) -> LabelledFeatures:
         """Return some of the images."""
-        return Shots(self.features[rows], self.labels[rows])
+        return LabelledFeatures(self.features[rows], self.labels[rows])
 
     @property
     def weights(self) -> Tensor:
@@ -74,7 +74,7 @@ class HeldNear:
     held_out: Tensor
 
 
-def evidence(shots: Shots, weights: Tensor, logit_scale: float) -> tuple[Tensor, Tensor]:
+def evidence(shots: LabelledFeatures, weights: Tensor, logit_scale: float) -> tuple[Tensor, Tensor]:
     """Return what labelled images say of a classifier [C, E], at the temperature that fits them best.
 
     Returns:
@@ -97,7 +97,7 @@ def evidence(shots: Shots, weights: Tensor, logit_scale: float) -> tuple[Tensor,
 
 def learn(
     texts: Tensor,
-    shots: Shots,
+    shots: LabelledFeatures,
     logit_scale: float,
     *,
     seed: int = 0,
@@ -113,7 +113,7 @@ def learn(
         report: Called with the number of fits done and of all.
     """
     texts = texts.float().cpu()
-    shots = Shots(shots.features.float().cpu(), shots.labels.cpu())
+    shots = LabelledFeatures(shots.features.float().cpu(), shots.labels.cpu())
     scale = logit_scale * _temperature(logit_scale * shots.features[:, 0] @ texts.T, shots.labels)
     folds = _folds(shots.labels, len(texts), seed)
     number = int(folds.max()) + 1
@@ -145,7 +145,9 @@ def learn(
     )
 
 
-def _path(texts: Tensor, shots: Shots, scale: float, strengths: Sequence[float]) -> Iterator[Tensor]:
+def _path(
+    texts: Tensor, shots: LabelledFeatures, scale: float, strengths: Sequence[float]
+) -> Iterator[Tensor]:
     """Yield the weights [C, E] at each strength, each learnt from where the one before ended."""
     if not len(strengths):
         return
@@ -169,7 +171,7 @@ def _path(texts: Tensor, shots: Shots, scale: float, strengths: Sequence[float])
         yield texts + moved.detach() @ metric
 
 
-def _metric(images: Shots, classes: int) -> Tensor:
+def _metric(images: LabelledFeatures, classes: int) -> Tensor:
     """Return the inverse square root of the features' covariance within classes, scaled: [E, E]."""
     rows, weights = images.features.flatten(0, 1), images.weights.flatten()
     labels = images.labels.repeat_interleave(images.features.shape[1])

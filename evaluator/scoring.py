@@ -28,7 +28,7 @@ from .messages import shown
 if TYPE_CHECKING:
     import numpy as np
 
-    Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 T = TypeVar("T")
 MaybeAwaitable: TypeAlias = T | Awaitable[T]
@@ -371,7 +371,7 @@ class NamePredictor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ImageEvidence:
     """What each labelled image says of a classifier: half the image, half its augmented copies, if any.
 
     Attributes:
@@ -384,7 +384,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
+class LearnedClassifier:
     """A classifier that learned from labelled images.
 
     Attributes:
@@ -396,7 +396,7 @@ class Learned:
             ``train`` first.
     """
 
-    classifier: Floats
+    classifier: ClassVectors
     images: int
     strength: float | None
     scale: float
@@ -424,19 +424,19 @@ class FeatureEvaluator(Protocol):
 
     def classifier(
         self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None
-    ) -> MaybeAwaitable[Floats]:
+    ) -> MaybeAwaitable[ClassVectors]:
         """Return the class vectors of an ensemble: float32 [classes, dimensions], rows of length 1.
 
         ``renaming`` has other class names by label.
         """
 
-    def evidence(self, classifiers: Sequence[Floats]) -> MaybeAwaitable[Sequence[Evidence]]:
+    def evidence(self, classifiers: Sequence[ClassVectors]) -> MaybeAwaitable[Sequence[ImageEvidence]]:
         """Return what the labelled images, of train and val, say of classifiers."""
 
-    def learn(self, classifier: Floats) -> MaybeAwaitable[Learned]:
+    def learn(self, classifier: ClassVectors) -> MaybeAwaitable[LearnedClassifier]:
         """Learn a classifier from the labelled images, held near that of texts."""
 
-    def decide(self, classifiers: Sequence[Floats], *, split: str) -> MaybeAwaitable[Predictions]:
+    def decide(self, classifiers: Sequence[ClassVectors], *, split: str) -> MaybeAwaitable[Predictions]:
         """Classify the images of ``train``, ``val`` or ``test``, which opens it."""
 
 

@@ -32,6 +32,7 @@ ORDER = {
     "evaluator": (
         "open",
         "prediction",
+        "classifier",
         "white_box",
         "remote",
         "clip",

@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
-from ..classifier import Classifier
 from ..datasets.checks import check_readable, shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import toy_model_notes
@@ -26,6 +25,9 @@ from .models import LoadedModel, best_dtype, load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
 from .text_encoder import Encoder, ReplicatedEncoder, TextEncoder
 from .zero_shot import SCALE, Labelled, classifier, decide
+
+if TYPE_CHECKING:
+    from ..scoring import ClassVectors
 
 RESIDENT_BYTES = 2**30
 
@@ -280,17 +282,25 @@ class ImageClassifier:
         return cls(spec, loaded, vectors, loaded.logit_scale, report)
 
     @classmethod
-    def of_vectors(cls, spec: EvaluatorSpec, saved: Classifier, report: Report) -> Self:
-        """Open the model that a classifier was made for.
+    def of_vectors(
+        cls, spec: EvaluatorSpec, vectors: ClassVectors, *, scale: float, weights: str, report: Report
+    ) -> Self:
+        """Open the model that class vectors were made for.
+
+        Args:
+            spec: Names the model.
+            vectors: One for each class: [C, E].
+            scale: Turns products into logits.
+            weights: Content hash of the weights that they were made for.
+            report: Called with lines about the model.
 
         Raises:
-            ModelError: The model, its checkpoint or the device cannot be used, or has other dimensions.
+            ModelError: The model, its checkpoint or the device cannot be used.
         """
         loaded = load_model(spec.model, spec.pretrained, parse_devices(spec.device)[0], report=report)
-        if loaded.weights != saved.about.weights:
+        if loaded.weights != weights:
             report(f"note: {spec.pretrained} has other weights than those that the classifier was made for")
-        vectors = torch.from_numpy(saved.vectors).to(loaded.device)
-        return cls(spec, loaded, vectors, saved.about.scale, report)
+        return cls(spec, loaded, torch.from_numpy(vectors).to(loaded.device), scale, report)
 
     @property
     def weights(self) -> str:

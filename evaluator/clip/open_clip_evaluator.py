@@ -16,8 +16,8 @@ from ..errors import EvaluatorError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
     EvaluatorInfo,
-    Evidence,
-    Learned,
+    ImageEvidence,
+    LearnedClassifier,
     Objective,
     Predictions,
     Score,
@@ -35,7 +35,7 @@ _RENAMED = 3
 # Most vectors of new names held at once.
 _NAMES_HELD = 2**14
 T = TypeVar("T")
-Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 class OpenClipEvaluator:
@@ -169,7 +169,7 @@ class OpenClipEvaluator:
     def class_names(self) -> tuple[str, ...]:
         return self._names
 
-    def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> Floats:
+    def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> ClassVectors:
         weights = self._classifier(ensemble)
         with torch.inference_mode():
             for label, name in (renaming or {}).items():
@@ -177,17 +177,17 @@ class OpenClipEvaluator:
                 weights[label] = classifier(torch.stack(rows))[0]
         return weights.float().cpu().numpy()
 
-    def evidence(self, classifiers: Sequence[Floats]) -> list[Evidence]:
+    def evidence(self, classifiers: Sequence[ClassVectors]) -> list[ImageEvidence]:
         shots = self._shots
         found = (
             held_near.evidence(shots, torch.from_numpy(weights), self.logit_scale) for weights in classifiers
         )
-        return [Evidence(tuple(right.tolist()), tuple(logprob.tolist())) for right, logprob in found]
+        return [ImageEvidence(tuple(right.tolist()), tuple(logprob.tolist())) for right, logprob in found]
 
-    def learn(self, classifier: Floats) -> Learned:
+    def learn(self, classifier: ClassVectors) -> LearnedClassifier:
         shots = self._shots
         learned = held_near.learn(torch.from_numpy(classifier), shots, self.logit_scale, seed=self._info.seed)
-        return Learned(
+        return LearnedClassifier(
             classifier=learned.weights.numpy(),
             images=len(shots),
             strength=learned.strength,
@@ -195,7 +195,7 @@ class OpenClipEvaluator:
             held_out=tuple((learned.held_out == shots.labels).tolist()),
         )
 
-    def decide(self, classifiers: Sequence[Floats], *, split: str) -> Predictions:
+    def decide(self, classifiers: Sequence[ClassVectors], *, split: str) -> Predictions:
         labelled = self.split(split)
         with torch.inference_mode():
             predicted = tuple(
@@ -204,14 +204,14 @@ class OpenClipEvaluator:
         return Predictions(tuple(labelled.labels.tolist()), predicted)
 
     @property
-    def _shots(self) -> held_near.Shots:
+    def _shots(self) -> held_near.LabelledFeatures:
         """The labelled images with their augmented copies."""
         labelled = [split for split in (self._splits["train"], self._splits["val"]) if len(split)]
         features = torch.cat([split.features.float().cpu() for split in labelled])[:, None]
         if self.augmented is not None:
             copies = self.augmented.features.float().cpu().reshape(len(features), -1, features.shape[2])
             features = torch.cat([features, copies], dim=1)
-        return held_near.Shots(features, torch.cat([split.labels.cpu() for split in labelled]))
+        return held_near.LabelledFeatures(features, torch.cat([split.labels.cpu() for split in labelled]))
 
     def split(self, name: str) -> Labelled:
         """Return the images of a split, or the augmented copies; opens the test images when first needed."""

@@ -61,6 +61,7 @@ def learned(spec: EvaluatorSpec) -> tuple[Classifier, FeatureEvaluator]:
 def test_it_decides_as_it_was_evaluated_and_so_does_the_file(
     learned: tuple[Classifier, FeatureEvaluator], spec: EvaluatorSpec, tmp_path: Path
 ) -> None:
+    """Image by image on the test images, from the file alone."""
     classifier, evaluator = learned
     evaluated = evaluator.decide([classifier.vectors], split="test")
     data = promptclimb.load_data(spec)
@@ -77,6 +78,7 @@ def test_it_decides_as_it_was_evaluated_and_so_does_the_file(
 
 
 def test_no_image_no_prediction(learned: tuple[Classifier, FeatureEvaluator]) -> None:
+    """An empty list is no error."""
     classifier, _ = learned
     assert classifier.predict([]) == []
     assert classifier.predict_proba([]).shape == (0, len(classifier.class_names))
@@ -85,6 +87,7 @@ def test_no_image_no_prediction(learned: tuple[Classifier, FeatureEvaluator]) ->
 def test_an_image_that_cannot_be_read_is_named(
     learned: tuple[Classifier, FeatureEvaluator], tmp_path: Path
 ) -> None:
+    """Torn and missing files; a single path is a slip."""
     classifier, _ = learned
     (tmp_path / "torn.png").write_bytes(b"\x89PNG nothing")
     with pytest.raises(DataError, match=r"torn\.png"):
@@ -125,11 +128,13 @@ VECTORS = np.eye(2, 8, dtype=np.float32)
 def test_an_edited_file_is_refused(
     tmp_path: Path, tensor: Any, changes: Mapping[str, Any], says: str
 ) -> None:
+    """What is wrong is said."""
     with pytest.raises(UsageError, match=says):
         promptclimb.load(edited(tmp_path, tensor, **changes))
 
 
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
+    """Another file, none, a folder without a run."""
     (tmp_path / "text.safetensors").write_text("hello")
     for path in (tmp_path / "text.safetensors", tmp_path / "missing", tmp_path):
         with pytest.raises(UsageError):
@@ -137,6 +142,7 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_whose_model_may_run_code_needs_trust(tmp_path: Path) -> None:
+    """Somebody else may have written the file."""
     file = edited(tmp_path, VECTORS, model="hf-hub:someone/model")
     with pytest.raises(UntrustedRunError, match="may name code"):
         promptclimb.load(file)
@@ -144,6 +150,7 @@ def test_a_file_whose_model_may_run_code_needs_trust(tmp_path: Path) -> None:
 
 
 def test_names_are_the_users_own(tmp_path: Path) -> None:
+    """The names in the texts may be others."""
     classifier = Classifier(VECTORS, replace_about(classes=("chat", "chien")))
     loaded = promptclimb.load(classifier.save(tmp_path / "a" / "new.safetensors"))
     assert loaded.class_names == ("chat", "chien")
@@ -155,5 +162,6 @@ def replace_about(**changes: Any) -> About:
 
 
 def test_saving_replaces_no_folder(tmp_path: Path) -> None:
+    """The path must be that of a file."""
     with pytest.raises(UsageError, match="a folder"):
         replace(Classifier(VECTORS, ABOUT)).save(tmp_path)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from promptclimb.evaluator.held_near import Shots, evidence, learn
+from promptclimb.evaluator.held_near import LabelledFeatures, evidence, learn
 
 CLASSES, SIZE, SCALE = 6, 32, 20.0
 
@@ -16,16 +16,18 @@ def unit(vectors: Tensor) -> Tensor:
     return functional.normalize(vectors, dim=-1)
 
 
-def pictures(centres: Tensor, each: int, *, seed: int, copies: int = 0, spread: float = 0.6) -> Shots:
+def pictures(
+    centres: Tensor, each: int, *, seed: int, copies: int = 0, spread: float = 0.6
+) -> LabelledFeatures:
     """Draw images around the centre of each class, with copies close to them."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(len(centres)).repeat_interleave(each)
     noise = torch.randn(len(labels), 1 + copies, SIZE, generator=generator) * spread / SIZE**0.5
     own = torch.randn(len(labels), 1, SIZE, generator=generator) * spread / SIZE**0.5
-    return Shots(unit(centres[labels][:, None] + own + 0.3 * noise), labels)
+    return LabelledFeatures(unit(centres[labels][:, None] + own + 0.3 * noise), labels)
 
 
-def accuracy(weights: Tensor, shots: Shots) -> float:
+def accuracy(weights: Tensor, shots: LabelledFeatures) -> float:
     return float(((shots.features[:, 0] @ weights.T).argmax(1) == shots.labels).double().mean())
 
 
@@ -35,6 +37,7 @@ def centres() -> Tensor:
 
 
 def test_texts_that_say_nothing_are_replaced_by_what_images_say(centres: Tensor) -> None:
+    """Random texts, images around the true centres."""
     texts = unit(torch.randn(CLASSES, SIZE, generator=torch.Generator().manual_seed(1)))
     test = pictures(centres, 50, seed=3)
     learned = learn(texts, pictures(centres, 8, seed=2, copies=2), SCALE)
@@ -44,8 +47,9 @@ def test_texts_that_say_nothing_are_replaced_by_what_images_say(centres: Tensor)
 
 
 def test_images_that_contradict_each_other_leave_the_texts(centres: Tensor) -> None:
+    """Labels are shuffled: good texts must not suffer."""
     shots = pictures(centres, 4, seed=2)
-    shuffled = Shots(
+    shuffled = LabelledFeatures(
         shots.features, shots.labels[torch.randperm(len(shots), generator=torch.Generator().manual_seed(0))]
     )
     learned = learn(centres, shuffled, SCALE)
@@ -53,6 +57,7 @@ def test_images_that_contradict_each_other_leave_the_texts(centres: Tensor) -> N
 
 
 def test_a_class_without_images_keeps_its_place(centres: Tensor) -> None:
+    """The other classes learn, and take nothing from it."""
     shots = pictures(centres, 5, seed=2, copies=1)
     known = shots.at((shots.labels != 0).nonzero()[:, 0])
     learned = learn(centres, known, SCALE)
@@ -63,12 +68,14 @@ def test_a_class_without_images_keeps_its_place(centres: Tensor) -> None:
 
 @pytest.mark.parametrize("each", [1, 2])
 def test_one_or_two_images_of_a_class_are_enough_to_run(centres: Tensor, each: int) -> None:
+    """Folds then lack some classes."""
     learned = learn(centres, pictures(centres, each, seed=2), SCALE)
     assert accuracy(learned.weights, pictures(centres, 50, seed=3)) > 0.85
     assert len(learned.held_out) == CLASSES * each
 
 
 def test_the_same_images_give_the_same_classifier_to_the_last_bit(centres: Tensor) -> None:
+    """A resumed search returns the same."""
     shots = pictures(centres, 4, seed=2, copies=2)
     first, second = (learn(centres, shots, SCALE, seed=5) for _ in range(2))
     assert torch.equal(first.weights, second.weights)
@@ -76,14 +83,16 @@ def test_the_same_images_give_the_same_classifier_to_the_last_bit(centres: Tenso
 
 
 def test_held_out_decisions_have_not_seen_the_image(centres: Tensor) -> None:
+    """On noise they are no better than chance."""
     noise = torch.randn(40, 1, SIZE, generator=torch.Generator().manual_seed(4))
-    shots = Shots(unit(noise), torch.arange(CLASSES).repeat(7)[:40])
+    shots = LabelledFeatures(unit(noise), torch.arange(CLASSES).repeat(7)[:40])
     learned = learn(unit(torch.randn(CLASSES, SIZE)), shots, SCALE)
     # A classifier that had seen them would have nearly all of these 40 points in 32 dimensions right.
     assert float((learned.held_out == shots.labels).double().mean()) < 0.5
 
 
 def test_progress_ends_at_all_fits(centres: Tensor) -> None:
+    """Counts rise to the end."""
     reported: list[tuple[int, int]] = []
     learn(centres, pictures(centres, 3, seed=2), SCALE, report=lambda done, of: reported.append((done, of)))
     assert reported == sorted(reported)
@@ -91,9 +100,10 @@ def test_progress_ends_at_all_fits(centres: Tensor) -> None:
 
 
 def test_evidence_is_half_of_the_image_and_half_of_its_copies() -> None:
+    """By hand, on two images with two copies."""
     weights = torch.eye(2)
     features = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
-    right, logprob = evidence(Shots(features, torch.tensor([0, 1])), weights, 2.0)
+    right, logprob = evidence(LabelledFeatures(features, torch.tensor([0, 1])), weights, 2.0)
     assert right.tolist() == [0.75, 0.5]
     assert (logprob < 0).all()
     assert logprob[0] > logprob[1]
