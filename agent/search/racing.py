@@ -1,8 +1,8 @@
 """Race the candidates of a step on blocks of few-shot images, and drop those that fall behind.
 
-Blocks hold equally many images of each class. After each block, a candidate stays if it is not far behind the
-leader on the same images and is among the best share of all. The outcome depends on the labels alone, and is
-on disk before it is used.
+Blocks hold equally many images of each class, as far as they can. After each block, a candidate is dropped if
+it is behind the leader on the same images by more than chance explains. The outcome depends on the labels
+alone, and is on disk before it is used.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import operator
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, TypeAlias
 
 from ...evaluator.errors import TemplateRejectedError
@@ -29,41 +30,16 @@ from ..position import Position
 from ..store.run import Store
 from .event_loop import call_evaluator
 
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A stage of a race.
-
-    Attributes:
-        images: Images of each class that a candidate has been asked on at its end.
-        keep: Share of all candidates that may go on.
-        margin: How far behind the incumbent a candidate may be, in standard errors of the paired difference.
-        among: The same behind a leader that is a candidate itself: the best of many is partly lucky.
-    """
-
-    images: float
-    keep: float
-    margin: float
-    among: float = 2.0
-
-
-STAGES: tuple[Stage, ...] = (
-    Stage(0.5, 0.8, 1.5),
-    Stage(1, 0.4, 1.5),
-    Stage(2, 0.2, 1.0),
-    Stage(4, 0.15, 1.0),
-    Stage(8, 0.05, 0.5),
-)
-"""The largest shares tried that ask for at most 15 % of the labels on six sets (docs/method.md)."""
-
+FIRST_IMAGES = 16
+"""Images after which a race first drops candidates; then after twice as many, and so on."""
+MARGIN = 2.75
+"""How far behind the leader a candidate may be, in standard errors of their paired difference."""
 MOST_AT_ONCE = 64
 """Maximum restarts that wait for labels."""
 UNCLASSIFIED = "unclassified"
 """Reason of a rejection: the scorer gives no labels for this template."""
 LEVEL_IMAGES = 16
 """Images on which a dropped candidate counts as level with the leader, beside those that it was asked on."""
-RaceBlock: TypeAlias = tuple[Stage, Sequence[int]]
-"""A stage, and the indices of the images that are new in it."""
 Hits: TypeAlias = Sequence[bool]
 """Whether one candidate classifies each image correctly, in the order in which they were asked."""
 AskSome: TypeAlias = Callable[[Sequence[str], Sequence[int]], Awaitable[Mapping[str, Hits | Rejection]]]
@@ -91,7 +67,7 @@ class Dropped:
         ``LEVEL_IMAGES`` more: few images exaggerate. That says more than the share of so few, since they are
         equally hard for both.
         """
-        value = best - max(self.behind, 0.5) / (self.images + LEVEL_IMAGES)
+        value = best - self.behind / (self.images + LEVEL_IMAGES)
         return max(value, min(0.0, best - 1e-9))
 
     def score(self, best: Score) -> Score:
@@ -113,23 +89,6 @@ Raced: TypeAlias = Finalist | Dropped | Rejection
 """The outcome of a candidate in a race."""
 
 
-def race_blocks(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[RaceBlock]:
-    """Return the stages with their images; a stage that leaves no image for the finalists is left out."""
-    order, classes = stratified(labels, seed), len(set(labels))
-    blocks: list[RaceBlock] = []
-    done = 0
-    for stage in stages:
-        until = round(stage.images * classes)
-        if done < until < len(order):
-            blocks.append((stage, order[done:until]))
-            done = until
-    return blocks
-
-
-def _most_staying(stage: Stage, candidates: int) -> int:
-    return max(1, math.ceil(stage.keep * candidates - 1e-9))
-
-
 def stratified(labels: Sequence[int], seed: int) -> list[int]:
     """Return all image indices: one of each class, then a second of each, in an order that the seed draws."""
     drawn = [hashlib.sha256(f"{seed} {index}".encode()).digest() for index in range(len(labels))]
@@ -142,75 +101,43 @@ def stratified(labels: Sequence[int], seed: int) -> list[int]:
 
 
 async def race(
-    candidates: Sequence[str], incumbent: str | None, blocks: Sequence[RaceBlock], ask_some: AskSome
+    candidates: Sequence[str], incumbent: str | None, order: Sequence[int], ask_some: AskSome
 ) -> dict[str, Raced]:
     """Race distinct candidates, also against the incumbent, and return the outcome of each.
 
     Without an incumbent, at least one candidate that is not rejected is a finalist. The order of the
-    candidates does not matter.
+    candidates does not matter, that of the images (``stratified``) does.
     """
-    running = _Running(candidates, incumbent)
-    for stage, image_indices in blocks:
-        if running.decided:
-            break
-        running.add(await ask_some(running.asked, image_indices))
-        running.drop(stage)
-    return {text: running.outcomes.get(text, Finalist()) for text in candidates}
-
-
-@dataclass
-class _Running:
-    candidates: Sequence[str]
-    incumbent: str | None
-    outcomes: dict[str, Raced] = field(default_factory=dict)
-    hits: dict[str, list[bool]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.remaining = sorted(self.candidates, key=lambda text: hashlib.sha256(text.encode()).digest())
-
-    @property
-    def asked(self) -> list[str]:
-        return self.remaining if self.incumbent is None else [*self.remaining, self.incumbent]
-
-    @property
-    def decided(self) -> bool:
-        """Whether more labels would drop nobody."""
-        return len(self.remaining) <= (self.incumbent is None)
-
-    def add(self, answers: Mapping[str, Hits | Rejection]) -> None:
-        for text, answer in answers.items():
+    outcomes: dict[str, Raced] = {}
+    hits_by_text: dict[str, list[bool]] = {}
+    racing = [*candidates, incumbent] if incumbent is not None else list(candidates)
+    done, until = 0, FIRST_IMAGES
+    while until < len(order) and len(racing) > 1:
+        for text, answer in (await ask_some(racing, order[done:until])).items():
             if not isinstance(answer, Rejection):
-                self.hits.setdefault(text, []).extend(answer)
-            elif text == self.incumbent:  # the scorer has changed its mind
-                self.incumbent = None
-            else:
-                self.outcomes[text] = answer
-        self.remaining = [text for text in self.remaining if text not in self.outcomes]
+                hits_by_text.setdefault(text, []).extend(answer)
+                continue
+            racing.remove(text)
+            if text != incumbent:  # else the scorer has changed its mind
+                outcomes[text] = answer
+        dropped = _far_behind({text: hits_by_text[text] for text in racing})
+        outcomes |= {text: outcome for text, outcome in dropped.items() if text != incumbent}
+        racing = [text for text in racing if text not in outcomes]
+        done, until = until, 2 * until
+    return {text: outcomes.get(text, Finalist()) for text in candidates}
 
-    def drop(self, stage: Stage) -> None:
-        """Drop those who are too far behind the leader, and those beyond the stage's share."""
-        if not self.remaining:
-            return
-        right = {text: sum(self.hits[text]) for text in self.asked}
-        # Sorting is stable: ties stay in the earlier order, which began as that of the hash.
-        self.remaining.sort(key=lambda text: -right[text])
-        leader, margin = self.remaining[0], stage.among
-        if self.incumbent is not None and right[self.incumbent] >= right[leader]:
-            leader, margin = self.incumbent, stage.margin
-        most = _most_staying(stage, len(self.candidates))
-        staying = []
-        for rank, text in enumerate(self.remaining):
-            if rank < most and self._keeps_up(text, leader, margin):
-                staying.append(text)
-            else:
-                self.outcomes[text] = Dropped(right[text], len(self.hits[text]), right[leader] - right[text])
-        self.remaining = staying
 
-    def _keeps_up(self, text: str, leader: str, margin: float) -> bool:
-        pairs = list(zip(self.hits[leader], self.hits[text], strict=True))
-        behind = sum(of_leader - of_text for of_leader, of_text in pairs)
-        differing = sum(of_leader != of_text for of_leader, of_text in pairs)
-        return behind <= 0 or behind <= margin * math.sqrt(differing)
+def _far_behind(hits_by_text: Mapping[str, Sequence[bool]]) -> dict[str, Dropped]:
+    """Return those that are behind the leader on these images by more than chance explains."""
+    right = {text: sum(own) for text, own in hits_by_text.items()}
+    leader = max(right, key=lambda text: (right[text], text), default="")
+    dropped = {}
+    for text, own in hits_by_text.items():
+        behind = right[leader] - right[text]
+        differing = sum(map(operator.ne, hits_by_text[leader], own))
+        if behind > MARGIN * math.sqrt(differing):
+            dropped[text] = Dropped(right[text], len(own), behind)
+    return dropped
 
 
 @dataclass(eq=False)
@@ -252,7 +179,7 @@ class Racer:
             if not self._labels:
                 # Without candidates, nothing is asked: these are the true labels.
                 self._labels = (await self._predict((), range(self.images))).labels
-            outcomes = await race(racing, incumbent, race_blocks(self._labels, self.seed), self._ask)
+            outcomes = await race(racing, incumbent, stratified(self._labels, self.seed), self._ask)
         rows = [_row(text, outcome) for text, outcome in outcomes.items()]
         await self.store.put_value(_name_of(texts, incumbent, position), rows)
         return _of_all(texts, outcomes)
