@@ -7,7 +7,7 @@ import argparse
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ..results import exports
-from ..results.details import BEST, ENSEMBLE
+from ..results.accuracies import BEST, ENSEMBLE
 from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from .folders import folder_with_result
@@ -28,9 +28,7 @@ def export(arguments: argparse.Namespace) -> int:
         for file in files:
             print_line(str(file))
         result = result_of(run_dir)
-        line = which_templates(result, "open-clip", only)
-        several = line.replace("It holds", "Formats for several templates hold", 1)
-        say(several if result.averaged else f"Where a file holds one {result.words.noun}, it is the best.")
+        say(which_templates(result, "open-clip", only).replace("It holds", "Files of templates hold", 1))
         return 0
     print_line(str(exports.export(run_dir, form, out=arguments.out, only=only)))
     if line := which_templates(result_of(run_dir), form, only):
@@ -42,21 +40,16 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
     """Return in a line which templates an export holds; empty if the format has no choice."""
     if not exports.FORMS[form].chooses:
         return ""
-    chosen = exports.chosen_group(result, form, only)
-    if result.best.class_names and chosen == BEST:
-        return "It holds the best template; --format class-names writes the class names that belong to it."
-    if not result.averaged:
-        return f"It holds the best {result.words.noun}."
-    worse = result.gain is not None and result.gain.ensemble_is_worse
+    chosen, noun = exports.chosen_group(form, only), result.words.noun
+    what, templates = "recommended texts", result.texts.templates
     if chosen == BEST:
-        return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
-    if result.ensemble.templates == (result.best.template,):
-        return f"It holds the best template{result.best.remark_on_others}, which is the whole ensemble."
-    templates = counted(len(result.ensemble.templates), "template")
-    holds = f"It holds the ensemble, {templates}{result.best.remark_on_others}"
-    if worse:
-        return f"{holds}: on test it is worse than the best template alone, which --only best writes."
-    return f"{holds}; --only best writes the best alone."
+        what, templates = f"best {noun} alone", result.best.templates
+    elif chosen == ENSEMBLE:
+        what, templates = f"ensemble{result.best.remark_on_others}", result.ensemble.templates
+    line = f"It holds the {what}: {counted(len(templates), noun)}"
+    if result.best.class_names and chosen != ENSEMBLE:
+        line += "; --format class-names writes the class names that belong to it"
+    return f"{line}."
 
 
 def add_options(parser: Parser) -> None:
@@ -77,5 +70,5 @@ def add_options(parser: Parser) -> None:
         "--only",
         choices=(BEST, ENSEMBLE),
         metavar="WHICH",
-        help="best (the best template alone) or ensemble (default: ensemble, where the format takes several)",
+        help="best (the best template alone) or ensemble (default: the recommended texts)",
     )

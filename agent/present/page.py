@@ -27,7 +27,6 @@ from ..results.accuracies import (
     score_text,
     weighted,
 )
-from ..results.details import ENSEMBLE
 from ..results.gain import may_be_chance
 from ..results.history import RunView, view_of
 from ..results.result import (
@@ -146,8 +145,8 @@ def _page_of(view: RunView) -> dict[str, Any]:
             "dataset": result.dataset.name,
             "what": _searched(result),
             "warnings": _warnings(result),
-            "best": result.best.template,
-            "best_is": f"The best {noun}{result.best.remark}",
+            "best": "\n".join(weighted(result.texts.templates)),
+            "best_is": f"The recommended texts{result.best.remark}",
             "about_scores": about_scores(result),
             "facts": _costs(result) | _notes(result),
         }
@@ -261,9 +260,7 @@ def _verdict(view: RunView) -> str:
 
 def _gained(row: AccuracyRow, view: RunView) -> dict[str, Any]:
     """Return a row of the table of accuracies as the page shows it."""
-    cell = None if row.gain is None else gain_cell(row.gain, view.words)
-    if row.name == ENSEMBLE and cell is not None and cell.interval:
-        cell = cell._replace(points=f"{cell.points} over the best found", apart="")
+    cell = None if row.gain is None else gain_cell(row.gain)
     cells = {column: accuracy.lines(percent=view.percent) for column, accuracy in row.cells.items()}
     return {"title": row.title, "templates": row.templates, "cells": cells, "gain": cell}
 
@@ -379,7 +376,7 @@ def next_steps(view: RunView) -> list[str]:
         steps.append(f"The new class names could not be examined: promptclimb resume {folder} does it again.")
     elif not result.dataset.sizes.test:
         steps.append("Add test images: without them nothing is known about images that were not searched on.")
-    at_chance = may_be_chance(result, result.best.test)
+    at_chance = may_be_chance(result, result.recommended.test)
     if at_chance:
         steps.append(
             "Do not use it yet: it may be no better than chance, whatever else it is better than. Perhaps "
@@ -421,18 +418,16 @@ def _on_answers(result: SearchResult, folder: str) -> list[str]:
 
 
 def _on_gain(result: SearchResult) -> list[str]:
-    gain, noun, steps = result.gain, result.words.noun, list[str]()
-    if gain is None:
-        return steps
-    starting = gain.over.get(BEST_STARTING)
+    over, noun, steps = result.recommended.over, result.words.noun, list[str]()
+    starting = over.get(BEST_STARTING)
     if starting is not None and starting.sign <= 0:
         llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
         steps.append(
             f"The rounds added nothing certain to the starting {noun}s. A description of what the images "
             f"show (--describe) or {llm} may make them worth it."
         )
-    widest = max((gap.interval[1] - gap.interval[0] for gap in gain.over.values()), default=0.0)
-    unsure = any(not difference.sign and not difference.same_template for difference in gain.over.values())
+    widest = max((gap.interval[1] - gap.interval[0] for gap in over.values()), default=0.0)
+    unsure = any(not difference.sign and not difference.same_template for difference in over.values())
     if widest > WIDE and unsure:
         steps.append("For a surer answer take more test images: four times as many halve an interval.")
     return steps

@@ -15,12 +15,14 @@ from ...evaluator.counts import counted, some_of
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from ...prompts.kinds import INSTRUCTION
 from ..results.accuracies import (
+    BEST,
     BEST_HAND_MADE,
     ORIGINAL_NAMES,
+    TEXTS,
     baseline_name,
     score_text,
 )
-from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
+from ..results.details import NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
 from ..results.result import SearchResult, SplitInspection, with_best_hand_made
@@ -55,13 +57,12 @@ def about_scores(result: SearchResult) -> str:
         text += f"Naming one of {result.dataset.classes} classes at random gets {100 * share:.1f}"
         most = most_frequent_share(result)
         text += ". " if most is None else f", always naming the most frequent one {100 * most:.1f}. "
-    if result.gain is not None:
+    if over := result.recommended.over:
         text += (
             "Differences are in percentage points on test, each with its 95 % interval; below it, how many "
-            f"images the best {result.words.noun} fixes, which means that it alone is right, and how many it "
-            "breaks. "
+            "images the recommended form fixes, which means that it alone is right, and how many it breaks. "
         )
-        if not all(difference.paired for difference in result.gain.over.values()):
+        if not all(difference.paired for difference in over.values()):
             text += "The intervals are not paired, as the scorer does not give decisions image by image. "
     return text + about_test(result)
 
@@ -82,7 +83,7 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         return None
     decisions = None if view.details is None else view.details.decisions
     baseline = None if view.details is None else view.details.baseline
-    matrix = _matrix_of(decisions, inspection)
+    matrix = _matrix_of(decisions, inspection, view.result.recommended.name)
     if matrix is None or decisions is None or baseline not in decisions.predicted:
         baseline = None
     # Decisions of the baseline count only if there are some that agree with the result.
@@ -99,7 +100,7 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     order = "those that changed most first" if baseline is not None else "those least often right first"
     number = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
-        "about": f"Of the best {view.words.noun}, on {inspection.split}. Recall: how much of a class is "
+        "about": f"Of the recommended form, on {inspection.split}. Recall: how much of a class is "
         f"classified correctly.{change}{precision} {number}, {order}; then the most frequent confusions.",
         "baseline": baseline,
         "rows": shown,
@@ -191,12 +192,12 @@ def about_names(view: RunView) -> str:
     )
 
 
-def _matrix_of(decisions: Decisions | None, inspection: SplitInspection) -> ConfusionMatrix | None:
-    """Return the matrix of the best template if the decisions are this result's: files may be changed."""
-    if decisions is None or BEST not in decisions.predicted:
+def _matrix_of(decisions: Decisions | None, inspection: SplitInspection, name: str) -> ConfusionMatrix | None:
+    """Return the matrix of a form if the decisions are this result's: files may be changed."""
+    if decisions is None or name not in decisions.predicted:
         return None
     names = [by_class.name for by_class in inspection.classes]
-    matrix = ConfusionMatrix.of_decisions(names, decisions.labels, decisions.predicted[BEST])
+    matrix = ConfusionMatrix.of_decisions(names, decisions.labels, decisions.predicted[name])
     images = [by_class.images for by_class in inspection.classes]
     if matrix is None or images != [matrix.images(label) for label in range(len(names))]:
         return None
@@ -365,22 +366,17 @@ def use_of(view: RunView) -> Use | None:
     result = view.result
     if result is None:
         return None
-    named, words = bool(result.best.class_names), result.words
-    worse = result.gain is not None and result.gain.ensemble_is_worse
-    alone = named or worse or set(result.ensemble.templates) == {result.best.template}
-    used = (result.best.template,) if alone else result.ensemble.templates
-    which = f"The best {words.noun}" if alone else "The ensemble's templates, the best first"
-    if named:
+    used = result.texts.templates
+    which = f"The recommended {result.words.noun if len(used) == 1 else TEXTS}"
+    if result.best.class_names:
         which += ", for the new class names above"
-    elif worse:
-        which += " alone, as on test the ensemble is worse"
     weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
     if result.prompts == INSTRUCTION:
         about = f"{which}; {{classes}} is the place of the list of class names."
         return Use(about, "\n".join(result.scored_as(*used)), [])
-    folder, best = folder_of(view), " --only best" if alone else ""
-    predict = f"promptclimb predict path/to/images --run {folder}{'' if alone else ' --ensemble'}"
-    export = f"promptclimb export {folder} --format open-clip{best}"
+    folder = folder_of(view)
+    predict = f"promptclimb predict path/to/images --run {folder}"
+    export = f"promptclimb export {folder} --format open-clip"
     return Use(
         f"{which}{weighed}; {{}} is the slot of the class name.",
         json.dumps(result.scored_as(*used), ensure_ascii=False, indent=2),

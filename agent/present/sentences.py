@@ -42,8 +42,8 @@ def about_chance(result: SearchResult) -> str:
 
 
 def chance_warning(result: SearchResult) -> str:
-    """Return a warning if the best template may be no better on test than chance, else nothing."""
-    test = result.best.test
+    """Return a warning if the recommended form may be no better on test than chance, else nothing."""
+    test = result.recommended.test
     if test is None or not may_be_chance(result, test):
         return ""
     low, high = wilson(test, result.dataset.sizes.test)
@@ -51,14 +51,11 @@ def chance_warning(result: SearchResult) -> str:
 
 
 def verdict_on(result: SearchResult) -> str:
-    """Return the gain on test in one sentence, with warnings (toy model, chance level); empty if unknown."""
-    clauses = [chance_warning(result)]
-    if result.gain is not None:
-        images = max((difference.images for difference in result.gain.over.values()), default=0)
-        size = counted(images, "image")
-        if images < FEW_TEST_IMAGES:
-            size = f"only {size}: go by the intervals"
-        clauses.insert(0, f"on test ({size}): {result.gain.verdict}")
+    """Return what to use, with warnings (few images, toy model, chance level); empty if test is unknown."""
+    clauses = [result.recommended.verdict, chance_warning(result)]
+    images = result.dataset.sizes.test
+    if result.recommended.verdict and images < FEW_TEST_IMAGES:
+        clauses.append(f"only {counted(images, 'test image')}: go by the intervals")
     if any(clauses) and TOY_MODEL in result.notes:
         clauses.append("measured by a toy model, so it says nothing about a real one")
     return "; ".join(filter(None, clauses))
@@ -85,14 +82,14 @@ class GainCell(NamedTuple):
     apart: str
 
 
-def gain_cell(difference: Difference, words: CandidateNoun) -> GainCell:
+def gain_cell(difference: Difference) -> GainCell:
     """Return a difference in words."""
     if difference.same_template:
-        return GainCell(f"the same {words.noun}", "", "")
+        return GainCell(difference.verdict, "", "")
     low, high = difference.interval
     fixed, broken = difference.better, difference.worse
     apart = "" if fixed is None or broken is None else f"{fixed:,} fixed, {broken:,} broken"
-    return GainCell(f"{difference.points:+z.1f}", f"{low:+z.1f} to {high:+z.1f}", apart)
+    return GainCell(f"{difference.points:+z.1f}", f"{low:+z.1f} to {high:+z.1f}, {difference.verdict}", apart)
 
 
 REJECTED: Mapping[str, str] = MappingProxyType(
@@ -257,7 +254,7 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     lines += [f"note: {printable(on_command_line(str(result.notes[name])))}" for name in prominent]
     if result.stop_reason:
         lines.append(f"stopped early: {on_command_line(result.stop_reason)}")
-    if result.best.test is None or (result.test_opened or 0) > 1:
+    if result.recommended.test is None or (result.test_opened or 0) > 1:
         lines.append(about_test(result))
     if run_dir is not None:
         lines.append(f"files: {run_dir}")

@@ -14,6 +14,8 @@ from ...prompts.kinds import CandidateNoun
 from ..text import printable
 
 Interval = tuple[float, float]
+BEST, ENSEMBLE, TEXTS, WITH_IMAGES = "best", "ensemble", "texts", "with_images"
+"""What a search found, among decisions and differences; others have the names of the baselines."""
 BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
 ORIGINAL_NAMES = "original names"
@@ -33,6 +35,8 @@ class Difference:
         images: Number of test images.
         better: Images that only the first classifies correctly; None if decisions are not known.
         worse: Images that only the second classifies correctly; None if decisions are not known.
+        verdict: ``better`` or ``worse`` if that is certain among all differences, ``may be chance``, or
+            ``the same``.
     """
 
     points: float
@@ -41,6 +45,7 @@ class Difference:
     images: int
     better: int | None = None
     worse: int | None = None
+    verdict: str = ""
 
     @property
     def same_template(self) -> bool:
@@ -51,6 +56,15 @@ class Difference:
         """1 if the first is better, -1 if it is worse, 0 if the interval contains 0."""
         low, high = self.interval
         return (low > 0.0) - (high < 0.0)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.points:+z.1f} [{low:z.1f}, {high:z.1f}]"
+
+    @property
+    def in_words(self) -> str:
+        """The difference, its interval, and the verdict on it."""
+        return self.verdict if self.same_template else f"{self}\n{self.verdict}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +105,7 @@ class AccuracyRow:
         name: A baseline's or a form's name, such as ``best``; a method's label.
         title: The name in words.
         cells: By column.
-        gain: The difference of the best template to this row on test; of the ensemble, its own to the best.
+        gain: The difference of the recommended form to this row on test.
     """
 
     name: str
@@ -116,10 +130,13 @@ class AccuracyTable:
     def lines(self, noun: str | None = None) -> list[list[str]]:
         """Return texts to show, column names first; ``noun`` heads a column of the rows' templates."""
         lines = [["", *([] if noun is None else [noun]), *map(printable, self.columns)]]
+        gains = any(row.gain is not None for row in self.rows)
+        lines[0] += ["gain"] * gains
         for row in self.rows:
             cells = [row.cells[column].lines(percent=self.percent) for column in self.columns]
             templates = [] if noun is None else [_templates_text(row.templates)]
-            lines.append([printable(row.title), *templates, *map("\n".join, cells)])
+            gain = [] if not gains else ["" if row.gain is None else row.gain.in_words]
+            lines.append([printable(row.title), *templates, *map("\n".join, cells), *gain])
         return lines
 
 

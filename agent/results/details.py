@@ -24,8 +24,6 @@ from .result import adapter, parsed
 from .run_dir import DETAILS, safe_cell, spreadsheet, write_atomically
 
 SCHEMA = 2
-BEST, ENSEMBLE = "best", "ensemble"
-"""Names among the decisions; others have the names of the result's baselines."""
 NO_CLASS = "(no class)"
 """Stands for the class of an answer that names none."""
 

@@ -25,7 +25,8 @@ from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, positional
 from ..config.schema import OPTIONS, SearchConfig
 from ..store.trust import OF_EVALUATOR
-from .details import BEST, ENSEMBLE, read_details
+from .accuracies import BEST, ENSEMBLE, TEXTS
+from .details import read_details
 from .result import SearchResult
 from .run_dir import (
     CLASSIFIER,
@@ -40,16 +41,15 @@ from .run_dir import (
 )
 
 FOLDER = "exports"
-RECOMMENDED = "recommended"
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenPrompts:
-    """A run to export; ``only`` is ``ENSEMBLE``, ``BEST`` or, for a classifier, ``RECOMMENDED``."""
+    """A run to export; ``only`` is ``TEXTS``, ``ENSEMBLE`` or ``BEST``."""
 
     run_dir: Path
     result: SearchResult
-    only: str = ENSEMBLE
+    only: str = TEXTS
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -67,16 +67,17 @@ class ChosenPrompts:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        is_best = self.only == BEST or (self.only == RECOMMENDED and self.result.best.class_names)
-        return (self.result.best.template,) if is_best else self.result.ensemble.templates
+        if self.only == BEST:
+            return self.result.best.templates
+        return (self.result.ensemble if self.only == ENSEMBLE else self.result.texts).templates
 
     @property
     def with_slots(self) -> list[str]:
         return [template.replace(SLOT, "{c}") for template in self.templates]
 
     def named(self, classes: Sequence[str]) -> list[str]:
-        """Return class names with the new ones that the run accepted for its best template."""
-        new = (self.result.best.class_names if self.only != ENSEMBLE else None) or {}
+        """Return class names with the new ones that the run accepted for its texts."""
+        new = (None if self.only == ENSEMBLE else self.result.best.class_names) or {}
         return [new.get(name, name) for name in classes]
 
     @property
@@ -124,7 +125,7 @@ class ExportForm:
 
     Attributes:
         file: Name in ``RUN_DIR/exports``.
-        chooses: Whether it holds the ensemble or the best template.
+        chooses: Whether it holds templates, of which others can be asked for.
         any_kind: Whether it can hold what any search found; otherwise only templates.
     """
 
@@ -188,7 +189,7 @@ def safetensors(run: ChosenPrompts) -> bytes:
     lists the metadata.
     """
     run.check_clip("classifier vectors to export")
-    if run.only == RECOMMENDED and (run.run_dir / CLASSIFIER).exists():
+    if run.only == TEXTS and (run.run_dir / CLASSIFIER).exists():
         return Classifier.load(run.run_dir / CLASSIFIER).to_bytes()
     evaluator = open_evaluator(stored_config(run.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
     if not isinstance(evaluator, FeatureEvaluator):
@@ -244,7 +245,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
             raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
         if target.is_dir():
             raise UsageError(f"{label} is a folder; name a file")
-    run = ChosenPrompts(run_dir, result, chosen_group(result, form, only))
+    run = ChosenPrompts(run_dir, result, chosen_group(form, only))
     if result.prompts == INSTRUCTION and not FORMS[form].any_kind:
         raise UsageError(
             f"{run_dir} was made with `search_for = {result.prompts}`, so there are no templates to export "
@@ -314,12 +315,10 @@ def export_all(
     return files
 
 
-def chosen_group(result: SearchResult, form: str, only: str | None) -> str:
-    """Return what to write; new class names were chosen for the best template, so it is the default then."""
-    if only is None and FORMS[form].content is safetensors:
-        return RECOMMENDED
+def chosen_group(form: str, only: str | None) -> str:
+    """Return what to write: the recommended texts unless asked otherwise."""
     if only is None:
-        return BEST if result.best.class_names and FORMS[form].chooses else ENSEMBLE
+        return TEXTS
     if not FORMS[form].chooses or only not in (BEST, ENSEMBLE):
         holds = f"takes {BEST} or {ENSEMBLE}" if FORMS[form].chooses else "has no choice of templates"
         raise UsageError(f"`only = {only}`: the format {form} {holds}; leave `only` out")

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
-from ...evaluator.counts import enumerated
-from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE
+from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
-from .accuracies import (
-    BEST_HAND_MADE,
-    BEST_STARTING,
-    ORIGINAL_NAMES,
-    Difference,
-    Interval,
-    baseline_name,
-)
-from .details import BEST, ENSEMBLE
-from .result import Gain, GroupAccuracies, SearchResult, are_shares, with_best_hand_made
+from .accuracies import BEST, TEXTS, WITH_IMAGES, Difference, Interval, baseline_name, score_text
+from .result import GroupAccuracies, Recommended, SearchResult, are_shares
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
@@ -106,126 +98,83 @@ def _crossing(falling: Callable[[float], float], low: float, high: float, level:
     return (low + high) / 2
 
 
-COMPARED = (ORIGINAL_NAMES, BASELINE_DEFAULT, BARE_NAME, BEST_HAND_MADE, BEST_STARTING)
-"""The baselines that ``best`` is compared with."""
 _OF_IMAGES = ("accuracy", "class_mean")
 """Objectives that are shares of images; others may lie between 0 and 1 too."""
 
 
-def gain_of(
+def differences(
+    name: str,
     groups: Mapping[str, GroupAccuracies],
     hits: Mapping[str, Sequence[bool]],
     *,
     images: int,
-    words: CandidateNoun,
     renamed: bool = False,
-) -> Gain | None:
-    """Return the gain over baselines chosen without test; None if scores are unknown or not shares.
+) -> dict[str, Difference]:
+    """Return the difference on test of one group to each other, if both are shares of the images.
 
     Args:
-        groups: ``best``, baselines, and ``ensemble`` if it is comparable with ``best``, by name.
+        name: The group that is compared.
+        groups: By name: forms of the result, and baselines.
         hits: Whether each test image is classified correctly, of the groups for which that is known.
         images: Number of test images.
-        words: Name the candidates.
-        renamed: ``best`` is measured with new class names, so that it is no baseline itself.
+        renamed: The forms of the result have new class names.
     """
-    compared = with_best_hand_made(groups)
-    if BEST_HAND_MADE not in groups and HAND_MADE in hits:
-        hits = {**hits, BEST_HAND_MADE: hits[HAND_MADE]}
 
-    def difference(first: str, second: str) -> Difference | None:
-        share, other = compared[first].test, compared[second].test
-        if share is None or other is None or images < 1 or not are_shares((share, other)):
-            return None
-        same = compared[first].templates == compared[second].templates and not renamed
-        if first in hits and second in hits:
-            pairs = list(zip(hits[first], hits[second], strict=True))
+    def identity(group: str) -> tuple[tuple[str, ...], bool, bool]:
+        return groups[group].templates, group == WITH_IMAGES, renamed and group in (BEST, TEXTS)
+
+    ours, over = groups[name].test, dict[str, Difference]()
+    for other in groups:
+        theirs = groups[other].test
+        if other == name or ours is None or theirs is None or images < 1 or not are_shares((ours, theirs)):
+            continue
+        if identity(other) == identity(name):
+            over[other] = _difference(0.0, (0.0, 0.0), images=images, paired=name in hits)
+        elif name in hits and other in hits:
+            pairs = list(zip(hits[name], hits[other], strict=True))
             better, worse = pairs.count((True, False)), pairs.count((False, True))
-            interval = (0.0, 0.0) if same else paired(better, worse, len(pairs))
-            share = (better - worse) / len(pairs)
-            return _difference(share, interval, images=len(pairs), better=better, worse=worse)
-        if same:
-            return _difference(0.0, (0.0, 0.0), images=images)
-        return _difference(share - other, unpaired(share, other, images), paired=False, images=images)
+            interval, share = paired(better, worse, len(pairs)), (better - worse) / len(pairs)
+            over[other] = _difference(share, interval, images=len(pairs), better=better, worse=worse)
+        else:
+            interval = unpaired(ours, theirs, images)
+            over[other] = _difference(ours - theirs, interval, paired=False, images=images)
+    certain = significant_of(over)
+    return {other: replace(gap, verdict=_word(gap, other in certain)) for other, gap in over.items()}
 
-    over = {
-        name: gap for name in COMPARED if name in compared and (gap := difference(BEST, name)) is not None
-    }
-    if not over:
-        return None
-    of_ensemble = difference(ENSEMBLE, BEST) if ENSEMBLE in groups else None
-    templates = {name: compared[name].templates for name in COMPARED if name in compared}
-    verdict = _verdict(over, templates, of_ensemble, words)
-    return Gain(over=over, ensemble=of_ensemble, verdict=verdict)
+
+def _word(difference: Difference, is_certain: bool) -> str:
+    if difference.same_template:
+        return "the same"
+    return ("better" if difference.sign > 0 else "worse") if is_certain else "may be chance"
+
+
+def verdict_of(
+    recommended: Recommended, groups: Mapping[str, GroupAccuracies], remark: str, words: CandidateNoun
+) -> str:
+    """Return what to use in a line, with its gain on test over the better of the plain texts.
+
+    ``remark`` is what the forms need beside their templates, such as new class names.
+    """
+    texts = groups[TEXTS].templates
+    plain = (name for name in (BARE_NAME, BASELINE_DEFAULT) if name in groups and not remark)
+    name = next((name for name in plain if groups[name].templates == texts), None)
+    what = words.noun if len(texts) == 1 else TEXTS
+    use = f"Use the {what if name is None else baseline_name(name, words)}{remark}"
+    if recommended.form == WITH_IMAGES:
+        use += " with the labelled images"
+    elif name is not None:
+        use += ": nothing beat it on the labelled images"
+    percent = are_shares((recommended.test,))
+    use += f": {score_text(recommended.test, percent=percent, unit=' %')} on test"
+    reference = recommended.reference
+    if reference is None or recommended.over[reference].same_template:
+        return use
+    return f"{use}, {recommended.over[reference]} over the {baseline_name(reference, words)}"
 
 
 def _difference(share: float, interval: Interval, *, paired: bool = True, **more: Any) -> Difference:
     low, high = (round(100 * edge, 4) for edge in interval)
     return Difference(points=round(100 * share, 4), interval=(low, high), paired=paired, **more)
-
-
-def _verdict(
-    over: Mapping[str, Difference],
-    templates: Mapping[str, tuple[str, ...]],
-    ensemble: Difference | None,
-    words: CandidateNoun,
-) -> str:
-    """Return one sentence that says "better" and "worse" only of significant differences."""
-    alone, named = "the best alone", _by_name(over, templates, words)
-    start = next(
-        (title for title in named if title.startswith(f"the {baseline_name(BEST_STARTING, words)}")), ""
-    )
-    claimed = significant_of(named if ensemble is None else {**named, alone: ensemble})
-    same = [name for name, difference in named.items() if difference.same_template]
-    clauses = [_claim(difference, name) for name, difference in named.items() if name in claimed]
-    unsure = [name for name in named if name not in claimed and name not in same]
-    clauses += [_unsure(named[name], name) for name in unsure]
-    if baselines := [name for name in same if name != start]:
-        clauses.append(f"the same {words.noun} as {enumerated(baselines)}")
-    if start in same:
-        clauses.append(f"no new {words.noun} beat {start}")
-    if ensemble is not None and alone in claimed:
-        clauses.append(f"the ensemble {_claim(ensemble, alone)}")
-    if not all(difference.paired for difference in named.values()):
-        clauses.append("intervals are not paired, as the scorer does not give decisions image by image")
-    return "; ".join(clauses)
-
-
-def _by_name(
-    over: Mapping[str, Difference], templates: Mapping[str, tuple[str, ...]], words: CandidateNoun
-) -> dict[str, Difference]:
-    """Return differences by the baseline's name in a sentence; one template gets one name."""
-    # Without its new names, the best template may be a baseline itself.
-    original = templates[ORIGINAL_NAMES] if ORIGINAL_NAMES in over else None
-    shown = [name for name in over if name == ORIGINAL_NAMES or templates[name] != original]
-    names_by_templates: dict[tuple[str, ...], list[str]] = {}
-    for name in sorted(shown, key=lambda name: name == BEST_STARTING):
-        names_by_templates.setdefault(templates[name], []).append(name)
-    named = {}
-    for names in names_by_templates.values():
-        # "No new template beat the best starting template" says more than the same of a baseline.
-        first, *others = sorted(names, key=lambda name: name != BEST_STARTING)
-        titles = [f"the {baseline_name(other, words)}" for other in others]
-        also = f", which is {enumerated(titles)}" if others else ""
-        named[f"the {baseline_name(first, words)}{also}"] = over[first]
-    return named
-
-
-def _claim(difference: Difference, name: str) -> str:
-    low, high = difference.interval
-    better = difference.points >= 0.0
-    low, high = (low, high) if better else (-high, -low)
-    size = f"{abs(difference.points):.1f} points {'better' if better else 'worse'}"
-    return f"{size} than {name} ({low:.1f} to {high:.1f})"
-
-
-def _unsure(difference: Difference, name: str) -> str:
-    low, high = difference.interval
-    interval, size = f"({low:+z.1f} to {high:+z.1f})", f"{abs(difference.points):.1f}"
-    if size == "0.0":
-        return f"level with {name} {interval}"
-    above = "above" if difference.points > 0.0 else "below"
-    return f"{size} points {above} {name}, but that may be chance {interval}"
 
 
 def significant_of(differences: Mapping[str, Difference]) -> set[str]:

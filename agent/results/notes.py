@@ -9,10 +9,26 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import reason_of
 from ...evaluator.scoring import Score
 from ...prompts.kinds import CandidateNoun
-from .result import LLM_FALLBACK, UNEXAMINED, UNGROWN, UNNAMED, UNOPENED, UNPAIRED
+from .result import (
+    LLM_FALLBACK,
+    UNEXAMINED,
+    UNGROWN,
+    UNJUDGED,
+    UNLEARNED,
+    UNNAMED,
+    UNOPENED,
+    UNPAIRED,
+)
+
+BY_LOGPROB = (
+    "the form to use was chosen by log-probabilities of the labelled images too; the search itself saw only "
+    "its objective"
+)
 
 _FAILED: Mapping[str, str] = {
     UNGROWN: "the ensemble is the first {} of the ranking",
+    UNJUDGED: "the texts are compared by their scores alone",
+    UNLEARNED: "nothing was learnt from the labelled images",
     UNOPENED: "the test split could not be examined",
     UNEXAMINED: "ensembles could not be examined",
     UNPAIRED: "intervals are not paired, as no predictions could be had",

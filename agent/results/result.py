@@ -19,13 +19,25 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import HAND_MADE, OTHER_MODEL, Inspection, Shots, Split, Unanswered
+from ...evaluator.scoring import (
+    BARE_NAME,
+    BASELINE_DEFAULT,
+    HAND_MADE,
+    OTHER_MODEL,
+    Inspection,
+    Shots,
+    Split,
+    Unanswered,
+)
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..prices import Spent, totals
 from ..text import printable
 from .accuracies import (
+    BEST,
     BEST_HAND_MADE,
     ORIGINAL_NAMES,
+    TEXTS,
+    WITH_IMAGES,
     Accuracy,
     AccuracyRow,
     AccuracyTable,
@@ -36,9 +48,10 @@ from .accuracies import (
 if TYPE_CHECKING:
     import pandas
 
-SCHEMA = 3
+SCHEMA = 4
 MOST_CONFUSIONS = 20
 Status = Literal["finished", "stopped"]
+Form = Literal["template", "texts", "with_images"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 T = TypeVar("T")
 
@@ -47,6 +60,9 @@ UNEXAMINED = "unexamined"
 UNGROWN = "ensemble_ungrown"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
+UNJUDGED = "texts_unjudged"
+UNLEARNED = "images_unlearned"
+CHOSEN_BY_LOGPROB = "chosen_by_logprob"
 UNREAD = "unreadable_answers"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
@@ -64,6 +80,7 @@ PROMINENT = (
     UNOPENED,
     UNEXAMINED,
     UNNAMED,
+    UNLEARNED,
     EMPTY,
     NOTHING_USABLE,
 )
@@ -215,6 +232,19 @@ class GroupAccuracies:
     unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithImages(GroupAccuracies):
+    """A classifier that learnt from labelled images, near ``templates``; train and val are held out.
+
+    Attributes:
+        images: Number of labelled images.
+        strength: How much it was held near the texts; None if it is the texts' classifier.
+    """
+
+    images: int
+    strength: float | None
+
+
 def with_best_hand_made(baselines: Mapping[str, GroupAccuracies]) -> dict[str, GroupAccuracies]:
     """Return the baselines; a single hand-made template is the best of its list, and has that name."""
     if BEST_HAND_MADE in baselines or HAND_MADE not in baselines or len(baselines[HAND_MADE].templates) != 1:
@@ -329,21 +359,30 @@ class Usage(ApiUsage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
-    """The gain of a search on the test images.
+class Recommended:
+    """The form of the result to use, chosen before the test split was opened.
 
     Attributes:
-        over: The difference of ``best`` to each baseline, by name.
-        ensemble: The difference of the ensemble to ``best``; None if it was not measured.
+        test: Its accuracy on test; None if it was not measured.
+        over: Its difference on test to each baseline and other form, by name.
+        verdict: What to use, in a line; empty without ``test``.
     """
 
-    over: Mapping[str, Difference]
-    ensemble: Difference | None = None
-    verdict: str
+    form: Form
+    test: float | None
+    over: Mapping[str, Difference] = field(default_factory=dict)
+    verdict: str = ""
 
     @property
-    def ensemble_is_worse(self) -> bool:
-        return self.ensemble is not None and self.ensemble.sign < 0
+    def name(self) -> str:
+        """Its name among decisions and accuracies."""
+        return BEST if self.form == "template" else self.form
+
+    @property
+    def reference(self) -> str | None:
+        """The better on test of the bare class name and the default template; None for neither."""
+        plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in self.over]
+        return min(plain, key=lambda name: self.over[name].points, default=None)
 
 
 def are_shares(values: Iterable[float | None]) -> bool:
@@ -388,17 +427,20 @@ class SearchResult:
         evaluated: Number of distinct templates scored.
         rejected: Rejected lines and templates, by reason.
         wall_s: Seconds of active time in all sessions.
+        texts: The ensemble if it beat the plain text on the labelled images, else that; with new class names
+            ``best``.
+        with_images: ``texts`` with the labelled images; None without features or images.
+        recommended: The form to use.
         skipped: Rounds without an answer after all retries.
         budget: What is left of each limit that was set.
         notes: Warnings and other facts by a short name. A custom scorer may add any JSON value.
-        inspection: Accuracy of ``best`` by class; None if test was not evaluated or the evaluator does not
-            give classes.
+        inspection: Accuracy of the recommended form by class; None if test was not evaluated or the
+            evaluator does not give classes.
         started: Start of the run, in ISO 8601.
         device: Where the model computed; None if the evaluator does not say.
         test_opened: How often test was evaluated over the run's life.
         limits: The limits that stopped it, by the names in ``budget``: ``calls``, ``tokens``, ``cost_usd``,
             ``minutes``, ``scorer_calls``.
-        gain: The gain on test, with intervals; None if test was not evaluated.
         scorer_usage: None unless a model behind an API scored.
         prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
         names_read: What the LLM said that the classes are; None if it was not asked.
@@ -420,6 +462,9 @@ class SearchResult:
     evaluated: int
     rejected: Mapping[str, int]
     wall_s: float
+    texts: GroupAccuracies
+    with_images: WithImages | None
+    recommended: Recommended
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -429,7 +474,6 @@ class SearchResult:
     device: str | None = None
     test_opened: int | None = None
     limits: tuple[str, ...] = ()
-    gain: Gain | None = None
     prompts: str = TEMPLATE
     names_read: ReadNames | None = None
     scorer_usage: ApiUsage | None = None
@@ -451,7 +495,12 @@ class SearchResult:
     @property
     def has_accuracies(self) -> bool:
         """Whether the scores may be accuracies: a custom scorer may give any number."""
-        groups: list[Best | GroupAccuracies] = [self.best, self.ensemble, *self.baselines.values()]
+        groups: list[Best | GroupAccuracies] = [
+            self.best,
+            self.ensemble,
+            self.texts,
+            *self.baselines.values(),
+        ]
         scored = [*groups, *self.leaderboard]
         return are_shares(score for row in scored for score in (row.train, row.val))
 
@@ -487,12 +536,24 @@ class SearchResult:
 
     @property
     def accuracies(self) -> AccuracyTable:
-        """The best template, the ensemble if there is one, and baselines, those with a gain first."""
-        rows = [_row("best", f"best found{self.best.remark}", self.best)]
-        if self.averaged:
-            gain = None if self.gain is None else self.gain.ensemble
-            rows.append(_row("ensemble", f"ensemble{self.best.remark_on_others}", self.ensemble, gain))
-        over = {} if self.gain is None else self.gain.over
+        """The forms of the result, then baselines, each with the gain of the recommended form over it."""
+        over = self.recommended.over
+        forms: list[tuple[str, str, Best | GroupAccuracies]] = [
+            (BEST, f"{self.words.noun}{self.best.remark}", self.best)
+        ]
+        if self.texts.templates != self.best.templates:
+            forms.append((TEXTS, TEXTS, self.texts))
+        if self.with_images is not None:
+            forms.append((WITH_IMAGES, "with images", self.with_images))
+        rows = [
+            _row(
+                name,
+                f"{title} (recommended)" if name == self.recommended.name else title,
+                group,
+                over.get(name),
+            )
+            for name, title, group in forms
+        ]
         baselines = with_best_hand_made(self.baselines)
         # The best template without its new names is one row with the baselines that it equals.
         original = baselines.get(ORIGINAL_NAMES)
@@ -501,7 +562,7 @@ class SearchResult:
             for name, group in baselines.items()
             if original is not None and name != ORIGINAL_NAMES and group.templates == original.templates
         }
-        shown = [
+        rows += [
             _row(
                 name,
                 f"{name} ({enumerated(same.values())})"
@@ -513,7 +574,6 @@ class SearchResult:
             for name, group in baselines.items()
             if name not in same
         ]
-        rows += sorted(shown, key=lambda row: row.gain is None)
         return AccuracyTable(columns=SPLITS, rows=tuple(rows), percent=self.has_accuracies)
 
     def _repr_html_(self) -> str:
@@ -523,7 +583,7 @@ class SearchResult:
             "".join(f"<td>{escape(cell).replace(chr(10), '<br>')}</td>" for cell in line)
             for line in table.lines(self.words.noun)
         ]
-        verdict = "" if self.gain is None else f"<p>On test: {escape(printable(self.gain.verdict))}.</p>"
+        verdict = f"<p>{escape(printable(self.recommended.verdict))}.</p>" if self.recommended.verdict else ""
         caption = f"<caption>{escape(table.unit)}</caption>"
         return f"<table>{caption}<tr>{'</tr><tr>'.join(rows)}</tr></table>{verdict}"
 
@@ -540,12 +600,16 @@ class SearchResult:
         rows = (
             document["best"],
             document["ensemble"],
+            document["texts"],
+            *filter(None, [document["with_images"]]),
             *document["baselines"].values(),
             *document["leaderboard"],
         )
         for row in rows:
             if not row["unanswered"]:
                 del row["unanswered"]
+        # Documented since schema 2.
+        document["gain"] = {name: document["recommended"][name] for name in ("over", "verdict")}
         return {"schema": SCHEMA, **document}
 
     @classmethod

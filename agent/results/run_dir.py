@@ -246,7 +246,7 @@ def templates_json(templates: Sequence[str]) -> str:
 def write_result(run_dir: Path, result: SearchResult) -> None:
     """Write leaderboard, templates and result; the result last, as a sign that the others exist."""
     write_atomically(run_dir / LEADERBOARD, leaderboard_csv(result.leaderboard))
-    write_atomically(run_dir / TEMPLATES, templates_json(result.scored_as(*result.ensemble.templates)))
+    write_atomically(run_dir / TEMPLATES, templates_json(result.scored_as(*result.texts.templates)))
     write_atomically(run_dir / RESULT, result.dumps())
 
 

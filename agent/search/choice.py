@@ -19,41 +19,56 @@ The ensemble is greedy forward selection with replacement (*Ensemble Selection f
 Caruana et al., ICML 2004). It begins with the first few of the order. As long as a candidate improves the
 average on the training and validation images, the best such one joins; one that joins again weighs more. The
 start keeps it from overfitting a single pick to few images; docs/method.md has figures.
+
+The result is a classifier in up to three forms: the best template, the texts, and the texts with the labelled
+images. The texts are the ensemble if the labelled images say that it is better than the plain text, which is
+the bare class name or the default template; else they are that. What a scorer with features learns from the
+labelled images stays near the texts. The form to use is decided here, before the test split is opened.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
+from statistics import fmean, stdev
 
 from ...evaluator.errors import AskingEndedError, PromptclimbError
 from ...evaluator.scoring import (
+    BARE_NAME,
+    BASELINE_DEFAULT,
     COUNTED,
     HAND_MADE,
     Evaluator,
     EvaluatorInfo,
+    Evidence,
+    FeatureEvaluator,
+    Learned,
     Objective,
+    Predictor,
     Score,
     checked,
+    hits,
 )
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateError, PromptKind
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
-from ..results.accuracies import BEST_HAND_MADE, BEST_STARTING
-from ..results.details import BEST, ENSEMBLE
-from ..results.notes import failure_note
-from ..results.result import UNGROWN, Row
+from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, ENSEMBLE
+from ..results.notes import BY_LOGPROB, failure_note
+from ..results.result import CHOSEN_BY_LOGPROB, UNGROWN, UNJUDGED, UNLEARNED, Form, Row, are_shares
 from .event_loop import call_evaluator
+from .journal import NamedTemplate
 
 MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
 FIRST_IN_ENSEMBLE, MOST_IN_ENSEMBLE = 3, 8
 """Templates that an ensemble starts with, and maximum."""
+_ROUNDING = 1e-9
 
 
 def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accuracy") -> float:
@@ -216,6 +231,150 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
         texts_scored=texts_scored,
         notes=notes,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """The forms of the result, decided before the test split is opened.
+
+    Attributes:
+        texts: Averaged templates, as the scorer gets them.
+        learned: Learnt from the labelled images, near the texts; None without features or images.
+        recommended: The form to use.
+        notes: On steps that failed, and on what the choice looked at.
+    """
+
+    texts: tuple[str, ...]
+    learned: Learned | None
+    recommended: Form
+    notes: Mapping[str, str]
+
+
+async def choose_forms(
+    evaluator: Evaluator, choice: Choice, names: NamedTemplate | None, *, final: bool
+) -> Forms:
+    """Choose the texts, learn from the labelled images, and choose the form to use.
+
+    ``names`` are the accepted class names with their template, which are the texts then. Unless it is
+    ``final``, a scorer that cannot be asked any more leaves the choice to what is known.
+    """
+    notes = dict[str, str]()
+    renaming: Mapping[int, str] = {}
+    if names is None:
+        texts = await _choose_texts(evaluator, choice, notes, final=final)
+    else:
+        texts, renaming = (names.template,), names.renaming
+    learned = None
+    if isinstance(evaluator, FeatureEvaluator) and _labelled_images(evaluator.info):
+        features = evaluator
+        try:
+            classifier = await call_evaluator(lambda: features.classifier(texts, renaming))
+            learned = await call_evaluator(lambda: features.learn(classifier))
+        except Exception as error:  # noqa: BLE001 - noted in the result
+            notes[UNLEARNED] = failure_note(UNLEARNED, error)
+    recommended: Form = "template" if names is not None or texts == choice.groups[BEST] else "texts"
+    if learned is not None and learned.strength is not None:
+        recommended = "with_images"
+    return Forms(texts=texts, learned=learned, recommended=recommended, notes=notes)
+
+
+def _labelled_images(info: EvaluatorInfo) -> int:
+    return info.sizes.get("train", 0) + info.sizes.get("val", 0)
+
+
+async def _choose_texts(
+    evaluator: Evaluator, choice: Choice, notes: dict[str, str], *, final: bool
+) -> tuple[str, ...]:
+    """Return the ensemble, or the best text if the scorer cannot average, if it beats the plain text."""
+    compared = [name for name in (ENSEMBLE, BEST, BARE_NAME, BASELINE_DEFAULT) if name in choice.groups]
+    judged = await _judge(evaluator, [choice.groups[name] for name in compared], choice, notes, final=final)
+    evidence = {name: value for name, value in zip(compared, judged, strict=True) if value is not None}
+    images = _labelled_images(evaluator.info)
+    grown = ENSEMBLE if ENSEMBLE in evidence else BEST
+    plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in evidence]
+    if len(plain) == 2 and beats(evidence[BASELINE_DEFAULT], evidence[BARE_NAME], images):
+        plain.reverse()
+    if not plain or grown not in evidence or beats(evidence[grown], evidence[plain[0]], images):
+        return choice.groups[grown]
+    return choice.groups[plain[0]]
+
+
+async def _judge(
+    evaluator: Evaluator,
+    groups: Sequence[tuple[str, ...]],
+    choice: Choice,
+    notes: dict[str, str],
+    *,
+    final: bool,
+) -> Sequence[Evidence | float | None]:
+    """Return what the labelled images say of groups of texts; None where it is not known.
+
+    Without features it is whether each image is right, and without predictions the accuracy.
+    """
+    info = evaluator.info
+    try:
+        try:
+            if isinstance(evaluator, FeatureEvaluator):
+                features = evaluator
+                classifiers = [await call_evaluator(partial(features.classifier, group)) for group in groups]
+                judged = await call_evaluator(lambda: features.evidence(classifiers))
+                notes[CHOSEN_BY_LOGPROB] = BY_LOGPROB
+                return judged
+            if isinstance(evaluator, Predictor) and _labelled_images(info):
+                return await _decided(evaluator, groups, info)
+        except AskingEndedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - noted in the result
+            notes[UNJUDGED] = failure_note(UNJUDGED, error)
+        examined = await call_evaluator(lambda: evaluator.examine(groups, test=False))
+        return [
+            None
+            if scores is None or scores.train is None
+            else pooled(Score(train=scores.train, val=scores.val), info.sizes)
+            for scores in examined
+        ]
+    except Exception as error:
+        if final and isinstance(error, AskingEndedError):
+            raise
+        known = [choice.scores.get(group[0]) if len(group) == 1 else None for group in groups]
+        return [None if score is None else pooled(score, info.sizes) for score in known]
+
+
+async def _decided(
+    predictor: Predictor, groups: Sequence[tuple[str, ...]], info: EvaluatorInfo
+) -> list[Evidence | None]:
+    """Return whether each labelled image is right with groups of texts; None for one that has no ensemble."""
+    right: list[list[float] | None] = [[] for _ in groups]
+    for split in ("train", "val"):
+        if info.sizes.get(split, 0):
+            answers = await call_evaluator(partial(predictor.predict, groups, split=split))
+            right = [
+                None if shares is None or labels is None else [*shares, *hits(labels, answers.labels)]
+                for shares, labels in zip(right, answers.predicted, strict=True)
+            ]
+    return [None if shares is None else Evidence(tuple(shares), ()) for shares in right]
+
+
+def beats(first: Evidence | float, second: Evidence | float, images: int) -> bool:
+    """Return whether the labelled images say that a classifier is better than another one.
+
+    By accuracy and log-probability, each by more than one standard error; by accuracy alone by two.
+    Accuracies without decisions count as those of different images; other numbers are compared as they are.
+    """
+    if not isinstance(first, Evidence) or not isinstance(second, Evidence):
+        assert isinstance(first, float), "both are judged in one way"
+        assert isinstance(second, float), "both are judged in one way"
+        is_share = images > 0 and are_shares((first, second))
+        variance = (first * (1 - first) + second * (1 - second)) / images if is_share else 0.0
+        return first - second > 2 * math.sqrt(variance) + _ROUNDING
+    gains = [ours - theirs for ours, theirs in zip(first.right, second.right, strict=True)]
+    errors = 1 if first.logprob else 2
+    if sum(gains) <= errors * math.sqrt(sum(gain * gain for gain in gains)) + _ROUNDING:
+        return False
+    if not first.logprob:
+        return True
+    nats = [ours - theirs for ours, theirs in zip(first.logprob, second.logprob, strict=True)]
+    return len(nats) > 1 and fmean(nats) > stdev(nats) / math.sqrt(len(nats)) + _ROUNDING
 
 
 def row_of(rank: int, entry: Entry) -> Row:

@@ -19,7 +19,7 @@ from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..limits import LIMIT_SETTINGS, SCORER_CALLS
 from ..llm.scorer import scorer_in_thread
-from ..results.details import BEST, ENSEMBLE
+from ..results.accuracies import ENSEMBLE, TEXTS
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
 from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_weights
@@ -102,12 +102,12 @@ def predictor_of_run(
     changes: Mapping[str, Any] | None = None,
     report: Callable[[str], None],
 ) -> ImagePredictor:
-    """Open the model of a run with its best template, or its ensemble; see ``predict`` for errors.
+    """Open the model of a run with its recommended texts, or its ensemble; see ``predict`` for errors.
 
     No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
     ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
     """
-    prompts = ChosenPrompts(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
+    prompts = ChosenPrompts(run_dir, result_of(run_dir), ENSEMBLE if ensemble else TEXTS)
     prompts.check_named("classes to predict")
     is_api = prompts.config.is_api
     if not is_api:

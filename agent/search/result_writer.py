@@ -17,8 +17,8 @@ from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Ill
 from ...prompts.kinds import CandidateNoun
 from ..errors import BudgetSpentError, GaveUpError, asking_errors_as_causes
 from ..events.types import EvaluationStarted, SearchFinished
-from ..results.accuracies import BEST_STARTING
-from ..results.details import BEST, ENSEMBLE, Decisions, Details, Picture, write_details
+from ..results.accuracies import BEST, BEST_STARTING, ENSEMBLE, TEXTS, WITH_IMAGES
+from ..results.details import Decisions, Details, Picture, write_details
 from ..results.history import PageWriter, view_of
 from ..results.notes import (
     empty_answers_note,
@@ -36,16 +36,18 @@ from ..results.result import (
     Dataset,
     Llm,
     Model,
+    Recommended,
     SearchResult,
     Sizes,
     Usage,
     Versions,
+    WithImages,
     left_of_both,
     words_of,
 )
 from ..results.run_dir import write_result
 from ..versions import program_version, running_version
-from .choice import Choice, choose
+from .choice import Choice, Forms, choose, choose_forms
 from .event_loop import call_evaluator, to_the_end
 from .journal import SearchOutcome
 from .opening import PRICES, RunSession
@@ -104,21 +106,26 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
         choice = await choose(config, evaluator, searched.scored)
         if session.scorer_calls is not None:
             session.scorer_calls.release()
+        found = None if searched.names is None else searched.names.found
+        forms = await choose_forms(evaluator, choice, found, final=searched.stopped is None)
         evaluated = await evaluate_choice(
             evaluator,
             session.store,
             choice,
+            forms,
             test=searched.stopped is None,
             prompts=config.search_for,
             names=searched.names,
         )
-        details = await details_of(evaluator, evaluated.decisions)
-        return _result_of(session, searched, choice, evaluated), details
+        details = await details_of(evaluator, evaluated.decisions, evaluated.recommended)
+        return _result_of(session, searched, choice, forms, evaluated), details
 
 
 def _result_of(
-    session: RunSession, searched: SearchOutcome, choice: Choice, evaluated: EvaluatedChoice
+    session: RunSession, searched: SearchOutcome, choice: Choice, forms: Forms, evaluated: EvaluatedChoice
 ) -> SearchResult:
+    with_images = evaluated.accuracies.get(WITH_IMAGES)
+    assert with_images is None or isinstance(with_images, WithImages)
     config, store, info = session.config, session.store, session.evaluator.info
     manifest, of_best = store.manifest, evaluated.accuracies[BEST]
     notes = {**manifest.notes, **session.request.notes, **(store.value(PRICES) or {})}
@@ -156,10 +163,13 @@ def _result_of(
             unanswered=of_best.unanswered,
         ),
         ensemble=evaluated.accuracies[ENSEMBLE],
+        texts=evaluated.accuracies[TEXTS],
+        with_images=with_images,
+        recommended=evaluated.recommended,
         baselines={
             name: group
             for name, group in evaluated.accuracies.items()
-            if name not in (BEST, ENSEMBLE) and group.train is not None
+            if name not in (BEST, ENSEMBLE, TEXTS, WITH_IMAGES) and group.train is not None
         },
         leaderboard=choice.rows,
         usage=Usage.of(
@@ -176,6 +186,7 @@ def _result_of(
             **info.notes,
             **run_notes(notes),
             **choice.notes,
+            **forms.notes,
             **evaluated.notes,
             **_search_notes(info, searched, choice, words_of(config.search_for)),
         },
@@ -189,7 +200,6 @@ def _result_of(
         started=store.manifest.started or None,
         device=None if device is None else str(device),
         test_opened=openings_of_test(store),
-        gain=evaluated.gain,
         scorer_usage=ApiUsage.of(store.scorer_usage, priced=config.scorer_price is not None)
         if info.paid or store.scorer_usage.calls
         else None,
@@ -267,21 +277,27 @@ async def current_page(run_dir: Path, write_page: PageWriter) -> AsyncIterator[N
                 write_page(replace(view_of(run_dir), state="unfinished"))
 
 
-async def details_of(evaluator: Evaluator, decisions: Decisions | None) -> Details:
+async def details_of(evaluator: Evaluator, decisions: Decisions | None, recommended: Recommended) -> Details:
     """Return what the report shows; leave out pictures that fail, as they must not cost a result."""
     if decisions is None:
         return Details()
-    names = (BASELINE_DEFAULT, BEST_STARTING)
+    names = (recommended.reference, BASELINE_DEFAULT, BEST_STARTING)
     baseline = next((name for name in names if name in decisions.predicted), None)
     pictures: tuple[Picture, ...] = ()
-    if baseline is not None and BEST in decisions.predicted and isinstance(evaluator, Illustrator):
-        pictures = await _pictures(evaluator, decisions, baseline)
+    if (
+        baseline is not None
+        and recommended.name in decisions.predicted
+        and isinstance(evaluator, Illustrator)
+    ):
+        before, after = decisions.predicted[baseline], decisions.predicted[recommended.name]
+        pictures = await _pictures(evaluator, decisions, before, after)
     return Details(decisions=decisions, baseline=baseline, pictures=pictures)
 
 
-async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str) -> tuple[Picture, ...]:
-    labels, predicted = decisions.labels, decisions.predicted
-    before, after = predicted[baseline], predicted[BEST]
+async def _pictures(
+    evaluator: Illustrator, decisions: Decisions, before: Sequence[int], after: Sequence[int]
+) -> tuple[Picture, ...]:
+    labels = decisions.labels
     fixed, broken = list[int](), list[int]()  # image indices
     for index, (true, label_before, label_after) in enumerate(zip(labels, before, after, strict=True)):
         if (label_before == true) != (label_after == true):

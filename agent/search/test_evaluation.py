@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import TypeVar
 
@@ -14,7 +14,9 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
     Evaluator,
+    FeatureEvaluator,
     Illustrator,
+    Learned,
     NamePredictor,
     Predictions,
     Predictor,
@@ -22,9 +24,9 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
-from ..results.accuracies import ORIGINAL_NAMES
-from ..results.details import BEST, ENSEMBLE, Decisions, agrees
-from ..results.gain import gain_of
+from ..results.accuracies import BEST, ENSEMBLE, ORIGINAL_NAMES, TEXTS, WITH_IMAGES
+from ..results.details import Decisions, agrees
+from ..results.gain import differences, verdict_of
 from ..results.notes import failure_note
 from ..results.result import (
     MOST_CONFUSIONS,
@@ -32,13 +34,15 @@ from ..results.result import (
     UNNAMED,
     UNOPENED,
     UNPAIRED,
-    Gain,
     GroupAccuracies,
+    Recommended,
     SplitInspection,
+    WithImages,
+    with_best_hand_made,
     words_of,
 )
 from ..store.run import Store
-from .choice import Choice
+from .choice import Choice, Forms
 from .event_loop import call_evaluator
 from .journal import NamedTemplate, NamesRecord
 
@@ -56,24 +60,26 @@ class EvaluatedChoice:
     Attributes:
         notes: On steps that failed, by their names in the result.
         decisions: Of the groups on the test images, by name; None if they are not known.
-        inspection: Accuracy by class of the best template.
+        recommended: The form to use, with its gain on test.
+        inspection: Accuracy by class of the recommended form.
         class_names: The new name of each class that got one; None if none were searched for.
         unsupported: Of these classes, those of which no labelled image is classified correctly.
     """
 
     accuracies: Mapping[str, GroupAccuracies]
+    recommended: Recommended
     notes: Mapping[str, str]
     decisions: Decisions | None = None
     inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
     unsupported: tuple[str, ...] = ()
-    gain: Gain | None = None
 
 
 async def evaluate_choice(
     evaluator: Evaluator,
     store: Store,
     choice: Choice,
+    forms: Forms,
     *,
     test: bool,
     prompts: str,
@@ -93,10 +99,11 @@ async def evaluate_choice(
     """
     notes: dict[str, str] = {}
     test = test and evaluator.info.sizes.get("test", 0) > 0
-    accuracies, opened = await _accuracies(evaluator, store, choice, notes, test=test)
+    groups = {**choice.groups, TEXTS: forms.texts}
+    accuracies, opened = await _accuracies(evaluator, store, choice, groups, notes, test=test)
     info = evaluator.info
     # Image by image, for intervals and the report.
-    labels, predicted = await _predictions(evaluator, choice, accuracies, notes) if opened else ((), {})
+    labels, predicted = await _predictions(evaluator, groups, accuracies, notes) if opened else ((), {})
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
     unsupported: tuple[str, ...] = ()
@@ -111,15 +118,34 @@ async def evaluate_choice(
                 predicted[ORIGINAL_NAMES] = predicted.pop(BEST)
             if (on_test := renamed[1]) is not None and on_test.predicted[0] is not None:
                 labels, predicted[BEST] = on_test.labels, on_test.predicted[0]
-    gain = None
-    if opened:
-        gain = gain_of(
-            {name: group for name, group in accuracies.items() if name != ENSEMBLE or not class_names},
+            # The texts are the best template with its new names.
+            accuracies[TEXTS] = accuracies[BEST]
+            predicted = {name: decided for name, decided in predicted.items() if name != TEXTS}
+            predicted |= {TEXTS: predicted[BEST]} if BEST in predicted else {}
+    if forms.learned is not None:
+        with_images, on_test = await _measure_learned(
+            evaluator, forms.learned, accuracies[TEXTS], notes, test=opened
+        )
+        accuracies[WITH_IMAGES] = with_images
+        if on_test is not None:
+            labels, predicted[WITH_IMAGES] = on_test.labels, on_test.predicted[0] or ()
+    recommended = Recommended(form=forms.recommended, test=None)
+    recommended = replace(recommended, test=accuracies[recommended.name].test)
+    if recommended.test is not None:
+        compared = {
+            name: group for name, group in with_best_hand_made(accuracies).items() if name != ENSEMBLE
+        }
+        over = differences(
+            recommended.name,
+            compared,
             {name: hits(decided, labels) for name, decided in predicted.items()},
             images=info.sizes["test"],
-            words=words_of(prompts),
             renamed=bool(class_names),
         )
+        recommended = replace(recommended, over=over)
+        remark = f", with {counted(len(class_names), 'new class name')}" if class_names else ""
+        verdict = verdict_of(recommended, compared, remark, words_of(prompts))
+        recommended = replace(recommended, verdict=verdict)
     decisions = None
     if labels:
         decisions = Decisions(
@@ -130,12 +156,12 @@ async def evaluate_choice(
         )
     return EvaluatedChoice(
         accuracies=accuracies,
+        recommended=recommended,
         notes=notes,
         decisions=decisions,
-        inspection=None if decisions is None else _inspection(decisions),
+        inspection=None if decisions is None else _inspection(decisions, recommended.name),
         class_names=class_names,
         unsupported=unsupported,
-        gain=gain,
     )
 
 
@@ -186,9 +212,34 @@ async def _measure_renamed(
     return accuracies, by_split["test"][0] if "test" in by_split else None, supported
 
 
-def _inspection(decisions: Decisions) -> SplitInspection | None:
-    """Return the accuracy of the best template by class; None if it is not known."""
-    predicted, labels, names = decisions.predicted.get(BEST), decisions.labels, decisions.classes
+async def _measure_learned(
+    evaluator: Evaluator, learned: Learned, texts: GroupAccuracies, notes: dict[str, str], *, test: bool
+) -> tuple[WithImages, Predictions | None]:
+    """Measure what was learnt from the labelled images, those held out, and predict the test images."""
+    assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator learns"
+    train = evaluator.info.sizes.get("train", 0)
+    held_out = [learned.held_out[:train], learned.held_out[train:]]
+    accuracy, val = (sum(right) / len(right) if right else None for right in held_out)
+    on_test = None
+    if test:
+        features = evaluator
+        deciding = call_evaluator(lambda: features.decide([learned.classifier], split="test"))
+        on_test = await _try(notes, UNOPENED, deciding)
+    right = [] if on_test is None else hits(on_test.predicted[0] or (), on_test.labels)
+    with_images = WithImages(
+        templates=texts.templates,
+        train=accuracy,
+        val=val,
+        test=sum(right) / len(right) if right else None,
+        images=learned.images,
+        strength=learned.strength,
+    )
+    return with_images, on_test
+
+
+def _inspection(decisions: Decisions, name: str) -> SplitInspection | None:
+    """Return the accuracy of a group by class; None if it is not known."""
+    predicted, labels, names = decisions.predicted.get(name), decisions.labels, decisions.classes
     if predicted is None or max(*predicted, *labels) >= len(names):
         return None
     from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
@@ -203,10 +254,16 @@ def openings_of_test(store: Store) -> int:
 
 
 async def _accuracies(
-    evaluator: Evaluator, store: Store, choice: Choice, notes: dict[str, str], *, test: bool
+    evaluator: Evaluator,
+    store: Store,
+    choice: Choice,
+    groups: Mapping[str, tuple[str, ...]],
+    notes: dict[str, str],
+    *,
+    test: bool,
 ) -> tuple[dict[str, GroupAccuracies], bool]:
     """Return the accuracies of all groups by name, and whether they were evaluated on test."""
-    ensembles = list(choice.groups.values())
+    ensembles = list(groups.values())
     scores: Sequence[SplitScores | None] | None = None
     if test:
         # Stored before it happens: a run that dies in the middle has opened it all the same.
@@ -216,8 +273,8 @@ async def _accuracies(
     if scores is None:
         scores = await _try(notes, UNEXAMINED, _scores(evaluator, ensembles, test=False))
     accuracies: dict[str, GroupAccuracies] = {}
-    groups = zip(choice.groups.items(), scores or [None] * len(ensembles), strict=True)
-    for (name, templates), split_scores in groups:
+    all_scores = scores or [None] * len(ensembles)
+    for (name, templates), split_scores in zip(groups.items(), all_scores, strict=True):
         on_splits = split_scores or SplitScores(None, None, None)
         known = choice.scores.get(templates[0]) if len(templates) == 1 else None
         measured = known if on_splits.train is None and known is not None else on_splits
@@ -263,13 +320,16 @@ def shares_right(predictions: Predictions) -> list[float | None]:
 
 
 async def _predictions(
-    evaluator: Evaluator, choice: Choice, accuracies: Mapping[str, GroupAccuracies], notes: dict[str, str]
+    evaluator: Evaluator,
+    all_groups: Mapping[str, tuple[str, ...]],
+    accuracies: Mapping[str, GroupAccuracies],
+    notes: dict[str, str],
 ) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
     """Return the label of each test image, and of each group that was measured on them its predictions.
 
     Both are empty if the evaluator does not report them.
     """
-    groups = {name: group for name, group in choice.groups.items() if accuracies[name].test is not None}
+    groups = {name: group for name, group in all_groups.items() if accuracies[name].test is not None}
 
     async def predict(predictor: Predictor) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
         ensembles = list(groups.values())

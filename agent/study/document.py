@@ -13,8 +13,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
-from ..results.accuracies import CHANCE_MARK, Accuracy, AccuracyRow, AccuracyTable
-from ..results.details import BEST, ENSEMBLE
+from ..results.accuracies import BEST, CHANCE_MARK, ENSEMBLE, Accuracy, AccuracyRow, AccuracyTable
 from ..results.result import SearchResult
 from ..results.run_dir import SUMMARY, safe_cell, write_atomically
 from ..text import printable

@@ -19,7 +19,8 @@ from ...evaluator.scoring import Shots, hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
 from ..prices import Spent
-from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
+from ..results.accuracies import BEST, ENSEMBLE
+from ..results.details import Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import write_atomically

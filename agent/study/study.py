@@ -39,8 +39,7 @@ ENSEMBLE_SUFFIX = " ensemble"
 ReferenceName: TypeAlias = Literal[
     "default template",
     "bare class name",
-    "openai-imagenet",
-    "simple-imagenet",
+    "OpenAI's 80 templates",
     "best hand-made",
     "hand-made",
     "best starting template",

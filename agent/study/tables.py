@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...evaluator.scoring import Shots
-from ..results.accuracies import Interval
-from ..results.details import BEST, ENSEMBLE
+from ..results.accuracies import BEST, ENSEMBLE, Interval
 from .grid import shown_data
 from .outcomes import AccuracyOnTest, Blocks, RunOutcome, mean_over_sets
 from .study import ENSEMBLE_SUFFIX, REFERENCES, Compare, Study, llm_label, white_box_label

@@ -17,7 +17,8 @@ from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Sho
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ...evaluator.threads import at_once
-from ..results.details import BEST, read_details
+from ..results.accuracies import BEST
+from ..results.details import read_details
 from ..results.run_dir import write_atomically
 from ..search.test_evaluation import shares_right
 from ..store.run import StoreReader

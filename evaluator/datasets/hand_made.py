@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import UsageError
-from ..scoring import BARE_NAME, BASELINE_DEFAULT, DEFAULT_TEMPLATE, HAND_MADE
+from ..scoring import BARE_NAME, BASELINE_DEFAULT, DEFAULT_TEMPLATE, HAND_MADE, OPENAI_80
 
 _TORCHVISION = {
     "Caltech101": "caltech101",
@@ -63,8 +63,7 @@ def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     lists: dict[str, tuple[str, ...]] = {BASELINE_DEFAULT: (DEFAULT_TEMPLATE,), BARE_NAME: ("{}",)}
     if own := hand_made(name):
         lists[HAND_MADE] = own
-    lists["openai-imagenet"] = imagenet_templates()
-    lists["simple-imagenet"] = simple_imagenet_templates()
+    lists[OPENAI_80] = imagenet_templates()
     return lists
 
 

@@ -10,6 +10,7 @@ from promptclimb.agent.results.result import (
     GroupAccuracies,
     Llm,
     Model,
+    Recommended,
     Row,
     SearchResult,
     Sizes,
@@ -45,6 +46,9 @@ def small_result(**changes: Any) -> SearchResult:
         "objective": "accuracy",
         "best": Best(template="a {}", train=0.5, val=None, test=0.5),
         "ensemble": GroupAccuracies(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
+        "texts": GroupAccuracies(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
+        "with_images": None,
+        "recommended": Recommended(form="texts", test=0.5),
         "baselines": {
             "default template": GroupAccuracies(
                 templates=("a photo of a {}",), train=0.5, val=None, test=0.25

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptclimb.agent.results.details import BEST
+from promptclimb.agent.results.accuracies import BEST
 from promptclimb.agent.study.document import findings, pages
 from promptclimb.agent.study.grid import Cell, cells_of, configs_of_file
 from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome

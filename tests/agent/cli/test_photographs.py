@@ -129,5 +129,5 @@ def test_every_row_of_the_study_runs(weights: None, capsys: pytest.CaptureFixtur
     assert [run for run in found["runs"] if not run["counts"]] == []
     assert len(found["runs"]) == 2 * len(STUDY["methods"])
     rows = {row["label"] for row in found["tables"][0]["rows"]}
-    assert {"default template", "openai-imagenet", "best hand-made", "best starting template"} <= rows
+    assert {"default template", "OpenAI's 80 templates", "best hand-made", "best starting template"} <= rows
     assert len(found["differences"]) == 2 * len(STUDY["compare"])

@@ -16,7 +16,8 @@ import pytest
 import promptclimb
 from promptclimb import SearchConfig, search_sync
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.results.details import BEST, ENSEMBLE, read_details
+from promptclimb.agent.results.accuracies import BEST, ENSEMBLE
+from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.evaluator.clip.images import ImageEncoder

@@ -115,7 +115,7 @@ def evil_details() -> Details:
             image_set="set",
             classes=(EVIL, EVIL),
             labels=labels,
-            predicted={"best": labels, "default template": (1, 1, 0, 1)},
+            predicted={"texts": labels, "default template": (1, 1, 0, 1)},
         ),
         baseline="default template",
         pictures=(Picture(true=EVIL, before="other", after=EVIL, name=EVIL, jpeg='"><script>'),),
@@ -164,7 +164,7 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
     labels = tuple(label for label in range(count) for _ in range(4))
     taken = tuple((label + 1) % count if place % 5 == 0 else label for place, label in enumerate(labels))
     names = tuple(f"<i>{label}</i>" for label in range(count))
-    decided = Decisions(image_set=None, classes=names, labels=labels, predicted={"best": taken})
+    decided = Decisions(image_set=None, classes=names, labels=labels, predicted={"texts": taken})
     right = [
         sum(one == two == label for one, two in zip(labels, taken, strict=True)) for label in range(count)
     ]
@@ -178,7 +178,7 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
     assert ("others" in read.text) == (count > 16)
     assert read.open == []
     assert len(text) < 1_000_000
-    other = replace(decided, labels=(0,), predicted={"best": (0,)})
+    other = replace(decided, labels=(0,), predicted={"texts": (0,)})
     assert "Confusion matrix" not in page(found, details=Details(decisions=other))
 
 

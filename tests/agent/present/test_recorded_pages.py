@@ -20,7 +20,7 @@ from promptclimb.agent.position import NAMES, Position
 from promptclimb.agent.present.page import render
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
 from promptclimb.agent.results.details import Decisions, Details, Picture, write_details
-from promptclimb.agent.results.gain import gain_of
+from promptclimb.agent.results.gain import differences, verdict_of
 from promptclimb.agent.results.history import RunView, view_of
 from promptclimb.agent.results.result import (
     EMPTY,
@@ -29,15 +29,17 @@ from promptclimb.agent.results.result import (
     ApiUsage,
     Best,
     Dataset,
-    Gain,
+    Form,
     GroupAccuracies,
     Llm,
     Model,
     ReadNames,
+    Recommended,
     SearchResult,
     Sizes,
     SplitInspection,
     Usage,
+    WithImages,
     words_of,
 )
 from promptclimb.agent.results.run_dir import write_result
@@ -67,25 +69,41 @@ def averages(text: str, *more: str, test: float | None, train: float = 0.5) -> G
 
 
 def measured(
-    prompts: str, wrong_by_name: Mapping[str, tuple[str, int]], **more: Any
-) -> tuple[dict[str, GroupAccuracies], Gain | None]:
-    """Templates by name with their accuracies, and the gain; each is wrong on the first so many images."""
+    prompts: str, form: Form, wrong_by_name: Mapping[str, tuple[str, int]], *, remark: str = ""
+) -> tuple[dict[str, GroupAccuracies], Recommended]:
+    """Templates with their accuracies, and the form to use; each is wrong on the first so many images."""
     groups = {name: averages(text, test=1 - wrong / 60) for name, (text, wrong) in wrong_by_name.items()}
     hits = {name: [image >= wrong for image in range(60)] for name, (_, wrong) in wrong_by_name.items()}
-    return groups, gain_of(groups, hits, images=60, words=words_of(prompts), **more)
+    recommended = Recommended(form=form, test=None)
+    over = differences(recommended.name, groups, hits, images=60, renamed=bool(remark))
+    recommended = replace(recommended, test=groups[recommended.name].test, over=over)
+    verdict = verdict_of(recommended, groups, remark, words_of(prompts))
+    return groups, replace(recommended, verdict=verdict)
 
 
 def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tuple[SearchResult, Details]:
-    """A finished run on 60 test images, whose best candidate is better than the default one."""
+    """A finished run on 60 test images: of templates, a classifier with images; else the best candidate."""
     baselines = {
         "default template": (f"a {slot}", 30), "best hand-made": (f"the {slot}", 15),
         "best starting template": (f"my {slot}", 8),
     }  # fmt: skip
     averaged = prompts != "instruction"
-    together = {"ensemble": (f"both {slot}", 5)} if averaged else {}
-    wrong_by_name = {"best": (f"a good {slot}", 6), **baselines}
-    groups, gain = measured(prompts, wrong_by_name | together)
+    learnt = (
+        {"texts": ("both {}", 5), "with_images": ("both {}", 3)}
+        if averaged
+        else {"texts": (f"a good {slot}", 6)}
+    )
+    wrong_by_name = {"best": (f"a good {slot}", 6), **learnt, **baselines}
+    groups, recommended = measured(prompts, "with_images" if averaged else "template", wrong_by_name)
     best = groups["best"]
+    texts = averages(
+        *best.templates, *[f"my {slot}", *best.templates, f"one {slot}"] * averaged, test=groups["texts"].test
+    )
+    with_images = (
+        WithImages(templates=texts.templates, train=0.75, val=1 / 3, test=0.95, images=9, strength=1.0)
+        if averaged
+        else None
+    )
     decisions = Decisions(
         image_set="set", classes=("auk", "bat", "cow"), labels=LABELS,
         predicted={name: predictions(wrong) for name, (_, wrong) in wrong_by_name.items()},
@@ -101,11 +119,10 @@ def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tup
         row(4, f"few {slot}", train=1.0, conversation=1, round=1, source="llm", images=2, estimate=0.25),
     )
     result = small_result(
-        dataset=DATA, llm=LLM, usage=USAGE, prompts=prompts, gain=gain, leaderboard=board, evaluated=4,
+        dataset=DATA, llm=LLM, usage=USAGE, prompts=prompts, recommended=recommended,
+        leaderboard=board, evaluated=4,
         best=Best(template=best.templates[0], train=0.75, val=1 / 3, test=best.test),
-        ensemble=averages(*best.templates, f"my {slot}", *best.templates, f"one {slot}",
-                          test=groups["ensemble"].test)
-        if averaged else averages(best.templates[0], test=best.test),
+        ensemble=texts, texts=texts, with_images=with_images,
         baselines={name: groups[name] for name in baselines},
         inspection=SplitInspection(
             split="test", classes=classes,
@@ -133,14 +150,17 @@ def with_names() -> tuple[SearchResult, Details]:
         ClassAccuracy(name, images=20, correct=20 - 2 * (name == "bat")) for name in decisions.classes
     )
     wrong_by_name = {
-        "best": ("a {}", 2), "original names": ("a {}", 3), "default template": ("a photo of a {}", 3),
+        "best": ("a {}", 2), "texts": ("a {}", 2), "original names": ("a {}", 3),
+        "default template": ("a photo of a {}", 3),
     }  # fmt: skip
     named = replace(
         result, best=replace(result.best, test=58 / 60, class_names=new),
         names_read=ReadNames(names={"auk": "great auk", "cow": "<b>cattle"}, classes=3, taken=True),
         baselines={**group, **result.baselines},
         inspection=SplitInspection(split="test", classes=classes, confusions=(Confusion("bat", "cow", 2),)),
-        gain=measured("class-names", wrong_by_name, renamed=True)[1],
+        with_images=None,
+        texts=averages(result.best.template, test=58 / 60),
+        recommended=measured("class-names", "template", wrong_by_name, remark=", with 2 new class names")[1],
     )  # fmt: skip
     return named, replace(details, decisions=decisions, pictures=())
 
@@ -157,6 +177,8 @@ def custom_scorer() -> tuple[SearchResult, Details]:
         leaderboard=(row(1, "a {}", train=-70.5), row(2, "one {}", train=-7000.0)),
         best=Best(template="a {}", train=-70.5, val=None, test=None),
         ensemble=GroupAccuracies(templates=("a {}",), train=None, val=None, test=None),
+        texts=averages("a {}", test=None, train=-70.5),
+        recommended=Recommended(form="template", test=None),
         baselines={"default template": averages("a {}", test=None, train=-7000.0)},
     )
 
@@ -164,6 +186,7 @@ def custom_scorer() -> tuple[SearchResult, Details]:
 STOPPED = {
     "status": "stopped", "stop_reason": "9 calls", "limits": ("calls",), "llm": LLM, "usage": USAGE,
     "best": Best(template="a {}", train=0.5, val=None, test=None), "objective": "margin",
+    "recommended": Recommended(form="texts", test=None),
     "notes": {EMPTY: "no template could be read in 3 of 9 answers"},
 }  # fmt: skip
 RUNS = {
@@ -180,14 +203,12 @@ WARNED = {
     "at-chance": plain(
         dataset=replace(DATA, sizes=Sizes(train=6, test=49)),
         best=Best(template="a {}", train=0.5, val=None, test=0.365),
-        gain=gain_of(
-            {"best": averages("a {}", test=0.365), "default template": averages("the {}", test=0.1)}, {},
-            images=49, words=words_of("template"),
-        ),
+        recommended=Recommended(form="template", test=0.365),
     ),
     "test-failed": plain(
         notes={UNOPENED: "test could not be examined: a torn file", NOTHING_USABLE: "the LLM gave no answer"},
         best=Best(template="a {}", train=0.5, val=None, test=None), test_opened=2, llm=LLM,
+        recommended=Recommended(form="texts", test=None),
     ),
 }  # fmt: skip
 

@@ -20,11 +20,11 @@ from promptclimb.agent.results.result import (
     ApiUsage,
     Best,
     Dataset,
-    Gain,
     GroupAccuracies,
     Llm,
     Model,
     ReadNames,
+    Recommended,
     SearchResult,
     Sizes,
     SplitInspection,
@@ -34,7 +34,7 @@ from tests.fakes.small_result import small_result
 
 KNOWS: dict[str, Any] = {
     "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100)),
-    "best": Best(template="a {}", train=0.9, val=None, test=0.9),
+    "recommended": Recommended(form="texts", test=0.9),
 }
 """A model that knows the pictures."""
 
@@ -59,29 +59,22 @@ def steps(**changes: Any) -> str:
 )
 def test_what_is_not_certain_gets_advice(edges: tuple[float, float], advice: str) -> None:
     """Where the gain over the starting templates is certain, there is none."""
-    gain = Gain(over={"best starting template": between(*edges)}, ensemble=None, verdict="")
-    assert advice in steps(gain=gain, **KNOWS)
-    sure = Gain(over={"best starting template": between(1, 3)}, ensemble=None, verdict="")
-    assert advice not in steps(gain=sure, **KNOWS)
+    unsure, sure = (
+        Recommended(form="texts", test=0.9, over={"best starting template": between(*interval)})
+        for interval in (edges, (1, 3))
+    )
+    assert advice in steps(**KNOWS | {"recommended": unsure})
+    assert advice not in steps(**KNOWS | {"recommended": sure})
 
 
-def test_what_is_shown_to_be_used_is_what_is_better() -> None:
-    """The best template alone where the ensemble is worse on test; predict and export follow."""
-    uses = []
-    for edges in ((-9, 1), (-9, -1)):
-        gain = Gain(over={}, ensemble=between(*edges), verdict="")
-        used = use_of(view(small_result(gain=gain)))
-        assert used is not None
-        uses.append(used)
-    both, alone = uses
-    assert json.loads(both.templates) == ["a {}", "one {}"]
-    assert [command.rpartition("'")[2] for command in both.commands] == [" --ensemble", " --format open-clip"]
-    assert json.loads(alone.templates) == ["a {}"]
-    assert "alone, as on test the ensemble is worse" in alone.about
-    assert [command.rpartition("'")[2] for command in alone.commands] == [
-        "",
-        " --format open-clip --only best",
-    ]
+def test_the_texts_are_shown_to_be_used() -> None:
+    """Not the ensemble where something else was recommended; predict and export follow."""
+    plain = GroupAccuracies(templates=("{}",), train=0.5, test=0.5)
+    both, alone = use_of(view(small_result())), use_of(view(small_result(texts=plain)))
+    assert both is not None
+    assert alone is not None
+    assert [json.loads(use.templates) for use in (both, alone)] == [["a {}", "one {}"], ["{}"]]
+    assert [command.rpartition("'")[2] for command in both.commands] == ["", " --format open-clip"]
 
 
 def test_a_custom_scorers_templates_come_without_a_command_to_predict() -> None:
@@ -204,12 +197,15 @@ def test_a_renamed_class_is_shown_with_the_name_that_it_was_scored_with() -> Non
     assert [row.name for row in section["rows"]] == ["b (as bee)", "a"]
 
 
-def test_the_ensemble_is_compared_in_the_same_direction_as_in_the_verdict() -> None:
-    """Ahead with a plus where the sentence says better; other rows are gains of the best template."""
-    gain = Gain(over={"default template": between(2, 8)}, ensemble=between(1, 5), verdict="v")
-    page = render(view(small_result(gain=gain)))
-    assert "+3.0 over the best found" in page
-    assert 'data-of="gain of the best found">+5.0 ' in page
+def test_each_row_has_the_gain_of_the_recommended_form_with_its_verdict() -> None:
+    """On the page, in a notebook and on the terminal."""
+    over = {"default template": replace(between(2, 8), verdict="better")}
+    result = small_result(recommended=Recommended(form="texts", test=0.5, over=over, verdict="Use it"))
+    assert 'data-of="gain of the recommended">+5.0 <span class="soft">+2.0 to +8.0, better' in render(
+        view(result)
+    )
+    assert "+5.0 [2.0, 8.0]<br>better" in result._repr_html_()
+    assert "<p>Use it.</p>" in result._repr_html_()
 
 
 def test_a_single_hand_made_template_has_the_name_of_the_best_one() -> None:
@@ -220,7 +216,7 @@ def test_a_single_hand_made_template_has_the_name_of_the_best_one() -> None:
         [row.name for row in small_result(baselines={"hand-made": group}).accuracies.rows]
         for group in (single, two)
     ]
-    assert names == [["best", "ensemble", "best hand-made"], ["best", "ensemble", "hand-made"]]
+    assert names == [["best", "texts", "best hand-made"], ["best", "texts", "hand-made"]]
 
 
 def test_sections_without_content_are_left_out() -> None:
@@ -230,10 +226,10 @@ def test_sections_without_content_are_left_out() -> None:
     assert 'id="refused"' in render(view(small_result()))
 
 
-def test_few_test_images_are_said_before_the_gain() -> None:
+def test_few_test_images_are_said_with_the_gain() -> None:
     """Below a hundred."""
     for images, few in ((99, True), (100, False)):
-        over = {"default template": replace(between(2, 8), images=images)}
-        sentence = verdict_on(small_result(gain=Gain(over=over, verdict="v")))
-        assert f"{images} images" in sentence
-        assert ("go by the intervals" in sentence) == few
+        dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=images))
+        recommended = Recommended(form="texts", test=0.9, verdict="Use the texts")
+        sentence = verdict_on(small_result(recommended=recommended, dataset=dataset))
+        assert sentence == "Use the texts" + "; only 99 test images: go by the intervals" * few

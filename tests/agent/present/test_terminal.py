@@ -367,7 +367,7 @@ def test_a_template_that_counts_twice_is_shown_once() -> None:
         several = GroupAccuracies(
             templates=("the shoe {}", "b {}", "c {}", *["the shoe {}"] * (times - 1)), train=0.5, test=None
         )
-        result = small_result(ensemble=several)
+        result = small_result(texts=several)
         lines = [line.split("│")[2].strip() for line in printed(result).splitlines() if "│" in line]
         assert lines[1:5] == [f"{times + 2} templates averaged:", shown, "b {}", "..."]
 

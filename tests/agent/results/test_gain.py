@@ -5,19 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 
 from promptclimb.agent.present.sections import about_scores
 from promptclimb.agent.present.sentences import about_chance, chance_warning
-from promptclimb.agent.results import gain as results_gain
-from promptclimb.agent.results.gain import chance_level, most_frequent_share
+from promptclimb.agent.results.accuracies import Difference
+from promptclimb.agent.results.gain import chance_level, differences, most_frequent_share, verdict_of
 from promptclimb.agent.results.result import (
-    Best,
     Dataset,
-    Gain,
+    Form,
     GroupAccuracies,
+    Recommended,
     SearchResult,
     Sizes,
     SplitInspection,
@@ -47,48 +48,29 @@ def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) 
 
 def gain_of(
     best: Measured,
-    ensemble: Measured | None,
-    baselines: Mapping[str, Measured],
+    others: Mapping[str, Measured],
     *,
+    name: str = "best",
     images: int = 1000,
     renamed: bool = False,
-) -> Gain | None:
-    """The gain of a best template over baselines."""
-    together = {} if ensemble is None else {"ensemble": ensemble}
-    measured = {"best": best, **together, **baselines}
-    return results_gain.gain_of(
+) -> dict[str, Difference]:
+    """The gain of a form over others."""
+    measured = {name: best, **others}
+    return differences(
+        name,
         {name: group for name, (group, _) in measured.items()},
         {name: hits for name, (_, hits) in measured.items() if hits is not None},
-        images=images, words=kind_named(TEMPLATE).words, renamed=renamed,
-    )  # fmt: skip
+        images=images,
+        renamed=renamed,
+    )
 
 
 BEST = on_test("a {}", 600)
 
 
-def test_one_gain_is_said_once_if_the_original_names_are_in_a_baseline() -> None:
-    """The best template without its new names is the best starting template; another baseline stays."""
-    baselines = {
-        "original names": on_test("a {}", 550),
-        "default template": on_test("the {}", 540),
-        "best starting template": on_test("a {}", 550),
-    }
-    gain = gain_of(BEST, None, baselines, renamed=True)
-    assert gain is not None
-    assert "best starting template" in gain.over
-    assert gain.verdict == (
-        "5.0 points better than the original names (3.8 to 6.5); "
-        "6.0 points better than the default template (4.7 to 7.6)"
-    )
-
-
 def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
     """In percentage points; the images on which two agree count in the interval alone."""
-    gain = gain_of(
-        BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550, first=10)}, images=1000
-    )
-    assert gain is not None
-    difference = gain.over["default template"]
+    (difference,) = gain_of(BEST, {"default template": on_test("the {}", 550, first=10)}).values()
     assert (difference.points, difference.better, difference.worse, difference.paired, difference.images) == (
         5.0,
         50,
@@ -97,91 +79,71 @@ def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
         1000,
     )
     assert 0.0 < difference.interval[0] < 5.0 < difference.interval[1]
-    assert gain.ensemble is not None
-    assert gain.ensemble.points == 3.0
-    assert gain.verdict == (
-        "5.0 points better than the default template (3.8 to 6.5); "
-        "the ensemble 3.0 points better than the best alone (2.1 to 4.3)"
+    assert (difference.verdict, difference.in_words) == ("better", "+5.0 [3.8, 6.5]\nbetter")
+
+
+def test_only_what_is_certain_is_called_better_or_worse() -> None:
+    """One template is the same under another name; a difference of some images may be chance."""
+    gains = gain_of(
+        BEST,
+        {
+            "best starting template": BEST,
+            "best hand-made": on_test("one {}", 700),
+            "default template": on_test("the {}", 590, first=20),
+        },
     )
+    assert [gap.verdict for gap in gains.values()] == ["the same", "worse", "may be chance"]
+    assert gains["best starting template"].in_words == "the same"
 
 
-def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_is_not_certain() -> None:
-    """In that order, and only what is certain is called better or worse."""
-    baselines = {
-        "best starting template": BEST,
-        "best hand-made": on_test("one {}", 700),
-        "default template": on_test("the {}", 590, first=20),
-    }
-    gain = gain_of(BEST, BEST, baselines)
-    assert gain is not None
-    assert list(gain.over) == ["default template", "best hand-made", "best starting template"]
-    assert gain.verdict == (
-        "10.0 points worse than the best hand-made (8.3 to 12.0); 1.0 points above the default "
-        "template, but that may be "
-        "chance (-0.1 to +2.2); no new template beat the best starting template"
+def test_a_template_is_another_classifier_with_new_names_and_with_images() -> None:
+    """Nothing is the same template then, though its text is; the texts have the new names too."""
+    renamed = gain_of(BEST, {"texts": BEST, "original names": BEST}, renamed=True)
+    assert [gap.verdict for gap in renamed.values()] == ["the same", "may be chance"]
+    learnt = gain_of(on_test("a {}", 700), {"best": BEST}, name="with_images")
+    assert learnt["best"].verdict == "better"
+
+
+@pytest.mark.parametrize(
+    ("form", "texts", "remark", "use"),
+    [
+        ("texts", ("a {}", "one {}"), "", "texts"),
+        ("template", ("a {}",), "", "template"),
+        ("template", ("{}",), ", with 2 new class names", "template, with 2 new class names"),
+        ("with_images", ("a {}", "one {}"), "", "texts with the labelled images"),
+        ("with_images", ("{}",), "", "bare class name with the labelled images"),
+    ],
+)
+def test_one_line_says_what_to_use(form: Form, texts: tuple[str, ...], remark: str, use: str) -> None:
+    """With its gain over the better of the bare class name and the default template."""
+    plain = {"bare class name": on_test("{}", 600), "default template": on_test("the {}", 500)}
+    recommended = Recommended(form=form, test=0.7)
+    measured = on_test(texts[0], 700)
+    over = gain_of(measured, plain, name=recommended.name, renamed=bool(remark))
+    groups = {name: group for name, (group, _) in {"texts": share(0.7, *texts), **plain}.items()}
+    line = verdict_of(replace(recommended, over=over), groups, remark, kind_named(TEMPLATE).words)
+    assert line == f"Use the {use}: 70.0 % on test, +10.0 [8.3, 12.0] over the bare class name"
+
+
+def test_where_nothing_beat_the_bare_name_the_line_says_so() -> None:
+    """And the default template is named as the better one on test where it is that."""
+    bare, default = on_test("{}", 600), on_test("the {}", 590, first=20)
+    groups = {"texts": bare, "bare class name": bare, "default template": default}
+    over = gain_of(bare, {"bare class name": bare}, name="texts")
+    recommended = Recommended(form="texts", test=0.6, over=over)
+    line = verdict_of(
+        recommended, {name: group for name, (group, _) in groups.items()}, "", kind_named(TEMPLATE).words
     )
+    assert line == "Use the bare class name: nothing beat it on the labelled images: 60.0 % on test"
 
 
-def test_a_difference_that_may_be_chance_has_its_size_and_its_interval() -> None:
-    """Below as above; a difference of 0 is called level. Neither is called better or worse."""
-    below = gain_of(BEST, BEST, {"default template": on_test("the {}", 610, first=20)})
-    level = gain_of(BEST, BEST, {"default template": on_test("the {}", 600, first=20)})
-    assert below is not None
-    assert level is not None
-    assert below.verdict.startswith("1.0 points below the default template, but that may be chance (-2.")
-    assert level.verdict.startswith("level with the default template (-1.")
-
-
-def test_a_best_hand_made_that_is_the_default_template_is_called_so() -> None:
-    """One template is named once, by both its names, and its figures stand under both."""
-    default = on_test("the {}", 550, first=10)
-    gain = gain_of(BEST, BEST, {"default template": default, "best hand-made": default})
-    itself = gain_of(default, BEST, {"default template": default, "best hand-made": default})
-    assert gain is not None
-    assert itself is not None
-    assert list(gain.over) == ["default template", "best hand-made"]
-    assert (
-        gain.verdict
-        == "5.0 points better than the default template, which is the best hand-made (3.8 to 6.5)"
-    )
-    assert "the same template as the default template, which is the best hand-made" in itself.verdict
-
-
-def test_a_best_starting_template_that_is_the_bare_class_name_is_called_so() -> None:
-    """The sentence on the best starting template names what it is."""
-    bare = on_test("{}", 550, first=10)
-    baselines = {"bare class name": bare, "best starting template": bare}
-    gain = gain_of(BEST, BEST, baselines)
-    itself = gain_of(bare, BEST, baselines)
-    assert gain is not None
-    assert itself is not None
-    name = "the best starting template, which is the bare class name"
-    assert gain.verdict == f"5.0 points better than {name} (3.8 to 6.5)"
-    assert f"no new template beat {name}" in itself.verdict
-
-
-def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
-    """Several averaged are not compared with one template."""
-    several = share(0.5, "a {}", "b {}")
-    single = gain_of(BEST, BEST, {"hand-made": on_test("the {}", 500)})
-    nothing = gain_of(BEST, BEST, {"hand-made": several})
-    assert single is not None
-    assert list(single.over) == ["best hand-made"]
-    assert nothing is None
-
-
-def test_accuracies_alone_give_wider_intervals_and_say_so() -> None:
+def test_accuracies_alone_give_wider_intervals() -> None:
     """A custom scorer need not give decisions image by image; the interval takes the two for independent."""
-    default = on_test("the {}", 550)
-    known = gain_of(BEST, BEST, {"default template": default})
-    unknown = gain_of(BEST, BEST, {"default template": on_test("the {}", 550, decided=False)})
-    assert known is not None
-    assert unknown is not None
-    narrow, wide = known.over["default template"], unknown.over["default template"]
+    (narrow,) = gain_of(BEST, {"default template": on_test("the {}", 550)}).values()
+    (wide,) = gain_of(BEST, {"default template": on_test("the {}", 550, decided=False)}).values()
     assert not wide.paired
     assert (wide.better, wide.worse) == (None, None)
     assert wide.interval[0] < narrow.interval[0] < narrow.interval[1] < wide.interval[1]
-    assert "intervals are not paired" in unknown.verdict
 
 
 @pytest.mark.parametrize("images", [10, 20, 40])
@@ -191,34 +153,32 @@ def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
         first, second = (
             share(count / images, f"{name} {{}}") for name, count in zip(("a", "the"), right, strict=True)
         )
-        gain = gain_of(first, first, {"default template": second}, images=images)
-        assert gain is not None
-        low, high = gain.over["default template"].interval
-        unsure = "may be chance" in gain.verdict or "level with the default template" in gain.verdict
-        assert unsure == (low <= 0.0 <= high)
+        (gap,) = gain_of(first, {"default template": second}, images=images).values()
+        low, high = gap.interval
+        assert (gap.verdict == "may be chance") == (low <= 0.0 <= high)
 
 
 def test_scores_that_are_no_shares_have_no_intervals() -> None:
     """A custom scorer may give any number; nothing is known of a test split that was not evaluated."""
     for test in (None, 17.0):
-        other = share(test, "the {}")
-        assert gain_of(BEST, BEST, {"default template": other}) is None
-    assert gain_of(BEST, BEST, {"default template": on_test("the {}", 5)}, images=0) is None
+        assert gain_of(BEST, {"default template": share(test, "the {}")}) == {}
+    assert gain_of(BEST, {"default template": on_test("the {}", 5)}, images=0) == {}
 
 
 def test_a_gain_survives_json() -> None:
-    """As it is in ``result.json``."""
-    gain = gain_of(BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550)})
-    assert gain is not None
-    result = small_result(gain=gain)
-    assert SearchResult.from_json(json.loads(result.dumps())).gain == gain
+    """As it is in ``result.json``, also where earlier schemas had it."""
+    over = gain_of(BEST, {"default template": on_test("the {}", 550)})
+    result = small_result(recommended=Recommended(form="template", test=0.6, over=over, verdict="Use it"))
+    document = json.loads(result.dumps())
+    assert SearchResult.from_json(document).recommended == result.recommended
+    assert document["gain"] == {"over": document["recommended"]["over"], "verdict": "Use it"}
 
 
 def scored(test: float | None, *, classes: int = 5, images: int = 49, **more: Any) -> SearchResult:
     """A result with that accuracy on test."""
     return small_result(
         dataset=Dataset(name="d", classes=classes, shots=1, seed=1, sizes=Sizes(train=5, test=images)),
-        best=Best(template="a {}", train=0.3, val=None, test=test),
+        recommended=Recommended(form="texts", test=test),
         **more,
     )
 

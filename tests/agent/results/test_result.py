@@ -43,7 +43,7 @@ def test_the_document_has_the_documented_fields_in_their_order() -> None:
     """Others come after them; of the splits, only best, ensemble and baselines have test."""
     written = document()
     assert tuple(written)[: len(DOCUMENTED)] == DOCUMENTED
-    assert written["schema"] == 3
+    assert written["schema"] == 4
     assert written["dataset"]["sizes"] == {"train": 2, "val": 0, "test": 4}
     assert tuple(written["best"]) == ("template", "train", "val", "test")
     assert (
@@ -113,10 +113,12 @@ def test_a_document_of_later_is_read_as_far_as_it_is_known() -> None:
             }
         ),
         document(
-            gain={
+            recommended={
+                "form": "texts",
+                "test": 0.5,
                 "over": {
                     "default template": {"points": None, "interval": [0, 1], "paired": True, "images": 3}
-                }
+                },
             }
         ),
     ],

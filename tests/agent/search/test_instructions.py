@@ -91,8 +91,7 @@ def test_guided_finds_what_helps_and_refuses_what_is_unusable(tmp_path: Path) ->
     chat = Chat()
     result = searched_in(tmp_path / "r", chat, method="guided")
     assert result.best.template == BEST
-    assert result.gain is not None
-    assert result.gain.over["default template"].sign > 0
+    assert result.recommended.over["default template"].sign > 0
     assert {"several_slots", "stray_brace", "too_long"} <= result.rejected.keys()
     assert "The classes are: bat, sea lion, lion, dog." in chat.asked[0]
     assert r"exactly once" in chat.asked[0]

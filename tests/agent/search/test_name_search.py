@@ -38,7 +38,7 @@ from promptclimb.agent.results.run_dir import REPORT, read_result
 from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS
 from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, Predictions
+from promptclimb.evaluator.scoring import UNREADABLE, Predictions
 from promptclimb.prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, READ_AT_ONCE, kind_names
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import NamingBox, pull
@@ -126,11 +126,11 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     assert result.best.test is not None
     assert result.best.test > original.test + 0.1
     assert result.best.train > (original.train or 0.0)
-    assert result.gain is not None
-    assert list(result.gain.over)[:2] == [ORIGINAL_NAMES, BASELINE_DEFAULT]
-    assert result.gain.over[ORIGINAL_NAMES].points == pytest.approx(100 * (result.best.test - original.test))
-    assert result.gain.over[ORIGINAL_NAMES].paired
-    assert "better than the original names" in result.gain.verdict
+    assert (result.recommended.form, result.texts.templates) == ("template", result.best.templates)
+    gain = result.recommended.over[ORIGINAL_NAMES]
+    assert gain.points == pytest.approx(100 * (result.best.test - original.test))
+    assert (gain.paired, gain.verdict) == (True, "better")
+    assert result.recommended.verdict.startswith("Use the template, with 3 new class names: ")
     sizes = result.dataset.sizes
     right = round(result.best.train * sizes.train + (result.best.val or 0.0) * sizes.val)
     (chosen,) = (event for event in events if isinstance(event, NamesChosen))
@@ -477,7 +477,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, reading: str) ->
         evaluator, chat = box(), NameChat(ANSWERS[max(0, after - 1) :], reading=reading)
         again = resumed(tmp_path / str(after), chat=chat, evaluator=evaluator)
         assert len(chat.asked) == 5 - after
-        for member in ("best", "gain", "rejected", "names_read"):
+        for member in ("best", "recommended", "rejected", "names_read"):
             assert getattr(again, member) == getattr(whole, member)
         # The request in flight may have been billed.
         assert again.usage.calls == whole.usage.calls + 1
@@ -808,9 +808,8 @@ def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
         describe="small cartoon pictures of things that people make",
     )  # fmt: skip
     result = asyncio.run(search(settings, chat=Recorded()))
-    assert result.gain is not None
-    assert result.gain.over[ORIGINAL_NAMES].points > 5
-    assert result.gain.over[ORIGINAL_NAMES].sign == 1
+    assert result.recommended.over[ORIGINAL_NAMES].points > 5
+    assert result.recommended.over[ORIGINAL_NAMES].sign == 1
     assert "What the pictures show: small cartoon pictures" in contents[0]
     written = export(tmp_path / "r", "cupl").read_text("utf-8")
     for old, new in (result.best.class_names or {}).items():

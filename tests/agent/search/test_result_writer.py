@@ -17,6 +17,7 @@ from promptclimb.agent.present.page import write_report
 from promptclimb.agent.results import history
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.history import RunView
+from promptclimb.agent.results.result import Recommended
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.agent.search import result_writer
 from promptclimb.agent.search.result_writer import MOST_PICTURES, current_page, details_of
@@ -24,6 +25,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Thumbnail
 
 LABELS = (0, 0, 0, 1, 1, 1)
+TEMPLATE = Recommended(form="template", test=None)
 
 
 class Pictures(FakeEvaluator):
@@ -61,7 +63,7 @@ def decisions(
 async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
     """By the best template against the plain one; where both err, or both are right, there is no picture."""
     on_test = decisions(best=(0, 0, 1, 1, 0, 1), default=(1, 0, 0, 1, 0, 0))
-    details = await details_of(Pictures(), on_test)
+    details = await details_of(Pictures(), on_test, TEMPLATE)
     assert details.baseline == "default template"
     assert [(picture.name, picture.put_right) for picture in details.pictures] == [
         ("0.png", True),
@@ -74,7 +76,7 @@ async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
 async def test_an_image_that_is_gone_is_left_out() -> None:
     """The others are kept."""
     on_test = decisions(best=LABELS, default=tuple(1 - label for label in LABELS))
-    pictures = (await details_of(Pictures(gone=[1, 3]), on_test)).pictures
+    pictures = (await details_of(Pictures(gone=[1, 3]), on_test, TEMPLATE)).pictures
     assert [picture.name for picture in pictures] == ["0.png", "4.png", "2.png", "5.png"]
 
 
@@ -82,7 +84,7 @@ async def test_there_are_a_bounded_number_of_all_kinds() -> None:
     """Of each confusion in turn, the most frequent first."""
     labels = (0,) * 50 + (1,)
     on_test = decisions(best=labels, default=(1,) * 50 + (0,), labels=labels)
-    pictures = (await details_of(Pictures(), on_test)).pictures
+    pictures = (await details_of(Pictures(), on_test, TEMPLATE)).pictures
     assert len(pictures) == MOST_PICTURES
     assert [picture.name for picture in pictures[:3]] == ["0.png", "50.png", "1.png"]
 
@@ -91,15 +93,15 @@ async def test_there_are_a_bounded_number_of_all_kinds() -> None:
 async def test_what_fails_costs_the_pictures_and_nothing_else(error: Exception) -> None:
     """The decisions are kept all the same."""
     on_test = decisions(best=LABELS, default=(1,) * 6)
-    details = await details_of(Pictures(error=error), on_test)
+    details = await details_of(Pictures(error=error), on_test, TEMPLATE)
     assert (details.pictures, details.decisions) == ((), on_test)
 
 
 async def test_a_black_box_without_images_has_no_pictures() -> None:
     """Nor has one that gives no decisions."""
     on_test = decisions(best=LABELS, default=(1,) * 6)
-    assert (await details_of(FakeEvaluator(), on_test)).pictures == ()
-    assert await details_of(Pictures(), None) == Details()
+    assert (await details_of(FakeEvaluator(), on_test, TEMPLATE)).pictures == ()
+    assert await details_of(Pictures(), None, TEMPLATE) == Details()
 
 
 async def test_the_page_of_a_running_search_is_written_again_and_again(

@@ -18,7 +18,12 @@ from promptclimb.evaluator.datasets.class_names import (
     rename,
     tidy,
 )
-from promptclimb.evaluator.datasets.hand_made import for_dataset, hand_made, published
+from promptclimb.evaluator.datasets.hand_made import (
+    for_dataset,
+    hand_made,
+    published,
+    simple_imagenet_templates,
+)
 from promptclimb.evaluator.datasets.loading import known
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import Item, Splits
@@ -255,12 +260,12 @@ def test_open_clips_lists_are_open_clips() -> None:
     lists = for_dataset("a folder of mine")
     assert "hand-made" not in lists
     pairs = (
-        ("openai-imagenet", open_clip.OPENAI_IMAGENET_TEMPLATES, 80),
-        ("simple-imagenet", open_clip.SIMPLE_IMAGENET_TEMPLATES, 7),
+        (lists["OpenAI's 80 templates"], open_clip.OPENAI_IMAGENET_TEMPLATES, 80),
+        (simple_imagenet_templates(), open_clip.SIMPLE_IMAGENET_TEMPLATES, 7),
     )
-    for name, functions, count in pairs:
-        assert [text.replace("{}", "cat") for text in lists[name]] == [make("cat") for make in functions]
-        assert len(lists[name]) == count
+    for templates, functions, count in pairs:
+        assert [text.replace("{}", "cat") for text in templates] == [make("cat") for make in functions]
+        assert len(templates) == count
 
 
 def test_the_templates_of_a_bundled_set_are_its_own() -> None:

@@ -102,7 +102,7 @@ def test_its_info_says_what_it_scores_on(opened: Opened, colours: Path) -> None:
     assert (info.model, info.pretrained, info.class_names) == ("m", "", ("blue", "green", "red"))
     assert info.baselines == {"default template": ("a photo of a {}",)}
     assert info.notes["scorer"] == "zero-shot"
-    assert info.notes["hand_made"].endswith("requests: bare class name, openai-imagenet and simple-imagenet")
+    assert info.notes["hand_made"].endswith("requests: bare class name and OpenAI's 80 templates")
     assert len(info.files) == 30
     same = opened("zero-shot", VisualApi(), scorer_url="https://elsewhere.example").info
     assert same == info
@@ -117,7 +117,7 @@ def test_its_info_says_what_it_scores_on(opened: Opened, colours: Path) -> None:
     assert len({info.fingerprint, *(info_of_other.fingerprint for info_of_other in others)}) == 1 + len(
         others
     )
-    assert others[2].baselines.keys() >= {"default template", "openai-imagenet"}
+    assert others[2].baselines.keys() >= {"default template", "OpenAI's 80 templates"}
     assert "hand_made" not in others[2].notes
     assert others[3].baselines["default template"][0].count("{classes}") == 1
     assert "hand_made" not in others[3].notes
