@@ -44,9 +44,9 @@ from ...evaluator.scoring import (
     HAND_MADE,
     Evaluator,
     EvaluatorInfo,
-    Evidence,
     FeatureEvaluator,
-    Learned,
+    ImageEvidence,
+    LearnedClassifier,
     Objective,
     Predictor,
     Score,
@@ -245,7 +245,7 @@ class Forms:
     """
 
     texts: tuple[str, ...]
-    learned: Learned | None
+    learned: LearnedClassifier | None
     recommended: Form
     notes: Mapping[str, str]
 
@@ -306,7 +306,7 @@ async def _judge(
     notes: dict[str, str],
     *,
     final: bool,
-) -> Sequence[Evidence | float | None]:
+) -> Sequence[ImageEvidence | float | None]:
     """Return what the labelled images say of groups of texts; None where it is not known.
 
     Without features it is whether each image is right, and without predictions the accuracy.
@@ -342,7 +342,7 @@ async def _judge(
 
 async def _decided(
     predictor: Predictor, groups: Sequence[tuple[str, ...]], info: EvaluatorInfo
-) -> list[Evidence | None]:
+) -> list[ImageEvidence | None]:
     """Return whether each labelled image is right with groups of texts; None for one that has no ensemble."""
     right: list[list[float] | None] = [[] for _ in groups]
     for split in ("train", "val"):
@@ -352,16 +352,16 @@ async def _decided(
                 None if shares is None or labels is None else [*shares, *hits(labels, answers.labels)]
                 for shares, labels in zip(right, answers.predicted, strict=True)
             ]
-    return [None if shares is None else Evidence(tuple(shares), ()) for shares in right]
+    return [None if shares is None else ImageEvidence(tuple(shares), ()) for shares in right]
 
 
-def beats(first: Evidence | float, second: Evidence | float, images: int) -> bool:
+def beats(first: ImageEvidence | float, second: ImageEvidence | float, images: int) -> bool:
     """Return whether the labelled images say that a classifier is better than another one.
 
     By accuracy and log-probability, each by more than one standard error; by accuracy alone by two.
     Accuracies without decisions count as those of different images; other numbers are compared as they are.
     """
-    if not isinstance(first, Evidence) or not isinstance(second, Evidence):
+    if not isinstance(first, ImageEvidence) or not isinstance(second, ImageEvidence):
         assert isinstance(first, float), "both are judged in one way"
         assert isinstance(second, float), "both are judged in one way"
         is_share = images > 0 and are_shares((first, second))

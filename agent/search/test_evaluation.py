@@ -16,7 +16,7 @@ from ...evaluator.scoring import (
     Evaluator,
     FeatureEvaluator,
     Illustrator,
-    Learned,
+    LearnedClassifier,
     NamePredictor,
     Predictions,
     Predictor,
@@ -213,7 +213,12 @@ async def _measure_renamed(
 
 
 async def _measure_learned(
-    evaluator: Evaluator, learned: Learned, texts: GroupAccuracies, notes: dict[str, str], *, test: bool
+    evaluator: Evaluator,
+    learned: LearnedClassifier,
+    texts: GroupAccuracies,
+    notes: dict[str, str],
+    *,
+    test: bool,
 ) -> tuple[WithImages, Predictions | None]:
     """Measure what was learnt from the labelled images, those held out, and predict the test images."""
     assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator learns"
