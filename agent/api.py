@@ -7,11 +7,11 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, get_args
 
 from anyio.from_thread import BlockingPortal
 from rich.console import Console
@@ -56,6 +56,9 @@ from .search.predicting import classifier_of_run, predictor_of_run, shared_label
 from .search.run import resume_run, start_run
 from .search.test_evaluation import shares_right
 from .store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL, check_model_trusted
+
+if TYPE_CHECKING:
+    from ..evaluator.remote.evaluator import RemoteEvaluator
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -214,9 +217,11 @@ def evaluate(
     labels = shared_labels(config) if asks else None
     try:
         opened = scorer_in_thread(config, os.environ, report=report) if asks else nullcontext((None, None))
-        with opened as (ask, portal):
+        with opened as (ask, portal), ExitStack() as stack:
             spec = config.without_choice()
             scorer = open_evaluator(spec, custom_scorer, report=report, ask=ask, labels=labels)
+            if asks:
+                stack.callback(cast("RemoteEvaluator", scorer).close)
             measured = _measured(scorer, texts, kind, split, inspect, portal)
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"

@@ -59,6 +59,8 @@ def translated(path: Path | None) -> Iterator[None]:
             raise damaged(path, error) from error
         if code & 0xFF in _BUSY_CODES:
             raise StoreError(f"{path} is locked by another process; end it, and resume") from error
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise StoreError(f"{path} is closed: nothing is read or written any more") from error
         if code in (0, sqlite3.SQLITE_ERROR):  # our statements are right, so a table or column is missing
             raise StoreCorruptError(f"{path} is another program's ({error})") from error
         raise StoreError(f"{path} cannot be used ({error}); what was written before is kept") from error

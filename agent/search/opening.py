@@ -303,6 +303,7 @@ class _Opener:
             from ...evaluator.remote.evaluator import RemoteEvaluator  # NumPy takes a while to import
 
             assert isinstance(evaluator, RemoteEvaluator), "it is asked by these calls"
+            self.stack.callback(evaluator.close)
             with asking_errors_as_causes():
                 await evaluator.prepare()
             final = candidates_at_most(config, info := evaluator.info), info.sizes["test"]

@@ -73,9 +73,11 @@ class ApiFolderPredictor(ImagePredictor):
             raise UsageError("a model behind an API gives one class an image; leave `top` out")
         with scorer_in_thread(self.spec, os.environ, report=self._report) as (ask, portal):
             evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
-            if not evaluator.measurable(self.templates):
-                raise UsageError("this scorer classifies with one candidate at a time; leave `ensemble` out")
             try:
+                if not evaluator.measurable(self.templates):
+                    raise UsageError(
+                        "this scorer classifies with one candidate at a time; leave `ensemble` out"
+                    )
                 for paths in batched(images, BATCH):
                     complaints = evaluator.problem.pictures.complaints(paths)
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
@@ -90,6 +92,7 @@ class ApiFolderPredictor(ImagePredictor):
                         else:
                             yield path, (label,), (), None
             finally:
+                evaluator.close()
                 priced = self.spec.scorer_price is not None
                 self.usage = ApiUsage.of(ask.budget.spent, priced=priced)
 

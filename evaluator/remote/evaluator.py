@@ -264,6 +264,10 @@ class RemoteEvaluator(ABC):
         self._models: list[str] = []
         self._failed = Counter[str]()  # how often every attempt failed, by image
 
+    def close(self) -> None:
+        """Close the file of labels; nothing can be scored afterwards."""
+        self.problem.store.close()
+
     @property
     def info(self) -> EvaluatorInfo:
         """Describe the data and the model; the notes list images left out of the splits opened so far."""

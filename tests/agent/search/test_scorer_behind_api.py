@@ -411,6 +411,11 @@ async def test_evaluate_keeps_to_limits_and_goes_on_from_its_labels(
         assert max(server.asked.values()) == 1
 
 
+def is_closed(labels: Path) -> bool:
+    """Whether nobody has a file of labels open: SQLite then removes what is beside it."""
+    return labels.is_file() and not labels.with_name(f"{labels.name}-wal").exists()
+
+
 async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
     config: Callable[..., SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -419,6 +424,7 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
     async with ScorerServer() as server:
         spec = config(server.url)
         result = await search(spec)
+        assert is_closed(tmp_path / "run" / "labels.sqlite")
         names = ("data", "shots", "scorer", "scorer_url", "model")
         options = [part for name in names for part in (flag_of(name), str(getattr(spec, name)))]
         ask = ["evaluate", *options, "--scorer-price", "0.001/call", "--max-cost", "1", "--templates"]
@@ -429,6 +435,7 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
         own = [*ask, str(tmp_path / "best.txt"), "--shared-cache", str(tmp_path / "run")]
         assert await in_thread(lambda: main(own)) == 0
         assert server.answered == asked
+        assert is_closed(tmp_path / "run" / "labels.sqlite")
     assert "scorer: 3 calls, $0.0030; labels are kept in " in printed.err
     assert "labels.sqlite" in printed.err
     assert "scorer: 0 calls; labels" in capsys.readouterr().err
@@ -460,6 +467,7 @@ async def test_predict_classifies_a_folder_as_the_run_did(
         assert server.answered - before == asked
         document = json.loads(capsys.readouterr().out)
         assert await in_thread(lambda: main([*ask, "--top", "2"])) == 2
+    assert is_closed(cache / "labels.sqlite")
     rows = [line.split(",") for line in printed.out.splitlines()[1:]]
     assert f"scorer: {asked} calls" in printed.err
     assert f"labels are kept in {cache}" in printed.err

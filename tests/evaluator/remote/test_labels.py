@@ -100,6 +100,15 @@ def test_a_killed_process_loses_no_label_that_it_used(tmp_path: Path) -> None:
     assert set(store.answers.find([f"shared/{number}" for number in range(50)]).values()) <= {"one", "other"}
 
 
+def test_a_closed_file_is_called_closed(tmp_path: Path) -> None:
+    """Not another program's."""
+    store = LabelStore(tmp_path / "labels.sqlite")
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match=r"labels\.sqlite is closed"):
+        store.answers.find(["a"])
+
+
 @given(st.integers(0, 8191), st.binary(min_size=1, max_size=200), st.booleans())
 @example(at=4057, junk=b"\x80", cut=False)  # SQLite quotes it in its message
 def test_a_damaged_file_is_named_or_still_right(
