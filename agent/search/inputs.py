@@ -30,7 +30,7 @@ from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..llm.chat import ChatAnswer, ChatRequest
 from ..results.notes import fallback_note
 from ..results.result import LLM_FALLBACK
-from ..text import whole_characters
+from ..text import tokens_in, whole_characters
 from .name_choice import check_renames
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
@@ -305,11 +305,15 @@ class UserChat:
         if answer is None:
             raise UnusableAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
         if isinstance(answer, str):
-            return ChatAnswer(text=whole_characters(answer), model=request.model)
+            answer = ChatAnswer(text=whole_characters(answer), model=request.model)
         with suppress(ValidationError):
             checked = _ANSWER.validate_python(answer)
             if isinstance(checked, ChatAnswer) and checked.usage.possible:
-                return replace(checked, text=whole_characters(checked.text))
+                text, usage = whole_characters(checked.text), checked.usage
+                # No text is made of no tokens: they are estimated, or limits would never bind.
+                known = checked.usage_known and bool(usage.total or usage.vendor_picodollars)
+                written = max(checked.written, tokens_in(text))
+                return replace(checked, text=text, usage_known=known, written=written)
         raise FatalChatError(
             f"{self._name}.chat must answer with a text or a ChatAnswer; it answered {shown(answer)}"
         )

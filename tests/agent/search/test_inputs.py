@@ -23,7 +23,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events.types import Bus, Event, ListenerFailed, Noted
+from promptclimb.agent.events.types import Bus, Event, ListenerFailed, Noted, UsageMissing
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
@@ -274,6 +274,32 @@ async def test_a_wrong_answer_is_named(chat: object, kind: type[Exception], mess
     """Not paid for again and again; tokens below zero would undo a limit."""
     with pytest.raises(kind, match=message):
         await UserChat(chat).chat(REQUEST)
+
+
+@pytest.mark.parametrize("limit", [{"max_tokens": 3000}, {"max_cost": 0.005, "price": "1/2"}])
+def test_a_chat_that_reports_no_tokens_is_held_to_the_limits(tmp_path: Path, limit: dict[str, Any]) -> None:
+    """They are estimated, and a note says so."""
+
+    class Plain:
+        def chat(self, messages: object) -> str:
+            return "- a photo of a {}"
+
+    config = SearchConfig(
+        data="words",
+        llm="own",
+        describe="words",
+        initial=5,
+        restarts=2,
+        augmentations=0,
+        run_dir=tmp_path / "run",
+        **limit,
+    )
+    events: list[Event] = []
+    result = search_sync(config, custom_scorer=FakeEvaluator(), chat=Plain(), on_event=events.append)
+    assert result.stop_reason is not None
+    assert next(iter(limit)).removeprefix("max_") in result.stop_reason.replace("US dollars", "cost")
+    assert 1000 < result.usage.estimated_tokens <= 3500
+    assert [event.endpoint for event in events if isinstance(event, UsageMissing)] == ["given"]
 
 
 class Unspeakable(Exception):  # noqa: N818
