@@ -19,13 +19,13 @@ from ...evaluator.scoring import ALL, Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
-from ..llm.budget import Limits, to_keep, why_refused
+from ..llm.budget import Limits, estimated, to_keep, why_refused
 from ..llm.endpoints import check_endpoint
 from ..present.dry_run import bound_text, missing_text, plan_text, split_text
 from ..present.terminal import Display
 from ..prices import Spent
 from ..results.result import words_of, words_of_all
-from ..search.bound import Bound, bound_of, check_one_request, scorer_bound
+from ..search.bound import Bound, bound_of, check_one_request, first_score, scorer_bound
 from ..search.inputs import fallen_back, may_fall_back, ready_evaluator
 from ..stop import Stop
 from ..study.grid import Cell
@@ -62,7 +62,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     scorer, refused = None, None
     if isinstance(evaluator, RemoteEvaluator) and info.sizes.get("test"):
         scorer = scorer_bound(used, info, evaluator)
-        refused = why_refused(Limits.of_scorer(used), to_keep(scorer.final))
+        first = estimated(first_score(evaluator), used.scorer_price)
+        refused = why_refused(Limits.of_scorer(used), to_keep(scorer.final), first)
     if as_json:
         print_json(
             asdict(bound) | ({} if scorer is None else {"scorer": _scorer_json(used, *scorer, refused)})

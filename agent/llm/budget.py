@@ -377,20 +377,21 @@ def to_keep(final: Spent) -> Spent:
     return Spent(calls=calls, estimated_tokens=tokens, estimated_picodollars=money)
 
 
-def why_refused(limits: Limits, kept: Spent) -> str | None:
-    """Return why limits have no room for a request beside what is kept; None if they have."""
-    settings: list[tuple[str, bool, str, str]] = []
-    if (calls := limits.calls) is not None:
-        setting = f"max_scorer_calls = {calls}"
-        settings.append((setting, kept.calls >= calls, str(kept.calls), "take so many"))
-    if (money := limits.picodollars) is not None:
-        setting, final = f"max_cost = {limits.cost_usd:g}", kept.estimated_picodollars
-        settings.append((setting, final >= max(money, 1), _dollars(final), "cost so much"))
-    for setting, is_exceeded, need, effect in settings:
-        if is_exceeded:
+def why_refused(limits: Limits, kept: Spent, first: Spent) -> str | None:
+    """Return why limits have no room for the first score beside what is kept; None if they have."""
+    rows = (
+        ("max_scorer_calls", limits.calls, limits.calls, kept.calls, max(first.calls, 1), str),
+        (
+            *("max_cost", limits.cost_usd, limits.picodollars),
+            *(kept.estimated_picodollars, first.estimated_picodollars, _dollars),
+        ),
+    )
+    for setting, limit, most, final, score, shown in rows:
+        if limit is not None and most is not None and final + score > most:
             return (
-                f"`{setting}` must be more than {need}: the final evaluation alone may {effect}. "
-                "Give more, or evaluate on fewer images with `test_images = N`"
+                f"`{setting} = {limit:g}` must be at least {shown(final + score)}: the final evaluation may "
+                f"take {shown(final)}, and the first score {shown(score)} more. Give more, or evaluate on "
+                "fewer images with `test_images = N`"
             )
     return None
 

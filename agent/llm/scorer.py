@@ -23,6 +23,7 @@ from ...evaluator.remote.asking import (
     BUSY,
     CONTENT_FILTER,
     FAILED,
+    NO_REQUESTS,
     TOO_LARGE,
     ApiAnswer,
     ApiEstimate,
@@ -287,14 +288,15 @@ class ScorerCalls:
             raise AskingEndedError(str(cause)) from cause
         return ApiReply(billed.answer.body)
 
-    def keep_for_final(self, final: Callable[[], ApiEstimate]) -> None:
+    def keep_for_final(self, final: Callable[[], ApiEstimate], first: ApiEstimate = NO_REQUESTS) -> None:
         """Keep back what the final evaluation may cost, and a little more, until ``release``.
 
         Raises:
-            UsageError: The limits have no room for it and another request.
+            UsageError: The limits have no room for it and ``first``, what the first score may cost.
         """
         self._final = final
-        if (why := why_refused(self.budget.limits, self._keep())) is not None:
+        why = why_refused(self.budget.limits, self._keep(), estimated(first, self._price))
+        if why is not None:
             raise UsageError(why)
 
     def keep_more(self) -> None:

@@ -28,6 +28,7 @@ from .inputs import read_pool
 from .name_search import NAMES_OF_RECORDS, requests_at_most, scored_at_most
 
 if TYPE_CHECKING:
+    from ...evaluator.remote.asking import ApiEstimate
     from ...evaluator.remote.evaluator import RemoteEvaluator
 
 LONGEST_NAME = 50
@@ -177,6 +178,12 @@ def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: RemoteEva
     search = estimated(evaluator.estimate(scored, images), config.scorer_price)
     final = estimated(evaluator.estimate(tested, info.sizes["test"]), config.scorer_price)
     return ScorerBound(search.plus(final), final)
+
+
+def first_score(evaluator: RemoteEvaluator) -> ApiEstimate:
+    """Return the most that the first candidate takes: without its score, a stopped search has no result."""
+    sizes = evaluator.info.sizes
+    return evaluator.estimate(1, sizes["train"] + sizes["val"])
 
 
 def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, pool: Sequence[str]) -> int:

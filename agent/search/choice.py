@@ -207,7 +207,8 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
     kind = config.kind
     if not order:
         raise PromptclimbError(
-            f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
+            f"the search was stopped before the first {kind.words.noun} was scored; resume it with a higher "
+            "limit, or with more time"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
     size, notes = _first(config), dict[str, str]()

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.remote.asking import NO_REQUESTS
 from ...evaluator.scoring import CHOSEN, Evaluator, EvaluatorInfo
 from ...prompts.kinds import Candidate
 from ..config.schema import SearchConfig
@@ -32,7 +33,7 @@ from ..stop import Stop
 from ..store.records import check_identity
 from ..store.run import Store
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import evaluations_at_most
+from .bound import evaluations_at_most, first_score
 from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
@@ -307,7 +308,9 @@ class _Opener:
             with asking_errors_as_causes():
                 await evaluator.prepare()
             final = candidates_at_most(config, info := evaluator.info), info.sizes["test"]
-            calls.keep_for_final(lambda: evaluator.estimate(*final))
+            # A resumed run may have all its labels.
+            first = first_score(evaluator) if self.earlier is None else NO_REQUESTS
+            calls.keep_for_final(lambda: evaluator.estimate(*final), first)
             evaluator.on_more_requests = calls.keep_more
         return evaluator
 

@@ -69,6 +69,9 @@ class ApiEstimate(NamedTuple):
     answer_tokens: int
 
 
+NO_REQUESTS = ApiEstimate(0, 0, 0)
+
+
 class ApiAsk(Protocol):
     """Gets requests answered, for the tasks of one event loop.
 

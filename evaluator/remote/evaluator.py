@@ -133,7 +133,7 @@ class SplitDecisions:
     Attributes:
         predicted: Class of each image, ``UNREADABLE`` where an answer names none or was refused: [n].
         log_probabilities: Of each class, up to a constant per image, for grey-box objectives: [n, C].
-        unreadable: Some answers that name no class.
+        unreadable: Answers that name no class.
         refused: Images that the endpoint refused.
     """
 
@@ -438,6 +438,9 @@ class RemoteEvaluator(ABC):
         if asking.error is None and asking.refusals and self._control is None:
             asking.error = self._unfit(asking.fault)
         believed = self._control and self._failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].tolerated
+        if asking.error is None and asking.refusals and not believed:  # many were in flight at once
+            async with self.problem.ask.place():
+                believed = await self._others_are_answered(self._answered)
         keeps = asking.error is None or isinstance(asking.error, AskingEndedError)
         if keeps and asking.refusals and believed:
             asking.values |= await in_thread(lambda: table.keep(asking.refusals))
@@ -602,7 +605,7 @@ class RemoteEvaluator(ABC):
             self._classified(train, self.split("train")),
             self._classified(val, self.split("val")),
             self.problem.class_names,
-            unreadable=np.count_nonzero(train.predicted == UNREADABLE) / images
+            unreadable=(np.count_nonzero(train.predicted == UNREADABLE) - train.refused) / images
             if self.answers_in_words
             else None,
             unreadable_examples=tuple(dict.fromkeys(shortened))[:MOST_UNREADABLE],

@@ -280,7 +280,9 @@ class ChatEvaluator(ImageByImageEvaluator):
         return SplitDecisions(
             np.array([UNREADABLE if label is None else label for label in labels], dtype=np.int64),
             unreadable=tuple(
-                _shown(answer) for answer, label in zip(values, labels, strict=True) if label is None
+                _shown(answer)
+                for answer, label in zip(values, labels, strict=True)
+                if label is None and not self.is_refusal(answer)
             ),
             refused=sum(map(self.is_refusal, values)),
         )

@@ -143,17 +143,18 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
 async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_start(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
-    """With the number that it needs; nothing is asked, nothing is left behind."""
+    """With the number that it needs, and the first score; nothing is asked, nothing is left behind."""
+    of_both = "the final evaluation may take 19, and the first score 9 more"
     async with ScorerServer() as server:
-        with pytest.raises(UsageError, match=r"`max_scorer_calls = 19` must be more than 19"):
-            await search(config(server.url, max_scorer_calls=19))
-        with pytest.raises(UsageError, match=r"`max_cost = 0.03` must be more than 0.036720"):
+        with pytest.raises(UsageError, match=f"`max_scorer_calls = 27` must be at least 28: {of_both}"):
+            await search(config(server.url, max_scorer_calls=27))
+        with pytest.raises(UsageError, match=r"`max_cost = 0.03` must be at least 0.054720: "):
             await search(config(server.url, scorer_price="0.002/call", max_cost=0.03))
         assert server.requests == 0
         assert not (tmp_path / "run").exists()
         with pytest.raises(PromptclimbError, match="stopped before the first template was scored"):
-            await search(config(server.url, max_scorer_calls=20))
-        assert server.requests == 1
+            await search(config(server.url, max_scorer_calls=28))
+        assert server.requests == 9
 
 
 async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -305,13 +306,14 @@ def test_a_model_that_becomes_another_one_is_noted(opened: Opened, tmp_path: Pat
 
 
 def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
-    """Cut, refused, or without a class: the share, and three different examples, each short."""
+    """Cut, or without a class: the share, and three different examples, each short; refused ones apart."""
     answers = {
         0: completion("a long answer " * 20, "length"),
         1: completion("I\ncannot say"),
         2: ApiRefusal("content_filter", "not allowed"),
         3: completion(None),
         4: completion("I\ncannot say"),
+        5: completion(None, refusal="I can't help"),
     }
     order = count()
 
@@ -320,11 +322,11 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
         return answers.get(next(order) - 1, body)
 
     score = scored(opened("chat", VisualApi(change=change)), INSTRUCTION)
-    assert score.train == pytest.approx(10 / 15)
-    assert score.unreadable == pytest.approx(5 / 15)
+    assert score.train == pytest.approx(9 / 15)
+    assert (score.unreadable, score.refused) == (pytest.approx(4 / 15), pytest.approx(2 / 15))
     assert len(score.unreadable_examples) == 3
     assert score.unreadable_examples[0].startswith("(cut) a long answer")
-    assert score.unreadable_examples[1:] == ("I cannot say", "(refused: content_filter) not allowed")
+    assert score.unreadable_examples[1:] == ("I cannot say", "(nothing)")
     assert all(len(example) <= 80 for example in score.unreadable_examples)
     stored = StoredScore("a {}", score)
     assert reader(StoredScore)(row_text(stored)) == stored
@@ -368,6 +370,20 @@ def test_a_refused_image_is_wrong_and_counted(scorer: str, opened: Opened, tmp_p
         assert scores.test == pytest.approx(8 / 9)
         shares = {split: round(unanswered.refused, 3) for split, unanswered in scores.unanswered.items()}
         assert shares == {"test": 0.111, "train": 0.2, "val": 0.167}
+
+
+@pytest.mark.parametrize("at_once", [1, 8, 21])
+def test_many_refused_images_in_a_row_are_asked_once(at_once: int, opened: Opened, tmp_path: Path) -> None:
+    """One that was answered is asked again to see that the endpoint is well; however many are in flight."""
+    change = refusing(set(range(3, SEARCHED)), lambda request: request.body["inputs"])
+    api = VisualApi(change=change, concurrency=at_once)
+    scored(opened("zero-shot", api, tmp_path / "labels.sqlite"), "a {}")
+    times = Counter(str(request.body["inputs"]) for request in api.requests)
+    assert len(times) == SEARCHED
+    assert sum(count > 1 for count in times.values()) <= 2
+    assert sum(times.values()) <= SEARCHED + 3
+    again = opened("zero-shot", VisualApi(ends_after=0), tmp_path / "labels.sqlite")
+    assert (scored(again, "a {}").refused or 0) >= 12 / 15
 
 
 def test_a_refused_image_says_nothing_of_probabilities(opened: Opened) -> None:
