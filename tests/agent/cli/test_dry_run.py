@@ -203,7 +203,7 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     priced = f"{command} --scorer zero-shot --scorer-price 0.01/call"
     limited = f"{priced} --max-scorer-calls 55 --max-cost 0.6"
     asking = f"--method guided --llm m --base-url {NOWHERE} --price 1/2 --max-cost 0.5"
-    # Default and 4 starting templates, then twice 3, after races on at most 2 of the 6 images; then best,
+    # Default and 4 starting templates, then twice 3, on 6 images, which are too few for a race; then best,
     # default and best starting template on 6 test images.
     check_session(
         "dry-run-scorer", capsys, priced, limited, f"{limited} --json", f"{priced} --max-scorer-calls 19",
