@@ -106,22 +106,15 @@ def _say_missing(check: Callable[[], None], what: str = "search") -> None:
 def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_json: bool) -> int:
     """Open what a study would open, and print its bounds by group and within its limits.
 
-    What is not on this machine is named and not downloaded. If data or model cannot be opened, the bounds
-    assume long class names.
+    What is not on this machine is named and not downloaded: its bounds assume long class names.
     """
-    infos: dict[str, EvaluatorInfo] = {}
-    try:
-        # One of many shots stands for all.
-        config_by_opened = {_what_is_opened(cell.config): cell.config for cell in cells}
-        missing = {key: missing_files(config) for key, config in config_by_opened.items()}
-        ready = [cell for cell in cells if not missing[_what_is_opened(cell.config)]]
-        waiting = check_cells(ready, file, say)
-        with result_alone():
-            infos = _open_all([cell.config for cell in ready])
-    except UsageError:
-        if not as_json:
-            print_text(_study_text(cells, *_bounds(cells, {})))
-        raise
+    # One of many shots stands for all.
+    config_by_opened = {_what_is_opened(cell.config): cell.config for cell in cells}
+    missing = {key: missing_files(config) for key, config in config_by_opened.items()}
+    ready = [cell for cell in cells if not missing[_what_is_opened(cell.config)]]
+    waiting = check_cells(ready, file, say)
+    with result_alone():
+        infos = _open_all([cell.config for cell in ready])
     total, groups = _bounds(cells, infos)
     lacking = list(dict.fromkeys(name for names in missing.values() for name in names))
     if as_json:

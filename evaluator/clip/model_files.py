@@ -19,12 +19,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..counts import enumerated
 from ..errors import ModelError, reason_of
 from ..files import CONFIG_NAME, has_model_settings, user_path
 from ..network import hub_address, hub_offline, reachable
 from ..pico.models import bundled_models
 from ..settings import near
-from ..spec import Report
+from ..spec import BUNDLED_WEIGHTS, Report
 
 
 def file_hash(path: Path) -> str:
@@ -129,12 +130,12 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
     host, port = hub_address()
     if hub_offline() or not reachable(host, port):
         why = "HF_HUB_OFFLINE is set" if hub_offline() else f"{host} cannot be reached"
-        raise ModelError(
-            f"{repository} is not in the hub's cache and {why}. Where there is a network, run `hf "
-            f"download {repository} {names[0]}` and copy the folder "
-            f"models--{repository.replace('/', '--')} into "
-            f"{huggingface_hub.constants.HF_HUB_CACHE}; or copy a folder DIR with its weights and "
-            f'{CONFIG_NAME}, and give it as `model = "local-dir:DIR"`',
+        # A model of the hub needs its weights beside the configuration that is missing first.
+        files = "--include 'open_clip_*'" if CONFIG_NAME in names else names[0]
+        raise _not_here(
+            f"{repository} is not in the hub's cache and {why}",
+            f"run `hf download {repository} {files}` and copy the folder "
+            f"models--{repository.replace('/', '--')} into {huggingface_hub.constants.HF_HUB_CACHE}",
         )
     failures = []
     for name in names:
@@ -144,6 +145,16 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
         except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
             failures.append(f"{name}: {reason_of(error)}")
     raise ModelError(f"the hub gave no weights for {repository} ({'; '.join(failures)})")
+
+
+def _not_here(why: str, remedy: str) -> ModelError:
+    """Return the error of weights that cannot be downloaded: how to get them, and what works without."""
+    bundled = enumerated(row["name"] for row in bundled_models())
+    return ModelError(
+        f"{why}. Where there is a network, {remedy}; or copy a folder DIR with the weights and "
+        f'{CONFIG_NAME}, and give it as `model = "local-dir:DIR"`. To try the program without a download, '
+        f'use a bundled toy model ({bundled}) with `pretrained = "{BUNDLED_WEIGHTS}"`'
+    )
 
 
 def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
@@ -156,7 +167,8 @@ def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
         return target
     host = urlsplit(url).hostname or ""
     if hub_offline() or not reachable(host, 443):
-        raise ModelError(f"the weights are not here and {host} cannot be reached: put {url} at {target}")
+        why = f"the weights are not here and {host} cannot be reached"
+        raise _not_here(why, f"get {url} and put it at {target}")
     import open_clip.pretrained
 
     report(f"downloading {url}")

@@ -207,6 +207,8 @@ def test_without_a_network_the_file_and_its_place_are_named(name: str, pretraine
     assert "hf download" in str(caught.value)
     assert "local-dir:DIR" in str(caught.value)
     assert "models--" in str(caught.value)
+    assert "(RN-pico, ViT-pico and Tags-pico) with `pretrained" in str(caught.value)
+    assert ("--include 'open_clip_*'" in str(caught.value)) == name.startswith("hf-hub:")
 
 
 def test_an_unreachable_hub_is_noticed_without_retries(monkeypatch: pytest.MonkeyPatch) -> None:
