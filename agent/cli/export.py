@@ -59,7 +59,8 @@ def add_options(parser: Parser) -> None:
         "--format",
         dest="form",
         metavar="FORMAT",
-        help=f"one of {', '.join(exports.FORMS)}, or {ALL}: every one that this run can have; required",
+        help=f"required: {', '.join(f'{name} ({form.about})' for name, form in exports.FORMS.items())}, or "
+        f"{ALL} (every one that this run can have)",
     )
     parser.add_argument(
         "--out",

@@ -187,7 +187,8 @@ def make_parser(arguments: Sequence[str]) -> _Program:
         prog=PROGRAM,
         description="Find better prompts and class names for a CLIP-like model, with or without an LLM.\n\n"
         "To start, search on what is bundled, without an LLM:\n"
-        f"  {program()} search --data braille-letters --method combine --describe 'letters as raised dots'",
+        f"  {program()} search --data backgrounds --method combine \\\n"
+        "      --describe 'things before a coloured background'",
         epilog=f"{PROGRAM} COMMAND --help shows the options of a command.",
     )
     parser.add_argument(

@@ -19,6 +19,7 @@ from ..config.sources import flag_of, from_sources
 from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, StoreGoneError, UntrustedRunError
 from ..events.types import Bus
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
+from ..methods.registry import described
 from ..present.page import write_report
 from ..present.terminal import Display, print_result
 from ..results.history import Progress, state_of
@@ -55,9 +56,15 @@ from .output import (
 from .parser import Parser
 
 EXAMPLE = """\
-example:
-  promptclimb search --data path/to/images --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
-      --llm gpt-4o-mini --describe "what your images show" --price auto --max-cost 1
+example: templates, such as "a satellite photo of {}", without an LLM
+  promptclimb search --data path/to/images \\
+      --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
+      --method combine --describe "what your images show"
+example: new names for classes that the model does not know, with an LLM, for $1 at most
+  promptclimb search --data path/to/images \\
+      --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
+      --search-for class-names --method combine --llm gpt-4o-mini \\
+      --describe "what your images show" --price auto --max-cost 1
 """
 DETAILS = """\
 what --data takes:
@@ -73,12 +80,11 @@ what --model takes:
   hf-hub:OWNER/NAME             from Hugging Face's hub
   local-dir:FOLDER              a folder with open_clip_config.json and weights
 
-examples:
-  promptclimb search --data braille-letters --describe "letters in Braille" --llm local
-  promptclimb search --data path/to/images --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
-      --llm gpt-4o-mini --describe "what the images show" --price auto --max-cost 1
-  promptclimb search --data images.csv --columns path=file,label=species --method combine \\
-      --describe "birds at a feeder" --dry-run
+more examples:
+  promptclimb search --data chinese-names --search-for class-names \\
+      --method combine --llm local --describe "small cartoon pictures"
+  promptclimb search --data images.csv --columns path=file,label=species \\
+      --method combine --describe "birds at a feeder" --dry-run
 """
 
 
@@ -297,7 +303,7 @@ def _has_wrong_address(config: SearchConfig, error: BaseException | None) -> boo
 def add_options(parser: Parser) -> None:
     """Add the options of ``search``."""
     parser.usage = "%(prog)s [OPTION ...]"
-    parser.description = EXAMPLE
+    parser.description = f"{EXAMPLE}\nmethods, of which the last five are for comparison:\n{described()}"
     parser.epilog = DETAILS
     add_search_options(parser)
     parser.add_argument(

@@ -17,7 +17,7 @@ from ..present.sentences import gains_in_words, spent_text, verdict_on
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import left_of_both, words_of_all
-from ..results.run_dir import is_run, runs_below, runs_in
+from ..results.run_dir import LABEL_FILES, is_run, runs_below, runs_in
 from .folders import existing_folder
 from .options import add_json
 from .output import (
@@ -52,6 +52,10 @@ def status(arguments: argparse.Namespace) -> int:
     if not is_run(run_dir):
         if runs := runs_in(run_dir):
             return _list(runs, as_json=arguments.as_json)
+        if all(path.name in LABEL_FILES for path in run_dir.iterdir()):
+            raise UsageError(
+                f"{run_dir} holds no run yet. A search that was started there is opening data and model"
+            )
         raise UsageError(
             f"{run_dir} holds no run. Give a run's folder, or nothing for a list of the runs in runs/."
         )

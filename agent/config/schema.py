@@ -27,7 +27,7 @@ from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
 from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, PromptKind, kind_named
 from ..events.trackers.known import parse_track, tracker_forms
 from ..methods.guided import MOST_FREE
-from ..methods.registry import METHODS, described
+from ..methods.registry import ABOUT, METHODS
 from ..prices import MOST_DOLLARS, CallPrice, Price
 from .fields import (
     CONCURRENCY,
@@ -174,7 +174,7 @@ class SearchSettings(Settings):
 
     group: ClassVar[Group] = "Search"
 
-    method: str = setting("guided", described(), decides=True, first=6, show="NAME")
+    method: str = setting("guided", ABOUT, decides=True, first=6, show="NAME")
     search_for: str = setting(
         TEMPLATE,
         "what is searched for: template; class-names (templates, then better class names); "

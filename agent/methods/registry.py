@@ -46,7 +46,7 @@ def _opro(view: View) -> Steps:
 
 PN = SearchMethod(summary="an LLM sees the best and worst", conversation=_pn)
 """The paper's method (arXiv 2309.05950)."""
-P = SearchMethod(summary="the best only", conversation=_p)
+P = SearchMethod(summary="an LLM sees the best only", conversation=_p)
 """The paper's comparison, "P only"."""
 APE = SearchMethod(summary="an LLM varies the best", conversation=_ape)
 """APE, round after round (arXiv 2211.01910)."""
@@ -62,10 +62,12 @@ METHODS: dict[str, SearchMethod] = {
     "random": RANDOM,
     "combine": COMBINE,
 }
+ABOUT = "how candidates are found: combine without an LLM, guided with one, or " + ", ".join(
+    name for name in METHODS if name not in ("combine", "guided")
+)
 
 
 def described() -> str:
-    """Return every method with its summary, for the help."""
-    return "use guided, or combine without an LLM; the others are for comparison: " + ", ".join(
-        f"{name} ({method.summary})" for name, method in METHODS.items()
-    )
+    """Return a line for every method, for the help; first those that are not for comparison alone."""
+    names = dict.fromkeys(("combine", "guided", *METHODS))
+    return "".join(f"  {name:<9} {METHODS[name].summary}\n" for name in names)

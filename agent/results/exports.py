@@ -125,12 +125,14 @@ class ExportForm:
 
     Attributes:
         file: Name in ``RUN_DIR/exports``.
+        about: What it is, in a few words for the help.
         chooses: Whether it holds templates, of which others can be asked for.
         any_kind: Whether it can hold what any search found; otherwise only templates.
     """
 
     file: str
     content: Callable[[ChosenPrompts], str | bytes]
+    about: str
     chooses: bool = True
     any_kind: bool = False
 
@@ -209,13 +211,13 @@ def safetensors(run: ChosenPrompts) -> bytes:
 
 
 FORMS: Mapping[str, ExportForm] = {
-    "open-clip": ExportForm("open-clip-templates.json", open_clip),
-    "clip-benchmark": ExportForm("clip-benchmark-templates.json", clip_benchmark),
-    "cupl": ExportForm("cupl-prompts.json", cupl),
-    "text": ExportForm("prompts.txt", text, any_kind=True),
-    "csv": ExportForm("leaderboard.csv", leaderboard, chooses=False, any_kind=True),
-    "safetensors": ExportForm("classifier.safetensors", safetensors),
-    "class-names": ExportForm("class-names.txt", class_names, chooses=False),
+    "open-clip": ExportForm("open-clip-templates.json", open_clip, "templates"),
+    "clip-benchmark": ExportForm("clip-benchmark-templates.json", clip_benchmark, "templates with {c}"),
+    "cupl": ExportForm("cupl-prompts.json", cupl, "texts by class"),
+    "text": ExportForm("prompts.txt", text, "one a line", any_kind=True),
+    "csv": ExportForm("leaderboard.csv", leaderboard, "leaderboard", chooses=False, any_kind=True),
+    "safetensors": ExportForm("classifier.safetensors", safetensors, "a vector by class"),
+    "class-names": ExportForm("class-names.txt", class_names, "CLASS=NAME", chooses=False),
 }
 
 

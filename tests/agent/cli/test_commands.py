@@ -620,7 +620,7 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
         assert word in shown
     assert "--resets" not in shown
     examples = shown.partition("examples:")[2].replace("\\\n", " ").strip().splitlines()
-    assert len(examples) == 3
+    assert len(examples) == 2
     for line in examples:
         command = shlex.split(line)[1:]
         assert make_parser(command).parse_args(command).command == "search"
@@ -664,10 +664,11 @@ def test_the_short_help_shows_an_example_and_fifteen_options(
 def test_the_help_begins_with_a_search_on_named_data(capsys: pytest.CaptureFixture[str]) -> None:
     """It can be copied, and describes the data that it names."""
     assert call() == 0
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if " search --" in line)
+    lines = capsys.readouterr().out.replace("\\\n", "").splitlines()
+    (line,) = (line for line in lines if " search --" in line)
     command = shlex.split(line.partition("run_agent.py")[2])
     parsed = make_parser(command).parse_args(command)
-    assert (parsed.data, parsed.method) == ("braille-letters", "combine")
+    assert (parsed.data, parsed.method) == ("backgrounds", "combine")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -878,7 +879,8 @@ def test_evaluate(asking: str, capsys: pytest.CaptureFixture[str], monkeypatch: 
 def test_export(asking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Each format, which templates it holds, and what is refused; the help names them all."""
     assert call("export", "--help") == 0
-    assert ",".join(FORMS) in "".join(capsys.readouterr().out.split())  # lines break in names too
+    shown = "".join(capsys.readouterr().out.split())  # lines break in names too
+    assert all(f"{name}({form.about.replace(' ', '')})" in shown for name, form in FORMS.items())
     assert call("search", *asking.split(), "--run-dir", "r") == 0
     made = "export r --format open-clip --out t.json"
     check_session(
@@ -901,6 +903,19 @@ def test_a_run_without_a_result(
         check_session(f"without-result-{state}", capsys, *commands)
     ended = {"live": "the search is running", "interrupted": "the search was interrupted"}[state]
     assert f"Not finished: {ended} after 2 of 2 rounds." in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_status_of_a_run_that_is_opening_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its folder is made at once, and holds at most the labels of a scorer; any other folder holds no run."""
+    opening, other = tmp_path / "opening", tmp_path / "other"
+    opening.mkdir()
+    (opening / "labels.sqlite").write_bytes(b"")
+    other.mkdir()
+    (other / "notes.txt").write_text("")
+    assert main(["status", str(opening)]) == 2
+    assert "holds no run yet. A search that was started there is opening" in capsys.readouterr().err
+    assert main(["status", str(other)]) == 2
+    assert "holds no run. Give a run's folder" in capsys.readouterr().err
 
 
 def test_the_folder_of_a_suite(asking: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def test_any_method_without_an_llm_may_stand_in_for_the_local_one(
 def test_help_lists_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """With its summary."""
     added(monkeypatch)
-    assert described().endswith(", own (of one's own)")
+    assert described().endswith("  own       of one's own\n")
 
 
 def test_free_candidates_are_part_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
