@@ -196,7 +196,11 @@ class OpenAIChat:
 
     def _warn_of_a_cut(self, sent: Sent, answer: ChatAnswer) -> None:
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
-        if not self._cut and silently_cut(sent, prompt, completion, answer.finish_reason):
+        if (
+            not self._cut
+            and answer.usage_known
+            and silently_cut(sent, prompt, completion, answer.finish_reason)
+        ):
             self._cut = True
             self._emit(
                 Noted(

@@ -29,6 +29,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
+from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest
 from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
 from promptclimb.agent.llm.endpoints import preflight
@@ -433,6 +434,19 @@ async def test_an_answer_of_which_half_is_reported_is_not_trusted(usage: dict[st
     assert answer.usage_known is known
     assert answer.billed is not None
     assert answer.billed.is_part is not known
+
+
+async def test_tokens_that_are_doubted_are_no_sign_of_a_cut() -> None:
+    """One event of a stream may count a part of the prompt."""
+    events: list[Event] = []
+    text = "- a painting of a {} on the wall of an old house by the sea"
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.json_response(completion(text, usage={"prompt_tokens": 9, "completion_tokens": 1}))
+
+    async with served(handler) as url, OpenAIChat(url, emit=events.append) as chat:
+        await chat.chat(ChatRequest(messages=({"role": "user", "content": "long " * 900},), model="m"))
+    assert not events
 
 
 @pytest.mark.parametrize("status", [400, 422, 429, 500, 503])
