@@ -8,7 +8,7 @@ import inspect
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, get_args
@@ -69,15 +69,17 @@ class TemplateAccuracy:
     """A template with its accuracy on one split, from 0 to 1; None if it was not measured.
 
     ``unanswered`` has the shares of the images without a class, which count as wrong; None if all have one.
+    ``metrics`` are those of ``SearchResult``, empty if unknown.
     """
 
     template: str
     accuracy: float | None
     unanswered: Unanswered | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self, split: str) -> dict[str, Any]:
         """Return its member of the document of the command ``evaluate``."""
-        document: dict[str, Any] = {"template": self.template, split: self.accuracy}
+        document: dict[str, Any] = {"template": self.template, split: self.accuracy, **self.metrics}
         if self.unanswered is not None and self.accuracy is not None:
             document |= asdict(self.unanswered)
             document["among_answered"] = self.unanswered.among_answered(self.accuracy)
@@ -94,6 +96,7 @@ class Evaluation:
         classes: Number of classes; 0 if the evaluator does not say.
         scores: Each template by itself, in input order.
         ensemble: The accuracy of all together; None if the evaluator cannot average.
+        metrics: What stands beside it; empty if unknown.
         inspection: Accuracy by class of all together; None unless requested, as is ``matrix``.
         white_box: References that see inside the model, on the same shots; empty unless requested.
         prompts: What was scored: ``template`` or another prompt kind.
@@ -108,6 +111,7 @@ class Evaluation:
     images: int
     scores: tuple[TemplateAccuracy, ...]
     ensemble: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     inspection: Inspection | None = None
     matrix: ConfusionMatrix | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
@@ -141,7 +145,11 @@ class Evaluation:
             "split": self.split,
             "images": self.images,
             "scores": [score.to_json(self.split) for score in self.scores],
-            "ensemble": {"templates": [score.template for score in self.scores], self.split: self.ensemble},
+            "ensemble": {
+                "templates": [score.template for score in self.scores],
+                self.split: self.ensemble,
+                **self.metrics,
+            },
         }
         if self.inspection is not None:
             document["classes"] = [accuracy.to_json() for accuracy in self.inspection.classes]
@@ -275,10 +283,12 @@ def _measured(
             predictions = answer_of(partial(evaluator.predict, ensembles, split=split))
             accuracies = shares_right(predictions)
             unanswered = [predictions.unanswered(index) for index in range(len(ensembles))]
+            metrics = _metrics(predictions, info.classes)
         else:
             on_splits = answer_of(partial(evaluator.examine, ensembles, test=split == "test"))
             accuracies = [getattr(scores, split, None) for scores in on_splits]
             unanswered = [None if scores is None else scores.unanswered.get(split) for scores in on_splits]
+            metrics = [{} for _ in ensembles]
         inspection = matrix = None
         if inspect:
             if predictions is None or not info.class_names:
@@ -301,12 +311,27 @@ def _measured(
         split=split,
         images=info.sizes.get(split) or 0,
         classes=info.classes,
-        scores=tuple(map(TemplateAccuracy, texts, accuracies, unanswered)),
+        scores=tuple(map(TemplateAccuracy, texts, accuracies, unanswered, metrics)),
+        metrics={} if len(texts) > 1 and alone else metrics[-1],
         ensemble=None if len(texts) > 1 and alone else accuracies[-1],
         inspection=inspection,
         matrix=matrix,
         prompts=kind.name,
     )
+
+
+def _metrics(predictions: Predictions, classes: int) -> list[Mapping[str, float]]:
+    """Return what stands beside the accuracy of each ensemble; empty if it is unknown."""
+    from ..evaluator import tally  # as above
+
+    labels = predictions.labels
+    within_5 = predictions.within_5 or [None] * len(predictions.predicted)
+    return [
+        {}
+        if predicted is None or max(labels) >= classes
+        else tally.metrics(predicted, labels, classes, share)
+        for predicted, share in zip(predictions.predicted, within_5, strict=True)
+    ]
 
 
 def _checked(text: object, kind: PromptKind) -> str:

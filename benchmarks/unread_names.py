@@ -31,7 +31,7 @@ import random
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +39,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from PIL import Image
 
 from benchmarks import vocabularies, wordnet
 from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_of, whole_numbers
@@ -100,7 +101,13 @@ def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mappin
     vocabulary = vocabularies.vocabularies().get(data)
     if vocabulary is None:
         return features_of_bundled(data, model, clip, cache)
-    pictures_of = partial(vocabularies.picture_set(vocabulary).images, data)
+    pictures = vocabularies.picture_set(data, vocabulary)
+
+    def pictures_of(split: str) -> Iterator[tuple[str, Image.Image]]:
+        for name in pictures.classes:
+            for index, picture in enumerate(pictures.shown(split, name)):
+                yield name, pictures.image(split, name, index, picture)
+
     return encoded(data, vocabulary.names, pictures_of, model, clip, cache)
 
 

@@ -306,6 +306,9 @@ class Predictions:
     predicted: tuple[tuple[Annotated[int, Field(ge=UNREADABLE)], ...] | None, ...]
     # per ensemble the number of images that an endpoint refused; empty if unknown
     refused: tuple[NonNegativeInt, ...] = ()
+    # per ensemble the share of images whose class is among the five likeliest; empty if unknown, or with few
+    # classes
+    within_5: tuple[FiniteFloat, ...] = ()
 
     def unanswered(self, index: int) -> Unanswered | None:
         """Return the shares of images to which an ensemble gives no class; None if all have one."""

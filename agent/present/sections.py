@@ -101,7 +101,8 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     number = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
         "about": f"Of the recommended form, on {inspection.split}. Recall: how much of a class is "
-        f"classified correctly.{change}{precision} {number}, {order}; then the most frequent confusions.",
+        f"classified correctly.{_metrics(view.result)}{change}{precision} {number}, {order}; then the most "
+        "frequent confusions.",
         "baseline": baseline,
         "rows": shown,
         "more": rows[MOST_CLASSES:MOST_LISTED],
@@ -109,6 +110,19 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         "confused": _confused(inspection, before, baseline or ""),
         "pictures": _picture_groups(view.details.pictures, name) if view.details and baseline else [],
     }
+
+
+def _metrics(result: SearchResult) -> str:
+    """Return the other measures of the recommended form and the default template; empty if unknown."""
+    text = ""
+    for measure, title in (("mean_per_class_recall", "Mean recall per class"), ("acc5", "acc@5")):
+        shares = [
+            result.metrics.get(name, {}).get(measure) for name in (result.recommended.name, BASELINE_DEFAULT)
+        ]
+        best, default = (None if share is None else f"{share:.1%}" for share in shares)
+        if best is not None:
+            text += f" {title}: {best}{f' (default: {default})' if default else ''}."
+    return text
 
 
 def names_section(view: RunView) -> dict[str, Any]:

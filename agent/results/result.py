@@ -441,6 +441,8 @@ class SearchResult:
         test_opened: How often test was evaluated over the run's life.
         limits: The limits that stopped it, by the names in ``budget``: ``calls``, ``tokens``, ``cost_usd``,
             ``minutes``, ``scorer_calls``.
+        metrics: What stands beside accuracies on test, by name of the templates and of the measure: mean
+            recall per class, and with more than ten classes acc@5.
         scorer_usage: None unless a model behind an API scored.
         prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
         names_read: What the LLM said that the classes are; None if it was not asked.
@@ -477,6 +479,7 @@ class SearchResult:
     prompts: str = TEMPLATE
     names_read: ReadNames | None = None
     scorer_usage: ApiUsage | None = None
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     run_dir: Path | None = field(default=None, compare=False)
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
@@ -595,6 +598,8 @@ class SearchResult:
             del document["best"]["class_names"]
         if not self.best.unsupported:
             del document["best"]["unsupported"]
+        if not self.metrics:
+            del document["metrics"]
         if self.scorer_usage is None:
             del document["scorer_usage"]
         rows = (

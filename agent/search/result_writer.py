@@ -200,6 +200,7 @@ def _result_of(
         started=store.manifest.started or None,
         device=None if device is None else str(device),
         test_opened=openings_of_test(store),
+        metrics=evaluated.metrics,
         scorer_usage=ApiUsage.of(store.scorer_usage, priced=config.scorer_price is not None)
         if info.paid or store.scorer_usage.calls
         else None,

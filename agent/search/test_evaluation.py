@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import TypeVar
 
@@ -73,6 +73,7 @@ class EvaluatedChoice:
     inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
     unsupported: tuple[str, ...] = ()
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 async def evaluate_choice(
@@ -103,7 +104,9 @@ async def evaluate_choice(
     accuracies, opened = await _accuracies(evaluator, store, choice, groups, notes, test=test)
     info = evaluator.info
     # Image by image, for intervals and the report.
-    labels, predicted = await _predictions(evaluator, groups, accuracies, notes) if opened else ((), {})
+    labels, predicted, within_5 = (
+        await _predictions(evaluator, groups, accuracies, notes) if opened else ((), {}, {})
+    )
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
     unsupported: tuple[str, ...] = ()
@@ -116,6 +119,11 @@ async def evaluate_choice(
             accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed[0]
             if BEST in predicted:
                 predicted[ORIGINAL_NAMES] = predicted.pop(BEST)
+                within_5 = {
+                    ORIGINAL_NAMES if name == BEST else name: share
+                    for name, share in within_5.items()
+                    if name != TEXTS
+                }
             if (on_test := renamed[1]) is not None and on_test.predicted[0] is not None:
                 labels, predicted[BEST] = on_test.labels, on_test.predicted[0]
             # The texts are the best template with its new names.
@@ -129,6 +137,7 @@ async def evaluate_choice(
         accuracies[WITH_IMAGES] = with_images
         if on_test is not None:
             labels, predicted[WITH_IMAGES] = on_test.labels, on_test.predicted[0] or ()
+            within_5 |= dict(zip([WITH_IMAGES], on_test.within_5, strict=False))
     recommended = Recommended(form=forms.recommended, test=None)
     recommended = replace(recommended, test=accuracies[recommended.name].test)
     if recommended.test is not None:
@@ -160,6 +169,7 @@ async def evaluate_choice(
         notes=notes,
         decisions=decisions,
         inspection=None if decisions is None else _inspection(decisions, recommended.name),
+        metrics={} if decisions is None else _metrics(decisions, within_5),
         class_names=class_names,
         unsupported=unsupported,
     )
@@ -253,6 +263,19 @@ def _inspection(decisions: Decisions, name: str) -> SplitInspection | None:
     return SplitInspection(split="test", classes=by_class.classes, confusions=by_class.confusions)
 
 
+def _metrics(decisions: Decisions, within_5: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return what stands beside each accuracy on test, by name; empty without the classes' names."""
+    labels, classes = decisions.labels, len(decisions.classes)
+    if max(labels) >= classes:
+        return {}
+    from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
+
+    return {
+        name: tally.metrics(predicted, labels, classes, within_5.get(name))
+        for name, predicted in decisions.predicted.items()
+    }
+
+
 def openings_of_test(store: Store) -> int:
     """Return how often the test split of a run was opened."""
     return store.value(OPENINGS, _COUNT.validate_python) or 0
@@ -329,14 +352,17 @@ async def _predictions(
     all_groups: Mapping[str, tuple[str, ...]],
     accuracies: Mapping[str, GroupAccuracies],
     notes: dict[str, str],
-) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]], dict[str, float]]:
     """Return the label of each test image, and of each group that was measured on them its predictions.
 
-    Both are empty if the evaluator does not report them.
+    Also return the share of images whose class is among a group's five likeliest. All are empty if the
+    evaluator does not report them.
     """
     groups = {name: group for name, group in all_groups.items() if accuracies[name].test is not None}
 
-    async def predict(predictor: Predictor) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+    async def predict(
+        predictor: Predictor,
+    ) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]], dict[str, float]]:
         ensembles = list(groups.values())
         on_test = await call_evaluator(lambda: predictor.predict(ensembles, split="test"))
         predicted = {}
@@ -346,11 +372,12 @@ async def _predictions(
                     hits(labels, on_test.labels), accuracies[name], evaluator.info.sizes["test"]
                 )
                 predicted[name] = labels
-        return on_test.labels if predicted else (), predicted
+        within_5 = dict(zip(groups, on_test.within_5, strict=False))
+        return on_test.labels if predicted else (), predicted, within_5
 
     if not isinstance(evaluator, Predictor):
-        return (), {}
-    return await _try(notes, UNPAIRED, predict(evaluator)) or ((), {})
+        return (), {}, {}
+    return await _try(notes, UNPAIRED, predict(evaluator)) or ((), {}, {})
 
 
 def _check_predictions(right: Sequence[bool], group: GroupAccuracies, images: int) -> None:

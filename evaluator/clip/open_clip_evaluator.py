@@ -26,12 +26,14 @@ from ..scoring import (
     Verdict,
 )
 from .text_encoder import Encoder
-from .zero_shot import Labelled, RenamedClasses, classifier, correct, decide, grey_box
+from .zero_shot import Labelled, RenamedClasses, classifier, correct, decide, grey_box, within_5
 
 # Most float32 numbers of template vectors held at once (64 MiB).
 _HELD = 16 * 2**20
 # Classifiers with renamed classes held at once: one template on train, val and augmented copies.
 _RENAMED = 3
+# With so many classes, whether the true one is among the five likeliest says little.
+FEW_CLASSES = 10
 # Most vectors of new names held at once.
 _NAMES_HELD = 2**14
 T = TypeVar("T")
@@ -99,11 +101,15 @@ class OpenClipEvaluator:
         ]
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        return self._predictions([self._classifier(ensemble) for ensemble in ensembles], split)
+
+    def _predictions(self, classifiers: Sequence[Tensor], split: str) -> Predictions:
         labelled = self.split(split)
-        weights = [self._classifier(ensemble) for ensemble in ensembles]
         with torch.inference_mode():
-            predicted = tuple(tuple(decide(labelled, classes).tolist()) for classes in weights)
-        return Predictions(tuple(labelled.labels.tolist()), predicted)
+            predicted = tuple(tuple(decide(labelled, weights).tolist()) for weights in classifiers)
+            ranked = classifiers if len(self._names) > FEW_CLASSES and len(labelled) else ()
+            within = tuple(within_5(labelled, weights) for weights in ranked)
+        return Predictions(tuple(labelled.labels.tolist()), predicted, within_5=within)
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -196,12 +202,7 @@ class OpenClipEvaluator:
         )
 
     def decide(self, classifiers: Sequence[ClassVectors], *, split: str) -> Predictions:
-        labelled = self.split(split)
-        with torch.inference_mode():
-            predicted = tuple(
-                tuple(decide(labelled, torch.from_numpy(weights)).tolist()) for weights in classifiers
-            )
-        return Predictions(tuple(labelled.labels.tolist()), predicted)
+        return self._predictions([torch.from_numpy(weights) for weights in classifiers], split)
 
     @property
     def _shots(self) -> held_near.LabelledFeatures:

@@ -69,6 +69,15 @@ def decide(split: Labelled, weights: Tensor) -> Tensor:
     return torch.cat(decisions) if decisions else split.labels.new_empty(0)
 
 
+def within_5(split: Labelled, weights: Tensor) -> float:
+    """Return the share of images whose class is among those of the five largest logits."""
+    five = [
+        (values.topk(5).indices == labels[:, None]).any(dim=1).cpu()
+        for values, labels in logits(split, weights)
+    ]
+    return float(torch.cat(five).double().mean())
+
+
 def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> dict[str, float]:
     """Return the mean log-probability of the true class (nats), and its mean margin in logits."""
     logprob = margin = 0.0

@@ -331,6 +331,10 @@ async def test_a_finished_search_says_its_gain_with_paired_intervals(store: Stor
     assert difference.paired
     assert done.test_opened == 1
     assert SearchResult.from_json(done.to_json()) == done
+    # All test images are of one class.
+    assert done.metrics["best"] == {"mean_per_class_recall": done.best.test}
+    assert done.metrics.keys() >= {"ensemble", "default template"}
+    assert stopped.metrics == {}
 
 
 async def test_without_predictions_the_gain_says_that_it_is_not_paired(store: Store) -> None:

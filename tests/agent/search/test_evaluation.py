@@ -59,6 +59,8 @@ def test_classes_are_reported_where_asked_for() -> None:
     cat = document["classes"][0]
     assert (cat["name"], cat["images"], cat["correct"], cat["accuracy"]) == ("cat", 4, 3, 0.75)
     assert document["confusions"] == [{"true": "cat", "taken_for": "dog", "images": 1}]
+    assert [row["mean_per_class_recall"] for row in (*document["scores"], document["ensemble"])] == [0.75] * 4
+    assert "acc5" not in document["ensemble"]  # two classes, and no logits
     with pytest.raises(UsageError, match="does not say which classes"):
         evaluate(TEMPLATES, SPEC, inspect=True, custom_scorer=FakeEvaluator())
 

@@ -11,6 +11,7 @@ from promptclimb.evaluator.clip.zero_shot import (
     decide,
     grey_box,
     logits,
+    within_5,
 )
 
 
@@ -43,6 +44,19 @@ def test_classes_and_confusions_are_counted() -> None:
     assert tally.by_class(predicted, labels, 4) == [(1, 3), (1, 2), (0, 0), (0, 1)]
     assert tally.class_mean(predicted, labels, 4) == pytest.approx((1 / 3 + 0.5) / 3)
     assert tally.confusions(predicted, labels, 4) == [(0, 1, 2), (1, 3, 1), (3, 0, 1)]
+
+
+def test_the_true_class_may_be_among_the_five_likeliest() -> None:
+    """As CLIP_benchmark counts acc@5; mean recall beside it weighs each class equally."""
+    split, weights = random_split(40, 12)
+    values = split.features @ weights.T
+    rank = (values > values.gather(1, split.labels[:, None])).sum(dim=1)
+    share = within_5(split, weights)
+    assert 0.1 < share < 0.9
+    assert share == pytest.approx(float((rank < 5).double().mean()))
+    metrics = tally.metrics([0, 0, 0, 1, -1], [0, 0, 0, 1, 1], 12, share)
+    assert metrics == {"mean_per_class_recall": 0.75, "acc5": share}
+    assert tally.metrics([0], [0], 12, None) == {"mean_per_class_recall": 1.0}
 
 
 def test_grey_box_values_are_what_they_are_called() -> None:
