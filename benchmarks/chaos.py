@@ -58,6 +58,7 @@ from typing import Any, TypeAlias
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import FakeServer, argument_parser
+from promptclimb.agent.store.disk import LEAST_FREE_BYTES
 
 FORK = multiprocessing.get_context("fork")
 Child: TypeAlias = ForkProcess
@@ -88,7 +89,8 @@ SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": sign
 ENDS = {"kill": (-9,), "interrupt": (130,), "terminate": (143, -15), "cancel": (CANCELLED,), "full": (1, 2)}
 IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.run", "openai", "aiohttp", "httpx2")
 REAL_IMPORTED = ("torch", "torchvision", "open_clip", "promptclimb.evaluator.clip.open_clip_evaluator")
-DISK_BYTES = 24 * 2**20
+DISK_BYTES = LEAST_FREE_BYTES + 48 * 2**20
+"""Room for three runs above what a run wants to see free before it requests anything."""
 OF_THE_SESSION = ("usage", "budget", "wall_s", "started", "llm", "test_opened")
 """Members of a result that say how it came about; the endpoint's address is another one each time."""
 
