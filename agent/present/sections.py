@@ -25,7 +25,7 @@ from ..results.accuracies import (
 from ..results.details import NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
-from ..results.result import SearchResult, SplitInspection, with_best_hand_made
+from ..results.result import SearchResult, SplitInspection
 from .chart import (
     DASHES,
     NARROW,
@@ -338,8 +338,7 @@ def _levels(view: RunView) -> dict[str, float]:
     if view.result is None:
         levels = {BASELINE_DEFAULT: view.progress.default}
     else:
-        baselines = with_best_hand_made(view.result.baselines)
-        levels = {name: group.train for name, group in baselines.items() if name in _LEVELS}
+        levels = {name: group.train for name, group in view.result.baselines.items() if name in _LEVELS}
     if levels.get(BEST_HAND_MADE) is not None:
         levels.pop(HAND_MADE, None)
     ordered = [(name, levels.get(name)) for name in _LEVELS]

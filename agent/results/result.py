@@ -22,7 +22,6 @@ from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import (
     BARE_NAME,
     BASELINE_DEFAULT,
-    HAND_MADE,
     OTHER_MODEL,
     Inspection,
     Shots,
@@ -34,7 +33,6 @@ from ..prices import Spent, totals
 from ..text import printable
 from .accuracies import (
     BEST,
-    BEST_HAND_MADE,
     ORIGINAL_NAMES,
     TEXTS,
     WITH_IMAGES,
@@ -243,13 +241,6 @@ class WithImages(GroupAccuracies):
 
     images: int
     strength: float | None
-
-
-def with_best_hand_made(baselines: Mapping[str, GroupAccuracies]) -> dict[str, GroupAccuracies]:
-    """Return the baselines; a single hand-made template is the best of its list, and has that name."""
-    if BEST_HAND_MADE in baselines or HAND_MADE not in baselines or len(baselines[HAND_MADE].templates) != 1:
-        return dict(baselines)
-    return {BEST_HAND_MADE if name == HAND_MADE else name: group for name, group in baselines.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -557,7 +548,7 @@ class SearchResult:
             )
             for name, title, group in forms
         ]
-        baselines = with_best_hand_made(self.baselines)
+        baselines = self.baselines
         # The best template without its new names is one row with the baselines that it equals.
         original = baselines.get(ORIGINAL_NAMES)
         same = {

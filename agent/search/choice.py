@@ -36,6 +36,7 @@ from functools import partial
 from operator import itemgetter
 from statistics import fmean, stdev
 
+from ...evaluator.classifier import Classifier
 from ...evaluator.errors import AskingEndedError, PromptclimbError
 from ...evaluator.scoring import (
     BARE_NAME,
@@ -220,6 +221,8 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
     hand_made = await _hand_made(config, evaluator)
     if hand_made:
         baselines[BEST_HAND_MADE] = (rank_by_rule(hand_made)[0].scored_as,)
+    elif len(baselines.get(HAND_MADE, ())) == 1:  # the best of its list
+        baselines[BEST_HAND_MADE] = baselines.pop(HAND_MADE)
     starting = [entry for entry in scored if entry.position.initial]
     baselines[BEST_STARTING] = ((await in_thread(lambda: rank_by_rule(starting)))[0].scored_as,)
     shown = {text: _shown(kind, text) for templates in baselines.values() for text in templates}
@@ -242,12 +245,14 @@ class Forms:
         texts: Averaged templates, as the scorer gets them.
         learned: Learnt from the labelled images, near the texts; None without features or images.
         recommended: The form to use.
+        classifier: The recommended form as class vectors; None without features.
         notes: On steps that failed, and on what the choice looked at.
     """
 
     texts: tuple[str, ...]
     learned: LearnedClassifier | None
     recommended: Form
+    classifier: Classifier | None
     notes: Mapping[str, str]
 
 
@@ -265,18 +270,32 @@ async def choose_forms(
         texts = await _choose_texts(evaluator, choice, notes, final=final)
     else:
         texts, renaming = (names.template,), names.renaming
-    learned = None
-    if isinstance(evaluator, FeatureEvaluator) and _labelled_images(evaluator.info):
-        features = evaluator
+    recommended: Form = "template" if names is not None or texts == choice.groups[BEST] else "texts"
+    learned = classifier = None
+    if isinstance(evaluator, FeatureEvaluator):
+        features, info = evaluator, evaluator.info
         try:
-            classifier = await call_evaluator(lambda: features.classifier(texts, renaming))
-            learned = await call_evaluator(lambda: features.learn(classifier))
+            vectors = await call_evaluator(lambda: features.classifier(texts, renaming))
+            scale, images = features.logit_scale, 0
+            if _labelled_images(info):
+                learned = await call_evaluator(partial(features.learn, vectors))
+                vectors, scale = learned.classifier, learned.scale
+            if learned is not None and learned.strength is not None:
+                recommended, images = "with_images", learned.images
+            classifier = Classifier.of(
+                info,
+                vectors,
+                scale=scale,
+                form=recommended,
+                images=images,
+                templates=texts,
+                names_in_texts=tuple(
+                    renaming.get(label, name) for label, name in enumerate(info.class_names)
+                ),
+            )
         except Exception as error:  # noqa: BLE001 - noted in the result
             notes[UNLEARNED] = failure_note(UNLEARNED, error)
-    recommended: Form = "template" if names is not None or texts == choice.groups[BEST] else "texts"
-    if learned is not None and learned.strength is not None:
-        recommended = "with_images"
-    return Forms(texts=texts, learned=learned, recommended=recommended, notes=notes)
+    return Forms(texts=texts, learned=learned, recommended=recommended, classifier=classifier, notes=notes)
 
 
 def _labelled_images(info: EvaluatorInfo) -> int:

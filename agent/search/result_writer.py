@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
+from ...evaluator.classifier import Classifier
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
 from ...prompts.kinds import CandidateNoun
 from ..errors import BudgetSpentError, GaveUpError, asking_errors_as_causes
@@ -45,7 +46,7 @@ from ..results.result import (
     left_of_both,
     words_of,
 )
-from ..results.run_dir import write_result
+from ..results.run_dir import write_classifier, write_result
 from ..versions import program_version, running_version
 from .choice import Choice, Forms, choose, choose_forms
 from .event_loop import call_evaluator, to_the_end
@@ -68,17 +69,17 @@ async def search_to_result(session: RunSession) -> SearchResult:
         searched = await run_restarts(session)
         try:
             with asking_errors_as_causes():
-                result, details = await choose_and_test(session, searched)
+                result, details, classifier = await choose_and_test(session, searched)
         except (BudgetSpentError, GaveUpError) as limit:
             # The scorer cannot be asked for the rest of the evaluation: the search counts as stopped.
             stopped = stop_event(limit)
             session.request.emit(stopped)
-            result, details = await choose_and_test(session, replace(searched, stopped=stopped))
+            result, details, classifier = await choose_and_test(session, replace(searched, stopped=stopped))
     # A stop comes too late from here on.
     if (calls := session.scorer_calls) is not None:
         await calls.close()
         result = replace(result, budget=left_of_both(result.budget, calls.budget.left_by_key()))
-    written = await to_the_end(lambda: _write_files(session, result, details))
+    written = await to_the_end(lambda: _write_files(session, result, details, classifier))
     session.request.emit(
         SearchFinished(
             status=written.status,
@@ -91,8 +92,10 @@ async def search_to_result(session: RunSession) -> SearchResult:
     return written
 
 
-async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple[SearchResult, Details]:
-    """Choose, evaluate the choice on test if the search was completed, and return the result.
+async def choose_and_test(
+    session: RunSession, searched: SearchOutcome
+) -> tuple[SearchResult, Details, Classifier | None]:
+    """Choose, evaluate the choice on test if the search was completed, and return what is to be written.
 
     A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if
     that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
@@ -118,7 +121,7 @@ async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple
             names=searched.names,
         )
         details = await details_of(evaluator, evaluated.decisions, evaluated.recommended)
-        return _result_of(session, searched, choice, forms, evaluated), details
+        return _result_of(session, searched, choice, forms, evaluated), details, forms.classifier
 
 
 def _result_of(
@@ -230,7 +233,9 @@ def _search_notes(
     return {name: text for name, text in notes.items() if text is not None}
 
 
-def _write_files(session: RunSession, result: SearchResult, details: Details) -> SearchResult:
+def _write_files(
+    session: RunSession, result: SearchResult, details: Details, classifier: Classifier | None
+) -> SearchResult:
     """Write all files of a result, and return it as it was written.
 
     The result is on disk before the report is drawn, which can be drawn again from it.
@@ -242,6 +247,8 @@ def _write_files(session: RunSession, result: SearchResult, details: Details) ->
     run_dir = session.run_dir
     written = replace(SearchResult.from_json(keys_in_use.scrub_value(document)), run_dir=run_dir)
     write_details(run_dir, Details.from_json(keys_in_use.scrub_value(details.to_json())))
+    if classifier is not None:
+        write_classifier(run_dir, classifier)
     write_result(run_dir, written)
     for sink in session.written_here:  # the page reads the log
         sink.flush()

@@ -38,7 +38,6 @@ from ..results.result import (
     Recommended,
     SplitInspection,
     WithImages,
-    with_best_hand_made,
     words_of,
 )
 from ..store.run import Store
@@ -141,9 +140,7 @@ async def evaluate_choice(
     recommended = Recommended(form=forms.recommended, test=None)
     recommended = replace(recommended, test=accuracies[recommended.name].test)
     if recommended.test is not None:
-        compared = {
-            name: group for name, group in with_best_hand_made(accuracies).items() if name != ENSEMBLE
-        }
+        compared = {name: group for name, group in accuracies.items() if name != ENSEMBLE}
         over = differences(
             recommended.name,
             compared,

@@ -16,14 +16,14 @@ import pytest
 import promptclimb
 from promptclimb import SearchConfig, search_sync
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.results.accuracies import BEST, ENSEMBLE
+from promptclimb.agent.results.accuracies import ENSEMBLE
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.exports import export
-from promptclimb.agent.results.run_dir import read_result, write_result
+from promptclimb.agent.results.run_dir import CLASSIFIER, read_result, write_result
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.prediction import FolderPredictor
+from promptclimb.evaluator.prediction import ImagePredictor
 from tests.fakes.few_shots import pictures
 from tests.recorded import check_session
 
@@ -70,11 +70,11 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-@pytest.mark.parametrize("group", [BEST, ENSEMBLE])
+@pytest.mark.parametrize("group", ["recommended", ENSEMBLE])
 def test_the_classes_are_those_of_the_runs_own_evaluation(
     home: Path, group: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Image by image on the test images, for the best template and for the ensemble."""
+    """Image by image on the test images, for the recommended form and for the ensemble."""
     details = read_details(home / "run")
     assert details is not None
     assert details.decisions is not None
@@ -82,7 +82,8 @@ def test_the_classes_are_those_of_the_runs_own_evaluation(
     assert call("predict", home / "pictures" / "test", "--run", home / "run", *more) == 0
     rows = rows_of(capsys.readouterr().out)
     names = details.decisions.classes
-    assert [row["class"] for row in rows] == [names[label] for label in details.decisions.predicted[group]]
+    name = read_result(home / "run").recommended.name if group == "recommended" else group
+    assert [row["class"] for row in rows] == [names[label] for label in details.decisions.predicted[name]]
     assert [Path(row["file"]).parent.name for row in rows] == [
         names[label] for label in details.decisions.labels
     ]
@@ -100,7 +101,10 @@ def test_new_class_names_of_a_run_stand_in_the_texts_only(
     classes = names.decisions.classes
     shutil.copytree(home / "run", tmp_path / "run")
     new = {classes[0]: "a distant galaxy"}
-    write_result(tmp_path / "run", replace(result, best=replace(result.best, class_names=new)))
+    best = replace(result.best, class_names=new)
+    texts = replace(result.texts, templates=best.templates)
+    write_result(tmp_path / "run", replace(result, best=best, texts=texts))
+    (tmp_path / "run" / CLASSIFIER).unlink()
     shown = {}
     for key, run, more in (
         ("named", tmp_path / "run", []),
@@ -163,13 +167,13 @@ def test_an_interrupted_file_does_not_look_finished(
     Path("empty").mkdir()
     assert call("predict", "empty", "--run", home / "run", "--out", "p.csv") == 2
     assert not list(Path().glob("p.csv*"))
-    whole = FolderPredictor.predict
+    whole = ImagePredictor.predict
 
-    def interrupted(self: FolderPredictor, *arguments: Any, **options: Any) -> Any:
+    def interrupted(self: ImagePredictor, *arguments: Any, **options: Any) -> Any:
         yield from itertools.islice(whole(self, *arguments, **options), 2)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FolderPredictor, "predict", interrupted)
+    monkeypatch.setattr(ImagePredictor, "predict", interrupted)
     assert call("predict", images, "--run", home / "run", "--out", "p.csv") == 130
     assert "so far is in p.csv.part" in capsys.readouterr().err
     assert not Path("p.csv").exists()
@@ -182,7 +186,7 @@ def test_json_is_one_output(home: Path, images: Path, capsys: pytest.CaptureFixt
     output = json.loads(capsys.readouterr().out)
     assert output["model"]["name"] == "tiny-clip"
     assert output["classes"] == ["cat", "dog", "oak tree"]
-    assert output["templates"] == [json.loads((home / "run" / "result.json").read_text())["best"]["template"]]
+    assert output["templates"] == json.loads((home / "run" / "result.json").read_text())["texts"]["templates"]
     assert (output["images"], output["unreadable"]) == (5, 1)
     assert output["predictions"][0]["file"] == "\x1b[31mtab\té.png"
     assert set(output["predictions"][0]) == {"file", "class", "probability"}

@@ -208,17 +208,6 @@ def test_each_row_has_the_gain_of_the_recommended_form_with_its_verdict() -> Non
     assert "<p>Use it.</p>" in result._repr_html_()
 
 
-def test_a_single_hand_made_template_has_the_name_of_the_best_one() -> None:
-    """In the tables as in the verdict."""
-    single = GroupAccuracies(templates=("a photo of {}",), train=0.5, test=0.5)
-    two = replace(single, templates=("a {}", "b {}"))
-    names = [
-        [row.name for row in small_result(baselines={"hand-made": group}).accuracies.rows]
-        for group in (single, two)
-    ]
-    assert names == [["best", "texts", "best hand-made"], ["best", "texts", "hand-made"]]
-
-
 def test_sections_without_content_are_left_out() -> None:
     """Nothing rejected, and a best template that was there from the start."""
     page = render(view(small_result(rejected={})))

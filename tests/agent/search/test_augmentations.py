@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb import SearchConfig, resume, search
+from promptclimb import SearchConfig, load, resume, search
 from promptclimb.agent.api import evaluate
 from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.results.run_dir import stored_config
@@ -58,12 +58,18 @@ def test_views_order_what_was_found_and_the_restart_does_not_see_them(
 
 
 def test_a_run_is_resumed_by_its_own_views(spec: EvaluatorSpec, tmp_path: Path) -> None:
-    """Its scores come from the disk with them; another number is refused."""
+    """Scores come from the disk with them, and the same classifier is learnt; another number is refused."""
     before = ran(spec, tmp_path / "r", augmentations=3)
     document = json.loads((tmp_path / "r" / "result.json").read_text("utf-8"))
+    classifier = load(tmp_path / "r")
     (tmp_path / "r" / "result.json").unlink()
-    again = asyncio.run(resume(tmp_path / "r"))
-    assert (again.to_json()["leaderboard"], board(tmp_path / "r")) == (document["leaderboard"], before)
+    again = asyncio.run(resume(tmp_path / "r")).to_json()
+    for member in ("leaderboard", "texts", "with_images", "recommended"):
+        assert again[member] == document[member]
+    assert board(tmp_path / "r") == before
+    learnt = load(tmp_path / "r")
+    assert learnt.about == classifier.about
+    assert (learnt.vectors == classifier.vectors).all()
     with pytest.raises(StoreMismatchError, match="augmentations: it was 3, now 8"):
         asyncio.run(resume(tmp_path / "r", changes={"augmentations": 8}))
 

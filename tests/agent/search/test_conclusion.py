@@ -129,7 +129,7 @@ async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -
     assert ensemble.train > two.train
     assert (result.best.train, result.best.val, result.best.test) == (best.train, best.val, best.test)
     assert (result.ensemble.train, result.ensemble.test) == (ensemble.train, ensemble.test)
-    assert set(result.baselines) == {"default template", "hand-made", "best starting template"}
+    assert set(result.baselines) == {"default template", "best hand-made", "best starting template"}
     assert result.baselines["best starting template"].templates[0] in INITIAL
     assert all(group.test is not None for group in result.baselines.values())
     assert (evaluator.opened, result.test_opened, store.value("test_opened")) == (1, 1, 1)
@@ -213,7 +213,7 @@ async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: S
     assert {UNOPENED, UNEXAMINED} <= set(result.notes)
     assert result.best.train == result.leaderboard[0].train
     assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
-    assert set(result.baselines) == {"best starting template", "default template", "hand-made"}
+    assert set(result.baselines) == {"best starting template", "default template", "best hand-made"}
 
 
 async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(store: Store) -> None:
