@@ -159,3 +159,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}, (
                 target
             )
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/quickstart.md", "docs/endpoints.md", "docs/long-runs.md"]
+)
+def test_commands_are_not_wider_than_the_site_shows(page: str) -> None:
+    """72 characters; a longer command is broken with a backslash."""
+    blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert not [line for block in blocks for line in block.splitlines() if len(line) > 72]

@@ -131,10 +131,10 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
     if hub_offline() or not reachable(host, port):
         why = "HF_HUB_OFFLINE is set" if hub_offline() else f"{host} cannot be reached"
         # A model of the hub needs its weights beside the configuration that is missing first.
-        files = "--include 'open_clip_*'" if CONFIG_NAME in names else names[0]
+        files = "" if CONFIG_NAME in names else f" {names[0]}"
         raise _not_here(
             f"{repository} is not in the hub's cache and {why}",
-            f"run `hf download {repository} {files}` and copy the folder "
+            f"run `hf download {repository}{files}` and copy the folder "
             f"models--{repository.replace('/', '--')} into {huggingface_hub.constants.HF_HUB_CACHE}",
         )
     failures = []

@@ -208,7 +208,7 @@ def test_without_a_network_the_file_and_its_place_are_named(name: str, pretraine
     assert "local-dir:DIR" in str(caught.value)
     assert "models--" in str(caught.value)
     assert "(RN-pico, ViT-pico and Tags-pico) with `pretrained" in str(caught.value)
-    assert ("--include 'open_clip_*'" in str(caught.value)) == name.startswith("hf-hub:")
+    assert ("hf download timm/some-model`" in str(caught.value)) == name.startswith("hf-hub:")
 
 
 def test_an_unreachable_hub_is_noticed_without_retries(monkeypatch: pytest.MonkeyPatch) -> None:
