@@ -45,7 +45,6 @@ from benchmarks import vocabularies, wordnet
 from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_of, whole_numbers
 from benchmarks.pico_features import VIEWS, Clip, Floats, encoded, few_shots_of
 from benchmarks.pico_features import features_of as features_of_bundled
-from promptclimb.agent.results.gain import is_no_better
 from promptclimb.agent.search.name_choice import (
     FINALISTS,
     KNOWN_AT_ONCE,
@@ -200,10 +199,9 @@ class FewShots:
         now, before = (self._joined(self.compared, self._renamed(names)) for names in (first, {}))
         few_shot = self._few_shot(len(self.compared))
         evidence = few_shot.compare(now, before)
-        right = few_shot.images - few_shot.wrong(before)
-        chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self.classes))
-        if not evidence.sure and not (chance and evidence.gain > 0):
+        if not evidence.sure:
             return {}
+        right = few_shot.images - few_shot.wrong(before)
         self.keeps = right + evidence.gain >= KNOWN_AT_ONCE * right
         return first
 

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, TypeAlias
 from ...evaluator.errors import ConfigError, TemplateRejectedError
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor, hits
 from ..errors import EvaluationFailedError
-from ..results.gain import is_no_better
 from ..store.records import canonical
 from ..store.run import Store
 from .event_loop import call_evaluator
@@ -312,19 +311,16 @@ class NamesTried:
     def start_from(
         self, names: Renaming, few_shot: FewShotImages, predicted: Predicted, with_original: Predicted
     ) -> bool:
-        """Start from names of all classes if they are better than the original ones; return whether they are.
+        """Start from names of all classes if they gain for sure; return whether they do.
 
-        Where the original names are no better than chance, any gain is enough. The predictions are in several
-        templates, that of the rounds first.
+        The predictions are in several templates, that of the rounds first.
         """
         evidence = few_shot.compare(predicted, with_original)
-        right = few_shot.images - few_shot.wrong(with_original)
-        chance = is_no_better(right / few_shot.images, few_shot.images, 1.0 / len(self._class_names))
-        taken = evidence.sure or (chance and evidence.gain > _ROUNDING)
-        if taken:
+        if evidence.sure:
+            right = few_shot.images - few_shot.wrong(with_original)
             self.keeps_recognised = right + evidence.gain >= KNOWN_AT_ONCE * right
             self.start = self.current = Renamed(names, predicted[: len(self.original)])
-        return taken
+        return evidence.sure
 
     def with_start(self, names: Renaming) -> Renaming:
         """Return the names to start from with others in their place; a class's own name is no new one.
