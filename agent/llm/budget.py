@@ -101,20 +101,24 @@ class Charge(Generic[R]):
     def book(self, usage: TokenUsage | None, written: int = 0) -> None:
         """Bill what is reported, and for the rest what was reserved, or more if more was ``written``."""
         known = NOTHING if usage is None else Spent.of(usage, self.price)
-        tokens, money = self.reserved.estimated_tokens, self.reserved.estimated_picodollars
-        most = replace(tokens_at_most(self.request), completion_tokens=written)
-        if written > self.request.max_tokens and most.total > tokens:
-            tokens, money = most.total, cost_at_most(most, self.price)
-        if usage is None or usage.is_part:
-            is_cost_known = known.vendor_calls and known.vendor_picodollars
-            self.billed = replace(
-                known,
-                calls=1,
-                estimated_tokens=max(tokens - known.tokens, 0),
-                estimated_picodollars=0 if is_cost_known else max(money - known.picodollars, 0),
-            )
-        else:
+        if usage is not None and not usage.is_part:
             self.billed = known
+            return
+        most = tokens_at_most(self.request)
+        most = replace(
+            most,
+            prompt_tokens=max(most.prompt_tokens, known.prompt_tokens),
+            completion_tokens=max(most.completion_tokens, known.completion_tokens, written),
+        )
+        tokens = max(self.reserved.estimated_tokens, most.total)
+        money = max(self.reserved.estimated_picodollars, cost_at_most(most, self.price))
+        is_cost_known = known.vendor_calls and known.vendor_picodollars
+        self.billed = replace(
+            known,
+            calls=1,
+            estimated_tokens=tokens - known.tokens,
+            estimated_picodollars=0 if is_cost_known else max(money - known.picodollars, 0),
+        )
 
 
 class _Waiting(NamedTuple):

@@ -595,10 +595,10 @@ async def test_what_is_not_reported_of_an_answer_is_estimated() -> None:
     alone = await spent(TokenUsage(vendor_picodollars=7))
     assert (alone.picodollars, alone.estimated_picodollars, alone.tokens) == (7, 0, 0)
     half = await spent(TokenUsage(prompt_tokens=50))
-    assert (half.tokens, half.tokens_at_most) == (50, alone.estimated_tokens)
+    assert (half.tokens, half.tokens_at_most) == (50, 50 + 100)
     assert half.picodollars_at_most == half.picodollars + half.estimated_picodollars > 50e6 + 50e6
     more = await spent(TokenUsage(prompt_tokens=3000))
-    assert (more.tokens_at_most, more.estimated_picodollars) == (3000, 0)
+    assert (more.tokens_at_most, more.picodollars_at_most) == (3000 + 100, 3000e6 + 200e6)
 
 
 @virtual_time
