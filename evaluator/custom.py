@@ -40,6 +40,7 @@ from .scoring import (
     MOST_UNREADABLE,
     Evaluator,
     EvaluatorInfo,
+    FeatureEvaluator,
     Predictions,
     Rejection,
     Score,
@@ -272,6 +273,11 @@ class CheckedEvaluator(CustomEvaluator):
         for method in ("predict", "predict_some", "predict_named"):
             if callable(attribute(scorer, method)):
                 setattr(self, method, partial(self._predictions, method))
+        if isinstance(scorer, FeatureEvaluator):
+            self.class_names, self.logit_scale = scorer.class_names, scorer.logit_scale
+            self.decide = partial(self._predictions, "decide")
+            for method in ("classifier", "evidence", "learn"):
+                setattr(self, method, partial(self._features, method))
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -291,6 +297,9 @@ class CheckedEvaluator(CustomEvaluator):
             return read if test else [each and replace(each, test=None) for each in read]
 
         return self._ask("examine", scores)
+
+    def _features(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return self._ask(method, lambda: getattr(self._scorer, method)(*arguments, **options))
 
     def _predictions(self, method: str, *arguments: Any, **options: Any) -> Predictions:
         """Return predictions, with a class of the data for each image; the last argument is asked about."""
