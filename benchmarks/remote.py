@@ -6,9 +6,11 @@
   labels that were on disk after a kill and are not at the end. ``twice``: answers that the server gave a
   second time; ``in_flight_at_most``: kills times the concurrency, which is the most that it may be.
   ``same_result``: whether the leaderboards agree, and with them every label.
-- ``rate``: so many labels at a limit of requests a minute, by ``--scorer-rpm`` alone. ``share``: of the
-  limit that was reached from the first answer to the last. ``growth_mib``: resident memory at the end
-  beyond that after a fifth of the labels.
+- ``rate``: so many labels at a limit of requests a minute, by ``--scorer-rpm`` alone; at most half of
+  ``unlimited_rpm``, what this machine gets now without a limit, as a busy one would be slower than its
+  limit. ``share``: of the limit that was reached, the median over windows of some seconds, as nothing is
+  asked between the rounds and the test. ``growth_mib``: resident memory at the end beyond that after a
+  fifth of the labels.
 
 The server is a process of its own; faults are those of ``benchmarks/faulty_scorer.py``. A search is a
 fork that runs the command line's entry.
@@ -17,6 +19,7 @@ fork that runs the command line's entry.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import multiprocessing
@@ -46,6 +49,8 @@ SMALL = (
 PRICE_IN, PRICE_OUT = 0.15, 0.60
 CONCURRENCY = 8
 POLL_S = 0.02
+WINDOW = 12
+"""Samples, a quarter of a second apart."""
 
 
 def served(**faults: Any) -> FakeServer:
@@ -197,17 +202,27 @@ def memory_mib(pid: int) -> float:
 
 
 def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
-    """Ask for many labels at a limit."""
+    """Ask for many labels at a limit, which the machine must be able to reach."""
+    unlimited = paced(folder / "unlimited", 1, None)
+    rpm = min(rpm, round(unlimited["rpm"] / 2))
+    reached = paced(folder / "paced", labels, rpm)
+    share = round(reached["rpm"] / rpm, 3)
+    return {**reached, "rpm": rpm, "share": share, "unlimited_rpm": unlimited["rpm"]}
+
+
+def paced(run_dir: Path, labels: int, rpm: int | None) -> dict[str, Any]:
+    """Ask for about so many labels, and measure the requests a minute."""
     # Templates of the one round, validation images of the best and the test images take about 1,700.
     initial = max(2, math.ceil((labels - 1_500) / (12 * 16)) - 5)
     with served() as server:
         arguments = search(
-            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm),
+            server, run_dir, "zero-shot", *(() if rpm is None else ("--scorer-rpm", str(rpm))),
             "--shots", "16", "--restarts", "1", "--conversations", "1", "--rounds", "1",
             "--initial", str(initial), "--test-images", "12",
         )  # fmt: skip
-        process = start(folder, arguments, racing="off")
+        process = start(run_dir.parent, arguments, racing="off")
         early, most, stats = math.nan, 0.0, server.statistics()
+        samples: list[tuple[float, int]] = []
         while process.is_alive():
             with contextlib.suppress(OSError):  # it may end meanwhile
                 now = memory_mib(process.pid or 0)
@@ -215,14 +230,16 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
                 if math.isnan(early) and stats["answers"] >= labels // 5:
                     early = now
                 most = max(most, now)
+                samples.append((time.monotonic(), stats["answers"]))
             time.sleep(0.25)
         stats = server.statistics()
     seconds = stats["last_s"] - stats["first_s"]
+    asking = [sample for sample in samples if sample[1]][::WINDOW]
+    rates = [(more - few) / (end - begin) for (begin, few), (end, more) in itertools.pairwise(asking)]
     return {
         "labels": stats["answers"],
-        "rpm": rpm,
+        "rpm": round(60 * statistics.median(rates or [stats["answers"] / seconds])),
         "seconds": round(seconds, 1),
-        "share": round(60 * stats["answers"] / seconds / rpm, 3),
         "refused": stats["refused"],
         "early_mib": round(early, 1),
         "growth_mib": round(most - early, 1),

@@ -135,8 +135,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         # Each may be scored alone.
         requests += candidates * math.ceil(len(texts) / self._most("text"))
         if self._named is None:
-            tried = [form.most_images for form in DIALECTS.values() if form.tried]
-            requests += sum(math.ceil(len(_trial_pictures()) / most) for most in tried)
+            tried = [form.most_images > 1 for form in DIALECTS.values() if form.tried]
+            requests += len(_trial_pictures()) * len(tried) + sum(tried)
         return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
 
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
@@ -316,12 +316,17 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     async def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
         """Return why a form of requests does not fit the endpoint; None if it does."""
         vectors: list[Vector] = []
-        for pictures in batched(_trial_pictures(), dialect.most_images):
+        left = [list(pictures) for pictures in batched(_trial_pictures(), dialect.most_images)]
+        while left:
+            pictures = left.pop(0)
             request = replace(self._image_request(dialect, pictures), is_trial=True)
             self._trials += 1
             answer = await self.ask_once(request)
             if isinstance(answer, ApiRefusal):
-                return answer.message
+                if len(pictures) == 1:
+                    return answer.message
+                left = [[picture] for picture in pictures]  # perhaps they are too many
+                continue
             try:
                 vectors += map(as_vector, dialect.read(answer.body, len(pictures)))
             except BadReplyError as error:

@@ -112,6 +112,18 @@ def test_the_form_is_found_out(form: str, opened: Opened, tmp_path: Path) -> Non
     assert again.dialect.name == form
 
 
+def test_the_form_is_found_out_where_a_request_holds_one_image(opened: Opened) -> None:
+    """The images of the trial are asked for one by one if they are refused together."""
+
+    def change(_number: int, request: ApiRequest, body: Any) -> Any:
+        is_taken = len(request.body.get("input", ())) == 1 and "modality" not in request.body
+        return body if is_taken else ApiRefusal("refused", "one input only")
+
+    evaluator = opened("embeddings", VisualApi(change=change))
+    assert isinstance(evaluator, EmbeddingsEvaluator)
+    assert evaluator.dialect.name == "openai"
+
+
 def test_a_model_of_texts_alone_is_refused(opened: Opened) -> None:
     """It takes a data URL for a text, and gives a vector that says nothing of the image."""
     api = VisualApi(reads_images=False, blur=1.0)
