@@ -52,6 +52,11 @@ def check_shots(value: Any) -> Any:
     number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
     if number is None or number == ALL or (type(number) is int and 1 <= number <= MOST_SHOTS):
         return number
+    if number == 0 and not isinstance(number, bool):
+        raise ValueError(
+            "a search needs labelled images, at least one of each class; without any, `promptclimb evaluate` "
+            "measures your own templates on test images, and `class_names` takes better names"
+        )
     raise ValueError(f"it must be a whole number from 1 to {MOST_SHOTS:,}, or {ALL}")
 
 
