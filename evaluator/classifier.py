@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import DataError, UsageError
+from .errors import DataError, UsageError, reason_of
 from .files import replace_file, user_path
-from .regular_files import irregular
+from .regular_files import irregular, open_regular
 from .spec import EvaluatorSpec, Report
 
 if TYPE_CHECKING:
@@ -158,11 +158,19 @@ class Classifier:
         if (what := irregular(file)) is not None:
             raise UsageError(f"{file} is {what}; name a file that holds a classifier")
         try:
+            open_regular(file).close()  # a tensor without end may be promised, and would be allocated
             with safetensors.safe_open(file, framework="np") as opened:
                 metadata, vectors = opened.metadata() or {}, opened.get_tensor(TENSOR)
             about = About.model_validate({name: _value(name, text) for name, text in metadata.items()})
-        except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-            what = _first(error) if isinstance(error, ValidationError) else str(error)
+        except (
+            OSError,
+            safetensors.SafetensorError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ) as error:
+            what = _first(error) if isinstance(error, ValidationError) else reason_of(error)
             raise UsageError(
                 f"{file} holds no classifier of this program: {what}; `export` writes such a file"
             ) from error

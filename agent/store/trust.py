@@ -115,9 +115,8 @@ def check_model_trusted(file: Path, model: str, pretrained: str, *, trust: bool)
     """Raise UntrustedRunError if a file names a model that may run code, unless the user trusts it."""
     effects = risks({"model": model, "pretrained": pretrained})
     if effects and not trust:
-        lines = "".join(f"  {effect}\n" for effect in effects.values())
         raise UntrustedRunError(
-            f"{printable(str(file))} would\n{lines}If you trust this, load it with `trust = true`"
+            f"{file} would {'; '.join(effects.values())}. If you trust this, load it with `trust = true`"
         )
 
 

@@ -141,6 +141,20 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
             promptclimb.load(path)
 
 
+def test_what_would_fill_memory_is_refused(tmp_path: Path) -> None:
+    """A file that promises more numbers than memory holds, and names that lie too deep in one another."""
+    about = {"classifier": {"dtype": "F32", "shape": [2, 2**34], "data_offsets": [0, 2**37]}}
+    header = json.dumps(about).encode()
+    with (tmp_path / "vast.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(file.tell() + 2**37)  # sparse: it takes no room
+    with pytest.raises(UsageError, match="more than 536,870,912 bytes"):
+        promptclimb.load(tmp_path / "vast.safetensors")
+    save_file({TENSOR: VECTORS}, tmp_path / "deep.safetensors", metadata={"classes": "[" * 100_000})
+    with pytest.raises(UsageError, match="maximum recursion depth"):
+        promptclimb.load(tmp_path / "deep.safetensors")
+
+
 def test_a_file_whose_model_may_run_code_needs_trust(tmp_path: Path) -> None:
     """Somebody else may have written the file."""
     file = edited(tmp_path, VECTORS, model="hf-hub:someone/model")
