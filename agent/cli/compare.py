@@ -53,8 +53,9 @@ def _row(result: SearchResult) -> dict[str, str]:
         "method": result.method,
         "status": result.status,
         "seed": str(result.dataset.seed),
-        "train": score_text(result.best.train, percent=result.has_accuracies),
-        "test": score_text(result.best.test, percent=result.has_accuracies),
+        "form": result.recommended.form.replace("_", " "),
+        "train": score_text(result.recommended_group.train, percent=result.has_accuracies),
+        "test": score_text(result.recommended.test, percent=result.has_accuracies),
         "calls": f"{usage.calls:,}",
         "cost": cost_text(usage.cost_usd) if usage.calls else "-",
     }

@@ -16,6 +16,8 @@ from ..text import printable
 Interval = tuple[float, float]
 BEST, ENSEMBLE, TEXTS, WITH_IMAGES = "best", "ensemble", "texts", "with_images"
 """What a search found, among decisions and differences; others have the names of the baselines."""
+RECOMMENDED = "recommended"
+"""Stands for the recommended one of these where runs are compared."""
 BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
 ORIGINAL_NAMES = "original names"

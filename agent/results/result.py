@@ -476,6 +476,12 @@ class SearchResult:
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     @property
+    def recommended_group(self) -> Best | GroupAccuracies:
+        """The recommended form with its accuracies."""
+        groups = {BEST: self.best, TEXTS: self.texts, WITH_IMAGES: self.with_images}
+        return groups[self.recommended.name] or self.texts
+
+    @property
     def complete(self) -> bool:
         """Whether the search is over and its test split, if any, was evaluated, with new class names too."""
         return self.status == "finished" and self.why_not_evaluated is None

@@ -13,7 +13,15 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
-from ..results.accuracies import BEST, CHANCE_MARK, ENSEMBLE, Accuracy, AccuracyRow, AccuracyTable
+from ..results.accuracies import (
+    BEST,
+    CHANCE_MARK,
+    ENSEMBLE,
+    RECOMMENDED,
+    Accuracy,
+    AccuracyRow,
+    AccuracyTable,
+)
 from ..results.result import SearchResult
 from ..results.run_dir import SUMMARY, safe_cell, write_atomically
 from ..text import printable
@@ -98,7 +106,9 @@ def write_findings(folder: Path, document: Mapping[str, Any]) -> None:
 
 def raw_csv(runs: Sequence[Mapping[str, Any]]) -> str:
     """Return a row for each run, whether it counts or not; accuracies are fractions of 1."""
-    figures = list(dict.fromkeys([BEST, ENSEMBLE, *(name for run in runs for name in run["test"])]))
+    figures = list(
+        dict.fromkeys([RECOMMENDED, BEST, ENSEMBLE, *(name for run in runs for name in run["test"])])
+    )
     labels = ("data", "shots", "seed", "model", "method", "llm")
     before, after = (*labels, "status", "counts", "reason", "template"), (*SPENT, "folder", "white_box")
     buffer = io.StringIO()

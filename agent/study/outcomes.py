@@ -19,10 +19,10 @@ from ...evaluator.scoring import Shots, hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
 from ..prices import Spent
-from ..results.accuracies import BEST, ENSEMBLE
+from ..results.accuracies import BEST, ENSEMBLE, RECOMMENDED, TEXTS, WITH_IMAGES
 from ..results.details import Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
-from ..results.result import ApiUsage, SearchResult
+from ..results.result import ApiUsage, Best, GroupAccuracies, SearchResult
 from ..results.run_dir import write_atomically
 from ..stop import Stop
 from ..store.records import check_identity
@@ -77,7 +77,7 @@ class RunOutcome:
         status: ``finished``, ``stopped`` or ``not run``.
         counts: Whether it is in means: finished, with test accuracies.
         class_names: New class names of the best template, sorted by class.
-        figures: On test: ``best``, ``ensemble`` and baselines, by name.
+        figures: On test: the recommended form, each form, the ensemble and baselines, by name.
         end: How a search ended; None for a fitted reference.
     """
 
@@ -119,8 +119,8 @@ def outcome_of(cell: RunLabels, end: SearchEnd) -> RunOutcome:
     return RunOutcome(
         cell=cell,
         status=end.status,
-        counts=end.complete and end.best.test is not None,
-        reason=NO_TEST if reason is None and end.best.test is None else reason,
+        counts=end.complete and end.recommended.test is not None,
+        reason=NO_TEST if reason is None and end.recommended.test is None else reason,
         template=end.best.template,
         class_names=tuple(sorted((end.best.class_names or {}).items())),
         figures=_figures(end, None if details is None else details.decisions) if end.complete else {},
@@ -134,12 +134,20 @@ def _spent(usage: Spent | ApiUsage) -> dict[str, float | None]:
 
 
 def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, AccuracyOnTest]:
-    tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
-    tests |= {name: baseline.test for name, baseline in result.baselines.items()}
+    groups: dict[str, Best | GroupAccuracies] = {
+        RECOMMENDED: result.recommended_group,
+        BEST: result.best,
+        ENSEMBLE: result.ensemble,
+        TEXTS: result.texts,
+        **result.baselines,
+    }
+    if result.with_images is not None:
+        groups[WITH_IMAGES] = result.with_images
     figures = {}
-    for name, test in tests.items():
-        if test is not None:
-            right = None if decisions is None else decisions.hits(name)
+    for name, group in groups.items():
+        if (test := group.test) is not None:
+            decided = result.recommended.name if name == RECOMMENDED else name
+            right = None if decisions is None else decisions.hits(decided)
             digits = _digits(right) if right and agrees(right, test) else None
             figures[name] = AccuracyOnTest(
                 test=test,
@@ -236,7 +244,7 @@ def _outcome_of_fit(cell: Cell, fit: _Fit) -> RunOutcome:
         cell=cell,
         status="finished",
         counts=True,
-        figures={BEST: AccuracyOnTest(test=fit.test, hits=fit.hits, at_chance=at_chance)},
+        figures={RECOMMENDED: AccuracyOnTest(test=fit.test, hits=fit.hits, at_chance=at_chance)},
         spent={"wall_s": fit.seconds},
     )
 

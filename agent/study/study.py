@@ -29,13 +29,19 @@ from ..config.schema import MOST_COUNTED
 from ..config.sources import FILE_SETTINGS, read_toml
 from ..methods.registry import METHODS
 from ..prices import MOST_DOLLARS
+from ..results.accuracies import BEST, ENSEMBLE, TEXTS, WITH_IMAGES
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
 OPTIONS = tuple(name for name in FILE_SETTINGS if name not in NOT_OPTIONS)
 """Settings of a search that a table may give."""
-ENSEMBLE_SUFFIX = " ensemble"
-"""Follows a method's name where its ensemble is meant."""
+FIGURE_BY_SUFFIX: Mapping[str, str] = {
+    " template": BEST,
+    " texts": TEXTS,
+    " with images": WITH_IMAGES,
+    " ensemble": ENSEMBLE,
+}
+"""Follows a method's name where another form than the recommended one is meant."""
 ReferenceName: TypeAlias = Literal[
     "default template",
     "bare class name",
@@ -122,8 +128,9 @@ class StudyMethod(StudyOptions):
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """Its names in the tables: its own, and that of its ensemble."""
-        return (self.row,) if self.is_white_box else (self.row, self.row + ENSEMBLE_SUFFIX)
+        """Its names in the tables: its own, and those of its forms."""
+        suffixes = () if self.is_white_box else tuple(FIGURE_BY_SUFFIX)
+        return tuple(f"{self.row}{suffix}" for suffix in ("", *suffixes))
 
     @property
     def is_white_box(self) -> bool:
@@ -176,7 +183,7 @@ class StudyBudget(Table):
 
 
 class Compare(Table):
-    """One of ``[[compare]]``: a difference to report, between methods, their ensembles or references.
+    """One of ``[[compare]]``: a difference to report, between methods, their forms or references.
 
     The LLMs are named if the sides differ in them. The interval resamples ``resample``.
     """
@@ -209,7 +216,7 @@ class Study(Table):
         sets: Settings of the searches on one data set, by its name.
         describe: Descriptions by data set name.
         references: Baselines that the tables show.
-        ensembles: Whether the tables show each method's ensemble too.
+        ensembles: Whether the tables show each form of a method's result too, and its ensemble.
         transfer: Whether templates found on one model are scored on the others.
     """
 

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...evaluator.scoring import Shots
-from ..results.accuracies import BEST, ENSEMBLE, Interval
+from ..results.accuracies import RECOMMENDED, Interval
 from .grid import shown_data
 from .outcomes import AccuracyOnTest, Blocks, RunOutcome, mean_over_sets
-from .study import ENSEMBLE_SUFFIX, REFERENCES, Compare, Study, llm_label, white_box_label
+from .study import FIGURE_BY_SUFFIX, REFERENCES, Compare, Study, llm_label, white_box_label
 
 TIMES = 10_000
 _HELD = 4_000_000
@@ -36,13 +36,13 @@ class StudyRow:
     label: str
     method: str | None
     llm: str | None = None
-    figure: str = BEST
+    figure: str = RECOMMENDED
     white_box: bool = False
 
     @property
     def binds(self) -> bool:
         """Whether a data set and seed that it lacks is left out of every mean."""
-        return self.method is not None and self.figure == BEST
+        return self.method is not None and self.figure == RECOMMENDED
 
     def runs_on(self, study: Study, model: str, shots: Shots | None) -> bool:
         """Return whether it is run on a model with so many shots; a baseline always is."""
@@ -77,12 +77,13 @@ def rows_named(study: Study, name: str, llm: str | None = None) -> list[StudyRow
     """Return the rows that a name in ``compare`` stands for: one for each LLM, where the method asks."""
     if name in REFERENCES:
         return [StudyRow(name, None, figure=name)]
-    is_ensemble = name not in [method.row for method in study.methods]
-    row = name.removesuffix(ENSEMBLE_SUFFIX) if is_ensemble else name
+    row, figure = name, RECOMMENDED
+    if name not in [method.row for method in study.methods]:
+        suffix = next(suffix for suffix in FIGURE_BY_SUFFIX if name.endswith(suffix))
+        row, figure = name.removesuffix(suffix), FIGURE_BY_SUFFIX[suffix]
     (method,) = (method for method in study.methods if method.row == row)
     if method.is_white_box:
         return [StudyRow(white_box_label(name), row, white_box=True)]
-    figure = ENSEMBLE if is_ensemble else BEST
     if not method.asks:
         return [StudyRow(name, row, figure=figure)]
     several = len(study.llms) > 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptclimb.agent.results.accuracies import BEST
+from promptclimb.agent.results.accuracies import BEST, RECOMMENDED
 from promptclimb.agent.study.document import findings, pages
 from promptclimb.agent.study.grid import Cell, cells_of, configs_of_file
 from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome
@@ -35,7 +35,7 @@ def outcome(cell: Cell, hits: str | None = "1010", **more: Any) -> RunOutcome:
     """The outcome of a run: finished, right on the images with a 1."""
     fields: dict[str, Any] = {"cell": cell, "status": "finished", "counts": True, "template": "a {}"}
     if hits is not None:
-        fields["figures"] = {BEST: figure(hits), **more.pop("figures", {})}
+        fields["figures"] = {RECOMMENDED: figure(hits), BEST: figure(hits), **more.pop("figures", {})}
     return RunOutcome(**fields | more)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.details import Decisions, Details, write_details
-from promptclimb.agent.results.result import ApiUsage, Best, Dataset, Sizes
+from promptclimb.agent.results.result import ApiUsage, Dataset, GroupAccuracies, Recommended, Sizes
 from promptclimb.agent.results.run_dir import read_result, write_result
 from tests.fakes.small_result import small_result
 from tests.recorded import check_page, check_session
@@ -21,14 +21,16 @@ LABELS = (0, 1) * 10
 
 
 def write_run(folder: Path, wrong: set[int], image_set: str = "set", **changes: Any) -> None:
-    """Write a run whose best template decides wrongly on some of twenty test images."""
+    """Write a run whose texts decide wrongly on some of twenty test images."""
     folder.mkdir()
     predicted = tuple(1 - label if image in wrong else label for image, label in enumerate(LABELS))
     decisions = Decisions(
-        image_set=image_set, classes=("a", "b"), labels=LABELS, predicted={"best": predicted}
+        image_set=image_set, classes=("a", "b"), labels=LABELS, predicted={"texts": predicted}
     )
+    test = 1 - len(wrong) / len(LABELS)
     values = {
-        "best": Best(template="a {}", train=0.5, val=None, test=1 - len(wrong) / len(LABELS)),
+        "texts": GroupAccuracies(templates=("a {}",), train=0.5, test=test),
+        "recommended": Recommended(form="texts", test=test),
         "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=len(LABELS))),
     }
     write_result(folder, small_result(**values | changes))

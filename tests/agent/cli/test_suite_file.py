@@ -70,7 +70,9 @@ def test_a_study_is_summed_up_and_goes_on(
     assert {"runs.csv", "tables.md"} <= {path.name for path in folder.iterdir()}
     assert "8 of 8 runs finished and counted" in err
     (table,) = document["tables"]
-    by_run = {(row["method"], row["data"], row["seed"]): row["test"]["best"] for row in document["runs"]}
+    by_run = {
+        (row["method"], row["data"], row["seed"]): row["test"]["recommended"] for row in document["runs"]
+    }
     random = next(row for row in table["rows"] if row["label"] == "random")
     by_seed = [(by_run["random", "one", seed] + by_run["random", "two", seed]) / 2 for seed in (1, 2)]
     means = (by_run["random", "one", 1] + by_run["random", "one", 2]) / 2, sum(by_seed) / 2

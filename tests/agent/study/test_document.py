@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from promptclimb.agent.results.details import Decisions, Details, write_details
-from promptclimb.agent.results.result import Best, Dataset, Sizes
+from promptclimb.agent.results.result import Dataset, GroupAccuracies, Sizes
 from promptclimb.agent.study.document import findings, markdown, pages, raw_csv
 from promptclimb.agent.study.outcomes import RunOutcome, blocks_of, outcome_of
 from promptclimb.agent.study.tables import differences, tables
@@ -114,7 +114,7 @@ def test_intervals_say_what_they_rest_on() -> None:
     assert difference["interval"][0] <= difference["points"] <= difference["interval"][1]
     single = study(compare=PAIR, seeds=[1])
     blind = [
-        outcome(each.cell, figures={"best": figure(HITS[each.cell.method]).__class__(test=0.5)})
+        outcome(each.cell, figures={"recommended": figure(HITS[each.cell.method]).__class__(test=0.5)})
         for each in finished(single, HITS)
     ]
     (other,) = differences(single, blocks_of(blind))
@@ -170,8 +170,7 @@ def test_an_outcome_is_what_the_result_says() -> None:
     outcome_of_cell = outcome_of(cell, small_result())
     assert outcome_of_cell.counts
     assert {name: accuracy.test for name, accuracy in outcome_of_cell.figures.items()} == {
-        "best": 0.5,
-        "ensemble": 0.5,
+        **dict.fromkeys(("recommended", "best", "ensemble", "texts"), 0.5),
         "default template": 0.25,
     }
     assert {accuracy.hits for accuracy in outcome_of_cell.figures.values()} == {None}
@@ -187,12 +186,18 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         image_set=None,
         classes=(),
         labels=(0, 1, 0, 1),
-        predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "default template": (0, 0, 1, 0)},
+        predicted={
+            "best": (0, 1, 1, 0),
+            "texts": (0, 0, 0, 0),
+            "ensemble": (0, 1, 0, 1),
+            "default template": (0, 0, 1, 0),
+        },
     )
     write_details(tmp_path, Details(decisions=decisions))
     outcome_of_cell = outcome_of(cell, small_result())
     # The ensemble's accuracy is another than its decisions make.
     assert {name: accuracy.hits for name, accuracy in outcome_of_cell.figures.items()} == {
+        **dict.fromkeys(("recommended", "texts"), "1010"),
         "best": "1100",
         "ensemble": None,
         "default template": "1000",
@@ -204,7 +209,7 @@ def test_what_is_no_better_than_chance_is_marked_in_its_cell() -> None:
     suite = study(references=[])
     runs = list(finished(suite, HITS))
     marked = [
-        replace(run, figures={"best": replace(run.figures["best"], at_chance=True)})
+        replace(run, figures={"recommended": replace(run.figures["recommended"], at_chance=True)})
         if (run.cell.method, run.cell.data, run.cell.seed) == ("random", "one", 2)
         else run
         for run in runs
@@ -227,10 +232,9 @@ def test_a_reference_is_marked_by_its_own_accuracy() -> None:
     (cell, *_) = cells(study())
     sizes = Sizes(train=2, val=0, test=400)
     dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=sizes)
-    best = Best(template="a {}", train=0.5, val=None, test=0.9)
-    figures = outcome_of(cell, small_result(dataset=dataset, best=best)).figures
+    texts = GroupAccuracies(templates=("a {}",), train=0.5, test=0.9)
+    figures = outcome_of(cell, small_result(dataset=dataset, texts=texts)).figures
     assert {name: accuracy.at_chance for name, accuracy in figures.items()} == {
-        "best": False,
-        "ensemble": True,
-        "default template": True,
+        **dict.fromkeys(("recommended", "texts"), False),
+        **dict.fromkeys(("best", "ensemble", "default template"), True),
     }

@@ -61,7 +61,7 @@ async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> 
     assert is_fitted(cell)
     assert await fit_reference(cell, Stop()) == first
     assert fits == [{"name": "linear-probe", "data": "backgrounds", "split": "test", "c": 1.0}]
-    best = first.figures["best"]
+    best = first.figures["recommended"]
     assert (best.test, best.hits) == (0.75, "1110")
     assert best.at_chance, "of four images, two of each class"
 
