@@ -19,6 +19,7 @@ from ..results.accuracies import (
     BEST_HAND_MADE,
     ORIGINAL_NAMES,
     TEXTS,
+    WITH_IMAGES,
     baseline_name,
     score_text,
 )
@@ -26,6 +27,7 @@ from ..results.details import NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
 from ..results.result import SearchResult, SplitInspection
+from ..results.run_dir import CLASSIFIER
 from .chart import (
     DASHES,
     NARROW,
@@ -367,32 +369,33 @@ def folder_of(view: RunView) -> str:
 
 
 class Use(NamedTuple):
-    """What to use: a sentence, templates to copy, and the commands that use them."""
+    """What to use: a sentence, code and commands to copy, and the templates."""
 
     about: str
+    code: list[str]
     templates: str
-    commands: list[str]
 
 
 def use_of(view: RunView) -> Use | None:
-    """Return how to use the templates of a run; None without a result."""
+    """Return how to use the recommended form of a run; None without a result."""
     result = view.result
     if result is None:
         return None
-    used = result.texts.templates
-    which = f"The recommended {result.words.noun if len(used) == 1 else TEXTS}"
-    if result.best.class_names:
-        which += ", for the new class names above"
-    weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
+    used, folder = result.texts.templates, folder_of(view)
+    noun = result.words.noun if len(used) == 1 else TEXTS
     if result.prompts == INSTRUCTION:
-        about = f"{which}; {{classes}} is the place of the list of class names."
-        return Use(about, "\n".join(result.scored_as(*used)), [])
-    folder = folder_of(view)
-    predict = f"promptclimb predict path/to/images --run {folder}"
-    export = f"promptclimb export {folder} --format open-clip"
-    return Use(
-        f"{which}{weighed}; {{}} is the slot of the class name.",
-        json.dumps(result.scored_as(*used), ensure_ascii=False, indent=2),
-        # Nothing opens a custom scorer again.
-        [*([predict] if result.model.pretrained or result.scorer_usage else []), export],
-    )
+        about = f"The recommended {noun}; {{classes}} is the place of the list of class names."
+        return Use(about, [], "\n".join(result.scored_as(*used)))
+    named = ", for the new class names above" if result.best.class_names else ""
+    weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
+    learnt = f"{CLASSIFIER} holds the recommended classifier; without the images, these are its "
+    the = learnt if result.recommended.form == WITH_IMAGES else "The "
+    about = f"{the}{noun}{named}{weighed}; {{}} is the slot of the class name."
+    code = [f"promptclimb export {folder} --format open-clip"]
+    # Nothing opens a custom scorer again.
+    if result.model.pretrained or result.scorer_usage:
+        code.insert(0, f"promptclimb predict path/to/images --run {folder}")
+    if result.with_images is not None:
+        path = json.dumps(shlex.split(folder)[0], ensure_ascii=False)
+        code = ["import promptclimb", f'promptclimb.load({path}).predict(["a.jpg", "b.jpg"])', "", *code]
+    return Use(about, code, json.dumps(result.scored_as(*used), ensure_ascii=False, indent=2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -478,8 +478,9 @@ class SearchResult:
     @property
     def recommended_group(self) -> Best | GroupAccuracies:
         """The recommended form with its accuracies."""
-        groups = {BEST: self.best, TEXTS: self.texts, WITH_IMAGES: self.with_images}
-        return groups[self.recommended.name] or self.texts
+        if self.recommended.form == "template":
+            return self.best
+        return (self.with_images if self.recommended.form == WITH_IMAGES else None) or self.texts
 
     @property
     def complete(self) -> bool:
@@ -544,7 +545,8 @@ class SearchResult:
         if self.texts.templates != self.best.templates:
             forms.append((TEXTS, TEXTS, self.texts))
         if self.with_images is not None:
-            forms.append((WITH_IMAGES, "with images", self.with_images))
+            title = f"with {counted(self.with_images.images, 'image')}"
+            forms.append((WITH_IMAGES, title, replace(self.with_images, templates=())))
         rows = [
             _row(
                 name,

@@ -28,6 +28,7 @@ from promptclimb.agent.results.result import (
     SearchResult,
     Sizes,
     SplitInspection,
+    WithImages,
 )
 from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
@@ -74,7 +75,19 @@ def test_the_texts_are_shown_to_be_used() -> None:
     assert both is not None
     assert alone is not None
     assert [json.loads(use.templates) for use in (both, alone)] == [["a {}", "one {}"], ["{}"]]
-    assert [command.rpartition("'")[2] for command in both.commands] == ["", " --format open-clip"]
+    assert [command.rpartition("'")[2] for command in both.code] == ["", " --format open-clip"]
+
+
+def test_what_was_learnt_is_loaded_in_two_lines_of_python() -> None:
+    """From the run's folder, whatever its name; the templates stand below, for where there are no images."""
+    learnt = WithImages(templates=("a {}", "one {}"), train=0.5, test=0.5, images=9, strength=1.0)
+    recommended = Recommended(form="with_images", test=0.5)
+    used = use_of(view(small_result(with_images=learnt, recommended=recommended)))
+    assert used is not None
+    assert used.code[:2] == ["import promptclimb", 'promptclimb.load("my run").predict(["a.jpg", "b.jpg"])']
+    assert used.about.startswith("classifier.safetensors holds the recommended classifier; without the")
+    page = render(view(small_result(with_images=learnt, recommended=recommended)))
+    assert "Recommended: the texts, with 9 labelled images" in page
 
 
 def test_a_custom_scorers_templates_come_without_a_command_to_predict() -> None:
@@ -83,7 +96,7 @@ def test_a_custom_scorers_templates_come_without_a_command_to_predict() -> None:
     uses = [
         use_of(view(small_result(model=custom, scorer_usage=usage))) for usage in (None, ApiUsage(calls=9))
     ]
-    assert [used and len(used.commands) for used in uses] == [1, 2]
+    assert [used and len(used.code) for used in uses] == [1, 2]
 
 
 def test_new_names_are_to_be_read_and_those_that_hurt_a_class_are_named() -> None:
