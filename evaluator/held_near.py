@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-STRENGTHS = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3)
-"""The price of a mean squared distance from the texts of 1, in the order in which they are tried."""
+STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+"""The price of a mean squared distance from the texts, in logits, in the order in which they are tried."""
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Factors of a model's own logit scale."""
 MOST_FOLDS = 3
@@ -162,7 +162,8 @@ def _path(
         def loss(optimizer: torch.optim.LBFGS = optimizer, strength: float = strength) -> Tensor:
             optimizer.zero_grad()
             errors = functional.cross_entropy(start + directions @ moved.T, labels, reduction="none")
-            value = (row_weights * errors).sum() + strength * moved.square().sum() / len(texts)
+            distance = (scale * moved).square().sum() / len(texts)
+            value = (row_weights * errors).sum() + strength * distance
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
