@@ -155,7 +155,7 @@ class ScorerSettings(Settings):
 
     model: str = setting(
         "RN-pico",
-        "open_clip's name of the model, a bundled toy model (RN-pico, ViT-pico, Tags-pico), "
+        "open_clip's name of the model, a bundled toy model (RN-pico, ViT-pico, Tags-pico, Captions-pico), "
         "hf-hub:OWNER/NAME or local-dir:FOLDER",
         decides=True,
         first=2,

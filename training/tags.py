@@ -38,7 +38,7 @@ from torch import Tensor
 from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.files import cache_dir
-from promptclimb.evaluator.pico.models import TAGS_MODEL
+from promptclimb.evaluator.pico.models import CAPTIONS_MODEL, TAGS_MODEL
 
 from .gather_art import (
     SOURCES,
@@ -506,7 +506,8 @@ def main(arguments: list[str] | None = None) -> int:
             if not (out / name / "pictures.npy").exists():
                 gather(out / name, sources)
         pictures = TaggedPictures(out / "train", options.in_templates)
-        recipe = Recipe(name=TAGS_MODEL, steps=0, minutes=options.minutes)
+        name = CAPTIONS_MODEL if options.in_templates else TAGS_MODEL
+        recipe = Recipe(name=name, steps=0, minutes=options.minutes)
         vocabulary = _vocabulary(pictures)
         log.info("training.started", pictures=len(pictures), tokens=vocabulary.size)
         TagTrainer(

@@ -75,7 +75,7 @@ what --data takes:
   torchvision:NAME              torchvision's, under --data-root
 
 what --model takes:
-  RN-pico, ViT-pico, Tags-pico  the bundled ones
+  RN-pico, ViT-pico, ...        the bundled ones; `models` lists them
   ViT-B-32                      open_clip's names, with --pretrained TAG or FILE; `models --grep` lists them
   hf-hub:OWNER/NAME             from Hugging Face's hub
   local-dir:FOLDER              a folder with open_clip_config.json and weights

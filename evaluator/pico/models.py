@@ -8,7 +8,9 @@ DRAWN_MODELS = ("RN-pico", "ViT-pico")
 """Those trained on drawn images and captions of a grammar."""
 TAGS_MODEL = "Tags-pico"
 """The one trained on the texts that came with its pictures."""
-NAMES = (*DRAWN_MODELS, TAGS_MODEL)
+CAPTIONS_MODEL = "Captions-pico"
+"""The same with half of the captions in general templates."""
+NAMES = (*DRAWN_MODELS, TAGS_MODEL, CAPTIONS_MODEL)
 ROOM = Path(__file__).resolve().parent
 CHECKPOINTS = ROOM / "checkpoints"
 TOY_MODEL = "toy_model"
