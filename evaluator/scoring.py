@@ -46,7 +46,7 @@ MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
 BASELINE_DEFAULT, BARE_NAME, HAND_MADE = "default template", "bare class name", "hand-made"
-OPENAI_80 = "OpenAI's 80 templates"
+OPENAI_80, OPENAI_7 = "OpenAI's 80 templates", "OpenAI's seven best"
 """Names of baselines."""
 DEFAULT_TEMPLATE = "a photo of a {}"
 DEFAULT_INSTRUCTION = "Which of these classes does the image show? Answer with its name only.\n{classes}"

@@ -22,7 +22,6 @@ if not (_HERE / "agent").is_dir():
 
 if TYPE_CHECKING:
     from .agent.api import (
-        Evaluation,
         datasets,
         evaluate,
         load,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from .agent.config.schema import SearchConfig
     from .agent.results.exports import export
     from .agent.results.result import SearchResult
+    from .agent.search.measuring import Evaluation
     from .evaluator.classifier import Classifier
     from .evaluator.datasets.pictures import open_rgb
     from .evaluator.errors import PromptclimbError
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Classifier": ".evaluator.classifier",
-    "Evaluation": ".agent.api",
+    "Evaluation": ".agent.search.measuring",
     "EvaluatorSpec": ".evaluator.spec",
     "PredictedImage": ".evaluator.prediction",
     "PromptclimbError": ".evaluator.errors",

@@ -1,55 +1,49 @@
-"""Score the user's own templates."""
+"""Measure what people use today, or the user's own templates."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
+from ...evaluator.scoring import BARE_NAME, HAND_MADE, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
 from .. import api
-from ..api import Evaluation
-from ..config.schema import ScoringConfig
+from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
 from ..present.sentences import spent_text
 from ..present.terminal import table_of
-from ..results.accuracies import CHANCE_MARK, score_text
+from ..results.accuracies import CHANCE_MARK, baseline_name, score_text
 from ..results.result import ApiUsage, words_of
 from ..search.inputs import read_template_file
+from ..search.measuring import Evaluation
 from ..text import printable
 from .folders import output_file, write_file
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
-from .output import console, print_json, result_alone, say, short_path
+from .output import console, print_json, print_line, program, result_alone, say, short_path
 from .parser import Parser
 
 EXAMPLES = """\
-example:
-  promptclimb evaluate --templates templates.txt --data path/to/images \\
-      --model ViT-B-32 --pretrained laion2b_s34b_b79k
+what people use today, without and with your labelled images, on test:
+  promptclimb evaluate --data path/to/images --model ViT-B-32 \\
+      --pretrained laion2b_s34b_b79k
+
+example of your own templates: add --templates templates.txt
 """
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
-    if arguments.templates is None and arguments.white_box is None:
-        raise ConfigError("give --templates FILE, --white-box NAMES or both")
-    if arguments.all_labels and arguments.white_box is None:
-        raise ConfigError("--all-labels is for the references of --white-box; leave it out")
-    # A settings file may have them for a search.
-    if "augmentations" in given_settings(arguments) and not arguments.all_labels:
-        raise ConfigError(
-            "`augmentations` has an effect with --white-box and --all-labels only: templates are scored on "
-            "the images as they are; leave it out"
-        )
+    """Measure what people use today, or the templates of a file; and references beside them."""
+    _check(arguments)
     matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
     config = given_spec(arguments)
     kind = config.kind
-    templates = [DEFAULT_TEMPLATE]
+    templates = None
     if arguments.templates is not None:
         candidates = read_template_file(arguments.templates, "`templates`", kind.name)
         templates = [candidate.scored_as for candidate in candidates]
@@ -73,12 +67,33 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(evaluation.to_json(most_confusions=arguments.confusions))
         return 0
+    if evaluation.ways:
+        _print_ways(evaluation, _search_command(arguments, config))
+        return 0
     print_table(evaluation)
     if evaluation.white_box:
         _print_white_box(evaluation)
     if evaluation.inspection is not None and arguments.confusions is not None:
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError for options that have no effect together."""
+    if arguments.all_labels and arguments.white_box is None:
+        raise ConfigError("--all-labels is for the references of --white-box; leave it out")
+    if arguments.templates is None:
+        if arguments.split != "test" or arguments.confusions is not None or arguments.matrix is not None:
+            raise ConfigError(
+                "--split, --confusions and --matrix are for --templates FILE; without it, what people use "
+                "today is measured on test"
+            )
+    # A settings file may have them for a search.
+    elif "augmentations" in given_settings(arguments) and not arguments.all_labels:
+        raise ConfigError(
+            "`augmentations` has no effect on --templates, which are scored on the images as they are; leave "
+            "it out"
+        )
 
 
 def spent_on(used: ApiUsage, labels: Path) -> str:
@@ -100,11 +115,59 @@ def print_table(evaluation: Evaluation) -> None:
     heads = (kind.words.noun, f"{evaluation.split}{interval}")
     console(stderr=False).print(table_of(title, [heads, *rows]))
     if any(cell.may_be_chance for cell in cells):
-        classes = evaluation.classes
-        guess = f"naming one of {classes} classes at random gets {100 / classes:.1f} %"
-        say(f"{CHANCE_MARK} may be no better than chance: {guess}")
+        say(_chance_line(evaluation.classes))
     if len(evaluation.scores) > 1 and evaluation.split == "test":
         say(f"note: do not choose {kind.words.a_noun} by its test accuracy; use --split val to choose")
+
+
+def _print_ways(evaluation: Evaluation, command: str) -> None:
+    """Print what people use today, which of it the labelled images recommend, and what to type next."""
+    accuracies = evaluation.accuracies
+    title = f"{evaluation.dataset}: test {accuracies.unit} (95 % interval), of {evaluation.images:,} images"
+    _, *rows = accuracies.lines()
+    console(stderr=False).print(table_of(title, [["", *accuracies.columns], *rows]))
+    cells = [cell for row in accuracies.rows for cell in row.cells.values()]
+    if any(cell.gain for cell in cells):
+        print_line(f"below an accuracy: its difference to that of the {BARE_NAME} [95 % interval]")
+    if any(cell.may_be_chance for cell in cells):
+        print_line(_chance_line(evaluation.classes))
+    print_line(_recommendation(evaluation))
+    print_line(f"to try to beat it: {command}")
+
+
+def _recommendation(evaluation: Evaluation) -> str:
+    best, images = evaluation.recommended, counted(evaluation.labelled, "labelled image")
+    if best is None:
+        return "No way is recommended: no labelled image was looked at, and test images must not choose."
+    words, learns = words_of(evaluation.prompts), best.recommended == "with_images"
+    name = {HAND_MADE: "hand-made templates"}.get(best.name, baseline_name(best.name, words))
+    if best.name != BARE_NAME:
+        use = f"Use {name}" + (" with the labelled images" if learns else "")
+    elif learns:
+        use = f"Use the {BARE_NAME} with the labelled images: no other texts beat it"
+    else:
+        use = f"Nothing beats the {BARE_NAME}: use that"
+    return f"* {use}; so say your {images}, not the test images."
+
+
+def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
+    """Return the search on the same data and model; an address may have a key, so it is not repeated."""
+    words = [program(), "search"]
+    if config.is_clip:
+        for name, value in given_settings(arguments).items():
+            flag = OPTIONS[name].flag
+            if flag and OPTIONS[name].group in ("Data", "Model"):
+                words += [flag] if value is True else [flag, shlex.quote(str(value))]
+    if arguments.config_file is not None:
+        words += ["--config", shlex.quote(str(arguments.config_file))]
+    if not config.description:
+        words += ["--method combine", '--describe "what your images show"']
+    return " ".join(words)
+
+
+def _chance_line(classes: int) -> str:
+    guess = f"naming one of {classes} classes at random gets {100 / classes:.1f} %"
+    return f"{CHANCE_MARK} may be no better than chance: {guess}"
 
 
 def _percent(share: float | None) -> str:
@@ -177,8 +240,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help="your templates: a file with JSON or one a line, or one template itself (optional with "
-        f"--white-box: then {DEFAULT_TEMPLATE!r})",
+        help="your templates: a file with JSON or one a line, or one template itself (without it, what "
+        "people use today: the bare class name, the default template and published lists)",
     )
     parser.add_argument(
         "--white-box",
@@ -189,10 +252,14 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--all-labels",
         action="store_true",
-        help="let references learn from every label that a search has: validation images and copies too",
+        help="let references learn from every label that a search has: validation images and copies too "
+        "(without --templates, all do that can)",
     )
     parser.add_argument(
-        "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
+        "--split",
+        choices=("train", "val", "test"),
+        default="test",
+        help="which images (default: test; others with --templates)",
     )
     parser.add_argument(
         "--confusions",

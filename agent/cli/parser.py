@@ -34,7 +34,7 @@ COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "export": "write what a run found for another tool",
         },
         "use templates": {
-            "evaluate": "score your own templates",
+            "evaluate": "measure what people use today, or your own templates",
             "predict": "classify a folder of images without labels",
         },
         "set up": {

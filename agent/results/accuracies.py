@@ -79,6 +79,8 @@ class Accuracy:
         spread: Its standard deviation over seeds.
         interval: Its 95 % confidence interval.
         may_be_chance: Whether it may be no better than chance.
+        gain: Its difference to what every cell is compared with.
+        recommended: Whether its classifier is the one to use.
     """
 
     value: float | None
@@ -86,15 +88,18 @@ class Accuracy:
     spread: float | None = None
     interval: Interval | None = None
     may_be_chance: bool = False
+    gain: Difference | None = None
+    recommended: bool = False
 
     def lines(self, *, percent: bool) -> list[str]:
         """Return its text, then what stands beside it."""
         spread = f" ±{100 * self.spread:.1f}" if self.spread else ""
-        mark = CHANCE_MARK if self.may_be_chance else ""
+        mark, star = CHANCE_MARK if self.may_be_chance else "", " *" if self.recommended else ""
         low, high = self.interval or (0.0, 0.0)
         interval = f" ({100 * low:.1f} to {100 * high:.1f})" if self.interval else ""
         return [
-            f"{score_text(self.value, percent=percent)}{mark}{spread}{interval}",
+            f"{score_text(self.value, percent=percent)}{mark}{spread}{interval}{star}",
+            *([] if self.gain is None else [str(self.gain)]),
             *beside_accuracy(self.value, self.unanswered),
         ]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
-from typing import Any
+from typing import Any, TypeVar
 
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
@@ -18,6 +18,7 @@ Z = 1.959963984540054
 FAMILY = 0.05
 """Probability of a false "better" in a verdict, and of a false "worse"."""
 _HALVINGS = 50
+Key = TypeVar("Key")
 
 
 def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
@@ -61,13 +62,13 @@ def wilson(share: float, images: int) -> Interval:
     return max(middle - half, 0.0), min(middle + half, 1.0)  # rounding may lead out, as in "-0.0"
 
 
-def significant(statistics: Mapping[str, float], *, family: float = FAMILY) -> set[str]:
+def significant(statistics: Mapping[Key, float], *, family: float = FAMILY) -> set[Key]:
     """Return which of several differences are significant together, given their score statistics.
 
     Holm's step-down rule keeps the probability of a false claim in one direction, "better" or "worse", within
     ``family``. No difference is claimed whose own interval contains 0.
     """
-    claimed: set[str] = set()
+    claimed: set[Key] = set()
     for direction in (1.0, -1.0):
         ordered = sorted(statistics, key=lambda name: -direction * statistics[name])
         for rank, name in enumerate(ordered):
@@ -131,15 +132,25 @@ def differences(
         if identity(other) == identity(name):
             over[other] = _difference(0.0, (0.0, 0.0), images=images, paired=name in hits)
         elif name in hits and other in hits:
-            pairs = list(zip(hits[name], hits[other], strict=True))
-            better, worse = pairs.count((True, False)), pairs.count((False, True))
-            interval, share = paired(better, worse, len(pairs)), (better - worse) / len(pairs)
-            over[other] = _difference(share, interval, images=len(pairs), better=better, worse=worse)
+            over[other] = difference_of(hits[name], hits[other])
         else:
             interval = unpaired(ours, theirs, images)
             over[other] = _difference(ours - theirs, interval, paired=False, images=images)
-    certain = significant_of(over)
-    return {other: replace(gap, verdict=_word(gap, other in certain)) for other, gap in over.items()}
+    return with_verdicts(over)
+
+
+def difference_of(ours: Sequence[bool], theirs: Sequence[bool]) -> Difference:
+    """Return the difference of two accuracies on the same images: of whether each image is correct."""
+    pairs = list(zip(ours, theirs, strict=True))
+    better, worse = pairs.count((True, False)), pairs.count((False, True))
+    interval, share = paired(better, worse, len(pairs)), (better - worse) / len(pairs)
+    return _difference(share, interval, images=len(pairs), better=better, worse=worse)
+
+
+def with_verdicts(differences: Mapping[Key, Difference]) -> dict[Key, Difference]:
+    """Return several differences with the verdict on each, corrected for their number."""
+    certain = significant_of(differences)
+    return {key: replace(gap, verdict=_word(gap, key in certain)) for key, gap in differences.items()}
 
 
 def _word(difference: Difference, is_certain: bool) -> str:
@@ -177,7 +188,7 @@ def _difference(share: float, interval: Interval, *, paired: bool = True, **more
     return Difference(points=round(100 * share, 4), interval=(low, high), paired=paired, **more)
 
 
-def significant_of(differences: Mapping[str, Difference]) -> set[str]:
+def significant_of(differences: Mapping[Key, Difference]) -> set[Key]:
     """Return the names of the differences that are significant, corrected for their number."""
     claimed = significant(
         {name: _statistic(gap) for name, gap in differences.items() if not gap.same_template}

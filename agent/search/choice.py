@@ -277,7 +277,7 @@ async def choose_forms(
         try:
             vectors = await call_evaluator(lambda: features.classifier(texts, renaming))
             scale, images = features.logit_scale, 0
-            if _labelled_images(info):
+            if labelled_images(info):
                 learned = await call_evaluator(partial(features.learn, vectors))
                 vectors, scale = learned.classifier, learned.scale
             if learned is not None and learned.strength is not None:
@@ -298,7 +298,8 @@ async def choose_forms(
     return Forms(texts=texts, learned=learned, recommended=recommended, classifier=classifier, notes=notes)
 
 
-def _labelled_images(info: EvaluatorInfo) -> int:
+def labelled_images(info: EvaluatorInfo) -> int:
+    """Return the number of training and validation images."""
     return info.sizes.get("train", 0) + info.sizes.get("val", 0)
 
 
@@ -307,9 +308,10 @@ async def _choose_texts(
 ) -> tuple[str, ...]:
     """Return the ensemble, or the best text if the scorer cannot average, if it beats the plain text."""
     compared = [name for name in (ENSEMBLE, BEST, BARE_NAME, BASELINE_DEFAULT) if name in choice.groups]
-    judged = await _judge(evaluator, [choice.groups[name] for name in compared], choice, notes, final=final)
+    groups = [choice.groups[name] for name in compared]
+    judged = await judge(evaluator, groups, choice.scores, notes, final=final)
     evidence = {name: value for name, value in zip(compared, judged, strict=True) if value is not None}
-    images = _labelled_images(evaluator.info)
+    images = labelled_images(evaluator.info)
     grown = ENSEMBLE if ENSEMBLE in evidence else BEST
     plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in evidence]
     if len(plain) == 2 and beats(evidence[BASELINE_DEFAULT], evidence[BARE_NAME], images):
@@ -319,17 +321,18 @@ async def _choose_texts(
     return choice.groups[plain[0]]
 
 
-async def _judge(
+async def judge(
     evaluator: Evaluator,
     groups: Sequence[tuple[str, ...]],
-    choice: Choice,
+    scores: Mapping[str, Score],
     notes: dict[str, str],
     *,
     final: bool,
 ) -> Sequence[ImageEvidence | float | None]:
     """Return what the labelled images say of groups of texts; None where it is not known.
 
-    Without features it is whether each image is right, and without predictions the accuracy.
+    Without features it is whether each image is right, and without predictions the accuracy. ``scores`` are
+    known ones of single texts.
     """
     info = evaluator.info
     try:
@@ -340,7 +343,7 @@ async def _judge(
                 judged = await call_evaluator(lambda: features.evidence(classifiers))
                 notes[CHOSEN_BY_LOGPROB] = BY_LOGPROB
                 return judged
-            if isinstance(evaluator, Predictor) and _labelled_images(info):
+            if isinstance(evaluator, Predictor) and labelled_images(info):
                 return await _decided(evaluator, groups, info)
         except AskingEndedError:
             raise
@@ -356,7 +359,7 @@ async def _judge(
     except Exception as error:
         if final and isinstance(error, AskingEndedError):
             raise
-        known = [choice.scores.get(group[0]) if len(group) == 1 else None for group in groups]
+        known = [scores.get(group[0]) if len(group) == 1 else None for group in groups]
         return [None if score is None else pooled(score, info.sizes) for score in known]
 
 

@@ -376,7 +376,8 @@ def test_evaluate_shows_white_box_references_beside_templates(
     spec = pictures(tmp_path)
     clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
     ask = ("evaluate", *clip, "--device", "cpu", "--white-box", "tip-adapter,linear-probe")
-    assert call(*ask, "--split", "val", "--json") == 0
+    own = ("--templates", "a photo of a {}", "--split", "val", "--json")
+    assert call(*ask, *own) == 0
     document = json.loads(capsys.readouterr().out)
     assert [row["template"] for row in document["scores"]] == ["a photo of a {}"]
     assert [row["name"] for row in document["white_box"]] == ["tip-adapter", "linear-probe"]
@@ -815,7 +816,8 @@ status elsewhere
 --hepl
 serach
 nonsense
-evaluate
+evaluate --split val
+evaluate --confusions
 evaluate --templates missing.txt --search-for instruction
 evaluate --white-box coop,tip-adaptr
 evaluate --white-box ,
@@ -846,7 +848,6 @@ search --method random --initial 'a photo of a'
 evaluate --templates 'a photo of a' --search-for instruction
 evaluate 'a photo of a {}'
 evaluate --templates 'a photo of a {}' --augmentations 5
-evaluate --white-box coop --augmentations 5
 """.strip().splitlines()
 
 

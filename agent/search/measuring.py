@@ -1,0 +1,457 @@
+"""Measure classifiers on one split, without a search: given templates, or what people use today.
+
+What people use are the bare class name, the default template, and published lists of templates, whose text
+embeddings are averaged. Each is measured on the test images, without and with the labelled images. The
+labelled images, not the test images, say which one to use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...evaluator.datasets.hand_made import simple_imagenet_templates
+from ...evaluator.errors import TemplateRejectedError, UsageError
+from ...evaluator.scoring import (
+    BARE_NAME,
+    BASELINE_DEFAULT,
+    HAND_MADE,
+    OPENAI_7,
+    OPENAI_80,
+    Evaluator,
+    EvaluatorInfo,
+    FeatureEvaluator,
+    ImageEvidence,
+    Inspection,
+    LearnedClassifier,
+    Predictions,
+    Predictor,
+    Split,
+    SplitScores,
+    Unanswered,
+    hits,
+)
+from ...evaluator.spec import Report
+from ...evaluator.threads import in_thread_or_loop
+from ...evaluator.white_box.references import WhiteBoxResult
+from ...prompts.kinds import TEMPLATE, PromptKind, kind_named
+from ..results.accuracies import Accuracy, AccuracyRow, AccuracyTable, Difference, baseline_name
+from ..results.details import ConfusionMatrix
+from ..results.gain import difference_of, is_no_better, wilson, with_verdicts
+from ..results.result import ApiUsage, Form, are_shares
+from .choice import beats, judge, labelled_images
+from .event_loop import call_evaluator
+from .test_evaluation import shares_right
+
+TEXTS_ALONE, WITH_IMAGES = "without images", "with images"
+"""Columns of the table of ways."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredAccuracy:
+    """An accuracy on one split, from 0 to 1; None if it was not measured.
+
+    Attributes:
+        unanswered: The shares of the images without a class, which count as wrong; None if all have one.
+        metrics: Those of ``SearchResult``, empty if unknown.
+        gain: Its difference to the bare class name; None if it is that, or is not known.
+    """
+
+    accuracy: float | None
+    unanswered: Unanswered | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    gain: Difference | None = None
+
+    def to_json(self, split: str) -> dict[str, Any]:
+        """Return the accuracy under the split's name, and what stands beside it."""
+        document: dict[str, Any] = {split: self.accuracy, **self.metrics}
+        if self.unanswered is not None and self.accuracy is not None:
+            document |= asdict(self.unanswered)
+            document["among_answered"] = self.unanswered.among_answered(self.accuracy)
+        if self.gain is not None:
+            document["over_bare_class_name"] = asdict(self.gain)
+        return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateAccuracy(MeasuredAccuracy):
+    """A template with its accuracy."""
+
+    template: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What people use today: texts, without and with the labelled images.
+
+    Attributes:
+        name: A baseline's, or a white-box reference's.
+        texts_alone: None for a white-box reference, which always learns from the images.
+        with_images: None where there are no features or no labelled images.
+        recommended: Which of its two forms the labelled images recommend; None if another way's.
+    """
+
+    name: str
+    templates: tuple[str, ...] = ()
+    texts_alone: MeasuredAccuracy | None = None
+    with_images: MeasuredAccuracy | None = None
+    recommended: Form | None = None
+
+    def to_json(self, split: str) -> dict[str, Any]:
+        """Return its member of the document of the command ``evaluate``."""
+        return {
+            "name": self.name,
+            "templates": list(self.templates),
+            "without_images": self.texts_alone and self.texts_alone.to_json(split),
+            "with_images": self.with_images and self.with_images.to_json(split),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Templates, or what people use today, with their accuracies on one split.
+
+    Attributes:
+        pretrained: Tag or file of the model's weights.
+        images: Images in the split; 0 if the evaluator does not say.
+        classes: Number of classes; 0 if the evaluator does not say.
+        scores: Each given template by itself, in input order.
+        ensemble: The accuracy of all together; None if the evaluator cannot average.
+        metrics: What stands beside it; empty if unknown.
+        ways: What people use today, if no templates were given; white-box references last.
+        labelled: Labelled images that recommend one of them, and that are learnt from; 0 if there are none.
+        inspection: Accuracy by class of all together; None unless requested, as is ``matrix``.
+        white_box: References that see inside the model, on the same shots; empty unless requested.
+        prompts: What was scored: ``template`` or another prompt kind.
+        scorer_usage: What a scorer behind an API was asked now, labels on disk not counted; None without one.
+        labels: Where its labels are kept; None without one.
+    """
+
+    dataset: str
+    model: str
+    pretrained: str
+    split: Split
+    images: int
+    scores: tuple[TemplateAccuracy, ...] = ()
+    ensemble: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    ways: tuple[Way, ...] = ()
+    labelled: int = 0
+    inspection: Inspection | None = None
+    matrix: ConfusionMatrix | None = None
+    white_box: tuple[WhiteBoxResult, ...] = ()
+    prompts: str = TEMPLATE
+    scorer_usage: ApiUsage | None = None
+    labels: Path | None = None
+    classes: int = 0
+
+    @property
+    def recommended(self) -> Way | None:
+        """The way that the labelled images recommend; None if they were not looked at."""
+        return next((way for way in self.ways if way.recommended), None)
+
+    @property
+    def accuracies(self) -> AccuracyTable:
+        """Each candidate and the ensemble of several, or each way; with intervals for shares of images."""
+        measured = [*self.scores, *(way.texts_alone for way in self.ways)]
+        percent = are_shares([self.ensemble, *(each.accuracy for each in measured if each is not None)])
+
+        def cell(measured: MeasuredAccuracy | None, *, recommended: bool = False) -> Accuracy:
+            if measured is None:
+                return Accuracy(value=None)
+            value = measured.accuracy
+            accuracy = Accuracy(
+                value=value, unanswered=measured.unanswered, gain=measured.gain, recommended=recommended
+            )
+            if percent and self.images and value is not None:
+                by_chance = self.classes > 0 and is_no_better(value, self.images, 1 / self.classes)
+                accuracy = replace(accuracy, interval=wilson(value, self.images), may_be_chance=by_chance)
+            return accuracy
+
+        words = kind_named(self.prompts).words
+        if self.ways:
+            columns = (TEXTS_ALONE, *([WITH_IMAGES] if any(way.with_images for way in self.ways) else []))
+            rows = []
+            for way in self.ways:
+                cells = {
+                    TEXTS_ALONE: cell(way.texts_alone, recommended=way.recommended == "texts"),
+                    WITH_IMAGES: cell(way.with_images, recommended=way.recommended == "with_images"),
+                }
+                title = baseline_name(way.name, words)
+                rows.append(AccuracyRow(name=way.name, title=title, cells=cells, templates=way.templates))
+            return AccuracyTable(columns=columns, rows=tuple(rows), percent=percent)
+        rows = [
+            AccuracyRow(name=score.template, title=score.template, cells={self.split: cell(score)})
+            for score in self.scores
+        ]
+        if len(rows) > 1 and kind_named(self.prompts).averaged:
+            title = f"ensemble of all {len(rows)}"
+            cells = {self.split: cell(MeasuredAccuracy(accuracy=self.ensemble))}
+            rows.append(AccuracyRow(name=title, title=title, cells=cells))
+        return AccuracyTable(columns=(self.split,), rows=tuple(rows), percent=percent)
+
+    def with_white_box(self, references: Sequence[WhiteBoxResult]) -> Evaluation:
+        """Return the evaluation with references; those that stand beside ways are rows among them."""
+        ways = [
+            Way(
+                name=f"{reference.name} (white box)",
+                with_images=_measured_by(reference.predictions, self.classes)[0],
+            )
+            for reference in references
+            if self.ways
+        ]
+        return replace(self, ways=(*self.ways, *ways), white_box=tuple(references))
+
+    def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
+        """Return the document of the command ``evaluate``, with at most so many confused pairs."""
+        document: dict[str, Any] = {
+            "dataset": self.dataset,
+            "model": {"name": self.model, "pretrained": self.pretrained},
+            "split": self.split,
+            "images": self.images,
+        }
+        if self.ways:
+            best = self.recommended
+            document["labelled_images"] = self.labelled
+            document["ways"] = [way.to_json(self.split) for way in self.ways]
+            document["recommended"] = best and {"name": best.name, "form": best.recommended}
+        else:
+            scores = [{"template": score.template, **score.to_json(self.split)} for score in self.scores]
+            templates = [score.template for score in self.scores]
+            ensemble = {"templates": templates, self.split: self.ensemble, **self.metrics}
+            document |= {"scores": scores, "ensemble": ensemble}
+        if self.inspection is not None:
+            document["classes"] = [accuracy.to_json() for accuracy in self.inspection.classes]
+            confusions = self.inspection.confusions[:most_confusions]
+            document["confusions"] = [asdict(confusion) for confusion in confusions]
+        if (matrix := self.matrix) is not None:
+            for label, row in enumerate(document["classes"]):
+                row |= {"recall": row["accuracy"], "precision": matrix.precision(label)}
+            document["matrix"] = [matrix.row(label) for label in range(len(matrix.classes))]
+        if self.white_box:
+            document["white_box"] = [reference.to_json() for reference in self.white_box]
+        if self.scorer_usage is not None:
+            document["scorer_usage"] = asdict(self.scorer_usage)
+            document["labels"] = str(self.labels)
+        return document
+
+
+async def measure_templates(
+    evaluator: Evaluator, texts: Sequence[str], kind: PromptKind, split: Split, *, inspect: bool
+) -> Evaluation:
+    """Score texts one by one, and several as an ensemble.
+
+    Raises:
+        UsageError: There are no such images, a text cannot be scored, or classes cannot be inspected.
+    """
+    # A custom scorer does not report the size of its training split.
+    info = evaluator.info
+    if split != "train" and not info.sizes.get(split):
+        raise UsageError(f"{info.dataset} has no {split} images; choose another split")
+    alone = len(texts) == 1 or not kind.averaged
+    ensembles = [*([text] for text in texts), *([] if alone else [list(texts)])]
+    try:
+        predictions, measured = await _measure(evaluator, ensembles, split)
+    except TemplateRejectedError as error:
+        raise UsageError(str(error)) from error
+    inspection = matrix = None
+    if inspect:
+        if predictions is None or not info.class_names:
+            raise UsageError("this scorer does not say which classes it confuses")
+        if (predicted := predictions.predicted[-1]) is None:
+            raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
+        from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
+
+        inspection = tally.inspection(predicted, predictions.labels, info.class_names)
+        matrix = ConfusionMatrix.of_decisions(info.class_names, predictions.labels, predicted)
+    together = MeasuredAccuracy(accuracy=None) if len(texts) > 1 and alone else measured[-1]
+    return replace(
+        _evaluation(info, split, kind),
+        scores=tuple(
+            TemplateAccuracy(
+                template=text, accuracy=each.accuracy, unanswered=each.unanswered, metrics=each.metrics
+            )
+            for text, each in zip(texts, measured, strict=False)
+        ),
+        metrics=together.metrics,
+        ensemble=together.accuracy,
+        inspection=inspection,
+        matrix=matrix,
+    )
+
+
+async def measure_ways(
+    evaluator: Evaluator, kind: PromptKind, *, report: Report, progress: Report
+) -> Evaluation:
+    """Measure what people use today on test, without and, where there are features, with labelled images.
+
+    ``report`` is called with a line for each way that is left out, ``progress`` before each step of learning.
+
+    Raises:
+        UsageError: There are no test images, or not one of the ways can be measured.
+    """
+    info = evaluator.info
+    if not info.sizes.get("test"):
+        raise UsageError(f"{info.dataset} has no test images to measure on; give `templates` and `split`")
+    ways, labelled = _ways(info, kind), labelled_images(info)
+    evidence: Mapping[str, ImageEvidence | float | None] = {}
+    learned = dict[str, LearnedClassifier]()
+    predictions: Predictions | None
+    if isinstance(evaluator, FeatureEvaluator):
+        features, vectors = evaluator, {}
+        for name, texts in list(ways.items()):
+            try:
+                vectors[name] = await call_evaluator(partial(features.classifier, texts))
+            except TemplateRejectedError as error:
+                _leave_out(ways, error, report)
+        if labelled:
+            by_images = await call_evaluator(lambda: features.evidence(list(vectors.values())))
+            evidence = dict(zip(vectors, by_images, strict=True))
+            for number, (name, weights) in enumerate(vectors.items(), start=1):
+                progress(f"learning from {labelled:,} labelled images, {number} of {len(vectors)}: {name}")
+                learned[name] = await call_evaluator(partial(features.learn, weights))
+        classifiers = [*vectors.values(), *(each.classifier for each in learned.values())]
+        predictions = await call_evaluator(lambda: features.decide(classifiers, split="test"))
+        measured = _measured_by(predictions, info.classes)
+    else:
+        while True:
+            try:
+                predictions, measured = await _measure(evaluator, list(ways.values()), "test")
+                break
+            except TemplateRejectedError as error:
+                _leave_out(ways, error, report)
+        if labelled and not info.paid:  # an answer on a labelled image may cost money
+            judged = await judge(evaluator, list(ways.values()), {}, {}, final=True)
+            evidence = dict(zip(ways, judged, strict=True))
+    names = [*ways, *((name, WITH_IMAGES) for name in learned)]
+    by_name = dict(zip(names, _with_gains(measured, names, predictions), strict=True))
+    chosen = _chosen({name: value for name, value in evidence.items() if value is not None}, labelled)
+    forms: dict[str, Form] = {}
+    if chosen is not None:
+        learns = chosen in learned and learned[chosen].strength is not None
+        forms[chosen] = "with_images" if learns else "texts"
+    return replace(
+        _evaluation(info, "test", kind),
+        ways=tuple(
+            Way(
+                name=name,
+                templates=templates,
+                texts_alone=by_name[name],
+                with_images=by_name.get((name, WITH_IMAGES)),
+                recommended=forms.get(name),
+            )
+            for name, templates in ways.items()
+        ),
+        labelled=labelled if evidence else 0,
+    )
+
+
+def _evaluation(info: EvaluatorInfo, split: Split, kind: PromptKind) -> Evaluation:
+    return Evaluation(
+        dataset=info.dataset,
+        model=info.model,
+        pretrained=info.pretrained,
+        split=split,
+        images=info.sizes.get(split) or 0,
+        classes=info.classes,
+        prompts=kind.name,
+    )
+
+
+def _ways(info: EvaluatorInfo, kind: PromptKind) -> dict[str, tuple[str, ...]]:
+    """Return what is measured, the bare class name first: baselines of a search, and OpenAI's seven best."""
+    ways = {name: tuple(templates) for name, templates in info.baselines.items() if templates}
+    if not kind.averaged:
+        return ways or {BASELINE_DEFAULT: (kind.default,)}
+    seven = {OPENAI_7: simple_imagenet_templates()} if OPENAI_80 in ways else {}
+    ways = {BARE_NAME: ("{}",), BASELINE_DEFAULT: (kind.default,), **seven, **ways}
+    if ways.get(HAND_MADE) == ways.get(OPENAI_7):
+        ways.pop(HAND_MADE, None)  # ImageNet's are the seven
+    return ways
+
+
+def _leave_out(ways: dict[str, tuple[str, ...]], error: TemplateRejectedError, report: Report) -> None:
+    """Take out the ways with a template that the model cannot read; raise UsageError if none is left."""
+    unreadable = [name for name, templates in ways.items() if error.template in templates]
+    if not unreadable or len(unreadable) == len(ways):
+        raise UsageError(str(error)) from error
+    for name in unreadable:
+        del ways[name]
+        report(f"{name} is not measured: {error}")
+
+
+async def _measure(
+    evaluator: Evaluator, ensembles: Sequence[Sequence[str]], split: Split
+) -> tuple[Predictions | None, list[MeasuredAccuracy]]:
+    """Return the accuracies of ensembles on a split, and the predictions if the evaluator gives them.
+
+    No other split is asked about: images may cost money.
+    """
+    if isinstance(evaluator, Predictor):
+        predictor: Predictor = evaluator
+        predictions = await in_thread_or_loop(lambda: predictor.predict(ensembles, split=split))
+        return predictions, _measured_by(predictions, evaluator.info.classes)
+    scores: Sequence[SplitScores | None] = await in_thread_or_loop(
+        lambda: evaluator.examine(ensembles, test=split == "test")
+    )
+    return None, [
+        MeasuredAccuracy(
+            accuracy=getattr(on_splits, split, None),
+            unanswered=None if on_splits is None else on_splits.unanswered.get(split),
+        )
+        for on_splits in scores
+    ]
+
+
+def _measured_by(predictions: Predictions, classes: int) -> list[MeasuredAccuracy]:
+    """Return the accuracy of each ensemble, with what stands beside it."""
+    from ...evaluator import tally  # as above
+
+    labels, count = predictions.labels, len(predictions.predicted)
+    within_5 = predictions.within_5 or [None] * count
+    return [
+        MeasuredAccuracy(
+            accuracy=share,
+            unanswered=predictions.unanswered(index),
+            metrics={}
+            if predicted is None or max(labels) >= classes
+            else tally.metrics(predicted, labels, classes, within_5[index]),
+        )
+        for index, (share, predicted) in enumerate(
+            zip(shares_right(predictions), predictions.predicted, strict=True)
+        )
+    ]
+
+
+def _with_gains(
+    measured: Sequence[MeasuredAccuracy], names: Sequence[object], predictions: Predictions | None
+) -> list[MeasuredAccuracy]:
+    """Return accuracies with their differences to that of the bare class name, if decisions are known."""
+    if predictions is None or BARE_NAME not in names:
+        return list(measured)
+    right = [decided and hits(decided, predictions.labels) for decided in predictions.predicted]
+    bare = names.index(BARE_NAME)
+    gains = with_verdicts(
+        {
+            index: difference_of(each, right[bare] or [])
+            for index, each in enumerate(right)
+            if each and right[bare] and index != bare
+        }
+    )
+    return [replace(each, gain=gains.get(index)) for index, each in enumerate(measured)]
+
+
+def _chosen(evidence: Mapping[str, ImageEvidence | float], images: int) -> str | None:
+    """Return the way that is best on the labelled images if it beats the bare class name, else that name."""
+    if BARE_NAME not in evidence:
+        return None
+    ahead = [name for name in evidence if beats(evidence[name], evidence[BARE_NAME], images)]
+
+    def rank(name: str) -> tuple[float, float]:
+        value = evidence[name]
+        return (sum(value.right), sum(value.logprob)) if isinstance(value, ImageEvidence) else (value, 0.0)
+
+    return max(ahead, key=rank, default=BARE_NAME)

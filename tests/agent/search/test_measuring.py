@@ -1,0 +1,175 @@
+"""What people use today, measured without a search: the ways, what recommends one, and what is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, search
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.search.measuring import measure_ways
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import (
+    BARE_NAME,
+    BASELINE_DEFAULT,
+    HAND_MADE,
+    OPENAI_7,
+    OPENAI_80,
+    Evaluator,
+)
+from promptclimb.prompts.kinds import TEMPLATE, kind_named
+from tests.fakes.feature_box import FeatureBox
+from tests.fakes.few_shots import pictures
+
+SKETCH = "a sketch of a {}"
+
+
+def box(worth: dict[str, float], **more: Any) -> FeatureBox:
+    """Images as vectors, with a hand-made list of one template."""
+    feature_box = FeatureBox(worth, **more)
+    baselines = {**feature_box.info.baselines, HAND_MADE: (SKETCH,)}
+    feature_box.info = replace(feature_box.info, baselines=baselines)
+    return feature_box
+
+
+async def measured(evaluator: Evaluator) -> Evaluation:
+    lines: list[str] = []
+    return await measure_ways(evaluator, kind_named(TEMPLATE), report=lines.append, progress=lines.append)
+
+
+@pytest.mark.parametrize(
+    ("worth", "learns", "name", "form"),
+    [
+        ({SKETCH: 0.45, "{}": 0.15}, True, HAND_MADE, "with_images"),
+        ({SKETCH: 0.45, "{}": 0.15}, False, HAND_MADE, "texts"),
+        ({"{}": 0.8}, True, BARE_NAME, "with_images"),
+        ({"{}": 0.8}, False, BARE_NAME, "texts"),
+    ],
+)
+async def test_labelled_images_recommend_a_way(
+    worth: dict[str, float], learns: bool, name: str, form: str
+) -> None:
+    """The best that beats the bare class name, else that; with the images where they gain."""
+    opened: list[str] = []
+    evaluation = await measured(box(worth, learns=learns, before=opened.append))
+    best = evaluation.recommended
+    assert best is not None
+    assert (best.name, best.recommended, evaluation.labelled) == (name, form, 48)
+    assert [way.name for way in evaluation.ways if way.recommended] == [name]
+    # The test images are opened once, when nothing is left to choose.
+    assert [step for step in opened if "test" in step] == [opened[-1]] == ["decide on test"]
+
+
+async def test_each_way_has_its_difference_to_the_bare_class_name() -> None:
+    """Image by image, without and with the labelled images; the recommended cell is marked."""
+    evaluation = await measured(box({SKETCH: 0.45, "{}": 0.15}))
+    bare, _default, hand_made = evaluation.ways
+    assert bare.texts_alone is not None
+    assert hand_made.texts_alone is not None
+    assert bare.texts_alone.gain is None
+    gain = hand_made.texts_alone.gain
+    assert gain is not None
+    assert (gain.better or 0) - (gain.worse or 0) == round(gain.points * 2)  # of 200 images
+    points = 100 * ((hand_made.texts_alone.accuracy or 0) - (bare.texts_alone.accuracy or 0))
+    assert gain.points == pytest.approx(points, abs=1e-3)
+    table = evaluation.accuracies
+    cells = [
+        (row.name, column) for row in table.rows for column in table.columns if row.cells[column].recommended
+    ]
+    assert cells == [(HAND_MADE, "with images")]
+
+
+async def test_without_labelled_images_nothing_is_learnt_or_recommended() -> None:
+    """Only the column without images is left."""
+    feature_box = box({SKETCH: 0.45})
+    feature_box.info = replace(feature_box.info, sizes={"train": 0, "val": 0, "test": 200})
+    evaluation = await measured(feature_box)
+    assert evaluation.accuracies.columns == ("without images",)
+    assert evaluation.recommended is None
+    document = evaluation.to_json()
+    assert (document["labelled_images"], document["recommended"]) == (0, None)
+    assert all(way["with_images"] is None for way in document["ways"])
+
+
+def test_a_scorer_without_features_recommends_by_its_accuracies() -> None:
+    """A way with a template that it cannot read is left out, and said."""
+    lines: list[str] = []
+    evaluator = FakeEvaluator(favourites={"photo": 4.0}, max_words=5)
+    evaluation = evaluate(spec=EvaluatorSpec(data="words"), custom_scorer=evaluator, report=lines.append)
+    assert [way.name for way in evaluation.ways] == [BARE_NAME, BASELINE_DEFAULT]
+    assert any(line.startswith("hand-made is not measured: ") for line in lines)
+    assert evaluation.recommended == evaluation.ways[1]
+
+
+async def test_ways_are_the_baselines_of_a_search(tmp_path: Path) -> None:
+    """On the same data and seed the figures are equal, with a real model; both learn from the same images."""
+    spec = pictures(tmp_path)
+    config = SearchConfig.of(
+        spec, method="random", initial=4, restarts=1, conversations=1, rounds=1, run_dir=tmp_path / "run"
+    )
+    result = await search(config)
+    evaluation = evaluate(None, spec)
+    ways = {way.name: way for way in evaluation.ways}
+    assert list(ways) == [BARE_NAME, BASELINE_DEFAULT, OPENAI_7, OPENAI_80]
+    for name in (BARE_NAME, BASELINE_DEFAULT, OPENAI_80):
+        texts = ways[name].texts_alone
+        assert texts is not None
+        assert texts.accuracy == result.baselines[name].test
+        assert ways[name].templates == result.baselines[name].templates
+    assert result.with_images is not None
+    assert evaluation.labelled == result.with_images.images
+
+
+def test_references_stand_in_the_same_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They learn from every labelled image if they can; one command shows all, and what to type next."""
+    monkeypatch.chdir(tmp_path)
+    spec = pictures(tmp_path)
+    command = [
+        "evaluate",
+        "--data",
+        str(spec.data),
+        "--model",
+        spec.model,
+        "--pretrained",
+        str(spec.pretrained),
+    ]
+    command += ["--shots", "4", "--device", "cpu", "--white-box", "tip-adapter,linear-probe"]
+    assert main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    tip, probe = document["ways"][-2:]
+    assert (tip["name"], probe["name"]) == ("tip-adapter (white box)", "linear-probe (white box)")
+    assert tip["without_images"] is None
+    assert tip["with_images"]["test"] == document["white_box"][0]["test"]
+    assert document["labelled_images"] == 18
+    assert "tip-adapter: fitted to 18 images" in err
+    assert "linear-probe: fitted to 12 images" in err  # it chooses on the validation images
+    assert main(command) == 0
+    out, _err = capsys.readouterr()
+    assert out.index("bare class name") < out.index("OpenAI's 80") < out.index("linear-probe (white")
+    assert out.count(" *") == 1
+    assert "labelled images, not the test images." in out
+    assert f"search --data {spec.data} --model tiny-clip" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"split": "val"}, "split='val' is for templates"),
+        ({"inspect": True}, "inspect is for templates"),
+        ({"custom_scorer": [0.5].count}, "no test images to measure on"),
+        ({"white_box": ["coop"], "custom_scorer": FakeEvaluator()}, "custom scorer is not one"),
+        ({"templates": []}, "no template to score"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_usage_error(arguments: dict[str, Any], words: str) -> None:
+    """It says what to give."""
+    with pytest.raises(UsageError, match=words):
+        evaluate(**arguments)
