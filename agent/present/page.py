@@ -49,7 +49,6 @@ from .sentences import (
     about_order,
     about_test,
     cost_text,
-    gain_cell,
     gains_in_words,
     left_text,
     llm_of_templates,
@@ -271,9 +270,15 @@ def _verdict(view: RunView) -> str:
 
 def _gained(row: AccuracyRow, view: RunView) -> dict[str, Any]:
     """Return a row of the table of accuracies as the page shows it."""
-    cell = None if row.gain is None else gain_cell(row.gain)
+    chosen = view.result is not None and row.name == view.result.recommended.name
     cells = {column: accuracy.lines(percent=view.percent) for column, accuracy in row.cells.items()}
-    return {"title": row.title, "templates": row.templates, "cells": cells, "gain": cell}
+    return {
+        "title": row.title,
+        "templates": row.templates,
+        "cells": cells,
+        "gain": row.gain,
+        "chosen": chosen,
+    }
 
 
 def _text(value: float | None, view: RunView) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.datasets.values import FEW_TEST_IMAGES
@@ -21,7 +21,7 @@ from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..llm.local_models import shown_llm
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from ..results.accuracies import ORIGINAL_NAMES, Difference, baseline_name
+from ..results.accuracies import ORIGINAL_NAMES, baseline_name
 from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
 from ..results.result import PROMINENT, ApiUsage, Row, SearchResult, Usage
 from ..text import printable
@@ -72,24 +72,6 @@ def about_test(result: SearchResult) -> str:
     if result.test_opened is not None and result.test_opened > 1:
         return f"Test was evaluated {result.test_opened} times, each after the search had chosen."
     return "Test was evaluated once, after the search had chosen."
-
-
-class GainCell(NamedTuple):
-    """A difference in words: ``+6.4``, its interval, and the images that decide it."""
-
-    points: str
-    interval: str
-    apart: str
-
-
-def gain_cell(difference: Difference) -> GainCell:
-    """Return a difference in words."""
-    if difference.same_template:
-        return GainCell(difference.verdict, "", "")
-    low, high = difference.interval
-    fixed, broken = difference.better, difference.worse
-    apart = "" if fixed is None or broken is None else f"{fixed:,} fixed, {broken:,} broken"
-    return GainCell(f"{difference.points:+z.1f}", f"{low:+z.1f} to {high:+z.1f}, {difference.verdict}", apart)
 
 
 REJECTED: Mapping[str, str] = MappingProxyType(

@@ -23,7 +23,7 @@ from ..config.sources import on_command_line
 from ..events import types as events
 from ..llm.local_models import shown_llm
 from ..position import NAMES
-from ..results.accuracies import score_text
+from ..results.accuracies import GAIN, score_text
 from ..results.history import Progress
 from ..results.result import (
     SearchResult,
@@ -507,7 +507,7 @@ def table_of(title: str, lines: Sequence[Sequence[str]], *, texts: Collection[in
         if index in texts:
             table.add_column(head, overflow="fold")
         else:
-            table.add_column(head, justify="right")
+            table.add_column(head, justify="right", no_wrap=head == GAIN)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     return table
@@ -516,14 +516,15 @@ def table_of(title: str, lines: Sequence[Sequence[str]], *, texts: Collection[in
 def print_result(
     console: Console, result: SearchResult, run_dir: Path | None, *, opening_s: float = 0.0
 ) -> None:
-    """Print the accuracies of baselines, best and ensemble, the usage, and where the files are.
+    """Print the accuracies of forms and baselines, what to use, the usage, and where the files are.
 
     ``opening_s`` are the seconds that this session took before its active time.
     """
     accuracies = result.accuracies
     title = f"{result.dataset.name}: {accuracies.unit}"
     table = table_of(title, accuracies.lines(result.words.noun), texts=(0, 1))
-    table.rows[0].style = "bold"
+    for row, shown in zip(accuracies.rows, table.rows, strict=True):
+        shown.style = "bold" if row.name == result.recommended.name else ""
     console.print(table)
     for line in result_lines(result, run_dir, opening_s):
         _print(console, line)

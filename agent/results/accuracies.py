@@ -21,6 +21,8 @@ RECOMMENDED = "recommended"
 BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
 ORIGINAL_NAMES = "original names"
+GAIN = "gain"
+"""Heads the column with the gain of the recommended form over each row."""
 CHANCE_MARK = "†"
 """Marks an accuracy that may be no better than the chance level."""
 _MOST_TEMPLATES = 2
@@ -138,7 +140,7 @@ class AccuracyTable:
         """Return texts to show, column names first; ``noun`` heads a column of the rows' templates."""
         lines = [["", *([] if noun is None else [noun]), *map(printable, self.columns)]]
         gains = any(row.gain is not None for row in self.rows)
-        lines[0] += ["gain"] * gains
+        lines[0] += [GAIN] * gains
         for row in self.rows:
             cells = [row.cells[column].lines(percent=self.percent) for column in self.columns]
             templates = [] if noun is None else [_templates_text(row.templates)]

@@ -126,9 +126,11 @@ def test_a_search_prints_its_result_and_leaves_its_files(
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result == json.loads((tmp_path / "r" / "result.json").read_text())
-    assert (result["schema"], result["status"], result["usage"]["calls"]) == (3, "finished", 6)
-    assert set(result["baselines"]) == {"default template", "hand-made", "best starting template"}
-    assert {"best found", "ensemble", "default template"} <= {part.strip() for part in err.split("│")}
+    assert (result["schema"], result["status"], result["usage"]["calls"]) == (4, "finished", 6)
+    assert set(result["baselines"]) == {"default template", "best hand-made", "best starting template"}
+    assert {"template", "texts (recommended)", "default template"} <= {
+        part.strip() for part in err.split("│")
+    }
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {
         "config.toml",
@@ -140,7 +142,7 @@ def test_a_search_prints_its_result_and_leaves_its_files(
         "store",
         "templates.json",
     }
-    assert json.loads((tmp_path / "r" / "templates.json").read_text()) == result["ensemble"]["templates"]
+    assert json.loads((tmp_path / "r" / "templates.json").read_text()) == result["texts"]["templates"]
 
 
 def test_the_key_is_nowhere(

@@ -214,7 +214,7 @@ def test_each_row_has_the_gain_of_the_recommended_form_with_its_verdict() -> Non
     """On the page, in a notebook and on the terminal."""
     over = {"default template": replace(between(2, 8), verdict="better")}
     result = small_result(recommended=Recommended(form="texts", test=0.5, over=over, verdict="Use it"))
-    assert 'data-of="gain of the recommended">+5.0 <span class="soft">+2.0 to +8.0, better' in render(
+    assert 'data-of="gain of the recommended">+5.0 [2.0, 8.0] <span class="soft">better' in render(
         view(result)
     )
     assert "+5.0 [2.0, 8.0]<br>better" in result._repr_html_()
