@@ -67,8 +67,8 @@ class Difference:
 
     @property
     def in_words(self) -> str:
-        """The difference, its interval, and the verdict on it."""
-        return self.verdict if self.same_template else f"{self}\n{self.verdict}"
+        """The difference, its interval, and the verdict on it, a line each."""
+        return self.verdict if self.same_template else "\n".join((*str(self).split(" ", 1), self.verdict))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

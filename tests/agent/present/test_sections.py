@@ -217,7 +217,7 @@ def test_each_row_has_the_gain_of_the_recommended_form_with_its_verdict() -> Non
     assert 'data-of="gain of the recommended">+5.0 [2.0, 8.0] <span class="soft">better' in render(
         view(result)
     )
-    assert "+5.0 [2.0, 8.0]<br>better" in result._repr_html_()
+    assert "+5.0<br>[2.0, 8.0]<br>better" in result._repr_html_()
     assert "<p>Use it.</p>" in result._repr_html_()
 
 

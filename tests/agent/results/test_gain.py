@@ -79,7 +79,7 @@ def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
         1000,
     )
     assert 0.0 < difference.interval[0] < 5.0 < difference.interval[1]
-    assert (difference.verdict, difference.in_words) == ("better", "+5.0 [3.8, 6.5]\nbetter")
+    assert (difference.verdict, difference.in_words) == ("better", "+5.0\n[3.8, 6.5]\nbetter")
 
 
 def test_only_what_is_certain_is_called_better_or_worse() -> None:

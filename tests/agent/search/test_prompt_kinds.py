@@ -172,8 +172,8 @@ def test_its_files_hold_phrases_and_what_other_tools_read(tmp_path: Path) -> Non
     assert result.best.template in page
     assert html.escape(texts[0]) in page
     assert json.loads(export(folder, "open-clip", only="ensemble").read_text()) == templates
-    assert json.loads(export(folder, "clip-benchmark").read_text()) == [
-        template.replace("{}", "{c}") for template in templates
+    assert json.loads(export(folder, "clip-benchmark", only="best").read_text()) == [
+        template.replace("{}", "{c}") for template in templates[:1]
     ]
 
 
