@@ -2,13 +2,13 @@
 
 It starts from the classifier of texts, T [C, E], and learns W = T + D by cross-entropy on the labelled images
 and their augmented copies. A distance from the texts has a price. Its metric is that of the features within
-classes: a direction in which images of one class hardly differ is cheap. Cross-validation on the labelled
-images decides the price, by the log-probability of images held out. The texts stay as they are unless that
-gains more than one standard error and loses no image.
+classes: a direction in which images of one class hardly differ is cheap. The result is the mean over several
+prices, the texts alone among them, weighted by how likely each makes the images held out in cross-validation.
 
 The hold is the idea of CLAP (*A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models*, CVPR
 2024), the metric that of a Gaussian discriminant (*A Hard-to-Beat Baseline for Training-Free CLIP-Based
-Adaptation*, ICLR 2024).
+Adaptation*, ICLR 2024), the mean that of pseudo-BMA (*Using Stacking to Average Bayesian Predictive
+Distributions*, 2018).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """The price of a mean squared distance from the texts, in logits, in the order in which they are tried."""
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Factors of a model's own logit scale."""
+TEXTS_STAY = 0.5
+"""The texts stay as they are if they have so large a share of the mean."""
 MOST_FOLDS = 3
 STEPS = 15
 """Steps of L-BFGS at each strength; each starts where the stronger one ended."""
@@ -63,7 +65,7 @@ class HeldNear:
 
     Attributes:
         weights: One row for each class: [C, E]. An image belongs to the class with the largest product.
-        strength: Of the hold; None if the texts were left as they are.
+        strength: The price with the largest share; None if the texts were left as they are.
         scale: Turns products into logits whose softmax fits held-out images best.
         held_out: The class of each labelled image by a classifier that had not seen it: [n].
     """
@@ -126,22 +128,26 @@ def learn(
         for index, weights in enumerate(_path(texts, shots.at(~held), scale, STRENGTHS), start=1):
             logits[index, held] = scale * shots.features[held, 0] @ weights.T
             report(fold * len(STRENGTHS) + index, fits)
-    factors = [_temperature(values, shots.labels) for values in logits]
-    best = _best(
-        torch.stack(
-            [_logprob(f * held_out, shots.labels) for f, held_out in zip(factors, logits, strict=True)]
-        ),
-        (logits.argmax(dim=2) == shots.labels).sum(dim=1),
+    # How likely each price makes the images held out.
+    likelihoods = torch.stack(
+        [
+            _logprob(_temperature(values, shots.labels) * values, shots.labels).double().sum()
+            for values in logits
+        ]
     )
-    weights = texts
-    for weights in _path(texts, shots, scale, STRENGTHS[:best]):  # noqa: B007 - the last is wanted
-        pass
+    shares = likelihoods.softmax(dim=0)
+    if shares[0] >= TEXTS_STAY:
+        shares = functional.one_hot(torch.tensor(0), len(shares)).double()
+    weights = shares[0].float() * texts
+    for share, learned in zip(shares[1:].float(), _path(texts, shots, scale, STRENGTHS), strict=True):
+        weights += share * learned
+    held_out = torch.einsum("p,pnc->nc", shares.float(), logits)
     report(fits, fits)
     return HeldNear(
         weights=weights,
-        strength=STRENGTHS[best - 1] if best else None,
-        scale=scale * factors[best],
-        held_out=logits[best].argmax(dim=1),
+        strength=None if shares[0] == 1 else STRENGTHS[int(shares[1:].argmax())],
+        scale=scale * _temperature(held_out, shots.labels),
+        held_out=held_out.argmax(dim=1),
     )
 
 
@@ -203,19 +209,6 @@ def _folds(labels: Tensor, classes: int, seed: int) -> Tensor:
         first = int(torch.randint(number, (1,), generator=generator))
         folds[own[torch.randperm(len(own), generator=generator)]] = (torch.arange(len(own)) + first) % number
     return folds
-
-
-def _best(logprobs: Tensor, right: Tensor) -> int:
-    """Return the price with the highest mean log-probability, if that is surely ahead of the texts; else 0.
-
-    Args:
-        logprobs: Of each image held out, at each price, first of the texts alone: [prices, n].
-        right: The images classified correctly at each price.
-    """
-    best = int(logprobs.mean(dim=1).argmax())
-    gains = (logprobs[best] - logprobs[0]).double()
-    sure = float(gains.mean()) > float(gains.std(correction=0)) / len(gains) ** 0.5
-    return best if sure and right[best] >= right[0] else 0
 
 
 def _temperature(logits: Tensor, labels: Tensor) -> float:
