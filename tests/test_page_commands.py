@@ -23,6 +23,7 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --data path/to/images --model ViT-B-32": "fetches a model, and may use a paid LLM",
     "promptclimb search --data photos --llm MODEL": "may use a paid LLM; test_name_search searches for names",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",
+    "promptclimb evaluate --data path/to/images": "fetches a model; test_measuring measures with a tiny one",
     "promptclimb evaluate --white-box coop-tuned": "fetches a model; test_running fits references",
     "promptclimb suite suites/": "hours; test_suite_file runs small ones",
     "python examples/clip_server.py": "ends when it is stopped; test_clip_server starts it",

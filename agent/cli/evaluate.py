@@ -123,12 +123,12 @@ def print_table(evaluation: Evaluation) -> None:
 def _print_ways(evaluation: Evaluation, command: str) -> None:
     """Print what people use today, which of it the labelled images recommend, and what to type next."""
     accuracies = evaluation.accuracies
-    title = f"{evaluation.dataset}: test {accuracies.unit} (95 % interval), of {evaluation.images:,} images"
+    title = f"{evaluation.dataset}: test {accuracies.unit}, {evaluation.images:,} images"
     _, *rows = accuracies.lines()
     console(stderr=False).print(table_of(title, [["", *accuracies.columns], *rows]))
     cells = [cell for row in accuracies.rows for cell in row.cells.values()]
     if any(cell.gain for cell in cells):
-        print_line(f"below an accuracy: its difference to that of the {BARE_NAME} [95 % interval]")
+        print_line(f"in brackets: 95 % intervals; below: the difference to the {BARE_NAME}")
     if any(cell.may_be_chance for cell in cells):
         print_line(_chance_line(evaluation.classes))
     print_line(_recommendation(evaluation))

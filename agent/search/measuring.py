@@ -295,7 +295,7 @@ async def measure_ways(
     """
     info = evaluator.info
     if not info.sizes.get("test"):
-        raise UsageError(f"{info.dataset} has no test images to measure on; give `templates` and `split`")
+        raise UsageError(f"{info.dataset} has no test images to measure on; score templates on another split")
     ways, labelled = _ways(info, kind), labelled_images(info)
     evidence: Mapping[str, ImageEvidence | float | None] = {}
     learned = dict[str, LearnedClassifier]()

@@ -861,7 +861,8 @@ def test_evaluate(asking: str, capsys: pytest.CaptureFixture[str], monkeypatch: 
     )
     ask, own = "evaluate --templates t.json", "--custom-scorer own.py:Costs"
     check_session(
-        "evaluate", capsys, ask, f"{ask} --split val", f"{ask} --confusions", f"{ask} --confusions 0",
+        "evaluate", capsys, "evaluate", f"evaluate {own}", ask, f"{ask} --split val", f"{ask} --confusions",
+        f"{ask} --confusions 0",
         f"{ask} {own} --split train", f"{ask} {own}", f"search {own} {asking} --run-dir r",
     )  # fmt: skip
     stand_in(monkeypatch, lambda _spec: FakeEvaluator(favourites={"bad": -9.0}))

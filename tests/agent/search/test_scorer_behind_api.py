@@ -37,7 +37,15 @@ from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.remote.evaluator import RemoteEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
-from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION, Predictions, Unanswered
+from promptclimb.evaluator.scoring import (
+    BARE_NAME,
+    BASELINE_DEFAULT,
+    DEFAULT_INSTRUCTION,
+    OPENAI_7,
+    OPENAI_80,
+    Predictions,
+    Unanswered,
+)
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.study_outcomes import cells, study
@@ -307,6 +315,27 @@ async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
     assert (evaluation.scorer_usage.calls, again.scorer_usage.calls) == (len(texts) * images, 0)
     assert evaluation.scorer_usage.cost_usd == pytest.approx(0.001 * len(texts) * images)
     assert evaluation.to_json()["scorer_usage"]["calls"] == len(texts) * images
+
+
+@pytest.mark.parametrize(
+    ("settings", "names", "requests"),
+    [
+        ({}, [BARE_NAME, BASELINE_DEFAULT], 2 * 6),  # a request for each template and image
+        ({"scorer": "embeddings"}, [BARE_NAME, BASELINE_DEFAULT, OPENAI_7, OPENAI_80], None),
+        ({"scorer": "chat", "search_for": "instruction"}, [BASELINE_DEFAULT], 6),
+    ],
+)
+async def test_evaluate_without_templates_asks_about_test_images_alone(
+    config: Callable[..., SearchConfig], settings: dict[str, Any], names: list[str], requests: int | None
+) -> None:
+    """What people use today, as far as the scorer can measure it at a fair price; nothing is recommended."""
+    async with ScorerServer(ScorerOptions(key=KEY)) as server:
+        evaluation = await in_thread(lambda: evaluate(spec=config(server.url, **settings)))
+        assert requests in (None, server.requests)
+    assert [way.name for way in evaluation.ways] == names
+    assert all(way.texts_alone is not None and way.with_images is None for way in evaluation.ways)
+    assert (evaluation.recommended, evaluation.labelled) == (None, 0)
+    assert evaluation.scorer_usage is not None
 
 
 @pytest.mark.parametrize("kind", ["bad_request", "500", "too_large"])
