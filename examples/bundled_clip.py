@@ -16,11 +16,11 @@ def watch(event: Event) -> None:
 
 
 def main() -> None:
-    """Run a small search and compare its result with the default template."""
+    """Run a small search and print what to use."""
     config = SearchConfig(data="digits", method="random", restarts=2, conversations=1, rounds=5, initial=40)
     result = search_sync(config, on_event=watch)
-    default = result.baselines["default template"].test
-    print(f"on test: default template {default:.1%}, best {result.best.test:.1%} ({result.best.template})")
+    print(f"best template: {result.best.template}, {result.best.test:.1%} on test")
+    print(result.recommended.verdict)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from promptclimb import SearchConfig, export, search_sync
 
 
 def main() -> None:
-    """Search, print the gain on test, and export the ensemble."""
+    """Search, print what to use with its gain on test, and export the texts."""
     parser = argparse.ArgumentParser(description="Find a template for a folder of images.")
     parser.add_argument("folder")
     parser.add_argument("description")
@@ -29,8 +29,7 @@ def main() -> None:
         )
     )
     print(f"best template: {result.best.template}")
-    if result.gain is not None:
-        print(f"on test: {result.gain.verdict}")
+    print(result.recommended.verdict)
     assert result.run_dir is not None
     print(f"for open_clip: {export(result.run_dir, 'open-clip')}")
 
