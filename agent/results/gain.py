@@ -173,10 +173,9 @@ def verdict_of(
     use = f"Use the {what if name is None else baseline_name(name, words)}{remark}"
     if recommended.form == WITH_IMAGES:
         use += " with the labelled images"
-    elif name is not None:
-        use += ": nothing beat it on the labelled images"
-    percent = are_shares((recommended.test,))
-    use += f": {score_text(recommended.test, percent=percent, unit=' %')} on test"
+    beaten = recommended.form == WITH_IMAGES or name is None
+    use += ": " if beaten else ": nothing beat it on the labelled images; "
+    use += f"{score_text(recommended.test, percent=are_shares((recommended.test,)), unit=' %')} on test"
     reference = recommended.reference
     if reference is None or recommended.over[reference].same_template:
         return use

@@ -15,7 +15,8 @@ from PIL import Image
 
 from promptclimb.agent.api import search_sync
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.present.sentences import chance_warning
+from promptclimb.agent.present.sentences import verdict_on
+from promptclimb.agent.results.accuracies import weighted
 from promptclimb.agent.results.run_dir import read_result
 from tests.fakes.tiny_clip import local_dir
 
@@ -137,17 +138,13 @@ def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:
     def percent(value: float | None) -> str:
         return "-" if value is None else f"{100 * value:.1f}"
 
-    names = {"default template": "default template", "best starting template": "best starting template"}
-    compared = {names.get(name, name): one for name, one in result["baselines"].items()}
-    compared |= {"best found": result["best"], "ensemble": result["ensemble"]}
-    for name, one in compared.items():
-        cells = shown.locator(f'tr[data-name="{name}"] td[data-of]').all_text_contents()
-        assert cells[:3] == [percent(one[split]) for split in ("train", "val", "test")], name
-    few = f"only {result['dataset']['sizes']['test']} images: go by the intervals"
-    said = f"on test ({few}): {result['gain']['verdict']}"
-    guessed = chance_warning(read_result(run_dir))
-    assert shown.locator("#verdict").text_content() == f"{said}{f'; {guessed}' if guessed else ''}."
-    assert shown.locator("#best").text_content() == result["best"]["template"]
+    of_run = read_result(run_dir)
+    for row in of_run.accuracies.rows:
+        cells = shown.locator(f'tr[data-name="{row.title}"] td[data-of]').all_text_contents()
+        splits = ("train", "val", "test")
+        assert cells[:3] == [percent(row.cells[split].value) for split in splits], row.title
+    assert shown.locator("#verdict").text_content() == f"{verdict_on(of_run)}."
+    assert shown.locator("#best").text_content() == "\n".join(weighted(of_run.texts.templates))
     board = shown.locator("section[aria-labelledby=board] th.t").all_text_contents()
     assert board == [row["template"] for row in result["leaderboard"]]
     rows, of_matrix = (

@@ -134,7 +134,7 @@ def test_where_nothing_beat_the_bare_name_the_line_says_so() -> None:
     line = verdict_of(
         recommended, {name: group for name, (group, _) in groups.items()}, "", kind_named(TEMPLATE).words
     )
-    assert line == "Use the bare class name: nothing beat it on the labelled images: 60.0 % on test"
+    assert line == "Use the bare class name: nothing beat it on the labelled images; 60.0 % on test"
 
 
 def test_accuracies_alone_give_wider_intervals() -> None:

@@ -126,7 +126,7 @@ async def test_where_nothing_beats_the_bare_class_name_it_is_recommended(tmp_pat
     """In plain words; the ensemble stays in the result."""
     result, _ = await finish(tmp_path / "r", FeatureBox(BARE, learns=False))
     assert result.texts.templates == ("{}",)
-    assert "Use the bare class name: nothing beat it on the labelled images: " in result.recommended.verdict
+    assert "Use the bare class name: nothing beat it on the labelled images; " in result.recommended.verdict
     assert result.ensemble.templates != ("{}",)
 
 
