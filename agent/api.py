@@ -364,6 +364,7 @@ def load(
     place, say = user_path(path, "path"), report or (lambda _line: None)
     if not place.is_dir():
         classifier = Classifier.load(place, device=device, report=say)
+        classifier.check_clip()
         check_model_trusted(place, classifier.about.model, classifier.about.pretrained, trust=trust)
         return classifier
     result_of(place)  # says what is wrong if there is none

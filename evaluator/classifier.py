@@ -40,7 +40,8 @@ class About(BaseModel):
         templates: Those whose texts it is, or started from.
         form: ``template``, ``texts`` or ``with_images``.
         images: Labelled images that it learned from.
-        model: open_clip's name of the model.
+        scorer: ``embeddings`` for a model behind an API; empty for a CLIP model.
+        model: The model's name, as open_clip or the API has it.
         pretrained: Tag or file of its weights.
         weights: Their content hash.
         scale: Turns products into logits for probabilities.
@@ -53,6 +54,7 @@ class About(BaseModel):
     templates: tuple[str, ...]
     form: str
     images: int = Field(default=0, ge=0)
+    scorer: str = ""
     model: str
     pretrained: str
     weights: str
@@ -84,6 +86,7 @@ class Classifier:
             vectors,
             About(
                 classes=info.class_names,
+                scorer=str(info.notes.get("scorer", "")),
                 model=info.model,
                 pretrained=str(info.pretrained),
                 weights=info.content.get("weights", ""),
@@ -92,6 +95,14 @@ class Classifier:
                 **about,
             ),
         )
+
+    def check_clip(self) -> None:
+        """Raise UsageError unless its model is one that can be opened here."""
+        if self.about.scorer:
+            raise UsageError(
+                f"this classifier needs image vectors of {self.about.model}, a model behind an API: use "
+                "predict(..., run_dir=...) or the command `promptclimb predict`"
+            )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -202,6 +213,7 @@ class Classifier:
     @cached_property
     def opened(self) -> ImageClassifier:
         """The classifier with its model, which is loaded when first asked for."""
+        self.check_clip()
         from .clip.in_process import ImageClassifier
 
         about = self.about

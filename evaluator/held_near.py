@@ -15,10 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from .scoring import ImageEvidence, LearnedClassifier
+
+if TYPE_CHECKING:
+    from .scoring import ClassVectors
+    from .tally import Labels
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """The price of a mean squared distance from the texts, in logits, in the order in which they are tried."""
@@ -36,7 +43,7 @@ class LabelledFeatures:
     """Features of labelled images and of their augmented copies.
 
     Attributes:
-        features: Each image first, then its copies, of length 1: [n, 1 + copies, E].
+        features: Each image first, then its copies, of length 1, zeros without features: [n, 1 + copies, E].
         labels: [n].
     """
 
@@ -45,6 +52,11 @@ class LabelledFeatures:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def of_images(cls, features: ClassVectors, labels: Labels) -> Self:
+        """Return images without copies: [n, E] and [n]."""
+        return cls(torch.from_numpy(features)[:, None], torch.from_numpy(labels))
 
     def at(self, rows: Tensor) -> LabelledFeatures:
         """Return some of the images."""
@@ -74,6 +86,34 @@ class HeldNear:
     strength: float | None
     scale: float
     held_out: Tensor
+
+
+def judge(
+    classifiers: Sequence[ClassVectors], shots: LabelledFeatures, logit_scale: float
+) -> list[ImageEvidence]:
+    """Return what labelled images say of classifiers; one without features counts as wrong."""
+    known = shots.features[:, 0].any(dim=1)
+    judged = (evidence(shots, torch.from_numpy(vectors), logit_scale) for vectors in classifiers)
+    return [
+        ImageEvidence(tuple((right * known).tolist()), tuple(logprob.tolist())) for right, logprob in judged
+    ]
+
+
+def learn_classifier(
+    texts: ClassVectors, shots: LabelledFeatures, logit_scale: float, *, seed: int
+) -> LearnedClassifier:
+    """Learn from the labelled images that have features; see ``learn``."""
+    known = shots.features[:, 0].any(dim=1)
+    learned = learn(torch.from_numpy(texts), shots.at(known), logit_scale, seed=seed)
+    right = torch.zeros_like(known)
+    right[known] = learned.held_out == shots.labels[known]
+    return LearnedClassifier(
+        classifier=learned.weights.numpy(),
+        images=int(known.sum()),
+        strength=learned.strength,
+        scale=learned.scale,
+        held_out=tuple(right.tolist()),
+    )
 
 
 def evidence(shots: LabelledFeatures, weights: Tensor, logit_scale: float) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,7 @@ ORDER = {
         "batching",
         "custom",
         "fakes",
+        "held_near",
         "tally",
         "spec",
         "scoring",

@@ -190,9 +190,9 @@ def safetensors(run: ChosenPrompts) -> bytes:
     An image belongs to the class whose row has the largest product with its normalised embedding. ``About``
     lists the metadata.
     """
-    run.check_clip("classifier vectors to export")
     if run.only == TEXTS and (run.run_dir / CLASSIFIER).exists():
         return Classifier.load(run.run_dir / CLASSIFIER).to_bytes()
+    run.check_clip("classifier vectors to export")
     evaluator = open_evaluator(stored_config(run.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
     if not isinstance(evaluator, FeatureEvaluator):
         raise UsageError("this scorer has no class vectors, so there is no classifier to export")

@@ -293,7 +293,9 @@ async def choose_forms(
                     renaming.get(label, name) for label, name in enumerate(info.class_names)
                 ),
             )
-        except Exception as error:  # noqa: BLE001 - noted in the result
+        except Exception as error:
+            if final and isinstance(error, AskingEndedError):
+                raise
             notes[UNLEARNED] = failure_note(UNLEARNED, error)
     return Forms(texts=texts, learned=learned, recommended=recommended, classifier=classifier, notes=notes)
 

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...evaluator.classifier import Classifier
 from ...evaluator.errors import DataError, UsageError
 from ...evaluator.files import cache_dir
 from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor, SavedPredictor
+from ...evaluator.remote.embeddings import EmbeddingsEvaluator
 from ...evaluator.remote.evaluator import batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
 from ...evaluator.scoring import UNREADABLE
@@ -24,6 +25,9 @@ from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
 from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_weights
 from ..store.trust import OF_MODEL
+
+if TYPE_CHECKING:
+    from ...evaluator.scoring import ClassVectors
 
 BATCH = 64
 """Images whose requests go out together; more would delay the first rows."""
@@ -41,6 +45,7 @@ class ApiFolderPredictor(ImagePredictor):
         labels: The file that keeps what the scorer answers.
         report: Called with lines about the endpoint, and folders that cannot be read.
         texts: Names as the scorer gets them, by label.
+        vectors: The class vectors to use in place of the templates, [C, E]; None for the templates.
 
     Attributes:
         usage: What the scorer was asked for the last folder.
@@ -57,11 +62,12 @@ class ApiFolderPredictor(ImagePredictor):
         report: Report,
         *,
         texts: Sequence[str],
+        vectors: ClassVectors | None = None,
     ) -> None:
         super().__init__(config, class_names, templates, report)
         self.labels = labels
         self.usage = ApiUsage()
-        self._texts = tuple(texts)
+        self._texts, self._vectors = tuple(texts), vectors
 
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
         """Yield the decision on each image, in order; its endpoint is open meanwhile.
@@ -82,7 +88,10 @@ class ApiFolderPredictor(ImagePredictor):
                     complaints = evaluator.problem.pictures.complaints(paths)
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
                     image_sets = [unlabelled(evaluator, readable)]
-                    (decisions,) = portal.call(evaluator.decide, [self.templates], image_sets)
+                    if self._vectors is not None and isinstance(evaluator, EmbeddingsEvaluator):
+                        (decisions,) = portal.call(evaluator.classify_by, [self._vectors], image_sets)
+                    else:
+                        (decisions,) = portal.call(evaluator.classify, [self.templates], image_sets)
                     label_by_path = dict(zip(readable, decisions[0].predicted.tolist(), strict=True))
                     for path, complaint in zip(paths, complaints, strict=True):
                         if complaint:
@@ -119,7 +128,8 @@ def predictor_of_run(
         report(f"the ensemble{original}")
     used = OF_MODEL | {"scorer_url"}  # other settings are not
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
-    if not ensemble and class_names is None and (run_dir / CLASSIFIER).exists():
+    is_saved = not ensemble and class_names is None and (run_dir / CLASSIFIER).exists()
+    if is_saved and not is_api:
         return SavedPredictor(classifier_of_run(run_dir, config, report), report)
     if class_names is None:
         names: Sequence[str] = prompts.class_names
@@ -133,8 +143,17 @@ def predictor_of_run(
     if is_api:
         changed = {name: value for name, value in config if name in (changes or ())}
         config = config.model_copy(update={**dict.fromkeys(_OF_THE_RUN), **changed})
+        vectors = None
+        if is_saved:
+            saved = Classifier.load(run_dir / CLASSIFIER)
+            if (saved.about.scorer, saved.about.model) == (config.scorer, config.model):
+                names, vectors = saved.class_names, saved.vectors
+            else:
+                report(f"note: {CLASSIFIER} is for {saved.about.model}; {config.model} gets the texts alone")
         labels = shared_labels(config)
-        return ApiFolderPredictor(config, names, prompts.templates, labels, report, texts=texts)
+        return ApiFolderPredictor(
+            config, names, prompts.templates, labels, report, texts=texts, vectors=vectors
+        )
     predictor = FolderPredictor(config, names, prompts.templates, report, texts=texts)
     if stored_weights(run_dir) not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
@@ -144,6 +163,7 @@ def predictor_of_run(
 def classifier_of_run(run_dir: Path, config: SearchConfig, report: Report) -> Classifier:
     """Return the recommended classifier of a run, for the model that its config names."""
     classifier = Classifier.load(run_dir / CLASSIFIER, device=config.device, report=report)
+    classifier.check_clip()
     about = classifier.about.model_copy(update={"model": config.model, "pretrained": str(config.pretrained)})
     return replace(classifier, about=about)
 

@@ -184,22 +184,10 @@ class OpenClipEvaluator:
         return weights.float().cpu().numpy()
 
     def evidence(self, classifiers: Sequence[ClassVectors]) -> list[ImageEvidence]:
-        shots = self._shots
-        found = (
-            held_near.evidence(shots, torch.from_numpy(weights), self.logit_scale) for weights in classifiers
-        )
-        return [ImageEvidence(tuple(right.tolist()), tuple(logprob.tolist())) for right, logprob in found]
+        return held_near.judge(classifiers, self._shots, self.logit_scale)
 
     def learn(self, classifier: ClassVectors) -> LearnedClassifier:
-        shots = self._shots
-        learned = held_near.learn(torch.from_numpy(classifier), shots, self.logit_scale, seed=self._info.seed)
-        return LearnedClassifier(
-            classifier=learned.weights.numpy(),
-            images=len(shots),
-            strength=learned.strength,
-            scale=learned.scale,
-            held_out=tuple((learned.held_out == shots.labels).tolist()),
-        )
+        return held_near.learn_classifier(classifier, self._shots, self.logit_scale, seed=self._info.seed)
 
     def decide(self, classifiers: Sequence[ClassVectors], *, split: str) -> Predictions:
         return self._predictions([torch.from_numpy(weights) for weights in classifiers], split)

@@ -22,7 +22,8 @@ from pydantic import Field
 from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..messages import shown
-from ..scoring import GREY_BOX, UNREADABLE, Predictions
+from ..scoring import GREY_BOX, UNREADABLE, ImageEvidence, LearnedClassifier, Predictions
+from ..tally import Labels
 from ..threads import in_thread
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
@@ -37,6 +38,7 @@ from .evaluator import (
     image_tokens,
     parsed,
     path_below,
+    predictions_of,
     text_tokens,
 )
 from .labels import Vector
@@ -63,6 +65,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     """
 
     averages = True
+    logit_scale = LOGIT_SCALE
 
     def __init__(self, problem: RemoteProblem, dialect: str | None = None) -> None:
         super().__init__(problem)
@@ -90,22 +93,65 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
 
-    async def decide(
+    async def classify(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         await self.prepare()
-        names = self.problem.class_names
-        templates = dict.fromkeys(template for ensemble in ensembles for template in ensemble)
         image_vectors = [await self._image_vectors(images) for images in parts]
-        class_vectors, refused = await self._text_vectors([(template, names) for template in templates])
-        for (template, _names), text in refused.items():
-            raise TemplateRejectedError(template, "refused", f"the endpoint refuses the text {shown(text)}")
+        return await self._decided(
+            await self._classifiers(ensembles, self.problem.class_names), image_vectors
+        )
 
-        def decided() -> list[list[SplitDecisions]]:
-            weights = [_mean([class_vectors[text, names] for text in ensemble]) for ensemble in ensembles]
-            return [[self._decisions(classes, vectors) for vectors in image_vectors] for classes in weights]
+    async def classify_by(
+        self, classifiers: Sequence[Vector], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
+        """Return the decisions of classifiers for each part; no text is asked for.
 
-        return await in_thread(decided)
+        Args:
+            classifiers: A vector for each class: [C, E].
+            parts: The images.
+
+        Raises:
+            ScoringEndedError: The endpoint's vectors have another size.
+        """
+        await self.prepare()
+        return await self._decided(classifiers, [await self._image_vectors(images) for images in parts])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.problem.class_names
+
+    async def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> Vector:
+        await self.prepare()
+        (vectors,) = await self._classifiers([ensemble], self.problem.renamed(renaming or {}))
+        return vectors
+
+    async def evidence(self, classifiers: Sequence[Vector]) -> list[ImageEvidence]:
+        features, labels = await self._shots()
+
+        def evidence() -> list[ImageEvidence]:
+            from .. import held_near  # imports torch
+
+            shots = held_near.LabelledFeatures.of_images(features, labels)
+            return held_near.judge(classifiers, shots, self.logit_scale)
+
+        return await in_thread(evidence)
+
+    async def learn(self, classifier: Vector) -> LearnedClassifier:
+        features, labels = await self._shots()
+
+        def learned() -> LearnedClassifier:
+            from .. import held_near  # imports torch
+
+            shots = held_near.LabelledFeatures.of_images(features, labels)
+            seed = self.problem.info.seed
+            return held_near.learn_classifier(classifier, shots, self.logit_scale, seed=seed)
+
+        return await in_thread(learned)
+
+    async def decide(self, classifiers: Sequence[Vector], *, split: str) -> Predictions:
+        images = await self._opened(split)
+        return predictions_of(await self.classify_by(classifiers, [images]), images)
 
     async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -155,6 +201,37 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             np.concatenate(logits) if self.problem.objective in GREY_BOX else None,
             refused=int(refused.sum()),
         )
+
+    async def _decided(
+        self, classifiers: Sequence[Vector], image_vectors: Sequence[Vector]
+    ) -> list[list[SplitDecisions]]:
+        sizes = {weights.shape[1] for weights in classifiers} - {self._size}
+        if sizes and self._size is not None:
+            raise ScoringEndedError(
+                f"the classifier has vectors of {sizes.pop()} numbers and the endpoint gave {self._size}: it "
+                "was made for another model"
+            )
+        return await in_thread(
+            lambda: [
+                [self._decisions(weights, vectors) for vectors in image_vectors] for weights in classifiers
+            ]
+        )
+
+    async def _classifiers(self, ensembles: Sequence[Sequence[str]], names: tuple[str, ...]) -> list[Vector]:
+        templates = dict.fromkeys(template for ensemble in ensembles for template in ensemble)
+        class_vectors, refused = await self._text_vectors([(template, names) for template in templates])
+        for (template, _names), text in refused.items():
+            raise TemplateRejectedError(template, "refused", f"the endpoint refuses the text {shown(text)}")
+        return await in_thread(
+            lambda: [_mean([class_vectors[text, names] for text in ensemble]) for ensemble in ensembles]
+        )
+
+    async def _shots(self) -> tuple[Vector, Labels]:
+        """Return the vectors of the labelled images, [n, E], and their labels."""
+        await self.prepare()
+        splits = [self.split("train"), self.split("val")]
+        vectors = [await self._image_vectors(images) for images in splits]
+        return np.concatenate(vectors), np.concatenate([images.labels for images in splits])
 
     async def _image_vectors(self, images: ImageSet) -> Vector:
         """Return the vectors of images: [n, E], of length 1, zeros where the endpoint refused."""

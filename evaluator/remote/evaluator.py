@@ -300,7 +300,7 @@ class RemoteEvaluator(ABC):
         verdicts: dict[str, Verdict] = {}
         while left := [[template] for template in templates if template not in verdicts]:
             try:
-                decided = await self.decide(left, splits)
+                decided = await self.classify(left, splits)
             except TemplateRejectedError as error:
                 verdicts[error.template] = Rejection(error.reason, error.explanation)
             except (DataError, StoreError) as error:  # an image is gone, or the disk is full
@@ -333,12 +333,14 @@ class RemoteEvaluator(ABC):
         return scores
 
     async def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        return await self._predictions(ensembles, await self._opened(split))
+        images = await self._opened(split)
+        return predictions_of(await self._measured(ensembles, [images]), images)
 
     async def predict_some(
         self, ensembles: Sequence[Sequence[str]], *, split: str, image_indices: Sequence[int]
     ) -> Predictions:
-        return await self._predictions(ensembles, (await self._opened(split)).at(image_indices))
+        images = (await self._opened(split)).at(image_indices)
+        return predictions_of(await self._measured(ensembles, [images]), images)
 
     def image_set(self, split: str) -> str:
         return self.split(split).mark
@@ -371,7 +373,7 @@ class RemoteEvaluator(ABC):
         """Return whether a kept value says that the endpoint refused."""
 
     @abstractmethod
-    async def decide(
+    async def classify(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         """Return each measurable ensemble's decisions for each part.
@@ -581,21 +583,13 @@ class RemoteEvaluator(ABC):
         unfit.__cause__ = ConfigError(message)
         return unfit
 
-    async def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
-        decided = await self._measured(ensembles, [images])
-        predicted = tuple(
-            None if decisions is None else tuple(decisions[0].predicted.tolist()) for decisions in decided
-        )
-        refused = tuple(0 if decisions is None else decisions[0].refused for decisions in decided)
-        return Predictions(tuple(images.labels.tolist()), predicted, refused if any(refused) else ())
-
     async def _measured(
         self, ensembles: Sequence[Sequence[str]], splits: Sequence[ImageSet]
     ) -> list[list[SplitDecisions] | None]:
         if not all(ensembles):
             raise EvaluatorError("an ensemble needs at least one template")
         measurable = [ensemble for ensemble in ensembles if self.measurable(ensemble)]
-        decided = iter(await self.decide(measurable, splits))
+        decided = iter(await self.classify(measurable, splits))
         return [next(decided) if self.measurable(ensemble) else None for ensemble in ensembles]
 
     def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
@@ -617,6 +611,15 @@ class RemoteEvaluator(ABC):
         if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None and len(images):
             grey = _grey_box(decisions.log_probabilities, images.labels)
         return tally.ClassifiedSplit(decisions.predicted, images.labels, grey)
+
+
+def predictions_of(decided: Sequence[Sequence[SplitDecisions] | None], images: ImageSet) -> Predictions:
+    """Return the decisions of ensembles for one set of images; None for what is no classifier."""
+    predicted = tuple(
+        None if decisions is None else tuple(decisions[0].predicted.tolist()) for decisions in decided
+    )
+    refused = tuple(0 if decisions is None else decisions[0].refused for decisions in decided)
+    return Predictions(tuple(images.labels.tolist()), predicted, refused if any(refused) else ())
 
 
 def _is_outage(answer: ApiAnswer) -> bool:

@@ -90,12 +90,12 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
         """Return whether a value from disk is one that ``value`` returns."""
 
-    async def decide(
+    async def classify(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        return await self.decide_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
+        return await self.classify_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
 
-    async def decide_prompts(
+    async def classify_prompts(
         self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         """Return each prompt's decisions for each part; all questions go to the ``ApiAsk`` together."""
@@ -193,7 +193,7 @@ class ChatEvaluator(ImageByImageEvaluator):
         note = {BY_SCHEMA: f'JSON {{"{MEMBER}": NAME}}, where the endpoint enforces a class name'}
         return replace(info, notes={**info.notes, **note}) if self._takes_schema else info
 
-    async def decide(
+    async def classify(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         async with self._finding:
@@ -201,7 +201,7 @@ class ChatEvaluator(ImageByImageEvaluator):
                 # A task of its own: if this one is cancelled, what is paid for still gets to disk.
                 finding = asyncio.create_task(self._schema_is_taken(ensembles[0][0], parts))
                 self._takes_schema = await asyncio.shield(finding)
-        return await super().decide(ensembles, parts)
+        return await super().classify(ensembles, parts)
 
     async def _schema_is_taken(self, candidate: str, parts: Sequence[ImageSet]) -> bool:
         """Return whether the endpoint enforces the schema; its answers are kept as labels."""
@@ -418,7 +418,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
     ) -> Predictions:
         images = await self._opened(split)
         prompts = [Prompt(template, self.problem.renamed(renaming)) for renaming in renamings]
-        decided = await self.decide_prompts(prompts, [images])
+        decided = await self.classify_prompts(prompts, [images])
         predicted = tuple(tuple(decisions.predicted.tolist()) for (decisions,) in decided)
         return Predictions(tuple(images.labels.tolist()), predicted)
 

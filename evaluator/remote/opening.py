@@ -53,7 +53,7 @@ def open_remote(
 def open_unlabelled(
     spec: EvaluatorSpec, class_names: Sequence[str], ask: ApiAsk, labels: Path | None
 ) -> RemoteEvaluator:
-    """Return an evaluator without images of its own, for ``RemoteEvaluator.decide`` on ``unlabelled`` ones.
+    """Return an evaluator without images of its own, for ``RemoteEvaluator.classify`` on ``unlabelled`` ones.
 
     Asks for nothing until then.
     """

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from promptclimb.agent.api import evaluate, resume, search
+from promptclimb.agent.api import evaluate, load, resume, search
 from promptclimb.agent.cli.evaluate import print_table
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
@@ -24,8 +24,10 @@ from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.terminal import print_result
+from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.run_dir import CLASSIFIER
 from promptclimb.agent.search import restart_workers
 from promptclimb.agent.search.bound import ScorerBound, scorer_bound
 from promptclimb.agent.search.journal import Journal, NamesRecord
@@ -34,6 +36,7 @@ from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study.preflight import check_cells
+from promptclimb.evaluator.classifier import Classifier
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.remote.evaluator import RemoteEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
@@ -499,13 +502,54 @@ async def test_predict_classifies_a_folder_as_the_run_did(
         assert await in_thread(lambda: main([*ask, "--top", "2"])) == 2
     assert is_closed(cache / "labels.sqlite")
     rows = [line.split(",") for line in printed.out.splitlines()[1:]]
-    assert f"scorer: {asked} calls" in printed.err
+    assert f"scorer: {asked} call{'s' * (asked > 1)}" in printed.err
     assert f"labels are kept in {cache}" in printed.err
     assert ["torn.png", "", ""] in rows
     named = [(Path(file).parent.name, name) for file, name, _share in rows if file != "torn.png"]
-    assert sum(true == name for true, name in named) / len(named) == result.best.test
+    assert sum(true == name for true, name in named) / len(named) == result.recommended.test
     assert [row["class"] for row in document["predictions"] if "error" not in row] == [n for _t, n in named]
     assert asked <= len(named) + 3
+
+
+async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names that the model cannot read: also a resumed run ends with images, each asked about once."""
+    for split in ("train", "val", "test"):
+        for number, name in enumerate(COLOURS):
+            shutil.copytree(colours / split / name, tmp_path / "data" / split / f"shade {number}")
+    run, labels = tmp_path / "run", tmp_path / "cache"
+    async with ScorerServer() as server:
+        kind = {"scorer": "embeddings", "scorer_dialect": "openai", "shots": 2}
+        spec = config(server.url, **kind).model_copy(update={"data": str(tmp_path / "data")})
+        whole = await search(spec.model_copy(update={"run_dir": tmp_path / "whole"}))
+        taken = server.answered
+        server.asked.clear()
+        with_limit = spec.model_copy(update={"max_scorer_calls": 98})
+        assert (await search(with_limit)).status == "stopped"
+        result = await resume(run, changes={"max_scorer_calls": 1000})
+        assert max(server.asked.values()) == 1
+        assert server.answered == 2 * taken
+        assert result.recommended.form == whole.recommended.form == "with_images"
+        assert (result.with_images, result.recommended) == (whole.with_images, whole.recommended)
+        assert result.recommended.test == 1.0 > (result.texts.test or 0)
+        exported = export(run, "safetensors")
+        kept, copied = map(Classifier.load, (run / CLASSIFIER, exported))
+        assert (copied.about, copied.vectors.tolist()) == (kept.about, kept.vectors.tolist())
+        for path in (run, exported):
+            with pytest.raises(
+                UsageError, match=r"vectors of m, a model behind an API: use predict.*`promptclimb predict`"
+            ):
+                load(path)
+        before = server.answered
+        ask = ["predict", str(colours / "test"), "--run", str(run), "--shared-cache", str(labels)]
+        assert await in_thread(lambda: main(ask)) == 0
+        assert server.answered == before + 1
+        rows = [line.split(",") for line in capsys.readouterr().out.splitlines()[1:]]
+        shades = [f"shade {list(COLOURS).index(Path(file).parent.name)}" for file, *_rest in rows]
+        assert [name for _file, name, *_rest in rows] == shades
+        assert await in_thread(lambda: main([*ask, "--model", "other"])) == 0
+        assert "is for m; other gets the texts alone" in capsys.readouterr().err
 
 
 async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(

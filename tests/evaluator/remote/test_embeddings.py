@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -14,13 +15,22 @@ from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_cohere, read_data
 from promptclimb.evaluator.remote.embeddings import EmbeddingsEvaluator, as_vector
 from promptclimb.evaluator.remote.evaluator import BadReplyError
-from promptclimb.evaluator.scoring import NamePredictor, Rejection, Score
+from promptclimb.evaluator.scoring import (
+    UNREADABLE,
+    FeatureEvaluator,
+    MaybeAwaitable,
+    NamePredictor,
+    Rejection,
+    Score,
+)
 from promptclimb.evaluator.spec import EMBEDDING_DIALECTS
+from promptclimb.evaluator.threads import in_thread
 from tests.evaluator.remote.conftest import Opened
 from tests.evaluator.remote.test_image_by_image import JSON_VALUES, SEARCHED, scored
 from tests.fakes.visual_api import VisualApi, colour_of
 
 TEMPLATE = "a photo of a {}"
+T = TypeVar("T")
 
 
 def images_in(request: ApiRequest) -> int:
@@ -195,6 +205,42 @@ def test_a_refused_image_has_no_vector(objective: str, opened: Opened, tmp_path:
     assert evaluator.estimate(0, 80).requests == 10
     again = opened("embeddings", VisualApi(ends_after=0), tmp_path / "labels.sqlite", **settings)
     assert scored(again, TEMPLATE) == score
+
+
+async def test_an_image_without_a_vector_is_not_learned_from(opened: Opened) -> None:
+    """It counts as wrong, although a vector of zeros would be of the first class; the rest costs nothing."""
+    evil: list[str] = []
+
+    def change(_number: int, request: ApiRequest, body: Any) -> Any:
+        if images_in(request) and not evil:
+            evil.append(request.body["input"][2])
+        refused = any(image in request.body["input"] for image in evil)
+        return ApiRefusal("content_filter", "not allowed") if refused else body
+
+    api = VisualApi(change=change)
+    evaluator = await in_thread(lambda: opened("embeddings", api, scorer_dialect="openai"))
+    assert isinstance(evaluator, FeatureEvaluator)
+    vectors = await at_hand(evaluator.classifier([TEMPLATE]))
+    (evidence,) = await at_hand(evaluator.evidence([vectors]))
+    without_image = [number != 2 for number in range(SEARCHED)]
+    assert (evidence.right, len(evidence.logprob)) == (tuple(without_image), SEARCHED)
+    asked = len(api.requests)
+    learned = await at_hand(evaluator.learn(vectors[::-1].copy()))  # texts that are all wrong but one
+    assert (learned.images, learned.held_out) == (SEARCHED - 1, tuple(without_image))
+    assert learned.strength is not None
+    decided = await at_hand(evaluator.decide([vectors, learned.classifier], split="train"))
+    assert decided.predicted[0] == decided.predicted[1]
+    assert (decided.predicted[0] or ())[2] == UNREADABLE
+    assert decided.refused == (1, 1)
+    assert len(api.requests) == asked
+    with pytest.raises(ScoringEndedError, match="vectors of 2 numbers and the endpoint gave 3: it was made"):
+        await at_hand(evaluator.decide([vectors[:, :2]], split="train"))
+
+
+async def at_hand(answer: MaybeAwaitable[T]) -> T:
+    """The answer of a scorer that is asked."""
+    assert isinstance(answer, Awaitable)
+    return await answer
 
 
 def test_a_template_with_a_refused_text_is_rejected(opened: Opened, tmp_path: Path) -> None:
