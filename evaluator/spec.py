@@ -55,7 +55,7 @@ def check_shots(value: Any) -> Any:
     if number == 0 and not isinstance(number, bool):
         raise ValueError(
             "a search needs labelled images, at least one of each class; without any, `promptclimb evaluate` "
-            "measures your own templates on test images, and `class_names` takes better names"
+            "measures what people use today on test images, and `class_names` takes better names"
         )
     raise ValueError(f"it must be a whole number from 1 to {MOST_SHOTS:,}, or {ALL}")
 

@@ -23,7 +23,8 @@ from promptclimb.agent.cli.main import main
 from tests.paths import ROOT
 
 PROPOSAL = "a zigzag rendering of a {}"
-MOST_FILES = 34
+MOST_FILES = 35
+"""Of these one writes the classifier."""
 DEPTH = 4
 MANY = 40
 

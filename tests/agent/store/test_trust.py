@@ -224,7 +224,11 @@ def test_weights_beside_settings_of_a_model_need_trust(
         (tmp_path / "r" / name).touch()
     weights = str(tmp_path / "r" / "w.safetensors")
     edit(tmp_path / "r", lambda manifest: manifest["config"].update(model="Unknown", pretrained=weights))
-    commands = ("predict r --run r", "export r --format safetensors", "resume r --restarts 2")
+    commands = (
+        "predict pictures --run r",
+        "export r --format safetensors --only ensemble",
+        "resume r --restarts 2",
+    )
     for command in commands:
         capsys.readouterr()
         assert main(command.split()) == 2
