@@ -121,7 +121,13 @@ def evaluate(
             # What only chooses templates is left out where none is chosen.
             spec = config.without_choice() if texts else config
             scorer = open_evaluator(
-                spec, custom_scorer, report=report, progress=encoded, ask=ask, labels=labels
+                spec,
+                custom_scorer,
+                report=report,
+                progress=encoded,
+                needs_train=False,
+                ask=ask,
+                labels=labels,
             )
             if asks:
                 stack.callback(cast("RemoteEvaluator", scorer).close)

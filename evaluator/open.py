@@ -26,6 +26,7 @@ def open_evaluator(
     progress: OpeningProgress | None = None,
     look_ahead: bool = False,
     encode: bool = True,
+    needs_train: bool = True,
     ask: ApiAsk | None = None,
     labels: Path | None = None,
 ) -> Evaluator:
@@ -43,6 +44,7 @@ def open_evaluator(
             search is paid for; otherwise ``examine`` opens them.
         encode: False for a dry run of a CLIP: few-shot images are checked and not encoded. The evaluator then
             has its ``info`` and cannot score.
+        needs_train: Whether data with test images alone are refused.
         ask: Gets requests to a model behind an API answered; needed for such a scorer.
         labels: The file that keeps what it answered, shared by threads and processes; None for memory only.
 
@@ -67,7 +69,7 @@ def open_evaluator(
     from .datasets.loading import load_data
 
     # Before torch is imported, which takes longer than to find what is wrong with data.
-    data = load_data(spec)
+    data = load_data(spec, needs_train=needs_train)
     images = f"{len(data.train):,} training, {len(data.val):,} validation and {data.test.size:,} test images"
     classes = counted(len(data.classes), "class", "classes")
     report(f"data: {data.name}, {classes}, {images}; opening the model {spec.model} ...")

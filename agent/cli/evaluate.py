@@ -132,13 +132,16 @@ def _print_ways(evaluation: Evaluation, command: str) -> None:
     if any(cell.may_be_chance for cell in cells):
         print_line(_chance_line(evaluation.classes))
     print_line(_recommendation(evaluation))
-    print_line(f"to try to beat it: {command}")
+    if evaluation.labelled or evaluation.scorer_usage is not None:
+        print_line(f"to try to beat it: {command}")
 
 
 def _recommendation(evaluation: Evaluation) -> str:
     best, images = evaluation.recommended, counted(evaluation.labelled, "labelled image")
     if best is None:
-        return "No way is recommended: no labelled image was looked at, and test images must not choose."
+        asked = evaluation.scorer_usage is not None
+        why = "the scorer was asked about test images alone" if asked else "there are no labelled images"
+        return f"Nothing is recommended, as {why}; a search chooses by labelled images."
     words, learns = words_of(evaluation.prompts), best.recommended == "with_images"
     name = {HAND_MADE: "hand-made templates"}.get(best.name, baseline_name(best.name, words))
     if best.name != BARE_NAME:

@@ -247,9 +247,9 @@ async def measure_templates(
     Raises:
         UsageError: There are no such images, a text cannot be scored, or classes cannot be inspected.
     """
-    # A custom scorer does not report the size of its training split.
     info = evaluator.info
-    if split != "train" and not info.sizes.get(split):
+    # A custom scorer does not report the size of its training split.
+    if not info.sizes.get(split) and (split != "train" or any(info.sizes.values())):
         raise UsageError(f"{info.dataset} has no {split} images; choose another split")
     alone = len(texts) == 1 or not kind.averaged
     ensembles = [*([text] for text in texts), *([] if alone else [list(texts)])]

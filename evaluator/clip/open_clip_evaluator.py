@@ -232,7 +232,7 @@ class OpenClipEvaluator:
 
     def _at_once(self) -> int:
         """Return how many templates' class vectors are held at once."""
-        width = self._splits["train"].features.shape[1]
+        width = max(1, self._splits["train"].features.shape[1])
         return max(1, _HELD // (len(self._names) * width))
 
     def _chunks(self, items: Sequence[T], times: int = 1) -> Iterator[Sequence[T]]:

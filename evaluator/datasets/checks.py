@@ -52,8 +52,12 @@ def file_digest(path: Path) -> str:
         return f"unreadable {path} {error.errno}"
 
 
-def check(splits: Splits) -> Iterator[str]:
+def check(splits: Splits, *, needs_train: bool = True) -> Iterator[str]:
     """Check a whole data set; yield notes.
+
+    Args:
+        splits: All images.
+        needs_train: Whether a set of test images alone is refused.
 
     Raises:
         DataError: Nothing can be learnt from it or tested on it, or two classes have the same name.
@@ -70,7 +74,14 @@ def check(splits: Splits) -> Iterator[str]:
         for label, count in enumerate(count_by_label(splits.train, len(splits.classes)))
         if not count
     ]
-    if without:
+    if not splits.train and not splits.val and splits.test:
+        if needs_train:
+            raise DataError(
+                f"{splits.name} has test images alone; a search and white-box references need labelled "
+                "images beside them, and `promptclimb evaluate` measures a CLIP without"
+            )
+        yield "there are no training images, so nothing is learnt from labelled ones"
+    elif without:
         such = counted(len(without), "such class", "such classes")
         raise DataError(f"{splits.name}: class {without[0]!r} has no training images ({such})")
     count_by_label(splits.val, len(splits.classes))

@@ -78,8 +78,10 @@ def data_root_or_default(data_root: Path | None) -> Path | None:
     return user_path(from_environment, "DATA", follow_links=False) if from_environment else None
 
 
-def load_data(spec: EvaluatorSpec) -> FewShotData:
+def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
     """Read a data set, draw its few-shot sample, and check both; needs no torch.
+
+    With ``needs_train``, a set of test images alone is refused.
 
     Raises:
         DataError: The data make a score meaningless or impossible.
@@ -96,7 +98,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         where = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
     splits = rename(read, spec.class_names)
-    notes = list(check(splits))
+    notes = list(check(splits, needs_train=needs_train))
     items = (*splits.train, *splits.val, *splits.test)
     files: tuple[str, ...] = ()
     if len(items) <= MOST_FILES:

@@ -34,6 +34,8 @@ def draw(splits: Splits, *, shots: Shots, seed: int) -> tuple[tuple[Item, ...], 
     """Return the few-shot training and validation items; the published seeds are 1, 2 and 3."""
     if shots == ALL:
         return splits.train, splits.val
+    if not splits.train:
+        return (), ()
     check_shots(splits, shots)
     rng = random.Random(seed)
     train = sample(splits.train, shots, rng)
@@ -80,6 +82,8 @@ def default_shots(splits: Splits) -> tuple[int, str | None]:
     """Return the default number of shots, and a line about it if they are few, or leave most images out."""
     counts = count_by_label(splits.train, len(splits.classes))
     shots, images = min(DEFAULT_SHOTS, *counts), sum(counts)
+    if not images:
+        return 0, None
     used = shots * len(counts)
     if shots == DEFAULT_SHOTS and used >= images / 2:
         return shots, None

@@ -201,6 +201,8 @@ def find_split_folders(folder: Path) -> tuple[dict[str, Path], list[str]] | None
                 "merge them, or move one elsewhere"
             )
     train = entry_by_split.get("train")
+    if [*entry_by_split] == ["test"] and len(inside) == 1:  # images to measure on, none to learn from
+        return {"test": Path(entry_by_split["test"].path)}, []
     if train is None or not _holds_classes(train):
         holding = enumerated(entry.name for entry in named if _holds_classes(entry))
         raise DataError(
@@ -258,15 +260,16 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
 def _read_split_folders(
     folders: Mapping[str, Path], beside: Sequence[str], order: Sequence[str] | None
 ) -> tuple[list[str], tuple[str, ...], ThreeSplits, list[str]]:
-    listing = list_classes(folders["train"])
+    listing = list_classes(folders.get("train") or folders["test"])
     names = _ordered(listing, order)
-    classes, train = _items(listing, names)
+    classes, items = _items(listing, names)
+    train = items if "train" in folders else ()
     notes = skipped_files(listing)
     if beside:
         notes.append(f"folders beside the splits were skipped: {', '.join(beside)}")
     val = _split(folders["val"], listing, names, notes) if "val" in folders else ()
     test = _split(folders["test"], listing, names, notes) if "test" in folders else ()
-    if test and not val:
+    if train and test and not val:
         notes.append(NO_VAL)
     splits, rule = complete(train, val, test)
     return names, classes, splits, [*notes, *rule]

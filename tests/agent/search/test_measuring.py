@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,29 @@ async def test_without_labelled_images_nothing_is_learnt_or_recommended() -> Non
     document = evaluation.to_json()
     assert (document["labelled_images"], document["recommended"]) == (0, None)
     assert all(way["with_images"] is None for way in document["ways"])
+
+
+def test_a_folder_of_test_images_alone_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A search on it is refused, and says what is missing."""
+    monkeypatch.chdir(tmp_path)
+    spec = pictures(tmp_path)
+    for split in ("train", "val"):
+        shutil.rmtree(tmp_path / "pictures" / split)
+    command = ["--data", str(spec.data), "--model", spec.model, "--pretrained", str(spec.pretrained)]
+    assert main(["evaluate", *command]) == 0
+    out, err = capsys.readouterr()
+    assert "with images" not in out
+    assert "Nothing is recommended, as there are no labelled images" in out
+    assert "0 training, 0 validation and 18 test images" in err
+    assert main(["evaluate", *command, "--templates", "{}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"][0]["test"] is not None
+    assert main(["evaluate", *command, "--templates", "{}", "--split", "train"]) == 2
+    assert main(["search", *command, "--method", "random"]) == 2
+    err = capsys.readouterr().err
+    assert "has no train images; choose another split" in err
+    assert "pictures has test images alone; a search and white-box references need labelled images" in err
 
 
 def test_a_scorer_without_features_recommends_by_its_accuracies() -> None:
