@@ -33,14 +33,28 @@ def run(
     return printed
 
 
+def draw_own_images(folder: Path, count: int = 48) -> None:
+    """Draw noise, half of it called a cat."""
+    any_colour = np.random.default_rng(1)
+    for number in range(count):
+        picture = folder / ("cat", "dog")[number % 2] / f"{number}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(any_colour.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(picture)
+
+
 def test_the_python_page_runs_as_it_stands(tmp_path: Path, run: Callable[[Path], str]) -> None:
-    """All its blocks, one after another, in one program."""
+    """All its blocks, one after another, in one program; here with the bundled CLIP."""
     page = (ROOT / "docs" / "python.md").read_text("utf-8")
     blocks = BLOCK.findall(page)
     assert len(blocks) >= 5
-    (tmp_path / "page.py").write_text("\n".join(blocks), "utf-8")
-    assert "restart 1:" in run(tmp_path / "page.py")
-    assert (tmp_path / "runs" / "first" / "result.json").exists()
+    program = "\n".join(blocks).replace('"ViT-B-32"', '"RN-pico"').replace('"laion2b_s34b_b79k"', '"pico"')
+    (tmp_path / "page.py").write_text(program, "utf-8")
+    draw_own_images(tmp_path / "path" / "to" / "images")
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.jpg")
+    printed = run(tmp_path / "page.py")
+    assert re.search(r"^\['(cat|dog)'\]$", printed, re.MULTILINE)
+    assert re.search(r"^1 [\d.]+% ", printed, re.MULTILINE)
+    assert (tmp_path / "runs" / "mine" / "result.json").exists()
 
 
 def test_an_llm_of_your_own_restarts(run: Callable[[Path], str]) -> None:
@@ -69,11 +83,7 @@ def test_ones_own_folder_is_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[Path], str]
 ) -> None:
     """The example finds a template and writes it; here with the bundled CLIP."""
-    any_colour = np.random.default_rng(1)
-    for number in range(48):
-        picture = tmp_path / "images" / ("cat", "dog")[number % 2] / f"{number}.png"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(any_colour.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(picture)
+    draw_own_images(tmp_path / "images")
     words = ["own_folder.py", "images", "pets", "--model", "RN-pico", "--pretrained", "pico"]
     monkeypatch.setattr(sys, "argv", words)
     assert re.search(

@@ -21,7 +21,7 @@ from promptclimb.agent.api import search_sync
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.result import SearchResult, Sizes
-from promptclimb.agent.results.run_dir import read_result, write_result
+from promptclimb.agent.results.run_dir import CLASSIFIER, read_result, write_result
 from tests.agent.results.test_exports import with_templates
 from tests.fakes.tiny_clip import local_dir
 from tests.paths import ROOT
@@ -75,6 +75,7 @@ class Home:
         document["ensemble"].update(together)
         changed = SearchResult.from_json(document)
         write_result(self.run, changed)
+        (self.run / CLASSIFIER).unlink()  # it is that of the texts before
         return changed
 
     def loader(self) -> torch.utils.data.DataLoader[Any]:
@@ -116,7 +117,7 @@ def test_open_clip_builds_the_same_classifier(home: Home) -> None:
     with safe_open(export(home.run, "safetensors"), framework="pt") as file:
         rows, metadata = file.get_tensor("classifier"), file.metadata()
     torch.testing.assert_close(rows, weights.T, atol=1e-5, rtol=0)
-    assert json.loads(metadata["classes"]) == json.loads(metadata["class_names"]) == names(home)
+    assert json.loads(metadata["classes"]) == json.loads(metadata["names_in_texts"]) == names(home)
     assert json.loads(metadata["templates"]) == list(TEMPLATES)
     assert metadata["model"] == home.name
     assert metadata["fingerprint"]
@@ -142,6 +143,12 @@ def test_clip_benchmark_gets_our_accuracy(home: Home, form: str) -> None:
 
 
 PIECES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exports.md").read_text("utf-8"), re.DOTALL)
+HERE = {
+    '"ViT-B-32", "laion2b_s34b_b79k"': '"local-dir:my-clip", None',
+    "path/to/images": "photos/test",
+    "runs/mine": "run",
+}
+"""What the page calls the model, images and run, and what they are here."""
 
 
 def run_pieces(pieces: Sequence[str], classes: Sequence[str]) -> list[float]:
@@ -151,6 +158,8 @@ def run_pieces(pieces: Sequence[str], classes: Sequence[str]) -> list[float]:
     for piece in pieces:
         values.pop("accuracy", None)
         values.pop("predictions", None)
+        for shown, here in HERE.items():
+            piece = piece.replace(shown, here)
         exec(compile(piece, "docs/exports.md", "exec"), values)
         assert {*values["predictions"]} <= {*classes}
         truth = [classes[label] for label in values["images"].targets]
@@ -174,9 +183,11 @@ def test_the_code_of_the_documentation_predicts_own_classes_by_new_names(
     new = {"coarse noise": "large squares", "{flat} 100%": "one colour"}
     best = replace(home.result.best, template=TEMPLATES[0], class_names=new)
     try:
-        write_result(home.run, replace(home.result, best=best))
-        texts = [new.get(name, name) for name in names(home)]
-        weights = open_clip.build_zero_shot_classifier(home.model, home.tokenizer, texts, [TEMPLATES[0]])
+        (template,) = best.templates
+        texts = replace(home.result.texts, templates=(template,))
+        write_result(home.run, replace(home.result, best=best, texts=texts))
+        renames = [new.get(name, name) for name in names(home)]
+        weights = open_clip.build_zero_shot_classifier(home.model, home.tokenizer, renames, [template])
         renamed = home.accuracy(weights)
         first, *others = run_pieces(PIECES, names(home))
         assert others == pytest.approx([renamed] * 2, abs=1e-12)
