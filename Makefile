@@ -1,4 +1,4 @@
-# Two commands matter: `make run` (sets up, then searches a bundled data set) and `make test` (sets up, then tests).
+# Two commands matter: `make run` (sets up, then measures and searches a bundled data set) and `make test` (sets up, then tests).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -7,7 +7,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-compile --editable
 # Where torch comes from. Plain pip brings CUDA on Linux; without a GPU: https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# More for `make run`, such as ARGS="--data photos --seed 3": what is said last counts.
+# More for the search of `make run`, such as ARGS="--rounds 9 --seed 3": what is said last counts.
 ARGS ?=
 
 .PHONY: run test test-slow lint types docs audit format install clean help
@@ -54,7 +54,8 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2
 	@touch $@
 
-run: $(VENV)/.installed $(VENV)/.installed-local ## search for class names on a bundled set: bundled CLIP, local LLM
+run: $(VENV)/.installed $(VENV)/.installed-local ## measure a bundled set, then search for class names: bundled CLIP, local LLM
+	@$(PY) run_agent.py evaluate --data chinese-names
 	@PROMPTCLIMB_LLM_FALLBACK=combine PROMPTCLIMB_NAME_ROUNDS=1 $(PY) run_agent.py search --data chinese-names \
 	  --search-for class-names --method combine --llm local --restarts 1 --conversations 1 --initial 40 \
 	  --describe "small cartoon pictures of animals and things" $(ARGS)

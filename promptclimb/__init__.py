@@ -1,4 +1,4 @@
-"""Find better prompts and class names for CLIP-like models, with or without a chat LLM.
+"""Measure which prompts and class names work best for a CLIP on labelled images, and find better ones.
 
 As a library::
 

@@ -40,7 +40,7 @@ def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }
     assert set(pages) == {name.replace("README", "index") for name in expected()} | {"404"}
     assert [name for name, text in pages.items() if FETCHED.search(text)] == []
-    assert "Find better prompts" in pages["index"]
+    assert "Measures which prompts" in pages["index"]
     assert "Search for better templates" in pages["api"]
     assert 'href="method.html' in pages["index"]
     assert "--shots" in pages["options"]

@@ -21,7 +21,7 @@ from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, baseline_name, score_text
 from ..results.result import ApiUsage, words_of
 from ..search.inputs import read_template_file
-from ..search.measuring import Evaluation
+from ..search.measuring import TEXTS_ALONE, Evaluation
 from ..text import printable
 from .folders import output_file, write_file
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
@@ -134,6 +134,8 @@ def _print_ways(evaluation: Evaluation, command: str) -> None:
     print_line(_recommendation(evaluation))
     if evaluation.labelled or evaluation.scorer_usage is not None:
         print_line(f"to try to beat it: {command}")
+    if all(row.cells[TEXTS_ALONE].may_be_chance for row in accuracies.rows if row.templates):
+        print_line("if your model does not know these class names, add: --search-for class-names --llm MODEL")
 
 
 def _recommendation(evaluation: Evaluation) -> str:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 _PACKAGES = ("torch", "open_clip_torch", "openai")
 COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "search": {
-            "search": "search for better templates",
+        "measure and search": {
+            "evaluate": "measure what people use today, or your own templates",
+            "search": "search for better templates and class names",
             "resume": "resume an interrupted or stopped run",
             "status": "show the state of runs, live ones too",
             "suite": "several searches: data sets x methods x seeds",
@@ -31,11 +32,10 @@ COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "report": "write the page about a run, report.html",
             "compare": "compare runs side by side, with intervals",
             "transcript": "print what was asked and answered in a run",
-            "export": "write what a run found for another tool",
         },
-        "use templates": {
-            "evaluate": "measure what people use today, or your own templates",
+        "use what a run found": {
             "predict": "classify a folder of images without labels",
+            "export": "write it for another tool",
         },
         "set up": {
             "datasets": "list data sets, or show the few-shot split of one",
@@ -185,8 +185,9 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     """Return the parser of a command line, with the options of the command that it calls."""
     parser = _Program(
         prog=PROGRAM,
-        description="Find better prompts and class names for a CLIP-like model, with or without an LLM.\n\n"
-        "To start, search on what is bundled, without an LLM:\n"
+        description="Measure which prompts and class names work best for your CLIP on your own labelled images.\n\n"
+        "To start, measure what people use today on a bundled set; then try to beat it:\n"
+        f"  {program()} evaluate --data backgrounds\n"
         f"  {program()} search --data backgrounds --method combine \\\n"
         "      --describe 'things before a coloured background'",
         epilog=f"{PROGRAM} COMMAND --help shows the options of a command.",
