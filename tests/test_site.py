@@ -40,6 +40,10 @@ def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }
     assert set(pages) == {name.replace("README", "index") for name in expected()} | {"404"}
     assert [name for name, text in pages.items() if FETCHED.search(text)] == []
+    assert 'src="assets/iframe-worker.js"' in pages["index"]  # else the search would fetch one
+    assert (tmp_path / "search" / "search_index.js").read_text("utf-8").startswith("var __index")
+    tabs = pages["index"].partition('class="md-tabs"')[2].partition("</nav>")[0]
+    assert 'href="results.html"' in tabs
     assert "Measures which prompts" in pages["index"]
     assert "Search for better templates" in pages["api"]
     assert 'href="method.html' in pages["index"]

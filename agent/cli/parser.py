@@ -185,7 +185,7 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     """Return the parser of a command line, with the options of the command that it calls."""
     parser = _Program(
         prog=PROGRAM,
-        description="Measure which prompts and class names work best for your CLIP on your own labelled images.\n\n"
+        description="Measure which prompts and class names work best for your CLIP on labelled images.\n\n"
         "To start, measure what people use today on a bundled set; then try to beat it:\n"
         f"  {program()} evaluate --data backgrounds\n"
         f"  {program()} search --data backgrounds --method combine \\\n"
