@@ -7,7 +7,7 @@ import argparse
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ..results import exports
-from ..results.accuracies import BEST, ENSEMBLE
+from ..results.accuracies import BEST, ENSEMBLE, WITH_IMAGES
 from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from .folders import folder_with_result
@@ -42,6 +42,8 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
         return ""
     chosen, noun = exports.chosen_group(form, only), result.words.noun
     what, templates = "recommended texts", result.texts.templates
+    if form == "safetensors" and result.recommended.form == WITH_IMAGES and result.with_images is not None:
+        what += f", with {counted(result.with_images.images, 'labelled image')}"
     if chosen == BEST:
         what, templates = f"best {noun} alone", result.best.templates
     elif chosen == ENSEMBLE:

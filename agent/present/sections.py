@@ -395,7 +395,7 @@ def use_of(view: RunView) -> Use | None:
     # Nothing opens a custom scorer again.
     if result.model.pretrained or result.scorer_usage:
         code.insert(0, f"promptclimb predict path/to/images --run {folder}")
-    if result.with_images is not None:
+    if result.with_images is not None and result.model.pretrained:  # `load` opens CLIP models only
         path = json.dumps(shlex.split(folder)[0], ensure_ascii=False)
         code = ["import promptclimb", f'promptclimb.load({path}).predict(["a.jpg", "b.jpg"])', "", *code]
     return Use(about, code, json.dumps(result.scored_as(*used), ensure_ascii=False, indent=2))

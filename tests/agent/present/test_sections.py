@@ -91,12 +91,16 @@ def test_what_was_learnt_is_loaded_in_two_lines_of_python() -> None:
 
 
 def test_a_custom_scorers_templates_come_without_a_command_to_predict() -> None:
-    """Nothing opens it again; a model behind an API can be asked."""
+    """Nothing opens it again; a model behind an API can be asked, but is none that `load` opens."""
     custom = Model(name="mine", pretrained="")
     uses = [
         use_of(view(small_result(model=custom, scorer_usage=usage))) for usage in (None, ApiUsage(calls=9))
     ]
     assert [used and len(used.code) for used in uses] == [1, 2]
+    learnt = WithImages(templates=("a {}",), train=0.5, test=0.5, images=9, strength=1.0)
+    used = use_of(view(small_result(model=custom, scorer_usage=ApiUsage(calls=9), with_images=learnt)))
+    assert used is not None
+    assert "load(" not in "".join(used.code)
 
 
 def test_new_names_are_to_be_read_and_those_that_hurt_a_class_are_named() -> None:

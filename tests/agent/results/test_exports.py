@@ -19,7 +19,7 @@ from promptclimb.agent.api import search
 from promptclimb.agent.cli.export import which_templates as held
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import FORMS, export, export_all
-from promptclimb.agent.results.result import Best, GroupAccuracies, SearchResult
+from promptclimb.agent.results.result import Best, GroupAccuracies, Recommended, SearchResult, WithImages
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.evaluator.datasets.class_names import read_names_file
 from promptclimb.evaluator.errors import UsageError
@@ -113,6 +113,11 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     assert held(result, "cupl", "ensemble") == "It holds the ensemble: 3 templates."
     assert held(result, "cupl", "best") == "It holds the best template alone: 1 template."
     assert held(result, "csv") == ""
+    learnt = WithImages(templates=TEMPLATES, train=0.5, test=0.5, images=9, strength=1.0)
+    learned = replace(result, with_images=learnt, recommended=Recommended(form="with_images", test=0.5))
+    with_images = "It holds the recommended texts, with 9 labelled images: 3 templates."
+    assert held(learned, "safetensors") == with_images
+    assert held(learned, "cupl") == "It holds the recommended texts: 3 templates."
     named = replace(result, best=replace(result.best, class_names={"cat": "house cat"}))
     assert "--format class-names writes the class names" in held(named, "cupl")
     assert held(named, "cupl", "ensemble").startswith("It holds the ensemble, with the original class names:")
