@@ -331,16 +331,18 @@ async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
         ({"scorer": "chat", "search_for": "instruction"}, [BASELINE_DEFAULT], 6),
     ],
 )
-async def test_evaluate_without_templates_asks_about_test_images_alone(
+async def test_evaluate_without_templates_measures_what_people_use(
     config: Callable[..., SearchConfig], settings: dict[str, Any], names: list[str], requests: int | None
 ) -> None:
-    """What people use today, as far as the scorer can measure it at a fair price; nothing is recommended."""
+    """At a fair price; where each image is a request, on test alone, so that nothing is recommended."""
     async with ScorerServer(ScorerOptions(key=KEY)) as server:
         evaluation = await in_thread(lambda: evaluate(spec=config(server.url, **settings)))
         assert requests in (None, server.requests)
     assert [way.name for way in evaluation.ways] == names
-    assert all(way.texts_alone is not None and way.with_images is None for way in evaluation.ways)
-    assert (evaluation.recommended, evaluation.labelled) == (None, 0)
+    learns = settings.get("scorer") == "embeddings"
+    assert all(way.texts_alone is not None for way in evaluation.ways)
+    assert all((way.with_images is not None) == learns for way in evaluation.ways)
+    assert (evaluation.recommended is not None, evaluation.labelled) == (learns, 9 if learns else 0)
     assert evaluation.scorer_usage is not None
 
 
