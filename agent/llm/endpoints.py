@@ -166,7 +166,7 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
         raise _unusable(error) from error
     settings = LlamaSettings(model=file, name=model_name(config.llm))
     emit(Noted(text=f"loading the local language model {settings.name} ..."))
-    client = await stack.enter_async_context(shared_chat(settings, scrubber=scrubber, emit=emit))
+    client = await stack.enter_async_context(shared_chat(settings, scrubber=scrubber))
     emit(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(
         name=LOCAL_LLM,

@@ -16,7 +16,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -29,7 +29,7 @@ from pydantic import SecretStr
 from ...evaluator.threads import in_thread
 from ..config.fields import LOCAL_LLM, local_model
 from ..errors import EndpointError, FatalChatError
-from ..events.types import Listener, ModelFetched, Noted
+from ..events.types import Listener, ModelFetched
 from ..secrets import Scrubber
 from ..text import printable
 from .chat import ChatAnswer, ChatRequest
@@ -43,7 +43,6 @@ CONTEXT = 8_192
 START_S = 600.0
 """A large model loads slowly from a slow disk; a child that dies is not waited for."""
 POLL_S = 0.1
-MOST_DEATHS = 3
 MOST_THREADS = 8
 """A small model gains little from more, since memory limits it."""
 EVERY_S = 2.0
@@ -205,105 +204,63 @@ class LlamaServer:
 
 
 class LocalChat:
-    """A ``ChatClient`` on a ``LlamaServer``, which is restarted when it dies; an async context manager."""
+    """A ``ChatClient`` on a ``LlamaServer``; an async context manager."""
 
-    def __init__(self, server: LlamaServer, *, scrubber: Scrubber, emit: Listener) -> None:
-        self._server = server
+    def __init__(self, server: LlamaServer, *, scrubber: Scrubber) -> None:
+        self.server = server
+        self.users = 0
         self._scrubber = scrubber
-        self._emit = emit
-        self._client: OpenAIChat | None = None
-        self._starting = asyncio.Lock()
-        self._deaths = 0
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._start()
+        server = self.server
+        await server.start()
+        self._stack.push_async_callback(server.close)
+        client = OpenAIChat(server.base_url, server.key, scrubber=self._scrubber, max_connections=1)
+        self._client = await self._stack.enter_async_context(client)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._close()
+        await self._stack.aclose()
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt; raise FatalChatError if the server died too often without an answer."""
-        answer = await (await self._living()).chat(request)
-        self._deaths = 0
-        return answer
-
-    async def _living(self) -> OpenAIChat:
-        async with self._starting:
-            if self._client is None or not self._server.is_alive:
-                await self._start_again()
-            assert self._client is not None
-            return self._client
-
-    async def _start_again(self) -> None:
-        words, started = await self._server.last_words(), False
-        while not started:
-            self._deaths += 1
-            if self._deaths > MOST_DEATHS:
-                raise FatalChatError(
-                    f"the local language model has died {MOST_DEATHS + 1} times in a row ({words})"
-                )
-            self._emit(Noted(text=f"the local language model died ({words}); it is started again"))
-            await self._close()
-            try:
-                await self._start()
-                started = True
-            except EndpointError as error:
-                words = str(error)
-
-    async def _start(self) -> None:
-        await self._server.start()
-        client = OpenAIChat(
-            self._server.base_url, self._server.key, scrubber=self._scrubber, max_connections=1
-        )
-        self._client = await client.__aenter__()
-
-    async def _close(self) -> None:
-        client, self._client = self._client, None
-        try:
-            if client is not None:
-                await client.__aexit__(None, None, None)
-        finally:
-            await self._server.close()
+        """Make one attempt; raise FatalChatError if the server has died."""
+        if not self.server.is_alive:
+            raise FatalChatError(f"the local language model has died ({await self.server.last_words()})")
+        return await self._client.chat(request)
 
 
 class _SharedChats:
-    """The chats that searches of one event loop have open, each with the listeners of its searches."""
+    """The chats that searches of one event loop have open."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.chats: dict[LlamaSettings, tuple[LocalChat, list[Listener]]] = {}
+        self.chats: dict[LlamaSettings, LocalChat] = {}
 
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedChats] = weakref.WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def shared_chat(
-    settings: LlamaSettings, *, scrubber: Scrubber, emit: Listener
-) -> AsyncIterator[LocalChat]:
+async def shared_chat(settings: LlamaSettings, *, scrubber: Scrubber) -> AsyncIterator[LocalChat]:
     """Yield a chat with a local model; searches that run at once share a server, which the last closes."""
     shared = _shared.setdefault(asyncio.get_running_loop(), _SharedChats())
     async with shared.lock:
-        if settings not in shared.chats:
-            listeners = [emit]
-            server = LlamaServer(settings)
-            chat = LocalChat(server, scrubber=scrubber, emit=lambda event: listeners[-1](event))
-            await chat.__aenter__()
-            shared.chats[settings] = chat, listeners
-        else:
-            chat, listeners = shared.chats[settings]
-            listeners.append(emit)
+        chat = shared.chats.get(settings)
+        if chat is None or not chat.server.is_alive:
+            chat = LocalChat(LlamaServer(settings), scrubber=scrubber)
+            shared.chats[settings] = await chat.__aenter__()
+        chat.users += 1
     try:
         yield chat
     finally:
         async with shared.lock:
-            if len(listeners) > 1:
-                listeners.remove(emit)
-            else:
-                del shared.chats[settings]
+            chat.users -= 1
+            if not chat.users:
+                if shared.chats.get(settings) is chat:
+                    del shared.chats[settings]
                 await chat.__aexit__(None, None, None)
 
 

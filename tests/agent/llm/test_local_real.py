@@ -57,7 +57,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Path:
 @asynccontextmanager
 async def chatting(model: Path, **settings: int) -> AsyncIterator[tuple[LlamaServer, LocalChat]]:
     server = LlamaServer(LlamaSettings(model=model, name="m", threads=1, **settings))
-    async with LocalChat(server, scrubber=Scrubber(), emit=lambda _: None) as chat:
+    async with LocalChat(server, scrubber=Scrubber()) as chat:
         yield server, chat
 
 

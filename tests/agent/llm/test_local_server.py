@@ -1,4 +1,4 @@
-"""The local LLM: its process, the chat that starts it again, whether it can be used, its threads."""
+"""The local LLM: its process, whether it can be used, its threads."""
 
 from __future__ import annotations
 
@@ -19,17 +19,15 @@ import pytest
 
 from promptclimb.agent.api import resume, search
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ChatError, EndpointError, FatalChatError
+from promptclimb.agent.errors import EndpointError, FatalChatError, TransientChatError
 from promptclimb.agent.events.types import Event, ModelFetched, Noted
 from promptclimb.agent.llm import local_server
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.local_server import (
     CHILD,
-    MOST_DEATHS,
     MOST_THREADS,
     LlamaServer,
     LlamaSettings,
-    LocalChat,
     make_ready,
     shared_chat,
     why_unusable,
@@ -174,56 +172,37 @@ def test_it_ends_with_the_pipe_alone(model: Model) -> None:
 REQUEST = ChatRequest(messages=({"role": "user", "content": "write"},), model="m")
 
 
-class Events(list[Event]):
-    """Events, and what was said in them."""
-
-    @property
-    def texts(self) -> list[str]:
-        return [event.text for event in self if isinstance(event, Noted)]
-
-
-def chat_of(model: Path, events: Events, scrubber: Scrubber | None = None) -> tuple[LlamaServer, LocalChat]:
-    server = LlamaServer(LlamaSettings(model=model, name="m", threads=1))
-    return server, LocalChat(server, scrubber=scrubber or Scrubber(), emit=events.append)
-
-
 async def test_searches_at_once_share_a_server(model: Model) -> None:
-    """The last one ends it, whichever began first; a search with other settings has its own."""
-    first, second = Events(), Events()
-    file = model()
+    """The last one ends it, whichever began first; other settings have their own, and so has a dead one."""
+    file = model(dies_after=1)
     async with AsyncExitStack() as first_search, AsyncExitStack() as second_search:
         chats = [
-            await stack.enter_async_context(
-                shared_chat(settings(file), scrubber=Scrubber(), emit=events.append)
-            )
-            for stack, events in ((first_search, first), (second_search, second))
+            await stack.enter_async_context(shared_chat(settings(file), scrubber=Scrubber()))
+            for stack in (first_search, second_search)
         ]
         assert chats[0] is chats[1]
         wider = replace(settings(file), threads=2)
-        async with shared_chat(wider, scrubber=Scrubber(), emit=first.append) as third:
+        async with shared_chat(wider, scrubber=Scrubber()) as third:
             assert third is not chats[0]
         await first_search.aclose()
-        server = chats[1]._server
-        assert server.pid is not None
-        os.kill(server.pid, signal.SIGKILL)
-        await server.last_words()
+        server = chats[1].server
         assert (await chats[1].chat(REQUEST)).text
-    assert server.pid is None
-    assert (first.texts, len(second.texts)) == ([], 1)
+        with pytest.raises(TransientChatError):  # the connection breaks
+            await chats[1].chat(REQUEST)
+        await server.last_words()
+        async with shared_chat(settings(file), scrubber=Scrubber()) as anew:
+            assert (await anew.chat(REQUEST)).text
+    assert (server.pid, anew.server.pid) == (None, None)
 
 
-async def test_one_that_dies_at_each_request_is_given_up(model: Model) -> None:
-    """After some deaths without an answer the search ends, with what the child said last."""
-    server, chat = chat_of(model(dies_after=0), Events())
-    async with chat:
-        errors: list[ChatError] = []
-        while not errors or not isinstance(errors[-1], FatalChatError):
-            with pytest.raises(ChatError) as caught:
-                await chat.chat(REQUEST)
-            errors.append(caught.value)
-            await server.last_words()
-    assert len(errors) == MOST_DEATHS + 2
-    assert "died 4 times in a row (exit code 3: out of luck)" in str(errors[-1])
+async def test_a_server_that_dies_ends_the_run_and_resume_goes_on(model: Model, tmp_path: Path) -> None:
+    """The run ends with what the child said last; a new server answers what is left."""
+    small = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "method": "pn"}
+    own = config(llm=f"local:{model(dies_after=1)}", llm_fallback=None, run_dir=tmp_path / "run", **small)
+    with pytest.raises(FatalChatError, match=r"has died \(exit code 3: out of luck\)"):
+        await search(own, custom_scorer=FakeEvaluator())
+    result = await resume(tmp_path / "run", custom_scorer=FakeEvaluator())
+    assert result.status == "finished"
 
 
 @pytest.fixture(autouse=True)
