@@ -22,7 +22,6 @@ from .output import print_text, short_path
 from .parser import Parser
 
 MARKDOWN, JSONL = "markdown", "jsonl"
-NOT_KEPT = "The request is not in the store: an older version of the program kept only its hash."
 
 
 def transcript(arguments: argparse.Namespace) -> int:
@@ -65,8 +64,6 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
         if row["messages"] is not None:
             yield from _request(row["messages"], asked)
             asked = row["messages"]
-        elif row["answer"] is not None:
-            yield f"*{NOT_KEPT}*\n\n"
         yield _outcome(row)
     if restart < 0:
         started = state_of(run_dir).progress.started

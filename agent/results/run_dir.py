@@ -22,7 +22,6 @@ from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
 from ...evaluator.regular_files import irregular, read_regular
 from ...evaluator.scoring import Unanswered
-from ...evaluator.settings import REMOVED
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, from_layers
 from ..errors import StoreExistsError
@@ -320,12 +319,7 @@ def stored_config(
     """
     changes = changes or {}
     manifest = _manifest(run_dir)
-    # A run of an earlier version also holds settings that were removed since.
-    stored = {name: value for name, value in manifest.config.items() if name not in REMOVED}
-    if manifest.config.get("endpoints") and "base_url" not in {*safe, *changes}:
-        # Without its addresses, prompts and the key would go to another vendor.
-        raise UsageError(f"{run_dir} asked several endpoints; give the address of one: `base_url = URL`")
-    config = from_layers([(f"the run {run_dir}", stored), (place, changes)])
+    config = from_layers([(f"the run {run_dir}", manifest.config), (place, changes)])
     if trust:
         with Store.open(run_dir) as store:
             store.trust()

@@ -470,7 +470,7 @@ class NamePredictions:
     async def _in_template(self, template: str, renamings: Sequence[Renaming]) -> list[Predicted | None]:
         base = await self._open(template)
         by_name = {_name(template, renaming): renaming for renaming in renamings}
-        missing = [name for name in by_name if not self._is_known(name, base)]
+        missing = [name for name in by_name if not self._is_known(name)]
         for start in range(0, len(missing), AT_ONCE):
             batch = missing[start : start + AT_ONCE]
             _, predictions = await self._predict(template, [by_name[name] for name in batch])
@@ -534,20 +534,20 @@ class NamePredictions:
         changed = [index for index, (label, before) in pairs if label != before]
         return {"at": changed, "to": [predicted[index] for index in changed], "from": reference}
 
-    def _is_known(self, name: str, base: str) -> bool:
+    def _is_known(self, name: str) -> bool:
         """Return whether predictions are known, after reading them from disk if they are there."""
         if name not in self._known:
-            stored = self._store.value(name, partial(self._read, base))
+            stored = self._store.value(name, self._read)
             if stored is None:
                 return False
             (self._known[name],) = stored
         return True
 
-    def _read(self, base: str, row: Any) -> tuple[Predicted | None]:
+    def _read(self, row: Any) -> tuple[Predicted | None]:
         if row["at"] is None:
             return (None,)
-        reference = row.get("from", base)
-        if not self._is_known(reference, base):
+        reference = row["from"]
+        if not self._is_known(reference):
             raise ValueError(f"{reference} is missing")
         predicted = array("i", self._known[reference] or ())
         for index, label in zip(row["at"], row["to"], strict=True):

@@ -68,7 +68,7 @@ T = TypeVar("T")
 class Exchange:
     """A request at a position, and its outcome.
 
-    ``messages`` is None if the request was not stored, or no answer came; ``skipped`` says why none came.
+    ``messages`` is None if no answer came; ``skipped`` says why.
     """
 
     position: Position
@@ -108,10 +108,10 @@ class Rows:
                 continue
             stored = self._row(key, reader(StoredAnswer))
             hashes = self._row(asked_key(position), reader(tuple[str, ...]))
-            messages = [self._row(MESSAGE + digest, read_message) for digest in hashes or ()]
+            messages = (self._row(MESSAGE + digest, read_message) for digest in hashes or ())
             yield Exchange(
                 position=position,
-                messages=None if hashes is None else tuple(filter(None, messages)),
+                messages=tuple(filter(None, messages)),
                 answer=None if stored is None else stored.answer,
             )
 

@@ -189,14 +189,14 @@ def outcomes_so_far(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
 
 
 class _Fit(BaseModel, extra="allow"):
-    """A fitted reference on disk; the defaults are those of files by an earlier version."""
+    """A fitted reference on disk."""
 
     identity: dict[str, Any]
-    sources: dict[str, Any] | None = None
+    sources: dict[str, Any]
     test: float
     hits: str
     seconds: float
-    content: dict[str, Any] = {}
+    content: dict[str, Any]
 
 
 def is_fitted(cell: Cell) -> bool:
@@ -264,6 +264,5 @@ def _read_fit(cell: Cell) -> _Fit | None:
         return None  # torn: fit again
     with same_settings(cell):
         check_identity(fit.identity, json.loads(json.dumps(_identity(cell))))
-        if fit.sources is not None:
-            check_identity(fit.sources, sources(cell.config.to_public()))
+        check_identity(fit.sources, sources(cell.config.to_public()))
     return fit

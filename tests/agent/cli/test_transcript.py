@@ -88,17 +88,6 @@ def test_the_page_for_people_holds_what_an_llm_says(
     assert headings[:2] == ["## Restart 1", "### Restart 1, conversation 1, round 1"]
 
 
-def test_an_older_run_says_what_it_lacks(
-    tmp_path: Path, chat: Chat, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Older programs kept the answers, and of the requests only hashes."""
-    with sqlite3.connect(tmp_path / "run" / "store" / "cache.db") as database:
-        database.execute("DELETE FROM Cache WHERE key LIKE 'asked:%' OR key LIKE 'message:%'")
-    database.close()
-    assert main(["transcript", str(tmp_path / "run")]) == 0
-    assert "kept only its hash" in capsys.readouterr().out
-
-
 def test_what_is_no_run_is_said(tmp_path: Path, chat: Chat, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, exit code 2; also of a store that was changed from outside."""
     assert main(["transcript", str(tmp_path / "nothing")]) == 2

@@ -16,7 +16,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, StoreGoneError, StoreMismatchError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
-from promptclimb.agent.results.run_dir import BEFORE, REPORT, RESULT, stored_config
+from promptclimb.agent.results.run_dir import BEFORE, REPORT, RESULT
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run
 from promptclimb.agent.stop import Stop
@@ -94,24 +94,6 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
         assert main(["compare", str(run_dir), str(run_dir)]) == 2
         result = resumed(run_dir)
         assert result.status == json.loads((run_dir / RESULT).read_text("utf-8"))["status"] == "finished"
-
-
-async def test_a_run_of_an_earlier_version_may_hold_settings_that_were_removed_since(stopped: Path) -> None:
-    """They do not keep its folder from being used; where one decided the result, its identity says so."""
-    with Store.open(stopped) as store:
-        await store.put_config({**store.manifest.config, "prefer_readable": True})
-    assert stored_config(stopped).run_dir == stopped
-
-
-async def test_a_run_that_asked_several_endpoints_needs_the_address_of_one(
-    stopped: Path,
-) -> None:
-    """Its requests go to no vendor that was not named."""
-    with Store.open(stopped) as store:
-        await store.put_config({**store.manifest.config, "endpoints": [{"base_url": "http://one/v1"}]})
-    with pytest.raises(UsageError, match="asked several endpoints; give the address of one"):
-        stored_config(stopped)
-    assert stored_config(stopped, {"base_url": "http://two/v1"}).llm_url == "http://two/v1"
 
 
 def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
