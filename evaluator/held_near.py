@@ -33,6 +33,8 @@ TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Factors of a model's own logit scale."""
 TEXTS_STAY = 0.5
 """The texts stay as they are if they have so large a share of the mean."""
+SMALLEST_SHARE = 1e-4
+"""Of the mean; smaller ones are left out."""
 MOST_FOLDS = 3
 STEPS = 15
 """Steps of L-BFGS at each strength; each starts where the stronger one ended."""
@@ -178,8 +180,12 @@ def learn(
     shares = likelihoods.softmax(dim=0)
     if shares[0] >= TEXTS_STAY:
         shares = functional.one_hot(torch.tensor(0), len(shares)).double()
+    # The path leads through all prices before the last one with a share.
+    count = int((shares[1:] > SMALLEST_SHARE).nonzero().max()) + 1 if shares[0] < 1 else 0
     weights = shares[0].float() * texts
-    for share, learned in zip(shares[1:].float(), _path(texts, shots, scale, STRENGTHS), strict=True):
+    for share, learned in zip(
+        shares[1:].float(), _path(texts, shots, scale, STRENGTHS[:count]), strict=False
+    ):
         weights += share * learned
     held_out = torch.einsum("p,pnc->nc", shares.float(), logits)
     report(fits, fits)
