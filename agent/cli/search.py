@@ -182,10 +182,10 @@ def _say_how_to_resume(
         say(f"Everything written before is kept. Free some disk space, then resume with: {command}")
     elif quits and config.asks_endpoints:
         say(f"Everything but the open requests is kept. Resume with: {command}")
-    elif _has_wrong_address(config, error):
-        say(f"Everything is kept. Resume with the right address: {command} --base-url URL/v1")
-    elif _lacks_model(error):
-        say(f"Everything is kept. Resume with the right model: {command} --llm MODEL")
+    elif isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError):
+        is_address_right = config.llm_url.endswith("/v1") or is_azure(config.llm_url)
+        what, option = ("model", "--llm MODEL") if is_address_right else ("address", "--base-url URL/v1")
+        say(f"Everything is kept. Resume with the right {what}: {command} {option}")
     else:
         say(f"Everything is kept. Resume{with_higher(limits) or ' with'}: {command}")
     if (lost := _not_kept(config)) is not None:
@@ -289,15 +289,6 @@ def exit_code(result: SearchResult) -> int:
         return EXIT_NOTHING_USABLE
     is_over = result.limits if result.status == "stopped" else result.complete
     return FINISHED if is_over else FAILED
-
-
-def _lacks_model(error: BaseException | None) -> bool:
-    return isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
-
-
-def _has_wrong_address(config: SearchConfig, error: BaseException | None) -> bool:
-    url = config.llm_url
-    return _lacks_model(error) and not url.endswith("/v1") and not is_azure(url)
 
 
 def add_options(parser: Parser) -> None:

@@ -35,10 +35,11 @@ def identity_of(
     llm_content: str | None = None,
 ) -> dict[str, Any]:
     """Return all that decides the result of a run, besides the LLM's answers; files by their content."""
+    texts = "\n".join(candidate.text for candidate in pool)
     return {
         **config.identity(),
         "fingerprint": info.fingerprint,
-        "pool": pool_hash(pool),
+        "pool": hashlib.sha256(texts.encode()).hexdigest()[:16],
         "prompts_version": PROMPTS_VERSION,
         **({} if llm_content is None else {LLM_CONTENT: llm_content}),
     }
@@ -54,12 +55,6 @@ def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[st
             f"{run_dir} was made in Python with {named}, which only Python has: resume it there "
             f"by promptclimb.resume({str(run_dir)!r}, {arguments})"
         )
-
-
-def pool_hash(pool: list[Candidate]) -> str:
-    """Return a hash of the starting candidates."""
-    texts = "\n".join(candidate.text for candidate in pool)
-    return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:

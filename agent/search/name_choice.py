@@ -192,7 +192,7 @@ async def choose_names(
     if not few_shot.holds(predicted, base, names_per_class):
         if not doubted:
             return {}
-        by_gain = {label: sorted(names, key=_gain) for label, names in ranked.items()}
+        by_gain = {label: sorted(names, key=lambda named: -named[0].gain) for label, names in ranked.items()}
         if not few_shot.holds(await predict(_first_sure(by_gain)), base, names_per_class):
             return {}
     # In context.
@@ -250,11 +250,6 @@ def _ranked(few_shot: FewShotImages, base: Predicted, tried: Tried, doubted: Con
         }
         ranked[label] = [(evidence[name], name) for name in sorted(by_gain, key=lucky.__contains__)]
     return dict(sorted(ranked.items(), key=lambda item: (-item[1][0][0].gain, item[0])))
-
-
-def _gain(pair: tuple[_Evidence, str]) -> float:
-    """Return what evidence with its name is sorted by, the largest gain first."""
-    return -pair[0].gain
 
 
 def _first_sure(ranked: _Ranked) -> dict[int, str]:

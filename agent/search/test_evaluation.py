@@ -30,6 +30,7 @@ from ..results.gain import differences, verdict_of
 from ..results.notes import failure_note
 from ..results.result import (
     MOST_CONFUSIONS,
+    SPLITS,
     UNEXAMINED,
     UNNAMED,
     UNOPENED,
@@ -47,7 +48,6 @@ from .journal import NamedTemplate, NamesRecord
 
 OPENINGS = "test_opened"
 """The store's value of how often the test split was opened."""
-SPLITS = ("train", "val", "test")
 T = TypeVar("T")
 _COUNT = TypeAdapter(NonNegativeInt, config=ConfigDict(strict=True))
 

@@ -201,7 +201,12 @@ class Store(Rows):
                 with contextlib.closing(TextWriter(building)) as writer:
                     signed = _signed(new_manifest(about), run_dir).to_json()
                     writer.write({MANIFEST: canonical(signed), USAGE: canonical(asdict(NOTHING))})
-                _appear(building, folder)
+                try:
+                    building.rename(folder)
+                except OSError as error:
+                    raise StoreExistsError(
+                        f"{run_dir}: another process has just started a run here"
+                    ) from error
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
                 raise
@@ -365,10 +370,3 @@ def _sweep(run_dir: Path) -> None:
         # This process makes nothing yet: its number on a folder is that of an earlier process.
         if maker.isdecimal() and (int(maker) == os.getpid() or not is_running(int(maker))):
             shutil.rmtree(left)
-
-
-def _appear(building: Path, folder: Path) -> None:
-    try:
-        building.rename(folder)
-    except OSError as error:
-        raise StoreExistsError(f"{folder.parent}: another process has just started a run here") from error

@@ -82,12 +82,9 @@ def split_choice(choice: str) -> tuple[str, str]:
 
 def _with_absolute_path(choice: str) -> str:
     name, target = split_choice(choice)
-    return f"{name}:{user_path(target, '`track`')}" if _is_path(name, target) else choice
-
-
-def _is_path(name: str, target: str) -> bool:
-    is_address = "://" in target or target == "databricks"
-    return bool(target) and TRACKERS[name].target != "project" and not is_address
+    if not target or TRACKERS[name].target == "project" or "://" in target or target == "databricks":
+        return choice
+    return f"{name}:{user_path(target, '`track`')}"
 
 
 def _has_credentials(target: str) -> bool:
