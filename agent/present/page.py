@@ -416,7 +416,7 @@ def _never_recognised(result: SearchResult) -> str:
     if not never:
         return ""
     return (
-        f"No {inspection.split} image of {some_of(never)} is recognised. Look at such images and at what "
+        f"No test image of {some_of(never)} is recognised. Look at such images and at what "
         "they are taken for; then try a name that says what they show (--class-names FILE), or search "
         "for one (--search-for class-names)."
     )

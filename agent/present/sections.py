@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...evaluator.counts import counted, some_of
-from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
+from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE, Inspection
 from ...prompts.kinds import INSTRUCTION
 from ..results.accuracies import (
     BEST,
@@ -26,7 +26,7 @@ from ..results.accuracies import (
 from ..results.details import NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
-from ..results.result import SearchResult, SplitInspection
+from ..results.result import SearchResult
 from ..results.run_dir import CLASSIFIER
 from .chart import (
     DASHES,
@@ -102,7 +102,7 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     order = "those that changed most first" if baseline is not None else "those least often right first"
     number = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
-        "about": f"Of the recommended form, on {inspection.split}. Recall: how much of a class is "
+        "about": "Of the recommended form, on test. Recall: how much of a class is "
         f"classified correctly.{_metrics(view.result)}{change}{precision} {number}, {order}; then the most "
         "frequent confusions.",
         "baseline": baseline,
@@ -208,7 +208,7 @@ def about_names(view: RunView) -> str:
     )
 
 
-def _matrix_of(decisions: Decisions | None, inspection: SplitInspection, name: str) -> ConfusionMatrix | None:
+def _matrix_of(decisions: Decisions | None, inspection: Inspection, name: str) -> ConfusionMatrix | None:
     """Return the matrix of a form if the decisions are this result's: files may be changed."""
     if decisions is None or name not in decisions.predicted:
         return None
@@ -257,7 +257,7 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
 
 
 def _class_rows(
-    inspection: SplitInspection, before: Decisions | None, baseline: str, matrix: ConfusionMatrix | None
+    inspection: Inspection, before: Decisions | None, baseline: str, matrix: ConfusionMatrix | None
 ) -> list[ClassRow]:
     hits = before.hits(baseline) or [] if before is not None else []
     labels = before.labels if before is not None else ()
@@ -273,7 +273,7 @@ def _class_rows(
 
 
 def _confused(
-    inspection: SplitInspection, before: Decisions | None, baseline: str
+    inspection: Inspection, before: Decisions | None, baseline: str
 ) -> list[tuple[str, str, int, int | None]]:
     """Return true class, predicted class, images now, and images before."""
     pairs = Counter[tuple[str, str]]()

@@ -221,7 +221,7 @@ def most_frequent_share(result: SearchResult) -> float | None:
     None if it does not exceed the chance level, or the images per class are not known.
     """
     chance, inspection = chance_level(result), result.inspection
-    if chance is None or inspection is None or inspection.split != "test":
+    if chance is None or inspection is None:
         return None
     images = [by_class.images for by_class in inspection.classes]
     most = max(images, default=0) / (sum(images) or 1)

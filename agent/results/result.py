@@ -280,13 +280,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitInspection(Inspection):
-    """Accuracy of the best template by class, on one split."""
-
-    split: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
     """Versions of the software; None for a package that was not loaded."""
 
@@ -425,7 +418,7 @@ class SearchResult:
         skipped: Rounds without an answer after all retries.
         budget: What is left of each limit that was set.
         notes: Warnings and other facts by a short name. A custom scorer may add any JSON value.
-        inspection: Accuracy of the recommended form by class; None if test was not evaluated or the
+        inspection: Accuracy of the recommended form on test by class; None if test was not evaluated or the
             evaluator does not give classes.
         started: Start of the run, in ISO 8601.
         device: Where the model computed; None if the evaluator does not say.
@@ -461,7 +454,7 @@ class SearchResult:
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, JsonValue] = field(default_factory=dict)
-    inspection: SplitInspection | None = None
+    inspection: Inspection | None = None
     versions: Versions | None = None
     started: str | None = None
     device: str | None = None

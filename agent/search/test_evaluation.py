@@ -16,6 +16,7 @@ from ...evaluator.scoring import (
     Evaluator,
     FeatureEvaluator,
     Illustrator,
+    Inspection,
     LearnedClassifier,
     NamePredictor,
     Predictions,
@@ -37,7 +38,6 @@ from ..results.result import (
     UNPAIRED,
     GroupAccuracies,
     Recommended,
-    SplitInspection,
     WithImages,
     words_of,
 )
@@ -69,7 +69,7 @@ class EvaluatedChoice:
     recommended: Recommended
     notes: Mapping[str, str]
     decisions: Decisions | None = None
-    inspection: SplitInspection | None = None
+    inspection: Inspection | None = None
     class_names: Mapping[str, str] | None = None
     unsupported: tuple[str, ...] = ()
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -249,15 +249,14 @@ async def _measure_learned(
     return with_images, on_test
 
 
-def _inspection(decisions: Decisions, name: str) -> SplitInspection | None:
+def _inspection(decisions: Decisions, name: str) -> Inspection | None:
     """Return the accuracy of a group by class; None if it is not known."""
     predicted, labels, names = decisions.predicted.get(name), decisions.labels, decisions.classes
     if predicted is None or max(*predicted, *labels) >= len(names):
         return None
     from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
 
-    by_class = tally.inspection(predicted, labels, names, MOST_CONFUSIONS)
-    return SplitInspection(split="test", classes=by_class.classes, confusions=by_class.confusions)
+    return tally.inspection(predicted, labels, names, MOST_CONFUSIONS)
 
 
 def _metrics(decisions: Decisions, within_5: Mapping[str, float]) -> dict[str, dict[str, float]]:

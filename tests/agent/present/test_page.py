@@ -22,9 +22,8 @@ from promptclimb.agent.results.result import (
     Model,
     SearchResult,
     Sizes,
-    SplitInspection,
 )
-from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
 from tests.fakes.small_result import row, small_result
 
 EVIL = "<script>alert('{}')</script> & \"{}\""
@@ -125,7 +124,7 @@ def evil_details() -> Details:
 def test_nothing_of_the_llm_becomes_markup() -> None:
     """Every text is text, whoever wrote it: no script, no attribute of theirs, and all tags are closed."""
     classes = (ClassAccuracy(EVIL, images=2, correct=2), ClassAccuracy(EVIL, images=2, correct=2))
-    look = SplitInspection(split="test", classes=classes, confusions=(Confusion(EVIL, EVIL, 1),))
+    look = Inspection(classes=classes, confusions=(Confusion(EVIL, EVIL, 1),))
     evil = result(rows=1, inspection=look)
     first, second = Position(1, 1, 1), Position(1, 1, 2)
     progress = progress_of(
@@ -154,7 +153,7 @@ def test_the_page_needs_nothing_else() -> None:
 def test_the_classes_are_counted(count: int, said: str) -> None:
     """All of a few, or some of many."""
     classes = tuple(ClassAccuracy(name=str(n), images=9, correct=n % 9) for n in range(count))
-    look = SplitInspection(split="test", classes=classes, confusions=())
+    look = Inspection(classes=classes, confusions=())
     assert said in Reader(page(small_result(inspection=look))).text
 
 
@@ -169,7 +168,7 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
         sum(one == two == label for one, two in zip(labels, taken, strict=True)) for label in range(count)
     ]
     classes = tuple(ClassAccuracy(name, images=4, correct=right[label]) for label, name in enumerate(names))
-    found = small_result(inspection=SplitInspection(split="test", classes=classes, confusions=()))
+    found = small_result(inspection=Inspection(classes=classes, confusions=()))
     text = page(found, details=Details(decisions=decided))
     read = Reader(text)
     assert read.tags.count("i") == count  # the bars of the table, and no name

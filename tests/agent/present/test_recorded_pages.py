@@ -37,14 +37,13 @@ from promptclimb.agent.results.result import (
     Recommended,
     SearchResult,
     Sizes,
-    SplitInspection,
     Usage,
     WithImages,
     words_of,
 )
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.evaluator.pico.models import TOY_MODEL, toy_model_note
-from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
 from tests.fakes.small_result import row, small_result
 from tests.recorded import check_page, text_of
 
@@ -124,8 +123,7 @@ def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tup
         best=Best(template=best.templates[0], train=0.75, val=1 / 3, test=best.test),
         ensemble=texts, texts=texts, with_images=with_images,
         baselines={name: groups[name] for name in baselines},
-        inspection=SplitInspection(
-            split="test", classes=classes,
+        inspection=Inspection(classes=classes,
             confusions=(Confusion("auk", "bat", 2), Confusion("bat", "cow", 2), Confusion("cow", "auk", 2)),
         ),
         rejected={"too_many_proposals": 57, "no_slot": 1, "of_their_own": 1}, skipped=1,
@@ -157,7 +155,7 @@ def with_names() -> tuple[SearchResult, Details]:
         result, best=replace(result.best, test=58 / 60, class_names=new),
         names_read=ReadNames(names={"auk": "great auk", "cow": "<b>cattle"}, classes=3, taken=True),
         baselines={**group, **result.baselines},
-        inspection=SplitInspection(split="test", classes=classes, confusions=(Confusion("bat", "cow", 2),)),
+        inspection=Inspection(classes=classes, confusions=(Confusion("bat", "cow", 2),)),
         with_images=None,
         texts=averages(result.best.template, test=58 / 60),
         recommended=measured("class-names", "template", wrong_by_name, remark=", with 2 new class names")[1],

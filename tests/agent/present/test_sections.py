@@ -27,10 +27,9 @@ from promptclimb.agent.results.result import (
     Recommended,
     SearchResult,
     Sizes,
-    SplitInspection,
     WithImages,
 )
-from promptclimb.evaluator.scoring import ClassAccuracy
+from promptclimb.evaluator.scoring import ClassAccuracy, Inspection
 from tests.fakes.small_result import small_result
 
 KNOWS: dict[str, Any] = {
@@ -189,12 +188,12 @@ def test_a_local_llm_is_named_with_its_model() -> None:
     assert "Templates proposed by local (qwen2.5-coder-0.5b-instruct-q4_k_m)" in page
 
 
-def inspected(*correct: int) -> SplitInspection:
+def inspected(*correct: int) -> Inspection:
     """Classes a, b, ... with ten test images each, so many of them correct."""
     classes = tuple(
         ClassAccuracy(name="abcdefgh"[label], images=10, correct=count) for label, count in enumerate(correct)
     )
-    return SplitInspection(classes=classes, confusions=(), split="test")
+    return Inspection(classes=classes, confusions=())
 
 
 def test_a_class_that_is_never_recognised_gets_advice() -> None:
