@@ -57,7 +57,6 @@ from .test_evaluation import EvaluatedChoice, evaluate_choice, openings_of_test
 
 MOST_PICTURES = 12
 """Maximum images that the best template fixes, and maximum that it breaks."""
-MOST_SHOWN = 8
 REPORT_EVERY_S = 60.0
 REPORT_SHARE = 0.05
 """Largest share of the time that the page of a running search may take."""
