@@ -135,7 +135,7 @@ def _print_ways(evaluation: Evaluation, command: str) -> None:
     if evaluation.labelled or evaluation.scorer_usage is not None:
         print_line(f"to try to beat it: {command}")
     if all(row.cells[TEXTS_ALONE].may_be_chance for row in accuracies.rows if row.templates):
-        print_line("if your model does not know these class names, add: --search-for class-names --llm MODEL")
+        print_line("if the model may not know these names, add to it: --search-for class-names --llm MODEL")
 
 
 def _recommendation(evaluation: Evaluation) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, search
+from promptclimb.agent.cli.evaluate import _print_ways
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.search.measuring import measure_ways
 from promptclimb.evaluator.errors import UsageError
@@ -64,6 +65,16 @@ async def test_labelled_images_recommend_a_way(
     assert [way.name for way in evaluation.ways if way.recommended] == [name]
     # The test images are opened once, when nothing is left to choose.
     assert [step for step in opened if "test" in step] == [opened[-1]] == ["decide on test"]
+
+
+@pytest.mark.parametrize(("worth", "is_hinted"), [(0.0, True), (0.9, False)])
+async def test_names_that_get_no_more_than_chance_are_hinted_at(
+    worth: float, is_hinted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where all texts may be no better than chance, the model may not know the names."""
+    texts = ("{}", "a photo of a {}", SKETCH)
+    _print_ways(await measured(box(dict.fromkeys(texts, worth))), "promptclimb search")
+    assert ("--search-for class-names" in capsys.readouterr().out) is is_hinted
 
 
 async def test_each_way_has_its_difference_to_the_bare_class_name() -> None:
