@@ -92,26 +92,25 @@ def _sorted_lines(text: str) -> tuple[list[str], list[str], bool]:
             fenced = not fenced
             continue
         short = line[:MAX_LINE_CHARACTERS]
-        has_slot = _has_slot(short)
+        has_slot, ends = _has_slot(short), short.rstrip("*_ ").endswith(":")
+        is_heading = ends or not any(map(str.isalpha, short))
         if has_slot and line.lstrip().startswith("|"):
             marked.extend(cell for cell in short.split("|") if _has_slot(cell))
-        elif LIST_MARK.match(short.lstrip()) and (has_slot or not _is_heading(short)):
+        elif LIST_MARK.match(short.lstrip()) and (has_slot or not is_heading):
             marked.append(line)
-        elif has_slot and not short.rstrip("*_ ").endswith(":"):
-            (marked if fenced or _is_presented(short) else unmarked).append(line)
+        elif has_slot and not ends:
+            labelled = LABEL.match(short.replace("*", "").lstrip())
+            is_presented = fenced or labelled or any(quoted_proposals(without_marks(short)))
+            (marked if is_presented else unmarked).append(line)
     return marked, unmarked, len(lines) <= MAX_LINES
 
 
-def _is_presented(line: str) -> bool:
-    return bool(LABEL.match(line.replace("*", "").lstrip()) or any(quoted_proposals(without_marks(line))))
-
-
-def _is_heading(line: str) -> bool:
-    return line.rstrip("*_ ").endswith(":") or not any(map(str.isalpha, line))
-
-
 def _read_lines(proposals: Sequence[str], max_words: int | None) -> Proposals:
-    texts = ((_one_line(line), text) for line in proposals[:MAX_PROPOSALS] for text in _candidates(line))
+    texts = (
+        (one_line(line[:MAX_LINE_CHARACTERS], _SHOWN_CHARACTERS), text)
+        for line in proposals[:MAX_PROPOSALS]
+        for text in _candidates(line)
+    )
     return Proposals.of(texts, lambda text: _template(text, max_words))
 
 
@@ -138,10 +137,6 @@ def _candidates(line: str) -> Iterator[str]:
     body = without_marks(single_spaced(line))
     spans = list(quoted_proposals(body))
     yield from spans or [body]
-
-
-def _one_line(line: str) -> str:
-    return one_line(line[:MAX_LINE_CHARACTERS], _SHOWN_CHARACTERS)
 
 
 _MEMBERS = frozenset(

@@ -59,11 +59,6 @@ def grammar() -> Mapping[str, tuple[Template, ...]]:
     return MappingProxyType(by_production)
 
 
-def all_of_grammar() -> tuple[Template, ...]:
-    """Return every template of the grammar, production by production."""
-    return tuple(template for templates in grammar().values() for template in templates)
-
-
 def _expanded(pattern: str) -> Iterator[str]:
     symbols = _SYMBOL.findall(pattern)
     choices = [SYMBOLS[symbol] for symbol in symbols]

@@ -16,17 +16,17 @@ from promptclimb.prompts.template_kind import (
     NEUTRAL,
     PRODUCTIONS,
     SYMBOLS,
-    all_of_grammar,
     grammar,
 )
+
+ALL = [template for templates in grammar().values() for template in templates]
 
 
 def test_all_are_different_templates_of_a_searchs_length() -> None:
     """Thousands, one slot each, tidy, no symbol left over, no longer than what an LLM is asked for."""
-    templates = all_of_grammar()
-    assert len({template.key for template in templates}) == len(templates) >= 5_000
+    assert len({template.key for template in ALL}) == len(ALL) >= 5_000
     assert grammar() is grammar()
-    for template in templates:
+    for template in ALL:
         assert Template.parse(template.text, max_words=DEFAULT_MAX_WORDS) == template
         assert template.text.count("{}") == 1
         assert not re.search(r"[<>\n]|  ", template.text)
@@ -49,7 +49,7 @@ def test_no_production_outweighs_the_others() -> None:
 
 def test_the_words_are_spread() -> None:
     """Where not all combinations are taken, all words of a symbol still come up."""
-    uses = Counter(word for template in all_of_grammar() for word in template.text.split())
+    uses = Counter(word for template in ALL for word in template.text.split())
     for words in SYMBOLS.values():
         assert all(uses[word] for entry in words for word in entry.split()[1:])
     assert len(uses) > 1_000
@@ -57,7 +57,7 @@ def test_the_words_are_spread() -> None:
 
 def test_articles_fit_the_word_that_follows() -> None:
     """*An* before a vowel's sound, *a* before any other."""
-    texts = {template.text for template in all_of_grammar()}
+    texts = {template.text for template in ALL}
     assert {"an old {}", "an image of a {} at night"} & texts
     assert not [
         text for text in texts if re.search(r"\ba (?:old|image|icon|empty)\b|\ban (?:photo|unit)\b", text)

@@ -37,7 +37,7 @@ from promptclimb.evaluator.errors import ConfigError, EvaluatorError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import BUILT_IN, KIND, all_of_grammar
+from promptclimb.prompts.template_kind import BUILT_IN, KIND, grammar
 from tests.evaluator.datasets.conftest import save_image
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
@@ -56,7 +56,7 @@ def test_a_runs_identity_says_the_pools_apart() -> None:
     configs = [config(starting_pool=name) for name in POOLS]
     pools = list(map(read_pool, configs))
     assert [template.text for template in pools[0]] == list(BUILT_IN)
-    assert tuple(pools[1]) == all_of_grammar()
+    assert list(pools[1]) == [template for templates in grammar().values() for template in templates]
     assert len({each.key for each in pools[2]}) == len({each.key for pool in pools for each in pool})
     info = FakeEvaluator().info
     for name in ("pool", "starting_pool"):
