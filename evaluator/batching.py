@@ -246,8 +246,6 @@ class ScoringQueue:
         grace_s: float = GRACE_S,
         on_batch: Callable[[Batch], None] | None = None,
     ) -> None:
-        if max_batch < 1 or queue_size < 1 or max_age_s < 0:
-            raise ValueError("max_batch and queue_size must be at least 1, max_age_s at least 0")
         self._caller = Caller(scorer, max_batch=max_batch)
         self._max_age_s = max_age_s
         self._grace_s = grace_s
@@ -292,7 +290,10 @@ class ScoringQueue:
         try:
             return await asyncio.shield(job.future)
         except asyncio.CancelledError:
-            self._forget_if_unwanted(job)
+            if job.waiters == 1 and job in self._queue:  # nobody else wants it, and its batch has not begun
+                self._queue.remove(job)
+                self._room.release()
+                self._land(job)
             raise
         finally:
             job.waiters -= 1
@@ -325,13 +326,6 @@ class ScoringQueue:
         end = ScoringEndedError(f"scoring has ended: {_shown(self._death)}")
         end.__cause__ = self._death
         return end
-
-    def _forget_if_unwanted(self, job: Job) -> None:
-        """Remove a job from the queue if its last waiter has gone and its batch has not begun."""
-        if job.waiters == 1 and job in self._queue:
-            self._queue.remove(job)
-            self._room.release()
-            self._land(job)
 
     def _land(self, job: Job) -> None:
         if self._flying.get(job.template) is job:

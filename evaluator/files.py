@@ -62,12 +62,9 @@ UserPath = Annotated[Path, BeforeValidator(checked_path)]
 """A setting that is a path, checked by ``user_path`` and left unchanged."""
 
 
-def text_of_path(value: Any) -> Any:
-    """Return a path as its text, anything else unchanged."""
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-NameOrPath = Annotated[str, BeforeValidator(text_of_path)]
+NameOrPath = Annotated[
+    str, BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value)
+]
 """A setting that is a name or a path."""
 
 

@@ -146,7 +146,7 @@ class _Outage:
     """A time in which no attempt succeeds."""
 
     def __init__(self, give_up_after_s: float, clock: Callable[[], float]) -> None:
-        self._give_up_after_s = give_up_after_s
+        self.give_up_after_s = give_up_after_s
         self._clock = clock
         self._since: float | None = None
         self._requests = 0
@@ -155,10 +155,6 @@ class _Outage:
     def lasted_s(self) -> float:
         """Seconds since the start of the first failure after the last success; 0 after a success."""
         return 0.0 if self._since is None else self._clock() - self._since
-
-    @property
-    def over_the_limit(self) -> bool:
-        return self.lasted_s >= self._give_up_after_s
 
     def succeeded(self) -> None:
         self._since = None
@@ -178,7 +174,7 @@ class _Outage:
         self._requests += 1
         if self._requests < 2:
             return 0.0
-        return max(min(self.lasted_s, LONGEST_REST_S, self._give_up_after_s - self.lasted_s), 0.0)
+        return max(min(self.lasted_s, LONGEST_REST_S, self.give_up_after_s - self.lasted_s), 0.0)
 
 
 class EndpointAsker(Generic[R, A]):
@@ -447,9 +443,9 @@ class EndpointAsker(Generic[R, A]):
         if error.step not in (NextStep.RETRY, NextStep.WAIT) or RULES[error.kind].answered:
             return
         self._outage.failed(error.took_s)
-        if not self._outage.over_the_limit or self._limiter.failure is not None:
-            return
         failing_s = self._outage.lasted_s
+        if failing_s < self._outage.give_up_after_s or self._limiter.failure is not None:
+            return
         gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
         self._emit(GaveUp(endpoint=self._endpoint.name, failing_s=failing_s, message=str(error)))
         self._limiter.fail(gave_up)

@@ -315,15 +315,13 @@ class Budget:
                 return False
             more = SAFETY_FACTOR * others.calls * self._most_tokens_of_one
             others = replace(others, estimated_tokens=others.estimated_tokens + more)
-        money += sum(budget._cost_in_flight() for budget in self._sharing)
+        for budget in self._sharing:
+            dearest = SAFETY_FACTOR * budget.reserved.calls * budget._most_cost_of_one
+            money += budget.reserved.estimated_picodollars + dearest
         return not self._exceeded(total.plus(others), money)
 
     def _cost_of_all(self) -> int:
         return sum(budget._spent.picodollars_at_most for budget in self._sharing)
-
-    def _cost_in_flight(self) -> int:
-        reserved = self.reserved
-        return reserved.estimated_picodollars + SAFETY_FACTOR * reserved.calls * self._most_cost_of_one
 
     def _exceeded(self, total: Spent, money: int) -> list[RunLimit]:
         """Return the limits that amounts exceed; ``money`` is in picodollars."""

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -83,14 +84,6 @@ class KeptValues(Generic[T]):
         return self.find(list(values))
 
 
-def _to_json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _to_bytes(vector: Vector) -> bytes:
-    return np.ascontiguousarray(vector, "<f4").tobytes()
-
-
 def _to_vector(blob: Any) -> Vector:
     vector = np.frombuffer(blob, "<f4")
     if not np.isfinite(vector).all():
@@ -129,8 +122,12 @@ class LabelStore:
         except BaseException:
             self._file.close()
             raise
-        self.answers: KeptValues[Any] = KeptValues(self._file, "answers", _to_json, json.loads)
-        self.vectors: KeptValues[Vector] = KeptValues(self._file, "vectors", _to_bytes, _to_vector)
+        self.answers: KeptValues[Any] = KeptValues(
+            self._file, "answers", partial(json.dumps, allow_nan=False, separators=(",", ":")), json.loads
+        )
+        self.vectors: KeptValues[Vector] = KeptValues(
+            self._file, "vectors", lambda vector: np.ascontiguousarray(vector, "<f4").tobytes(), _to_vector
+        )
 
     def close(self) -> None:
         """Close the file; nothing may be read or written afterwards."""
