@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import Row, mean_over_sets, read_rows
+from benchmarks.common import Row, mean_over_sets, over_sets, read_rows
 from promptclimb.agent.study.tables import SetDifferences, interval_of, mean_of
 
 Line = Sequence[str]
@@ -67,6 +67,30 @@ NAME_COMPARISONS = (
     *((f"{names} joint", FOUND, "plain") for names in ("strong", "list")),
 )
 RESAMPLES = 2000
+LLM = "LLM"
+"""The arm of a strong LLM's names in the study of names that a CLIP has not read."""
+WORDS = "words"
+"""Its arm of common words by score."""
+AMBIGUOUS = ("shared-names", "mixed-names")
+"""Sets of that study whose names the CLIP has read, in several senses."""
+IMAGES = ", images"
+"""Ends the name of an arm that learns from the labelled images too."""
+UNREAD_ARMS: Mapping[str, Sequence[str]] = {
+    "unread": ("original", LLM, "true", *(f"{arm}{IMAGES}" for arm in ("original", LLM, "true"))),
+    "unread, in FreeDict": ("FreeDict", LLM, *(f"{arm}{IMAGES}" for arm in ("original", "FreeDict", LLM))),
+    "ambiguous": ("original", WORDS, LLM, *(f"{arm}{IMAGES}" for arm in ("original", WORDS, LLM))),
+}
+UNREAD_TEMPLATES = {", bare": "`{}`", "": "`a photo of a {}`", ", OpenAI's 80": "OpenAI's 80"}
+NO_LABELS = ", no labels"
+UNREAD_GAINS = (
+    (f"{LLM}{NO_LABELS}", f"original{IMAGES}", "unread"),
+    (f"{LLM}{IMAGES}", f"original{IMAGES}", "unread"),
+    (f"{LLM}{IMAGES}", LLM, "unread"),
+    (LLM, "FreeDict", "unread, in FreeDict"),
+    (f"{LLM}{IMAGES}", f"FreeDict{IMAGES}", "unread, in FreeDict"),
+    (f"{LLM}{NO_LABELS}", f"original{IMAGES}", "ambiguous"),
+    (f"{LLM}{IMAGES}", f"original{IMAGES}", "ambiguous"),
+)
 
 
 def over(points: float, interval: Sequence[float], star: str = "") -> str:
@@ -204,3 +228,101 @@ def _bootstrap(differences_by_set: Mapping[str, Sequence[float]]) -> tuple[float
     means.sort()
     cut = RESAMPLES // 40
     return mean_over_sets(differences_by_set), (means[cut], means[-cut - 1])
+
+
+def unread(folder: Path, name: str) -> Iterator[Line]:
+    """Yield accuracies of names that a CLIP has not read, without and with labelled images."""
+    return unread_table(read_rows(folder / f"{name}.jsonl"))
+
+
+def unread_table(rows: Sequence[Row]) -> Iterator[Line]:
+    """Yield means over sets of test accuracies in %, with the worst set, by arm and number of shots."""
+    shots = sorted({row["shots"] for row in rows})
+    yield ("", *(f"{count} shot{'s' * (count > 1)}" if count else "no labels" for count in shots))
+    for group, arms in UNREAD_ARMS.items():
+        for arm in arms:
+            cells = [_values_by_set(rows, group, count, arm) for count in shots]
+            if any(cells):
+                sets = max(map(len, cells))
+                title = f"{sets} {group}: {arm.replace(IMAGES, ' and images')}"
+                yield (title, *(_mean_and_worst(cell, sets) for cell in cells))
+
+
+def gains(folder: Path, name: str) -> Iterator[Line]:
+    """Yield what names and images gain over each other."""
+    return unread_gains(read_rows(folder / f"{name}.jsonl"))
+
+
+def unread_gains(rows: Sequence[Row]) -> Iterator[Line]:
+    """Yield paired differences over sets, with that on the worst set, by number of shots."""
+    shots = sorted({row["shots"] for row in rows} - {0})
+    yield ("", *(f"{count} shot{'s' * (count > 1)}" for count in shots))
+    for first, second, group in UNREAD_GAINS:
+        columns = [_gains_by_set(rows, group, count, first, second) for count in shots]
+        if all(columns):
+            title = f"{len(columns[0])} {group}: {first} over {second}".replace(IMAGES, " and images")
+            yield (title, *(_gain(by_set, title) for by_set in columns))
+
+
+def _gains_by_set(
+    rows: Sequence[Row], group: str, shots: int, first: str, second: str
+) -> dict[str, list[float]]:
+    """Return the differences between two arms by set, one per draw; without labels there is one draw."""
+    own = first.removesuffix(NO_LABELS)
+    firsts = _values_by_set(rows, group, shots if own == first else 0, own)
+    seconds = _values_by_set(rows, group, shots, second)
+    return {
+        data: [
+            (firsts[data][index] if own == first else firsts[data][0]) - value
+            for index, value in enumerate(seconds[data])
+        ]
+        for data in firsts.keys() & seconds.keys()
+    }
+
+
+def templates(folder: Path, name: str) -> Iterator[Line]:
+    """Yield what the same names bring in other templates."""
+    return unread_templates(read_rows(folder / f"{name}.jsonl"))
+
+
+def unread_templates(rows: Sequence[Row]) -> Iterator[Line]:
+    """Yield means over sets without labels, a column for each template."""
+    yield ("", *UNREAD_TEMPLATES.values())
+    for group, arms in UNREAD_ARMS.items():
+        for arm in arms:
+            cells = [_values_by_set(rows, group, 0, f"{arm}{suffix}") for suffix in UNREAD_TEMPLATES]
+            if all(cells):
+                yield (
+                    f"{len(cells[0])} {group}: {arm}",
+                    *(_mean_and_worst(cell, len(cells[0])) for cell in cells),
+                )
+
+
+def _values_by_set(rows: Sequence[Row], group: str, shots: int, arm: str) -> dict[str, list[float]]:
+    """Return an arm's test accuracies by set, one for each draw."""
+    by_set: dict[str, list[float]] = {}
+    in_freedict = {row["data"] for row in rows if "FreeDict" in row}
+    for row in rows:
+        kind = "ambiguous" if row["data"] in AMBIGUOUS else "unread"
+        groups = [kind, f"{kind}, in FreeDict"] if row["data"] in in_freedict else [kind]
+        if group in groups and row["shots"] == shots and arm in row:
+            by_set.setdefault(row["data"], []).append(row[arm])
+    return by_set
+
+
+def _mean_and_worst(values_by_set: Mapping[str, Sequence[float]], sets: int) -> str:
+    """Return a mean over sets with the worst of them, and their number where it is not the table's."""
+    if not values_by_set:
+        return ""
+    number = (
+        "" if len(values_by_set) == sets else f", {len(values_by_set)} set{'s' * (len(values_by_set) > 1)}"
+    )
+    worst = min(map(statistics.fmean, values_by_set.values()))
+    return f"{mean_over_sets(values_by_set):.1f} ({worst:.0f}{number})"
+
+
+def _gain(differences_by_set: Mapping[str, Sequence[float]], name: str) -> str:
+    """Return the mean with its interval, and below it the set with the smallest."""
+    difference = over_sets(differences_by_set, name)
+    worst = min(map(statistics.fmean, differences_by_set.values()))
+    return f"{over(difference.mean, difference.interval)}<br>{worst:+z.1f}"

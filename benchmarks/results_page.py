@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import ROOT, OverSets, holm, mean_over_sets, over_sets
-from benchmarks.result_tables import names, optimizers, over
+from benchmarks.result_tables import gains, names, optimizers, over, templates, unread
 
 DOCS = ROOT / "docs"
 PAGE = "results.md"
@@ -122,6 +122,9 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "differences": differences,
     "optimizers": optimizers,
     "names": names,
+    "unread": unread,
+    "gains": gains,
+    "templates": templates,
 }
 
 

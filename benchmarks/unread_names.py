@@ -1,26 +1,23 @@
-"""What names bring where a CLIP has never read the class names, with an LLM and without.
+"""What new names are worth beside labelled images, where a CLIP has not read the class names.
 
     python benchmarks/unread_names.py --keep docs/results/unread-names.jsonl
 
-On each set of vocabularies.toml, or a bundled one, and few-shot draw, names are chosen by the program's own
-rule (``agent/search/name_choice.py``) from recorded readings (recorded/readings.json); no LLM is asked. Then
-the template is chosen among the compared ones. Arms:
+Sets are those of vocabularies.toml that have recorded readings (recorded/readings.json), and two bundled ones
+with ambiguous names; no LLM is asked. Arms, in ``a photo of a {}``:
 
-``original``          the names as they are
-``list``              common words, without an LLM: "kettu, an animal", 100 kinds for each class
-``senses``            what WordNet says that the name may mean: synonyms, broader words, glosses; no LLM
-``dictionary``        the 1,497 most frequent nouns for things in WordNet, for every class; without an LLM
-``..., lenient``      the same, held to no larger share of the errors than a single name per class is
-``READER, first``     the LLM's first reading of all classes, without any choice
-``READER``            its readings by the program's rule, the common words beside them
-``READER, alone``     the same without the common words
-``READER, shuffled``  each class gets the readings of another one
-``true``              the English names that the CLIPs were trained on: the upper end
+``original``   the names as they are
+``FreeDict``   the first gloss of Debian's dictionaries of the language; without labels, without an LLM
+``words``      for ambiguous names, chosen of 100 kinds by score: "bat, an animal"; without an LLM
+``LLM``        what a strong LLM took the names for: without labels as it answered, else by the program's rule
+``true``       the English names that the CLIPs were trained on: the upper end
 
-Chosen with ``--model`` on few-shot images and their augmented copies; evaluated on test images, also with
-ViT-pico (``..., ViT``) unless Tags-pico chooses. WordNet is Debian's wordnet-base. A row is one set, number
-of shots and draw; rows already in ``--keep FILE`` are not computed again. Prints the tables of
-docs/results.md.
+``..., images`` is what the program learns from the labelled images, starting from these names; ``..., bare``
+and ``..., OpenAI's 80`` stand in other templates. ``LLM, taken`` and ``false, taken`` say whether the program
+replaces all names at once by the readings, and by readings of which each belongs to another class.
+
+A row is one model, set, number of shots and draw; without labels there is one draw. ``pictures`` are distinct
+ones of a class, in few-shot and test images. Rows already in ``--keep FILE`` are not computed again. Prints
+the tables of docs/results.md. FreeDict comes from Debian.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ import json
 import random
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -39,12 +36,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import torch
 from PIL import Image
 
-from benchmarks import vocabularies, wordnet
+from benchmarks import freedict, vocabularies
 from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_of, whole_numbers
 from benchmarks.pico_features import VIEWS, Clip, Floats, encoded, few_shots_of
 from benchmarks.pico_features import features_of as features_of_bundled
+from benchmarks.result_tables import AMBIGUOUS, LLM, WORDS, unread_gains, unread_table, unread_templates
 from promptclimb.agent.search.name_choice import (
     FINALISTS,
     KNOWN_AT_ONCE,
@@ -55,26 +54,29 @@ from promptclimb.agent.search.name_choice import (
     choose_names,
 )
 from promptclimb.agent.search.name_search import COMPARED, MORE_COMPARED, REPAIRED
+from promptclimb.evaluator.datasets.hand_made import imagenet_templates
+from promptclimb.evaluator.held_near import LabelledFeatures, learn
 from promptclimb.evaluator.pico.models import TAGS_MODEL
+from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, NameReader, first_readings, kind_names
 from promptclimb.prompts.starting import draw as draw_templates
 from promptclimb.prompts.template_kind import KIND
 from training import sets
-from training.world.scene import CORE, EVERYDAY
 
 READINGS = ROOT / "benchmarks" / "recorded" / "readings.json"
 STARTING = 80
-KINDS = ("common", "rarer")
 TAGGED = (
     *("capitals", "constellations", "country-codes", "country-numbers", "customs-codes", "file-types"),
     *("produce-codes", "weather-codes"),
 )
 """Sets of vocabularies.toml that are for Tags-pico."""
-ARMS = (
-    *("original", "list", "list, lenient", "senses", "dictionary", "dictionary, lenient", "strong, shuffled"),
-    *("strong, first", "strong", "true"),
-)
-"""Arms that every set has, in the order of the table."""
+READERS = {"strong": LLM, "1.5B": "LLM of 1.5B", "0.5B": "LLM of 0.5B"}
+"""Arms of recorded readers; the small ones answered about few sets."""
+TEMPLATES: Mapping[str, Sequence[str]] = {
+    "": (DEFAULT_TEMPLATE,),
+    ", bare": ("{}",),
+    ", OpenAI's 80": imagenet_templates(),
+}
 Names = Mapping[int, Sequence[str]]
 
 
@@ -189,7 +191,7 @@ class FewShots:
         return self._renamed({**kept, **names})
 
     def _renamed(self, renaming: Renaming) -> list[str]:
-        return [renaming.get(label, name) for label, name in enumerate(self.classes)]
+        return named(self.classes, renaming)
 
     def start(self, first: Renaming) -> Renaming:
         """Return the first readings where they are better as a whole."""
@@ -222,10 +224,8 @@ class FewShots:
         weights = np.where(np.arange(len(self._labels)) < cut, 0.5, 0.5 / VIEWS)
         return weights @ (right.astype(float) - before[:, None])
 
-    def chosen(
-        self, start: Renaming, own: Names, common: Names = MappingProxyType({}), *, lenient: bool = False
-    ) -> list[str]:
-        """Return the names that the program chooses; ``lenient`` leaves out the guard against many names."""
+    def chosen(self, start: Renaming, own: Names, common: Names = MappingProxyType({})) -> list[str]:
+        """Return the names that the program chooses."""
         templates = self.compared[:COMPARED]
         before = self._joined(templates, self._renamed(start))
         tried: dict[int, dict[str, Predicted]] = {}
@@ -253,7 +253,7 @@ class FewShots:
                 before,
                 tried,
                 predict,
-                names_per_class=1.0 if lenient else sum(counts) / max(1, sum(map(bool, counts))),
+                names_per_class=sum(counts) / max(1, sum(map(bool, counts))),
                 doubted={name for names in common.values() for name in names} if own else (),
             )
         )
@@ -261,14 +261,8 @@ class FewShots:
 
 
 def accuracy(texts: Texts, features: Mapping[str, Floats], template: str, names: Sequence[str]) -> float:
-    """Return the test accuracy in %."""
-    predicted = (features["test_x"] @ texts.of(template, names).T).argmax(1)
-    return round(100 * float((predicted == features["test_y"]).mean()), 2)
-
-
-def is_common(data: str) -> bool:
-    """Return whether a set shows things that both bundled CLIPs have seen often."""
-    return {*english(data)} <= {*CORE, *EVERYDAY}
+    """Return the test accuracy of a template in %."""
+    return right(features, texts.of(template, names))
 
 
 def classes_of(data: str) -> Sequence[str]:
@@ -285,141 +279,142 @@ def english(data: str) -> Sequence[str]:
     return [vocabulary.classes[name] for name in vocabulary.names]
 
 
-def measured(cell: Row, few: FewShots, evaluate: Callable[[str, Sequence[str]], Mapping[str, float]]) -> Row:
-    """Return the test accuracies of the arms."""
-    data, classes = cell["data"], few.classes
+def arms_of(data: str, classes: Sequence[str]) -> Iterator[tuple[str, Names, Renaming]]:
+    """Yield what knows the names' meaning: its name, its readings by label, and its first ones."""
+    if data in freedict.PAIRS:
+        own = {label: freedict.readings(data, name) for label, name in enumerate(classes)}
+        yield "FreeDict", own, {label: names[0] for label, names in own.items() if names}
+    for reader, arm in READERS.items():
+        own, first = readings(reader, data, classes)
+        if own:
+            yield arm, own, first
+    if true := english(data):
+        yield "true", {}, dict(enumerate(true))
+
+
+def named(classes: Sequence[str], renaming: Renaming) -> list[str]:
+    """Return the class names with some replaced."""
+    return [renaming.get(label, name) for label, name in enumerate(classes)]
+
+
+def classifier(texts: Texts, templates: Sequence[str], names: Sequence[str]) -> Floats:
+    """Return the mean of the templates' texts, of length 1: [names, E]."""
+    mean = np.mean([texts.of(template, names) for template in templates], axis=0)
+    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), np.float32)
+
+
+def right(features: Mapping[str, Floats], weights: Floats) -> float:
+    """Return the test accuracy of a classifier in %."""
+    predicted = (features["test_x"] @ weights.T).argmax(1)
+    return round(100 * float((predicted == features["test_y"]).mean()), 2)
+
+
+def without_labels(data: str, texts: Texts, features: Mapping[str, Floats]) -> Row:
+    """Return the test accuracies of the arms in each template, first readings unchecked."""
+    classes = classes_of(data)
+    names_by_arm = {arm: named(classes, first) for arm, _, first in arms_of(data, classes)}
+    return {
+        f"{arm}{suffix}": right(features, classifier(texts, templates, names))
+        for arm, names in {"original": classes, **names_by_arm}.items()
+        for suffix, templates in TEMPLATES.items()
+    }
+
+
+def with_labels(cell: Row, clip: Clip, texts: Texts, features: Mapping[str, Floats]) -> Row:
+    """Return the test accuracies of the arms, chosen on labelled images, without and with these images."""
+    data, classes = cell["data"], list(classes_of(cell["data"]))
+    few = FewShots(classes, texts, features, cell["shots"], cell["draw"])
+    images, copies, labels = few_shots_of(features, cell["shots"], cell["draw"])
+    shots = LabelledFeatures(
+        torch.from_numpy(np.concatenate([images[:, None], copies], axis=1)), torch.from_numpy(labels)
+    )
     row: dict[str, Any] = {}
 
     def put(arm: str, names: Sequence[str]) -> None:
-        template = few.best_template(names, few.compared)
-        row.update({f"{arm}{suffix}": value for suffix, value in evaluate(template, names).items()})
+        weights = classifier(texts, TEMPLATES[""], names)
+        row[arm] = right(features, weights)
+        learned = learn(torch.from_numpy(weights), shots, clip.logit_scale, seed=cell["draw"])
+        row[f"{arm}, images"] = right(features, learned.weights.numpy())
 
-    common = {label: kind_names(name, random.Random(label)) for label, name in enumerate(classes)}
     put("original", classes)
-    if true := english(data):
-        put("true", true)
-    put("list", few.chosen({}, {}, common))
-    put("list, lenient", few.chosen({}, {}, common, lenient=True))
-    if wordnet.FOLDER.exists():
-        put("senses", few.chosen({}, {}, {label: wordnet.senses(name) for label, name in enumerate(classes)}))
-        frequent = wordnet.frequent_nouns()
-        nouns = {label: [noun for noun in frequent if noun != name] for label, name in enumerate(classes)}
-        names = few.chosen({}, {}, nouns)
-        put("dictionary", names)
-        row["dictionary names"] = names
-        put("dictionary, lenient", few.chosen({}, {}, nouns, lenient=True))
-    for reader in json.loads(READINGS.read_text("utf-8")):
-        own, first = readings(reader, data, classes)
+    for arm, own, first in arms_of(data, classes):
         if not own:
+            put(arm, named(classes, first))
             continue
-        put(f"{reader}, first", [first.get(label, name) for label, name in enumerate(classes)])
         start = few.start(first)
-        candidates = {label: [classes[label], *names] for label, names in own.items()}
-        row[f"{reader}, taken"] = bool(start)
-        names = few.chosen(start, candidates, common)
-        put(reader, names)
-        row[f"{reader} names"] = names
-        put(f"{reader}, alone", few.chosen(start, candidates))
-        givers = list(range(len(classes)))
-        rng = random.Random(cell["draw"])
-        while any(giver == label for label, giver in enumerate(givers)):
-            rng.shuffle(givers)
-        shuffled = {label: own[giver] for label, giver in enumerate(givers) if giver in own}
-        wrong = {label: names[0] for label, names in shuffled.items()}
-        put(f"{reader}, shuffled", few.chosen(few.start(wrong), shuffled))
+        names = few.chosen(start, {label: [classes[label], *names] for label, names in own.items()})
+        put(arm, names)
+        row |= {f"{arm}, taken": bool(start), f"{arm} names": names}
+        if arm == LLM:
+            row["false, taken"] = bool(few.start(exchanged(first, cell["draw"])))
+    if data in AMBIGUOUS:
+        common = {label: kind_names(name, random.Random(label)) for label, name in enumerate(classes)}
+        put(WORDS, few.chosen({}, {}, common))
     return row
 
 
+def exchanged(first: Renaming, draw: int) -> Renaming:
+    """Return readings of which each belongs to another class."""
+    labels = sorted(first)
+    givers, rng = list(labels), random.Random(draw)
+    while any(giver == label for giver, label in zip(givers, labels, strict=True)):
+        rng.shuffle(givers)
+    return {label: first[giver] for label, giver in zip(labels, givers, strict=True)}
+
+
+def pictures_of_a_class(data: str) -> Row:
+    """Return how many distinct pictures the few-shot and the test images of a class show, on average."""
+    vocabulary = vocabularies.vocabularies().get(data)
+    if vocabulary is None:
+        return {}
+    pictures = vocabularies.picture_set(data, vocabulary)
+    splits = (("train", "val"), ("test",))
+    return {"pictures": [round(float(np.mean(pictures.distinct(*own))), 1) for own in splits]}
+
+
 def main() -> None:
-    """Measure what is missing, and print the table."""
+    """Measure what is missing, and print the tables."""
     parser = argument_parser(__doc__)
     read = json.loads(READINGS.read_text("utf-8"))["strong"]
-    parser.add_argument("--data", help="sets (default: of vocabularies.toml with readings, for the model)")
-    parser.add_argument("--model", default="RN-pico", help="the bundled model that chooses")
-    parser.add_argument("--shots", default="16,4,1", help="training images per class")
-    parser.add_argument("--draws", default="1,2,3", help="seeds of the few-shot images")
+    parser.add_argument("--data", help="sets (default: those for the model, and the ambiguous ones)")
+    parser.add_argument("--model", default="RN-pico", help="the bundled model")
+    parser.add_argument("--shots", default="0,1,4,16", help="training images per class")
+    parser.add_argument("--draws", default="1,2", help="seeds of the few-shot images")
     parser.add_argument("--keep", type=Path, help="file of rows")
     parser.add_argument("--cache", type=Path, help="folder that keeps features for the next time")
     options = parser.parse_args()
     if options.data is None:
         tags = options.model == TAGS_MODEL
-        options.data = ",".join(
-            data for data in vocabularies.vocabularies() if data in read and (data in TAGGED) == tags
-        )
-    # What others have never read is read by Tags-pico alone.
-    suffixes = (
-        {"": options.model} if options.model == TAGS_MODEL else {"": options.model, ", ViT": "ViT-pico"}
-    )
-    clips = {model: Clip(model) for model in dict.fromkeys(suffixes.values())}
-    texts = {model: Texts(clip) for model, clip in clips.items()}
+        unread = [data for data in vocabularies.vocabularies() if data in read and (data in TAGGED) == tags]
+        options.data = ",".join([*unread, *(() if tags else AMBIGUOUS)])
+    clip = Clip(options.model)
+    texts = Texts(clip)
 
     @lru_cache(maxsize=1)  # cells come set by set
-    def features(data: str) -> Mapping[str, Mapping[str, Floats]]:
-        return {model: features_of(data, model, clip, options.cache) for model, clip in clips.items()}
+    def features(data: str) -> Mapping[str, Floats]:
+        return features_of(data, options.model, clip, options.cache)
 
     def measure(cell: Row) -> Row:
-        in_set = features(cell["data"])
-        classes = classes_of(cell["data"])
-        few = FewShots(classes, texts[options.model], in_set[options.model], cell["shots"], cell["draw"])
-
-        def evaluate(template: str, names: Sequence[str]) -> Mapping[str, float]:
-            return {
-                suffix: accuracy(texts[model], in_set[model], template, names)
-                for suffix, model in suffixes.items()
-            }
-
         print(*cell.values(), file=sys.stderr, flush=True)
-        return measured(cell, few, evaluate)
+        in_set = features(cell["data"])
+        if cell["shots"]:
+            return with_labels(cell, clip, texts, in_set)
+        return {**without_labels(cell["data"], texts, in_set), **pictures_of_a_class(cell["data"])}
 
-    chooser = {} if options.model == "RN-pico" else {"model": options.model}
     cells = [
-        {**chooser, "data": data, "shots": shots, "draw": draw}
+        {"model": options.model, "data": data, "shots": shots, "draw": draw}
         for data in options.data.split(",")
         for shots in whole_numbers(options.shots)
-        for draw in whole_numbers(options.draws)
+        for draw in (whole_numbers(options.draws) if shots else [0])
     ]
     rows = rows_of(cells, measure, options.keep)
     if options.json:
         print_document(rows, options)
         return
-    for line in table(rows):
-        print(f"|{'|'.join(line)}|")
-
-
-def table(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
-    """Yield head and lines: mean test accuracy in % by arm and shots, and the share of the gain kept.
-
-    Sets of common things, which both CLIPs have seen often, stand before those of rarer ones. An arm is shown
-    where every set has it.
-    """
-    shots = sorted({row["shots"] for row in rows}, reverse=True)
-    groups = [[row for row in rows if is_common(row["data"]) == common] for common in (True, False)]
-    sets = [len({row["data"] for row in group}) for group in groups]
-    titles = [f"{count} {kind}" for count, kind in zip(sets, KINDS, strict=True)]
-    head = [[f"{title}: {count}" for count in shots] for title in titles]
-    yield ["", *head[0], "kept", *head[1]]
-    yield ["-"] * (2 * len(shots) + 2)
-    for arm in ARMS:
-        if any(arm not in row for row in rows):
-            continue
-        common, rare = (
-            [
-                f"{np.mean(values):.1f}"
-                if (values := [row[arm] for row in group if row["shots"] == few])
-                else ""
-                for few in shots
-            ]
-            for group in groups
-        )
-        has_vit = bool(groups[0]) and all(f"{arm}, ViT" in row for row in groups[0])
-        gain, gain_vit = (
-            float(np.mean([row[f"{arm}{suffix}"] - row[f"original{suffix}"] for row in groups[0]]))
-            if has_vit
-            else 0.0
-            for suffix in ("", ", ViT")
-        )
-        kept = f"{100 * gain_vit / gain:.0f} %" if gain > 1 else ""
-        yield [arm, *common, kept, *rare]
+    for table in (unread_table, unread_gains, unread_templates):
+        for line in table(rows):
+            print(f"|{'|'.join(line)}|")
+        print()
 
 
 if __name__ == "__main__":
