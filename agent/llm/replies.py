@@ -333,11 +333,16 @@ def _pieces(body: bytes) -> Iterator[dict[str, Any] | None]:
 def _higher(before: Any, now: Any) -> Any:
     """Return the higher one of two counts, each for its own in an object; else what was said last.
 
-    Anthropic counts the prompt in the first event, the answer in the last; some servers end with zeros.
+    Anthropic counts the prompt in the first event, the answer in the last; some servers end with zeros, or
+    with what is no object.
     """
-    if isinstance(before, dict) and isinstance(now, dict):
+    objects = [value for value in (before, now) if value and isinstance(value, dict)]
+    if len(objects) == 2:
         return before | {name: _higher(before.get(name), value) for name, value in now.items()}
-    if (amount := _amount(before)) is not None and amount >= (_amount(now) or 0):
+    if objects:
+        return objects[0]
+    amounts = [Decimal(1) if _flag(value) else _amount(value) for value in (before, now)]
+    if amounts[0] is not None and amounts[0] >= (amounts[1] or 0):
         return before
     return before if now is None else now
 
@@ -414,21 +419,37 @@ def _vendor_cost(usage: Mapping[str, Any]) -> tuple[int | None, bool]:
 
     And whether it is a fee alone: the user's own key paid the vendor, nobody says how much.
     """
-    dollars, ticks = (_amount(usage.get(name)) for name in ("cost", "cost_in_usd_ticks"))
+    dollars, ticks = _cost(usage.get("cost")), _amount(usage.get("cost_in_usd_ticks"))
     details = usage.get("cost_details")
     details = details if isinstance(details, dict) else {}
     whole, *parts = (
         _amount(details.get(name)) or Decimal() for name in ("upstream_inference_cost", *_UPSTREAM_PARTS)
     )
-    upstream, own_key = max(whole, sum(parts, Decimal())), usage.get("is_byok")
+    upstream, own_key = max(whole, sum(parts, Decimal())), _flag(usage.get("is_byok"))
     # Without ``is_byok``, a fee below the vendor's charge shows that the user's own key paid.
-    if (own_key is True and upstream) or (own_key is None and upstream > (dollars or 0)):
-        dollars = upstream + (dollars or 0)
+    if upstream and (own_key or upstream > (dollars or 0)):
+        dollars = upstream + (Decimal() if own_key is False else dollars or 0)
     reports = [amount for amount in (dollars, ticks and ticks * _TICK) if amount is not None]
     if not reports:
         return None, False
     picodollars = (max(reports) * PICODOLLARS).to_integral_value(ROUND_CEILING)
-    return int(picodollars), own_key is True and not upstream and not ticks
+    return int(picodollars), bool(own_key) and not upstream and not ticks
+
+
+def _cost(value: object) -> Decimal | None:
+    """Return a sum of money; of an object, as Perplexity sends it, its total or else the sum of its parts."""
+    if not isinstance(value, dict):
+        return _amount(value)
+    if (total := _amount(value.get("total_cost"))) is not None:
+        return total
+    parts = [part for part in map(_amount, value.values()) if part is not None]
+    return sum(parts, Decimal()) if parts else None
+
+
+def _flag(value: object) -> bool | None:
+    """Return a flag, also if it is a text or a number; None for anything else."""
+    text = str(value).strip().lower() if isinstance(value, bool | int | str) else ""
+    return {"true": True, "1": True, "false": False, "0": False}.get(text)
 
 
 def _highest(usage: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int:

@@ -120,13 +120,37 @@ SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
         ({"prompt_tokens": 0, "input_tokens": 100, "output_tokens": 20}, TokenUsage(100, 20)),
         (SUMS | {"cost": -1, "cost_in_usd_ticks": float("nan")}, TokenUsage(100, 20)),
         ({"cost": 1.0}, TokenUsage(vendor_picodollars=10**12, is_part=True)),
+        *(
+            (
+                SUMS | {"cost": 0.01, "is_byok": flag, "cost_details": {"upstream_inference_cost": upstream}},
+                TokenUsage(100, 20, vendor_picodollars=picodollars),
+            )
+            for flag, upstream, picodollars in (
+                ("true", 0.005, 15 * 10**9),
+                (1, 0.005, 15 * 10**9),
+                (False, 0.03, 3 * 10**10),
+                ("0", 0.03, 3 * 10**10),
+                ("?", 0.03, 4 * 10**10),
+            )
+        ),
+        (
+            SUMS | {"cost": {"request_cost": 0.012, "output_tokens_cost": 0.001, "total_cost": 0.013}},
+            TokenUsage(100, 20, vendor_picodollars=13 * 10**9),
+        ),
+        (
+            SUMS | {"cost": {"request_cost": 0.012, "output_tokens_cost": "0.001", "context": "low"}},
+            TokenUsage(100, 20, vendor_picodollars=13 * 10**9),
+        ),
+        (SUMS | {"cost": {"context": "low"}}, TokenUsage(100, 20)),
     ],
     ids=[
         *("OpenAI", "OpenAI, all kinds", "xAI", "Gemini", "no total", "DeepSeek", "Moonshot", "Anthropic"),
         *("LiteLLM", "beside: too many", "beside: the total", "beside: nobody says", "OpenRouter"),
         *("OpenRouter, free", "OpenRouter, own key", "OpenRouter, not own key", "xAI, ticks"),
         *("two reports", "a fee alone", "no cost of the own key's", "its cost in parts", "texts"),
-        *("two names", "impossible costs", "a cost alone"),
+        *("two names", "impossible costs", "a cost alone", "own key, a text", "own key, a number"),
+        *("dearer, though not own key", "not own key, a text", "own key, a riddle"),
+        *("Perplexity", "parts without a total", "no sum"),
     ],
 )
 def test_each_vendor_is_understood(usage: dict[str, Any], expected: TokenUsage) -> None:
@@ -254,12 +278,25 @@ def test_an_answer_that_was_cut_in_its_stream_is_unusable() -> None:
             ],
             TokenUsage(100, 20, reasoning_tokens=9),
         ),
+        ([SUMS, [], False, "none", 7], TokenUsage(100, 20)),
+        (
+            [
+                SUMS | {"cost": 0.01, "is_byok": "true", "cost_details": {"upstream_inference_cost": 0.005}},
+                {"is_byok": False, "cost_details": []},
+            ],
+            TokenUsage(100, 20, vendor_picodollars=15 * 10**9),
+        ),
+        (
+            [SUMS | {"cost": 0.01, "is_byok": 0}, {"is_byok": True}],
+            TokenUsage(100, 20, vendor_picodollars=10**10, is_fee=True),
+        ),
     ],
-    ids=["as Anthropic counts", "zeros at the end", "a cost before", "parts"],
+    ids=[
+        *("as Anthropic counts", "zeros at the end", "a cost before", "parts", "no objects at the end"),
+        *("a flag before", "a flag at the end"),
+    ],
 )
-def test_the_highest_count_of_a_stream_is_billed(
-    usages: list[dict[str, Any] | None], expected: TokenUsage
-) -> None:
+def test_the_highest_count_of_a_stream_is_billed(usages: list[object], expected: TokenUsage) -> None:
     """Each for its own: what an earlier event reported is not taken back by a later one."""
     pieces = [event({"content": "- a {}"}, "stop", usage=usages[0])]
     answer = read(stream(*pieces, *(event(usage=usage) for usage in usages[1:])))
