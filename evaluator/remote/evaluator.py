@@ -317,7 +317,11 @@ class RemoteEvaluator(ABC):
     ) -> list[SplitScores | None]:
         splits = [await self._opened(name) for name in ("train", "val", *(("test",) if test else ()))]
         scores: list[SplitScores | None] = []
-        for decided in await self._measured(ensembles, splits):
+        measured_all = await self._measured(ensembles, splits)
+        on_test = [decided[-1] for decided in measured_all if test and decided is not None]
+        if on_test and 0 < len(splits[-1]) == min(decisions.refused for decisions in on_test):
+            raise EvaluatorError("the scorer's endpoint refuses every image of the split test")
+        for decided in measured_all:
             if decided is None:
                 scores.append(None)
                 continue
@@ -367,6 +371,10 @@ class RemoteEvaluator(ABC):
     @abstractmethod
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
         """Return what so many candidates take on so many images, none of which is known yet."""
+
+    def as_meant(self, answer: ApiAnswer) -> ApiAnswer:
+        """Return an answer; as a refusal if it is one by the model."""
+        return answer
 
     @abstractmethod
     def is_refusal(self, value: Any) -> bool:
@@ -439,8 +447,9 @@ class RemoteEvaluator(ABC):
                 raise
         if asking.error is None and asking.refusals and self._control is None:
             asking.error = self._unfit(asking.fault)
-        believed = self._control and self._failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].tolerated
-        if asking.error is None and asking.refusals and not believed:  # many were in flight at once
+        few = self._failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].tolerated
+        believed = self._control is not None and bool(asking.values) and few
+        if asking.error is None and asking.refusals and not believed:  # nothing was answered here
             async with self.problem.ask.place():
                 believed = await self._others_are_answered(self._answered)
         keeps = asking.error is None or isinstance(asking.error, AskingEndedError)
@@ -463,7 +472,8 @@ class RemoteEvaluator(ABC):
                         continue
                     request = await in_thread(question.request)  # reads and scales images
                     answered_before = self._answered
-                    await self._take(asking, question, await self.problem.ask(request), answered_before)
+                    answer = self.as_meant(await self.problem.ask(request))
+                    await self._take(asking, question, answer, answered_before)
         except Exception as error:  # noqa: BLE001 - raised once the others have ended
             asking.error = asking.error or error
 
@@ -532,7 +542,7 @@ class RemoteEvaluator(ABC):
         async with self._controlling:
             if self._answered == answered_before:
                 assert self._control is not None, "it answers"
-                answer = await self.problem.ask(await in_thread(self._control.request))
+                answer = self.as_meant(await self.problem.ask(await in_thread(self._control.request)))
                 if _is_outage(answer):
                     return False
                 if isinstance(answer, ApiRefusal):

@@ -154,6 +154,7 @@ _MOST_TRIED = 3
 """Images that the form of answers is tried with, if the endpoint answers neither form."""
 LONGEST_KEPT = 20_000
 """Characters of an answer that are kept, the last ones."""
+_LONGEST_REFUSAL = 200
 _CACHED_ANSWERS = 65_536
 _FEW_TOKENS = 100
 """Tokens around an image and an instruction: roles, a system prompt of the endpoint's own."""
@@ -266,6 +267,14 @@ class ChatEvaluator(ImageByImageEvaluator):
         text, ended = read_completion(answer.body)
         return {"text": text[-LONGEST_KEPT:], **({} if ended is None else {"ended": ended})}
 
+    def as_meant(self, answer: ApiAnswer) -> ApiAnswer:
+        with suppress(BadReplyError):
+            if isinstance(answer, ApiReply):
+                text, ended = read_completion(answer.body)
+                if ended == REFUSED:
+                    return ApiRefusal("in_answer", " ".join(text.split())[:_LONGEST_REFUSAL] or "(nothing)")
+        return answer
+
     def is_refusal(self, value: Any) -> bool:
         return isinstance(value, dict) and str(value.get("ended", "")).startswith(REFUSED)
 
@@ -343,7 +352,6 @@ def read_completion(body: Any) -> tuple[str, str | None]:
 SLOT = "{}"
 LEAST_PROBABILITY = 1e-12
 _HUB = "hf-inference"
-_LONGEST_REFUSAL = 200
 
 
 class ZeroShotEvaluator(ImageByImageEvaluator):

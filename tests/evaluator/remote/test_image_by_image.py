@@ -335,7 +335,7 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
 def refusing(
     places: Iterable[int],
     reader: Callable[[ApiRequest], object],
-    refusal: ApiRefusal = NOT_ALLOWED,
+    refusal: Any = NOT_ALLOWED,
 ) -> Any:
     """A change that refuses some of the images, by the order in which they are first asked for."""
     order: dict[object, int] = {}
@@ -483,6 +483,47 @@ def test_an_endpoint_that_begins_to_refuse_everything_is_no_image_s_fault(
     again = VisualApi()
     assert scored(opened(scorer, again, tmp_path / "labels.sqlite"), other).train == 1.0
     assert len(again.requests) == 2 * SEARCHED - 25
+
+
+def refusal_in_an_answer(reason: str) -> Any:
+    """A chat completion, paid, that holds nothing but a refusal: by the model, or by a filter."""
+    message = {"content": None, "refusal": "I cannot help" if reason == "stop" else None}
+    return {"choices": [{"message": message, "finish_reason": reason}]}
+
+
+@pytest.mark.parametrize("reason", ["stop", "content_filter"])
+def test_refusals_in_answers_end_a_run_like_any_others(reason: str, opened: Opened) -> None:
+    """With the eighth in a row, an image that was answered is asked about again."""
+    refused = refusal_in_an_answer(reason)
+    api = VisualApi(change=lambda number, _request, body: body if number < 25 else refused)
+    evaluator = opened("chat", api)
+    assert scored(evaluator, INSTRUCTION).train == 1.0
+    with pytest.raises(ScoringEndedError, match="refuses every request now"):
+        evaluator.score([f"Look closely. {INSTRUCTION}"])
+    assert len(api.requests) == 25 + 8 + 1
+
+
+def test_a_test_split_that_is_refused_as_a_whole_has_no_accuracy(opened: Opened) -> None:
+    """Though the endpoint still answers what it answered before."""
+    refused = refusal_in_an_answer("stop")
+    change = refusing(range(SEARCHED, 30), lambda request: str(request.body["messages"][0]), refused)
+    evaluator = opened("chat", VisualApi(change=change))
+    whole = scored(evaluator, INSTRUCTION)
+    with pytest.raises(EvaluatorError, match="refuses every image of the split test"):
+        evaluator.examine([[INSTRUCTION]])
+    (scores,) = evaluator.examine([[INSTRUCTION]], test=False)
+    assert scores is not None
+    assert (scores.train, scores.val) == (whole.train, whole.val)
+
+
+def test_the_last_questions_of_a_run_are_not_believed_to_be_refused(opened: Opened) -> None:
+    """Few as they are: nothing is answered beside them that would show that the endpoint is well."""
+    api = VisualApi()
+    evaluator = opened("zero-shot", api)
+    scored(evaluator, "a {}")
+    api.change = lambda *_given: NOT_ALLOWED
+    with pytest.raises(ScoringEndedError, match="refuses every request now"):
+        evaluator.predict_some([["another {}"]], split="train", image_indices=[0, 1])
 
 
 def test_refusals_before_a_limit_are_kept_too(opened: Opened, tmp_path: Path) -> None:
