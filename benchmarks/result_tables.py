@@ -276,7 +276,7 @@ def _gains_by_set(
             (firsts[data][index] if own == first else firsts[data][0]) - value
             for index, value in enumerate(seconds[data])
         ]
-        for data in firsts.keys() & seconds.keys()
+        for data in sorted(firsts.keys() & seconds.keys())
     }
 
 
