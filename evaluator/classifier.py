@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .datasets.class_names import check_name
 from .errors import DataError, UsageError, reason_of
 from .files import replace_file, user_path
 from .regular_files import irregular, open_regular
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .scoring import ClassVectors, EvaluatorInfo
 
 TENSOR = "classifier"
+LARGEST_SCALE, LARGEST_NUMBER = 1e4, 1e6
+"""Beyond them, logits of a received file might be no finite numbers."""
 
 
 class About(BaseModel):
@@ -58,7 +61,7 @@ class About(BaseModel):
     model: str
     pretrained: str
     weights: str
-    scale: float = Field(gt=0, allow_inf_nan=False)
+    scale: float = Field(gt=0, le=LARGEST_SCALE)
     dataset: str = ""
     fingerprint: str = ""
 
@@ -148,7 +151,7 @@ class Classifier:
         return path
 
     def to_bytes(self) -> bytes:
-        """Return the content of the file."""
+        """Return the content of the file; it is the same for equal classifiers."""
         import numpy as np
         from safetensors.numpy import save
 
@@ -157,7 +160,12 @@ class Classifier:
             name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             for name, value in about.items()
         }
-        return save({TENSOR: np.ascontiguousarray(self.vectors, dtype=np.float32)}, metadata=metadata)
+        content = save({TENSOR: np.ascontiguousarray(self.vectors, dtype=np.float32)}, metadata=metadata)
+        # The library writes the metadata in another order each time.
+        end = 8 + int.from_bytes(content[:8], "little")
+        header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+        header += b" " * (-len(header) % 8)
+        return len(header).to_bytes(8, "little") + header + content[end:]
 
     @classmethod
     def load(cls, file: Path, *, device: str = "auto", report: Report = lambda _line: None) -> Self:
@@ -185,14 +193,8 @@ class Classifier:
             raise UsageError(
                 f"{file} holds no classifier of this program: {what}; `export` writes such a file"
             ) from error
-        import numpy as np
-
-        if vectors.dtype != np.float32 or vectors.ndim != 2 or not np.isfinite(vectors).all():
-            raise UsageError(f"{file} holds no classifier of this program: its vectors are no numbers")
-        if not len(vectors) == len(about.classes) == len(about.names_in_texts):
-            raise UsageError(
-                f"{file} holds {len(vectors)} vectors and {len(about.classes)} class names; it was edited"
-            )
+        if fault := _fault(vectors, about):
+            raise UsageError(f"{file} holds no classifier of this program: {fault}")
         return cls(vectors, about, device, report)
 
     def _decided(
@@ -220,6 +222,26 @@ class Classifier:
         return ImageClassifier.of_vectors(
             self.spec, self.vectors, scale=about.scale, weights=about.weights, report=self.report
         )
+
+
+def _fault(vectors: ClassVectors, about: About) -> str:
+    """Return why a file's values cannot classify images; an empty text if they can."""
+    import numpy as np
+
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or not np.isfinite(vectors).all():
+        return "its vectors are no numbers"
+    if not len(vectors) == len(about.classes) == len(about.names_in_texts):
+        return f"{len(vectors)} vectors and {len(about.classes)} class names; it was edited"
+    if not vectors.any(axis=1).all():
+        return "the vector of a class has no number but 0"
+    if np.abs(vectors).max() > LARGEST_NUMBER:
+        return f"its vectors have numbers beyond {LARGEST_NUMBER:,.0f}"
+    try:
+        for name in (*about.classes, *about.names_in_texts):
+            check_name(name, name, where="its metadata")
+    except DataError as error:
+        return error.message
+    return ""
 
 
 def _value(name: str, text: str) -> object:

@@ -291,15 +291,20 @@ class ImageClassifier:
             spec: Names the model.
             vectors: One for each class: [C, E].
             scale: Turns products into logits.
-            weights: Content hash of the weights that they were made for.
+            weights: Content hash of the weights that they were made for; empty if unknown.
             report: Called with lines about the model.
 
         Raises:
-            ModelError: The model, its checkpoint or the device cannot be used.
+            ModelError: The model, its checkpoint or the device cannot be used, or has other weights.
         """
         loaded = load_model(spec.model, spec.pretrained, parse_devices(spec.device)[0], report=report)
-        if loaded.weights != weights:
-            report(f"note: {spec.pretrained} has other weights than those that the classifier was made for")
+        if not weights:
+            report(f"warning: the classifier does not say which weights of {spec.model} it was made for")
+        elif loaded.weights != weights:  # its features would be others, and its classes wrong
+            raise ModelError(
+                f"{spec.pretrained} has other weights than those that the classifier was made for; give it "
+                f"those of {spec.model} that it was made for, or search again with these"
+            )
         return cls(spec, loaded, torch.from_numpy(vectors).to(loaded.device), scale, report)
 
     @property

@@ -16,7 +16,7 @@ import promptclimb
 from promptclimb import Classifier
 from promptclimb.agent.errors import UntrustedRunError
 from promptclimb.evaluator.classifier import TENSOR, About
-from promptclimb.evaluator.errors import DataError, UsageError
+from promptclimb.evaluator.errors import DataError, ModelError, UsageError
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import FeatureEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -119,7 +119,12 @@ VECTORS = np.eye(2, 8, dtype=np.float32)
         (VECTORS, {"classes": ["cat"]}, "classes"),
         (VECTORS, {"classes": ["cat", "dog", "cow"]}, "2 vectors and 3 class names"),
         (VECTORS, {"scale": -1.0}, "scale"),
+        (VECTORS, {"scale": 1e300}, "scale"),
         (VECTORS, {"model": None}, "model"),
+        (VECTORS, {"classes": ["cat", "\x1b[31mdog"]}, "control character"),
+        (VECTORS, {"names_in_texts": ["cat", "dog\n"]}, "control character"),
+        (VECTORS * np.float32(1e38), {}, "beyond 1,000,000"),
+        (VECTORS * np.float32([[1], [0]]), {}, "no number but 0"),
         (VECTORS * np.float32("nan"), {}, "no numbers"),
         (VECTORS.astype(np.float64), {}, "no numbers"),
         (VECTORS[0], {}, "no numbers"),
@@ -161,6 +166,30 @@ def test_a_file_whose_model_may_run_code_needs_trust(tmp_path: Path) -> None:
     with pytest.raises(UntrustedRunError, match="may name code"):
         promptclimb.load(file)
     assert promptclimb.load(file, trust=True).about.model == "hf-hub:someone/model"
+
+
+def test_equal_classifiers_are_equal_files(tmp_path: Path) -> None:
+    """However often one is written; a published list may give two classes one name."""
+    classifier = Classifier(VECTORS, replace_about(classes=("crane", "crane")))
+    loaded = promptclimb.load(classifier.save(tmp_path / "a"))
+    assert len({each.to_bytes() for each in (classifier, loaded, *[classifier] * 9)}) == 1
+    assert loaded.class_names == ("crane", "crane")
+
+
+def test_a_model_with_other_weights_is_refused(
+    learned: tuple[Classifier, FeatureEvaluator], spec: EvaluatorSpec
+) -> None:
+    """Its features are others, so every class could be wrong; weights that are not known are only noted."""
+    classifier, _ = learned
+    (image, *_) = [item.path for item in promptclimb.load_data(spec).train]
+    other = replace(classifier, about=classifier.about.model_copy(update={"weights": "abc"}))
+    with pytest.raises(ModelError, match="has other weights than those that the classifier was made for"):
+        other.predict([image])
+    lines: list[str] = []
+    unknown = classifier.about.model_copy(update={"weights": ""})
+    named = replace(classifier, about=unknown, report=lines.append).predict([image])
+    assert named == classifier.predict([image])
+    assert any("does not say which weights" in line for line in lines)
 
 
 def test_names_are_the_users_own(tmp_path: Path) -> None:

@@ -309,17 +309,21 @@ def test_a_folder_that_cannot_be_read_is_passed_over(
     assert "skipped: the folder" in err
 
 
-def test_other_weights_than_the_runs_are_noted(
+def test_other_weights_than_the_runs_are_refused(
     home: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the model's file has changed, or another is named."""
+    """The recommended vectors are for the run's own; texts are computed anew, which is noted."""
     import safetensors.torch
 
     other = safetensors.torch.load_file(home / "clip.safetensors")
     name = next(iter(other))
     safetensors.torch.save_file({**other, name: other[name] + 0.5}, "other.safetensors")
-    assert call("predict", images, "--run", home / "run", "--pretrained", "other.safetensors") == 0
-    assert "has other weights than those that" in capsys.readouterr().err
+    predicted = ("predict", images, "--run", home / "run", "--pretrained", "other.safetensors")
+    assert call(*predicted, "--out", "p.csv") == 2
+    assert "has other weights than those that the classifier was made for" in capsys.readouterr().err
+    assert not list(Path().glob("p.csv*"))
+    assert call(*predicted, "--ensemble") == 0
+    assert f"has other weights than those that {home / 'run'} used" in capsys.readouterr().err
 
 
 def test_only_a_window_of_images_is_read_ahead(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
