@@ -171,7 +171,11 @@ def _save(encoded: Mapping[str, Any] | None, roots: Sequence[Path], stem: Path) 
 
 def _file(path: str, roots: Sequence[Path], where: str) -> Path:
     """Return the file that a row names, which must lie under one of the roots."""
-    for root in roots[:-1]:
-        with suppress(DataError):
-            return inside(root, path, where=where)
-    return inside(roots[-1], path, where=where)
+    for root in roots:
+        with suppress(DataError, OSError, RuntimeError):  # elsewhere, or a circle of links
+            file = inside(root, path, where=where)
+            # A link in a received folder may lead to any file of the user's.
+            if any(file.resolve().is_relative_to(allowed.resolve()) for allowed in roots):
+                return file
+    file = inside(roots[-1], path, where=where)
+    raise DataError(f"{where}: {file} is a link that leads out of {roots[-1]}; put the image there itself")

@@ -77,6 +77,9 @@ def parquet_naming(file: Path, path: str) -> str:
         ("/dev/zero", "leads out of"),
         ("pipe", "is a device or a pipe"),
         ("missing.png", "missing.png does not exist"),
+        ("linked.png", "linked.png is a link that leads out of"),
+        ("circle.png", "circle.png is a link that leads out of"),
+        ("elsewhere/private.png", "is a link that leads out of"),
         ("a\0b", "is not a path"),
         ("", "is not a path"),
     ],
@@ -86,6 +89,8 @@ def test_a_row_names_no_file_elsewhere(tmp_path: Path, path: str, why: str) -> N
     (tmp_path / "own").mkdir()
     os.mkfifo(tmp_path / "own" / "pipe")
     Image.new("RGB", (6, 6)).save(tmp_path / "private.png")
+    for name, target in (("linked.png", "../private.png"), ("circle.png", "circle.png"), ("elsewhere", "..")):
+        (tmp_path / "own" / name).symlink_to(target)
     with pytest.raises(DataError, match=why):
         load(parquet_naming(tmp_path / "own" / "planes.parquet", path), shots=1)
 
@@ -95,7 +100,8 @@ def test_a_row_names_a_file_beside_the_parquet_file(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "link").symlink_to("own")
     Image.new("RGB", (6, 6)).save(tmp_path / "own" / "a.png")
-    for number, path in enumerate(("a.png", str(tmp_path / "own" / "a.png"))):
+    (tmp_path / "own" / "b.png").symlink_to("a.png")
+    for number, path in enumerate(("a.png", "b.png", str(tmp_path / "own" / "a.png"))):
         load(parquet_naming(tmp_path / "link" / f"planes{number}.parquet", path), shots=1)
 
 
