@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -117,7 +118,7 @@ def parse_table(
         rows = _json_rows(text, where)
     else:
         # Case matters in JSON, not in a table's header.
-        called = {column: name.lower() for column, name in called.items()}
+        called = {column: _heading(name) for column, name in called.items()}
         needed = [name for column, name in called.items() if column != "split" or column in columns]
         rows = _csv_rows(text, DELIMITERS[suffix], where, needed, tuple(called.values()))
     for here, cells in rows:
@@ -133,14 +134,14 @@ def _csv_rows(
     delimiter = _delimiter(text.partition("\n")[0], usual, needed)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = [column.strip().lower() for column in reader.fieldnames or ()]
+        columns = list(map(_heading, reader.fieldnames or ()))
         if missing := sorted(set(needed) - set(columns)):
             shown = f"it has {', '.join(columns)}" if columns else "it is empty"
             raise DataError(f"{where} has no column {missing[0]!r} ({shown}); {FORM}")
         if twice := next((name for name in read if columns.count(name) > 1), None):
             raise DataError(
-                f"{where} has {columns.count(twice)} columns {twice!r} (capitals do not count), and only one "
-                "can be meant; rename or remove the others"
+                f"{where} has {columns.count(twice)} columns {twice!r} (capitals and invisible "
+                "characters do not count), and only one can be meant; rename or remove the others"
             )
         reader.fieldnames = columns
         for cells in reader:
@@ -151,6 +152,11 @@ def _csv_rows(
         raise DataError(f"{where}, line {reader.line_num}: {error}") from error
 
 
+def _heading(cell: str) -> str:
+    """Return a column's name in lower case, without space around it and characters that nobody sees."""
+    return "".join(letter for letter in cell if unicodedata.category(letter) != "Cf").strip().lower()
+
+
 def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
     """Return the separator that gives a header the needed columns, else the most columns."""
     counts: dict[str, int] = {}
@@ -159,7 +165,7 @@ def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
             cells = next(csv.reader([header], delimiter=mark), [])
         except csv.Error:  # reported when the table is read
             continue
-        if set(needed) <= {cell.strip().lower() for cell in cells}:
+        if set(needed) <= set(map(_heading, cells)):
             return mark
         counts.setdefault(mark, len(cells))
     return max(counts, key=lambda mark: counts[mark], default=usual)

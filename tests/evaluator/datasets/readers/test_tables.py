@@ -113,6 +113,7 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ("path,label\na/000.png,polar_bear\nb/000.png,polar bear\n", "stands for 2 classes"),
         ('path,label\n"a/000.png,x\n', "unexpected end of data"),
         ("path,label,Label\na/000.png,x,y\nb/000.png,y,x\n", "2 columns 'label'"),
+        ("path,label,la\u200bbel\na/000.png,x,y\nb/000.png,y,x\n", "2 columns 'label'"),
         ("path,label,split,split\na/000.png,x,train,test\n", "2 columns 'split'"),
         ("path,label\na/000.png,x\nb/000.png,y\n", "no test images"),
     ],
