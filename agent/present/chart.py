@@ -46,7 +46,7 @@ def course_chart(
     ``name`` must be an id that is unique on the page.
     """
     values = [value for curve in curves.values() for _, value in curve]
-    if not values or max(map(abs, values)) > _LARGEST:
+    if not values or max(map(abs, [*values, *levels.values()])) > _LARGEST:
         return ""
     return _drawn(tuple(curves.items()), tuple(levels.items()), size, name, percent=percent)
 

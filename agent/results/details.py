@@ -18,10 +18,9 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from ...evaluator.regular_files import read_regular
 from ...evaluator.scoring import UNREADABLE, hits
 from .result import adapter, parsed
-from .run_dir import DETAILS, safe_cell, spreadsheet, write_atomically
+from .run_dir import DETAILS, read_document, safe_cell, spreadsheet, write_atomically
 
 SCHEMA = 2
 NO_CLASS = "(no class)"
@@ -120,8 +119,8 @@ def write_details(run_dir: Path, details: Details) -> None:
 def read_details(run_dir: Path) -> Details | None:
     """Read the details of a run; None if the file is missing or unreadable."""
     try:
-        return Details.from_json(json.loads(read_regular(run_dir / DETAILS)))
-    except (OSError, ValueError, RecursionError):
+        return Details.from_json(read_document(run_dir / DETAILS))
+    except (OSError, ValueError):
         return None
 
 

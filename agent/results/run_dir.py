@@ -59,6 +59,8 @@ FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS, CLASSIFIER)
 """The files of a finished run, for trackers."""
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
 BYTE_ORDER_MARK = "\ufeff"
+MOST_DIGITS = 300
+"""Of a whole number in a run's files: a float holds no longer one, and counts are divided."""
 _FORMULA = ("=", "+", "-", "@")
 _COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "copies")
 
@@ -261,6 +263,25 @@ def put_away(run_dir: Path) -> None:
             (run_dir / name).replace(run_dir / before)
 
 
+def read_document(file: Path) -> Any:
+    """Read a JSON file of a run, which may come from somebody else.
+
+    Raises:
+        ValueError: It is not JSON, is nested too deeply, or has a number that no float holds.
+        OSError: It cannot be read.
+    """
+    try:
+        return json.loads(read_regular(file), parse_int=_whole_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number in it has more than {MOST_DIGITS} digits")
+    return int(text)
+
+
 def read_result(run_dir: Path) -> SearchResult:
     """Read the result of a run.
 
@@ -268,11 +289,7 @@ def read_result(run_dir: Path) -> SearchResult:
         ValueError: The file is not a result of this program.
         OSError: It cannot be read.
     """
-    text = read_regular(run_dir / RESULT)
-    try:
-        document = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("not a result: it is nested too deeply") from error
+    document = read_document(run_dir / RESULT)
     return replace(SearchResult.from_json(document), run_dir=run_dir.resolve())
 
 

@@ -157,6 +157,19 @@ def test_a_damaged_config_is_shown_as_it_is(text: str, received: Path) -> None:
     assert main(["report", "r"]) == 0
 
 
+@pytest.mark.parametrize(("number", "code"), [("1e308", 0), ("9" * 400, 2)])
+def test_numbers_beyond_measure_end_in_one_line(
+    number: str, code: int, received: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A score of any size is only not drawn; a count that no float holds is refused."""
+    result = json.loads((received / "result.json").read_text())
+    result["baselines"]["default template"]["train"] = "NUMBER" if code == 0 else 0.5
+    result["dataset"]["sizes"]["test"] = 40 if code == 0 else "NUMBER"
+    (received / "result.json").write_text(json.dumps(result).replace('"NUMBER"', number))
+    assert main(["report", "r"]) == code
+    assert len(capsys.readouterr().err.splitlines()) == (code != 0)
+
+
 def test_a_store_without_its_tables_is_wrong_input(
     received: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,7 @@ def test_nothing_and_numbers_beyond_measure_are_not_drawn() -> None:
     """A black box may score with any number."""
     assert drawn(curves={}) == ""
     assert drawn(curves={"a": ((0, 1e300),)}, percent=False) == ""
+    assert drawn(levels={"default template": 1e308}, percent=False) == ""
 
 
 def test_numbers_of_any_kind_are_drawn() -> None:
