@@ -302,8 +302,8 @@ class ImageClassifier:
             report(f"warning: the classifier does not say which weights of {spec.model} it was made for")
         elif loaded.weights != weights:  # its features would be others, and its classes wrong
             raise ModelError(
-                f"{spec.pretrained} has other weights than those that the classifier was made for; give it "
-                f"those of {spec.model} that it was made for, or search again with these"
+                f"{spec.pretrained} has other weights than those that the classifier was made for; use those "
+                f"weights, or search again with {spec.pretrained}"
             )
         return cls(spec, loaded, torch.from_numpy(vectors).to(loaded.device), scale, report)
 
