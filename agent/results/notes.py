@@ -9,6 +9,7 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import reason_of
 from ...evaluator.scoring import Score
 from ...prompts.kinds import CandidateNoun
+from ..prices import Spent
 from .result import (
     LLM_FALLBACK,
     UNEXAMINED,
@@ -71,6 +72,20 @@ def unread_answers_note(best: Score) -> str | None:
         f"{100 * best.unreadable:.1f} % of the answers to the best instruction on train name no class, and "
         f"count as wrong, such as {enumerated(map(repr, examples))}"
         + ("; cut ones need a higher scorer_answer_tokens" if cut else "")
+    )
+
+
+def no_cost_note(accounts: Mapping[str, Spent]) -> str | None:
+    """Say whose reports of no cost, or of a fee alone, were no price of its tokens; None for nobody's."""
+    reports = [
+        f"the {who} reports {'nothing but a fee' if spent.vendor_picodollars else 'a cost of zero'}"
+        for who, spent in accounts.items()
+        # A call with a fee alone is none whose cost is reported.
+        if bool(spent.vendor_calls) != bool(spent.vendor_picodollars)
+        and spent.picodollars > spent.vendor_picodollars
+    ]
+    return (
+        f"{enumerated(reports)} for tokens that have a price: they count at that price" if reports else None
     )
 
 

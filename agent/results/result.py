@@ -67,6 +67,7 @@ NOTHING_USABLE = "nothing_usable"
 LLM_FALLBACK = "llm_fallback"
 GENERAL_WORDS = "general_words"
 RACED = "racing"
+NO_COST = "no_cost_reported"
 """Names of a search's notes; a custom scorer may add others."""
 PROMINENT = (
     TOY_MODEL,

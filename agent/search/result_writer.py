@@ -23,12 +23,14 @@ from ..results.details import Decisions, Details, Picture, write_details
 from ..results.history import PageWriter, view_of
 from ..results.notes import (
     empty_answers_note,
+    no_cost_note,
     racing_note,
     run_notes,
     unread_answers_note,
 )
 from ..results.result import (
     EMPTY,
+    NO_COST,
     NOTHING_USABLE,
     RACED,
     UNREAD,
@@ -131,6 +133,8 @@ def _result_of(
     config, store, info = session.config, session.store, session.evaluator.info
     manifest, of_best = store.manifest, evaluated.accuracies[BEST]
     notes = {**manifest.notes, **session.request.notes, **(store.value(PRICES) or {})}
+    if no_cost := no_cost_note({"LLM": store.usage, "scorer": store.scorer_usage}):
+        notes[NO_COST] = no_cost
     objects = {**manifest.given, **session.request.user_objects}
     stopped = searched.stopped
     device = info.notes.get("device")

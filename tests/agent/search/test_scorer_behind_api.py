@@ -228,6 +228,21 @@ async def test_what_an_endpoint_does_not_report_is_said_as_an_estimate(
     await in_thread(lambda: check_money(tmp_path / "run", 1.0, capsys))
 
 
+async def test_a_report_of_no_cost_is_noted_in_the_result(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """And nothing of it where the tokens are free, or their cost is reported."""
+    notes = []
+    for number, (cost, price) in enumerate(((0, "1/1"), (0, "0/0"), (1, "1/1"))):
+        usage = {"prompt_tokens": 10, "completion_tokens": 1, "cost": cost}
+        async with ScorerServer(ScorerOptions(usage=usage)) as server:
+            more = {"scorer": "chat", "scorer_price": price, "run_dir": tmp_path / str(number)}
+            result = await search(config(server.url, initial=2, rounds=1, **more))
+        notes.append(result.notes.get("no_cost_reported"))
+    note = "the scorer reports a cost of zero for tokens that have a price: they count at that price"
+    assert notes == [note, None, None]
+
+
 async def test_an_interrupted_run_resumes_without_a_question_asked_twice(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
