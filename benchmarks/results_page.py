@@ -21,10 +21,11 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.common import ROOT, OverSets, holm, mean_over_sets, over_sets
+from benchmarks.common import ROOT, OverSets, holm, over_sets, read_rows
 from benchmarks.result_tables import gains, names, optimizers, over, templates, unread
 
 DOCS = ROOT / "docs"
@@ -32,16 +33,6 @@ PAGE = "results.md"
 TABLE = re.compile(
     r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL
 )
-FOUND_BY = "guided, with description"
-BASELINES: Mapping[str, str] = {
-    "default template": "default template",
-    "bare class name": "bare class name",
-    "OpenAI's 80 templates": "openai-imagenet",
-    "best starting template": "best starting template",
-    "best hand-made (oracle)": "best hand-made",
-}
-ENSEMBLES = (FOUND_BY, "combine, with description", "random")
-"""Methods whose ensembles are shown."""
 BASELINE_TEMPLATES = {
     "default template": 1,
     "bare class name": 1,
@@ -50,14 +41,9 @@ BASELINE_TEMPLATES = {
 }
 ALL_LABELS = ", all labels"
 """A reference that learned from the validation images too, as a search chooses on both."""
-METHODS = (
-    *(FOUND_BY, "combine, with description", "pn", "p", "random"),
-    *("CoOp", "CoOp, tuned", f"CoOp{ALL_LABELS}", f"Tip-Adapter{ALL_LABELS}"),
-    f"Tip-Adapter from OpenAI's 80{ALL_LABELS}",
-)
 DESCRIBED = ", with description"
 """Left out of a table in which every ``guided`` and ``combine`` has one."""
-STUDIES = ("bundled", "feedback", "one-shot", "published")
+STUDIES = ("feedback", "one-shot")
 """Studies whose differences are on the page; Holm's correction is over all of them."""
 CELL = ("data", "shots", "seed", "model")
 
@@ -65,32 +51,37 @@ Row = Mapping[str, str]
 Lines = Iterable[Sequence[str]]
 
 
-def means(folder: Path, name: str) -> Lines:
-    """Yield test accuracies by model and shots, means over sets of means over seeds, and their cost."""
-    runs = _runs(folder, name)
-    columns = _columns(runs)
-    yield (
-        "",
-        *(f"{model}, {shots} shot{'s' * (shots > 1)}" for model, shots in columns),
-        "templates",
-        "requests",
-    )
-    measured = {key.removeprefix("test: ") for row in runs for key, value in row.items() if value}
-    methods = [method for method in METHODS if method in {row["method"] for row in runs}]
-    most_runs = max(methods, key=[row["method"] for row in runs if row["white_box"] != "1"].count)
-    sources = [(label, most_runs, figure) for label, figure in BASELINES.items() if figure in measured]
-    white = {row["method"] for row in runs if row["white_box"] == "1"}
-    sources += [(method, method, "best") for method in methods]
-    sources += [(f"{method}, ensemble", method, "ensemble") for method in ENSEMBLES if method in methods]
-    for label, method, figure in sources:
-        cost = BASELINE_TEMPLATES.get(label), 0
-        if figure in ("best", "ensemble"):
-            cost = (None, 0) if method in white else _budget(runs, method)
-        yield (
-            _label(runs, label),
-            *(_mean_cell(runs, method, figure, model=model, shots=str(shots)) for model, shots in columns),
-            *_cost(*cost),
-        )
+def returned(_folder: Path, name: str) -> Lines:
+    """Yield what a search returns beside its rivals: accuracy, and how far the recommended one is ahead."""
+    from benchmarks.returned import RECOMMENDED, table  # imports torch
+
+    document = table(read_rows(_folder / f"{name}.jsonl"))
+    columns = list(document)
+    yield ("", *(cell for column in columns for cell in (column, "recommended ahead<br>worst set")))
+    measured = {line: None for column in columns for line in document[column]["rows"]}
+    ordered = sorted(measured, key=lambda line: (line != RECOMMENDED, -_last(document, line)), reverse=False)
+    for line in ordered:
+        cells: list[str] = []
+        for column in columns:
+            if (row := document[column]["rows"].get(line)) is None:
+                cells += ["", ""]
+                continue
+            low, high = row["interval"]
+            gap = (
+                ""
+                if line == RECOMMENDED
+                else (
+                    f"{row['recommended_ahead']:+z.1f} [{low:z.1f}, {high:z.1f}]<br>{row['worst'][1]:+z.1f}"
+                )
+            )
+            cells += [f"{row['accuracy']:.1f}", gap]
+        yield (RETURNED.get(line, line.replace("{}", "`{}`")), *cells)
+
+
+def _last(document: Mapping[str, Mapping[str, Any]], line: str) -> float:
+    """Return the accuracy of a line in the last column that has it."""
+    values = [column["rows"][line]["accuracy"] for column in document.values() if line in column["rows"]]
+    return float(values[-1])
 
 
 def differences(folder: Path, name: str) -> Lines:
@@ -117,8 +108,17 @@ def differences(folder: Path, name: str) -> Lines:
         )
 
 
+RETURNED = {
+    "recommended": "**recommended**",
+    "best": "the template",
+    "texts": "the texts",
+    "bare class name": "bare class name `{}`",
+    "default template": "`a photo of a {}`",
+    "coop": "CoOp",
+}
+"""Names of lines on the page."""
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
-    "means": means,
+    "returned": returned,
     "differences": differences,
     "optimizers": optimizers,
     "names": names,
@@ -188,22 +188,6 @@ def _rows(file: Path) -> list[Row]:
 def _columns(runs: Iterable[Row]) -> list[tuple[str, int]]:
     """Return the models and numbers of shots of a study."""
     return sorted({(row["model"], int(row["shots"])) for row in runs})
-
-
-def _mean_cell(runs: Iterable[Row], method: str, figure: str, **where: str) -> str:
-    """Return the same as a table shows it; empty if nothing was measured."""
-    rows = [row for row in runs if row["method"] == method]
-    measured = any(all(row[key] == value for key, value in where.items()) for row in rows)
-    return f"{_mean(rows, method, figure, **where):.1f}" if measured else ""
-
-
-def _mean(runs: Iterable[Row], method: str, figure: str, **where: str) -> float:
-    """Return a test accuracy in %: the mean over data sets of the means over seeds."""
-    by_set: dict[str, list[float]] = {}
-    for row in runs:
-        if row["method"] == method and all(row[key] == value for key, value in where.items()):
-            by_set.setdefault(row["data"], []).append(100 * float(row[f"test: {figure}"]))
-    return mean_over_sets(by_set)
 
 
 def _compared(name: str, runs: Iterable[Row]) -> list[tuple[str, str]]:

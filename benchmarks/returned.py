@@ -377,7 +377,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             {"set": data, "points": round(points, 1), "interval": [round(edge, 1) for edge in edges]}
             for data, points, edges in against_plain(own)
         ]
-        document[f"{model}, {shots} shots"] = {"rows": lines, "against_the_better_plain_text": plain}
+        document[f"{model}, {shots} shot{'s' * (shots > 1)}"] = {
+            "rows": lines,
+            "against_the_better_plain_text": plain,
+        }
     return document
 
 

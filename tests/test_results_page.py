@@ -12,7 +12,7 @@ RESULTS = DOCS / "results"
 PAGE = (DOCS / "results.md").read_text("utf-8")
 
 
-DRAWN_AGAIN = ("optimizers", "differences")
+DRAWN_AGAIN = ("optimizers", "differences", "returned")
 """Kinds of tables with intervals, which are drawn again."""
 PARTS = {f"{table['kind']} {table['name']}": table[0] for table in results_page.TABLE.finditer(PAGE)}
 
