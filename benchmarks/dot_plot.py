@@ -23,9 +23,9 @@ Differences: TypeAlias = Mapping[str, OverSets]
 """By name of a classifier."""
 BARE_NAME = "bare class name"
 OURS = {"recommended": "promptclimb recommends"}
-TITLES = {**OURS, "openai-imagenet": "OpenAI's 80 templates", "coop": "CoOp", "coop-tuned": "CoOp, tuned"}
+TITLES = {**OURS, "best": "the template", "texts": "the texts", "coop": "CoOp", "coop-tuned": "CoOp, tuned"}
 COLOURS = {True: "#c2410c", False: "#334155"}
-LABELS, WIDTH, LINE, TOP = 240, 900, 22, 48
+LABELS, WIDTH, LINE, TOP = 270, 900, 22, 48
 EDGES = (-30.0, 60.0)
 """Most and least points that are shown; an interval beyond is cut."""
 
