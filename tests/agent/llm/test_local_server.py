@@ -19,7 +19,7 @@ import pytest
 
 from promptclimb.agent.api import resume, search
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import EndpointError, FatalChatError, TransientChatError
+from promptclimb.agent.errors import EndpointError, TransientChatError
 from promptclimb.agent.events.types import Event, ModelFetched, Noted
 from promptclimb.agent.llm import local_server
 from promptclimb.agent.llm.chat import ChatRequest
@@ -193,16 +193,6 @@ async def test_searches_at_once_share_a_server(model: Model) -> None:
         async with shared_chat(settings(file), scrubber=Scrubber()) as anew:
             assert (await anew.chat(REQUEST)).text
     assert (server.pid, anew.server.pid) == (None, None)
-
-
-async def test_a_server_that_dies_ends_the_run_and_resume_goes_on(model: Model, tmp_path: Path) -> None:
-    """The run ends with what the child said last; a new server answers what is left."""
-    small = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "method": "pn"}
-    own = config(llm=f"local:{model(dies_after=1)}", llm_fallback=None, run_dir=tmp_path / "run", **small)
-    with pytest.raises(FatalChatError, match=r"has died \(exit code 3: out of luck\)"):
-        await search(own, custom_scorer=FakeEvaluator())
-    result = await resume(tmp_path / "run", custom_scorer=FakeEvaluator())
-    assert result.status == "finished"
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.errors import StoreMismatchError
-from promptclimb.agent.events.types import Event, Noted
+from promptclimb.agent.errors import FatalChatError, StoreMismatchError
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 pytestmark = [
@@ -59,25 +58,20 @@ async def test_one_that_is_stopped_leaves_no_server(model: Model, tmp_path: Path
     assert servers() == []
 
 
-async def test_one_whose_server_is_killed_ends_as_if_nothing_had_been(model: Model, tmp_path: Path) -> None:
-    """The server is started again, no round is lost, and the result is the same."""
-    killed: list[int] = []
-    events: list[Event] = []
+async def test_one_whose_server_is_killed_is_resumed_to_the_same_result(model: Model, tmp_path: Path) -> None:
+    """The run ends and says why; resumed, no round is lost."""
+    batches: list[Sequence[str]] = []
 
     def kill(templates: Sequence[str]) -> None:
-        if not killed:
-            killed.extend(servers())
-            os.kill(killed[0], signal.SIGKILL)
+        batches.append(templates)
+        if len(batches) == 3:  # the first that the LLM proposed
+            os.kill(servers()[0], signal.SIGKILL)
 
     plain = await search(config(model(), tmp_path / "plain"), custom_scorer=FakeEvaluator())
-    again = await search(
-        config(model(), tmp_path / "again"),
-        custom_scorer=FakeEvaluator(before_batch=kill),
-        on_event=events.append,
-    )
-    assert len(killed) == 1
+    with pytest.raises(FatalChatError, match="has died"):
+        await search(config(model(), tmp_path / "again"), custom_scorer=FakeEvaluator(before_batch=kill))
+    again = await resume(tmp_path / "again", custom_scorer=FakeEvaluator())
     assert (again.best, again.skipped, again.leaderboard) == (plain.best, plain.skipped, plain.leaderboard)
-    assert any("started again" in event.text for event in events if isinstance(event, Noted))
 
 
 async def test_a_model_of_ones_own_is_known_by_its_content(model: Model, tmp_path: Path) -> None:
