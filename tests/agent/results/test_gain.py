@@ -21,9 +21,8 @@ from promptclimb.agent.results.result import (
     Recommended,
     SearchResult,
     Sizes,
-    SplitInspection,
 )
-from promptclimb.evaluator.scoring import ClassAccuracy
+from promptclimb.evaluator.scoring import ClassAccuracy, Inspection
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from tests.fakes.small_result import small_result
 
@@ -192,10 +191,10 @@ def test_the_interval_decides(test: float, images: int, no_better: bool) -> None
     assert bool(chance_warning(scored(test, images=images))) is no_better
 
 
-def looked(*images: int, split: str = "test") -> SplitInspection:
+def looked(*images: int) -> Inspection:
     """A look at classes of so many images."""
     classes = tuple(ClassAccuracy(f"c{label}", images=of, correct=0) for label, of in enumerate(images))
-    return SplitInspection(split=split, classes=classes, confusions=())
+    return Inspection(classes=classes, confusions=())
 
 
 def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
@@ -211,11 +210,9 @@ def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
     assert not chance_warning(scored(0.6))
 
 
-@pytest.mark.parametrize(
-    "inspection", [None, looked(), looked(0, 0), looked(9, 9, 9, 9, 9), looked(30, 1, split="train")]
-)
+@pytest.mark.parametrize("inspection", [None, looked(), looked(0, 0), looked(9, 9, 9, 9, 9)])
 def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
-    inspection: SplitInspection | None,
+    inspection: Inspection | None,
 ) -> None:
     """As with a scorer that does not give its images class by class."""
     assert most_frequent_share(scored(0.265, inspection=inspection)) is None
