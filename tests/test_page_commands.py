@@ -30,6 +30,7 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --method random --scorer": "asks that server; test_clip_server scores with it",
     "promptclimb search --llm local --scorer chat": "asks a model of another server",
     "python benchmarks/published_sets.py": "fetches packages",
+    "python benchmarks/returned.py": "searches for hours",
     "python -m training.draw": "takes the checkout; test_sets draws",
 }
 """Commands that are not run, by how they begin, and why."""

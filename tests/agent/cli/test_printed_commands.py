@@ -95,12 +95,12 @@ def test_the_next_command_keeps_what_the_user_gave() -> None:
 def test_help_and_errors_call_the_program_by_one_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """However it was called; only the example to copy has that."""
+    """However it was called; only the examples to copy have that."""
     monkeypatch.setattr(sys, "argv", ["/opt/somewhere/run_agent.py"])
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: promptclimb ")
-    assert text.count("run_agent.py") == 1
+    assert text.count("run_agent.py") == 2
     assert main(["search", "--nothing"]) == 2
     assert capsys.readouterr().err.startswith("promptclimb search: error: ")
 

@@ -403,11 +403,13 @@ async def test_images_that_are_all_too_large_name_the_setting_of_their_size(
 
 
 async def test_what_got_no_class_stands_beside_the_accuracy_of_an_evaluation(
-    config: Callable[..., SearchConfig], capsys: pytest.CaptureFixture[str]
+    config: Callable[..., SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From the first refusal and the first answer that names no class on."""
     async with ScorerServer(ScorerOptions(script=("ok", "filter", "mumble"))) as server:
-        spec = config(server.url, scorer="chat", scorer_concurrency=1)
+        # Another test's server may have had the same port.
+        own = tmp_path / "labels"
+        spec = config(server.url, scorer="chat", scorer_concurrency=1, shared_cache=own)
         evaluation = await in_thread(lambda: evaluate([DEFAULT_INSTRUCTION], spec))
     (score,) = evaluation.scores
     assert score.unanswered == Unanswered(1 / 6, 1 / 6)

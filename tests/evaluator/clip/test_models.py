@@ -207,7 +207,7 @@ def test_without_a_network_the_file_and_its_place_are_named(name: str, pretraine
     assert "hf download" in str(caught.value)
     assert "local-dir:DIR" in str(caught.value)
     assert "models--" in str(caught.value)
-    assert "(RN-pico, ViT-pico and Tags-pico) with `pretrained" in str(caught.value)
+    assert "(RN-pico, ViT-pico, Tags-pico and Captions-pico) with `pretrained" in str(caught.value)
     assert ("hf download timm/some-model`" in str(caught.value)) == name.startswith("hf-hub:")
 
 
