@@ -66,7 +66,7 @@ class About(BaseModel):
     fingerprint: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classifier:
     """Classifies images with the model that it was made for.
 
@@ -98,6 +98,10 @@ class Classifier:
                 **about,
             ),
         )
+
+    def __repr__(self) -> str:
+        about = self.about
+        return f"<Classifier of {len(about.classes)} classes for {about.model} ({about.pretrained})>"
 
     def check_clip(self) -> None:
         """Raise UsageError unless its model is one that can be opened here."""
@@ -176,6 +180,10 @@ class Classifier:
         """
         if (what := irregular(file)) is not None:
             raise UsageError(f"{file} is {what}; name a file that holds a classifier")
+        if not file.exists():
+            raise UsageError(
+                f"there is no {file}; name the folder of a run, or a file that holds a classifier"
+            )
         try:
             open_regular(file).close()  # a tensor without end may be promised, and would be allocated
             with safetensors.safe_open(file, framework="np") as opened:
@@ -202,7 +210,9 @@ class Classifier:
     ) -> Iterable[tuple[Sequence[int], Sequence[float]]]:
         if isinstance(images, str | os.PathLike):
             raise UsageError(f"give a list of image files, as in predict([{os.fspath(images)!r}])")
-        for _path, labels, probabilities, error in self.opened.decide(map(Path, images), top):
+        if not isinstance(images, Iterable):
+            raise UsageError(f"give a list of image files, not {type(images).__qualname__}")
+        for _path, labels, probabilities, error in self.opened.decide(map(_path_of, images), top):
             if error is not None:
                 raise DataError(str(error)) from error
             yield labels, probabilities
@@ -242,6 +252,12 @@ def _fault(vectors: ClassVectors, about: About) -> str:
     except DataError as error:
         return error.message
     return ""
+
+
+def _path_of(image: object) -> Path:
+    if not isinstance(image, str | os.PathLike):
+        raise UsageError(f"an image is given by the path of its file, not as {type(image).__qualname__}")
+    return Path(image)
 
 
 def _value(name: str, text: str) -> object:

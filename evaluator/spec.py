@@ -54,8 +54,8 @@ def check_shots(value: Any) -> Any:
         return number
     if number == 0 and not isinstance(number, bool):
         raise ValueError(
-            "a search needs labelled images, at least one of each class; without any, `promptclimb evaluate` "
-            "measures what people use today on test images, and `class_names` takes better names"
+            "it must be at least 1; without labelled images, `promptclimb evaluate` measures what people use "
+            "today on a folder of test images alone, and `class_names` takes better names"
         )
     raise ValueError(f"it must be a whole number from 1 to {MOST_SHOTS:,}, or {ALL}")
 

@@ -227,10 +227,10 @@ def add_options(parser: Parser) -> None:
         "--run",
         dest="of_run",
         metavar="RUN_DIR",
-        help="run whose model, class names and best template or instruction are used",
+        help="run whose recommended classifier is used; behind an API its template or instruction",
     )
     parser.add_argument(
-        "--ensemble", action="store_true", help="use the run's ensemble, not its best template"
+        "--ensemble", action="store_true", help="use the run's ensemble of texts, not what it recommends"
     )
     parser.add_argument(
         "--templates",

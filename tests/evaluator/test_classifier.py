@@ -96,6 +96,11 @@ def test_an_image_that_cannot_be_read_is_named(
         classifier.predict([tmp_path / "missing.png"])
     with pytest.raises(UsageError, match="give a list"):
         classifier.predict("torn.png")
+    wrong: Any
+    for wrong, says in ((None, "give a list"), ([3], "not as int")):
+        with pytest.raises(UsageError, match=says):
+            classifier.predict(wrong)
+    assert len(repr(classifier)) < 200
 
 
 def edited(tmp_path: Path, tensor: Any, **changes: Any) -> Path:
