@@ -113,6 +113,6 @@ def test_a_device_that_is_not_here_is_said(tmp_path: Path) -> None:
     """Before anything is made."""
     done = run(tmp_path, *SEARCH, "--method", "random", "--device", "cuda:0,97", "--run-dir", "r")
     assert done.returncode == 2
-    assert "cuda" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    _data, error = done.stderr.strip().splitlines()
+    assert "cuda" in error
     assert not (tmp_path / "r").exists()
