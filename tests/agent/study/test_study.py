@@ -39,7 +39,7 @@ REFUSED = {
     "no method": ('data = ["dice"]', "methods is missing"),
     "no data": ('data = []\nmethods = ["random"]', "data: it is empty"),
     "no list": (BASE + "shots = 16", "shots is 16: it must be a list"),
-    "shots": (BASE + "shots = [0]", "shots.1 is 0: a search needs labelled images"),
+    "shots": (BASE + "shots = [0]", "shots.1 is 0: it must be at least 1; without labelled images"),
     "text for a number": (BASE + 'seeds = ["16"]', "seeds.1 is '16': it is not a whole number"),
     "twice": ('data = ["dice", "dice"]\nmethods = ["random"]', "data: 'dice' stands there twice"),
     "method twice": (
