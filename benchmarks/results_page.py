@@ -51,15 +51,15 @@ Row = Mapping[str, str]
 Lines = Iterable[Sequence[str]]
 
 
-def returned(_folder: Path, name: str) -> Lines:
+def returned(folder: Path, name: str) -> Lines:
     """Yield what a search returns beside its rivals: accuracy, and how far the recommended one is ahead."""
     from benchmarks.returned import RECOMMENDED, table  # imports torch
 
-    document = table(read_rows(_folder / f"{name}.jsonl"))
+    document = table(read_rows(folder / f"{name}.jsonl"))
     columns = list(document)
     yield ("", *(cell for column in columns for cell in (column, "recommended ahead<br>worst set")))
     measured = {line: None for column in columns for line in document[column]["rows"]}
-    ordered = sorted(measured, key=lambda line: (line != RECOMMENDED, -_last(document, line)), reverse=False)
+    ordered = sorted(measured, key=lambda line: (line != RECOMMENDED, -_last(document, line)))
     for line in ordered:
         cells: list[str] = []
         for column in columns:

@@ -208,7 +208,7 @@ def searched(bed: Bed, drawn: Shots, shots: int, seed: int) -> tuple[dict[str, T
 
 def cache(drawn: Shots, weights: Tensor, scale: float, test: Labelled) -> Tensor:
     """Return decisions of a Tip-Adapter whose alpha and beta come from leaving out each key of its own."""
-    keys, count = drawn.features, len(drawn.labels)
+    keys = drawn.features
     values = functional.one_hot(drawn.labels, len(weights)).float()
     own, texts = drawn.images @ keys.T, scale * drawn.images @ weights.T
     own.fill_diagonal_(-torch.inf)
@@ -219,7 +219,6 @@ def cache(drawn: Shots, weights: Tensor, scale: float, test: Labelled) -> Tensor
         for t in TEMPERATURES
     )
     _, _, alpha, beta, temperature = max(tried)
-    assert count
     kept = (-beta * (1 - test.features @ keys.T)).exp() @ values
     return (temperature * scale * test.features @ weights.T + alpha * kept).argmax(dim=1)
 

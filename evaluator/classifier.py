@@ -131,11 +131,10 @@ class Classifier:
         """Return the probability of each class for each image file: [images, classes]; see ``predict``."""
         import numpy as np
 
-        rows = np.zeros((0, len(self.class_names)))
-        for labels, probabilities in self._decided(images, top=len(self.class_names)):
-            row = np.zeros((1, len(self.class_names)))
-            row[0, list(labels)] = probabilities
-            rows = np.concatenate([rows, row])
+        decided = list(self._decided(images, top=len(self.class_names)))
+        rows = np.zeros((len(decided), len(self.class_names)))
+        for row, (labels, probabilities) in zip(rows, decided, strict=True):
+            row[list(labels)] = probabilities
         return rows
 
     def save(self, file: str | os.PathLike[str]) -> Path:
