@@ -89,9 +89,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scorer = "--custom-scorer my_scorers:Shortness --data notes"
     for name in ("mine", "other"):
         printed = run(folder, f"promptclimb search {scorer} --method random --run-dir runs/{name}")
-        assert "best found" in printed
+        assert "(recommended)" in printed
     clip = "--data path/to/images --method random --restarts 1 --rounds 1 --initial 4 --run-dir runs/clip"
-    assert "best found" in run(folder, f"promptclimb search {clip}")
+    assert "(recommended)" in run(folder, f"promptclimb search {clip}")
     return folder
 
 
