@@ -67,10 +67,10 @@ def evaluate(
     search_for: str | None = None,
     report: Report | None = None,
 ) -> Evaluation:
-    """Measure what people use today, or score templates one by one and as an ensemble. Blocks until done.
+    """Measure what people use today, or score templates one by one and averaged. Blocks until done.
 
     Args:
-        templates: Each with a slot ``{}``; instructions with ``{classes}``, which have no ensemble. None for
+        templates: Each with a slot ``{}``; instructions with ``{classes}``, which are not averaged. None for
             what people use today: the bare class name, the default template and published lists, without
             and with the labelled images. The labelled images recommend one of them.
         spec: What to score on; a ``SearchConfig`` is one; None for the defaults. With a model behind an API,
@@ -306,7 +306,7 @@ def predict(
     folder: Path | str,
     *,
     run_dir: Path | str | None = None,
-    ensemble: bool = False,
+    only: str | None = None,
     templates: Iterable[str] | None = None,
     class_names: Sequence[str] | None = None,
     spec: EvaluatorSpec | None = None,
@@ -317,8 +317,8 @@ def predict(
 
     Args:
         folder: A folder of images without labels, or one image.
-        run_dir: A finished run, whose model, class names and best template or instruction are used.
-        ensemble: Use the run's ensemble instead of its best template.
+        run_dir: A finished run, whose model and recommended classifier are used.
+        only: ``best`` or ``texts``, the run's best template or texts; None for what it recommends.
         templates: Without a run: templates, each with a slot ``{}``.
         class_names: By label; with a run, they replace its own.
         spec: Without a run: names the model; its data are not read.
@@ -336,9 +336,7 @@ def predict(
         raise UsageError("predict: give run_dir, or templates with class_names and spec")
     if run_dir is not None:
         run = user_path(run_dir, "`run_dir`")
-        predictor: ImagePredictor = predictor_of_run(
-            run, ensemble=ensemble, class_names=class_names, report=say
-        )
+        predictor: ImagePredictor = predictor_of_run(run, only=only, class_names=class_names, report=say)
     else:
         _check_type("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
         texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]

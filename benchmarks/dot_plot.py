@@ -23,7 +23,14 @@ Differences: TypeAlias = Mapping[str, OverSets]
 """By name of a classifier."""
 BARE_NAME = "bare class name"
 OURS = {"recommended": "promptclimb recommends"}
-TITLES = {**OURS, "best": "the template", "texts": "the texts", "coop": "CoOp", "coop-tuned": "CoOp, tuned"}
+TITLES = {
+    **OURS,
+    "best": "the best template",
+    "texts": "the texts",
+    "ensemble": "averaged, without the rule",
+    "coop": "CoOp",
+    "coop-tuned": "CoOp, tuned",
+}
 COLOURS = {True: "#c2410c", False: "#334155"}
 LABELS, WIDTH, LINE, TOP = 270, 900, 22, 48
 EDGES = (-30.0, 60.0)

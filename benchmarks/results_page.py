@@ -110,8 +110,9 @@ def differences(folder: Path, name: str) -> Lines:
 
 RETURNED = {
     "recommended": "**recommended**",
-    "best": "the template",
+    "best": "the best template",
     "texts": "the texts",
+    "ensemble": "averaged templates, without the rule",
     "bare class name": "bare class name `{}`",
     "default template": "`a photo of a {}`",
     "coop": "CoOp",

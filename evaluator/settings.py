@@ -49,7 +49,7 @@ REMOVED: Mapping[str, str] = MappingProxyType(
         "fillers": "general words only take places for which the description has no words left",
         "max_words": "it is 15 for a template, 60 for an instruction",
         "max_turns": "it is 10",
-        "ensemble_size": "an ensemble starts with 3 templates",
+        "ensemble_size": "averaged texts start with 3 templates",
         "text_rows": "it fits the device",
         "image_batch": "it is 64",
         "patience": "a restart goes through all its rounds; `max_calls` and `max_minutes` end a search",
@@ -59,6 +59,7 @@ REMOVED: Mapping[str, str] = MappingProxyType(
         # keys and methods of suite files
         "duration": "a study tells no hours; leave it out",
         "curve": "a study draws no learning curves; leave it out",
+        "ensembles": "with `forms = true`, a row stands for each form of a result",
         "coop-4": 'a suite file has { method = "coop", context = 4 } in its place',
         "coop-words": 'a suite file has { method = "coop", init = "a photo of a" } in its place',
         "coop-class": "coop learns one context for all classes",

@@ -7,7 +7,7 @@ import argparse
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ..results import exports
-from ..results.accuracies import BEST, ENSEMBLE, WITH_IMAGES
+from ..results.accuracies import BEST, TEXTS, WITH_IMAGES
 from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from .folders import folder_with_result
@@ -40,16 +40,19 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
     """Return in a line which templates an export holds; empty if the format has no choice."""
     if not exports.FORMS[form].chooses:
         return ""
-    chosen, noun = exports.chosen_group(form, only), result.words.noun
+    noun = result.words.noun
     what, templates = "recommended texts", result.texts.templates
-    if form == "safetensors" and result.recommended.form == WITH_IMAGES and result.with_images is not None:
+    if (
+        form == "safetensors"
+        and only is None
+        and result.recommended.form == WITH_IMAGES
+        and result.with_images is not None
+    ):
         what += f", with {counted(result.with_images.images, 'labelled image')}"
-    if chosen == BEST:
+    if only == BEST:
         what, templates = f"best {noun} alone", result.best.templates
-    elif chosen == ENSEMBLE:
-        what, templates = f"ensemble{result.best.remark_on_others}", result.ensemble.templates
     line = f"It holds the {what}: {counted(len(templates), noun)}"
-    if result.best.class_names and chosen != ENSEMBLE:
+    if result.best.class_names:
         line += "; --format class-names writes the class names that belong to it"
     return f"{line}."
 
@@ -71,7 +74,8 @@ def add_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--only",
-        choices=(BEST, ENSEMBLE),
+        choices=(BEST, TEXTS),
         metavar="WHICH",
-        help="best (the best template alone) or ensemble (default: the recommended texts)",
+        help="best (the best template alone) or texts (without the labelled images; default: what the run "
+        "recommends)",
     )

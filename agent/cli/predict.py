@@ -23,6 +23,7 @@ from ...evaluator.regular_files import open_regular
 from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ..config.schema import ScoringConfig
+from ..results.accuracies import BEST, TEXTS
 from ..results.run_dir import BYTE_ORDER_MARK, safe_cell
 from ..search.inputs import read_template_file
 from ..search.predicting import ApiFolderPredictor, predictor_of_run
@@ -87,13 +88,13 @@ def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
         names = changes.pop("class_names", None)
         return predictor_of_run(
             folder_with_result(arguments.of_run),
-            ensemble=arguments.ensemble,
+            only=arguments.only,
             class_names=None if names is None else _names(names),
             changes=changes,
             report=say,
         )
-    if arguments.ensemble:
-        raise ConfigError("--ensemble applies to --run; templates of a file are always averaged")
+    if arguments.only:
+        raise ConfigError("--only applies to --run; templates of a file are always averaged")
     templates = [template.text for template in read_template_file(arguments.templates, "`templates`")]
     spec = given_spec(arguments)
     if spec.class_names is None:
@@ -230,7 +231,11 @@ def add_options(parser: Parser) -> None:
         help="run whose recommended classifier is used; behind an API its template or instruction",
     )
     parser.add_argument(
-        "--ensemble", action="store_true", help="use the run's ensemble of texts, not what it recommends"
+        "--only",
+        choices=(BEST, TEXTS),
+        metavar="WHICH",
+        help="best (the run's best template alone) or texts (without the labelled images), not what it "
+        "recommends; other weights can be named then",
     )
     parser.add_argument(
         "--templates",

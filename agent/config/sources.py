@@ -40,7 +40,6 @@ OTHER_OPTIONS = frozenset(
         "all_labels",
         "config",
         "dry_run",
-        "ensemble",
         "grep",
         "init",
         "only",

@@ -14,7 +14,7 @@ from ...prompts.kinds import CandidateNoun
 from ..text import printable
 
 Interval = tuple[float, float]
-BEST, ENSEMBLE, TEXTS, WITH_IMAGES = "best", "ensemble", "texts", "with_images"
+BEST, TEXTS, WITH_IMAGES = "best", "texts", "with_images"
 """What a search found, among decisions and differences; others have the names of the baselines."""
 RECOMMENDED = "recommended"
 """Stands for the recommended one of these where runs are compared."""
@@ -167,7 +167,7 @@ def beside_accuracy(accuracy: float | None, unanswered: Unanswered | None) -> li
 
 
 def weighted(templates: Sequence[str]) -> list[str]:
-    """Return the different templates of an ensemble, in order, and how often each is in it: its weight."""
+    """Return the different ones of averaged templates, in order, and how often each is there: its weight."""
     times = {1: "", 2: " (twice)"}
     return [f"{text}{times.get(n, f' ({n} times)')}" for text, n in Counter(templates).items()]
 

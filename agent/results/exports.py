@@ -25,7 +25,7 @@ from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, positional
 from ..config.schema import OPTIONS, SearchConfig
 from ..store.trust import OF_EVALUATOR
-from .accuracies import BEST, ENSEMBLE, TEXTS
+from .accuracies import BEST, TEXTS
 from .details import read_details
 from .result import SearchResult
 from .run_dir import (
@@ -45,11 +45,11 @@ FOLDER = "exports"
 
 @dataclass(frozen=True, slots=True)
 class ChosenPrompts:
-    """A run to export; ``only`` is ``TEXTS``, ``ENSEMBLE`` or ``BEST``."""
+    """A run to export; ``only`` is ``BEST`` or ``TEXTS``, or None for what the run recommends."""
 
     run_dir: Path
     result: SearchResult
-    only: str = TEXTS
+    only: str | None = None
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -67,9 +67,7 @@ class ChosenPrompts:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        if self.only == BEST:
-            return self.result.best.templates
-        return (self.result.ensemble if self.only == ENSEMBLE else self.result.texts).templates
+        return (self.result.best if self.only == BEST else self.result.texts).templates
 
     @property
     def with_slots(self) -> list[str]:
@@ -77,7 +75,7 @@ class ChosenPrompts:
 
     def named(self, classes: Sequence[str]) -> list[str]:
         """Return class names with the new ones that the run accepted for its texts."""
-        new = (None if self.only == ENSEMBLE else self.result.best.class_names) or {}
+        new = self.result.best.class_names or {}
         return [new.get(name, name) for name in classes]
 
     @property
@@ -190,7 +188,7 @@ def safetensors(run: ChosenPrompts) -> bytes:
     An image belongs to the class whose row has the largest product with its normalised embedding. ``About``
     lists the metadata.
     """
-    if run.only == TEXTS and (run.run_dir / CLASSIFIER).exists():
+    if run.only is None and (run.run_dir / CLASSIFIER).exists():
         return Classifier.load(run.run_dir / CLASSIFIER).to_bytes()
     run.check_clip("classifier vectors to export")
     evaluator = open_evaluator(stored_config(run.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
@@ -204,7 +202,7 @@ def safetensors(run: ChosenPrompts) -> bytes:
         evaluator.info,
         vectors,
         scale=evaluator.logit_scale,
-        form=run.only,
+        form=run.only or TEXTS,
         templates=run.templates,
         names_in_texts=names,
     ).to_bytes()
@@ -228,7 +226,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         run_dir: The folder of a run that has a result.
         form: A name from ``FORMS``.
         out: The file to write; None for the format's own name in ``RUN_DIR/exports``.
-        only: ``best`` or ``ensemble``; None for the format's default.
+        only: ``best`` or ``texts``; None for what the run recommends.
 
     Raises:
         UsageError: An argument is wrong, the file cannot be written, or another version made the run.
@@ -247,7 +245,8 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
             raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
         if target.is_dir():
             raise UsageError(f"{label} is a folder; name a file")
-    run = ChosenPrompts(run_dir, result, chosen_group(form, only))
+    _check_only(form, only)
+    run = ChosenPrompts(run_dir, result, only)
     if result.prompts == INSTRUCTION and not FORMS[form].any_kind:
         raise UsageError(
             f"{run_dir} was made with `search_for = {result.prompts}`, so there are no templates to export "
@@ -276,10 +275,9 @@ def _own_folder(run_dir: Path) -> Path:
 
 
 def file_name(form: str, only: str | None = None) -> str:
-    """Return the name of an export; the best template alone does not replace the ensemble's file."""
+    """Return the name of an export; what is asked for does not replace what is recommended."""
     file = Path(FORMS[form].file)
-    alone = only == BEST and FORMS[form].chooses
-    return str(file.with_stem(f"{file.stem}-best") if alone else file)
+    return str(file.with_stem(f"{file.stem}-{only}") if only and FORMS[form].chooses else file)
 
 
 def export_all(
@@ -296,7 +294,7 @@ def export_all(
     Args:
         run_dir: The folder of a run that has a result.
         out: The folder to write; None for ``RUN_DIR/exports``.
-        only: ``best`` or ``ensemble``, for the formats that take it; None for each format's default.
+        only: ``best`` or ``texts``, for the formats that take it; None for what the run recommends.
         report: Called with a line for each reason why formats are left out.
     """
     run_dir = user_path(run_dir, "RUN_DIR")
@@ -317,11 +315,8 @@ def export_all(
     return files
 
 
-def chosen_group(form: str, only: str | None) -> str:
-    """Return what to write: the recommended texts unless asked otherwise."""
-    if only is None:
-        return TEXTS
-    if not FORMS[form].chooses or only not in (BEST, ENSEMBLE):
-        holds = f"takes {BEST} or {ENSEMBLE}" if FORMS[form].chooses else "has no choice of templates"
+def _check_only(form: str, only: str | None) -> None:
+    """Raise UsageError if a format cannot be asked for this."""
+    if only is not None and (not FORMS[form].chooses or only not in (BEST, TEXTS)):
+        holds = f"takes {BEST} or {TEXTS}" if FORMS[form].chooses else "has no choice of templates"
         raise UsageError(f"`only = {only}`: the format {form} {holds}; leave `only` out")
-    return only

@@ -27,11 +27,11 @@ BY_LOGPROB = (
 )
 
 _FAILED: Mapping[str, str] = {
-    UNGROWN: "the ensemble is the first {} of the ranking",
+    UNGROWN: "the averaged texts are the first {} of the ranking",
     UNJUDGED: "the texts are compared by their scores alone",
     UNLEARNED: "nothing was learnt from the labelled images",
     UNOPENED: "the test split could not be examined",
-    UNEXAMINED: "ensembles could not be examined",
+    UNEXAMINED: "the forms of the result could not be examined",
     UNPAIRED: "intervals are not paired, as no predictions could be had",
     UNNAMED: "the new class names could not be examined on {}",
 }

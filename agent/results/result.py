@@ -46,7 +46,7 @@ from .accuracies import (
 if TYPE_CHECKING:
     import pandas
 
-SCHEMA = 4
+SCHEMA = 5
 MOST_CONFUSIONS = 20
 Status = Literal["finished", "stopped"]
 Form = Literal["template", "texts", "with_images"]
@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 UNOPENED = "test_unopened"
 UNEXAMINED = "unexamined"
-UNGROWN = "ensemble_ungrown"
+UNGROWN = "texts_ungrown"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
 UNJUDGED = "texts_unjudged"
@@ -194,11 +194,6 @@ class Best:
         return (
             f", with {counted(len(self.class_names), 'new class name')}{doubted}" if self.class_names else ""
         )
-
-    @property
-    def remark_on_others(self) -> str:
-        """What the result's other sets of templates do without; empty if nothing."""
-        return ", with the original class names" if self.class_names else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,14 +401,13 @@ class SearchResult:
     Attributes:
         status: ``finished``, or ``stopped`` by a limit or an outage.
         best: The template that the selection rule puts first, with the accepted class names.
-        ensemble: Averaged templates of the leaderboard; one that is listed twice weighs twice.
         baselines: By name: hand-made templates, and the best starting template.
         leaderboard: Every scored template, best first.
         evaluated: Number of distinct templates scored.
         rejected: Rejected lines and templates, by reason.
         wall_s: Seconds of active time in all sessions.
-        texts: The ensemble if it beat the plain text on the labelled images, else that; with new class names
-            ``best``.
+        texts: Averaged templates if they beat the plain text on the labelled images, else that; one that is
+            listed twice weighs twice. With new class names ``best``.
         with_images: ``texts`` with the labelled images; None without features or images.
         recommended: The form to use.
         skipped: Rounds without an answer after all retries.
@@ -429,7 +423,7 @@ class SearchResult:
         metrics: What stands beside accuracies on test, by name of the templates and of the measure: mean
             recall per class, and with more than ten classes acc@5.
         scorer_usage: None unless a model behind an API scored.
-        prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
+        prompts: The prompt kind of ``best``, ``texts`` and ``leaderboard``.
         names_read: What the LLM said that the classes are; None if it was not asked.
         run_dir: The absolute folder that it was read from; not in the document, ignored in comparisons.
     """
@@ -442,7 +436,6 @@ class SearchResult:
     method: str
     objective: str
     best: Best
-    ensemble: GroupAccuracies
     baselines: Mapping[str, GroupAccuracies]
     leaderboard: tuple[Row, ...]
     usage: Usage
@@ -492,7 +485,6 @@ class SearchResult:
         """Whether the scores may be accuracies: a custom scorer may give any number."""
         groups: list[Best | GroupAccuracies] = [
             self.best,
-            self.ensemble,
             self.texts,
             *self.baselines.values(),
         ]
@@ -502,11 +494,6 @@ class SearchResult:
     @property
     def words(self) -> KindWords:
         return words_of(self.prompts)
-
-    @property
-    def averaged(self) -> bool:
-        """Whether several candidates can be used together, as an ensemble."""
-        return kind_of(self.prompts).averaged
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
         """Return candidates of this result as the templates that the scorer got; other texts unchanged."""
@@ -597,7 +584,6 @@ class SearchResult:
             del document["scorer_usage"]
         rows = (
             document["best"],
-            document["ensemble"],
             document["texts"],
             *filter(None, [document["with_images"]]),
             *document["baselines"].values(),
@@ -606,8 +592,6 @@ class SearchResult:
         for row in rows:
             if not row["unanswered"]:
                 del row["unanswered"]
-        # Documented since schema 2.
-        document["gain"] = {name: document["recommended"][name] for name in ("over", "verdict")}
         return {"schema": SCHEMA, **document}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Choose the best template and the ensemble from what was scored; never by the test split.
+"""Choose the best template and the forms of the result from what was scored; never by the test split.
 
 Candidates are ordered by:
 
@@ -15,15 +15,16 @@ If the objective is missing on val for one of the candidates, val counts for non
 values on different images are not compared. Spellings of one candidate (equal keys) are one entry, the best
 of them by this rule.
 
-The ensemble is greedy forward selection with replacement (*Ensemble Selection from Libraries of Models*,
-Caruana et al., ICML 2004). It begins with the first few of the order. As long as a candidate improves the
-average on the training and validation images, the best such one joins; one that joins again weighs more. The
-start keeps it from overfitting a single pick to few images; docs/method.md has figures.
+The averaged texts come from greedy forward selection with replacement (*Ensemble Selection from Libraries of
+Models*, Caruana et al., ICML 2004). It begins with the first few of the order. As long as a candidate
+improves the average on the training and validation images, the best such one joins; one that joins again
+weighs more. The start keeps it from overfitting a single pick to few images; docs/method.md has figures.
 
 The result is a classifier in up to three forms: the best template, the texts, and the texts with the labelled
-images. The texts are the ensemble if the labelled images say that it is better than the plain text, which is
-the bare class name or the default template; else they are that. What a scorer with features learns from the
-labelled images stays near the texts. The form to use is decided here, before the test split is opened.
+images. The texts are the averaged ones if the labelled images say that they are better than the plain text,
+which is the bare class name or the default template; else they are that. What a scorer with features learns
+from the labelled images stays near the texts. The form to use is decided here, before the test split is
+opened.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ from ...prompts.kinds import CandidateError, PromptKind
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
-from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, ENSEMBLE
+from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, TEXTS
 from ..results.notes import BY_LOGPROB, failure_note
 from ..results.result import CHOSEN_BY_LOGPROB, UNGROWN, UNJUDGED, UNLEARNED, Form, Row, are_shares
 from .event_loop import call_evaluator
@@ -67,8 +68,8 @@ from .journal import NamedTemplate
 
 MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
-FIRST_IN_ENSEMBLE, MOST_IN_ENSEMBLE = 3, 8
-"""Templates that an ensemble starts with, and maximum."""
+FIRST_AVERAGED, MOST_AVERAGED = 3, 8
+"""Templates that an average starts with, and maximum."""
 _ROUNDING = 1e-9
 
 
@@ -122,19 +123,19 @@ def ranking(
     return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
 
 
-async def grow_ensemble(evaluator: Evaluator, ranked: Sequence[str], *, start: int) -> tuple[str, ...]:
-    """Return the templates of an ensemble, the best of the ranking first.
+async def grow(evaluator: Evaluator, ranked: Sequence[str], *, start: int) -> tuple[str, ...]:
+    """Return the templates to average, the best of the ranking first.
 
-    It begins with the first ``start`` of ``ranked``; an ensemble of one, or one that cannot be measured, is
-    not grown.
+    It begins with the first ``start`` of ``ranked``; one alone, or an average that cannot be measured,
+    is not grown.
     """
     chosen, sizes = tuple(ranked[:start]), evaluator.info.sizes
     if len(chosen) < 2:
         return chosen
 
-    async def values(ensembles: Sequence[tuple[str, ...]]) -> list[tuple[float, float] | None]:
-        """Return what compares ensembles: their pooled shares, then those on train."""
-        measured = await call_evaluator(lambda: evaluator.examine(ensembles, test=False))
+    async def values(averages: Sequence[tuple[str, ...]]) -> list[tuple[float, float] | None]:
+        """Return what compares averages: their pooled shares, then those on train."""
+        measured = await call_evaluator(lambda: evaluator.examine(averages, test=False))
         return [
             None
             if scores is None or scores.train is None
@@ -145,7 +146,7 @@ async def grow_ensemble(evaluator: Evaluator, ranked: Sequence[str], *, start: i
     (value,) = await values([chosen])
     if value is None:
         return chosen
-    while len(chosen) < MOST_IN_ENSEMBLE:
+    while len(chosen) < MOST_AVERAGED:
         larger = [(*chosen, template) for template in ranked[:MOST_CANDIDATES]]
         # Of equal ones the first, which is higher in the ranking.
         measured = [
@@ -161,15 +162,15 @@ async def grow_ensemble(evaluator: Evaluator, ranked: Sequence[str], *, start: i
 
 
 def _first(config: SearchConfig) -> int:
-    """Return how many templates an ensemble starts with; 1 where the scorer cannot average them."""
-    return FIRST_IN_ENSEMBLE if config.kind.averaged and config.scorer != "zero-shot" else 1
+    """Return how many templates an average starts with; 1 where the scorer cannot average them."""
+    return FIRST_AVERAGED if config.kind.averaged and config.scorer != "zero-shot" else 1
 
 
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo) -> int:
     """Return how many candidates the final evaluation needs at most."""
-    ensemble = MOST_IN_ENSEMBLE if _first(config) > 1 else 1
+    averaged = MOST_AVERAGED if _first(config) > 1 else 1
     baselines = {template for group in info.baselines.values() for template in group}
-    return ensemble + len(baselines) + 1 + config.kind.renames_classes
+    return averaged + len(baselines) + 1 + config.kind.renames_classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,14 +181,16 @@ class Choice:
         rows: The leaderboard, best first.
         groups: What is to be evaluated, by name: texts of the scorer that are averaged.
         texts: What the result shows for a text of the scorer, if that is another text.
+        averaged: The texts of the scorer that do best together; one text where it cannot average.
         scores: By text of the scorer, as the search has them.
         texts_scored: How many texts were scored.
-        notes: Has a note if the ensemble could not be grown, and is only the first few of the ranking.
+        notes: Has a note if the averaged texts are only the first few of the ranking.
     """
 
     best: Entry
     rows: tuple[Row, ...]
     groups: Mapping[str, tuple[str, ...]]
+    averaged: tuple[str, ...]
     texts: Mapping[str, str]
     scores: Mapping[str, Score]
     texts_scored: int
@@ -214,9 +217,9 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
     size, notes = _first(config), dict[str, str]()
     try:
-        ensemble = await grow_ensemble(evaluator, scored_as, start=size)
+        averaged = await grow(evaluator, scored_as, start=size)
     except Exception as error:  # noqa: BLE001 - noted in the result
-        ensemble, notes[UNGROWN] = tuple(scored_as[:size]), failure_note(UNGROWN, error, size)
+        averaged, notes[UNGROWN] = tuple(scored_as[:size]), failure_note(UNGROWN, error, size)
     baselines = {name: tuple(templates) for name, templates in evaluator.info.baselines.items() if templates}
     hand_made = await _hand_made(config, evaluator)
     if hand_made:
@@ -229,7 +232,8 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
     return Choice(
         best=order[0],
         rows=rows,
-        groups={BEST: (order[0].scored_as,), ENSEMBLE: ensemble, **baselines},
+        groups={BEST: (order[0].scored_as,), **baselines},
+        averaged=averaged,
         texts=shown | {entry.scored_as: entry.text for entry in reversed(order)},
         scores={entry.scored_as: entry.score for entry in (*hand_made, *reversed(order))},
         texts_scored=texts_scored,
@@ -308,19 +312,19 @@ def labelled_images(info: EvaluatorInfo) -> int:
 async def _choose_texts(
     evaluator: Evaluator, choice: Choice, notes: dict[str, str], *, final: bool
 ) -> tuple[str, ...]:
-    """Return the ensemble, or the best text if the scorer cannot average, if it beats the plain text."""
-    compared = [name for name in (ENSEMBLE, BEST, BARE_NAME, BASELINE_DEFAULT) if name in choice.groups]
-    groups = [choice.groups[name] for name in compared]
-    judged = await judge(evaluator, groups, choice.scores, notes, final=final)
+    """Return the averaged texts, or the best one where none are averaged, if they beat the plain text."""
+    groups = {TEXTS: choice.averaged, **choice.groups}
+    compared = [name for name in (TEXTS, BEST, BARE_NAME, BASELINE_DEFAULT) if name in groups]
+    judged = await judge(evaluator, [groups[name] for name in compared], choice.scores, notes, final=final)
     evidence = {name: value for name, value in zip(compared, judged, strict=True) if value is not None}
     images = labelled_images(evaluator.info)
-    grown = ENSEMBLE if ENSEMBLE in evidence else BEST
+    found = TEXTS if TEXTS in evidence else BEST
     plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in evidence]
     if len(plain) == 2 and beats(evidence[BASELINE_DEFAULT], evidence[BARE_NAME], images):
         plain.reverse()
-    if not plain or grown not in evidence or beats(evidence[grown], evidence[plain[0]], images):
-        return choice.groups[grown]
-    return choice.groups[plain[0]]
+    if not plain or found not in evidence or beats(evidence[found], evidence[plain[0]], images):
+        return groups[found]
+    return groups[plain[0]]
 
 
 async def judge(
@@ -368,7 +372,7 @@ async def judge(
 async def _decided(
     predictor: Predictor, groups: Sequence[tuple[str, ...]], info: EvaluatorInfo
 ) -> list[ImageEvidence | None]:
-    """Return whether each labelled image is right with groups of texts; None for one that has no ensemble."""
+    """Return whether each labelled image is right with groups of texts; None if they cannot be averaged."""
     right: list[list[float] | None] = [[] for _ in groups]
     for split in ("train", "val"):
         if info.sizes.get(split, 0):

@@ -20,7 +20,6 @@ from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..limits import LIMIT_SETTINGS, SCORER_CALLS
 from ..llm.scorer import scorer_in_thread
-from ..results.accuracies import ENSEMBLE, TEXTS
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
 from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_weights
@@ -82,7 +81,7 @@ class ApiFolderPredictor(ImagePredictor):
             try:
                 if not evaluator.measurable(self.templates):
                     raise UsageError(
-                        "this scorer classifies with one candidate at a time; leave `ensemble` out"
+                        "this scorer classifies with one candidate at a time, and the run averages several"
                     )
                 for paths in batched(images, BATCH):
                     complaints = evaluator.problem.pictures.complaints(paths)
@@ -109,26 +108,24 @@ class ApiFolderPredictor(ImagePredictor):
 def predictor_of_run(
     run_dir: Path,
     *,
-    ensemble: bool = False,
+    only: str | None = None,
     class_names: Sequence[str] | Mapping[str, str] | None = None,
     changes: Mapping[str, Any] | None = None,
     report: Callable[[str], None],
 ) -> ImagePredictor:
-    """Open the model of a run with its recommended texts, or its ensemble; see ``predict`` for errors.
+    """Open the model of a run with what it recommends, or with texts alone; see ``predict`` for errors.
 
     No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
     ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
     """
-    prompts = ChosenPrompts(run_dir, result_of(run_dir), ENSEMBLE if ensemble else TEXTS)
+    prompts = ChosenPrompts(run_dir, result_of(run_dir), only)
     prompts.check_named("classes to predict")
     is_api = prompts.config.is_api
     if not is_api:
         prompts.check_clip("classes to predict")
-    if ensemble and class_names is None and (original := prompts.result.best.remark_on_others):
-        report(f"the ensemble{original}")
     used = OF_MODEL | {"scorer_url"}  # other settings are not
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
-    is_saved = not ensemble and class_names is None and (run_dir / CLASSIFIER).exists()
+    is_saved = only is None and class_names is None and (run_dir / CLASSIFIER).exists()
     if is_saved and not is_api:
         return SavedPredictor(classifier_of_run(run_dir, config, report), report)
     if class_names is None:

@@ -18,7 +18,7 @@ from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Ill
 from ...prompts.kinds import CandidateNoun
 from ..errors import BudgetSpentError, GaveUpError, asking_errors_as_causes
 from ..events.types import EvaluationStarted, SearchFinished
-from ..results.accuracies import BEST, BEST_STARTING, ENSEMBLE, TEXTS, WITH_IMAGES
+from ..results.accuracies import BEST, BEST_STARTING, TEXTS, WITH_IMAGES
 from ..results.details import Decisions, Details, Picture, write_details
 from ..results.history import PageWriter, view_of
 from ..results.notes import (
@@ -168,14 +168,13 @@ def _result_of(
             unsupported=evaluated.unsupported,
             unanswered=of_best.unanswered,
         ),
-        ensemble=evaluated.accuracies[ENSEMBLE],
         texts=evaluated.accuracies[TEXTS],
         with_images=with_images,
         recommended=evaluated.recommended,
         baselines={
             name: group
             for name, group in evaluated.accuracies.items()
-            if name not in (BEST, ENSEMBLE, TEXTS, WITH_IMAGES) and group.train is not None
+            if name not in (BEST, TEXTS, WITH_IMAGES) and group.train is not None
         },
         leaderboard=choice.rows,
         usage=Usage.of(

@@ -25,7 +25,7 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
-from ..results.accuracies import BEST, ENSEMBLE, ORIGINAL_NAMES, TEXTS, WITH_IMAGES
+from ..results.accuracies import BEST, ORIGINAL_NAMES, TEXTS, WITH_IMAGES
 from ..results.details import Decisions, agrees
 from ..results.gain import differences, verdict_of
 from ..results.notes import failure_note
@@ -140,17 +140,16 @@ async def evaluate_choice(
     recommended = Recommended(form=forms.recommended, test=None)
     recommended = replace(recommended, test=accuracies[recommended.name].test)
     if recommended.test is not None:
-        compared = {name: group for name, group in accuracies.items() if name != ENSEMBLE}
         over = differences(
             recommended.name,
-            compared,
+            accuracies,
             {name: hits(decided, labels) for name, decided in predicted.items()},
             images=info.sizes["test"],
             renamed=bool(class_names),
         )
         recommended = replace(recommended, over=over)
         remark = f", with {counted(len(class_names), 'new class name')}" if class_names else ""
-        verdict = verdict_of(recommended, compared, remark, words_of(prompts))
+        verdict = verdict_of(recommended, accuracies, remark, words_of(prompts))
         recommended = replace(recommended, verdict=verdict)
     decisions = None
     if labels:

@@ -16,7 +16,6 @@ from ...evaluator.pico.models import TOY_MODEL
 from ..results.accuracies import (
     BEST,
     CHANCE_MARK,
-    ENSEMBLE,
     RECOMMENDED,
     Accuracy,
     AccuracyRow,
@@ -106,9 +105,7 @@ def write_findings(folder: Path, document: Mapping[str, Any]) -> None:
 
 def raw_csv(runs: Sequence[Mapping[str, Any]]) -> str:
     """Return a row for each run, whether it counts or not; accuracies are fractions of 1."""
-    figures = list(
-        dict.fromkeys([RECOMMENDED, BEST, ENSEMBLE, *(name for run in runs for name in run["test"])])
-    )
+    figures = list(dict.fromkeys([RECOMMENDED, BEST, *(name for run in runs for name in run["test"])]))
     labels = ("data", "shots", "seed", "model", "method", "llm")
     before, after = (*labels, "status", "counts", "reason", "template"), (*SPENT, "folder", "white_box")
     buffer = io.StringIO()

@@ -19,7 +19,7 @@ from ...evaluator.scoring import Shots, hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
 from ..prices import Spent
-from ..results.accuracies import BEST, ENSEMBLE, RECOMMENDED, TEXTS, WITH_IMAGES
+from ..results.accuracies import BEST, RECOMMENDED, TEXTS, WITH_IMAGES
 from ..results.details import Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import ApiUsage, Best, GroupAccuracies, SearchResult
@@ -77,7 +77,7 @@ class RunOutcome:
         status: ``finished``, ``stopped`` or ``not run``.
         counts: Whether it is in means: finished, with test accuracies.
         class_names: New class names of the best template, sorted by class.
-        figures: On test: the recommended form, each form, the ensemble and baselines, by name.
+        figures: On test: the recommended form, each form and baselines, by name.
         end: How a search ended; None for a fitted reference.
     """
 
@@ -137,7 +137,6 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Acc
     groups: dict[str, Best | GroupAccuracies] = {
         RECOMMENDED: result.recommended_group,
         BEST: result.best,
-        ENSEMBLE: result.ensemble,
         TEXTS: result.texts,
         **result.baselines,
     }

@@ -29,7 +29,7 @@ from ..config.schema import MOST_COUNTED
 from ..config.sources import FILE_SETTINGS, read_toml
 from ..methods.registry import METHODS
 from ..prices import MOST_DOLLARS
-from ..results.accuracies import BEST, ENSEMBLE, TEXTS, WITH_IMAGES
+from ..results.accuracies import BEST, TEXTS, WITH_IMAGES
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
@@ -39,7 +39,6 @@ FIGURE_BY_SUFFIX: Mapping[str, str] = {
     " template": BEST,
     " texts": TEXTS,
     " with images": WITH_IMAGES,
-    " ensemble": ENSEMBLE,
 }
 """Follows a method's name where another form than the recommended one is meant."""
 ReferenceName: TypeAlias = Literal[
@@ -216,7 +215,7 @@ class Study(Table):
         sets: Settings of the searches on one data set, by its name.
         describe: Descriptions by data set name.
         references: Baselines that the tables show.
-        ensembles: Whether the tables show each form of a method's result too, and its ensemble.
+        forms: Whether the tables show each form of a method's result too.
         transfer: Whether templates found on one model are scored on the others.
     """
 
@@ -234,7 +233,7 @@ class Study(Table):
     describe: Mapping[str, str] = Field(default_factory=dict)
     budget: StudyBudget = StudyBudget()
     references: tuple[ReferenceName, ...] = REFERENCES
-    ensembles: Truth = False
+    forms: Truth = False
     compare: tuple[Compare, ...] = ()
     transfer: Truth = False
 

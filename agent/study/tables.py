@@ -68,7 +68,7 @@ def rows_of(study: Study, model: str, shots: Shots | None) -> list[StudyRow]:
     rows = [StudyRow(name, None, figure=name) for name in study.references]
     for method in study.methods:
         if method.runs_on(model, shots):
-            for name in method.rows if study.ensembles else (method.row,):
+            for name in method.rows if study.forms else (method.row,):
                 rows += rows_named(study, name)
     return rows
 

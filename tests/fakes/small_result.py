@@ -45,7 +45,6 @@ def small_result(**changes: Any) -> SearchResult:
         "method": "guided",
         "objective": "accuracy",
         "best": Best(template="a {}", train=0.5, val=None, test=0.5),
-        "ensemble": GroupAccuracies(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
         "texts": GroupAccuracies(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
         "with_images": None,
         "recommended": Recommended(form="texts", test=0.5),

@@ -16,7 +16,7 @@ import pytest
 import promptclimb
 from promptclimb import SearchConfig, search_sync
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.results.accuracies import ENSEMBLE
+from promptclimb.agent.results.accuracies import BEST, TEXTS
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import CLASSIFIER, read_result, write_result
@@ -70,15 +70,15 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-@pytest.mark.parametrize("group", ["recommended", ENSEMBLE])
+@pytest.mark.parametrize("group", ["recommended", TEXTS, BEST])
 def test_the_classes_are_those_of_the_runs_own_evaluation(
     home: Path, group: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Image by image on the test images, for the recommended form and for the ensemble."""
+    """Image by image on the test images, for the recommended form and for those that are asked for."""
     details = read_details(home / "run")
     assert details is not None
     assert details.decisions is not None
-    more = ["--ensemble"] if group == ENSEMBLE else []
+    more = [] if group == "recommended" else ["--only", group]
     assert call("predict", home / "pictures" / "test", "--run", home / "run", *more) == 0
     rows = rows_of(capsys.readouterr().out)
     names = details.decisions.classes
@@ -93,7 +93,7 @@ def test_the_classes_are_those_of_the_runs_own_evaluation(
 def test_new_class_names_of_a_run_stand_in_the_texts_only(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The best template is filled with them; the classes keep their names. The ensemble has its own."""
+    """The best template is filled with them; the classes keep their names."""
     result = read_result(home / "run")
     names = read_details(home / "run")
     assert names is not None
@@ -106,19 +106,14 @@ def test_new_class_names_of_a_run_stand_in_the_texts_only(
     write_result(tmp_path / "run", replace(result, best=best, texts=texts))
     (tmp_path / "run" / CLASSIFIER).unlink()
     shown = {}
-    for key, run, more in (
-        ("named", tmp_path / "run", []),
-        ("plain", home / "run", []),
-        ("ensemble", tmp_path / "run", ["--ensemble"]),
-        ("plain ensemble", home / "run", ["--ensemble"]),
+    for key, run in (
+        ("named", tmp_path / "run"),
+        ("plain", home / "run"),
     ):
-        assert call("predict", home / "pictures" / "test", "--run", run, *more) == 0
-        out, err = capsys.readouterr()
-        shown[key] = rows_of(out)
-        assert ("the ensemble, with the original class names" in err) == (key == "ensemble")
+        assert call("predict", home / "pictures" / "test", "--run", run) == 0
+        shown[key] = rows_of(capsys.readouterr().out)
     assert shown["named"] != shown["plain"]
     assert {row["class"] for row in shown["named"]} <= set(classes)
-    assert shown["ensemble"] == shown["plain ensemble"]
     (tmp_path / "names.txt").write_text("\n".join([new[classes[0]], *classes[1:]]))
     (tmp_path / "best.txt").write_text(result.best.template)
     options = ["--class-names", tmp_path / "names.txt", "--model", result.model.name]
@@ -239,7 +234,7 @@ def test_what_cannot_be_predicted_is_said(
         "",
         " --run run --templates t.txt",
         " --templates t.txt",
-        " --templates t.txt --ensemble",
+        " --templates t.txt --only texts",
         " --run new",
     )
     check_session("predict-wrong", capsys, *out, *wrong, *(f"predict new{options}" for options in own))
@@ -322,7 +317,7 @@ def test_other_weights_than_the_runs_are_refused(
     assert call(*predicted, "--out", "p.csv") == 2
     assert "has other weights than those that the classifier was made for" in capsys.readouterr().err
     assert not list(Path().glob("p.csv*"))
-    assert call(*predicted, "--ensemble") == 0
+    assert call(*predicted, "--only", "texts") == 0
     assert f"has other weights than those that {home / 'run'} used" in capsys.readouterr().err
 
 

@@ -70,7 +70,6 @@ def result(rows: int = 3, template: str = EVIL, **changes: Any) -> SearchResult:
         "method": "pn",
         "objective": "margin",
         "best": Best(template=template, train=0.625, val=None, test=None),
-        "ensemble": GroupAccuracies(templates=(template,), train=None, val=None, test=None),
         "baselines": {EVIL: GroupAccuracies(templates=(template,) * 5, train=0.25, val=None, test=None)},
         "leaderboard": tuple(
             row(n, template, train=1 / n, conversation=int(n > 1), round=int(n > 1))

@@ -68,7 +68,7 @@ def test_what_is_not_certain_gets_advice(edges: tuple[float, float], advice: str
 
 
 def test_the_texts_are_shown_to_be_used() -> None:
-    """Not the ensemble where something else was recommended; predict and export follow."""
+    """Those that are recommended, however few; predict and export follow."""
     plain = GroupAccuracies(templates=("{}",), train=0.5, test=0.5)
     both, alone = use_of(view(small_result())), use_of(view(small_result(texts=plain)))
     assert both is not None

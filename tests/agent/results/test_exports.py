@@ -33,7 +33,7 @@ TEMPLATES = ("a photo of a {}.", "{} seen from above, {} all over", "=a sketch o
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on a folder of images, whose ensemble is put in by hand."""
+    """A finished run on a folder of images, whose texts are put in by hand."""
     home = tmp_path_factory.mktemp("run")
     for label, name in enumerate(("{brace} 100%", "snow_leopard")):
         (home / "data" / name).mkdir(parents=True)
@@ -56,10 +56,10 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_templates(result: SearchResult, *templates: str) -> SearchResult:
-    """A result whose ensemble and texts are these, and whose best is the first."""
+    """A result whose texts are these, and whose best is the first."""
     best = Best(template=templates[0], train=0.5, val=None, test=0.5)
     together = GroupAccuracies(templates=templates, train=0.5, val=None, test=0.5)
-    return replace(result, best=best, ensemble=together, texts=together)
+    return replace(result, best=best, texts=together)
 
 
 def exported(run_dir: Path, form: str) -> Any:
@@ -102,7 +102,7 @@ def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
         assert "photo of a" in text
         assert "sketch of" not in text
     assert len(exported(run_dir, "open-clip")) == len(TEMPLATES)
-    with pytest.raises(UsageError, match="the format open-clip takes best or ensemble"):
+    with pytest.raises(UsageError, match="the format open-clip takes best or texts"):
         export(run_dir, "open-clip", only="all")
 
 
@@ -110,7 +110,6 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     """Nothing of a leaderboard, which is no choice of templates."""
     result = read_result(run_dir)
     assert held(result, "cupl") == "It holds the recommended texts: 3 templates."
-    assert held(result, "cupl", "ensemble") == "It holds the ensemble: 3 templates."
     assert held(result, "cupl", "best") == "It holds the best template alone: 1 template."
     assert held(result, "csv") == ""
     learnt = WithImages(templates=TEMPLATES, train=0.5, test=0.5, images=9, strength=1.0)
@@ -120,7 +119,7 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     assert held(learned, "cupl") == "It holds the recommended texts: 3 templates."
     named = replace(result, best=replace(result.best, class_names={"cat": "house cat"}))
     assert "--format class-names writes the class names" in held(named, "cupl")
-    assert held(named, "cupl", "ensemble").startswith("It holds the ensemble, with the original class names:")
+    assert held(learned, "safetensors", "texts") == "It holds the recommended texts: 3 templates."
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
@@ -193,12 +192,12 @@ def test_the_formats_are_those_that_are_documented() -> None:
     assert set(re.findall(r"^\|`([\w-]+)`\|", table, re.MULTILINE)) == set(FORMS)
 
 
-def test_the_best_alone_does_not_replace_the_ensemble(run_dir: Path) -> None:
+def test_the_best_alone_does_not_replace_the_texts(run_dir: Path) -> None:
     """Two files, whose names say which they are."""
-    ensemble = export(run_dir, "open-clip")
+    texts = export(run_dir, "open-clip")
     best = export(run_dir, "open-clip", only="best")
-    assert (ensemble.name, best.name) == ("open-clip-templates.json", "open-clip-templates-best.json")
-    assert len(json.loads(ensemble.read_text())) == len(TEMPLATES)
+    assert (texts.name, best.name) == ("open-clip-templates.json", "open-clip-templates-best.json")
+    assert len(json.loads(texts.read_text())) == len(TEMPLATES)
     assert len(json.loads(best.read_text())) == 1
 
 

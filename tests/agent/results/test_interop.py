@@ -72,7 +72,7 @@ class Home:
         (scores,) = evaluator.examine([TEMPLATES])
         together = {"train": scores.train, "val": scores.val, "test": scores.test}
         document = result.to_json()
-        document["ensemble"].update(together)
+        document["texts"].update(together)
         changed = SearchResult.from_json(document)
         write_result(self.run, changed)
         (self.run / CLASSIFIER).unlink()  # it is that of the texts before
@@ -113,7 +113,7 @@ def test_open_clip_builds_the_same_classifier(home: Home) -> None:
     """From the exported templates: the exported matrix, and the accuracy of the result to the last image."""
     templates = json.loads(export(home.run, "open-clip").read_text("utf-8"))
     weights = open_clip.build_zero_shot_classifier(home.model, home.tokenizer, names(home), templates)
-    assert home.accuracy(weights) == home.result.ensemble.test
+    assert home.accuracy(weights) == home.result.texts.test
     with safe_open(export(home.run, "safetensors"), framework="pt") as file:
         rows, metadata = file.get_tensor("classifier"), file.metadata()
     torch.testing.assert_close(rows, weights.T, atol=1e-5, rtol=0)
@@ -121,7 +121,7 @@ def test_open_clip_builds_the_same_classifier(home: Home) -> None:
     assert json.loads(metadata["templates"]) == list(TEMPLATES)
     assert metadata["model"] == home.name
     assert metadata["fingerprint"]
-    assert home.accuracy(rows.T) == home.result.ensemble.test
+    assert home.accuracy(rows.T) == home.result.texts.test
 
 
 def benchmark(home: Home, loader: Any, templates: Any) -> float:
@@ -139,7 +139,7 @@ def benchmark(home: Home, loader: Any, templates: Any) -> float:
 def test_clip_benchmark_gets_our_accuracy(home: Home, form: str) -> None:
     """To the last image, from its list of templates and from prompts by class."""
     templates = json.loads(export(home.run, form).read_text("utf-8"))
-    assert benchmark(home, home.loader(), templates) == home.result.ensemble.test
+    assert benchmark(home, home.loader(), templates) == home.result.texts.test
 
 
 PIECES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exports.md").read_text("utf-8"), re.DOTALL)
@@ -172,7 +172,7 @@ def run_pieces(pieces: Sequence[str], classes: Sequence[str]) -> list[float]:
 def test_the_code_of_the_documentation_runs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every piece of docs/exports.md, one after the other, gets the accuracy of the run."""
     monkeypatch.chdir(home.data.parent)
-    assert run_pieces(PIECES, names(home)) == pytest.approx([home.result.ensemble.test] * 3, abs=1e-12)
+    assert run_pieces(PIECES, names(home)) == pytest.approx([home.result.texts.test] * 3, abs=1e-12)
 
 
 def test_the_code_of_the_documentation_predicts_own_classes_by_new_names(

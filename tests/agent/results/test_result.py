@@ -18,7 +18,7 @@ from tests.fakes.small_result import small_result
 
 DOCUMENTED = (
     *("schema", "status", "stop_reason", "dataset", "model", "llm", "method", "objective", "best"),
-    *("ensemble", "baselines", "leaderboard", "usage", "evaluated", "rejected", "wall_s"),
+    *("baselines", "leaderboard", "usage", "evaluated", "rejected", "wall_s"),
 )
 
 
@@ -40,14 +40,14 @@ def old_document() -> dict[str, Any]:
 
 
 def test_the_document_has_the_documented_fields_in_their_order() -> None:
-    """Others come after them; of the splits, only best, ensemble and baselines have test."""
+    """Others come after them; of the splits, only forms and baselines have test."""
     written = document()
     assert tuple(written)[: len(DOCUMENTED)] == DOCUMENTED
-    assert written["schema"] == 4
+    assert written["schema"] == 5
     assert written["dataset"]["sizes"] == {"train": 2, "val": 0, "test": 4}
     assert tuple(written["best"]) == ("template", "train", "val", "test")
     assert (
-        tuple(written["ensemble"])
+        tuple(written["texts"])
         == tuple(written["baselines"]["default template"])
         == ("templates", "train", "val", "test")
     )
@@ -144,7 +144,7 @@ def test_what_json_has_no_word_for_is_never_written(figure: float) -> None:
 
 
 def test_a_notebook_shows_a_table_without_markup_of_others() -> None:
-    """Baselines, best and ensemble, with the number of templates that do not fit."""
+    """Baselines and forms, with the number of templates that do not fit."""
     refused = {"test": Unanswered(refused=0.25, unreadable=0.0)}
     best = replace(small_result().best, template="<script>{}</script>", unanswered=refused)
     html = replace(small_result(), best=best)._repr_html_()

@@ -89,7 +89,7 @@ def record(recording: Recording) -> dict[str, Any]:
                 for position, stored in store.answers()
             ]
         leaderboard = (run_dir / "leaderboard.csv").read_text("utf-8")
-    kept = {name: document[name] for name in ("rejected", "best", "ensemble")}
+    kept = {name: document[name] for name in ("rejected", "best", "texts")}
     return {"config": config, "turns": turns, "leaderboard": leaderboard, **kept}
 
 

@@ -1,4 +1,4 @@
-"""What a search chooses: the order of candidates, and ensembles."""
+"""What a search chooses: the order of candidates, and what is averaged."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.results.result import UNEXAMINED, UNOPENED, UNPAIRED, SearchResult
-from promptclimb.agent.search.choice import FIRST_IN_ENSEMBLE
 from promptclimb.agent.search.journal import RestartRecord, SearchOutcome
 from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
@@ -116,19 +115,16 @@ def fail(*, on_test: bool = True, always: bool = False) -> Callable[[Sequence[Se
 
 
 async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -> None:
-    """Best, ensemble and baselines in one call, whose number is kept on disk."""
+    """Forms and baselines in one call, whose number is kept on disk."""
     evaluator = Words()
     result = await finish(CONFIG, evaluator, store, ended(evaluator))
     board = [row.template for row in result.leaderboard]
     assert (result.status, result.stop_reason, result.complete) == ("finished", None, True)
     assert sorted(board) == sorted((*INITIAL, *FOUND))
-    assert (result.best.template, result.ensemble.templates[:2]) == (board[0], tuple(board[:2]))
-    best, ensemble, two = FakeEvaluator().examine([board[:1], result.ensemble.templates, board[:2]])
-    assert ensemble.train is not None
-    assert two.train is not None
-    assert ensemble.train > two.train
+    assert result.best.template == board[0]
+    best, texts = FakeEvaluator().examine([board[:1], result.texts.templates])
     assert (result.best.train, result.best.val, result.best.test) == (best.train, best.val, best.test)
-    assert (result.ensemble.train, result.ensemble.test) == (ensemble.train, ensemble.test)
+    assert (result.texts.train, result.texts.test) == (texts.train, texts.test)
     assert set(result.baselines) == {"default template", "best hand-made", "best starting template"}
     assert result.baselines["best starting template"].templates[0] in INITIAL
     assert all(group.test is not None for group in result.baselines.values())
@@ -183,7 +179,7 @@ async def test_a_stopped_search_leaves_the_test_split_held_out(store: Store) -> 
         0,
         0,
     )
-    everything = [stopped.best, stopped.ensemble, *stopped.baselines.values()]
+    everything = [stopped.best, stopped.texts, *stopped.baselines.values()]
     assert all(
         group.test is None and group.train is not None and group.val is not None for group in everything
     )
@@ -199,7 +195,7 @@ async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store
     assert exit_code(result) == FAILED
     assert "test/7.png: the image is torn" in result.notes[UNOPENED]
     assert result.best.test is None
-    assert result.ensemble.train is not None
+    assert result.texts.train is not None
     assert result.baselines["default template"].train is not None
     fixed = await finish(CONFIG, Words(), store, ended(evaluator))
     assert (fixed.complete, fixed.test_opened, exit_code(fixed)) == (True, 2, FINISHED)
@@ -212,7 +208,6 @@ async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: S
     result = await finish(CONFIG, evaluator, store, searched)
     assert {UNOPENED, UNEXAMINED} <= set(result.notes)
     assert result.best.train == result.leaderboard[0].train
-    assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
     assert set(result.baselines) == {"best starting template", "default template", "best hand-made"}
 
 
@@ -229,17 +224,12 @@ async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(sto
         await finish(CONFIG, evaluator, store, searched)
 
 
-async def test_an_ensemble_that_was_never_measured_has_no_figure(store: Store) -> None:
-    """A black box that knows single templates only: null for several, whatever its single ones have."""
+async def test_what_cannot_be_averaged_is_not_among_the_texts(store: Store) -> None:
+    """A black box that knows single templates only: a single one is chosen, which has a figure."""
     evaluator = Words(unknown=lambda templates: len(templates) > 1)
     result = await finish(CONFIG, evaluator, store, ended(evaluator))
-    assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
-    assert len(result.ensemble.templates) == FIRST_IN_ENSEMBLE
-    assert result.best.test is not None
-    alone = await finish(
-        CONFIG.model_copy(update={"scorer": "zero-shot"}), evaluator, store, ended(evaluator)
-    )
-    assert (alone.ensemble.train, alone.ensemble.test) == (alone.best.train, alone.best.test)
+    assert len(result.texts.templates) == 1
+    assert result.texts.test is not None
 
 
 async def test_scores_without_train_leave_what_was_known_of_the_best(store: Store) -> None:
@@ -253,7 +243,7 @@ async def test_scores_without_train_leave_what_was_known_of_the_best(store: Stor
     result = await finish(CONFIG, evaluator, store, ended(evaluator))
     first = result.leaderboard[0]
     assert (result.best.train, result.best.val, result.best.test) == (first.train, first.val, 0.5)
-    assert (result.ensemble.train, result.ensemble.test) == (None, 0.5)
+    assert (result.texts.train, result.texts.test) == (first.train, 0.5)
 
 
 async def test_a_hand_made_template_that_cannot_be_read_costs_its_own_figure_alone(store: Store) -> None:
@@ -333,7 +323,7 @@ async def test_a_finished_search_says_its_gain_with_paired_intervals(store: Stor
     assert SearchResult.from_json(done.to_json()) == done
     # All test images are of one class.
     assert done.metrics["best"] == {"mean_per_class_recall": done.best.test}
-    assert done.metrics.keys() >= {"ensemble", "default template"}
+    assert done.metrics.keys() >= {"texts", "default template"}
     assert stopped.metrics == {}
 
 

@@ -249,7 +249,7 @@ async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: P
     estimates = [row.estimate for row in dropped]
     assert estimates == sorted(estimates, reverse=True)
     assert estimates[0] < max(row.train for row in raced.result.leaderboard if row.images is None)
-    assert set(raced.result.ensemble.templates) <= raced.box.whole
+    assert set(raced.result.texts.templates) <= raced.box.whole
     assert raced.result.best.template in raced.box.whole
     assert raced.result.best.train > 0.97 * full.result.best.train
     shown = {

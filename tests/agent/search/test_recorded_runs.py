@@ -59,10 +59,10 @@ def check(run: dict[str, Any], run_dir: Path, result: Any) -> None:
     assert now == [[turn["position"], turn["request"], turn["answer"]] for turn in run["turns"]]
     assert (run_dir / "leaderboard.csv").read_text("utf-8") == run["leaderboard"]
     document = result.to_json()
-    assert (document["rejected"], document["best"], document["ensemble"]) == (
+    assert (document["rejected"], document["best"], document["texts"]) == (
         run["rejected"],
         run["best"],
-        run["ensemble"],
+        run["texts"],
     )
 
 

@@ -141,7 +141,7 @@ def test_a_budget_of_calls_is_exact_and_can_be_extended(tmp_path: Path, referenc
     assert (stopped.status, stopped.usage.calls, stopped.budget["calls"]) == ("stopped", 7, 0)
     assert stopped.stop_reason is not None
     assert "7 calls" in stopped.stop_reason
-    assert (stopped.best.test, stopped.ensemble.test, stopped.test_opened) == (None, None, 0)
+    assert (stopped.best.test, stopped.texts.test, stopped.test_opened) == (None, None, 0)
     chat = ChatByHash(5)
     done = resumed(run_dir, {"max_calls": 100}, chat=chat)
     assert board(run_dir) == reference

@@ -226,7 +226,7 @@ def test_weights_beside_settings_of_a_model_need_trust(
     edit(tmp_path / "r", lambda manifest: manifest["config"].update(model="Unknown", pretrained=weights))
     commands = (
         "predict pictures --run r",
-        "export r --format safetensors --only ensemble",
+        "export r --format safetensors --only texts",
         "resume r --restarts 2",
     )
     for command in commands:

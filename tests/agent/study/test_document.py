@@ -170,7 +170,7 @@ def test_an_outcome_is_what_the_result_says() -> None:
     outcome_of_cell = outcome_of(cell, small_result())
     assert outcome_of_cell.counts
     assert {name: accuracy.test for name, accuracy in outcome_of_cell.figures.items()} == {
-        **dict.fromkeys(("recommended", "best", "ensemble", "texts"), 0.5),
+        **dict.fromkeys(("recommended", "best", "texts"), 0.5),
         "default template": 0.25,
     }
     assert {accuracy.hits for accuracy in outcome_of_cell.figures.values()} == {None}
@@ -187,19 +187,17 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         classes=(),
         labels=(0, 1, 0, 1),
         predicted={
-            "best": (0, 1, 1, 0),
             "texts": (0, 0, 0, 0),
-            "ensemble": (0, 1, 0, 1),
+            "best": (0, 1, 0, 1),
             "default template": (0, 0, 1, 0),
         },
     )
     write_details(tmp_path, Details(decisions=decisions))
     outcome_of_cell = outcome_of(cell, small_result())
-    # The ensemble's accuracy is another than its decisions make.
+    # The best one's accuracy is another than its decisions make.
     assert {name: accuracy.hits for name, accuracy in outcome_of_cell.figures.items()} == {
         **dict.fromkeys(("recommended", "texts"), "1010"),
-        "best": "1100",
-        "ensemble": None,
+        "best": None,
         "default template": "1000",
     }
 
@@ -236,5 +234,5 @@ def test_a_reference_is_marked_by_its_own_accuracy() -> None:
     figures = outcome_of(cell, small_result(dataset=dataset, texts=texts)).figures
     assert {name: accuracy.at_chance for name, accuracy in figures.items()} == {
         **dict.fromkeys(("recommended", "texts"), False),
-        **dict.fromkeys(("best", "ensemble", "default template"), True),
+        **dict.fromkeys(("best", "default template"), True),
     }

@@ -74,9 +74,9 @@ REFUSED = {
         named("hand-made"),
         "'hand-made' stands there twice",
     ),
-    "method called as an ensemble": (
-        named("a", "a ensemble"),
-        "'a ensemble' stands there twice",
+    "method called as a form": (
+        named("a", "a texts"),
+        "'a texts' stands there twice",
     ),
     "method called as a white box's row": (
         'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop (white box)"}]',
@@ -160,16 +160,16 @@ def test_every_setting_of_a_search_has_its_place() -> None:
     assert rest == {"cache_dir", "workers"}
 
 
-def test_a_white_box_has_no_ensemble_that_a_name_could_mean() -> None:
+def test_a_white_box_has_no_form_that_a_name_could_mean() -> None:
     """So another method may be called that."""
-    text = 'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop ensemble"}]'
-    assert [method.row for method in read(text).methods] == ["coop", "coop ensemble"]
+    text = 'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop texts"}]'
+    assert [method.row for method in read(text).methods] == ["coop", "coop texts"]
 
 
 @pytest.mark.parametrize(
-    "name", ["random ensemble", "default template", "best hand-made", "best starting template"]
+    "name", ["random texts", "default template", "best hand-made", "best starting template"]
 )
-def test_references_and_ensembles_can_be_compared(name: str) -> None:
+def test_references_and_forms_can_be_compared(name: str) -> None:
     """They are in each result already."""
     tables: dict[str, Any] = {"data": ["dice"], "methods": ["random"]}
     tables["compare"] = [{"first": "random", "second": name}]
