@@ -57,7 +57,7 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 run: $(VENV)/.installed $(VENV)/.installed-local ## measure a bundled set, then search for class names: bundled CLIP, local LLM
 	@$(PY) run_agent.py evaluate --data chinese-names
 	@PROMPTCLIMB_LLM_FALLBACK=combine PROMPTCLIMB_NAME_ROUNDS=1 $(PY) run_agent.py search --data chinese-names \
-	  --search-for class-names --method combine --llm local --restarts 1 --conversations 1 --initial 40 \
+	  --search-for class-names --llm local --restarts 1 --conversations 1 --initial 40 \
 	  --describe "small cartoon pictures of animals and things" $(ARGS)
 
 # Compiled files are kept even where the user's environment says not to: without them every worker rewrites all

@@ -25,7 +25,6 @@ def main() -> None:
             describe=options.description,
             model=options.model,
             pretrained=options.pretrained,
-            method="combine",
         )
     )
     print(f"best template: {result.best.template}")

@@ -166,7 +166,7 @@ def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
     if arguments.config_file is not None:
         words += ["--config", shlex.quote(str(arguments.config_file))]
     if not config.description:
-        words += ["--method combine", '--describe "what your images show"']
+        words.append('--describe "what your images show"')
     return " ".join(words)
 
 

@@ -188,7 +188,7 @@ def make_parser(arguments: Sequence[str]) -> _Program:
         description="Measure which prompts and class names work best for your CLIP on labelled images.\n\n"
         "To start, measure what people use today on a bundled set; then try to beat it:\n"
         f"  {program()} evaluate --data backgrounds\n"
-        f"  {program()} search --data backgrounds --method combine \\\n"
+        f"  {program()} search --data backgrounds \\\n"
         "      --describe 'things before a coloured background'",
         epilog=f"{PROGRAM} COMMAND --help shows the options of a command.",
     )

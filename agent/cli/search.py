@@ -59,11 +59,11 @@ EXAMPLE = """\
 example: templates, such as "a satellite photo of {}", without an LLM
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
-      --method combine --describe "what your images show"
-example: new names for classes that the model does not know, with an LLM, for $1 at most
+      --describe "what your images show"
+example: new names for classes that the model does not know, by an LLM, for $1 at most
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
-      --search-for class-names --method combine --llm gpt-4o-mini \\
+      --search-for class-names --llm gpt-4o-mini \\
       --describe "what your images show" --price auto --max-cost 1
 """
 DETAILS = """\
@@ -82,9 +82,9 @@ what --model takes:
 
 more examples:
   promptclimb search --data chinese-names --search-for class-names \\
-      --method combine --llm local --describe "small cartoon pictures"
+      --llm local --describe "small cartoon pictures"
   promptclimb search --data images.csv --columns path=file,label=species \\
-      --method combine --describe "birds at a feeder" --dry-run
+      --describe "birds at a feeder" --dry-run
 """
 
 
@@ -145,7 +145,7 @@ def say_unused(configs: Sequence[SearchConfig]) -> None:
         if line is not None:
             say(f"note: {line}")
     if any(config.llm for config in configs) and not any(config.needs_llm for config in configs):
-        say(f"note: --llm is not used by method {configs[0].method}")
+        say(f"note: method {configs[0].method} asks no LLM for templates: --llm is not used")
     say_idle_limits(configs)
 
 
@@ -265,12 +265,14 @@ def with_real_model(config: SearchConfig) -> str:
     from ...evaluator.datasets.loading import known
 
     if any(config.data == data_set.name for data_set in known()):
-        whose, options = "your images and ", ["--data", "DIR", "--method", "combine"]
+        whose, options = "your images and ", ["--data", "DIR"]
     else:
         whose, options = "", []
         for name, value in config.to_public().items():
             option = OPTIONS[name]
-            if name in _NOT_REPEATED or not option.flag or value == option.default:
+            # What a default method is depends on the LLM.
+            is_default = value == option.default and not (name == "method" and config.llm)
+            if name in _NOT_REPEATED or not option.flag or is_default:
                 continue
             if isinstance(option.default, bool):
                 options.append(option.flag if value else option.flag.replace("--", "--no-", 1))

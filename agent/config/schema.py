@@ -24,10 +24,10 @@ from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, one_of, options_of, setting
 from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
-from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, PromptKind, kind_named
+from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, PromptKind, kind_named
 from ..events.trackers.known import parse_track, tracker_forms
 from ..methods.guided import MOST_FREE
-from ..methods.registry import ABOUT, METHODS
+from ..methods.registry import ABOUT, LLM_METHOD, METHOD, METHODS
 from ..prices import MOST_DOLLARS, CallPrice, Price
 from .fields import (
     CONCURRENCY,
@@ -71,8 +71,6 @@ FEWER_BY_IMAGE: Mapping[str, int] = MappingProxyType({"restarts": 1, "name_round
 """Smaller defaults there."""
 DESCRIBED_PROPOSALS = 8
 """Proposals per round there, with a description: in place of starting templates."""
-WITHOUT_LLM: Mapping[str, Any] = MappingProxyType({"method": "random"})
-"""Settings of what scores alone."""
 MOST_FROM_FILE = 100
 _TEXTS = 25_000
 """Most texts from a restart's starting templates: one per template and class."""
@@ -174,7 +172,7 @@ class SearchSettings(Settings):
 
     group: ClassVar[Group] = "Search"
 
-    method: str = setting("guided", ABOUT, decides=True, first=6, show="NAME")
+    method: str = setting(METHOD, ABOUT, decides=True, first=6, show="NAME")
     search_for: str = setting(
         TEMPLATE,
         "what is searched for: template; class-names (templates, then better class names); "
@@ -421,23 +419,35 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         def __init__(self, **settings: Any) -> None: ...  # a path or a price may be a text
 
     @classmethod
-    def of(cls, spec: EvaluatorSpec, **more: Any) -> SearchConfig:
-        """Return a config with what is set in a specification, and more; all is checked again.
-
-        From one that is no search's config, it asks no LLM.
-        """
-        settings = {name: value for name, value in spec if name in spec.model_fields_set}
-        return cls(**{**({} if isinstance(spec, SearchConfig) else WITHOUT_LLM), **settings, **more})
+    def of(cls, spec: EvaluatorSpec, **more: Any) -> Self:
+        """Return a config with what is set in a specification, and more; all is checked again."""
+        return cls(**{**{name: value for name, value in spec if name in spec.model_fields_set}, **more})
 
     @model_validator(mode="before")
     @classmethod
-    def _of_scorer(cls, values: Any) -> Any:
-        """Add the defaults that depend on the scorer."""
-        scorer = values.get("scorer") if isinstance(values, Mapping) else None
-        own: dict[str, Any] = {}
-        if scorer in BY_IMAGE:
-            own = {**FEWER_BY_IMAGE, **({"proposals": DESCRIBED_PROPOSALS} if values.get("describe") else {})}
-        return {**own, **({"search_for": INSTRUCTION} if scorer == "chat" else {}), **values}
+    def _of_others(cls, values: Any) -> Any:
+        """Add the defaults that depend on the scorer and on the LLM."""
+        if not isinstance(values, Mapping):
+            return values
+        own: dict[str, Any] = {"search_for": INSTRUCTION} if values.get("scorer") == "chat" else {}
+        if values.get("scorer") in BY_IMAGE:
+            own |= (
+                {**FEWER_BY_IMAGE, "proposals": DESCRIBED_PROPOSALS}
+                if values.get("describe")
+                else FEWER_BY_IMAGE
+            )
+        # One that is named for class names is not asked for templates too: it adds nothing to these.
+        if values.get("llm") is not None and values.get("search_for") != CLASS_NAMES:
+            own["method"] = LLM_METHOD
+        return {**own, **values}
+
+    def with_chat(self, name: str) -> Self:
+        """Return the config for an LLM object of this name, and its method unless another was chosen."""
+        if self.llm is not None:
+            return self
+        is_chosen = "method" in self.model_fields_set or self.kind.renames_classes
+        config = self if is_chosen else self.of(self, method=LLM_METHOD)
+        return config.model_copy(update={"llm": name}) if config.can_use_llm else config
 
     @property
     def most_initial(self) -> int:

@@ -27,7 +27,7 @@ from ...evaluator.settings import (
 )
 from ..limits import LIMIT_BY_KEY
 from .fields import absolute_llm, text_or_file
-from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
+from .schema import OPTIONS, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
@@ -182,7 +182,7 @@ def spec_from_sources(
         (source, {name: value for name, value in layer.items() if name not in search_settings})
         for source, layer in layers
     ]
-    return absolute(_merged([("", WITHOUT_LLM), *scoring, command_line]))
+    return absolute(_merged([*scoring, command_line]))
 
 
 def from_layers(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:

@@ -62,12 +62,15 @@ METHODS: dict[str, SearchMethod] = {
     "random": RANDOM,
     "combine": COMBINE,
 }
-ABOUT = "how candidates are found: combine without an LLM, guided with one, or " + ", ".join(
-    name for name in METHODS if name not in ("combine", "guided")
+METHOD, LLM_METHOD = "combine", "guided"
+"""The defaults: without an LLM or with one that finds class names, and with one for what is searched for."""
+ABOUT = (
+    f"how candidates are found (`search --help` lists them); {LLM_METHOD} if an LLM is given, unless it is "
+    "for class names"
 )
 
 
 def described() -> str:
     """Return a line for every method, for the help; first those that are not for comparison alone."""
-    names = dict.fromkeys(("combine", "guided", *METHODS))
+    names = dict.fromkeys((METHOD, LLM_METHOD, *METHODS))
     return "".join(f"  {name:<9} {METHODS[name].summary}\n" for name in names)

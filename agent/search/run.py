@@ -82,8 +82,8 @@ async def _resolved(request: RunRequest, earlier_notes: Mapping[str, Any] | None
     config, notes = request.config, request.notes
     if request.chat is None and config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
-    if request.chat is not None and config.llm is None and config.can_use_llm:
-        config = config.model_copy(update={"llm": name_of(request.chat)})
+    if request.chat is not None:
+        config = config.with_chat(name_of(request.chat))
     if request.chat is None:
         with request.stop.watching():
             if earlier_notes is None and request.evaluator is None and may_fall_back(config):

@@ -796,7 +796,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
 WRONG = """
 search --method nope --llm x
 search --base-url nowhere --llm x
-search
+search --method guided
 search --base-url http://127.0.0.1:9/v1 --llm x
 search --llm x --price auto --max-cost 1 --base-url http://127.0.0.1:9/v1
 search --method random --config missing.toml

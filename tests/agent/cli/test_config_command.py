@@ -24,7 +24,7 @@ def test_a_file_of_settings_is_the_defaults_until_something_is_uncommented() -> 
     """Each default that it shows is the default; what was given is switched on."""
     assert main(["config", "--init", "c.toml", "--llm", "m", "--shots", "4", "--blind"]) == 0
     text = Path("c.toml").read_text("utf-8")
-    assert tomllib.loads(text) == {"shots": 4, "llm": "m", "blind": True}
+    assert tomllib.loads(text) == {"shots": 4, "llm": "m", "blind": True, "method": "guided"}
     expected = SearchConfig(llm="m", shots=4, blind=True)
     assert from_sources({}, {}, "c.toml") == expected
     shown = [line.removeprefix("# ") for line in text.splitlines() if " = " in line and line.startswith("# ")]
@@ -75,8 +75,8 @@ def test_each_setting_is_shown_with_where_it_comes_from(
 
 def test_settings_without_an_llm_are_shown_and_the_lack_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever looks at the settings first has not given one yet."""
-    assert main(["config", "--show"]) == 0
+    assert main(["config", "--show", "--method", "pn"]) == 0
     out, err = capsys.readouterr()
     assert "# llm =" in out
-    assert "would be refused: method 'guided' needs an LLM" in err
+    assert "would be refused: method 'pn' needs an LLM" in err
     assert main(["config", "--show", "--llm", ""]) == 2

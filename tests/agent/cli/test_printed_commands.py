@@ -81,15 +81,16 @@ def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: py
 
 def test_the_next_command_keeps_what_the_user_gave() -> None:
     """Their own images and description, as options to copy; a bundled set has a place for theirs."""
-    own = SearchConfig(data="my pictures", describe="what it's of", method="combine", shots=4, max_calls=9)
+    own = SearchConfig(data="my pictures", describe="what it's of", method="random", shots=4, max_calls=9)
     command = with_real_model(own).partition(f"{program()} ")[2]
     assert shlex.split(command) == [
-        *("search", "--data", "my pictures", "--shots", "4", "--method", "combine"),
+        *("search", "--data", "my pictures", "--shots", "4", "--method", "random"),
         *("--describe", "what it's of", "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS),
     ]
+    assert "--method combine" in with_real_model(SearchConfig(data="mine", llm="m", method="combine"))
     bundled = with_real_model(SearchConfig(data="photos", method="random", describe="things"))
     assert "with your images and a real model" in bundled
-    assert "search --data DIR --method combine --model" in bundled
+    assert "search --data DIR --model" in bundled
 
 
 def test_help_and_errors_call_the_program_by_one_name(

@@ -243,7 +243,7 @@ def test_a_method_that_does_not_use_the_description_is_named(capsys: pytest.Capt
     assert main([*own, "--describe", "numbers in binary"]) == 0
     assert "not used" not in capsys.readouterr().err
     assert main([*own, "--method", "combine"]) == 0
-    assert "note: --llm is not used by method combine\n" in capsys.readouterr().err
+    assert "note: method combine asks no LLM for templates: --llm is not used\n" in capsys.readouterr().err
 
 
 def test_a_white_box_needs_a_clip(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""How many initial templates a restart has where nobody says it."""
+"""The method, and how many initial templates a restart has, where nobody says it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,26 @@ def opened(classes: int, *, cheap: bool = True, **more: Any) -> int | Path | Non
 def test_the_more_classes_the_fewer_templates(classes: int, number: int) -> None:
     """Each makes a text a class; never fewer than the paper has."""
     assert opened(classes) == number
+
+
+@pytest.mark.parametrize(
+    ("settings", "method", "asks"),
+    [
+        ({}, "combine", False),
+        ({"llm": "m"}, "guided", True),
+        ({"search_for": "class-names"}, "combine", False),
+        ({"search_for": "class-names", "llm": "m"}, "combine", True),
+        ({"llm": "m", "method": "combine"}, "combine", False),
+        ({"llm": "m", "method": "pn", "search_for": "class-names"}, "pn", True),
+        ({"scorer": "chat", "scorer_url": "http://h/v1", "model": "m"}, "combine", False),
+    ],
+)
+def test_the_default_method_asks_an_llm_only_if_one_is_named_for_templates(
+    settings: dict[str, Any], method: str, asks: bool
+) -> None:
+    """For class names it is asked too, but not for templates."""
+    config = SearchConfig(**settings)
+    assert (config.method, config.needs_llm, config.missing_llm) == (method, asks, None)
 
 
 def test_of_captions_and_where_a_score_may_cost_anything_there_are_few() -> None:

@@ -194,6 +194,18 @@ def test_data_are_looked_at_without_a_search() -> None:
     assert data.test.size > 0
 
 
+async def test_a_chat_without_a_method_is_asked_for_templates(tmp_path: Path) -> None:
+    """As a named LLM is; a limit on its cost needs a price then."""
+    small = {"restarts": 1, "conversations": 1, "rounds": 1, "initial": 4}
+    result = await search(
+        SearchConfig(**small, run_dir=tmp_path / "run"), custom_scorer=FakeEvaluator(), chat=ChatByHash()
+    )
+    assert (result.method, result.usage.calls) == ("guided", 1)
+    limited = SearchConfig(**small, max_cost=1, run_dir=tmp_path / "limited")
+    with pytest.raises(ConfigError, match="`max_cost` needs a price"):
+        await search(limited, custom_scorer=FakeEvaluator(), chat=ChatByHash())
+
+
 async def test_a_chat_of_ones_own_needs_no_name(tmp_path: Path) -> None:
     """The result names its class. Without it the search needs an LLM; nothing is made."""
     config = SearchConfig(
