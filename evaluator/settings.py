@@ -31,43 +31,6 @@ Scope = Literal[
 MOST_PROBLEMS = 5
 NEAR = 0.66
 """Least similarity of a name that is offered in place of an unknown one."""
-REMOVED: Mapping[str, str] = MappingProxyType(
-    {
-        "live": "a search writes its report.html anew every minute, which loads itself again",
-        "probe": "a bound takes an image for about twice the tokens that most vendors count; limits hold",
-        "endpoints": "one endpoint is asked (`base_url`); LiteLLM's proxy makes one of several",
-        "retry_seconds": "`retry_attempts` and `give_up_after` bound the attempts at a request",
-        "llm_slots": "the local LLM works on one request at a time",
-        "service_tier": 'it goes into `extra_body`, as {"service_tier": "flex"}',
-        "prefer_readable": "the choice is by score alone",
-        "few_shot_file": "the same shots follow from `shots` and `seed`; bring others as folders or a table",
-        "scorer_tpm": "`scorer_rpm` limits requests; limits in the endpoint's headers are obeyed",
-        "scorer_detail": "`scorer_image_size` sets how closely a model looks",
-        "scorer_answers": "the first question shows whether the endpoint enforces a schema",
-        "style": "it follows from the model's name, or else from its answers",
-        "top_k": "it is 15",
-        "fillers": "general words only take places for which the description has no words left",
-        "max_words": "it is 15 for a template, 60 for an instruction",
-        "max_turns": "it is 10",
-        "ensemble_size": "averaged texts start with 3 templates",
-        "text_rows": "it fits the device",
-        "image_batch": "it is 64",
-        "patience": "a restart goes through all its rounds; `max_calls` and `max_minutes` end a search",
-        "until": "a restart goes through all its rounds; `max_calls` and `max_minutes` end a search",
-        "conclude": "a run that a limit stopped is resumed with a higher limit",
-        "doctor": "a search with `dry_run`, and `version`, say what it said",
-        # keys and methods of suite files
-        "duration": "a study tells no hours; leave it out",
-        "curve": "a study draws no learning curves; leave it out",
-        "ensembles": "with `forms = true`, a row stands for each form of a result",
-        "coop-4": 'a suite file has { method = "coop", context = 4 } in its place',
-        "coop-words": 'a suite file has { method = "coop", init = "a photo of a" } in its place',
-        "coop-class": "coop learns one context for all classes",
-        "coop-all": "coop with `all_labels = true` takes its place",
-        "tip-adapter-all": "tip-adapter with `all_labels = true` takes its place",
-    }
-)
-"""Settings that earlier versions had, each with what there is instead."""
 _DERIVED = "?"
 BY_CONTENT = "(a file or folder, by its content)"
 _WORDS: Mapping[str, str] = MappingProxyType(
@@ -279,19 +242,12 @@ def explained(
 
 
 def _unknown(name: str, value: Any, known: Collection[str], origin: str) -> str:
-    if name in REMOVED:
-        return f"{removed(name)}{origin}"
     hint = near(name, known)
     if isinstance(value, Mapping):
         hint = "; settings stand at the top, in no table"
     elif not hint and re.search("key|token|secret|password", name, re.IGNORECASE):
         hint = "; keys are read from the environment alone, from OPENAI_API_KEY"
     return f"unknown setting {name!r}{origin}{hint}"
-
-
-def removed(name: str) -> str:
-    """Return why a setting of earlier versions is refused."""
-    return f"{name} was removed in 0.3: {REMOVED[name]}"
 
 
 def near(name: str, names: Iterable[str], called: Callable[[str], str] = str) -> str:

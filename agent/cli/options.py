@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-from ...evaluator.settings import Group, Option, Settings, options_of
+from ...evaluator.settings import Group, Option, Settings, near, options_of
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import (
+    FILE_SETTINGS,
     PREFIX,
     from_environment,
-    hint_at,
     settings_in,
     spec_from_sources,
     variable_of,
@@ -107,7 +107,7 @@ def say_unknown_variables() -> None:
     _known, unknown = from_environment(os.environ)
     for name in unknown:
         # Without the prefix: any two variables are similar with it.
-        hint = hint_at(name.removeprefix(PREFIX).lower(), variable_of)
+        hint = near(name.removeprefix(PREFIX).lower(), FILE_SETTINGS, variable_of)
         say(f"note: the variable {name} is not a setting of this program and is ignored{hint}")
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ...evaluator.errors import reason_of
-from ...evaluator.settings import REMOVED, removed, similar
+from ...evaluator.settings import similar
 from ..text import one_line
 from ..versions import installed_version, program_version
 from .output import PROGRAM, WRONG, print_text, program
@@ -111,10 +111,6 @@ class Parser(argparse.ArgumentParser):
     def no_option(self, argument: str) -> NoReturn:
         """Report an unknown option, and the most similar one or its line in the settings file."""
         name = argument.partition("=")[0]
-        if (setting := name.removeprefix("--").replace("-", "_")) in REMOVED:
-            from ..config.sources import on_command_line
-
-            self.error(on_command_line(removed(setting)))
         if "--config" in self.known_options() and (line := _line_in_file(name)):
             self.error(f"{name} is not an option; write {line} in FILE.toml and give --config FILE.toml")
         # The value is not shown: it may be a key.
@@ -202,8 +198,6 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     if first.startswith("-") and first not in parser._option_string_actions:
         parser.no_option(first)
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if wanted is not None and wanted in REMOVED:
-        parser.no_option(wanted)
     if wanted is not None and wanted not in COMMANDS:
         near = similar(wanted, (*COMMANDS, "--help", "--version"))
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"

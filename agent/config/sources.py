@@ -18,13 +18,7 @@ from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.settings import (
-    REMOVED,
-    Option,
-    explained,
-    near,
-    removed,
-)
+from ...evaluator.settings import Option, explained
 from ..limits import LIMIT_BY_KEY
 from .fields import absolute_llm, text_or_file
 from .schema import OPTIONS, ScoringConfig, SearchConfig
@@ -85,11 +79,6 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
         else:
             unknown.append(variable)
     return settings, sorted(unknown)
-
-
-def hint_at(name: str, called: Callable[[str], str] = str) -> str:
-    """Return a hint at the setting that an unknown one may mean, written by ``called``, or an empty text."""
-    return f": {removed(name)}" if name in REMOVED else near(name, FILE_SETTINGS, called)
 
 
 def variable_of(name: str) -> str:

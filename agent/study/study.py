@@ -20,7 +20,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import shown
 from ...evaluator.scoring import Shots
-from ...evaluator.settings import MOST_PROBLEMS, REMOVED, near, plain, removed
+from ...evaluator.settings import MOST_PROBLEMS, near, plain
 from ...evaluator.spec import CheckedShots
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
@@ -109,8 +109,6 @@ class StudyMethod(StudyOptions):
 
     def _check_options(self) -> None:
         known = [*METHODS, *WHITE_BOX]
-        if self.method in REMOVED:
-            raise ValueError(removed(self.method))
         if self.method not in known:
             raise ValueError(f"unknown method {shown(self.method)}{near(self.method, known)}")
         if not self.is_white_box:
@@ -338,8 +336,6 @@ def _explain(problem: Mapping[str, Any]) -> str:
     steps, kind, value = problem["loc"], problem["type"], problem["input"]
     path = ".".join(str(step + 1) if isinstance(step, int) else step for step in steps)
     if kind == "extra_forbidden":
-        if (name := str(steps[-1])) in REMOVED:
-            return f"{path}: {removed(name)}" if len(steps) > 1 else removed(name)
         tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
         known = tables.get(str(steps[0]), Study).model_fields
         return f"unknown key {path}{near(str(steps[-1]), known)}"

@@ -12,7 +12,7 @@ from pydantic import model_validator
 from ..errors import ConfigError
 from ..messages import shown
 from ..scoring import Predictions
-from ..settings import REMOVED, Settings, near, removed, technical
+from ..settings import Settings, near, technical
 
 RANDOM = "random"
 """``init`` of a context that starts from noise instead of words."""
@@ -152,8 +152,6 @@ def check_reference(name: str, options: Mapping[str, Any] | None = None) -> Meth
     """Return the checked options of a reference, without running anything."""
     reference = REFERENCES.get(name)
     if reference is None:
-        if name in REMOVED:
-            raise ConfigError(removed(name))
         hint = near(name, REFERENCES) or f"; known are {', '.join(REFERENCES)}"
         raise ConfigError(f"there is no white-box reference {shown(name)}{hint}")
     try:

@@ -805,10 +805,8 @@ search --method random --max-cost x
 search --method random --max-minut 3
 search --method random --data ''
 search --frobnicate
-search --patience 3
 search --method random --augmentations 0 --shots 0
 resume missing
-resume --until=95% r
 resume
 report missing
 report --resets 3

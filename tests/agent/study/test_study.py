@@ -23,7 +23,6 @@ def named(*names: str) -> str:
 
 
 REFUSED = {
-    "removed key": (BASE + "curve = [10]", "curve was removed in 0.3: a study draws no learning curves"),
     "key": (BASE + "shotz = [1]", "unknown key shotz; did you mean shots?"),
     "key in a table": (
         BASE + "[budget]\nmax_call = 3",

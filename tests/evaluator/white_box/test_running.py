@@ -96,7 +96,6 @@ def test_what_chooses_on_the_validation_images_does_not_learn_from_them(name: st
     [
         ("coop,tip-adaptr", "'tip-adaptr'; did you mean tip-adapter"),
         ("quux", "'quux'; known are coop, coop-tuned"),
-        ("coop-4", 'coop-4 was removed in 0.3: a suite file has { method = "coop", context = 4 }'),
         (" , ", "no white-box reference is named"),
     ],
 )
