@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
 Change = Callable[[int, ApiRequest, Any], Any]
 
 
+@cache
 def colour_of(data: str) -> np.ndarray[Any, Any]:
     """The mean colour of an image in base64, or in a data URL; length 1."""
     with Image.open(io.BytesIO(base64.b64decode(data.rpartition(",")[2], validate=True))) as image:
@@ -131,12 +133,17 @@ class VisualApi:
         return colour_of(content.get("image") or content.get("image_base64") or content["image_url"]["url"])
 
     def text(self, text: str) -> np.ndarray[Any, Any]:
-        digest = hashlib.sha256(text.encode()).digest()
-        noise = np.frombuffer(digest[:3], np.uint8) / 255.0 - 0.5
-        named = [colour for name, colour in COLOURS.items() if name in text]
-        mean = np.mean(named or [(100, 100, 100)], axis=0)
-        vector = mean / np.linalg.norm(mean) + self._blur * noise
-        return vector / np.linalg.norm(vector)
+        return colour_of_text(text, self._blur)
+
+
+@cache
+def colour_of_text(text: str, blur: float) -> np.ndarray[Any, Any]:
+    """The colour that a text names, blurred; length 1."""
+    noise = np.frombuffer(hashlib.sha256(text.encode()).digest()[:3], np.uint8) / 255.0 - 0.5
+    named = [colour for name, colour in COLOURS.items() if name in text]
+    mean = np.mean(named or [(100, 100, 100)], axis=0)
+    vector = mean / np.linalg.norm(mean) + blur * noise
+    return vector / np.linalg.norm(vector)
 
 
 def _inputs(body: Mapping[str, Any]) -> Sequence[Any]:

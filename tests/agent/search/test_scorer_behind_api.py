@@ -84,7 +84,7 @@ def config(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 
     def made(url: str, **more: Any) -> SearchConfig:
         settings = {
-            "restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "shots": 2,
+            "restarts": 1, "conversations": 1, "rounds": 1, "initial": 3, "shots": 2,
             "describe": "colours", "method": "random", "run_dir": tmp_path / "run", "scorer": "zero-shot",
             **more,
         }  # fmt: skip
