@@ -7,6 +7,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import hypothesis
@@ -69,6 +70,14 @@ def small_sets(
     """Bundled sets of a few images of each class, in a cache of the test's own."""
     monkeypatch.setattr("promptclimb.evaluator.datasets.readers.bundled.ARCHIVES", small_archives)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def vocabulary_read_once() -> None:
+    """open_clip reads its vocabulary for every model that is opened: a quarter of a second each."""
+    import open_clip  # it imports torch, after what the environment says above
+
+    open_clip.factory.SimpleTokenizer = cache(open_clip.SimpleTokenizer)
 
 
 @pytest.fixture

@@ -133,6 +133,7 @@ def files_passed(url: str, folder: Path) -> list[str]:
     return sorted(passed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_sets")
 def test_a_proposal_passes_few_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -491,7 +491,7 @@ def test_help_is_light() -> None:
         ("search", "--method", "random", "--dry-run"),
         ("suite", "small.toml", "--dry-run"),
         ("evaluate", "--templates", "t.txt", "--split", "train"),
-        ("datasets", "digits", "--shots", "1"),
+        ("datasets", "backgrounds", "--shots", "1"),
     ],
 )
 def test_a_mistyped_variable_is_noted(
@@ -558,7 +558,7 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     small = (
         *("--method", "random", "--initial", "2", "--restarts", "1", "--rounds", "1"),
-        *("--data", "backgrounds", "--augmentations", "0"),
+        *("--data", "backgrounds", "--augmentations", "0", "--shots", "1"),
     )
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):

@@ -121,6 +121,7 @@ def test_the_smallest_part_of_the_workflow(
     assert archives.asked == []
 
 
+@pytest.mark.slow
 def test_every_row_of_the_study_runs(weights: None, capsys: pytest.CaptureFixture[str]) -> None:
     """On one set, with one image a class and an LLM that answers at once."""
     with Serving() as server:

@@ -314,7 +314,7 @@ class Plain(ChatByHash):
 
 
 CONFIG: dict[str, Any] = {
-    "data": "fake", "llm": "fake", "method": "guided", "restarts": 2, "conversations": 2, "rounds": 4,
+    "data": "fake", "llm": "fake", "method": "guided", "restarts": 1, "conversations": 2, "rounds": 4,
     "initial": 8, "proposals": 3,
 }  # fmt: skip
 
@@ -341,7 +341,7 @@ def test_what_the_endpoint_gets_is_what_the_pages_say(
             pair = (Confusion("kind 3", "kind 7", 4),)
             return [replace(each, confused=pair) if isinstance(each, Score) else each for each in verdicts]
 
-    small = CONFIG | {"restarts": 1, "conversations": 1, "describe": "tally marks"}
+    small = CONFIG | {"conversations": 1, "describe": "tally marks"}
     chat = ChatByHash()
     config = SearchConfig(**small | more, run_dir=tmp_path / "run")
     run_virtual(search(config, custom_scorer=Confusing(), chat=chat))
@@ -404,7 +404,7 @@ def searched(folder: Path, config: dict[str, Any], chat: ChatByHash, calls: int 
         (CONFIG | {"blind": True}, 5),
         (CONFIG | {"describe": "old stone walls"}, 5),
         (FREE_CONFIG, 1),
-        (FREE_CONFIG, 7),
+        (FREE_CONFIG, 5),
     ],
 )
 def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(
@@ -422,8 +422,8 @@ def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(
 @pytest.mark.parametrize(
     ("config", "limits", "out"),
     [
-        (OUTAGE | {"restarts": 1, "rounds": 12}, (2, 3, 4), (3, 4)),
-        (FREE_CONFIG | {"restarts": 1, "rounds": 5}, (5,), (1, 2)),
+        (OUTAGE | {"rounds": 12}, (2, 3, 4), (3, 4)),
+        (FREE_CONFIG | {"rounds": 5}, (5,), (1, 2)),
     ],
 )
 def test_a_skip_that_is_on_disk_is_replayed(

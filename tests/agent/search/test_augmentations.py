@@ -18,7 +18,7 @@ from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.few_shots import pictures
 
-SMALL = {"method": "random", "initial": 12, "restarts": 2, "conversations": 1, "rounds": 2}
+SMALL = {"method": "random", "initial": 8, "restarts": 1, "conversations": 1, "rounds": 2}
 
 
 @pytest.fixture(scope="module")

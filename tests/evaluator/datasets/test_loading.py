@@ -57,9 +57,10 @@ def test_no_name_makes_it_raise_anything_else(raw: str) -> None:
         load(raw)
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_the_document_is_json_and_seals_the_test_split() -> None:
     """As `datasets NAME --json` prints it; test only when it is asked for."""
-    data = load("digits", shots=1, seed=3)
+    data = load("backgrounds", shots=1, seed=3)
     document = describe(data)
     assert json.loads(json.dumps(document)) == document
     assert document["test_size"] == data.test.size

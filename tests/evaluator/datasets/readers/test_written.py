@@ -95,9 +95,10 @@ def test_drafts_of_a_crash_are_swept_after_a_day(fresh_cache: Path) -> None:
     assert {entry.name for entry in fresh_cache.iterdir()} == {"made-1", ".draft-new"}
 
 
+@pytest.mark.slow
 def test_digits_are_faithful_scans() -> None:
     """Every scan is there under its digit, upright, dark on white, and shrinks back to what it was."""
-    from sklearn.datasets import load_digits  # takes two seconds, which no other test needs
+    from sklearn.datasets import load_digits  # takes two seconds
 
     data = load("digits", shots=16, seed=1)
     assert data.classes == DIGIT_CLASSES
