@@ -50,14 +50,9 @@ _OF_ONE_SCORER: Mapping[str, str] = MappingProxyType(
 def check_shots(value: Any) -> Any:
     """Return a number of shots, ALL or None; raise ValueError for any other value."""
     number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-    if number is None or number == ALL or (type(number) is int and 1 <= number <= MOST_SHOTS):
+    if number is None or number == ALL or (type(number) is int and 0 <= number <= MOST_SHOTS):
         return number
-    if number == 0 and not isinstance(number, bool):
-        raise ValueError(
-            "it must be at least 1; without labelled images, `promptclimb evaluate` measures what people use "
-            "today on a folder of test images alone, and `class_names` takes better names"
-        )
-    raise ValueError(f"it must be a whole number from 1 to {MOST_SHOTS:,}, or {ALL}")
+    raise ValueError(f"it must be a whole number from 0 to {MOST_SHOTS:,}, or {ALL}")
 
 
 CheckedShots: TypeAlias = Annotated[Shots, BeforeValidator(check_shots)]
@@ -104,7 +99,7 @@ class DataSettings(Settings):
     shots: CheckedShots | None = setting(
         None,
         f"training images per class (default: {DEFAULT_SHOTS}, or as many as the smallest class has); all: "
-        "every labelled image, and each class counts equally",
+        'every labelled image, and each class counts equally; 0: none, for `search_for = "class-names"`',
         decides=True,
         applies_to=SAMPLE,
         first=8,

@@ -21,7 +21,7 @@ from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
 from ..llm.budget import Limits, estimated, to_keep, why_refused
 from ..llm.endpoints import check_endpoint
-from ..present.dry_run import bound_text, missing_text, plan_text, split_text
+from ..present.dry_run import bound_text, missing_text, names_text, plan_text, split_text
 from ..present.terminal import Display
 from ..prices import Spent
 from ..results.result import words_of, words_of_all
@@ -71,7 +71,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     else:
         noun = words_of(used.search_for).noun
         text = bound_text(used, noun=noun, scorer=scorer, **asdict(bound))
-        print_text(f"{split_text(info)}\n\n{plan_text(used)}\n{text}")
+        names = names_text(used, info.class_names)
+        print_text(f"{split_text(info)}\n\n{names}{plan_text(used)}\n{text}")
         if may_fall_back(config):
             when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
             print_text(f"{when}: method {config.llm_fallback} is used instead, without requests.\n")

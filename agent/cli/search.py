@@ -266,6 +266,8 @@ def with_real_model(config: SearchConfig) -> str:
 
     if any(config.data == data_set.name for data_set in known()):
         whose, options = "your images and ", ["--data", "DIR"]
+        if config.unchecked:
+            options += ["--shots", "0", "--search-for", config.search_for, "--llm", str(config.llm)]
     else:
         whose, options = "", []
         for name, value in config.to_public().items():

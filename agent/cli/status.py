@@ -139,8 +139,10 @@ def _lines(state: RunView) -> list[str]:
         return [f"{lines[0]}: {on_command_line(str(state.stop_reason))}"]
     if started := state.progress.started:
         llm = f"LLM {shown_llm(started.llm)}" if started.llm else "no LLM"
-        lines.append(f"{started.dataset}, {started.model}, {llm}, method {started.method}")
-    lines.append(f"rounds: {_rounds(state)}")
+        method = f", method {started.method}" if started.restarts else ""
+        lines.append(f"{started.dataset}, {started.model}, {llm}{method}")
+    if started is None or started.restarts:
+        lines.append(f"rounds: {_rounds(state)}")
     if state.state != "finished" and state.progress.restarts_are_done:
         names_left = state.kind.renames_classes and NamesChosen.name not in state.progress.times
         first = "new class names, then " if names_left else ""
@@ -150,7 +152,8 @@ def _lines(state: RunView) -> list[str]:
         # The template was chosen by its training gain, so show the test gain if known.
         gains = gains_in_words(state.gains, state.words, percent=state.percent) if verdict is None else ()
         so_far = "" if state.state == "finished" else " so far"
-        lines.append(f"best{so_far}: {_best(state)} (train {', '.join([_train(state), *gains])})")
+        train = f" (train {', '.join([_train(state), *gains])})" if state.train is not None else ""
+        lines.append(f"best{so_far}: {_best(state)}{train}")
     if verdict is not None:
         lines.append(verdict)
     usage, scorer = _paid(state)

@@ -450,6 +450,15 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return config.model_copy(update={"llm": name}) if config.can_use_llm else config
 
     @property
+    def unchecked(self) -> bool:
+        """Whether an LLM's class names are taken without a labelled image, and nothing is searched."""
+        return self.shots == 0
+
+    @property
+    def all_rounds(self) -> int:
+        return 0 if self.unchecked else super().all_rounds
+
+    @property
     def most_initial(self) -> int:
         """Upper bound on starting templates per restart."""
         if isinstance(self.initial, Path):
@@ -477,7 +486,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
 
     @property
     def needs_llm(self) -> bool:
-        return METHODS[self.method].asks_llm or (self.can_use_llm and self.llm is not None)
+        asks = METHODS[self.method].asks_llm or self.unchecked
+        return asks or (self.can_use_llm and self.llm is not None)
 
     @property
     def asks_endpoints(self) -> bool:
@@ -499,7 +509,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     @property
     def general_words(self) -> str | None:
         """A note that ``combine`` lacks a description to take words from; None if it has one."""
-        if self.method != "combine" or (self.describe and not self.blind):
+        if self.method != "combine" or self.unchecked or (self.describe and not self.blind):
             return None
         return f"{'blind' if self.describe else 'no description'}: combine uses general words"
 
@@ -516,14 +526,22 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         """What to say if an LLM is needed but not named; a ``chat`` object needs no name."""
         if not self.needs_llm or self.llm is not None:
             return None
+        local = f'or `llm = "local"` for one on this machine ({how_to_install("local")})'
+        if self.unchecked:
+            return f"`shots = 0` needs an LLM that says what the classes are: give `llm = MODEL`, {local}"
         return (
             f'method {self.method!r} needs an LLM: give `llm = MODEL`, or `method = "combine"` for '
-            'a search without one, or `llm = "local"` for one on this machine '
-            f"({how_to_install('local')})"
+            f"a search without one, {local}"
         )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.unchecked and not self.kind.renames_classes:
+            raise ValueError(
+                "`shots = 0` leaves no labelled image to choose by: with `search_for = "
+                '"class-names"` it takes an LLM\'s names for the classes, unchecked. `promptclimb evaluate` '
+                "measures what people use today on a folder of test images alone"
+            )
         if self.scorer == "chat" and self.search_for != INSTRUCTION:
             raise ValueError(
                 f'`scorer = "chat"` is asked by an instruction; give `search_for = "{INSTRUCTION}"`',

@@ -421,7 +421,7 @@ class SearchFinished(Event, name="search.finished"):
 
     status: str
     best: str
-    train: float
+    train: float | None
     test: float | None
     evaluated: int
 

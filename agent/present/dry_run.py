@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import indent
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.scoring import EvaluatorInfo
@@ -11,7 +12,8 @@ from ..config.sources import flag_of
 from ..limits import LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..llm.ask import MORE_TOKENS
 from ..prices import Spent
-from ..text import printable
+from ..search.name_search import most_read, readings_asked, requests_at_most
+from ..text import printable, visible
 
 _LONGEST = (
     "This is an upper bound: every request and answer is taken to be the longest possible "
@@ -30,8 +32,25 @@ def split_text(info: EvaluatorInfo) -> str:
 
 def plan_text(config: SearchConfig) -> str:
     """Return the numbers of restarts, conversations and rounds."""
+    if config.unchecked:
+        return "the names are not checked: no labelled image is looked at"
     names = ("restart", "conversation", "round")
     return " x ".join(counted(getattr(config, f"{name}s"), name) for name in names)
+
+
+def names_text(config: SearchConfig, class_names: Sequence[str]) -> str:
+    """Return what the LLM is asked about class names, with an example; empty if it is not asked."""
+    if not config.kind.renames_classes or config.llm is None:
+        return ""
+    labels = range(min(len(class_names), most_read(config)))
+    requests = readings_asked(config, class_names, labels)
+    classes = f"{len(labels):,} of {counted(len(class_names), 'class', 'classes')}"
+    plan = f"class names: what {classes} are is asked in {counted(len(requests), 'request')}"
+    if not config.unchecked:
+        more = requests_at_most(config, class_names) - len(requests)
+        plan += f"; then come at most {counted(more, 'request')} in {counted(config.name_rounds, 'round')}"
+    example = "\n\n".join(message["content"] for message in requests[0][0])
+    return f"{plan}. The first request:\n\n{indent(visible(example), '    ')}\n\n"
 
 
 def missing_text(missing: Sequence[str]) -> str:
@@ -64,8 +83,9 @@ def bound_text(
     if calls:
         priced = "dollars unknown: give --price" if cost_usd is None else f"at most ${cost_usd:.4f}"
         dollars = "no cost; the LLM runs here" if config.is_local else priced
-        lines += [f"at most {calls:,} requests", f"at most {tokens:,} tokens", dollars]
-    lines.append(f"at most {evaluations:,} {noun}s scored")
+        lines += [f"at most {counted(calls, 'request')}", f"at most {tokens:,} tokens", dollars]
+    if not config.unchecked:
+        lines.append(f"at most {evaluations:,} {noun}s scored")
     if scorer is not None:
         lines += _scorer_lines(config, *scorer)
     names = LIMIT_SETTINGS if calls else (MINUTES.setting,)  # without requests, the others bind nothing

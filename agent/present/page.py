@@ -35,6 +35,7 @@ from ..results.result import (
     EMPTY,
     NOTHING_USABLE,
     PROMINENT,
+    UNCHECKED,
     UNNAMED,
     UNOPENED,
     Row,
@@ -221,7 +222,9 @@ def _searched(result: SearchResult) -> str:
     if result.objective == "class_mean":
         objective += " (each class counts equally)"
     proposals = f"{result.words.noun.capitalize()}s {who}, method {result.method}{objective}."
-    if result.best.class_names is not None:
+    if result.best.unchecked:
+        proposals = _who_named(result)
+    elif result.best.class_names is not None:
         proposals = f"{_who_named(result)} {proposals}"
     return f"{result.model.name}{weights} on {classes}{images}. {proposals}"
 
@@ -231,7 +234,7 @@ def _who_named(result: SearchResult) -> str:
     if result.llm.model is None:
         return "Class names made of common kinds of things, without an LLM."
     calls = counted(result.usage.calls, "call")
-    if llm_of_templates(result):
+    if llm_of_templates(result) and not result.best.unchecked:
         calls += f", those for {result.words.noun}s included"
     return f"Class names proposed by {shown_llm(result.llm.model)} in {calls}."
 
@@ -250,7 +253,7 @@ def _verdict(view: RunView) -> str:
         return f"{on_test}."
     train = view.rows[0].train if result is None and view.rows else view.train
     if not view.rows or train is None:
-        return "Nothing was scored yet."
+        return "Nothing was scored yet." if result is None else f"Class names, {UNCHECKED}."
     # A custom scorer may have no images, or not say so.
     images = " on the training images" if result is None or result.dataset.sizes.train else ""
     gains = gains_in_words(progress.gains(train), view.words, percent=view.percent)
@@ -404,6 +407,11 @@ def next_steps(view: RunView) -> list[str]:
         steps.append(never)
     if names := about_names(view):
         steps.append(names)
+    if result.best.unchecked:
+        steps.append(
+            "Search again with an image or two of each class (--shots 1): they say whether the new names "
+            "help, and the classifier learns from them."
+        )
     steps += _on_gain(result)
     return steps
 

@@ -136,6 +136,7 @@ def names_section(view: RunView) -> dict[str, Any]:
         "names": (renamed := renamed_classes(view)),
         "all_renamed": result is not None and len(renamed or ()) == result.dataset.classes,
         "names_shown": MOST_NAMES_SHOWN,
+        "names_unchecked": result is not None and result.best.unchecked,
         "names_read": f"{read[0].upper()}{read[1:]}." if read else "",
         "original": "" if original is None else " ".join(original.templates),
     }

@@ -23,7 +23,7 @@ from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from ..results.accuracies import ORIGINAL_NAMES, baseline_name
 from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
-from ..results.result import PROMINENT, ApiUsage, Row, SearchResult, Usage
+from ..results.result import PROMINENT, UNCHECKED, ApiUsage, Best, Row, SearchResult, Usage
 from ..text import printable
 
 MOST_NAMES = 12
@@ -223,7 +223,8 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
     if result.best.class_names is not None:
         about = f". {UNSUPPORTED}" if result.best.unsupported else ""
-        lines += [f"{_new_names(result.best.new_names)}{about}", *filter(None, [names_read(result)])]
+        names = _new_names(result.best)
+        lines += [f"{names}{about}", *filter(None, [names_read(result)])]
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
     lines.append(f"{_spent(result)}{opening}")
     if (counts := made_by_llm(result)) is not None:
@@ -255,12 +256,17 @@ def name_line(event: NameEvent) -> str:
     return f"{start}: {renamed} renamed {when}, {event.right:,} of {images} correct"
 
 
-def _new_names(names: Mapping[str, str]) -> str:
+def _new_names(best: Best) -> str:
+    names = best.new_names
+    if best.unchecked:
+        why, names = UNCHECKED, dict(best.class_names or {})
+    else:
+        why = "kept for their scores, not for what they mean"
     if not names:
         return "class names: no new name was accepted"
     changes = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:MOST_NAMES]]
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-    return f"class names, kept for their scores, not for what they mean: {'; '.join(changes)}{more}"
+    return f"class names, {why}: {'; '.join(changes)}{more}"
 
 
 def names_read(result: SearchResult) -> str:
@@ -283,7 +289,7 @@ def _reading(read: int, classes: int, *, taken: bool) -> str:
 
 def _spent(result: SearchResult) -> str:
     usage, scorer = result.usage, result.scorer_usage
-    texts = [f"{counted(result.evaluated, result.words.noun)} scored"]
+    texts = [f"{counted(result.evaluated, result.words.noun)} scored"] if result.leaderboard else []
     if result.llm.model is not None:
         texts.append(spent_text(usage, "LLM: " if scorer is not None else ""))
     if scorer is not None:

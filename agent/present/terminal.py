@@ -73,6 +73,8 @@ def _opening(event: events.SearchStarted) -> str:
     verb = "resuming" if event.resumed else "searching"
     # A custom scorer may not know the number of classes.
     classes = f" ({event.classes} classes)" if event.classes else ""
+    if not event.restarts:
+        return f"{verb} names for {event.dataset}{classes} with {event.model}, {llm}, in {event.run_dir}"
     plan = f"{counted(event.restarts, 'restart')}, {counted(event.rounds, 'round')}"
     if event.most_templates:
         plan += f", at most {counted(event.most_templates, words_of(event.prompts).noun)}"
@@ -262,7 +264,7 @@ class LiveProgress(Progress):
     @property
     def done(self) -> str:
         """How many rounds are done of how many, and restarts if there are several."""
-        if self.started is None:
+        if self.started is None or not self.started.restarts:
             return ""
         rounds = f"{self.rounds:,} of {counted(self.started.rounds, 'round')} done"
         if self.started.restarts == 1:
@@ -435,7 +437,7 @@ class Display:
             ahead = f"; best {progress.score(best.train)} on train: {best.best}{gains}"
         left = [f"{text} left" for text in progress.left]
         facts = [
-            progress.done,
+            *filter(None, [progress.done]),
             progress.evaluated,
             *progress.spent,
             *left,

@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
-from .accuracies import BEST, TEXTS, WITH_IMAGES, Difference, Interval, baseline_name, score_text
+from .accuracies import (
+    BEST,
+    NEW_NAMES,
+    TEXTS,
+    WITH_IMAGES,
+    Difference,
+    Interval,
+    baseline_name,
+    score_text,
+)
 from .result import GroupAccuracies, Recommended, SearchResult, are_shares
 
 Z = 1.959963984540054
@@ -122,7 +131,8 @@ def differences(
     """
 
     def identity(group: str) -> tuple[tuple[str, ...], bool, bool]:
-        return groups[group].templates, group == WITH_IMAGES, renamed and group in (BEST, TEXTS)
+        has_new_names = renamed and (group in (BEST, TEXTS) or group.startswith(NEW_NAMES))
+        return groups[group].templates, group == WITH_IMAGES, has_new_names
 
     ours, over = groups[name].test, dict[str, Difference]()
     for other in groups:

@@ -33,6 +33,7 @@ from ..prices import Spent, totals
 from ..text import printable
 from .accuracies import (
     BEST,
+    NEW_NAMES,
     ORIGINAL_NAMES,
     TEXTS,
     WITH_IMAGES,
@@ -69,6 +70,7 @@ GENERAL_WORDS = "general_words"
 RACED = "racing"
 NO_COST = "no_cost_reported"
 """Names of a search's notes; a custom scorer may add others."""
+UNCHECKED = "unchecked: no labelled image was looked at"
 PROMINENT = (
     TOY_MODEL,
     LLM_FALLBACK,
@@ -166,22 +168,24 @@ class Best:
     Attributes:
         class_names: The new name of each class that got one, by its own name; None if none were searched for.
         unsupported: Of these classes, those of which no labelled image is classified correctly.
+        unchecked: The new names are an LLM's, and no labelled image was looked at.
         unanswered: The shares of images without a class, by split; empty if all have one.
     """
 
     template: str
-    train: float
+    train: float | None
     val: float | None
     test: float | None
     class_names: Mapping[str, str] | None = None
     unsupported: tuple[str, ...] = ()
+    unchecked: bool = False
     unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
 
     @property
     def new_names(self) -> dict[str, str]:
-        """The new name of each class, with a mark if it is unsupported."""
-        marks = dict.fromkeys(self.unsupported, " (unsupported)")
-        return {name: f"{new}{marks.get(name, '')}" for name, new in (self.class_names or {}).items()}
+        """The new name of each class, with a mark if it is unsupported or not checked."""
+        marks, mark = dict.fromkeys(self.unsupported, " (unsupported)"), " (not checked)" * self.unchecked
+        return {name: f"{new}{marks.get(name, mark)}" for name, new in (self.class_names or {}).items()}
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -190,10 +194,11 @@ class Best:
     @property
     def remark(self) -> str:
         """What the accuracies need beside the template, such as ``, with 2 new class names``; or empty."""
+        if not self.class_names:
+            return ""
         doubted = f", {len(self.unsupported)} of them unsupported" if self.unsupported else ""
-        return (
-            f", with {counted(len(self.class_names), 'new class name')}{doubted}" if self.class_names else ""
-        )
+        doubted = ", not checked" if self.unchecked else doubted
+        return f", with {counted(len(self.class_names), 'new class name')}{doubted}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -543,7 +548,10 @@ class SearchResult:
         same = {
             name: baseline_name(name, self.words)
             for name, group in baselines.items()
-            if original is not None and name != ORIGINAL_NAMES and group.templates == original.templates
+            if original is not None
+            and name != ORIGINAL_NAMES
+            and not name.startswith(NEW_NAMES)
+            and group.templates == original.templates
         }
         rows += [
             _row(
@@ -576,8 +584,9 @@ class SearchResult:
         document = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
         if self.best.class_names is None:
             del document["best"]["class_names"]
-        if not self.best.unsupported:
-            del document["best"]["unsupported"]
+        for name in ("unsupported", "unchecked"):
+            if not document["best"][name]:
+                del document["best"][name]
         if not self.metrics:
             del document["metrics"]
         if self.scorer_usage is None:

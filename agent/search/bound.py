@@ -107,6 +107,8 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
 
 def evaluations_at_most(config: SearchConfig, pool: int) -> int:
     """Return the most candidates that all rounds score, for the number of candidates to start from."""
+    if config.unchecked:
+        return 0
     method, rounds = METHODS[config.method], config.all_rounds
     if method.asks_llm and not method.mixed:
         rounds = at_most(rounds, config.max_calls)  # each makes a request
@@ -191,11 +193,14 @@ def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, poo
     names = class_names or ["n" * LONGEST_NAME] * MOST_NAMES
     kind = config.kind
     rounds = min(MAX_TURNS, config.rounds)
-    characters = INSTRUCTIONS + len(config.description) + sum(map(len, names))
-    characters += 2 * max(TOP_K, BEST_SHOWN) * (kind.most_characters + LONGEST_REMARK)
-    each_round = MAX_ANSWER_CHARACTERS + config.proposals * (kind.most_characters + LONGEST_REMARK)
-    characters += rounds * each_round
-    if kind.renames_classes:
+    # Without a search, a request names all classes and those that it is about.
+    times = 2 if config.unchecked else 1
+    characters = INSTRUCTIONS + len(config.description) + times * sum(map(len, names))
+    if METHODS[config.method].asks_llm and not config.unchecked:
+        characters += 2 * max(TOP_K, BEST_SHOWN) * (kind.most_characters + LONGEST_REMARK)
+        each_round = MAX_ANSWER_CHARACTERS + config.proposals * (kind.most_characters + LONGEST_REMARK)
+        characters += rounds * each_round
+    if kind.renames_classes and not config.unchecked:
         characters += NAMES_OF_RECORDS * max(MAX_NAME_CHARACTERS, *map(len, names))
     # Where the user's own texts are in another script, the LLM may answer likewise.
     if all(map(str.isascii, (config.description, *names, *pool))):

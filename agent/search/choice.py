@@ -178,6 +178,7 @@ class Choice:
     """The choice of a search, made before the test split is opened.
 
     Attributes:
+        best: None if nothing was scored, as there are no labelled images.
         rows: The leaderboard, best first.
         groups: What is to be evaluated, by name: texts of the scorer that are averaged.
         texts: What the result shows for a text of the scorer, if that is another text.
@@ -187,7 +188,7 @@ class Choice:
         notes: Has a note if the averaged texts are only the first few of the ranking.
     """
 
-    best: Entry
+    best: Entry | None
     rows: tuple[Row, ...]
     groups: Mapping[str, tuple[str, ...]]
     averaged: tuple[str, ...]
@@ -195,6 +196,24 @@ class Choice:
     scores: Mapping[str, Score]
     texts_scored: int
     notes: Mapping[str, str]
+
+
+def unchecked_choice(info: EvaluatorInfo, template: str) -> Choice:
+    """Return a template for names that no labelled image has checked, beside the hand-made ones."""
+    return Choice(
+        best=None,
+        rows=(),
+        groups={BEST: (template,), **_baselines(info)},
+        averaged=(template,),
+        texts={},
+        scores={},
+        texts_scored=0,
+        notes={},
+    )
+
+
+def _baselines(info: EvaluatorInfo) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(templates) for name, templates in info.baselines.items() if templates}
 
 
 async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> Choice:
@@ -220,7 +239,7 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
         averaged = await grow(evaluator, scored_as, start=size)
     except Exception as error:  # noqa: BLE001 - noted in the result
         averaged, notes[UNGROWN] = tuple(scored_as[:size]), failure_note(UNGROWN, error, size)
-    baselines = {name: tuple(templates) for name, templates in evaluator.info.baselines.items() if templates}
+    baselines = _baselines(evaluator.info)
     hand_made = await _hand_made(config, evaluator)
     if hand_made:
         baselines[BEST_HAND_MADE] = (rank_by_rule(hand_made)[0].scored_as,)

@@ -59,6 +59,8 @@ async def ready_evaluator(
         check_scorer_takes(config)
     else:
         name = name_of(custom)
+    if config.unchecked and (custom is not None or config.custom_scorer is not None):
+        raise ConfigError(f"`shots = 0` does not apply to custom scorers such as {name}; leave it out")
     evaluator = await _open(config, custom, listener, ask, labels, encode=encode)
     if isinstance(evaluator, ScorerEvaluator):
         evaluator.compare_with(kind.default)
@@ -73,7 +75,7 @@ async def ready_evaluator(
                     f"{error}"
                 ) from error
     if kind.renames_classes:
-        check_renames(evaluator, name)
+        check_renames(evaluator, name, labels=not config.unchecked)
     return evaluator
 
 
@@ -179,7 +181,7 @@ def without_llm(config: SearchConfig) -> SearchConfig:
 
 def may_fall_back(config: SearchConfig) -> bool:
     """Return whether a method may replace the local LLM."""
-    return config.is_local and config.llm_fallback is not None and config.needs_llm
+    return config.is_local and config.llm_fallback is not None and config.needs_llm and not config.unchecked
 
 
 def read_template_file(file: Path | str, setting: str, prompts: str = TEMPLATE) -> list[Candidate]:

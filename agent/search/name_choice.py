@@ -398,10 +398,11 @@ class NamesTried:
         return {label for label in self.start.names if right[label] >= RECOGNISED * images[label]}
 
 
-def check_renames(evaluator: Evaluator, name: str) -> None:
-    """Raise ConfigError if an evaluator cannot score other names of single classes."""
+def check_renames(evaluator: Evaluator, name: str, *, labels: bool) -> None:
+    """Raise ConfigError if an evaluator cannot score other class names; with ``labels``, on few shots."""
     info = evaluator.info
-    describes_data = len(info.class_names) == info.classes > 0 and info.sizes.get("train", 0) > 0
+    has_images = info.sizes.get("train", 0) > 0 or not labels
+    describes_data = len(info.class_names) == info.classes > 0 and has_images
     if describes_data and isinstance(evaluator, NamePredictor):
         return
     raise ConfigError(
@@ -448,6 +449,13 @@ class NamePredictions:
             joined.append(_joined(readable) if len(readable) == len(templates) else None)
         labels = _joined([self._few_shot.labels] * len(templates))
         return FewShotImages(labels, self._few_shot.copies, len(templates)), joined
+
+    async def unreadable(self, template: str, names: Renaming) -> list[int]:
+        """Return the labels of names that the model cannot read; no image is looked at if train is empty."""
+        renamings = [{label: name} for label, name in names.items()]
+        predict = partial(self._evaluator.predict_named, template, renamings, split="train")
+        predicted = (await call_evaluator(predict)).predicted if renamings else ()
+        return [label for label, row in zip(names, predicted, strict=True) if row is None]
 
     async def accuracy(self, template: str, renaming: Renaming) -> FewShotAccuracy:
         """Return a template's accuracy; ``UNREAD`` if the model cannot read it or a name."""

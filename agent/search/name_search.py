@@ -117,9 +117,16 @@ class NameSearch:
     async def run(self) -> None:
         """Search; there are no names if they do not hold over several templates.
 
-        A search that ends early has the names so far if they hold.
+        A search that ends early has the names so far if they hold. Without labelled images the names are the
+        LLM's first reading, unchecked, in the default template.
         """
         record = self.record
+        if self.config.unchecked:
+            rounds = NameRounds(self, self._neutral[:1], 1, FewShotImages(()), ())
+            record.found = NamedTemplate(rounds.template, {})
+            record.found = record.found._replace(renaming=await rounds.read_unchecked())
+            record.done = True
+            return
         template = await self._template_to_search_in()
         if await self.predictions.accuracy(template, {}) == UNREAD:
             self.emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
@@ -244,6 +251,18 @@ class NameRounds:
                 await self._try_common_words(self._position(self._config.name_rounds + 1))
         await self._choose()
 
+    async def read_unchecked(self) -> Renaming:
+        """Return what the LLM says that the classes are, as far as the model can read it."""
+        labels = self._labels_to_read()
+        first = first_readings(await self._readings(labels), self._reader.confirmed)
+        for label in await self._predictions.unreadable(self.template, first):
+            self._refuse(
+                f"{self._class_names[label]}: {first.pop(label)}", "too_many_tokens", self._position(0)
+            )
+        self._record.proposed = len(first) + len(self._reader.confirmed)
+        self._note_reading(first, len(labels), taken=True, right=0, images=0)
+        return first
+
     async def _ask_llm(self) -> None:
         """Ask what the classes are, and then for names in rounds, until nothing new comes."""
         if self.names.confusions:
@@ -306,30 +325,29 @@ class NameRounds:
 
         Names that the model has never read are all as bad: a single new one helps no class.
         """
-        position, labels = self._position(0), self._labels_to_read()
-        names, answers = self._class_names, self._record.answers
-        if self._is_short:
-            requests = [(short_reading_request(names, names[label]), [label]) for label in labels]
-        else:
-            description, starts = self._config.description, range(0, len(labels), READ_AT_ONCE)
-            requests = [
-                (reading_request(names, [names[label] for label in shown], description=description), shown)
-                for shown in (labels[start : start + READ_AT_ONCE] for start in starts)
-            ]
-        readings = await self._ask(requests, position, MOST_READINGS, shared=True)
+        labels, answers = self._labels_to_read(), self._record.answers
+        readings = await self._readings(labels)
         if answers == self._record.answers:
             return  # every request was skipped
         first = first_readings(readings, self._reader.confirmed)
         taken = bool(first) and await self._is_start(first)
-        read = {names[label]: name for label, name in sorted(first.items())}
-        self._record.read = ReadNames(names=read, classes=len(labels), taken=taken)
-        counts = {"read": len(read), "classes": len(labels), **self._right_and_images}
-        self._emit(NamesRead(position=position, taken=taken, **counts))
-        await self._score(self._to_try_alone(readings), position)
+        self._note_reading(first, len(labels), taken=taken, **self._right_and_images)
+        await self._score(self._to_try_alone(readings), self._position(0))
+
+    async def _readings(self, labels: Sequence[int]) -> list[tuple[int, str]]:
+        """Ask what classes are; return the names as (label, name), the likeliest of a class first."""
+        requests = readings_asked(self._config, self._class_names, labels)
+        return await self._ask(requests, self._position(0), MOST_READINGS, shared=True)
+
+    def _note_reading(self, first: Renaming, classes: int, *, taken: bool, **counts: int) -> None:
+        read = {self._class_names[label]: name for label, name in sorted(first.items())}
+        self._record.read = ReadNames(names=read, classes=classes, taken=taken)
+        position = self._position(0)
+        self._emit(NamesRead(position=position, read=len(read), classes=classes, taken=taken, **counts))
 
     def _labels_to_read(self) -> list[int]:
         """Return the labels of the classes to ask about, in order: of very many, those most often wrong."""
-        most = MOST_CLASSES if self._is_short else MOST_READ
+        most = most_read(self._config)
         labels = sorted(self._reader.renamable)
         if len(labels) > most:
             wrong = Counter(true for true, _ in self.names.confusions.elements())
@@ -535,19 +553,38 @@ def _labels_to_ask(confusions: Mapping[tuple[int, int], int], times_asked: Mappi
     return list(to_ask)[:MOST_CLASSES]
 
 
+def most_read(config: SearchConfig) -> int:
+    """Return how many classes the LLM is asked about at most before the rounds."""
+    return MOST_CLASSES if config.request_style == "short" else MOST_READ
+
+
+def readings_asked(
+    config: SearchConfig, names: Sequence[str], labels: Sequence[int]
+) -> list[tuple[list[ChatMessage], Sequence[int]]]:
+    """Return the requests that ask what classes are, each with the labels that it is for."""
+    if config.request_style == "short":
+        return [(short_reading_request(names, names[label]), [label]) for label in labels]
+    shown = [labels[start : start + READ_AT_ONCE] for start in range(0, len(labels), READ_AT_ONCE)]
+    return [
+        (reading_request(names, [names[label] for label in some], description=config.description), some)
+        for some in shown
+    ]
+
+
 def requests_at_most(config: SearchConfig, class_names: Sequence[str] | None) -> int:
     """Return how many requests the search for class names makes at most; ``class_names`` may not be known."""
     if not config.kind.renames_classes or config.llm is None:
         return 0
-    classes = MOST_READ if class_names is None else min(len(class_names), MOST_READ)
+    classes = most_read(config) if class_names is None else min(len(class_names), most_read(config))
+    rounds = 0 if config.unchecked else config.name_rounds
     if config.request_style == "short":
-        return (1 + config.name_rounds) * min(classes, MOST_CLASSES)
-    return math.ceil(classes / READ_AT_ONCE) + config.name_rounds
+        return (1 + rounds) * classes
+    return math.ceil(classes / READ_AT_ONCE) + rounds
 
 
 def scored_at_most(config: SearchConfig, classes: int) -> int:
     """Return how many templates and renamings are scored at most."""
-    if not config.kind.renames_classes:
+    if not config.kind.renames_classes or config.unchecked:
         return 0
     each_round = max(min(classes, MOST_CLASSES) * max(MOST_NAMES_ASKED, SHORT_NAMES), MOST_LINES_ASKED)
     rounds = config.name_rounds * (each_round + 1)  # each name alone, and those chosen together

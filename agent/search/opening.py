@@ -204,7 +204,7 @@ def _announce(request: RunRequest, run_dir: Path, info: EvaluatorInfo, *, pool: 
             model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
             llm=config.llm if config.needs_llm else None,
             method=config.method,
-            restarts=config.restarts,
+            restarts=0 if config.unchecked else config.restarts,
             rounds=config.all_rounds,
             resumed=resumed,
             prompts=config.search_for,

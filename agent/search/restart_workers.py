@@ -76,8 +76,9 @@ async def _run_all(
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
     scheduler = FairScheduler()
     scorebook = Scorebook(store, queue, scrub=scrub, scheduler=scheduler)
-    with stop.watching():
-        await scorebook.score_default(info, emit)
+    if not config.unchecked:
+        with stop.watching():
+            await scorebook.score_default(info, emit)
     racer = racer_of(config, session.evaluator, store, scrub=scrub)
     journal_of = partial(
         Journal,
@@ -89,7 +90,8 @@ async def _run_all(
         scheduler=scheduler,
         emit=emit,
     )
-    journals = [journal_of(RestartRecord(number)) for number in range(1, config.restarts + 1)]
+    restart_numbers = () if config.unchecked else range(1, config.restarts + 1)
+    journals = [journal_of(RestartRecord(number)) for number in restart_numbers]
     restarts = (
         Restart(
             journal,
@@ -102,7 +104,7 @@ async def _run_all(
         for journal in journals
     )
     workers = Workers(restarts, scheduler, stop=stop)
-    stopped = await workers.run(config.concurrency)
+    stopped = await workers.run(config.concurrency) if workers.records else None
     names: NamesRecord | None = None
     if stopped is None and config.kind.renames_classes:
         assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"

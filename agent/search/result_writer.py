@@ -50,7 +50,7 @@ from ..results.result import (
 )
 from ..results.run_dir import write_classifier, write_result
 from ..versions import program_version, running_version
-from .choice import Choice, Forms, choose, choose_forms
+from .choice import Choice, Forms, choose, choose_forms, unchecked_choice
 from .event_loop import call_evaluator, to_the_end
 from .journal import SearchOutcome
 from .opening import PRICES, RunSession
@@ -107,10 +107,14 @@ async def choose_and_test(
     if searched.stopped is None and images:
         session.request.emit(EvaluationStarted(images=images))
     with session.request.stop.watching():
-        choice = await choose(config, evaluator, searched.scored)
+        found = None if searched.names is None else searched.names.found
+        if config.unchecked:
+            assert found is not None, "there is no other result"
+            choice = unchecked_choice(evaluator.info, found.template)
+        else:
+            choice = await choose(config, evaluator, searched.scored)
         if session.scorer_calls is not None:
             session.scorer_calls.release()
-        found = None if searched.names is None else searched.names.found
         forms = await choose_forms(evaluator, choice, found, final=searched.stopped is None)
         evaluated = await evaluate_choice(
             evaluator,
@@ -161,11 +165,12 @@ def _result_of(
         objective=config.objective,
         best=Best(
             template=of_best.templates[0],
-            train=choice.best.score.train if of_best.train is None else of_best.train,
+            train=choice.best.score.train if of_best.train is None and choice.best else of_best.train,
             val=of_best.val,
             test=of_best.test,
             class_names=evaluated.class_names,
             unsupported=evaluated.unsupported,
+            unchecked=config.unchecked,
             unanswered=of_best.unanswered,
         ),
         texts=evaluated.accuracies[TEXTS],
@@ -174,7 +179,7 @@ def _result_of(
         baselines={
             name: group
             for name, group in evaluated.accuracies.items()
-            if name not in (BEST, TEXTS, WITH_IMAGES) and group.train is not None
+            if name not in (BEST, TEXTS, WITH_IMAGES) and (group.train, group.test) != (None, None)
         },
         leaderboard=choice.rows,
         usage=Usage.of(
@@ -231,7 +236,7 @@ def _search_notes(
     for entry in searched.scored:
         images_of[entry.scored_as] = max(images_of.get(entry.scored_as, 0), entry.score.images or images)
     notes[RACED] = racing_note(words, list(images_of.values()), images)
-    notes[UNREAD] = unread_answers_note(choice.best.score)
+    notes[UNREAD] = None if choice.best is None else unread_answers_note(choice.best.score)
     return {name: text for name, text in notes.items() if text is not None}
 
 

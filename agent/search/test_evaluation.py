@@ -13,6 +13,8 @@ from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
+    BARE_NAME,
+    OPENAI_80,
     Evaluator,
     FeatureEvaluator,
     Illustrator,
@@ -25,13 +27,14 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
-from ..results.accuracies import BEST, ORIGINAL_NAMES, TEXTS, WITH_IMAGES
+from ..results.accuracies import BEST, NEW_NAMES, ORIGINAL_NAMES, TEXTS, WITH_IMAGES
 from ..results.details import Decisions, agrees
 from ..results.gain import differences, verdict_of
 from ..results.notes import failure_note
 from ..results.result import (
     MOST_CONFUSIONS,
     SPLITS,
+    UNCHECKED,
     UNEXAMINED,
     UNNAMED,
     UNOPENED,
@@ -42,12 +45,14 @@ from ..results.result import (
     words_of,
 )
 from ..store.run import Store
-from .choice import Choice, Forms
+from .choice import Choice, Forms, labelled_images
 from .event_loop import call_evaluator
 from .journal import NamedTemplate, NamesRecord
 
 OPENINGS = "test_opened"
 """The store's value of how often the test split was opened."""
+MOST_NEW_TEXTS = 10_000
+"""Most texts with new names that are encoded for one row of the table."""
 T = TypeVar("T")
 _COUNT = TypeAdapter(NonNegativeInt, config=ConfigDict(strict=True))
 
@@ -110,10 +115,11 @@ async def evaluate_choice(
     class_names = None if names is None else dict[str, str]()
     unsupported: tuple[str, ...] = ()
     if names is not None and names.found is not None:
-        renamed = await _measure_renamed(evaluator, names.found, notes, test=opened)
+        renaming = names.found.renaming
+        renamed = await _measure_renamed(evaluator, (names.found.template,), renaming, notes, test=opened)
         if renamed is not None:  # otherwise there is no accuracy to show beside them
-            class_names = {info.class_names[label]: name for label, name in names.found.renaming.items()}
-            without = sorted(names.found.renaming.keys() - renamed[2])
+            class_names = {info.class_names[label]: name for label, name in renaming.items()}
+            without = sorted(renaming.keys() - renamed[2]) if labelled_images(info) else ()
             unsupported = tuple(info.class_names[label] for label in without)
             accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed[0]
             if BEST in predicted:
@@ -129,6 +135,12 @@ async def evaluate_choice(
             accuracies[TEXTS] = accuracies[BEST]
             predicted = {name: decided for name, decided in predicted.items() if name != TEXTS}
             predicted |= {TEXTS: predicted[BEST]} if BEST in predicted else {}
+            for name, templates in _others_with_names(evaluator, names.found).items():
+                # A failure leaves the row out.
+                measured = await _measure_renamed(evaluator, templates, renaming, {}, test=opened)
+                if measured is not None:
+                    accuracies[name], on_test, _ = measured
+                    predicted |= {} if on_test is None else {name: on_test.predicted[0] or ()}
     if forms.learned is not None:
         with_images, on_test = await _measure_learned(
             evaluator, forms.learned, accuracies[TEXTS], notes, test=opened
@@ -148,7 +160,8 @@ async def evaluate_choice(
             renamed=bool(class_names),
         )
         recommended = replace(recommended, over=over)
-        remark = f", with {counted(len(class_names), 'new class name')}" if class_names else ""
+        doubt = "" if labelled_images(info) else f" ({UNCHECKED})"
+        remark = f", with {counted(len(class_names), 'new class name')}{doubt}" if class_names else ""
         verdict = verdict_of(recommended, accuracies, remark, words_of(prompts))
         recommended = replace(recommended, verdict=verdict)
     decisions = None
@@ -182,19 +195,44 @@ async def _try(notes: dict[str, str], name: str, work: Awaitable[T], detail: str
         return None
 
 
+def _others_with_names(evaluator: Evaluator, found: NamedTemplate) -> dict[str, tuple[str, ...]]:
+    """Return by name what else is measured with the new class names: what people use today, where cheap."""
+    info = evaluator.info
+    if info.paid or not found.renaming or not isinstance(evaluator, FeatureEvaluator):
+        return {}
+    return {
+        f"{NEW_NAMES}{name}": templates
+        for name in (BARE_NAME, OPENAI_80)
+        if (templates := info.baselines.get(name, ())) not in ((), (found.template,))
+        and len(templates) * len(found.renaming) <= MOST_NEW_TEXTS
+    }
+
+
 async def _measure_renamed(
-    evaluator: Evaluator, found: NamedTemplate, notes: dict[str, str], *, test: bool
+    evaluator: Evaluator,
+    templates: tuple[str, ...],
+    renaming: Mapping[int, str],
+    notes: dict[str, str],
+    *,
+    test: bool,
 ) -> tuple[GroupAccuracies, Predictions | None, set[int]] | None:
-    """Measure the template with new class names; None if that fails on train.
+    """Measure templates with new class names; None if that fails on train.
 
     Also return the predictions of the test images, and the classes with a labelled image that is right.
     """
-    assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
+
+    async def predictions(split: str) -> Predictions:
+        if len(templates) > 1:
+            assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator averages with names"
+            features = evaluator
+            vectors = await call_evaluator(lambda: features.classifier(templates, renaming))
+            return await call_evaluator(lambda: features.decide([vectors], split=split))
+        assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
+        named = evaluator
+        return await call_evaluator(lambda: named.predict_named(templates[0], [renaming], split=split))
 
     async def measured(split: str) -> tuple[Predictions, list[bool]]:
-        answer = await call_evaluator(
-            lambda: evaluator.predict_named(found.template, [found.renaming], split=split)
-        )
+        answer = await predictions(split)
         return answer, hits(answer.predicted[0] or (), answer.labels)
 
     by_split = {}
@@ -203,11 +241,14 @@ async def _measure_renamed(
             answer = await _try(notes, UNNAMED, measured(split), split)
             if answer is not None:
                 by_split[split] = answer
-    if "train" not in by_split:
+    if evaluator.info.sizes.get("train", 0) and "train" not in by_split:
         return None
     shares = {split: sum(right) / len(right) for split, (_, right) in by_split.items()}
     accuracies = GroupAccuracies(
-        templates=(found.template,), train=shares["train"], val=shares.get("val"), test=shares.get("test")
+        templates=templates,
+        train=shares.get("train"),
+        val=shares.get("val"),
+        test=shares.get("test"),
     )
     supported = {
         label

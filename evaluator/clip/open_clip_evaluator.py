@@ -177,10 +177,10 @@ class OpenClipEvaluator:
 
     def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> ClassVectors:
         weights = self._classifier(ensemble)
-        with torch.inference_mode():
-            for label, name in (renaming or {}).items():
-                rows = [self._encoder.named(template, [name]) for template in ensemble]
-                weights[label] = classifier(torch.stack(rows))[0]
+        if renaming:
+            with torch.inference_mode():
+                rows = [self._encoder.named(template, list(renaming.values())) for template in ensemble]
+                weights[list(renaming)] = classifier(torch.stack(rows))
         return weights.float().cpu().numpy()
 
     def evidence(self, classifiers: Sequence[ClassVectors]) -> list[ImageEvidence]:

@@ -201,4 +201,5 @@ class RenamedClasses:
         if len(vectors) == 1:
             weights = weights.expand(BLOCK, -1).contiguous()
         weights = functional.pad(weights, (0, 0, 0, BLOCK - len(weights)))
-        return torch.cat([values for values, _ in logits(self._split, weights)])
+        columns = [values for values, _ in logits(self._split, weights)]
+        return torch.cat(columns) if columns else weights.new_empty(0, BLOCK)

@@ -78,9 +78,10 @@ def check(splits: Splits, *, needs_train: bool = True) -> Iterator[str]:
         if needs_train:
             raise DataError(
                 f"{splits.name} has test images alone; a search and white-box references need labelled "
-                "images beside them, and `promptclimb evaluate` measures a CLIP without"
+                "images beside them. Without, `promptclimb evaluate` measures a CLIP, and `shots = 0` with "
+                '`search_for = "class-names"` takes an LLM\'s names'
             )
-        yield "there are no training images, so nothing is learnt from labelled ones"
+        yield "no training images are used, so nothing is learnt from labelled ones"
     elif without:
         such = counted(len(without), "such class", "such classes")
         raise DataError(f"{splits.name}: class {without[0]!r} has no training images ({such})")

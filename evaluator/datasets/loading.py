@@ -81,7 +81,7 @@ def data_root_or_default(data_root: Path | None) -> Path | None:
 def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
     """Read a data set, draw its few-shot sample, and check both; needs no torch.
 
-    With ``needs_train``, a set of test images alone is refused.
+    With ``needs_train``, a set of test images alone is refused unless ``shots`` is 0.
 
     Raises:
         DataError: The data make a score meaningless or impossible.
@@ -98,7 +98,9 @@ def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
         where = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
     splits = rename(read, spec.class_names)
-    notes = list(check(splits, needs_train=needs_train))
+    if spec.shots == 0:
+        splits = replace(splits, train=(), val=())
+    notes = list(check(splits, needs_train=needs_train and spec.shots != 0))
     items = (*splits.train, *splits.val, *splits.test)
     files: tuple[str, ...] = ()
     if len(items) <= MOST_FILES:

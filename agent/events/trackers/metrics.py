@@ -151,7 +151,7 @@ class MetricsWriter:
             self._add(event, self._usage)
         elif isinstance(event, SearchFinished):
             self._status = event.status
-            best = _best_metrics(event.train, self._default)
+            best = {} if event.train is None else _best_metrics(event.train, self._default)
             self._last = {**best, "evaluated": event.evaluated, **self._usage}
             if event.test is not None:
                 self._last["test"] = event.test

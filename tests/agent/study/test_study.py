@@ -38,7 +38,7 @@ REFUSED = {
     "no method": ('data = ["dice"]', "methods is missing"),
     "no data": ('data = []\nmethods = ["random"]', "data: it is empty"),
     "no list": (BASE + "shots = 16", "shots is 16: it must be a list"),
-    "shots": (BASE + "shots = [0]", "shots.1 is 0: it must be at least 1; without labelled images"),
+    "shots": (BASE + "shots = [-1]", "shots.1 is -1: it must be a whole number from 0 to 1,000,000, or all"),
     "text for a number": (BASE + 'seeds = ["16"]', "seeds.1 is '16': it is not a whole number"),
     "twice": ('data = ["dice", "dice"]\nmethods = ["random"]', "data: 'dice' stands there twice"),
     "method twice": (

@@ -1,0 +1,136 @@
+"""Class names of an LLM without a labelled image: one request, a classifier, and nothing claimed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.api import evaluate, load, resume, search
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.events.types import Event, NamesRead
+from promptclimb.agent.present.sentences import result_lines
+from promptclimb.agent.results.accuracies import NEW_NAMES
+from promptclimb.agent.results.result import UNCHECKED, SearchResult
+from promptclimb.agent.results.run_dir import REPORT
+from promptclimb.evaluator.datasets.loading import load_data
+from promptclimb.evaluator.errors import ConfigError
+from promptclimb.evaluator.scoring import BARE_NAME, OPENAI_80
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.agent.search.test_name_search import NameChat
+from tests.fakes.clock import run_virtual
+from tests.fakes.naming_box import NamingBox
+from tests.fakes.searches import searched
+
+CHINESE = (
+    "公鸡: rooster\n奶牛: cow\n母羊: sheep\n狗: dog\n狮子: lion\n猫: cat\n马: 马\n红苹果: apple\n蟹: crab"
+)
+NEW = dict(line.split(": ") for line in CHINESE.splitlines() if "马" not in line)
+
+
+def config(run_dir: Path, data: Path | str, **settings: object) -> SearchConfig:
+    """A search for names alone; its method is not used."""
+    return SearchConfig(data=str(data), shots=0, search_for="class-names", run_dir=run_dir, **settings)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of test images alone, two of each class."""
+    folder = tmp_path_factory.mktemp("pictures") / "animals"
+    data, seen = load_data(EvaluatorSpec(data="chinese-names")), dict[int, int]()
+    for item in data.test.open():
+        seen[item.label] = seen.get(item.label, 0) + 1
+        if seen[item.label] <= 2:
+            target = folder / "test" / data.classes[item.label] / item.path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(item.path, target)
+    return folder
+
+
+def test_a_reading_is_taken_unchecked_and_says_so(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From test images alone: one request, names and a classifier, test once; all commands take the run."""
+    chat, run, events = NameChat(reading=CHINESE), tmp_path / "run", list[Event]()
+    result = run_virtual(search(config(run, pictures), chat=chat, on_event=events.append))
+    assert (len(chat.asked), result.usage.calls, result.test_opened) == (1, 1, 1)
+    assert (result.best.class_names, result.best.train, result.leaderboard) == (NEW, None, ())
+    assert (result.recommended.form, result.with_images, result.dataset.sizes.train) == ("template", None, 0)
+    assert result.recommended.verdict.startswith(f"Use the template, with 8 new class names ({UNCHECKED}): ")
+    assert (result.best.test or 0.0) > (result.baselines[BARE_NAME].test or 0.0) + 0.1
+    (read,) = (event for event in events if isinstance(event, NamesRead))
+    assert (read.read, read.classes, read.taken) == (8, 16, True)
+    assert SearchResult.from_json(result.to_json()).best == result.best
+    assert f"class names, {UNCHECKED}: 公鸡 -> rooster; " in "\n".join(result_lines(result, None))
+    page = (run / REPORT).read_text("utf-8")
+    assert "rooster (not checked)" in page
+    assert "Few-shot images decided" not in page
+    # Nothing is asked again, and the result stays.
+    silent = NameChat()
+    resumed_result = run_virtual(resume(run, chat=silent))
+    assert (silent.asked, resumed_result) == ([], result)
+    # The names in other templates are what `evaluate` measures with these names.
+    assert main(["export", str(run), "--format", "class-names", "--out", str(tmp_path / "names.txt")]) == 0
+    measured = evaluate(spec=EvaluatorSpec(data=str(pictures), class_names=str(tmp_path / "names.txt"))).ways
+    for name in (BARE_NAME, OPENAI_80):
+        (way,) = (way for way in measured if way.name == name)
+        assert way.texts_alone is not None
+        assert result.baselines[f"{NEW_NAMES}{name}"].test == way.texts_alone.accuracy
+    # The classifier answers with the person's own names, as the evaluation did.
+    classifier = load(run)
+    image = next((pictures / "test" / "狮子").iterdir())
+    capsys.readouterr()
+    assert main(["predict", str(image.parent), "--run", str(run)]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["class"] for row in rows] == list(classifier.predict(sorted(image.parent.iterdir())))
+    assert main(["status", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert "best: a photo of a {}, with 8 new class names, not checked\n" in shown
+    assert "rounds" not in shown
+
+
+def test_what_the_model_cannot_read_keeps_its_own_name(pictures: Path, tmp_path: Path) -> None:
+    """A name that is too long for the text encoder is refused; a data set's labelled images are not read."""
+    chat = NameChat(reading=f"狗: dog\n猫: {'猫' * 90}")
+    result = run_virtual(search(config(tmp_path / "r", pictures), chat=chat))
+    assert (result.best.class_names, result.best.unsupported) == ({"狗": "dog"}, ())
+    assert result.rejected["too_many_tokens"] == 1
+    assert result.complete
+
+
+def test_without_an_answer_nothing_is_made_up(pictures: Path, tmp_path: Path) -> None:
+    """The search is not finished, and the test images stay closed; a resume asks again."""
+    failing = NameChat(fail_on=1)
+    stopped = run_virtual(search(config(tmp_path / "r", pictures, retry_attempts=1), chat=failing))
+    assert (stopped.status, stopped.best.class_names, stopped.test_opened) == ("stopped", {}, 0)
+    result = run_virtual(resume(tmp_path / "r", chat=NameChat(reading=CHINESE)))
+    assert (result.status, result.best.class_names) == ("finished", NEW)
+
+
+def test_it_is_refused_where_it_has_no_use(pictures: Path, tmp_path: Path) -> None:
+    """Without class names, without an LLM, and for a scorer that has labelled images of its own."""
+    with pytest.raises(ConfigError, match=r'with `search_for = "class-names"` it takes an LLM\'s names'):
+        SearchConfig(data=str(pictures), shots=0)
+    with pytest.raises(ConfigError, match=r"`shots = 0` needs an LLM"):
+        run_virtual(search(config(tmp_path / "r", pictures, method="combine")))
+    with pytest.raises(ConfigError, match=r"`shots = 0` does not apply to custom scorers such as tests"):
+        searched(config(tmp_path / "r", "named"), chat=NameChat(), evaluator=NamingBox())
+
+
+def test_a_dry_run_shows_the_request(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many classes are asked about, in how many requests, and how; its bound is that of one request."""
+    command = ["search", "--data", str(pictures), "--search-for", "class-names", "--llm", "m", "--dry-run"]
+    assert main([*command, "--shots", "0", "--price", "0.15/0.6"]) == 0
+    shown = capsys.readouterr().out
+    assert "class names: what 16 of 16 classes are is asked in 1 request. The first request:\n" in shown
+    assert "    - 公鸡\n" in shown
+    assert "at most 1 request\n" in shown
+    assert "scored" not in shown
+    assert float(shown.partition("at most $")[2].split()[0]) < 0.01
+    assert main([*command[:-1], "--dry-run", "--data", "chinese-names", "--method", "combine"]) == 0
+    names = "in 1 request; then come at most 4 requests in 4 rounds. The first request:"
+    assert names in capsys.readouterr().out
