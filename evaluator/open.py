@@ -65,7 +65,7 @@ def open_evaluator(
             raise EvaluatorError(f"the scorer {spec.scorer} needs an `ask` that gets its requests answered")
         from .remote.opening import open_remote
 
-        return open_remote(spec, ask, labels, report, look_ahead=look_ahead)
+        return open_remote(spec, ask, labels, report, look_ahead=look_ahead, needs_train=needs_train)
     from .datasets.loading import load_data
 
     # Before torch is imported, which takes longer than to find what is wrong with data.

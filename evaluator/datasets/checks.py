@@ -78,7 +78,7 @@ def check(splits: Splits, *, needs_train: bool = True) -> Iterator[str]:
         if needs_train:
             raise DataError(
                 f"{splits.name} has test images alone; a search and white-box references need labelled "
-                "images beside them. Without, `promptclimb evaluate` measures a CLIP, and `shots = 0` with "
+                "images beside them. Without, `promptclimb evaluate` measures a model, and `shots = 0` with "
                 '`search_for = "class-names"` takes an LLM\'s names'
             )
         yield "no training images are used, so nothing is learnt from labelled ones"

@@ -30,13 +30,19 @@ MOST_BASELINE_TEXTS = 20_000
 
 
 def open_remote(
-    spec: EvaluatorSpec, ask: ApiAsk, labels: Path | None, report: Report, *, look_ahead: bool = False
+    spec: EvaluatorSpec,
+    ask: ApiAsk,
+    labels: Path | None,
+    report: Report,
+    *,
+    look_ahead: bool = False,
+    needs_train: bool = True,
 ) -> RemoteEvaluator:
     """Return the evaluator of a scorer behind an API; see ``open_evaluator``.
 
     Asks for nothing.
     """
-    data = load_data(spec)
+    data = load_data(spec, needs_train=needs_train)
     for note in (*data.chosen, *data.notes):
         report(note)
     pictures = PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir))
