@@ -118,8 +118,8 @@ def evaluate(
     try:
         opened = scorer_in_thread(config, os.environ, report=report) if asks else _without_asking()
         with opened as (ask, portal), ExitStack() as stack:
-            # What only chooses templates is left out where none is chosen.
-            spec = config.without_choice() if texts else config
+            # Augmented copies are for what learns from the labelled images.
+            spec = config.without_choice() if texts and split != "test" else config
             scorer = open_evaluator(
                 spec,
                 custom_scorer,
@@ -134,9 +134,9 @@ def evaluate(
             measure = (
                 partial(measure_templates, scorer, texts, kind, split, inspect=inspect)
                 if texts
-                else partial(measure_ways, scorer, kind, report=say, progress=progress)
+                else partial(measure_ways, scorer, kind)
             )
-            measured = portal.call(measure)
+            measured = portal.call(partial(measure, report=say, progress=progress))
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error

@@ -21,7 +21,7 @@ from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, baseline_name, score_text
 from ..results.result import ApiUsage, words_of
 from ..search.inputs import read_template_file
-from ..search.measuring import TEXTS_ALONE, Evaluation
+from ..search.measuring import TEXTS_COLUMN, Evaluation
 from ..text import printable
 from .folders import output_file, write_file
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
@@ -69,9 +69,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
         return 0
     if evaluation.ways:
         _print_ways(evaluation, _search_command(arguments, config))
-        return 0
-    print_table(evaluation)
-    if evaluation.white_box:
+    else:
+        print_table(evaluation)
+    if evaluation.white_box and (evaluation.scores or not evaluation.ways):
         _print_white_box(evaluation)
     if evaluation.inspection is not None and arguments.confusions is not None:
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
@@ -89,10 +89,13 @@ def _check(arguments: argparse.Namespace) -> None:
                 "today is measured on test"
             )
     # A settings file may have them for a search.
-    elif "augmentations" in given_settings(arguments) and not arguments.all_labels:
+    elif (
+        "augmentations" in given_settings(arguments)
+        and arguments.split != "test"
+        and not arguments.all_labels
+    ):
         raise ConfigError(
-            "`augmentations` has no effect on --templates, which are scored on the images as they are; leave "
-            "it out"
+            "`augmentations` has no effect with --split, where nothing learns from images; leave it out"
         )
 
 
@@ -121,31 +124,35 @@ def print_table(evaluation: Evaluation) -> None:
 
 
 def _print_ways(evaluation: Evaluation, command: str) -> None:
-    """Print what people use today, which of it the labelled images recommend, and what to type next."""
+    """Print accuracies without and with images, what the labelled images recommend, and what to type next."""
     accuracies = evaluation.accuracies
     title = f"{evaluation.dataset}: test {accuracies.unit}, {evaluation.images:,} images"
     _, *rows = accuracies.lines()
     console(stderr=False).print(table_of(title, [["", *accuracies.columns], *rows]))
-    cells = [cell for row in accuracies.rows for cell in row.cells.values()]
+    best, cells = evaluation.recommended, [cell for row in accuracies.rows for cell in row.cells.values()]
     if any(cell.gain for cell in cells):
         print_line(f"in brackets: 95 % intervals; below: the difference to the {BARE_NAME}")
     if any(cell.may_be_chance for cell in cells):
         print_line(_chance_line(evaluation.classes))
     print_line(_recommendation(evaluation))
-    if evaluation.labelled or evaluation.scorer_usage is not None:
+    if any(cell.value == 1 for cell in cells if best is None or cell.recommended):
+        print_line("every test image is classified correctly, so a search has nothing to beat here")
+    elif evaluation.labelled:
         print_line(f"to try to beat it: {command}")
-    if all(row.cells[TEXTS_ALONE].may_be_chance for row in accuracies.rows if row.templates):
-        print_line("if the model may not know these names, add to it: --search-for class-names --llm MODEL")
+        if all(row.cells[TEXTS_COLUMN].may_be_chance for row in accuracies.rows if row.templates):
+            print_line(
+                "if the model may not know these names, add to it: --search-for class-names --llm MODEL"
+            )
 
 
 def _recommendation(evaluation: Evaluation) -> str:
     best, images = evaluation.recommended, counted(evaluation.labelled, "labelled image")
     if best is None:
-        asked = evaluation.scorer_usage is not None
-        why = "the scorer was asked about test images alone" if asked else "there are no labelled images"
+        why = "the scorer was asked about test images alone"
+        why = why if evaluation.labelled else "there are no labelled images"
         return f"Nothing is recommended, as {why}; a search chooses by labelled images."
     words, learns = words_of(evaluation.prompts), best.recommended == "with_images"
-    name = {HAND_MADE: "hand-made templates"}.get(best.name, baseline_name(best.name, words))
+    name = {HAND_MADE: "hand-made templates"}.get(best.name, printable(baseline_name(best.name, words)))
     if best.name != BARE_NAME:
         use = f"Use {name}" + (" with the labelled images" if learns else "")
     elif learns:

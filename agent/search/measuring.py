@@ -46,8 +46,10 @@ from .choice import beats, judge, labelled_images
 from .event_loop import call_evaluator
 from .test_evaluation import shares_right
 
-TEXTS_ALONE, WITH_IMAGES = "without images", "with images"
-"""Columns of the table of ways."""
+TEXTS_COLUMN, IMAGES_COLUMN = "without images", "with images"
+"""Of the table of ways."""
+MOST_LEARNED = 20
+"""Most ways that all learn from the images, half a second or more each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,9 @@ class MeasuredAccuracy:
         return document
 
 
+_UNMEASURED = MeasuredAccuracy(accuracy=None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateAccuracy(MeasuredAccuracy):
     """A template with its accuracy."""
@@ -85,10 +90,10 @@ class TemplateAccuracy(MeasuredAccuracy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """What people use today: texts, without and with the labelled images.
+    """A row of the table: texts, without and with the labelled images.
 
     Attributes:
-        name: A baseline's, or a white-box reference's.
+        name: A baseline's, a given template or all together, or a white-box reference's.
         texts_alone: None for a white-box reference, which always learns from the images.
         with_images: None where there are no features or no labelled images.
         recommended: Which of its two forms the labelled images recommend; None if another way's.
@@ -121,8 +126,9 @@ class Evaluation:
         scores: Each given template by itself, in input order.
         ensemble: The accuracy of all together; None if the evaluator cannot average.
         metrics: What stands beside it; empty if unknown.
-        ways: What people use today, if no templates were given; white-box references last.
-        labelled: Labelled images that recommend one of them, and that are learnt from; 0 if there are none.
+        ways: What people use today, white-box references last; or the bare class name and given templates,
+            each and together, where they learn from images.
+        labelled: Labelled images.
         inspection: Accuracy by class of all together; None unless requested, as is ``matrix``.
         white_box: References that see inside the model, on the same shots; empty unless requested.
         prompts: What was scored: ``template`` or another prompt kind.
@@ -173,12 +179,12 @@ class Evaluation:
 
         words = kind_named(self.prompts).words
         if self.ways:
-            columns = (TEXTS_ALONE, *([WITH_IMAGES] if any(way.with_images for way in self.ways) else []))
+            columns = (TEXTS_COLUMN, *([IMAGES_COLUMN] if any(way.with_images for way in self.ways) else []))
             rows = []
             for way in self.ways:
                 cells = {
-                    TEXTS_ALONE: cell(way.texts_alone, recommended=way.recommended == "texts"),
-                    WITH_IMAGES: cell(way.with_images, recommended=way.recommended == "with_images"),
+                    TEXTS_COLUMN: cell(way.texts_alone, recommended=way.recommended == "texts"),
+                    IMAGES_COLUMN: cell(way.with_images, recommended=way.recommended == "with_images"),
                 }
                 title = baseline_name(way.name, words)
                 rows.append(AccuracyRow(name=way.name, title=title, cells=cells, templates=way.templates))
@@ -201,7 +207,7 @@ class Evaluation:
                 with_images=_measured_by(reference.predictions, self.classes)[0],
             )
             for reference in references
-            if self.ways
+            if self.ways and not self.scores
         ]
         return replace(self, ways=(*self.ways, *ways), white_box=tuple(references))
 
@@ -218,7 +224,7 @@ class Evaluation:
             document["labelled_images"] = self.labelled
             document["ways"] = [way.to_json(self.split) for way in self.ways]
             document["recommended"] = best and {"name": best.name, "form": best.recommended}
-        else:
+        if self.scores:
             scores = [{"template": score.template, **score.to_json(self.split)} for score in self.scores]
             templates = [score.template for score in self.scores]
             ensemble = {"templates": templates, self.split: self.ensemble, **self.metrics}
@@ -240,9 +246,18 @@ class Evaluation:
 
 
 async def measure_templates(
-    evaluator: Evaluator, texts: Sequence[str], kind: PromptKind, split: Split, *, inspect: bool
+    evaluator: Evaluator,
+    texts: Sequence[str],
+    kind: PromptKind,
+    split: Split,
+    *,
+    inspect: bool,
+    report: Report,
+    progress: Report,
 ) -> Evaluation:
-    """Score texts one by one, and several as an ensemble.
+    """Score texts one by one, and several as an ensemble; on test, where there are features, with images too.
+
+    ``progress`` is called before each step of learning, ``report`` if not all learn.
 
     Raises:
         UsageError: There are no such images, a text cannot be scored, or classes cannot be inspected.
@@ -252,9 +267,28 @@ async def measure_templates(
     if not info.sizes.get(split) and (split != "train" or any(info.sizes.values())):
         raise UsageError(f"{info.dataset} has no {split} images; choose another split")
     alone = len(texts) == 1 or not kind.averaged
-    ensembles = [*([text] for text in texts), *([] if alone else [list(texts)])]
+    ensembles = [*((text,) for text in texts), *([] if alone else [tuple(texts)])]
+    evaluation = _evaluation(info, split, kind)
     try:
-        predictions, measured = await _measure(evaluator, ensembles, split)
+        if (
+            split == "test"
+            and isinstance(evaluator, FeatureEvaluator)
+            and evaluation.labelled
+            and not info.paid
+        ):
+            names = {each: f"all {len(texts)} together" if len(each) > 1 else each[0] for each in ensembles}
+            names[("{}",)] = BARE_NAME
+            ways = {BARE_NAME: ("{}",), **{name: each for each, name in names.items()}}
+            if len(ways) > MOST_LEARNED:
+                report(f"of more than {MOST_LEARNED} rows, only the most important learn from the images")
+            evaluation, by_name = await _by_features(evaluator, ways, evaluation, progress)
+            wanted = [[*ways].index(names[each]) for each in ensembles]
+            predictions: Predictions | None = replace(
+                by_name, predicted=tuple(by_name.predicted[index] for index in wanted)
+            )
+            measured = [evaluation.ways[index].texts_alone or _UNMEASURED for index in wanted]
+        else:
+            predictions, measured = await _measure(evaluator, ensembles, split)
     except TemplateRejectedError as error:
         raise UsageError(str(error)) from error
     inspection = matrix = None
@@ -267,9 +301,9 @@ async def measure_templates(
 
         inspection = tally.inspection(predicted, predictions.labels, info.class_names)
         matrix = ConfusionMatrix.of_decisions(info.class_names, predictions.labels, predicted)
-    together = MeasuredAccuracy(accuracy=None) if len(texts) > 1 and alone else measured[-1]
+    together = _UNMEASURED if len(texts) > 1 and alone else measured[-1]
     return replace(
-        _evaluation(info, split, kind),
+        evaluation,
         scores=tuple(
             TemplateAccuracy(
                 template=text, accuracy=each.accuracy, unanswered=each.unanswered, metrics=each.metrics
@@ -296,56 +330,69 @@ async def measure_ways(
     info = evaluator.info
     if not info.sizes.get("test"):
         raise UsageError(f"{info.dataset} has no test images to measure on; score templates on another split")
-    ways, labelled = _ways(info, kind), labelled_images(info)
+    ways, evaluation = _ways(info, kind), _evaluation(info, "test", kind)
+    while True:
+        try:
+            if isinstance(evaluator, FeatureEvaluator):
+                evaluation, _ = await _by_features(evaluator, ways, evaluation, progress)
+                return evaluation
+            predictions, measured = await _measure(evaluator, list(ways.values()), "test")
+            break
+        except TemplateRejectedError as error:
+            _leave_out(ways, error, report)
     evidence: Mapping[str, ImageEvidence | float | None] = {}
+    if evaluation.labelled and not info.paid:  # an answer on a labelled image may cost money
+        judged = await judge(evaluator, list(ways.values()), {}, {}, final=True)
+        evidence = dict(zip(ways, judged, strict=True))
+    chosen = _chosen(evidence, evaluation.labelled)
+    by_name = dict(zip(ways, _with_gains(measured, list(ways), predictions), strict=True))
+    return replace(evaluation, ways=_rows(ways, by_name, {chosen: "texts"}))
+
+
+async def _by_features(
+    features: FeatureEvaluator, ways: Mapping[str, tuple[str, ...]], evaluation: Evaluation, progress: Report
+) -> tuple[Evaluation, Predictions]:
+    """Measure ways without and with the labelled images, if any; the predictions without come first.
+
+    Raises:
+        TemplateRejectedError: The model cannot read a template.
+    """
+    vectors = {
+        name: await call_evaluator(partial(features.classifier, texts)) for name, texts in ways.items()
+    }
     learned = dict[str, LearnedClassifier]()
-    predictions: Predictions | None
-    if isinstance(evaluator, FeatureEvaluator):
-        features, vectors = evaluator, {}
-        for name, texts in list(ways.items()):
-            try:
-                vectors[name] = await call_evaluator(partial(features.classifier, texts))
-            except TemplateRejectedError as error:
-                _leave_out(ways, error, report)
-        if labelled:
-            by_images = await call_evaluator(lambda: features.evidence(list(vectors.values())))
-            evidence = dict(zip(vectors, by_images, strict=True))
-            for number, (name, weights) in enumerate(vectors.items(), start=1):
-                progress(f"learning from {labelled:,} labelled images, {number} of {len(vectors)}: {name}")
-                learned[name] = await call_evaluator(partial(features.learn, weights))
-        classifiers = [*vectors.values(), *(each.classifier for each in learned.values())]
-        predictions = await call_evaluator(lambda: features.decide(classifiers, split="test"))
-        measured = _measured_by(predictions, info.classes)
-    else:
-        while True:
-            try:
-                predictions, measured = await _measure(evaluator, list(ways.values()), "test")
-                break
-            except TemplateRejectedError as error:
-                _leave_out(ways, error, report)
-        if labelled and not info.paid:  # an answer on a labelled image may cost money
-            judged = await judge(evaluator, list(ways.values()), {}, {}, final=True)
-            evidence = dict(zip(ways, judged, strict=True))
-    names = [*ways, *((name, WITH_IMAGES) for name in learned)]
-    by_name = dict(zip(names, _with_gains(measured, names, predictions), strict=True))
-    chosen = _chosen({name: value for name, value in evidence.items() if value is not None}, labelled)
-    forms: dict[str, Form] = {}
-    if chosen is not None:
-        learns = chosen in learned and learned[chosen].strength is not None
-        forms[chosen] = "with_images" if learns else "texts"
-    return replace(
-        _evaluation(info, "test", kind),
-        ways=tuple(
-            Way(
-                name=name,
-                templates=templates,
-                texts_alone=by_name[name],
-                with_images=by_name.get((name, WITH_IMAGES)),
-                recommended=forms.get(name),
-            )
-            for name, templates in ways.items()
-        ),
-        labelled=labelled if evidence else 0,
+    chosen = None
+    if labelled := evaluation.labelled:
+        judged = await call_evaluator(lambda: features.evidence(list(vectors.values())))
+        chosen = _chosen(dict(zip(vectors, judged, strict=True)), labelled)
+        some = {BARE_NAME, chosen, list(ways)[-1]}
+        learning = [name for name in ways if len(ways) <= MOST_LEARNED or name in some]
+        for number, name in enumerate(learning, start=1):
+            progress(f"learning from {labelled:,} labelled images, {number} of {len(learning)}: {name}")
+            learned[name] = await call_evaluator(partial(features.learn, vectors[name]))
+    classifiers = [*vectors.values(), *(each.classifier for each in learned.values())]
+    predictions = await call_evaluator(lambda: features.decide(classifiers, split="test"))
+    names = [*ways, *((name, IMAGES_COLUMN) for name in learned)]
+    measured = _with_gains(_measured_by(predictions, evaluation.classes), names, predictions)
+    learns = chosen is not None and learned[chosen].strength is not None
+    forms: dict[str | None, Form] = {chosen: "with_images" if learns else "texts"}
+    return replace(evaluation, ways=_rows(ways, dict(zip(names, measured, strict=True)), forms)), predictions
+
+
+def _rows(
+    ways: Mapping[str, tuple[str, ...]],
+    by_name: Mapping[Any, MeasuredAccuracy],
+    forms: Mapping[str | None, Form],
+) -> tuple[Way, ...]:
+    return tuple(
+        Way(
+            name=name,
+            templates=templates,
+            texts_alone=by_name[name],
+            with_images=by_name.get((name, IMAGES_COLUMN)),
+            recommended=forms.get(name),
+        )
+        for name, templates in ways.items()
     )
 
 
@@ -357,6 +404,7 @@ def _evaluation(info: EvaluatorInfo, split: Split, kind: PromptKind) -> Evaluati
         split=split,
         images=info.sizes.get(split) or 0,
         classes=info.classes,
+        labelled=labelled_images(info),
         prompts=kind.name,
     )
 
@@ -444,8 +492,9 @@ def _with_gains(
     return [replace(each, gain=gains.get(index)) for index, each in enumerate(measured)]
 
 
-def _chosen(evidence: Mapping[str, ImageEvidence | float], images: int) -> str | None:
+def _chosen(judged: Mapping[str, ImageEvidence | float | None], images: int) -> str | None:
     """Return the way that is best on the labelled images if it beats the bare class name, else that name."""
+    evidence = {name: value for name, value in judged.items() if value is not None}
     if BARE_NAME not in evidence:
         return None
     ahead = [name for name in evidence if beats(evidence[name], evidence[BARE_NAME], images)]

@@ -385,7 +385,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     Path("t.txt").write_text("the {}\nmy {}\n")
     assert call(*ask, "--templates", "t.txt") == 0
     out, err = capsys.readouterr()
-    assert out.index("ensemble of all 2") < out.index("white box") < out.index("tip-adapter")
+    assert out.index("all 2 together") < out.index("white box") < out.index("tip-adapter")
     assert "alpha 1, beta 5.5, a photo of a {}" in " ".join(re.sub("[│┃]", " ", out).split())
     assert sum(line.startswith("model:") for line in err.splitlines()) == 1
     assert "linear-probe: fitted to" in err
@@ -845,7 +845,7 @@ datasets ~nobody-here
 search --method random --initial 'a photo of a'
 evaluate --templates 'a photo of a' --search-for instruction
 evaluate 'a photo of a {}'
-evaluate --templates 'a photo of a {}' --augmentations 5
+evaluate --templates 'a photo of a {}' --split val --augmentations 5
 """.strip().splitlines()
 
 

@@ -13,7 +13,7 @@ import pytest
 from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, search
 from promptclimb.agent.cli.evaluate import _print_ways
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.search.measuring import measure_ways
+from promptclimb.agent.search.measuring import MOST_LEARNED, MeasuredAccuracy, measure_templates, measure_ways
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import (
@@ -23,6 +23,7 @@ from promptclimb.evaluator.scoring import (
     OPENAI_7,
     OPENAI_80,
     Evaluator,
+    Split,
 )
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from tests.fakes.feature_box import FeatureBox
@@ -75,6 +76,54 @@ async def test_names_that_get_no_more_than_chance_are_hinted_at(
     texts = ("{}", "a photo of a {}", SKETCH)
     _print_ways(await measured(box(dict.fromkeys(texts, worth))), "promptclimb search")
     assert ("--search-for class-names" in capsys.readouterr().out) is is_hinted
+
+
+async def test_what_is_right_on_every_image_is_not_said_to_be_beaten(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A search on these images could not."""
+    evaluation = await measured(box({"{}": 0.8}, learns=False))
+    bare, *others = evaluation.ways
+    perfect = replace(bare, texts_alone=MeasuredAccuracy(accuracy=1.0))
+    _print_ways(replace(evaluation, ways=(perfect, *others)), "promptclimb search")
+    assert "nothing to beat here" in (printed := capsys.readouterr().out)
+    assert "promptclimb search" not in printed
+
+
+async def test_given_templates_stand_beside_the_bare_class_name_with_what_images_add() -> None:
+    """Each alone and all together, with differences; the plain figures are those of scores."""
+    lines: list[str] = []
+
+    async def measured_texts(texts: list[str], split: Split = "test") -> Evaluation:
+        return await measure_templates(
+            box({SKETCH: 0.45, "{}": 0.15}), texts, kind_named(TEMPLATE), split,
+            inspect=True, report=lines.append, progress=lambda _line: None,
+        )  # fmt: skip
+
+    evaluation = await measured_texts([SKETCH, "{}", "a {}"])
+    assert [way.name for way in evaluation.ways] == [BARE_NAME, SKETCH, "a {}", "all 3 together"]
+    bare, sketch, _other, together = evaluation.ways
+    assert [score.accuracy for score in evaluation.scores[:2]] == [
+        way.texts_alone and way.texts_alone.accuracy for way in (sketch, bare)
+    ]
+    assert together.texts_alone is not None
+    assert evaluation.ensemble == together.texts_alone.accuracy
+    assert evaluation.inspection is not None
+    correct = sum(each.correct for each in evaluation.inspection.classes)
+    assert correct / evaluation.images == pytest.approx(evaluation.ensemble)
+    assert all(way.with_images and way.with_images.gain for way in evaluation.ways)
+    assert evaluation.accuracies.columns == ("without images", "with images")
+    assert evaluation.recommended == sketch
+    document = evaluation.to_json()
+    assert len(document["scores"]) == 3
+    assert document["recommended"] == {"name": SKETCH, "form": "with_images"}
+    assert not lines
+    # Nothing is learnt where another split judges; and of many, few learn.
+    assert not (await measured_texts([SKETCH], "val")).ways
+    many = await measured_texts([SKETCH, *(f"{number} {{}}" for number in range(MOST_LEARNED))])
+    learnt = [way.name for way in many.ways if way.with_images]
+    assert learnt == [BARE_NAME, SKETCH, f"all {MOST_LEARNED + 1} together"]
+    assert len(lines) == 1
 
 
 async def test_each_way_has_its_difference_to_the_bare_class_name() -> None:
@@ -166,6 +215,8 @@ def test_references_stand_in_the_same_table(
     """They learn from every labelled image if they can; one command shows all, and what to type next."""
     monkeypatch.chdir(tmp_path)
     spec = pictures(tmp_path)
+    here, there = sorted((tmp_path / "pictures" / "test").iterdir())[:2]
+    shutil.copy(next(here.iterdir()), there / "another.png")  # which nothing gets right in both
     command = [
         "evaluate",
         "--data",

@@ -357,8 +357,24 @@ async def test_evaluate_without_templates_measures_what_people_use(
     learns = settings.get("scorer") == "embeddings"
     assert all(way.texts_alone is not None for way in evaluation.ways)
     assert all((way.with_images is not None) == learns for way in evaluation.ways)
-    assert (evaluation.recommended is not None, evaluation.labelled) == (learns, 9 if learns else 0)
+    assert (evaluation.recommended is not None, evaluation.labelled) == (learns, 9)
     assert evaluation.scorer_usage is not None
+
+
+@pytest.mark.parametrize("kind", [{}, {"scorer": "embeddings"}])
+async def test_a_folder_of_test_images_alone_is_measured(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, kind: dict[str, str]
+) -> None:
+    """Without images, as a CLIP is."""
+    shutil.copytree(colours / "test", tmp_path / "data" / "test")
+    async with ScorerServer(ScorerOptions(key=KEY)) as server:
+        spec = config(server.url, **kind).model_copy(update={"data": str(tmp_path / "data")})
+        evaluation = await in_thread(lambda: evaluate(spec=spec))
+        assert all(way.texts_alone is not None for way in evaluation.ways)
+        assert (evaluation.images, evaluation.labelled, evaluation.recommended) == (6, 0, None)
+        await in_thread(lambda: evaluate(["a {}"], spec))
+        with pytest.raises(UsageError, match="has test images alone"):
+            await search(spec)
 
 
 @pytest.mark.parametrize("kind", ["bad_request", "500", "too_large"])
