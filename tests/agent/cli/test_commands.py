@@ -390,7 +390,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     assert sum(line.startswith("model:") for line in err.splitlines()) == 1
     assert "linear-probe: fitted to" in err
     assert re.search(r"the \{\} .* \d+\.\d†? \(\d+\.\d to \d+\.\d\)", out)
-    assert "use --split val to choose" in err
+    assert "labelled images, not the test images" in out
 
 
 def test_a_black_box_of_ones_own_works_on_the_command_line(
