@@ -59,13 +59,17 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``export``."""
+    formats = {name: form.about for name, form in exports.FORMS.items()} | {ALL: "all that this run can have"}
+    parser.description = (
+        "example:\n  promptclimb export runs/mine --format open-clip\n\nformats:\n"
+        + "\n".join(f"  {name:<15} {about}" for name, about in formats.items())
+    )
     parser.add_argument("directory", metavar="RUN_DIR", help="a finished or stopped run")
     parser.add_argument(
         "--format",
         dest="form",
         metavar="FORMAT",
-        help=f"required: {', '.join(f'{name} ({form.about})' for name, form in exports.FORMS.items())}, or "
-        f"{ALL} (every one that this run can have)",
+        help="required: one of those above",
     )
     parser.add_argument(
         "--out",

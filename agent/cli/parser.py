@@ -35,7 +35,7 @@ COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "use what a run found": {
             "predict": "classify a folder of images without labels",
-            "export": "write it for another tool",
+            "export": "write the result for another tool",
         },
         "set up": {
             "datasets": "list data sets, or show the few-shot split of one",

@@ -209,13 +209,19 @@ def safetensors(run: ChosenPrompts) -> bytes:
 
 
 FORMS: Mapping[str, ExportForm] = {
-    "open-clip": ExportForm("open-clip-templates.json", open_clip, "templates"),
-    "clip-benchmark": ExportForm("clip-benchmark-templates.json", clip_benchmark, "templates with {c}"),
-    "cupl": ExportForm("cupl-prompts.json", cupl, "texts by class"),
-    "text": ExportForm("prompts.txt", text, "one a line", any_kind=True),
-    "csv": ExportForm("leaderboard.csv", leaderboard, "leaderboard", chooses=False, any_kind=True),
-    "safetensors": ExportForm("classifier.safetensors", safetensors, "a vector by class"),
-    "class-names": ExportForm("class-names.txt", class_names, "CLASS=NAME", chooses=False),
+    "open-clip": ExportForm("open-clip-templates.json", open_clip, "templates, as open_clip takes them"),
+    "clip-benchmark": ExportForm(
+        "clip-benchmark-templates.json", clip_benchmark, "templates with {c}, for CLIP_benchmark"
+    ),
+    "cupl": ExportForm("cupl-prompts.json", cupl, "the texts of each class, as in CuPL"),
+    "text": ExportForm("prompts.txt", text, "one a line, for --initial and --templates", any_kind=True),
+    "csv": ExportForm(
+        "leaderboard.csv", leaderboard, "every template with its scores", chooses=False, any_kind=True
+    ),
+    "safetensors": ExportForm(
+        "classifier.safetensors", safetensors, "the classifier: a vector for each class"
+    ),
+    "class-names": ExportForm("class-names.txt", class_names, "new names, as CLASS=NAME", chooses=False),
 }
 
 
