@@ -54,8 +54,8 @@ from .fields import (
 )
 
 DESCRIPTION_TIP = (
-    "Tip: `describe = TEXT` says what your images show, and usually brings a gain (in "
-    "a study's file: [describe])."
+    "Tip: `describe = TEXT` (in a study's file: [describe]) says what your images show; it helps most where "
+    "they are of an unusual kind"
 )
 COST_NEEDS_PRICE = "`max_cost` needs a price: give `price = IN/OUT`, dollars per million tokens"
 MOST_ROUNDS = 10_000
