@@ -48,12 +48,12 @@ def tables_text(document: Mapping[str, Any]) -> str:
 
 
 def _row(result: SearchResult) -> dict[str, str]:
-    usage, scorer = result.usage, result.scorer_usage
+    usage, scorer, form = result.usage, result.scorer_usage, result.recommended.form
     row = {
         "method": result.method,
         "status": result.status,
         "seed": str(result.dataset.seed),
-        "form": result.recommended.form.replace("_", " "),
+        "form": form.replace("template", f"best {result.words.noun}").replace("_", " "),
         "train": score_text(result.recommended_group.train, percent=result.has_accuracies),
         "test": score_text(result.recommended.test, percent=result.has_accuracies),
         "calls": f"{usage.calls:,}",

@@ -153,7 +153,7 @@ def _lines(state: RunView) -> list[str]:
         gains = gains_in_words(state.gains, state.words, percent=state.percent) if verdict is None else ()
         so_far = "" if state.state == "finished" else " so far"
         train = f" (train {', '.join([_train(state), *gains])})" if state.train is not None else ""
-        lines.append(f"best{so_far}: {_best(state)}{train}")
+        lines.append(f"best {state.words.noun}{so_far}: {_best(state)}{train}")
     if verdict is not None:
         lines.append(verdict)
     usage, scorer = _paid(state)

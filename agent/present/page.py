@@ -22,8 +22,6 @@ from ..llm.local_models import shown_llm
 from ..position import LLM
 from ..results.accuracies import (
     BEST_STARTING,
-    TEXTS,
-    WITH_IMAGES,
     AccuracyRow,
     beside_accuracy,
     score_text,
@@ -148,7 +146,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
             "what": _searched(result),
             "warnings": _warnings(result),
             "best": "\n".join(weighted(result.texts.templates)),
-            "best_is": _recommended(result),
+            "best_is": f"Recommended: the {result.form_in_words}",
             "about_scores": about_scores(result),
             "facts": _costs(result) | _notes(result),
         }
@@ -193,15 +191,6 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "stopped": result is not None and result.status == "stopped",
         "config": view.config,
     }
-
-
-def _recommended(result: SearchResult) -> str:
-    """Say what the texts at the top of the page are."""
-    noun = result.words.noun if len(result.texts.templates) == 1 else TEXTS
-    images = result.with_images
-    if images is not None and result.recommended.form == WITH_IMAGES:
-        return f"Recommended: the {noun}{result.best.remark}, with {counted(images.images, 'labelled image')}"
-    return f"Recommended: the {noun}{result.best.remark}"
 
 
 def _searched(result: SearchResult) -> str:

@@ -18,7 +18,6 @@ from ..results.accuracies import (
     BEST,
     BEST_HAND_MADE,
     ORIGINAL_NAMES,
-    TEXTS,
     WITH_IMAGES,
     baseline_name,
     score_text,
@@ -26,7 +25,7 @@ from ..results.accuracies import (
 from ..results.details import NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
-from ..results.result import SearchResult
+from ..results.result import SearchResult, texts_in_words
 from ..results.run_dir import CLASSIFIER
 from .chart import (
     DASHES,
@@ -98,12 +97,13 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     shown, name = rows[:MOST_CLASSES], baseline_name(baseline or "", view.words)
     original = " with the original names" if view.result.best.class_names else ""
     change = "" if baseline is None else f" Change: the difference in points to the {name}{original}."
+    measures = _metrics(view.result, baseline, name)
     precision = " Precision: how much of what is classified as a class belongs to it." if matrix else ""
     order = "those that changed most first" if baseline is not None else "those least often right first"
     number = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
         "about": "Of the recommended form, on test. Recall: how much of a class is "
-        f"classified correctly.{_metrics(view.result)}{change}{precision} {number}, {order}; then the most "
+        f"classified correctly.{measures}{change}{precision} {number}, {order}; then the most "
         "frequent confusions.",
         "baseline": baseline,
         "rows": shown,
@@ -114,16 +114,15 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     }
 
 
-def _metrics(result: SearchResult) -> str:
-    """Return the other measures of the recommended form and the default template; empty if unknown."""
+def _metrics(result: SearchResult, baseline: str | None, title: str) -> str:
+    """Return the other measures of the recommended form, and of the baseline in words; empty if unknown."""
     text = ""
-    for measure, title in (("mean_per_class_recall", "Mean recall per class"), ("acc5", "acc@5")):
-        shares = [
-            result.metrics.get(name, {}).get(measure) for name in (result.recommended.name, BASELINE_DEFAULT)
-        ]
-        best, default = (None if share is None else f"{share:.1%}" for share in shares)
+    for measure, measured in (("mean_per_class_recall", "Mean recall per class"), ("acc5", "acc@5")):
+        names = (result.recommended.name, baseline or "")
+        shares = [result.metrics.get(name, {}).get(measure) for name in names]
+        best, before = (None if share is None else f"{share:.1%}" for share in shares)
         if best is not None:
-            text += f" {title}: {best}{f' (default: {default})' if default else ''}."
+            text += f" {measured}: {best}{f' ({title}: {before})' if before else ''}."
     return text
 
 
@@ -383,9 +382,9 @@ def use_of(view: RunView) -> Use | None:
     if result is None:
         return None
     used, folder = result.texts.templates, folder_of(view)
-    noun = result.words.noun if len(used) == 1 else TEXTS
+    noun = texts_in_words(used, result.baselines, result.words, renamed=bool(result.best.class_names))
     if result.prompts == INSTRUCTION:
-        about = f"The recommended {noun}; {{classes}} is the place of the list of class names."
+        about = f"The {noun}; {{classes}} is the place of the list of class names."
         return Use(about, [], "\n".join(result.scored_as(*used)))
     named = ", for the new class names above" if result.best.class_names else ""
     weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""

@@ -8,19 +8,19 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, TypeVar
 
-from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
 from .accuracies import (
     BEST,
     NEW_NAMES,
     TEXTS,
     WITH_IMAGES,
+    WITHOUT_SEARCH,
     Difference,
     Interval,
     baseline_name,
     score_text,
 )
-from .result import GroupAccuracies, Recommended, SearchResult, are_shares
+from .result import GroupAccuracies, Recommended, SearchResult, WithoutSearch, are_shares, texts_in_words
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
@@ -131,8 +131,9 @@ def differences(
     """
 
     def identity(group: str) -> tuple[tuple[str, ...], bool, bool]:
-        has_new_names = renamed and (group in (BEST, TEXTS) or group.startswith(NEW_NAMES))
-        return groups[group].templates, group == WITH_IMAGES, has_new_names
+        learned = group == WITH_IMAGES or getattr(groups[group], "images", 0) > 0
+        has_new_names = group in (BEST, TEXTS, WITH_IMAGES) or group.startswith(NEW_NAMES)
+        return groups[group].templates, learned, renamed and has_new_names
 
     ours, over = groups[name].test, dict[str, Difference]()
     for other in groups:
@@ -172,24 +173,33 @@ def _word(difference: Difference, is_certain: bool) -> str:
 def verdict_of(
     recommended: Recommended, groups: Mapping[str, GroupAccuracies], remark: str, words: CandidateNoun
 ) -> str:
-    """Return what to use in a line, with its gain on test over the better of the plain texts.
+    """Return what to use in a line, with its gain on test, and whether the search beat the best without one.
 
-    ``remark`` is what the forms need beside their templates, such as new class names.
+    The gain is over the better of the plain texts. ``remark`` is what the forms need beside their templates,
+    such as new class names.
     """
-    texts = groups[TEXTS].templates
-    plain = (name for name in (BARE_NAME, BASELINE_DEFAULT) if name in groups and not remark)
-    name = next((name for name in plain if groups[name].templates == texts), None)
-    what = words.noun if len(texts) == 1 else TEXTS
-    use = f"Use the {what if name is None else baseline_name(name, words)}{remark}"
+    texts = texts_in_words(groups[TEXTS].templates, groups, words, renamed=bool(remark))
+    use = f"Use the {texts}{remark}"
     if recommended.form == WITH_IMAGES:
-        use += " with the labelled images"
-    beaten = recommended.form == WITH_IMAGES or name is None
-    use += ": " if beaten else ": nothing beat it on the labelled images; "
+        use += " with the labelled images: "
+    elif texts in (TEXTS, f"best {words.noun}"):
+        use += ": "
+    else:
+        use += ": nothing beat it on the labelled images; "
     use += f"{score_text(recommended.test, percent=are_shares((recommended.test,)), unit=' %')} on test"
-    reference = recommended.reference
-    if reference is None or recommended.over[reference].same_template:
+    rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
+    assert rival is None or isinstance(rival, WithoutSearch)
+    is_rival = rival is not None and not rival.images and rival.name == reference
+    if reference is not None and not is_rival and not recommended.over[reference].same_template:
+        use += f", {recommended.over[reference]} over the {baseline_name(reference, words)}"
+    if rival is None or WITHOUT_SEARCH not in recommended.over:
         return use
-    return f"{use}, {recommended.over[reference]} over the {baseline_name(reference, words)}"
+    gap = recommended.over[WITHOUT_SEARCH]
+    title = rival.title(words) + (", original names" if remark else "")
+    if gap.same_template:
+        return f"{use}; that is also the best without a search"
+    outcome = {"better": "beats", "worse": "is behind"}.get(gap.verdict, "is level with")
+    return f"{use}; the search {outcome} the best without one ({title}): {gap}"
 
 
 def _difference(share: float, interval: Interval, *, paired: bool = True, **more: Any) -> Difference:

@@ -22,6 +22,7 @@ from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import (
     BARE_NAME,
     BASELINE_DEFAULT,
+    HAND_MADE,
     OTHER_MODEL,
     Inspection,
     Shots,
@@ -37,6 +38,7 @@ from .accuracies import (
     ORIGINAL_NAMES,
     TEXTS,
     WITH_IMAGES,
+    WITHOUT_SEARCH,
     Accuracy,
     AccuracyRow,
     AccuracyTable,
@@ -245,6 +247,25 @@ class WithImages(GroupAccuracies):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithoutSearch(GroupAccuracies):
+    """What is best without a search, chosen by the labelled images, as ``evaluate`` recommends it.
+
+    Attributes:
+        name: The name of its texts: a baseline's, or OpenAI's seven templates.
+        images: Number of labelled images that it learnt from, near ``templates``; 0 for the texts alone. Of
+            what was learnt, train and val are held out.
+    """
+
+    name: str
+    images: int = 0
+
+    def title(self, words: CandidateNoun) -> str:
+        """Return what it is in words."""
+        name = {HAND_MADE: "hand-made templates"}.get(self.name, baseline_name(self.name, words))
+        return f"{name} with images" if self.images else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A line of the leaderboard.
 
@@ -399,6 +420,18 @@ def words_of_all(kinds: Iterable[str]) -> CandidateNoun:
     return CandidateNoun(noun=nouns.pop() if len(nouns) == 1 else "prompt")
 
 
+def texts_in_words(
+    texts: tuple[str, ...], groups: Mapping[str, GroupAccuracies], words: CandidateNoun, *, renamed: bool
+) -> str:
+    """Return what texts of a result are: the bare class name or the default, the best template, or texts.
+
+    ``groups`` are its baselines, ``renamed`` whether it has new class names.
+    """
+    plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in groups and not renamed]
+    names = (baseline_name(name, words) for name in plain if groups[name].templates == texts)
+    return next(names, f"best {words.noun}" if len(texts) == 1 else TEXTS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The result of a search; ``to_json`` returns the document in ``result.json``.
@@ -414,6 +447,7 @@ class SearchResult:
         texts: Averaged templates if they beat the plain text on the labelled images, else that; one that is
             listed twice weighs twice. With new class names ``best``.
         with_images: ``texts`` with the labelled images; None without features or images.
+        without_search: What ``evaluate`` recommends, to compare with; None without labelled images.
         recommended: The form to use.
         skipped: Rounds without an answer after all retries.
         budget: What is left of each limit that was set.
@@ -449,6 +483,7 @@ class SearchResult:
     wall_s: float
     texts: GroupAccuracies
     with_images: WithImages | None
+    without_search: WithoutSearch | None
     recommended: Recommended
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
@@ -473,6 +508,15 @@ class SearchResult:
         if self.recommended.form == "template":
             return self.best
         return (self.with_images if self.recommended.form == WITH_IMAGES else None) or self.texts
+
+    @property
+    def form_in_words(self) -> str:
+        """The recommended form, such as ``texts, with 9 labelled images``."""
+        named = bool(self.best.class_names)
+        what = texts_in_words(self.texts.templates, self.baselines, self.words, renamed=named)
+        images = self.with_images if self.recommended.form == WITH_IMAGES else None
+        learnt = f", with {counted(images.images, 'labelled image')}" if images is not None else ""
+        return f"{what}{self.best.remark}{learnt}"
 
     @property
     def complete(self) -> bool:
@@ -523,10 +567,10 @@ class SearchResult:
 
     @property
     def accuracies(self) -> AccuracyTable:
-        """The forms of the result, then baselines, each with the gain of the recommended form over it."""
+        """The forms of the result, then what there is without a search, each with the gain over it."""
         over = self.recommended.over
         forms: list[tuple[str, str, Best | GroupAccuracies]] = [
-            (BEST, f"{self.words.noun}{self.best.remark}", self.best)
+            (BEST, f"best {self.words.noun}{self.best.remark}", self.best)
         ]
         if self.texts.templates != self.best.templates:
             forms.append((TEXTS, TEXTS, self.texts))
@@ -544,7 +588,7 @@ class SearchResult:
         ]
         baselines = self.baselines
         # The best template without its new names is one row with the baselines that it equals.
-        original = baselines.get(ORIGINAL_NAMES)
+        original, rival = baselines.get(ORIGINAL_NAMES), self.without_search
         same = {
             name: baseline_name(name, self.words)
             for name, group in baselines.items()
@@ -553,6 +597,13 @@ class SearchResult:
             and not name.startswith(NEW_NAMES)
             and group.templates == original.templates
         }
+        if rival is not None:
+            title = f"{WITHOUT_SEARCH}: {rival.title(self.words)}"
+            title += ", original names" if self.best.class_names else ""
+            rows.append(_row(WITHOUT_SEARCH, title, rival, over.get(WITHOUT_SEARCH)))
+            baselines = {
+                name: group for name, group in baselines.items() if rival.images or name != rival.name
+            }
         rows += [
             _row(
                 name,
@@ -594,7 +645,7 @@ class SearchResult:
         rows = (
             document["best"],
             document["texts"],
-            *filter(None, [document["with_images"]]),
+            *filter(None, [document["with_images"], document["without_search"]]),
             *document["baselines"].values(),
             *document["leaderboard"],
         )

@@ -34,16 +34,20 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from operator import itemgetter
 from statistics import fmean, stdev
 
 from ...evaluator.classifier import Classifier
-from ...evaluator.errors import AskingEndedError, PromptclimbError
+from ...evaluator.datasets.hand_made import simple_imagenet_templates
+from ...evaluator.errors import AskingEndedError, PromptclimbError, TemplateRejectedError
 from ...evaluator.scoring import (
     BARE_NAME,
     BASELINE_DEFAULT,
     COUNTED,
     HAND_MADE,
+    OPENAI_7,
+    OPENAI_80,
     Evaluator,
     EvaluatorInfo,
     FeatureEvaluator,
@@ -52,6 +56,7 @@ from ...evaluator.scoring import (
     Objective,
     Predictor,
     Score,
+    SplitScores,
     checked,
     hits,
 )
@@ -181,6 +186,7 @@ class Choice:
         best: None if nothing was scored, as there are no labelled images.
         rows: The leaderboard, best first.
         groups: What is to be evaluated, by name: texts of the scorer that are averaged.
+        ways: What people use without a search, by name; empty without labelled images to choose by.
         texts: What the result shows for a text of the scorer, if that is another text.
         averaged: The texts of the scorer that do best together; one text where it cannot average.
         scores: By text of the scorer, as the search has them.
@@ -192,6 +198,7 @@ class Choice:
     rows: tuple[Row, ...]
     groups: Mapping[str, tuple[str, ...]]
     averaged: tuple[str, ...]
+    ways: Mapping[str, tuple[str, ...]]
     texts: Mapping[str, str]
     scores: Mapping[str, Score]
     texts_scored: int
@@ -205,6 +212,7 @@ def unchecked_choice(info: EvaluatorInfo, template: str) -> Choice:
         rows=(),
         groups={BEST: (template,), **_baselines(info)},
         averaged=(template,),
+        ways={},
         texts={},
         scores={},
         texts_scored=0,
@@ -239,7 +247,17 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
         averaged = await grow(evaluator, scored_as, start=size)
     except Exception as error:  # noqa: BLE001 - noted in the result
         averaged, notes[UNGROWN] = tuple(scored_as[:size]), failure_note(UNGROWN, error, size)
+    ways, asked = dict[str, tuple[str, ...]](), set(chain(*evaluator.info.baselines.values()))
+    if labelled_images(evaluator.info):
+        # A model behind an API is asked for nothing but the baselines.
+        ways = {
+            name: texts
+            for name, texts in ways_of(evaluator.info, kind).items()
+            if not evaluator.info.paid or asked.issuperset(texts)
+        }
     baselines = _baselines(evaluator.info)
+    if BARE_NAME in ways:
+        baselines.setdefault(BARE_NAME, ways[BARE_NAME])
     hand_made = await _hand_made(config, evaluator)
     if hand_made:
         baselines[BEST_HAND_MADE] = (rank_by_rule(hand_made)[0].scored_as,)
@@ -247,17 +265,33 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
         baselines[BEST_HAND_MADE] = baselines.pop(HAND_MADE)
     starting = [entry for entry in scored if entry.position.initial]
     baselines[BEST_STARTING] = ((await in_thread(lambda: rank_by_rule(starting)))[0].scored_as,)
-    shown = {text: _shown(kind, text) for templates in baselines.values() for text in templates}
+    shown = {text: _shown(kind, text) for text in chain(*baselines.values(), *ways.values())}
     return Choice(
         best=order[0],
         rows=rows,
         groups={BEST: (order[0].scored_as,), **baselines},
         averaged=averaged,
+        ways=ways,
         texts=shown | {entry.scored_as: entry.text for entry in reversed(order)},
         scores={entry.scored_as: entry.score for entry in (*hand_made, *reversed(order))},
         texts_scored=texts_scored,
         notes=notes,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestWay:
+    """What is best without a search, as ``evaluate`` recommends it.
+
+    Attributes:
+        name: The way's name; see ``ways_of``.
+        texts: As the scorer gets them.
+        learned: Learnt from the labelled images; None if the texts are better alone, or without features.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    learned: LearnedClassifier | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +303,7 @@ class Forms:
         learned: Learnt from the labelled images, near the texts; None without features or images.
         recommended: The form to use.
         classifier: The recommended form as class vectors; None without features.
+        without_search: What they are compared with; None without labelled images.
         notes: On steps that failed, and on what the choice looked at.
     """
 
@@ -276,33 +311,43 @@ class Forms:
     learned: LearnedClassifier | None
     recommended: Form
     classifier: Classifier | None
+    without_search: BestWay | None
     notes: Mapping[str, str]
 
 
 async def choose_forms(
     evaluator: Evaluator, choice: Choice, names: NamedTemplate | None, *, final: bool
 ) -> Forms:
-    """Choose the texts, learn from the labelled images, and choose the form to use.
+    """Choose the texts, learn from the labelled images, and choose the form to use and the best way without.
 
     ``names`` are the accepted class names with their template, which are the texts then. Unless it is
     ``final``, a scorer that cannot be asked any more leaves the choice to what is known.
     """
-    notes = dict[str, str]()
-    renaming: Mapping[int, str] = {}
-    if names is None:
-        texts = await _choose_texts(evaluator, choice, notes, final=final)
-    else:
-        texts, renaming = (names.template,), names.renaming
+    notes, info = dict[str, str](), evaluator.info
+    groups = {TEXTS: choice.averaged, **choice.groups}
+    compared = [name for name in (TEXTS, BEST, BARE_NAME, BASELINE_DEFAULT) if name in groups and not names]
+    judging = {**{name: groups[name] for name in compared}, **choice.ways}
+    evidence = await judge(evaluator, judging, choice.scores, notes, final=final)
+    way = best_way({name: evidence[name] for name in choice.ways if name in evidence}, labelled_images(info))
+    texts, renaming = _choose_texts(groups, evidence, labelled_images(info)), dict[int, str]()
+    if names is not None:
+        notes.pop(CHOSEN_BY_LOGPROB, None)
+        texts, renaming = (names.template,), dict(names.renaming)
     recommended: Form = "template" if names is not None or texts == choice.groups[BEST] else "texts"
-    learned = classifier = None
+    learned = classifier = learned_by_way = None
     if isinstance(evaluator, FeatureEvaluator):
-        features, info = evaluator, evaluator.info
+        features = evaluator
         try:
             vectors = await call_evaluator(lambda: features.classifier(texts, renaming))
             scale, images = features.logit_scale, 0
             if labelled_images(info):
                 learned = await call_evaluator(partial(features.learn, vectors))
                 vectors, scale = learned.classifier, learned.scale
+            if way is not None:
+                learned_by_way = learned
+                if renaming or choice.ways[way] != texts:
+                    plain = await call_evaluator(partial(features.classifier, choice.ways[way]))
+                    learned_by_way = await call_evaluator(partial(features.learn, plain))
             if learned is not None and learned.strength is not None:
                 recommended, images = "with_images", learned.images
             classifier = Classifier.of(
@@ -320,7 +365,19 @@ async def choose_forms(
             if final and isinstance(error, AskingEndedError):
                 raise
             notes[UNLEARNED] = failure_note(UNLEARNED, error)
-    return Forms(texts=texts, learned=learned, recommended=recommended, classifier=classifier, notes=notes)
+            learned = learned_by_way = None
+    if learned_by_way is not None and learned_by_way.strength is None:
+        learned_by_way = None
+    return Forms(
+        texts=texts,
+        learned=learned,
+        recommended=recommended,
+        classifier=classifier,
+        without_search=None
+        if way is None
+        else BestWay(name=way, texts=choice.ways[way], learned=learned_by_way),
+        notes=notes,
+    )
 
 
 def labelled_images(info: EvaluatorInfo) -> int:
@@ -328,17 +385,41 @@ def labelled_images(info: EvaluatorInfo) -> int:
     return info.sizes.get("train", 0) + info.sizes.get("val", 0)
 
 
-async def _choose_texts(
-    evaluator: Evaluator, choice: Choice, notes: dict[str, str], *, final: bool
+def ways_of(info: EvaluatorInfo, kind: PromptKind) -> dict[str, tuple[str, ...]]:
+    """Return what people use without a search: the baselines, OpenAI's seven best, the bare name first."""
+    ways = {name: tuple(templates) for name, templates in info.baselines.items() if templates}
+    if not kind.averaged:
+        return ways or {BASELINE_DEFAULT: (kind.default,)}
+    seven = {OPENAI_7: simple_imagenet_templates()} if OPENAI_80 in ways else {}
+    ways = {BARE_NAME: ("{}",), BASELINE_DEFAULT: (kind.default,), **seven, **ways}
+    if ways.get(HAND_MADE) == ways.get(OPENAI_7):
+        ways.pop(HAND_MADE, None)  # ImageNet's are the seven
+    return ways
+
+
+def best_way(evidence: Mapping[str, ImageEvidence | float], images: int) -> str | None:
+    """Return the way that is best on the labelled images if it beats the plain text, else that.
+
+    That is the bare class name, or the default where that is not measured. None without evidence of either.
+    """
+    plain = next((name for name in (BARE_NAME, BASELINE_DEFAULT) if name in evidence), None)
+    if plain is None:
+        return None
+    ahead = [name for name in evidence if beats(evidence[name], evidence[plain], images)]
+
+    def rank(name: str) -> tuple[float, float]:
+        value = evidence[name]
+        return (sum(value.right), sum(value.logprob)) if isinstance(value, ImageEvidence) else (value, 0.0)
+
+    return max(ahead, key=rank, default=plain)
+
+
+def _choose_texts(
+    groups: Mapping[str, tuple[str, ...]], evidence: Mapping[str, ImageEvidence | float], images: int
 ) -> tuple[str, ...]:
     """Return the averaged texts, or the best one where none are averaged, if they beat the plain text."""
-    groups = {TEXTS: choice.averaged, **choice.groups}
-    compared = [name for name in (TEXTS, BEST, BARE_NAME, BASELINE_DEFAULT) if name in groups]
-    judged = await judge(evaluator, [groups[name] for name in compared], choice.scores, notes, final=final)
-    evidence = {name: value for name, value in zip(compared, judged, strict=True) if value is not None}
-    images = labelled_images(evaluator.info)
     found = TEXTS if TEXTS in evidence else BEST
-    plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in evidence]
+    plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in evidence and name in groups]
     if len(plain) == 2 and beats(evidence[BASELINE_DEFAULT], evidence[BARE_NAME], images):
         plain.reverse()
     if not plain or found not in evidence or beats(evidence[found], evidence[plain[0]], images):
@@ -348,44 +429,51 @@ async def _choose_texts(
 
 async def judge(
     evaluator: Evaluator,
-    groups: Sequence[tuple[str, ...]],
+    groups: Mapping[str, tuple[str, ...]],
     scores: Mapping[str, Score],
     notes: dict[str, str],
     *,
     final: bool,
-) -> Sequence[ImageEvidence | float | None]:
-    """Return what the labelled images say of groups of texts; None where it is not known.
+) -> dict[str, ImageEvidence | float]:
+    """Return what the labelled images say of groups of texts, of those of which they say something.
 
     Without features it is whether each image is right, and without predictions the accuracy. ``scores`` are
     known ones of single texts.
     """
-    info = evaluator.info
+    if not groups:
+        return {}
+    info, texts = evaluator.info, list(groups.values())
+    known: Sequence[Score | SplitScores | None]
     try:
         try:
             if isinstance(evaluator, FeatureEvaluator):
                 features = evaluator
-                classifiers = [await call_evaluator(partial(features.classifier, group)) for group in groups]
+                classifiers = [await call_evaluator(partial(features.classifier, group)) for group in texts]
                 judged = await call_evaluator(lambda: features.evidence(classifiers))
                 notes[CHOSEN_BY_LOGPROB] = BY_LOGPROB
-                return judged
+                return dict(zip(groups, judged, strict=True))
             if isinstance(evaluator, Predictor) and labelled_images(info):
-                return await _decided(evaluator, groups, info)
-        except AskingEndedError:
+                decided = zip(groups, await _decided(evaluator, texts, info), strict=True)
+                return {name: each for name, each in decided if each is not None}
+        except (AskingEndedError, TemplateRejectedError):
             raise
         except Exception as error:  # noqa: BLE001 - noted in the result
             notes[UNJUDGED] = failure_note(UNJUDGED, error)
-        examined = await call_evaluator(lambda: evaluator.examine(groups, test=False))
-        return [
-            None
-            if scores is None or scores.train is None
-            else pooled(Score(train=scores.train, val=scores.val), info.sizes)
-            for scores in examined
-        ]
+        known = await call_evaluator(lambda: evaluator.examine(texts, test=False))
     except Exception as error:
         if final and isinstance(error, AskingEndedError):
             raise
-        known = [scores.get(group[0]) if len(group) == 1 else None for group in groups]
-        return [None if score is None else pooled(score, info.sizes) for score in known]
+        # A published list may have a text that is too long for the model.
+        rejected = error.template if isinstance(error, TemplateRejectedError) else None
+        readable = {name: group for name, group in groups.items() if rejected not in group}
+        if 0 < len(readable) < len(groups):
+            return await judge(evaluator, readable, scores, notes, final=final)
+        known = [scores.get(group[0]) if len(group) == 1 else None for group in texts]
+    return {
+        name: pooled(Score(train=each.train, val=each.val), info.sizes)
+        for name, each in zip(groups, known, strict=True)
+        if each is not None and each.train is not None
+    }
 
 
 async def _decided(

@@ -13,14 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.datasets.hand_made import simple_imagenet_templates
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.scoring import (
     BARE_NAME,
-    BASELINE_DEFAULT,
-    HAND_MADE,
-    OPENAI_7,
-    OPENAI_80,
     Evaluator,
     EvaluatorInfo,
     FeatureEvaluator,
@@ -42,7 +37,7 @@ from ..results.accuracies import Accuracy, AccuracyRow, AccuracyTable, Differenc
 from ..results.details import ConfusionMatrix
 from ..results.gain import difference_of, is_no_better, wilson, with_verdicts
 from ..results.result import ApiUsage, Form, are_shares
-from .choice import beats, judge, labelled_images
+from .choice import best_way, judge, labelled_images, ways_of
 from .event_loop import call_evaluator
 from .test_evaluation import shares_right
 
@@ -330,7 +325,7 @@ async def measure_ways(
     info = evaluator.info
     if not info.sizes.get("test"):
         raise UsageError(f"{info.dataset} has no test images to measure on; score templates on another split")
-    ways, evaluation = _ways(info, kind), _evaluation(info, "test", kind)
+    ways, evaluation = ways_of(info, kind), _evaluation(info, "test", kind)
     while True:
         try:
             if isinstance(evaluator, FeatureEvaluator):
@@ -340,11 +335,10 @@ async def measure_ways(
             break
         except TemplateRejectedError as error:
             _leave_out(ways, error, report)
-    evidence: Mapping[str, ImageEvidence | float | None] = {}
+    evidence: Mapping[str, ImageEvidence | float] = {}
     if evaluation.labelled and not info.paid:  # an answer on a labelled image may cost money
-        judged = await judge(evaluator, list(ways.values()), {}, {}, final=True)
-        evidence = dict(zip(ways, judged, strict=True))
-    chosen = _chosen(evidence, evaluation.labelled)
+        evidence = await judge(evaluator, ways, {}, {}, final=True)
+    chosen = best_way(evidence, evaluation.labelled)
     by_name = dict(zip(ways, _with_gains(measured, list(ways), predictions), strict=True))
     return replace(evaluation, ways=_rows(ways, by_name, {chosen: "texts"}))
 
@@ -364,7 +358,7 @@ async def _by_features(
     chosen = None
     if labelled := evaluation.labelled:
         judged = await call_evaluator(lambda: features.evidence(list(vectors.values())))
-        chosen = _chosen(dict(zip(vectors, judged, strict=True)), labelled)
+        chosen = best_way(dict(zip(vectors, judged, strict=True)), labelled)
         some = {BARE_NAME, chosen, list(ways)[-1]}
         learning = [name for name in ways if len(ways) <= MOST_LEARNED or name in some]
         for number, name in enumerate(learning, start=1):
@@ -407,18 +401,6 @@ def _evaluation(info: EvaluatorInfo, split: Split, kind: PromptKind) -> Evaluati
         labelled=labelled_images(info),
         prompts=kind.name,
     )
-
-
-def _ways(info: EvaluatorInfo, kind: PromptKind) -> dict[str, tuple[str, ...]]:
-    """Return what is measured, the bare class name first: baselines of a search, and OpenAI's seven best."""
-    ways = {name: tuple(templates) for name, templates in info.baselines.items() if templates}
-    if not kind.averaged:
-        return ways or {BASELINE_DEFAULT: (kind.default,)}
-    seven = {OPENAI_7: simple_imagenet_templates()} if OPENAI_80 in ways else {}
-    ways = {BARE_NAME: ("{}",), BASELINE_DEFAULT: (kind.default,), **seven, **ways}
-    if ways.get(HAND_MADE) == ways.get(OPENAI_7):
-        ways.pop(HAND_MADE, None)  # ImageNet's are the seven
-    return ways
 
 
 def _leave_out(ways: dict[str, tuple[str, ...]], error: TemplateRejectedError, report: Report) -> None:
@@ -490,17 +472,3 @@ def _with_gains(
         }
     )
     return [replace(each, gain=gains.get(index)) for index, each in enumerate(measured)]
-
-
-def _chosen(judged: Mapping[str, ImageEvidence | float | None], images: int) -> str | None:
-    """Return the way that is best on the labelled images if it beats the bare class name, else that name."""
-    evidence = {name: value for name, value in judged.items() if value is not None}
-    if BARE_NAME not in evidence:
-        return None
-    ahead = [name for name in evidence if beats(evidence[name], evidence[BARE_NAME], images)]
-
-    def rank(name: str) -> tuple[float, float]:
-        value = evidence[name]
-        return (sum(value.right), sum(value.logprob)) if isinstance(value, ImageEvidence) else (value, 0.0)
-
-    return max(ahead, key=rank, default=BARE_NAME)

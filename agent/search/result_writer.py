@@ -18,7 +18,7 @@ from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Ill
 from ...prompts.kinds import CandidateNoun
 from ..errors import BudgetSpentError, GaveUpError, asking_errors_as_causes
 from ..events.types import EvaluationStarted, SearchFinished
-from ..results.accuracies import BEST, BEST_STARTING, TEXTS, WITH_IMAGES
+from ..results.accuracies import BEST, BEST_STARTING, TEXTS, WITH_IMAGES, WITHOUT_SEARCH
 from ..results.details import Decisions, Details, Picture, write_details
 from ..results.history import PageWriter, view_of
 from ..results.notes import (
@@ -45,6 +45,7 @@ from ..results.result import (
     Usage,
     Versions,
     WithImages,
+    WithoutSearch,
     left_of_both,
     words_of,
 )
@@ -133,7 +134,9 @@ def _result_of(
     session: RunSession, searched: SearchOutcome, choice: Choice, forms: Forms, evaluated: EvaluatedChoice
 ) -> SearchResult:
     with_images = evaluated.accuracies.get(WITH_IMAGES)
+    without_search = evaluated.accuracies.get(WITHOUT_SEARCH)
     assert with_images is None or isinstance(with_images, WithImages)
+    assert without_search is None or isinstance(without_search, WithoutSearch)
     config, store, info = session.config, session.store, session.evaluator.info
     manifest, of_best = store.manifest, evaluated.accuracies[BEST]
     notes = {**manifest.notes, **session.request.notes, **(store.value(PRICES) or {})}
@@ -175,11 +178,13 @@ def _result_of(
         ),
         texts=evaluated.accuracies[TEXTS],
         with_images=with_images,
+        without_search=without_search,
         recommended=evaluated.recommended,
         baselines={
             name: group
             for name, group in evaluated.accuracies.items()
-            if name not in (BEST, TEXTS, WITH_IMAGES) and (group.train, group.test) != (None, None)
+            if name not in (BEST, TEXTS, WITH_IMAGES, WITHOUT_SEARCH)
+            and (group.train, group.test) != (None, None)
         },
         leaderboard=choice.rows,
         usage=Usage.of(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from itertools import compress
 from typing import TypeVar
 
@@ -19,7 +20,6 @@ from ...evaluator.scoring import (
     FeatureEvaluator,
     Illustrator,
     Inspection,
-    LearnedClassifier,
     NamePredictor,
     Predictions,
     Predictor,
@@ -27,7 +27,14 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
-from ..results.accuracies import BEST, NEW_NAMES, ORIGINAL_NAMES, TEXTS, WITH_IMAGES
+from ..results.accuracies import (
+    BEST,
+    NEW_NAMES,
+    ORIGINAL_NAMES,
+    TEXTS,
+    WITH_IMAGES,
+    WITHOUT_SEARCH,
+)
 from ..results.details import Decisions, agrees
 from ..results.gain import differences, verdict_of
 from ..results.notes import failure_note
@@ -42,6 +49,7 @@ from ..results.result import (
     GroupAccuracies,
     Recommended,
     WithImages,
+    WithoutSearch,
     words_of,
 )
 from ..store.run import Store
@@ -104,7 +112,9 @@ async def evaluate_choice(
     """
     notes: dict[str, str] = {}
     test = test and evaluator.info.sizes.get("test", 0) > 0
-    groups = {**choice.groups, TEXTS: forms.texts}
+    groups, way = {**choice.groups, TEXTS: forms.texts}, forms.without_search
+    if way is not None and way.learned is None:
+        groups[WITHOUT_SEARCH] = way.texts
     accuracies, opened = await _accuracies(evaluator, store, choice, groups, notes, test=test)
     info = evaluator.info
     # Image by image, for intervals and the report.
@@ -141,14 +151,10 @@ async def evaluate_choice(
                 if measured is not None:
                     accuracies[name], on_test, _ = measured
                     predicted |= {} if on_test is None else {name: on_test.predicted[0] or ()}
-    if forms.learned is not None:
-        with_images, on_test = await _measure_learned(
-            evaluator, forms.learned, accuracies[TEXTS], notes, test=opened
-        )
-        accuracies[WITH_IMAGES] = with_images
-        if on_test is not None:
-            labels, predicted[WITH_IMAGES] = on_test.labels, on_test.predicted[0] or ()
-            within_5 |= dict(zip([WITH_IMAGES], on_test.within_5, strict=False))
+    decided_by_images = await _measure_learned(evaluator, choice, forms, accuracies, notes, test=opened)
+    for name, decided in decided_by_images.items():
+        labels, predicted[name] = decided.labels, decided.predicted[0] or ()
+        within_5 |= dict(zip([name], decided.within_5, strict=False))
     recommended = Recommended(form=forms.recommended, test=None)
     recommended = replace(recommended, test=accuracies[recommended.name].test)
     if recommended.test is not None:
@@ -261,32 +267,45 @@ async def _measure_renamed(
 
 async def _measure_learned(
     evaluator: Evaluator,
-    learned: LearnedClassifier,
-    texts: GroupAccuracies,
+    choice: Choice,
+    forms: Forms,
+    accuracies: dict[str, GroupAccuracies],
     notes: dict[str, str],
     *,
     test: bool,
-) -> tuple[WithImages, Predictions | None]:
-    """Measure what was learnt from the labelled images, those held out, and predict the test images."""
-    assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator learns"
-    train = evaluator.info.sizes.get("train", 0)
-    held_out = [learned.held_out[:train], learned.held_out[train:]]
-    accuracy, val = (sum(right) / len(right) if right else None for right in held_out)
-    on_test = None
-    if test:
-        features = evaluator
-        deciding = call_evaluator(lambda: features.decide([learned.classifier], split="test"))
-        on_test = await _try(notes, UNOPENED, deciding)
-    right = [] if on_test is None else hits(on_test.predicted[0] or (), on_test.labels)
-    with_images = WithImages(
-        templates=texts.templates,
-        train=accuracy,
-        val=val,
-        test=sum(right) / len(right) if right else None,
-        images=learned.images,
-        strength=learned.strength,
-    )
-    return with_images, on_test
+) -> dict[str, Predictions]:
+    """Add the accuracies of what was learnt from the labelled images, and return its predictions on test.
+
+    Those on the labelled images are of images held out.
+    """
+    learned, way = [(WITH_IMAGES, forms.learned)], forms.without_search
+    learned += [] if way is None else [(WITHOUT_SEARCH, way.learned)]
+    predictions, train = dict[str, Predictions](), evaluator.info.sizes.get("train", 0)
+    for name, classifier in learned:
+        if classifier is None:
+            continue
+        assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator learns"
+        held_out = (classifier.held_out[:train], classifier.held_out[train:])
+        accuracy, val = (sum(right) / len(right) if right else None for right in held_out)
+        deciding = partial(evaluator.decide, [classifier.classifier], split="test")
+        on_test = await _try(notes, UNOPENED, call_evaluator(deciding)) if test else None
+        predictions |= {} if on_test is None else {name: on_test}
+        right = [] if on_test is None else hits(on_test.predicted[0] or (), on_test.labels)
+        texts = forms.texts if name == WITH_IMAGES or way is None else way.texts
+        accuracies[name] = WithImages(
+            templates=tuple(choice.texts.get(text, text) for text in texts),
+            train=accuracy,
+            val=val,
+            test=sum(right) / len(right) if right else None,
+            images=classifier.images,
+            strength=classifier.strength,
+        )
+    if way is not None:
+        group = accuracies[WITHOUT_SEARCH]
+        measured = {member.name: getattr(group, member.name) for member in fields(GroupAccuracies)}
+        images = 0 if way.learned is None else way.learned.images
+        accuracies[WITHOUT_SEARCH] = WithoutSearch(**measured, name=way.name, images=images)
+    return predictions
 
 
 def _inspection(decisions: Decisions, name: str) -> Inspection | None:

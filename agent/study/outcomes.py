@@ -19,7 +19,7 @@ from ...evaluator.scoring import Shots, hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
 from ..prices import Spent
-from ..results.accuracies import BEST, RECOMMENDED, TEXTS, WITH_IMAGES
+from ..results.accuracies import BEST, RECOMMENDED, TEXTS, WITH_IMAGES, WITHOUT_SEARCH
 from ..results.details import Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import ApiUsage, Best, GroupAccuracies, SearchResult
@@ -142,6 +142,8 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Acc
     }
     if result.with_images is not None:
         groups[WITH_IMAGES] = result.with_images
+    if result.without_search is not None:
+        groups[WITHOUT_SEARCH] = result.without_search
     figures = {}
     for name, group in groups.items():
         if (test := group.test) is not None:

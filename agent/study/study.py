@@ -48,6 +48,7 @@ ReferenceName: TypeAlias = Literal[
     "best hand-made",
     "hand-made",
     "best starting template",
+    "best without a search",
 ]
 REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)
 """Baselines of every search, in table order; some data sets lack hand-made templates."""

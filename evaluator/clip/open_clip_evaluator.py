@@ -28,7 +28,8 @@ from ..scoring import (
 from .text_encoder import Encoder
 from .zero_shot import Labelled, RenamedClasses, classifier, correct, decide, grey_box, within_5
 
-# Most float32 numbers of template vectors held at once (64 MiB).
+# Classifiers of averaged templates held at once, and most float32 numbers of template vectors (64 MiB).
+_AVERAGES = 16
 _HELD = 16 * 2**20
 # Classifiers with renamed classes held at once: one template on train, val and augmented copies.
 _RENAMED = 3
@@ -71,6 +72,7 @@ class OpenClipEvaluator:
         self._objective, self._grey = objective, objective in GREY_BOX
         self.logit_scale = logit_scale
         self._template_vectors: dict[str, Tensor] = {}
+        self._averages: OrderedDict[tuple[str, ...], Tensor] = OrderedDict()
         self._renamed: OrderedDict[tuple[str, str], RenamedClasses] = OrderedDict()
         self._renamed_vectors: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
 
@@ -176,7 +178,7 @@ class OpenClipEvaluator:
         return self._names
 
     def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> ClassVectors:
-        weights = self._classifier(ensemble)
+        weights = self._classifier(ensemble).clone()
         if renaming:
             with torch.inference_mode():
                 rows = [self._encoder.named(template, list(renaming.values())) for template in ensemble]
@@ -216,8 +218,14 @@ class OpenClipEvaluator:
         for template in ensemble:
             if (rejection := self._encoder.check(template)) is not None:
                 raise TemplateRejectedError(template, rejection.reason, rejection.message)
-        with torch.inference_mode():
-            return classifier(torch.stack(self._vectors(ensemble)))
+        averages, key = self._averages, tuple(ensemble)
+        if key not in averages:
+            with torch.inference_mode():
+                averages[key] = classifier(torch.stack(self._vectors(ensemble)))
+            if len(averages) > _AVERAGES:
+                averages.popitem(last=False)
+        averages.move_to_end(key)
+        return averages[key]
 
     def _vectors(self, ensemble: Sequence[str]) -> list[Tensor]:
         """Return each template's class vectors; some are cached, as ensembles share many."""

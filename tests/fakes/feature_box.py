@@ -83,8 +83,13 @@ class FeatureBox:
 
     def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> ClassVectors:
         self._before("classifier")
-        assert not renaming
-        return self._vectors(ensemble)
+        # With new names the texts are as near as one that has them.
+        return self._vectors([f"{text} renamed" for text in ensemble] if renaming else ensemble)
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        return self.decide([self._vectors([f"{template} renamed"]) for _ in renamings], split=split)
 
     def evidence(self, classifiers: Sequence[ClassVectors]) -> list[ImageEvidence]:
         self._before("evidence")

@@ -127,7 +127,12 @@ def test_a_search_prints_its_result_and_leaves_its_files(
     result = json.loads(out)
     assert result == json.loads((tmp_path / "r" / "result.json").read_text())
     assert (result["schema"], result["status"], result["usage"]["calls"]) == (5, "finished", 6)
-    assert set(result["baselines"]) == {"default template", "best hand-made", "best starting template"}
+    assert set(result["baselines"]) == {
+        "default template",
+        "bare class name",
+        "best hand-made",
+        "best starting template",
+    }
     assert {"template", "default template"} <= set(map(str.strip, err.split("│")))
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {

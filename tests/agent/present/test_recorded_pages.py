@@ -6,7 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from promptclimb.agent.events.types import Event
 from promptclimb.agent.position import NAMES, Position
 from promptclimb.agent.present.page import render
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
+from promptclimb.agent.results.accuracies import WITHOUT_SEARCH
 from promptclimb.agent.results.details import Decisions, Details, Picture, write_details
 from promptclimb.agent.results.gain import differences, verdict_of
 from promptclimb.agent.results.history import RunView, view_of
@@ -39,6 +40,7 @@ from promptclimb.agent.results.result import (
     Sizes,
     Usage,
     WithImages,
+    WithoutSearch,
     words_of,
 )
 from promptclimb.agent.results.run_dir import write_result
@@ -72,6 +74,10 @@ def measured(
 ) -> tuple[dict[str, GroupAccuracies], Recommended]:
     """Templates with their accuracies, and the form to use; each is wrong on the first so many images."""
     groups = {name: averages(text, test=1 - wrong / 60) for name, (text, wrong) in wrong_by_name.items()}
+    if WITHOUT_SEARCH in groups:
+        groups[WITHOUT_SEARCH] = WithoutSearch(
+            **asdict(groups[WITHOUT_SEARCH]), name="default template", images=9
+        )
     hits = {name: [image >= wrong for image in range(60)] for name, (_, wrong) in wrong_by_name.items()}
     recommended = Recommended(form=form, test=None)
     over = differences(recommended.name, groups, hits, images=60, renamed=bool(remark))
@@ -88,7 +94,7 @@ def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tup
     }  # fmt: skip
     averaged = prompts != "instruction"
     learnt = (
-        {"texts": ("both {}", 5), "with_images": ("both {}", 3)}
+        {"texts": ("both {}", 5), "with_images": ("both {}", 3), WITHOUT_SEARCH: ("a {}", 20)}
         if averaged
         else {"texts": (f"a good {slot}", 6)}
     )
@@ -121,7 +127,7 @@ def finished(prompts: str = "template", slot: str = "{}", **changes: Any) -> tup
         dataset=DATA, llm=LLM, usage=USAGE, prompts=prompts, recommended=recommended,
         leaderboard=board, evaluated=4,
         best=Best(template=best.templates[0], train=0.75, val=1 / 3, test=best.test),
-        texts=texts, with_images=with_images,
+        texts=texts, with_images=with_images, without_search=groups.get(WITHOUT_SEARCH),
         baselines={name: groups[name] for name in baselines},
         inspection=Inspection(classes=classes,
             confusions=(Confusion("auk", "bat", 2), Confusion("bat", "cow", 2), Confusion("cow", "auk", 2)),
@@ -143,22 +149,25 @@ def with_names() -> tuple[SearchResult, Details]:
     before = tuple(2 if image in (0, 3, 6) else label for image, label in enumerate(LABELS))
     after = tuple(2 if image in (1, 4) else label for image, label in enumerate(LABELS))
     decisions = replace(details.decisions, predicted={"best": after, "original names": before})
-    group = {"original names": averages("a {}", test=57 / 60)}
+    original = {"original names": averages("a {}", test=57 / 60)}
     classes = tuple(
         ClassAccuracy(name, images=20, correct=20 - 2 * (name == "bat")) for name in decisions.classes
     )
     wrong_by_name = {
         "best": ("a {}", 2), "texts": ("a {}", 2), "original names": ("a {}", 3),
-        "default template": ("a photo of a {}", 3),
+        "default template": ("a photo of a {}", 3), WITHOUT_SEARCH: ("a photo of a {}", 4),
     }  # fmt: skip
+    groups, recommended = measured(
+        "class-names", "template", wrong_by_name, remark=", with 2 new class names"
+    )
     named = replace(
         result, best=replace(result.best, test=58 / 60, class_names=new),
         names_read=ReadNames(names={"auk": "great auk", "cow": "<b>cattle"}, classes=3, taken=True),
-        baselines={**group, **result.baselines},
+        baselines={**original, **result.baselines},
         inspection=Inspection(classes=classes, confusions=(Confusion("bat", "cow", 2),)),
         with_images=None,
         texts=averages(result.best.template, test=58 / 60),
-        recommended=measured("class-names", "template", wrong_by_name, remark=", with 2 new class names")[1],
+        recommended=recommended, without_search=groups[WITHOUT_SEARCH],
     )  # fmt: skip
     return named, replace(details, decisions=decisions, pictures=())
 

@@ -213,11 +213,30 @@ def test_a_renamed_class_is_shown_with_the_name_that_it_was_scored_with() -> Non
     assert [row.name for row in section["rows"]] == ["b (as bee)", "a"]
 
 
+def test_classes_and_measures_are_compared_with_one_baseline() -> None:
+    """The plain text that leads, as the pictures are; not the default template beside it."""
+    (before, after) = predicted = {"bare class name": (0, 0, 1, 0), "texts": (0, 1, 1, 0)}
+    decisions = Decisions(image_set=None, classes=("a", "b"), labels=(0, 1, 1, 0), predicted=predicted)
+    recalls = {before: 0.75, after: 1.0, "default template": 0.5}
+    result = small_result(
+        inspection=Inspection((ClassAccuracy("a", 2, 2), ClassAccuracy("b", 2, 2)), ()),
+        metrics={name: {"mean_per_class_recall": recall} for name, recall in recalls.items()},
+    )
+    details = Details(decisions=decisions, baseline=before)
+    section = classes_of(replace(view(result), details=details))
+    assert section is not None
+    assert (
+        "Mean recall per class: 100.0% (bare class name: 75.0%). Change: the difference in points to the "
+        in (section["about"])
+    )
+    assert "default" not in section["about"]
+
+
 def test_each_row_has_the_gain_of_the_recommended_form_with_its_verdict() -> None:
     """On the page, in a notebook and on the terminal."""
     over = {"default template": replace(between(2, 8), verdict="better")}
     result = small_result(recommended=Recommended(form="texts", test=0.5, over=over, verdict="Use it"))
-    assert 'data-of="gain of the recommended">+5.0 [2.0, 8.0] <span class="soft">better' in render(
+    assert 'data-of="gain of the recommended over it">+5.0 [2.0, 8.0] <span class="soft">better' in render(
         view(result)
     )
     assert "+5.0<br>[2.0, 8.0]<br>better" in result._repr_html_()

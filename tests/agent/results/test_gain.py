@@ -21,6 +21,7 @@ from promptclimb.agent.results.result import (
     Recommended,
     SearchResult,
     Sizes,
+    WithoutSearch,
 )
 from promptclimb.evaluator.scoring import ClassAccuracy, Inspection
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
@@ -65,6 +66,7 @@ def gain_of(
 
 
 BEST = on_test("a {}", 600)
+BARE = on_test("{}", 200)
 
 
 def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
@@ -107,8 +109,8 @@ def test_a_template_is_another_classifier_with_new_names_and_with_images() -> No
     ("form", "texts", "remark", "use"),
     [
         ("texts", ("a {}", "one {}"), "", "texts"),
-        ("template", ("a {}",), "", "template"),
-        ("template", ("{}",), ", with 2 new class names", "template, with 2 new class names"),
+        ("template", ("a {}",), "", "best template"),
+        ("template", ("{}",), ", with 2 new class names", "best template, with 2 new class names"),
         ("with_images", ("a {}", "one {}"), "", "texts with the labelled images"),
         ("with_images", ("{}",), "", "bare class name with the labelled images"),
     ],
@@ -122,6 +124,41 @@ def test_one_line_says_what_to_use(form: Form, texts: tuple[str, ...], remark: s
     groups = {name: group for name, (group, _) in {"texts": share(0.7, *texts), **plain}.items()}
     line = verdict_of(replace(recommended, over=over), groups, remark, kind_named(TEMPLATE).words)
     assert line == f"Use the {use}: 70.0 % on test, +10.0 [8.3, 12.0] over the bare class name"
+
+
+@pytest.mark.parametrize(
+    ("right", "outcome"),
+    [
+        (600, "beats the best without one (bare class name with images): +10.0 [8.3, 12.0]"),
+        (698, "is level with the best without one (bare class name with images): +0.2 [-0.2, 0.7]"),
+        (800, "is behind the best without one (bare class name with images): -10.0 [-12.0, -8.3]"),
+    ],
+)
+def test_the_line_says_whether_the_search_beat_the_best_without_one(right: int, outcome: str) -> None:
+    """Where it is certain; one that is the bare name alone is named once, the same classifier has no gain."""
+
+    def rival(measured: Measured, images: int) -> WithoutSearch:
+        group = measured.group
+        return WithoutSearch(
+            templates=group.templates, train=None, test=group.test, name="bare class name", images=images
+        )
+
+    def line(ours: Measured, bare: Measured, images: int) -> str:
+        ways = {"best without a search": Measured(rival(bare, images), bare.hits), "bare class name": BARE}
+        over = gain_of(ours, ways, name="with_images")
+        groups = {"texts": ours.group, **{name: group for name, (group, _) in ways.items()}}
+        recommended = Recommended(form="with_images", test=0.7, over=over)
+        return verdict_of(recommended, groups, "", kind_named(TEMPLATE).words)
+
+    found = on_test("a {}", 700)
+    assert line(found, on_test("{}", right), 9).endswith(
+        f"70.0 % on test, +50.0 [46.9, 53.1] over the bare class name; the search {outcome}"
+    )
+    same = line(on_test("{}", 700), on_test("{}", 700), 9)
+    assert same.endswith("over the bare class name; that is also the best without a search")
+    alone = line(found, BARE, 0)
+    assert alone.count("+50.0") == 1
+    assert alone.endswith("the search beats the best without one (bare class name): +50.0 [46.9, 53.1]")
 
 
 def test_where_nothing_beat_the_bare_name_the_line_says_so() -> None:

@@ -40,6 +40,9 @@ INITIAL = ("a photo of a {}", "the {}")
 FOUND = ("a clean drawing of a {}", "a bright {}", "one {} in the sun")
 
 
+BASELINES = {"default template", "bare class name", "best hand-made", "best starting template"}
+
+
 class Words(FakeEvaluator):
     """A FakeEvaluator that may fail, or know nothing, where it is examined."""
 
@@ -125,7 +128,7 @@ async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -
     best, texts = FakeEvaluator().examine([board[:1], result.texts.templates])
     assert (result.best.train, result.best.val, result.best.test) == (best.train, best.val, best.test)
     assert (result.texts.train, result.texts.test) == (texts.train, texts.test)
-    assert set(result.baselines) == {"default template", "best hand-made", "best starting template"}
+    assert set(result.baselines) == BASELINES
     assert result.baselines["best starting template"].templates[0] in INITIAL
     assert all(group.test is not None for group in result.baselines.values())
     assert (evaluator.opened, result.test_opened, store.value("test_opened")) == (1, 1, 1)
@@ -208,7 +211,7 @@ async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: S
     result = await finish(CONFIG, evaluator, store, searched)
     assert {UNOPENED, UNEXAMINED} <= set(result.notes)
     assert result.best.train == result.leaderboard[0].train
-    assert set(result.baselines) == {"best starting template", "default template", "best hand-made"}
+    assert set(result.baselines) == BASELINES - {"bare class name"}
 
 
 async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(store: Store) -> None:
@@ -252,7 +255,7 @@ async def test_a_hand_made_template_that_cannot_be_read_costs_its_own_figure_alo
     lists = {"default template": (INITIAL[0],), "long": (long,), "hand-made": (FOUND[0], long), "none": ()}
     evaluator = Words(max_words=10, baselines=lists)
     result = await finish(CONFIG, evaluator, store, ended(evaluator))
-    assert set(result.baselines) == {"default template", "best hand-made", "best starting template"}
+    assert set(result.baselines) == BASELINES
     assert result.baselines["best hand-made"].templates == (FOUND[0],)
     assert result.complete
     assert result.best.test is not None

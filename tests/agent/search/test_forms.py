@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from promptclimb import Classifier, SearchConfig, SearchResult
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
+from promptclimb.agent.results.accuracies import WITHOUT_SEARCH
 from promptclimb.agent.results.result import CHOSEN_BY_LOGPROB, UNJUDGED, UNLEARNED
 from promptclimb.agent.search.choice import beats
-from promptclimb.agent.search.journal import RestartRecord, SearchOutcome
+from promptclimb.agent.search.journal import NamedTemplate, NamesRecord, RestartRecord, SearchOutcome
+from promptclimb.agent.search.measuring import measure_ways
 from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
+from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Evaluator, ImageEvidence, Score
+from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from promptclimb.prompts.template import Template
 from tests.fakes.feature_box import FeatureBox
 from tests.fakes.run_session import session_of
+
+if TYPE_CHECKING:
+    from promptclimb.evaluator.scoring import ClassVectors
 
 TEMPLATES = ("a sketch of a {}", "one {}", "the {}", "my {}")
 GOOD = dict.fromkeys(TEMPLATES, 0.45) | {"{}": 0.15, "a photo of a {}": 0.12}
@@ -27,7 +37,9 @@ BARE = {"{}": 0.8}
 """Nothing is worth more than the bare class name."""
 
 
-async def finish(run_dir: Path, box: Evaluator, *templates: str) -> tuple[SearchResult, Classifier | None]:
+async def finish(
+    run_dir: Path, box: Evaluator, *templates: str, names: NamedTemplate | None = None
+) -> tuple[SearchResult, Classifier | None]:
     """The result of a search that scored templates, and the classifier that it writes."""
     record = RestartRecord(1)
     for template in templates or TEMPLATES:
@@ -39,7 +51,9 @@ async def finish(run_dir: Path, box: Evaluator, *templates: str) -> tuple[Search
         record.scored.append(entry)
     with Store.create(run_dir, {"identity": {}}) as store:
         session = session_of(SearchConfig(data="vectors", method="random"), box, store)
-        result, _, classifier = await choose_and_test(session, SearchOutcome(records=[record]))
+        record_of_names = None if names is None else NamesRecord(0, found=names)
+        searched = SearchOutcome(records=[record], names=record_of_names)
+        result, _, classifier = await choose_and_test(session, searched)
     return result, classifier
 
 
@@ -119,7 +133,7 @@ async def test_texts_of_one_template_are_the_template(tmp_path: Path) -> None:
     result, _ = await finish(tmp_path / "r", FeatureBox(worth, learns=False), "a sketch of a {}")
     assert result.recommended.form == "template"
     assert result.texts.templates == (result.best.template,)
-    assert result.recommended.verdict.startswith("Use the template: ")
+    assert result.recommended.verdict.startswith("Use the best template: ")
 
 
 async def test_where_nothing_beats_the_bare_class_name_it_is_recommended(tmp_path: Path) -> None:
@@ -161,6 +175,91 @@ async def test_a_step_that_fails_costs_its_form_and_is_noted(tmp_path: Path, met
     assert "device lost" in str(result.notes[note])
     assert result.complete
     assert (result.recommended.form == "with_images") == (method == "evidence")
+
+
+HAND_MADE_LIST = {"hand-made": ("a drawing of a {}", "a picture of a {}")}
+
+
+def with_lists(box: FeatureBox) -> FeatureBox:
+    """A box with a hand-made list, which a search does not find by itself."""
+    box.info = replace(box.info, baselines={**box.info.baselines, **HAND_MADE_LIST})
+    return box
+
+
+@pytest.mark.parametrize("learns", [True, False])
+@pytest.mark.parametrize(
+    ("worth", "name"),
+    [
+        (dict.fromkeys(HAND_MADE_LIST["hand-made"], 0.5) | {"{}": 0.15}, "hand-made"),
+        ({"a photo of a {}": 0.6, "{}": 0.02}, "default template"),
+        (BARE, "bare class name"),
+    ],
+)
+async def test_the_best_without_a_search_is_what_evaluate_recommends(
+    tmp_path: Path, worth: dict[str, float], name: str, *, learns: bool
+) -> None:
+    """The same way, with the images where they gain, and the same accuracy on test; one row stands for it."""
+    box = with_lists(FeatureBox(worth, learns=learns))
+    result, _ = await finish(tmp_path / "r", box)
+    evaluation = await measure_ways(box, kind_named(TEMPLATE), report=print, progress=print)
+    best, rival = evaluation.recommended, result.without_search
+    assert best is not None
+    assert rival is not None
+    assert rival.name == best.name == name
+    assert (rival.images > 0) == (best.recommended == "with_images") == learns
+    measured = best.with_images if learns else best.texts_alone
+    assert measured is not None
+    assert rival.test == measured.accuracy
+    assert WITHOUT_SEARCH in result.recommended.over
+    titles = [row.title for row in result.accuracies.rows]
+    shown = "hand-made templates" if name == "hand-made" else name
+    assert f"best without a search: {shown}{' with images' if learns else ''}" in titles
+    assert (name in titles) == learns
+    assert SearchResult.from_json(result.to_json()) == result
+
+
+async def test_what_is_the_best_without_a_search_too_is_said(tmp_path: Path) -> None:
+    """Nothing is learnt twice then."""
+    called = list[str]()
+    result, _ = await finish(tmp_path / "r", FeatureBox(BARE, before=called.append))
+    assert result.recommended.over[WITHOUT_SEARCH].verdict == "the same"
+    assert result.recommended.verdict.endswith("that is also the best without a search")
+    assert called.count("learn") == 1
+
+
+async def test_new_names_are_compared_with_the_original_ones_with_images(tmp_path: Path) -> None:
+    """Both learn from the labelled images; texts of one template are others with new names."""
+    called = list[str]()
+    worth = BARE | {"{} renamed": 0.9}
+    names = NamedTemplate("{}", {0: "great auk"})
+    result, _ = await finish(tmp_path / "r", FeatureBox(worth, before=called.append), names=names)
+    rival = result.without_search
+    assert rival is not None
+    assert (rival.name, rival.templates, rival.images) == ("bare class name", ("{}",), 48)
+    assert result.best.class_names == {"auk": "great auk"}
+    assert result.recommended.over[WITHOUT_SEARCH].verdict != "the same"
+    assert called.count("learn") == 2
+    (title,) = [row.title for row in result.accuracies.rows if row.name == WITHOUT_SEARCH]
+    assert title == "best without a search: bare class name with images, original names"
+    assert "(bare class name with images, original names)" in result.recommended.verdict
+
+
+async def test_a_published_list_that_the_model_cannot_read_costs_itself_alone(tmp_path: Path) -> None:
+    """The others are judged image by image."""
+
+    class Short(FeatureBox):
+        def classifier(
+            self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None
+        ) -> ClassVectors:
+            if HAND_MADE_LIST["hand-made"][0] in ensemble:
+                raise TemplateRejectedError(ensemble[0], "too_long")
+            return super().classifier(ensemble, renaming)
+
+    result, _ = await finish(tmp_path / "r", with_lists(Short(BARE)))
+    assert result.without_search is not None
+    assert result.without_search.name == "bare class name"
+    assert UNJUDGED not in result.notes
+    assert CHOSEN_BY_LOGPROB in result.notes
 
 
 async def test_test_is_opened_after_everything_is_decided(tmp_path: Path) -> None:

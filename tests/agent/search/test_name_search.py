@@ -130,7 +130,7 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     gain = result.recommended.over[ORIGINAL_NAMES]
     assert gain.points == pytest.approx(100 * (result.best.test - original.test))
     assert (gain.paired, gain.verdict) == (True, "better")
-    assert result.recommended.verdict.startswith("Use the template, with 3 new class names: ")
+    assert result.recommended.verdict.startswith("Use the best template, with 3 new class names: ")
     sizes = result.dataset.sizes
     right = round(result.best.train * sizes.train + (result.best.val or 0.0) * sizes.val)
     (chosen,) = (event for event in events if isinstance(event, NamesChosen))
