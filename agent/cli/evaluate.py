@@ -139,10 +139,15 @@ def _print_ways(evaluation: Evaluation, command: str) -> None:
         print_line("every test image is classified correctly, so a search has nothing to beat here")
     elif evaluation.labelled:
         print_line(f"to try to beat it: {command}")
-        if all(row.cells[TEXTS_COLUMN].may_be_chance for row in accuracies.rows if row.templates):
-            print_line(
-                "if the model may not know these names, add to it: --search-for class-names --llm MODEL"
-            )
+    by_texts = [row.cells[TEXTS_COLUMN] for row in accuracies.rows if row.templates]
+    by_images = [cell for cell in cells if cell not in by_texts and cell.value is not None]
+    # Where the images do not tell the classes apart either, names are not to blame.
+    if all(cell.may_be_chance for cell in by_texts) and not (
+        by_images and all(cell.may_be_chance for cell in by_images)
+    ):
+        options = "--search-for class-names --llm MODEL"
+        how = f"add to it: {options}" if evaluation.labelled else f"{command} --shots 0 {options}"
+        print_line(f"the model may not know these names; to ask an LLM for others, {how}")
 
 
 def _recommendation(evaluation: Evaluation) -> str:

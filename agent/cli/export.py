@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
+from ..present.sentences import UNSUPPORTED
 from ..results import exports
 from ..results.accuracies import BEST, TEXTS, WITH_IMAGES
-from ..results.result import SearchResult
+from ..results.result import UNCHECKED, SearchResult
 from ..results.run_dir import result_of
+from ..text import printable
 from .folders import folder_with_result
 from .output import print_line, say
 from .parser import Parser
@@ -23,17 +25,28 @@ def export(arguments: argparse.Namespace) -> int:
     form, only = arguments.form, arguments.only
     if form is None:
         raise UsageError(f"export needs --format: choose from {', '.join((*exports.FORMS, ALL))}")
+    result = result_of(run_dir)
+    if doubts := doubted_names(result):
+        say(doubts)
     if form == ALL:
         files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
         for file in files:
             print_line(str(file))
-        result = result_of(run_dir)
         say(which_templates(result, "open-clip", only).replace("It holds", "Files of templates hold", 1))
         return 0
     print_line(str(exports.export(run_dir, form, out=arguments.out, only=only)))
-    if line := which_templates(result_of(run_dir), form, only):
+    if line := which_templates(result, form, only):
         say(line)
     return 0
+
+
+def doubted_names(result: SearchResult) -> str:
+    """Return in a line which new class names to doubt, as an export's files have no marks; empty for none."""
+    best, names = result.best, result.best.class_names or {}
+    if best.unchecked and names:
+        return f"note: the new class names are {UNCHECKED}"
+    pairs = [f"{printable(old)} -> {printable(names[old])}" for old in best.unsupported]
+    return f"note: {UNSUPPORTED[0].lower()}{UNSUPPORTED[1:]}: {some_of(pairs)}" if pairs else ""
 
 
 def which_templates(result: SearchResult, form: str, only: str | None = None) -> str:

@@ -17,7 +17,7 @@ from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.scoring import ALL
-from ..config.sources import flags_of_more
+from ..config.sources import flags_of_more, on_command_line
 from ..llm.local_models import shown_llm
 from ..position import LLM
 from ..results.accuracies import (
@@ -52,6 +52,7 @@ from .sentences import (
     left_text,
     llm_of_templates,
     made_by_llm,
+    names_hint,
     spent_rows,
     verdict_on,
 )
@@ -392,7 +393,9 @@ def next_steps(view: RunView) -> list[str]:
             "simpler names (--class-names FILE) or another model (--model)."
         )
     steps += _on_answers(result, folder)
-    if never := _never_recognised(result):
+    if hint := names_hint(result):
+        steps.append(f"{on_command_line(hint[0].upper() + hint[1:])}.")
+    elif never := _never_recognised(result):
         steps.append(never)
     if names := about_names(view):
         steps.append(names)

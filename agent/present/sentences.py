@@ -13,6 +13,7 @@ from typing import TypeAlias
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
+from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
 from ..config.sources import on_command_line
 from ..events import types as events
@@ -225,6 +226,7 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
         about = f". {UNSUPPORTED}" if result.best.unsupported else ""
         names = _new_names(result.best)
         lines += [f"{names}{about}", *filter(None, [names_read(result)])]
+    lines += filter(None, [on_command_line(names_hint(result))])
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
     lines.append(f"{_spent(result)}{opening}")
     if (counts := made_by_llm(result)) is not None:
@@ -267,6 +269,23 @@ def _new_names(best: Best) -> str:
     changes = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:MOST_NAMES]]
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     return f"class names, {why}: {'; '.join(changes)}{more}"
+
+
+def names_hint(result: SearchResult) -> str:
+    """Say that the model may not know the class names, where images tell the classes apart and texts do not.
+
+    Empty if nothing says so, or if other names were searched for.
+    """
+    plain = [result.baselines[name] for name in (BARE_NAME, BASELINE_DEFAULT) if name in result.baselines]
+    images = result.with_images
+    if not plain or images is None or images.test is None or result.best.class_names is not None:
+        return ""
+    if may_be_chance(result, images.test) or not all(may_be_chance(result, group.test) for group in plain):
+        return ""
+    return (
+        "plain texts are no better than chance, and the labelled images are: the model may not know the "
+        'class names; `search_for = "class-names"` with `llm = MODEL` asks for others'
+    )
 
 
 def names_read(result: SearchResult) -> str:

@@ -28,8 +28,10 @@ from promptclimb.agent.events.types import (
     UsageChanged,
 )
 from promptclimb.agent.position import Position
+from promptclimb.agent.present.sentences import result_lines
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
-from promptclimb.agent.results.result import GroupAccuracies, Llm, SearchResult
+from promptclimb.agent.results.result import GroupAccuracies, Llm, SearchResult, Sizes, WithImages
+from promptclimb.evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
 from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
@@ -401,3 +403,25 @@ def test_another_template_that_is_as_good_is_no_progress() -> None:
     assert progress.best.best == "first {}"
     progress.add(over(3, 0.75, best="better {}"))
     assert progress.best.best == "better {}"
+
+
+@pytest.mark.parametrize(
+    ("texts", "images", "names", "is_hinted"),
+    [(0.5, 0.8, None, True), (0.5, 0.5, None, False), (0.7, 0.8, None, False), (0.5, 0.8, {}, False)],
+)
+def test_names_that_the_model_may_not_know_are_hinted_at(
+    texts: float, images: float, names: dict[str, str] | None, is_hinted: bool
+) -> None:
+    """Where labelled images tell two classes apart and the plain texts do not, and no names were searched."""
+    result = small_result()
+    plain = GroupAccuracies(templates=("{}",), train=0.5, test=texts)
+    changed = replace(
+        result,
+        dataset=replace(result.dataset, sizes=Sizes(train=2, val=0, test=200)),
+        best=replace(result.best, class_names=names),
+        baselines={BARE_NAME: plain, BASELINE_DEFAULT: plain},
+        with_images=WithImages(templates=("{}",), train=0.5, test=images, images=2, strength=1.0),
+    )
+    assert (
+        "--search-for class-names with --llm MODEL" in "\n".join(result_lines(changed, None))
+    ) is is_hinted

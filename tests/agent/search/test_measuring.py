@@ -68,13 +68,15 @@ async def test_labelled_images_recommend_a_way(
     assert [step for step in opened if "test" in step] == [opened[-1]] == ["decide on test"]
 
 
-@pytest.mark.parametrize(("worth", "is_hinted"), [(0.0, True), (0.9, False)])
+@pytest.mark.parametrize(
+    ("worth", "learns", "is_hinted"), [(0.0, True, True), (0.0, False, False), (0.9, True, False)]
+)
 async def test_names_that_get_no_more_than_chance_are_hinted_at(
-    worth: float, is_hinted: bool, capsys: pytest.CaptureFixture[str]
+    worth: float, learns: bool, is_hinted: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where all texts may be no better than chance, the model may not know the names."""
+    """Where all texts may be no better than chance, unless the labelled images are no better either."""
     texts = ("{}", "a photo of a {}", SKETCH)
-    _print_ways(await measured(box(dict.fromkeys(texts, worth))), "promptclimb search")
+    _print_ways(await measured(box(dict.fromkeys(texts, worth), learns=learns)), "promptclimb search")
     assert ("--search-for class-names" in capsys.readouterr().out) is is_hinted
 
 

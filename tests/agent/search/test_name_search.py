@@ -243,7 +243,9 @@ def read_and_searched(
     return result, event
 
 
-def test_names_that_the_model_has_never_read_are_replaced_in_one_step(tmp_path: Path) -> None:
+def test_names_that_the_model_has_never_read_are_replaced_in_one_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """At one image per class, where no single name helps: rounds find none of them."""
 
     class RejectsSome(Unread):
@@ -264,6 +266,9 @@ def test_names_that_the_model_has_never_read_are_replaced_in_one_step(tmp_path: 
     assert "avain -> key (unsupported)" in "\n".join(result_lines(result, None))
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
     assert "key (unsupported)" in page
+    # The file itself has no room for the mark.
+    assert main(["export", str(tmp_path / "r"), "--format", "class-names"]) == 0
+    assert "no labelled image of the class is classified correctly: avain -> key\n" in capsys.readouterr().err
     assert SearchResult.from_json(result.to_json()).best.remark.endswith(", 1 of them unsupported")
     # Further readings of a class that is recognised would cost a scorer behind an API requests.
     tried = {name for _, renamings in scorer.asked for names in renamings for name in names.values()}
