@@ -87,6 +87,15 @@ def rows_of(cells: Iterable[Row], measure: Callable[[Any], Row], file: Path | No
     return rows
 
 
+def better_starts(value_by_name: Mapping[str, float]) -> list[str]:
+    """Return the names; of a rival's two starts, ``{}`` and the texts, that with the higher value alone."""
+    better = {
+        name.removesuffix(", {}").removesuffix(", texts"): name
+        for name in sorted(value_by_name, key=value_by_name.__getitem__)
+    }
+    return list(better.values())
+
+
 def mean_over_sets(values_by_set: Mapping[str, Sequence[float]]) -> float:
     """Return the mean over sets of the means over seeds."""
     return statistics.fmean(map(statistics.fmean, values_by_set.values()))

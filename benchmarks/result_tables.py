@@ -88,8 +88,6 @@ UNREAD_GAINS = (
     (f"{LLM}{IMAGES}", LLM, "unread"),
     (LLM, "FreeDict", "unread, in FreeDict"),
     (f"{LLM}{IMAGES}", f"FreeDict{IMAGES}", "unread, in FreeDict"),
-    (f"{LLM}{NO_LABELS}", f"original{IMAGES}", "ambiguous"),
-    (f"{LLM}{IMAGES}", f"original{IMAGES}", "ambiguous"),
 )
 
 

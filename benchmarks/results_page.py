@@ -21,11 +21,10 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.common import ROOT, OverSets, holm, over_sets, read_rows
+from benchmarks.common import ROOT, OverSets, better_starts, holm, over_sets, read_rows
 from benchmarks.result_tables import gains, names, optimizers, over, templates, unread
 
 DOCS = ROOT / "docs"
@@ -52,36 +51,58 @@ Lines = Iterable[Sequence[str]]
 
 
 def returned(folder: Path, name: str) -> Lines:
-    """Yield what a search returns beside its rivals: accuracy, and how far the recommended one is ahead."""
+    """Yield what a search returns beside its rivals: accuracy, and how far the recommended one is ahead.
+
+    The model is that of the first row. Of a rival's two starts the one with the higher mean is shown.
+    """
     from benchmarks.returned import RECOMMENDED, table  # imports torch
 
-    document = table(read_rows(folder / f"{name}.jsonl"))
-    columns = list(document)
-    yield ("", *(cell for column in columns for cell in (column, "recommended ahead<br>worst set")))
-    measured = {line: None for column in columns for line in document[column]["rows"]}
-    ordered = sorted(measured, key=lambda line: (line != RECOMMENDED, -_last(document, line)))
-    for line in ordered:
+    kept = read_rows(folder / f"{name}.jsonl")
+    document = table([row for row in kept if row["model"] == kept[0]["model"]])
+    columns = {title: column["rows"] for title, column in document.items()}
+    accuracies: dict[str, list[float]] = {}
+    for rows in columns.values():
+        for line, row in rows.items():
+            accuracies.setdefault(line, []).append(row["accuracy"])
+    better = better_starts({line: statistics.fmean(values) for line, values in accuracies.items()})
+    yield ("", *(cell for title in columns for cell in (title, "recommended ahead by", "worst set")))
+    for line in sorted(better, key=lambda line: (line != RECOMMENDED, -accuracies[line][-1])):
         cells: list[str] = []
-        for column in columns:
-            if (row := document[column]["rows"].get(line)) is None:
-                cells += ["", ""]
-                continue
-            low, high = row["interval"]
+        for rows in columns.values():
+            row = rows.get(line)
             gap = (
-                ""
-                if line == RECOMMENDED
-                else (
-                    f"{row['recommended_ahead']:+z.1f} [{low:z.1f}, {high:z.1f}]<br>{row['worst'][1]:+z.1f}"
-                )
+                (over(row["recommended_ahead"], row["interval"]), f"{row['worst'][1]:+z.1f}")
+                if row and line != RECOMMENDED
+                else ("", "")
             )
-            cells += [f"{row['accuracy']:.1f}", gap]
-        yield (RETURNED.get(line, line.replace("{}", "`{}`")), *cells)
+            cells += [f"{row['accuracy']:.1f}" if row else "", *gap]
+        yield (RETURNED.get(line, re.sub(r", (?=\{\}|texts)", " from ", line).replace("{}", "`{}`")), *cells)
 
 
-def _last(document: Mapping[str, Mapping[str, Any]], line: str) -> float:
-    """Return the accuracy of a line in the last column that has it."""
-    values = [column["rows"][line]["accuracy"] for column in document.values() if line in column["rows"]]
-    return float(values[-1])
+def plain(folder: Path, names: str) -> Lines:
+    """Yield how far the recommended one is ahead of the better of two plain texts, by set and by draw."""
+    from benchmarks.returned import against_plain  # imports torch
+
+    yield ("", "mean", "median", "worst set", "sets below", "measurably", "draws below", "worst draw")
+    for name, title in BEDS.items():
+        rows = [row for row in read_rows(folder / f"{name}.jsonl") if "ahead" in row]
+        for model, shots in sorted({(row["model"], row["shots"]) for row in rows}):
+            own = [row for row in rows if (row["model"], row["shots"]) == (model, shots)]
+            gains = {data: points for data, points, _ in against_plain(own)}
+            means = {data: statistics.fmean(points) for data, points in gains.items()}
+            draws = list(itertools.chain.from_iterable(gains.values()))
+            gap = over_sets(gains, f"{name} {model} {shots}")
+            worst = min(means, key=means.__getitem__)
+            yield (
+                f"{title}, {model}, {shots} shot{'s' * (shots > 1)}",
+                over(gap.mean, gap.interval),
+                f"{gap.median:+z.1f}",
+                f"{means[worst]:+z.1f} {worst.removeprefix('iid-')}",
+                f"{sum(mean < 0 for mean in means.values())} of {len(means)}",
+                f"{sum(high < 0 for _, _, (_, high) in against_plain(own))}",
+                f"{100 * statistics.fmean(gain < 0 for gain in draws):.0f} %",
+                f"{min(draws):+z.1f}",
+            )
 
 
 def differences(folder: Path, name: str) -> Lines:
@@ -108,6 +129,13 @@ def differences(folder: Path, name: str) -> Lines:
         )
 
 
+BEDS = {
+    "returned": "another drawing",
+    "returned-captions": "another drawing",
+    "returned-shift": "unlike the test",
+    "returned-drawn": "drawn",
+}
+"""Rows of ``returned.py``, and what a table calls their sets."""
 RETURNED = {
     "recommended": "**recommended**",
     "best": "the best template",
@@ -116,10 +144,14 @@ RETURNED = {
     "bare class name": "bare class name `{}`",
     "default template": "`a photo of a {}`",
     "coop": "CoOp",
+    "coop-tuned": "CoOp, tuned",
+    "held near, {}": "recommended, but from `{}`",
+    "mean of both, {}": "that and the kernel ridge, averaged",
 }
 """Names of lines on the page."""
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "returned": returned,
+    "plain": plain,
     "differences": differences,
     "optimizers": optimizers,
     "names": names,

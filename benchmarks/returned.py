@@ -1,7 +1,7 @@
 """What a search returns, beside its rivals with equal labels, on sets in class folders.
 
     python benchmarks/returned.py FOLDER/SET ... --model Tags-pico --shots 1,16 --seeds 10 --rows FILE.jsonl
-    python benchmarks/returned.py FOLDER/SET ... --rivals coop,coop-tuned --seeds 3 --rows FILE.jsonl
+    python benchmarks/returned.py FOLDER/SET ... --rivals coop,coop-tuned,ridge --seeds 3 --rows FILE.jsonl
     python benchmarks/returned.py --table FILE.jsonl
 
 A row is one set, number of shots and seed: test accuracies by name, and how many test images the recommended
@@ -43,6 +43,7 @@ from promptclimb.evaluator.clip.text_encoder import TextEncoder
 from promptclimb.evaluator.clip.zero_shot import Labelled, classifier, decide
 from promptclimb.evaluator.datasets.hand_made import for_dataset
 from promptclimb.evaluator.datasets.loading import read_splits
+from promptclimb.evaluator.held_near import LabelledFeatures, learn
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box import coop, cross_modal, linear_probe, tip_adapter
@@ -57,6 +58,8 @@ SHARES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 TEMPERATURES = (0.25, 0.5, 1.0)
 CACHE_WEIGHTS = (0.0, 0.3, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 SHARPNESS = (1.0, 3.0, 5.5, 10.0, 20.0, 40.0)
+RIDGES = (1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+RIDGE_WEIGHTS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,31 @@ def discriminant(drawn: Shots, weights: Tensor, scale: float, test: Labelled) ->
     return (temperature * scale * test.features @ weights.T + share * logits).argmax(dim=1)
 
 
+def kernel_ridge(drawn: Shots, weights: Tensor, scale: float, test: Labelled) -> Tensor:
+    """Return logits of a kernel ridge added to the texts, chosen by the exact leave-one-out error.
+
+    Its kernel is that of a Tip-Adapter, at the authors' beta.
+    """
+    labels, texts = drawn.labels, (scale * drawn.images @ weights.T).double()
+    targets = functional.one_hot(labels, len(weights)).double() - 1 / len(weights)
+    affinity = (drawn.features @ drawn.features.T).double()
+    values, vectors = torch.linalg.eigh((-5.5 * (1 - affinity)).exp())
+    tried = []
+    for ridge in RIDGES:
+        hat = vectors * (values / (values + ridge)) @ vectors.T
+        own = hat.diagonal()[:, None]
+        left_out = (hat @ targets - own * targets) / (1 - own)
+        tried += [
+            (logprob(t * texts + share * left_out, labels), -share, share, ridge, t)
+            for share in RIDGE_WEIGHTS
+            for t in TEMPERATURES
+        ]
+    _, _, share, ridge, temperature = max(tried)
+    learned = vectors / (values + ridge) @ vectors.T @ targets
+    kept = (-5.5 * (1 - test.features @ drawn.features.T)).exp().double() @ learned
+    return temperature * scale * test.features @ weights.T + share * kept
+
+
 def lp_plus_plus(drawn: Shots, weights: Tensor, scale: float, test: Labelled) -> Tensor:
     """Return decisions of LP++ (CVPR 2024): vectors and weights of the texts, learned in 300 steps.
 
@@ -327,9 +355,21 @@ def measure(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def measure_coop(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the accuracy of CoOp with all labels, or of the best of its grid on val."""
+def measure_alone(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the accuracy of CoOp with all labels, or tuned on val, or of others from ``{}``."""
     drawn, test = bed.draw(cell["shots"], cell["seed"]), bed.splits["test"]
+    if cell["rival"] == "ridge":
+        weights, scale = classifier(bed.texts(["{}"])), bed.loaded.logit_scale
+        copies = torch.cat([drawn.train_copies, drawn.val_copies])
+        labelled = LabelledFeatures(torch.cat([drawn.images[:, None], copies], dim=1), drawn.labels)
+        learned = learn(weights, labelled, scale, seed=cell["seed"])
+        near = (learned.scale * test.features @ learned.weights.T).log_softmax(dim=1)
+        ridge = kernel_ridge(drawn, weights, scale, test).log_softmax(dim=1)
+        logits = {"held near": near, "kernel ridge": ridge, "mean of both": near + ridge}
+        right = {name: own.argmax(dim=1) == test.labels for name, own in logits.items()}
+        return {
+            "test": {f"{name}, {{}}": round(float(own.double().mean()), 6) for name, own in right.items()}
+        }
     problem = bed.problem(drawn, cell["shots"], cell["seed"])
     options = CoopOptions(tuned=True) if cell["rival"] == "coop-tuned" else CoopOptions()
     if options.tuned:
@@ -373,7 +413,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "sets": len(by_set),
             }
         plain = [
-            {"set": data, "points": round(points, 1), "interval": [round(edge, 1) for edge in edges]}
+            {
+                "set": data,
+                "points": round(float(np.mean(points)), 1),
+                "interval": [round(e, 1) for e in edges],
+            }
             for data, points, edges in against_plain(own)
         ]
         document[f"{model}, {shots} shot{'s' * (shots > 1)}"] = {
@@ -383,8 +427,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def against_plain(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float, tuple[float, float]]]:
-    """Yield each set's gain over the better of ``{}`` and the default, all seeds' images together.
+def against_plain(
+    rows: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, list[float], tuple[float, float]]]:
+    """Yield each set's gains over the better of ``{}`` and the default by seed, and the mean's interval.
 
     The images are the same for all seeds, so the interval is that of their mean counts.
     """
@@ -396,8 +442,8 @@ def against_plain(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, floa
         )
         better, worse = (round(float(np.mean([row["ahead"][plain][side] for row in own]))) for side in (0, 1))
         low, high = paired(better, worse, own[0]["images"])
-        points = float(np.mean([row["test"][RECOMMENDED] - row["test"][plain] for row in own]))
-        yield data, 100 * points, (100 * low, 100 * high)
+        points = [100 * (row["test"][RECOMMENDED] - row["test"][plain]) for row in own]
+        yield data, points, (100 * low, 100 * high)
 
 
 def main() -> None:
@@ -410,7 +456,11 @@ def main() -> None:
     parser.add_argument("--pretrained", default="pico", help="tag, or a file of weights")
     parser.add_argument("--shots", type=whole_numbers, default=[1, 16])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--rivals", default="", help="coop, coop-tuned: measure these alone")
+    parser.add_argument(
+        "--rivals",
+        default="",
+        help="coop, coop-tuned, ridge (and the learned classifier from {}): measure these alone",
+    )
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--table", type=Path, metavar="FILE.jsonl")
     parser.add_argument("--json", action="store_true", help="print the document on one line")
@@ -435,7 +485,7 @@ def main() -> None:
             for shots in options.shots
             for seed in range(1, options.seeds + 1)
         ]
-        rows_of(cells, partial(measure_coop if rivals else measure, bed), options.rows)
+        rows_of(cells, partial(measure_alone if rivals else measure, bed), options.rows)
         print(bed.name, flush=True)
 
 
