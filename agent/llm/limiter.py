@@ -31,8 +31,8 @@ from ..events.types import LimitLearned, Listener, Paused, ignore_event
 PERIOD_S = 60.0
 BURST_S = 0.6
 """Uses may come early by what 0.6 s (1 % of a minute) earn; one request always may."""
-FIRST_MARGIN_S = 0.5
-LONGEST_MARGIN_S = 8.0
+MARGIN_S = 0.5
+"""For requests that arrive closer together than they are sent."""
 
 SAMPLES = 32
 """Recent answers whose tokens count."""
@@ -79,17 +79,10 @@ class StatedLimit:
 
 @dataclass(slots=True)
 class Taken:
-    """One use of a window: when, and how much; ``counted`` until it is older than a minute."""
+    """One use of a window: when, and how much."""
 
-    window: Window
     at: float
     weight: float
-    counted: bool = True
-
-    def settle(self, weight: float) -> None:
-        """Correct how much it was."""
-        self.window.correct_use(self.weight, weight, counted=self.counted)
-        self.weight = weight
 
 
 class Window:
@@ -97,77 +90,38 @@ class Window:
 
     A log of the last period and a margin never exceeds the limit, so a server that counts a sliding or a
     fixed minute never refuses. For servers with a small bucket, the generic cell rate algorithm (ITU-T I.371)
-    spreads uses with a burst of ``BURST_S``. The margin is for requests that arrive closer together than
-    sent; it doubles with each refusal, up to 8 s.
+    spreads uses with a burst of ``BURST_S``.
     """
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.margin = FIRST_MARGIN_S
         self._log: deque[Taken] = deque()
-        self._used = 0.0
         self._due = 0.0
-        self._others = 0.0
-        self._others_until = 0.0
 
     def delay(self, now: float, weight: float) -> float:
         """Return the seconds until so much may be used."""
-        self._forget(now)
+        while self._log and self._log[0].at + PERIOD_S + MARGIN_S <= now:
+            self._log.popleft()
         # No burst for what takes longer to earn: a bucket that holds just one would refuse it.
         burst = BURST_S if weight * PERIOD_S <= BURST_S * self.limit else 0.0
-        spread = self._due - burst - now
-        over = self._used + self._others + weight - self.limit
-        if over <= 0:
-            return max(spread, 0.0)
-        return max(spread, self._freed(over) - now, 0.0)
-
-    def take(self, now: float, weight: float) -> Taken:
-        taken = Taken(self, now, weight)
-        self._log.append(taken)
-        self._used += weight
-        self._due = max(self._due, now) + self._interval_s(weight)
-        return taken
-
-    def correct_use(self, before: float, now: float, *, counted: bool) -> None:
-        if counted:
-            self._used += now - before
-        self._due += self._interval_s(now - before)
-
-    def correct(self, now: float, remaining: float, full_in_s: float | None) -> None:
-        """Apply what the server says is left: if that is less than we know, others have used it."""
-        self._forget(now)
-        missing = self.limit - self._used - remaining
-        if missing > self._others:
-            self._others = missing
-            self._others_until = now + min(PERIOD_S if full_in_s is None else full_in_s, PERIOD_S)
-
-    def rate_limited(self) -> None:
-        """Widen the margin: the server answered 429 although the limit was kept."""
-        self.margin = min(self.margin * 2, LONGEST_MARGIN_S)
-
-    def _interval_s(self, weight: float) -> float:
-        return weight * PERIOD_S / self.limit
-
-    def _forget(self, now: float) -> None:
-        horizon = now - PERIOD_S - self.margin
-        while self._log and self._log[0].at <= horizon:
-            gone = self._log.popleft()
-            gone.counted = False
-            self._used -= gone.weight
-        if not self._log:
-            self._used = 0.0
-        if now >= self._others_until:
-            self._others = 0.0
-
-    def _freed(self, over: float) -> float:
-        at = self._others_until if self._others else 0.0
-        over -= self._others
+        free_at = self._due - burst
+        over = sum(taken.weight for taken in self._log) + weight - self.limit
         for taken in self._log:
             if over <= 0:
                 break
             over -= taken.weight
-            at = max(at, taken.at + PERIOD_S + self.margin)
-        return at
+            free_at = max(free_at, taken.at + PERIOD_S + MARGIN_S)
+        return max(free_at - now, 0.0)
+
+    def take(self, now: float, weight: float) -> Taken:
+        self._log.append(taken := Taken(now, weight))
+        self._due = max(self._due, now) + weight * PERIOD_S / self.limit
+        return taken
+
+    def settle(self, taken: Taken, weight: float) -> None:
+        """Correct how much a use was."""
+        self._due += (weight - taken.weight) * PERIOD_S / self.limit
+        taken.weight = weight
 
 
 class RateLimiter:
@@ -175,8 +129,7 @@ class RateLimiter:
 
     Tokens: the most that a request can be billed for must fit into the limit. While it runs, it takes that
     times the largest share that recent answers used, and 5 % more. After a refusal because of tokens all of
-    it is taken, since the endpoint may count requested tokens, and a thousandth less with each success. A
-    limit from a header only paces; one answer that was billed for more disproves it.
+    it is taken, since the endpoint may count requested tokens, and a thousandth less with each success.
 
     In flight: starts at up to four, so as not to flood an unknown endpoint, and goes to the setting with the
     first outcome. A rate-limit reply halves it, once for all requests under way then; each success grows it
@@ -208,7 +161,6 @@ class RateLimiter:
         }
         self._shares: deque[float] = deque(maxlen=SAMPLES)
         self._least_share = 0.0
-        self._most_billed = 0
         self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
         self._had_outcome = self._had_refusal = False
         self._growth_from = self._ready_at = self._shrunk_at = -math.inf
@@ -277,8 +229,8 @@ class RateLimiter:
     def unused(self, permit: Permit) -> None:
         """Give back what a permitted but unsent request took of the windows."""
         permit.is_outcome = False
-        for taken in permit.taken.values():
-            taken.settle(0.0)
+        for kind, taken in permit.taken.items():
+            self._windows[kind].settle(taken, 0.0)
 
     def leave(self, permit: Permit) -> None:
         self.in_flight -= 1
@@ -294,19 +246,21 @@ class RateLimiter:
             stated = stated_limit(headers, kind)
             if stated.limit is not None:
                 self._learn(kind, stated.limit, permit.tokens)
-            if stated.remaining is not None and (window := self._windows.get(kind)) is not None:
-                window.correct(self._clock(), stated.remaining, stated.full_in_s)
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
         """Record an answer and its billed tokens."""
-        permit.settle(max(tokens, math.ceil(permit.tokens * self._least_share)))
+        self._settle(permit, max(tokens, math.ceil(permit.tokens * self._least_share)))
         self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
         if permit.tokens > 0:
             self._shares.append(tokens / permit.tokens)
-        self._disprove(tokens)
         self._had_refusal = False
         if self._clock() >= self._growth_from:
             self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self.limits.concurrency))
+
+    def _settle(self, permit: Permit, tokens: int) -> None:
+        """Correct how many tokens a request used."""
+        if (taken := permit.taken.get("tokens")) is not None:
+            self._windows["tokens"].settle(taken, tokens)
 
     def failed(self) -> None:
         """Record a failure for another reason than a limit."""
@@ -314,15 +268,13 @@ class RateLimiter:
 
     def rate_limited(self, permit: Permit, *, tokens: bool = False) -> None:
         """Slow down after a rate-limit reply; ``tokens``: it names them as the reason."""
-        permit.settle(0)
+        self._settle(permit, 0)
         if tokens:
             self._least_share = 1.0
         if permit.admitted > self._shrunk_at:
             self._had_refusal = True
             self._shrunk_at = self._growth_from = self._clock()
             self._ceiling = max(self._ceiling / 2, 1.0)
-            for window in self._windows.values():
-                window.rate_limited()
 
     def pause(self, seconds: float, asked_s: float | None = None) -> None:
         """Send nothing for so long, and after that one by one; ``asked_s``: as the endpoint asks for."""
@@ -342,8 +294,6 @@ class RateLimiter:
         return max(math.ceil(tokens * min(share, 1.0)), 1)
 
     def _learn(self, kind: LimitKind, limit: float, tokens: int) -> None:
-        if kind == "tokens" and limit < self._most_billed:
-            return
         if (configured := self._configured[kind]) is not None:
             limit = min(limit, configured)
         window = self._windows.get(kind)
@@ -356,16 +306,6 @@ class RateLimiter:
                 window.take(self._clock(), 1.0 if kind == "requests" else float(self._expected(tokens)))
         window.limit = limit
         self._emit(LimitLearned(endpoint=self.name, limit=kind, value=limit))
-
-    def _disprove(self, billed: int) -> None:
-        self._most_billed = max(self._most_billed, billed)
-        window = self._windows.get("tokens")
-        if window is None or billed <= window.limit or window.limit == self.limits.tpm:
-            return
-        if self.limits.tpm is None:
-            del self._windows["tokens"]
-        else:
-            window.limit = self.limits.tpm
 
 
 @dataclass(slots=True, eq=False)
@@ -384,11 +324,6 @@ class Permit:
     admitted: float
     taken: Mapping[LimitKind, Taken]
     is_outcome: bool = True
-
-    def settle(self, tokens: int) -> None:
-        """Correct how many tokens it used."""
-        if (taken := self.taken.get("tokens")) is not None:
-            taken.settle(tokens)
 
     def __enter__(self) -> Self:
         return self

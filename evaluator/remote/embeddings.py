@@ -71,6 +71,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         super().__init__(problem)
         self._size: int | None = None
         self._trials = 0
+        self._is_ready = False
         self._fewer: dict[str, int] = {}  # how many images, or texts, a request holds at most, as was found
         self._sized: set[str] = set()  # of which a request was answered
         self._sizing = {"image": asyncio.Lock(), "text": asyncio.Lock()}
@@ -86,9 +87,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if self._named is None:
             # A task of its own: if this one is cancelled, the request that is paid for still ends.
             self._named = await asyncio.shield(asyncio.create_task(self._find_dialect()))
-        if not self._fewer:
+        if not self._is_ready:
             await super().prepare()
-            self._fewer = await in_thread(lambda: {kind: self._most_known(kind) for kind in self._sizing})
+            self._is_ready = True
 
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
@@ -299,15 +300,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         most = self.dialect.most_images if kind == "image" else self.dialect.most_texts
         return min(most, self._fewer.get(kind, most))
 
-    def _most_known(self, kind: str) -> int:
-        """Return the number that earlier sessions found to be taken."""
-        most_by_key = {self._key_of_most(kind, most): most for most in range(1, self._most(kind))}
-        known = self.problem.store.answers.find(list(most_by_key))
-        return min((most_by_key[key] for key in known), default=self._most(kind))
-
-    def _key_of_most(self, kind: str, most: int) -> str:
-        return self.problem.key_of_form(f"at most {most} {kind}s for")
-
     def _image_request(self, dialect: EmbeddingDialect, pictures: Sequence[SentPicture]) -> ApiRequest:
         model = self.problem.model
         return ApiRequest(
@@ -342,7 +334,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 answered.append(None)
                 if len(answered) == 2 and refused and most < self._most(kind):
                     self._fewer[kind] = most
-                    self.problem.store.answers.keep({self._key_of_most(kind, most): True})
 
             return [self._question(kind, part, request, part_answered) for part in batched(keys, most)]
 

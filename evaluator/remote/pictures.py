@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -23,8 +22,8 @@ SMALL = 128
 FEW_COLOURS = 256
 """Most colours of larger images that are sent as PNG: drawings, which JPEG blurs and PNG keeps small."""
 QUALITY = 92
-CACHE_BYTES = 64 * 2**20
-"""Most bytes of encoded images held in memory."""
+MOST_HELD = 512
+"""Encoded images held in memory: some 64 MiB of photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,7 @@ class PictureReader:
     def __init__(self, side: int, seen: SeenFiles | None = None) -> None:
         self.side = side
         self._seen = seen or SeenFiles()
-        self._lock = threading.Lock()
-        self._held: OrderedDict[Path, SentPicture] = OrderedDict()
-        self._bytes = 0
+        self._encoded = lru_cache(maxsize=MOST_HELD)(lambda path: encode(open_rgb(path), side))
 
     def picture(self, path: Path) -> SentPicture:
         """Return an image as it is sent.
@@ -81,18 +78,7 @@ class PictureReader:
         Raises:
             DataError: The file cannot be read.
         """
-        with self._lock:
-            if (picture := self._held.get(path)) is not None:
-                self._held.move_to_end(path)
-                return picture
-        picture = encode(open_rgb(path), self.side)
-        with self._lock:
-            if path not in self._held:
-                self._held[path] = picture
-                self._bytes += len(picture.base64)
-            while self._bytes > CACHE_BYTES:
-                self._bytes -= len(self._held.popitem(last=False)[1].base64)
-        return picture
+        return self._encoded(path)
 
     def content(self, digest: str) -> str:
         """Return what identifies an image as it is sent, from the hash of its file."""

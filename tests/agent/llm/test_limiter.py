@@ -14,14 +14,11 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.events.types import Event, LimitLearned, Paused
 from promptclimb.agent.llm.limiter import (
-    LONGEST_MARGIN_S,
     LONGEST_WAIT,
-    PERIOD_S,
     SAMPLES,
     RateLimiter,
     RateLimits,
     StatedLimit,
-    Window,
     parse_moment,
     rate_limit_headers,
     retry_after,
@@ -208,30 +205,6 @@ def test_a_limit_that_is_known_is_not_reported_again_and_one_that_was_set_is_not
         limits.append(bench.limiter._windows["requests"].limit)
     assert limits == [60, 60, 30, 30, 45, 60]
     assert [event.value for event in bench.events if isinstance(event, LimitLearned)] == [30, 45, 60]
-    bench.limiter.read_headers(
-        permit, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"}
-    )
-    assert bench.limiter.delay(1) == pytest.approx(20.0)
-
-
-def test_what_others_have_used_is_left_to_them_until_it_is_full_again() -> None:
-    """What a server says is left, where that is less than is known here."""
-    window = Window(60)
-    window.correct(0.0, 50, 20.0)
-    assert (window.delay(0.0, 50), window.delay(0.0, 51), window.delay(19.0, 51)) == (0.0, 20.0, 1.0)
-    assert window.delay(20.0, 51) == 0.0
-
-
-def test_the_margin_doubles_with_each_refusal_up_to_a_bound() -> None:
-    """And holds for what is in the log already."""
-    window, margins = Window(10), []
-    window.take(0.0, 10)
-    for _ in range(6):
-        window.rate_limited()
-        margins.append(window.margin)
-    assert margins == [1.0, 2.0, 4.0, LONGEST_MARGIN_S, LONGEST_MARGIN_S, LONGEST_MARGIN_S]
-    assert window.delay(0.0, 1) == PERIOD_S + LONGEST_MARGIN_S
-    assert window.delay(67.0, 1) == 1.0
 
 
 NOW = 1_700_000_000.0

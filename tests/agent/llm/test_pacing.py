@@ -181,20 +181,3 @@ async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
     learning.leave(permit)
     learning.leave(await waiting)
     assert asyncio.get_running_loop().time() <= 61
-
-
-@virtual_time
-async def test_an_answer_shows_that_a_stated_limit_is_wrong() -> None:
-    """What was billed for one request alone cannot be more than a minute allows; a limit set stays."""
-    stated = {"x-ratelimit-limit-tokens": "300"}
-    for tpm, then in ((None, None), (5000, 5000)):
-        events: list[Event] = []
-        pacer = limiter(RateLimits(tpm=tpm), events)
-        permit = await pacer.acquire(1000)
-        pacer.read_headers(permit, stated)
-        assert pacer._windows["tokens"].limit == 300
-        pacer.succeeded(permit, 950)
-        pacer.read_headers(permit, stated)
-        assert (pacer._windows["tokens"].limit if tpm else pacer._windows.get("tokens")) == then
-        pacer.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
-        assert pacer._windows["tokens"].limit == 2000

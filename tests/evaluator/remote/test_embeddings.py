@@ -58,7 +58,7 @@ def test_images_cost_once_and_a_template_its_texts(dialect: str, opened: Opened,
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_the_size_of_requests_is_learnt_and_kept(most: int, opened: Opened, tmp_path: Path) -> None:
+def test_the_size_of_requests_is_learnt(most: int, opened: Opened) -> None:
     """From requests that are refused whole and answered in halves."""
 
     def holds(request: ApiRequest) -> int:
@@ -67,9 +67,8 @@ def test_the_size_of_requests_is_learnt_and_kept(most: int, opened: Opened, tmp_
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
         return ApiRefusal("too_large", "too many inputs") if holds(request) > most else body
 
-    labels, names = tmp_path / "labels.sqlite", {"scorer_dialect": "openai"}
     api = VisualApi(change=change, concurrency=1)
-    evaluator = opened("embeddings", api, labels, **names)
+    evaluator = opened("embeddings", api, scorer_dialect="openai")
     grown: list[int] = []
     evaluator.on_more_requests = lambda: grown.append(evaluator.estimate(10, 80).requests)
     before = evaluator.estimate(10, 80).requests
@@ -78,9 +77,9 @@ def test_the_size_of_requests_is_learnt_and_kept(most: int, opened: Opened, tmp_
     assert refused == {1: [8, 4, 4, 2, 2, 2, 2, 3, 2], 3: [8, 4, 4]}[most]
     assert before == 20
     assert grown[-1] == evaluator.estimate(10, 80).requests == {1: 110, 3: 50}[most]
-    later = VisualApi(change=change)
-    scored(opened("embeddings", later, labels, **names), "a photo of a big {}")
-    assert max(map(holds, later.requests)) <= most
+    asked = len(api.requests)
+    scored(evaluator, "a photo of a big {}")
+    assert max(map(holds, api.requests[asked:])) <= most
 
 
 def test_the_form_is_known_by_the_address() -> None:

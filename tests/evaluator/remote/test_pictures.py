@@ -56,9 +56,8 @@ def test_few_images_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Thousands of images take a bounded memory; one that is used again is not read again."""
     for number in range(20):
         noise(16 + number, 16).save(tmp_path / f"{number}.png")
+    monkeypatch.setattr(pictures, "MOST_HELD", 5)
     reader = PictureReader(64)
-    size = len(reader.picture(tmp_path / "0.png").base64)
-    monkeypatch.setattr(pictures, "CACHE_BYTES", 5 * size)
     for number in range(20):
         reader.picture(tmp_path / f"{number}.png")
     last = reader.picture(tmp_path / "19.png")
