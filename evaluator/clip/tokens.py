@@ -6,7 +6,8 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import lru_cache
+from itertools import chain, takewhile
 from typing import Any
 
 from torch import Tensor
@@ -16,14 +17,15 @@ from .tower import Text
 
 SLOT = "{}"
 RECENT = 64
-# Cleaning only lower-cases such text and joins spaces, so its parts can be encoded apart.
+WORDS_KEPT = 65536
+# Cleaning only lower-cases such text and joins spaces, and no token crosses one: words are encoded apart.
 _SIMPLE = re.compile(r"[A-Za-z0-9 ,.()/:;!?'-]*")
-_ALONE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.()/:;!?'-]*[A-Za-z0-9])?")
 
 
 Tokenizer = Callable[..., Tensor]
 """open_clip's: texts, and optionally a ``context_length``, to token ids [B, L]."""
 Encode = Callable[[str], list[int]]
+"""A text to token ids, with start and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,6 @@ class Filler:
         self._limit = context_length
         self._encode = _plain_encoder(tokenizer)
         self._recent: OrderedDict[str, list[list[int]]] = OrderedDict()
-        self._around: OrderedDict[str, list[list[int]] | None] = OrderedDict()
-        self._named: OrderedDict[tuple[str, str], tuple[list[int], int]] = OrderedDict()
-        self._ends: tuple[int, int] | None = None
-        self._encoded_names: list[list[int] | None] = []
-        if self._encode is not None:
-            chosen: Any = tokenizer
-            self._ends = (chosen.sot_token_id, chosen.eot_token_id)
-            self._encoded_names = [
-                self._encode(name) if _ALONE.fullmatch(name) else None for name in self._names
-            ]
 
     def fill(self, template: str) -> list[str]:
         return [template.replace(SLOT, name) for name in self._names]
@@ -81,15 +73,10 @@ class Filler:
     def rows(self, template: str) -> list[list[int]]:
         """Return the unpadded tokens of each class text, end of text included."""
         if template not in self._recent:
-            if self._encode is None or self._ends is None:
-                rows: list[list[int]] = self._tokenizer(self.fill(template)).tolist()
-            else:
-                start, end = self._ends
-                encode, around = self._encode, self._tokens_around(template, self._encode)
-                rows = [
-                    [start, *_joined(template, name, tokens, around, encode), end]
-                    for name, tokens in zip(self._names, self._encoded_names, strict=True)
-                ]
+            texts, encode = self.fill(template), self._encode
+            rows: list[list[int]] = (
+                self._tokenizer(texts).tolist() if encode is None else [encode(text) for text in texts]
+            )
             self._recent[template] = rows
             if len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
@@ -115,20 +102,14 @@ class Filler:
         return Rejection("too_many_tokens", f"{count} tokens, and this model reads {self._limit}")
 
     def _named_tokens(self, template: str, name: str) -> tuple[list[int], int]:
-        """Return the tokens with another name, and how many of them stand before every name."""
-        if self._encode is None or self._ends is None:
-            row: list[int] = self._tokenizer([template.replace(SLOT, name)])[0].tolist()
+        """Return the tokens with another name, and how many of them certainly stand before every name."""
+        text, before = template.replace(SLOT, name), template.partition(SLOT)[0]
+        if self._encode is None:
+            row: list[int] = self._tokenizer([text])[0].tolist()
             return row, 0
-        if (template, name) not in self._named:
-            start, end = self._ends
-            around = self._tokens_around(template, self._encode)
-            tokens = self._encode(name) if _ALONE.fullmatch(name) else None
-            inner = _joined(template, name, tokens, around, self._encode)
-            shared = 0 if around is None or tokens is None else 1 + len(around[0])
-            self._named[template, name] = [start, *inner, end], shared
-            if len(self._named) > RECENT:
-                self._named.popitem(last=False)
-        return self._named[template, name]
+        # Of a word that goes on in the name, the tokens depend on it.
+        words = before.rpartition(" ")[0]
+        return self._encode(text), len(self._encode(words)) - 1 if _SIMPLE.fullmatch(text) else 0
 
     def padded(self, template: str) -> Tensor:
         """Return token ids as open_clip gives them to its models, [C, L]."""
@@ -156,55 +137,18 @@ class Filler:
         counts: list[int] = (tokens != padding).sum(dim=1).tolist()
         return counts
 
-    def _tokens_around(self, template: str, encode: Encode) -> list[list[int]] | None:
-        """Return the tokens of each text around the slots; None if they depend on the name."""
-        if template not in self._around:
-            texts = template.split(SLOT)
-            self._around[template] = [encode(text) for text in texts] if _are_apart(texts) else None
-            if len(self._around) > RECENT:
-                self._around.popitem(last=False)
-        return self._around[template]
-
-
-def _joined(
-    template: str, name: str, tokens: list[int] | None, around: list[list[int]] | None, encode: Encode
-) -> list[int]:
-    """Return a filled template's tokens: joined if those of its parts are known, else encoded anew."""
-    if around is None or tokens is None:
-        return encode(template.replace(SLOT, name))
-    row = list(around[0])
-    for after in around[1:]:
-        row += tokens
-        row += after
-    return row
-
 
 def _plain_encoder(tokenizer: Tokenizer) -> Encode | None:
-    """Return open_clip's plain encoding without start and end, if the tokenizer is that one; else None."""
+    """Return open_clip's encoding of any length, if the tokenizer is its plain one; else None."""
     from open_clip.tokenizer import SimpleTokenizer, _clean_lower
 
     chosen: Any = tokenizer
     if type(chosen) is not SimpleTokenizer or chosen.reduction_fn or chosen.clean_fn is not _clean_lower:
         return None
-    encode: Encode = chosen.encode
+    word_tokens: Encode = lru_cache(maxsize=WORDS_KEPT)(chosen.encode)
+
+    def encode(text: str) -> list[int]:
+        parts = text.split() if _SIMPLE.fullmatch(text) else [text]
+        return [chosen.sot_token_id, *chain.from_iterable(map(word_tokens, parts)), chosen.eot_token_id]
+
     return encode
-
-
-def _are_apart(texts: Sequence[str]) -> bool:
-    """Return whether the texts around the slots have the same tokens alone as next to a name.
-
-    A name starts and ends with a letter or a digit, so a token crosses the edge of the slot only from a
-    letter, digit or apostrophe beside it ("{}s", "'{}" before a name that begins with "s").
-    """
-    if not all(_SIMPLE.fullmatch(text) for text in texts):
-        return False
-    first, *between = texts[:-1]
-    return (
-        (not first or _ends_apart(first))
-        and all(text and _ends_apart(text) for text in between)
-        and all(not text or not text[0].isalnum() for text in texts[1:])
-    )
-
-
-def _ends_apart(text: str) -> bool:
-    return not (text[-1].isalnum() or text[-1] == "'")
