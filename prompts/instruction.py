@@ -66,7 +66,7 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _OTHER_SLOT = re.compile(r"\{[\w .:!\[\]-]{0,40}\}")
-_WRAPPED = tuple(mark for mark in MARKS if mark.name not in ("labels", "filled examples", "explanations"))
+_WRAPPED = tuple(taken_off for name, taken_off in MARKS.items() if name not in ("labels", "explanations"))
 _LABEL = re.compile(
     r"(?:new |revised |improved )?(?:instruction|prompt)(?: ?(?:no\.?|#)? ?\d{1,3})?\s*[:=]\s+", re.I
 )
@@ -253,8 +253,8 @@ def _unwrapped(block: str) -> str:
     text = _tidy(block)
     for _ in range(MOST_ROUNDS):
         before = text
-        for mark in _WRAPPED:
-            text = mark.taken_off(text).strip()
+        for taken_off in _WRAPPED:
+            text = taken_off(text).strip()
         text = _tidy(_LABEL.sub("", text, count=1) if _LABEL.match(text) else text)
         if text == before:
             break

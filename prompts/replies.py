@@ -9,8 +9,7 @@ Proposals are:
 - if none of these is a template, every other line with a slot.
 
 Everything else is chatter and skipped silently: other lines, headings and rules (no slot, and a colon at the
-end or no letters), a model's thinking, our own request repeated, and what stands above the last heading such
-as "Step 2" or "Final" that has a template below it.
+end or no letters), a model's thinking, and our own request repeated.
 
 ``MARKS`` lists what is removed from a proposal. A quoted text with a slot is the whole proposal if it begins
 the line or follows a colon, and no further word follows. Slots may be written as in ``template.with_slots``.
@@ -20,9 +19,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 from .kinds import HEADINGS, CandidateError, KindWords, Proposals, one_line
 from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted
@@ -46,28 +46,17 @@ _UNSEEN = dict.fromkeys(map(ord, "\ufeff\u200b\u200e\u200f\u2060\u00ad"))
 """Characters that no reader sees and that void a line: byte order mark, zero-width space, soft hyphen."""
 FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _CONTROL = re.compile(r"<\|\w{1,20}\|>")
-_STEP = re.compile(r"^[#*> \t]{0,8}(?:step \d{1,2}\b|final\b)[^\n]{0,80}$", re.IGNORECASE | re.MULTILINE)
 
 
 def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Proposals:
     """Read an answer by the rules above; never raise, and read a bounded part of a huge one."""
     answer = without_thinking(text)
     cut = _CONTROL.sub("\n", answer[:MAX_ANSWER_CHARACTERS].translate(_UNSEEN))
-    if not (last := _last_step(cut)) or not (reply := _read(last, max_words)).candidates:
-        reply = _read(cut, max_words)
+    reply = _read(cut, max_words)
     if len(answer) > MAX_ANSWER_CHARACTERS:
         message = f"only the first {MAX_ANSWER_CHARACTERS:,} characters were read"
         reply = reply.cut("answer_too_long", message)
     return reply
-
-
-def _last_step(text: str) -> str:
-    """Return the text under the last heading such as "Step 2" or "Final"; empty without one."""
-    start = 0
-    for heading in _STEP.finditer(text):
-        if not _has_slot(heading.group()):
-            start = heading.end()
-    return text[start:] if start else ""
 
 
 def _read(text: str, max_words: int | None) -> Proposals:
@@ -291,12 +280,6 @@ _BRACKETED_SCORE = re.compile(
 _BARE_SCORE = re.compile(r"(?:\||:|=|->|=>|→|[-–—]\s)\s*\d{1,3}(?:[.,]\d+)?\s?%\Z")
 _MOST_OF_A_SCORE = 20
 _NOT_TRIED, _MOST_NOT_TRIED = "(not tried: ", 215
-_REMARK = re.compile(
-    r"\((?:new|revised|improved|original|modified|updated|unchanged|same|best|variation|variant)"
-    r"(?: \d{1,3})?\)",
-    re.IGNORECASE,
-)
-_ARROW = re.compile(r"\s(?:->|=>|-->|→|⇒|➜)\s")
 _EXPLAINS = (
     r"(?:because|since|as it|it|this|which|keeps|adds|uses|emphasi[sz]es|highlights|captures|focuses|"
     r"suggests|simple and)\b"
@@ -310,21 +293,6 @@ QUOTED = re.compile(
 _GOES_ON = re.compile(rf"\s*(?!{_EXPLAINS})[\w{{\[<'’]", re.IGNORECASE)
 _LIST_BRACKETS = re.compile(r"""\A[\[(]\s?(?=["'“])|(?<=["'”])\s?,?\s?[\])]\Z""")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!\"'-])")
-
-
-class Mark(NamedTuple):
-    """Something written around a template that is not part of it.
-
-    Attributes:
-        taken_off: Removes it from a line without spaces around it; other lines stay as they are.
-        written: An example of a line with it.
-        read: The same line without it.
-    """
-
-    name: str
-    taken_off: Callable[[str], str]
-    written: str
-    read: str
 
 
 def _without_first(pattern: re.Pattern[str]) -> Callable[[str], str]:
@@ -361,16 +329,6 @@ def _without_score(text: str) -> str:
         return text[:refused].rstrip()
     opens = text.rfind("(")
     return text[:opens].rstrip() if opens >= 0 and _BRACKETED_SCORE.fullmatch(text, opens) else text
-
-
-def _without_remark(text: str) -> str:
-    opens = text.rfind("(")
-    return text[:opens].rstrip() if opens > 0 and _REMARK.fullmatch(text, opens) else text
-
-
-def _without_example(text: str) -> str:
-    arrow = _ARROW.search(text, _after_slots(text))
-    return text[: arrow.start()] if arrow and SLOT in text else text
 
 
 def _without_explanation(text: str) -> str:
@@ -410,20 +368,21 @@ def _without_lone_quote(text: str) -> str:
     return text
 
 
-MARKS = (
-    Mark("escapes of Markdown", lambda text: _ESCAPE.sub(r"\1", text), r"a \{\} in fog", "a {} in fog"),
-    Mark("list marks", _without_leading_marks, "> - 1. [x] ## a {} in fog", "a {} in fog"),
-    Mark("labels", _without_first(LABEL), "New template 3: a {} in fog", "a {} in fog"),
-    Mark("labels in bold", _without_first(_BOLD_LABEL), "**Mist:** a {} in fog", "a {} in fog"),
-    Mark("scores", _without_scores, "a {} in fog (rose to 62.5 % from 58.3 %)", "a {} in fog"),
-    Mark("remarks", _without_remark, "a {} in fog (new)", "a {} in fog"),
-    Mark("filled examples", _without_example, "a {} in bloom -> rose", "a {} in bloom"),
-    Mark("explanations", _without_explanation, "a {} in a lake: because water is good", "a {} in a lake"),
-    Mark("emphasis", _without_emphasis, "**a {} in fog**", "a {} in fog"),
-    Mark("commas and the like", _without_commas, "a {} in fog,", "a {} in fog"),
-    Mark("brackets of a list", lambda text: _LIST_BRACKETS.sub("", text), '["a {} in fog"', '"a {} in fog"'),
-    Mark("quotes without a partner", _without_lone_quote, '"a {} in fog', "a {} in fog"),
+MARKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {
+        "escapes of Markdown": lambda text: _ESCAPE.sub(r"\1", text),
+        "list marks": _without_leading_marks,
+        "labels": _without_first(LABEL),
+        "labels in bold": _without_first(_BOLD_LABEL),
+        "scores": _without_scores,
+        "explanations": _without_explanation,
+        "emphasis": _without_emphasis,
+        "commas and the like": _without_commas,
+        "brackets of a list": lambda text: _LIST_BRACKETS.sub("", text),
+        "quotes without a partner": _without_lone_quote,
+    }
 )
+"""What is written around a template and is not part of it, each with what takes it off a line."""
 
 
 @lru_cache(maxsize=1024)
@@ -432,8 +391,8 @@ def without_marks(line: str) -> str:
     text = line.strip()
     for _ in range(MOST_ROUNDS):
         before = text
-        for mark in MARKS:
-            text = mark.taken_off(text).strip()
+        for taken_off in MARKS.values():
+            text = taken_off(text).strip()
         if text == before:
             break
     return text

@@ -17,7 +17,6 @@ from promptclimb.prompts.replies import (
     MAX_ANSWER_CHARACTERS,
     MAX_LINE_CHARACTERS,
     MAX_PROPOSALS,
-    Mark,
     is_echo,
     parse_reply,
     without_marks,
@@ -321,12 +320,28 @@ def steps(work: Callable[[], object]) -> int:
     return count
 
 
-@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
-def test_each_rule_takes_off_what_it_names(mark: Mark) -> None:
+EXAMPLES = {
+    "escapes of Markdown": (r"a \{\} in fog", "a {} in fog"),
+    "list marks": ("> - 1. [x] ## a {} in fog", "a {} in fog"),
+    "labels": ("New template 3: a {} in fog", "a {} in fog"),
+    "labels in bold": ("**Mist:** a {} in fog", "a {} in fog"),
+    "scores": ("a {} in fog (rose to 62.5 % from 58.3 %)", "a {} in fog"),
+    "explanations": ("a {} in a lake: because water is good", "a {} in a lake"),
+    "emphasis": ("**a {} in fog**", "a {} in fog"),
+    "commas and the like": ("a {} in fog,", "a {} in fog"),
+    "brackets of a list": ('["a {} in fog"', '"a {} in fog"'),
+    "quotes without a partner": ('"a {} in fog', "a {} in fog"),
+}
+"""A line with each mark, and without it."""
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_each_rule_takes_off_what_it_names(mark: str) -> None:
     """Its own example loses it, and a line without it is left as it is."""
-    assert mark.taken_off(mark.written) == mark.read
-    assert mark.taken_off("a {} in a thin fog") == "a {} in a thin fog"
-    assert without_marks(mark.written) == without_marks(mark.read)
+    written, read = EXAMPLES[mark]
+    assert MARKS[mark](written) == read
+    assert MARKS[mark]("a {} in a thin fog") == "a {} in a thin fog"
+    assert without_marks(written) == without_marks(read)
 
 
 @pytest.mark.parametrize("piece", PIECES)
@@ -354,8 +369,6 @@ def test_more_layers_than_anybody_writes_are_refused() -> None:
         ("- a photo of a {} - keeps it simple", "a photo of a {}"),
         ("- a photo of a {} (this is plain)", "a photo of a {}"),
         ('- "a photo of a {}" because it is simple', "a photo of a {}"),
-        ("- a {} in bloom -> rose", "a {} in bloom"),
-        ("- a {} in fog (new)", "a {} in fog"),
         ("- a {} in fog (-2.250)", "a {} in fog"),
         ("- a {} in fog (fell to -2.25001 from -2.25000)", "a {} in fog"),
         # What only looks like one of them is left.
@@ -369,7 +382,7 @@ def test_more_layers_than_anybody_writes_are_refused() -> None:
     ],
 )
 def test_what_follows_a_template_is_taken_off(line: str, expected: str) -> None:
-    """An explanation, an example, a remark and a score go; a caption's own colon, dash and brackets stay."""
+    """An explanation and a score go; a caption's own colon, dash and brackets stay."""
     assert [template.text for template in parse_reply(line).candidates] == [Template(expected).text]
 
 
@@ -411,24 +424,3 @@ def test_no_caption_passes_for_an_echo() -> None:
     """The phrases are those of a request and of nothing else."""
     assert not any(is_echo(text) for text in BUILT_IN)
     assert is_echo("3. **Every template** has the slot {} somewhere")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "### Step 1: what they share\n- a photo of a {}\n- The {} stands last\n\n"
-        "### Step 2: new ones\n- a {} in ink",
-        "- The first list has {} near the end\n\nFinal:\n- a {} in ink",
-        "**Final templates**\n\n1. a {} in ink",
-    ],
-)
-def test_of_an_answer_in_steps_the_last_one_counts(answer: str) -> None:
-    """What stands above it is the way there."""
-    reply = parse_reply(answer)
-    assert ([template.text for template in reply.candidates], reply.refused) == (["a {} in ink"], ())
-
-
-def test_steps_without_a_template_at_their_end_are_read_from_the_beginning() -> None:
-    """A remark at the end does not void an answer."""
-    answer = "Step 1: new ones\n- a {} in ink\n\nStep 2: check\nAll rules are kept."
-    assert [template.text for template in parse_reply(answer).candidates] == ["a {} in ink"]
