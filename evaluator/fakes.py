@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from .errors import EvaluatorError, TemplateRejectedError
+from .errors import TemplateRejectedError
 from .scoring import (
     BASELINE_DEFAULT,
     HAND_MADE,
@@ -46,8 +45,6 @@ class FakeEvaluator:
         favourites: Fixed values of some lower-case words.
         max_words: Longer templates are rejected as ``too_many_tokens``.
         val: Whether there is a validation split.
-        before_batch: Called with each batch before it is scored, in the scoring thread; may block or raise.
-        in_flight: How many batches it takes at once.
     """
 
     def __init__(
@@ -57,17 +54,10 @@ class FakeEvaluator:
         favourites: Mapping[str, float] | None = None,
         max_words: int = 60,
         val: bool = True,
-        before_batch: Callable[[Sequence[str]], None] | None = None,
-        in_flight: int = 1,
     ) -> None:
-        self.in_flight = in_flight
-        self.batches: list[tuple[str, ...]] = []
-        self.opened = 0
         self._seed = seed
         self._favourites = dict(favourites or {})
         self._max_words = max_words
-        self._before_batch = before_batch
-        self._free = threading.Semaphore(in_flight)
         identity = repr((seed, sorted(self._favourites.items()), val))
         self._info = EvaluatorInfo(
             dataset="fake",
@@ -87,18 +77,9 @@ class FakeEvaluator:
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        if not self._free.acquire(blocking=False):
-            raise EvaluatorError(f"{self.in_flight + 1} threads scored at once")
-        try:
-            self.batches.append(tuple(templates))
-            if self._before_batch is not None:
-                self._before_batch(templates)
-            return [self._answer(template) for template in templates]
-        finally:
-            self._free.release()
+        return [self._answer(template) for template in templates]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        self.opened += test
         examined = [self._examine(list(ensemble)) for ensemble in ensembles]
         return examined if test else [replace(scores, test=None) for scores in examined]
 

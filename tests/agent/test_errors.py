@@ -14,7 +14,7 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent import errors
 from promptclimb.evaluator.errors import ConfigError, PromptclimbError, UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 from tests.paths import ROOT
 
 CAUGHT_INSIDE = {

@@ -16,8 +16,8 @@ from promptclimb.evaluator.errors import (
     ScoringFailedError,
 )
 from promptclimb.evaluator.failures import RULES, FailureKind
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
+from tests.fakes.evaluators import FakeEvaluator
 
 
 class Gate:

@@ -22,7 +22,6 @@ from promptclimb.evaluator.errors import (
     ScoringEndedError,
     TemplateRejectedError,
 )
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import (
     DEFAULT_TEMPLATE,
@@ -35,6 +34,7 @@ from promptclimb.evaluator.scoring import (
     SplitScores,
 )
 from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.naming_box import NamingBox
 
 SPEC = EvaluatorSpec(data="mine")

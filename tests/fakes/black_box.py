@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.evaluators import FakeEvaluator
 
 FACTORY = "tests.fakes.black_box:opened"
 

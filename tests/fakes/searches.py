@@ -10,9 +10,9 @@ from promptclimb.agent.api import resume, search
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.events.types import Listener
 from promptclimb.agent.results.result import SearchResult
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 
 
 def searched(

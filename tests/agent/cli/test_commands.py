@@ -35,11 +35,11 @@ from promptclimb.agent.search.run import start_run
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Predictions, SplitScores
 from promptclimb.evaluator.settings import Group
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.few_shots import pictures
 from tests.fakes.suite_files import STUDY, write_suite
 from tests.paths import ROOT

@@ -14,7 +14,7 @@ from PIL import Image
 import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.clip.images import ImageEncoder
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.few_shots import pictures
 from tests.recorded import check_session
 

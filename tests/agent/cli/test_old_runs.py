@@ -12,7 +12,7 @@ import pytest
 import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.exports import FORMS
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 
 NEED_THE_STORE = {"cupl", "safetensors"}
 NOT_IN_OLD_RUNS = {"class-names"}

@@ -22,8 +22,8 @@ from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import CLASSIFIER, read_result, write_result
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.prediction import ImagePredictor
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.few_shots import pictures
 from tests.recorded import check_session
 

@@ -19,8 +19,8 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.store.run import Store, StoreReader
 from promptclimb.evaluator import files
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.black_box import stand_in
+from tests.fakes.evaluators import FakeEvaluator
 
 SEARCH = (
     *("search", "--method", "random", "--restarts", "1", "--rounds", "2", "--initial", "5"),

@@ -17,8 +17,8 @@ from promptclimb.agent.cli.interrupts import run_interruptible
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import InterruptedRunError
 from promptclimb.agent.stop import Stop
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.black_box import stand_in
+from tests.fakes.evaluators import FakeEvaluator
 from tests.paths import ROOT
 
 SEARCH = (

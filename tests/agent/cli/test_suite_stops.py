@@ -24,12 +24,12 @@ from promptclimb.agent.study import outcomes
 from promptclimb.agent.study.outcomes import fit_reference
 from promptclimb.agent.study.transfer import Transferred
 from promptclimb.evaluator.errors import ModelError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Verdict
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
 from tests.fakes.black_box import SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.study_outcomes import cells, study
 from tests.fakes.suite_files import write_suite
 

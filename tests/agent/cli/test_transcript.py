@@ -15,9 +15,9 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BadRequestError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import text_for
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 
 EVIL = "- a ``` {}\n````\n\x1b[31m# Restart 9\n- a sk-test-0123456789abcdef {}"
 

@@ -20,7 +20,7 @@ from promptclimb.agent.config.schema import (
     most_free,
 )
 from promptclimb.agent.methods.guided import MOST_FREE
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 
 
 def opened(classes: int, *, cheap: bool = True, **more: Any) -> int | Path | None:

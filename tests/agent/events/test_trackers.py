@@ -36,7 +36,7 @@ from promptclimb.agent.events.types import (
 )
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.errors import ConfigError, UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.words import reply_text
 from tests.paths import ROOT
 

@@ -12,7 +12,7 @@ import pytest
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.events.types import Event, ListenerFailed, TemplateScored
 from promptclimb.agent.results.result import SearchResult
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.words import reply_text
 
 pytestmark = [

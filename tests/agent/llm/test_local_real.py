@@ -20,13 +20,13 @@ from promptclimb.agent.errors import EndpointError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
 from promptclimb.agent.secrets import Scrubber
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import ChatMessage, Outcome, Wanted, feedback, request_pn
 from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
 from promptclimb.prompts.template_kind import BUILT_IN
+from tests.fakes.evaluators import FakeEvaluator
 
 FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "15"))
 """How long requests are made one after the other while the memory is watched."""

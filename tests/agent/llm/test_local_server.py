@@ -36,7 +36,7 @@ from promptclimb.agent.results.result import LLM_FALLBACK
 from promptclimb.agent.search.inputs import fallen_back, try_local_llm
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.errors import PromptclimbError
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
 pytestmark = pytest.mark.usefixtures("llama")

@@ -13,7 +13,7 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import FatalChatError, StoreMismatchError
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 
 pytestmark = [
     pytest.mark.usefixtures("llama"),

@@ -23,10 +23,10 @@ from promptclimb.agent.methods.base import (
     View,
 )
 from promptclimb.agent.search import restart
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.requests import ChatMessage
 from tests.fakes.chat_by_hash import text_for
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 
 
 def said(text: str) -> Sequence[ChatMessage]:

@@ -19,12 +19,12 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Step, View
 from promptclimb.agent.methods.guided import AFTER_AN_ANSWER, FIRST_ANSWERS, GUIDED, Bandit
 from promptclimb.agent.methods.memory import Memory
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template_kind import BUILT_IN
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.restart_view import add, falling, view_of
 
 CONFUSED = (Confusion("three", "thirteen", 4),)

@@ -11,10 +11,10 @@ from promptclimb.agent.methods.base import Ask, Feedback, Propose, SearchMethod,
 from promptclimb.agent.methods.registry import METHODS, described
 from promptclimb.agent.search.bound import bound_of
 from promptclimb.evaluator.errors import ConfigError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Objective
 from promptclimb.prompts.requests import Outcome
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.restart_view import add, falling, memory_of, view_of
 from tests.fakes.study_outcomes import cells, study
 

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from promptclimb.agent.api import search
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 
 
 class Output:

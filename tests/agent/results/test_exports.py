@@ -23,8 +23,8 @@ from promptclimb.agent.results.result import Best, GroupAccuracies, Recommended,
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.evaluator.datasets.class_names import read_names_file
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 from tests.paths import ROOT
 
 CLASSES = ("snow leopard", "{brace} 100%")

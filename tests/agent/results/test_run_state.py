@@ -16,9 +16,9 @@ from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.result import Dataset, Sizes
 from promptclimb.agent.results.run_dir import is_run, runs_in
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 
 MANY = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100))
 """Enough test images to be above the chance level."""

@@ -18,9 +18,9 @@ from typing import Any
 from promptclimb import SearchConfig, search
 from promptclimb.agent.search import restart
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 from tests.paths import ROOT
 
 RUNS = ROOT / "tests" / "data" / "recorded_runs"

@@ -27,10 +27,10 @@ from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import runs_in
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 
 SMALL: dict[str, Any] = {
     "data": "words", "method": "random", "restarts": 1, "conversations": 1, "rounds": 1, "initial": 4,

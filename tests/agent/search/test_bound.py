@@ -24,11 +24,11 @@ from promptclimb.agent.search.bound import (
     check_one_request,
 )
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
 from promptclimb.prompts.class_names import READ_AT_ONCE
 from promptclimb.prompts.requests import MOST_NAMES
 from promptclimb.prompts.template import MAX_CHARACTERS
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.naming_box import NamingBox
 from tests.fakes.searches import searched
 

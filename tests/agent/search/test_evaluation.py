@@ -11,8 +11,8 @@ import pytest
 from promptclimb import EvaluatorSpec, SearchConfig, evaluate
 from promptclimb.evaluator import tally
 from promptclimb.evaluator.errors import EvaluatorError, UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import UNREADABLE, ClassAccuracy, Confusion, Predictions
+from tests.fakes.evaluators import FakeEvaluator
 
 SPEC = EvaluatorSpec(data="words")
 TEMPLATES = ["the {}", "a photo of a {}", "the {}"]

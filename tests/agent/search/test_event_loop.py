@@ -22,9 +22,9 @@ from promptclimb.agent.search.event_loop import (
     to_the_end,
     without_old_objects,
 )
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import VirtualTimeLoop, run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 
 RESTARTS = 8
 

@@ -18,10 +18,10 @@ from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.evaluator.errors import ConfigError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, SplitScores, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.searches import resumed, searched
 
 

@@ -20,10 +20,10 @@ from promptclimb.agent.search.measuring import measure_ways
 from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import TemplateRejectedError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Evaluator, ImageEvidence, Score
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from promptclimb.prompts.template import Template
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.feature_box import FeatureBox
 from tests.fakes.run_session import session_of
 

@@ -34,13 +34,13 @@ from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.batching import is_out_of_memory
 from promptclimb.evaluator.custom import run_users_code
 from promptclimb.evaluator.errors import ConfigError, EvaluatorError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN, KIND, grammar
 from tests.evaluator.datasets.conftest import save_image
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.tiny_clip import local_dir
 
 POOLS = ("captions", "grammar", "general")
@@ -443,7 +443,7 @@ class Lengths:
 
 def test_objects_are_called_by_their_classes() -> None:
     """Those that are there, by what they stand for."""
-    assert name_of(FakeEvaluator()) == "promptclimb.evaluator.fakes.FakeEvaluator"
+    assert name_of(FakeEvaluator()) == "tests.fakes.evaluators.FakeEvaluator"
     request = RunRequest(config=config(), evaluator=Lengths())
     assert request.user_objects == {"evaluator": f"{__name__}.Lengths"}
 
@@ -460,7 +460,7 @@ def test_the_command_line_says_that_it_lacks_what_only_python_has(
     assert main(["resume", str(run_dir), "--max-calls", "9"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "custom_scorer=promptclimb.evaluator.fakes.FakeEvaluator" in err
+    assert "custom_scorer=tests.fakes.evaluators.FakeEvaluator" in err
     assert "chat=tests.fakes.chat_by_hash.ChatByHash" in err
     assert len(err.strip().splitlines()) == 1
     done = resume_sync(run_dir, changes={"max_calls": 9}, custom_scorer=FakeEvaluator(), chat=ChatByHash())

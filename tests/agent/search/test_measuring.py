@@ -15,7 +15,6 @@ from promptclimb.agent.cli.evaluate import _print_ways
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.search.measuring import MOST_LEARNED, MeasuredAccuracy, measure_templates, measure_ways
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import (
     BARE_NAME,
     BASELINE_DEFAULT,
@@ -26,6 +25,7 @@ from promptclimb.evaluator.scoring import (
     Split,
 )
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.feature_box import FeatureBox
 from tests.fakes.few_shots import pictures
 

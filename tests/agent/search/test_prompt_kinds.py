@@ -18,7 +18,6 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.evaluator.errors import ConfigError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.kinds import (
     KINDS,
     Candidate,
@@ -31,6 +30,7 @@ from promptclimb.prompts.kinds import (
 from promptclimb.prompts.requests import SCALES
 from promptclimb.prompts.wording import Wordings, built_in
 from tests.fakes.clock import run_virtual, virtual_sleep
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.searches import searched
 
 STARTING = ("in fog", "at night", "on a table", "of wood", "seen from above", "in the rain")

@@ -22,9 +22,9 @@ from promptclimb.agent.results.result import RACED
 from promptclimb.agent.search.racing import Dropped, Finalist, Hits, Raced, race, stratified
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import TemplateRejectedError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import UNREADABLE, Predictions, Rejection, Score, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.evaluators import FakeEvaluator
 
 
 class RaceOf:

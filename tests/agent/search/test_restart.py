@@ -30,10 +30,10 @@ from promptclimb.agent.search.journal import EmptyAnswers, Journal, RestartRecor
 from promptclimb.agent.search.restart import Restart
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from promptclimb.prompts.requests import ChatMessage
 from promptclimb.prompts.template import Template
+from tests.fakes.evaluators import FakeEvaluator
 
 POOL = [Template.parse(f"{word} {{}}") for word in ("bad", "dull", "fair", "good", "plain")]
 TRAIN = {"bad {}": 0.1, "dull {}": 0.2, "fair {}": 0.3, "good {}": 0.4, "plain {}": 0.25, "better {}": 0.6,

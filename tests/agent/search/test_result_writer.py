@@ -21,8 +21,8 @@ from promptclimb.agent.results.result import Recommended
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.agent.search import result_writer
 from promptclimb.agent.search.result_writer import MOST_PICTURES, current_page, details_of
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Thumbnail
+from tests.fakes.evaluators import FakeEvaluator
 
 LABELS = (0, 0, 0, 1, 1, 1)
 TEMPLATE = Recommended(form="template", test=None)

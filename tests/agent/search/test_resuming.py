@@ -23,11 +23,11 @@ from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import disk
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import StoreFullError, UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.searches import resumed, searched
 
 

@@ -14,9 +14,9 @@ from promptclimb.agent.events.types import DefaultTemplateScored, Event, Startin
 from promptclimb.agent.search import scorebook
 from promptclimb.agent.search.scorebook import Scorebook
 from promptclimb.evaluator.errors import CrashingTemplateError, ScoringFailedError
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 
 
 class Shelf:

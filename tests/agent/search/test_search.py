@@ -34,9 +34,9 @@ from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.failures import RULES, FailureKind
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.searches import resumed, searched
 from tests.fakes.tiny_clip import local_dir
 

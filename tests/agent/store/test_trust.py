@@ -20,9 +20,9 @@ from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.store.records import canonical
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.store.trust import risks
-from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.suite_files import STUDY, pictures, write_suite
 
 EVIL = "https://evil.example/v1"
@@ -53,7 +53,7 @@ HARMLESS = """
 SMALL = ("--method", "random", "--restarts", "1", "--initial", "5")
 SCORER = """
 from pathlib import Path
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 
 def make():
     Path(__file__).with_suffix(".ran").touch()

@@ -26,7 +26,7 @@ from promptclimb.agent.study.runs import (
     with_limits_of_all,
 )
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.small_result import small_result
 
 SMALL: Mapping[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5, "concurrency": 1}

@@ -13,8 +13,8 @@ from promptclimb.agent.study import transfer
 from promptclimb.agent.study.outcomes import RunOutcome, blocks_of
 from promptclimb.agent.study.study import Study
 from promptclimb.agent.study.transfer import TRANSFER, Transferred, transfers
-from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import SplitScores
+from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.naming_box import NamingBox
 from tests.fakes.study_outcomes import cells, figure, lines_of, outcome, study
 
