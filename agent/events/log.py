@@ -46,7 +46,10 @@ class EventLog:
         self._file = self._open()
 
     def __call__(self, event: Event, at: datetime.datetime) -> None:
-        clean = {name: self._clean(value) for name, value in event.fields().items()}
+        clean = {  # the names are the program's own, and a number is no secret
+            name: value if value is None or isinstance(value, int | float) else self._scrub(value)
+            for name, value in event.fields().items()
+        }
         text = _RENDER(None, "info", {**clean, "event": event.name, "time": stamp(at)})
         line = f"{text!s}\n".encode("utf-8", "backslashreplace")
         if self._size and self._size + len(line) > self._max_bytes:
@@ -62,10 +65,6 @@ class EventLog:
 
     def close(self) -> None:
         self._file.close()
-
-    def _clean(self, value: Any) -> Any:
-        # The names are the program's own, and a number is no secret.
-        return value if value is None or isinstance(value, int | float) else self._scrub(value)
 
     def _open(self) -> BinaryIO:
         file = open_regular(self._paths[0], "a+b")

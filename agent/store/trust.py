@@ -99,7 +99,8 @@ def check_trusted(
     for name, effect in risks(settings).items():
         signature = manifest.signatures.get(name)
         expected = secret and _sign(secret, run_dir, name, settings[name])
-        if name not in by_user and not (expected and _is_equal(signature, expected)):
+        is_signed = expected and isinstance(signature, str) and signature.isascii()
+        if name not in by_user and not (is_signed and hmac.compare_digest(signature, expected or "")):
             untrusted[name] = effect
     if not untrusted:
         return
@@ -127,12 +128,6 @@ def _shown(value: object) -> str:
 def _is_same(name: str, value: str, stored: Any) -> bool:
     is_address = name in ("base_url", "scorer_url")
     return bool(stored == (without_credentials(value).rstrip("/") if is_address else value))
-
-
-def _is_equal(signature: Any, expected: str) -> bool:
-    return isinstance(signature, str) and hmac.compare_digest(
-        signature.encode("utf-8", "replace"), expected.encode()
-    )
 
 
 def _sign(secret: bytes, run_dir: Path, name: str, value: Any) -> str:

@@ -65,7 +65,7 @@ def known() -> tuple[Known, ...]:
 
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return a warning if a bundled toy model scores other images than the bundled ones."""
-    ours = {*bundled.TITLES, *bundled.DRAWN, bundled.DIGITS}
+    ours = {*bundled.TITLES, bundled.DIGITS}
     toy = spec.is_clip and spec.model in NAMES and spec.pretrained == BUNDLED_WEIGHTS
     return (toy_model_note(spec.model),) if toy and spec.data not in ours else ()
 
@@ -209,7 +209,7 @@ def _read_path(
         exists = path.exists()
     except OSError:  # name too long
         exists = False
-    if not exists and data_root is not None and raw in bundled.DRAWN and (data_root / raw).is_dir():
+    if not exists and data_root is not None and (data_root / raw).is_dir():
         return read_folder(data_root / raw)
     if not exists:
         raise DataError(_unknown(raw, path))
@@ -228,11 +228,6 @@ def _read_path(
 
 
 def _unknown(raw: str, path: Path) -> str:
-    if raw in bundled.DRAWN:
-        return (
-            f"{raw} left the package: in a checkout `python -m training.draw {raw} {raw}` draws it into the "
-            f"folder {raw}, which can be given in its place, or lie under the data root"
-        )
     if "://" in raw:
         return f"`data` takes no address such as {raw!r}: download the data, and give their folder or table"
     hint = near(raw, [source.name for source in known()]) or "; `promptclimb datasets` lists all names"

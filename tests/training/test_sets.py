@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from promptclimb.evaluator.datasets.loading import read_splits
-from promptclimb.evaluator.datasets.readers.bundled import ARCHIVES, DRAWN, TITLES
+from promptclimb.evaluator.datasets.readers.bundled import ARCHIVES, TITLES
 from promptclimb.evaluator.errors import DataError
 from training import draw, sets
 from training.world.scenes import TWO
 
 
-def test_the_package_knows_every_set() -> None:
-    """Those that it holds, with the same titles, and those that a checkout draws."""
-    assert {*TITLES, *DRAWN} == set(sets.names())
+def test_the_package_knows_its_sets() -> None:
+    """Those that it holds, with the same titles."""
+    assert TITLES.keys() <= set(sets.names())
     assert {name: sets.title(name) for name in TITLES} == TITLES
 
 
@@ -72,8 +72,8 @@ def test_the_label_is_in_its_role(name: str) -> None:
 def test_a_set_that_left_the_package_is_drawn_into_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name alone says how to draw it; once it is under the data root the name is enough."""
-    with pytest.raises(DataError, match=r"`python -m training\.draw dice dice` draws it"):
+    """Once it is under the data root, its name is enough."""
+    with pytest.raises(DataError, match="there is no data set called 'dice'"):
         read_splits("dice", data_root=tmp_path)
     for name, size in {"TRAIN": 3, "VAL": 2, "TEST": 24}.items():
         monkeypatch.setattr(sets, name, size)

@@ -30,14 +30,6 @@ TITLES = {
 """The sets in the package, each with what its pictures show."""
 VERSION = "1"
 """Raise it if an archive changes: the cache gets a new folder."""
-DRAWN = (
-    *("tallies", "roman-numerals", "dice", "binary-numbers", "displays", "counted-things", "clock-minutes"),
-    *("signal-flags", "semaphore-letters", "morse-letters", "handwritten-letters", "coloured-things"),
-    *("frames", "ink-colours", "outer-shapes", "outlines", "artworks", "drawn-things", "shared-names"),
-    *("natural-names", "mixed-names", "names-among-animals", "names-among-things", "latin-names"),
-    *("plain-names", "right-hand-things", "dreams", "wallpapers", "small-shapes"),
-)
-"""Sets that left the package; a checkout draws them."""
 DIGITS = "digits"
 DIGITS_VERSION = "1"
 DIGIT_CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -120,9 +120,7 @@ def parse_split(text: str, *, root: Path, where: str) -> tuple[tuple[tuple[Item,
     names: dict[int, str] = {}
     splits = tuple(tuple(_items(document[split], root, f"{where}, {split}", names)) for split in SPLITS)
     trained = {item.label for item in splits[0]}
-    if len(names) < 2:
-        raise DataError(f"{where} has {len(names)} classes; at least two are needed")
-    if gaps := [label for label in range(max(names) + 1) if label not in trained]:
+    if gaps := [label for label in range(max(names, default=-1) + 1) if label not in trained]:
         raise DataError(f"{where}: label {gaps[0]} has no training image ({len(gaps)} such labels)")
     return splits, tuple(tidy(names[label], where=where) for label in range(len(names)))
 

@@ -21,7 +21,7 @@ from ...counts import counted
 from ...errors import DataError
 from ...files import inside, parse_json, read_text
 from ...spec import COLUMNS
-from ..class_names import refuse_duplicates, tidy
+from ..class_names import tidy
 from ..sampling import complete
 from ..values import Item, Splits
 
@@ -198,10 +198,7 @@ def _classes(
     if names is not None and all(row.label.lstrip("-").isdecimal() for row in rows):
         return tuple(map(str, range(len(names)))), tuple(names), lambda row: _number(row, len(names))
     raw = sorted({row.label for row in rows}, key=_natural)
-    if len(raw) < 2:
-        raise DataError(f"{where} has one class only ({raw[0]!r}); at least two are needed")
     classes = tuple(tidy(label, where=where) for label in raw)
-    refuse_duplicates(classes, where=where)
     labels = {label: number for number, label in enumerate(raw)}
     return tuple(raw), classes, lambda row: labels[row.label]
 
