@@ -1,7 +1,6 @@
 """Score on many machines with actors on a Ray cluster. Needs the extra ``ray``.
 
-Large batches start more actors, idle ones stop, and a dead actor's work goes to another one. Ray itself
-manages addresses, nodes and growth.
+A dead actor's work goes to another one. Ray itself manages addresses, nodes and growth.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ LOOK_S = 5.0
 PAUSES_S = (0.0, 1.0, 3.0)
 """Seconds before each check; if all fail, the cluster is lost."""
 _NEVER_S = 7 * 24 * 3600
-TEMPLATES_AN_ACTOR = 8
-IDLE_BATCHES = 20
+MOST_ACTORS = 4
+"""More would have fewer than eight templates of a batch each."""
 TRIES = 4
 START_S = 600.0
 Answers = list[Verdict]
@@ -184,7 +183,8 @@ class ClusterEvaluator:
         report: Report = lambda _line: None,
     ) -> None:
         self._cluster = cluster = Connection(spec.ray or "auto")
-        ray = cluster.ray
+        self._ray = ray = cluster.ray
+        self._report = report
         self._local = local
         self.examine, self.predict = local.examine, local.predict
         self.class_names, self.classifier = local.class_names, local.classifier
@@ -192,7 +192,7 @@ class ClusterEvaluator:
         self.evidence, self.learn, self.decide = local.evidence, local.learn, local.decide
         self.predict_named = local.predict_named
         self.image_set, self.thumbnails = local.image_set, local.thumbnails
-        arguments = (
+        self._arguments = (
             spec.model_copy(update={"ray": None, "cache_dir": None}),
             replace(local.info, notes={}, baselines={}, sizes=dict(local.info.sizes)),
             local.class_names,
@@ -200,9 +200,15 @@ class ClusterEvaluator:
             *(ray.put(Shipped.pack(local.split(name))) for name in ("train", "val")),
             ray.put(Shipped.pack(local.augmented or Labelled.empty(len(local.class_names)))),
         )
-        self._pool = Pool(cluster, arguments, report)
-        self._pool.next_ready()
-        report(f"ray: room for {cluster.slots()} scorers on {len(ray.nodes())} nodes")
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        self._kind = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
+        self._ready: list[Any] = []
+        self._starting: dict[Any, Any] = {}  # actors by the result that says that they are ready
+        slots = cluster.slots()
+        for _ in range(min(slots, MOST_ACTORS)):
+            self._start()
+        self._admit()
+        report(f"ray: room for {slots} scorers on {len(ray.nodes())} nodes")
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -211,7 +217,8 @@ class ClusterEvaluator:
     def score(self, templates: Sequence[str]) -> Answers:
         if not templates:
             return []
-        actors = self._pool.fit(len(templates))
+        self._admit()
+        actors = list(self._ready)
         share = -(-len(templates) // len(actors))
         shares = [templates[start : start + share] for start in range(0, len(templates), share)]
         # For each result that is awaited, the number of its share and the actor at work on it.
@@ -222,72 +229,33 @@ class ClusterEvaluator:
             (reference,) = self._cluster.first_of(flying)
             number, actor = flying.pop(reference)
             try:
-                answers[number] = self._cluster.ray.get(reference)
-            except self._cluster.ray.exceptions.RayActorError as error:
+                answers[number] = self._ray.get(reference)
+            except self._ray.exceptions.RayActorError as error:
                 losses[number] += 1
                 if losses[number] == TRIES:
                     raise EvaluatorError(
                         f"{len(shares[number])} templates were lost with {TRIES} scorers one after the other"
                     ) from error
-                self._pool.drop(actor)
-                actor = self._pool.next_ready()
+                if actor in self._ready:
+                    self._ready.remove(actor)
+                    left = f"{len(self._ready)} are left, and its templates go to another"
+                    self._report(f"ray: a scorer died; {left}")
+                self._admit()
+                actor = self._ready[number % len(self._ready)]
                 flying[actor.score.remote(shares[number])] = (number, actor)
         return [verdict for own in answers for verdict in own]
-
-
-class Pool:
-    """Actors that are ready, and actors that are still starting, which may take long."""
-
-    def __init__(self, cluster: Connection, arguments: Sequence[Any], report: Report) -> None:
-        self._cluster = cluster
-        self._ray = ray = cluster.ray
-        self._arguments = tuple(arguments)  # of ``Worker``
-        self._report = report
-        gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        self._kind = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
-        self._ready: list[Any] = []
-        self._starting: dict[Any, Any] = {}
-        self._quiet = 0
-
-    def fit(self, waiting: int) -> list[Any]:
-        """Return the actors for a batch; start more if worthwhile, stop idle ones."""
-        wanted = max(1, min(self._cluster.slots(), -(-waiting // TEMPLATES_AN_ACTOR)))
-        while len(self._ready) + len(self._starting) < wanted:
-            self._start()
-        self._admit(0)
-        self._quiet = self._quiet + 1 if wanted < len(self._ready) else 0
-        if self._quiet > IDLE_BATCHES:
-            self._ray.kill(self._ready.pop())
-            self._quiet = 0
-        return list(self._ready) or [self.next_ready()]
-
-    def next_ready(self) -> Any:
-        """Return an actor that is ready; wait if necessary."""
-        if not self._ready:
-            if not self._starting:
-                self._start()
-            self._admit(START_S)
-        if not self._ready:
-            raise EvaluatorError(
-                f"ray: no scorer was ready within {START_S:.0f} s; does the cluster have room?"
-            )
-        self._ready.append(self._ready.pop(0))
-        return self._ready[-1]
-
-    def drop(self, actor: Any) -> None:
-        if actor in self._ready:
-            self._ready.remove(actor)
-            self._report(f"ray: a scorer died; {len(self._ready)} are left, and its templates go to another")
 
     def _start(self) -> None:
         self._cluster.check()
         actor = self._kind.remote(*self._arguments)
         self._starting[actor.ready.remote()] = actor
 
-    def _admit(self, wait_s: float) -> None:
-        if not self._starting:
-            return
-        for reference in self._cluster.first_of(self._starting, wait_s=wait_s):
+    def _admit(self) -> None:
+        """Take in an actor that is ready; wait for one if there is none at all."""
+        if not self._ready and not self._starting:
+            self._start()
+        wait_s = 0 if self._ready else START_S
+        for reference in self._cluster.first_of(self._starting, wait_s=wait_s) if self._starting else ():
             actor = self._starting.pop(reference)
             try:
                 self._ray.get(reference)
@@ -299,3 +267,7 @@ class Pool:
                 self._report("ray: a scorer died while it started")
             else:
                 self._ready.append(actor)
+        if not self._ready:
+            raise EvaluatorError(
+                f"ray: no scorer was ready within {START_S:.0f} s; does the cluster have room?"
+            )

@@ -76,10 +76,9 @@ def test_a_node_that_dies_costs_no_score(cluster: Any, spec: EvaluatorSpec) -> N
     evaluator = open_evaluator(spec.model_copy(update={"ray": cluster.address}), report=lines.append)
     assert isinstance(evaluator, Evaluator)
     assert any("room for 2 scorers on 2 nodes" in line for line in lines)
-    pool: Any = evaluator._pool  # type: ignore[attr-defined]
-    pool.fit(1000)
-    while len(pool._ready) < 2:
-        pool._admit(60)
+    actors: Any = evaluator
+    while len(actors._ready) < 2:
+        actors._admit()
     assert evaluator.score(TEMPLATES) == expected
     cluster.remove_node(second)
     assert evaluator.score(TEMPLATES) == expected
