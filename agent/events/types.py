@@ -455,16 +455,6 @@ class RetryScheduled(EndpointEvent, name="retry.scheduled"):
     reason: str
 
 
-class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
-    """The endpoint stated a limit, or changed one.
-
-    ``limit`` is ``requests`` or ``tokens``; ``value`` is per minute.
-    """
-
-    limit: str
-    value: float
-
-
 class ModelFetched(Event, name="endpoint.model_fetched"):
     """A part of a local model has been downloaded.
 
@@ -502,13 +492,3 @@ class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
 
     before: int
     now: int
-
-
-class GaveUp(EndpointEvent, name="endpoint.gave_up"):
-    """Nothing has succeeded for too long.
-
-    ``failing_s`` is the time since the first failure after the last success.
-    """
-
-    failing_s: float
-    message: str

@@ -32,7 +32,6 @@ from ..errors import (
 from ..events.types import (
     AnswerTokensRaised,
     ChatFailed,
-    GaveUp,
     Listener,
     Noted,
     RetryScheduled,
@@ -447,7 +446,6 @@ class EndpointAsker(Generic[R, A]):
         if failing_s < self._outage.give_up_after_s or self._limiter.failure is not None:
             return
         gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
-        self._emit(GaveUp(endpoint=self._endpoint.name, failing_s=failing_s, message=str(error)))
         self._limiter.fail(gave_up)
         raise gave_up from error
 

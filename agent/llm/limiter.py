@@ -26,7 +26,7 @@ from typing import Literal, Self
 from ...evaluator.errors import PromptclimbError
 from ..config.fields import CONCURRENCY
 from ..errors import RequestTooLargeError
-from ..events.types import LimitLearned, Listener, Paused, ignore_event
+from ..events.types import Listener, Paused, ignore_event
 
 PERIOD_S = 60.0
 BURST_S = 0.6
@@ -305,7 +305,6 @@ class RateLimiter:
             for _ in range(self.in_flight):
                 window.take(self._clock(), 1.0 if kind == "requests" else float(self._expected(tokens)))
         window.limit = limit
-        self._emit(LimitLearned(endpoint=self.name, limit=kind, value=limit))
 
 
 @dataclass(slots=True, eq=False)

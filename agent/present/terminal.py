@@ -102,11 +102,6 @@ def _of_endpoint(event: events.EndpointEvent) -> str | None:
                 f"{endpoint} asks for a wait of {event.asked_s:,.0f} s; "
                 f"it is tried again in {event.wait_s:,.0f} s"
             )
-        case events.GaveUp():
-            return (
-                f"giving up: no call has succeeded for {event.failing_s:,.0f} s; "
-                f"the last error, from {endpoint}: {event.message}"
-            )
     return None
 
 

@@ -348,7 +348,6 @@ def session(prompts: str) -> list[Event]:
         types.NamesRead(position=Position(NAMES, 1), read=11, classes=12, taken=True, right=120, images=240),
         types.NameRoundFinished(position=Position(NAMES, 1, 2), renamed=9, right=140, images=240),
         types.NamesChosen(renamed=10, right=149, images=240),
-        types.GaveUp(**ENDPOINT, failing_s=1800.0, message="it answers 500: no"),
         types.SearchStopped(reason="7 calls"),
     ]
 
