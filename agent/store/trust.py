@@ -99,8 +99,8 @@ def check_trusted(
     for name, effect in risks(settings).items():
         signature = manifest.signatures.get(name)
         expected = secret and _sign(secret, run_dir, name, settings[name])
-        is_signed = expected and isinstance(signature, str) and signature.isascii()
-        if name not in by_user and not (is_signed and hmac.compare_digest(signature, expected or "")):
+        is_text = isinstance(signature, str) and signature.isascii()
+        if name not in by_user and not (expected and is_text and hmac.compare_digest(signature, expected)):
             untrusted[name] = effect
     if not untrusted:
         return
