@@ -98,9 +98,9 @@ def check_trusted(
     untrusted = {}
     for name, effect in risks(settings).items():
         signature = manifest.signatures.get(name)
-        expected = secret and _sign(secret, run_dir, name, settings[name])
-        is_text = isinstance(signature, str) and signature.isascii()
-        if name not in by_user and not (expected and is_text and hmac.compare_digest(signature, expected)):
+        expected = secret and _sign(secret, run_dir, name, settings[name]).encode()
+        is_signed = expected and hmac.compare_digest(str(signature).encode("utf-8", "replace"), expected)
+        if name not in by_user and not is_signed:
             untrusted[name] = effect
     if not untrusted:
         return
