@@ -126,6 +126,7 @@ def evaluate(
                 report=report,
                 progress=encoded,
                 needs_train=False,
+                lazily=True,
                 ask=ask,
                 labels=labels,
             )

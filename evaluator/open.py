@@ -27,6 +27,7 @@ def open_evaluator(
     look_ahead: bool = False,
     encode: bool = True,
     needs_train: bool = True,
+    lazily: bool = False,
     ask: ApiAsk | None = None,
     labels: Path | None = None,
 ) -> Evaluator:
@@ -45,6 +46,7 @@ def open_evaluator(
         encode: False for a dry run of a CLIP: few-shot images are checked and not encoded. The evaluator then
             has its ``info`` and cannot score.
         needs_train: Whether data with test images alone are refused.
+        lazily: Load a CLIP only when an image or a text is to be encoded whose features are not kept.
         ask: Gets requests to a model behind an API answered; needed for such a scorer.
         labels: The file that keeps what it answered, shared by threads and processes; None for memory only.
 
@@ -75,7 +77,10 @@ def open_evaluator(
     report(f"data: {data.name}, {classes}, {images}; opening the model {spec.model} ...")
     from .clip.in_process import open_in_process
 
-    local, model_key = open_in_process(spec, data, report, progress, look_ahead=look_ahead, encode=encode)
+    lazily = lazily and spec.ray is None
+    local, model_key = open_in_process(
+        spec, data, report, progress, look_ahead=look_ahead, encode=encode, lazily=lazily
+    )
     if spec.ray is None:
         return local
     from .clip.ray_cluster import ClusterEvaluator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,8 +22,8 @@ from ..pico.models import TOY_MODEL
 from ..scoring import CHOSEN, EvaluatorInfo
 from ..spec import EvaluatorSpec, OpeningProgress, Report
 from .images import RECIPE, Features, ImageEncoder
-from .models import LoadedModel, best_dtype, load_model, parse_devices
-from .open_clip_evaluator import OpenClipEvaluator
+from .models import LoadedModel, best_dtype, known_model, load_model, parse_devices
+from .open_clip_evaluator import KeptTexts, OpenClipEvaluator
 from .text_encoder import Encoder, ReplicatedEncoder, TextEncoder
 from .zero_shot import SCALE, Labelled, classifier, decide
 
@@ -40,12 +41,18 @@ def open_in_process(
     *,
     look_ahead: bool = False,
     encode: bool = True,
+    lazily: bool = False,
 ) -> tuple[OpenClipEvaluator, str]:
     """Open an evaluator in this process; see ``open_evaluator``. Also return its model's content hash."""
     devices = parse_devices(spec.device)
     for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
-    models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
+    lazily = lazily and len(devices) == 1 and spec.precision == "fp32"
+    seen, model = seen_files(spec.cache_dir), (spec.model, spec.pretrained)
+    if lazily:
+        models = [known_model(*model, devices[0], seen, report)]
+    else:
+        models = [load_model(*model, device, report=report) for device in devices]
     copies = spec.augmentations_for(len(data.train) + len(data.val))
     size = (len(data.train) + len(data.val)) * (1 + copies) + (data.test.size if look_ahead else 0)
     images = image_encoder(spec, models[0], report, _added_up(progress, size))
@@ -56,8 +63,13 @@ def open_in_process(
     val_features, val = labelled(images, data.val if encode else (), data)
     augmented = _augmented(images, (train, val), copies)
     ahead = images.features(data.test.paths) if look_ahead else None
-    encoder = build_encoder(spec, models, data.classes, report)
-    notes = _notes(spec, encoder, models, data, train, report)
+    open_encoder = partial(build_encoder, spec, models, data.classes, report)
+    encoder, kept = (
+        (open_encoder, KeptTexts(images.folder, models[0].key, data.classes))
+        if lazily
+        else (open_encoder(), None)
+    )
+    notes = {} if callable(encoder) else _notes(spec, encoder, models, data, train, report)
 
     def open_test() -> Labelled:
         return labelled(images, data.test.open(), data, ahead)[1]
@@ -72,6 +84,7 @@ def open_in_process(
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
+        kept=kept,
     ), models[0].key
 
 

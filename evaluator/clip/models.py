@@ -1,26 +1,34 @@
-"""Load models: open_clip's, checkpoint files and the bundled ones."""
+"""Load models: open_clip's, checkpoint files and the bundled ones.
+
+open_clip is imported where a model is loaded: it takes longer than all that is done with kept features.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-import open_clip
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
+from ..files import CONFIG_NAME, SeenFiles, user_path
 from ..spec import Report
-from .model_files import Source, file_hash, first_mismatch, read_state, resolve
+
+if TYPE_CHECKING:
+    from .model_files import Source
 
 _DRAWING = {
     *(nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_),
@@ -92,12 +100,15 @@ class LoadedModel:
     device: torch.device
     logit_scale: float
     corrections: tuple[str, ...] = ()  # settings that differ from the name's, a sentence each
+    file: str = ""  # with the weights
 
 
 def load_model(
     name: str, pretrained: str, device: torch.device, *, report: Report = lambda _line: None
 ) -> LoadedModel:
     """Load a model and its weights in float32; ModelError if they are missing or do not match."""
+    from .model_files import file_hash, resolve
+
     source = resolve(name, pretrained, report)
     overrides, corrections = _activation(source)
     for correction in corrections:
@@ -121,12 +132,71 @@ def load_model(
         device=device,
         logit_scale=model.logit_scale.exp().item(),
         corrections=corrections,
+        file=str(source.weights),
     )
     report(f"model: {name} with {source.weights} on {device}")
     return loaded
 
 
+_FACTS = ("key", "weights", "preprocessing", "logit_scale", "corrections", "file")
+
+
+class _KnownModel:
+    """Stands for a loaded model of which some facts are known; it is loaded when anything else is used."""
+
+    def __init__(self, load: Callable[[], LoadedModel], facts: Mapping[str, Any]) -> None:
+        self._load, self._facts = load, facts
+        self._lock = threading.Lock()
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute in self._facts:
+            return self._facts[attribute]
+        with self._lock:  # images are decoded in several threads
+            loaded = self.__dict__.setdefault("_loaded", None) or self._load()
+            self.__dict__["_loaded"] = loaded
+        return getattr(loaded, attribute)
+
+
+def known_model(
+    name: str, pretrained: str, device: torch.device, seen: SeenFiles, report: Report
+) -> LoadedModel:
+    """Return a model that is loaded when first used, if its files and the libraries are as they were.
+
+    Raises:
+        ModelError: As ``load_model``.
+    """
+    if name.startswith("local-dir:"):  # its settings are several files
+        return load_model(name, pretrained, device, report=report)
+    loaded: list[LoadedModel] = []
+
+    def find() -> list[str]:
+        loaded[:] = loaded or [load_model(name, pretrained, device, report=report)]
+        return [json.dumps([getattr(loaded[0], fact) for fact in _FACTS])]
+
+    specs = map(importlib.util.find_spec, ("open_clip", "torch"))
+    libraries = [Path(__file__), *(Path(spec.origin) for spec in specs if spec and spec.origin)]
+    path = user_path(pretrained, "`pretrained`")
+    question = f"model {name} {path.absolute() if path.is_file() else pretrained}"
+    # First by the name, to learn where its files are, then by these files.
+    file = Path(json.loads(seen.known(question, libraries, find)[0])[-1])
+    beside = [config] if (config := file.parent / CONFIG_NAME).is_file() else []
+    facts = dict(
+        zip(_FACTS, json.loads(seen.known(question, [*libraries, file, *beside], find)[0]), strict=True)
+    )
+    if loaded:
+        return loaded[0]
+    for correction in facts["corrections"]:
+        report(f"corrected: {correction}")
+    report(f"model: {name} with {facts['file']} on {device}")
+    facts |= {"name": name, "pretrained": pretrained, "device": device}
+    return cast("LoadedModel", _KnownModel(lambda: load_model(name, pretrained, device), facts))
+
+
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:
+    import open_clip
+
+    from .model_files import first_mismatch, read_state
+
     settings = {f"image_{key}": value for key, value in source.preprocessing.items()}
     try:
         with _NoRandomWeights():
@@ -164,6 +234,8 @@ class _NoRandomWeights(TorchFunctionMode):
 
 
 def _tokenizer(source: Source) -> Any:
+    import open_clip
+
     try:
         config = open_clip.get_model_config(source.name)
         if config is None:  # of a hub or a folder: what is there may change
@@ -179,10 +251,14 @@ def _tokenizer(source: Source) -> Any:
 
 @lru_cache(maxsize=4)
 def _tokenizer_of(name: str, _config: str) -> Any:
+    import open_clip
+
     return open_clip.get_tokenizer(name)
 
 
 def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
+    import open_clip
+
     config = open_clip.get_model_config(source.name) or {}
     named = bool(config.get("quick_gelu", False))
     if source.quick_gelu is None or source.quick_gelu == named:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import numpy as np
+import safetensors
 import torch
+from safetensors.numpy import load, save
 from torch import Tensor
 
 from .. import held_near, tally
 from ..datasets.pictures import thumbnails
 from ..errors import EvaluatorError, TemplateRejectedError
+from ..files import KEPT_S, replace_file, sweep
 from ..scoring import (
     GREY_BOX,
     EvaluatorInfo,
@@ -41,10 +48,34 @@ T = TypeVar("T")
 ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
+class KeptTexts:
+    """Class vectors of ensembles, by one model and for one list of class names, kept on disk."""
+
+    def __init__(self, folder: Path, model: str, classes: Sequence[str]) -> None:
+        self._folder, self._of = folder, (model, tuple(classes))
+
+    def known(self, ensemble: Sequence[str], find: Callable[[], ClassVectors]) -> ClassVectors:
+        """Return the class vectors of an ensemble; if they are not kept, those of ``find``, and keep them."""
+        name = hashlib.sha256(repr((self._of, tuple(ensemble))).encode()).hexdigest()[:32]
+        file = self._folder / f"texts-{name}.safetensors"
+        with suppress(OSError, KeyError, ValueError, safetensors.SafetensorError):
+            vectors: ClassVectors = load(file.read_bytes())["texts"]
+            if vectors.dtype == np.float32 and len(vectors) == len(self._of[1]):
+                return vectors
+        vectors = find()
+        sweep(self._folder, KEPT_S, "texts-*")
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            replace_file(file, save({"texts": np.ascontiguousarray(vectors)}), sync=False)
+        return vectors
+
+
 class OpenClipEvaluator:
     """Scores templates by the accuracy of their zero-shot classifiers.
 
     Args:
+        encoder: Encodes texts; or what opens it when a text is first encoded.
+        kept: Class vectors of ensembles that need no encoding; None without.
         open_test: Returns the test images; called once, when first needed.
         augmented: Augmented copies of training and validation images; None or empty without copies.
         objective: Decides whether scores carry grey-box values.
@@ -54,7 +85,7 @@ class OpenClipEvaluator:
         self,
         *,
         info: EvaluatorInfo,
-        encoder: Encoder,
+        encoder: Encoder | Callable[[], Encoder],
         class_names: Sequence[str],
         train: Labelled,
         val: Labelled,
@@ -62,9 +93,10 @@ class OpenClipEvaluator:
         augmented: Labelled | None = None,
         objective: Objective = "accuracy",
         logit_scale: float = 100.0,
+        kept: KeptTexts | None = None,
     ) -> None:
         self._info = info
-        self._encoder = encoder
+        self._given_encoder, self._kept = encoder, kept
         self._names = tuple(class_names)
         self._splits = {"train": train, "val": val}
         self.augmented = augmented if augmented is not None and len(augmented) else None
@@ -80,6 +112,10 @@ class OpenClipEvaluator:
     def info(self) -> EvaluatorInfo:
         """Describe the data and the model; the notes list images left out of the splits opened so far."""
         return self._info.with_skipped({name: split.left_out for name, split in self._splits.items()})
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return self._given_encoder() if callable(self._given_encoder) else self._given_encoder
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
         answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
@@ -178,6 +214,8 @@ class OpenClipEvaluator:
         return self._names
 
     def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> ClassVectors:
+        if self._kept is not None and not renaming:
+            return self._kept.known(ensemble, lambda: self._classifier(ensemble).float().cpu().numpy())
         weights = self._classifier(ensemble).clone()
         if renaming:
             with torch.inference_mode():

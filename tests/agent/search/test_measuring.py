@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,30 @@ def test_a_scorer_without_features_recommends_by_its_accuracies() -> None:
     assert [way.name for way in evaluation.ways] == [BARE_NAME, BASELINE_DEFAULT]
     assert any(line.startswith("hand-made is not measured: ") for line in lines)
     assert evaluation.recommended == evaluation.ways[1]
+
+
+def test_kept_features_are_measured_without_loading_a_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither open_clip nor the model, which take longer than all else; the figures are the same."""
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    spec = pictures(tmp_path)
+    code = (
+        "import json, sys; from promptclimb import EvaluatorSpec, evaluate;"
+        f"measured = evaluate(None, EvaluatorSpec(data={spec.data!r}, shots=4, device='cpu'));"
+        "print(json.dumps([measured.to_json(), 'open_clip' in sys.modules]))"
+    )
+
+    def measured_apart() -> list[Any]:
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        return list(json.loads(done.stdout))
+
+    first, again = measured_apart(), measured_apart()
+    kept = next((tmp_path / "cache" / "features").glob("texts-*"))
+    kept.write_bytes(kept.read_bytes()[:-1])
+    torn = measured_apart()
+    assert first[0] == again[0] == torn[0]
+    assert [first[1], again[1], torn[1]] == [True, False, True]
 
 
 async def test_ways_are_the_baselines_of_a_search(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import socket
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +21,16 @@ from safetensors.torch import load_file, save_file
 from promptclimb.evaluator import network
 from promptclimb.evaluator.clip import model_files as names
 from promptclimb.evaluator.clip.model_files import check_named, read_state
-from promptclimb.evaluator.clip.models import LoadedModel, best_dtype, devices, load_model, parse_devices
+from promptclimb.evaluator.clip.models import (
+    LoadedModel,
+    best_dtype,
+    devices,
+    known_model,
+    load_model,
+    parse_devices,
+)
 from promptclimb.evaluator.errors import ModelError
+from promptclimb.evaluator.files import SeenFiles
 from tests.fakes.tiny_clip import config, register, save_weights, tiny
 
 CPU = torch.device("cpu")
@@ -48,6 +58,27 @@ def test_a_checkpoint_file_is_loaded_as_open_clip_would(weights: Path) -> None:
     assert torch.equal(ours.preprocess(picture), preprocess(picture))
     assert ours.context_length == 77
     assert ours.logit_scale == pytest.approx(theirs.logit_scale.exp().item())
+
+
+def test_a_known_model_is_loaded_when_first_used(weights: Path, tmp_path: Path) -> None:
+    """What identifies it is kept as long as its file is the same."""
+    file, lines = tmp_path / "own.safetensors", list[str]()
+    shutil.copy(weights, file)
+    seen = SeenFiles(tmp_path / "seen", clock=lambda: time.time_ns() + 10**11)
+
+    def known() -> LoadedModel:
+        return known_model("tiny-clip", str(file), CPU, seen, lines.append)
+
+    first, again = known(), known()
+    assert isinstance(first, LoadedModel)
+    assert not isinstance(again, LoadedModel)
+    for fact in ("key", "weights", "preprocessing", "logit_scale", "name", "device"):
+        assert getattr(again, fact) == getattr(first, fact)
+    assert torch.equal(encode(again.model, "a cat"), encode(first.model, "a cat"))
+    assert lines == 2 * [f"model: tiny-clip with {file} on cpu"]
+    state = load_file(weights)
+    save_file({name: tensor + 1 for name, tensor in state.items()}, file)
+    assert known().weights != first.weights
 
 
 def test_a_torch_checkpoint_is_loaded_too(weights: Path, tmp_path: Path) -> None:
