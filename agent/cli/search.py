@@ -15,12 +15,13 @@ from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 from ...evaluator.spec import BUNDLED_WEIGHTS
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import flag_of, from_sources
+from ..config.sources import flag_of, from_sources, on_command_line
 from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, StoreGoneError, UntrustedRunError
 from ..events.types import Bus
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..methods.registry import described
 from ..present.page import write_report
+from ..present.sentences import after_nothing_beat
 from ..present.terminal import Display, print_result
 from ..results.history import Progress, state_of
 from ..results.result import NOTHING_USABLE, SearchResult
@@ -253,6 +254,8 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
         lines.append(f"next: {program()} export {folder} --format all")
+    if line := after_nothing_beat(result):
+        lines.append(on_command_line(line))
     return lines
 
 

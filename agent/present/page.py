@@ -21,7 +21,6 @@ from ..config.sources import flags_of_more, on_command_line
 from ..llm.local_models import shown_llm
 from ..position import LLM
 from ..results.accuracies import (
-    BEST_STARTING,
     AccuracyRow,
     beside_accuracy,
     score_text,
@@ -47,6 +46,7 @@ from .sentences import (
     REJECTED,
     about_order,
     about_test,
+    after_nothing_beat,
     cost_text,
     gains_in_words,
     left_text,
@@ -434,14 +434,9 @@ def _on_answers(result: SearchResult, folder: str) -> list[str]:
 
 
 def _on_gain(result: SearchResult) -> list[str]:
-    over, noun, steps = result.recommended.over, result.words.noun, list[str]()
-    starting = over.get(BEST_STARTING)
-    if starting is not None and starting.sign <= 0:
-        llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
-        steps.append(
-            f"The rounds added nothing certain to the starting {noun}s. A description of what the images "
-            f"show (--describe) or {llm} may make them worth it."
-        )
+    over, steps = result.recommended.over, list[str]()
+    if line := after_nothing_beat(result):
+        steps.append(on_command_line(line))
     widest = max((gap.interval[1] - gap.interval[0] for gap in over.values()), default=0.0)
     unsure = any(not difference.sign and not difference.same_template for difference in over.values())
     if widest > WIDE and unsure:

@@ -62,6 +62,19 @@ def verdict_on(result: SearchResult) -> str:
     return "; ".join(filter(None, clauses))
 
 
+def after_nothing_beat(result: SearchResult) -> str:
+    """Return what to do where the search found no better texts than the plain ones; empty where it did."""
+    plain = (result.baselines.get(name) for name in (BARE_NAME, BASELINE_DEFAULT))
+    is_plain = any(group is not None and group.templates == result.texts.templates for group in plain)
+    if not is_plain or result.best.class_names or result.recommended.test is None:
+        return ""
+    return (
+        "No searched words beat the plain ones. What may help: more labelled images; other words in "
+        "`describe`; if the model may not know the class names, `search_for = class-names` with "
+        "`llm = MODEL`."
+    )
+
+
 def about_test(result: SearchResult) -> str:
     """Describe the test split in a sentence."""
     if not result.dataset.sizes.test:
