@@ -7,7 +7,10 @@ import functools
 import random
 import selectors
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
+
+from promptclimb.evaluator.threads import _make
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,9 +28,8 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         assert self.loop is not None
-        if timeout is None or self.loop.threads_at_work:
-            # Real work in a thread, or nothing at all to wait for but news: real time has to pass.
-            return super().select(timeout if timeout is None else min(timeout, QUIET_S))
+        if timeout is None:  # there is nothing to wait for but news: real time has to pass
+            return super().select()
         quiet = QUIET_S if len(self.get_map()) > 1 else 0.0
         news = super().select(min(timeout, quiet))
         if not news and timeout > 0:
@@ -43,7 +45,6 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
         selector.loop = self
         self._now = 0.0
-        self.threads_at_work = 0
 
     def time(self) -> float:
         return self._now
@@ -52,14 +53,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now += seconds
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
-        """As ever, but time stands still while a thread works."""
-        self.threads_at_work += 1
-        future = super().run_in_executor(executor, func, *args)
-        future.add_done_callback(self._thread_done)
-        return future
-
-    def _thread_done(self, _: object) -> None:
-        self.threads_at_work -= 1
+        """Do the work at once, in this thread: handing it over costs more than most of it takes."""
+        work: Future[Any] = Future()
+        _make(work, lambda: func(*args))
+        return asyncio.wrap_future(work, loop=self)
 
 
 async def virtual_sleep(seconds: float) -> None:

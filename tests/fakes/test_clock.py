@@ -18,7 +18,7 @@ async def test_a_long_sleep_takes_no_time() -> None:
 
 
 @virtual_time
-async def test_time_stands_still_while_a_thread_works() -> None:
+async def test_time_stands_still_during_work_for_a_thread() -> None:
     """A timer does not overtake work that is under way in a thread."""
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1) as pool:
