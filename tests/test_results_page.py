@@ -18,8 +18,7 @@ PARTS = {f"{table['kind']} {table['name']}": table[0] for table in results_page.
 
 
 @pytest.mark.parametrize(
-    "table",
-    [pytest.param(name, marks=[pytest.mark.slow] * name.startswith(DRAWN_AGAIN)) for name in PARTS],
+    "table", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith(DRAWN_AGAIN)) for name in PARTS]
 )
 def test_a_table_is_that_of_the_raw_data(table: str) -> None:
     """Made again, it is the same; intervals of the comparison are drawn again too, which takes a while."""

@@ -62,8 +62,7 @@ class AnsweringBox:
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         labels = tuple(index % len(NAMES) for index in range(SIZES[split]))
         return Predictions(
-            labels,
-            tuple(self._predicted(one[0], split) if len(one) == 1 else None for one in ensembles),
+            labels, tuple(self._predicted(one[0], split) if len(one) == 1 else None for one in ensembles)
         )
 
     def _score(self, instruction: str) -> Verdict:

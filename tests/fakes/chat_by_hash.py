@@ -29,11 +29,7 @@ class ChatByHash:
     """
 
     def __init__(
-        self,
-        seed: int = 0,
-        *,
-        longest_s: float = 5.0,
-        fail: Callable[[ChatRequest, int], None] | None = None,
+        self, seed: int = 0, *, longest_s: float = 5.0, fail: Callable[[ChatRequest, int], None] | None = None
     ) -> None:
         self.asked: list[ChatRequest] = []
         self.answered: list[ChatRequest] = []

@@ -24,11 +24,7 @@ def searched(
 
 
 def resumed(
-    run_dir: Path,
-    changes: Mapping[str, Any] | None = None,
-    *,
-    chat: Any = None,
-    evaluator: Any = None,
+    run_dir: Path, changes: Mapping[str, Any] | None = None, *, chat: Any = None, evaluator: Any = None
 ) -> SearchResult:
     """The result of a run that is resumed."""
     parts = {"custom_scorer": evaluator or FakeEvaluator(), "chat": chat or ChatByHash()}

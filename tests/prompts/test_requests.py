@@ -144,11 +144,9 @@ def test_a_value_is_written_as_what_it_is(
     """A log-probability is no share of pictures, and no percentage."""
     listed = content_of(request_opro([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
     assert f"- a {{}} {shown}" in listed
-    turn = feedback(
-        [Outcome("a {}", value)],
-        best_before=before,
-        wanted=wanted(1, objective=objective),
-    )["content"]
+    turn = feedback([Outcome("a {}", value)], best_before=before, wanted=wanted(1, objective=objective))[
+        "content"
+    ]
     assert f"- a {{}} {written}" in turn
     assert turn.startswith(wanted(1, objective=objective).outcomes_heading)
     assert listed.startswith(wanted(1, objective=objective).task)
@@ -175,11 +173,7 @@ def test_a_change_of_wording_changes_the_version() -> None:
         request_pn(scored, [], wanted=wanted(1, 12)),
         request_ape(scored[0], wanted=wanted(2)),
         request_opro(scored, wanted=wanted(2)),
-        feedback(
-            [Outcome("a {}", 0.625), Outcome("b", reason="why")],
-            best_before=0.5,
-            wanted=wanted(2),
-        ),
+        feedback([Outcome("a {}", 0.625), Outcome("b", reason="why")], best_before=0.5, wanted=wanted(2)),
         feedback([], best_before=0.5, wanted=wanted(1)),
     ]
     digest = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]

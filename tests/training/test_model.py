@@ -10,15 +10,7 @@ import torch
 from PIL import Image
 
 from promptclimb.evaluator.pico.models import bundled_models
-from training.model import (
-    NAMES,
-    Vocabulary,
-    build,
-    encode_image,
-    encode_text,
-    export,
-    token_ids,
-)
+from training.model import NAMES, Vocabulary, build, encode_image, encode_text, export, token_ids
 
 TEXTS = ["a photo of a cat", "tally marks for seven", "a zyzzyva, blurred; a photo of a cat"]
 

@@ -231,11 +231,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
 
 @pytest.fixture
 def bench(
-    tmp_path: Path,
-    endpoint: Endpoint,
-    web_page: Endpoint,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, endpoint: Endpoint, web_page: Endpoint, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Bench:
     """Where a test puts its bad input."""
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])

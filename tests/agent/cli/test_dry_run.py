@@ -105,9 +105,7 @@ def test_an_llm_that_would_be_refused_is_reported_last(
 @pytest.mark.usefixtures("evaluator")
 @pytest.mark.parametrize("refused", [True, False])
 def test_a_local_llm_that_is_not_installed_is_reported_unless_a_method_stands_in(
-    refused: bool,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    refused: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What brings it is named; nothing is fetched."""
     monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")

@@ -106,10 +106,7 @@ def test_new_class_names_of_a_run_stand_in_the_texts_only(
     write_result(tmp_path / "run", replace(result, best=best, texts=texts))
     (tmp_path / "run" / CLASSIFIER).unlink()
     shown = {}
-    for key, run in (
-        ("named", tmp_path / "run"),
-        ("plain", home / "run"),
-    ):
+    for key, run in (("named", tmp_path / "run"), ("plain", home / "run")):
         assert call("predict", home / "pictures" / "test", "--run", run) == 0
         shown[key] = rows_of(capsys.readouterr().out)
     assert shown["named"] != shown["plain"]

@@ -254,11 +254,7 @@ async def test_a_reference_that_cannot_be_fitted_stops_alone(
     monkeypatch.setattr(outcomes, "run_all", run_all)
     (cell,) = cells(study(data=["backgrounds"], seeds=[1], methods=["tip-adapter"]), tmp_path)
     outcome = await fit_reference(cell, Stop())
-    assert (outcome.status, outcome.counts, outcome.reason) == (
-        "stopped",
-        False,
-        "out of memory",
-    )
+    assert (outcome.status, outcome.counts, outcome.reason) == ("stopped", False, "out of memory")
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "tables.md", "transfer.json"])

@@ -208,11 +208,7 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     """What is stored builds the same config again, but for what is secret."""
     file = tmp_path / "in.toml"
     file.write_text('base_url = "https://me:pw-secret@h/v1?key=pw-secret"\n')
-    flags = {
-        "llm": "m",
-        "price": "0.5/1",
-        "max_cost": "2",
-    }
+    flags = {"llm": "m", "price": "0.5/1", "max_cost": "2"}
     config = from_sources(flags, {}, file)
     text = to_toml(config)
     assert "pw-secret" not in text

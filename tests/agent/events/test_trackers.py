@@ -18,11 +18,7 @@ from promptclimb.agent.events.log import EventLog
 from promptclimb.agent.events.sinks import ThreadedSink
 from promptclimb.agent.events.trackers import known as known_trackers
 from promptclimb.agent.events.trackers.known import TRACKERS, check_trackers, parse_track
-from promptclimb.agent.events.trackers.metrics import (
-    MetricsRow,
-    MetricsWriter,
-    TrackedRun,
-)
+from promptclimb.agent.events.trackers.metrics import MetricsRow, MetricsWriter, TrackedRun
 from promptclimb.agent.events.types import (
     Bus,
     DefaultTemplateScored,

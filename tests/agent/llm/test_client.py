@@ -265,10 +265,7 @@ async def test_a_deployment_at_azure_is_asked_as_azure_wants_it() -> None:
         return web.json_response(completion("- a {}"))
 
     deployment = "/openai/deployments/mini"
-    async with (
-        served(answer, f"{deployment}?api-version=2024-10-21") as url,
-        OpenAIChat(url, KEY) as chat,
-    ):
+    async with served(answer, f"{deployment}?api-version=2024-10-21") as url, OpenAIChat(url, KEY) as chat:
         assert (await chat.chat(REQUEST)).text == "- a {}"
     (request,) = asked
     assert request.path == f"{deployment}/chat/completions"

@@ -126,10 +126,7 @@ async def test_its_memory_is_flat(model: Path) -> None:
             number += 1
             messages = opening(number % 10)
             if number % 3 == 0:
-                messages += [
-                    {"role": "assistant", "content": "- a {}"},
-                    {"role": "user", "content": "More."},
-                ]
+                messages += [{"role": "assistant", "content": "- a {}"}, {"role": "user", "content": "More."}]
             with suppress(UnusableAnswerError):  # a line that is cut
                 await ask(chat, messages, seed=number, max_tokens=4)
             seen.append(memory(server.pid))

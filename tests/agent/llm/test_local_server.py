@@ -71,9 +71,7 @@ async def running(model: Model) -> AsyncIterator[tuple[LlamaServer, LlamaServer]
     await asyncio.gather(*(server.close() for server in servers))
 
 
-async def test_it_serves_on_loopback_to_whoever_has_its_key(
-    running: tuple[LlamaServer, LlamaServer],
-) -> None:
+async def test_it_serves_on_loopback_to_whoever_has_its_key(running: tuple[LlamaServer, LlamaServer]) -> None:
     """Nobody else on this machine gets an answer, and two searches at once do not meet."""
     server, other = running
     assert server.base_url.startswith("http://127.0.0.1:")  # not what the library prints
@@ -253,9 +251,7 @@ async def test_how_far_a_download_is_is_reported(fetching: list[str]) -> None:
     assert (first.done, last.done, last.of, last.source) == (0, 491_400_064, 491_400_064, "a hub")
 
 
-async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in(
-    fetching: list[str],
-) -> None:
+async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in(fetching: list[str]) -> None:
     """The searches of a suite continue alike: a second one does not wait for the same failure."""
     events: list[Event] = []
     assert fallen_back(config()) == config()

@@ -9,15 +9,7 @@ from typing import Any
 
 import pytest
 from genai_prices.data_snapshot import DataSnapshot
-from genai_prices.types import (
-    ClauseEquals,
-    ModelInfo,
-    ModelPrice,
-    PriceVariant,
-    Provider,
-    Tier,
-    TieredPrices,
-)
+from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, PriceVariant, Provider, Tier, TieredPrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -227,10 +227,7 @@ def test_however_an_answer_is_cut_into_pieces_it_is_whole(cuts: list[int]) -> No
     pieces = [event({"content": ANSWER[one:two]}) for one, two in pairwise(places)]
     answer = read(
         stream(
-            ": wait\n\n",
-            *pieces,
-            event({}, "stop", model="m", usage=None),
-            event(usage=BILLED, model="m"),
+            ": wait\n\n", *pieces, event({}, "stop", model="m", usage=None), event(usage=BILLED, model="m")
         )
     )
     assert (answer.text, answer.finish_reason, answer.model) == (ANSWER, "stop", "m")

@@ -199,8 +199,7 @@ async def test_more_is_kept_once_the_test_takes_more_requests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
-    [("filter", "content_filter"), ("too_large", "too_large"), ("context", "context")],
+    ("fault", "reason"), [("filter", "content_filter"), ("too_large", "too_large"), ("context", "context")]
 )
 async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: str, reason: str) -> None:
     """Even the very first one; the others are answered."""
@@ -227,9 +226,7 @@ async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> No
     assert (spent.failed_calls, spent.retries) == (9, 9)
 
 
-async def test_a_request_that_always_fails_is_handed_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_request_that_always_fails_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """One image that crashes the server ends nothing; the evaluator judges it."""
     monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
     monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.pause", lambda *_given: None)
@@ -243,11 +240,7 @@ async def test_a_request_that_always_fails_is_handed_back(
 
 
 @pytest.mark.parametrize(
-    ("fault", "advice"),
-    [
-        ("wrong_key", "SCORER_API_KEY"),
-        ("no_model", "check `model` and `scorer_url`"),
-    ],
+    ("fault", "advice"), [("wrong_key", "SCORER_API_KEY"), ("no_model", "check `model` and `scorer_url`")]
 )
 async def test_an_endpoint_that_refuses_everything_is_the_users_to_fix(fault: str, advice: str) -> None:
     """With the options of the scorer, not the LLM's."""

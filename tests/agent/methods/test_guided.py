@@ -421,10 +421,7 @@ def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(
 
 @pytest.mark.parametrize(
     ("config", "limits", "out"),
-    [
-        (OUTAGE | {"rounds": 12}, (2, 3, 4), (3, 4)),
-        (FREE_CONFIG | {"rounds": 5}, (5,), (1, 2)),
-    ],
+    [(OUTAGE | {"rounds": 12}, (2, 3, 4), (3, 4)), (FREE_CONFIG | {"rounds": 5}, (5,), (1, 2))],
 )
 def test_a_skip_that_is_on_disk_is_replayed(
     tmp_path: Path, config: dict[str, Any], limits: Sequence[int], out: tuple[int, int]

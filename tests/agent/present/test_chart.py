@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import re
 
-from promptclimb.agent.present.chart import (
-    MOST_CURVES,
-    NARROW,
-    WIDE,
-    course_chart,
-    named,
-    shown_curves,
-)
+from promptclimb.agent.present.chart import MOST_CURVES, NARROW, WIDE, course_chart, named, shown_curves
 
 
 def drawn(**changes: object) -> str:

@@ -14,15 +14,7 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import MAX_ROWS, render
 from promptclimb.agent.results.details import Decisions, Details, Picture
 from promptclimb.agent.results.history import Progress, RunView
-from promptclimb.agent.results.result import (
-    Best,
-    Dataset,
-    GroupAccuracies,
-    Llm,
-    Model,
-    SearchResult,
-    Sizes,
-)
+from promptclimb.agent.results.result import Best, Dataset, GroupAccuracies, Llm, Model, SearchResult, Sizes
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
 from tests.fakes.small_result import row, small_result
 

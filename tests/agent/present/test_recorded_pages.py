@@ -250,26 +250,15 @@ def test_what_is_said_of_a_run(
     assert main(["status", "run"]) == 0
     text, state = stream.getvalue(), capsys.readouterr().out
     report = text_of(render(view_of(run_dir)))
-    check_page(
-        f"run-{name}",
-        f"# terminal\n\n{text}\n# status\n\n{state}\n# report.html\n\n{report}",
-    )
+    check_page(f"run-{name}", f"# terminal\n\n{text}\n# status\n\n{state}\n# report.html\n\n{report}")
 
 
 @pytest.mark.parametrize(
     ("name", "on_both", "advice"),
     [
-        (
-            "toy-model",
-            "so it says nothing about a real one",
-            "Search again with a real model",
-        ),
+        ("toy-model", "so it says nothing about a real one", "Search again with a real model"),
         ("at-chance", "may be no better than chance", "Do not use it yet"),
-        (
-            "test-failed",
-            "test could not be examined: a torn file",
-            "Fix the test images",
-        ),
+        ("test-failed", "test could not be examined: a torn file", "Fix the test images"),
     ],
 )
 def test_what_must_be_known_of_a_result_stands_in_the_terminal_and_on_the_page(

@@ -165,8 +165,7 @@ def test_what_the_llm_read_is_said_with_how_the_original_names_did() -> None:
     assert images
     original = {
         share: replace(
-            result,
-            baselines={ORIGINAL_NAMES: GroupAccuracies(templates=("a {}",), train=share, test=share)},
+            result, baselines={ORIGINAL_NAMES: GroupAccuracies(templates=("a {}",), train=share, test=share)}
         )
         for share in (1 / classes, 1.0)
     }

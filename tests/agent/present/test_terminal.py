@@ -36,15 +36,7 @@ from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
 STARTED = SearchStarted(
-    run_dir="r",
-    dataset="d",
-    classes=3,
-    model="m",
-    llm="l",
-    method="pn",
-    restarts=2,
-    rounds=8,
-    resumed=False,
+    run_dir="r", dataset="d", classes=3, model="m", llm="l", method="pn", restarts=2, rounds=8, resumed=False
 )
 HOSTILE = StartingTemplatesScored(position=Position(1), templates=5, best=EVIL, train=0.5)
 
@@ -304,10 +296,7 @@ def test_the_best_so_far_and_its_gain() -> None:
     assert state.best_so_far == ["best so far 50.0% on train"]
     for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
         state.add(event)
-    assert state.best_so_far == [
-        "best so far 62.5% on train",
-        "+12.5 points over the best starting template",
-    ]
+    assert state.best_so_far == ["best so far 62.5% on train", "+12.5 points over the best starting template"]
     other = state_after(BEGUN, replace(STARTING, train=5.0), scored(1, 5.0), scored(2, 7.5), over(1, 7.5))
     assert other.best_so_far[1] == "+2.5 over the best starting template"
 

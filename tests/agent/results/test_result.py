@@ -69,12 +69,7 @@ def test_an_older_document_is_read() -> None:
     old = old_document()
     del old["baselines"]["default template"]["val"]
     result = SearchResult.from_json(old)
-    assert (result.versions, result.started, result.device, result.test_opened) == (
-        None,
-        None,
-        None,
-        None,
-    )
+    assert (result.versions, result.started, result.device, result.test_opened) == (None, None, None, None)
     assert [(line.source, line.copies) for line in result.leaderboard] == [(None, None)] * 2
     assert (result.limits, result.usage.cached_tokens, result.usage.reported_usd) == ((), 0, None)
     assert result.dataset.sizes == Sizes(train=2, test=4)

@@ -161,10 +161,7 @@ def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:
         (lambda: resume_sync(None), "resume: run_dir must be the path"),
         (lambda: resume_sync(b"x"), "resume: run_dir must be the path"),
         (lambda: evaluate(["a {}"], SearchConfig), "evaluate: spec must be an EvaluatorSpec, not "),
-        (
-            lambda: evaluate(["a {}"], EvaluatorSpec(), split="tset"),
-            "'tset' is not a split; there are train",
-        ),
+        (lambda: evaluate(["a {}"], EvaluatorSpec(), split="tset"), "'tset' is not a split; there are train"),
         (lambda: load_data("digits"), "load_data: spec must be an EvaluatorSpec, not str"),
         (lambda: report(None), "report: run_dir must be the path"),
     ],

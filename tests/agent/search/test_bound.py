@@ -18,11 +18,7 @@ from promptclimb.agent.methods.base import Ask, Consult, SearchMethod, Steps, Vi
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.result import NOTHING_USABLE
-from promptclimb.agent.search.bound import (
-    LONGEST_NAME,
-    bound_of,
-    check_one_request,
-)
+from promptclimb.agent.search.bound import LONGEST_NAME, bound_of, check_one_request
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
 from promptclimb.prompts.class_names import READ_AT_ONCE

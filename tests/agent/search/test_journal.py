@@ -21,12 +21,7 @@ from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.search.event_loop import FairScheduler
-from promptclimb.agent.search.journal import (
-    EmptyAnswers,
-    Journal,
-    RestartRecord,
-    Skipped,
-)
+from promptclimb.agent.search.journal import EmptyAnswers, Journal, RestartRecord, Skipped
 from promptclimb.agent.search.test_evaluation import OPENINGS, openings_of_test
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store

@@ -150,9 +150,7 @@ def test_refusals_that_turn_out_to_be_the_endpoints_fault_cost_nothing(tmp_path:
     assert (broken / "leaderboard.csv").read_bytes() == (whole / "leaderboard.csv").read_bytes()
 
 
-def test_a_filter_that_refuses_the_first_request_of_a_session_costs_its_round_alone(
-    tmp_path: Path,
-) -> None:
+def test_a_filter_that_refuses_the_first_request_of_a_session_costs_its_round_alone(tmp_path: Path) -> None:
     """As it does where the run is not cut off: the settings are right, for there are answers."""
     whole, cut_off = config(tmp_path / "whole", 5), config(tmp_path / "cut", 5)
     chat = Refuses(turns=5, kind=FlaggedRequestError)

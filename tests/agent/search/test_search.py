@@ -424,8 +424,7 @@ class Nothing:
 
 
 @pytest.mark.parametrize(
-    ("text", "more"),
-    [("", {}), ("I would rather not.", {"method": "guided", "describe": "old stone walls"})],
+    ("text", "more"), [("", {}), ("I would rather not.", {"method": "guided", "describe": "old stone walls"})]
 )
 def test_nothing_usable_is_reported_by_what_the_llm_gave(
     tmp_path: Path, text: str, more: dict[str, Any]

@@ -15,16 +15,7 @@ from promptclimb.agent.study.outcomes import RunOutcome, blocks_of, outcome_of
 from promptclimb.agent.study.tables import differences, tables
 from promptclimb.agent.study.transfer import Transferred
 from tests.fakes.small_result import small_result
-from tests.fakes.study_outcomes import (
-    cells,
-    document_of,
-    figure,
-    finished,
-    lines_of,
-    outcome,
-    study,
-    without,
-)
+from tests.fakes.study_outcomes import cells, document_of, figure, finished, lines_of, outcome, study, without
 
 HITS = {"random": "1100", "combine": "1110"}
 PAIR = [{"first": "combine", "second": "random"}]
@@ -186,11 +177,7 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         image_set=None,
         classes=(),
         labels=(0, 1, 0, 1),
-        predicted={
-            "texts": (0, 0, 0, 0),
-            "best": (0, 1, 0, 1),
-            "default template": (0, 0, 1, 0),
-        },
+        predicted={"texts": (0, 0, 0, 0), "best": (0, 1, 0, 1), "default template": (0, 0, 1, 0)},
     )
     write_details(tmp_path, Details(decisions=decisions))
     outcome_of_cell = outcome_of(cell, small_result())

@@ -278,9 +278,7 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
         shared, chat = SharedLimits(tmp_path), Chat()
         return [
             await run_search(
-                cell,
-                shared,
-                lambda config: RunRequest(config=config, evaluator=Fails(), chat=chat),
+                cell, shared, lambda config: RunRequest(config=config, evaluator=Fails(), chat=chat)
             )
             for cell in cells(tmp_path, max_calls=1)
         ]

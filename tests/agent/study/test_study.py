@@ -24,10 +24,7 @@ def named(*names: str) -> str:
 
 REFUSED = {
     "key": (BASE + "shotz = [1]", "unknown key shotz; did you mean shots?"),
-    "key in a table": (
-        BASE + "[budget]\nmax_call = 3",
-        "unknown key budget.max_call; did you mean max_",
-    ),
+    "key in a table": (BASE + "[budget]\nmax_call = 3", "unknown key budget.max_call; did you mean max_"),
     "option": (BASE + "[search]\nrestart = 3", "search: unknown key 'restart'; did you mean restarts"),
     "option of a method": (
         'data = ["dice"]\nmethods = [{method = "random", round = 3}]',
@@ -69,14 +66,8 @@ REFUSED = {
         "method 'random' is for shots 3, which the study lacks",
     ),
     "method of no kind": ('data = ["dice"]\nmethods = [3]', "methods.1 is 3: "),
-    "method called as a reference": (
-        named("hand-made"),
-        "'hand-made' stands there twice",
-    ),
-    "method called as a form": (
-        named("a", "a texts"),
-        "'a texts' stands there twice",
-    ),
+    "method called as a reference": (named("hand-made"), "'hand-made' stands there twice"),
+    "method called as a form": (named("a", "a texts"), "'a texts' stands there twice"),
     "method called as a white box's row": (
         'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop (white box)"}]',
         "'coop (white box)' stands there twice",
@@ -86,10 +77,7 @@ REFUSED = {
         "'pn, y' stands there twice",
     ),
     "limit": (BASE + "[budget]\nmax_calls = -1", "budget.max_calls is -1"),
-    "truth for a limit": (
-        BASE + "[budget]\nmax_calls = true",
-        "budget.max_calls is True: it is not a",
-    ),
+    "truth for a limit": (BASE + "[budget]\nmax_calls = true", "budget.max_calls is True: it is not a"),
     "text for truth": (BASE + "transfer = 'yes'", "transfer is 'yes': it must be true or false"),
     "truth for an option": (
         'data = ["dice"]\nmethods = [{method = "coop", epochs = true}]',

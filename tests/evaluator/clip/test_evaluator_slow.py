@@ -42,9 +42,7 @@ TURNS = list(zip(itertools.cycle(bundled_models()[:2]), [*TITLES, "digits", "dig
 
 @pytest.mark.usefixtures("small_sets")
 @pytest.mark.parametrize(
-    ("bundled", "name"),
-    TURNS,
-    ids=lambda value: value if isinstance(value, str) else value["name"],
+    ("bundled", "name"), TURNS, ids=lambda value: value if isinstance(value, str) else value["name"]
 )
 def test_accuracies_on_bundled_sets_are_open_clips_own(
     bundled: dict[str, str], name: str, tmp_path: Path

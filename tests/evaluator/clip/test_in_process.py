@@ -19,11 +19,7 @@ from promptclimb.evaluator import tally
 from promptclimb.evaluator.clip.models import parse_devices
 from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
 from promptclimb.evaluator.datasets.loading import toy_model_notes
-from promptclimb.evaluator.errors import (
-    DataError,
-    EvaluatorError,
-    TemplateRejectedError,
-)
+from promptclimb.evaluator.errors import DataError, EvaluatorError, TemplateRejectedError
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Predictor, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -61,12 +57,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def spec(folder: Path, weights: Path, cache: Path) -> EvaluatorSpec:
     return EvaluatorSpec(
-        data=str(folder),
-        model="tiny-clip",
-        pretrained=str(weights),
-        shots=4,
-        device="cpu",
-        cache_dir=cache,
+        data=str(folder), model="tiny-clip", pretrained=str(weights), shots=4, device="cpu", cache_dir=cache
     )
 
 

@@ -6,13 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from promptclimb.evaluator import tally
-from promptclimb.evaluator.clip.zero_shot import (
-    Labelled,
-    decide,
-    grey_box,
-    logits,
-    within_5,
-)
+from promptclimb.evaluator.clip.zero_shot import Labelled, decide, grey_box, logits, within_5
 
 
 def random_split(images: int, classes: int, width: int = 16, seed: int = 0) -> tuple[Labelled, Tensor]:

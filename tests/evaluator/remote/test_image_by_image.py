@@ -333,9 +333,7 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
 
 
 def refusing(
-    places: Iterable[int],
-    reader: Callable[[ApiRequest], object],
-    refusal: Any = NOT_ALLOWED,
+    places: Iterable[int], reader: Callable[[ApiRequest], object], refusal: Any = NOT_ALLOWED
 ) -> Any:
     """A change that refuses some of the images, by the order in which they are first asked for."""
     order: dict[object, int] = {}

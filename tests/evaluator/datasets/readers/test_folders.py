@@ -71,8 +71,7 @@ def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) ->
 
 
 @pytest.mark.parametrize(
-    "names",
-    [("Train", "Val", "Test"), ("training", "validation", "testing"), ("TRAINING", "Valid", "test")],
+    "names", [("Train", "Val", "Test"), ("training", "validation", "testing"), ("TRAINING", "Valid", "test")]
 )
 def test_split_folders_are_known_by_their_longer_names_in_any_casing(
     tmp_path: Path, make_images: MakeImages, names: tuple[str, str, str]
