@@ -44,10 +44,10 @@ def reason_of(error: BaseException) -> str:
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return "no memory is left"
-    said = (isinstance(error, OSError) and error.strerror) or str(error)
-    if not said and isinstance(error, TimeoutError):
+    reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    if not reason and isinstance(error, TimeoutError):
         return "no answer in time"
-    return " ".join(said.split())[:MOST_OF_A_REASON] or "no reason is given"
+    return " ".join(reason.split())[:MOST_OF_A_REASON] or "no reason is given"
 
 
 class UsageError(PromptclimbError):

@@ -31,6 +31,8 @@ if os.access(MEMORY, os.W_OK):
 
 # Set before torch is imported: tests share two cores with each other, and many small threads only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Messages of argparse are in English for everybody, and no disk is searched for a translation of each.
+os.environ["LANGUAGE"] = "C"
 # Nothing in a test may reach for a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -63,13 +65,19 @@ def small_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where small sets are written out, once for all tests of a process."""
+    return str(tmp_path_factory.mktemp("small-cache"))
+
+
 @pytest.fixture
 def small_sets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None, small_archives: Path
+    monkeypatch: pytest.MonkeyPatch, clean_environment: None, small_archives: Path, small_cache: str
 ) -> None:
-    """Bundled sets of a few images of each class, in a cache of the test's own."""
+    """Bundled sets of a few images of each class."""
     monkeypatch.setattr("promptclimb.evaluator.datasets.readers.bundled.ARCHIVES", small_archives)
-    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", small_cache)
 
 
 @pytest.fixture(scope="session", autouse=True)

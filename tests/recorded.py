@@ -85,8 +85,8 @@ def check_session(
             words = shlex.split(command) if isinstance(command, str) else list(map(str, command))
             code = main(words)
             out, err = capsys.readouterr()
-            said = "".join(f"| {line}\n" for line in err.splitlines())
-            text += f"$ {shlex.join(words)}\n{out}{said}" + (f"(exit code {code})\n" if code else "") + "\n"
+            stderr = "".join(f"| {line}\n" for line in err.splitlines())
+            text += f"$ {shlex.join(words)}\n{out}{stderr}" + (f"(exit code {code})\n" if code else "") + "\n"
     for pattern, word in VARYING.items():
         text = re.sub(pattern, word, text)
     check_page(name, text.replace(f"{Path.cwd()}", "FOLDER"))

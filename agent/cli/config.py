@@ -93,10 +93,10 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[st
 def _init(arguments: argparse.Namespace) -> int:
     path = user_path(arguments.init, "--init")
     config = _built(arguments)[0]
-    values, given = config.to_public(), {*given_settings(arguments)}
+    values, written = config.to_public(), {*given_settings(arguments)}
     # Which method is the default depends on the LLM.
-    given |= {"method"} if config.llm else set()
-    text = "".join(_template({name: value for name, value in values.items() if name in given}))
+    written |= {"method"} if config.llm else set()
+    text = "".join(_template({name: value for name, value in values.items() if name in written}))
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

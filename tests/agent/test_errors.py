@@ -74,12 +74,13 @@ def test_the_tree_is_drawn_as_it_is() -> None:
         assert parent in {base.__name__ for base in ours[name].__mro__}, f"{name} is no {parent}"
 
 
+@pytest.mark.usefixtures("small_sets")
 @pytest.mark.parametrize(
     "wrong",
     [
         {"data": "no-such-data"},
-        {"data": "digits", "model": "ViT-B-33"},
-        {"data": "digits", "device": "cuda:77"},
+        {"data": "backgrounds", "model": "ViT-B-33"},
+        {"data": "backgrounds", "device": "cuda:77"},
         {"initial": Path("/no/such/file")},
         {"run_dir": Path("/proc/no/such")},
         {"llm": "m", "method": "pn", "base_url": "http://127.0.0.1:9/v1"},

@@ -53,16 +53,19 @@ class AnsweringBox:
 
     def score(self, instructions: Sequence[str]) -> list[Verdict]:
         self.scored += instructions
-        return [self._score(one) for one in instructions]
+        return [self._score(instruction) for instruction in instructions]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
         self.opened += test
-        return [self._examined(one[0], test) if len(one) == 1 else None for one in ensembles]
+        return [self._examined(ensemble[0], test) if len(ensemble) == 1 else None for ensemble in ensembles]
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         labels = tuple(index % len(NAMES) for index in range(SIZES[split]))
         return Predictions(
-            labels, tuple(self._predicted(one[0], split) if len(one) == 1 else None for one in ensembles)
+            labels,
+            tuple(
+                self._predicted(ensemble[0], split) if len(ensemble) == 1 else None for ensemble in ensembles
+            ),
         )
 
     def _score(self, instruction: str) -> Verdict:
@@ -70,7 +73,7 @@ class AnsweringBox:
             return Rejection("no_slot", "no list of classes")
         train, val = (self._share(instruction, split) for split in ("train", "val"))
         answers = [self._answer(instruction, "train", index) for index in range(SIZES["train"])]
-        unread = [one for one in answers if self._read(one) is None]
+        unread = [answer for answer in answers if self._read(answer) is None]
         wrong = Counter(
             (index % len(NAMES), label)
             for index, label in enumerate(self._predicted(instruction, "train"))

@@ -490,6 +490,7 @@ def test_help_is_light() -> None:
     assert "--max-cost" in done.stdout
 
 
+@pytest.mark.usefixtures("small_sets")
 @pytest.mark.parametrize(
     "command",
     [

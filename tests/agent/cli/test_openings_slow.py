@@ -36,8 +36,8 @@ def leaderboard(folder: Path, *arguments: str) -> list[tuple[str, float]]:
     """What a search finds."""
     done = run(folder, *SEARCH, *arguments)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    return [(row["template"], row["train"]) for row in found["leaderboard"]]
+    document = json.loads(done.stdout)
+    return [(row["template"], row["train"]) for row in document["leaderboard"]]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, float]]:
 
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -103,10 +103,10 @@ def test_a_cluster_that_is_there(
             if re.search(r"\b[1-9][\d,]* of [\d,]+ rounds", line):
                 break
         subprocess.run([program, "stop", "--force"], capture_output=True, timeout=120, check=True)
-        said = search.stderr.read()
+        stderr = search.stderr.read()
         assert search.wait(120) == 1
-    assert re.search(r"error: scoring failed: .*the Ray cluster at .* is lost", said)
-    assert "Resume with: " in said
+    assert re.search(r"error: scoring failed: .*the Ray cluster at .* is lost", stderr)
+    assert "Resume with: " in stderr
 
 
 def test_a_device_that_is_not_here_is_said(tmp_path: Path) -> None:

@@ -126,9 +126,9 @@ def test_every_row_of_the_study_runs(weights: None, capsys: pytest.CaptureFixtur
     """On one set, with one image a class and an LLM that answers at once."""
     with Serving() as server:
         assert main(["suite", small_study(server.base_url), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [run for run in found["runs"] if not run["counts"]] == []
-    assert len(found["runs"]) == 2 * len(STUDY["methods"])
-    rows = {row["label"] for row in found["tables"][0]["rows"]}
+    document = json.loads(capsys.readouterr().out)
+    assert [run for run in document["runs"] if not run["counts"]] == []
+    assert len(document["runs"]) == 2 * len(STUDY["methods"])
+    rows = {row["label"] for row in document["tables"][0]["rows"]}
     assert {"default template", "OpenAI's 80 templates", "best hand-made", "best starting template"} <= rows
-    assert len(found["differences"]) == 2 * len(STUDY["compare"])
+    assert len(document["differences"]) == 2 * len(STUDY["compare"])

@@ -102,10 +102,10 @@ def test_a_signal_while_things_are_opened(
     finally:
         release.set()
     assert not (tmp_path / "r").exists()
-    said = capsys.readouterr().err
-    assert "Stopping. Press Ctrl-C again to quit now.\n" in said  # no request is open without an LLM
-    assert "Resume with" not in said
-    assert said.splitlines()[-1].startswith(
+    stderr = capsys.readouterr().err
+    assert "Stopping. Press Ctrl-C again to quit now.\n" in stderr  # no request is open without an LLM
+    assert "Resume with" not in stderr
+    assert stderr.splitlines()[-1].startswith(
         "Stopped while data and model were opened: nothing was requested or scored"
     )
 
@@ -175,8 +175,8 @@ raise SystemExit(main())
 def test_a_signal_while_the_program_loads_is_no_error(module: str, tmp_path: Path) -> None:
     """Exit code 130 and not a word, whichever import it strikes."""
     process = start(["-c", STRUCK, module], tmp_path)
-    said, err = process.communicate(timeout=30)
-    assert (process.returncode, said, err) == (130, "", "")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 LEFT_BEHIND = """
@@ -202,9 +202,9 @@ raise SystemExit(run_agent.main())
 def test_a_thread_that_is_left_behind_does_not_change_the_exit_code(tmp_path: Path) -> None:
     """The interpreter is not taken apart under a computation: it would abort, with another exit code."""
     process = start(["-c", LEFT_BEHIND], tmp_path)
-    said, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert "taken apart" not in said
+    assert "taken apart" not in out
 
 
 @pytest.mark.parametrize(("later_s", "quits"), [(0.0, []), (2.0, [143])])

@@ -58,17 +58,17 @@ def test_every_exchange_is_printed_in_order(
 ) -> None:
     """As it was asked, with the answer or why it is missing; the same while a process works on the run."""
     assert main(["transcript", str(tmp_path / "run"), "--format", "jsonl"]) == 0
-    found = rows(capsys)
-    places = [(row["restart"], row["conversation"], row["round"], row["sample"]) for row in found]
+    first_rows = rows(capsys)
+    places = [(row["restart"], row["conversation"], row["round"], row["sample"]) for row in first_rows]
     assert places == [(1, 1, 1, 0), (1, 1, 2, 0), (1, 2, 1, 0), (1, 2, 2, 0)]
-    answered = [row for row in found if row["answer"]]
+    answered = [row for row in first_rows if row["answer"]]
     requests = [request for number, request in enumerate(chat.asked) if number != 2]
     assert [row["messages"] for row in answered] == [list(request.messages) for request in requests]
     assert answered[1]["answer"]["text"] == text_for(requests[1])
-    assert "content filter" in found[2]["skipped"]
+    assert "content filter" in first_rows[2]["skipped"]
     with Store.open(tmp_path / "run"):
         assert main(["transcript", str(tmp_path / "run"), "--format", "jsonl"]) == 0
-    assert rows(capsys) == found
+    assert rows(capsys) == first_rows
 
 
 def test_the_page_for_people_holds_what_an_llm_says(

@@ -42,18 +42,18 @@ async def two_sessions(run_dir: Path, track: str) -> tuple[SearchResult, list[fl
     assert stopped.status == "stopped"
     events.clear()
     changes = {"max_calls": 10}
-    found = await resume(
+    result = await resume(
         run_dir, changes=changes, custom_scorer=FakeEvaluator(), chat=Chat(), on_event=events.append
     )
-    assert found.status == "finished"
+    assert result.status == "finished"
     assert not [event for event in events if isinstance(event, ListenerFailed)]
-    return found, [event.train for event in events if isinstance(event, TemplateScored)]
+    return result, [event.train for event in events if isinstance(event, TemplateScored)]
 
 
 async def test_mlflow(tmp_path: Path) -> None:
     """One run with every score once, its settings, the last figures and the files."""
     mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
-    found, scores = await two_sessions(tmp_path / "run", "mlflow")
+    result, scores = await two_sessions(tmp_path / "run", "mlflow")
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("promptclimb")
     (run,) = client.search_runs([experiment.experiment_id])
@@ -61,7 +61,7 @@ async def test_mlflow(tmp_path: Path) -> None:
     history = sorted(client.get_metric_history(run.info.run_id, "train"), key=lambda metric: metric.step)
     assert [metric.value for metric in history] == scores
     assert [metric.step for metric in history] == list(range(1, len(scores) + 1))
-    assert run.data.metrics["final_test"] == found.best.test
+    assert run.data.metrics["final_test"] == result.best.test
     assert run.data.params["method"] == "pn"
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"result.json", "report.html", "templates.json"} <= names
@@ -73,13 +73,13 @@ async def test_tensorboard(tmp_path: Path) -> None:
     reading = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra trackers-test"
     )
-    found, scores = await two_sessions(tmp_path / "run", "tensorboard")
+    result, scores = await two_sessions(tmp_path / "run", "tensorboard")
     events = reading.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     rows = events.Scalars("train")
     assert [row.step for row in rows] == list(range(1, len(scores) + 1))
     assert [row.value for row in rows] == pytest.approx(scores)
-    assert events.Scalars("final/test")[-1].value == pytest.approx(found.best.test)
+    assert events.Scalars("final/test")[-1].value == pytest.approx(result.best.test)
 
 
 def wandb_records(file: Path) -> Iterator[Any]:
@@ -105,7 +105,7 @@ async def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sessions write two parts of the same run, which its own messages read."""
     pytest.importorskip("wandb", reason="needs the extra wandb")
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    found, scores = await two_sessions(tmp_path / "run", "wandb:mine")
+    result, scores = await two_sessions(tmp_path / "run", "wandb:mine")
     parts = sorted(
         (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime
     )
@@ -122,4 +122,4 @@ async def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             )
             rows.append(dict(items))
     assert [row["train"] for row in rows if "train" in row] == scores
-    assert rows[-1]["final_test"] == found.best.test
+    assert rows[-1]["final_test"] == result.best.test

@@ -38,12 +38,6 @@ SECRET = SecretStr(KEY)
 REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m", max_tokens=50)
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries follow each other at once."""
-    monkeypatch.setattr(promptclimb.agent.llm.endpoints, "PAUSE_S", 0)
-
-
 class Fixed:
     """A chat that says one thing."""
 

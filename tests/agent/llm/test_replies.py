@@ -224,7 +224,7 @@ def read(body: bytes, headers: dict[str, str] | None = None) -> ChatAnswer:
 def test_however_an_answer_is_cut_into_pieces_it_is_whole(cuts: list[int]) -> None:
     """Text, reason, model and usage."""
     places = sorted({0, *cuts, len(ANSWER)})
-    pieces = [event({"content": ANSWER[one:two]}) for one, two in pairwise(places)]
+    pieces = [event({"content": ANSWER[start:end]}) for start, end in pairwise(places)]
     answer = read(
         stream(
             ": wait\n\n", *pieces, event({}, "stop", model="m", usage=None), event(usage=BILLED, model="m")

@@ -67,7 +67,7 @@ def test_restarts_that_went_alike_are_one_line() -> None:
     long, short = ((0, 0.5), (1, 0.5), (2, 0.7), (3, 0.7)), ((0, 0.5), (2, 0.7))
     curves = {1: long, 2: ((0, 0.5), (1, 0.7), (3, 0.7)), 3: short}
     assert shown_curves(curves) == {(1, 3): long, (2,): curves[2]}
-    assert [named(one) for one in ((2,), (1, 3), (1, 3, 4), range(9))] == [
+    assert [named(restarts) for restarts in ((2,), (1, 3), (1, 3, 4), range(9))] == [
         "restart 2",
         "restarts 1 and 3",
         "restarts 1, 3 and 4",

@@ -127,7 +127,7 @@ def test_nothing_of_the_llm_becomes_markup() -> None:
     read = Reader(page(evil, f"data = {EVIL!r}", details=evil_details(), progress=progress))
     assert not {"script", "link", "iframe", "object", "form"} & set(read.tags)
     assert not [name for name in read.attributes if name.startswith("on")]
-    assert all(one.startswith("#") for one in read.attributes["href"])
+    assert all(link.startswith("#") for link in read.attributes["href"])
     assert read.attributes["src"] == ['data:image/jpeg;base64,"><script>']
     assert read.open == []
     assert read.text.count(EVIL) >= 25
@@ -140,12 +140,12 @@ def test_the_page_needs_nothing_else() -> None:
     assert not any(part in bare for part in ("http", "@import", "url(", "src="))
 
 
-@pytest.mark.parametrize(("count", "said"), [(4, "All 4 classes,"), (42, "30 of 42 classes,")])
-def test_the_classes_are_counted(count: int, said: str) -> None:
+@pytest.mark.parametrize(("count", "sentence"), [(4, "All 4 classes,"), (42, "30 of 42 classes,")])
+def test_the_classes_are_counted(count: int, sentence: str) -> None:
     """All of a few, or some of many."""
     classes = tuple(ClassAccuracy(name=str(n), images=9, correct=n % 9) for n in range(count))
     look = Inspection(classes=classes, confusions=())
-    assert said in Reader(page(small_result(inspection=look))).text
+    assert sentence in Reader(page(small_result(inspection=look))).text
 
 
 @pytest.mark.parametrize("count", [2, 12, 100, 1000])
@@ -159,8 +159,8 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
         sum(one == two == label for one, two in zip(labels, taken, strict=True)) for label in range(count)
     ]
     classes = tuple(ClassAccuracy(name, images=4, correct=right[label]) for label, name in enumerate(names))
-    found = small_result(inspection=Inspection(classes=classes, confusions=()))
-    text = page(found, details=Details(decisions=decided))
+    result = small_result(inspection=Inspection(classes=classes, confusions=()))
+    text = page(result, details=Details(decisions=decided))
     read = Reader(text)
     assert read.tags.count("i") == count  # the bars of the table, and no name
     assert text.count("--share:") == min(count, 16) ** 2
@@ -169,7 +169,7 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
     assert read.open == []
     assert len(text) < 1_000_000
     other = replace(decided, labels=(0,), predicted={"texts": (0,)})
-    assert "Confusion matrix" not in page(found, details=Details(decisions=other))
+    assert "Confusion matrix" not in page(result, details=Details(decisions=other))
 
 
 def test_a_long_leaderboard_is_cut_and_says_so() -> None:

@@ -89,9 +89,9 @@ def browser(chromium: str, run_dir: Path) -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api")
     assert run_dir.is_dir()
     with sync_api.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        yield found
-        found.close()
+        browser = driver.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(params=[(width, scheme) for width in WIDTHS for scheme in ("light", "dark")], ids=str)
@@ -126,9 +126,11 @@ def test_axe_finds_nothing(shown: Any) -> None:
         "axe_playwright_python.sync_playwright", reason="page-test is not installed"
     ).Axe
     shown.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-    found = axe().run(shown).response
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
-    assert len(found["passes"]) > 20
+    report = axe().run(shown).response
+    assert [
+        (violation["id"], [node["html"] for node in violation["nodes"]]) for violation in report["violations"]
+    ] == []
+    assert len(report["passes"]) > 20
 
 
 def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:

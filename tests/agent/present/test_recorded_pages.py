@@ -243,7 +243,7 @@ def test_what_is_said_of_a_run(
     write_details(run_dir, details)
     (run_dir / "config.toml").write_text("shots = 2\n")
     if name == "class-names":
-        lines = [{"time": "2026-08-01T00:00:00Z", "event": one.name, **one.fields()} for one in NAMED]
+        lines = [{"time": "2026-08-01T00:00:00Z", "event": event.name, **event.fields()} for event in NAMED]
         (run_dir / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     stream = io.StringIO()
     print_result(Console(file=stream, width=100), result, Path("run"))

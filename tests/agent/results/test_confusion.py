@@ -18,24 +18,24 @@ def test_the_figures_are_those_of_scikit_learn(classes: int) -> None:
     labels = [rng.randrange(classes) for _ in range(5 * classes)]
     predicted = [label if rng.random() < 0.6 else rng.randrange(classes) for label in labels]
     every = list(range(classes))
-    found = ConfusionMatrix.of_decisions([f"c{label}" for label in every], labels, predicted)
-    assert found is not None
-    assert [found.row(label) for label in every] == metrics.confusion_matrix(
+    matrix = ConfusionMatrix.of_decisions([f"c{label}" for label in every], labels, predicted)
+    assert matrix is not None
+    assert [matrix.row(label) for label in every] == metrics.confusion_matrix(
         labels, predicted, labels=every
     ).tolist()
     precision, _, _, images = metrics.precision_recall_fscore_support(
         labels, predicted, labels=every, zero_division=0.0
     )
-    assert [found.precision(label) or 0.0 for label in every] == pytest.approx(precision)
-    assert [found.images(label) for label in every] == images.tolist()
-    assert len(found.to_csv().splitlines()) == classes + 1
+    assert [matrix.precision(label) or 0.0 for label in every] == pytest.approx(precision)
+    assert [matrix.images(label) for label in every] == images.tolist()
+    assert len(matrix.to_csv().splitlines()) == classes + 1
 
 
 def test_the_most_confused_classes_come_in_label_order() -> None:
     """Errors count for the true and for the predicted class."""
-    found = ConfusionMatrix(("a", "b", "c", "d"), {(0, 0): 9, (2, 1): 3, (3, 3): 1, (3, 1): 1})
-    assert found.most_confused(2) == [1, 2]
-    assert found.row(2, [1, 2]) == [3, 0]
+    matrix = ConfusionMatrix(("a", "b", "c", "d"), {(0, 0): 9, (2, 1): 3, (3, 3): 1, (3, 1): 1})
+    assert matrix.most_confused(2) == [1, 2]
+    assert matrix.row(2, [1, 2]) == [3, 0]
 
 
 def test_a_label_without_a_class_makes_it_unknown() -> None:

@@ -118,7 +118,7 @@ def test_impossible_numbers_of_a_log_are_left_out(
 def write_log(run_dir: Path, events: list[dict[str, Any]]) -> None:
     """A run's folder with a log alone."""
     (run_dir / "store").mkdir(parents=True, exist_ok=True)
-    (run_dir / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in events))
+    (run_dir / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
 
 
 def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ def test_llms_are_compared_with_themselves_unless_two_are_named() -> None:
     ]
     suite = study(**few, compare=asked)
     hits = {("pn", "a"): "1000", ("pn", "b"): "1110", ("p", "a"): "0000", ("p", "b"): "1111"}
-    runs = [outcome(one, hits[one.method, str(one.llm)]) for one in cells(suite)]
+    runs = [outcome(cell, hits[cell.method, str(cell.llm)]) for cell in cells(suite)]
     points_by_pair = {
-        (one["first"], one["second"]): one["points"] for one in differences(suite, blocks_of(runs))
+        (row["first"], row["second"]): row["points"] for row in differences(suite, blocks_of(runs))
     }
     assert points_by_pair == {("pn, a", "p, a"): 25.0, ("pn, b", "p, b"): -25.0, ("pn, b", "pn, a"): 50.0}
 

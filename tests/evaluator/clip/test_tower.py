@@ -75,10 +75,10 @@ def test_softmax_survives_large_scores() -> None:
 @pytest.mark.parametrize("learning", [True, False])
 def test_quick_gelu_is_open_clips(dtype: torch.dtype, learning: bool) -> None:
     """To the last bit, and the numbers that it is given stay as they are."""
-    x = torch.linspace(-20, 20, 999).to(dtype).requires_grad_(learning)
-    before = x.detach().clone()
-    assert torch.equal(quick_gelu(x), QuickGELU()(x))
-    assert torch.equal(x, before)
+    inputs = torch.linspace(-20, 20, 999).to(dtype).requires_grad_(learning)
+    before = inputs.detach().clone()
+    assert torch.equal(quick_gelu(inputs), QuickGELU()(inputs))
+    assert torch.equal(inputs, before)
 
 
 CPU = torch.device("cpu")
@@ -141,10 +141,10 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 def test_products_are_right(bias: bool, gelu: bool, dtype: torch.dtype, allowed: float) -> None:
     """To the type's own rounding, a product is that of float64, with and without bias and GELU."""
     torch.manual_seed(0)
-    x, weight, shift = torch.randn(48, 64), torch.randn(96, 64) / 8, torch.randn(96)
-    expected = x.double() @ weight.double().T + (shift if bias else 0)
+    inputs, weight, shift = torch.randn(48, 64), torch.randn(96, 64) / 8, torch.randn(96)
+    expected = inputs.double() @ weight.double().T + (shift if bias else 0)
     expected = functional.gelu(expected) if gelu else expected
-    product = linear(x.to(dtype), weight.to(dtype), shift.to(dtype) if bias else None, gelu=gelu)
+    product = linear(inputs.to(dtype), weight.to(dtype), shift.to(dtype) if bias else None, gelu=gelu)
     assert product.dtype == dtype
     assert (product - expected).abs().max() <= allowed
 
@@ -153,12 +153,12 @@ def test_products_are_right(bias: bool, gelu: bool, dtype: torch.dtype, allowed:
 @pytest.mark.parametrize("gelu", [True, False])
 def test_gradients_pass(gelu: bool) -> None:
     """What is learned before a product learns through it."""
-    x = torch.randn(4, 8, requires_grad=True)
+    inputs = torch.randn(4, 8, requires_grad=True)
     weight = torch.eye(8)
-    linear(x, weight, None, gelu=gelu).sum().backward()  # type: ignore[no-untyped-call]
-    (expected,) = torch.autograd.grad((functional.gelu(x) if gelu else x).sum(), x)
-    assert x.grad is not None
-    assert torch.allclose(x.grad, expected, atol=1e-6)
+    linear(inputs, weight, None, gelu=gelu).sum().backward()  # type: ignore[no-untyped-call]
+    (expected,) = torch.autograd.grad((functional.gelu(inputs) if gelu else inputs).sum(), inputs)
+    assert inputs.grad is not None
+    assert torch.allclose(inputs.grad, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -168,8 +168,8 @@ def test_a_row_of_a_product_does_not_depend_on_their_number(
 ) -> None:
     """Rows by sixteens a thread have the same bits as the first of many: what passes are padded for."""
     torch.manual_seed(0)
-    x, weight = torch.randn(1024, inner).to(dtype), torch.randn(outer, inner).to(dtype)
-    whole = linear(x, weight, None, gelu=True)
+    inputs, weight = torch.randn(1024, inner).to(dtype), torch.randn(outer, inner).to(dtype)
+    whole = linear(inputs, weight, None, gelu=True)
     step = 16 * torch.get_num_threads()
     for rows in (step, 3 * step, 512):
-        assert torch.equal(linear(x[:rows], weight, None, gelu=True), whole[:rows])
+        assert torch.equal(linear(inputs[:rows], weight, None, gelu=True), whole[:rows])
