@@ -16,12 +16,7 @@ import numpy as np
 import pytest
 
 from promptclimb.evaluator.custom import ScorerEvaluator, as_evaluator, open_custom, pinned
-from promptclimb.evaluator.errors import (
-    ConfigError,
-    EvaluatorError,
-    ScoringEndedError,
-    TemplateRejectedError,
-)
+from promptclimb.evaluator.errors import ConfigError, EvaluatorError, ScoringEndedError, TemplateRejectedError
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import (
     DEFAULT_TEMPLATE,

@@ -20,11 +20,7 @@ class FakeEvaluator(fakes.FakeEvaluator):
     """
 
     def __init__(
-        self,
-        *,
-        before_batch: Callable[[Sequence[str]], None] | None = None,
-        in_flight: int = 1,
-        **words: Any,
+        self, *, before_batch: Callable[[Sequence[str]], None] | None = None, in_flight: int = 1, **words: Any
     ) -> None:
         super().__init__(**words)
         self.in_flight = in_flight

@@ -24,11 +24,7 @@ from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError, PromptclimbError
-from promptclimb.evaluator.scoring import (
-    Predictions,
-    Score,
-    SplitScores,
-)
+from promptclimb.evaluator.scoring import Predictions, Score, SplitScores
 from promptclimb.prompts.template import Template
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.run_session import session_of

@@ -17,11 +17,7 @@ from promptclimb.agent import api
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.position import Position
 from promptclimb.agent.search import choice, result_writer, run
-from promptclimb.agent.search.event_loop import (
-    FairScheduler,
-    to_the_end,
-    without_old_objects,
-)
+from promptclimb.agent.search.event_loop import FairScheduler, to_the_end, without_old_objects
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import VirtualTimeLoop
 from tests.fakes.evaluators import FakeEvaluator
