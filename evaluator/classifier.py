@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,10 +25,12 @@ from .spec import EvaluatorSpec, Report
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
 
     from .clip.in_process import ImageClassifier
     from .scoring import ClassVectors, EvaluatorInfo
 
+ImageOrPath: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, np.dtype[np.uint8]]"
 TENSOR = "classifier"
 LARGEST_SCALE, LARGEST_NUMBER = 1e4, 1e6
 """Beyond them, logits of a received file might be no finite numbers."""
@@ -116,8 +118,11 @@ class Classifier:
         """The user's own class names, in the order of the columns of ``predict_proba``."""
         return self.about.classes
 
-    def predict(self, images: Iterable[str | os.PathLike[str]]) -> list[str]:
-        """Return the class name of each image file.
+    def predict(self, images: Iterable[ImageOrPath]) -> list[str]:
+        """Return the class name of each image.
+
+        Args:
+            images: Paths of files, Pillow images, or arrays of uint8 [height, width, 3].
 
         Raises:
             DataError: An image cannot be read.
@@ -125,10 +130,8 @@ class Classifier:
         """
         return [self.class_names[labels[0]] for labels, _ in self._decided(images, top=1)]
 
-    def predict_proba(
-        self, images: Iterable[str | os.PathLike[str]]
-    ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return the probability of each class for each image file: [images, classes]; see ``predict``."""
+    def predict_proba(self, images: Iterable[ImageOrPath]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the probability of each class for each image: [images, classes]; see ``predict``."""
         import numpy as np
 
         decided = list(self._decided(images, top=len(self.class_names)))
@@ -205,13 +208,13 @@ class Classifier:
         return cls(vectors, about, device, report)
 
     def _decided(
-        self, images: Iterable[str | os.PathLike[str]], *, top: int
+        self, images: Iterable[ImageOrPath], *, top: int
     ) -> Iterable[tuple[Sequence[int], Sequence[float]]]:
         if isinstance(images, str | os.PathLike):
             raise UsageError(f"give a list of image files, as in predict([{os.fspath(images)!r}])")
         if not isinstance(images, Iterable):
-            raise UsageError(f"give a list of image files, not {type(images).__qualname__}")
-        for _path, labels, probabilities, error in self.opened.decide(map(_path_of, images), top):
+            raise UsageError(f"give a list of images, not {type(images).__qualname__}")
+        for _image, labels, probabilities, error in self.opened.decide(map(_source_of, images), top):
             if error is not None:
                 raise DataError(str(error)) from error
             yield labels, probabilities
@@ -253,10 +256,27 @@ def _fault(vectors: ClassVectors, about: About) -> str:
     return ""
 
 
-def _path_of(image: object) -> Path:
-    if not isinstance(image, str | os.PathLike):
-        raise UsageError(f"an image is given by the path of its file, not as {type(image).__qualname__}")
-    return Path(image)
+def _source_of(image: object) -> Path | Image.Image:
+    """Return what images are decoded from: a path, or a Pillow image in RGB."""
+    import numpy as np
+    from PIL import Image
+
+    from .datasets.pictures import open_rgb
+
+    if isinstance(image, str | os.PathLike):
+        return Path(image)
+    what = type(image).__qualname__
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            image = Image.fromarray(image)
+        else:
+            what = f"{image.dtype} {list(image.shape)}"
+    if isinstance(image, Image.Image):
+        return open_rgb(image)
+    raise UsageError(
+        "an image is the path of its file, one of Pillow's, or an array of uint8 [height, width, 3], not "
+        f"{what}"
+    )
 
 
 def _value(name: str, text: str) -> object:

@@ -16,19 +16,17 @@ from .folders import folder_with_result
 from .output import print_line, say
 from .parser import Parser
 
-ALL = "all"
-
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the file, or all, and print the path and which templates it holds."""
     run_dir = folder_with_result(arguments.directory)
     form, only = arguments.form, arguments.only
     if form is None:
-        raise UsageError(f"export needs --format: choose from {', '.join((*exports.FORMS, ALL))}")
+        raise UsageError(f"export needs --format: choose from {', '.join((*exports.FORMS, exports.ALL))}")
     result = result_of(run_dir)
     if doubts := doubted_names(result):
         say(doubts)
-    if form == ALL:
+    if form == exports.ALL:
         files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
         for file in files:
             print_line(str(file))
@@ -55,16 +53,16 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
         return ""
     noun = result.words.noun
     what, templates = "recommended texts", result.texts.templates
-    if (
-        form == "safetensors"
-        and only is None
-        and result.recommended.form == WITH_IMAGES
-        and result.with_images is not None
-    ):
-        what += f", with {counted(result.with_images.images, 'labelled image')}"
+    left_out = ""
+    if only is None and result.recommended.form == WITH_IMAGES and result.with_images is not None:
+        images = counted(result.with_images.images, "labelled image")
+        if form == "safetensors":
+            what += f", with {images}"
+        else:
+            left_out = f"; what the {images} taught is left out, and is in --format safetensors"
     if only == BEST:
         what, templates = f"best {noun} alone", result.best.templates
-    line = f"It holds the {what}: {counted(len(templates), noun)}"
+    line = f"It holds the {what}: {counted(len(templates), noun)}{left_out}"
     if result.best.class_names:
         line += "; --format class-names writes the class names that belong to it"
     return f"{line}."
@@ -72,7 +70,9 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``export``."""
-    formats = {name: form.about for name, form in exports.FORMS.items()} | {ALL: "all that this run can have"}
+    formats = {name: form.about for name, form in exports.FORMS.items()} | {
+        exports.ALL: "all that this run can have"
+    }
     parser.description = (
         "example:\n  promptclimb export runs/mine --format open-clip\n\nformats:\n"
         + "\n".join(f"  {name:<15} {about}" for name, about in formats.items())
@@ -87,7 +87,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help=f"file, or with {ALL} a folder, to write to (default: in RUN_DIR/exports/)",
+        help=f"file, or with {exports.ALL} a folder, to write to (default: in RUN_DIR/exports/)",
     )
     parser.add_argument(
         "--only",

@@ -41,6 +41,8 @@ from .run_dir import (
 )
 
 FOLDER = "exports"
+ALL = "all"
+"""Stands for every format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,21 +227,32 @@ FORMS: Mapping[str, ExportForm] = {
 }
 
 
-def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, only: str | None = None) -> Path:
-    """Write the templates of a run for another tool, and return the file.
+def export(
+    run_dir: Path | str,
+    form: str,
+    *,
+    out: Path | str | None = None,
+    only: str | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Path:
+    """Write the templates of a run for another tool, and return the file, or with ``all`` the folder.
 
     Args:
         run_dir: The folder of a run that has a result.
-        form: A name from ``FORMS``.
-        out: The file to write; None for the format's own name in ``RUN_DIR/exports``.
+        form: A name from ``FORMS``, or ``all``, as ``export_all``.
+        out: The file or folder to write; None for the format's own name in ``RUN_DIR/exports``.
         only: ``best`` or ``texts``; None for what the run recommends.
+        report: Called with a line for each reason why ``all`` leaves formats out.
 
     Raises:
         UsageError: An argument is wrong, the file cannot be written, or another version made the run.
         DataError, ModelError: ``cupl`` or ``safetensors`` cannot open the run's data set or model any more.
     """
+    if form == ALL:
+        export_all(run_dir, out=out, only=only, report=report)
+        return user_path(run_dir, "RUN_DIR") / FOLDER if out is None else user_path(out, "`out`")
     if form not in FORMS:
-        hint = near(form, FORMS) or f"; choose from {', '.join(FORMS)}"
+        hint = near(form, FORMS) or f"; choose from {', '.join((*FORMS, ALL))}"
         raise UsageError(f"there is no export format {form!r}{hint}")
     run_dir = user_path(run_dir, "RUN_DIR")
     result = result_of(run_dir)

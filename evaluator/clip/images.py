@@ -152,6 +152,7 @@ def middle(picture: Image.Image) -> Image.Image:
 
 OnBadImage = Literal["fail", "skip"]
 AT_ONCE = 64
+Source = TypeVar("Source", bound=Path | Image.Image)
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -207,7 +208,9 @@ class ImageEncoder:
             raise DataError(f"none of the {len(paths)} images can be read; the first: {bad[0]}")
         return Features(vectors, manifest.kept, bad, images)
 
-    def batches(self, paths: Iterable[Path]) -> Iterator[tuple[list[tuple[Path, DataError | None]], Tensor]]:
+    def batches(
+        self, paths: Iterable[Source]
+    ) -> Iterator[tuple[list[tuple[Source, DataError | None]], Tensor]]:
         """Yield up to ``batch`` images with what is wrong with each, and features of the readable ones.
 
         Nothing is cached and any number of images may follow; ``on_bad_image`` does not apply.
@@ -216,7 +219,7 @@ class ImageEncoder:
             window = max(2 * self.workers, self.batch)
             decoded = _ordered(pool, lambda path: (path, self._decode(path, "", 0)), paths, window)
             while batch := list(islice(decoded, self.batch)):
-                images: list[tuple[Path, DataError | None]] = []
+                images: list[tuple[Source, DataError | None]] = []
                 inputs: list[Tensor] = []
                 for path, result in batch:
                     error = result if isinstance(result, DataError) else None
@@ -279,7 +282,7 @@ class ImageEncoder:
             self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
         return features, manifest
 
-    def _decode(self, path: Path, digest: str, copies: int) -> list[Tensor] | DataError:
+    def _decode(self, path: Path | Image.Image, digest: str, copies: int) -> list[Tensor] | DataError:
         """Return the model's inputs [3, H, W] of an image, or of its augmented copies."""
         try:
             whole = open_rgb(path)

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -21,7 +20,7 @@ from ..files import cache_dir, seen_files
 from ..pico.models import TOY_MODEL
 from ..scoring import CHOSEN, EvaluatorInfo
 from ..spec import EvaluatorSpec, OpeningProgress, Report
-from .images import RECIPE, Features, ImageEncoder
+from .images import RECIPE, Features, ImageEncoder, Source
 from .models import LoadedModel, best_dtype, known_model, load_model, parse_devices
 from .open_clip_evaluator import KeptTexts, OpenClipEvaluator
 from .text_encoder import Encoder, ReplicatedEncoder, TextEncoder
@@ -325,8 +324,8 @@ class ImageClassifier:
         return self._loaded.weights
 
     def decide(
-        self, paths: Iterable[Path], top: int
-    ) -> Iterator[tuple[Path, list[int], list[float], DataError | None]]:
+        self, paths: Iterable[Source], top: int
+    ) -> Iterator[tuple[Source, list[int], list[float], DataError | None]]:
         """Yield each image's ``top`` labels, most likely first, with probabilities, or what is wrong with it.
 
         Probabilities are the softmax of the logits over all classes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -31,15 +32,21 @@ def readable_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def open_rgb(path: Path | str) -> Image.Image:
+def open_rgb(path: Path | str | Image.Image) -> Image.Image:
     """Return an image as RGB: EXIF rotation applied, 16 bits scaled to 8, alpha on white, first frame.
+
+    It is given by its file, or is one of Pillow's.
 
     Raises:
         DataError: It cannot be read as an image, or exceeds Pillow's limit against decompression bombs.
     """
-    path = Path(path)
     try:
-        with Image.open(path, formats=readable_formats()) as image:
+        with ExitStack() as stack:
+            image = (
+                path
+                if isinstance(path, Image.Image)
+                else stack.enter_context(Image.open(path, formats=readable_formats()))
+            )
             # Pillow only warns up to twice the limit; warning filters are not thread-safe.
             width, height = image.size
             if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:

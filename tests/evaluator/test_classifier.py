@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
 import promptclimb
@@ -77,6 +78,24 @@ def test_it_decides_as_it_was_evaluated_and_so_does_the_file(
     assert (loaded.vectors == classifier.vectors).all()
 
 
+def test_open_images_and_arrays_are_classified_as_their_files(
+    learned: tuple[Classifier, FeatureEvaluator], spec: EvaluatorSpec
+) -> None:
+    """Mixed, and each as often as it comes; anything else is refused."""
+    classifier, _ = learned
+    paths = [item.path for item in promptclimb.load_data(spec).test.open()][::6]
+    images: list[Any] = [*map(Image.open, paths), *(np.asarray(Image.open(path)) for path in paths), *paths]
+    images += images[:1]
+    rows = classifier.predict_proba(images)
+    count = len(paths)
+    assert (rows[:count] == rows[2 * count : 3 * count]).all()
+    assert (rows[count : 2 * count] == rows[:count]).all()
+    assert (rows[-1] == rows[0]).all()
+    for wrong in (np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8, 3))):
+        with pytest.raises(UsageError, match=r"an array of uint8 \[height, width, 3\], not \w+ \[\d, 8, "):
+            classifier.predict([wrong])
+
+
 def test_no_image_no_prediction(learned: tuple[Classifier, FeatureEvaluator]) -> None:
     """An empty list is no error."""
     classifier, _ = learned
@@ -97,7 +116,7 @@ def test_an_image_that_cannot_be_read_is_named(
     with pytest.raises(UsageError, match="give a list"):
         classifier.predict("torn.png")
     wrong: Any
-    for wrong, says in ((None, "give a list"), ([3], "not as int")):
+    for wrong, says in ((None, "give a list"), ([3], "not int")):
         with pytest.raises(UsageError, match=says):
             classifier.predict(wrong)
     assert len(repr(classifier)) < 200

@@ -73,6 +73,20 @@ def test_open_clip_can_format_every_template(run_dir: Path) -> None:
     assert filled == [template.replace("{}", "snow leopard") for template in TEMPLATES]
 
 
+def test_all_formats_are_written_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
+    """By the same function; what is left out is reported."""
+    lines: list[str] = []
+    folder = export(run_dir, "all", out=tmp_path / "all", report=lines.append)
+    assert folder == tmp_path / "all"
+    assert {FORMS[form].file for form in ("open-clip", "text", "csv")} <= {
+        file.name for file in folder.iterdir()
+    }
+    assert any(line.startswith("left out: ") for line in lines)
+    assert export(run_dir, "all") == run_dir / "exports"
+    with pytest.raises(UsageError, match="class-names, all"):
+        export(run_dir, "nothing of the kind")
+
+
 def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
     """Not that it cannot be written."""
     for write in (lambda folder: export(folder, "text"), export_all):
@@ -116,7 +130,10 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     learned = replace(result, with_images=learnt, recommended=Recommended(form="with_images", test=0.5))
     with_images = "It holds the recommended texts, with 9 labelled images: 3 templates."
     assert held(learned, "safetensors") == with_images
-    assert held(learned, "cupl") == "It holds the recommended texts: 3 templates."
+    assert held(learned, "cupl") == (
+        "It holds the recommended texts: 3 templates; what the 9 labelled images taught is left out, and is "
+        "in --format safetensors."
+    )
     named = replace(result, best=replace(result.best, class_names={"cat": "house cat"}))
     assert "--format class-names writes the class names" in held(named, "cupl")
     assert held(learned, "safetensors", "texts") == "It holds the recommended texts: 3 templates."
