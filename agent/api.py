@@ -117,7 +117,7 @@ def evaluate(
 
     try:
         opened = scorer_in_thread(config, os.environ, report=report) if asks else _without_asking()
-        with opened as (ask, portal), ExitStack() as stack:
+        with ExitStack() as stack, opened as (ask, portal):
             # Augmented copies are for what learns from the labelled images.
             spec = config.without_choice() if texts and split != "test" else config
             scorer = open_evaluator(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -326,6 +327,11 @@ class ScorerCalls:
             task.cancel()
         self._emit.flush()
 
+    def interrupt(self) -> bool:
+        """Send nothing any more; return whether requests are open, whose answers ``close`` waits for."""
+        self._stop.request(InterruptedRunError(signal.SIGINT))
+        return bool(self._in_places)
+
     def _cause(self, failure: Exception) -> Exception:
         """Return why the asking ends; as the user's to fix if the endpoint has never answered."""
         if not isinstance(failure, ChatError):
@@ -392,7 +398,8 @@ def scorer_in_thread(
 ) -> Iterator[tuple[ScorerCalls, BlockingPortal]]:
     """Open the scorer behind an API, with an event loop in a thread that the portal calls into.
 
-    ``report`` is called with a line for each fact, and on the progress.
+    ``report`` is called with a line for each fact, and on the progress. After Ctrl-C, open requests are
+    waited for, so what keeps their answers must be closed after this.
 
     Raises:
         PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
@@ -400,4 +407,9 @@ def scorer_in_thread(
     with start_blocking_portal() as portal:
         opened = open_scorer(config, environment, emit=_ScorerLines(report))
         with asking_errors_as_causes(), portal.wrap_async_context_manager(opened) as calls:
-            yield calls, portal
+            try:
+                yield calls, portal
+            except KeyboardInterrupt:
+                if portal.call(calls.interrupt) and report is not None:
+                    report("Finishing open requests. Press Ctrl-C again to quit now.")
+                raise

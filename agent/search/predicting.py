@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +77,10 @@ class ApiFolderPredictor(ImagePredictor):
         """
         if top != 1:
             raise UsageError("a model behind an API gives one class an image; leave `top` out")
-        with scorer_in_thread(self.spec, os.environ, report=self._report) as (ask, portal):
+        opened = scorer_in_thread(self.spec, os.environ, report=self._report)
+        with ExitStack() as stack, opened as (ask, portal):
             evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
+            stack.callback(evaluator.close)
             try:
                 if not evaluator.measurable(self.templates):
                     raise UsageError(
@@ -100,7 +103,6 @@ class ApiFolderPredictor(ImagePredictor):
                         else:
                             yield path, (label,), (), None
             finally:
-                evaluator.close()
                 priced = self.spec.scorer_price is not None
                 self.usage = ApiUsage.of(ask.budget.spent, priced=priced)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import signal
+import sqlite3
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +62,7 @@ from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.study_outcomes import cells, study
 from tests.fakes.visual_api import COLOURS
+from tests.paths import ROOT
 from tests.recorded import text_of
 
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
@@ -594,6 +601,34 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         assert "is for m; other gets the texts alone" in capsys.readouterr().err
         measured = await in_thread(lambda: evaluate(spec=spec))
         assert [way.recommended for way in measured.ways if way.recommended] == ["with_images"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+async def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
+    command: str, config: Callable[..., SearchConfig], colours: Path, tmp_path: Path
+) -> None:
+    """They are paid for: ``evaluate`` and ``predict`` wait for them, and say so."""
+    cache = tmp_path / "labels"
+    async with ScorerServer() as server:
+        await search(config(server.url))
+        spec = ["--scorer", "zero-shot", "--model", "m", "--templates", "the {}"]
+        words: Sequence[object] = {
+            "evaluate": ["evaluate", "--data", colours, *spec, "--scorer-url", server.url],
+            "predict": ["predict", colours / "test", "--run", tmp_path / "run"],
+        }[command]
+        before, server.options = server.requests, ScorerOptions(latency_s=0.5)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "promptclimb", *map(str, words), "--shared-cache", str(cache)),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await server.until(lambda: server.requests == before + 6)
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+        assert (process.returncode, server.answered) == (130, before + 6)
+    assert b"Finishing open requests." in said
+    with closing(sqlite3.connect(cache / "labels.sqlite")) as kept:
+        assert kept.execute("SELECT count(*) FROM answers").fetchone() == (6,)
 
 
 async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
