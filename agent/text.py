@@ -6,6 +6,8 @@ import math
 import unicodedata
 
 CHARACTERS_PER_TOKEN = 3.0
+LONGEST_LINE = 10_000
+"""Characters of a line for people; a received run may have a text of any length."""
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of words and emoji."""
@@ -17,8 +19,9 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return untrusted text in one line, in which a name cannot begin another: that end is an escape."""
-    return visible(text.replace("\n", "\\n"))
+    """Return untrusted text in one line of bounded length; the end of a line in it becomes an escape."""
+    more = f" ... ({len(text):,} characters)" if len(text) > LONGEST_LINE else ""
+    return visible(text[:LONGEST_LINE].replace("\n", "\\n")) + more
 
 
 def visible(text: str) -> str:

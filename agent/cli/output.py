@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ...evaluator.errors import PromptclimbError
 from ..config.sources import flags_of_more, on_command_line
-from ..text import one_line, printable, visible
+from ..text import LONGEST_LINE, one_line, printable, visible
 
 PROGRAM = "promptclimb"
 FINISHED, FAILED, WRONG, EXIT_NOTHING_USABLE = range(4)
@@ -143,7 +143,7 @@ def print_line(text: str) -> None:
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
     """Return rows in aligned columns, without wrapping, so that cells can be copied."""
-    clean = [[printable(cell) for cell in line] for line in lines]
+    clean = [[printable(cell[:LONGEST_LINE]) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
     padded = (
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in clean

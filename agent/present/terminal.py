@@ -31,7 +31,7 @@ from ..results.result import (
     left_of_both,
     words_of,
 )
-from ..text import one_line, printable, visible
+from ..text import LONGEST_LINE, one_line, printable, visible
 from .sentences import gains_in_words, left_text, name_line, result_lines, spent_text
 
 RETRIES = {
@@ -506,7 +506,7 @@ def table_of(title: str, lines: Sequence[Sequence[str]], *, texts: Collection[in
         else:
             table.add_column(head, justify="right", no_wrap=head == GAIN)
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
+        table.add_row(*(Text(visible(cell[:LONGEST_LINE])) for cell in row))
     return table
 
 

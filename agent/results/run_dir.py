@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.classifier import Classifier
-from ...evaluator.errors import ConfigError, UsageError
+from ...evaluator.errors import ConfigError, UsageError, reason_of
 from ...evaluator.files import replace_file, user_path
 from ...evaluator.regular_files import irregular, read_regular
 from ...evaluator.scoring import Unanswered
@@ -315,7 +315,7 @@ def result_of(run_dir: Path) -> SearchResult:
             remedy = "it is not the folder of a run"
         raise UsageError(f"{run_dir} holds no {RESULT}: {remedy}") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{run_dir / RESULT} cannot be read: {error}") from error
+        raise UsageError(f"{run_dir / RESULT} cannot be read: {reason_of(error)}") from error
 
 
 def stored_config(

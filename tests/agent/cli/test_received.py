@@ -149,6 +149,22 @@ def test_a_manifest_cannot_write_on_the_terminal(
     assert not {"\x1b", "\u202e"} & {*stderr}
 
 
+def test_a_text_of_any_length_ends_in_a_bounded_line(
+    received: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A template and a version of a million characters, in what is printed and in what is refused."""
+    long = "x" * 10**6
+    result = json.loads((received / "result.json").read_text())
+    for form in ("best", "texts"):
+        result[form] |= {"template": f"{long} {{}}"} if form == "best" else {"templates": [long]}
+    (received / "result.json").write_text(json.dumps(result))
+    commands = [*COMMANDS[:-1], ("resume", "r"), ("export", "r", "--format", "open-clip")]
+    assert [main(command) for command in commands] == [0] * (len(commands) - 1) + [2]
+    change_manifest(received, lambda manifest: {**manifest, "format": 9, "program": long})
+    assert main(["resume", "r", "--restarts", "2"]) == 2
+    assert len("".join(capsys.readouterr())) < 400_000
+
+
 @pytest.mark.parametrize("text", ["", "\0" * 512, 'method = "gui', "[" * 5000, "describe = 'x'\n\0"])
 def test_a_damaged_config_is_shown_as_it_is(text: str, received: Path) -> None:
     """The report needs nothing of it."""
