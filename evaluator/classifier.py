@@ -248,6 +248,8 @@ def _fault(vectors: ClassVectors, about: About) -> str:
         return "the vector of a class has no number but 0"
     if np.abs(vectors).max() > LARGEST_NUMBER:
         return f"its vectors have numbers beyond {LARGEST_NUMBER:,.0f}"
+    if not f"{about.model}{about.pretrained}".isprintable():  # both are printed
+        return "the name of its model, or of the weights, holds a control character"
     try:
         for name in (*about.classes, *about.names_in_texts):
             check_name(name, name, where="its metadata")

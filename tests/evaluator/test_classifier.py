@@ -145,6 +145,8 @@ VECTORS = np.eye(2, 8, dtype=np.float32)
         (VECTORS, {"scale": -1.0}, "scale"),
         (VECTORS, {"scale": 1e300}, "scale"),
         (VECTORS, {"model": None}, "model"),
+        (VECTORS, {"model": "RN-pico\x1b[31m"}, "control character"),
+        (VECTORS, {"pretrained": "pico\x1b]0;owned\x07"}, "control character"),
         (VECTORS, {"classes": ["cat", "\x1b[31mdog"]}, "control character"),
         (VECTORS, {"names_in_texts": ["cat", "dog\n"]}, "control character"),
         (VECTORS * np.float32(1e38), {}, "beyond 1,000,000"),
