@@ -417,12 +417,12 @@ async def test_answers_by_a_schema_are_used_where_the_endpoint_takes_it(
 
 
 async def test_images_that_are_all_too_large_name_the_setting_of_their_size(
-    config: Callable[..., SearchConfig],
+    config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
     """An endpoint's own words do not say what to do."""
     async with ScorerServer(ScorerOptions(always="too_large")) as server:
         with pytest.raises(UsageError, match=r"image is too large .`scorer_image_size = N` for smaller"):
-            await in_thread(lambda: evaluate(["a {}"], config(server.url)))
+            await in_thread(lambda: evaluate(["a {}"], config(server.url, shared_cache=tmp_path)))
 
 
 async def test_what_got_no_class_stands_beside_the_accuracy_of_an_evaluation(
