@@ -200,7 +200,7 @@ def _searched(result: SearchResult) -> str:
     classes = f"{data.classes} classes" if data.classes else data.name
     images = f", seed {data.seed}"
     if sizes != Sizes():
-        shots = "all labelled images" if data.shots == ALL else f"{data.shots} shots"
+        shots = "all labelled images" if data.shots == ALL else counted(data.shots, "shot")
         images = (
             f", {shots}{images}: {sizes.train} training, {sizes.val} validation and {sizes.test} test images"
         )

@@ -483,8 +483,8 @@ class SearchResult:
     wall_s: float
     texts: GroupAccuracies
     with_images: WithImages | None
-    without_search: WithoutSearch | None
     recommended: Recommended
+    without_search: WithoutSearch | None = None
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, JsonValue] = field(default_factory=dict)

@@ -47,7 +47,6 @@ def small_result(**changes: Any) -> SearchResult:
         "best": Best(template="a {}", train=0.5, val=None, test=0.5),
         "texts": GroupAccuracies(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
         "with_images": None,
-        "without_search": None,
         "recommended": Recommended(form="texts", test=0.5),
         "baselines": {
             "default template": GroupAccuracies(

@@ -353,7 +353,7 @@ def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> Non
 
 
 def test_a_template_that_counts_twice_is_shown_once() -> None:
-    """Its place in an ensemble is a weight."""
+    """Its place among averaged templates is a weight."""
     for times, shown in ((2, "the shoe {} (twice)"), (3, "the shoe {} (3 times)")):
         several = GroupAccuracies(
             templates=("the shoe {}", "b {}", "c {}", *["the shoe {}"] * (times - 1)), train=0.5, test=None

@@ -20,7 +20,7 @@ from promptclimb.agent.search.measuring import measure_ways
 from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import TemplateRejectedError
-from promptclimb.evaluator.scoring import Evaluator, ImageEvidence, Score
+from promptclimb.evaluator.scoring import Evaluator, ImageEvidence, Score, SplitScores
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from promptclimb.prompts.template import Template
 from tests.fakes.evaluators import FakeEvaluator
@@ -242,6 +242,23 @@ async def test_new_names_are_compared_with_the_original_ones_with_images(tmp_pat
     (title,) = [row.title for row in result.accuracies.rows if row.name == WITHOUT_SEARCH]
     assert title == "best without a search: bare class name with images, original names"
     assert "(bare class name with images, original names)" in result.recommended.verdict
+
+
+async def test_a_paid_scorer_is_asked_for_nothing_but_its_baselines(tmp_path: Path) -> None:
+    """The best without a search is one of them then, without a row of its own for the bare name."""
+    asked = set[str]()
+
+    class Paid(FakeEvaluator):
+        def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
+            asked.update(*ensembles)
+            return super().examine(ensembles, test=test)
+
+    box = Paid()
+    box._info = replace(box.info, paid=True)
+    result, _ = await finish(tmp_path / "r", box)
+    assert result.without_search is not None
+    assert result.without_search.name in box.info.baselines
+    assert asked <= {*TEMPLATES, *(text for texts in box.info.baselines.values() for text in texts)}
 
 
 async def test_a_published_list_that_the_model_cannot_read_costs_itself_alone(tmp_path: Path) -> None:
