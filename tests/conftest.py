@@ -17,7 +17,7 @@ from tests.paths import ROOT
 
 # How long an example takes depends on what else the machine does, and says nothing of the program. Each run
 # draws other examples; `make test-slow` draws many, where a test does not say how many.
-hypothesis.settings.register_profile("few", deadline=None, max_examples=20)
+hypothesis.settings.register_profile("few", deadline=None, max_examples=10)
 hypothesis.settings.register_profile("many", deadline=None, max_examples=200)
 hypothesis.settings.load_profile("few")
 

@@ -30,23 +30,10 @@ ORDER = {
         *("results", "store", "llm", "config", "methods", "events"),
     ),
     "evaluator": (
-        "open",
-        "prediction",
-        "classifier",
-        "white_box",
-        "remote",
-        "clip",
-        "datasets",
-        "pico",
-        "batching",
-        "custom",
-        "fakes",
-        "held_near",
-        "tally",
-        "spec",
-        "scoring",
+        "open", "prediction", "classifier", "white_box", "remote", "clip", "datasets", "pico", "batching",
+        "custom", "fakes", "held_near", "tally", "spec", "scoring",
     ),
-}
+}  # fmt: skip
 """From the top down: a room imports lower ones only. A module that is not named here is at the bottom."""
 CEILINGS = {
     "lines that spell an option": 0,

@@ -22,16 +22,11 @@ from promptclimb.agent.results.result import (
 def row(rank: int = 1, template: str = "a {}", val: float | None = None, **place: Any) -> Row:
     return Row(
         **{
-            "rank": rank,
-            "template": template,
-            "train": 0.5,
-            "val": val,
-            "restart": 1,
-            "conversation": 0,
+            "rank": rank, "template": template, "train": 0.5, "val": val, "restart": 1, "conversation": 0,
             "round": 0,
         }
         | place
-    )
+    )  # fmt: skip
 
 
 def small_result(**changes: Any) -> SearchResult:

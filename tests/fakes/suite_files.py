@@ -12,13 +12,9 @@ from tests.fakes.black_box import FACTORY
 
 SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
 STUDY: dict[str, Any] = {
-    "title": "small",
-    "data": ["one", "two"],
-    "seeds": [1, 2],
-    "methods": ["random", "combine"],
-    "search": {**SMALL, "custom_scorer": FACTORY},
-    "compare": [{"first": "combine", "second": "random"}],
-}
+    "title": "small", "data": ["one", "two"], "seeds": [1, 2], "methods": ["random", "combine"],
+    "search": {**SMALL, "custom_scorer": FACTORY}, "compare": [{"first": "combine", "second": "random"}],
+}  # fmt: skip
 
 
 def write_suite(**tables: Any) -> str:

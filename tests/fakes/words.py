@@ -6,40 +6,15 @@ import hashlib
 import random
 
 MEDIA = (
-    "photo",
-    "picture",
-    "sketch",
-    "painting",
-    "drawing",
-    "snapshot",
-    "close-up",
-    "print",
-    "rendering",
+    "photo", "picture", "sketch", "painting", "drawing", "snapshot", "close-up", "print", "rendering",
     "poster",
-)
+)  # fmt: skip
 LOOKS = (
-    "bright",
-    "dark",
-    "small",
-    "large",
-    "blurry",
-    "clean",
-    "old",
-    "cropped",
-    "colourful",
-    "grainy",
-    "good",
-)
+    "bright", "dark", "small", "large", "blurry", "clean", "old", "cropped", "colourful", "grainy", "good",
+)  # fmt: skip
 PLACES = (
-    "on a table",
-    "in a field",
-    "at night",
-    "in the snow",
-    "on white paper",
-    "in a room",
-    "under water",
-    "",
-)
+    "on a table", "in a field", "at night", "in the snow", "on white paper", "in a room", "under water", "",
+)  # fmt: skip
 
 
 def reply_text(request_hash: str, lines: int = 3) -> str:

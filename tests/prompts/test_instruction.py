@@ -123,15 +123,8 @@ def test_what_repeats_our_request_is_no_instruction() -> None:
 
 
 HOSTILE = (
-    "- {classes}\n",
-    "{",
-    "- \\n",
-    "- {classes} {classes} ",
-    "<b>",
-    "%s {0} ",
-    "\n",
-    "- x\n {classes}\n",
-)
+    "- {classes}\n", "{", "- \\n", "- {classes} {classes} ", "<b>", "%s {0} ", "\n", "- x\n {classes}\n",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("piece", [*HOSTILE, '["', "**"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.prompts.starting import PoolError, draw, parse_file
@@ -88,7 +88,6 @@ def test_bad_files_are_named_with_the_place(content: str, name: str, message: st
         read(content, name)
 
 
-@settings(max_examples=150)
 @given(
     st.one_of(
         st.text(max_size=80),

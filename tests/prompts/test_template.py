@@ -93,14 +93,10 @@ def test_the_constructor_lets_nothing_unchecked_through() -> None:
 @pytest.mark.parametrize(
     "spelling",
     [
-        "A photo of the {}",
-        "a  photo of {}.",
-        "‘A Photo’ of an {}",
-        "“a photo of a {}...”",
-        "a photo of {} .",
-        "A PHOTO OF A {}",
+        "A photo of the {}", "a  photo of {}.", "‘A Photo’ of an {}", "“a photo of a {}...”",
+        "a photo of {} .", "A PHOTO OF A {}",
     ],
-)
+)  # fmt: skip
 def test_spellings_of_one_template_share_a_key(spelling: str) -> None:
     """Case, quotes, spacing, articles and the final full stop do not make a new template."""
     assert Template.parse(spelling).key == Template.parse("a photo of a {}").key

@@ -136,15 +136,9 @@ def test_a_search_prints_its_result_and_leaves_its_files(
     assert {"template", "default template"} <= set(map(str.strip, err.split("│")))
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {
-        "config.toml",
-        "details.json",
-        "events.jsonl",
-        "leaderboard.csv",
-        "report.html",
-        "result.json",
-        "store",
-        "templates.json",
-    }
+        "config.toml", "details.json", "events.jsonl", "leaderboard.csv", "report.html", "result.json",
+        "store", "templates.json",
+    }  # fmt: skip
     assert json.loads((tmp_path / "r" / "templates.json").read_text()) == result["texts"]["templates"]
 
 
@@ -230,13 +224,8 @@ def test_json_is_json_though_the_black_box_prints(
 def test_the_dry_run_knows_prices_from_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     """With what is asked at most of the most expensive kind of token."""
     vendor = (
-        "--base-url",
-        "https://api.anthropic.com/v1",
-        "--llm",
-        "claude-haiku-4-5",
-        "--dry-run",
-        "--json",
-    )
+        "--base-url", "https://api.anthropic.com/v1", "--llm", "claude-haiku-4-5", "--dry-run", "--json",
+    )  # fmt: skip
     costs = []
     for price in ("1/5", "2/5", "auto"):
         assert call("search", *SMALL, *vendor, "--price", price, "--dry-run", "--json") == 0
@@ -777,16 +766,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
     for number, text in enumerate(settings):
         Path(f"{number}.toml").write_text(text)
     contents = (
-        b"",
-        b"\n\n",
-        b"caf\xe9 {}\n",
-        b"a photo\n",
-        b"\xff\xfe\x00",
-        b"[1, 2]",
-        b'["a {}"',
-        b"{}\n{}\n",
+        b"", b"\n\n", b"caf\xe9 {}\n", b"a photo\n", b"\xff\xfe\x00", b"[1, 2]", b'["a {}"', b"{}\n{}\n",
         b"one {only} {\n",
-    )
+    )  # fmt: skip
     for number, content in enumerate(contents):
         Path(f"{number}.txt").write_bytes(content)
         image = Path("deep", ("bird", "cat")[number % 2], f"{number}.png")

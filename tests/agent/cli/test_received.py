@@ -27,14 +27,9 @@ SEARCH = (
     *("--run-dir", "r"),
 )
 COMMANDS = (
-    ("status", "r"),
-    ("status",),
-    ("report", "r"),
-    ("compare", "r", "whole"),
-    ("transcript", "r"),
-    ("export", "r", "--format", "csv"),
-    ("resume", "r", "--restarts", "2"),
-)
+    ("status", "r"), ("status",), ("report", "r"), ("compare", "r", "whole"), ("transcript", "r"),
+    ("export", "r", "--format", "csv"), ("resume", "r", "--restarts", "2"),
+)  # fmt: skip
 READ = ("result.json", "details.json", "config.toml", "events.jsonl", "events.jsonl.1")
 WRITTEN = (
     *("report.html", "leaderboard.csv", "templates.json"),

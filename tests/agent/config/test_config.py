@@ -144,19 +144,12 @@ def test_what_is_scored_stands_in_one_place() -> None:
 @pytest.mark.parametrize(
     ("settings", "images", "copies"),
     [
-        ({}, 240, 8),
-        ({}, 1024, 8),
-        ({}, 1025, 7),
-        ({}, 4096, 2),
-        ({}, 4097, 0),
-        ({}, 0, 0),
-        ({"augmentations": 32}, 4097, 32),
-        ({"augmentations": 0}, 10, 0),
-        ({"objective": "class_mean"}, 10, 8),
-        ({"objective": "logprob"}, 10, 0),
+        ({}, 240, 8), ({}, 1024, 8), ({}, 1025, 7), ({}, 4096, 2), ({}, 4097, 0), ({}, 0, 0),
+        ({"augmentations": 32}, 4097, 32), ({"augmentations": 0}, 10, 0),
+        ({"objective": "class_mean"}, 10, 8), ({"objective": "logprob"}, 10, 0),
         ({"custom_scorer": "m:f"}, 10, 0),
     ],
-)
+)  # fmt: skip
 def test_unasked_views_are_bounded_by_the_number_of_images(
     settings: dict[str, Any], images: int, copies: int
 ) -> None:
@@ -233,16 +226,9 @@ def test_what_decides_and_what_does_not() -> None:
     """Limits, pace and addresses may change between two sessions; what is scored and asked may not."""
     deciding = set(SearchConfig(llm="m").identity())
     free = {
-        "rpm",
-        "tpm",
-        "concurrency",
-        "max_calls",
-        "max_tokens",
-        "max_cost",
-        "max_minutes",
-        "base_url",
+        "rpm", "tpm", "concurrency", "max_calls", "max_tokens", "max_cost", "max_minutes", "base_url",
         "device",
-    }
+    }  # fmt: skip
     assert not deciding & free
     assert {"data", "model", "pretrained", "method", "seed", "shots", "llm", "temperature"} <= deciding
     assert {"reasoning_effort", "extra_body"} <= deciding
@@ -301,26 +287,16 @@ def test_what_has_no_place_in_a_request_is_refused(value: str, problem: str) -> 
     "path",
     [
         *(
-            "key",
-            "keys",
-            "token",
-            "subscription_key",
-            "Subscription-Key",
-            "userToken",
-            "user_token",
+            "key", "keys", "token", "subscription_key", "Subscription-Key", "userToken", "user_token",
             "apikey",
         ),
         *(
-            "access-token",
-            "refresh_token",
-            "headers.X-Org",
-            "extra_headers.a.b",
-            "auth.value",
+            "access-token", "refresh_token", "headers.X-Org", "extra_headers.a.b", "auth.value",
             "session_cookie",
         ),
         *("metadata.license_key", "openaiApiKey", "db_pwd", "proxy.Authorization", "clientSecret", "jwt"),
     ],
-)
+)  # fmt: skip
 def test_a_member_named_like_a_secret_is_refused(path: str) -> None:
     """At any depth, in any spelling: it would be written to config.toml, store and report."""
     body: object = "hunter2hunter2"

@@ -24,14 +24,10 @@ from promptclimb.evaluator.errors import ConfigError
 @pytest.mark.parametrize(
     ("llm", "local"),
     [
-        (None, False),
-        ("gpt-4o-mini", False),
-        ("localhost-model", False),
-        ("local", True),
-        ("local:1.5b", True),
-        ("local:x.gguf", True),
+        (None, False), ("gpt-4o-mini", False), ("localhost-model", False), ("local", True),
+        ("local:1.5b", True), ("local:x.gguf", True),
     ],
-)
+)  # fmt: skip
 def test_what_runs_here_is_known_by_its_name(llm: str | None, local: bool) -> None:
     """In one place for all who ask."""
     assert is_local(llm) == local

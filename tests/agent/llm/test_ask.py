@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import tenacity
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import MOST_ATTEMPTS
@@ -403,7 +403,6 @@ class Dearer(Client):
         return ChatAnswer(text="- a {}", completion_tokens=tokens, billed=billed)
 
 
-@settings(max_examples=20, deadline=None)
 @given(
     concurrency=st.integers(1, 16),
     level=st.integers(1, 300),

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.errors import BudgetSpentError
@@ -90,7 +90,6 @@ steps = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
 @given(steps, st.integers(0, 20), st.integers(0, 800))
 def test_no_interleaving_overruns_a_limit_or_leaks(
     plan: list[tuple[int, int, float, float, float, str]], calls: int, tokens: int

@@ -82,26 +82,17 @@ async def test_credentials_in_the_address_are_sent_and_never_shown() -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "usage"),
     [
-        ("500", TransientChatError, False),
-        ("503", TransientChatError, False),
-        ("cut_off", TransientChatError, False),
-        ("drip", TransientChatError, False),
-        ("truncated", TransientChatError, False),
-        ("429", RateLimitedError, False),
-        ("429_bare", RateLimitedError, False),
-        ("quota", QuotaSpentError, False),
-        ("wrong_key", KeyRejectedError, False),
-        ("no_model", ModelNotFoundError, False),
-        ("bad_request", BadRequestError, False),
-        ("html", UnusableAnswerError, False),
-        ("garbage", UnusableAnswerError, False),
-        ("no_choices", UnusableAnswerError, True),
-        ("null", UnusableAnswerError, True),
-        ("length", UnusableAnswerError, True),
-        ("filter", UnusableAnswerError, True),
-        ("refusal", UnusableAnswerError, True),
+        ("500", TransientChatError, False), ("503", TransientChatError, False),
+        ("cut_off", TransientChatError, False), ("drip", TransientChatError, False),
+        ("truncated", TransientChatError, False), ("429", RateLimitedError, False),
+        ("429_bare", RateLimitedError, False), ("quota", QuotaSpentError, False),
+        ("wrong_key", KeyRejectedError, False), ("no_model", ModelNotFoundError, False),
+        ("bad_request", BadRequestError, False), ("html", UnusableAnswerError, False),
+        ("garbage", UnusableAnswerError, False), ("no_choices", UnusableAnswerError, True),
+        ("null", UnusableAnswerError, True), ("length", UnusableAnswerError, True),
+        ("filter", UnusableAnswerError, True), ("refusal", UnusableAnswerError, True),
     ],
-)
+)  # fmt: skip
 async def test_each_fault_becomes_its_error(fault: str, kind: type[ChatError], usage: bool) -> None:
     """Each fault of an endpoint has its error, with the usage that an unusable answer was billed."""
     async with ChatServer(ServerOptions(script=(fault,) * 3)) as server:

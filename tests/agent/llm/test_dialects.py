@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import RESERVED_MEMBERS
@@ -163,7 +163,6 @@ def test_whatever_a_body_is_it_is_read(body: Any) -> None:
     assert refusal.for_value in (True, False)
 
 
-@settings(max_examples=30)
 @given(st.integers(0, 200), st.sampled_from(['"', "[", "{", "[{", '{"a":']))
 def test_a_body_that_is_deep_is_read_to_a_bound(depth: int, opening: str) -> None:
     """JSON in texts in JSON ends somewhere."""

@@ -262,15 +262,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with a key and a certificate of its own for 127.0.0.1."""
     path = tmp_path_factory.mktemp("tls") / "own.pem"
     command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+    ]  # fmt: skip
     names = ["-subj", "/CN=own", "-addext", "subjectAltName=IP:127.0.0.1"]
     try:
         subprocess.run([*command, *names, "-keyout", path, "-out", path], check=True, capture_output=True)

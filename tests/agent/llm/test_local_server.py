@@ -296,14 +296,10 @@ async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Pa
 @pytest.mark.parametrize(
     ("cores", "load", "quota", "threads"),
     [
-        (1, 0.0, "max 100000", 1),
-        (2, 5.0, "max 100000", 1),
-        (4, 0.0, "max 100000", 3),
-        (4, 0.3, "", 2),
-        (64, 1.0, "max 100000", MOST_THREADS),
-        (64, 1.0, "400000 100000", 2),
+        (1, 0.0, "max 100000", 1), (2, 5.0, "max 100000", 1), (4, 0.0, "max 100000", 3), (4, 0.3, "", 2),
+        (64, 1.0, "max 100000", MOST_THREADS), (64, 1.0, "400000 100000", 2),
     ],
-)
+)  # fmt: skip
 def test_only_cores_that_nobody_uses_count(
     cores: int, load: float, quota: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, PriceVariant, Provider, Tier, TieredPrices
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.llm import price_table
@@ -150,7 +150,6 @@ def test_the_bundled_table_knows_the_large_vendors_and_asks_nobody(monkeypatch: 
         assert 0 < about["dollars_per_million"]["in"] < about["dollars_per_million"]["out"]
 
 
-@settings(max_examples=60, deadline=None)
 @given(usages(), st.integers(0, 2000))
 @pytest.mark.usefixtures("table")
 def test_no_call_costs_more_than_its_reservation(usage: TokenUsage, more: int) -> None:

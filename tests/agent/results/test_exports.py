@@ -253,18 +253,10 @@ def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Pat
 @pytest.mark.parametrize(
     "name",
     [
-        "result.json",
-        "leaderboard.csv",
-        "templates.json",
-        "config.toml",
-        "report.html",
-        "events.jsonl",
-        "store/cache.db",
-        "store/run.lock",
-        "exports/../result.json",
-        "link.csv",
+        "result.json", "leaderboard.csv", "templates.json", "config.toml", "report.html", "events.jsonl",
+        "store/cache.db", "store/run.lock", "exports/../result.json", "link.csv",
     ],
-)
+)  # fmt: skip
 def test_a_runs_own_files_are_not_written_over(run_dir: Path, name: str) -> None:
     """Nor another run's, nor through a link: an export is a copy, and those are what the run lives by."""
     (run_dir / "exports").mkdir(exist_ok=True)

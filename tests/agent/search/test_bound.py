@@ -92,14 +92,9 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
     initial = tmp_path / "initial.txt"
     initial.write_text("".join(f"{long_template(number)}\n" for number in range(40)))
     values = {
-        "data": "fake",
-        "llm": "m",
-        "restarts": 1,
-        "price": "1/2",
-        "rounds": 4,
-        "initial": initial,
+        "data": "fake", "llm": "m", "restarts": 1, "price": "1/2", "rounds": 4, "initial": initial,
         "run_dir": tmp_path / "run",
-    }
+    }  # fmt: skip
     return SearchConfig(**values | more)
 
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.methods.memory import Entry
@@ -125,7 +125,6 @@ def test_spellings_are_one_entry_with_the_best_of_them() -> None:
     assert [entry.text for entry in order] == ["a photo of {}"]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 16), st.integers(0, 4), st.integers(1, 3)),

@@ -246,14 +246,8 @@ def test_references_stand_in_the_same_table(
     here, there = sorted((tmp_path / "pictures" / "test").iterdir())[:2]
     shutil.copy(next(here.iterdir()), there / "another.png")  # which nothing gets right in both
     command = [
-        "evaluate",
-        "--data",
-        str(spec.data),
-        "--model",
-        spec.model,
-        "--pretrained",
-        str(spec.pretrained),
-    ]
+        "evaluate", "--data", str(spec.data), "--model", spec.model, "--pretrained", str(spec.pretrained),
+    ]  # fmt: skip
     command += ["--shots", "4", "--device", "cpu", "--white-box", "tip-adapter,linear-probe"]
     assert main([*command, "--json"]) == 0
     out, err = capsys.readouterr()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb import SearchConfig, SearchResult, resume, search
@@ -70,7 +70,6 @@ def problems(draw: st.DrawFn) -> tuple[dict[str, list[bool]], list[int]]:
     return {text: draw(row) for text in sorted(texts)}, labels
 
 
-@settings(max_examples=30)
 @given(problems())
 def test_somebody_wins_and_nobody_is_asked_twice(problem: tuple[dict[str, list[bool]], list[int]]) -> None:
     """No image is asked about twice, and a finalist is there, who is then scored on all images."""
@@ -86,7 +85,6 @@ def test_somebody_wins_and_nobody_is_asked_twice(problem: tuple[dict[str, list[b
             assert outcome.right == sum(rows[text][index] for index in raced.asked_images[: outcome.images])
 
 
-@settings(max_examples=30)
 @given(problems(), st.randoms(use_true_random=False))
 def test_the_order_of_the_candidates_does_not_matter(
     problem: tuple[dict[str, list[bool]], list[int]], rng: random.Random
@@ -103,7 +101,6 @@ def test_the_order_of_the_candidates_does_not_matter(
         assert raced.asked == again.asked
 
 
-@settings(max_examples=30)
 @given(st.lists(st.booleans(), min_size=64, max_size=64), st.integers(1, 30))
 def test_equals_are_never_dropped(row: list[bool], count: int) -> None:
     """However many there are, all that classify alike are scored on all images."""
@@ -158,7 +155,6 @@ def test_who_is_rejected_does_not_lead() -> None:
     assert RaceOf(rows, labels, "c", rejected=["c"]).finalists == {"a"}
 
 
-@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(0, 3))
 def test_blocks_hold_equally_many_images_of_each_class(labels: list[int], seed: int) -> None:
     """As far as there are any."""

@@ -188,13 +188,8 @@ PLAIN = "a photo of a {}"
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search without an LLM."""
     settings = {
-        "data": "fake",
-        "method": "random",
-        "restarts": 2,
-        "conversations": 1,
-        "rounds": 3,
-        "initial": 6,
-    }
+        "data": "fake", "method": "random", "restarts": 2, "conversations": 1, "rounds": 3, "initial": 6,
+    }  # fmt: skip
     return SearchConfig(**settings, run_dir=run_dir, **more)
 
 

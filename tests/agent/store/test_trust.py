@@ -27,17 +27,12 @@ from tests.fakes.suite_files import STUDY, pictures, write_suite
 
 EVIL = "https://evil.example/v1"
 RISKY: dict[str, Any] = {
-    "custom_scorer": "their.module:make",
-    "ray": "ray://evil.example:10001",
-    "model": "local-dir:/received/model",
-    "pretrained": "w.safetensors",
-    "llm": "local:/received/model.gguf",
-    "base_url": EVIL,
-    "scorer_url": EVIL,
-    "track": ["mlflow:https://evil.example"],
-    "shared_cache": "/received/cache",
+    "custom_scorer": "their.module:make", "ray": "ray://evil.example:10001",
+    "model": "local-dir:/received/model", "pretrained": "w.safetensors",
+    "llm": "local:/received/model.gguf", "base_url": EVIL, "scorer_url": EVIL,
+    "track": ["mlflow:https://evil.example"], "shared_cache": "/received/cache",
     "cache_dir": "/received/features",
-}
+}  # fmt: skip
 HARMLESS = """
     data data_root shots seed class_names columns allow_leak on_bad_image
     precision device objective augmentations workers price temperature

@@ -15,25 +15,12 @@ from promptclimb.evaluator.scoring import Rejection
 from tests.fakes.tiny_clip import FAST, PLAIN, tiny
 
 NAMES = [
-    "cat",
-    "golden retriever",
-    "golden eagle",
-    "St. Bernard (dog)",
-    "zebra",
-    "café",
-    "ox",
-    "sea snake",
+    "cat", "golden retriever", "golden eagle", "St. Bernard (dog)", "zebra", "café", "ox", "sea snake",
     "7-up",
-]
+]  # fmt: skip
 TEMPLATES = [
-    "a photo of a {}.",
-    "{}",
-    "a photo of the {}",
-    "{} and {}: two of {}",
-    "a {}s",
-    "THE '{}'!",
-    "so, {}?",
-]
+    "a photo of a {}.", "{}", "a photo of the {}", "{} and {}: two of {}", "a {}s", "THE '{}'!", "so, {}?",
+]  # fmt: skip
 
 
 def build(family: str, names: list[str] = NAMES, **settings_: Any) -> TextEncoder:

@@ -11,20 +11,9 @@ from tests.fakes.tiny_clip import tokenizer_of
 
 TOKENIZER = tokenizer_of("clip")
 ODD_NAMES = [
-    "cat",
-    "don't",
-    "7-up",
-    "'s",
-    "A&amp;B",
-    "café",
-    "  padded ",
-    "x.",
-    "{}",
-    "100%",
-    "東京",
-    "<end_of_text>",
+    "cat", "don't", "7-up", "'s", "A&amp;B", "café", "  padded ", "x.", "{}", "100%", "東京", "<end_of_text>",
     "a",
-]
+]  # fmt: skip
 LETTERS = string.ascii_letters + string.digits + " .,'-!?()&<>é%\"\n"
 
 

@@ -223,17 +223,9 @@ def test_any_bytes_give_names_or_a_clear_error(tmp_path: Path, raw: bytes) -> No
 
 # How many templates OpenAI published for each data set.
 PUBLISHED = {
-    "caltech101": 34,
-    "oxford_pets": 1,
-    "stanford_cars": 8,
-    "oxford_flowers": 1,
-    "food101": 1,
-    "fgvc_aircraft": 2,
-    "sun397": 2,
-    "dtd": 8,
-    "eurosat": 3,
-    "ucf101": 48,
-}
+    "caltech101": 34, "oxford_pets": 1, "stanford_cars": 8, "oxford_flowers": 1, "food101": 1,
+    "fgvc_aircraft": 2, "sun397": 2, "dtd": 8, "eurosat": 3, "ucf101": 48,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in known()])

@@ -22,8 +22,8 @@ from promptclimb.evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.threads import in_thread_or_loop
 
-TEMPLATES = ["a photo of a {}", "a {} thing before a wall", "{}", "a dark drawing with {} and {}"]
-DATA = {"data": "backgrounds", "shots": 2, "augmentations": 0}
+TEMPLATES = ["{}", "a dark drawing with {} and {}"]
+DATA = {"data": "backgrounds", "shots": 1, "augmentations": 0}
 
 
 class PlainAsk:

@@ -190,22 +190,12 @@ def test_a_classification_is_read() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        None,
-        {},
-        [],
-        {"error": "loading"},
-        [1],
-        [{"score": 0.1}],
-        [{"label": "bird", "score": 1.0}],
-        [{"label": "cat", "score": math.nan}],
-        [{"label": "cat", "score": "1"}],
-        [{"label": "cat", "score": True}],
-        [{"label": "cat", "score": 10**400}],
-        [{"label": "cat", "score": -0.1}],
-        [{"label": 3, "score": 0.5}],
-        [{"label": "CAT", "score": 0.5}],
+        None, {}, [], {"error": "loading"}, [1], [{"score": 0.1}], [{"label": "bird", "score": 1.0}],
+        [{"label": "cat", "score": math.nan}], [{"label": "cat", "score": "1"}],
+        [{"label": "cat", "score": True}], [{"label": "cat", "score": 10**400}],
+        [{"label": "cat", "score": -0.1}], [{"label": 3, "score": 0.5}], [{"label": "CAT", "score": 0.5}],
     ],
-)
+)  # fmt: skip
 def test_a_classification_of_another_form_is_refused(body: Any) -> None:
     """Wrong types, missing labels, invalid numbers, a label that could be two."""
     with pytest.raises(BadReplyError):
@@ -427,17 +417,12 @@ def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
 @pytest.mark.parametrize(
     ("model", "side", "billed"),
     [
-        ("gpt-4o", 512, 85 + 170),
-        ("gpt-4o", 1024, 85 + 4 * 170),
-        ("openai/gpt-4o-mini", 64, 2833 + 5667),
-        ("openai/gpt-4o-mini", 1024, 2833 + 4 * 5667),
-        ("claude-sonnet-4", 1024, 1024 * 1024 // 750),
-        ("qwen2.5-vl", 1024, 1024 * 1024 // 28**2),
-        ("pixtral-12b", 1024, 64 * 65),
-        ("llava-1.5", 64, 576),
+        ("gpt-4o", 512, 85 + 170), ("gpt-4o", 1024, 85 + 4 * 170), ("openai/gpt-4o-mini", 64, 2833 + 5667),
+        ("openai/gpt-4o-mini", 1024, 2833 + 4 * 5667), ("claude-sonnet-4", 1024, 1024 * 1024 // 750),
+        ("qwen2.5-vl", 1024, 1024 * 1024 // 28**2), ("pixtral-12b", 1024, 64 * 65), ("llava-1.5", 64, 576),
         ("embed-v4.0", 512, 1610),
     ],
-)
+)  # fmt: skip
 def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int, billed: int) -> None:
     """By the rules that vendors and servers publish; nor is it reserved as many times the price."""
     assert billed <= image_tokens(model, side, side) <= max(10 * billed, 8 * 576)

@@ -18,16 +18,11 @@ from tests.fakes.data_sets import load
 SPLIT_SETS = [name for name, layout in ELEVEN.items() if layout.family == "split file"]
 # Where CoOp's instructions put each: the folder, and the folder of its images.
 PLACES = {
-    "caltech101": "caltech-101/101_ObjectCategories",
-    "oxford_pets": "oxford_pets/images",
-    "stanford_cars": "stanford_cars",
-    "oxford_flowers": "oxford_flowers/jpg",
-    "food101": "food-101/images",
-    "sun397": "sun397/SUN397",
-    "dtd": "dtd/images",
-    "eurosat": "eurosat/2750",
+    "caltech101": "caltech-101/101_ObjectCategories", "oxford_pets": "oxford_pets/images",
+    "stanford_cars": "stanford_cars", "oxford_flowers": "oxford_flowers/jpg", "food101": "food-101/images",
+    "sun397": "sun397/SUN397", "dtd": "dtd/images", "eurosat": "eurosat/2750",
     "ucf101": "ucf101/UCF-101-midframes",
-}
+}  # fmt: skip
 
 
 def put(path: Path) -> str:
