@@ -1,7 +1,7 @@
 """Encode images once for each model and image set, and cache the features on disk.
 
-Features are safetensors files, memory-mapped. Augmented copies are cropped and lit differently, but not
-mirrored or rotated, which changes letters.
+Features are safetensors files, memory-mapped, with a manifest in their header. Augmented copies are cropped
+and lit differently, but not mirrored or rotated, which changes letters.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash, note_on_unusable
+from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash, looked_at, note_on_unusable
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
-from ..files import SeenFiles, replace_file, sweep
+from ..files import SeenFiles, sweep
 from ..spec import Report
 from .models import LoadedModel
 
-SCHEMA: Literal[1] = 1
-NAME = "features"
+SCHEMA: Literal[2] = 2
+NAME, MANIFEST = "features", "manifest"
 
 
 class BrokenFeaturesError(Exception):
-    """The files are not what was written and must be made again."""
+    """A file is not what was written and must be made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The content of a features file."""
 
-    schema: Literal[1]
+    schema: Literal[2]
     model: str
     preprocessing: str
     images: str
@@ -65,18 +65,18 @@ def _feature_key(model: str, preprocessing: str, images: str) -> str:
 
 def _read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
     """Return features [n, E] as a view of the file, and their manifest; None if missing."""
-    data, notes = folder / f"{key}.safetensors", folder / f"{key}.json"
-    if not data.is_file() or not notes.is_file():
+    data = folder / f"{key}.safetensors"
+    if not data.is_file():
         return None
     try:
-        manifest = _MANIFEST.validate_json(notes.read_bytes(), strict=True)
         with safetensors.safe_open(data, framework="pt") as file:
+            manifest = _MANIFEST.validate_json((file.metadata() or {})[MANIFEST], strict=True)
             features: Tensor = file.get_tensor(NAME)
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise BrokenFeaturesError(f"{data} cannot be read: {error}") from error
     own_key = _feature_key(manifest.model, manifest.preprocessing, manifest.images)
     if own_key != key or features.ndim != 2 or len(features) != len(manifest.kept):
-        raise BrokenFeaturesError(f"{notes} does not belong to {data}")
+        raise BrokenFeaturesError(f"the manifest in {data} is of other images")
     if _checksum(features) != manifest.checksum:
         raise BrokenFeaturesError(f"{data} has changed since it was written")
     return features, manifest
@@ -101,9 +101,8 @@ def _write_features(folder: Path, key: str, features: Tensor, manifest: Manifest
         sweep(folder, LEFT_S, "*.part")
         handle, unfinished = tempfile.mkstemp(dir=folder, prefix=target.name, suffix=".part")
         os.close(handle)
-        save_file({NAME: features}, unfinished)
+        save_file({NAME: features}, unfinished, {MANIFEST: _MANIFEST.dump_json(manifest).decode()})
         Path(unfinished).replace(target)
-        replace_file(target.with_suffix(".json"), _MANIFEST.dump_json(manifest, indent=1))
     except (OSError, safetensors.SafetensorError) as error:
         return getattr(error, "strerror", "") or str(error)
     finally:
@@ -151,7 +150,6 @@ def middle(picture: Image.Image) -> Image.Image:
 
 
 OnBadImage = Literal["fail", "skip"]
-AT_ONCE = 64
 Source = TypeVar("Source", bound=Path | Image.Image)
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -190,7 +188,7 @@ class ImageEncoder:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
 
             def hash_images() -> list[str]:
-                digests[:] = _digests(pool, paths, self.workers)
+                digests[:] = looked_at(file_digest, paths)
                 return [image_set_hash(digests)]
 
             # Files that are as they were are not read again, as long as their features are in the cache.
@@ -303,13 +301,6 @@ class ImageEncoder:
         with torch.inference_mode():
             encoded = model.encode_image(stacked.to(self.loaded.device))
             return functional.normalize(encoded.float(), dim=-1).cpu()[: len(inputs)]
-
-
-def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> list[str]:
-    """Return the hash of each file; a task takes many, as handing over a task costs more than hashing."""
-    chunks = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
-    hashed = _ordered(pool, lambda chunk: [file_digest(path) for path in chunk], chunks, 2 * workers)
-    return [digest for digests in hashed for digest in digests]
 
 
 def _ordered(
