@@ -150,7 +150,7 @@ class Caller:
             control=True if job.control_passed else control,
             divisible=len(jobs) > 1,
         )
-        return judge(FailureKind.CRASHED, evidence).step
+        return judge(FailureKind.CRASHED, evidence)
 
     def _reopen(self, open_batch: _OpenBatch) -> None:
         """Try the held back jobs again if another one was scored since; else the scorer is at fault."""
@@ -185,7 +185,7 @@ class Caller:
             if verdict is not answer:
                 job.invalid_scores += 1
                 evidence = Evidence(answers=True, failures=job.invalid_scores)
-                if judge(FailureKind.NOT_A_NUMBER, evidence).step is NextStep.RETRY:
+                if judge(FailureKind.NOT_A_NUMBER, evidence) is NextStep.RETRY:
                     retried.append([job])
                     continue
             if isinstance(verdict, Score):

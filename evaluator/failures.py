@@ -11,15 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple
-
-
-class Fault(Enum):
-    """The party that is at fault."""
-
-    ITEM = "item"  # it would fail again, while others are answered
-    ANSWERER = "answerer"  # other items fail there too
-    OPEN = "open"  # not known yet
 
 
 class NextStep(Enum):
@@ -68,8 +59,7 @@ class Rule:
     """The rule for one kind of failure.
 
     Attributes:
-        fault: Whose fault it is; if that is open, the evidence decides.
-        step: What follows if it is not open.
+        step: What follows; if that is open (None), the evidence decides whose fault it is.
         tries: Failures of one item that may pass, so that it is simply asked for again.
         unproven: Failures in a row after which an answerer that has never answered is at fault; 0 for never.
         tolerated: Failures in a row that do not yet make an answerer suspect that has answered.
@@ -83,8 +73,7 @@ class Rule:
         closes: If the answerer is at fault, it can answer nothing any more.
     """
 
-    fault: Fault = Fault.OPEN
-    step: NextStep = NextStep.DROP
+    step: NextStep | None = None
     tries: int = 0
     unproven: int = 0
     tolerated: int = 0
@@ -97,8 +86,8 @@ class Rule:
     closes: bool = False
 
 
-_PASSING = Rule(fault=Fault.ANSWERER, step=NextStep.RETRY)
-_ANSWERED = Rule(fault=Fault.ITEM, answered=True, unread=True, sessions=1)
+_PASSING = Rule(step=NextStep.RETRY)
+_ANSWERED = Rule(step=NextStep.DROP, answered=True, unread=True, sessions=1)
 _UNUSABLE = replace(_ANSWERED, tries=3)
 _MOST_REFUSED = 9
 
@@ -108,26 +97,26 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
         # After an answer it is an outage; before any, the address is wrong.
         FailureKind.UNCONNECTED: replace(_PASSING, unproven=4, closes=True),
         FailureKind.GARBLED: replace(_PASSING, unread=True),
-        FailureKind.BUSY: Rule(fault=Fault.OPEN, step=NextStep.WAIT),
+        FailureKind.BUSY: Rule(step=NextStep.WAIT),
         FailureKind.UNUSABLE: _UNUSABLE,
         FailureKind.CUT: _UNUSABLE,
         FailureKind.ENDLESS: _ANSWERED,
-        FailureKind.ADAPTED: Rule(fault=Fault.ITEM, step=NextStep.AGAIN),
+        FailureKind.ADAPTED: Rule(step=NextStep.AGAIN),
         # Perhaps the credit is exhausted: another session shows it.
         FailureKind.REFUSED: Rule(unproven=1, tolerated=_MOST_REFUSED, sessions=2),
-        FailureKind.TOO_LONG: replace(_ANSWERED, fault=Fault.OPEN, unproven=1, tolerated=_MOST_REFUSED),
-        FailureKind.FLAGGED: replace(_ANSWERED, fault=Fault.OPEN, tolerated=_MOST_REFUSED, certain=True),
+        FailureKind.TOO_LONG: replace(_ANSWERED, step=None, unproven=1, tolerated=_MOST_REFUSED),
+        FailureKind.FLAGGED: replace(_ANSWERED, step=None, tolerated=_MOST_REFUSED, certain=True),
         # A gateway slips now and then: a key that worked is tried twice more.
         FailureKind.MISDIRECTED: Rule(unproven=1, tolerated=2, drop_after=0, closes=True),
-        FailureKind.CLOSED: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, closes=True),
+        FailureKind.CLOSED: Rule(step=NextStep.STOP, closes=True),
         # A default restart has 12 requests: the model had several chances in two conversations.
         FailureKind.UNREAD: Rule(unproven=4, tolerated=11),
         # A scorer's endpoint is given up by the length of its outage alone.
         FailureKind.EXHAUSTED: Rule(unproven=1, drop_after=2, stop=NextStep.RETRY),
         FailureKind.QUESTION_REFUSED: Rule(unproven=8, tolerated=7),
-        FailureKind.MISREAD: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, tries=2, unproven=8),
+        FailureKind.MISREAD: Rule(step=NextStep.STOP, tries=2, unproven=8),
         FailureKind.CRASHED: Rule(tries=1, unproven=3, drop_after=3),
-        FailureKind.NOT_A_NUMBER: Rule(fault=Fault.ITEM, step=NextStep.DROP, tries=1),
+        FailureKind.NOT_A_NUMBER: Rule(step=NextStep.DROP, tries=1),
     }
 )
 """The table."""
@@ -152,28 +141,21 @@ class Evidence:
     divisible: bool = False
 
 
-class Judgement(NamedTuple):
-    """The party at fault, and the consequence."""
-
-    fault: Fault
-    step: NextStep
-
-
-def judge(kind: FailureKind, evidence: Evidence) -> Judgement:
-    """Return whose fault a failure is, and what follows from it."""
+def judge(kind: FailureKind, evidence: Evidence) -> NextStep:
+    """Return what follows from a failure: ``DROP`` if the item is at fault, ``STOP`` if the answerer is."""
     rule = RULES[kind]
     proven = evidence.answers or rule.certain
     # Somebody who has answered nothing would fail at everything: the settings are wrong.
     if not proven and 0 < rule.unproven <= evidence.in_a_row:
-        return Judgement(Fault.ANSWERER, rule.stop)
+        return rule.stop
     if evidence.divisible:
-        return Judgement(Fault.OPEN, NextStep.SPLIT)
+        return NextStep.SPLIT
     if evidence.failures <= rule.tries:
-        return Judgement(Fault.OPEN, NextStep.RETRY)
-    if rule.fault is not Fault.OPEN or rule.step is NextStep.WAIT:
-        return Judgement(rule.fault, rule.step)
+        return NextStep.RETRY
+    if rule.step is not None:
+        return rule.step
     if not proven:
-        return Judgement(Fault.OPEN, NextStep.HOLD)
+        return NextStep.HOLD
     # It answers others, as far as is known; after a long row of failures a control decides, if there is an
     # item that was ever answered.
     if evidence.in_a_row <= rule.tolerated:
@@ -181,9 +163,7 @@ def judge(kind: FailureKind, evidence: Evidence) -> Judgement:
     else:
         answers_others = evidence.control if evidence.answers else False
     if answers_others is None:
-        return Judgement(Fault.OPEN, NextStep.CONTROL)
+        return NextStep.CONTROL
     if not answers_others:
-        return Judgement(Fault.ANSWERER, rule.stop)
-    if evidence.failures < rule.drop_after or not rule.drop_after:
-        return Judgement(Fault.OPEN, NextStep.RETRY)
-    return Judgement(Fault.ITEM, NextStep.DROP)
+        return rule.stop
+    return NextStep.RETRY if evidence.failures < rule.drop_after or not rule.drop_after else NextStep.DROP

@@ -419,7 +419,7 @@ class EndpointAsker(Generic[R, A]):
             in_a_row=self._in_a_row[error.kind],
             control=False,
         )
-        error.step = judge(error.kind, evidence).step
+        error.step = judge(error.kind, evidence)
         self._limiter.read_headers(permit, error.headers)
         if error.step is NextStep.AGAIN:
             permit.is_outcome = False  # or all that wait would run into the next refusal

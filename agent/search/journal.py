@@ -151,7 +151,7 @@ class EmptyAnswers:
     def check(self) -> None:
         """Raise GaveUpError if too many answers in a row held no template."""
         evidence = Evidence(answers=self._has_answers, in_a_row=self._in_a_row, control=False)
-        if judge(FailureKind.UNREAD, evidence).step is not NextStep.STOP:
+        if judge(FailureKind.UNREAD, evidence) is not NextStep.STOP:
             return
         remedy = "choose another `llm` in a new run"
         if self._cut:

@@ -498,13 +498,13 @@ class RemoteEvaluator(ABC):
             control=True if self._answered > answered_before else None,
             divisible=bool(parts),
         )
-        step = judge(kind, evidence).step
+        step = judge(kind, evidence)
         if step is NextStep.CONTROL:
             if not await self._others_are_answered(answered_before):
                 asking.open.append(question)
                 return
             evidence = replace(evidence, control=True)
-            step = judge(kind, evidence).step
+            step = judge(kind, evidence)
         match step:
             case NextStep.STOP:
                 raise self._unfit(fault)

@@ -6,62 +6,60 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.failures import RULES, Evidence, FailureKind, Fault, Judgement, NextStep, judge
+from promptclimb.evaluator.failures import RULES, Evidence, FailureKind, NextStep, judge
 
 Kind = FailureKind
 
 
 @pytest.mark.parametrize(
-    ("kind", "evidence", "step", "fault"),
+    ("kind", "evidence", "step"),
     [
-        (Kind.UNREACHABLE, Evidence(answers=False), NextStep.RETRY, Fault.ANSWERER),
-        (Kind.BUSY, Evidence(answers=True), NextStep.WAIT, Fault.OPEN),
-        (Kind.UNUSABLE, Evidence(answers=False, failures=3), NextStep.RETRY, Fault.OPEN),
-        (Kind.UNUSABLE, Evidence(answers=True, failures=4), NextStep.DROP, Fault.ITEM),
-        (Kind.ENDLESS, Evidence(answers=True), NextStep.DROP, Fault.ITEM),
-        (Kind.UNREAD, Evidence(answers=False, in_a_row=4, control=False), NextStep.STOP, Fault.ANSWERER),
-        (Kind.UNREAD, Evidence(answers=True, in_a_row=11, control=False), NextStep.DROP, Fault.ITEM),
-        (Kind.UNREAD, Evidence(answers=True, in_a_row=12, control=False), NextStep.STOP, Fault.ANSWERER),
-        (Kind.ADAPTED, Evidence(answers=False, in_a_row=9), NextStep.AGAIN, Fault.ITEM),
-        (Kind.REFUSED, Evidence(answers=False), NextStep.STOP, Fault.ANSWERER),
-        (Kind.REFUSED, Evidence(answers=True, in_a_row=9), NextStep.DROP, Fault.ITEM),
-        (Kind.REFUSED, Evidence(answers=True, in_a_row=10, control=False), NextStep.STOP, Fault.ANSWERER),
-        (Kind.TOO_LONG, Evidence(answers=False), NextStep.STOP, Fault.ANSWERER),
-        (Kind.FLAGGED, Evidence(answers=False), NextStep.DROP, Fault.ITEM),
-        (Kind.MISDIRECTED, Evidence(answers=False), NextStep.STOP, Fault.ANSWERER),
-        (Kind.MISDIRECTED, Evidence(answers=True, in_a_row=2), NextStep.RETRY, Fault.OPEN),
-        (Kind.MISDIRECTED, Evidence(answers=True, in_a_row=3, control=False), NextStep.STOP, Fault.ANSWERER),
-        (Kind.CLOSED, Evidence(answers=True), NextStep.STOP, Fault.ANSWERER),
-        (Kind.EXHAUSTED, Evidence(answers=False), NextStep.RETRY, Fault.ANSWERER),
-        (Kind.EXHAUSTED, Evidence(answers=True), NextStep.CONTROL, Fault.OPEN),
-        (Kind.EXHAUSTED, Evidence(answers=True, control=False), NextStep.RETRY, Fault.ANSWERER),
-        (Kind.EXHAUSTED, Evidence(answers=True, control=True), NextStep.RETRY, Fault.OPEN),
-        (Kind.EXHAUSTED, Evidence(answers=True, failures=2, control=True), NextStep.DROP, Fault.ITEM),
-        (Kind.QUESTION_REFUSED, Evidence(answers=False, in_a_row=7), NextStep.HOLD, Fault.OPEN),
-        (Kind.QUESTION_REFUSED, Evidence(answers=False, in_a_row=8), NextStep.STOP, Fault.ANSWERER),
-        (Kind.QUESTION_REFUSED, Evidence(answers=True, divisible=True), NextStep.SPLIT, Fault.OPEN),
-        (Kind.QUESTION_REFUSED, Evidence(answers=True, in_a_row=8), NextStep.CONTROL, Fault.OPEN),
-        (Kind.MISREAD, Evidence(answers=True, failures=2), NextStep.RETRY, Fault.OPEN),
-        (Kind.MISREAD, Evidence(answers=True, failures=3), NextStep.STOP, Fault.ANSWERER),
-        (Kind.CRASHED, Evidence(answers=True, divisible=True), NextStep.SPLIT, Fault.OPEN),
-        (Kind.CRASHED, Evidence(answers=True), NextStep.RETRY, Fault.OPEN),
-        (Kind.CRASHED, Evidence(answers=True, failures=2), NextStep.CONTROL, Fault.OPEN),
-        (Kind.CRASHED, Evidence(answers=True, failures=2, control=True), NextStep.RETRY, Fault.OPEN),
-        (Kind.CRASHED, Evidence(answers=True, failures=3, control=True), NextStep.DROP, Fault.ITEM),
-        (Kind.CRASHED, Evidence(answers=True, failures=2, control=False), NextStep.STOP, Fault.ANSWERER),
-        (Kind.CRASHED, Evidence(answers=False, failures=2), NextStep.HOLD, Fault.OPEN),
+        (Kind.UNREACHABLE, Evidence(answers=False), NextStep.RETRY),
+        (Kind.BUSY, Evidence(answers=True), NextStep.WAIT),
+        (Kind.UNUSABLE, Evidence(answers=False, failures=3), NextStep.RETRY),
+        (Kind.UNUSABLE, Evidence(answers=True, failures=4), NextStep.DROP),
+        (Kind.ENDLESS, Evidence(answers=True), NextStep.DROP),
+        (Kind.UNREAD, Evidence(answers=False, in_a_row=4, control=False), NextStep.STOP),
+        (Kind.UNREAD, Evidence(answers=True, in_a_row=11, control=False), NextStep.DROP),
+        (Kind.UNREAD, Evidence(answers=True, in_a_row=12, control=False), NextStep.STOP),
+        (Kind.ADAPTED, Evidence(answers=False, in_a_row=9), NextStep.AGAIN),
+        (Kind.REFUSED, Evidence(answers=False), NextStep.STOP),
+        (Kind.REFUSED, Evidence(answers=True, in_a_row=9), NextStep.DROP),
+        (Kind.REFUSED, Evidence(answers=True, in_a_row=10, control=False), NextStep.STOP),
+        (Kind.TOO_LONG, Evidence(answers=False), NextStep.STOP),
+        (Kind.FLAGGED, Evidence(answers=False), NextStep.DROP),
+        (Kind.MISDIRECTED, Evidence(answers=False), NextStep.STOP),
+        (Kind.MISDIRECTED, Evidence(answers=True, in_a_row=2), NextStep.RETRY),
+        (Kind.MISDIRECTED, Evidence(answers=True, in_a_row=3, control=False), NextStep.STOP),
+        (Kind.CLOSED, Evidence(answers=True), NextStep.STOP),
+        (Kind.EXHAUSTED, Evidence(answers=False), NextStep.RETRY),
+        (Kind.EXHAUSTED, Evidence(answers=True), NextStep.CONTROL),
+        (Kind.EXHAUSTED, Evidence(answers=True, control=False), NextStep.RETRY),
+        (Kind.EXHAUSTED, Evidence(answers=True, control=True), NextStep.RETRY),
+        (Kind.EXHAUSTED, Evidence(answers=True, failures=2, control=True), NextStep.DROP),
+        (Kind.QUESTION_REFUSED, Evidence(answers=False, in_a_row=7), NextStep.HOLD),
+        (Kind.QUESTION_REFUSED, Evidence(answers=False, in_a_row=8), NextStep.STOP),
+        (Kind.QUESTION_REFUSED, Evidence(answers=True, divisible=True), NextStep.SPLIT),
+        (Kind.QUESTION_REFUSED, Evidence(answers=True, in_a_row=8), NextStep.CONTROL),
+        (Kind.MISREAD, Evidence(answers=True, failures=2), NextStep.RETRY),
+        (Kind.MISREAD, Evidence(answers=True, failures=3), NextStep.STOP),
+        (Kind.CRASHED, Evidence(answers=True, divisible=True), NextStep.SPLIT),
+        (Kind.CRASHED, Evidence(answers=True), NextStep.RETRY),
+        (Kind.CRASHED, Evidence(answers=True, failures=2), NextStep.CONTROL),
+        (Kind.CRASHED, Evidence(answers=True, failures=2, control=True), NextStep.RETRY),
+        (Kind.CRASHED, Evidence(answers=True, failures=3, control=True), NextStep.DROP),
+        (Kind.CRASHED, Evidence(answers=True, failures=2, control=False), NextStep.STOP),
+        (Kind.CRASHED, Evidence(answers=False, failures=2), NextStep.HOLD),
         # Nothing was ever answered that could serve as a control.
-        (Kind.FLAGGED, Evidence(answers=False, in_a_row=9), NextStep.DROP, Fault.ITEM),
-        (Kind.FLAGGED, Evidence(answers=False, in_a_row=10), NextStep.STOP, Fault.ANSWERER),
-        (Kind.NOT_A_NUMBER, Evidence(answers=False), NextStep.RETRY, Fault.OPEN),
-        (Kind.NOT_A_NUMBER, Evidence(answers=True, failures=2), NextStep.DROP, Fault.ITEM),
+        (Kind.FLAGGED, Evidence(answers=False, in_a_row=9), NextStep.DROP),
+        (Kind.FLAGGED, Evidence(answers=False, in_a_row=10), NextStep.STOP),
+        (Kind.NOT_A_NUMBER, Evidence(answers=False), NextStep.RETRY),
+        (Kind.NOT_A_NUMBER, Evidence(answers=True, failures=2), NextStep.DROP),
     ],
 )
-def test_each_row_is_judged_as_it_is_declared(
-    kind: FailureKind, evidence: Evidence, step: NextStep, fault: Fault
-) -> None:
+def test_each_row_is_judged_as_it_is_declared(kind: FailureKind, evidence: Evidence, step: NextStep) -> None:
     """The evidence at each border of a rule."""
-    assert judge(kind, evidence) == Judgement(fault, step)
+    assert judge(kind, evidence) is step
 
 
 @given(
@@ -75,13 +73,9 @@ def test_each_row_is_judged_as_it_is_declared(
         divisible=st.booleans(),
     ),
 )
-def test_no_evidence_goes_unjudged_and_no_step_contradicts_its_fault(
-    kind: FailureKind, evidence: Evidence
-) -> None:
-    """An item is dropped only if it is at fault, an answerer likewise; a control is asked for only once."""
+def test_no_evidence_goes_unjudged(kind: FailureKind, evidence: Evidence) -> None:
+    """A control is asked for only once, and parts only where there are some."""
     assert RULES.keys() == set(FailureKind)
-    fault, step = judge(kind, evidence)
-    assert step is not NextStep.DROP or fault is Fault.ITEM
-    assert step is not NextStep.STOP or fault is Fault.ANSWERER
+    step = judge(kind, evidence)
     assert step is not NextStep.CONTROL or (evidence.control is None and evidence.answers)
     assert step is not NextStep.SPLIT or evidence.divisible
