@@ -668,6 +668,25 @@ async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path:
         check_cells([replace(cell, config=config("http://127.0.0.1:1/v1"))])
 
 
+@pytest.mark.parametrize("scorer", ["embeddings", "zero-shot"])
+async def test_names_are_taken_without_a_labelled_image(
+    config: Callable[..., SearchConfig], scorer: str
+) -> None:
+    """The scorer is asked about test images alone, once, with the LLM's names."""
+
+    class Reader:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            return ChatAnswer(text="red: crimson")
+
+    async with ScorerServer(ScorerOptions()) as server:
+        made = config(server.url, scorer=scorer, shots=0, search_for="class-names", llm="x")
+        result = await search(made, chat=Reader())
+        assert max(server.asked.values()) == 1
+    assert (result.status, result.best.class_names, result.best.train) == ("finished", {"red": "crimson"}, None)
+    assert result.best.test is not None
+    assert result.dataset.sizes.train == 0
+
+
 async def test_names_beyond_those_asked_for_are_not_paid_for(
     config: Callable[..., SearchConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
