@@ -20,7 +20,15 @@ from .accuracies import (
     baseline_name,
     score_text,
 )
-from .result import GroupAccuracies, Recommended, SearchResult, WithoutSearch, are_shares, texts_in_words
+from .result import (
+    UNCHECKED,
+    GroupAccuracies,
+    Recommended,
+    SearchResult,
+    WithoutSearch,
+    are_shares,
+    texts_in_words,
+)
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
@@ -178,11 +186,12 @@ def verdict_of(
     The gain is over the better of the plain texts. ``remark`` is what the forms need beside their templates,
     such as new class names.
     """
-    texts = texts_in_words(groups[TEXTS].templates, groups, words, renamed=bool(remark))
+    unchecked, used = UNCHECKED in remark, groups[TEXTS].templates
+    texts = texts_in_words(used, groups, words, renamed=bool(remark), unchecked=unchecked)
     use = f"Use the {texts}{remark}"
     if recommended.form == WITH_IMAGES:
         use += " with the labelled images: "
-    elif texts in (TEXTS, f"best {words.noun}"):
+    elif texts in (TEXTS, f"best {words.noun}", words.noun):
         use += ": "
     else:
         use += ": nothing beat it on the labelled images; "

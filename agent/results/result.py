@@ -421,15 +421,21 @@ def words_of_all(kinds: Iterable[str]) -> CandidateNoun:
 
 
 def texts_in_words(
-    texts: tuple[str, ...], groups: Mapping[str, GroupAccuracies], words: CandidateNoun, *, renamed: bool
+    texts: tuple[str, ...],
+    groups: Mapping[str, GroupAccuracies],
+    words: CandidateNoun,
+    *,
+    renamed: bool,
+    unchecked: bool = False,
 ) -> str:
     """Return what texts of a result are: the bare class name or the default, the best template, or texts.
 
-    ``groups`` are its baselines, ``renamed`` whether it has new class names.
+    ``groups`` are its baselines, ``renamed`` whether it has new class names; ``unchecked``: nothing chose.
     """
     plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in groups and not renamed]
     names = (baseline_name(name, words) for name in plain if groups[name].templates == texts)
-    return next(names, f"best {words.noun}" if len(texts) == 1 else TEXTS)
+    best = words.noun if unchecked else f"best {words.noun}"
+    return next(names, best if len(texts) == 1 else TEXTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -513,7 +519,10 @@ class SearchResult:
     def form_in_words(self) -> str:
         """The recommended form, such as ``texts, with 9 labelled images``."""
         named = bool(self.best.class_names)
-        what = texts_in_words(self.texts.templates, self.baselines, self.words, renamed=named)
+        unchecked = self.best.unchecked
+        what = texts_in_words(
+            self.texts.templates, self.baselines, self.words, renamed=named, unchecked=unchecked
+        )
         images = self.with_images if self.recommended.form == WITH_IMAGES else None
         learnt = f", with {counted(images.images, 'labelled image')}" if images is not None else ""
         return f"{what}{self.best.remark}{learnt}"
@@ -570,7 +579,7 @@ class SearchResult:
         """The forms of the result, then what there is without a search, each with the gain over it."""
         over = self.recommended.over
         forms: list[tuple[str, str, Best | GroupAccuracies]] = [
-            (BEST, f"best {self.words.noun}{self.best.remark}", self.best)
+            (BEST, f"{'' if self.best.unchecked else 'best '}{self.words.noun}{self.best.remark}", self.best)
         ]
         if self.texts.templates != self.best.templates:
             forms.append((TEXTS, TEXTS, self.texts))

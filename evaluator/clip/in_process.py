@@ -61,7 +61,7 @@ def open_in_process(
     train_features, train = labelled(images, data.train if encode else (), data)
     val_features, val = labelled(images, data.val if encode else (), data)
     augmented = _augmented(images, (train, val), copies)
-    ahead = images.features(data.test.paths) if look_ahead else None
+    ahead = images.features(data.test.paths) if look_ahead and data.test.size else None
     open_encoder = partial(build_encoder, spec, models, data.classes, report)
     encoder, kept = (
         (open_encoder, KeptTexts(images.folder, models[0].key, data.classes))

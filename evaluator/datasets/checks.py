@@ -52,12 +52,13 @@ def file_digest(path: Path) -> str:
         return f"unreadable {path} {error.errno}"
 
 
-def check(splits: Splits, *, needs_train: bool = True) -> Iterator[str]:
+def check(splits: Splits, *, needs_train: bool = True, needs_test: bool = True) -> Iterator[str]:
     """Check a whole data set; yield notes.
 
     Args:
         splits: All images.
         needs_train: Whether a set of test images alone is refused.
+        needs_test: Whether a set without test images is refused.
 
     Raises:
         DataError: Nothing can be learnt from it or tested on it, or two classes have the same name.
@@ -74,7 +75,7 @@ def check(splits: Splits, *, needs_train: bool = True) -> Iterator[str]:
         for label, count in enumerate(count_by_label(splits.train, len(splits.classes)))
         if not count
     ]
-    if not splits.train and not splits.val and splits.test:
+    if not splits.train and not splits.val and (splits.test or not needs_test):
         if needs_train:
             raise DataError(
                 f"{splits.name} has test images alone; a search and white-box references need labelled "
@@ -88,6 +89,8 @@ def check(splits: Splits, *, needs_train: bool = True) -> Iterator[str]:
     count_by_label(splits.val, len(splits.classes))
     tested = count_by_label(splits.test, len(splits.classes))
     if not any(tested):
+        if not needs_test:
+            return
         raise DataError(f"{splits.name} has no test images, so nothing that is found could be judged")
     if untested := [name for name, count in zip(splits.classes, tested, strict=True) if not count]:
         such = "" if len(untested) == 1 else f" ({len(untested)} such classes)"

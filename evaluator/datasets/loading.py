@@ -21,7 +21,7 @@ from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names_file, rename
 from .readers import bundled, coop
-from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, holds_runs, read_folder, walk
+from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, entries_of, holds_runs, read_folder, walk
 from .readers.tables import read_table
 from .sampling import default_shots, draw, part_of_test
 from .values import FEW_TEST_IMAGES, FewShotData, HeldOutTest, Item, Splits
@@ -93,14 +93,17 @@ def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
             f'`columns` describes a table ({_TABLES}), and `data = "{spec.data}"` is not one',
         )
     try:
-        read = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
+        read = _without_labels(spec) or read_splits(
+            spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns
+        )
     except OSError as error:  # such as a forbidden link
         where = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
     splits = rename(read, spec.class_names)
     if spec.shots == 0:
         splits = replace(splits, train=(), val=())
-    notes = list(check(splits, needs_train=needs_train and spec.shots != 0))
+    has_shots = spec.shots != 0
+    notes = list(check(splits, needs_train=needs_train and has_shots, needs_test=has_shots))
     items = (*splits.train, *splits.val, *splits.test)
     files: tuple[str, ...] = ()
     if len(items) <= MOST_FILES:
@@ -112,7 +115,7 @@ def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
             "proportion"
         )
         splits = replace(splits, test=test)
-    if (size := len(splits.test)) < FEW_TEST_IMAGES:
+    if 0 < (size := len(splits.test)) < FEW_TEST_IMAGES:
         notes.append(
             f"there {'is' if size == 1 else 'are'} only {counted(size, 'test image')}, where even a gain of "
             f"ten points may be chance; take {FEW_TEST_IMAGES} or more"
@@ -172,6 +175,21 @@ def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> 
     decides = (CHECKS, skip, spec.allow_leak, splits.classes, [item.label for item in shots])
     paths = [item.path for item in (*shots, *splits.test)]
     return seen_files(spec.cache_dir).known(repr(decides), paths, check_all)
+
+
+def _without_labels(spec: EvaluatorSpec) -> Splits | None:
+    """Return a folder without class folders as a set of the classes in a file; None if it has some."""
+    if spec.shots != 0 or spec.class_names in (None, OPENAI, SPLIT):
+        return None
+    folder = user_path(spec.data, "`data`", follow_links=False)
+    if not folder.is_dir():
+        return None
+    if any(entry.is_dir() and not holds_runs(Path(entry.path)) for entry in entries_of(folder)):
+        return None
+    names = read_names_file(user_path(str(spec.class_names), "`class_names`"))
+    if isinstance(names, Mapping):
+        raise DataError(f"{spec.class_names} names folders, and {folder} has none; write one name a line")
+    return Splits(name=folder.name, classes=names, train=(), val=(), test=(), root=folder)
 
 
 def read_splits(

@@ -682,7 +682,11 @@ async def test_names_are_taken_without_a_labelled_image(
         made = config(server.url, scorer=scorer, shots=0, search_for="class-names", llm="x")
         result = await search(made, chat=Reader())
         assert max(server.asked.values()) == 1
-    assert (result.status, result.best.class_names, result.best.train) == ("finished", {"red": "crimson"}, None)
+    assert (result.status, result.best.class_names, result.best.train) == (
+        "finished",
+        {"red": "crimson"},
+        None,
+    )
     assert result.best.test is not None
     assert result.dataset.sizes.train == 0
 

@@ -18,7 +18,7 @@ from promptclimb.agent.results.accuracies import NEW_NAMES
 from promptclimb.agent.results.result import UNCHECKED, SearchResult
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.evaluator.datasets.loading import load_data
-from promptclimb.evaluator.errors import ConfigError
+from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.scoring import BARE_NAME, OPENAI_80
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.search.test_name_search import NameChat
@@ -89,8 +89,31 @@ def test_a_reading_is_taken_unchecked_and_says_so(
     assert [row["class"] for row in rows] == list(classifier.predict(sorted(image.parent.iterdir())))
     assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
-    assert "best: a photo of a {}, with 8 new class names, not checked\n" in shown
+    assert "a photo of a {}, with 8 new class names, not checked\n" in shown
     assert "rounds" not in shown
+
+
+def test_a_folder_of_images_without_labels_has_its_class_names_in_a_file(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is measured; the classifier is there, and answers with the names of the file."""
+    (folder := tmp_path / "photos").mkdir()
+    for image in sorted((pictures / "test").rglob("*.png"))[:3]:
+        shutil.copy(image, folder / f"{image.parent.name}-{image.name}")
+    (names := tmp_path / "names.txt").write_text("公鸡\n奶牛\n狗\n", "utf-8")
+    chat, run = NameChat(reading=CHINESE), tmp_path / "run"
+    result = run_virtual(search(config(run, folder, class_names=str(names)), chat=chat))
+    assert result.best.class_names == {"公鸡": "rooster", "奶牛": "cow", "狗": "dog"}
+    assert (result.best.test, result.baselines, result.test_opened, result.complete) == (None, {}, 0, True)
+    assert f"class names, {UNCHECKED}: " in "\n".join(result_lines(result, None))
+    assert f"Class names, {UNCHECKED}." in (run / REPORT).read_text("utf-8")
+    assert main(["predict", str(folder), "--run", str(run)]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 3
+    assert {row["class"] for row in rows} <= {"公鸡", "奶牛", "狗"}
+    names.write_text("公鸡=rooster\n奶牛=cow\n", "utf-8")
+    with pytest.raises(DataError, match=r"names folders, and .*photos has none; write one name a line"):
+        load_data(EvaluatorSpec(data=str(folder), shots=0, class_names=str(names)))
 
 
 def test_what_the_model_cannot_read_keeps_its_own_name(pictures: Path, tmp_path: Path) -> None:
