@@ -9,7 +9,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.scoring import BARE_NAME, HAND_MADE, Inspection
+from ...evaluator.scoring import BARE_NAME, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
@@ -18,7 +18,7 @@ from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
 from ..present.sentences import spent_text
 from ..present.terminal import table_of
-from ..results.accuracies import CHANCE_MARK, baseline_name, score_text
+from ..results.accuracies import CHANCE_MARK, score_text, way_name
 from ..results.result import ApiUsage, words_of
 from ..search.inputs import read_template_file
 from ..search.measuring import TEXTS_COLUMN, Evaluation
@@ -157,7 +157,7 @@ def _recommendation(evaluation: Evaluation) -> str:
         why = why if evaluation.labelled else "there are no labelled images"
         return f"Nothing is recommended, as {why}; a search chooses by labelled images."
     words, learns = words_of(evaluation.prompts), best.recommended == "with_images"
-    name = {HAND_MADE: "hand-made templates"}.get(best.name, printable(baseline_name(best.name, words)))
+    name = printable(way_name(best.name, words))
     if best.name != BARE_NAME:
         use = f"Use {name}" + (" with the labelled images" if learns else "")
     elif learns:

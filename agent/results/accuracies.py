@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...evaluator.scoring import BASELINE_DEFAULT, Unanswered
+from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE, Unanswered
 from ...prompts.kinds import CandidateNoun
 from ..text import printable
 
@@ -187,3 +187,8 @@ def baseline_name(name: str, words: CandidateNoun) -> str:
     """Return a baseline's name in words: ``default instruction`` for the default of instructions."""
     named = {BASELINE_DEFAULT: f"default {words.noun}", BEST_STARTING: f"best starting {words.noun}"}
     return named.get(name, name)
+
+
+def way_name(name: str, words: CandidateNoun) -> str:
+    """Return in words what people use without a search."""
+    return "hand-made templates" if name == HAND_MADE else baseline_name(name, words)

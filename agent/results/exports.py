@@ -53,6 +53,10 @@ class ChosenPrompts:
     result: SearchResult
     only: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.only not in (None, BEST, TEXTS):
+            raise UsageError(f"`only = {self.only}`: it takes {BEST} or {TEXTS}")
+
     @property
     def templates(self) -> tuple[str, ...]:
         """The templates to write, best first."""
@@ -264,7 +268,8 @@ def export(
             raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
         if target.is_dir():
             raise UsageError(f"{label} is a folder; name a file")
-    _check_only(form, only)
+    if only is not None and not FORMS[form].chooses:
+        raise UsageError(f"`only = {only}`: the format {form} has no choice of templates; leave `only` out")
     run = ChosenPrompts(run_dir, result, only)
     if result.prompts == INSTRUCTION and not FORMS[form].any_kind:
         raise UsageError(
@@ -332,10 +337,3 @@ def export_all(
     for why, forms in left_out.items():
         report(f"left out: {', '.join(forms)}: {why}")
     return files
-
-
-def _check_only(form: str, only: str | None) -> None:
-    """Raise UsageError if a format cannot be asked for this."""
-    if only is not None and (not FORMS[form].chooses or only not in (BEST, TEXTS)):
-        holds = f"takes {BEST} or {TEXTS}" if FORMS[form].chooses else "has no choice of templates"
-        raise UsageError(f"`only = {only}`: the format {form} {holds}; leave `only` out")

@@ -22,7 +22,6 @@ from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import (
     BARE_NAME,
     BASELINE_DEFAULT,
-    HAND_MADE,
     OTHER_MODEL,
     Inspection,
     Shots,
@@ -44,6 +43,7 @@ from .accuracies import (
     AccuracyTable,
     Difference,
     baseline_name,
+    way_name,
 )
 
 if TYPE_CHECKING:
@@ -261,8 +261,7 @@ class WithoutSearch(GroupAccuracies):
 
     def title(self, words: CandidateNoun) -> str:
         """Return what it is in words."""
-        name = {HAND_MADE: "hand-made templates"}.get(self.name, baseline_name(self.name, words))
-        return f"{name} with images" if self.images else name
+        return way_name(self.name, words) + " with images" * (self.images > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -280,6 +280,8 @@ def test_the_function_yields_images_as_they_are_read(home: Path, images: Path) -
     assert [image.file for image in predicted if image.error] == ["torn.jpg"]
     with pytest.raises(UsageError, match="give run_dir, or templates"):
         promptclimb.predict(images)
+    with pytest.raises(UsageError, match="`only = ensemble`: it takes best or texts"):
+        promptclimb.predict(images, run_dir=home / "run", only="ensemble")
 
 
 def test_a_folder_that_cannot_be_read_is_passed_over(

@@ -116,7 +116,7 @@ def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
         assert "photo of a" in text
         assert "sketch of" not in text
     assert len(exported(run_dir, "open-clip")) == len(TEMPLATES)
-    with pytest.raises(UsageError, match="the format open-clip takes best or texts"):
+    with pytest.raises(UsageError, match="`only = all`: it takes best or texts"):
         export(run_dir, "open-clip", only="all")
 
 
@@ -196,9 +196,7 @@ def test_a_template_that_was_changed_from_outside_is_not_exported(
 
 def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) -> None:
     """The model that the config names is not what scored."""
-    with pytest.raises(
-        UsageError, match=r"evaluators?\.fakes\.FakeEvaluator.*no classifier vectors to export"
-    ):
+    with pytest.raises(UsageError, match=r"FakeEvaluator.*no classifier vectors to export"):
         export(run_dir, "safetensors")
 
 
