@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .datasets.class_names import check_name
 from .errors import DataError, UsageError, reason_of
 from .files import replace_file, user_path
+from .messages import first_problem
 from .regular_files import irregular, open_regular
 from .spec import EvaluatorSpec, Report
 
@@ -199,7 +200,7 @@ class Classifier:
             TypeError,
             RecursionError,
         ) as error:
-            what = _first(error) if isinstance(error, ValidationError) else reason_of(error)
+            what = first_problem(error) if isinstance(error, ValidationError) else reason_of(error)
             raise UsageError(
                 f"{file} holds no classifier of this program: {what}; `export` writes such a file"
             ) from error
@@ -284,8 +285,3 @@ def _source_of(image: object) -> Path | Image.Image:
 def _value(name: str, text: str) -> object:
     is_text = About.model_fields[name].annotation is str if name in About.model_fields else True
     return text if is_text else json.loads(text)
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -8,6 +8,10 @@ The command line shows such names as its options (``agent.config.sources.on_comm
 from __future__ import annotations
 
 import reprlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
@@ -19,3 +23,9 @@ def shown(value: object) -> str:
         return _SHORT.repr(value)
     except ValueError:  # Python limits the digits of a number as text
         return f"a {type(value).__name__} too long to show"
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a document that was not written by a user, and where."""
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

@@ -290,6 +290,6 @@ def one_of(what: str, names: Collection[str]) -> Callable[[Any], Any]:
             return name
         if not isinstance(name, str):
             raise ValueError(f"it must be text, one of {', '.join(names)}")
-        raise ValueError(f"unknown {what}{near(name, names)}; known are {', '.join(names)}")
+        raise ValueError(f"unknown {what}{near(name, names) or '; known are ' + ', '.join(names)}")
 
     return known

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ...evaluator.counts import enumerated
-from ...evaluator.errors import StoreFullError, UsageError
+from ...evaluator.errors import ConfigError, StoreFullError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 from ...evaluator.spec import BUNDLED_WEIGHTS
@@ -272,12 +274,10 @@ def with_real_model(config: SearchConfig) -> str:
         if config.unchecked:
             options += ["--shots", "0", "--search-for", config.search_for, "--llm", str(config.llm)]
     else:
-        whose, options = "", []
-        for name, value in config.to_public().items():
+        whose, options, settings = "", [], config.to_public()
+        for name, value in settings.items():
             option = OPTIONS[name]
-            # What a default method is depends on the LLM.
-            is_default = value == option.default and not (name == "method" and config.llm)
-            if name in _NOT_REPEATED or not option.flag or is_default:
+            if name in _NOT_REPEATED or not option.flag or _follows(name, settings):
                 continue
             if isinstance(option.default, bool):
                 options.append(option.flag if value else option.flag.replace("--", "--no-", 1))
@@ -285,6 +285,14 @@ def with_real_model(config: SearchConfig) -> str:
                 options += [option.flag, ",".join(value) if isinstance(value, list) else str(value)]
     command = shlex.join(["search", *options, "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS])
     return f"next, with {whose}a real model: {program()} {command}"
+
+
+def _follows(name: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether a setting has this value with the others alone, so that nobody had to give it."""
+    others = {other: value for other, value in settings.items() if other != name}
+    with suppress(ConfigError):
+        return bool(SearchConfig(**others).to_public().get(name) == settings[name])
+    return False
 
 
 def exit_code(result: SearchResult) -> int:

@@ -280,4 +280,4 @@ def _note(url: str, status: int, body: bytes, *, key: SecretStr | None, model: s
     models = [str(item["id"]) for item in items if item.get("id")]
     if not models or not model or model in models:
         return None
-    return f"{url} does not list a model {model!r}{near(model, models)}; asking for it anyway"
+    return f"{url} does not list a model {model!r}; asking for it anyway{near(model, models)}"

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
+from ...evaluator.messages import first_problem
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import (
     BARE_NAME,
@@ -104,9 +105,7 @@ def parsed(kind: type[T], document: Mapping[str, Any], name: str) -> T:
     try:
         value: T = adapter(model).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        member = ".".join(map(str, first["loc"]))
-        raise ValueError(f"not {name}: {f'{member}: ' if member else ''}{first['msg']}") from error
+        raise ValueError(f"not {name}: {first_problem(error)}") from error
     return value
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...evaluator.errors import StoreCorruptError
+from ...evaluator.messages import first_problem
 from ...evaluator.scoring import Score, Verdict
 from ..errors import StoreMismatchError, StoreVersionError
 from ..llm.chat import ChatAnswer
@@ -87,8 +88,7 @@ def read_row(folder: Path, key: str, read: Callable[[str], T], text: str) -> T:
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            why = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+            why = first_problem(error)
         raise StoreCorruptError(
             f"{folder}: the row {key!r} is not of the shape that this program writes ({why}): it was "
             "changed from outside; restore an earlier copy, or choose another folder"
@@ -190,9 +190,8 @@ def read_manifest(manifest: Any, run_dir: Path) -> RunManifest:
             return RunManifest.model_validate(manifest)
         except ValidationError as error:
             raise StoreCorruptError(
-                f"{run_dir}: the manifest in its store was changed from outside: "
-                f"{error.errors()[0]['loc'][0]!r} is missing or of another type; restore an earlier copy, or "
-                "start a new run"
+                f"{run_dir}: the manifest in its store was changed from outside ({first_problem(error)}); "
+                "restore an earlier copy, or start a new run"
             ) from None
     is_older, program = manifest["format"] < FORMAT, manifest.get("program")
     maker = f"{PROGRAM} {program}" if program else "a version that did not say which"

@@ -280,14 +280,15 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
     if _looks_like_file(pretrained):
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
     advice = f"open_clip has {', '.join(tags)}" if tags else "open_clip has no weights for it"
-    hint = near(pretrained, tags)
-    raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{hint}; {advice}")
+    hint = near(pretrained, tags) or f"; {advice}"
+    raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{hint}")
 
 
 def _unknown(typed: str) -> ModelError:
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
     return ModelError(
-        f"unknown model {typed!r}{near(typed.replace('/', '-'), known)}; `promptclimb models` lists them. "
+        f"unknown model {typed!r}{near(typed.replace('/', '-'), known) or ';'} "
+        "`promptclimb models` lists them. "
         'Others are hf-hub:OWNER/NAME on Hugging Face\'s hub, `model = "local-dir:DIR"` for a folder, and '
         "`pretrained = FILE` with the name of its architecture for a checkpoint"
     )

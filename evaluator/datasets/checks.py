@@ -28,6 +28,8 @@ ENDS: Mapping[bytes, bytes] = MappingProxyType(
 """How a complete JPEG and PNG begin and end."""
 MOST_NAMED = 5
 """Most unusable images that a message names."""
+EMPTY = hashlib.blake2b(digest_size=16).hexdigest()
+"""The digest of a file without content, which is no image."""
 TAIL_BYTES = 4096
 """Where the end is searched: some cameras write a little after it."""
 
@@ -120,6 +122,7 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
             raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
 
     shot_by_content = {file_digest(item.path): item.path for item in shots}
+    shot_by_content.pop(EMPTY, None)
     sizes = {size_of(path) for path in shot_by_content.values()}
     for item in test:
         if size_of(item.path) in sizes and (shot := shot_by_content.get(file_digest(item.path))) is not None:
@@ -177,7 +180,9 @@ def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str
     copies: list[tuple[Item, Item]] = []
     contradictions: list[tuple[Item, Item]] = []
     for item in items:
-        first = item_by_hash.setdefault(file_digest(item.path), item)
+        if (digest := file_digest(item.path)) == EMPTY:
+            continue
+        first = item_by_hash.setdefault(digest, item)
         if first is not item:
             (copies if first.label == item.label else contradictions).append((first, item))
     if copies:

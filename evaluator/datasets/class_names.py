@@ -171,9 +171,9 @@ def _by_source(name_by_folder: Mapping[str, str], splits: Splits, source: str) -
     labels |= {composed(name): label for label, name in enumerate(splits.sources)}
     if strangers := [folder for folder in name_by_folder if folder not in labels]:
         raise DataError(
-            f"{source}: {splits.name} has no class folder or label {strangers[0]!r}"
-            f"{near(strangers[0], splits.sources or splits.classes)}; write {BY_FOLDER}, "
+            f"{source}: {splits.name} has no class folder or label {strangers[0]!r}; write {BY_FOLDER}, "
             "or one name a line in the order of the labels"
+            f"{near(strangers[0], splits.sources or splits.classes)}"
         )
     names = {labels[folder]: name for folder, name in name_by_folder.items()}
     return tuple(names.get(label, own) for label, own in enumerate(splits.classes))

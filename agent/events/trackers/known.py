@@ -64,9 +64,8 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
     names = [split_choice(choice)[0] for choice in choices]
     for choice, name in zip(choices, names, strict=True):
         if name not in TRACKERS:
-            raise ValueError(
-                f"unknown tracker {name!r}{near(name, TRACKERS)}; known are {', '.join(TRACKERS)}"
-            )
+            hint = near(name, TRACKERS) or f"; known are {', '.join(TRACKERS)}"
+            raise ValueError(f"unknown tracker {name!r}{hint}")
         if names.count(name) > 1:
             raise ValueError(f"{name} stands twice")
         if _has_credentials(split_choice(choice)[1]):

@@ -88,6 +88,15 @@ def test_the_next_command_keeps_what_the_user_gave() -> None:
         *("--describe", "what it's of", "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS),
     ]
     assert "--method combine" in with_real_model(SearchConfig(data="mine", llm="m", method="combine"))
+    # What follows from other settings was typed by nobody.
+    instruction = SearchConfig(
+        data="mine", scorer="chat", model="v", scorer_url="http://127.0.0.1:1/v1", llm="m",
+        search_for="instruction",
+    )  # fmt: skip
+    for followed in (SearchConfig(data="mine", llm="m"), instruction):
+        assert "--method" not in (command := with_real_model(followed))
+        assert "--restarts" not in command
+        assert "--name-rounds" not in command
     bundled = with_real_model(SearchConfig(data="photos", method="random", describe="things"))
     assert "with your images and a real model" in bundled
     assert "search --data DIR --model" in bundled

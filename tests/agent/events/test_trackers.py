@@ -270,7 +270,7 @@ def test_trackers_are_chosen_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("track", "problem"),
     [
-        ("mflow", "unknown tracker 'mflow'; did you mean mlflow?; known are"),
+        ("mflow", "unknown tracker 'mflow'; did you mean mlflow?"),
         ("wandb,wandb", "wandb stands twice"),
         ("mlflow:https://user:pass@host", "give no credentials"),
         ("mlflow:https://host?key=secret", "give no credentials"),

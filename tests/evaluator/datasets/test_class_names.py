@@ -131,7 +131,7 @@ def tidy_or_reject(text: str) -> str:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("n.txt", "n_1=a\nn_3=b\n", "no class folder or label 'n_3'; did you mean n_2 or n_1"),
+        ("n.txt", "n_1=a\nn_3=b\n", "no class folder or label 'n_3'; write .*; did you mean n_2 or n_1"),
         ("n.txt", "n_1=a\nrose\nc\n", "'n_1=a' names a folder; write FOLDER=NAME in all lines or none"),
         ("n.txt", '"n_\\x"=a\n', "the folder in quotes, is not JSON"),
         ("n.txt", "n_1=a\nn_1=b\n", "line 2: the folder 'n_1' has a name already"),

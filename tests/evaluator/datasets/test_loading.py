@@ -191,6 +191,16 @@ def test_an_odd_image_that_can_be_read_gives_no_note(tmp_path: Path, make_images
     assert not any("cannot be read" in note for note in load(str(tmp_path), shots=1).notes)
 
 
+def test_empty_files_are_no_pictures_in_two_splits(tmp_path: Path, make_images: MakeImages) -> None:
+    """They are left out as unreadable, if the user asks for that, and are no copies of each other."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2})
+    for folder in ("train/a", "train/b", "test/b"):
+        (tmp_path / folder / "empty.png").touch()
+    notes = load(str(tmp_path), shots=4, on_bad_image="skip").notes
+    assert not any("a leak" in note or "copy of" in note or "in two classes" in note for note in notes)
+    assert any("empty.png is not an image" in note for note in notes)
+
+
 def test_a_copy_outside_the_shots_is_not_a_leak(tmp_path: Path, make_images: MakeImages) -> None:
     """An image that was not drawn teaches nothing."""
     for folder in ("train", "test"):
