@@ -38,9 +38,7 @@ from .replies import (
     MAX_LINES,
     MAX_PROPOSALS,
     MOST_ROUNDS,
-    is_echo,
     json_documents,
-    phrases_of,
     strings_in,
     without_thinking,
 )
@@ -84,7 +82,8 @@ WORDS = KindWords(
     unreadable="No instruction could be read in your answer. An instruction is one line with the slot "
     "{classes} exactly once.",
 )
-_PHRASES = phrases_of(WORDS, SLOT)
+_OWN_RULE = WORDS.rule.partition(SLOT)[0]
+"""Of a request that is repeated, this alone would be an instruction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +224,7 @@ def _blocks(text: str) -> tuple[list[str], list[str], bool]:
         block.clear()
 
     for line in lines[:MAX_LINES]:
-        if not line.strip() or _RULE.fullmatch(line) or FENCE.match(line) or is_echo(line, _PHRASES):
+        if not line.strip() or _RULE.fullmatch(line) or FENCE.match(line) or _OWN_RULE in line:
             end()
             is_marked = False
             continue

@@ -9,7 +9,7 @@ Proposals are:
 - if none of these is a template, every other line with a slot.
 
 Everything else is chatter and skipped silently: other lines, headings and rules (no slot, and a colon at the
-end or no letters), a model's thinking, and our own request repeated.
+end or no letters) and a model's thinking. A request that is repeated holds candidates that are known.
 
 ``MARKS`` lists what is removed from a proposal. A quoted text with a slot is the whole proposal if it begins
 the line or follows a colon, and no further word follows. Slots may be written as in ``template.with_slots``.
@@ -19,18 +19,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from .kinds import HEADINGS, CandidateError, KindWords, Proposals, one_line
-from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted
+from .kinds import CandidateError, Proposals, one_line
 from .template import (
     DEFAULT_MAX_WORDS,
     MAX_CHARACTERS,
     SLOT,
-    TEMPLATE_WORDS,
     Template,
     single_spaced,
     with_slots,
@@ -74,9 +72,9 @@ def _sorted_lines(text: str) -> tuple[list[str], list[str], bool]:
     """Sort an answer's lines into marked proposals, unmarked lines with a slot, and chatter (dropped)."""
     from_json, rest = _strings_in_json(text)
     lines = rest.splitlines()
-    marked, unmarked = [text for text in from_json if not is_echo(text)], list[str]()
+    marked, unmarked = from_json, list[str]()
     fenced = False
-    for line in without_echoes(lines[:MAX_LINES]):
+    for line in lines[:MAX_LINES]:
         if FENCE.match(line):
             fenced = not fenced
             continue
@@ -202,61 +200,6 @@ def _strings_in_json(text: str) -> tuple[list[str], str]:
             rest.append(text[done:start])
             done = end
     return proposals, "\n".join([*rest, text[done:]])
-
-
-_LIST_LINE = re.compile(r"\s*(?:[-+*•>]|\(?\d{1,3}[.):])")
-_DECORATION = str.maketrans("", "", '*_#`"')
-_MOST_LOOKED_AT = 1_000
-
-
-def _plain(text: str) -> str:
-    return " ".join(text[:_MOST_LOOKED_AT].translate(_DECORATION).casefold().split()).lstrip("- >")
-
-
-def phrases_of(words: KindWords, slot: str) -> Sequence[str]:
-    """Return the sentences of our requests for a kind of candidates, in plain form."""
-    tasks = (Wanted(words=words, proposals=1, max_words=1, objective=objective).task for objective in SCALES)
-    sentences = (
-        *words.unreadable.split(". "),
-        *(sentence for task in tasks for sentence in task.split(". ")),
-    )
-    fixed = (*words.rule.split(slot), RULE_LENGTH, RULE_LINES, RULE_FORM, LEARN)
-    return [_plain(phrase).rstrip(".") for phrase in (*fixed, *sentences) if phrase.strip()]
-
-
-_PHRASES = phrases_of(TEMPLATE_WORDS, SLOT)
-_HEADINGS = tuple(
-    # Without what follows the comma: models leave that out first.
-    _plain(heading).rstrip(":").split(",")[0]
-    for heading in (
-        *map(TEMPLATE_WORDS.heading, HEADINGS),
-        *(
-            Wanted(words=TEMPLATE_WORDS, proposals=1, max_words=1, objective=objective).outcomes_heading
-            for objective in SCALES
-        ),
-    )
-)
-
-
-def is_echo(line: str, phrases: Sequence[str] = _PHRASES) -> bool:
-    """Return whether a line says what our requests say."""
-    plain = _plain(line)
-    return any(phrase in plain for phrase in phrases)
-
-
-def without_echoes(lines: Iterable[str]) -> Iterator[str]:
-    """Leave out the lines of our requests, and the lists under our headings down to the next empty line."""
-    listing = begun = False
-    for line in lines:
-        if _plain(line).startswith(_HEADINGS) and not _has_slot(line[:_MOST_LOOKED_AT]):
-            listing, begun = True, False
-            continue
-        if listing and (_LIST_LINE.match(line) or (not line.strip() and not begun)):
-            begun = begun or bool(line.strip())
-            continue
-        listing = False
-        if not is_echo(line):
-            yield line
 
 
 MOST_ROUNDS = 8

@@ -28,10 +28,6 @@ from .wording import Wordings
 
 PROMPTS_VERSION = 3
 
-RULE_LENGTH = "words at most, and is built much like those that do best"
-RULE_LINES = "on a line of its own"
-RULE_FORM = 'that begins with "- ", and nothing else'
-LEARN = "Learn from what helped and what did not"
 BEST_SHOWN, WORST_SHOWN, BEST_REPEATED = 10, 6, 5
 """Scored candidates in the opening of ``guided``, and best ones in each later round."""
 MOST_NAMES, NAMES_OF_MANY = 40, 30
@@ -170,8 +166,8 @@ def feedback(outcomes: Sequence[Outcome], wanted: Wanted, *, best_before: float)
     ]
     best = max([best_before, *(outcome.score for outcome in outcomes if outcome.score is not None)])
     task = (
-        f"The best so far is {wanted.scale.written(best)}. {LEARN}, and write "
-        f"{wanted.new_ones} that should do better."
+        f"The best so far is {wanted.scale.written(best)}. Learn from what helped and what did not, and "
+        f"write {wanted.new_ones} that should do better."
     )
     return user_message("\n".join(lines) if outcomes else wanted.words.unreadable, _with_rules(task, wanted))
 
@@ -213,12 +209,14 @@ def listed(heading: str, shown: Sequence[Outcome], scale: Scale = SCALES["accura
 
 
 def _with_rules(task: str, wanted: Wanted) -> str:
-    where = "it on one line" if wanted.proposals == 1 else f"each of the {wanted.proposals} {RULE_LINES}"
+    where = (
+        "it on one line" if wanted.proposals == 1 else f"each of the {wanted.proposals} on a line of its own"
+    )
     return (
         f"{task}\nRules:\n"
         f"- {wanted.words.rule}, and is not listed above;\n"
-        f"- it has {wanted.max_words} {RULE_LENGTH};\n"
-        f"- write {where} {RULE_FORM}."
+        f"- it has {wanted.max_words} words at most, and is built much like those that do best;\n"
+        f'- write {where} that begins with "- ", and nothing else.'
     )
 
 

@@ -17,21 +17,11 @@ from promptclimb.prompts.replies import (
     MAX_ANSWER_CHARACTERS,
     MAX_LINE_CHARACTERS,
     MAX_PROPOSALS,
-    is_echo,
     parse_reply,
     without_marks,
     without_thinking,
 )
-from promptclimb.prompts.requests import (
-    SCALES,
-    Outcome,
-    Wanted,
-    feedback,
-    request_ape,
-    request_opro,
-    request_pn,
-)
-from promptclimb.prompts.template import TEMPLATE_WORDS, Template
+from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN
 
 ANSWERS = st.lists(
@@ -372,43 +362,3 @@ def test_more_layers_than_anybody_writes_are_refused() -> None:
 def test_what_follows_a_template_is_taken_off(line: str, expected: str) -> None:
     """An explanation and a score go; a caption's own colon, dash and brackets stay."""
     assert [template.text for template in parse_reply(line).candidates] == [Template(expected).text]
-
-
-BEST = [Outcome("a photo of a {}"), Outcome("a sketch of {}")]
-WORST = [Outcome("{} in a box"), Outcome("my favourite {}")]
-SCORED = [
-    Outcome("a photo of a {}", 0.5),
-    Outcome("a sketch of {}", 0.25),
-    Outcome("no", reason="it has no slot {}"),
-]
-
-
-def wanted(proposals: int, max_words: int = 15, objective: str = "accuracy") -> Wanted:
-    """The part of a request that says what to write."""
-    return Wanted(words=TEMPLATE_WORDS, proposals=proposals, max_words=max_words, objective=objective)
-
-
-@pytest.mark.parametrize("proposals", [1, 5])
-@pytest.mark.parametrize("objective", SCALES)
-@pytest.mark.parametrize("form", ["{}", "### Step 1\n{}", "> {}", "Sure! The task:\n\n{}"])
-def test_a_request_that_is_repeated_holds_no_template(objective: str, proposals: int, form: str) -> None:
-    """Neither rules nor lists come back as proposals; what the model adds below does."""
-    for text in (
-        request_pn(BEST, WORST, wanted=wanted(proposals, objective=objective))[0]["content"],
-        request_pn(BEST, [], wanted=wanted(proposals, objective=objective))[0]["content"],
-        request_ape(BEST[0], wanted=wanted(proposals, objective=objective))[0]["content"],
-        request_opro(SCORED[:2], wanted=wanted(proposals, objective=objective))[0]["content"],
-        feedback(SCORED, best_before=0.3, wanted=wanted(proposals, objective=objective))["content"],
-        feedback([], best_before=0.3, wanted=wanted(proposals, objective=objective))["content"],
-    ):
-        echoed = form.replace("{}", text.replace("\n", "\n> ") if form.startswith(">") else text, 1)
-        assert parse_reply(echoed).candidates == ()
-        reply = parse_reply(f"{echoed}\n\n- a {{}} in ink\n")
-        assert [template.text for template in reply.candidates] == ["a {} in ink"]
-        assert reply.refused == ()
-
-
-def test_no_caption_passes_for_an_echo() -> None:
-    """The phrases are those of a request and of nothing else."""
-    assert not any(is_echo(text) for text in BUILT_IN)
-    assert is_echo("3. **Every template** has the slot {} somewhere")
