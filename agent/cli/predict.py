@@ -133,15 +133,20 @@ def _opened(out: Path | None, *, as_json: bool) -> Iterator[TextIO]:
         file = open_regular(unfinished, "wb")
     except OSError as error:
         raise UsageError(f"{error.filename or out} cannot be written: {error.strerror or error}") from error
-    stream = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+    # Each line is written at once: what a killed process, or a full disk, leaves is what was classified.
+    stream = io.TextIOWrapper(
+        file, encoding="utf-8", errors="backslashreplace", newline="", line_buffering=True
+    )
     try:
         with stream:
             yield stream
     except UsageError:
         unfinished.unlink()  # no image was classified
         raise
-    except BaseException:
+    except BaseException as error:
         say(f"what was written so far is in {short_path(unfinished)}")
+        if isinstance(error, OSError) and error.filename is None:
+            raise UsageError(f"{out} cannot be written: {error.strerror}") from error
         raise
     if not as_json and not (content := unfinished.read_bytes()).isascii():
         unfinished.write_bytes(BYTE_ORDER_MARK.encode() + content)

@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import os
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -155,21 +156,44 @@ def test_every_image_has_a_line_and_no_cell_is_a_formula(
 def test_an_interrupted_file_does_not_look_finished(
     home: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is there keeps the name FILE.part; if there is no image, no file is left."""
+    """What is there keeps the name FILE.part, each line at once; if there is no image, no file is left."""
     Path("empty").mkdir()
     assert call("predict", "empty", "--run", home / "run", "--out", "p.csv") == 2
     assert not list(Path().glob("p.csv*"))
-    whole = ImagePredictor.predict
+    whole, before = ImagePredictor.predict, list[str]()
 
     def interrupted(self: ImagePredictor, *arguments: Any, **options: Any) -> Any:
         yield from itertools.islice(whole(self, *arguments, **options), 2)
+        before.append(Path("p.csv.part").read_text("utf-8"))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ImagePredictor, "predict", interrupted)
     assert call("predict", images, "--run", home / "run", "--out", "p.csv") == 130
     assert "so far is in p.csv.part" in capsys.readouterr().err
     assert not Path("p.csv").exists()
-    assert len(rows_of(Path("p.csv.part").read_text("utf-8"))) == 2
+    assert before == [Path("p.csv.part").read_text("utf-8")]
+    assert len(rows_of(before[0])) == 2
+
+
+def test_a_full_disk_is_said_at_the_line_that_does_not_fit(
+    home: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the file; what was classified before is on the disk."""
+    whole, before = ImagePredictor.predict, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def on_a_full_disk(self: ImagePredictor, *arguments: Any, **options: Any) -> Any:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
+        yield from whole(self, *arguments, **options)
+
+    monkeypatch.setattr(ImagePredictor, "predict", on_a_full_disk)
+    try:
+        assert call("predict", images, "--run", home / "run", "--out", "p.csv") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capsys.readouterr().err
+    assert "so far is in p.csv.part" in said
+    assert f"error: {Path('p.csv').resolve()} cannot be written: File too large\n" in said
+    assert Path("p.csv.part").stat().st_size == 50
 
 
 def test_json_is_one_output(home: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
