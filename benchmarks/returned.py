@@ -1,7 +1,7 @@
 """What a search returns, beside its rivals with equal labels, on sets in class folders.
 
     python benchmarks/returned.py FOLDER/SET ... --model Tags-pico --shots 1,16 --seeds 10 --rows FILE.jsonl
-    python benchmarks/returned.py FOLDER/SET ... --rivals coop,coop-tuned,ridge --seeds 3 --rows FILE.jsonl
+    python benchmarks/returned.py FOLDER/SET ... --rivals coop,ridge,probe --seeds 3 --rows FILE.jsonl
     python benchmarks/returned.py --table FILE.jsonl
 
 A row is one set, number of shots and seed: test accuracies by name, and how many test images the recommended
@@ -28,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 from torch.nn import functional
 
@@ -288,7 +290,8 @@ def kernel_ridge(drawn: Shots, weights: Tensor, scale: float, test: Labelled) ->
     _, _, share, ridge, temperature = max(tried)
     learned = vectors / (values + ridge) @ vectors.T @ targets
     kept = (-5.5 * (1 - test.features @ drawn.features.T)).exp().double() @ learned
-    return temperature * scale * test.features @ weights.T + share * kept
+    logits: Tensor = temperature * scale * test.features @ weights.T + share * kept
+    return logits
 
 
 def lp_plus_plus(drawn: Shots, weights: Tensor, scale: float, test: Labelled) -> Tensor:
@@ -356,26 +359,51 @@ def measure(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measure_alone(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the accuracy of CoOp with all labels, or tuned on val, or of others from ``{}``."""
+    """Return the accuracies of rivals that learn from all labels, or of tuned CoOp, which chooses on val."""
     drawn, test = bed.draw(cell["shots"], cell["seed"]), bed.splits["test"]
-    if cell["rival"] == "ridge":
-        weights, scale = classifier(bed.texts(["{}"])), bed.loaded.logit_scale
-        copies = torch.cat([drawn.train_copies, drawn.val_copies])
-        labelled = LabelledFeatures(torch.cat([drawn.images[:, None], copies], dim=1), drawn.labels)
-        learned = learn(weights, labelled, scale, seed=cell["seed"])
-        near = (learned.scale * test.features @ learned.weights.T).log_softmax(dim=1)
-        ridge = kernel_ridge(drawn, weights, scale, test).log_softmax(dim=1)
-        logits = {"held near": near, "kernel ridge": ridge, "mean of both": near + ridge}
-        right = {name: own.argmax(dim=1) == test.labels for name, own in logits.items()}
-        return {
-            "test": {f"{name}, {{}}": round(float(own.double().mean()), 6) for name, own in right.items()}
+    rival = {"ridge": from_bare_name, "probe": probe}.get(cell["rival"], coop_alone)
+    return {
+        "test": {
+            name: round(float((labels == test.labels).double().mean()), 6)
+            for name, labels in rival(bed, drawn, cell).items()
         }
+    }
+
+
+def from_bare_name(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return decisions of the program's classifier held near ``{}``, of a kernel ridge, and of both."""
+    weights, scale, test = classifier(bed.texts(["{}"])), bed.loaded.logit_scale, bed.splits["test"]
+    copies = torch.cat([drawn.train_copies, drawn.val_copies])
+    labelled = LabelledFeatures(torch.cat([drawn.images[:, None], copies], dim=1), drawn.labels)
+    learned = learn(weights, labelled, scale, seed=cell["seed"])
+    near = (learned.scale * test.features @ learned.weights.T).log_softmax(dim=1)
+    ridge = kernel_ridge(drawn, weights, scale, test).log_softmax(dim=1)
+    logits = {"held near": near, "kernel ridge": ridge, "mean of both": near + ridge}
+    return {f"{name}, {{}}": values.argmax(dim=1) for name, values in logits.items()}
+
+
+def probe(bed: Bed, drawn: Shots, _cell: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return decisions of a linear probe whose C comes from folds."""
+    folds = StratifiedKFold(min(5, int(torch.bincount(drawn.labels).min())), shuffle=True, random_state=0)
+    model = LogisticRegressionCV(
+        Cs=[0.1, 1, 10, 100],
+        l1_ratios=(0.0,),
+        cv=folds,
+        scoring="neg_log_loss",
+        max_iter=200,
+        use_legacy_attributes=False,
+    ).fit(drawn.images.numpy(), drawn.labels.numpy())
+    return {"linear probe, all labels": torch.from_numpy(model.predict(bed.splits["test"].features.numpy()))}
+
+
+def coop_alone(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return decisions of CoOp with all labels, or of the best of its grid on val."""
     problem = bed.problem(drawn, cell["shots"], cell["seed"])
-    options = CoopOptions(tuned=True) if cell["rival"] == "coop-tuned" else CoopOptions()
+    options = CoopOptions(tuned=cell["rival"] == "coop-tuned")
     if options.tuned:
         problem = Problem(**{**_fields(problem), "train": drawn.train, "versions": None})
     fitted = coop.fit(problem, options, seed=cell["seed"])
-    return {"test": {cell["rival"]: round(float((fitted.decide(test) == test.labels).double().mean()), 6)}}
+    return {cell["rival"]: fitted.decide(bed.splits["test"])}
 
 
 def _fields(problem: Problem) -> dict[str, Any]:
@@ -459,7 +487,7 @@ def main() -> None:
     parser.add_argument(
         "--rivals",
         default="",
-        help="coop, coop-tuned, ridge (and the learned classifier from {}): measure these alone",
+        help="coop, coop-tuned, ridge (and ours from {}), probe: measure these alone",
     )
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--table", type=Path, metavar="FILE.jsonl")
