@@ -32,8 +32,8 @@ TITLES = {
     "ensemble": "averaged, without the rule",
     "coop": "CoOp",
     "coop-tuned": "CoOp, tuned",
-    "held near, {}": "recommended, but from {}",
-    "mean of both, {}": "that and the kernel ridge",
+    "held near, {}": "held near {}, without a search",
+    "mean of both, {}": "held near {} and kernel ridge",
 }
 COLOURS = {True: "#c2410c", False: "#334155"}
 LABELS, WIDTH, LINE, TOP = 270, 900, 22, 48

@@ -145,8 +145,8 @@ RETURNED = {
     "default template": "`a photo of a {}`",
     "coop": "CoOp",
     "coop-tuned": "CoOp, tuned",
-    "held near, {}": "recommended, but from `{}`",
-    "mean of both, {}": "that and the kernel ridge, averaged",
+    "held near, {}": "held near `{}`, without a search",
+    "mean of both, {}": "held near `{}` and kernel ridge, averaged",
 }
 """Names of lines on the page."""
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
