@@ -117,7 +117,8 @@ class LiveProgress(Progress):
         answers: Answers received, ``empty`` of them without a template.
         encoded: How many images are encoded, and of how many; None before the first.
         starting_restarts: Restarts whose starting templates are being scored.
-        rounds_before: Rounds that were over before this session's first answer; None before that.
+        rounds_before: Rounds that were over before this session's first answer, without an LLM its first
+            batch; None before that.
         waiting: What the LLM requests wait for, and why; empty after an answer.
         pauses: How often an endpoint asked for a pause.
     """
@@ -137,6 +138,7 @@ class LiveProgress(Progress):
     retries: Counter[str] = field(default_factory=Counter)
     pauses: int = 0
     _failure: str = ""
+    _warming_up: int = 0
 
     def add(self, event: events.Event) -> None:
         """Update the progress from an event."""
@@ -151,6 +153,9 @@ class LiveProgress(Progress):
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {size} MB"
             case events.BatchScored():
                 self.queued, self.batched = event.waiting, self.batched + event.templates
+                # What an earlier session did is gone through before, and the first batch warms up.
+                if self.rounds_before is None and self.started is not None and self.started.llm is None:
+                    self.rounds_before, self._warming_up = self.rounds, self.batched
             case events.DefaultTemplateScored() | events.TemplateScored():
                 self.percent = self.percent and are_shares((event.train, event.val))
             case events.BestEvent():
@@ -241,15 +246,15 @@ class LiveProgress(Progress):
     def time_left(self, seconds: float) -> list[str]:
         """Return the time to go; empty if the speed is not known.
 
-        With an LLM or a scorer behind an API, rounds take the time, and ``seconds`` are those since the first
-        new one. Otherwise templates do.
+        With an LLM or a scorer behind an API, rounds take the time, otherwise templates; ``seconds`` are
+        those since ``rounds_before`` is known.
         """
         if self.started is None or self.restarts_are_done:
             return []
         if self.started.llm is None and self.scorer_usage is None and self.started.most_templates:
-            done, left = self._in_batches, self.started.most_templates - self._templates
-        elif self.started.llm is None or self.rounds_before is not None:
-            done, left = self.rounds - (self.rounds_before or 0), self.started.rounds - self.rounds
+            done, left = self.batched - self._warming_up, self.started.most_templates - self._templates
+        elif self.rounds_before is not None:
+            done, left = self.rounds - self.rounds_before, self.started.rounds - self.rounds
         else:
             return []
         if done < 1:

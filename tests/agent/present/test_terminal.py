@@ -103,8 +103,9 @@ def test_several_restarts_are_counted_together(terminal: bool) -> None:
     with display:
         for event in (SEVERAL, *map(drawn, range(1, 5))):
             display(event)
+        display(BatchScored(templates=1, seconds=0.1, waiting=0))
         now[0] = 10.0
-        display(BatchScored(templates=620, seconds=10.0, waiting=0))
+        display(BatchScored(templates=619, seconds=10.0, waiting=0))
         display(replace(STARTING, position=Position(3)))
         now[0] = 16.0
         display(RestartFinished(position=Position(3), best="a {}", train=0.5))
@@ -312,6 +313,19 @@ def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
     for number in range(4, 11):
         state.add(over(number))
     assert state.time_left(60.0) == []
+
+
+def test_without_an_llm_the_time_left_is_measured_from_the_first_new_batch() -> None:
+    """After a resume, what is on disk is gone through first, which says nothing of the speed."""
+    now = 0.0
+    display = Display(Console(file=io.StringIO()), clock=lambda: now)
+    for event in (replace(BEGUN, llm=None, most_templates=100), *(scored(number) for number in range(1, 41))):
+        display(event)
+    now = 100.0
+    for templates in (4, 10):
+        display(BatchScored(templates=templates, seconds=1.0, waiting=0))
+        now += 5.0
+    assert display._time_left(now - 5.0) == ["about 30 s to go"]
 
 
 def printed(result: SearchResult) -> str:
