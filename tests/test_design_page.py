@@ -93,13 +93,9 @@ class Program:
     def __init__(self, copy: Path) -> None:
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", ONE_BY_ONE],
-            cwd=copy,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+            [sys.executable, "-c", ONE_BY_ONE], cwd=copy, env=environment, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
         self.folder = copy
 
     def run(self, *arguments: str | Path, script: str | None = None) -> str:

@@ -47,11 +47,7 @@ def test_mypy_passes_what_the_pages_show(tmp_path: Path) -> None:
     options = ["--cache-dir", str(ROOT / ".mypy_cache"), "--warn-unused-ignores"]
     files = map(str, [*tmp_path.glob("*.py"), *(ROOT / "examples").glob("*.py")])
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, *files],
-        cwd=tmp_path,
-        env={"MYPYPATH": str(ROOT / "editable"), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        [sys.executable, "-m", "mypy", *options, *files], cwd=tmp_path,
+        env={"MYPYPATH": str(ROOT / "editable"), "PATH": ""}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -306,14 +306,9 @@ def test_out_of_memory_is_recognised(error: BaseException, expected: bool) -> No
     in_flight=st.integers(1, 3),
 )
 def test_whatever_happens_every_waiter_is_answered(
-    asked: list[str],
-    poison: set[str],
-    room: int,
-    max_batch: int,
-    queue_size: int,
-    cancelled: set[int],
+    asked: list[str], poison: set[str], room: int, max_batch: int, queue_size: int, cancelled: set[int],
     in_flight: int,
-) -> None:
+) -> None:  # fmt: skip
     """Poison, little memory, a small queue and cancellations together: a value or an error for everybody."""
 
     def weak(batch: Sequence[str]) -> None:

@@ -24,15 +24,9 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.few_shots import pictures
 
 ABOUT = About(
-    classes=("cat", "dog"),
-    names_in_texts=("cat", "a loyal animal"),
-    templates=("a {}",),
-    form="texts",
-    model="ViT-B-32",
-    pretrained="openai",
-    weights="abc",
-    scale=100.0,
-)
+    classes=("cat", "dog"), names_in_texts=("cat", "a loyal animal"), templates=("a {}",), form="texts",
+    model="ViT-B-32", pretrained="openai", weights="abc", scale=100.0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

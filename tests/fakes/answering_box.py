@@ -39,17 +39,10 @@ class AnsweringBox:
         self.scored: list[str] = []
         self.opened = 0
         self.info = EvaluatorInfo(
-            dataset="animals",
-            classes=len(NAMES),
-            shots=12,
-            seed=1,
-            sizes=SIZES,
-            model="answers",
-            pretrained="",
-            fingerprint="answering box",
-            class_names=NAMES,
+            dataset="animals", classes=len(NAMES), shots=12, seed=1, sizes=SIZES, model="answers",
+            pretrained="", fingerprint="answering box", class_names=NAMES,
             baselines={"default template": (DEFAULT_INSTRUCTION,)},
-        )
+        )  # fmt: skip
 
     def score(self, instructions: Sequence[str]) -> list[Verdict]:
         self.scored += instructions

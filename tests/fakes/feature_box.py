@@ -50,12 +50,9 @@ class FeatureBox:
     class_names = CLASSES
 
     def __init__(
-        self,
-        worth: Mapping[str, float],
-        *,
-        learns: bool = True,
+        self, worth: Mapping[str, float], *, learns: bool = True,
         before: Callable[[str], None] = lambda _name: None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._worth, self._learns, self._before = dict(worth), learns, before
         self.info = EvaluatorInfo(
             dataset="vectors", classes=len(CLASSES), shots=8, seed=1, sizes=SIZES, model="box",

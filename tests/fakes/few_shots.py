@@ -54,23 +54,15 @@ def few_shots(
         shots=shots,
         seed=1,
         loaded=LoadedModel(
-            name=f"tiny-{family}",
-            pretrained="none",
-            model=model,
-            preprocess=_no_images,
-            tokenizer=tokenizer,
-            context_length=length,
-            key="",
-            weights="",
-            preprocessing="",
-            device=torch.device("cpu"),
-            logit_scale=100.0,
+            name=f"tiny-{family}", pretrained="none", model=model, preprocess=_no_images,
+            tokenizer=tokenizer, context_length=length, key="", weights="", preprocessing="",
+            device=torch.device("cpu"), logit_scale=100.0,
         ),
         encoder=encoder,
         train=train,
         val=validation,
         open_test=open_test,
-    )
+    )  # fmt: skip
 
 
 def _no_images(_image: Image.Image) -> Tensor:

@@ -55,14 +55,9 @@ class NamingBox:
     """
 
     def __init__(
-        self,
-        classes: Sequence[str] = ("bat", "bow", "club", "horn", "seal"),
-        good: Mapping[str, Sequence[str]] | None = None,
-        *,
-        shots: int = 8,
-        val: int = 2,
-        copies: int = 0,
-    ) -> None:
+        self, classes: Sequence[str] = ("bat", "bow", "club", "horn", "seal"),
+        good: Mapping[str, Sequence[str]] | None = None, *, shots: int = 8, val: int = 2, copies: int = 0,
+    ) -> None:  # fmt: skip
         self._classes = tuple(classes)
         self._good = {name: frozenset(names) for name, names in (good or {}).items()}
         self.asked: list[tuple[str, list[dict[int, str]]]] = []

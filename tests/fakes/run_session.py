@@ -15,13 +15,9 @@ from promptclimb.evaluator.scoring import Evaluator
 
 
 def session_of(
-    config: SearchConfig,
-    evaluator: Evaluator,
-    store: Store | None = None,
-    *,
-    notes: Mapping[str, str] = MappingProxyType({}),
-    chat: object | None = None,
-) -> RunSession:
+    config: SearchConfig, evaluator: Evaluator, store: Store | None = None, *,
+    notes: Mapping[str, str] = MappingProxyType({}), chat: object | None = None,
+) -> RunSession:  # fmt: skip
     """A session that can share answers, choose and test, but not ask."""
     nothing = cast("Any", None)
     return RunSession(

@@ -51,16 +51,9 @@ class VisualApi:
     """
 
     def __init__(
-        self,
-        *,
-        change: Change | None = None,
-        ends_after: int | None = None,
-        concurrency: int = 1,
-        blur: float = 0.0,
-        reads_images: bool = True,
-        enforces: bool = False,
-        says: str = "{}",
-    ) -> None:
+        self, *, change: Change | None = None, ends_after: int | None = None, concurrency: int = 1,
+        blur: float = 0.0, reads_images: bool = True, enforces: bool = False, says: str = "{}",
+    ) -> None:  # fmt: skip
         self.requests: list[ApiRequest] = []
         self.ends_after = ends_after
         self.change = change

@@ -217,14 +217,9 @@ def test_reading_takes_time_in_proportion_to_the_length(piece: str) -> None:
 def record(name: str = "bat") -> ClassRecord:
     """How a class does."""
     return ClassRecord(
-        name=name,
-        current="cricket bat",
-        images=20,
-        before=3,
-        right=11,
-        taken_for=[("bow", 6)],
+        name=name, current="cricket bat", images=20, before=3, right=11, taken_for=[("bow", 6)],
         tried=[("cricket bat", 9, 1), ("vampire bat", 0, 2)],
-    )
+    )  # fmt: skip
 
 
 def test_a_rich_request_says_what_is_known_of_each_class() -> None:

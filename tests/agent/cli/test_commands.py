@@ -304,12 +304,9 @@ def test_credentials_that_a_resumed_run_lacks_are_reported(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_everything_and_says_how_to_go_on(
-    number: signal.Signals,
-    code: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
-) -> None:
+) -> None:  # fmt: skip
     """Exit code 128 + the signal's number; resumed, it finishes."""
 
     def strike(templates: Sequence[str]) -> None:
@@ -722,16 +719,9 @@ def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]
     runs = [f"search {asking} --run-dir runs/{n} {limit}" for n, limit in enumerate(limits)]
     shown = [f"status runs/{n}" for n in range(5)]
     check_session(
-        "limits",
-        capsys,
+        "limits", capsys, "status", *runs, *shown, "status", "resume --max-calls 99", "resume runs/4",
         "status",
-        *runs,
-        *shown,
-        "status",
-        "resume --max-calls 99",
-        "resume runs/4",
-        "status",
-    )
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("one_attempt")

@@ -82,12 +82,9 @@ def test_what_a_search_would_refuse_is_found(
 )
 @pytest.mark.usefixtures("evaluator", "llama")
 def test_an_llm_that_would_be_refused_is_reported_last(
-    options: list[str],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> None:  # fmt: skip
     """Exit code 0, as the bounds hold without them; a search is refused by the same words."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

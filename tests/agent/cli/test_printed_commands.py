@@ -35,12 +35,9 @@ def commands_in(text: str) -> list[list[str]]:
     ("limit", "named"), [((), ()), (("--max-minutes", "0"), ("--run-dir", "deep/my run"))]
 )
 def test_every_command_that_is_printed_works(
-    limit: tuple[str, ...],
-    named: tuple[str, ...],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    limit: tuple[str, ...], named: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:
+) -> None:  # fmt: skip
     """From the folder in which the search ran, in whatever folder the run lies."""
     monkeypatch.chdir(tmp_path)
     assert main([*SEARCH, *limit, *named]) == 0

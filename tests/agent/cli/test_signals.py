@@ -38,13 +38,9 @@ def hangups() -> Iterator[None]:
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
     """A process whose standard error can be read line by line."""
     return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+        [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> None:
@@ -81,12 +77,9 @@ def test_a_second_signal_leaves_at_once(first: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_while_things_are_opened(
-    number: int,
-    code: int,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:
+) -> None:  # fmt: skip
     """Loading a model does not hold the program up, and no folder is left behind."""
     release = threading.Event()
 

@@ -858,16 +858,9 @@ async def test_every_kind_of_token_and_a_reported_cost_are_stored() -> None:
     ledger, events = Ledger(), list[Event]()
     reply = await asker_of(Reporting(), events, ledger=ledger).ask(request())
     billed = Spent(
-        calls=1,
-        prompt_tokens=100,
-        completion_tokens=30,
-        cached_tokens=60,
-        cache_written_tokens=20,
-        reasoning_tokens=25,
-        picodollars=9,
-        vendor_calls=1,
-        vendor_picodollars=9,
-    )
+        calls=1, prompt_tokens=100, completion_tokens=30, cached_tokens=60, cache_written_tokens=20,
+        reasoning_tokens=25, picodollars=9, vendor_calls=1, vendor_picodollars=9,
+    )  # fmt: skip
     assert reply.bill.usage == billed.plus(Spent(retries=1))
     assert ledger.usage == billed.plus(Spent(failed_calls=1))
     changed = [event for event in events if isinstance(event, UsageChanged)][-1]

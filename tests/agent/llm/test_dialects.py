@@ -20,14 +20,9 @@ from prompts.requests import ChatMessage
 
 USER: ChatMessage = {"role": "user", "content": "hello"}
 REQUEST = ChatRequest(
-    messages=({"role": "system", "content": "be kind"}, USER),
-    model="m",
-    temperature=1.4,
-    max_tokens=100,
-    seed=7,
-    reasoning_effort="low",
-    extra_body='{"top_k":5}',
-)
+    messages=({"role": "system", "content": "be kind"}, USER), model="m", temperature=1.4, max_tokens=100,
+    seed=7, reasoning_effort="low", extra_body='{"top_k":5}',
+)  # fmt: skip
 CONVERSATIONS = st.lists(st.text(max_size=300), max_size=12).map(
     lambda texts: (
         USER,

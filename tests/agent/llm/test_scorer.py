@@ -413,14 +413,9 @@ def chat_answer(usage: TokenUsage) -> ChatAnswer:
     fails=st.sampled_from([0.0, 0.2]),
 )
 def test_llm_and_scorer_together_keep_to_one_limit_of_money(
-    seed: int,
-    scorer_price: Any,
-    llm_price: Price,
-    dollars: float,
-    most_calls: int | None,
-    at_once: int,
+    seed: int, scorer_price: Any, llm_price: Price, dollars: float, most_calls: int | None, at_once: int,
     fails: float,
-) -> None:
+) -> None:  # fmt: skip
     """Exceeded by one answer at most; calls never."""
 
     async def run() -> tuple[Charging, Charging, ScorerBudget]:

@@ -65,16 +65,9 @@ def critique(monkeypatch: pytest.MonkeyPatch) -> None:
 def config(run_dir: Path, **more: int) -> SearchConfig:
     """A search by that method."""
     return SearchConfig(
-        data="fake",
-        llm="fake",
-        method="pn",
-        restarts=1,
-        conversations=1,
-        rounds=6,
-        initial=6,
-        run_dir=run_dir,
-        **more,
-    )
+        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=6, initial=6,
+        run_dir=run_dir, **more,
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("critique")

@@ -54,14 +54,9 @@ async def test_a_search_in_a_notebook_shows_its_progress(
     # The panel is shown at once, not only when a thread comes to it.
     monkeypatch.setattr(Live, "start", partialmethod(Live.start, refresh=True))
     config = SearchConfig(
-        data="words",
-        method="random",
-        restarts=1,
-        conversations=1,
-        rounds=2,
-        initial=5,
+        data="words", method="random", restarts=1, conversations=1, rounds=2, initial=5,
         run_dir=tmp_path / "run",
-    )
+    )  # fmt: skip
     await search(config, custom_scorer=FakeEvaluator())
     assert any(isinstance(shown, Output) for shown in displayed)
     assert Output.cleared

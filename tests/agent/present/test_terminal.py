@@ -56,13 +56,9 @@ def over(round: int, train: float = 0.625, best: str = "b {}") -> RoundFinished:
 def scored(number: int, train: float = 0.5) -> TemplateScored:
     """A template of the first restart."""
     return TemplateScored(
-        position=Position(1, 1, 1),
-        template=f"{number} {{}}",
-        train=train,
-        val=None,
-        improved=False,
+        position=Position(1, 1, 1), template=f"{number} {{}}", train=train, val=None, improved=False,
         source="llm",
-    )
+    )  # fmt: skip
 
 
 def watched(*, terminal: bool) -> tuple[Display, io.StringIO]:

@@ -41,14 +41,9 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = np.full((4, 4, 3), 40 * label + number, np.uint8)
             Image.fromarray(pixels).save(home / "data" / name / f"{number}.png")
     config = SearchConfig(
-        data=str(home / "data"),
-        method="random",
-        shots=1,
-        restarts=1,
-        rounds=1,
-        initial=4,
+        data=str(home / "data"), method="random", shots=1, restarts=1, rounds=1, initial=4,
         run_dir=home / "run",
-    )
+    )  # fmt: skip
     run_virtual(search(config, custom_scorer=FakeEvaluator()))
     result = read_result(home / "run")
     write_result(home / "run", with_templates(result, *TEMPLATES))

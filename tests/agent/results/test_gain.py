@@ -47,13 +47,9 @@ def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) 
 
 
 def gain_of(
-    best: Measured,
-    others: Mapping[str, Measured],
-    *,
-    name: str = "best",
-    images: int = 1000,
+    best: Measured, others: Mapping[str, Measured], *, name: str = "best", images: int = 1000,
     renamed: bool = False,
-) -> dict[str, Difference]:
+) -> dict[str, Difference]:  # fmt: skip
     """The gain of a form over others."""
     measured = {name: best, **others}
     return differences(

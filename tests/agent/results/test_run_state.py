@@ -27,16 +27,9 @@ MANY = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=1
 def run(run_dir: Path, **more: Any) -> Path:
     """A small search."""
     config = SearchConfig(
-        data="fake",
-        llm="fake",
-        method="pn",
-        restarts=2,
-        conversations=1,
-        rounds=3,
-        initial=6,
-        run_dir=run_dir,
-        **more,
-    )
+        data="fake", llm="fake", method="pn", restarts=2, conversations=1, rounds=3, initial=6,
+        run_dir=run_dir, **more,
+    )  # fmt: skip
     run_virtual(search(config, custom_scorer=FakeEvaluator(), chat=ChatByHash()))
     return run_dir
 

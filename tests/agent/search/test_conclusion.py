@@ -43,12 +43,9 @@ class Words(FakeEvaluator):
     """A FakeEvaluator that may fail, or know nothing, where it is examined."""
 
     def __init__(
-        self,
-        *,
-        examine: Callable[[Sequence[Sequence[str]], bool], None] | None = None,
-        unknown: Callable[[Sequence[str]], bool] = lambda _templates: False,
-        **more: Any,
-    ) -> None:
+        self, *, examine: Callable[[Sequence[Sequence[str]], bool], None] | None = None,
+        unknown: Callable[[Sequence[str]], bool] = lambda _templates: False, **more: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**{name: more.pop(name) for name in ("val", "max_words") if name in more})
         self._before = examine
         self._unknown = unknown
@@ -90,14 +87,9 @@ def ended(evaluator: FakeEvaluator, **more: Any) -> SearchOutcome:
 
 
 async def finish(
-    config: SearchConfig,
-    evaluator: FakeEvaluator,
-    store: Store,
-    searched: SearchOutcome,
-    *,
-    notes: Mapping[str, str] = MappingProxyType({}),
-    chat: object | None = None,
-) -> SearchResult:
+    config: SearchConfig, evaluator: FakeEvaluator, store: Store, searched: SearchOutcome, *,
+    notes: Mapping[str, str] = MappingProxyType({}), chat: object | None = None,
+) -> SearchResult:  # fmt: skip
     """The result alone."""
     session = session_of(config, evaluator, store, notes=notes, chat=chat)
     return (await choose_and_test(session, searched))[0]
@@ -153,13 +145,9 @@ async def test_money_is_known_where_a_price_or_the_endpoint_says_it(
 ) -> None:
     """Of every call; what endpoints reported is in the result as they reported it."""
     spent = Spent(
-        calls=3,
-        picodollars=5 * 10**11,
-        vendor_calls=vendor_calls,
-        vendor_picodollars=2 * 10**11 if vendor_calls else 0,
-        cached_tokens=7,
-        reasoning_tokens=8,
-    )
+        calls=3, picodollars=5 * 10**11, vendor_calls=vendor_calls,
+        vendor_picodollars=2 * 10**11 if vendor_calls else 0, cached_tokens=7, reasoning_tokens=8,
+    )  # fmt: skip
     await store.put_usage(Bill(spent))
     evaluator = Words()
     config = SearchConfig(data="words", llm="m", price=price)

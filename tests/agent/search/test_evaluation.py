@@ -26,7 +26,7 @@ class Inspecting(FakeEvaluator):
         self._info = replace(self._info, classes=2, class_names=("cat", "dog"))
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        assert (ensembles[-1], split) == (TEMPLATES, "val")
+        assert ([*ensembles[-1]], split) == (TEMPLATES, "val")
         return Predictions((0, 0, 0, 0), ((0, 0, 1, 0),) * len(ensembles))
 
 

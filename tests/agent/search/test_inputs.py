@@ -285,15 +285,9 @@ def test_a_chat_that_reports_no_tokens_is_held_to_the_limits(tmp_path: Path, lim
             return "- a photo of a {}"
 
     config = SearchConfig(
-        data="words",
-        llm="own",
-        describe="words",
-        initial=5,
-        restarts=2,
-        augmentations=0,
-        run_dir=tmp_path / "run",
-        **limit,
-    )
+        data="words", llm="own", describe="words", initial=5, restarts=2, augmentations=0,
+        run_dir=tmp_path / "run", **limit,
+    )  # fmt: skip
     events: list[Event] = []
     result = search_sync(config, custom_scorer=FakeEvaluator(), chat=Plain(), on_event=events.append)
     assert result.stop_reason is not None

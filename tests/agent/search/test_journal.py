@@ -66,15 +66,9 @@ def journal_of(
 ) -> Journal:
     """A restart's journal."""
     return Journal(
-        RestartRecord(1),
-        SearchConfig(data="fake", llm="m"),
-        store,
-        asker,
-        stop=stop or Stop(),
-        empty_answers=empty or EmptyAnswers(),
-        scheduler=FairScheduler(),
-        emit=lambda _event: None,
-    )
+        RestartRecord(1), SearchConfig(data="fake", llm="m"), store, asker, stop=stop or Stop(),
+        empty_answers=empty or EmptyAnswers(), scheduler=FairScheduler(), emit=lambda _event: None,
+    )  # fmt: skip
 
 
 async def test_an_answer_is_on_disk_with_its_bill_before_anybody_has_it(store: Store) -> None:

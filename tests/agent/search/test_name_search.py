@@ -101,13 +101,9 @@ def box(**more: Any) -> NamingBox:
 
 
 def names_searched(
-    run_dir: Path,
-    *,
-    chat: NameChat | None = None,
-    evaluator: object = None,
-    on_event: Listener | None = None,
-    **settings: Any,
-) -> SearchResult:
+    run_dir: Path, *, chat: NameChat | None = None, evaluator: object = None,
+    on_event: Listener | None = None, **settings: Any,
+) -> SearchResult:  # fmt: skip
     """The result of a search."""
     return searched(
         config(run_dir, **settings), chat=chat or NameChat(), evaluator=evaluator or box(), on_event=on_event

@@ -31,12 +31,9 @@ class RaceOf:
     """A race on known labels, and how many of them each candidate was asked for."""
 
     def __init__(
-        self,
-        rows: dict[str, list[bool]],
-        labels: Sequence[int],
-        incumbent: str | None = None,
+        self, rows: dict[str, list[bool]], labels: Sequence[int], incumbent: str | None = None,
         rejected: Sequence[str] = (),
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.asked = Counter[str]()
         self.asked_images: list[int] = []
 
@@ -215,14 +212,9 @@ class RacedSearch:
 async def searched(run_dir: Path, **settings: Any) -> RacedSearch:
     """Search."""
     config = SearchConfig(
-        method="combine",
-        describe="drawings of kinds by a window",
-        initial=40,
-        conversations=1,
-        rounds=2,
-        run_dir=run_dir,
-        **{"restarts": 1, **settings},
-    )
+        method="combine", describe="drawings of kinds by a window", initial=40, conversations=1, rounds=2,
+        run_dir=run_dir, **{"restarts": 1, **settings},
+    )  # fmt: skip
     events: list[Event] = []
     box = PartialBox()
     return RacedSearch(run_dir, box, await search(config, custom_scorer=box, on_event=events.append), events)

@@ -131,14 +131,9 @@ class Stage:
         self.checks += 1
 
     def restart(
-        self,
-        steps: Iterable[Any],
-        answers: Answers,
-        *,
-        number: int = 1,
-        pool: Sequence[Template] = POOL,
+        self, steps: Iterable[Any], answers: Answers, *, number: int = 1, pool: Sequence[Template] = POOL,
         **more: Any,
-    ) -> Restart:
+    ) -> Restart:  # fmt: skip
         self.method = Played(steps)
         played = SearchMethod(
             summary="played", conversation=self.method.conversation, requests=2, uses_description=True,

@@ -119,13 +119,9 @@ async def test_the_page_of_a_running_search_is_written_again_and_again(
     async with asyncio.timeout(60), current_page(tmp_path, write_report):
         for restart, (template, text) in enumerate((("a {}", "a {}"), (evil, escaped)), start=1):
             event = TemplateScored(
-                position=Position(restart),
-                template=template,
-                train=0.6,
-                val=None,
-                improved=True,
+                position=Position(restart), template=template, train=0.6, val=None, improved=True,
                 source="llm",
-            )
+            )  # fmt: skip
             log = EventLog(tmp_path)
             log(event, datetime.datetime.now(datetime.UTC))
             log.close()

@@ -315,12 +315,9 @@ async def test_evaluate_says_why_its_scorer_does_not_answer(
 
 @pytest.mark.parametrize(("split", "images"), [("train", 6), ("val", 3), ("test", 6)])
 async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
-    config: Callable[..., SearchConfig],
-    tmp_path: Path,
-    split: Any,
-    images: int,
+    config: Callable[..., SearchConfig], tmp_path: Path, split: Any, images: int,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> None:  # fmt: skip
     """From a thread without an event loop, as in a script; with what it took, and lines on the way."""
     monkeypatch.setattr("promptclimb.agent.llm.scorer.PROGRESS_EVERY_S", 0)
     texts, lines = ["a {}", "the {} one"], list[str]()

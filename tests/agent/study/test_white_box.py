@@ -31,16 +31,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         ((name, options),) = references.items()
         fits.append({"name": name, "data": spec.data, "split": split, **options})
         result = WhiteBoxResult(
-            name=name,
-            train=1.0,
-            val=None,
-            test=0.75,
-            split=split,
-            predictions=Predictions((0, 1, 0, 1), ((0, 1, 0, 0),)),
-            chosen={},
-            trained=2,
-            seconds=0.5,
-        )
+            name=name, train=1.0, val=None, test=0.75, split=split,
+            predictions=Predictions((0, 1, 0, 1), ((0, 1, 0, 0),)), chosen={}, trained=2, seconds=0.5,
+        )  # fmt: skip
         return (result,)
 
     monkeypatch.setattr(outcomes_module, "run_all", run_all)

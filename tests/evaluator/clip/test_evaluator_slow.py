@@ -57,14 +57,9 @@ def test_accuracies_on_bundled_sets_are_open_clips_own(
     features = open_clips_features(model, preprocess, items)
     labels = torch.tensor([item.label for item in items])
     spec = EvaluatorSpec(
-        data=name,
-        model=bundled["name"],
-        pretrained="pico",
-        device="cpu",
-        shots=1,
-        augmentations=0,
+        data=name, model=bundled["name"], pretrained="pico", device="cpu", shots=1, augmentations=0,
         cache_dir=tmp_path,
-    )
+    )  # fmt: skip
     ours = open_evaluator(spec)
     ensembles = [[template] for template in ENSEMBLE] + [ENSEMBLE]
     for ensemble, scores in zip(ensembles, ours.examine(ensembles), strict=True):

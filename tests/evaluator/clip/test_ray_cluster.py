@@ -47,13 +47,9 @@ def spec(folder: Path, tmp_path: Path) -> EvaluatorSpec:
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config("clip")}))
     save_weights("clip", tmp_path / "open_clip_model.safetensors")
     return EvaluatorSpec(
-        data=str(folder),
-        model=f"local-dir:{tmp_path}",
-        pretrained="own",
-        shots=4,
-        device="cpu",
+        data=str(folder), model=f"local-dir:{tmp_path}", pretrained="own", shots=4, device="cpu",
         cache_dir=tmp_path,
-    )
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -28,14 +28,9 @@ def opened(family: str = "clip", names: tuple[str, ...] = MANY, shots: int = 2) 
         fingerprint="x", class_names=names,
     )  # fmt: skip
     return OpenClipEvaluator(
-        info=info,
-        encoder=problem.encoder,
-        class_names=names,
-        train=problem.train,
-        val=problem.val,
-        open_test=problem.open_test,
-        augmented=problem.val,
-    )
+        info=info, encoder=problem.encoder, class_names=names, train=problem.train, val=problem.val,
+        open_test=problem.open_test, augmented=problem.val,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("classes", [3, BLOCK, 2 * BLOCK + 5])

@@ -225,13 +225,9 @@ def part_items(split: str) -> tuple[Item, ...]:
 
 
 SPLITS = Splits(
-    name="made up",
-    classes=("a", "b"),
-    train=part_items("train"),
-    val=part_items("val"),
-    test=part_items("test"),
-    root=Path("/data"),
-)
+    name="made up", classes=("a", "b"), train=part_items("train"), val=part_items("val"),
+    test=part_items("test"), root=Path("/data"),
+)  # fmt: skip
 
 
 PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")

@@ -144,12 +144,9 @@ def test_other_files_are_skipped_and_counted(tmp_path: Path, make_images: MakeIm
     ],
 )
 def test_a_class_of_nothing_but_unread_photographs_is_refused_as_such(
-    tmp_path: Path,
-    make_images: MakeImages,
-    counts: dict[str, int],
-    photographs: tuple[str, ...],
+    tmp_path: Path, make_images: MakeImages, counts: dict[str, int], photographs: tuple[str, ...],
     message: str,
-) -> None:
+) -> None:  # fmt: skip
     """In one class folder, in all of them, or without class folders."""
     make_images(tmp_path, counts)
     for name in photographs:
