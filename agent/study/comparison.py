@@ -49,14 +49,39 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
     )
     common = {"model": enumerated(models), "shots": same_shots}
     sets = list(dict.fromkeys(outcome.cell.data for outcome in outcomes))
+    about = about_runs(outcomes)
+    if others := _on_other_data(outcomes):
+        about["notes"] = [others, *about["notes"]]
     return {
         "schema": SCHEMA,
         "title": "Comparison",
         "tables": [{**common, **table_of([*baselines, *rows], sets, here)}],
         "differences": [{**difference_of(row, rows[0], RESAMPLED, here, ""), **common} for row in rows[1:]],
         "transfer": [],
-        **about_runs(outcomes),
+        **about,
     }
+
+
+def _on_other_data(outcomes: Sequence[RunOutcome]) -> str:
+    """Return in a line that runs were evaluated on different images, so far as is known; empty if not."""
+    sets = list(dict.fromkeys(outcome.cell.data for outcome in outcomes))
+    if len(sets) > 1:
+        return (
+            f"the runs are on different data ({enumerated(sets)}): accuracies on one say nothing of another, "
+            "and a difference takes the data sets that both rows have"
+        )
+    images = {
+        (outcome.cell.seed, figure.images)
+        for outcome in outcomes
+        for figure in outcome.figures.values()
+        if figure.images
+    }
+    # A seed may draw a part of the test images.
+    if len(images) > len({seed for seed, _ in images}):
+        return (
+            f"the runs were evaluated on different images of {sets[0]}, so their differences are not paired"
+        )
+    return ""
 
 
 def _labels(runs: Sequence[tuple[Path, SearchResult]]) -> list[RunLabels]:

@@ -84,6 +84,18 @@ def test_a_difference_is_paired_on_the_same_images_alone(
     assert (difference["points"], difference["interval"]) == (15.0, None)
 
 
+def test_other_data_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Of another name, or other images of the same; nothing is said of the same ones."""
+    same = read_result(tmp_path / "a").dataset
+    write_run(tmp_path / "c", {1}, image_set="others")
+    write_run(tmp_path / "e", {1}, image_set="of e", dataset=replace(same, name="e"))
+    for run, says in (("b", ""), ("c", "on different images of d"), ("e", "on different data (d and e)")):
+        assert call("a", run) == 0
+        notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: the runs")]
+        assert len(notes) == bool(says)
+        assert says in "".join(notes)
+
+
 def test_a_row_says_what_differs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Runs that differ in their seed alone share a row; those that differ in nothing have their folders."""
     model = replace(small_result().model, name="n")
