@@ -29,7 +29,6 @@ TITLES = {
     **OURS,
     "best": "the best template",
     "texts": "the texts",
-    "ensemble": "averaged, without the rule",
     "coop": "CoOp",
     "coop-tuned": "CoOp, tuned",
     "held near, {}": "held near {}, without a search",

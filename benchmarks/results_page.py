@@ -140,7 +140,6 @@ RETURNED = {
     "recommended": "**recommended**",
     "best": "the best template",
     "texts": "the texts",
-    "ensemble": "averaged templates, without the rule",
     "bare class name": "bare class name `{}`",
     "default template": "`a photo of a {}`",
     "coop": "CoOp",
