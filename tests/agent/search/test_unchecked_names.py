@@ -12,7 +12,8 @@ import pytest
 from promptclimb.agent.api import evaluate, load, resume, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.events.types import Event, NamesRead
+from promptclimb.agent.events.types import Event, NamesRead, Noted
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.sentences import result_lines
 from promptclimb.agent.results.accuracies import NEW_NAMES
 from promptclimb.agent.results.result import UNCHECKED, SearchResult
@@ -123,6 +124,23 @@ def test_what_the_model_cannot_read_keeps_its_own_name(pictures: Path, tmp_path:
     assert (result.best.class_names, result.best.unsupported) == ({"狗": "dog"}, ())
     assert result.rejected["too_many_tokens"] == 1
     assert result.complete
+
+
+def test_an_answer_that_is_cut_is_said(pictures: Path, tmp_path: Path) -> None:
+    """Classes after the cut keep their own names, and no later round could read them."""
+
+    class Cut:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            return ChatAnswer(text="公鸡: rooster\n奶牛: cow\n狗: do", finish_reason="length")
+
+    lines: list[str] = []
+
+    def noted(event: Event) -> None:
+        lines.extend([event.text] if isinstance(event, Noted) else [])
+
+    result = run_virtual(search(config(tmp_path / "r", pictures), chat=Cut(), on_event=noted))
+    assert result.best.class_names == {"公鸡": "rooster", "奶牛": "cow"}
+    assert any("the answer was cut at `answer_tokens = 512`" in line for line in lines)
 
 
 def test_without_an_answer_nothing_is_made_up(pictures: Path, tmp_path: Path) -> None:
