@@ -32,12 +32,14 @@ NO_SYSTEM = re.compile(
     re.IGNORECASE,
 )
 """Refusals of system messages, or of two messages of one role in a row."""
+ONLY_STREAMS = re.compile(r"only supports? stream|enable the stream parameter", re.IGNORECASE)  # Qwen
 KEPT_SHARE = 1 / 3
 """Of a conversation that is too long for the endpoint's context."""
 WINDOWS = frozenset(2**power for power in range(11, 18))
 """Default contexts of servers."""
 _MOST_BYTES_A_TOKEN = 8
 _ENOUGH = 2_000
+_STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 class Sent(NamedTuple):
@@ -61,12 +63,14 @@ class Dialect:
         left_out: Refused parameters.
         renamed: Parameters that are sent under their other name.
         merged: It takes no system messages, or no two messages of one role in a row.
+        streams: It only streams.
         most_tokens: The longest conversation that is sent; None if no bound is known.
     """
 
     left_out: frozenset[str] = frozenset()
     renamed: frozenset[str] = frozenset()
     merged: bool = False
+    streams: bool = False
     most_tokens: int | None = None
 
     def render(self, request: ChatRequest) -> Sent:
@@ -80,6 +84,8 @@ class Dialect:
         if request.reasoning_effort is not None:
             parameters["reasoning_effort"] = request.reasoning_effort
         parameters |= json.loads(request.extra_body or "{}")
+        if self.streams:
+            parameters |= _STREAMED
         return Sent(request.model, _merged(messages) if self.merged else messages, self.fit(parameters))
 
     def fit(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +109,8 @@ class Dialect:
             return replace(self, most_tokens=most_tokens) if shorter else None
         if NO_SYSTEM.search(refusal.text):
             return None if self.merged else replace(self, merged=True)
+        if ONLY_STREAMS.search(refusal.text) and not self.streams:
+            return replace(self, streams=True)
         if sure and "support" not in refusal.text:
             return None
         if named := refusal.names(sent.options):
@@ -122,6 +130,7 @@ class Dialect:
             left_out=self.left_out | other.left_out,
             renamed=self.renamed | other.renamed,
             merged=self.merged or other.merged,
+            streams=self.streams or other.streams,
             most_tokens=min(bounds, default=None),
         )
 
@@ -134,6 +143,8 @@ class Dialect:
         changes += [f"{name} is sent as {OTHER_NAMES[name]}" for name in renamed]
         if self.merged and not earlier.merged:
             changes.append("it takes no system messages; they are sent with the first user message")
+        if self.streams and not earlier.streams:
+            changes.append("it only streams, so answers are requested as streams")
         if self.most_tokens is not None and earlier.most_tokens is None:
             changes.append("its context is small, so the oldest messages of a conversation are left out")
         return "; ".join(changes)

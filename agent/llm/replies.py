@@ -21,7 +21,7 @@ How vendors count tokens, by their documentation and users' reports:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal, DecimalException
 from typing import Any, NoReturn
@@ -90,7 +90,11 @@ _LONGEST_TIER = 40
 _MOST_WRITTEN = 8
 """Tokens of a text, by their upper bound, for each that is reported: some 25 characters."""
 
+_STREAM_BEGINS = (b"data:", b"event:")
+_END = b"[DONE]"
 _LONGER = "; raise `answer_tokens`"
+_STREAMED_TEXTS = ("reasoning_content", "reasoning", "thinking", "refusal")
+"""Members of a message, beside its content, that are streamed too."""
 
 
 def read_answer(reply: httpx2.Response, scrubber: Scrubber) -> ChatAnswer:
@@ -192,8 +196,13 @@ def _json_value(reply: httpx2.Response, headers: Mapping[str, str], most: int) -
             headers=headers,
             written=int(len(reply.content) / CHARACTERS_PER_TOKEN),
         )
+    streams = reply.headers.get("content-type", "").startswith("text/event-stream")
     try:
-        return json.loads(reply.content)
+        if not streams and not reply.content.lstrip().startswith(_STREAM_BEGINS):
+            return json.loads(reply.content)
+        if (completion := joined_stream(reply.content)) is not None:
+            return completion
+        raise ValueError("the stream has no end")
     except (ValueError, RecursionError) as error:
         page = reply.content.lstrip()[:1] == b"<"
         reason = "not_json" if page else "bad_json"
@@ -265,6 +274,79 @@ def _text(
     return text
 
 
+def joined_stream(body: bytes) -> dict[str, Any] | None:
+    """Return the completion in a stream of server-sent events; None if its end is missing.
+
+    Only endpoints that refuse anything else are asked to stream, but some servers always do.
+    """
+    completion: dict[str, Any] = {}
+    choice: dict[str, Any] = {"message": {}}
+    content: list[Any] = []
+    ended = False
+    for piece in _pieces(body):
+        if piece is None:
+            ended = True
+            continue
+        completion |= {
+            name: _higher(completion.get(name), value) if name == "usage" else value
+            for name, value in piece.items()
+            if name != "choices" and value is not None
+        }
+        ended |= "error" in completion
+        first = _choice(piece)
+        first = {} if first.get("index") else first
+        ended |= bool(first.get("finish_reason"))
+        choice |= {name: first[name] for name in ("finish_reason", "error") if first.get(name)}
+        delta = first.get("delta") or first.get("message")
+        if isinstance(delta, dict):
+            more = delta.get("content")
+            content.extend(more if isinstance(more, list) else [more] if more else [])
+            for name in _STREAMED_TEXTS:
+                if isinstance(text := delta.get(name), str) and text:
+                    choice["message"][name] = choice["message"].get(name, "") + text
+    if not ended:
+        return None
+    if "error" in completion and content:
+        choice["error"] = completion["error"]  # after half an answer
+    texts = all(isinstance(text, str) for text in content)
+    choice["message"]["content"] = "".join(content) if texts else content
+    return completion if "error" in completion and not content else {**completion, "choices": [choice]}
+
+
+def _pieces(body: bytes) -> Iterator[dict[str, Any] | None]:
+    """Yield each event's object, and None for the end mark."""
+    for line in body.split(b"\n"):  # not splitlines: JSON may hold other line ends
+        name, _, value = line.strip().partition(b":")
+        if name != b"data":
+            continue
+        if value.strip() == _END:
+            yield None
+            continue
+        try:
+            piece = json.loads(value)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(piece, dict):
+            yield piece
+
+
+def _higher(before: Any, now: Any) -> Any:
+    """Return the higher one of two counts, each for its own in an object; else what was said last.
+
+    Anthropic counts the prompt in the first event, the answer in the last; some servers end with zeros, or
+    with what is no object.
+    """
+    objects = [value for value in (before, now) if value and isinstance(value, dict)]
+    if len(objects) == 2:
+        return before | {name: _higher(before.get(name), value) for name, value in now.items()}
+    if objects:
+        return objects[0]
+    amounts = [Decimal(1) if _flag(value) else _amount(value) for value in (before, now)]
+    if amounts[0] is not None and amounts[0] >= (amounts[1] or 0):
+        return before
+    return before if now is None else now
+
+
 def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
     """Return the billed usage of a chat completion; None if it reports neither tokens nor a cost.
 
@@ -306,7 +388,7 @@ def _usage(reply: Mapping[str, Any]) -> Mapping[str, Any]:
 def _is_doubtful(reply: Mapping[str, Any], usage: TokenUsage, written: int) -> bool:
     """Return whether a completion reports too few tokens for what was ``written``.
 
-    It reports one of its two counts and no total, or what a single event of a stream took.
+    It reports one of its two counts and no total, or what a single event of its stream took.
     """
     counts = _usage(reply)
     none = not written and ("completion_tokens" in counts or "output_tokens" in counts)

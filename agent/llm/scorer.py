@@ -22,9 +22,9 @@ from ...evaluator.failures import RULES, FailureKind
 from ...evaluator.network import check_url
 from ...evaluator.remote.asking import (
     BUSY,
+    CONTENT_FILTER,
     FAILED,
     NO_REQUESTS,
-    REFUSED,
     TOO_LARGE,
     ApiAnswer,
     ApiEstimate,
@@ -38,8 +38,10 @@ from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
     ChatError,
+    ContextTooLongError,
     EndpointError,
     EvaluationFailedError,
+    FlaggedRequestError,
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -47,6 +49,7 @@ from ..errors import (
     RedirectedError,
     RequestFailedError,
     UnconnectedError,
+    UnusableAnswerError,
     asking_errors_as_causes,
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
@@ -280,7 +283,7 @@ class ScorerCalls:
                 raise AskingEndedError(str(not_json)) from not_json
             # A server that stumbles over a form does not take it.
             not_taken = request.is_trial and getattr(error.__cause__, "status", None) == SERVER_ERROR
-            return ApiRefusal(REFUSED if not_taken else _reason(error), str(error))
+            return ApiRefusal("refused" if not_taken else _reason(error), str(error))
         except Exception as error:  # noqa: BLE001 - whatever ends the asking
             cause = self._cause(error)
             raise AskingEndedError(str(cause)) from cause
@@ -345,17 +348,23 @@ class ScorerCalls:
 
 
 def _reason(error: BaseException | None) -> str:
-    """Return why a request was refused, or failed, as far as that matters."""
+    """Return a slug for why a request was refused, or failed."""
     if isinstance(error, RequestFailedError):
         if RULES[error.kind].sessions:
             return _reason(error.__cause__)
         return BUSY if error.kind is FailureKind.BUSY else FAILED
+    if isinstance(error, FlaggedRequestError):
+        return CONTENT_FILTER
+    if isinstance(error, ContextTooLongError):
+        return "context"
+    if isinstance(error, UnusableAnswerError):
+        return error.reason
     status, text = getattr(error, "status", None), str(error).lower()
     if status == PAYLOAD_TOO_LARGE or (
         "image" in text and any(word in text for word in ("large", "exceed", "size"))
     ):
         return TOO_LARGE
-    return REFUSED
+    return "unreadable_image" if "image" in text and "model" not in text else "refused"
 
 
 class _ScorerLines:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 FAILED, BUSY = "failed", "busy"
 """Reasons of refusals that are none: every attempt failed, or the endpoint went on asking for fewer."""
-REFUSED, TOO_LARGE = "refused", "too_large"
-"""Reasons of refusals: for what a request holds, and for an image's pixels or bytes."""
+CONTENT_FILTER, TOO_LARGE = "content_filter", "too_large"
+"""Reasons of refusals: for what an image shows, and for its pixels or bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class ApiRefusal:
     """The endpoint refuses a request for what it holds, and would refuse it again; or has not answered.
 
     Attributes:
-        reason: One of the four above, or the model's own refusal in its answer.
+        reason: A slug, such as ``content_filter`` or ``too_large``.
         message: In words, without secrets.
     """
 

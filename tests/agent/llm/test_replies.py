@@ -1,15 +1,25 @@
-"""What the vendor says that it billed for a reply."""
+"""What a reply holds: the answer, in one piece or streamed, and what the vendor says that it billed."""
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
+import httpx2
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.llm.replies import billed
+from promptclimb.agent.errors import RateLimitedError, TransientChatError, UnusableAnswerError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.replies import billed, joined_stream, read_answer
 from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.secrets import Scrubber
+from tests.fakes.served import served
 
 SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
@@ -187,3 +197,145 @@ def test_whatever_comes_is_read_and_its_parts_are_parts(usage: dict[str, Any]) -
     total = usage.get("total_tokens")
     if isinstance(total, int) and not isinstance(total, bool):
         assert bill.total >= min(total, 10**15)
+
+
+ANSWER = "- a photo of a {}\n- the {}, seen\u2028twice"
+BILLED = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
+EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8"}
+
+
+def event(delta: dict[str, Any] | None = None, reason: str | None = None, **more: Any) -> str:
+    """One event of a stream."""
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason}]
+    return f"data: {json.dumps({'choices': choices, **more}, ensure_ascii=False)}\n\n"
+
+
+def stream(*events: str) -> bytes:
+    """A stream with the mark of its end."""
+    return "".join([*events, "data: [DONE]\n\n"]).encode()
+
+
+def read(body: bytes, headers: dict[str, str] | None = None) -> ChatAnswer:
+    """The answer in a reply of these bytes."""
+    return read_answer(httpx2.Response(200, headers=headers or EVENT_STREAM, content=body), Scrubber())
+
+
+@given(st.lists(st.integers(1, len(ANSWER) - 1), max_size=6))
+def test_however_an_answer_is_cut_into_pieces_it_is_whole(cuts: list[int]) -> None:
+    """Text, reason, model and usage."""
+    places = sorted({0, *cuts, len(ANSWER)})
+    pieces = [event({"content": ANSWER[start:end]}) for start, end in pairwise(places)]
+    answer = read(
+        stream(
+            ": wait\n\n", *pieces, event({}, "stop", model="m", usage=None), event(usage=BILLED, model="m")
+        )
+    )
+    assert (answer.text, answer.finish_reason, answer.model) == (ANSWER, "stop", "m")
+    assert answer.billed == TokenUsage(5, 9)
+
+
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        [{"reasoning_content": "h"}, {"reasoning_content": "m", "content": None}],
+        [{"content": "<think>h"}, {"content": "m</think>"}],
+        [{"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]}],
+    ],
+)
+def test_thoughts_in_pieces_are_no_part_of_the_answer(thoughts: list[dict[str, Any]]) -> None:
+    """Beside the content, in it, and as parts."""
+    answer = read(stream(*map(event, thoughts), event({"content": "- the {}"}), event({}, "stop")))
+    assert answer.text == "- the {}"
+
+
+def test_an_answer_that_was_cut_in_its_stream_is_unusable() -> None:
+    """The connection may be closed as if all had come."""
+    cut = event({"content": "- a {}\n- the"}).encode()
+    assert joined_stream(cut) is None
+    with pytest.raises(UnusableAnswerError, match="cut short"):
+        read(cut)
+
+
+@pytest.mark.parametrize(
+    ("usages", "expected"),
+    [
+        ([{"prompt_tokens": 50, "completion_tokens": 1}, {"completion_tokens": 30}], TokenUsage(50, 30)),
+        (
+            [SUMS, None, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {}],
+            TokenUsage(100, 20),
+        ),
+        (
+            [SUMS | {"cost": 0.02}, SUMS | {"cost": 0}, SUMS],
+            TokenUsage(100, 20, vendor_picodollars=2 * 10**10),
+        ),
+        (
+            [
+                SUMS | {"completion_tokens_details": {"reasoning_tokens": 9}},
+                {"completion_tokens_details": {}},
+            ],
+            TokenUsage(100, 20, reasoning_tokens=9),
+        ),
+        ([SUMS, [], False, "none", 7], TokenUsage(100, 20)),
+        (
+            [
+                SUMS | {"cost": 0.01, "is_byok": "true", "cost_details": {"upstream_inference_cost": 0.005}},
+                {"is_byok": False, "cost_details": []},
+            ],
+            TokenUsage(100, 20, vendor_picodollars=15 * 10**9),
+        ),
+        (
+            [SUMS | {"cost": 0.01, "is_byok": 0}, {"is_byok": True}],
+            TokenUsage(100, 20, vendor_picodollars=10**10, is_fee=True),
+        ),
+    ],
+    ids=[
+        *("as Anthropic counts", "zeros at the end", "a cost before", "parts", "no objects at the end"),
+        *("a flag before", "a flag at the end"),
+    ],
+)
+def test_the_highest_count_of_a_stream_is_billed(usages: list[object], expected: TokenUsage) -> None:
+    """Each for its own: what an earlier event reported is not taken back by a later one."""
+    pieces = [event({"content": "- a {}"}, "stop", usage=usages[0])]
+    answer = read(stream(*pieces, *(event(usage=usage) for usage in usages[1:])))
+    assert answer.billed == expected
+
+
+def test_what_was_written_before_an_answer_broke_off_is_estimated() -> None:
+    """Without usage it may have been billed; an error in place of an answer was not."""
+    broken = f"data: {json.dumps({'error': {'code': 502, 'message': 'provider failed'}})}\n\n"
+    for before, written in ((event({"content": "- a {}, " * 400}), 800), ("", 0)):
+        with pytest.raises(TransientChatError) as failed:
+            read((before + broken).encode())
+        assert failed.value.perhaps_billed == bool(written)
+        assert failed.value.written >= written
+
+
+@pytest.mark.parametrize("before", [(), (event({"content": "- a {}"}),)])
+def test_an_error_in_a_stream_is_that_error(before: tuple[str, ...]) -> None:
+    """At once, or after half an answer."""
+    refused = f"data: {json.dumps({'error': {'code': 429, 'message': 'slow down'}})}\n\n"
+    with pytest.raises(RateLimitedError):
+        read(stream(*before, refused))
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"data:", b"data: {}\n", b'data: {"choices": [{"delta":']))
+def test_whatever_a_stream_holds_it_is_read(body: bytes, opening: bytes) -> None:
+    """There is an answer, or a reason for its absence."""
+    with suppress(UnusableAnswerError):
+        assert read(opening + body).text
+
+
+async def test_a_server_that_streams_whatever_is_asked_is_understood() -> None:
+    """By the name of its content or, where that is wrong, by how it begins."""
+
+    async def handle(request: web.Request) -> web.Response:
+        kind = "text/event-stream" if len(seen) else "application/json"
+        seen.append(await request.json())
+        return web.Response(body=stream(event({"content": "- a {}"}, "stop")), content_type=kind)
+
+    seen: list[dict[str, Any]] = []
+    request = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="m")
+    async with served(handle) as url, OpenAIChat(url) as chat:
+        texts = [(await chat.chat(request)).text for _ in range(2)]
+    assert texts == ["- a {}", "- a {}"]
+    assert "stream" not in seen[0]

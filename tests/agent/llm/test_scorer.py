@@ -199,8 +199,7 @@ async def test_more_is_kept_once_the_test_takes_more_requests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
-    [("filter", "refused"), ("too_large", "too_large"), ("context", "refused")],
+    ("fault", "reason"), [("filter", "content_filter"), ("too_large", "too_large"), ("context", "context")]
 )
 async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: str, reason: str) -> None:
     """Even the very first one; the others are answered."""
