@@ -14,7 +14,8 @@ An answer is read in this order; the first form that applies decides:
 5. a text in which exactly one class name stands as a word, or between any characters of a script without
    spaces. Part of a longer name is not a name.
 
-Thinking is left out. A text that names several classes, denies ("not") or asks is unreadable.
+Thinking is left out. An answer that names several classes, or denies or asks what it names, is unreadable;
+but a class before others that "not" denies is read (a cat, not a dog).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ import json
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import DataError
 
@@ -64,19 +65,24 @@ _MOST_DOCUMENTS = 20
 _DEEPEST = 5
 
 _ARTICLES = frozenset({"a", "an", "the"})
-_COMMON = frozenset((word,) for word in _ARTICLES | {"i"})
-"""Words that stand in any sentence: as class names they count only at its end."""
+_COMMON = _ARTICLES | {"i"}
+"""Words that stand in any sentence: as class names they count only at the end of a clause."""
 _DENIALS = frozenset(
     {"not", "no", "nor", "neither", "never", "none", "cannot", "unable", "without", "unlike", "unclear"}
     | {"cant", "isnt", "doesnt", "dont", "couldnt", "wasnt", "arent", "wont", "nothing", "instead", "rather"}
-    | {"unsure", "uncertain", "wouldnt", "didnt", "whether", "?"}
+    | {"unsure", "uncertain", "wouldnt", "didnt", "whether"}
 )
+_PLAIN_DENIALS = frozenset({"not", "no", "nor"})
+"""They deny the class names after them in their clause, up to another word than these."""
+_JOINING = _ARTICLES | {"or", "and"}
 _NUMBER_WORDS = frozenset(
     {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"}
     | {"twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"}
     | {"thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"}
 )
 _ROMAN = re.compile(r"[ivxlcdm]+")
+_CLAUSE, _QUESTION = "\x00", "\x01"
+_DASH = re.compile(r"\s[-–—]\s|—")
 _SHARP = re.compile(r"(?<=\w)#(?!\w)")
 """At the end of a word it belongs to it, as in C#."""
 _UNSPACED = re.compile(
@@ -101,7 +107,9 @@ class _Characters(dict[int, str]):
         if character in "'’‘ʼ`´\ufe0f\u200b\u200c\u200d\u00ad\ufeff\u2060":
             return ""
         if character in "?¿؟":
-            return " ? "
+            return f" {_QUESTION} "
+        if character in ".!;,:()[]{}<>|=\n。、،؛।":
+            return f" {_CLAUSE} "
         kind = unicodedata.category(character)
         if _UNSPACED.match(character):
             return f" {character} "
@@ -111,6 +119,31 @@ class _Characters(dict[int, str]):
 
 
 _CHARACTERS = _Characters()
+
+
+class _Words(NamedTuple):
+    """A text's words in normal form, the clause of each, and the clauses that ask or deny."""
+
+    words: tuple[str, ...]
+    clauses: tuple[int, ...]
+    questions: frozenset[int]
+    denials: Mapping[int, tuple[int, int]]
+    """The first and the last place of a denying word, by clause."""
+
+    @classmethod
+    def of(cls, words: Sequence[str], clauses: Sequence[int], questions: Iterable[int]) -> _Words:
+        denials: dict[int, tuple[int, int]] = {}
+        for place, (word, clause) in enumerate(zip(words, clauses, strict=True)):
+            if word in _DENIALS:
+                denials[clause] = denials.get(clause, (place, 0))[0], place
+        return cls(tuple(words), tuple(clauses), frozenset(questions), denials)
+
+
+class _Mention(NamedTuple):
+    start: int
+    end: int
+    label: int | None
+    """None for a spelling that several classes share."""
 
 
 class ListedClasses:
@@ -134,7 +167,7 @@ class ListedClasses:
                 f"scorer that does not list the classes."
             )
         self._exact = _unambiguous((name, label) for label, name in enumerate(self.class_names))
-        spelled = [_bare(_split(name)) for name in self.class_names]
+        spelled = [_bare(_split(name).words) for name in self.class_names]
         self._spelled = _unambiguous((words, label) for label, words in enumerate(spelled) if words)
         singular = [(tuple(map(_singular, words)), label) for label, words in enumerate(spelled) if words]
         self._singular = _unambiguous(singular)
@@ -195,7 +228,7 @@ class ListedClasses:
             return label
         if len(text) > 2 * MOST_CHARACTERS:
             return None
-        words = _bare(_split(text))
+        words = _bare(_split(text).words)
         if words in self._spelled:
             return self._spelled[words]
         return self._singular.get(tuple(map(_singular, words)))
@@ -251,30 +284,45 @@ class ListedClasses:
         return None
 
     def _mentioned(self, text: str) -> int | None:
-        """Return the one class whose name stands in a text as words; None if a word beside it denies."""
-        words = _split(text)
-        singular = tuple(map(_singular, words))
-        labels: set[int | None] = set()
-        start = 0
-        while start < len(words):
-            length, label = self._name_at(words, singular, start)
-            # An article is a class name only as the last word.
-            if length and (words[start : start + length] not in _COMMON or start + 1 == len(words)):
-                labels.add(label)
-            elif words[start] in _DENIALS:
+        """Return the one class whose name stands in a text as words and is not denied."""
+        split = _split(text)
+        mentions = [mention for mention in self._mentions(split) if self._counts(mention, split)]
+        first, denied = _plainly_denied(mentions, split)
+        if denied:
+            affirmed = [mention for mention in mentions if mention.end <= first]
+            if split.questions or len(affirmed) + len(denied) < len(mentions):
                 return None
-            start += max(length, 1)
-        return labels.pop() if len(labels) == 1 else None
+            mentions, split = affirmed, _Words.of(split.words[:first], split.clauses[:first], split.questions)
+        labels = {mention.label for mention in mentions}
+        if (
+            len(labels) != 1
+            or labels & {mention.label for mention in denied}
+            or any(_doubted(mention, split) for mention in mentions)
+        ):
+            return None
+        return labels.pop()
 
-    def _name_at(
-        self, words: tuple[str, ...], singular: tuple[str, ...], start: int
-    ) -> tuple[int, int | None]:
-        """Return how many words the longest class name at a place has (0 for none), and its label."""
-        for length in self._lengths.get(singular[start], ()):
-            for known, spelled in ((self._spelled, words), (self._singular, singular)):
-                if (name := spelled[start : start + length]) in known:
-                    return length, known[name]
-        return 0, None
+    def _mentions(self, split: _Words) -> Iterator[_Mention]:
+        """Yield the class names in a text, but those within longer ones."""
+        words = split.words
+        singular = tuple(map(_singular, words))
+        reached = 0
+        for start, first in enumerate(singular):
+            for length in self._lengths.get(first, ()):
+                end = start + length
+                spelled, stems = words[start:end], singular[start:end]
+                if spelled in self._spelled or stems in self._singular:
+                    label = self._spelled[spelled] if spelled in self._spelled else self._singular[stems]
+                    if end > reached:
+                        yield _Mention(start, end, label)
+                        reached = end
+                    break
+
+    @staticmethod
+    def _counts(mention: _Mention, split: _Words) -> bool:
+        if mention.end - mention.start > 1 or split.words[mention.start] not in _COMMON:
+            return True
+        return mention.end == len(split.words) or split.clauses[mention.end] != split.clauses[mention.start]
 
 
 def _written(names: Sequence[str]) -> list[str]:
@@ -291,10 +339,22 @@ def _unambiguous(pairs: Any) -> Mapping[Any, int | None]:
     return label_by_key
 
 
-def _split(text: str) -> tuple[str, ...]:
-    """Return a text's words in normal form, with a question mark as a word."""
+def _split(text: str) -> _Words:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return tuple(_DENIED.sub(" not ", _SHARP.sub("♯", folded)).translate(_CHARACTERS).split())
+    words: list[str] = []
+    clauses: list[int] = []
+    questions: set[int] = set()
+    clause = 0
+    marked = _DENIED.sub(" not ", _SHARP.sub("♯", _DASH.sub(" . ", folded)))
+    for word in marked.translate(_CHARACTERS).split():
+        if word in (_CLAUSE, _QUESTION):
+            if word == _QUESTION:
+                questions.add(clause)
+            clause += 1
+            continue
+        words.append(word)
+        clauses.append(clause)
+    return _Words.of(words, clauses, questions)
 
 
 def _bare(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -319,6 +379,35 @@ def _singular(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
         return word[:-1]
     return word
+
+
+def _doubted(mention: _Mention, split: _Words) -> bool:
+    """Return whether a mention stands in a clause that asks or denies."""
+    for clause in set(split.clauses[mention.start : mention.end]):
+        first, last = split.denials.get(clause, (mention.start, mention.start))
+        if clause in split.questions or first < mention.start or last >= mention.end:
+            return True
+    return False
+
+
+def _plainly_denied(mentions: Sequence[_Mention], split: _Words) -> tuple[int, list[_Mention]]:
+    """Return the mentions that follow a plain denial at once, and the place of the first such denial."""
+    mention_by_start = {mention.start: mention for mention in mentions}
+    denied: list[_Mention] = []
+    first = place = 0
+    denying: int | None = None  # the clause
+    while place < len(split.words):
+        word, clause = split.words[place], split.clauses[place]
+        if (mention := mention_by_start.get(place)) is not None:
+            denied += [mention] if denying == clause else []
+            place = mention.end
+            continue
+        if word in _PLAIN_DENIALS:
+            denying, first = clause, first if denied else place
+        elif word not in _JOINING:
+            denying = None
+        place += 1
+    return first, denied
 
 
 def _without_thinking(text: str) -> str:

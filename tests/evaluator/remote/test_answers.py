@@ -27,7 +27,7 @@ RECORDED: dict[str | None, tuple[str, ...]] = {
         *('{"class": "bat"}', '{"class_name": "Bat", "confidence": 0.98}'),
         *('{"reasoning": "No dog, no lion.", "label": "bat"}', '{"result": {"answer": "bat"}}'),
         *('["bat"]', '```json\n{"class": "bat"}\n```', "```\nbat\n```", 'Here it is: {"class": "bat"}'),
-        "This is a bat.",
+        *("This is a bat.", "I'm not sure, but it looks like a bat."),
         "<think>It could be a dog or a lion.</think>\n\nbat",
         "<think>A dog?</think>The picture shows a bat.",
         "It has wings and hangs from a branch.\nAnswer: bat",
@@ -35,6 +35,8 @@ RECORDED: dict[str | None, tuple[str, ...]] = {
         "A dog would have longer legs.\nSo \\boxed{\\text{bat}}",
         *("A dog would have longer legs.\n\nbat", "Bat\n\nIt has wings, which a dog has not."),
         *('{"class_description": "dark, more like a dog", "class": "bat"}', '{"predicted_class": "bat"}'),
+        *("This is a bat, not a dog.", "A bat and not a dog or a sea lion", "It's a bat. It is not a dog."),
+        *("Answer: bat, not bus", "**Bat**, no dog."),
         *("Answer:\n\nbat", "答案：bat", "I see a dog. Answer: bat"),
         *("Answer: a dog, at first. No, answer: **bat**", "My answer:\nIt is a bat.", "これはbatです。"),
     ),
@@ -64,7 +66,7 @@ RECORDED: dict[str | None, tuple[str, ...]] = {
         '{"class_description": "like a dog", "predicted_class": "bat"}',
         *("Not a bat, or a dog", "This is a bat, not a bat.", "Is it a bat, not a dog?", "no bat, no dog"),
         *("I do not see a bat, not a dog", "a bat, not a dog, a bus", "A bat or a bus, not a dog"),
-        *("This is a bat, not a dog.", "Answer: bat, not bus", "I'm not sure, but it looks like a bat."),
+        *("a bat, not a dog. Or is it a bus", "I would not call it a bat, nor a dog"),
         *(f"{NUMBER['dog']}. bat", "0.87", "[1] and [2] are references"),
     ),
 }
@@ -218,6 +220,13 @@ def test_a_class_that_is_denied_is_never_read(answer: str) -> None:
     text = " ".join(denied).replace("sea lion", "sea-lion")
     shown = {name for name in names if re.search(rf"(?<!-)\b{name.replace(' ', '-')}\b", text)}
     assert label is None or NAMES[label] not in shown
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=2, unique=True), st.sampled_from([", not a ", ". Not the "]))
+def test_what_is_affirmed_before_all_that_is_denied_is_read(names: list[str], joint: str) -> None:
+    """However many are denied."""
+    affirmed, *others = names
+    assert OPTIONS.read(f"This is a {affirmed}{joint}{' or a '.join(others)}.") == NAMES.index(affirmed)
 
 
 @given(texts)
