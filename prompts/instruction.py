@@ -64,7 +64,11 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _OTHER_SLOT = re.compile(r"\{[\w .:!\[\]-]{0,40}\}")
-_WRAPPED = tuple(taken_off for name, taken_off in MARKS.items() if name not in ("labels", "explanations"))
+_WRAPPED = tuple(
+    taken_off
+    for name, taken_off in MARKS.items()
+    if name not in ("labels", "filled examples", "explanations")
+)
 _LABEL = re.compile(
     r"(?:new |revised |improved )?(?:instruction|prompt)(?: ?(?:no\.?|#)? ?\d{1,3})?\s*[:=]\s+", re.I
 )

@@ -9,7 +9,8 @@ Proposals are:
 - if none of these is a template, every other line with a slot.
 
 Everything else is chatter and skipped silently: other lines, headings and rules (no slot, and a colon at the
-end or no letters) and a model's thinking. A request that is repeated holds candidates that are known.
+end or no letters), a model's thinking, and what stands above the last heading such as "Step 2" or "Final"
+that has a template below it. A request that is repeated holds candidates that are known.
 
 ``MARKS`` lists what is removed from a proposal. A quoted text with a slot is the whole proposal if it begins
 the line or follows a colon, and no further word follows. Slots may be written as in ``template.with_slots``.
@@ -44,17 +45,28 @@ _UNSEEN = dict.fromkeys(map(ord, "\ufeff\u200b\u200e\u200f\u2060\u00ad"))
 """Characters that no reader sees and that void a line: byte order mark, zero-width space, soft hyphen."""
 FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _CONTROL = re.compile(r"<\|\w{1,20}\|>")
+_STEP = re.compile(r"^[#*> \t]{0,8}(?:step \d{1,2}\b|final\b)[^\n]{0,80}$", re.IGNORECASE | re.MULTILINE)
 
 
 def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Proposals:
     """Read an answer by the rules above; never raise, and read a bounded part of a huge one."""
     answer = without_thinking(text)
     cut = _CONTROL.sub("\n", answer[:MAX_ANSWER_CHARACTERS].translate(_UNSEEN))
-    reply = _read(cut, max_words)
+    if not (last := _last_step(cut)) or not (reply := _read(last, max_words)).candidates:
+        reply = _read(cut, max_words)
     if len(answer) > MAX_ANSWER_CHARACTERS:
         message = f"only the first {MAX_ANSWER_CHARACTERS:,} characters were read"
         reply = reply.cut("answer_too_long", message)
     return reply
+
+
+def _last_step(text: str) -> str:
+    """Return the text under the last heading such as "Step 2" or "Final"; empty without one."""
+    start = 0
+    for heading in _STEP.finditer(text):
+        if not _has_slot(heading.group()):
+            start = heading.end()
+    return text[start:] if start else ""
 
 
 def _read(text: str, max_words: int | None) -> Proposals:
@@ -223,6 +235,12 @@ _BRACKETED_SCORE = re.compile(
 _BARE_SCORE = re.compile(r"(?:\||:|=|->|=>|→|[-–—]\s)\s*\d{1,3}(?:[.,]\d+)?\s?%\Z")
 _MOST_OF_A_SCORE = 20
 _NOT_TRIED, _MOST_NOT_TRIED = "(not tried: ", 215
+_REMARK = re.compile(
+    r"\((?:new|revised|improved|original|modified|updated|unchanged|same|best|variation|variant)"
+    r"(?: \d{1,3})?\)",
+    re.IGNORECASE,
+)
+_ARROW = re.compile(r"\s(?:->|=>|-->|→|⇒|➜)\s")
 _EXPLAINS = (
     r"(?:because|since|as it|it|this|which|keeps|adds|uses|emphasi[sz]es|highlights|captures|focuses|"
     r"suggests|simple and)\b"
@@ -274,6 +292,16 @@ def _without_score(text: str) -> str:
     return text[:opens].rstrip() if opens >= 0 and _BRACKETED_SCORE.fullmatch(text, opens) else text
 
 
+def _without_remark(text: str) -> str:
+    opens = text.rfind("(")
+    return text[:opens].rstrip() if opens > 0 and _REMARK.fullmatch(text, opens) else text
+
+
+def _without_example(text: str) -> str:
+    arrow = _ARROW.search(text, _after_slots(text))
+    return text[: arrow.start()] if arrow and SLOT in text else text
+
+
 def _without_explanation(text: str) -> str:
     if SLOT not in text:
         return text
@@ -318,6 +346,8 @@ MARKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
         "labels": _without_first(LABEL),
         "labels in bold": _without_first(_BOLD_LABEL),
         "scores": _without_scores,
+        "remarks": _without_remark,
+        "filled examples": _without_example,
         "explanations": _without_explanation,
         "emphasis": _without_emphasis,
         "commas and the like": _without_commas,

@@ -304,6 +304,8 @@ EXAMPLES = {
     "labels": ("New template 3: a {} in fog", "a {} in fog"),
     "labels in bold": ("**Mist:** a {} in fog", "a {} in fog"),
     "scores": ("a {} in fog (rose to 62.5 % from 58.3 %)", "a {} in fog"),
+    "remarks": ("a {} in fog (new)", "a {} in fog"),
+    "filled examples": ("a {} in bloom -> rose", "a {} in bloom"),
     "explanations": ("a {} in a lake: because water is good", "a {} in a lake"),
     "emphasis": ("**a {} in fog**", "a {} in fog"),
     "commas and the like": ("a {} in fog,", "a {} in fog"),
@@ -347,6 +349,8 @@ def test_more_layers_than_anybody_writes_are_refused() -> None:
         ("- a photo of a {} - keeps it simple", "a photo of a {}"),
         ("- a photo of a {} (this is plain)", "a photo of a {}"),
         ('- "a photo of a {}" because it is simple', "a photo of a {}"),
+        ("- a {} in bloom -> rose", "a {} in bloom"),
+        ("- a {} in fog (new)", "a {} in fog"),
         ("- a {} in fog (-2.250)", "a {} in fog"),
         ("- a {} in fog (fell to -2.25001 from -2.25000)", "a {} in fog"),
         # What only looks like one of them is left.
@@ -360,5 +364,26 @@ def test_more_layers_than_anybody_writes_are_refused() -> None:
     ],
 )
 def test_what_follows_a_template_is_taken_off(line: str, expected: str) -> None:
-    """An explanation and a score go; a caption's own colon, dash and brackets stay."""
+    """An explanation, an example, a remark and a score go; a caption's own colon, dash and brackets stay."""
     assert [template.text for template in parse_reply(line).candidates] == [Template(expected).text]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "### Step 1: what they share\n- a photo of a {}\n- The {} stands last\n\n"
+        "### Step 2: new ones\n- a {} in ink",
+        "- The first list has {} near the end\n\nFinal:\n- a {} in ink",
+        "**Final templates**\n\n1. a {} in ink",
+    ],
+)
+def test_of_an_answer_in_steps_the_last_one_counts(answer: str) -> None:
+    """What stands above it is the way there."""
+    reply = parse_reply(answer)
+    assert ([template.text for template in reply.candidates], reply.refused) == (["a {} in ink"], ())
+
+
+def test_steps_without_a_template_at_their_end_are_read_from_the_beginning() -> None:
+    """A remark at the end does not void an answer."""
+    answer = "Step 1: new ones\n- a {} in ink\n\nStep 2: check\nAll rules are kept."
+    assert [template.text for template in parse_reply(answer).candidates] == ["a {} in ink"]
