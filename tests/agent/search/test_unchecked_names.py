@@ -39,13 +39,14 @@ def config(run_dir: Path, data: Path | str, **settings: object) -> SearchConfig:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pictures(tmp_path_factory: pytest.TempPathFactory, small_archives: Path, small_cache: str) -> Path:
     """A folder of test images alone, two of each class."""
     folder = tmp_path_factory.mktemp("pictures") / "animals"
-    data, seen = load_data(EvaluatorSpec(data="chinese-names")), dict[int, int]()
-    for item in data.test.open():
-        seen[item.label] = seen.get(item.label, 0) + 1
-        if seen[item.label] <= 2:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("promptclimb.evaluator.datasets.readers.bundled.ARCHIVES", small_archives)
+        patch.setenv("PROMPTCLIMB_CACHE", small_cache)
+        data = load_data(EvaluatorSpec(data="chinese-names"))
+        for item in data.test.open():
             target = folder / "test" / data.classes[item.label] / item.path.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(item.path, target)
