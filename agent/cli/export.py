@@ -6,6 +6,7 @@ import argparse
 
 from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
+from ..config.sources import on_command_line
 from ..present.sentences import UNSUPPORTED
 from ..results import exports
 from ..results.accuracies import BEST, TEXTS, WITH_IMAGES
@@ -75,7 +76,7 @@ def add_options(parser: Parser) -> None:
     }
     parser.description = (
         "example:\n  promptclimb export runs/mine --format open-clip\n\nformats:\n"
-        + "\n".join(f"  {name:<15} {about}" for name, about in formats.items())
+        + "\n".join(f"  {name:<15} {on_command_line(about)}" for name, about in formats.items())
     )
     parser.add_argument("directory", metavar="RUN_DIR", help="a finished or stopped run")
     parser.add_argument(

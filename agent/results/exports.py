@@ -220,7 +220,7 @@ FORMS: Mapping[str, ExportForm] = {
         "clip-benchmark-templates.json", clip_benchmark, "templates with {c}, for CLIP_benchmark"
     ),
     "cupl": ExportForm("cupl-prompts.json", cupl, "the texts of each class, as in CuPL"),
-    "text": ExportForm("prompts.txt", text, "one a line, for --initial and --templates", any_kind=True),
+    "text": ExportForm("prompts.txt", text, "one a line, for `initial` and `templates`", any_kind=True),
     "csv": ExportForm(
         "leaderboard.csv", leaderboard, "every template with its scores", chooses=False, any_kind=True
     ),
