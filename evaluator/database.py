@@ -20,6 +20,8 @@ SqlRow: TypeAlias = tuple[Any, ...]
 
 ENDINGS = ("", "-wal", "-shm")
 """What the names of the files of a database in WAL mode end in; all of ours are in this mode."""
+INDEX_BYTES = 2**18
+"""Free bytes that SQLite may need beside a database to read it."""
 WAIT_S = 60.0
 """Seconds that a write waits for other processes."""
 _NO_ROOM_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -87,9 +89,9 @@ class Database:
 
     Args:
         path: The file, made if it is missing; None for memory.
-        reads_only: Write nothing. In a folder that cannot be written, SQLite can neither make nor recover
-            the files that it needs beside the database: without a log of writes the database is read as it
-            is, otherwise a copy of both.
+        reads_only: Write nothing. In a folder that cannot be written, or on a full disk, SQLite can neither
+            make nor recover the files that it needs beside the database: without a log of writes the
+            database is read as it is, otherwise a copy of both.
     """
 
     def __init__(self, path: Path | None, *, reads_only: bool = False) -> None:
@@ -138,7 +140,7 @@ class Database:
 
 
 def _read_only_uri(path: Path, stack: ExitStack) -> str:
-    if os.access(path.parent, os.W_OK):
+    if os.access(path.parent, os.W_OK) and shutil.disk_usage(path.parent).free >= INDEX_BYTES:
         return f"{path.absolute().as_uri()}?mode=ro"
     log = path.with_name(f"{path.name}-wal")
     if not (log.exists() and log.stat().st_size):

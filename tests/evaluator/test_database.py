@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import struct
 from collections.abc import Callable
@@ -77,3 +78,13 @@ def test_a_received_journal_deletes_no_file(
     with pytest.raises(StoreCorruptError, match="-journal is a rollback journal"):
         open_it(database)
     assert victim.read_text() == "precious"
+
+
+def test_a_run_on_a_full_disk_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite would make a file beside the database, for which there is no room."""
+    Store.create(tmp_path, {}).close()
+    before = sorted((tmp_path / "store").iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: shutil._ntuple_diskusage(1, 1, 0))
+    with StoreReader(tmp_path) as stored:
+        assert stored.manifest.config == {}
+        assert sorted((tmp_path / "store").iterdir()) == before
