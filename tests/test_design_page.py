@@ -134,7 +134,7 @@ def test_the_functions_to_follow_exist() -> None:
     """Each stands in the file that the page names."""
     table = PAGE.read_text("utf-8").partition("|stage|functions")[2].partition("\n\n")[0]
     stages = re.findall(r"`(\S+\.py)`: ((?:`\w+`(?:, )?)+)", table)
-    assert len(stages) > 15
+    assert len(stages) >= 12
     for file, names in stages:
         code = (ROOT / file).read_text("utf-8")
         for name in re.findall(r"\w+", names):
