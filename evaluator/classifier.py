@@ -275,7 +275,9 @@ def _source_of(image: object) -> Path | Image.Image:
         else:
             what = f"{image.dtype} {list(image.shape)}"
     if isinstance(image, Image.Image):
-        return open_rgb(image)
+        if all(image.size):
+            return open_rgb(image)
+        what = "one without pixels"
     raise UsageError(
         "an image is the path of its file, one of Pillow's, or an array of uint8 [height, width, 3], not "
         f"{what}"

@@ -88,6 +88,8 @@ def test_open_images_and_arrays_are_classified_as_their_files(
     for wrong in (np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8, 3))):
         with pytest.raises(UsageError, match=r"an array of uint8 \[height, width, 3\], not \w+ \[\d, 8, "):
             classifier.predict([wrong])
+    with pytest.raises(UsageError, match="without pixels"):
+        classifier.predict([Image.new("RGB", (0, 5))])
 
 
 def test_no_image_no_prediction(learned: tuple[Classifier, FeatureEvaluator]) -> None:
