@@ -207,7 +207,7 @@ def verdict_of(
     title = rival.title(words) + (", original names" if remark else "")
     if gap.same_template:
         return f"{use}; that is also the best without a search"
-    outcome = {"better": "beats", "worse": "is behind"}.get(gap.verdict, "is level with")
+    outcome = {"better": "beats", "worse": "is behind"}.get(gap.verdict, "does not measurably beat")
     return f"{use}; the search {outcome} the best without one ({title}): {gap}"
 
 
