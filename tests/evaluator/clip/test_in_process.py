@@ -303,7 +303,7 @@ def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Pat
     (warning,) = (line for line in lines if "bundled toy model" in line)
     assert notes["toy_model"] == warning
     assert "ViT-B-32 with the pretrained weights laion2b_s34b_b79k" in warning
-    assert toy_model_notes(EvaluatorSpec(data="frames")) == ()
+    assert toy_model_notes(EvaluatorSpec(data="backgrounds")) == ()
 
 
 def test_warnings_stand_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
