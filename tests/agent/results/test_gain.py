@@ -126,7 +126,10 @@ def test_one_line_says_what_to_use(form: Form, texts: tuple[str, ...], remark: s
     ("right", "outcome"),
     [
         (600, "beats the best without one (bare class name with images): +10.0 [8.3, 12.0]"),
-        (698, "does not measurably beat the best without one (bare class name with images): +0.2"),
+        (
+            698,
+            "does not measurably beat the best without one (bare class name with images): +0.2 [-0.2, 0.7]",
+        ),
         (800, "is behind the best without one (bare class name with images): -10.0 [-12.0, -8.3]"),
     ],
 )
