@@ -29,6 +29,7 @@ from promptclimb.agent.cli.output import EXIT_NOTHING_USABLE, FAILED
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
+from promptclimb.agent.config.sources import on_command_line
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.search.run import start_run
@@ -858,7 +859,7 @@ def test_export(asking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path)
     """Each format, which templates it holds, and what is refused; the help names them all."""
     assert call("export", "--help") == 0
     shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert all(f"{name} {form.about}" in shown for name, form in FORMS.items())
+    assert all(f"{name} {on_command_line(form.about)}" in shown for name, form in FORMS.items())
     assert call("search", *asking.split(), "--run-dir", "r") == 0
     made = "export r --format open-clip --out t.json"
     check_session(
