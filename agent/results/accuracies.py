@@ -146,7 +146,9 @@ class AccuracyTable:
         lines[0] += [GAIN] * gains
         for row in self.rows:
             cells = [row.cells[column].lines(percent=self.percent) for column in self.columns]
-            templates = [] if noun is None else [_templates_text(row.templates)]
+            templates = (
+                [] if noun is None else [_templates_text(row.templates, are_examples_shown=row.name == TEXTS)]
+            )
             gain = [] if not gains else ["" if row.gain is None else row.gain.in_words]
             lines.append([printable(row.title), *templates, *map("\n".join, cells), *gain])
         return lines
@@ -175,11 +177,13 @@ def weighted(templates: Sequence[str]) -> list[str]:
     return [f"{text}{times.get(n, f' ({n} times)')}" for text, n in Counter(templates).items()]
 
 
-def _templates_text(templates: Sequence[str]) -> str:
+def _templates_text(templates: Sequence[str], *, are_examples_shown: bool) -> str:
+    """Return the templates of a row; of many averaged ones the number, and examples of the search's own."""
     different = weighted(templates)
     lines = list(map(printable, different[:_MOST_TEMPLATES]))
     if len(different) > _MOST_TEMPLATES:
-        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
+        averaged = f"{len(templates)} templates averaged"
+        lines = [f"{averaged}:", *lines, "..."] if are_examples_shown else [averaged]
     return "\n".join(lines)
 
 

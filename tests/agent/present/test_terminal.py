@@ -373,6 +373,14 @@ def test_a_template_that_counts_twice_is_shown_once() -> None:
         assert lines[1:5] == [f"{times + 2} templates averaged:", shown, "b {}", "..."]
 
 
+def test_many_published_templates_are_counted_and_not_shown() -> None:
+    """What is listed is what the search found."""
+    many = GroupAccuracies(templates=tuple(f"{n} {{}}" for n in range(80)), train=0.5, val=None, test=0.5)
+    shown = printed(small_result(baselines={"OpenAI's 80 templates": many}))
+    assert "80 templates averaged " in shown
+    assert "0 {}" not in shown
+
+
 def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes() -> None:
     """Each comes after twice the time; one says that all images are encoded."""
     now = [0.0]
