@@ -7,9 +7,9 @@ import argparse
 from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
 from ..config.sources import on_command_line
-from ..present.sentences import UNSUPPORTED
+from ..present.sentences import UNSUPPORTED, without_images
 from ..results import exports
-from ..results.accuracies import BEST, TEXTS, WITH_IMAGES
+from ..results.accuracies import BEST, TEXTS
 from ..results.result import UNCHECKED, SearchResult
 from ..results.run_dir import result_of
 from ..text import printable
@@ -53,17 +53,14 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
     if not exports.FORMS[form].chooses:
         return ""
     noun = result.words.noun
-    what, templates = "recommended texts", result.texts.templates
-    left_out = ""
-    if only is None and result.recommended.form == WITH_IMAGES and result.with_images is not None:
-        images = counted(result.with_images.images, "labelled image")
-        if form == "safetensors":
-            what += f", with {images}"
-        else:
-            left_out = f"; what the {images} taught is left out, and is in --format safetensors"
+    what, texts = "recommended texts", result.texts
     if only == BEST:
-        what, templates = f"best {noun} alone", result.best.templates
-    line = f"It holds the {what}: {counted(len(templates), noun)}{left_out}"
+        what, texts = f"best {noun} alone", result.best
+    left_out = without_images(result, texts)
+    if left_out and form == "safetensors" and only is None and result.with_images is not None:
+        what, left_out = f"{what}, with {counted(result.with_images.images, 'labelled image')}", ""
+    line = f"It holds the {what}: {counted(len(texts.templates), noun)}"
+    line += f"; {left_out}; --format safetensors has it" if left_out else ""
     if result.best.class_names:
         line += "; --format class-names writes the class names that belong to it"
     return f"{line}."

@@ -35,7 +35,7 @@ from .chart import (
     named,
     shown_curves,
 )
-from .sentences import UNSUPPORTED, about_test, chosen_by_more, names_read
+from .sentences import UNSUPPORTED, about_test, chosen_by_more, names_read, without_images
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
@@ -391,6 +391,8 @@ def use_of(view: RunView) -> Use | None:
     learnt = f"{CLASSIFIER} holds the recommended classifier; without the images, these are its "
     the = learnt if result.recommended.form == WITH_IMAGES else "The "
     about = f"{the}{noun}{named}{weighed}; {{}} is the slot of the class name."
+    if left_out := without_images(result, result.texts):
+        about += f" With --format open-clip, {left_out}; --format safetensors has it."
     code = [f"promptclimb export {folder} --format open-clip"]
     # Nothing opens a custom scorer again.
     if result.model.pretrained or result.scorer_usage:

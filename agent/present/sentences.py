@@ -22,9 +22,18 @@ from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..llm.local_models import shown_llm
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from ..results.accuracies import ORIGINAL_NAMES, baseline_name
+from ..results.accuracies import ORIGINAL_NAMES, WITH_IMAGES, baseline_name, score_text
 from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
-from ..results.result import PROMINENT, UNCHECKED, ApiUsage, Best, Row, SearchResult, Usage
+from ..results.result import (
+    PROMINENT,
+    UNCHECKED,
+    ApiUsage,
+    Best,
+    GroupAccuracies,
+    Row,
+    SearchResult,
+    Usage,
+)
 from ..text import printable
 
 MOST_NAMES = 12
@@ -122,6 +131,19 @@ def gains_in_words(gains: Mapping[str, float], words: CandidateNoun, *, percent:
         name: f"{100 * gain:+z.1f} points" if percent else f"{gain:+.4g}" for name, gain in gains.items()
     }
     return [f"{text} over the {baseline_name(name, words)}" for name, text in texts.items()]
+
+
+def without_images(result: SearchResult, texts: GroupAccuracies | Best) -> str:
+    """Say what texts alone lose on test where the recommended form learnt from images; else empty."""
+    learnt, test = result.with_images, result.recommended.test
+    if result.recommended.form != WITH_IMAGES or learnt is None:
+        return ""
+    figures = ""
+    if test is not None and texts.test is not None:
+        percent, unit = result.has_accuracies, " %" if result.has_accuracies else ""
+        alone = score_text(texts.test, percent=percent)
+        figures = f": {alone} instead of {score_text(test, percent=percent)}{unit} on test"
+    return f"what the {counted(learnt.images, 'labelled image')} taught is left out{figures}"
 
 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:

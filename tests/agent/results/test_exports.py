@@ -122,16 +122,22 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     assert held(result, "cupl", "best") == "It holds the best template alone: 1 template."
     assert held(result, "csv") == ""
     learnt = WithImages(templates=TEMPLATES, train=0.5, test=0.5, images=9, strength=1.0)
-    learned = replace(result, with_images=learnt, recommended=Recommended(form="with_images", test=0.5))
+    texts, best = replace(result.texts, test=0.25), replace(result.best, test=0.2)
+    recommended = Recommended(form="with_images", test=0.738)
+    learned = replace(result, with_images=learnt, recommended=recommended, texts=texts, best=best)
     with_images = "It holds the recommended texts, with 9 labelled images: 3 templates."
     assert held(learned, "safetensors") == with_images
-    assert held(learned, "cupl") == (
-        "It holds the recommended texts: 3 templates; what the 9 labelled images taught is left out, and is "
-        "in --format safetensors."
-    )
+    for only in (None, "texts"):
+        assert held(learned, "cupl", only) == (
+            "It holds the recommended texts: 3 templates; what the 9 labelled images taught is left out: "
+            "25.0 instead of 73.8 % on test; --format safetensors has it."
+        )
+    assert "1 template; what the 9 labelled images taught is left out: 20.0 " in held(learned, "cupl", "best")
+    unmeasured = replace(learned, recommended=Recommended(form="with_images", test=None))
+    assert "taught is left out; --format safetensors has it." in held(unmeasured, "cupl")
     named = replace(result, best=replace(result.best, class_names={"cat": "house cat"}))
     assert "--format class-names writes the class names" in held(named, "cupl")
-    assert held(learned, "safetensors", "texts") == "It holds the recommended texts: 3 templates."
+    assert "taught is left out: 25.0 instead" in held(learned, "safetensors", "texts")
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
