@@ -16,7 +16,7 @@ from ...prompts.kinds import KINDS, kind_named
 from .. import api
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
-from ..present.sentences import spent_text
+from ..present.sentences import chance_in_words, spent_text
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
 from ..results.result import ApiUsage, words_of
@@ -118,7 +118,7 @@ def print_table(evaluation: Evaluation) -> None:
     heads = (kind.words.noun, f"{evaluation.split}{interval}")
     console(stderr=False).print(table_of(title, [heads, *rows]))
     if any(cell.may_be_chance for cell in cells):
-        say(_chance_line(evaluation.classes))
+        say(_chance_line(evaluation))
     if len(evaluation.scores) > 1 and evaluation.split == "test":
         say(f"note: do not choose {kind.words.a_noun} by its test accuracy; use --split val to choose")
 
@@ -133,7 +133,7 @@ def _print_ways(evaluation: Evaluation, command: str) -> None:
     if any(cell.gain for cell in cells):
         print_line(f"in brackets: 95 % intervals; below: the difference to the {BARE_NAME}")
     if any(cell.may_be_chance for cell in cells):
-        print_line(_chance_line(evaluation.classes))
+        print_line(_chance_line(evaluation))
     print_line(_recommendation(evaluation))
     if any(cell.value == 1 for cell in cells if best is None or cell.recommended):
         print_line("every test image is classified correctly, so a search has nothing to beat here")
@@ -182,9 +182,9 @@ def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
     return " ".join(words)
 
 
-def _chance_line(classes: int) -> str:
-    guess = f"naming one of {classes} classes at random gets {100 / classes:.1f} %"
-    return f"{CHANCE_MARK} may be no better than chance: {guess}"
+def _chance_line(evaluation: Evaluation) -> str:
+    classes, chance = evaluation.classes, evaluation.chance
+    return f"{CHANCE_MARK} may be {chance_in_words(classes, chance, by_frequency=chance > 1 / classes)}"
 
 
 def _percent(share: float | None) -> str:

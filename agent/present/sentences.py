@@ -42,13 +42,12 @@ UNSUPPORTED = "Unsupported: no labelled image of the class is classified correct
 NameEvent: TypeAlias = events.NamesRead | events.NameRoundFinished | events.NamesChosen
 
 
-def about_chance(result: SearchResult) -> str:
-    """Describe the chance level of a result."""
-    percent, classes = 100 * (accuracy_without_images(result) or 0.0), result.dataset.classes
+def chance_in_words(classes: int, share: float, *, by_frequency: bool) -> str:
+    """Describe what needs no image: a random class, or ``by_frequency`` always the most frequent one."""
     guess = f"naming one of {classes} classes at random"
-    if most_frequent_share(result) is not None:
+    if by_frequency:
         guess = f"always naming the most frequent of {classes} classes"
-    return f"no better than chance: {guess} gets {percent:.1f} %"
+    return f"no better than chance: {guess} gets {100 * share:.1f} %"
 
 
 def chance_warning(result: SearchResult) -> str:
@@ -57,7 +56,10 @@ def chance_warning(result: SearchResult) -> str:
     if test is None or not may_be_chance(result, test):
         return ""
     low, high = wilson(test, result.dataset.sizes.test)
-    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be {about_chance(result)}"
+    by_frequency = most_frequent_share(result) is not None
+    share = accuracy_without_images(result) or 0.0
+    chance = chance_in_words(result.dataset.classes, share, by_frequency=by_frequency)
+    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be {chance}"
 
 
 def verdict_on(result: SearchResult) -> str:
@@ -311,15 +313,17 @@ def names_hint(result: SearchResult) -> str:
 
     Empty if nothing says so, or if other names were searched for.
     """
-    plain = [result.baselines[name] for name in (BARE_NAME, BASELINE_DEFAULT) if name in result.baselines]
+    plain = [result.baselines.get(name) for name in (BARE_NAME, BASELINE_DEFAULT)]
     images = result.with_images
-    if not plain or images is None or images.test is None or result.best.class_names is not None:
+    if images is None or images.test is None or result.best.class_names is not None:
         return ""
-    if may_be_chance(result, images.test) or not all(may_be_chance(result, group.test) for group in plain):
+    if may_be_chance(result, images.test) or not all(
+        group is not None and may_be_chance(result, group.test) for group in plain
+    ):
         return ""
     return (
-        "plain texts are no better than chance, and the labelled images are: the model may not know the "
-        'class names; `search_for = "class-names"` with `llm = MODEL` asks for others'
+        "plain texts may be no better than chance, and the labelled images are better: the model may not "
+        'know the class names; `search_for = "class-names"` with `llm = MODEL` asks for others'
     )
 
 

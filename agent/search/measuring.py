@@ -7,6 +7,7 @@ labelled images, not the test images, say which one to use.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -118,6 +119,7 @@ class Evaluation:
         pretrained: Tag or file of the model's weights.
         images: Images in the split; 0 if the evaluator does not say.
         classes: Number of classes; 0 if the evaluator does not say.
+        most_frequent: Images of the most frequent class; 0 if the evaluator does not say.
         scores: Each given template by itself, in input order.
         ensemble: The accuracy of all together; None if the evaluator cannot average.
         metrics: What stands beside it; empty if unknown.
@@ -148,11 +150,19 @@ class Evaluation:
     scorer_usage: ApiUsage | None = None
     labels: Path | None = None
     classes: int = 0
+    most_frequent: int = 0
 
     @property
     def recommended(self) -> Way | None:
         """The way that the labelled images recommend; None if they were not looked at."""
         return next((way for way in self.ways if way.recommended), None)
+
+    @property
+    def chance(self) -> float:
+        """The higher of the chance level and the share of the most frequent class; 0 if unknown."""
+        if not self.classes or not self.images:
+            return 0.0
+        return max(1 / self.classes, self.most_frequent / self.images)
 
     @property
     def accuracies(self) -> AccuracyTable:
@@ -168,7 +178,7 @@ class Evaluation:
                 value=value, unanswered=measured.unanswered, gain=measured.gain, recommended=recommended
             )
             if percent and self.images and value is not None:
-                by_chance = self.classes > 0 and is_no_better(value, self.images, 1 / self.classes)
+                by_chance = self.chance > 0.0 and is_no_better(value, self.images, self.chance)
                 accuracy = replace(accuracy, interval=wilson(value, self.images), may_be_chance=by_chance)
             return accuracy
 
@@ -299,6 +309,7 @@ async def measure_templates(
     together = _UNMEASURED if len(texts) > 1 and alone else measured[-1]
     return replace(
         evaluation,
+        most_frequent=_most_frequent(predictions),
         scores=tuple(
             TemplateAccuracy(
                 template=text, accuracy=each.accuracy, unanswered=each.unanswered, metrics=each.metrics
@@ -340,7 +351,12 @@ async def measure_ways(
         evidence = await judge(evaluator, ways, {}, {}, final=True)
     chosen = best_way(evidence, evaluation.labelled)
     by_name = dict(zip(ways, _with_gains(measured, list(ways), predictions), strict=True))
-    return replace(evaluation, ways=_rows(ways, by_name, {chosen: "texts"}))
+    ways_measured = _rows(ways, by_name, {chosen: "texts"})
+    return replace(evaluation, ways=ways_measured, most_frequent=_most_frequent(predictions))
+
+
+def _most_frequent(predictions: Predictions | None) -> int:
+    return max(Counter(predictions.labels).values(), default=0) if predictions is not None else 0
 
 
 async def _by_features(
@@ -370,6 +386,7 @@ async def _by_features(
     measured = _with_gains(_measured_by(predictions, evaluation.classes), names, predictions)
     learns = chosen is not None and learned[chosen].strength is not None
     forms: dict[str | None, Form] = {chosen: "with_images" if learns else "texts"}
+    evaluation = replace(evaluation, most_frequent=_most_frequent(predictions))
     return replace(evaluation, ways=_rows(ways, dict(zip(names, measured, strict=True)), forms)), predictions
 
 

@@ -15,7 +15,13 @@ import pytest
 from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, search
 from promptclimb.agent.cli.evaluate import _print_ways
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.search.measuring import MOST_LEARNED, MeasuredAccuracy, measure_templates, measure_ways
+from promptclimb.agent.search.measuring import (
+    MOST_LEARNED,
+    TEXTS_COLUMN,
+    MeasuredAccuracy,
+    measure_templates,
+    measure_ways,
+)
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import (
     BARE_NAME,
@@ -80,6 +86,25 @@ async def test_names_that_get_no_more_than_chance_are_hinted_at(
     texts = ("{}", "a photo of a {}", SKETCH)
     _print_ways(await measured(box(dict.fromkeys(texts, worth), learns=learns)), "promptclimb search")
     assert ("--search-for class-names" in capsys.readouterr().out) is is_hinted
+
+
+async def test_uneven_classes_are_held_against_the_most_frequent_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As by a search: 45 % is no feat where half of the images are of one class."""
+    evaluation = await measured(box({SKETCH: 0.45, "{}": 0.15}, learns=False))
+    assert evaluation.most_frequent
+    uneven = replace(evaluation, most_frequent=evaluation.images // 2)
+    sketch = [
+        row.cells[TEXTS_COLUMN].may_be_chance
+        for table in (evaluation.accuracies, uneven.accuracies)
+        for row in table.rows
+        if row.name == HAND_MADE
+    ]
+    assert sketch == [False, True]
+    _print_ways(uneven, "promptclimb search")
+    guess = f"always naming the most frequent of {uneven.classes} classes gets {100 * uneven.chance:.1f} %"
+    assert f"may be no better than chance: {guess}" in capsys.readouterr().out
 
 
 async def test_what_is_right_on_every_image_is_not_said_to_be_beaten(
