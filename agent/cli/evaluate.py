@@ -161,10 +161,10 @@ def _recommendation(evaluation: Evaluation) -> str:
     if best.name != BARE_NAME:
         use = f"Use {name}" + (" with the labelled images" if learns else "")
     elif learns:
-        use = f"Use the {BARE_NAME} with the labelled images: no other texts beat it"
+        use = f"Use the {BARE_NAME} with the labelled images: no other texts are clearly ahead"
     else:
         use = f"Nothing beats the {BARE_NAME}: use that"
-    return f"* {use}; so say your {images}, not the test images."
+    return f"* {use}. Chosen on your {images}, not the test images."
 
 
 def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
@@ -270,7 +270,7 @@ def add_options(parser: Parser) -> None:
         "--all-labels",
         action="store_true",
         help="let references learn from every label that a search has: validation images and copies too "
-        "(without --templates, all do that can)",
+        "(always so without --templates; one that chooses on validation images cannot)",
     )
     parser.add_argument(
         "--split",

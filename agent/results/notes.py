@@ -22,8 +22,8 @@ from .result import (
 )
 
 BY_LOGPROB = (
-    "the form to use was chosen by log-probabilities of the labelled images too; the search itself saw only "
-    "its objective"
+    "the search used its objective alone; which form to use was then decided by the accuracy and the "
+    "log-probabilities of the labelled images"
 )
 
 _FAILED: Mapping[str, str] = {

@@ -111,7 +111,7 @@ async def test_what_is_learnt_from_the_labelled_images_is_recommended(tmp_path: 
     assert {"best", "texts", "bare class name", "default template"} <= recommended.over.keys()
     assert recommended.over["bare class name"].paired
     assert recommended.verdict.startswith("Use the texts with the labelled images: ")
-    assert "the search itself saw only its objective" in str(result.notes[CHOSEN_BY_LOGPROB])
+    assert "the search used its objective alone" in str(result.notes[CHOSEN_BY_LOGPROB])
     assert classifier is not None
     about = classifier.about
     assert (about.form, about.images, about.templates) == ("with_images", 48, result.texts.templates)
