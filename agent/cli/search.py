@@ -23,7 +23,7 @@ from ..events.types import Bus
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..methods.registry import described
 from ..present.page import write_report
-from ..present.sentences import after_nothing_beat
+from ..present.sentences import what_may_help
 from ..present.terminal import Display, print_result
 from ..results.history import Progress, state_of
 from ..results.result import NOTHING_USABLE, SearchResult
@@ -256,7 +256,7 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
         lines.append(f"next: {program()} export {folder} --format all")
-    if line := after_nothing_beat(result):
+    if line := what_may_help(result):
         lines.append(on_command_line(line))
     return lines
 

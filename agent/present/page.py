@@ -46,7 +46,6 @@ from .sentences import (
     REJECTED,
     about_order,
     about_test,
-    after_nothing_beat,
     cost_text,
     gains_in_words,
     left_text,
@@ -55,6 +54,7 @@ from .sentences import (
     names_hint,
     spent_rows,
     verdict_on,
+    what_may_help,
 )
 
 if TYPE_CHECKING:
@@ -385,6 +385,7 @@ def next_steps(view: RunView) -> list[str]:
         steps.append(f"The new class names could not be examined: promptclimb resume {folder} does it again.")
     elif not result.dataset.sizes.test:
         steps.append("Add test images: without them nothing is known about images that were not searched on.")
+    steps += filter(None, [on_command_line(what_may_help(result))])
     at_chance = may_be_chance(result, result.recommended.test)
     if at_chance:
         steps.append(
@@ -435,8 +436,6 @@ def _on_answers(result: SearchResult, folder: str) -> list[str]:
 
 def _on_gain(result: SearchResult) -> list[str]:
     over, steps = result.recommended.over, list[str]()
-    if line := after_nothing_beat(result):
-        steps.append(on_command_line(line))
     widest = max((gap.interval[1] - gap.interval[0] for gap in over.values()), default=0.0)
     unsure = any(not difference.sign and not difference.same_template for difference in over.values())
     if widest > WIDE and unsure:

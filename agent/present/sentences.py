@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.datasets.values import FEW_TEST_IMAGES
+from ...evaluator.datasets.values import FEW_TEST_IMAGES, UNUSED_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
+from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, CHOSEN
 from ...prompts.kinds import CandidateNoun
 from ..config.sources import on_command_line
 from ..events import types as events
@@ -73,16 +73,17 @@ def verdict_on(result: SearchResult) -> str:
     return "; ".join(filter(None, clauses))
 
 
-def after_nothing_beat(result: SearchResult) -> str:
-    """Return what to do where the search found no better texts than the plain ones; empty where it did."""
+def what_may_help(result: SearchResult) -> str:
+    """Return what to do where training images were unused, or no texts beat the plain ones; else empty."""
+    unused = UNUSED_IMAGES in str(result.notes.get(CHOSEN))
+    more = '`shots = "all"`, as training images were left unused' if unused else "more labelled images"
     plain = (result.baselines.get(name) for name in (BARE_NAME, BASELINE_DEFAULT))
     is_plain = any(group is not None and group.templates == result.texts.templates for group in plain)
     if not is_plain or result.best.class_names or result.recommended.test is None:
-        return ""
+        return f"What helps most: {more}." if unused else ""
     return (
-        "No searched words beat the plain ones. What may help: more labelled images; other words in "
-        "`describe`; if the model may not know the class names, `search_for = class-names` with "
-        "`llm = MODEL`."
+        f"No searched words beat the plain ones. What may help: {more}; other words in `describe`; if the "
+        "model may not know the class names, `search_for = class-names` with `llm = MODEL`."
     )
 
 

@@ -17,7 +17,7 @@ from ..counts import counted
 from ..errors import DataError
 from ..scoring import ALL, Shots
 from ..spec import DEFAULT_SHOTS
-from .values import Item, Splits, count_by_label
+from .values import UNUSED_IMAGES, Item, Splits, count_by_label
 
 MAX_VAL_SHOTS = 4
 
@@ -79,18 +79,18 @@ def check_shots(splits: Splits, shots: int) -> None:
 
 
 def default_shots(splits: Splits) -> tuple[int, str | None]:
-    """Return the default number of shots, and a line about it if they are few, or leave most images out."""
+    """Return the default number of shots, and a line about it if few shots or most images are unused."""
     counts = count_by_label(splits.train, len(splits.classes))
     shots, images = min(DEFAULT_SHOTS, *counts), sum(counts)
     if not images:
         return 0, None
     used = shots * len(counts)
-    if shots == DEFAULT_SHOTS and used >= images / 2:
+    if used == images or (shots == DEFAULT_SHOTS and used >= images / 2):
         return shots, None
     name = splits.classes[counts.index(min(counts))]
     why = "" if shots == DEFAULT_SHOTS else f", as the smallest, {name!r}, has no more"
-    more = "" if used == images else f'; `shots = "{ALL}"` uses every one'
-    return shots, f"using {used:,} of {counted(images, 'training image')}: {shots} of each class{why}{more}"
+    using = f"using {used:,} of {counted(images, 'training image')}: {shots} of each class{why}"
+    return shots, f"{using}; {UNUSED_IMAGES}"
 
 
 VAL_SHARE = 0.2

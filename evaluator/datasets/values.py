@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from ..scoring import Shots
+from ..scoring import ALL, Shots
 
 FEW_TEST_IMAGES = 100
 """Below so many, even a gain of ten points may be chance."""
+UNUSED_IMAGES = f'`shots = "{ALL}"` uses every one, and more labelled images help most'
+"""The end of a line on training images in use, if the default number of shots leaves some unused."""
 
 
 class Item(NamedTuple):

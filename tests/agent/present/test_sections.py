@@ -29,7 +29,8 @@ from promptclimb.agent.results.result import (
     Sizes,
     WithImages,
 )
-from promptclimb.evaluator.scoring import ClassAccuracy, Inspection
+from promptclimb.evaluator.datasets.values import UNUSED_IMAGES
+from promptclimb.evaluator.scoring import CHOSEN, ClassAccuracy, Inspection
 from tests.fakes.small_result import small_result
 
 KNOWS: dict[str, Any] = {
@@ -73,6 +74,11 @@ def test_where_no_words_beat_the_plain_ones_the_page_says_what_may() -> None:
     assert advice not in steps(**KNOWS)
     renamed = Best(template="a {}", train=0.5, val=None, test=0.5, class_names={"b": "bee"})
     assert advice not in steps(**plain | {"best": renamed})
+    unused = {"notes": {CHOSEN: [f"using 4 of 9 training images: 2 of each class; {UNUSED_IMAGES}"]}}
+    for changes, first in ((KNOWS, "What helps most: --shots all,"), (plain, "No searched words beat")):
+        line = steps(**changes | unused).partition("\n")[0]
+        assert line.startswith(first)
+        assert "--shots all, as training images were left unused" in line
 
 
 def test_the_texts_are_shown_to_be_used() -> None:

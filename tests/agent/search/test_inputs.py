@@ -33,6 +33,7 @@ from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.batching import is_out_of_memory
 from promptclimb.evaluator.custom import run_users_code
+from promptclimb.evaluator.datasets.values import UNUSED_IMAGES
 from promptclimb.evaluator.errors import ConfigError, EvaluatorError
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template import Template
@@ -159,10 +160,12 @@ def test_a_result_notes_the_shots_that_the_data_decided(
     on_images: tuple[list[Path], dict[str, Any]], tmp_path: Path
 ) -> None:
     """Also that of a resumed run, which has their number as a setting."""
+    for number in range(10, 14):
+        save_image(on_images[0][-1].with_name(f"{number}.png"), number + 10)
     assert search_sync(SearchConfig(**on_images[1], max_minutes=0)).status == "stopped"
     notes = resume_sync(tmp_path / "r", changes={"max_minutes": None}).notes
-    used = "using 10 of 10 training images: 5 of each class, as the smallest, 'a', has no more"
-    assert notes["chosen_defaults"] == [used]
+    used = "using 10 of 12 training images: 5 of each class, as the smallest, 'a', has no more"
+    assert notes["chosen_defaults"] == [f"{used}; {UNUSED_IMAGES}"]
 
 
 def test_changed_images_are_named_before_an_llm_is_loaded(
