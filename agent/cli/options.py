@@ -69,6 +69,7 @@ def add_search_options(
             "Output",
             "--config",
             dest="config_file",
+            hide=of is SearchConfig,
             metavar="FILE.toml",
             help="settings by name; options win over them",
         )

@@ -655,6 +655,12 @@ def test_the_short_help_shows_an_example_and_fifteen_options(
     assert "example" in shown.partition("options:")[0] or command == "resume"
 
 
+def test_the_short_help_of_evaluate_shows_where_rare_settings_go(capsys: pytest.CaptureFixture[str]) -> None:
+    """Messages name some that are no options, such as ``on_bad_image``."""
+    assert call("evaluate", "--help") == 0
+    assert "--config FILE.toml" in capsys.readouterr().out
+
+
 def test_the_help_begins_with_a_search_on_named_data(capsys: pytest.CaptureFixture[str]) -> None:
     """It can be copied, and describes the data that it names."""
     assert call() == 0
