@@ -53,9 +53,8 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
     if not exports.FORMS[form].chooses:
         return ""
     noun = result.words.noun
-    what, texts = "recommended texts", result.texts
-    if only == BEST:
-        what, texts = f"best {noun} alone", result.best
+    what = f"best {noun} alone" if only == BEST else "recommended texts"
+    texts = result.best if only == BEST else result.texts
     left_out = without_images(result, texts)
     if left_out and form == "safetensors" and only is None and result.with_images is not None:
         what, left_out = f"{what}, with {counted(result.with_images.images, 'labelled image')}", ""

@@ -122,6 +122,7 @@ def resume(arguments: argparse.Namespace) -> int:
         config,
         lambda request: resume_run(request, run_dir),
         as_json=arguments.as_json,
+        resumed=True,
     )
 
 
@@ -209,6 +210,7 @@ def run_session(
     work: Callable[[RunRequest], Awaitable[SearchResult]],
     *,
     as_json: bool,
+    resumed: bool = False,
 ) -> int:
     """Run a session with a display, and print its result."""
     display = Display(console())
@@ -235,14 +237,14 @@ def run_session(
     if result.status == "stopped":
         _say_how_to_resume(progress, config)
     elif run_dir is not None:
-        for line in _next_steps(result, config, run_dir):
+        for line in _next_steps(result, config, run_dir, resumed=resumed):
             out.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print_json(result.to_json())
     return exit_code(result)
 
 
-def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> list[str]:
+def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path, *, resumed: bool) -> list[str]:
     """Return where the report of a finished run is, how to open it, and the next command."""
     folder, report = shlex.quote(short_path(run_dir)), run_dir / REPORT
     lines = []
@@ -251,7 +253,7 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     if NOTHING_USABLE in result.notes:
         lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
     elif result.model.pretrained == BUNDLED_WEIGHTS:
-        lines.append(with_real_model(config))
+        lines.append(with_real_model(config, resumed=resumed))
     elif config.custom_scorer is None:
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
@@ -265,8 +267,11 @@ _NOT_REPEATED = ("model", "pretrained", "run_dir", *LIMIT_SETTINGS)
 """Settings that the same search with another model does not take over."""
 
 
-def with_real_model(config: SearchConfig) -> str:
-    """Return the command of the same search with a real model, or of one on the user's own images."""
+def with_real_model(config: SearchConfig, *, resumed: bool = False) -> str:
+    """Return the command of the same search with a real model, or of one on the user's own images.
+
+    A ``resumed`` run has as settings what its data decided, so nothing of that is taken over.
+    """
     from ...evaluator.datasets.loading import known
 
     if any(config.data == data_set.name for data_set in known()):
@@ -277,7 +282,8 @@ def with_real_model(config: SearchConfig) -> str:
         whose, options, settings = "", [], config.to_public()
         for name, value in settings.items():
             option = OPTIONS[name]
-            if name in _NOT_REPEATED or not option.flag or _follows(name, settings):
+            from_data = resumed and option.from_data
+            if name in _NOT_REPEATED or not option.flag or from_data or _follows(name, settings):
                 continue
             if isinstance(option.default, bool):
                 options.append(option.flag if value else option.flag.replace("--", "--no-", 1))

@@ -94,6 +94,11 @@ def test_the_next_command_keeps_what_the_user_gave() -> None:
         assert "--method" not in (command := with_real_model(followed))
         assert "--restarts" not in command
         assert "--name-rounds" not in command
+    # A resumed run has as settings what the data decided.
+    settings = own.to_public() | {"augmentations": 8, "initial": 250}
+    resumed = with_real_model(SearchConfig(**settings), resumed=True)
+    assert "--method random" in resumed
+    assert not {"--shots", "--augmentations", "--initial"} & {*shlex.split(resumed)}
     bundled = with_real_model(SearchConfig(data="photos", method="random", describe="things"))
     assert "with your images and a real model" in bundled
     assert "search --data DIR --model" in bundled
