@@ -61,7 +61,9 @@ def _row(result: SearchResult) -> dict[str, str]:
     }
     if scorer is not None:
         row |= {"scorer's calls": f"{scorer.calls:,}", "scorer's cost": cost_text(scorer.cost_usd)}
-    return row | {f"best {result.words.noun}": f"{result.best.template}{result.best.remark}"}
+    first, *others = dict.fromkeys(result.recommended_group.templates)
+    more = f" and {len(others)} more" if others else ""
+    return row | {"recommended": f"{first}{more}{result.best.remark}"}
 
 
 def add_options(parser: Parser) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import enumerated
-from ..results.accuracies import baseline_name
+from ..results.accuracies import WITHOUT_SEARCH, baseline_name
 from ..results.result import SearchResult, words_of_all
 from .document import SCHEMA, about_runs
 from .grid import RunLabels
@@ -44,13 +44,19 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
         )
     ]
     baselines = [StudyRow(baseline_name(name, words), None, figure=name) for name in shown]
+    others = _on_other_data(outcomes)
+    # With other shots it learnt from other images, so each run has its own.
+    if len(models) == 1 and WITHOUT_SEARCH not in shown and not others:
+        name = baseline_name(WITHOUT_SEARCH, words)
+        own = [StudyRow(f"{name} ({row.label})", row.method, row.llm, WITHOUT_SEARCH) for row in rows]
+        baselines += [row for row in own if any(row.figure_in(block) for block in here.values())]
     same_shots = (
         shots[0] if len(shots) == 1 else enumerated("default" if n is None else str(n) for n in shots)
     )
     common = {"model": enumerated(models), "shots": same_shots}
     sets = list(dict.fromkeys(outcome.cell.data for outcome in outcomes))
     about = about_runs(outcomes)
-    if others := _on_other_data(outcomes):
+    if others:
         about["notes"] = [others, *about["notes"]]
     return {
         "schema": SCHEMA,

@@ -12,8 +12,16 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.details import Decisions, Details, write_details
-from promptclimb.agent.results.result import ApiUsage, Dataset, GroupAccuracies, Recommended, Sizes
+from promptclimb.agent.results.result import (
+    ApiUsage,
+    Dataset,
+    GroupAccuracies,
+    Recommended,
+    Sizes,
+    WithoutSearch,
+)
 from promptclimb.agent.results.run_dir import read_result, write_result
+from promptclimb.evaluator.scoring import BARE_NAME
 from tests.fakes.small_result import small_result
 from tests.recorded import check_page, check_session
 
@@ -110,6 +118,36 @@ def test_a_row_says_what_differs(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert rows("a", "b") == ["guided (a)", "guided (b)"]
     assert rows("a", "other-model") == ["guided, m", "guided, n"]
     assert rows("a", "other-seed") == ["guided"]
+
+
+def test_what_is_best_without_a_search_stands_beside_runs_with_other_shots(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Once for each run, where it learnt from other images; on other test images it is left out."""
+    dataset = replace(read_result(tmp_path / "a").dataset, shots=4)
+    ways = [
+        WithoutSearch(name=BARE_NAME, templates=("{}",), train=0.5, test=test, images=9)
+        for test in (0.6, 0.7)
+    ]
+    write_run(tmp_path / "one", {0}, without_search=ways[0])
+    write_run(tmp_path / "four", {0}, without_search=ways[1], dataset=dataset)
+    write_run(tmp_path / "other", {0}, image_set="other", without_search=ways[1], dataset=dataset)
+
+    def rows(*folders: str) -> dict[str, float]:
+        (table,) = compared(capsys, *folders)["tables"]
+        return {row["label"]: row["mean"] for row in table["rows"] if "without" in row["label"]}
+
+    name = "best without a search"
+    assert rows("one", "four") == {f"{name} (guided, 1 shot)": 0.6, f"{name} (guided, 4 shots)": 0.7}
+    assert not rows("one", "other")
+
+
+def test_the_recommended_texts_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Not the best template, where other texts are recommended."""
+    texts = GroupAccuracies(templates=("{}", "a drawing of a {}", "{}"), train=0.5, test=0.95)
+    write_run(tmp_path / "c", {0}, texts=texts)
+    assert call("a", "c") == 0
+    assert capsys.readouterr().out.rstrip().endswith("{} and 1 more")
 
 
 def test_what_cannot_be_compared_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
