@@ -30,6 +30,7 @@ from ..results.gain import may_be_chance
 from ..results.history import RunView, view_of
 from ..results.result import (
     EMPTY,
+    NO_NEW_NAME,
     NOTHING_USABLE,
     PROMINENT,
     UNCHECKED,
@@ -243,7 +244,10 @@ def _verdict(view: RunView) -> str:
         return f"{on_test}."
     train = view.rows[0].train if result is None and view.rows else view.train
     if not view.rows or train is None:
-        return "Nothing was scored yet." if result is None else f"Class names, {UNCHECKED}."
+        if result is None:
+            return "Nothing was scored yet."
+        about = f"class names, {UNCHECKED}" if result.best.class_names else NO_NEW_NAME
+        return f"{about[0].upper()}{about[1:]}."
     # A custom scorer may have no images, or not say so.
     images = " on the training images" if result is None or result.dataset.sizes.train else ""
     gains = gains_in_words(progress.gains(train), view.words, percent=view.percent)

@@ -25,6 +25,7 @@ from ..position import INITIAL, LLM
 from ..results.accuracies import ORIGINAL_NAMES, WITH_IMAGES, baseline_name, score_text
 from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
 from ..results.result import (
+    NO_NEW_NAME,
     PROMINENT,
     UNCHECKED,
     ApiUsage,
@@ -303,7 +304,7 @@ def _new_names(best: Best) -> str:
     else:
         why = "kept for their scores, not for what they mean"
     if not names:
-        return "class names: no new name was accepted"
+        return f"class names: {NO_NEW_NAME if best.unchecked else 'no new name was accepted'}"
     changes = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:MOST_NAMES]]
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     return f"class names, {why}: {'; '.join(changes)}{more}"

@@ -12,6 +12,7 @@ from ...prompts.kinds import CandidateNoun
 from .accuracies import (
     BEST,
     NEW_NAMES,
+    ORIGINAL_NAMES,
     TEXTS,
     WITH_IMAGES,
     WITHOUT_SEARCH,
@@ -21,7 +22,7 @@ from .accuracies import (
     score_text,
 )
 from .result import (
-    UNCHECKED,
+    NO_NEW_NAME,
     GroupAccuracies,
     Recommended,
     SearchResult,
@@ -179,20 +180,27 @@ def _word(difference: Difference, is_certain: bool) -> str:
 
 
 def verdict_of(
-    recommended: Recommended, groups: Mapping[str, GroupAccuracies], remark: str, words: CandidateNoun
+    recommended: Recommended,
+    groups: Mapping[str, GroupAccuracies],
+    remark: str,
+    words: CandidateNoun,
+    *,
+    unchecked: bool = False,
 ) -> str:
     """Return what to use in a line, with its gain on test, and whether the search beat the best without one.
 
     The gain is over the better of the plain texts. ``remark`` is what the forms need beside their templates,
-    such as new class names.
+    such as new class names. ``unchecked``: these are all that was asked for, without a labelled image.
     """
-    unchecked, used = UNCHECKED in remark, groups[TEXTS].templates
+    used = groups[TEXTS].templates
     texts = texts_in_words(used, groups, words, renamed=bool(remark), unchecked=unchecked)
     use = f"Use the {texts}{remark}"
     if recommended.form == WITH_IMAGES:
         use += " with the labelled images: "
     elif texts in (TEXTS, f"best {words.noun}", words.noun):
         use += ": "
+    elif unchecked:
+        use += f": {NO_NEW_NAME}; "
     else:
         use += ": nothing beat it on the labelled images; "
     use += f"{score_text(recommended.test, percent=are_shares((recommended.test,)), unit=' %')} on test"
@@ -202,6 +210,9 @@ def verdict_of(
     if reference is not None and not is_rival and not recommended.over[reference].same_template:
         use += f", {recommended.over[reference]} over the {baseline_name(reference, words)}"
     if rival is None or WITHOUT_SEARCH not in recommended.over:
+        rivals = {ORIGINAL_NAMES, reference} if unchecked and remark else set[str]()
+        if any(gap.verdict == "worse" for name, gap in recommended.over.items() if name in rivals):
+            use += "; on test the original names were better: check the new names before you use any"
         return use
     gap = recommended.over[WITHOUT_SEARCH]
     title = rival.title(words) + (", original names" if remark else "")

@@ -74,6 +74,8 @@ RACED = "racing"
 NO_COST = "no_cost_reported"
 """Names of a search's notes; a custom scorer may add others."""
 UNCHECKED = "unchecked: no labelled image was looked at"
+NO_NEW_NAME = "no usable new name came from the LLM, and no labelled image was looked at"
+"""What is said in place of ``UNCHECKED`` where there is nothing to check."""
 PROMINENT = (
     TOY_MODEL,
     LLM_FALLBACK,

@@ -123,7 +123,7 @@ async def choose_and_test(
             choice,
             forms,
             test=searched.stopped is None,
-            prompts=config.search_for,
+            config=config,
             names=searched.names,
         )
         details = await details_of(evaluator, evaluated.decisions, evaluated.recommended)

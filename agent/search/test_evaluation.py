@@ -26,6 +26,7 @@ from ...evaluator.scoring import (
     SplitScores,
     hits,
 )
+from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError
 from ..results.accuracies import (
     BEST,
@@ -95,12 +96,12 @@ async def evaluate_choice(
     forms: Forms,
     *,
     test: bool,
-    prompts: str,
+    config: SearchConfig,
     names: NamesRecord | None = None,
 ) -> EvaluatedChoice:
     """Measure the choice on every split; nothing of it feeds back into the choice.
 
-    ``prompts`` is the kind of the candidates; ``names`` has the new class names and the template that is best
+    ``names`` has the new class names and the template that is best
     with them, None if none were searched for.
 
     A failure must not cost the result: without the test split there are train and val, without those the
@@ -166,9 +167,10 @@ async def evaluate_choice(
             renamed=bool(class_names),
         )
         recommended = replace(recommended, over=over)
-        doubt = "" if labelled_images(info) else f" ({UNCHECKED})"
+        doubt = f" ({UNCHECKED})" if config.unchecked else ""
         remark = f", with {counted(len(class_names), 'new class name')}{doubt}" if class_names else ""
-        verdict = verdict_of(recommended, accuracies, remark, words_of(prompts))
+        words = words_of(config.search_for)
+        verdict = verdict_of(recommended, accuracies, remark, words, unchecked=config.unchecked)
         recommended = replace(recommended, verdict=verdict)
     decisions = None
     if labels:

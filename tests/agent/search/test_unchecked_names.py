@@ -15,8 +15,8 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.events.types import Event, NamesRead, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.sentences import result_lines
-from promptclimb.agent.results.accuracies import NEW_NAMES
-from promptclimb.agent.results.result import UNCHECKED, SearchResult
+from promptclimb.agent.results.accuracies import NEW_NAMES, ORIGINAL_NAMES
+from promptclimb.agent.results.result import NO_NEW_NAME, UNCHECKED, SearchResult
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.errors import ConfigError, DataError
@@ -116,6 +116,44 @@ def test_a_folder_of_images_without_labels_has_its_class_names_in_a_file(
     names.write_text("公鸡=rooster\n奶牛=cow\n", "utf-8")
     with pytest.raises(DataError, match=r"names folders, and .*photos has none; write one name a line"):
         load_data(EvaluatorSpec(data=str(folder), shots=0, class_names=str(names)))
+
+
+@pytest.mark.parametrize("reading", ["I know none.", "", "公鸡: 公鸡\n狗: 狗"])
+def test_without_a_name_nothing_is_said_of_labelled_images(
+    pictures: Path, tmp_path: Path, reading: str
+) -> None:
+    """Answers without a name, empty ones, and the names that the classes have: none was looked at."""
+    result = run_virtual(search(config(tmp_path / "r", pictures), chat=NameChat(reading=reading)))
+    assert result.recommended.verdict.startswith(f"Use the default template: {NO_NEW_NAME}; ")
+    page = (tmp_path / "r" / REPORT).read_text("utf-8")
+    assert f"Use the default template: {NO_NEW_NAME}; " in page
+    for text in ("\n".join(result_lines(result, None)), page):
+        assert "nothing beat it on the labelled images" not in text
+    # Without a test image either, it is all that the page says.
+    (folder := tmp_path / "photos").mkdir()
+    shutil.copy(next((pictures / "test" / "狗").iterdir()), folder)
+    (names := tmp_path / "names.txt").write_text("公鸡\n奶牛\n狗\n", "utf-8")
+    settings = config(tmp_path / "u", folder, class_names=str(names))
+    result = run_virtual(search(settings, chat=NameChat(reading=reading)))
+    assert f"class names: {NO_NEW_NAME}" in result_lines(result, None)
+    assert f"{NO_NEW_NAME.capitalize().replace('llm', 'LLM')}." in (tmp_path / "u" / REPORT).read_text(
+        "utf-8"
+    )
+
+
+def test_names_that_are_worse_on_test_are_to_be_checked(pictures: Path, tmp_path: Path) -> None:
+    """What is recommended was decided before test and stays; the line says what is better on test."""
+    (english := tmp_path / "animals").mkdir()
+    for chinese, name in NEW.items():
+        shutil.copytree(pictures / "test" / chinese, english / "test" / name)
+    false = dict(zip(NEW.values(), [*list(NEW.values())[1:], "rooster"], strict=True))
+    reading = "\n".join(f"{name}: a {other} toy" for name, other in false.items())
+    result = run_virtual(search(config(tmp_path / "r", english), chat=NameChat(reading=reading)))
+    assert result.recommended.over[ORIGINAL_NAMES].verdict == "worse"
+    worse = "; on test the original names were better: check the new names before you use any"
+    assert result.recommended.form == "template"
+    assert worse in result.recommended.verdict
+    assert worse in (tmp_path / "r" / REPORT).read_text("utf-8")
 
 
 def test_what_the_model_cannot_read_keeps_its_own_name(pictures: Path, tmp_path: Path) -> None:
