@@ -1,7 +1,7 @@
 """Encode images once for each model and image set, and cache the features on disk.
 
-Features are safetensors files, memory-mapped, with a manifest in their header. Augmented copies are cropped
-and lit differently, but not mirrored or rotated, which changes letters.
+Features are safetensors files, memory-mapped, with a manifest in their header; text vectors are kept alike.
+Augmented copies are cropped and lit differently, but not mirrored or rotated, which changes letters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -30,6 +30,7 @@ from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash, looked_
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
 from ..files import SeenFiles, sweep
+from ..regular_files import irregular
 from ..spec import Report
 from .models import LoadedModel
 
@@ -48,24 +49,25 @@ class Manifest:
     schema: Literal[2]
     model: str
     preprocessing: str
-    images: str
+    images: str  # a hash of the image set, or of the texts
     # for each row the index of its image, in order; unreadable images have no row
     kept: tuple[int, ...]
     bad: tuple[tuple[int, str], ...]  # index and complaint of each unreadable image
-    checksum: str
+    checksum: str = ""
 
 
 _MANIFEST = TypeAdapter(Manifest)
 
 
-def _feature_key(model: str, preprocessing: str, images: str) -> str:
+def feature_key(model: str, preprocessing: str, images: str) -> str:
     """Return the cache name of an image set's features under a model."""
     return hashlib.sha256("\0".join((str(SCHEMA), model, preprocessing, images)).encode()).hexdigest()[:32]
 
 
-def _read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
+def read_features(data: Path, key: str) -> tuple[Tensor, Manifest] | None:
     """Return features [n, E] as a view of the file, and their manifest; None if missing."""
-    data = folder / f"{key}.safetensors"
+    if (what := irregular(data)) is not None:
+        raise BrokenFeaturesError(f"{data} is {what}, not a file")
     if not data.is_file():
         return None
     try:
@@ -74,7 +76,7 @@ def _read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
             features: Tensor = file.get_tensor(NAME)
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise BrokenFeaturesError(f"{data} cannot be read: {error}") from error
-    own_key = _feature_key(manifest.model, manifest.preprocessing, manifest.images)
+    own_key = feature_key(manifest.model, manifest.preprocessing, manifest.images)
     if own_key != key or features.ndim != 2 or len(features) != len(manifest.kept):
         raise BrokenFeaturesError(f"the manifest in {data} is of other images")
     if _checksum(features) != manifest.checksum:
@@ -92,16 +94,18 @@ def _checksum(features: Tensor) -> str:
 LEFT_S = 3600
 
 
-def _write_features(folder: Path, key: str, features: Tensor, manifest: Manifest) -> str:
-    """Write features [n, E] and their manifest; return why that failed, or an empty text."""
-    target = folder / f"{key}.safetensors"
+def write_features(target: Path, features: Tensor, manifest: Manifest) -> str:
+    """Write features [n, E] and their manifest with their checksum; return why that failed, or nothing."""
+    manifest = replace(manifest, checksum=_checksum(features))
     unfinished = ""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder, LEFT_S, "*.part")
-        handle, unfinished = tempfile.mkstemp(dir=folder, prefix=target.name, suffix=".part")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, LEFT_S, "*.part")
+        handle, unfinished = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
         os.close(handle)
-        save_file({NAME: features}, unfinished, {MANIFEST: _MANIFEST.dump_json(manifest).decode()})
+        save_file(
+            {NAME: features.contiguous()}, unfinished, {MANIFEST: _MANIFEST.dump_json(manifest).decode()}
+        )
         Path(unfinished).replace(target)
     except (OSError, safetensors.SafetensorError) as error:
         return getattr(error, "strerror", "") or str(error)
@@ -230,9 +234,9 @@ class ImageEncoder:
         return f"{copies} views, recipe {RECIPE}; {own}" if copies else own
 
     def _from_cache(self, images: str, copies: int) -> tuple[Tensor, Manifest] | None:
-        key = _feature_key(self.loaded.key, self._preprocessing(copies), images)
+        key = feature_key(self.loaded.key, self._preprocessing(copies), images)
         try:
-            features = _read_features(self.folder, key)
+            features = read_features(self.folder / f"{key}.safetensors", key)
         except BrokenFeaturesError as error:
             self.report(f"image features are made again: {error}")
             return None
@@ -273,10 +277,9 @@ class ImageEncoder:
             images=image_set,
             kept=tuple(kept),
             bad=tuple(bad),
-            checksum=_checksum(features),
         )
-        key = _feature_key(self.loaded.key, preprocessing, image_set)
-        if why := _write_features(self.folder, key, features, manifest):
+        key = feature_key(self.loaded.key, preprocessing, image_set)
+        if why := write_features(self.folder / f"{key}.safetensors", features, manifest):
             self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
         return features, manifest
 

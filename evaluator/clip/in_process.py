@@ -64,7 +64,7 @@ def open_in_process(
     ahead = images.features(data.test.paths) if look_ahead and data.test.size else None
     open_encoder = partial(build_encoder, spec, models, data.classes, report)
     encoder, kept = (
-        (open_encoder, KeptTexts(images.folder, models[0].key, data.classes))
+        (open_encoder, KeptTexts(images.folder, models[0].key, data.classes, report))
         if lazily
         else (open_encoder(), None)
     )

@@ -5,21 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import numpy as np
-import safetensors
 import torch
-from safetensors.numpy import load, save
 from torch import Tensor
 
 from .. import held_near, tally
 from ..datasets.pictures import thumbnails
 from ..errors import EvaluatorError, TemplateRejectedError
-from ..files import KEPT_S, replace_file, sweep
+from ..files import KEPT_S, sweep
 from ..scoring import (
     GREY_BOX,
     EvaluatorInfo,
@@ -32,6 +29,8 @@ from ..scoring import (
     Thumbnail,
     Verdict,
 )
+from ..spec import Report
+from .images import SCHEMA, BrokenFeaturesError, Manifest, feature_key, read_features, write_features
 from .text_encoder import Encoder
 from .zero_shot import Labelled, RenamedClasses, classifier, correct, decide, grey_box, within_5
 
@@ -49,24 +48,34 @@ ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 class KeptTexts:
-    """Class vectors of ensembles, by one model and for one list of class names, kept on disk."""
+    """Class vectors of ensembles, by one model and one list of class names, kept as image features are."""
 
-    def __init__(self, folder: Path, model: str, classes: Sequence[str]) -> None:
-        self._folder, self._of = folder, (model, tuple(classes))
+    def __init__(self, folder: Path, model: str, classes: Sequence[str], report: Report) -> None:
+        self._folder, self._model, self._classes, self._report = folder, model, tuple(classes), report
 
-    def known(self, ensemble: Sequence[str], find: Callable[[], ClassVectors]) -> ClassVectors:
+    def known(self, ensemble: Sequence[str], find: Callable[[], Tensor]) -> Tensor:
         """Return the class vectors of an ensemble; if they are not kept, those of ``find``, and keep them."""
-        name = hashlib.sha256(repr((self._of, tuple(ensemble))).encode()).hexdigest()[:32]
-        file = self._folder / f"texts-{name}.safetensors"
-        with suppress(OSError, KeyError, ValueError, safetensors.SafetensorError):
-            vectors: ClassVectors = load(file.read_bytes())["texts"]
-            if vectors.dtype == np.float32 and len(vectors) == len(self._of[1]):
-                return vectors
+        texts = hashlib.sha256(repr((self._classes, tuple(ensemble))).encode()).hexdigest()
+        manifest = Manifest(
+            schema=SCHEMA,
+            model=self._model,
+            preprocessing="texts",
+            images=texts,
+            kept=tuple(range(len(self._classes))),
+            bad=(),
+        )
+        key = feature_key(manifest.model, manifest.preprocessing, manifest.images)
+        file = self._folder / f"texts-{key}.safetensors"
+        try:
+            features = read_features(file, key)
+        except BrokenFeaturesError as error:
+            self._report(f"text vectors are made again: {error}")
+            features = None
+        if features is not None:
+            return features[0]
         vectors = find()
         sweep(self._folder, KEPT_S, "texts-*")
-        with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            replace_file(file, save({"texts": np.ascontiguousarray(vectors)}), sync=False)
+        write_features(file, vectors, manifest)
         return vectors
 
 
@@ -215,7 +224,7 @@ class OpenClipEvaluator:
 
     def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> ClassVectors:
         if self._kept is not None and not renaming:
-            return self._kept.known(ensemble, lambda: self._classifier(ensemble).float().cpu().numpy())
+            return self._kept.known(ensemble, lambda: self._classifier(ensemble).float().cpu()).numpy()
         weights = self._classifier(ensemble).clone()
         if renaming:
             with torch.inference_mode():

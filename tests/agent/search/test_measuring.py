@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -235,9 +236,19 @@ def test_kept_features_are_measured_without_loading_a_model(
     assert json.loads(done.stdout) == [first, False]
     kept, *_ = (tmp_path / "cache" / "features").glob("texts-*")
     whole = kept.read_bytes()
-    kept.write_bytes(whole[:-1])
-    assert json.loads(json.dumps(evaluate(None, spec).to_json())) == first
-    assert kept.read_bytes() == whole
+    flipped = whole[:-5] + bytes([whole[-5] ^ 0x40]) + whole[-4:]
+    for spoil in (
+        lambda: kept.write_bytes(whole[:-1]),
+        lambda: kept.write_bytes(flipped),
+        lambda: kept.symlink_to("/dev/zero"),
+        lambda: os.mkfifo(kept),
+    ):
+        kept.unlink()
+        spoil()
+        lines: list[str] = []
+        assert json.loads(json.dumps(evaluate(None, spec, report=lines.append).to_json())) == first
+        assert [line for line in lines if line.startswith(f"text vectors are made again: {kept} ")]
+        assert kept.read_bytes() == whole
 
 
 async def test_ways_are_the_baselines_of_a_search(tmp_path: Path) -> None:
