@@ -404,7 +404,7 @@ def next_steps(view: RunView) -> list[str]:
         steps.append(never)
     if names := about_names(view):
         steps.append(names)
-    if result.best.unchecked:
+    if result.best.unchecked and result.best.class_names:
         steps.append(
             "Search again with an image or two of each class (--shots 1): they say whether the new names "
             "help, and the classifier learns from them."
@@ -429,7 +429,8 @@ def _never_recognised(result: SearchResult) -> str:
 
 def _on_answers(result: SearchResult, folder: str) -> list[str]:
     if NOTHING_USABLE in result.notes:
-        return [f"Use another LLM: this one proposed no usable {result.words.noun}."]
+        noun = result.words.noun if llm_of_templates(result) and not result.best.unchecked else "class name"
+        return [f"Use another LLM: this one proposed no usable {noun}."]
     if EMPTY in result.notes:
         return [
             f"Read the answers without {result.words.a_noun} (promptclimb transcript {folder}); an LLM that "

@@ -76,6 +76,13 @@ def verdict_on(result: SearchResult) -> str:
 
 def what_may_help(result: SearchResult) -> str:
     """Return what to do where training images were unused, or no texts beat the plain ones; else empty."""
+    if result.best.unchecked:
+        if result.best.class_names:
+            return ""
+        return (
+            "What may help: another LLM (`llm = MODEL`); a larger `answer_tokens`, if answers were empty or "
+            "cut; labelled images, an image or two of each class (`shots = 1`)."
+        )
     unused = UNUSED_IMAGES in str(result.notes.get(CHOSEN))
     more = '`shots = "all"`, as training images were left unused' if unused else "more labelled images"
     plain = (result.baselines.get(name) for name in (BARE_NAME, BASELINE_DEFAULT))

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from ...evaluator.classifier import Classifier
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
-from ...prompts.kinds import CandidateNoun
+from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError, GaveUpError, asking_errors_as_causes
 from ..events.types import EvaluationStarted, SearchFinished
+from ..methods.registry import METHODS
 from ..results.accuracies import BEST, BEST_STARTING, TEXTS, WITH_IMAGES, WITHOUT_SEARCH
 from ..results.details import Decisions, Details, Picture, write_details
 from ..results.history import PageWriter, view_of
@@ -203,7 +204,7 @@ def _result_of(
             **choice.notes,
             **forms.notes,
             **evaluated.notes,
-            **_search_notes(info, searched, choice, words_of(config.search_for)),
+            **_search_notes(config, info, searched, choice),
         },
         inspection=evaluated.inspection,
         versions=Versions(
@@ -223,9 +224,11 @@ def _result_of(
 
 
 def _search_notes(
-    info: EvaluatorInfo, searched: SearchOutcome, choice: Choice, words: CandidateNoun
+    config: SearchConfig, info: EvaluatorInfo, searched: SearchOutcome, choice: Choice
 ) -> dict[str, str]:
     """Return the notes of the result on a search, by name."""
+    words = words_of(config.search_for)
+    asked_for_words = METHODS[config.method].asks_llm and not config.unchecked
     records, all_records = searched.records, searched.all_records
     notes: dict[str, str | None] = {}
     if empty := sum(record.empty for record in records):
@@ -234,7 +237,8 @@ def _search_notes(
     answered = any(record.answers for record in all_records)
     if (answered or searched.asked_llm) and not any(record.proposed for record in all_records):
         answers_came = answered or any(record.unusable for record in all_records)
-        what = f"proposed no new {words.noun} that could be scored" if answers_came else "gave no answer"
+        noun = f"{words.noun} that could be scored" if asked_for_words else "class name that could be used"
+        what = f"proposed no new {noun}" if answers_came else "gave no answer"
         notes[NOTHING_USABLE] = f"the LLM {what}"
     images = info.sizes.get("train", 0) + info.sizes.get("val", 0)
     images_of: dict[str, int] = {}

@@ -14,9 +14,9 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.events.types import Event, NamesRead, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.present.sentences import result_lines
+from promptclimb.agent.present.sentences import result_lines, what_may_help
 from promptclimb.agent.results.accuracies import NEW_NAMES, ORIGINAL_NAMES
-from promptclimb.agent.results.result import NO_NEW_NAME, UNCHECKED, SearchResult
+from promptclimb.agent.results.result import NO_NEW_NAME, NOTHING_USABLE, UNCHECKED, SearchResult
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.errors import ConfigError, DataError
@@ -129,6 +129,12 @@ def test_without_a_name_nothing_is_said_of_labelled_images(
     assert f"Use the default template: {NO_NEW_NAME}; " in page
     for text in ("\n".join(result_lines(result, None)), page):
         assert "nothing beat it on the labelled images" not in text
+    # What is advised is not the search that has just ended.
+    advice = what_may_help(result)
+    assert "another LLM" in advice
+    assert "class-names" not in advice
+    nothing = "the LLM proposed no new class name that could be used"
+    assert result.notes.get(NOTHING_USABLE) == (None if "狗" in reading else nothing)
     # Without a test image either, it is all that the page says.
     (folder := tmp_path / "photos").mkdir()
     shutil.copy(next((pictures / "test" / "狗").iterdir()), folder)
