@@ -118,7 +118,7 @@ def predictor_of_run(
     """Open the model of a run with what it recommends, or with texts alone; see ``predict`` for errors.
 
     No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
-    ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
+    ``class_names`` has names by label, or by the run's names what the model reads for some of them.
     """
     prompts = ChosenPrompts(run_dir, result_of(run_dir), only)
     prompts.check_named("classes to predict")
@@ -136,7 +136,8 @@ def predictor_of_run(
     elif isinstance(class_names, Mapping):
         if unknown := next((name for name in class_names if name not in prompts.class_names), None):
             raise UsageError(f"{run_dir} has no class {unknown!r}; name its classes, or one name a line")
-        names = texts = [class_names.get(name, name) for name in prompts.class_names]
+        names = prompts.class_names
+        texts = [class_names.get(name, name) for name in names]
     else:
         names = texts = class_names
     if is_api:

@@ -212,7 +212,7 @@ def test_json_is_one_output(home: Path, images: Path, capsys: pytest.CaptureFixt
 def test_templates_and_names_of_ones_own_need_no_run(
     home: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a model; and other names work with a run too. One image may stand in place of a folder."""
+    """With a model; a run reads other names, and returns its own. One image may stand for a folder."""
     Path("t.txt").write_text("a {}\nthe {}\n")
     Path("names.txt").write_text("Katze\nEiche\n")
     model = ("--model", "tiny-clip", "--pretrained", home / "clip.safetensors", "--device", "cpu")
@@ -227,12 +227,15 @@ def test_templates_and_names_of_ones_own_need_no_run(
     first, *others = details.decisions.classes
     Path("names.txt").write_text("".join(f"{name}=not {name}\n" for name in (*others, first)))
     assert call("predict", images / "b.png", "--run", home / "run", "--class-names", "names.txt") == 0
-    assert rows_of(capsys.readouterr().out)[0]["class"] in [f"not {name}" for name in (first, *others)]
-    # As an exported file without the line of a class: that one keeps its name.
-    Path("names.txt").write_text(f"{first}=Katze\n")
+    assert rows_of(capsys.readouterr().out)[0]["class"] in (first, *others)
+    # As an exported file without the line of a class: the model reads that one's own name.
+    Path("names.txt").write_text(f"{first}={others[0]} or not\n")
     predicted = ("predict", home / "pictures" / "test", "--run", home / "run", "--class-names", "names.txt")
     assert call(*predicted, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["classes"] == ["Katze", *others]
+    renamed = json.loads(capsys.readouterr().out)
+    assert renamed["classes"] == [first, *others]
+    assert call(*predicted[:-2], "--only", "texts", "--json") == 0
+    assert renamed["predictions"] != json.loads(capsys.readouterr().out)["predictions"]
     Path("names.txt").write_text("unicorn=Einhorn\n")
     assert call(*predicted) == 2
     assert "has no class 'unicorn'" in capsys.readouterr().err
