@@ -288,7 +288,9 @@ def with_real_model(config: SearchConfig, *, resumed: bool = False) -> str:
             if isinstance(option.default, bool):
                 options.append(option.flag if value else option.flag.replace("--", "--no-", 1))
             else:
-                options += [option.flag, ",".join(value) if isinstance(value, list) else str(value)]
+                # A price is a table, and as text IN/OUT.
+                text = str(getattr(config, name) if isinstance(value, dict) else value)
+                options += [option.flag, ",".join(value) if isinstance(value, list) else text]
     command = shlex.join(["search", *options, "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS])
     return f"next, with {whose}a real model: {program()} {command}"
 

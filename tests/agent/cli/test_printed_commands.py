@@ -94,6 +94,8 @@ def test_the_next_command_keeps_what_the_user_gave() -> None:
         assert "--method" not in (command := with_real_model(followed))
         assert "--restarts" not in command
         assert "--name-rounds" not in command
+    priced = with_real_model(SearchConfig(data="mine", llm="m", price="1/0.1/2.5"))
+    assert "--price 1/0.1/2.5 " in priced
     # A resumed run has as settings what the data decided.
     settings = own.to_public() | {"augmentations": 8, "initial": 250}
     resumed = with_real_model(SearchConfig(**settings), resumed=True)
