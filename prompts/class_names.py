@@ -160,9 +160,12 @@ class NameReader:
             text = text.rpartition("\n")[0]
         documents = json_documents(text, _DOCUMENT)
         pairs = [pair for document, _, _ in documents for pair in self._pairs_in(document)]
+        proposals = pairs or list(self._lines(text, only))
+        # Lines about no class of the data come last, so that they leave room for the others.
+        proposals.sort(key=lambda line: line[1] is not None and spelling_key(line[1]) not in self._labels)
         names: list[tuple[int, str]] = []
         refused: list[RefusedLine] = []
-        for number, (line, head, raw) in enumerate(pairs or self._lines(text, only)):
+        for number, (line, head, raw) in enumerate(proposals):
             if number == MAX_PROPOSALS:
                 message = f"only the first {MAX_PROPOSALS} names were read"
                 refused.append(RefusedLine("", "too_many_lines", message))

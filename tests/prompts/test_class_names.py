@@ -89,6 +89,15 @@ def test_classes_whose_names_differ_by_case_or_lookalikes_alone_are_not_renamed(
     assert [line.reason for line in reader.read(f"{alike[0]}: tall bird").refused] == ["unknown_class"]
 
 
+def test_lines_about_other_classes_leave_room_for_the_names() -> None:
+    """What is read is bounded, and the right lines come first wherever they stand."""
+    strangers = "\n".join(f"stranger {number}: a thing" for number in range(600))
+    answer = NameReader(CLASSES, TEMPLATE).read(f"{strangers}\nbat: baseball bat\nclub: golf club")
+    assert answer.names == ((0, "baseball bat"), (2, "golf club"))
+    assert len(answer.refused) == 499
+    assert answer.refused[-1].reason == "too_many_lines"
+
+
 def test_class_names_may_hold_numbers_brackets_and_colons() -> None:
     """The list of classes decides what a class is called, not the form of the line."""
     assert read("1: one dot\n2. a: b: two letters\nSt. Bernard (dog): rescue dog") == [
