@@ -191,7 +191,8 @@ def _say_how_to_resume(
         what, option = ("model", "--llm MODEL") if is_address_right else ("address", "--base-url URL/v1")
         say(f"Everything is kept. Resume with the right {what}: {command} {option}")
     else:
-        say(f"Everything is kept. Resume{with_higher(limits) or ' with'}: {command}")
+        other = " (--base-url URL/v1 asks another endpoint)" if config.unchecked and not limits else ""
+        say(f"Everything is kept. Resume{with_higher(limits) or ' with'}: {command}{other}")
     if (lost := _not_kept(config)) is not None:
         say(lost)
 

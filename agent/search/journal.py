@@ -185,6 +185,8 @@ class Journal:
     exhausted credit costs no round for good. At the end of a restart no answer follows: there
     ``keep_refused`` marks it, and a later session in which it is refused again skips it.
 
+    In a search for names alone every skip waits for an answer: without one there is nothing else.
+
     ``stop`` acts between an answer and the next request, never between an answer and the disk.
     """
 
@@ -290,7 +292,9 @@ class Journal:
             cut = error.kind in (FailureKind.CUT, FailureKind.ENDLESS)
             self.empty_answers.count(empty=True, cut=cut, unusable=str(error))
         earlier_sessions = int(self.store.value(_name_of("refused", position)) == request.hash)
-        if 0 < rule.sessions <= earlier_sessions + 1:
+        # A search for names alone may have no other request: a resume asks for it again.
+        is_all = self.config.unchecked and not self.record.answers
+        if 0 < rule.sessions <= earlier_sessions + 1 and not is_all:
             await self.store.put_values(self._skips())
             self._skips_are_written()
         elif rule.sessions:

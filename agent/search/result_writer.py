@@ -236,7 +236,8 @@ def _search_notes(
         notes[EMPTY] = empty_answers_note(words, answers=answers, empty=empty, cut=cut)
     answered = any(record.answers for record in all_records)
     if (answered or searched.asked_llm) and not any(record.proposed for record in all_records):
-        answers_came = answered or any(record.unusable for record in all_records)
+        refused = any(record.unusable for record in all_records)
+        answers_came = answered or (refused and not config.unchecked)
         noun = f"{words.noun} that could be scored" if asked_for_words else "class name that could be used"
         what = f"proposed no new {noun}" if answers_came else "gave no answer"
         notes[NOTHING_USABLE] = f"the LLM {what}"

@@ -5,19 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from promptclimb.agent.api import evaluate, load, resume, search
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.output import EXIT_NOTHING_USABLE
+from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import ChatError, FlaggedRequestError, UnusableAnswerError
 from promptclimb.agent.events.types import Event, NamesRead, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.sentences import result_lines, what_may_help
 from promptclimb.agent.results.accuracies import NEW_NAMES, ORIGINAL_NAMES
 from promptclimb.agent.results.result import NO_NEW_NAME, NOTHING_USABLE, UNCHECKED, SearchResult
 from promptclimb.agent.results.run_dir import REPORT
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import start_run
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.scoring import BARE_NAME, OPENAI_80
@@ -195,6 +202,47 @@ def test_without_an_answer_nothing_is_made_up(pictures: Path, tmp_path: Path) ->
     assert (stopped.status, stopped.best.class_names, stopped.test_opened) == ("stopped", {}, 0)
     result = run_virtual(resume(tmp_path / "r", chat=NameChat(reading=CHINESE)))
     assert (result.status, result.best.class_names) == ("finished", NEW)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FlaggedRequestError("flagged", status=400), UnusableAnswerError("refused", reason="content_filter")],
+)
+def test_where_no_request_was_answered_another_llm_is_asked(
+    pictures: Path, tmp_path: Path, error: ChatError
+) -> None:
+    """A refused request, or a filtered answer, is the whole search: a resume asks, test is closed."""
+
+    class Refusing:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            raise error
+
+    for _ in range(2):
+        chat, settings = Refusing(), config(tmp_path / "r", pictures)
+        started = (tmp_path / "r").exists()
+        stopped = run_virtual(resume(tmp_path / "r", chat=chat) if started else search(settings, chat=chat))
+        assert (stopped.status, stopped.best.class_names, stopped.test_opened) == ("stopped", {}, 0)
+        assert "resume asks again" in (stopped.stop_reason or "")
+        assert stopped.notes[NOTHING_USABLE] == "the LLM gave no answer"
+    result = run_virtual(resume(tmp_path / "r", chat=NameChat(reading=CHINESE)))
+    assert (result.status, result.best.class_names, result.test_opened) == ("finished", NEW, 1)
+
+
+def test_the_last_line_says_how_another_endpoint_is_asked(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same endpoint would refuse again."""
+
+    class Refusing:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            raise FlaggedRequestError("flagged", status=400)
+
+    def started(request: RunRequest) -> Awaitable[SearchResult]:
+        return start_run(replace(request, chat=Refusing()))
+
+    code = run_session(config(tmp_path / "r", pictures, llm="m"), started, as_json=False)
+    assert code == EXIT_NOTHING_USABLE
+    assert "(--base-url URL/v1 asks another endpoint)" in capsys.readouterr().err
 
 
 def test_it_is_refused_where_it_has_no_use(pictures: Path, tmp_path: Path) -> None:
