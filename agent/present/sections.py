@@ -382,7 +382,13 @@ def use_of(view: RunView) -> Use | None:
     if result is None:
         return None
     used, folder = result.texts.templates, folder_of(view)
-    noun = texts_in_words(used, result.baselines, result.words, renamed=bool(result.best.class_names))
+    noun = texts_in_words(
+        used,
+        result.baselines,
+        result.words,
+        rival=result.without_search,
+        renamed=bool(result.best.class_names),
+    )
     if result.prompts == INSTRUCTION:
         about = f"The {noun}; {{classes}} is the place of the list of class names."
         return Use(about, [], "\n".join(result.scored_as(*used)))

@@ -85,7 +85,8 @@ def what_may_help(result: SearchResult) -> str:
         )
     unused = UNUSED_IMAGES in str(result.notes.get(CHOSEN))
     more = '`shots = "all"`, as training images were left unused' if unused else "more labelled images"
-    plain = (result.baselines.get(name) for name in (BARE_NAME, BASELINE_DEFAULT))
+    baselines = (result.baselines.get(name) for name in (BARE_NAME, BASELINE_DEFAULT))
+    plain = (result.without_search, *baselines)
     is_plain = any(group is not None and group.templates == result.texts.templates for group in plain)
     if not is_plain or result.best.class_names or result.recommended.test is None:
         return f"What helps most: {more}." if unused else ""

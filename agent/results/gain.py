@@ -8,6 +8,7 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, TypeVar
 
+from ...evaluator.scoring import OPENAI_7, OPENAI_80
 from ...prompts.kinds import CandidateNoun
 from .accuracies import (
     BEST,
@@ -193,8 +194,10 @@ def verdict_of(
     such as new class names. ``unchecked``: these are all that was asked for, without a labelled image.
     """
     used = groups[TEXTS].templates
-    texts = texts_in_words(used, groups, words, renamed=bool(remark), unchecked=unchecked)
-    use = f"Use the {texts}{remark}"
+    rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
+    assert rival is None or isinstance(rival, WithoutSearch)
+    texts = texts_in_words(used, groups, words, rival=rival, renamed=bool(remark), unchecked=unchecked)
+    use = f"Use {'' if texts in (OPENAI_7, OPENAI_80) else 'the '}{texts}{remark}"
     if recommended.form == WITH_IMAGES:
         use += " with the labelled images: "
     elif texts in (TEXTS, f"best {words.noun}", words.noun):
@@ -204,8 +207,6 @@ def verdict_of(
     else:
         use += ": nothing beat it on the labelled images; "
     use += f"{score_text(recommended.test, percent=are_shares((recommended.test,)), unit=' %')} on test"
-    rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
-    assert rival is None or isinstance(rival, WithoutSearch)
     is_rival = rival is not None and not rival.images and rival.name == reference
     if reference is not None and not is_rival and not recommended.over[reference].same_template:
         use += f", {recommended.over[reference]} over the {baseline_name(reference, words)}"

@@ -425,13 +425,16 @@ def texts_in_words(
     groups: Mapping[str, GroupAccuracies],
     words: CandidateNoun,
     *,
+    rival: WithoutSearch | None,
     renamed: bool,
     unchecked: bool = False,
 ) -> str:
-    """Return what texts of a result are: the bare class name or the default, the best template, or texts.
+    """Return what texts of a result are: those of the best way without a search, the best template, or texts.
 
     ``groups`` are its baselines, ``renamed`` whether it has new class names; ``unchecked``: nothing chose.
     """
+    if rival is not None and rival.templates == texts and not renamed:
+        return way_name(rival.name, words)
     plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in groups and not renamed]
     names = (baseline_name(name, words) for name in plain if groups[name].templates == texts)
     best = words.noun if unchecked else f"best {words.noun}"
@@ -521,7 +524,12 @@ class SearchResult:
         named = bool(self.best.class_names)
         unchecked = self.best.unchecked
         what = texts_in_words(
-            self.texts.templates, self.baselines, self.words, renamed=named, unchecked=unchecked
+            self.texts.templates,
+            self.baselines,
+            self.words,
+            rival=self.without_search,
+            renamed=named,
+            unchecked=unchecked,
         )
         images = self.with_images if self.recommended.form == WITH_IMAGES else None
         learnt = f", with {counted(images.images, 'labelled image')}" if images is not None else ""

@@ -21,10 +21,9 @@ improves the average on the training and validation images, the best such one jo
 weighs more. The start keeps it from overfitting a single pick to few images; docs/method.md has figures.
 
 The result is a classifier in up to three forms: the best template, the texts, and the texts with the labelled
-images. The texts are the averaged ones if the labelled images say that they are better than the plain text,
-which is the bare class name or the default template; else they are that. What a scorer with features learns
-from the labelled images stays near the texts. The form to use is decided here, before the test split is
-opened.
+images. The texts are the averaged ones if the labelled images say that they are better than the best way
+without a search; else they are that. What a scorer with features learns from the labelled images stays near
+the texts. The form to use is decided here, before the test split is opened.
 """
 
 from __future__ import annotations
@@ -325,11 +324,18 @@ async def choose_forms(
     """
     notes, info = dict[str, str](), evaluator.info
     groups = {TEXTS: choice.averaged, **choice.groups}
-    compared = [name for name in (TEXTS, BEST, BARE_NAME, BASELINE_DEFAULT) if name in groups and not names]
+    compared = () if names else (TEXTS, BEST)
     judging = {**{name: groups[name] for name in compared}, **choice.ways}
     evidence = await judge(evaluator, judging, choice.scores, notes, final=final)
     way = best_way({name: evidence[name] for name in choice.ways if name in evidence}, labelled_images(info))
-    texts, renaming = _choose_texts(groups, evidence, labelled_images(info)), dict[int, str]()
+    searched = TEXTS if TEXTS in evidence else BEST
+    texts, renaming = groups[searched], dict[int, str]()
+    if (
+        way is not None
+        and searched in evidence
+        and not beats(evidence[searched], evidence[way], labelled_images(info))
+    ):
+        texts = choice.ways[way]
     if names is not None:
         notes.pop(CHOSEN_BY_LOGPROB, None)
         texts, renaming = (names.template,), dict(names.renaming)
@@ -412,19 +418,6 @@ def best_way(evidence: Mapping[str, ImageEvidence | float], images: int) -> str 
         return (sum(value.right), sum(value.logprob)) if isinstance(value, ImageEvidence) else (value, 0.0)
 
     return max(ahead, key=rank, default=plain)
-
-
-def _choose_texts(
-    groups: Mapping[str, tuple[str, ...]], evidence: Mapping[str, ImageEvidence | float], images: int
-) -> tuple[str, ...]:
-    """Return the averaged texts, or the best one where none are averaged, if they beat the plain text."""
-    found = TEXTS if TEXTS in evidence else BEST
-    plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in evidence and name in groups]
-    if len(plain) == 2 and beats(evidence[BASELINE_DEFAULT], evidence[BARE_NAME], images):
-        plain.reverse()
-    if not plain or found not in evidence or beats(evidence[found], evidence[plain[0]], images):
-        return groups[found]
-    return groups[plain[0]]
 
 
 async def judge(
