@@ -186,6 +186,20 @@ def with_lists(box: FeatureBox) -> FeatureBox:
     return box
 
 
+async def test_searched_texts_that_are_not_ahead_of_the_best_without_a_search_are_not_used(
+    tmp_path: Path,
+) -> None:
+    """Ahead of the bare class name is not enough where another list without a search is as good."""
+    level = GOOD | dict.fromkeys(HAND_MADE_LIST["hand-made"], 0.45)
+    result, _ = await finish(tmp_path / "level", with_lists(FeatureBox(level, learns=False)))
+    assert result.texts.templates == HAND_MADE_LIST["hand-made"]
+    assert result.recommended.verdict.startswith("Use the hand-made templates: nothing beat it")
+    assert result.recommended.verdict.endswith("that is also the best without a search")
+    behind = GOOD | dict.fromkeys(HAND_MADE_LIST["hand-made"], 0.1)
+    result, _ = await finish(tmp_path / "behind", with_lists(FeatureBox(behind, learns=False)))
+    assert set(result.texts.templates) <= set(TEMPLATES)
+
+
 @pytest.mark.parametrize("learns", [True, False])
 @pytest.mark.parametrize(
     ("worth", "name"),
