@@ -31,6 +31,7 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --llm local --scorer chat": "asks a model of another server",
     "python benchmarks/published_sets.py": "fetches packages",
     "python benchmarks/returned.py": "searches for hours",
+    "python benchmarks/unread_names.py": "searches for hours",
     "python -m training.draw": "takes the checkout; test_sets draws",
 }
 """Commands that are not run, by how they begin, and why."""
