@@ -453,8 +453,8 @@ class SearchResult:
         evaluated: Number of distinct templates scored.
         rejected: Rejected lines and templates, by reason.
         wall_s: Seconds of active time in all sessions.
-        texts: Averaged templates if they beat the plain text on the labelled images, else that; one that is
-            listed twice weighs twice. With new class names ``best``.
+        texts: Averaged templates if they beat the best without a search on the labelled images, else that;
+            one that is listed twice weighs twice. With new class names ``best``.
         with_images: ``texts`` with the labelled images; None without features or images.
         without_search: What ``evaluate`` recommends, to compare with; None without labelled images.
         recommended: The form to use.

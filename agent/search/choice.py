@@ -393,7 +393,7 @@ def labelled_images(info: EvaluatorInfo) -> int:
 
 def ways_of(info: EvaluatorInfo, kind: PromptKind) -> dict[str, tuple[str, ...]]:
     """Return what people use without a search: the baselines, OpenAI's seven best, the bare name first."""
-    ways = {name: tuple(templates) for name, templates in info.baselines.items() if templates}
+    ways = _baselines(info)
     if not kind.averaged:
         return ways or {BASELINE_DEFAULT: (kind.default,)}
     seven = {OPENAI_7: simple_imagenet_templates()} if OPENAI_80 in ways else {}

@@ -375,8 +375,8 @@ async def _by_features(
     if labelled := evaluation.labelled:
         judged = await call_evaluator(lambda: features.evidence(list(vectors.values())))
         chosen = best_way(dict(zip(vectors, judged, strict=True)), labelled)
-        some = {BARE_NAME, chosen, list(ways)[-1]}
-        learning = [name for name in ways if len(ways) <= MOST_LEARNED or name in some]
+        most_important = {BARE_NAME, chosen, list(ways)[-1]}
+        learning = [name for name in ways if len(ways) <= MOST_LEARNED or name in most_important]
         for number, name in enumerate(learning, start=1):
             progress(f"learning from {labelled:,} labelled images, {number} of {len(learning)}: {name}")
             learned[name] = await call_evaluator(partial(features.learn, vectors[name]))

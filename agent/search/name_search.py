@@ -566,10 +566,10 @@ def readings_asked(
     """Return the requests that ask what classes are, each with the labels that it is for."""
     if config.request_style == "short":
         return [(short_reading_request(names, names[label]), [label]) for label in labels]
-    shown = [labels[start : start + READ_AT_ONCE] for start in range(0, len(labels), READ_AT_ONCE)]
+    shares = [labels[start : start + READ_AT_ONCE] for start in range(0, len(labels), READ_AT_ONCE)]
     return [
-        (reading_request(names, [names[label] for label in some], description=config.description), some)
-        for some in shown
+        (reading_request(names, [names[label] for label in share], description=config.description), share)
+        for share in shares
     ]
 
 
