@@ -97,7 +97,7 @@ class Bed:
         splits = read_splits(str(folder), data_root=None)
         self.classes = tuple(splits.classes)
         spec = EvaluatorSpec(data=str(folder), model=model, pretrained=pretrained)
-        images = image_encoder(spec, loaded, lambda _line: None, lambda *_given: None)
+        images = image_encoder(spec, loaded, lambda: loaded, lambda _line: None, lambda *_given: None)
         self.splits: dict[str, Labelled] = {}
         self.copies: dict[str, Tensor] = {}
         for name in ("train", "val", "test"):

@@ -32,7 +32,7 @@ from ..errors import DataError
 from ..files import SeenFiles, sweep
 from ..regular_files import irregular
 from ..spec import Report
-from .models import LoadedModel
+from .models import LoadedModel, ModelFacts
 
 SCHEMA: Literal[2] = 2
 NAME, MANIFEST = "features", "manifest"
@@ -173,7 +173,8 @@ class Features:
 class ImageEncoder:
     """Encodes image sets for one model."""
 
-    loaded: LoadedModel
+    facts: ModelFacts
+    load: Callable[[], LoadedModel]  # called where an image must be encoded
     folder: Path
     batch: int = 64
     workers: int = 4
@@ -218,8 +219,8 @@ class ImageEncoder:
         Nothing is cached and any number of images may follow; ``on_bad_image`` does not apply.
         """
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
-            window = max(2 * self.workers, self.batch)
-            decoded = _ordered(pool, lambda path: (path, self._decode(path, "", 0)), paths, window)
+            loaded, window = self.load(), max(2 * self.workers, self.batch)
+            decoded = _ordered(pool, lambda path: (path, self._decode(loaded, path, "", 0)), paths, window)
             while batch := list(islice(decoded, self.batch)):
                 images: list[tuple[Source, DataError | None]] = []
                 inputs: list[Tensor] = []
@@ -227,14 +228,14 @@ class ImageEncoder:
                     error = result if isinstance(result, DataError) else None
                     images.append((path, error))
                     inputs += result if isinstance(result, list) else []
-                yield images, self._forward(inputs) if inputs else torch.empty(0, 0)
+                yield images, self._forward(loaded, inputs) if inputs else torch.empty(0, 0)
 
     def _preprocessing(self, copies: int) -> str:
-        own = self.loaded.preprocessing
+        own = self.facts.preprocessing
         return f"{copies} views, recipe {RECIPE}; {own}" if copies else own
 
     def _from_cache(self, images: str, copies: int) -> tuple[Tensor, Manifest] | None:
-        key = feature_key(self.loaded.key, self._preprocessing(copies), images)
+        key = feature_key(self.facts.key, self._preprocessing(copies), images)
         try:
             features = read_features(self.folder / f"{key}.safetensors", key)
         except BrokenFeaturesError as error:
@@ -252,9 +253,9 @@ class ImageEncoder:
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
         waiting: list[Tensor] = []  # decoded inputs that do not fill a batch yet
-        each, preprocessing = copies or 1, self._preprocessing(copies)
+        each, preprocessing, loaded = copies or 1, self._preprocessing(copies), self.load()
         window = max(1, max(2 * self.workers, self.batch) // each)
-        decoded = _ordered(pool, lambda image: self._decode(*image, copies), images, window)
+        decoded = _ordered(pool, lambda image: self._decode(loaded, *image, copies), images, window)
         encoded = 0
         for index, result in enumerate(decoded):
             if isinstance(result, DataError):
@@ -265,25 +266,27 @@ class ImageEncoder:
                 kept += [index] * len(result)
                 waiting += result
             while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
-                rows.append(self._forward(waiting[: self.batch]))
+                rows.append(self._forward(loaded, waiting[: self.batch]))
                 waiting = waiting[self.batch :]
                 before, encoded = encoded, (index + 1) * each - len(waiting)
                 self.progress(encoded - before)
         features = torch.cat(rows) if rows else torch.empty(0, 0)
         manifest = Manifest(
             schema=SCHEMA,
-            model=self.loaded.key,
+            model=self.facts.key,
             preprocessing=preprocessing,
             images=image_set,
             kept=tuple(kept),
             bad=tuple(bad),
         )
-        key = feature_key(self.loaded.key, preprocessing, image_set)
+        key = feature_key(self.facts.key, preprocessing, image_set)
         if why := write_features(self.folder / f"{key}.safetensors", features, manifest):
             self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
         return features, manifest
 
-    def _decode(self, path: Path | Image.Image, digest: str, copies: int) -> list[Tensor] | DataError:
+    def _decode(
+        self, loaded: LoadedModel, path: Path | Image.Image, digest: str, copies: int
+    ) -> list[Tensor] | DataError:
         """Return the model's inputs [3, H, W] of an image, or of its augmented copies."""
         try:
             whole = open_rgb(path)
@@ -292,17 +295,17 @@ class ImageEncoder:
                 size = f"{whole.width} x {whole.height} pixels"
                 self.report(f"images: only the middle of {path} counts, {size} are too slender")
             pictures = augmented_copies(image, copies, digest) if copies else [image]
-            return [self.loaded.preprocess(picture) for picture in pictures]
+            return [loaded.preprocess(picture) for picture in pictures]
         except DataError as error:
             return error
 
-    def _forward(self, inputs: Sequence[Tensor]) -> Tensor:
+    def _forward(self, loaded: LoadedModel, inputs: Sequence[Tensor]) -> Tensor:
         """Encode a batch: [B, 3, H, W] -> [B, E], normalised, float32, on the CPU."""
-        model: Any = self.loaded.model
+        model: Any = loaded.model
         # Equal batch sizes keep an image's features independent of the other images.
         stacked = torch.stack([*inputs, *[inputs[-1]] * (self.batch - len(inputs))])
         with torch.inference_mode():
-            encoded = model.encode_image(stacked.to(self.loaded.device))
+            encoded = model.encode_image(stacked.to(loaded.device))
             return functional.normalize(encoded.float(), dim=-1).cpu()[: len(inputs)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -21,7 +20,7 @@ from ..pico.models import TOY_MODEL
 from ..scoring import CHOSEN, EvaluatorInfo
 from ..spec import EvaluatorSpec, OpeningProgress, Report
 from .images import RECIPE, Features, ImageEncoder, Source
-from .models import LoadedModel, best_dtype, known_model, load_model, parse_devices
+from .models import LoadedModel, ModelFacts, best_dtype, known_model, load_model, parse_devices
 from .open_clip_evaluator import KeptTexts, OpenClipEvaluator
 from .text_encoder import Encoder, ReplicatedEncoder, TextEncoder
 from .zero_shot import SCALE, Labelled, classifier, decide
@@ -47,14 +46,16 @@ def open_in_process(
     for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
     lazily = lazily and len(devices) == 1 and spec.precision == "fp32"
-    seen, model = seen_files(spec.cache_dir), (spec.model, spec.pretrained)
-    if lazily:
-        models = [known_model(*model, devices[0], seen, report)]
-    else:
-        models = [load_model(*model, device, report=report) for device in devices]
+    model = spec.model, spec.pretrained
+    loaded = [] if lazily else [load_model(*model, device, report=report) for device in devices]
+    facts, load = (
+        known_model(*model, devices[0], seen_files(spec.cache_dir), report)
+        if lazily
+        else (loaded[0], lambda: loaded[0])
+    )
     copies = spec.augmentations_for(len(data.train) + len(data.val))
     size = (len(data.train) + len(data.val)) * (1 + copies) + (data.test.size if look_ahead else 0)
-    images = image_encoder(spec, models[0], report, _added_up(progress, size))
+    images = image_encoder(spec, facts, load, report, _added_up(progress, size))
     if not encode:
         for note in check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"):
             report(note)
@@ -62,19 +63,18 @@ def open_in_process(
     val_features, val = labelled(images, data.val if encode else (), data)
     augmented = _augmented(images, (train, val), copies)
     ahead = images.features(data.test.paths) if look_ahead and data.test.size else None
-    open_encoder = partial(build_encoder, spec, models, data.classes, report)
-    encoder, kept = (
-        (open_encoder, KeptTexts(images.folder, models[0].key, data.classes, report))
-        if lazily
-        else (open_encoder(), None)
-    )
-    notes = {} if callable(encoder) else _notes(spec, encoder, models, data, train, report)
+
+    def open_encoder() -> Encoder:
+        return build_encoder(spec, loaded or [load()], data.classes, report)
+
+    encoder = open_encoder if lazily else open_encoder()
+    notes = {} if callable(encoder) else _notes(spec, encoder, loaded, data, train, report)
 
     def open_test() -> Labelled:
         return labelled(images, data.test.open(), data, ahead)[1]
 
     return OpenClipEvaluator(
-        info=_info(spec, data, models[0], [train_features, val_features], ahead, notes, copies),
+        info=_info(spec, data, facts, devices[0], [train_features, val_features], ahead, notes, copies),
         encoder=encoder,
         class_names=data.classes,
         train=_resident(train, devices[0]),
@@ -82,9 +82,9 @@ def open_in_process(
         augmented=_resident(augmented, devices[0]),
         open_test=open_test,
         objective=spec.objective,
-        logit_scale=models[0].logit_scale,
-        kept=kept,
-    ), models[0].key
+        logit_scale=facts.logit_scale,
+        kept=KeptTexts(images.folder, facts.key, data.classes, report) if lazily else None,
+    ), facts.key
 
 
 def _added_up(progress: OpeningProgress, size: int) -> Callable[[int], None]:
@@ -100,11 +100,16 @@ def _added_up(progress: OpeningProgress, size: int) -> Callable[[int], None]:
 
 
 def image_encoder(
-    spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: Callable[[int], None]
+    spec: EvaluatorSpec,
+    facts: ModelFacts,
+    load: Callable[[], LoadedModel],
+    report: Report,
+    progress: Callable[[int], None],
 ) -> ImageEncoder:
-    """Return the image encoder of a specification for a loaded model."""
+    """Return the image encoder of a specification for a model, which is loaded where it is needed."""
     return ImageEncoder(
-        loaded=loaded,
+        facts=facts,
+        load=load,
         folder=(spec.cache_dir or cache_dir()) / "features",
         workers=spec.workers,
         on_bad_image=spec.on_bad_image,
@@ -162,7 +167,7 @@ def build_encoder(
             loaded.tokenizer,
             names,
             loaded.context_length,
-            dtype=_dtype(spec, loaded),
+            dtype=_dtype(spec, loaded.device),
             report=report,
         )
         for loaded in models
@@ -170,8 +175,8 @@ def build_encoder(
     return replicas[0] if len(replicas) == 1 else ReplicatedEncoder(replicas)
 
 
-def _dtype(spec: EvaluatorSpec, loaded: LoadedModel) -> torch.dtype:
-    return torch.float32 if spec.precision == "fp32" else best_dtype(loaded.device)
+def _dtype(spec: EvaluatorSpec, device: torch.device) -> torch.dtype:
+    return torch.float32 if spec.precision == "fp32" else best_dtype(device)
 
 
 def _notes(
@@ -194,7 +199,7 @@ def _notes(
         notes[TOY_MODEL] = line
     if models[0].corrections:
         notes["model"] = list(models[0].corrections)
-    dtype = _dtype(spec, models[0])
+    dtype = _dtype(spec, models[0].device)
     if dtype == torch.float32 or not len(train):
         return notes
     # How many decisions on the training images does the lower precision change?
@@ -219,14 +224,15 @@ def _notes(
 def _info(
     spec: EvaluatorSpec,
     data: FewShotData,
-    loaded: LoadedModel,
+    facts: ModelFacts,
+    device: torch.device,
     features: Sequence[Features | None],
     ahead: Features | None,
     notes: dict[str, Any],
     copies: int,
 ) -> EvaluatorInfo:
     """Describe an evaluator; ``features`` are those of train and val, None for an empty split."""
-    precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
+    precision = str(_dtype(spec, device)).removeprefix("torch.").replace("float32", "fp32")
     images_of_rows = [None if split is None else split.kept for split in features]
     drawn = (data.train, data.val)
     sizes = [len(items if rows is None else rows) for rows, items in zip(images_of_rows, drawn, strict=True)]
@@ -239,8 +245,8 @@ def _info(
             [item.label for item in (*data.train, *data.val)],
             data.classes,
             data.test.size,
-            loaded.key,
-            loaded.preprocessing,
+            facts.key,
+            facts.preprocessing,
             precision,
             *((f"{copies} views, recipe {RECIPE}",) if copies else ()),
         )
@@ -261,7 +267,7 @@ def _info(
         cheap=True,
         copies=copies,
         files=data.files,
-        content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
+        content={"shots": shots_hash(data, *hashes), "weights": facts.weights},
     )
 
 
@@ -272,7 +278,7 @@ class ImageClassifier:
         self, spec: EvaluatorSpec, loaded: LoadedModel, vectors: Tensor, scale: float, report: Report
     ) -> None:
         self._loaded, self._vectors, self._scale = loaded, vectors.float(), scale
-        self._images = image_encoder(spec, loaded, report, lambda *_given: None)
+        self._images = image_encoder(spec, loaded, lambda: loaded, report, lambda *_given: None)
 
     @classmethod
     def of_texts(

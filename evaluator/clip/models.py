@@ -10,16 +10,16 @@ import importlib.util
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -85,22 +85,29 @@ def best_dtype(device: torch.device) -> torch.dtype:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedModel:
+class ModelFacts:
+    """What identifies a model; of a model that was loaded before, it is known without loading."""
+
+    key: str  # content hash of checkpoint and architecture
+    weights: str  # content hash of the checkpoint alone
+    preprocessing: str  # in one line; with ``key`` it decides an image's features
+    logit_scale: float
+    corrections: tuple[str, ...] = ()  # settings that differ from the name's, a sentence each
+    file: str = ""  # with the weights
+
+
+_FACTS = TypeAdapter(ModelFacts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel(ModelFacts):
     """An open_clip model in eval mode, with its tokenizer and preprocessing."""
 
-    name: str
-    pretrained: str
     model: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     tokenizer: Any
     context_length: int
-    key: str  # content hash of checkpoint and architecture
-    weights: str  # content hash of the checkpoint alone
-    preprocessing: str  # in one line; with ``key`` it decides an image's features
     device: torch.device
-    logit_scale: float
-    corrections: tuple[str, ...] = ()  # settings that differ from the name's, a sentence each
-    file: str = ""  # with the weights
 
 
 def load_model(
@@ -111,16 +118,12 @@ def load_model(
 
     source = resolve(name, pretrained, report)
     overrides, corrections = _activation(source)
-    for correction in corrections:
-        report(f"corrected: {correction}")
     with _quiet():
         model, preprocess = _create(source, overrides)
         tokenizer = _tokenizer(source)
     weights = file_hash(source.weights)
     settings = json.dumps(model.visual.preprocess_cfg, sort_keys=True, default=str)
     loaded = LoadedModel(
-        name=name,
-        pretrained=pretrained,
         model=model.to(device).eval().requires_grad_(False),
         preprocess=preprocess,
         tokenizer=tokenizer,
@@ -134,62 +137,43 @@ def load_model(
         corrections=corrections,
         file=str(source.weights),
     )
-    report(f"model: {name} with {source.weights} on {device}")
+    _report_model(name, loaded, device, report)
     return loaded
 
 
-_FACTS = ("key", "weights", "preprocessing", "logit_scale", "corrections", "file")
-
-
-class _KnownModel:
-    """Stands for a loaded model of which some facts are known; it is loaded when anything else is used."""
-
-    def __init__(self, load: Callable[[], LoadedModel], facts: Mapping[str, Any]) -> None:
-        self._load, self._facts = load, facts
-        self._lock = threading.Lock()
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute in self._facts:
-            return self._facts[attribute]
-        with self._lock:  # images are decoded in several threads
-            loaded = self.__dict__.setdefault("_loaded", None) or self._load()
-            self.__dict__["_loaded"] = loaded
-        return getattr(loaded, attribute)
+def _report_model(name: str, facts: ModelFacts, device: torch.device, report: Report) -> None:
+    for correction in facts.corrections:
+        report(f"corrected: {correction}")
+    report(f"model: {name} with {facts.file} on {device}")
 
 
 def known_model(
     name: str, pretrained: str, device: torch.device, seen: SeenFiles, report: Report
-) -> LoadedModel:
-    """Return a model that is loaded when first used, if its files and the libraries are as they were.
+) -> tuple[ModelFacts, Callable[[], LoadedModel]]:
+    """Return a model's facts and its loader; loads nothing while files and libraries are unchanged.
 
     Raises:
         ModelError: As ``load_model``.
     """
+    load = cache(partial(load_model, name, pretrained, device, report=report))
     if name.startswith("local-dir:"):  # its settings are several files
-        return load_model(name, pretrained, device, report=report)
-    loaded: list[LoadedModel] = []
+        return load(), load
 
     def find() -> list[str]:
-        loaded[:] = loaded or [load_model(name, pretrained, device, report=report)]
-        return [json.dumps([getattr(loaded[0], fact) for fact in _FACTS])]
+        return [_FACTS.dump_json(load()).decode()]
 
     specs = map(importlib.util.find_spec, ("open_clip", "torch"))
     libraries = [Path(__file__), *(Path(spec.origin) for spec in specs if spec and spec.origin)]
     path = user_path(pretrained, "`pretrained`")
     question = f"model {name} {path.absolute() if path.is_file() else pretrained}"
     # First by the name, to learn where its files are, then by these files.
-    file = Path(json.loads(seen.known(question, libraries, find)[0])[-1])
+    file = Path(_FACTS.validate_json(seen.known(question, libraries, find)[0]).file)
     beside = [config] if (config := file.parent / CONFIG_NAME).is_file() else []
-    facts = dict(
-        zip(_FACTS, json.loads(seen.known(question, [*libraries, file, *beside], find)[0]), strict=True)
-    )
-    if loaded:
-        return loaded[0]
-    for correction in facts["corrections"]:
-        report(f"corrected: {correction}")
-    report(f"model: {name} with {facts['file']} on {device}")
-    facts |= {"name": name, "pretrained": pretrained, "device": device}
-    return cast("LoadedModel", _KnownModel(lambda: load_model(name, pretrained, device), facts))
+    facts = _FACTS.validate_json(seen.known(question, [*libraries, file, *beside], find)[0])
+    if load.cache_info().currsize:
+        return facts, load
+    _report_model(name, facts, device, report)
+    return facts, cache(partial(load_model, name, pretrained, device))
 
 
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -113,8 +113,8 @@ class OpenClipEvaluator:
         self._objective, self._grey = objective, objective in GREY_BOX
         self.logit_scale = logit_scale
         self._template_vectors: dict[str, Tensor] = {}
-        self._averages: OrderedDict[tuple[str, ...], Tensor] = OrderedDict()
-        self._renamed: OrderedDict[tuple[str, str], RenamedClasses] = OrderedDict()
+        self._cached_average = lru_cache(_AVERAGES)(self._average)
+        self._cached_classes = lru_cache(_RENAMED)(self._renamed_classes)
         self._renamed_vectors: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
 
     @property
@@ -161,10 +161,7 @@ class OpenClipEvaluator:
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        labelled = (
-            (self.augmented or Labelled.empty(len(self._names))) if split == "copies" else self.split(split)
-        )
-        classes = self._renamed_classes(template, split, labelled)
+        classes, labels = self._cached_classes(template, split)
         names = list(dict.fromkeys(name for renaming in renamings for name in renaming.values()))
         vectors = self._name_vectors(template, names)
         readable = [renaming for renaming in renamings if vectors.keys() >= set(renaming.values())]
@@ -179,21 +176,18 @@ class OpenClipEvaluator:
             # Few images change, and only those are worth a conversion.
             decisions = next(decided)
             changed = (decisions != classes.base).nonzero()[:, 0]
-            labels = base.copy()
+            renamed = base.copy()
             for image_index, label in zip(changed.tolist(), decisions[changed].tolist(), strict=True):
-                labels[image_index] = label
-            predicted.append(tuple(labels))
-        return Predictions(tuple(labelled.labels.tolist()), tuple(predicted))
+                renamed[image_index] = label
+            predicted.append(tuple(renamed))
+        return Predictions(labels, tuple(predicted))
 
-    def _renamed_classes(self, template: str, split: str, labelled: Labelled) -> RenamedClasses:
-        key = template, split
-        if key not in self._renamed:
-            with torch.inference_mode():
-                self._renamed[key] = RenamedClasses(labelled, self._classifier([template]))
-            if len(self._renamed) > _RENAMED:
-                self._renamed.popitem(last=False)
-        self._renamed.move_to_end(key)
-        return self._renamed[key]
+    def _renamed_classes(self, template: str, split: str) -> tuple[RenamedClasses, tuple[int, ...]]:
+        """Return what decides for renamed classes by a template on a split, and the labels of the split."""
+        labelled = self.split(split)
+        with torch.inference_mode():
+            classes = RenamedClasses(labelled, self._classifier([template]))
+        return classes, tuple(labelled.labels.tolist())
 
     def _name_vectors(self, template: str, names: Sequence[str]) -> dict[str, Tensor]:
         """Return the classifier's row for each name that the model can read; each is encoded once."""
@@ -253,8 +247,8 @@ class OpenClipEvaluator:
 
     def split(self, name: str) -> Labelled:
         """Return the images of a split, or the augmented copies; opens the test images when first needed."""
-        if name == "copies" and self.augmented is not None:
-            return self.augmented
+        if name == "copies":
+            return self.augmented or Labelled.empty(len(self._names))
         if name == "test" and name not in self._splits:
             self._splits[name] = self._open_test()
         return self._splits[name]
@@ -265,14 +259,11 @@ class OpenClipEvaluator:
         for template in ensemble:
             if (rejection := self._encoder.check(template)) is not None:
                 raise TemplateRejectedError(template, rejection.reason, rejection.message)
-        averages, key = self._averages, tuple(ensemble)
-        if key not in averages:
-            with torch.inference_mode():
-                averages[key] = classifier(torch.stack(self._vectors(ensemble)))
-            if len(averages) > _AVERAGES:
-                averages.popitem(last=False)
-        averages.move_to_end(key)
-        return averages[key]
+        return self._cached_average(tuple(ensemble))
+
+    def _average(self, ensemble: tuple[str, ...]) -> Tensor:
+        with torch.inference_mode():
+            return classifier(torch.stack(self._vectors(ensemble)))
 
     def _vectors(self, ensemble: Sequence[str]) -> list[Tensor]:
         """Return each template's class vectors; some are cached, as ensembles share many."""

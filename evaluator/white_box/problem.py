@@ -106,7 +106,7 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
     for note in data.notes:
         report(note)
     loaded = load_model(spec.model, spec.pretrained, device, report=report)
-    images = image_encoder(spec, loaded, report, lambda *_given: None)
+    images = image_encoder(spec, loaded, lambda: loaded, report, lambda *_given: None)
     splits = [labelled(images, items, data) for items in (data.train, data.val)]
     hashes = [None if features is None else features.images for features, _ in splits]
     train, val = (split for _, split in splits)

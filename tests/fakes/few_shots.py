@@ -54,7 +54,7 @@ def few_shots(
         shots=shots,
         seed=1,
         loaded=LoadedModel(
-            name=f"tiny-{family}", pretrained="none", model=model, preprocess=_no_images,
+            model=model, preprocess=_no_images,
             tokenizer=tokenizer, context_length=length, key="", weights="", preprocessing="",
             device=torch.device("cpu"), logit_scale=100.0,
         ),

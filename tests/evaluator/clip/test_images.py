@@ -60,7 +60,10 @@ def calls(monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel) -> list[int]:
 
 def encoder(loaded: LoadedModel, tmp_path: Path, **settings: Any) -> ImageEncoder:
     return ImageEncoder(
-        loaded=loaded, folder=tmp_path / "features", **({"batch": 4, "workers": 2} | settings)
+        facts=loaded,
+        load=lambda: loaded,
+        folder=tmp_path / "features",
+        **({"batch": 4, "workers": 2} | settings),
     )
 
 

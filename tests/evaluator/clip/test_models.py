@@ -7,6 +7,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from promptclimb.evaluator.clip import model_files as names
 from promptclimb.evaluator.clip.model_files import check_named, read_state
 from promptclimb.evaluator.clip.models import (
     LoadedModel,
+    ModelFacts,
     best_dtype,
     devices,
     known_model,
@@ -60,25 +62,31 @@ def test_a_checkpoint_file_is_loaded_as_open_clip_would(weights: Path) -> None:
     assert ours.logit_scale == pytest.approx(theirs.logit_scale.exp().item())
 
 
-def test_a_known_model_is_loaded_when_first_used(weights: Path, tmp_path: Path) -> None:
-    """What identifies it is kept as long as its file is the same."""
+def test_a_known_model_is_not_loaded_for_its_facts(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What identifies it is kept as long as its file is the same; its loader loads it once."""
     file, lines = tmp_path / "own.safetensors", list[str]()
     shutil.copy(weights, file)
     seen = SeenFiles(tmp_path / "seen", clock=lambda: time.time_ns() + 10**11)
 
-    def known() -> LoadedModel:
+    def known() -> tuple[ModelFacts, Callable[[], LoadedModel]]:
         return known_model("tiny-clip", str(file), CPU, seen, lines.append)
 
-    first, again = known(), known()
-    assert isinstance(first, LoadedModel)
-    assert not isinstance(again, LoadedModel)
-    for fact in ("key", "weights", "preprocessing", "logit_scale", "name", "device"):
-        assert getattr(again, fact) == getattr(first, fact)
-    assert torch.equal(encode(again.model, "a cat"), encode(first.model, "a cat"))
+    facts, load = known()
+    loaded = load()
+    for fact in fields(ModelFacts):
+        assert getattr(facts, fact.name) == getattr(loaded, fact.name)
+    with monkeypatch.context() as patch:
+        patch.setattr(open_clip, "create_model_and_transforms", None)
+        facts_again, load_again = known()
+    assert facts_again == facts
+    assert torch.equal(encode(load_again().model, "a cat"), encode(loaded.model, "a cat"))
+    assert load_again() is load_again()
     assert lines == 2 * [f"model: tiny-clip with {file} on cpu"]
     state = load_file(weights)
     save_file({name: tensor + 1 for name, tensor in state.items()}, file)
-    assert known().weights != first.weights
+    assert known()[0].weights != facts.weights
 
 
 def test_a_torch_checkpoint_is_loaded_too(weights: Path, tmp_path: Path) -> None:
