@@ -25,7 +25,7 @@ from ..results.accuracies import (
 from ..results.details import NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
-from ..results.result import SearchResult, texts_in_words
+from ..results.result import SearchResult
 from ..results.run_dir import CLASSIFIER
 from .chart import (
     DASHES,
@@ -382,13 +382,7 @@ def use_of(view: RunView) -> Use | None:
     if result is None:
         return None
     used, folder = result.texts.templates, folder_of(view)
-    noun = texts_in_words(
-        used,
-        result.baselines,
-        result.words,
-        rival=result.without_search,
-        renamed=bool(result.best.class_names),
-    )
+    noun = result.texts_in_words
     if result.prompts == INSTRUCTION:
         about = f"The {noun}; {{classes}} is the place of the list of class names."
         return Use(about, [], "\n".join(result.scored_as(*used)))

@@ -24,6 +24,7 @@ from .accuracies import (
 )
 from .result import (
     NO_NEW_NAME,
+    Form,
     GroupAccuracies,
     Recommended,
     SearchResult,
@@ -193,34 +194,42 @@ def verdict_of(
     The gain is over the better of the plain texts. ``remark`` is what the forms need beside their templates,
     such as new class names. ``unchecked``: these are all that was asked for, without a labelled image.
     """
-    used = groups[TEXTS].templates
     rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
     assert rival is None or isinstance(rival, WithoutSearch)
-    texts = texts_in_words(used, groups, words, rival=rival, renamed=bool(remark), unchecked=unchecked)
-    use = f"Use {'' if texts in (OPENAI_7, OPENAI_80) else 'the '}{texts}{remark}"
-    if recommended.form == WITH_IMAGES:
-        use += " with the labelled images: "
-    elif texts in (TEXTS, f"best {words.noun}", words.noun):
-        use += ": "
-    elif unchecked:
-        use += f": {NO_NEW_NAME}; "
-    else:
-        use += ": nothing beat it on the labelled images; "
-    use += f"{score_text(recommended.test, percent=are_shares((recommended.test,)), unit=' %')} on test"
+    texts = texts_in_words(
+        groups[TEXTS].templates, groups, words, rival=rival, renamed=bool(remark), unchecked=unchecked
+    )
+    use = _what_to_use(recommended.form, texts, words, remark, unchecked=unchecked)
+    accuracy = score_text(recommended.test, percent=are_shares((recommended.test,)), unit=" %")
+    verdict = f"{use} {accuracy} on test"
     is_rival = rival is not None and not rival.images and rival.name == reference
     if reference is not None and not is_rival and not recommended.over[reference].same_template:
-        use += f", {recommended.over[reference]} over the {baseline_name(reference, words)}"
-    if rival is None or WITHOUT_SEARCH not in recommended.over:
-        rivals = {ORIGINAL_NAMES, reference} if unchecked and remark else set[str]()
-        if any(gap.verdict == "worse" for name, gap in recommended.over.items() if name in rivals):
-            use += "; on test the original names were better: check the new names before you use any"
-        return use
-    gap = recommended.over[WITHOUT_SEARCH]
-    title = rival.title(words) + (", original names" if remark else "")
+        verdict += f", {recommended.over[reference]} over the {baseline_name(reference, words)}"
+    if rival is not None and WITHOUT_SEARCH in recommended.over:
+        title = rival.title(words) + (", original names" if remark else "")
+        return f"{verdict}; {_against_rival(recommended.over[WITHOUT_SEARCH], title)}"
+    gaps = [gap for name, gap in recommended.over.items() if name in (ORIGINAL_NAMES, reference)]
+    if unchecked and remark and any(gap.verdict == "worse" for gap in gaps):
+        verdict += "; on test the original names were better: check the new names before you use any"
+    return verdict
+
+
+def _what_to_use(form: Form, texts: str, words: CandidateNoun, remark: str, *, unchecked: bool) -> str:
+    """Return what to use, and why if it is not of the search."""
+    use = f"Use {'' if texts in (OPENAI_7, OPENAI_80) else 'the '}{texts}{remark}"
+    if form == WITH_IMAGES:
+        return f"{use} with the labelled images:"
+    if texts in (TEXTS, f"best {words.noun}", words.noun):
+        return f"{use}:"
+    return f"{use}: {NO_NEW_NAME if unchecked else 'nothing beat it on the labelled images'};"
+
+
+def _against_rival(gap: Difference, title: str) -> str:
+    """Return whether the search beat the best without one."""
     if gap.same_template:
-        return f"{use}; that is also the best without a search"
+        return "that is also the best without a search"
     outcome = {"better": "beats", "worse": "is behind"}.get(gap.verdict, "does not measurably beat")
-    return f"{use}; the search {outcome} the best without one ({title}): {gap}"
+    return f"the search {outcome} the best without one ({title}): {gap}"
 
 
 def _difference(share: float, interval: Interval, *, paired: bool = True, **more: Any) -> Difference:

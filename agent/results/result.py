@@ -519,21 +519,23 @@ class SearchResult:
         return (self.with_images if self.recommended.form == WITH_IMAGES else None) or self.texts
 
     @property
-    def form_in_words(self) -> str:
-        """The recommended form, such as ``texts, with 9 labelled images``."""
-        named = bool(self.best.class_names)
-        unchecked = self.best.unchecked
-        what = texts_in_words(
+    def texts_in_words(self) -> str:
+        """What the texts are, such as ``best template`` or ``bare class name``."""
+        return texts_in_words(
             self.texts.templates,
             self.baselines,
             self.words,
             rival=self.without_search,
-            renamed=named,
-            unchecked=unchecked,
+            renamed=bool(self.best.class_names),
+            unchecked=self.best.unchecked,
         )
+
+    @property
+    def form_in_words(self) -> str:
+        """The recommended form, such as ``texts, with 9 labelled images``."""
         images = self.with_images if self.recommended.form == WITH_IMAGES else None
         learnt = f", with {counted(images.images, 'labelled image')}" if images is not None else ""
-        return f"{what}{self.best.remark}{learnt}"
+        return f"{self.texts_in_words}{self.best.remark}{learnt}"
 
     @property
     def complete(self) -> bool:
