@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from functools import cache
 from types import TracebackType
@@ -15,17 +15,19 @@ from urllib.parse import urlsplit
 import aiohttp
 import httpx2
 import openai
+import tenacity
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from pydantic import SecretStr
 
 from ...evaluator.errors import ConfigError, reason_of
-from ...evaluator.network import is_loopback, why_unconnected
+from ...evaluator.network import is_loopback, tls_problem, why_unconnected
 from ...evaluator.remote.asking import ApiRequest
 from ...prompts.kinds import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import (
     BadRequestError,
     ChatError,
+    EndpointError,
     FlaggedRequestError,
     RedirectedError,
     TransientChatError,
@@ -46,6 +48,8 @@ SCORER_URL = "`scorer_url`"
 CHAT_PATH = "chat/completions"
 KEEP_ALIVE_S = 3.0
 """Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
+TRIES, PAUSE_S, LOOK_S = 4, 0.5, 10.0
+"""Looks at an address before the first request, the pause between two, and the longest time of one."""
 MAX_FAILURE = 2**18
 """Decoded bytes that are read of a failure's body."""
 
@@ -104,18 +108,26 @@ class OpenAIChat:
     ) -> None:
         url, userinfo = split_userinfo(base_url)
         key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key or ""
-        url, query = split_query(url)
-        self.base_url = url
+        self.base_url, self._query = split_query(url)
         self.dialect = self._trial = Dialect()
         self._scrubber = scrubber or Scrubber()
         self._scrubber.add(key)
         self._scrubber.add_address(base_url)
         self._emit = emit
         self._has_answered = self._cut = False
-        self._headers: dict[str, Any] = key_headers(url, key, userinfo.get_secret_value()) or {
-            "Authorization": openai.Omit()
-        }
-        self._client = _sdk_client(url, query, clean_key(key), max_connections)
+        self._headers = key_headers(self.base_url, key, userinfo.get_secret_value())
+        try:
+            self._http = _http_client(self.base_url, max_connections)
+            self._client = AsyncOpenAI(
+                base_url=self.base_url,
+                api_key=clean_key(key) or NO_KEY,
+                max_retries=0,
+                default_query=self._query,
+                timeout=None,
+                http_client=self._http,
+            )
+        except FOREIGN_ERRORS as error:
+            raise ConfigError(f"{self.base_url!r} is not the address of an endpoint") from error
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.base_url!r})"
@@ -149,6 +161,35 @@ class OpenAIChat:
         self._adopt(dialect)
         return answer
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type((TransientChatError, EndpointError)),
+        stop=tenacity.stop_after_attempt(TRIES),
+        wait=lambda _state: PAUSE_S,
+        reraise=True,
+    )
+    async def look(self, path: str, setting: str) -> httpx2.Response:
+        """Return a reply of any status, for nothing; ``setting`` gives the address.
+
+        Raises:
+            EndpointError: Nothing listens there, or it is not an address.
+            ChatError: No reply came, or it leads elsewhere.
+        """
+        url = self.base_url
+        try:
+            return await self._http.get(url + path, params=self._query, headers=self._headers, timeout=LOOK_S)
+        except (UnicodeError, httpx2.InvalidURL):  # a name that IDNA cannot write
+            raise EndpointError(f"{url} is not an address; give another with {setting}") from None
+        except FOREIGN_ERRORS as error:
+            if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is None:
+                raise translate(error, self._scrubber, path, setting) from error
+            if (problem := tls_problem(refused)) is not None:
+                text = f"no connection to {url}: {problem}. Give another address with {setting}"
+                raise EndpointError(text) from None
+            raise EndpointError(
+                f"nothing answers at {url} ({why_unconnected(refused)}); is the server running, and "
+                f"is the address right? Give another with {setting}"
+            ) from None
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -162,7 +203,10 @@ class OpenAIChat:
         try:
             # Any body can be judged; the SDK would read it as the answer that it should be.
             return await self._client.post(
-                path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": self._headers}
+                path or self.base_url,
+                cast_to=httpx2.Response,
+                body=body,
+                options={"headers": self._headers or {"Authorization": openai.Omit()}},
             )
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
@@ -217,43 +261,27 @@ def _shared_tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int) -> AsyncOpenAI:
-    limits = httpx2.Limits(
-        max_connections=max_connections,
-        max_keepalive_connections=max_connections,
-        keepalive_expiry=KEEP_ALIVE_S,
-    )
-    try:
-        host = urlsplit(url).hostname or ""
-        pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
-        http = DefaultAioHttpClient(
-            limits=limits,
-            timeout=None,
-            verify=_shared_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
-            event_hooks={"request": [_staying_at(httpx2.URL(url))], "response": [_cut]},
-            # A proxy's loopback is another machine; requests to a local model stay here.
-            mounts={pattern: None} if is_loopback(url) else None,
-        )
-        return AsyncOpenAI(
-            base_url=url,
-            api_key=key or NO_KEY,
-            max_retries=0,
-            default_query=query,
-            timeout=None,
-            http_client=http,
-        )
-    except FOREIGN_ERRORS as error:
-        raise ConfigError(f"{url!r} is not the address of an endpoint") from error
+def _http_client(url: str, max_connections: int) -> httpx2.AsyncClient:
+    home, host = httpx2.URL(url), urlsplit(url).hostname or ""
+    pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
 
-
-def _staying_at(home: httpx2.URL) -> Callable[[httpx2.Request], Awaitable[None]]:
-    """Return a hook that refuses requests to another place: prompts, images and keys are for this one."""
-
-    async def check(request: httpx2.Request) -> None:
+    async def stay(request: httpx2.Request) -> None:
+        """Refuse a request to another place: prompts, images and keys are for this one."""
         if request.url.origin != home.origin:
             raise _SentOnError(request.url)
 
-    return check
+    return DefaultAioHttpClient(
+        limits=httpx2.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEP_ALIVE_S,
+        ),
+        timeout=None,
+        verify=_shared_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+        event_hooks={"request": [stay], "response": [_cut]},
+        # A proxy's loopback is another machine; requests to a local model stay here.
+        mounts={pattern: None} if is_loopback(url) else None,
+    )
 
 
 async def _cut(response: httpx2.Response) -> None:

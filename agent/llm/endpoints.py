@@ -7,45 +7,31 @@ request can succeed is an error.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-import tenacity
 from pydantic import SecretStr
 
 from ...evaluator.counts import how_to_install
-from ...evaluator.errors import ConfigError, reason_of
-from ...evaluator.network import is_loopback, tls_problem, why_unconnected
+from ...evaluator.errors import ConfigError
+from ...evaluator.network import is_loopback
 from ...evaluator.settings import near
 from ..config.fields import LOCAL_LLM, without_credentials
 from ..config.schema import COST_NEEDS_PRICE, SearchConfig
-from ..errors import EndpointError
+from ..errors import ChatError, EndpointError
 from ..events.types import Listener, Noted
 from ..prices import FREE
-from ..secrets import (
-    Scrubber,
-    clean_key,
-    is_azure,
-    key_headers,
-    split_query,
-    split_userinfo,
-)
+from ..secrets import Scrubber, clean_key, is_azure
 from .ask import Endpoint
 from .chat import Client
 from .limiter import RateLimits
 from .price_table import TablePrice, find_price
 
 DEFAULT_KEY = "OPENAI_API_KEY"
-T = TypeVar("T")
-TRIES = 4
-PAUSE_S = 0.5
-TIMEOUT_S = 10.0
 INVALID_KEY = "invalid_api_key"
 """OpenAI's code for an invalid key."""
-_MAX_BODY = 4_000_000
 
 
 @asynccontextmanager
@@ -198,56 +184,15 @@ async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> str 
     Raises:
         EndpointError: Nothing listens there, it calls the key invalid, or it is not a chat endpoint.
     """
-    clean = split_userinfo(base_url)
-    url, query = split_query(clean.url)
-    headers = key_headers(url, key.get_secret_value() if key else "", clean.userinfo.get_secret_value())
+    from .client import OpenAIChat  # its SDK takes a second to load
 
-    async def visit(session: aiohttp.ClientSession) -> str | None:
-        async with session.get(
-            f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
-        ) as reply:
-            body = bytearray()  # ``read`` would return what is there, and a long list comes in pieces
-            async for piece in reply.content.iter_any():
-                body += piece
-                if len(body) >= _MAX_BODY:
-                    break
-            return _note(url, reply.status, bytes(body), key=key, model=model)
-
-    try:
-        return await reach(url, "`base_url`", visit)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        return f"{url}/models did not answer ({reason_of(error)}); continuing"
-
-
-async def reach(url: str, setting: str, visit: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
-    """Visit an address, which ``setting`` gives, until something answers; up to four times.
-
-    Raises:
-        EndpointError: Nothing listens there, or it is not an address.
-        aiohttp.ClientError, TimeoutError: From the last visit.
-    """
-    retrying = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception_type((aiohttp.ClientError, TimeoutError)),
-        stop=tenacity.stop_after_attempt(TRIES),
-        wait=tenacity.wait_fixed(PAUSE_S),
-        reraise=True,
-    )
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    # A proxy's loopback is another machine.
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
+    async with OpenAIChat(base_url, key) as client:
+        url = client.base_url
         try:
-            answer: T = await retrying(visit, session)
-            return answer
-        except aiohttp.ClientConnectorError as error:
-            if (problem := tls_problem(error)) is not None:
-                text = f"no connection to {url}: {problem}. Give another address with {setting}"
-                raise EndpointError(text) from None
-            raise EndpointError(
-                f"nothing answers at {url} ({why_unconnected(error)}); is the server running, and "
-                f"is the address right? Give another with {setting}",
-            ) from None
-        except (aiohttp.InvalidURL, UnicodeError):  # a name that IDNA cannot write
-            raise EndpointError(f"{url} is not an address; give another with {setting}") from None
+            reply = await client.look("/models", "`base_url`")
+        except ChatError as error:
+            return f"{url}/models did not answer ({error}); continuing"
+    return _note(url, reply.status_code, reply.content, key=key, model=model)
 
 
 def _note(url: str, status: int, body: bytes, *, key: SecretStr | None, model: str) -> str | None:

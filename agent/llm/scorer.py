@@ -7,12 +7,11 @@ import math
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import aiohttp
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import SecretStr
 
@@ -54,13 +53,13 @@ from ..errors import (
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
-from ..secrets import Scrubber, clean_key, split_query, split_userinfo
+from ..secrets import Scrubber, clean_key
 from ..stop import Stop
 from ..text import printable
 from .ask import Endpoint, EndpointAsker, RetryPolicy
 from .budget import Limits, ScorerBudget, estimated, to_keep, why_refused
 from .chat import Client, JsonAnswer
-from .endpoints import DEFAULT_KEY, reach, warn_unencrypted
+from .endpoints import DEFAULT_KEY, warn_unencrypted
 from .limiter import RateLimits
 
 if TYPE_CHECKING:
@@ -167,18 +166,11 @@ async def open_scorer(
 
 async def check_address(url: str) -> None:
     """Raise EndpointError if nothing listens at an address; any reply will do, and costs nothing."""
-    address, query = split_query(split_userinfo(url).url)
+    from .client import SCORER_URL, OpenAIChat
 
-    async def visit(session: aiohttp.ClientSession) -> None:
-        try:
-            async with session.get(address, params=query, allow_redirects=False):
-                return
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL):
-            raise
-        except (aiohttp.ClientError, TimeoutError):
-            return  # the first request shows what is wrong
-
-    await reach(address, "`scorer_url`", visit)
+    async with OpenAIChat(url) as client:
+        with suppress(ChatError):  # the first request shows what is wrong
+            await client.look("", SCORER_URL)
 
 
 class _SeldomUsage:
