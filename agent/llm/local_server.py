@@ -16,12 +16,11 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TypeAlias
 
 import aiohttp
 from pydantic import SecretStr
@@ -111,14 +110,13 @@ class LlamaServer:
             async with asyncio.timeout(START_S):
                 self.base_url = await self._address(self._process)
                 await self._healthy()
-        except TimeoutError:
+        except BaseException as error:
             await self.close()
-            raise EndpointError(f"the local language model is not loaded after {START_S:,.0f} s") from None
-        except OSError as error:
-            await self.close()
-            raise EndpointError(f"the local language model cannot be started: {error}") from error
-        except BaseException:
-            await self.close()
+            if isinstance(error, TimeoutError):
+                late = f"the local language model is not loaded after {START_S:,.0f} s"
+                raise EndpointError(late) from None
+            if isinstance(error, OSError):
+                raise EndpointError(f"the local language model cannot be started: {error}") from error
             raise
 
     async def close(self) -> None:
@@ -204,64 +202,46 @@ class LlamaServer:
 
 
 class LocalChat:
-    """A ``ChatClient`` on a ``LlamaServer``; an async context manager."""
+    """A ``Client`` on a started server; ``users`` are the searches that have it."""
 
-    def __init__(self, server: LlamaServer, *, scrubber: Scrubber) -> None:
+    def __init__(self, server: LlamaServer, scrubber: Scrubber) -> None:
         self.server = server
         self.users = 0
-        self._scrubber = scrubber
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        server = self.server
-        await server.start()
-        self._stack.push_async_callback(server.close)
-        client = OpenAIChat(server.base_url, server.key, scrubber=self._scrubber, max_connections=1)
-        self._client = await self._stack.enter_async_context(client)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
+        self.client = OpenAIChat(server.base_url, server.key, scrubber=scrubber, max_connections=1)
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Make one attempt; raise FatalChatError if the server has died."""
         if not self.server.is_alive:
             raise FatalChatError(f"the local language model has died ({await self.server.last_words()})")
-        return await self._client.chat(request)
+        return await self.client.chat(request)
 
 
-class _SharedChats:
-    """The chats that searches of one event loop have open."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.chats: dict[LlamaSettings, LocalChat] = {}
-
-
-_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedChats] = weakref.WeakKeyDictionary()
+_Chats: TypeAlias = dict[LlamaSettings, LocalChat]
+_shared = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.Lock, _Chats]]()
+"""The chats that searches of one event loop have open."""
 
 
 @asynccontextmanager
 async def shared_chat(settings: LlamaSettings, *, scrubber: Scrubber) -> AsyncIterator[LocalChat]:
     """Yield a chat with a local model; searches that run at once share a server, which the last closes."""
-    shared = _shared.setdefault(asyncio.get_running_loop(), _SharedChats())
-    async with shared.lock:
-        chat = shared.chats.get(settings)
+    lock, chats = _shared.setdefault(asyncio.get_running_loop(), (asyncio.Lock(), {}))
+    async with lock:
+        chat = chats.get(settings)
         if chat is None or not chat.server.is_alive:
-            chat = LocalChat(LlamaServer(settings), scrubber=scrubber)
-            shared.chats[settings] = await chat.__aenter__()
+            server = LlamaServer(settings)
+            await server.start()
+            chats[settings] = chat = LocalChat(server, scrubber)
         chat.users += 1
     try:
         yield chat
     finally:
-        async with shared.lock:
+        async with lock:
             chat.users -= 1
             if not chat.users:
-                if shared.chats.get(settings) is chat:
-                    del shared.chats[settings]
-                await chat.__aexit__(None, None, None)
+                if chats.get(settings) is chat:
+                    del chats[settings]
+                async with chat.client:
+                    await chat.server.close()
 
 
 def why_unusable(llm: str = LOCAL_LLM) -> str | None:

@@ -18,7 +18,7 @@ import pytest
 
 from promptclimb.agent.errors import EndpointError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
+from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, LocalChat, make_ready, shared_chat
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.replies import parse_reply
@@ -56,9 +56,9 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @asynccontextmanager
 async def chatting(model: Path, **settings: int) -> AsyncIterator[tuple[LlamaServer, LocalChat]]:
-    server = LlamaServer(LlamaSettings(model=model, name="m", threads=1, **settings))
-    async with LocalChat(server, scrubber=Scrubber()) as chat:
-        yield server, chat
+    started = LlamaSettings(model=model, name="m", threads=1, **settings)
+    async with shared_chat(started, scrubber=Scrubber()) as chat:
+        yield chat.server, chat
 
 
 async def ask(chat: LocalChat, messages: list[ChatMessage], seed: int, max_tokens: int = 120) -> ChatAnswer:
