@@ -63,14 +63,12 @@ class Endpoint:
 
     Attributes:
         name: Its name in reports.
-        model: Its own name of the model, if it differs from the request's.
         price: None if unknown.
         content: Hash of the file of a user's own local model; None if the name identifies it.
     """
 
     name: str
     client: Client
-    model: str | None = None
     price: Tariff | None = None
     limits: RateLimits = field(default_factory=RateLimits)
     content: str | None = None
@@ -354,12 +352,11 @@ class EndpointAsker(Generic[R, A]):
 
     async def _call(self, sent: R) -> A:
         """Call the client until the deadline."""
-        started, endpoint = self._clock(), self._endpoint
-        named = sent if endpoint.model is None else replace(sent, model=endpoint.model)  # type: ignore[type-var]
+        started = self._clock()
         try:
             try:
                 async with asyncio.timeout(self._policy.attempt_s):
-                    answer: A = await endpoint.client.chat(named)
+                    answer: A = await self._endpoint.client.chat(sent)
                     return answer
             except TimeoutError as error:
                 late = f"no answer within {self._policy.attempt_s:.3g} s"

@@ -157,7 +157,6 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
     return Endpoint(
         name=LOCAL_LLM,
         client=client,
-        model=settings.name,
         price=FREE,
         limits=_limits(config, in_flight=1),
         content=content,

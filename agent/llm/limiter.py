@@ -346,11 +346,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     Without a retry header it is the time until an exhausted limit is available again. Header names are in
     lower case.
     """
-    for name, read in _ASKED:
-        if (value := headers.get(name)) is not None:
-            wait = read(value.strip())
-            if wait is not None and 0 <= wait <= LONGEST_WAIT:
-                return wait
+    for name, unit in (("retry-after-ms", "ms"), ("x-ms-retry-after-ms", "ms"), ("retry-after", "")):
+        if (wait := parse_moment(headers.get(name, "").strip() + unit)) is not None:
+            return wait
     exhausted = [stated for kind in KINDS if (stated := stated_limit(headers, kind)).remaining == 0]
     return max((stated.full_in_s for stated in exhausted if stated.full_in_s is not None), default=None)
 
@@ -393,14 +391,6 @@ def _number(text: str, *, least: float) -> float | None:
     return number if number is not None and least <= number <= MOST else None
 
 
-def _milliseconds(text: str) -> float | None:
-    return float(text) / 1e3 if _NUMBER.fullmatch(text) else None
-
-
-def _seconds_or_date(text: str) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text) else parse_moment(text)
-
-
 def _until_date(text: str) -> float | None:
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
@@ -412,10 +402,3 @@ def _until_date(text: str) -> float | None:
         # Clocks differ a little: a date just past means "now"; one long past means nothing.
         return None if not math.isfinite(wait) or wait < -300 else max(wait, 0.0)
     return None
-
-
-_ASKED = (
-    ("retry-after-ms", _milliseconds),
-    ("x-ms-retry-after-ms", _milliseconds),
-    ("retry-after", _seconds_or_date),
-)

@@ -17,7 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias
@@ -213,7 +213,7 @@ class LocalChat:
         """Make one attempt; raise FatalChatError if the server has died."""
         if not self.server.is_alive:
             raise FatalChatError(f"the local language model has died ({await self.server.last_words()})")
-        return await self.client.chat(request)
+        return await self.client.chat(replace(request, model=self.server.settings.name))
 
 
 _Chats: TypeAlias = dict[LlamaSettings, LocalChat]

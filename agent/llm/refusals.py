@@ -130,10 +130,6 @@ _ASKED = re.compile(
     rf"(?:try again|re(?:try|sets?)|wait|available)(?: \w+)?(?: in| after| for)?:? ({_SPAN})|\A({_SPAN})\Z",
     re.ASCII | re.IGNORECASE,
 )
-_UNIT = re.compile(
-    r"\s*(m)(?:illi)(s)econds?\s*|\s*(s|m|h)(?:ec(?:onds?)?|in(?:utes?)?|ours?)\s*|\s+",
-    re.ASCII | re.IGNORECASE,
-)
 _WAITS = ("retry_after", "retry_after_seconds", "retryAfter", "retry_after_s")
 
 
@@ -247,12 +243,9 @@ def wait_in(body: object) -> float | None:
             return parse_moment(f"{refusal.numbers[name]:f}")
     for text in refusal.texts:
         if match := _ASKED.search(text):
-            return parse_moment(_UNIT.sub(_short_unit, match[1] or match[2]))
+            span = re.sub(r"\s", "", match[1] or match[2]).lower().replace("milli", "m")
+            return parse_moment(re.sub("(ms|[smh])[a-z]*", r"\1", span))  # units as letters
     return None
-
-
-def _short_unit(unit: re.Match[str]) -> str:
-    return (f"{unit[1]}{unit[2]}" if unit[1] else unit[3] or "").lower()
 
 
 def _headers_in(body: object, deepest: int) -> dict[str, str]:
