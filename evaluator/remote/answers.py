@@ -24,10 +24,10 @@ import json
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import DataError
 
@@ -72,9 +72,6 @@ _DENIALS = frozenset(
     | {"cant", "isnt", "doesnt", "dont", "couldnt", "wasnt", "arent", "wont", "nothing", "instead", "rather"}
     | {"unsure", "uncertain", "wouldnt", "didnt", "whether"}
 )
-_PLAIN_DENIALS = frozenset({"not", "no", "nor"})
-"""They deny the class names after them in their clause, up to another word than these."""
-_JOINING = _ARTICLES | {"or", "and"}
 _NUMBER_WORDS = frozenset(
     {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"}
     | {"twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"}
@@ -82,6 +79,17 @@ _NUMBER_WORDS = frozenset(
 )
 _ROMAN = re.compile(r"[ivxlcdm]+")
 _CLAUSE, _QUESTION = "\x00", "\x01"
+_KINDS: Mapping[str, str] = {
+    **dict.fromkeys(_DENIALS, "d"),
+    **dict.fromkeys(("not", "no", "nor"), "n"),
+    **dict.fromkeys((*_ARTICLES, "or", "and"), "j"),
+    _CLAUSE: ".",
+    _QUESTION: "?",
+}
+"""The kind of a word: a denial, a plain denial, a joining word, a mark of a clause's end; "w" for others."""
+_PLAINLY_DENIED = re.compile("n[nj]*(M[njmM]*)?")
+"""A plain denial, and the class names right after it in its clause."""
+_CLAUSES = re.compile("[^.?]+[.?]?")
 _DASH = re.compile(r"\s[-–—]\s|—")
 _SHARP = re.compile(r"(?<=\w)#(?!\w)")
 """At the end of a word it belongs to it, as in C#."""
@@ -121,31 +129,6 @@ class _Characters(dict[int, str]):
 _CHARACTERS = _Characters()
 
 
-class _Words(NamedTuple):
-    """A text's words in normal form, the clause of each, and the clauses that ask or deny."""
-
-    words: tuple[str, ...]
-    clauses: tuple[int, ...]
-    questions: frozenset[int]
-    denials: Mapping[int, tuple[int, int]]
-    """The first and the last place of a denying word, by clause."""
-
-    @classmethod
-    def of(cls, words: Sequence[str], clauses: Sequence[int], questions: Iterable[int]) -> _Words:
-        denials: dict[int, tuple[int, int]] = {}
-        for place, (word, clause) in enumerate(zip(words, clauses, strict=True)):
-            if word in _DENIALS:
-                denials[clause] = denials.get(clause, (place, 0))[0], place
-        return cls(tuple(words), tuple(clauses), frozenset(questions), denials)
-
-
-class _Mention(NamedTuple):
-    start: int
-    end: int
-    label: int | None
-    """None for a spelling that several classes share."""
-
-
 class ListedClasses:
     """The classes as an instruction lists them, in an order fixed by the seed, and the reading of answers."""
 
@@ -167,7 +150,7 @@ class ListedClasses:
                 f"scorer that does not list the classes."
             )
         self._exact = _unambiguous((name, label) for label, name in enumerate(self.class_names))
-        spelled = [_bare(_split(name).words) for name in self.class_names]
+        spelled = [_bare(_split(name)) for name in self.class_names]
         self._spelled = _unambiguous((words, label) for label, words in enumerate(spelled) if words)
         singular = [(tuple(map(_singular, words)), label) for label, words in enumerate(spelled) if words]
         self._singular = _unambiguous(singular)
@@ -228,7 +211,7 @@ class ListedClasses:
             return label
         if len(text) > 2 * MOST_CHARACTERS:
             return None
-        words = _bare(_split(text).words)
+        words = _bare(_split(text))
         if words in self._spelled:
             return self._spelled[words]
         return self._singular.get(tuple(map(_singular, words)))
@@ -285,26 +268,31 @@ class ListedClasses:
 
     def _mentioned(self, text: str) -> int | None:
         """Return the one class whose name stands in a text as words and is not denied."""
-        split = _split(text)
-        mentions = [mention for mention in self._mentions(split) if self._counts(mention, split)]
-        first, denied = _plainly_denied(mentions, split)
-        if denied:
-            affirmed = [mention for mention in mentions if mention.end <= first]
-            if split.questions or len(affirmed) + len(denied) < len(mentions):
-                return None
-            mentions, split = affirmed, _Words.of(split.words[:first], split.clauses[:first], split.questions)
-        labels = {mention.label for mention in mentions}
-        if (
-            len(labels) != 1
-            or labels & {mention.label for mention in denied}
-            or any(_doubted(mention, split) for mention in mentions)
-        ):
-            return None
-        return labels.pop()
+        kinds, labels = self._kinds(_tokens(text))
+        denied = [match.span() for match in _PLAINLY_DENIED.finditer(kinds) if match[1]]
+        affirmed = kinds[: denied[0][0]] if denied else kinds
+        denied_labels = {labels.pop(place) for span in denied for place in range(*span) if place in labels}
+        if denied and ("?" in kinds or len(labels) > affirmed.count("M")):
+            return None  # names something after what it denies
+        doubted = any("M" in clause and {*"nd?"} & {*clause} for clause in _CLAUSES.findall(affirmed))
+        named = {*labels.values()}
+        return named.pop() if len(named) == 1 and not named & denied_labels and not doubted else None
 
-    def _mentions(self, split: _Words) -> Iterator[_Mention]:
-        """Yield the class names in a text, but those within longer ones."""
-        words = split.words
+    def _kinds(self, tokens: Sequence[str]) -> tuple[str, dict[int, int | None]]:
+        """Return the kind of each token, "M" and "m" for a class name, and each name's label by its place."""
+        kinds, labels = [_KINDS.get(token, "w") for token in tokens], dict[int, int | None]()
+        places = [place for place, token in enumerate(tokens) if token not in (_CLAUSE, _QUESTION)]
+        words = tuple(tokens[place] for place in places)
+        for start, end, label in self._mentions(words):
+            first, last = places[start], places[end - 1]
+            at_end = last + 1 == len(tokens) or tokens[last + 1] in (_CLAUSE, _QUESTION)
+            if end - start > 1 or words[start] not in _COMMON or at_end:
+                kinds[first : last + 1] = "M" + "m" * (last - first)
+                labels[first] = label
+        return "".join(kinds), labels
+
+    def _mentions(self, words: tuple[str, ...]) -> Iterator[tuple[int, int, int | None]]:
+        """Yield the class names in a text, but those within longer ones: first word, end, label."""
         singular = tuple(map(_singular, words))
         reached = 0
         for start, first in enumerate(singular):
@@ -312,17 +300,10 @@ class ListedClasses:
                 end = start + length
                 spelled, stems = words[start:end], singular[start:end]
                 if spelled in self._spelled or stems in self._singular:
-                    label = self._spelled[spelled] if spelled in self._spelled else self._singular[stems]
                     if end > reached:
-                        yield _Mention(start, end, label)
+                        yield start, end, self._spelled.get(spelled, self._singular.get(stems))
                         reached = end
                     break
-
-    @staticmethod
-    def _counts(mention: _Mention, split: _Words) -> bool:
-        if mention.end - mention.start > 1 or split.words[mention.start] not in _COMMON:
-            return True
-        return mention.end == len(split.words) or split.clauses[mention.end] != split.clauses[mention.start]
 
 
 def _written(names: Sequence[str]) -> list[str]:
@@ -339,22 +320,14 @@ def _unambiguous(pairs: Any) -> Mapping[Any, int | None]:
     return label_by_key
 
 
-def _split(text: str) -> _Words:
+def _tokens(text: str) -> list[str]:
+    """Return a text's words in normal form, with marks where a clause or a question ends."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    words: list[str] = []
-    clauses: list[int] = []
-    questions: set[int] = set()
-    clause = 0
-    marked = _DENIED.sub(" not ", _SHARP.sub("♯", _DASH.sub(" . ", folded)))
-    for word in marked.translate(_CHARACTERS).split():
-        if word in (_CLAUSE, _QUESTION):
-            if word == _QUESTION:
-                questions.add(clause)
-            clause += 1
-            continue
-        words.append(word)
-        clauses.append(clause)
-    return _Words.of(words, clauses, questions)
+    return _DENIED.sub(" not ", _SHARP.sub("♯", _DASH.sub(" . ", folded))).translate(_CHARACTERS).split()
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(token for token in _tokens(text) if token not in (_CLAUSE, _QUESTION))
 
 
 def _bare(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -379,35 +352,6 @@ def _singular(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
         return word[:-1]
     return word
-
-
-def _doubted(mention: _Mention, split: _Words) -> bool:
-    """Return whether a mention stands in a clause that asks or denies."""
-    for clause in set(split.clauses[mention.start : mention.end]):
-        first, last = split.denials.get(clause, (mention.start, mention.start))
-        if clause in split.questions or first < mention.start or last >= mention.end:
-            return True
-    return False
-
-
-def _plainly_denied(mentions: Sequence[_Mention], split: _Words) -> tuple[int, list[_Mention]]:
-    """Return the mentions that follow a plain denial at once, and the place of the first such denial."""
-    mention_by_start = {mention.start: mention for mention in mentions}
-    denied: list[_Mention] = []
-    first = place = 0
-    denying: int | None = None  # the clause
-    while place < len(split.words):
-        word, clause = split.words[place], split.clauses[place]
-        if (mention := mention_by_start.get(place)) is not None:
-            denied += [mention] if denying == clause else []
-            place = mention.end
-            continue
-        if word in _PLAIN_DENIALS:
-            denying, first = clause, first if denied else place
-        elif word not in _JOINING:
-            denying = None
-        place += 1
-    return first, denied
 
 
 def _without_thinking(text: str) -> str:
