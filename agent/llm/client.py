@@ -200,13 +200,11 @@ class OpenAIChat:
 
     async def _send(self, path: str, body: Mapping[str, Any], setting: str) -> httpx2.Response:
         """Post JSON; return the reply with the beginning of its body, or raise a ChatError."""
+        headers: dict[str, Any] = {"Authorization": openai.Omit()} | self._headers
         try:
             # Any body can be judged; the SDK would read it as the answer that it should be.
             return await self._client.post(
-                path or self.base_url,
-                cast_to=httpx2.Response,
-                body=body,
-                options={"headers": self._headers or {"Authorization": openai.Omit()}},
+                path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": headers}
             )
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
