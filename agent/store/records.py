@@ -136,7 +136,7 @@ def key_position(key: str, prefix: str) -> Position:
 
 
 MANIFEST = "manifest"
-FORMAT = 5
+FORMAT = 6
 """Increases whenever earlier runs can no longer be resumed."""
 
 
