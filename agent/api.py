@@ -40,10 +40,10 @@ from .llm.scorer import PROGRESS_EVERY_S, scorer_in_thread
 from .present.page import rewrite_report, write_report
 from .present.terminal import Display
 from .results.result import ApiUsage, SearchResult
-from .results.run_dir import CLASSIFIER, result_of, stored_config
+from .results.run_dir import CLASSIFIER, output_file, result_of, stored_config
 from .search.bound import check_new_search
 from .search.inputs import check_scorer_takes
-from .search.measuring import Evaluation, measure_templates, measure_ways
+from .search.measuring import Evaluation, check_recommends, measure_templates, measure_ways
 from .search.opening import RunRequest
 from .search.predicting import classifier_of_run, predictor_of_run, shared_labels
 from .search.run import resume_run, start_run
@@ -65,6 +65,7 @@ def evaluate(
     white_box: Mapping[str, Mapping[str, Any]] | Sequence[str] = (),
     custom_scorer: object | None = None,
     search_for: str | None = None,
+    save: Path | str | None = None,
     report: Report | None = None,
 ) -> Evaluation:
     """Measure what people use today, or score templates one by one and averaged. Blocks until done.
@@ -82,11 +83,14 @@ def evaluate(
         custom_scorer: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec``
             names.
         search_for: ``template`` or ``instruction``; None for what ``spec`` says or its scorer takes.
+        save: A file for the recommended classifier, which ``load`` reads; whether there can be one is checked
+            before anything is measured.
         report: Called with lines about data and model.
 
     Raises:
         UsageError: A text is not a template or cannot be scored by this model, the split is empty, data or
-            model cannot be used, the scorer does not report its classes, or a white-box one is missing.
+            model cannot be used, the scorer does not report its classes, a white-box one is missing, or no
+            classifier can be saved.
         EvaluatorError: A custom scorer fails, or returns something other than accuracies.
     """
     spec = EvaluatorSpec() if spec is None else spec
@@ -101,14 +105,11 @@ def evaluate(
         check_data_name(config)
         check_scorer_takes(config)
     kind = config.kind
-    if isinstance(templates, str) or not isinstance(templates, Iterable | None):
-        raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {kind.slot}")
-    texts = [_checked(text, kind) for text in templates or ()]
-    if templates is not None and not texts:
-        raise UsageError(f"there is no {kind.words.noun} to score")
+    texts = [] if templates is None else _texts(templates, kind)
     if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time; give one")
     references = _references(white_box, config, custom_scorer, all_labels=not texts)
+    saved_as = None if save is None else output_file(save, "`save`")
     asks, say = custom_scorer is None and config.is_api, report or (lambda _line: None)
     labels, progress = shared_labels(config) if asks else None, _seldom(say)
 
@@ -132,6 +133,8 @@ def evaluate(
             )
             if asks:
                 stack.callback(cast("RemoteEvaluator", scorer).close)
+            if saved_as is not None:
+                check_recommends(scorer, texts, split)
             measure = (
                 partial(measure_templates, scorer, texts, kind, split, inspect=inspect)
                 if texts
@@ -141,12 +144,23 @@ def evaluate(
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
+    if saved_as is not None:
+        assert measured.classifier is not None, "checked before it was measured"
+        measured.classifier.save(saved_as)
     if references:
         measured = measured.with_white_box(_white_box(references, config, split, say))
     if ask is None:
         return measured
     usage = ApiUsage.of(ask.budget.spent, priced=config.scorer_price is not None)
     return replace(measured, scorer_usage=usage, labels=labels)
+
+
+def _texts(templates: Iterable[str], kind: PromptKind) -> list[str]:
+    if isinstance(templates, str) or not isinstance(templates, Iterable):
+        raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {kind.slot}")
+    if texts := [_checked(text, kind) for text in templates]:
+        return texts
+    raise UsageError(f"there is no {kind.words.noun} to score")
 
 
 def _references(

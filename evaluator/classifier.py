@@ -202,7 +202,7 @@ class Classifier:
         ) as error:
             what = first_problem(error) if isinstance(error, ValidationError) else reason_of(error)
             raise UsageError(
-                f"{file} holds no classifier of this program: {what}; `export` writes such a file"
+                f"{file} holds no classifier of this program: {what}; `export` and `evaluate` write one"
             ) from error
         if fault := _fault(vectors, about):
             raise UsageError(f"{file} holds no classifier of this program: {fault}")

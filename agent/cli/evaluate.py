@@ -20,10 +20,10 @@ from ..present.sentences import chance_in_words, spent_text
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
 from ..results.result import ApiUsage, words_of
+from ..results.run_dir import output_file, write_atomically
 from ..search.inputs import read_template_file
 from ..search.measuring import TEXTS_COLUMN, Evaluation
 from ..text import printable
-from .folders import output_file, write_file
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
 from .output import console, print_json, print_line, program, result_alone, say, short_path
 from .parser import Parser
@@ -40,7 +40,7 @@ example of your own templates: add --templates templates.txt
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measure what people use today, or the templates of a file; and references beside them."""
     _check(arguments)
-    matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
+    matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "`matrix`")
     config = given_spec(arguments)
     kind = config.kind
     templates = None
@@ -55,13 +55,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
             split=arguments.split,
             inspect=arguments.confusions is not None or matrix_file is not None,
             white_box=dict.fromkeys(arguments.white_box or (), labels),
+            save=arguments.save,
             report=say,
         )
     if matrix_file is not None:
         if evaluation.matrix is None:
             raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
-        write_file(matrix_file, evaluation.matrix.to_csv(), "--matrix")
+        write_atomically(matrix_file, evaluation.matrix.to_csv())
         say(f"confusion matrix: {short_path(matrix_file)}")
+    if arguments.save is not None:
+        file = shlex.quote(arguments.save)
+        say(f"classifier: {file}; to use it: {program()} predict FOLDER --run {file}")
     if evaluation.scorer_usage is not None:
         say(spent_on(evaluation.scorer_usage, evaluation.labels or Path()))
     if arguments.as_json:
@@ -287,7 +291,11 @@ def add_options(parser: Parser) -> None:
         help="for all templates together, or for one instruction, show recall and precision of each class, "
         "and the N pairs most often confused (default: 10)",
     )
-    parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
+    parser.add_argument(
+        "--save",
+        metavar="FILE.safetensors",
+        help="write the recommended classifier, which `predict` and promptclimb.load take",
+    )
     kind: dict[str, Any] = {"dest": "search_for", "choices": tuple(KINDS), "default": argparse.SUPPRESS}
     holds = f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)"
     parser.add_argument("--search-for", metavar="KIND", help=holds, **kind)
@@ -295,4 +303,6 @@ def add_options(parser: Parser) -> None:
     # White-box references may learn from the augmented copies.
     leave_out = {*applying_to(ScoringConfig, "choice of templates")} - {"augmentations"}
     add_search_options(parser, of=ScoringConfig, leave_out=leave_out)
+    matrix = "write the confusion matrix, of any size"
+    parser.add_to("Output", "--matrix", metavar="FILE.csv", help=matrix)
     add_json(parser)

@@ -1,4 +1,4 @@
-"""Check folders and files that an option names: runs, suites, and where to write."""
+"""Check folders that an option names: runs and suites."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.settings import near
 from ..results.history import state_of
-from ..results.run_dir import RESULT, belongs_to_a_run, is_run, runs_in, write_atomically
+from ..results.run_dir import RESULT, is_run, runs_in
 from .output import PROGRAM, program, resume_command, short_path
 
 MOST_NAMED = 5
@@ -58,20 +58,3 @@ def folder_with_result(text: str) -> Path:
             f"{short_path(folder)} has no result yet: it was interrupted. Resume it: {resume_command(folder)}"
         )
     return folder
-
-
-def output_file(text: str, option: str) -> Path:
-    """Return the absolute path of a file to write; raise UsageError if a run needs the file of this name."""
-    path = user_path(text, option)
-    if belongs_to_a_run(path):
-        raise UsageError(f"{option} {path} is a run's own file, which that run needs; choose another name")
-    return path
-
-
-def write_file(path: Path, content: str, option: str) -> None:
-    """Write a file that an option names, with its folder; raise UsageError if that fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        raise UsageError(f"{option} {path} cannot be written: {error.strerror or error}") from error

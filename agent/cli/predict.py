@@ -13,24 +13,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from ...evaluator.classifier import Classifier
 from ...evaluator.counts import counted
 from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
 from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage, check_images
+from ...evaluator.prediction import (
+    FolderPredictor,
+    ImagePredictor,
+    PredictedImage,
+    SavedPredictor,
+    check_images,
+)
 from ...evaluator.regular_files import open_regular
 from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
+from .. import api
 from ..config.schema import ScoringConfig
+from ..config.sources import flag_of
+from ..errors import UntrustedRunError
 from ..results.accuracies import BEST, TEXTS
-from ..results.run_dir import BYTE_ORDER_MARK, safe_cell
+from ..results.run_dir import BYTE_ORDER_MARK, output_file, safe_cell
 from ..search.inputs import read_template_file
-from ..search.predicting import ApiFolderPredictor, predictor_of_run
+from ..search.predicting import ApiFolderPredictor, predictor_of_run, shared_labels
 from ..text import printable
 from .evaluate import spent_on
-from .folders import folder_with_result, output_file
-from .options import add_search_options, changed_settings, given_spec, positive_number
+from .folders import folder_with_result
+from .options import add_search_options, changed_settings, given_settings, given_spec, positive_number
 from .output import say, short_path
 from .parser import Parser
 
@@ -42,6 +52,8 @@ examples:
 """
 TAKEN = ("class_names", "model", "pretrained", "precision", "device", "scorer_url")
 """The settings that this command takes."""
+FIXED = ("class_names", "model", "pretrained", "precision")
+"""Those that a saved classifier decides."""
 MOST_NAMED = 20
 """Most unreadable images, and classes of the summary, that are named."""
 EVERY = 1000
@@ -55,7 +67,7 @@ def predict(arguments: argparse.Namespace) -> int:
         folders = [short_path(path) for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
         raise UsageError(f"there is no folder {images}{near(arguments.folder, folders)}")
     check_images(images)
-    out = _out(arguments.out)
+    out = None if arguments.out is None else output_file(arguments.out, "`out`")
     predictor = _predictor(arguments)
     top = min(arguments.top, len(predictor.class_names))
     counts, unread = Counter[str](), 0
@@ -84,6 +96,8 @@ def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
     if (arguments.of_run is None) == (arguments.templates is None):
         raise ConfigError("give --run RUN_DIR, or --templates FILE with --class-names FILE")
     if arguments.of_run is not None:
+        if (file := user_path(arguments.of_run, "--run")).is_file():
+            return _saved_predictor(arguments, file)
         changes = changed_settings(arguments)
         names = changes.pop("class_names", None)
         return predictor_of_run(
@@ -103,22 +117,41 @@ def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
     return FolderPredictor(spec, tuple(names.values()) if isinstance(names, dict) else names, templates, say)
 
 
+def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredictor:
+    """Open a classifier's file; its model may run code only if the user names that model too."""
+    classifier, given = Classifier.load(file), given_settings(arguments)
+    about = classifier.about
+    own = {"model": about.model, "pretrained": about.pretrained}
+    if arguments.only or any(given.get(name, own.get(name)) != own.get(name) for name in FIXED):
+        raise ConfigError(
+            f"{file} is one classifier of one model: leave out --only, {', '.join(map(flag_of, FIXED))}"
+        )
+    if about.scorer == "embeddings":
+        config = given_spec(arguments, scorer=about.scorer, model=about.model)
+        labels = shared_labels(config)
+        return ApiFolderPredictor(
+            config,
+            about.classes,
+            about.templates,
+            labels,
+            say,
+            texts=about.names_in_texts,
+            vectors=classifier.vectors,
+        )
+    config = given_spec(arguments, **own)
+    try:
+        classifier = api.load(file, device=config.device, trust="model" in given, report=say)
+    except UntrustedRunError as error:
+        raise UsageError(f"{error.message}, or name it with --model here") from error
+    return SavedPredictor(classifier, say)
+
+
 def _names(choice: str) -> tuple[str, ...] | dict[str, str]:
     if choice == SPLIT:
         raise ConfigError("--class-names split: images without labels have no names; give a file")
     if choice == OPENAI:
         return imagenet_class_names()
     return read_names_file(user_path(choice, "--class-names"))
-
-
-def _out(text: str | None) -> Path | None:
-    if text is None:
-        return None
-    out = output_file(text, "--out")
-    if out.exists() and not out.is_file():
-        what = "a folder" if out.is_dir() else "a pipe or a device"
-        raise UsageError(f"--out {out} is {what}; name a file")
-    return out
 
 
 @contextmanager
@@ -233,7 +266,8 @@ def add_options(parser: Parser) -> None:
         "--run",
         dest="of_run",
         metavar="RUN_DIR",
-        help="run whose recommended classifier is used; behind an API its template or instruction",
+        help="run whose recommended classifier is used (behind an API its template or instruction), or a "
+        "classifier's file",
     )
     parser.add_argument(
         "--only",

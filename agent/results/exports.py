@@ -31,8 +31,8 @@ from .result import SearchResult
 from .run_dir import (
     CLASSIFIER,
     RESULT,
-    belongs_to_a_run,
     leaderboard_csv,
+    output_file,
     result_of,
     stored_config,
     stored_user_objects,
@@ -263,11 +263,8 @@ def export(
     if out is None:
         target = _own_folder(run_dir) / file_name(form, only)
     else:
-        target, label = Path(out).expanduser(), f"`out = {out}`"
-        if belongs_to_a_run(user_path(out, "`out`")):
-            raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
-        if target.is_dir():
-            raise UsageError(f"{label} is a folder; name a file")
+        output_file(out, "`out`")
+        target = Path(out).expanduser()
     if only is not None and not FORMS[form].chooses:
         raise UsageError(f"`only = {only}`: the format {form} has no choice of templates; leave `only` out")
     run = ChosenPrompts(run_dir, result, only)

@@ -7,6 +7,7 @@ import datetime
 import errno
 import io
 import json
+import os
 import re
 import shlex
 import tempfile
@@ -173,6 +174,26 @@ def belongs_to_a_run(path: Path) -> bool:
         return (path.parent / DATABASE).exists()
     own = path.name in FILES or path.name.startswith(LOG)
     return own and (path.parent / STORE / DATABASE).exists()
+
+
+def output_file(raw: str | os.PathLike[str], name: str) -> Path:
+    """Return the absolute path of a file to write, whose folder is made; ``name`` is a setting in backticks.
+
+    Raises:
+        UsageError: It cannot be written, is a folder or a device, or a run needs the file of this name.
+    """
+    path = user_path(raw, name)
+    label = f"{name[:-1]} = {path}`"
+    if belongs_to_a_run(path):
+        raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
+    if (what := irregular(path)) is not None:
+        raise UsageError(f"{label} is {what}; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UsageError(f"{label} cannot be written: {error.strerror or error}") from error
+    return path
 
 
 def labels_in(folder: str | Path) -> Path:

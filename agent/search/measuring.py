@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.classifier import Classifier
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.scoring import (
     BARE_NAME,
@@ -126,6 +127,7 @@ class Evaluation:
         ways: What people use today, white-box references last; or the bare class name and given templates,
             each and together, where they learn from images.
         labelled: Labelled images.
+        classifier: What they recommend; None if nothing, or without features of images.
         inspection: Accuracy by class of all together; None unless requested, as is ``matrix``.
         white_box: References that see inside the model, on the same shots; empty unless requested.
         prompts: What was scored: ``template`` or another prompt kind.
@@ -143,6 +145,7 @@ class Evaluation:
     metrics: Mapping[str, float] = field(default_factory=dict)
     ways: tuple[Way, ...] = ()
     labelled: int = 0
+    classifier: Classifier | None = field(default=None, compare=False, repr=False)
     inspection: Inspection | None = None
     matrix: ConfusionMatrix | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
@@ -248,6 +251,19 @@ class Evaluation:
             document["scorer_usage"] = asdict(self.scorer_usage)
             document["labels"] = str(self.labels)
         return document
+
+
+def check_recommends(evaluator: Evaluator, texts: Sequence[str], split: Split) -> None:
+    """Raise UsageError if no classifier will be recommended, so that none could be saved."""
+    if not isinstance(evaluator, FeatureEvaluator):
+        why = "this scorer gives no features of images"
+    elif not labelled_images(evaluator.info):
+        why = "there are no labelled images to choose by"
+    elif texts and (split != "test" or evaluator.info.paid):
+        why = "given templates learn from labelled images only on test, and not behind an API"
+    else:
+        return
+    raise UsageError(f"`save`: there would be no classifier to save, as {why}")
 
 
 async def measure_templates(
@@ -384,9 +400,21 @@ async def _by_features(
     predictions = await call_evaluator(lambda: features.decide(classifiers, split="test"))
     names = [*ways, *((name, IMAGES_COLUMN) for name in learned)]
     measured = _with_gains(_measured_by(predictions, evaluation.classes), names, predictions)
-    learns = chosen is not None and learned[chosen].strength is not None
-    forms: dict[str | None, Form] = {chosen: "with_images" if learns else "texts"}
-    evaluation = replace(evaluation, most_frequent=_most_frequent(predictions))
+    forms, classifier = dict[str | None, Form](), None
+    if chosen is not None:
+        best = learned[chosen]
+        learns = best.strength is not None
+        forms[chosen] = "with_images" if learns else "texts"
+        classifier = Classifier.of(
+            features.info,
+            best.classifier,
+            scale=best.scale,
+            form=forms[chosen],
+            images=best.images if learns else 0,
+            templates=ways[chosen],
+            names_in_texts=features.info.class_names,
+        )
+    evaluation = replace(evaluation, most_frequent=_most_frequent(predictions), classifier=classifier)
     return replace(evaluation, ways=_rows(ways, dict(zip(names, measured, strict=True)), forms)), predictions
 
 

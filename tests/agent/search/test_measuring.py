@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, search
+from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, load, load_data, search
 from promptclimb.agent.cli.evaluate import _print_ways
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.measuring import (
     MOST_LEARNED,
     TEXTS_COLUMN,
@@ -298,6 +302,85 @@ def test_references_stand_in_the_same_table(
     assert out.count(" *") == 1
     assert "labelled images, not the test images." in out
     assert f"search --data {spec.data} --model tiny-clip" in out
+
+
+@pytest.mark.parametrize("own", [[], ["--templates", "own.txt"]])
+def test_the_recommended_classifier_is_saved_as_it_was_measured(
+    own: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """To the last image, for ``predict`` and ``load``; an existing file is replaced."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.txt").write_text("a cat or a {}\nthe {}\n")
+    spec = pictures(tmp_path)
+    for number, name in enumerate(("cat", "dog")):  # some that it gets wrong
+        source = next((tmp_path / "pictures" / "test" / name).iterdir())
+        shutil.copy(source, tmp_path / "pictures" / "test" / "oak tree" / f"more-{number}.png")
+    model = ["--model", spec.model, "--pretrained", str(spec.pretrained)]
+    measure = ["evaluate", "--data", str(spec.data), *model, *own, "--save"]
+    assert main([*measure, "new/best.safetensors", "--shots", "1"]) == 0
+    assert main([*measure, "new/best.safetensors", "--json"]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out[out.index("{\n") :])
+    best = next(way for way in document["ways"] if way["name"] == document["recommended"]["name"])
+    form = {"texts": "without_images", "with_images": "with_images"}[document["recommended"]["form"]]
+    assert "predict FOLDER --run new/best.safetensors" in err
+    assert main(["predict", "pictures/test", "--run", "new/best.safetensors"]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    right = [row["class"] == Path(row["file"]).parent.name for row in rows]
+    assert sum(right) / len(right) == best[form]["test"] < 1
+    about = load("new/best.safetensors").about
+    assert list(about.templates) == best["templates"]
+    assert (about.form, about.images) == (document["recommended"]["form"], document["labelled_images"])
+
+
+def test_the_best_without_a_search_is_saved_from_the_runs_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the search is not ahead of it: the command can be pasted, and the file has the row's accuracy."""
+    monkeypatch.chdir(tmp_path)
+    spec = ["--data", "digits", "--shots", "1", "--test-images", "300"]
+    small = ["--restarts", "2", "--rounds", "2", "--initial", "40", "--describe", "dots on a wall"]
+    assert main(["search", *spec, *small, "--run-dir", "a run"]) == 0
+    out = capsys.readouterr().out
+    (line,) = (line for line in out.splitlines() if line.startswith("for the best without a search: "))
+    program, *words = shlex.split(line.removeprefix("for the best without a search: "))
+    assert program.endswith("promptclimb")
+    assert main(words) == 0
+    result, saved = read_result(tmp_path / "a run"), load("best.safetensors")
+    assert result.without_search is not None
+    assert saved.about.templates == result.without_search.templates
+    data = load_data(EvaluatorSpec(data="digits", shots=1, test_images=300)).test.open()
+    names = saved.predict([item.path for item in data])
+    right = [name == saved.class_names[item.label] for name, item in zip(names, data, strict=True)]
+    assert sum(right) / len(right) == result.without_search.test
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--save", "old"], r"--save .*old is a folder; name a file"),
+        (["--save", "own.txt/best"], r"--save .*own.txt/best cannot be written: "),
+        (["--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"], "this scorer gives no features"),
+        (["--templates", "own.txt", "--split", "val"], "templates learn from labelled images only on test"),
+        (["--data", "new"], "there are no labelled images to choose by"),
+    ],
+)
+def test_a_classifier_that_could_not_be_saved_is_not_measured(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """It is said before the work, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "own.txt").write_text("the {}\n")
+    spec = pictures(tmp_path)
+    shutil.copytree(tmp_path / "pictures" / "test", tmp_path / "new" / "test")
+    command = ["--data", str(spec.data), "--model", spec.model, "--pretrained", str(spec.pretrained)]
+    assert main(["evaluate", "--save", "best.safetensors", *command, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert re.search(f"^error: .*{words}", err, re.MULTILINE)
+    assert not out
+    assert not [*tmp_path.rglob("best*")]
 
 
 @pytest.mark.parametrize(

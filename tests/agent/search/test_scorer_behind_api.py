@@ -365,6 +365,24 @@ async def test_evaluate_without_templates_measures_what_people_use(
     assert evaluation.scorer_usage is not None
 
 
+@pytest.mark.parametrize(
+    ("settings", "templates", "words"),
+    [
+        ({}, None, "this scorer gives no features of images"),
+        ({"scorer": "embeddings"}, ["a {}"], "not behind an API"),
+    ],
+)
+async def test_what_cannot_be_saved_is_not_paid_for(
+    config: Callable[..., SearchConfig], settings: dict[str, Any], templates: list[str] | None, words: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """Without features, or with templates of one's own, which are measured on test images alone."""
+    async with ScorerServer(ScorerOptions(key=KEY)) as server:
+        with pytest.raises(UsageError, match=f"`save`: there would be no classifier to save, as .*{words}"):
+            await in_thread(lambda: evaluate(templates, config(server.url, **settings), save=tmp_path / "c"))
+        assert server.requests == 0
+
+
 @pytest.mark.parametrize("kind", [{}, {"scorer": "embeddings"}])
 async def test_a_folder_of_test_images_alone_is_measured(
     config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, kind: dict[str, str]
@@ -598,6 +616,28 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         assert "is for m; other gets the texts alone" in capsys.readouterr().err
         measured = await in_thread(lambda: evaluate(spec=spec))
         assert [way.recommended for way in measured.ways if way.recommended] == ["with_images"]
+        at = ["--scorer-url", server.url, "--shared-cache", str(labels)]
+        own = [
+            "--scorer",
+            "embeddings",
+            "--model",
+            "m",
+            "--data",
+            str(tmp_path / "data"),
+            "--shots",
+            "2",
+            *at,
+        ]
+        saved = str(tmp_path / "best.safetensors")
+        assert await in_thread(lambda: main(["evaluate", *own, "--save", saved])) == 0
+        capsys.readouterr()
+        assert await in_thread(lambda: main(["predict", test, "--run", saved, *at])) == 0
+        rows = csv.DictReader(capsys.readouterr().out.splitlines())
+        right = [row["class"] == Path(row["file"]).parent.name for row in rows]
+        best = measured.recommended
+        assert best is not None
+        assert best.with_images is not None
+        assert sum(right) / len(right) == best.with_images.accuracy
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
