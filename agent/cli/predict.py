@@ -32,7 +32,6 @@ from ...evaluator.spec import EvaluatorSpec
 from .. import api
 from ..config.schema import ScoringConfig
 from ..config.sources import flag_of
-from ..errors import UntrustedRunError
 from ..results.accuracies import BEST, TEXTS
 from ..results.run_dir import BYTE_ORDER_MARK, output_file, safe_cell
 from ..search.inputs import read_template_file
@@ -139,10 +138,7 @@ def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredicto
             vectors=classifier.vectors,
         )
     config = given_spec(arguments, **own)
-    try:
-        classifier = api.load(file, device=config.device, trust="model" in given, report=say)
-    except UntrustedRunError as error:
-        raise UsageError(f"{error.message}, or name it with --model here") from error
+    classifier = api.load(file, device=config.device, trust="model" in given, report=say)
     return SavedPredictor(classifier, say)
 
 

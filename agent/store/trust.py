@@ -117,7 +117,8 @@ def check_model_trusted(file: Path, model: str, pretrained: str, *, trust: bool)
     effects = risks({"model": model, "pretrained": pretrained})
     if effects and not trust:
         raise UntrustedRunError(
-            f"{file} would {'; '.join(effects.values())}. If you trust this, load it with `trust = true`"
+            f"{file} would {'; '.join(effects.values())}. If you trust this, use "
+            f"load(..., trust=True), or on the command line --model {model}"
         )
 
 

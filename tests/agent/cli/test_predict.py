@@ -21,6 +21,7 @@ from promptclimb.agent.results.accuracies import BEST, TEXTS
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import CLASSIFIER, read_result, write_result
+from promptclimb.evaluator.classifier import Classifier
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.prediction import ImagePredictor
@@ -345,6 +346,27 @@ def test_other_weights_than_the_runs_are_refused(
     assert not list(Path().glob("p.csv*"))
     assert call(*predicted, "--only", "texts") == 0
     assert f"has other weights than those that {home / 'run'} used" in capsys.readouterr().err
+
+
+def test_a_classifiers_file_is_for_its_own_model(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is used without the run; another model is refused, and one that may run code is to be named."""
+    shutil.copy(home / "run" / CLASSIFIER, "mine.st")
+    assert call("predict", images, "--run", home / "run") == 0
+    expected = capsys.readouterr().out
+    assert call("predict", images, "--run", "mine.st", "--device", "cpu") == 0
+    assert capsys.readouterr().out == expected
+    for more in (["--model", "RN-pico"], ["--only", "best"], ["--class-names", "names.txt"]):
+        assert call("predict", images, "--run", "mine.st", *more) == 2
+        assert "mine.st is one classifier of one model: leave out --only, " in capsys.readouterr().err
+    saved = Classifier.load(Path("mine.st"))
+    about = saved.about.model_copy(update={"model": "hf-hub:someone/model"})
+    replace(saved, about=about).save("code.st")
+    assert call("predict", images, "--run", "code.st") == 2
+    assert "or on the command line --model hf-hub:someone/model\n" in capsys.readouterr().err
+    assert call("predict", images, "--run", home / "run" / "result.json") == 2
+    assert "result.json holds no classifier" in capsys.readouterr().err
 
 
 def test_only_a_window_of_images_is_read_ahead(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
