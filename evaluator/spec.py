@@ -280,7 +280,7 @@ class ScorerSettings(Settings):
                 )
         if self.augmentations and self.objective not in COUNTED:
             raise ValueError(
-                "`augmentations` is for accuracy and class_mean; leave it out with this `objective`",
+                "`augmentations` is for accuracy and class_mean; leave it out with this objective",
             )
         return self
 
@@ -303,8 +303,8 @@ class ScorerSettings(Settings):
                 raise ValueError(f"`{name}` applies to {owning}; leave it out with {chosen}")
         if self.scorer == "chat" and self.objective in GREY_BOX:
             raise ValueError(
-                f'`objective = "{self.objective}"` needs probabilities, which a chat model does not '
-                "give; use accuracy or class_mean",
+                f"{chosen} gives no probabilities, which the objective {self.objective} needs; use accuracy or "
+                "class_mean",
             )
 
     def _is_set(self, name: str) -> bool:

@@ -275,20 +275,21 @@ def as_in_a_file(text: str, of_file: Callable[[str], bool]) -> str:
     """Return a text with some of the settings that it names as their lines in a file."""
 
     def line(named: re.Match[str]) -> str:
-        is_in_file = named["name"] in OPTIONS and of_file(named["name"])
+        option = OPTIONS.get(named["name"])
+        is_in_file = option is not None and (option.file_only or of_file(option.name))
         return named[0].strip("`") if is_in_file else named[0]
 
     return _NAMED.sub(line, text)
 
 
 def _option(named: re.Match[str]) -> str:
-    """Return ``--price IN/OUT``; a setting without an option as its line in the settings file."""
+    """Return ``--price IN/OUT``; a setting without an option as its line in a file, and where that goes."""
     name, value = named["name"], named["value"]
     option = OPTIONS.get(name)
     if option is None and name not in OTHER_OPTIONS:
         return named[0]
     if option is not None and not option.flag:
-        return named[0].strip("`")
+        return named[0].strip("`") + (" in a --config file" if option.file_only else "")
     flag = f"--{name.replace('_', '-')}"
     if value is None or value.lower() == "true":
         return flag

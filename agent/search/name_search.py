@@ -452,7 +452,7 @@ class NameRounds:
                 continue
             only = labels[0] if self._is_short else None
             if cut := answer.finish_reason == "length":
-                limit = f"`answer_tokens = {self._config.answer_tokens}`"
+                limit = f"{self._config.answer_tokens} tokens (`answer_tokens`)"
                 self._emit(Noted(text=f"{of_sample}: the answer was cut at {limit}; names after it are lost"))
             proposals = self._reader.read(answer.text, only=only, cut=cut, shared=shared)
             names += self._new(proposals, of_sample, each, each * len(labels))

@@ -19,6 +19,8 @@ from promptclimb.evaluator.messages import shown
         ("`shots = 4`", "--shots 4"),
         ("`blind = false`", "--no-blind"),
         ("`trust = true`", "--trust"),
+        ('`on_bad_image = "skip"`', 'on_bad_image = "skip" in a --config file'),
+        ("`answer_tokens`", "answer_tokens in a --config file"),
         ("`patience = N`", "`patience = N`"),
         ("`promptclimb resume 'runs/a b'`", "`promptclimb resume 'runs/a b'`"),
         ("`predict_named`", "`predict_named`"),

@@ -192,7 +192,7 @@ def test_an_answer_that_is_cut_is_said(pictures: Path, tmp_path: Path) -> None:
 
     result = run_virtual(search(config(tmp_path / "r", pictures), chat=Cut(), on_event=noted))
     assert result.best.class_names == {"公鸡": "rooster", "奶牛": "cow"}
-    assert any("the answer was cut at `answer_tokens = 512`" in line for line in lines)
+    assert any("the answer was cut at 512 tokens (`answer_tokens`)" in line for line in lines)
 
 
 def test_without_an_answer_nothing_is_made_up(pictures: Path, tmp_path: Path) -> None:
