@@ -303,8 +303,8 @@ class ScorerSettings(Settings):
                 raise ValueError(f"`{name}` applies to {owning}; leave it out with {chosen}")
         if self.scorer == "chat" and self.objective in GREY_BOX:
             raise ValueError(
-                f"{chosen} gives no probabilities, which the objective {self.objective} needs; use accuracy or "
-                "class_mean",
+                f"{chosen} gives no probabilities, which the objective {self.objective} needs; use accuracy "
+                "or class_mean",
             )
 
     def _is_set(self, name: str) -> bool:

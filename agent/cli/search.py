@@ -28,7 +28,15 @@ from ..present.terminal import Display, print_result
 from ..results.accuracies import WITHOUT_SEARCH
 from ..results.history import Progress, state_of
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..results.run_dir import CLASSIFIER, CONFIG, REPORT, is_run, runs_in, stored_config
+from ..results.run_dir import (
+    CLASSIFIER,
+    CONFIG,
+    REPORT,
+    is_run,
+    runs_in,
+    settings_from_data,
+    stored_config,
+)
 from ..search.bound import check_new_search
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
@@ -123,7 +131,7 @@ def resume(arguments: argparse.Namespace) -> int:
         config,
         lambda request: resume_run(request, run_dir),
         as_json=arguments.as_json,
-        resumed=True,
+        from_data=settings_from_data(run_dir),
     )
 
 
@@ -212,9 +220,12 @@ def run_session(
     work: Callable[[RunRequest], Awaitable[SearchResult]],
     *,
     as_json: bool,
-    resumed: bool = False,
+    from_data: Sequence[str] = (),
 ) -> int:
-    """Run a session with a display, and print its result."""
+    """Run a session with a display, and print its result.
+
+    ``from_data`` names settings of the config that nobody gave.
+    """
     display = Display(console())
     progress = display.progress
 
@@ -239,14 +250,14 @@ def run_session(
     if result.status == "stopped":
         _say_how_to_resume(progress, config)
     elif run_dir is not None:
-        for line in _next_steps(result, config, run_dir, resumed=resumed):
+        for line in _next_steps(result, config.model_copy(update=dict.fromkeys(from_data)), run_dir):
             out.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print_json(result.to_json())
     return exit_code(result)
 
 
-def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path, *, resumed: bool) -> list[str]:
+def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> list[str]:
     """Return where the report of a finished run is, how to open it, and the next command."""
     folder, report = shlex.quote(short_path(run_dir)), run_dir / REPORT
     lines = []
@@ -255,7 +266,7 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path, *, re
     if NOTHING_USABLE in result.notes:
         lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
     elif result.model.pretrained == BUNDLED_WEIGHTS:
-        lines.append(with_real_model(config, resumed=resumed))
+        lines.append(with_real_model(config))
     elif config.custom_scorer is None:
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
@@ -275,23 +286,22 @@ _NOT_REPEATED = ("model", "pretrained", "run_dir", *LIMIT_SETTINGS)
 """Settings that the same search with another model does not take over."""
 
 
-def with_real_model(config: SearchConfig, *, resumed: bool = False) -> str:
-    """Return the command of the same search with a real model, or of one on the user's own images.
-
-    A ``resumed`` run has as settings what its data decided, so nothing of that is taken over.
-    """
+def with_real_model(config: SearchConfig) -> str:
+    """Return the command of the same search with a real model, or of one on the user's own images."""
     from ...evaluator.datasets.loading import known
 
     if any(config.data == data_set.name for data_set in known()):
         whose, options = "your images and ", ["--data", "DIR"]
         if config.unchecked:
-            options += ["--shots", "0", "--search-for", config.search_for, "--llm", str(config.llm)]
+            options += ["--shots", "0"]
+        if config.kind.renames_classes:
+            options += ["--search-for", config.search_for]
+            options += [] if config.llm is None else ["--llm", config.llm]
     else:
         whose, options, settings = "", [], config.to_public()
         for name, value in settings.items():
             option = OPTIONS[name]
-            from_data = resumed and option.from_data
-            if name in _NOT_REPEATED or not option.flag or from_data or _follows(name, settings):
+            if name in _NOT_REPEATED or not option.flag or _follows(name, settings):
                 continue
             if isinstance(option.default, bool):
                 options.append(option.flag if value else option.flag.replace("--", "--no-", 1))

@@ -372,6 +372,11 @@ def _manifest(run_dir: Path) -> RunManifest:
         return stored.manifest
 
 
+def settings_from_data(run_dir: Path) -> list[str]:
+    """Return the settings of a run that nobody gave and its data decided."""
+    return _manifest(run_dir).from_data
+
+
 def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     """Return the Python objects that replaced a run's settings: ``module.Class`` by kind.
 

@@ -6,9 +6,11 @@ import re
 import shlex
 import sys
 from html import unescape
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.output import program
@@ -96,14 +98,30 @@ def test_the_next_command_keeps_what_the_user_gave() -> None:
         assert "--name-rounds" not in command
     priced = with_real_model(SearchConfig(data="mine", llm="m", price="1/0.1/2.5"))
     assert "--price 1/0.1/2.5 " in priced
-    # A resumed run has as settings what the data decided.
-    settings = own.to_public() | {"augmentations": 8, "initial": 250}
-    resumed = with_real_model(SearchConfig(**settings), resumed=True)
-    assert "--method random" in resumed
-    assert not {"--shots", "--augmentations", "--initial"} & {*shlex.split(resumed)}
     bundled = with_real_model(SearchConfig(data="photos", method="random", describe="things"))
     assert "with your images and a real model" in bundled
     assert "search --data DIR --model" in bundled
+    names = SearchConfig(data="photos", search_for="class-names", llm="m", describe="things")
+    assert "--data DIR --search-for class-names --llm m --model" in with_real_model(names)
+
+
+def test_a_resumed_run_prints_the_next_command_with_what_was_typed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its settings are complete, so it keeps which of them the data decided."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(f"{label}/{n}.png" for label in ("red", "blue") for n in range(8)):
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "own" / name)
+    typed = {"--shots": "2", "--initial": "5", "--restarts": "1"}
+    for run, copies in (("given", ["--augmentations", "0"]), ("default", [])):
+        options = [*chain.from_iterable(typed.items()), *copies, "--run-dir", run]
+        assert main(["search", "--data", "own", *options, "--max-minutes", "0"]) == 0
+        assert main(["resume", run, "--max-minutes", "9"]) == 0
+        (command,) = re.findall(r"next, with a real model: .*? (search .*)", capsys.readouterr().out)
+        words = dict(zip(*[iter(shlex.split(command)[1:])] * 2, strict=True))
+        real = {"--model": REAL_MODEL, "--pretrained": REAL_WEIGHTS}
+        assert words == {"--data": str(tmp_path / "own"), **typed, **dict([copies] if copies else []), **real}
 
 
 def test_help_and_errors_call_the_program_by_one_name(

@@ -31,7 +31,7 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.present.sentences import result_lines
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
 from promptclimb.agent.results.result import GroupAccuracies, Llm, SearchResult, Sizes, WithImages
-from promptclimb.evaluator.scoring import BARE_NAME, BASELINE_DEFAULT
+from promptclimb.evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, OPENAI_80
 from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
@@ -381,6 +381,16 @@ def test_many_published_templates_are_counted_and_not_shown() -> None:
     assert "0 {}" not in shown
 
 
+def test_a_long_table_has_its_seven_main_rows() -> None:
+    """What is left out stands in the report; the order of the rows stays."""
+    group = GroupAccuracies(templates=("x {}",), train=0.5, val=None, test=0.5)
+    names = (BASELINE_DEFAULT, "hand-made", BARE_NAME, "best hand-made", OPENAI_80, "best starting template")
+    images = WithImages(templates=("x {}",), train=0.5, test=0.5, images=4, strength=1.0)
+    result = small_result(with_images=images, baselines=dict.fromkeys(names, group))
+    shown = " ".join(line.split("│")[1].strip() for line in printed(result).splitlines() if "│" in line)
+    assert [name for name in names if name in shown] == [BASELINE_DEFAULT, "hand-made", BARE_NAME, OPENAI_80]
+
+
 def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes() -> None:
     """Each comes after twice the time; one says that all images are encoded."""
     now = [0.0]
@@ -390,6 +400,8 @@ def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes
         for second in range(201):
             now[0] = float(second)
             display(ImagesEncoded(done=10 * second, of=2_000))
+        now[0] = 400.0
+        display(ImagesEncoded(done=2_000, of=2_000))
         display(STARTED)
     assert stream.getvalue().splitlines()[:-1] == [
         "100 of 2,000 images encoded, augmented copies included, about 3 min to go",

@@ -37,7 +37,10 @@ API: dict[str, Any] = {"scorer": "zero-shot", "model": "m", "scorer_url": "http:
         ({"scorer_dialect": "jina"}, '`scorer_dialect` applies to `scorer = "embeddings"`'),
         ({"scorer_dialect": "jinna"}, "unknown form of embeddings; did you mean jina"),
         ({"custom_scorer": "mine:make"}, '`custom_scorer` and `scorer = "zero-shot"` name two scorers'),
-        ({"scorer": "chat", "objective": "logprob"}, '`scorer = "chat"` gives no probabilities, which the objective logprob needs'),
+        (
+            {"scorer": "chat", "objective": "logprob"},
+            "gives no probabilities, which the objective logprob needs",
+        ),
         ({"scorer": "clip"}, "`scorer_url` applies to models behind an API"),
         (
             {"scorer": "clip", "scorer_url": None, "scorer_answer_tokens": 2},
