@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -39,7 +40,6 @@ class Job:
     template: str
     future: asyncio.Future[Verdict]
     arrived: float  # in the loop's time
-    waiters: int = 0
     crashes: int = 0  # calls with this template alone that failed
     invalid_scores: int = 0
     control_passed: bool = False  # the scorer has scored another template since it failed
@@ -228,10 +228,11 @@ class Batch(NamedTuple):
 class ScoringQueue:
     """Scores templates one at a time for many tasks, in batches for one scorer, within an async context.
 
+    Whoever asks (``Scorebook``) bounds how many templates wait, and asks for each of them once.
+
     Args:
         max_batch: Most templates a call. Halved for good when the scorer runs out of memory.
         max_age_s: Longest time, in seconds, that a template waits for others while the scorer is idle.
-        queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
         grace_s: Longest time, in seconds, that the end of the context waits for a running call; 0 after an
             error. A longer call is left behind in its thread.
     """
@@ -242,7 +243,6 @@ class ScoringQueue:
         *,
         max_batch: int = 32,
         max_age_s: float = 0.005,
-        queue_size: int = 256,
         grace_s: float = GRACE_S,
         on_batch: Callable[[Batch], None] | None = None,
     ) -> None:
@@ -250,9 +250,8 @@ class ScoringQueue:
         self._max_age_s = max_age_s
         self._grace_s = grace_s
         self._on_batch = on_batch
-        self._room = asyncio.Semaphore(queue_size)
         self._queue: deque[Job] = deque()
-        self._flying: dict[str, Job] = {}
+        self._flying: set[Job] = set()
         self._changed = asyncio.Event()
         self._closing = False
         self._ended = 0.0
@@ -277,7 +276,7 @@ class ScoringQueue:
             raise self._end()  # waiters have had this error already
 
     async def score(self, template: str) -> Verdict:
-        """Score one template; equal templates in flight are scored once, and nan is asked for once more.
+        """Score one template; nan is asked for once more.
 
         Raises:
             CrashingTemplateError: The scorer fails on this template only.
@@ -285,39 +284,19 @@ class ScoringQueue:
             AskingEndedError: A scorer behind an API would have to ask more than it can.
             ScoringEndedError: The queue is closed or its worker died.
         """
-        job = await self._enter(template)
-        job.waiters += 1
-        try:
-            return await asyncio.shield(job.future)
-        except asyncio.CancelledError:
-            if job.waiters == 1 and job in self._queue:  # nobody else wants it, and its batch has not begun
-                self._queue.remove(job)
-                self._room.release()
-                self._land(job)
-            raise
-        finally:
-            job.waiters -= 1
-
-    async def _enter(self, template: str) -> Job:
-        if template not in self._flying and not self._has_ended:
-            await self._room.acquire()
-            # The state may have changed while this task waited for room.
-            if self._has_ended or template in self._flying:
-                self._room.release()
-        if self._has_ended:
+        if self._closing or self._death is not None:
             raise self._end()
-        if (job := self._flying.get(template)) is not None:
-            return job
         job = Job(template, asyncio.get_running_loop().create_future(), self._now())
-        job.future.add_done_callback(lambda _done: self._land(job))
-        self._flying[template] = job
+        job.future.add_done_callback(lambda _done: self._flying.discard(job))
+        self._flying.add(job)
         self._queue.append(job)
         self._changed.set()
-        return job
-
-    @property
-    def _has_ended(self) -> bool:
-        return self._closing or self._death is not None
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            with suppress(ValueError):  # its batch has begun
+                self._queue.remove(job)
+            raise
 
     def _end(self) -> ScoringEndedError:
         """Return the error that says why nothing is scored any more."""
@@ -326,10 +305,6 @@ class ScoringQueue:
         end = ScoringEndedError(f"scoring has ended: {_shown(self._death)}")
         end.__cause__ = self._death
         return end
-
-    def _land(self, job: Job) -> None:
-        if self._flying.get(job.template) is job:
-            del self._flying[job.template]
 
     async def _run(self) -> None:
         try:
@@ -346,7 +321,9 @@ class ScoringQueue:
                 self._death = error
             raise
         finally:
-            self._fail_the_rest()
+            for job in list(self._flying):
+                job.fail(self._end())
+            self._queue.clear()
 
     async def _serve(self, *, ahead: bool = False) -> None:
         """Have batches scored; ``ahead``: full ones, which wait for the thread while it has another."""
@@ -364,24 +341,13 @@ class ScoringQueue:
             self._changed.clear()
             due = self._queue[0].arrived + self._max_age_s if self._queue and not ahead else None
             if len(self._queue) >= self._caller.max_batch or (due is not None and self._now() >= due):
-                return [self._take() for _ in range(min(len(self._queue), self._caller.max_batch))]
+                return [self._queue.popleft() for _ in range(min(len(self._queue), self._caller.max_batch))]
             try:
                 async with asyncio.timeout_at(due):
                     await self._changed.wait()
             except TimeoutError:
                 continue
         return None
-
-    def _take(self) -> Job:
-        self._room.release()
-        return self._queue.popleft()
-
-    def _fail_the_rest(self) -> None:
-        error = self._end()
-        for job in list(self._flying.values()):
-            job.fail(error)
-        while self._queue:
-            self._take()
 
     @staticmethod
     def _now() -> float:
