@@ -148,12 +148,10 @@ class UnusableAnswerError(ChatError):
         message: str,
         *,
         reason: str,
-        status: int | None = 200,
-        headers: Mapping[str, str] = NO_HEADERS,
         usage: TokenUsage | None = None,
         written: int = 0,
     ) -> None:
-        super().__init__(message, status=status, headers=headers, usage=usage, perhaps_billed=True)
+        super().__init__(message, status=200, usage=usage, perhaps_billed=True)
         self.reason = reason
         self.written = written
         self.final = False

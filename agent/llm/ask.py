@@ -302,7 +302,7 @@ class EndpointAsker(Generic[R, A]):
                     return BilledAnswer(answer, charge.bill, self._endpoint.name)
             finally:
                 self.budget.settle(reserved, charge.used)
-                if charge.used != NOTHING:
+                if charge.used != NOTHING and self.budget.is_report_due():
                     self._emit(self.budget.usage_changed())
 
     async def _permit(self, sent: R) -> Permit:

@@ -155,6 +155,7 @@ class Budget:
 
     CALLS: RunLimit = CALLS
     USAGE_CHANGED: type[UsageEvent] = UsageChanged
+    REPORTED_EVERY_S = 0.0
 
     def __init__(
         self,
@@ -166,7 +167,7 @@ class Budget:
     ) -> None:
         self.limits = limits
         self._clock = clock or asyncio.get_running_loop().time
-        self._started = self._clock()
+        self._started = self._reported_from = self._clock()
         self._spent = spent
         self.reserved = NOTHING
         self._answers = self._most_tokens_of_one = self._most_cost_of_one = 0
@@ -226,6 +227,13 @@ class Budget:
     def usage_changed(self) -> UsageEvent:
         """Return the event with the usage and what is left of each limit."""
         return totals(self.USAGE_CHANGED, self.spent, left=self.left_by_key())
+
+    def is_report_due(self) -> bool:
+        """Return whether to report usage again; then the next report is due ``REPORTED_EVERY_S`` later."""
+        if (now := self._clock()) < self._reported_from:
+            return False
+        self._reported_from = now + self.REPORTED_EVERY_S
+        return True
 
     def keep(self, kept: Spent) -> None:
         """Keep so much for the final evaluation, in place of what was kept before."""
@@ -356,6 +364,7 @@ class ScorerBudget(Budget):
 
     CALLS = SCORER_CALLS
     USAGE_CHANGED = ScorerUsageChanged
+    REPORTED_EVERY_S = 1.0
 
     def left(self) -> Limits:
         """Return what may still be used, but of the time, which is the run's."""

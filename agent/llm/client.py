@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -29,15 +30,18 @@ from ..errors import (
     ChatError,
     EndpointError,
     FlaggedRequestError,
+    RateLimitedError,
     RedirectedError,
     TransientChatError,
     UnconnectedError,
     UnusableAnswerError,
 )
 from ..events.types import Listener, Noted, ignore_event
+from ..prices import TokenUsage
 from ..secrets import Scrubber, clean_key, key_headers, split_query, split_userinfo
-from .chat import ChatAnswer, ChatRequest, JsonAnswer
+from .chat import A, ChatAnswer, ChatRequest, JsonAnswer
 from .dialects import Dialect, Sent, silently_cut
+from .limiter import rate_limit_headers
 from .refusals import MAX_MESSAGE, failure_of
 from .replies import MAX_BODY, MAX_JSON, billed, read_answer, read_json
 
@@ -138,7 +142,8 @@ class OpenAIChat:
         sent = dialect.render(request)
         body = {"model": sent.model, "messages": list(sent.messages), **sent.options}
         try:
-            answer = read_answer(await self._send(CHAT_PATH, body, BASE_URL), self._scrubber)
+            read = partial(read_answer, scrubber=self._scrubber)
+            answer = await self._send(CHAT_PATH, body, BASE_URL, read)
         except ChatError as error:
             self._learn(error, dialect, sent)
             raise
@@ -153,9 +158,13 @@ class OpenAIChat:
         sent = Sent("", (), dialect.fit(optional))
         body = {name: value for name, value in request.body.items() if name not in optional}
         try:
-            reply = await self._send(request.path, {**body, **sent.options}, SCORER_URL)
-            answer = read_json(reply, request, self._scrubber)
+            read = partial(read_json, request=request, scrubber=self._scrubber)
+            answer = await self._send(request.path, {**body, **sent.options}, SCORER_URL, read)
         except ChatError as error:
+            # Vendors bill what a content filter refuses, and some what fails; none bills a 429.
+            if isinstance(error, RateLimitedError):
+                error.usage = error.usage or TokenUsage()
+            error.perhaps_billed = not isinstance(error, UnconnectedError)
             self._learn(error, dialect, sent, may_be_bare=False)
             raise
         self._adopt(dialect)
@@ -198,17 +207,25 @@ class OpenAIChat:
     ) -> None:
         await self._client.close()
 
-    async def _send(self, path: str, body: Mapping[str, Any], setting: str) -> httpx2.Response:
-        """Post JSON; return the reply with the beginning of its body, or raise a ChatError."""
+    async def _send(
+        self, path: str, body: Mapping[str, Any], setting: str, read: Callable[[httpx2.Response], A]
+    ) -> A:
+        """Post JSON and read the reply, or raise a ChatError; either has the reply's rate-limit headers."""
         headers: dict[str, Any] = {"Authorization": openai.Omit()} | self._headers
         try:
             # Any body can be judged; the SDK would read it as the answer that it should be.
-            return await self._client.post(
+            reply = await self._client.post(
                 path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": headers}
             )
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
             raise translate(error, self._scrubber, path, setting) from error
+        limits = rate_limit_headers(reply.headers)
+        try:
+            return replace(read(reply), headers=limits)
+        except ChatError as error:
+            error.headers = limits
+            raise
 
     def _learn(self, error: ChatError, dialect: Dialect, sent: Sent, *, may_be_bare: bool = True) -> None:
         """Learn from a failure what form the endpoint takes; mark the error if another one may help."""

@@ -21,21 +21,20 @@ How vendors count tokens, by their documentation and users' reports:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal, DecimalException
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx2
 
 from ...evaluator.remote.asking import ApiRequest
 from ...prompts.replies import without_thinking
-from ..errors import UnusableAnswerError
+from ..errors import ChatError, UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from ..text import CHARACTERS_PER_TOKEN, tokens_in, whole_characters
 from .chat import ChatAnswer, JsonAnswer, tokens_at_most
-from .limiter import rate_limit_headers
 from .refusals import failure_of, status_in
 
 MAX_BODY = 4 * 2**20
@@ -104,42 +103,35 @@ def read_answer(reply: httpx2.Response, scrubber: Scrubber) -> ChatAnswer:
         UnusableAnswerError: It holds no text; with the tokens that the reply says were billed.
         ChatError: The body is an error object, which some vendors send with a 200, alone or in a choice.
     """
-    headers = rate_limit_headers(reply.headers)
-    completion = _completion(reply, headers)
-    usage = billed(completion)
-    choice = _choice(completion)
+    completion = _json_value(reply, MAX_BODY)
+    if not isinstance(completion, dict):
+        raise UnusableAnswerError("the endpoint's answer is not a JSON object", reason="bad_json")
+    usage, choice = billed(completion), _choice(completion)
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     written = _written(message)
     if doubtful := usage is not None and _is_doubtful(completion, usage, written):
         usage = replace(usage, is_part=True)
-    if (error_body := _error_in(completion, choice)) is not None:
-        error = failure_of(status_in(error_body), error_body, reply.headers, scrubber, usage=usage)
-        # What was written before the answer broke off was paid for, and perhaps thoughts that are not shown.
-        error.perhaps_billed |= bool(choice) or doubtful
-        error.written = written
-        raise error
-
-    def unusable(reason: str, text: str) -> NoReturn:
-        raise UnusableAnswerError(
-            text, reason=reason, status=reply.status_code, headers=headers, usage=usage, written=written
-        )
-
-    if not choice:
-        unusable("no_choices", "the endpoint's answer has no choices")
     reason = scrubber.scrub(str(choice.get("finish_reason") or "stop"))
-    content = without_thinking(_content(message.get("content")))
-    text = _text(content.lstrip("\n"), message, reason.lower(), unusable)
+    try:
+        if (error_body := _error_in(completion, choice)) is not None:
+            failure = failure_of(status_in(error_body), error_body, reply.headers, scrubber)
+            # What was written before the answer broke off was paid for, and perhaps thoughts not shown.
+            failure.perhaps_billed |= bool(choice) or doubtful
+            raise failure
+        if not choice:
+            raise UnusableAnswerError("the endpoint's answer has no choices", reason="no_choices")
+        content = without_thinking(_content(message.get("content")))
+        text = _text(content.lstrip("\n"), message, reason.lower())
+    except ChatError as error:
+        error.usage, error.written = usage, written
+        raise
     return ChatAnswer(
         text=scrubber.scrub(whole_characters(text)),
         finish_reason=reason,
         model=scrubber.scrub(str(completion.get("model") or "")),
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
-        usage_known=usage is not None and not usage.is_part,
-        billed=usage,
         written=written,
-        headers=headers,
+        **_bill(usage),
     )
 
 
@@ -153,8 +145,7 @@ def read_json(reply: httpx2.Response, request: ApiRequest, scrubber: Scrubber) -
         UnusableAnswerError: It is not JSON, or too long.
         ChatError: The body is an error object, which some vendors send with a 200.
     """
-    headers = rate_limit_headers(reply.headers)
-    body = _json_value(reply, headers, MAX_JSON)
+    body = _json_value(reply, MAX_JSON)
     document = body if isinstance(body, dict) else {}
     usage = billed(document)
     if usage is not None and not request.max_tokens:
@@ -164,36 +155,29 @@ def read_json(reply: httpx2.Response, request: ApiRequest, scrubber: Scrubber) -
     if error_body is not None and error_body != "":
         raise failure_of(status_in(error_body), error_body, reply.headers, scrubber, usage=usage)
     try:
-        clean = scrubber.scrub_value(body)
+        answer = JsonAnswer(body=scrubber.scrub_value(body), **_bill(usage))
     except RecursionError as error:
-        raise UnusableAnswerError(
-            "the endpoint's answer is nested too deeply", reason="bad_json", headers=headers, usage=usage
-        ) from error
-    return JsonAnswer(
-        body=clean,
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
-        usage_known=(usage is not None and not usage.is_part) or not tokens_at_most(request).total,
-        billed=usage,
-        headers=headers,
-    )
+        deep = "the endpoint's answer is nested too deeply"
+        raise UnusableAnswerError(deep, reason="bad_json", usage=usage) from error
+    return answer if tokens_at_most(request).total else replace(answer, usage_known=True)
 
 
-def _completion(reply: httpx2.Response, headers: Mapping[str, str]) -> dict[str, Any]:
-    document = _json_value(reply, headers, MAX_BODY)
-    if not isinstance(document, dict):
-        raise UnusableAnswerError(
-            "the endpoint's answer is not a JSON object", reason="bad_json", headers=headers
-        )
-    return document
+def _bill(usage: TokenUsage | None) -> dict[str, Any]:
+    """Return the members of an answer that say what it is billed for."""
+    known = usage or TokenUsage(is_part=True)
+    return {
+        "prompt_tokens": known.prompt_tokens,
+        "completion_tokens": known.completion_tokens,
+        "usage_known": not known.is_part,
+        "billed": usage,
+    }
 
 
-def _json_value(reply: httpx2.Response, headers: Mapping[str, str], most: int) -> Any:
+def _json_value(reply: httpx2.Response, most: int) -> Any:
     if len(reply.content) > most:
         raise UnusableAnswerError(
             f"the endpoint's answer has more than {most // 2**20} MiB",
             reason="too_big",
-            headers=headers,
             written=int(len(reply.content) / CHARACTERS_PER_TOKEN),
         )
     streams = reply.headers.get("content-type", "").startswith("text/event-stream")
@@ -205,11 +189,9 @@ def _json_value(reply: httpx2.Response, headers: Mapping[str, str], most: int) -
         raise ValueError("the stream has no end")
     except (ValueError, RecursionError) as error:
         page = reply.content.lstrip()[:1] == b"<"
-        reason = "not_json" if page else "bad_json"
         what = "an HTML page: is the address right?" if page else "no JSON, or JSON cut short"
-        raise UnusableAnswerError(
-            f"the endpoint's answer is {what}", reason=reason, headers=headers
-        ) from error
+        reason = "not_json" if page else "bad_json"
+        raise UnusableAnswerError(f"the endpoint's answer is {what}", reason=reason) from error
 
 
 def _choice(completion: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,22 +237,22 @@ def _written(message: Mapping[str, Any]) -> int:
     return content + max(thoughts)
 
 
-def _text(
-    text: str, message: Mapping[str, Any], reason: str, unusable: Callable[[str, str], NoReturn]
-) -> str:
-    """Return the whole lines of an answer."""
+def _text(text: str, message: Mapping[str, Any], reason: str) -> str:
+    """Return the whole lines of an answer; raise UnusableAnswerError if there is none."""
     if reason == "content_filter":
-        unusable("content_filter", "the endpoint's content filter cut the answer")
+        raise UnusableAnswerError("the endpoint's content filter cut the answer", reason=reason)
     if not text.strip():
         if message.get("refusal"):
-            unusable("refusal", "the model refuses to answer")
+            raise UnusableAnswerError("the model refuses to answer", reason="refusal")
         if reason not in _AT_ITS_BOUND:
-            unusable("no_content", "the endpoint's answer has no text")
-        unusable("length", f"the endpoint's answer was cut before its text began{_LONGER}")
+            raise UnusableAnswerError("the endpoint's answer has no text", reason="no_content")
+        cut = f"the endpoint's answer was cut before its text began{_LONGER}"
+        raise UnusableAnswerError(cut, reason="length")
     if reason in _CUT:
         text = text.rpartition("\n")[0]
         if not text.strip():
-            unusable("length", f"the answer was cut before its first line ended{_LONGER}")
+            cut = f"the answer was cut before its first line ended{_LONGER}"
+            raise UnusableAnswerError(cut, reason="length")
     return text
 
 

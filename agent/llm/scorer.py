@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -44,15 +43,13 @@ from ..errors import (
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
-    RateLimitedError,
     RedirectedError,
     RequestFailedError,
-    UnconnectedError,
     UnusableAnswerError,
     asking_errors_as_causes,
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
-from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
+from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent
 from ..secrets import Scrubber, clean_key
 from ..stop import Stop
 from ..text import printable
@@ -66,7 +63,6 @@ if TYPE_CHECKING:
     from .client import OpenAIChat
 
 KEY = "SCORER_API_KEY"
-USAGE_EVERY_S = 1.0
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 PAYLOAD_TOO_LARGE = 413
@@ -105,20 +101,13 @@ def _place(url: str) -> tuple[str | None, int | None]:
 
 
 class _Posts(Client):
-    """Sends requests to a scorer by an HTTP client; all that are sent count, refused ones as an estimate."""
+    """Sends requests to a scorer by an HTTP client."""
 
     def __init__(self, client: OpenAIChat) -> None:
         self._client = client
 
     async def chat(self, request: ApiRequest) -> JsonAnswer:
-        try:
-            return await self._client.post(request)
-        except ChatError as error:
-            # Vendors bill what a content filter refuses, and some what fails; none bills a 429.
-            if isinstance(error, RateLimitedError):
-                error.usage = error.usage or TokenUsage()
-            error.perhaps_billed = not isinstance(error, UnconnectedError)
-            raise
+        return await self._client.post(request)
 
 
 @asynccontextmanager
@@ -173,29 +162,6 @@ async def check_address(url: str) -> None:
             await client.look("", SCORER_URL)
 
 
-class _SeldomUsage:
-    """Passes events on, but usage at most once a second; ``flush`` passes on the last one."""
-
-    def __init__(self, emit: Listener, clock: Callable[[], float]) -> None:
-        self._emit = emit
-        self._clock = clock
-        self._at = -math.inf
-        self._last: ScorerUsageChanged | None = None
-
-    def __call__(self, event: Event) -> None:
-        if not isinstance(event, ScorerUsageChanged):
-            self._emit(event)
-            return
-        self._last = event
-        if self._clock() >= self._at + USAGE_EVERY_S:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._last is not None:
-            last, self._last, self._at = self._last, None, self._clock()
-            self._emit(last)
-
-
 class ScorerCalls:
     """The ``ApiAsk`` of a search; an outage of the endpoint ends the asking by its length alone."""
 
@@ -210,7 +176,7 @@ class ScorerCalls:
         stop: Stop,
         emit: Listener,
     ) -> None:
-        self._emit = _SeldomUsage(emit, asyncio.get_running_loop().time)
+        self._emit = emit
         limits = RateLimits(rpm=config.scorer_rpm, concurrency=config.scorer_concurrency)
         self.budget = ScorerBudget(Limits.of_scorer(config, config.max_minutes), spent)
         self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
@@ -221,7 +187,7 @@ class ScorerCalls:
             has_answers=spent.calls > spent.failed_calls or spent.tokens > 0,
             ledger=self._write,
             stop=stop,
-            emit=self._emit,
+            emit=emit,
         )
         self.concurrency = config.scorer_concurrency
         self._room = asyncio.Semaphore(self.concurrency)
@@ -317,7 +283,7 @@ class ScorerCalls:
             await asyncio.wait(self._in_places, timeout=GRACE_S)
         for task in self._in_places:
             task.cancel()
-        self._emit.flush()
+        self._emit(self.budget.usage_changed())
 
     def interrupt(self) -> bool:
         """Send nothing any more; return whether requests are open, whose answers ``close`` waits for."""
