@@ -325,30 +325,20 @@ class EndpointAsker(Generic[R, A]):
             self._stop.check()
             charge.sent = True
             self._stop.paid()
-            try:
-                answer = await self._call(charge.request)
-            except BaseException:
-                self._stop.settled()
-                raise
-        except ChatError as error:
-            self._failed(error, request, permit, charge, failures)
-            await self._write(charge.bill)
-            self._check_outage(error)
-            raise
-        except asyncio.CancelledError:
-            if charge.sent:
+            answer = await self._call(charge.request)
+        except (Exception, asyncio.CancelledError) as error:
+            self._stop.settled()
+            if isinstance(error, ChatError):
+                self._failed(error, request, permit, charge, failures)
+            elif charge.sent and isinstance(error, asyncio.CancelledError):
                 charge.book(None)
-            await self._write(charge.bill)
-            raise
-        except Exception:
-            await self._write(charge.bill)
+            if self._ledger is not None and charge.bill != NO_BILL:
+                await self._ledger(charge.bill)
+            if isinstance(error, ChatError):
+                self._check_outage(error)
             raise
         self._succeeded(request, answer, permit, charge)
         return answer
-
-    async def _write(self, bill: Bill) -> None:
-        if self._ledger is not None and bill != NO_BILL:
-            await self._ledger(bill)
 
     async def _call(self, sent: R) -> A:
         """Call the client until the deadline."""

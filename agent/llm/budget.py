@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Generic, NamedTuple
 
@@ -174,6 +174,8 @@ class Budget:
         self._least_tokens = self._least_cost = 0  # of a reservation
         self._kept = NOTHING
         self._cost_limit = limits.picodollars
+        most = {self.CALLS: limits.calls, TOKENS: limits.tokens, COST: self._cost_limit}
+        self._most = {limit: amount for limit, amount in most.items() if amount is not None}
         other = None if self._cost_limit is None else shares_cost_with  # else each has its own line
         self._sharing: list[Budget] = [] if other is None else other._sharing
         self._waiting: deque[_Waiting] = deque() if other is None else other._waiting
@@ -184,16 +186,15 @@ class Budget:
         """Usage so far, with earlier sessions and the time of this one."""
         return replace(self._spent, active_s=self._active_s())
 
-    def left(self) -> Limits:
-        """Return what may still be used, ignoring reservations; never below zero."""
-        spent, limits = self.spent, self.limits
-        money = None if self._cost_limit is None else self._cost_limit - self._cost_of_all()
-        return Limits(
-            calls=None if limits.calls is None else max(limits.calls - spent.calls, 0),
-            tokens=None if limits.tokens is None else max(limits.tokens - spent.tokens_at_most, 0),
-            cost_usd=None if money is None else max(money, 0) / PICODOLLARS,
-            minutes=None if (seconds := self.left_s()) is None else seconds / 60,
-        )
+    def left(self) -> dict[str, float]:
+        """Return what may still be used, by a limit's key, ignoring reservations; never below zero."""
+        used = self._amounts(self._spent, self._cost_of_all())
+        left: dict[str, float] = {limit.key: max(most - used[limit], 0) for limit, most in self._most.items()}
+        if self._cost_limit is not None:
+            left[COST.key] /= PICODOLLARS
+        if (seconds := self.left_s()) is not None:
+            left[MINUTES.key] = seconds / 60
+        return left
 
     def left_s(self) -> float | None:
         """Return the seconds of active time left, None for no limit."""
@@ -216,17 +217,9 @@ class Budget:
         reached = MINUTES.text(self.limits.minutes or 0)
         return BudgetSpentError(why_spent([reached], []), limits=(MINUTES.key,))
 
-    def left_by_key(self) -> dict[str, float]:
-        """Return what is left of each limit, by its key."""
-        return {
-            self.CALLS.key if name == CALLS.key else name: value
-            for name, value in asdict(self.left()).items()
-            if value is not None
-        }
-
     def usage_changed(self) -> UsageEvent:
         """Return the event with the usage and what is left of each limit."""
-        return totals(self.USAGE_CHANGED, self.spent, left=self.left_by_key())
+        return totals(self.USAGE_CHANGED, self.spent, left=self.left())
 
     def is_report_due(self) -> bool:
         """Return whether to report usage again; then the next report is due ``REPORTED_EVERY_S`` later."""
@@ -331,31 +324,28 @@ class Budget:
     def _cost_of_all(self) -> int:
         return sum(budget._spent.picodollars_at_most for budget in self._sharing)
 
+    def _amounts(self, spent: Spent, money: int) -> dict[RunLimit, int]:
+        """Return what counts for each limit; ``money`` is in picodollars."""
+        return {self.CALLS: spent.calls, TOKENS: spent.tokens_at_most, COST: money}
+
     def _exceeded(self, total: Spent, money: int) -> list[RunLimit]:
-        """Return the limits that amounts exceed; ``money`` is in picodollars."""
-        limits = self.limits
-        exceeded = {
-            self.CALLS: limits.calls is not None and total.calls > limits.calls,
-            TOKENS: limits.tokens is not None and total.tokens_at_most > limits.tokens,
-            COST: self._cost_limit is not None and money > self._cost_limit,
-        }
-        return [limit for limit, is_exceeded in exceeded.items() if is_exceeded]
+        amounts = self._amounts(total, money)
+        return [limit for limit, most in self._most.items() if amounts[limit] > most]
 
     def _why_spent(self, exceeded: Sequence[RunLimit], money_kept: int) -> str:
         """Return in words which limits are reached, and which the next request may exceed."""
-        limits, kept = self.limits, "kept for the final evaluation"
+        used = self._amounts(self._spent, self._cost_of_all())
+        kept_of = self._amounts(self._kept, money_kept)
         reached, near = list[str](), list[str]()
-        if self.CALLS in exceeded:
-            is_reached = self._spent.calls + self._kept.calls >= (limits.calls or 0)
-            note = f" ({self._kept.calls:,} of them are {kept})" if self._kept.calls else ""
-            (reached if is_reached else near).append(self.CALLS.text(limits.calls or 0) + note)
-        if TOKENS in exceeded:
-            is_reached = self._spent.tokens_at_most >= (limits.tokens or 0)
-            (reached if is_reached else near).append(TOKENS.text(limits.tokens or 0))
-        if COST in exceeded:
-            is_reached = self._cost_of_all() + money_kept >= (self._cost_limit or 0)
-            note = f" ({amount_text(float(_dollars(money_kept)))} of it is {kept})" if money_kept else ""
-            (reached if is_reached else near).append(COST.text(limits.cost_usd or 0) + note)
+        for limit in exceeded:
+            most, kept, note = self._most[limit], kept_of[limit], ""
+            if kept:
+                part = f"{kept:,} of them are"
+                if limit is COST:
+                    part = f"{amount_text(float(_dollars(kept)))} of it is"
+                note = f" ({part} kept for the final evaluation)"
+            amount = most if limit is not COST else self.limits.cost_usd or 0
+            (reached if used[limit] + kept >= most else near).append(limit.text(amount) + note)
         return why_spent(reached, near)
 
 
@@ -366,9 +356,9 @@ class ScorerBudget(Budget):
     USAGE_CHANGED = ScorerUsageChanged
     REPORTED_EVERY_S = 1.0
 
-    def left(self) -> Limits:
+    def left(self) -> dict[str, float]:
         """Return what may still be used, but of the time, which is the run's."""
-        return replace(super().left(), minutes=None)
+        return {key: amount for key, amount in super().left().items() if key != MINUTES.key}
 
 
 def estimated(estimate: ApiEstimate, price: Tariff | None) -> Spent:

@@ -62,7 +62,7 @@ async def run_restarts(session: RunSession) -> SearchOutcome:
         records=records,
         names=names,
         stopped=stopped,
-        budget=session.budget.left_by_key(),
+        budget=session.budget.left(),
         asked_llm=asked_llm,
     )
 

@@ -81,7 +81,7 @@ async def search_to_result(session: RunSession) -> SearchResult:
     # A stop comes too late from here on.
     if (calls := session.scorer_calls) is not None:
         await calls.close()
-        result = replace(result, budget=left_of_both(result.budget, calls.budget.left_by_key()))
+        result = replace(result, budget=left_of_both(result.budget, calls.budget.left()))
     written = await to_the_end(lambda: _write_files(session, result, details, classifier))
     session.request.emit(
         SearchFinished(

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -188,8 +188,7 @@ class SharedLimits:
         for run_dir, usage in self._usage.items():
             if run_dir != without:
                 total = total.plus(usage)
-        left = Budget(Limits.of(config), total, clock=lambda: 0.0).left()
-        return {key: amount for key, amount in asdict(left).items() if amount is not None}
+        return Budget(Limits.of(config), total, clock=lambda: 0.0).left()
 
 
 def _with_limits(config: SearchConfig, amounts: Mapping[str, float]) -> SearchConfig:

@@ -51,7 +51,7 @@ async def test_what_is_in_flight_is_waited_for_not_counted_as_spent() -> None:
     budget.settle(second, Spent(calls=1, prompt_tokens=30, completion_tokens=50))
     with pytest.raises(BudgetSpentError, match="100 tokens"):
         await hopeless
-    assert budget.left().tokens == 5
+    assert budget.left() == {"tokens": 5}
 
 
 @virtual_time
@@ -162,13 +162,13 @@ async def test_what_is_left_is_what_the_limits_leave() -> None:
     limits = Limits(calls=9, tokens=200, cost_usd=0.00001, minutes=2)
     budget = Budget(limits, Spent(**USED))
     await asyncio.sleep(15)
-    assert budget.left() == Limits(calls=2, tokens=59, cost_usd=2e-6, minutes=1.25)
+    assert budget.left() == {"calls": 2, "tokens": 59, "cost_usd": 2e-6, "minutes": 1.25}
     assert budget.left_s() == 75.0
     assert budget.spent == Spent(**{**USED, "active_s": 45.0})
     over = Budget(Limits(calls=1, tokens=1, cost_usd=1e-9, minutes=0.1), Spent(**USED))
-    assert over.left() == Limits(calls=0, tokens=0, cost_usd=0.0, minutes=0.0)
+    assert over.left() == {"calls": 0, "tokens": 0, "cost_usd": 0.0, "minutes": 0.0}
     free = Budget(Limits(), Spent(**USED))
-    assert (free.left(), free.left_s()) == (Limits(), None)
+    assert (free.left(), free.left_s()) == ({}, None)
 
 
 @virtual_time
