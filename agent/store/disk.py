@@ -1,4 +1,8 @@
-"""A run's database, which holds JSON texts by key, and the one thread that writes it."""
+"""A run's database: diskcache made safe (JSON text only, no eviction), and the one thread that writes it.
+
+diskcache's ``Disk`` and ``JSONDisk`` unpickle what they find (CVE-2025-69872), and its defaults silently drop
+rows above 1 GiB. Here a row that is not plain text is refused on both read and write.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +16,38 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from ...evaluator.database import Database, damaged
+import diskcache
+
+from ...evaluator.database import WAIT_S, Database, damaged, translated
 from ...evaluator.errors import StoreCorruptError, StoreError, StoreFullError
 from ..errors import StoreGoneError
 from ..prices import NO_BILL, NOTHING, Bill, Spent
 from .lock import LOCK_NAME
 from .records import LOOKED_UP, canonical, row_text
 
-FILE_NAME = "cache.db"
-_TABLE = "CREATE TABLE Cache (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"
-"""It has the name of earlier versions, so that a run of theirs is known by its manifest."""
-_WRITE = "INSERT INTO Cache VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+FILE_NAME: str = diskcache.core.DBNAME
+SYNCHRONOUS_NORMAL, SYNCHRONOUS_FULL = 1, 2
+_SETTINGS: dict[str, object] = {
+    **diskcache.DEFAULT_SETTINGS,
+    "eviction_policy": "none",
+    "cull_limit": 0,
+    "size_limit": 2**62,
+    # diskcache rewrites some thirty settings one by one when it opens; only later rows wait for the disk.
+    "sqlite_synchronous": SYNCHRONOUS_NORMAL,
+}
 LEAST_FREE_BYTES = 16 * 2**20
 """Free bytes below which nothing more is paid for: the answers in flight need room too."""
 LOOK_EVERY_S = 1.0
 """Asking how full the disk is may keep the event loop waiting."""
+_OBJECTS = {"Cache", "Settings", "Cache_key_raw", "Cache_expire_time"}
+_OBJECTS |= {f"Settings_{name}" for name in ("count_insert", "count_delete", "size_insert")}
+_OBJECTS |= {"Settings_size_update", "Settings_size_delete"}
+_UNSAFE_ROWS = (
+    "SELECT rowid FROM Cache WHERE mode IS NOT ? OR raw IS NOT 1"
+    " OR filename IS NOT NULL OR typeof(value) IS NOT 'text' OR typeof(key) IS NOT 'text' LIMIT 3"
+)
 USAGE, RESERVED = "usage", "reserved"
 Account: TypeAlias = Literal["llm", "scorer"]
 """Who is paid."""
@@ -38,51 +57,69 @@ ACCOUNTS: Mapping[Account, tuple[str, str]] = MappingProxyType(
 """Keys of the rows with what was used and what is reserved, by account; time counts in the first one."""
 
 
+class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
+    """Text keys and text values inside the database; anything else is an error, never a pickle."""
+
+    def put(self, key: object) -> tuple[str, Literal[True]]:
+        if not isinstance(key, str):
+            raise TypeError(f"a store's keys are text, not {type(key).__name__}")
+        return key, True
+
+    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
+        """Return the value as it is stored: beside its key, so that one transaction holds both."""
+        if not isinstance(value, str) or read:
+            raise TypeError(f"a store's values are JSON text, not {type(value).__name__}")
+        return 0, diskcache.core.MODE_RAW, None, value
+
+
+class TextWriter:
+    """Writes JSON texts with diskcache, without its eviction; every row is read by ``StoredTexts``.
+
+    A thread that wrote closes it too: each has a connection of its own.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.cache = diskcache.Cache(str(directory), timeout=WAIT_S, disk=TextDisk, **_SETTINGS)
+        self.cache.reset("sqlite_synchronous", SYNCHRONOUS_FULL)
+
+    def write(self, texts: Mapping[str, str]) -> None:
+        """Write rows in one transaction: all are on the disk afterwards, or none."""
+        try:
+            with self.cache.transact():
+                for key, text in texts.items():
+                    self.cache.set(key, text)
+        except diskcache.Timeout as error:
+            raise StoreError(f"{self.cache.directory} is locked by another process; end it") from error
+
+    def close(self) -> None:
+        self.cache.close()
+
+
 class StoredTexts:
-    """The rows of a store: JSON texts by key.
+    """The rows of a store, read without unpickling anything.
 
     Args:
-        reads_only: Another process may write it.
+        reads_only: Another process may write it, and nothing is checked but its tables.
 
     Raises:
-        StoreCorruptError: It is torn, or another program's.
+        StoreCorruptError: It is torn, another program's, or has a row that is not plain text.
     """
 
     def __init__(self, folder: Path, *, reads_only: bool = False) -> None:
         self._database = Database(folder / FILE_NAME, reads_only=reads_only)
         try:
-            self._database.check_tables("Cache")
+            self._database.check_tables("Cache", "Settings")
             if not reads_only:
-                self._database.rows("PRAGMA synchronous = FULL")
+                self._inspect()
         except BaseException:
             self._database.close()
             raise
-
-    @classmethod
-    def create(cls, folder: Path) -> Self:
-        """Make a folder with a store without rows."""
-        folder.mkdir()
-        database = Database(folder / FILE_NAME)
-        with contextlib.closing(database):
-            database.rows("PRAGMA journal_mode = WAL")
-            database.rows(_TABLE)
-        return cls(folder)
-
-    def check(self) -> None:
-        """Check all of a database that may have been made elsewhere: its pages, and what it consists of."""
-        path, rows = self._database.path, self._database.rows
-        ((verdict,),) = rows("PRAGMA quick_check(1)")
-        if verdict != "ok":
-            raise damaged(path, verdict)
-        names = {name for (name,) in rows("SELECT name FROM sqlite_master")}
-        if strange := sorted(name for name in names - {"Cache"} if not name.startswith("sqlite_")):
-            raise StoreCorruptError(f"{path} is another program's: {', '.join(strange)}")
 
     def get(self, key: str) -> str | None:
         """Return the JSON text of a key, None if it is missing."""
         rows = self._database.rows("SELECT value FROM Cache WHERE key = ?", (key,))
         if rows and not isinstance(rows[0][0], str):
-            raise StoreCorruptError(f"{self._database.path}: the row {key!r} is no text; it was not read")
+            raise StoreCorruptError(f"{self._database.path}: a row holds a pickle; it was not loaded")
         return rows[0][0] if rows else None
 
     def keys(self, *prefixes: str) -> set[str]:
@@ -91,13 +128,26 @@ class StoredTexts:
         ends = [(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)) for prefix in prefixes]
         return {str(key) for both in ends for (key,) in self._database.rows(query, both)}
 
-    def write(self, texts: Mapping[str, str]) -> None:
-        """Write rows in one transaction: all are on the disk afterwards, or none."""
-        with self._database.transaction() as connection:
-            connection.executemany(_WRITE, texts.items())
-
     def close(self) -> None:
         self._database.close()
+
+    def _inspect(self) -> None:
+        """Check all of a database before diskcache opens it, without loading anything from it."""
+        path, rows = self._database.path, self._database.rows
+        ((verdict,),) = rows("PRAGMA quick_check(1)")
+        if verdict != "ok":
+            raise damaged(path, verdict)
+        names = {name for (name,) in rows("SELECT name FROM sqlite_master")}
+        if strange := sorted(name for name in names - _OBJECTS if not name.startswith("sqlite_")):
+            raise StoreCorruptError(f"{path} is another program's: {', '.join(strange)}")
+        settings = {name for (name,) in rows("SELECT key FROM Settings")}
+        if odd := sorted(map(str, settings - {*_SETTINGS, *diskcache.core.METADATA})):
+            raise StoreCorruptError(f"{path} has settings that are not ours: {', '.join(odd)}")
+        if unsafe := rows(_UNSAFE_ROWS, (diskcache.core.MODE_RAW,)):
+            numbers = ", ".join(str(number) for (number,) in unsafe)
+            raise StoreCorruptError(
+                f"{path} holds a pickle or a file where JSON belongs: rows {numbers}; nothing was loaded"
+            )
 
 
 @dataclass(slots=True, eq=False)
@@ -127,7 +177,7 @@ class Writer:
 
     def __init__(
         self,
-        texts: StoredTexts,
+        texts: TextWriter,
         folder: Path,
         spent: Mapping[Account, Spent],
         clock: Callable[[], float],
@@ -206,10 +256,11 @@ class Writer:
 
     def write_now(self, texts: Mapping[str, str]) -> None:
         """Write texts before anything else is written; they are on the disk when this returns."""
-        self._thread.submit(self._texts.write, texts).result()
+        with translated(self._folder):
+            self._thread.submit(self._texts.write, texts).result()
 
     def close(self) -> None:
-        """Write what waits and the elapsed time, end the thread, and close the database.
+        """Write what waits and the elapsed time, end the thread, and close the cache in it.
 
         This blocks for the disk: call it in a thread, once nobody writes any more.
         """
@@ -217,8 +268,8 @@ class Writer:
         self._waiting.append(_Job({}, NO_BILL, new=None))
         # A failure here loses seconds of active time at most, no reason to fail a run that has ended.
         self._thread.submit(self._commit_waiting).result()
+        self._thread.submit(self._texts.close)
         self._thread.shutdown()
-        self._texts.close()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the waiting jobs written, unless an earlier call or ``close`` does it."""
@@ -262,7 +313,8 @@ class Writer:
             written = self._timed(usage[account]) if account == "llm" else usage[account]
             texts[used_row] = canonical(asdict(written))
             texts[reserved_row] = canonical(asdict(reserved[account]))
-        self._texts.write(texts)
+        with translated(self._folder):
+            self._texts.write(texts)
         # Open files outlive their folder: without this look the run would go on, and pay.
         if _files_at(self._folder) != self._files:
             raise StoreGoneError(

@@ -136,7 +136,7 @@ def key_position(key: str, prefix: str) -> Position:
 
 
 MANIFEST = "manifest"
-FORMAT = 6
+FORMAT = 5
 """Increases whenever earlier runs can no longer be resumed."""
 
 

@@ -29,6 +29,7 @@ from .disk import (
     USAGE,
     Account,
     StoredTexts,
+    TextWriter,
     Writer,
 )
 from .lock import is_running, lock
@@ -165,12 +166,12 @@ class Store(Rows):
             self._texts = StoredTexts(folder)
             if_it_fails.callback(self._texts.close)
             self._read_manifest()
-            self._texts.check()
             spent = {account: self._spent(*rows) for account, rows in ACCOUNTS.items()}
-            keys = self._texts.keys(*LOOKED_UP)
-            # A connection of its own: no read waits for a commit.
-            self._writer = Writer(StoredTexts(folder), folder, spent, clock, keys)
+            with translated(folder):
+                writer = TextWriter(folder)
+                writer.close()  # in this thread; the one that writes opens it again
             if_it_fails.pop_all()
+        self._writer = Writer(writer, folder, spent, clock, self._texts.keys(*LOOKED_UP))
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
         self._last_hashes: dict[int, frozenset[str]] = {}
 
@@ -197,9 +198,9 @@ class Store(Rows):
             run_dir.mkdir(parents=True, exist_ok=True)
             _sweep(run_dir)
             try:
-                with contextlib.closing(StoredTexts.create(building)) as texts:
+                with contextlib.closing(TextWriter(building)) as writer:
                     signed = _signed(new_manifest(about), run_dir).to_json()
-                    texts.write({MANIFEST: canonical(signed), USAGE: canonical(asdict(NOTHING))})
+                    writer.write({MANIFEST: canonical(signed), USAGE: canonical(asdict(NOTHING))})
                 try:
                     building.rename(folder)
                 except OSError as error:

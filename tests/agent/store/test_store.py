@@ -30,7 +30,7 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
-from promptclimb.agent.store.disk import StoredTexts
+from promptclimb.agent.store.disk import TextWriter
 from promptclimb.agent.store.records import StoredAnswer, check_identity, reader
 from promptclimb.agent.store.run import Store, StoreReader
 from promptclimb.agent.versions import program_version
@@ -66,9 +66,9 @@ def planted(run_dir: Path, *statements: tuple[str, tuple[Any, ...]]) -> None:
 
 
 def on_writers_connection(store: Store, statement: str) -> int:
-    """Return what a statement gives on the connection that writes."""
-    ((value,),) = store._writer._texts._database.rows(statement)
-    return int(value)
+    """Return what a statement gives in the thread that writes."""
+    cache = store._writer._texts.cache
+    return int(store._writer._thread.submit(lambda: cache._sql(statement).fetchone()[0]).result())
 
 
 async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
@@ -96,8 +96,9 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
 
 
 async def test_a_run_can_be_opened_in_one_thread_and_used_in_another(run_dir: Path) -> None:
-    """The thread may end before the run does; every commit is synced."""
+    """And leaves no connection in the first: the thread may end before the run does."""
     with ThreadPoolExecutor(1) as thread, thread.submit(Store.open, run_dir).result() as store:
+        assert thread.submit(lambda: getattr(store._writer._texts.cache._local, "con", None)).result() is None
         await store.put_value("x", 1)
         assert store.value("x") == 1
         assert on_writers_connection(store, "PRAGMA synchronous") == 2  # FULL
@@ -164,9 +165,9 @@ def test_a_run_is_created_once_and_opened_only_where_there_is_one(tmp_path: Path
 def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
     """What was being built beside it is swept away by the next start; what a live process makes is not."""
     alive = tmp_path / f"store.new.{os.getppid()}"
-    StoredTexts.create(alive).close()
+    TextWriter(alive).close()
     for number in (dead_process(), os.getpid()):  # the latter, as in a container that was started again
-        StoredTexts.create(tmp_path / f"store.new.{number}").close()
+        TextWriter(tmp_path / f"store.new.{number}").close()
     with pytest.raises(StoreMissingError):
         Store.open(tmp_path)
     Store.create(tmp_path, MANIFEST).close()
@@ -216,24 +217,6 @@ def test_a_live_process_keeps_others_out_and_a_killed_one_does_not(run_dir: Path
     Store.open(run_dir).close()
 
 
-@pytest.mark.parametrize("is_open", [False, True])
-def test_a_planted_pickle_is_named_and_never_loaded(run_dir: Path, tmp_path: Path, is_open: bool) -> None:
-    """Reading the row is an error, planted before or while the run is open; running it is not."""
-    bomb = pickle.dumps(Bomb(tmp_path / "boom"))
-    plant = ("UPDATE Cache SET value = ? WHERE key = 'usage'", (bomb,))
-    if not is_open:
-        planted(run_dir, plant)
-
-    def read() -> None:
-        with Store.open(run_dir) as store:
-            planted(run_dir, plant)
-            store._row("usage", reader(Spent))
-
-    with pytest.raises(StoreCorruptError, match="the row 'usage' is no text; it was not read"):
-        read()
-    assert not (tmp_path / "boom").exists()
-
-
 class Bomb:
     """Unpickling it would make a file."""
 
@@ -244,13 +227,44 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
+@pytest.mark.parametrize("where", ["value", "key", "file"])
+def test_a_planted_pickle_is_named_and_never_loaded(run_dir: Path, tmp_path: Path, where: str) -> None:
+    """In a value, a key or a file beside the database."""
+    bomb = pickle.dumps(Bomb(tmp_path / "boom"))
+    insert = "INSERT INTO Cache (key, raw, mode, filename, value) VALUES (?, ?, ?, ?, ?)"
+    rows: dict[str, tuple[Any, ...]] = {
+        "value": ("evil", 1, 4, None, bomb),
+        "key": (bomb, 0, 1, None, "1"),
+        "file": ("evil", 1, 4, "evil.val", None),
+    }
+    (run_dir / "store" / "evil.val").write_bytes(bomb)
+    planted(run_dir, (insert, rows[where]))
+    with pytest.raises(StoreCorruptError, match=r"pickle.*nothing was loaded"):
+        Store.open(run_dir)
+    assert not (tmp_path / "boom").exists()
+
+
+def test_a_pickle_planted_while_the_run_is_open_is_not_loaded_either(run_dir: Path, tmp_path: Path) -> None:
+    """Reading the row is an error; running it is not."""
+    bomb = pickle.dumps(Bomb(tmp_path / "boom"))
+    with Store.open(run_dir) as store:
+        planted(run_dir, ("UPDATE Cache SET mode = 4, value = ? WHERE key = 'usage'", (bomb,)))
+        with pytest.raises(StoreCorruptError, match="pickle"):
+            store._row("usage", reader(Spent))
+    assert not (tmp_path / "boom").exists()
+
+
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"x", float("nan")])
 async def test_only_json_goes_in(run_dir: Path, value: object) -> None:
-    """Anything else is an error, and the store goes on."""
+    """Nothing is ever pickled on the way in, and the store goes on."""
     with Store.open(run_dir) as store:
         with pytest.raises((TypeError, ValueError)):
             await store.put_value("x", value)
         await store.put_value("x", 1)
+    with pytest.raises(TypeError):
+        TextWriter(run_dir / "other").cache.set("key", value)
+    with pytest.raises(TypeError):
+        TextWriter(run_dir / "other").cache.set(("key",), "text")
 
 
 @pytest.mark.parametrize(
@@ -270,13 +284,12 @@ def test_a_torn_store_is_reported(run_dir: Path, break_it: Any, problem: str) ->
 
 
 def test_a_foreign_database_is_reported(run_dir: Path) -> None:
-    """Tables and triggers of others are not ours to touch."""
+    """Tables, triggers and settings of others are not ours to touch."""
     planted(run_dir, ("CREATE TABLE stranger (x)", ()))
     with pytest.raises(StoreCorruptError, match="stranger"):
         Store.open(run_dir)
-    trigger = "CREATE TRIGGER evil AFTER INSERT ON Cache BEGIN DELETE FROM Cache; END"
-    planted(run_dir, ("DROP TABLE stranger", ()), (trigger, ()))
-    with pytest.raises(StoreCorruptError, match="evil"):
+    planted(run_dir, ("DROP TABLE stranger", ()), ("INSERT INTO Settings VALUES ('sqlite_evil', 1)", ()))
+    with pytest.raises(StoreCorruptError, match="sqlite_evil"):
         Store.open(run_dir)
 
 
@@ -297,7 +310,7 @@ def test_a_database_that_computes_its_rows_is_not_read(run_dir: Path, made: str)
 
 @pytest.mark.parametrize("manifest", ["[]", "{}", "not json", '{"format":"3"}'])
 def test_a_store_without_a_manifest_is_reported(run_dir: Path, manifest: str) -> None:
-    """Another program's, or a torn row."""
+    """Something else on diskcache, or a torn row."""
     planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)))
     with pytest.raises(StoreCorruptError):
         Store.open(run_dir)
@@ -312,11 +325,7 @@ def test_a_store_without_a_manifest_is_reported(run_dir: Path, manifest: str) ->
 )
 def test_another_versions_run_gets_one_clear_line(run_dir: Path, manifest: str, parts: list[str]) -> None:
     """Which folder, which version made it, what can still be done with it; nothing of it is changed."""
-    planted(
-        run_dir,
-        ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)),
-        ("CREATE TABLE Settings (key, value)", ()),  # as earlier versions had
-    )
+    planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)))
     with pytest.raises(StoreVersionError) as caught:
         Store.open(run_dir)
     message = str(caught.value)
@@ -346,7 +355,9 @@ async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir:
     with Store.open(run_dir) as store:
         await store.put_answer(Position(0, 0, 0), "h", ANSWER)
         # SQLite reports a database that may not grow exactly as it reports a full disk.
-        on_writers_connection(store, "PRAGMA max_page_count = 1")
+        store._writer._thread.submit(
+            lambda: store._writer._texts.cache._sql("PRAGMA max_page_count = 1")
+        ).result()
 
         async def fill() -> None:
             for number in range(1, 200):
@@ -354,13 +365,23 @@ async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir:
 
         with pytest.raises(StoreFullError, match="everything written before is kept"):
             await fill()
-        on_writers_connection(store, "PRAGMA max_page_count = 100000")
+        store._writer._thread.submit(
+            lambda: store._writer._texts.cache._sql("PRAGMA max_page_count = 100000")
+        ).result()
         with pytest.raises(StoreFullError):
             await store.put_value("later", 1)
         written = [position.round for position, _ in store.answers()]
     with Store.open(run_dir) as store:
         assert [position.round for position, _ in store.answers()] == written == list(range(len(written)))
         await store.put_value("later", 1)
+
+
+async def test_nothing_is_ever_dropped(run_dir: Path) -> None:
+    """The limit of 1 GiB that diskcache has, and its eviction, are off, and every commit is synced."""
+    with Store.open(run_dir) as store:
+        cache = store._writer._texts.cache
+        assert (cache.eviction_policy, cache.cull_limit, cache.size_limit) == ("none", 0, 2**62)
+        assert on_writers_connection(store, "PRAGMA synchronous") == 2
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -418,7 +439,7 @@ async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation
         ("usage", '{"calls": "many"}'),
         ("usage", '{"active_s": NaN}'),
         ("reserved", "7"),
-        ("manifest", '{"format": 6, "identity": {}, "config": []}'),
+        ("manifest", '{"format": 5, "identity": {}, "config": []}'),
         ("score:a {}", '{"score": {"train": Infinity}}'),
         ("score:a {}", "{"),
         ("answer:000000001.000000001.000000001.000000000", '{"request": "h", "answer": {"words": "x"}}'),
@@ -430,7 +451,7 @@ def test_a_row_of_another_shape_is_named(run_dir: Path, key: str, row: str) -> N
     planted(
         run_dir,
         ("DELETE FROM Cache WHERE key = ?", (key,)),
-        ("INSERT INTO Cache (key, value) VALUES (?, ?)", (key, row)),
+        ("INSERT INTO Cache (key, raw, mode, value) VALUES (?, 1, 1, ?)", (key, row)),
     )
 
     def read_all() -> None:
