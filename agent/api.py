@@ -6,7 +6,6 @@ import asyncio
 import functools
 import inspect
 import os
-import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -36,7 +35,7 @@ from ..prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
 from .config.schema import OPTIONS, SearchConfig
 from .errors import BudgetSpentError
 from .events.types import Bus, Listener
-from .llm.scorer import PROGRESS_EVERY_S, scorer_in_thread
+from .llm.scorer import scorer_in_thread, seldom
 from .present.page import rewrite_report, write_report
 from .present.terminal import Display
 from .results.result import ApiUsage, SearchResult
@@ -111,7 +110,7 @@ def evaluate(
     references = _references(white_box, config, custom_scorer, all_labels=not texts)
     saved_as = None if save is None else output_file(save, "`save`")
     asks, say = custom_scorer is None and config.is_api, report or (lambda _line: None)
-    labels, progress = shared_labels(config) if asks else None, _seldom(say)
+    labels, progress = shared_labels(config) if asks else None, seldom(say)
 
     def encoded(done: int, of: int) -> None:
         progress(f"{done:,} of {counted(of, 'image')} encoded, augmented copies included")
@@ -189,19 +188,6 @@ def _without_asking() -> Iterator[tuple[None, BlockingPortal]]:
     """Yield an event loop in a thread, for an evaluator that needs no endpoint."""
     with start_blocking_portal() as portal:
         yield None, portal
-
-
-def _seldom(report: Report) -> Report:
-    """Return a function that passes a line on if none was for a while, for what may take long."""
-    due = time.monotonic() + PROGRESS_EVERY_S
-
-    def report_if_due(line: str) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + PROGRESS_EVERY_S
-            report(line)
-
-    return report_if_due
 
 
 def _white_box(

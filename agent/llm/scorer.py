@@ -325,29 +325,35 @@ def _reason(error: BaseException | None) -> str:
     return "unreadable_image" if "image" in text and "model" not in text else "refused"
 
 
-class _ScorerLines:
-    """A listener that reports facts, and at times how far the scorer is, and why it does not answer."""
+def seldom(report: Report) -> Report:
+    """Return a function that passes a line on if none was for a while, for what may take long."""
+    due = time.monotonic() + PROGRESS_EVERY_S
 
-    def __init__(self, report: Report | None) -> None:
-        self._report = report
-        self._due = time.monotonic() + PROGRESS_EVERY_S
-        self._calls = self._failures = 0
-        self._failed = ""
+    def report_if_due(line: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + PROGRESS_EVERY_S
+            report(line)
 
-    def __call__(self, event: Event) -> None:
-        if self._report is None:
-            return
+    return report_if_due
+
+
+def _reporting(report: Report) -> Listener:
+    """Return a listener that reports facts, at times how far the scorer is, and why it does not answer."""
+    progress, failed_calls, why = seldom(report), 0, ""
+
+    def on_event(event: Event) -> None:
+        nonlocal failed_calls, why
         if isinstance(event, Noted):
-            self._report(event.text)
+            report(event.text)
         elif isinstance(event, ChatFailed):
-            self._failed = f"; the last attempt failed: {printable(event.message)}"
+            why = f"; the last attempt failed: {printable(event.message)}"
         elif isinstance(event, ScorerUsageChanged):
-            if event.failed_calls == self._failures:
-                self._failed = ""
-            self._calls, self._failures = event.calls, event.failed_calls
-            if time.monotonic() >= self._due:
-                self._due = time.monotonic() + PROGRESS_EVERY_S
-                self._report(f"{counted(self._calls, 'request')} to the scorer so far{self._failed}")
+            why = why if event.failed_calls > failed_calls else ""
+            failed_calls = event.failed_calls
+            progress(f"{counted(event.calls, 'request')} to the scorer so far{why}")
+
+    return on_event
 
 
 @contextmanager
@@ -363,7 +369,7 @@ def scorer_in_thread(
         PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
     """
     with start_blocking_portal() as portal:
-        opened = open_scorer(config, environment, emit=_ScorerLines(report))
+        opened = open_scorer(config, environment, emit=ignore_event if report is None else _reporting(report))
         with asking_errors_as_causes(), portal.wrap_async_context_manager(opened) as calls:
             try:
                 yield calls, portal
