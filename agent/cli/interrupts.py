@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 from ..errors import InterruptedRunError
@@ -29,6 +33,53 @@ def _ending() -> list[int]:
     return [signal.SIGINT, signal.SIGTERM, _HANGUP]
 
 
+class _Repeats:
+    """Tells a signal that comes again by itself from a second one that the user sent."""
+
+    def __init__(self) -> None:
+        self._terminated_at = float("-inf")
+
+    def is_repeat(self, number: int, now: float, *, ending: bool) -> bool:
+        """Return whether a signal says nothing new; ``ending`` if an earlier one ends the command already."""
+        if number == _HANGUP:
+            return ending
+        if number != signal.SIGTERM:
+            return False
+        before, self._terminated_at = self._terminated_at, now
+        return now - before < TWICE_S
+
+
+class Interrupted(KeyboardInterrupt):
+    """What Ctrl-C raises, for any of the signals; ``number`` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def raising_interrupts() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise what Ctrl-C raises, in commands that do not ``run_interruptible``."""
+    repeats, ending = _Repeats(), False
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal ending
+        if not repeats.is_repeat(number, time.monotonic(), ending=ending):
+            ending = True
+            raise Interrupted(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = [number for number in _ending() if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, interrupt) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def run_interruptible(
     work: Callable[[Stop], Awaitable[T]],
     leave: Callable[[], None] = lambda: None,
@@ -48,16 +99,11 @@ def run_interruptible(
 
     async def main() -> T:
         stop, loop = Stop(), asyncio.get_running_loop()
-        terminated_at = float("-inf")
+        repeats = _Repeats()
 
         def interrupt(number: int) -> None:
-            nonlocal terminated_at
-            if stop.cause is not None and number == _HANGUP:
+            if repeats.is_repeat(number, loop.time(), ending=stop.cause is not None):
                 return
-            if number == signal.SIGTERM:
-                if loop.time() - terminated_at < TWICE_S:
-                    return
-                terminated_at = loop.time()
             if stop.cause is not None:
                 console().show_cursor()  # which a live panel hides
                 say("Quitting now.")

@@ -16,6 +16,7 @@ from pathlib import Path
 from ...evaluator.errors import PromptclimbError, UsageError, reason_of
 from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
+from .interrupts import Interrupted, raising_interrupts
 from .output import FAILED, FINISHED, WRONG, Stream, say, unfailing_streams
 from .parser import make_parser
 
@@ -63,12 +64,15 @@ def _run(arguments: argparse.Namespace) -> int:
     # Values of environment variables named like secrets are removed from messages.
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_quoted
     try:
-        return int(arguments.run(arguments))
+        with raising_interrupts():
+            return int(arguments.run(arguments))
     except UsageError as error:
         say(f"error: {scrub(error.message)}")
         return WRONG
     except InterruptedRunError as error:
         return 128 + error.signal
+    except Interrupted as error:
+        return 128 + error.number
     except KeyboardInterrupt:
         return 130
     except ModuleNotFoundError as error:

@@ -36,6 +36,7 @@ from ..results.accuracies import BEST, TEXTS
 from ..results.run_dir import BYTE_ORDER_MARK, output_file, safe_cell
 from ..search.inputs import read_template_file
 from ..search.predicting import ApiFolderPredictor, predictor_of_run, shared_labels
+from ..store.trust import risks
 from ..text import printable
 from .evaluate import spent_on
 from .folders import folder_with_result
@@ -117,7 +118,7 @@ def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
 
 
 def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredictor:
-    """Open a classifier's file; its model may run code only if the user names that model too."""
+    """Open a classifier's file; its model may run code only if the user names it too."""
     classifier, given = Classifier.load(file), given_settings(arguments)
     about = classifier.about
     own = {"model": about.model, "pretrained": about.pretrained}
@@ -138,7 +139,7 @@ def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredicto
             vectors=classifier.vectors,
         )
     config = given_spec(arguments, **own)
-    classifier = api.load(file, device=config.device, trust="model" in given, report=say)
+    classifier = api.load(file, device=config.device, trust=risks(own).keys() <= given.keys(), report=say)
     return SavedPredictor(classifier, say)
 
 

@@ -362,7 +362,7 @@ def scorer_in_thread(
 ) -> Iterator[tuple[ScorerCalls, BlockingPortal]]:
     """Open the scorer behind an API, with an event loop in a thread that the portal calls into.
 
-    ``report`` is called with a line for each fact, and on the progress. After Ctrl-C, open requests are
+    ``report`` is called with a line for each fact, and on the progress. After an interrupt, open requests are
     waited for, so what keeps their answers must be closed after this.
 
     Raises:

@@ -116,9 +116,10 @@ def check_model_trusted(file: Path, model: str, pretrained: str, *, trust: bool)
     """Raise UntrustedRunError if a file names a model that may run code, unless the user trusts it."""
     effects = risks({"model": model, "pretrained": pretrained})
     if effects and not trust:
+        named = " and ".join(f"`{name}`" for name in effects)
         raise UntrustedRunError(
-            f"{file} would {'; '.join(effects.values())}. If you trust this, use "
-            f"load(..., trust=True), or on the command line --model {model}"
+            f"{file} would {'; '.join(effects.values())}. If you trust this, use load(..., trust=True), or "
+            f"give {named} too"
         )
 
 

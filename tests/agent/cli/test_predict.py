@@ -364,7 +364,7 @@ def test_a_classifiers_file_is_for_its_own_model(
     about = saved.about.model_copy(update={"model": "hf-hub:someone/model"})
     replace(saved, about=about).save("code.st")
     assert call("predict", images, "--run", "code.st") == 2
-    assert "or on the command line --model hf-hub:someone/model\n" in capsys.readouterr().err
+    assert "use load(..., trust=True), or give --model too\n" in capsys.readouterr().err
     assert call("predict", images, "--run", home / "run" / "result.json") == 2
     assert "result.json holds no classifier" in capsys.readouterr().err
 

@@ -640,9 +640,12 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         assert sum(right) / len(right) == best.with_images.accuracy
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("evaluate", signal.SIGINT), ("evaluate", signal.SIGTERM), ("predict", signal.SIGTERM)],
+)
 async def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
-    command: str, config: Callable[..., SearchConfig], colours: Path, tmp_path: Path
+    command: str, number: signal.Signals, config: Callable[..., SearchConfig], colours: Path, tmp_path: Path
 ) -> None:
     """They are paid for: ``evaluate`` and ``predict`` wait for them, and say so."""
     cache = tmp_path / "labels"
@@ -660,9 +663,11 @@ async def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
             stderr=asyncio.subprocess.PIPE,
         )
         await server.until(lambda: server.requests == before + 6)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
+        if number == signal.SIGTERM:  # as ``timeout`` does, to the process and to its group
+            process.send_signal(number)
         _, said = await process.communicate()
-        assert (process.returncode, server.answered) == (130, before + 6)
+        assert (process.returncode, server.answered) == (128 + number, before + 6)
     assert b"Finishing open requests." in said
     with closing(sqlite3.connect(cache / "labels.sqlite")) as kept:
         assert kept.execute("SELECT count(*) FROM answers").fetchone() == (6,)
