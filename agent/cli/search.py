@@ -34,8 +34,8 @@ from ..results.run_dir import (
     REPORT,
     is_run,
     runs_in,
-    settings_from_data,
     stored_config,
+    stored_manifest,
 )
 from ..search.bound import check_new_search
 from ..search.opening import RunRequest
@@ -131,7 +131,7 @@ def resume(arguments: argparse.Namespace) -> int:
         config,
         lambda request: resume_run(request, run_dir),
         as_json=arguments.as_json,
-        from_data=settings_from_data(run_dir),
+        from_data=stored_manifest(run_dir).from_data,
     )
 
 

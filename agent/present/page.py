@@ -20,12 +20,7 @@ from ...evaluator.scoring import ALL
 from ..config.sources import flags_of_more, on_command_line
 from ..llm.local_models import shown_llm
 from ..position import LLM
-from ..results.accuracies import (
-    AccuracyRow,
-    beside_accuracy,
-    score_text,
-    weighted,
-)
+from ..results.accuracies import beside_accuracy, score_text, weighted
 from ..results.gain import may_be_chance
 from ..results.history import RunView, view_of
 from ..results.result import (
@@ -167,7 +162,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         order += " All scores are with the original class names."
     compared = result.accuracies.rows if result else ()
     sections = {
-        "found": ("What was gained", [_gained(row, view) for row in compared] or None),
+        "found": ("What was gained", compared or None),
         "course": ("How the search went", course_of(view)),
         "classes": ("Which classes changed", classes_of(view)),
         "refused": ("What was rejected, and why", _refused(view) or None),
@@ -183,6 +178,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "title": f"{view.kind.sought} for {head['dataset']}",
         **names_section(view),
         "verdict": _verdict(view),
+        "recommended": result.recommended.name if result else "",
         "gains": any(row.gain is not None for row in compared),
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": order,
@@ -263,19 +259,6 @@ def _verdict(view: RunView) -> str:
         f"Not finished: {ended}. The best {noun} so far has {best}; the test images are held out until the "
         "search has chosen."
     )
-
-
-def _gained(row: AccuracyRow, view: RunView) -> dict[str, Any]:
-    """Return a row of the table of accuracies as the page shows it."""
-    chosen = view.result is not None and row.name == view.result.recommended.name
-    cells = {column: accuracy.lines(percent=view.percent) for column, accuracy in row.cells.items()}
-    return {
-        "title": row.title,
-        "templates": row.templates,
-        "cells": cells,
-        "gain": row.gain,
-        "chosen": chosen,
-    }
 
 
 def _text(value: float | None, view: RunView) -> str:

@@ -231,13 +231,6 @@ class LiveProgress(Progress):
         return gains_in_words(self.gains(self.best.train), self.words, percent=self.percent)
 
     @property
-    def best_so_far(self) -> list[str]:
-        """The best so far, and its gains."""
-        if self.best is None:
-            return []
-        return [f"best so far {self.score(self.best.train)} on train", *self.gains_so_far]
-
-    @property
     def problems(self) -> list[str]:
         """What costs time or calls: failures, retries by reason, answers without a template, the queue."""
         texts = []
@@ -297,17 +290,11 @@ class LiveProgress(Progress):
     def _templates(self) -> int:
         """The number of distinct templates with a score; restarts may find the same one.
 
-        Starting templates are reported when a restart has all their scores. Before that, batches count.
+        Starting templates are reported when a restart has all their scores. Before that, this session's
+        batches count, but not those of a scorer behind an API, which has many a template.
         """
-        return max(len({template for _, template in self.scored}), self._in_batches)
-
-    @property
-    def _in_batches(self) -> int:
-        """Templates in this session's batches, beside the default one; 0 for a scorer behind an API.
-
-        Such a scorer has many batches a template.
-        """
-        return self.batched - (self.default is not None) if self.scorer_usage is None else 0
+        in_batches = self.batched - (self.default is not None) if self.scorer_usage is None else 0
+        return max(len({template for _, template in self.scored}), in_batches)
 
     @property
     def evaluated(self) -> str:
@@ -321,18 +308,17 @@ class LiveProgress(Progress):
     @property
     def spent(self) -> list[str]:
         """The usage so far; empty if neither an LLM nor a scorer behind an API is asked."""
-        texts = []
+        texts, usage = [], self.usage
         if self.started is None or self.started.llm is not None:
             whose = "LLM: " if self.scorer_usage is not None else ""
-            texts.append(f"{whose}0 calls" if self.usage is None else self._spent_on_llm(self.usage, whose))
+            left = None if usage is None else usage.left.get("calls")
+            calls = (
+                "" if usage is None or left is None else f"{usage.calls:,} of {usage.calls + left:,.0f} calls"
+            )
+            texts.append(f"{whose}0 calls" if usage is None else spent_text(usage, whose, calls=calls))
         if self.scorer_usage is not None:
             texts.append(spent_text(self.scorer_usage, "scorer: "))
         return texts
-
-    def _spent_on_llm(self, usage: events.UsageChanged, whose: str) -> str:
-        left = usage.left.get("calls")
-        of_limit = "" if left is None else f"{usage.calls:,} of {usage.calls + left:,.0f} calls"
-        return spent_text(usage, whose, calls=of_limit)
 
     @property
     def left(self) -> list[str]:
@@ -473,8 +459,9 @@ class Display:
         if started is None:
             return Text(f"[{self._clock(now)}] {printable(self._opening(now)) or 'opening ...'}")
         lines: list[RenderableType] = [self._table(started), self._bar(started, now)]
-        if progress.best_so_far:
-            lines.append(Text(", ".join(progress.best_so_far), style="bold"))
+        if progress.best is not None:
+            best = f"best so far {progress.score(progress.best.train)} on train"
+            lines.append(Text(", ".join((best, *progress.gains_so_far)), style="bold"))
         lines.append(Text(", ".join((progress.evaluated, *progress.spent))))
         if progress.left:
             lines.append(Text(f"left: {', '.join(progress.left)}"))

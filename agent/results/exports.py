@@ -35,7 +35,7 @@ from .run_dir import (
     output_file,
     result_of,
     stored_config,
-    stored_user_objects,
+    stored_manifest,
     templates_json,
     write_atomically,
 )
@@ -75,10 +75,6 @@ class ChosenPrompts:
     def candidates(self) -> tuple[str, ...]:
         return (self.result.best if self.only == BEST else self.result.texts).templates
 
-    @property
-    def with_slots(self) -> list[str]:
-        return [template.replace(SLOT, "{c}") for template in self.templates]
-
     def named(self, classes: Sequence[str]) -> list[str]:
         """Return class names with the new ones that the run accepted for its texts."""
         new = self.result.best.class_names or {}
@@ -107,7 +103,7 @@ class ChosenPrompts:
 
     def check_named(self, what: str) -> None:
         """Raise UsageError if the run's evaluator was a Python object, which the config cannot name."""
-        if (evaluator := stored_user_objects(self.run_dir).get("evaluator")) is not None:
+        if (evaluator := stored_manifest(self.run_dir).given.get("evaluator")) is not None:
             raise UsageError(
                 f"{self.run_dir} was made in Python with its own scorer ({evaluator}), so there are no {what}"
             )
@@ -156,7 +152,7 @@ def open_clip(run: ChosenPrompts) -> str:
 
 def clip_benchmark(run: ChosenPrompts) -> str:
     """Return a JSON list for CLIP_benchmark's ``zero_shot_classifier``."""
-    return templates_json(run.with_slots)
+    return templates_json([template.replace(SLOT, "{c}") for template in run.templates])
 
 
 def cupl(run: ChosenPrompts) -> str:

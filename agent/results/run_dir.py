@@ -356,7 +356,7 @@ def stored_config(
         UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
     changes = changes or {}
-    manifest = _manifest(run_dir)
+    manifest = stored_manifest(run_dir)
     config = from_layers([(f"the run {run_dir}", manifest.config), (place, changes)])
     if trust:
         with Store.open(run_dir) as store:
@@ -366,29 +366,14 @@ def stored_config(
     return config
 
 
-def _manifest(run_dir: Path) -> RunManifest:
-    """Read a run's manifest, also where nothing can be written."""
-    with StoreReader(run_dir) as stored:
-        return stored.manifest
-
-
-def settings_from_data(run_dir: Path) -> list[str]:
-    """Return the settings of a run that nobody gave and its data decided."""
-    return _manifest(run_dir).from_data
-
-
-def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
-    """Return the Python objects that replaced a run's settings: ``module.Class`` by kind.
+def stored_manifest(run_dir: Path) -> RunManifest:
+    """Read a run's manifest, also where nothing can be written.
 
     Raises:
         UsageError: There is no run, or another version made it.
     """
-    return dict(_manifest(run_dir).given)
-
-
-def stored_weights(run_dir: Path) -> str | None:
-    """Return the content hash of the weights that a run used; None if it is not known."""
-    return _manifest(run_dir).content.get("weights")
+    with StoreReader(run_dir) as stored:
+        return stored.manifest
 
 
 def config_text(run_dir: Path) -> str:

@@ -23,7 +23,7 @@ from ..limits import LIMIT_SETTINGS, SCORER_CALLS
 from ..llm.scorer import scorer_in_thread
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
-from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_weights
+from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_manifest
 from ..store.trust import OF_MODEL
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def predictor_of_run(
             config, names, prompts.templates, labels, report, texts=texts, vectors=vectors
         )
     predictor = FolderPredictor(config, names, prompts.templates, report, texts=texts)
-    if stored_weights(run_dir) not in (None, predictor.weights):
+    if stored_manifest(run_dir).content.get("weights") not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
     return predictor
 

@@ -46,7 +46,9 @@ def refuse_beside_another(folder: Path) -> None:
 
 
 def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> filelock.BaseFileLock:
-    check_regular(directory, lock_name, owner_name)
+    for path in (directory / lock_name, directory / owner_name):
+        if (what := irregular(path)) is not None:
+            raise StoreCorruptError(f"{path} is {what}, where a file of the run belongs; move it away")
     held = filelock.FileLock(directory / lock_name, timeout=0, thread_local=False)
     try:
         held.acquire()
@@ -62,13 +64,6 @@ def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> fil
     with contextlib.suppress(OSError):
         (directory / owner_name).write_text(f"{os.getpid()}\n", "ascii")
     return held
-
-
-def check_regular(directory: Path, *names: str) -> None:
-    """Raise StoreCorruptError if a link, folder or pipe stands in place of a file that is written to."""
-    for path in (directory / name for name in names):
-        if (what := irregular(path)) is not None:
-            raise StoreCorruptError(f"{path} is {what}, where a file of the run belongs; move it away")
 
 
 def _in_use(shown: Path, owner_file: Path) -> StoreLockedError:

@@ -228,10 +228,13 @@ def difference_of(
     text = "\0".join((first.label, second.label, seed))
     interval, resampled = interval_of(sets, resample, seed=zlib.crc32(text.encode()))
     return difference | {
-        "points": _in_points(mean_of(sets)),
+        "points": _in_points(mean_over_sets(of_set.means for of_set in sets)),
         "interval": None if interval is None else [_in_points(edge) for edge in interval],
         "resampled": list(resampled),
-        "by_set": {data: _in_points(of_set.mean) for data, of_set in zip(by_set, sets, strict=True)},
+        "by_set": {
+            data: _in_points(statistics.fmean(of_set.means))
+            for data, of_set in zip(by_set, sets, strict=True)
+        },
     }
 
 
@@ -251,15 +254,6 @@ class SetDifferences:
         """Return the differences of one data set from the figures of both sides by seed."""
         means = [first.test - second.test for first, second in sides]
         return cls(means, [first.changes_from(second) for first, second in sides])
-
-    @property
-    def mean(self) -> float:
-        return statistics.fmean(self.means)
-
-
-def mean_of(sets: Sequence[SetDifferences]) -> float:
-    """Return the mean over data sets of the means over seeds."""
-    return mean_over_sets(of_set.means for of_set in sets)
 
 
 def interval_of(

@@ -144,13 +144,6 @@ def _augmented(images: ImageEncoder, splits: Sequence[Labelled], copies: int) ->
     return Labelled(torch.cat([features.vectors for _, features in copied]), torch.cat(labels), classes)
 
 
-def augmented_features(images: ImageEncoder, split: Labelled, copies: int) -> Tensor:
-    """Return features of ``copies`` augmented copies of each image of a split: [n, copies, E]."""
-    if not copies:
-        return split.features.new_empty(len(split), 0, split.features.shape[1])
-    return images.features(split.paths, copies).vectors.reshape(len(split), copies, -1)
-
-
 def _resident(split: Labelled, device: torch.device) -> Labelled:
     if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:
         return split

@@ -255,7 +255,9 @@ def check_named(model: str, pretrained: str) -> None:
 
 def _named(typed: str, pretrained: str, report: Report) -> Source:
     model = typed.replace("/", "-")  # as open_clip does, for ViT-B/32
-    register_bundled(model)
+    for row in bundled_models():
+        if row["name"] == model:
+            _register(model, row["config"])
     if model not in open_clip.list_models():
         if has_model_settings(pretrained):
             return Source(name=f"local-dir:{Path(pretrained).parent}", weights=_file(pretrained))
@@ -311,14 +313,8 @@ def _local(folder: Path) -> Source:
     return Source(name=f"local-dir:{folder}", weights=(preferred or files)[0])
 
 
-def register_bundled(name: str) -> None:
-    """Make a bundled model known to open_clip; do nothing for any other name."""
-    for row in bundled_models():
-        if row["name"] == name:
-            _register(name, row["config"])
-
-
 def _register(name: str, config: str) -> None:
+    """Make a bundled model known to open_clip."""
     if name not in open_clip.list_models():
         if not Path(config).is_file():
             raise ModelError(f"the bundled model {name} is not complete: {config} is missing; install again")

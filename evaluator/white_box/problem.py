@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ..clip.in_process import augmented_features, build_encoder, image_encoder, labelled
+from ..clip.in_process import build_encoder, image_encoder, labelled
 from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier, correct
@@ -116,8 +116,11 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
     copies = spec.augmentations_for(len(data.train) + len(data.val))
 
     def open_versions(split: Labelled) -> Tensor:
-        copies_of_images = augmented_features(images, split, copies)
-        return torch.cat([split.features[:, None], copies_of_images], dim=1)
+        own = split.features[:, None]
+        if not copies:
+            return own
+        vectors = images.features(split.paths, copies).vectors
+        return torch.cat([own, vectors.reshape(len(split), copies, -1)], dim=1)
 
     with torch.inference_mode(False):
         return Problem(

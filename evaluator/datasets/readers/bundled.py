@@ -77,11 +77,9 @@ def _write_digits(folder: Path) -> tuple[str, ...]:
     for name in DIGIT_CLASSES:
         (folder / name).mkdir()
     for number, (scan, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
-        digit_picture(scan).save(folder / DIGIT_CLASSES[int(digit)] / f"{number:04d}.png")
+        paper = Image.fromarray(
+            np.round(255.0 * (1.0 - scan / INK)).astype(np.uint8)
+        )  # [8, 8], dark on white
+        picture = paper.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        picture.save(folder / DIGIT_CLASSES[int(digit)] / f"{number:04d}.png")
     return DIGIT_CLASSES
-
-
-def digit_picture(scan: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Image.Image:
-    """Return a scan, [8, 8] of ink from 0 to 16, as a 64 x 64 grey picture, dark on white."""
-    paper = np.round(255.0 * (1.0 - scan / INK)).astype(np.uint8)
-    return Image.fromarray(paper).resize((SIDE, SIDE), Image.Resampling.BICUBIC)

@@ -290,12 +290,12 @@ def state_after(*events: Event) -> LiveProgress:
 def test_the_best_so_far_and_its_gain() -> None:
     """Over the default and the best starting template; in points where scores are accuracies."""
     state = state_after(BEGUN, scored(1, 0.5), STARTING)
-    assert state.best_so_far == ["best so far 50.0% on train"]
+    assert state.gains_so_far == []
     for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
         state.add(event)
-    assert state.best_so_far == ["best so far 62.5% on train", "+12.5 points over the best starting template"]
+    assert state.gains_so_far == ["+12.5 points over the best starting template"]
     other = state_after(BEGUN, replace(STARTING, train=5.0), scored(1, 5.0), scored(2, 7.5), over(1, 7.5))
-    assert other.best_so_far[1] == "+2.5 over the best starting template"
+    assert other.gains_so_far[0] == "+2.5 over the best starting template"
 
 
 def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
