@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
@@ -56,6 +56,9 @@ Status = Literal["finished", "stopped"]
 Form = Literal["template", "texts", "with_images"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 T = TypeVar("T")
+_IF_ANY = Field(exclude_if=lambda value: not value)
+"""Leaves a member without content out of the document."""
+AllUnanswered: TypeAlias = Annotated[Mapping[Split, Unanswered], _IF_ANY]
 
 UNOPENED = "test_unopened"
 UNEXAMINED = "unexamined"
@@ -179,10 +182,10 @@ class Best:
     train: float | None
     val: float | None
     test: float | None
-    class_names: Mapping[str, str] | None = None
-    unsupported: tuple[str, ...] = ()
-    unchecked: bool = False
-    unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
+    class_names: Annotated[Mapping[str, str] | None, Field(exclude_if=lambda names: names is None)] = None
+    unsupported: Annotated[tuple[str, ...], _IF_ANY] = ()
+    unchecked: Annotated[bool, _IF_ANY] = False
+    unanswered: AllUnanswered = field(default_factory=dict)
 
     @property
     def new_names(self) -> dict[str, str]:
@@ -231,7 +234,7 @@ class GroupAccuracies:
     train: float | None
     val: float | None = None
     test: float | None
-    unanswered: Mapping[Split, Unanswered] = field(default_factory=dict)
+    unanswered: AllUnanswered = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +296,7 @@ class Row:
     copies: float | None = None
     images: int | None = None
     estimate: float | None = None
-    unanswered: Unanswered | None = None
+    unanswered: Annotated[Unanswered | None, _IF_ANY] = None
 
     @property
     def comparable(self) -> float:
@@ -505,8 +508,8 @@ class SearchResult:
     limits: tuple[str, ...] = ()
     prompts: str = TEMPLATE
     names_read: ReadNames | None = None
-    scorer_usage: ApiUsage | None = None
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    scorer_usage: Annotated[ApiUsage | None, _IF_ANY] = None
+    metrics: Annotated[Mapping[str, Mapping[str, float]], _IF_ANY] = field(default_factory=dict)
     run_dir: Path | None = field(default=None, compare=False)
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
@@ -652,25 +655,6 @@ class SearchResult:
         """Return JSON values, in the documented order."""
         # The folder may be moved with its files.
         document = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
-        if self.best.class_names is None:
-            del document["best"]["class_names"]
-        for name in ("unsupported", "unchecked"):
-            if not document["best"][name]:
-                del document["best"][name]
-        if not self.metrics:
-            del document["metrics"]
-        if self.scorer_usage is None:
-            del document["scorer_usage"]
-        rows = (
-            document["best"],
-            document["texts"],
-            *filter(None, [document["with_images"], document["without_search"]]),
-            *document["baselines"].values(),
-            *document["leaderboard"],
-        )
-        for row in rows:
-            if not row["unanswered"]:
-                del row["unanswered"]
         return {"schema": SCHEMA, **document}
 
     @classmethod
