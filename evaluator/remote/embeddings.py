@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
+from itertools import islice, product
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -51,8 +51,6 @@ CHUNK = 4096
 """Images whose logits are computed at once."""
 SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
-_Named: TypeAlias = tuple[str, tuple[str, ...]]
-"""A template with class names."""
 _Numbers: TypeAlias = list[Annotated[float, Field(strict=True, allow_inf_nan=False)]]
 _NO_VECTOR: Vector = np.zeros(0, dtype=np.float32)
 
@@ -99,9 +97,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     ) -> list[list[SplitDecisions]]:
         await self.prepare()
         image_vectors = [await self._image_vectors(images) for images in parts]
-        return await self._decided(
-            await self._classifiers(ensembles, self.problem.class_names), image_vectors
-        )
+        classifiers = await self._classifiers([(texts, self.class_names) for texts in ensembles])
+        return await self._decided(map(_measurable, classifiers), image_vectors)
 
     async def classify_by(
         self, classifiers: Sequence[Vector], parts: Sequence[ImageSet]
@@ -116,7 +113,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             ScoringEndedError: The endpoint's vectors have another size.
         """
         await self.prepare()
-        return await self._decided(classifiers, [await self._image_vectors(images) for images in parts])
+        image_vectors = [await self._image_vectors(images) for images in parts]
+        sizes = {weights.shape[1] for weights in classifiers} - {self._size}
+        if sizes and self._size is not None:
+            raise ScoringEndedError(
+                f"the classifier has vectors of {sizes.pop()} numbers and the endpoint gave {self._size}: it "
+                "was made for another model"
+            )
+        return await self._decided(classifiers, image_vectors)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -124,8 +128,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> Vector:
         await self.prepare()
-        (vectors,) = await self._classifiers([ensemble], self.problem.renamed(renaming or {}))
-        return vectors
+        (classifier,) = await self._classifiers([(ensemble, self.problem.renamed(renaming or {}))])
+        return _measurable(classifier)
 
     async def evidence(self, classifiers: Sequence[Vector]) -> list[ImageEvidence]:
         features, labels = await self._shots()
@@ -159,20 +163,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     ) -> Predictions:
         await self.prepare()
         images = await self._opened(split)
-        filled = [(template, self.problem.renamed(renaming)) for renaming in renamings]
         vectors = await self._image_vectors(images)
-        class_vectors, _refused = await self._text_vectors(filled)
-
-        def predictions() -> Predictions:
-            predicted = tuple(
-                tuple(self._decisions(class_vectors[key], vectors).predicted.tolist())
-                if key in class_vectors
-                else None
-                for key in filled
-            )
-            return Predictions(tuple(images.labels.tolist()), predicted)
-
-        return await in_thread(predictions)
+        classifiers = await self._classifiers(
+            [([template], self.problem.renamed(renaming)) for renaming in renamings]
+        )
+        measurable = [weights for weights in classifiers if not isinstance(weights, TemplateRejectedError)]
+        decided = iter(await self._decided(measurable, [vectors]))
+        refused = (isinstance(weights, TemplateRejectedError) for weights in classifiers)
+        return predictions_of([None if is_refused else next(decided) for is_refused in refused], images)
 
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
         """Return what the images take, once, and the texts of the candidates."""
@@ -204,27 +202,12 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         )
 
     async def _decided(
-        self, classifiers: Sequence[Vector], image_vectors: Sequence[Vector]
+        self, classifiers: Iterable[Vector], image_vectors: Sequence[Vector]
     ) -> list[list[SplitDecisions]]:
-        sizes = {weights.shape[1] for weights in classifiers} - {self._size}
-        if sizes and self._size is not None:
-            raise ScoringEndedError(
-                f"the classifier has vectors of {sizes.pop()} numbers and the endpoint gave {self._size}: it "
-                "was made for another model"
-            )
         return await in_thread(
             lambda: [
                 [self._decisions(weights, vectors) for vectors in image_vectors] for weights in classifiers
             ]
-        )
-
-    async def _classifiers(self, ensembles: Sequence[Sequence[str]], names: tuple[str, ...]) -> list[Vector]:
-        templates = dict.fromkeys(template for ensemble in ensembles for template in ensemble)
-        class_vectors, refused = await self._text_vectors([(template, names) for template in templates])
-        for (template, _names), text in refused.items():
-            raise TemplateRejectedError(template, "refused", f"the endpoint refuses the text {shown(text)}")
-        return await in_thread(
-            lambda: [_mean([class_vectors[text, names] for text in ensemble]) for ensemble in ensembles]
         )
 
     async def _shots(self) -> tuple[Vector, Labels]:
@@ -250,27 +233,31 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 rows[image_index] = vector
         return rows
 
-    async def _text_vectors(self, filled: Sequence[_Named]) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
-        """Return the vectors of length 1 of templates filled with names, [C, E] each, and refused texts."""
+    async def _classifiers(
+        self, wanted: Sequence[tuple[Sequence[str], tuple[str, ...]]]
+    ) -> list[Vector | TemplateRejectedError]:
+        """Return the classifiers of ensembles with class names: [C, E]; an error where a text is refused."""
 
         def request(texts: list[str]) -> ApiRequest:
             path = path_below(self.problem.url, self.dialect.path)
             body = self.dialect.of_texts(self.problem.model, texts)
             return ApiRequest(path=path, body=body, prompt_tokens=text_tokens(*texts))
 
-        texts_by_named = {
-            (template, names): [template.replace(SLOT, name) for name in names] for template, names in filled
-        }
-        all_texts = chain.from_iterable(texts_by_named.values())
-        vectors = await self._vectors("text", all_texts, request)
-        class_vectors: dict[_Named, Vector] = {}
-        refused: dict[_Named, str] = {}
-        for named, texts in texts_by_named.items():
-            if without := [text for text in texts if not len(vectors[text])]:
-                refused[named] = without[0]
-            else:
-                class_vectors[named] = np.stack([vectors[text] for text in texts])
-        return class_vectors, refused
+        texts = [
+            text.replace(SLOT, name) for ensemble, names in wanted for text in ensemble for name in names
+        ]
+        vectors = await self._vectors("text", texts, request)
+
+        def classifier(ensemble: Sequence[str], names: tuple[str, ...]) -> Vector | TemplateRejectedError:
+            for template, name in product(ensemble, names):
+                if not len(vectors[text := template.replace(SLOT, name)]):
+                    why = f"the endpoint refuses the text {shown(text)}"
+                    return TemplateRejectedError(template, "refused", why)
+            return _mean(
+                [np.stack([vectors[text.replace(SLOT, name)] for name in names]) for text in ensemble]
+            )
+
+        return await in_thread(lambda: [classifier(ensemble, names) for ensemble, names in wanted])
 
     async def _vectors(
         self, kind: str, contents: Iterable[str], request: Callable[[list[str]], ApiRequest]
@@ -422,6 +409,12 @@ def as_vector(numbers: Any) -> Vector:
 def _of_length_one(vector: np.ndarray[Any, np.dtype[Any]]) -> Vector:
     wide = vector.astype(np.float64)
     return (wide / np.linalg.norm(wide)).astype(np.float32)
+
+
+def _measurable(classifier: Vector | TemplateRejectedError) -> Vector:
+    if isinstance(classifier, TemplateRejectedError):
+        raise classifier
+    return classifier
 
 
 def _mean(vectors: Sequence[Vector]) -> Vector:
