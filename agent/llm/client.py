@@ -148,7 +148,17 @@ class OpenAIChat:
             self._learn(error, dialect, sent)
             raise
         self._adopt(dialect)
-        self._warn_of_a_cut(sent, answer)
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        is_cut = answer.usage_known and silently_cut(sent, prompt, completion, answer.finish_reason)
+        if is_cut and not self._cut:
+            self._cut = True
+            self._emit(
+                Noted(
+                    text=f"{self.base_url} seems to cut conversations to its context ({prompt} tokens in and "
+                    f"{completion} out); raise it there: num_ctx or OLLAMA_CONTEXT_LENGTH of Ollama, "
+                    "--ctx-size of llama.cpp"
+                )
+            )
         return answer
 
     async def post(self, request: ApiRequest) -> JsonAnswer:
@@ -252,22 +262,6 @@ class OpenAIChat:
         self._has_answered = True
         if changes := self.dialect.changes_since(before):
             self._emit(Noted(text=f"{self.base_url}: {changes}"))
-
-    def _warn_of_a_cut(self, sent: Sent, answer: ChatAnswer) -> None:
-        prompt, completion = answer.prompt_tokens, answer.completion_tokens
-        if (
-            not self._cut
-            and answer.usage_known
-            and silently_cut(sent, prompt, completion, answer.finish_reason)
-        ):
-            self._cut = True
-            self._emit(
-                Noted(
-                    text=f"{self.base_url} seems to cut conversations to its context ({prompt} tokens in and "
-                    f"{completion} out); raise it there: num_ctx or OLLAMA_CONTEXT_LENGTH of Ollama, "
-                    "--ctx-size of llama.cpp"
-                )
-            )
 
 
 @cache

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -46,7 +45,7 @@ MOST_THREADS = 8
 """A small model gains little from more, since memory limits it."""
 EVERY_S = 2.0
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_LONGEST_LINE = 4096
+_MOST_LOGGED = 16_384
 _WORDS = 300
 _loaded: set[str] = set()
 """Models loaded in this process."""
@@ -68,7 +67,7 @@ class LlamaServer:
     """A child process that serves one model on loopback; it never outlives this one.
 
     On Linux the kernel kills it when this process dies; elsewhere it ends when its standard input does. Its
-    random API key goes to it through that pipe and is never shown. Only the last lines of its log are kept.
+    random API key goes to it through that pipe and is never shown. Only the end of its log is kept.
 
     ``command`` is the child, by default Python with ``llama_child.py``. ``base_url`` is set once it is
     started and ends in ``/v1``.
@@ -81,7 +80,7 @@ class LlamaServer:
         # -P: the folder of the script is no place to import from.
         self._command = command or (sys.executable, "-P", str(CHILD))
         self._process: asyncio.subprocess.Process | None = None
-        self._log: deque[bytes] = deque(maxlen=20)
+        self._log = b""
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -95,8 +94,7 @@ class LlamaServer:
 
     async def start(self) -> None:
         """Start the child and wait until its model is loaded, or raise EndpointError with its last words."""
-        self._log.clear()
-        self.base_url = ""
+        self._log, self.base_url = b"", ""
         try:
             # In its own session: Ctrl-C in the terminal is for the search, which waits for answers.
             self._process = await asyncio.create_subprocess_exec(
@@ -144,7 +142,8 @@ class LlamaServer:
         how = f"killed by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             how += "; was the memory full?"
-        lines = [line.decode("utf-8", "replace").strip() for line in self._log]
+        log = self._log.decode("utf-8", "replace")
+        lines = [line.strip() for line in log.split("\n") if line.strip()]
         words = lines[-1] if lines else ""
         if not self.base_url:
             # A failing load first logs the cause, then its consequences.
@@ -191,14 +190,8 @@ class LlamaServer:
 
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
-        rest = b""
         while chunk := await process.stderr.read(4096):
-            # A chunk need not end at the end of a line.
-            *lines, rest = (rest + chunk).split(b"\n")
-            self._log.extend(line for line in lines if line.strip())
-            rest = rest[-_LONGEST_LINE:]
-        if rest.strip():
-            self._log.append(rest)
+            self._log = (self._log + chunk)[-_MOST_LOGGED:]
 
 
 class LocalChat:

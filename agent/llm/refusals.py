@@ -141,11 +141,13 @@ class RefusalBody:
         texts: Every text in it, except those that repeat the request.
         fields: Parameters that it names in a member of their own (``param``, ``loc`` and the like).
         numbers: Numbers by the name of their member.
+        members: Texts and numbers, as texts, by the name of their member in lower case.
     """
 
     texts: tuple[str, ...]
     fields: tuple[str, ...]
     numbers: Mapping[str, float]
+    members: Mapping[str, str]
 
     @property
     def text(self) -> str:
@@ -170,14 +172,17 @@ def read_refusal(body: object) -> RefusalBody:
     texts: list[str] = []
     fields: list[str] = []
     numbers: dict[str, float] = {}
+    members: dict[str, str] = {}
     for count, (name, value) in enumerate(_leaves("", body, _DEEPEST)):
         if count >= _MOST:
             break
         if isinstance(value, str):
             (fields if name in _NAMES_FIELD else texts).append(value[:MAX_READ])
+            members.setdefault(name.lower(), value)
         elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
             numbers.setdefault(name, float(value))
-    return RefusalBody(tuple(texts), tuple(fields), numbers)
+            members.setdefault(name.lower(), str(value))
+    return RefusalBody(tuple(texts), tuple(fields), numbers, members)
 
 
 def failure_of(
@@ -235,9 +240,9 @@ def wait_in(body: object) -> float | None:
     Read are headers in the body (OpenRouter's ``metadata.headers``), members (``retryDelay``,
     ``retry_after``), and texts: "try again in 1m2s", "Please retry in 33.3s", "retry after 20 seconds".
     """
-    if (wait := retry_after(_headers_in(body, 5))) is not None:
-        return wait
     refusal = read_refusal(body)
+    if (wait := retry_after(refusal.members)) is not None:
+        return wait
     for name in _WAITS:
         if name in refusal.numbers:
             return parse_moment(f"{refusal.numbers[name]:f}")
@@ -246,17 +251,6 @@ def wait_in(body: object) -> float | None:
             span = re.sub(r"\s", "", match[1] or match[2]).lower().replace("milli", "m")
             return parse_moment(re.sub("(ms|[smh])[a-z]*", r"\1", span))  # units as letters
     return None
-
-
-def _headers_in(body: object, deepest: int) -> dict[str, str]:
-    if isinstance(body, list | tuple) and deepest:
-        body = body[0] if body else None
-    if not isinstance(body, Mapping) or not deepest:
-        return {}
-    if isinstance(headers := body.get("headers"), Mapping):
-        return {str(name).lower(): str(value) for name, value in headers.items()}
-    inner = (_headers_in(body[name], deepest - 1) for name in ("error", "metadata") if name in body)
-    return next((headers for headers in inner if headers), {})
 
 
 def _message(body: object) -> str:

@@ -289,7 +289,8 @@ class ChatEvaluator(ImageByImageEvaluator):
         return SplitDecisions(
             np.array([UNREADABLE if label is None else label for label in labels], dtype=np.int64),
             unreadable=tuple(
-                _shown(answer)
+                (f"({answer['ended']}) " if "ended" in answer else "")
+                + (answer["text"].strip() or "(nothing)")
                 for answer, label in zip(values, labels, strict=True)
                 if label is None and not self.is_refusal(answer)
             ),
@@ -310,11 +311,6 @@ def response_format(class_names: Sequence[str]) -> Mapping[str, Any]:
         "type": "json_schema",
         "json_schema": {"name": "classification", "strict": True, "schema": schema},
     }
-
-
-def _shown(answer: Mapping[str, str]) -> str:
-    text = answer["text"].strip() or "(nothing)"
-    return f"({answer['ended']}) {text}" if "ended" in answer else text
 
 
 class _Part(BaseModel):
