@@ -214,7 +214,8 @@ def test_a_number_that_nothing_can_have_is_ignored(body: dict[str, Any]) -> None
         ({"message": "retry after 2 minutes 5 seconds"}, 125),
         ({"message": "retry in 250 milliseconds"}, 0.25),
         ({"details": [{"retryDelay": "34s"}]}, 34), ({"retry_after": 7}, 7), ({"retry_after": 7.5}, 7.5),
-        ({"metadata": {"headers": {"Retry-After": "12"}}}, 12), ({"headers": {"Retry-After": 9}}, 9), ({"message": "at most 5 requests"}, None),
+        ({"metadata": {"headers": {"Retry-After": "12"}}}, 12),
+        ({"headers": {"Retry-After": 9}}, 9), ({"message": "at most 5 requests"}, None),
         ({"message": "try again in 40 days"}, None), ({"message": "wait a minute"}, None), (None, None),
     ],
 )  # fmt: skip
