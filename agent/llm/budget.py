@@ -18,16 +18,7 @@ from ..config.schema import ScoringConfig, SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
 from ..limits import CALLS, COST, MINUTES, SCORER_CALLS, TOKENS, RunLimit, amount_text, why_spent
-from ..prices import (
-    NOTHING,
-    PICODOLLARS,
-    Bill,
-    Spent,
-    Tariff,
-    TokenUsage,
-    cost_at_most,
-    totals,
-)
+from ..prices import NOTHING, PICODOLLARS, Bill, Spent, Tariff, TokenUsage, cost_at_most, totals
 from .chat import R, tokens_at_most
 
 SAFETY_FACTOR = 50

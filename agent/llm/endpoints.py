@@ -104,7 +104,7 @@ def _key(url: str, environment: Mapping[str, str]) -> SecretStr | None:
     if host == "openai.com" or host.endswith(".openai.com"):
         raise ConfigError(
             f"no key: set {DEFAULT_KEY} in the environment; or give `base_url` of a server "
-            'that needs none, or `llm = "local"`',
+            'that needs none, or `llm = "local"`'
         )
     return None
 
@@ -155,11 +155,7 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
     client = await stack.enter_async_context(shared_chat(settings, scrubber=scrubber))
     emit(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(
-        name=LOCAL_LLM,
-        client=client,
-        price=FREE,
-        limits=_limits(config, in_flight=1),
-        content=content,
+        name=LOCAL_LLM, client=client, price=FREE, limits=_limits(config, in_flight=1), content=content
     )
 
 
@@ -168,7 +164,7 @@ def _unusable(error: EndpointError) -> ConfigError:
 
     brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
     return ConfigError(
-        f'`llm = "local"` cannot be used: {error}; {brings}`llm_fallback = "combine"` does without',
+        f'`llm = "local"` cannot be used: {error}; {brings}`llm_fallback = "combine"` does without'
     )
 
 

@@ -142,12 +142,7 @@ class RateLimiter:
     """
 
     def __init__(
-        self,
-        name: str,
-        limits: RateLimits,
-        *,
-        clock: Callable[[], float],
-        emit: Listener = ignore_event,
+        self, name: str, limits: RateLimits, *, clock: Callable[[], float], emit: Listener = ignore_event
     ) -> None:
         self.name = name
         self.limits = limits

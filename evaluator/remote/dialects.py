@@ -88,11 +88,7 @@ def _openai(model: str, inputs: Sequence[Any], **more: str) -> Body:
 
 def _vllm_image(model: str, picture: SentPicture) -> Body:
     content = [{"type": "image_url", "image_url": {"url": picture.data_url}}]
-    return {
-        "model": model,
-        "messages": [{"role": "user", "content": content}],
-        "encoding_format": "float",
-    }
+    return {"model": model, "messages": [{"role": "user", "content": content}], "encoding_format": "float"}
 
 
 def _jina(model: str, inputs: list[dict[str, str]]) -> Body:

@@ -365,7 +365,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         raise ConfigError(
             "the scorer's endpoint gives no vectors of images in any form that was tried, in "
             f"{counted(self._trials, 'request')} ({'; '.join(faults)}); name its form with "
-            f"`scorer_dialect = {'|'.join(DIALECTS)}`",
+            f"`scorer_dialect = {'|'.join(DIALECTS)}`"
         )
 
     async def _fault_of(self, dialect: EmbeddingDialect) -> str | None:

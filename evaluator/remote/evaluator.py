@@ -54,17 +54,7 @@ from ..scoring import (
 )
 from ..tally import Labels
 from ..threads import in_thread
-from .asking import (
-    BUSY,
-    FAILED,
-    TOO_LARGE,
-    ApiAnswer,
-    ApiAsk,
-    ApiEstimate,
-    ApiRefusal,
-    ApiReply,
-    ApiRequest,
-)
+from .asking import BUSY, FAILED, TOO_LARGE, ApiAnswer, ApiAsk, ApiEstimate, ApiRefusal, ApiReply, ApiRequest
 from .labels import KeptValues, KeyMaker, LabelStore
 from .pictures import PictureReader
 
