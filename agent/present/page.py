@@ -142,7 +142,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
             "dataset": result.dataset.name,
             "what": _searched(result),
             "warnings": _warnings(result),
-            "best": "\n".join(weighted(result.texts.templates)),
+            "best": "" if result.is_unread else "\n".join(weighted(result.texts.templates)),
             "best_is": f"Recommended: the {result.form_in_words}",
             "about_scores": about_scores(result),
             "facts": _costs(result) | _notes(result),
@@ -242,6 +242,8 @@ def _verdict(view: RunView) -> str:
     if not view.rows or train is None:
         if result is None:
             return "Nothing was scored yet."
+        if result.is_unread:
+            return "The search was stopped before the LLM's names were complete."
         about = f"class names, {UNCHECKED}" if result.best.class_names else NO_NEW_NAME
         return f"{about[0].upper()}{about[1:]}."
     # A custom scorer may have no images, or not say so.
@@ -403,10 +405,10 @@ def _never_recognised(result: SearchResult) -> str:
     never = [repr(row.name) for row in inspection.classes if row.images and not row.correct]
     if not never:
         return ""
+    or_search = ", or search for one (--search-for class-names)" if result.best.class_names is None else ""
     return (
         f"No test image of {some_of(never)} is recognised. Look at such images and at what "
-        "they are taken for; then try a name that says what they show (--class-names FILE), or search "
-        "for one (--search-for class-names)."
+        f"they are taken for; then try a name that says what they show (--class-names FILE){or_search}."
     )
 
 

@@ -90,10 +90,12 @@ def what_may_help(result: SearchResult) -> str:
     is_plain = any(group is not None and group.templates == result.texts.templates for group in plain)
     if not is_plain or result.best.class_names or result.recommended.test is None:
         return f"What helps most: {more}." if unused else ""
-    return (
-        f"No searched words beat the plain ones. What may help: {more}; other words in `describe`; if the "
-        "model may not know the class names, `search_for = class-names` with `llm = MODEL`."
+    names = (
+        "; if the model may not know the class names, `search_for = class-names` with `llm = MODEL`"
+        if result.best.class_names is None
+        else ""
     )
+    return f"No searched words beat the plain ones. What may help: {more}; other words in `describe`{names}."
 
 
 def about_test(result: SearchResult) -> str:
@@ -269,7 +271,7 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     lines = [verdict] if (verdict := verdict_on(result)) else []
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
-    if result.best.class_names is not None:
+    if result.best.class_names is not None and not result.is_unread:
         about = f". {UNSUPPORTED}" if result.best.unsupported else ""
         names = _new_names(result.best)
         lines += [f"{names}{about}", *filter(None, [names_read(result)])]

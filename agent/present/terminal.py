@@ -531,6 +531,7 @@ def print_result(
     table = table_of(title, accuracies.lines(result.words.noun), texts=(0, 1))
     for row, shown in zip(accuracies.rows, table.rows, strict=True):
         shown.style = "bold" if row.name == result.recommended.name else ""
-    console.print(table)
+    if accuracies.rows:
+        console.print(table)
     for line in result_lines(result, run_dir, opening_s):
         _print(console, line)

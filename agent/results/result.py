@@ -541,6 +541,11 @@ class SearchResult:
         return f"{self.texts_in_words}{self.best.remark}{learnt}"
 
     @property
+    def is_unread(self) -> bool:
+        """Whether a search for names alone was stopped: there is nothing to recommend."""
+        return self.best.unchecked and self.status == "stopped"
+
+    @property
     def complete(self) -> bool:
         """Whether the search is over and its test split, if any, was evaluated, with new class names too."""
         return self.status == "finished" and self.why_not_evaluated is None
@@ -589,7 +594,10 @@ class SearchResult:
 
     @property
     def accuracies(self) -> AccuracyTable:
-        """The forms of the result, then what there is without a search, each with the gain over it."""
+        """The forms of the result, then what there is without a search, each with the gain over it.
+
+        Empty if there is nothing to recommend.
+        """
         over = self.recommended.over
         forms: list[tuple[str, str, Best | GroupAccuracies]] = [
             (BEST, f"{'' if self.best.unchecked else 'best '}{self.words.noun}{self.best.remark}", self.best)
@@ -638,6 +646,7 @@ class SearchResult:
             for name, group in baselines.items()
             if name not in same
         ]
+        rows = [] if self.is_unread else rows
         return AccuracyTable(columns=SPLITS, rows=tuple(rows), percent=self.has_accuracies)
 
     def _repr_html_(self) -> str:

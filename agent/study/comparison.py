@@ -26,10 +26,7 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
     Runs that differ in their seed or data set alone share a row.
     """
     outcomes = [outcome_of(labels, result) for labels, (_, result) in zip(_labels(runs), runs, strict=True)]
-    here: dict[tuple[str, int], list[RunOutcome]] = {}
-    for outcome in outcomes:
-        if outcome.counts:
-            here.setdefault((outcome.cell.data, outcome.cell.seed), []).append(outcome)
+    here, other_seeds = _blocks([outcome for outcome in outcomes if outcome.counts])
     labels = dict.fromkeys((outcome.cell.method, outcome.cell.llm) for outcome in outcomes)
     rows = [StudyRow(label, label, llm) for label, llm in labels]
     models = list(dict.fromkeys(outcome.cell.model for outcome in outcomes))
@@ -56,8 +53,7 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
     common = {"model": enumerated(models), "shots": same_shots}
     sets = list(dict.fromkeys(outcome.cell.data for outcome in outcomes))
     about = about_runs(outcomes)
-    if others:
-        about["notes"] = [others, *about["notes"]]
+    about["notes"] = [*filter(None, [others, other_seeds]), *about["notes"]]
     return {
         "schema": SCHEMA,
         "title": "Comparison",
@@ -66,6 +62,30 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
         "transfer": [],
         **about,
     }
+
+
+def _blocks(outcomes: Sequence[RunOutcome]) -> tuple[dict[tuple[str, int], list[RunOutcome]], str]:
+    """Return the runs that stand side by side, by data set and seed, and a note on rows that share no seed.
+
+    On such a data set, the first seed of each row stands in for a shared one, then the second, and so on.
+    """
+    seeds_by_row: dict[str, dict[tuple[str, str | None], list[int]]] = {}
+    for run in outcomes:
+        rows = seeds_by_row.setdefault(run.cell.data, {})
+        rows.setdefault((run.cell.method, run.cell.llm), []).append(run.cell.seed)
+    apart = {data for data, rows in seeds_by_row.items() if not set.intersection(*map(set, rows.values()))}
+    here: dict[tuple[str, int], list[RunOutcome]] = {}
+    for run in outcomes:
+        data, seed = run.cell.data, run.cell.seed
+        if data in apart:
+            seed = sorted(seeds_by_row[data][run.cell.method, run.cell.llm]).index(seed) + 1
+        here.setdefault((data, seed), []).append(run)
+    if not apart:
+        return here, ""
+    return here, (
+        "the runs share no seed, so each learnt from other labelled images, and a difference between two "
+        "may be that of these; `seed = N` in each search makes them the same"
+    )
 
 
 def _on_other_data(outcomes: Sequence[RunOutcome]) -> str:

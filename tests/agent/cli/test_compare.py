@@ -92,6 +92,25 @@ def test_a_difference_is_paired_on_the_same_images_alone(
     assert (difference["points"], difference["interval"]) == (15.0, None)
 
 
+def test_runs_of_other_seeds_are_compared_on_the_same_test_images(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """That they learnt from other images is said; of two methods with a seed in common, that one counts."""
+    dataset = Dataset(name="d", classes=2, shots=1, seed=2, sizes=Sizes(train=2, test=len(LABELS)))
+    write_run(tmp_path / "other", {0, 1, 2}, method="pn", dataset=dataset)
+    (difference,) = compared(capsys, "a", "other")["differences"]
+    assert (difference["points"], difference["resampled"]) == (10.0, ["images"])
+    assert call("a", "other") == 0
+    shown = capsys.readouterr()
+    assert "pn over guided  m      1      1     1     +10.0" in shown.out
+    assert "note: the runs share no seed, so each learnt from other labelled images" in shown.err
+    assert "--seed N in each search" in shown.err
+    write_run(tmp_path / "more", {0}, method="pn")
+    document = compared(capsys, "a", "other", "more")
+    assert [difference["points"] for difference in document["differences"]] == [20.0]
+    assert not document["notes"]
+
+
 def test_other_data_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Of another name, or other images of the same; nothing is said of the same ones."""
     same = read_result(tmp_path / "a").dataset

@@ -74,6 +74,10 @@ def test_where_no_words_beat_the_plain_ones_the_page_says_what_may() -> None:
     assert advice not in steps(**KNOWS)
     renamed = Best(template="a {}", train=0.5, val=None, test=0.5, class_names={"b": "bee"})
     assert advice not in steps(**plain | {"best": renamed})
+    # What is not advised is the search that has just ended.
+    names = Best(template="a {}", train=0.5, val=None, test=0.5, class_names={})
+    assert "--search-for class-names" in steps(**plain)
+    assert "--search-for class-names" not in steps(**plain | {"best": names})
     unused = {"notes": {CHOSEN: [f"using 4 of 9 training images: 2 of each class; {UNUSED_IMAGES}"]}}
     for changes, first in ((KNOWS, "What helps most: --shots all,"), (plain, "No searched words beat")):
         line = steps(**changes | unused).partition("\n")[0]

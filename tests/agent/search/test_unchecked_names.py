@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from promptclimb.agent.api import evaluate, load, resume, search
 from promptclimb.agent.cli.main import main
@@ -20,6 +21,7 @@ from promptclimb.agent.errors import ChatError, FlaggedRequestError, UnusableAns
 from promptclimb.agent.events.types import Event, NamesRead, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.sentences import result_lines, what_may_help
+from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.accuracies import NEW_NAMES, ORIGINAL_NAMES
 from promptclimb.agent.results.result import NO_NEW_NAME, NOTHING_USABLE, UNCHECKED, SearchResult
 from promptclimb.agent.results.run_dir import REPORT
@@ -200,6 +202,11 @@ def test_without_an_answer_nothing_is_made_up(pictures: Path, tmp_path: Path) ->
     failing = NameChat(fail_on=1)
     stopped = run_virtual(search(config(tmp_path / "r", pictures, retry_attempts=1), chat=failing))
     assert (stopped.status, stopped.best.class_names, stopped.test_opened) == ("stopped", {}, 0)
+    printed = io.StringIO()
+    print_result(Console(file=printed), stopped, None)
+    for shown in (printed.getvalue(), (tmp_path / "r" / REPORT).read_text("utf-8")):
+        assert "ecommended" not in shown
+        assert NO_NEW_NAME[1:] not in shown
     result = run_virtual(resume(tmp_path / "r", chat=NameChat(reading=CHINESE)))
     assert (result.status, result.best.class_names) == ("finished", NEW)
 
