@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import structlog
+
 from ...evaluator.regular_files import open_regular
 from .types import Event, event_of
 
@@ -17,6 +19,7 @@ MAX_BYTES = 32 * 1024 * 1024
 BACKUPS = 3
 LOGS = (FILE_NAME, *(f"{FILE_NAME}.{number}" for number in range(1, BACKUPS + 1)))
 """The log and its older parts, newest first."""
+_RENDER = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 
 class EventLog:
@@ -47,8 +50,8 @@ class EventLog:
             name: value if value is None or isinstance(value, int | float) else self._scrub(value)
             for name, value in event.fields().items()
         }
-        text = json.dumps({**clean, "event": event.name, "time": stamp(at)}, ensure_ascii=False, default=repr)
-        line = f"{text}\n".encode("utf-8", "backslashreplace")
+        text = _RENDER(None, "info", {**clean, "event": event.name, "time": stamp(at)})
+        line = f"{text!s}\n".encode("utf-8", "backslashreplace")
         if self._size and self._size + len(line) > self._max_bytes:
             self._file.close()
             for older, newer in zip(reversed(self._paths), reversed(self._paths[:-1]), strict=False):
