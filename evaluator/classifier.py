@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -215,9 +216,10 @@ class Classifier:
             raise UsageError(f"give a list of image files, as in predict([{os.fspath(images)!r}])")
         if not isinstance(images, Iterable):
             raise UsageError(f"give a list of images, not {type(images).__qualname__}")
-        for _image, labels, probabilities, error in self.opened.decide(map(_source_of, images), top):
+        decided = self.opened.decide(map(_source_of, images, count()), top)
+        for index, (_image, labels, probabilities, error) in enumerate(decided):
             if error is not None:
-                raise DataError(str(error)) from error
+                raise DataError(f"images[{index}]: {error}") from error
             yield labels, probabilities
 
     @property
@@ -259,8 +261,8 @@ def _fault(vectors: ClassVectors, about: About) -> str:
     return ""
 
 
-def _source_of(image: object) -> Path | Image.Image:
-    """Return what images are decoded from: a path, or a Pillow image in RGB."""
+def _source_of(image: object, index: int) -> Path | Image.Image:
+    """Return what images are decoded from: a path, or a Pillow image in RGB; errors name its index."""
     import numpy as np
     from PIL import Image
 
@@ -276,11 +278,14 @@ def _source_of(image: object) -> Path | Image.Image:
             what = f"{image.dtype} {list(image.shape)}"
     if isinstance(image, Image.Image):
         if all(image.size):
-            return open_rgb(image)
+            try:
+                return open_rgb(image)
+            except DataError as error:
+                raise DataError(f"images[{index}]: {error}") from error
         what = "one without pixels"
     raise UsageError(
-        "an image is the path of its file, one of Pillow's, or an array of uint8 [height, width, 3], not "
-        f"{what}"
+        f"images[{index}]: an image is the path of its file, one of Pillow's, or an array of uint8 [height, "
+        f"width, 3], not {what}"
     )
 
 

@@ -85,7 +85,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _scaled(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.Image:
     """Return wide grey values as 8 bits: 16-bit values by their top byte, others by their own range."""
     wide = values.astype(np.float64)
-    low, high = float(np.nanmin(wide)), float(np.nanmax(wide))
+    if bad := int((~np.isfinite(wide)).sum()):
+        raise ValueError(f"{bad:,} of {wide.size:,} values are NaN or infinite")
+    low, high = float(wide.min()), float(wide.max())
     if values.dtype.kind != "f" and low >= 0 and 255 < high <= 65535:
         return Image.fromarray((wide / 257.0).round().astype(np.uint8))
     if low >= 0 and high <= 1 and values.dtype.kind == "f":
@@ -93,7 +95,7 @@ def _scaled(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.
     elif low >= 0 and high <= 255:
         low, high = 0.0, 255.0
     span = (high - low) or 1.0
-    return Image.fromarray((np.nan_to_num((wide - low) / span) * 255.0).round().astype(np.uint8))
+    return Image.fromarray(((wide - low) / span * 255.0).round().astype(np.uint8))
 
 
 SIDE = 112

@@ -111,6 +111,11 @@ def test_an_image_that_cannot_be_read_is_named(
         classifier.predict([tmp_path / "missing.png"])
     with pytest.raises(UsageError, match="give a list"):
         classifier.predict("torn.png")
+    fine, nan = np.zeros((8, 8, 3), np.uint8), Image.fromarray(np.full((8, 8), np.nan, np.float32))
+    with pytest.raises(DataError, match=r"^images\[1\]: .* \(64 of 64 values are NaN or infinite\)"):
+        classifier.predict([fine, nan])
+    with pytest.raises(UsageError, match=r"^images\[2\]: .* not float64 \[8, 8, 3\]"):
+        classifier.predict([fine, fine, np.full((8, 8, 3), np.nan)])
     wrong: Any
     for wrong, says in ((None, "give a list"), ([3], "not int")):
         with pytest.raises(UsageError, match=says):

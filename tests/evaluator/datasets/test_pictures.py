@@ -94,6 +94,18 @@ def test_of_an_animation_the_first_frame(tmp_path: Path) -> None:
     assert pixel(tmp_path / "a.gif") == RED
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_no_picture(tmp_path: Path, bad: float) -> None:
+    """Infinity made all of it black, and NaN a part; without them it is scaled."""
+    values = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    assert open_rgb(Image.fromarray(values)).getpixel((3, 3)) == (255, 255, 255)
+    values[0, 1] = bad
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    for image in (tmp_path / "a.tiff", Image.fromarray(values)):
+        with pytest.raises(DataError, match=r"cannot be read \(1 of 16 values are NaN or infinite\)"):
+            open_rgb(image)
+
+
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow's limit is kept, its warning is taken as seriously as its error."""
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
