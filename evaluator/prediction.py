@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .classifier import Classifier
+from .datasets.checks import OddImages, oddity_of
 from .datasets.loading import toy_model_notes
 from .datasets.readers.folders import named_kinds, walk
 from .errors import DataError, UsageError
@@ -86,18 +87,21 @@ class ImagePredictor(ABC):
         Raises:
             DataError: No image can be read.
         """
-        ignored, read, first = Counter[str](), 0, ""
+        ignored, odd, read, first = Counter[str](), OddImages(), 0, ""
         images = walk(folder, ignored, lambda error: self._report(f"skipped: {error}"))
         root = folder if folder.is_dir() else folder.parent
         decided = self.decide(images if folder.is_dir() else [folder], top)
         for path, labels, probabilities, error in decided:
             read, first = read + (error is None), first or str(error or "")
+            odd.add(path, oddity_of(path))
             yield PredictedImage(
                 file=os.fspath(path.relative_to(root)),
                 classes=tuple(self.class_names[label] for label in labels),
                 probabilities=tuple(probabilities),
                 error=str(error or ""),
             )
+        for note in odd.notes():
+            self._report(f"note: {note}")
         if unread := named_kinds(ignored):
             self._report(f"skipped: {unread}")
         if first and not read:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+from PIL import Image
+
 from ..counts import counted, enumerated
 from ..errors import DataError
 from .class_names import duplicates, refuse_duplicates
-from .pictures import open_rgb
+from .pictures import open_rgb, readable_formats
 from .values import FewShotData, Item, Splits, count_by_label
 
 T = TypeVar("T")
@@ -32,6 +35,10 @@ EMPTY = hashlib.blake2b(digest_size=16).hexdigest()
 """The digest of a file without content, which is no image."""
 TAIL_BYTES = 4096
 """Where the end is searched: some cameras write a little after it."""
+SMALLEST_SIDE = 4
+"""Fewer pixels show no class; scanned digits have 8."""
+TINY_BYTES = 1024
+"""A JPEG or PNG above it is not opened to learn its size: that would take longer than all other checks."""
 
 
 def shots_hash(data: FewShotData, train: str | None, val: str | None) -> str:
@@ -195,6 +202,48 @@ def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str
             f"among the shots: {counted(len(contradictions), 'image')} in two classes, such as {first.path} "
             f"({classes[first.label]!r}) and {copy.path} ({classes[copy.label]!r})"
         )
+
+
+class OddImages:
+    """Counts images that can be read, but hardly show a class or are read in part."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+        self._first: dict[str, Path] = {}
+
+    def add(self, path: Path, oddity: str) -> None:
+        """Count an image by what ``oddity_of`` says of it."""
+        if oddity:
+            self._counts[oddity] += 1
+            self._first.setdefault(oddity, path)
+
+    def notes(self) -> Iterator[str]:
+        """Yield a note for each oddity, with the number of images and the first one."""
+        for oddity, images in self._counts.items():
+            yield f"{counted(images, 'image has', 'images have')} {oddity}, such as {self._first[oddity]}"
+
+
+def check_odd(items: Sequence[Item]) -> Iterator[str]:
+    """Yield notes on images that are tiny, or have several frames."""
+    odd = OddImages()
+    for item, oddity in zip(items, looked_at(lambda item: oddity_of(item.path), items), strict=True):
+        odd.add(item.path, oddity)
+    yield from odd.notes()
+
+
+def oddity_of(path: Path) -> str:
+    """Return what is odd about an image that can be read; an empty text if nothing is."""
+    try:
+        with path.open("rb") as file:
+            is_still = file.read(8).startswith(tuple(ENDS))
+        if is_still and path.stat().st_size > TINY_BYTES:
+            return ""
+        with Image.open(path, formats=readable_formats()) as image:
+            if min(image.size) < SMALLEST_SIDE:
+                return f"a side of fewer than {SMALLEST_SIDE} pixels"
+            return "several frames, of which the first is read" if getattr(image, "n_frames", 1) > 1 else ""
+    except Exception:  # noqa: BLE001 - Pillow raises anything; faults are reported elsewhere
+        return ""
 
 
 def fault_of(path: Path) -> str:

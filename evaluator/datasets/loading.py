@@ -18,7 +18,7 @@ from ..files import seen_files, user_path
 from ..pico.models import NAMES, toy_model_note
 from ..settings import near
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
-from .checks import check, check_leaks, check_repeats, check_whole
+from .checks import check, check_leaks, check_odd, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names_file, rename
 from .readers import bundled, coop
 from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, entries_of, holds_runs, read_folder, walk
@@ -30,7 +30,7 @@ SourceKind = Literal["bundled", "scans", "coop"]
 
 MOST_FILES = 10_000
 """Images whose names are kept."""
-CHECKS = 5
+CHECKS = 6
 """Raise it with every change of the file checks or their messages."""
 SCHEMES: Mapping[str, str] = MappingProxyType(
     {
@@ -168,6 +168,7 @@ def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> 
             *check_repeats(shots, splits.classes),
             # Images that are left out are noted when they are encoded, which test images may never be.
             *check_whole(splits.test if skip else (*shots, *splits.test), skip=skip),
+            *check_odd((*shots, *splits.test)),
             *check_leaks(shots, splits.test, allow=spec.allow_leak),
         ]
 

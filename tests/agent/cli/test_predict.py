@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import promptclimb
 from promptclimb import SearchConfig, search_sync
@@ -346,6 +347,21 @@ def test_other_weights_than_the_runs_are_refused(
     assert not list(Path().glob("p.csv*"))
     assert call(*predicted, "--only", "texts") == 0
     assert f"has other weights than those that {home / 'run'} used" in capsys.readouterr().err
+
+
+def test_odd_images_are_classified_and_said_once(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a folder of classes: animations, by their first frame, and tiny images."""
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    for name in ("1.gif", "2.gif"):
+        frames[0].save(images / name, save_all=True, append_images=frames[1:])
+    Image.new("RGB", (1, 1)).save(images / "a.png")
+    assert call("predict", images, "--run", home / "run") == 0
+    out, err = capsys.readouterr()
+    assert {"1.gif", "2.gif", "a.png"} <= {row["file"] for row in rows_of(out) if row["class"]}
+    assert err.count("note: 2 images have several frames, of which the first is read, such as ") == 1
+    assert f"note: 1 image has a side of fewer than 4 pixels, such as {images}/a.png\n" in err
 
 
 def test_a_classifiers_file_is_for_its_own_model(

@@ -96,6 +96,23 @@ def test_copies_among_the_shots_are_noted(tmp_path: Path, make_images: MakeImage
     assert any("1 image in two classes" in note and "b/copy.png" in note for note in notes)
 
 
+def test_images_that_hardly_show_a_class_are_noted(tmp_path: Path, make_images: MakeImages) -> None:
+    """Tiny ones, and animations, among shots and test images: how many, and the first; no small scan."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2})
+    Image.new("RGB", (1, 1)).save(tmp_path / "train/a/000.png")
+    Image.new("RGB", (3, 40)).save(tmp_path / "test/a/000.jpg")
+    Image.new("L", (8, 8)).save(tmp_path / "train/b/000.png")
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    for name in ("moving.gif", "pages.tiff"):
+        frames[0].save(tmp_path / "test/b" / name, save_all=True, append_images=frames[1:])
+    notes = load(str(tmp_path), shots=3).notes
+    assert f"2 images have a side of fewer than 4 pixels, such as {tmp_path}/train/a/000.png" in notes
+    (moving,) = (
+        note for note in notes if note.startswith("2 images have several frames, of which the first")
+    )
+    assert moving.endswith(("test/b/moving.gif", "test/b/pages.tiff"))
+
+
 def test_a_link_that_may_not_be_followed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As those of other users' processes in /proc, where the root of the machine was given."""
 
