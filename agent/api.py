@@ -275,7 +275,7 @@ async def resume(
         _check_type("resume", "each name in changes", name, str, "a text")
     folder = user_path(run_dir, "`run_dir`")
     safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
-    config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
+    config = stored_config(folder, changes, source="changes", safe=safe, trust=trust)
     with _bus(on_event) as emit:
         request = RunRequest(
             config=config, evaluator=custom_scorer, chat=chat, emit=emit, write_page=write_report
@@ -366,20 +366,20 @@ def load(
         UntrustedRunError: Its model may run code, and was not named by this user in that folder.
     """
     _check_type("load", "path", path, (str, os.PathLike), "the path of a run's folder or of a file")
-    place, say = user_path(path, "path"), report or (lambda _line: None)
-    if not place.is_dir():
-        classifier = Classifier.load(place, device=device, report=say)
+    target, say = user_path(path, "path"), report or (lambda _line: None)
+    if not target.is_dir():
+        classifier = Classifier.load(target, device=device, report=say)
         classifier.check_clip()
-        check_model_trusted(place, classifier.about.model, classifier.about.pretrained, trust=trust)
+        check_model_trusted(target, classifier.about.model, classifier.about.pretrained, trust=trust)
         return classifier
-    result_of(place)  # says what is wrong if there is none
-    if not (place / CLASSIFIER).exists():
+    result_of(target)  # says what is wrong if there is none
+    if not (target / CLASSIFIER).exists():
         raise UsageError(
-            f"{place} holds no {CLASSIFIER}: its scorer gives no features; use predict(..., run_dir=...)"
+            f"{target} holds no {CLASSIFIER}: its scorer gives no features; use predict(..., run_dir=...)"
         )
     safe = OPTIONS.keys() if trust else OPTIONS.keys() - OF_MODEL
-    config = stored_config(place, {"device": device}, safe=safe)
-    return classifier_of_run(place, config, say)
+    config = stored_config(target, {"device": device}, safe=safe)
+    return classifier_of_run(target, config, say)
 
 
 def datasets() -> tuple[Known, ...]:

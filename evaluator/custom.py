@@ -212,7 +212,9 @@ class CustomEvaluator:
             answers.close()
             raise ScoringEndedError(f"{self._name}.score must not be async: it runs in a thread of its own")
         # An iterator may have no end.
-        read = self._ask("score", lambda: [verdict_of(each) for each in islice(answers, len(templates) + 1)])
+        read = self._ask(
+            "score", lambda: [verdict_of(answer) for answer in islice(answers, len(templates) + 1)]
+        )
         if len(read) != len(templates):
             raise ScoringEndedError(
                 f"{self._name}.score did not answer once for each of {len(templates)} templates"
@@ -290,11 +292,11 @@ class CheckedEvaluator(CustomEvaluator):
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
         def scores() -> list[SplitScores | None]:
-            answers = list(self._scorer.examine([list(each) for each in ensembles], test=test))
+            answers = list(self._scorer.examine([list(ensemble) for ensemble in ensembles], test=test))
             if len(answers) != len(ensembles):
                 raise WrongAnswerError(f"gave {len(answers)} answers for {len(ensembles)} ensembles")
             read = [None if answer is None else plain_value(SplitScores, answer) for answer in answers]
-            return read if test else [each and replace(each, test=None) for each in read]
+            return read if test else [answer and replace(answer, test=None) for answer in read]
 
         return self._ask("examine", scores)
 

@@ -25,8 +25,8 @@ class PromptclimbError(Exception):
 def place_of(error: BaseException) -> str:
     """Return the file and line of the user's own code in which an error was raised; empty if it is ours."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not any(map(Path(frame.filename).is_relative_to, _PROGRAM))]
-    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    users_frames = [frame for frame in frames if not any(map(Path(frame.filename).is_relative_to, _PROGRAM))]
+    return f" ({users_frames[-1].filename}, line {users_frames[-1].lineno})" if users_frames else ""
 
 
 def named(error: BaseException) -> str:

@@ -168,11 +168,11 @@ class _RunningStudy:
             self.transfer_failed = f"not everything was scored on other models: {error}"
 
     async def _run_next(self, number: int, cell: Cell, stop: Stop) -> None:
-        place = f"[{number}/{len(self.cells)}] {cell.run_dir.name}"
-        say(place)
+        numbered_name = f"[{number}/{len(self.cells)}] {cell.run_dir.name}"
+        say(numbered_name)
         outcome = await self._run(cell, stop)
         self._outcomes[cell.run_dir] = outcome
-        of_which = f"{place}: " if self.jobs > 1 else ""
+        of_which = f"{numbered_name}: " if self.jobs > 1 else ""
         if outcome.end is not None and not isinstance(outcome.end, SearchResult):
             say(f"{of_which}{outcome.status}: {outcome.reason}")
         elif self.jobs > 1:

@@ -429,17 +429,17 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         """Add the defaults that depend on the scorer and on the LLM."""
         if not isinstance(values, Mapping):
             return values
-        own: dict[str, Any] = {"search_for": INSTRUCTION} if values.get("scorer") == "chat" else {}
+        defaults: dict[str, Any] = {"search_for": INSTRUCTION} if values.get("scorer") == "chat" else {}
         if values.get("scorer") in BY_IMAGE:
-            own |= (
+            defaults |= (
                 {**FEWER_BY_IMAGE, "proposals": DESCRIBED_PROPOSALS}
                 if values.get("describe")
                 else FEWER_BY_IMAGE
             )
         # One that is named for class names is not asked for templates too: it adds nothing to these.
         if values.get("llm") is not None and values.get("search_for") != CLASS_NAMES:
-            own["method"] = LLM_METHOD
-        return {**own, **values}
+            defaults["method"] = LLM_METHOD
+        return {**defaults, **values}
 
     def with_chat(self, name: str) -> Self:
         """Return the config for an LLM object of this name, and its method unless another was chosen."""

@@ -80,7 +80,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 @cache
 def _names(kind: type[Event]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
+    return tuple(member.name for member in fields(kind))
 
 
 Listener: TypeAlias = Callable[[Event], None]

@@ -143,8 +143,11 @@ class ConfusionMatrix:
     ) -> ConfusionMatrix | None:
         """Return the matrix of decisions; None if a label has no class."""
         counts = Counter(zip(labels, predicted, strict=True))
-        known = range(len(classes))
-        if not all(true in known and (guess in known or guess == UNREADABLE) for true, guess in counts):
+        labels_of_classes = range(len(classes))
+        if not all(
+            true in labels_of_classes and (guess in labels_of_classes or guess == UNREADABLE)
+            for true, guess in counts
+        ):
             return None
         return cls(tuple(classes), counts)
 

@@ -208,8 +208,8 @@ class RunView:
     @property
     def course(self) -> Progress:
         """Its progress round by round; empty if the log of a run with a result is cut or missing."""
-        known = len({template for _, template in self.progress.scored})
-        return self.progress if self.result is None or known >= len(self.rows) else Progress()
+        templates_in_log = len({template for _, template in self.progress.scored})
+        return self.progress if self.result is None or templates_in_log >= len(self.rows) else Progress()
 
     @property
     def best(self) -> str | None:

@@ -343,8 +343,8 @@ class ApiUsage:
     @classmethod
     def of(cls, spent: Spent, *, priced: bool, **more: Any) -> Self:
         """Return the usage of an account; ``priced`` if its price is known."""
-        known = priced or 0 < spent.calls == spent.vendor_calls
-        cost = round(spent.cost_usd, 9) if known else None
+        is_cost_known = priced or 0 < spent.calls == spent.vendor_calls
+        cost = round(spent.cost_usd, 9) if is_cost_known else None
         most = round(spent.estimated_usd, 9) if priced else None
         return totals(cls, spent, cost_usd=cost, estimated_usd=most, **more)
 

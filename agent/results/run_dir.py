@@ -172,8 +172,8 @@ def belongs_to_a_run(path: Path) -> bool:
     """Return whether any run needs this file."""
     if path.parent.name == STORE:
         return (path.parent / DATABASE).exists()
-    own = path.name in FILES or path.name.startswith(LOG)
-    return own and (path.parent / STORE / DATABASE).exists()
+    is_own = path.name in FILES or path.name.startswith(LOG)
+    return is_own and (path.parent / STORE / DATABASE).exists()
 
 
 def output_file(raw: str | os.PathLike[str], name: str) -> Path:
@@ -343,11 +343,11 @@ def stored_config(
     run_dir: Path,
     changes: Mapping[str, Any] | None = None,
     *,
-    place: str = COMMAND_LINE,
+    source: str = COMMAND_LINE,
     safe: Iterable[str] = (),
     trust: bool = False,
 ) -> SearchConfig:
-    """Return the config from a run's store, with ``changes`` applied; errors name their ``place``.
+    """Return the config from a run's store, with ``changes`` applied; errors name their ``source``.
 
     ``safe`` names settings that the caller does not use; ``trust``: accept the stored ones, and sign them.
 
@@ -357,7 +357,7 @@ def stored_config(
     """
     changes = changes or {}
     manifest = stored_manifest(run_dir)
-    config = from_layers([(f"the run {run_dir}", manifest.config), (place, changes)])
+    config = from_layers([(f"the run {run_dir}", manifest.config), (source, changes)])
     if trust:
         with Store.open(run_dir) as store:
             store.trust()

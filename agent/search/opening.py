@@ -72,7 +72,9 @@ class RunRequest:
     def user_objects(self) -> dict[str, str]:
         """The class names of the objects from Python by what they stand for."""
         objects = {"evaluator": self.evaluator, "chat": self.chat}
-        return {role: name_of(given) for role, given in objects.items() if given is not None}
+        return {
+            role: name_of(user_object) for role, user_object in objects.items() if user_object is not None
+        }
 
 
 class NobodyToAsk:

@@ -292,10 +292,10 @@ class Store(Rows):
         if not messages:
             return {}
         hashes = [sha256(canonical(message).encode()).hexdigest() for message in messages]
-        known = self._last_hashes.get(position.restart, frozenset())
+        earlier_hashes = self._last_hashes.get(position.restart, frozenset())
         self._last_hashes[position.restart] = frozenset(hashes)
         by_hash = dict(zip(hashes, messages, strict=True))
-        new = {MESSAGE + digest: dict(by_hash[digest]) for digest in by_hash if digest not in known}
+        new = {MESSAGE + digest: dict(by_hash[digest]) for digest in by_hash if digest not in earlier_hashes}
         return {asked_key(position): hashes, **new}
 
     def score(self, template: str) -> Verdict | None:

@@ -26,7 +26,7 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
     Runs that differ in their seed or data set alone share a row.
     """
     outcomes = [outcome_of(labels, result) for labels, (_, result) in zip(_labels(runs), runs, strict=True)]
-    here, other_seeds = _blocks([outcome for outcome in outcomes if outcome.counts])
+    blocks, other_seeds = _blocks([outcome for outcome in outcomes if outcome.counts])
     labels = dict.fromkeys((outcome.cell.method, outcome.cell.llm) for outcome in outcomes)
     rows = [StudyRow(label, label, llm) for label, llm in labels]
     models = list(dict.fromkeys(outcome.cell.model for outcome in outcomes))
@@ -37,7 +37,7 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
         name
         for name in (REFERENCES if len(models) == 1 else ())
         if all(
-            len({run.figures[name] for run in block if name in run.figures}) < 2 for block in here.values()
+            len({run.figures[name] for run in block if name in run.figures}) < 2 for block in blocks.values()
         )
     ]
     baselines = [StudyRow(baseline_name(name, words), None, figure=name) for name in shown]
@@ -45,8 +45,8 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
     # With other shots it learnt from other images, so each run has its own.
     if len(models) == 1 and WITHOUT_SEARCH not in shown and not others:
         name = baseline_name(WITHOUT_SEARCH, words)
-        own = [StudyRow(f"{name} ({row.label})", row.method, row.llm, WITHOUT_SEARCH) for row in rows]
-        baselines += [row for row in own if any(row.figure_in(block) for block in here.values())]
+        own_rows = [StudyRow(f"{name} ({row.label})", row.method, row.llm, WITHOUT_SEARCH) for row in rows]
+        baselines += [row for row in own_rows if any(row.figure_in(block) for block in blocks.values())]
     same_shots = (
         shots[0] if len(shots) == 1 else enumerated("default" if n is None else str(n) for n in shots)
     )
@@ -57,8 +57,8 @@ def comparison(runs: Sequence[tuple[Path, SearchResult]]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "title": "Comparison",
-        "tables": [{**common, **table_of([*baselines, *rows], sets, here)}],
-        "differences": [{**difference_of(row, rows[0], RESAMPLED, here, ""), **common} for row in rows[1:]],
+        "tables": [{**common, **table_of([*baselines, *rows], sets, blocks)}],
+        "differences": [{**difference_of(row, rows[0], RESAMPLED, blocks, ""), **common} for row in rows[1:]],
         "transfer": [],
         **about,
     }
@@ -74,15 +74,15 @@ def _blocks(outcomes: Sequence[RunOutcome]) -> tuple[dict[tuple[str, int], list[
         rows = seeds_by_row.setdefault(run.cell.data, {})
         rows.setdefault((run.cell.method, run.cell.llm), []).append(run.cell.seed)
     apart = {data for data, rows in seeds_by_row.items() if not set.intersection(*map(set, rows.values()))}
-    here: dict[tuple[str, int], list[RunOutcome]] = {}
+    blocks: dict[tuple[str, int], list[RunOutcome]] = {}
     for run in outcomes:
         data, seed = run.cell.data, run.cell.seed
         if data in apart:
             seed = sorted(seeds_by_row[data][run.cell.method, run.cell.llm]).index(seed) + 1
-        here.setdefault((data, seed), []).append(run)
+        blocks.setdefault((data, seed), []).append(run)
     if not apart:
-        return here, ""
-    return here, (
+        return blocks, ""
+    return blocks, (
         "the runs share no seed, so each learnt from other labelled images, and a difference between two "
         "may be that of these; `seed = N` in each search makes them the same"
     )

@@ -109,9 +109,9 @@ class StudyMethod(StudyOptions):
     models: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     def _check_options(self) -> None:
-        known = [*METHODS, *WHITE_BOX]
-        if self.method not in known:
-            raise ValueError(f"unknown method {shown(self.method)}{near(self.method, known)}")
+        methods = [*METHODS, *WHITE_BOX]
+        if self.method not in methods:
+            raise ValueError(f"unknown method {shown(self.method)}{near(self.method, methods)}")
         if not self.is_white_box:
             super()._check_options()
             return
@@ -250,8 +250,8 @@ class Study(Table):
         models = [model.row for model in self.models]
         for method in self.methods:
             axes = (("shots", method.shots, self.shots), ("models", method.models, models))
-            for axis, wanted, known in axes:
-                if missing := [value for value in wanted or () if value not in known]:
+            for axis, wanted, allowed in axes:
+                if missing := [value for value in wanted or () if value not in allowed]:
                     raise ValueError(
                         f"method {shown(method.row)} is for {axis} {shown(missing[0])}, which the study lacks"
                     )
@@ -338,8 +338,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     path = ".".join(str(step + 1) if isinstance(step, int) else step for step in steps)
     if kind == "extra_forbidden":
         tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
-        known = tables.get(str(steps[0]), Study).model_fields
-        return f"unknown key {path}{near(str(steps[-1]), known)}"
+        known_keys = tables.get(str(steps[0]), Study).model_fields
+        return f"unknown key {path}{near(str(steps[-1]), known_keys)}"
     if kind == "missing":
         return f"{path} is missing"
     shows_value = bool(path) and not isinstance(value, dict | list)

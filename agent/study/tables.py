@@ -87,8 +87,8 @@ def rows_named(study: Study, name: str, llm: str | None = None) -> list[StudyRow
     if not method.asks:
         return [StudyRow(name, row, figure=figure)]
     several = len(study.llms) > 1
-    llms = [each.row for each in study.llms if llm in (None, each.row)]
-    return [StudyRow(llm_label(name, each) if several else name, row, each, figure) for each in llms]
+    llms = [entry.row for entry in study.llms if llm in (None, entry.row)]
+    return [StudyRow(llm_label(name, llm_row) if several else name, row, llm_row, figure) for llm_row in llms]
 
 
 def tables(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
@@ -101,24 +101,24 @@ def tables(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     """
     columns = [shown_data(data) for data in study.data]
     return [
-        {"model": model.row, "shots": shots, **table_of(rows_of(study, model.row, shots), columns, here)}
+        {"model": model.row, "shots": shots, **table_of(rows_of(study, model.row, shots), columns, selected)}
         for model in study.models
         for shots in study.shots
-        for here in [{key[2:]: block for key, block in blocks.items() if key[:2] == (model.row, shots)}]
+        for selected in [{key[2:]: block for key, block in blocks.items() if key[:2] == (model.row, shots)}]
     ]
 
 
 def table_of(
-    rows: Sequence[StudyRow], columns: Sequence[str], here: Mapping[tuple[str, int], Sequence[RunOutcome]]
+    rows: Sequence[StudyRow], columns: Sequence[str], blocks: Mapping[tuple[str, int], Sequence[RunOutcome]]
 ) -> dict[str, Any]:
-    """Return the table of some rows; ``here`` has its runs that count, by data set and seed."""
-    with_figures = [row for row in rows if any(row.figure_in(block) for block in here.values())]
+    """Return the table of some rows; ``blocks`` has its runs that count, by data set and seed."""
+    with_figures = [row for row in rows if any(row.figure_in(block) for block in blocks.values())]
     binding = [row for row in with_figures if row.binds]
     seeds = {
         data: [
             seed
-            for set_name, seed in here
-            if set_name == data and binding and all(row.figure_in(here[data, seed]) for row in binding)
+            for set_name, seed in blocks
+            if set_name == data and binding and all(row.figure_in(blocks[data, seed]) for row in binding)
         ]
         for data in columns
     }
@@ -126,7 +126,7 @@ def table_of(
         "columns": list(columns),
         "seeds": seeds,
         "rows": [
-            _table_row(row, row in binding or not row.binds, seeds, here)
+            _table_row(row, row in binding or not row.binds, seeds, blocks)
             for row in rows
             if row.method is not None or row in with_figures
         ],
@@ -138,19 +138,19 @@ def _table_row(
     row: StudyRow,
     has_figures: bool,
     seeds: Mapping[str, Sequence[int]],
-    here: Mapping[tuple[str, int], Sequence[RunOutcome]],
+    blocks: Mapping[tuple[str, int], Sequence[RunOutcome]],
 ) -> dict[str, Any]:
     figures: dict[str, dict[int, AccuracyOnTest]] = {}
     for data, of_set in seeds.items():
-        by_seed = {seed: figure for seed in of_set if (figure := row.figure_in(here[data, seed]))}
+        by_seed = {seed: figure for seed in of_set if (figure := row.figure_in(blocks[data, seed]))}
         figures[data] = by_seed if has_figures and len(by_seed) == len(of_set) else {}
     means = {
         data: statistics.fmean(figure.test for figure in by_seed.values()) if by_seed else None
         for data, by_seed in figures.items()
     }
     used = [data for data in seeds if seeds[data]]
-    known = [mean for data in used if (mean := means[data]) is not None]
-    is_whole = bool(used) and len(known) == len(used)
+    set_means = [mean for data in used if (mean := means[data]) is not None]
+    is_whole = bool(used) and len(set_means) == len(used)
     shared = set.intersection(*(set(seeds[data]) for data in used)) if is_whole else set[int]()
     seed_means = [statistics.fmean(figures[data][seed].test for data in used) for seed in sorted(shared)]
     return {
@@ -161,7 +161,7 @@ def _table_row(
         "at_chance": [
             data for data, by_seed in figures.items() if any(figure.at_chance for figure in by_seed.values())
         ],
-        "mean": statistics.fmean(known) if is_whole else None,
+        "mean": statistics.fmean(set_means) if is_whole else None,
         "std": round(statistics.stdev(seed_means), 6) if len(seed_means) > 1 else None,
     }
 
@@ -173,14 +173,14 @@ def differences(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     """
     return [
         {
-            **difference_of(first, second, pair.resample, here, f"{model.row}\0{shots}"),
+            **difference_of(first, second, pair.resample, selected, f"{model.row}\0{shots}"),
             "model": model.row,
             "shots": shots,
         }
         for pair in study.compare
         for model in study.models
         for shots in study.shots
-        for here in [{key[2:]: block for key, block in blocks.items() if key[:2] == (model.row, shots)}]
+        for selected in [{key[2:]: block for key, block in blocks.items() if key[:2] == (model.row, shots)}]
         for first, second in _pairs(study, pair)
         if first.runs_on(study, model.row, shots) and second.runs_on(study, model.row, shots)
     ]
@@ -199,12 +199,12 @@ def difference_of(
     first: StudyRow,
     second: StudyRow,
     resample: Sequence[str],
-    here: Mapping[tuple[str, int], Sequence[RunOutcome]],
+    blocks: Mapping[tuple[str, int], Sequence[RunOutcome]],
     seed: str,
 ) -> dict[str, Any]:
     """Return the difference of two rows over the data sets and seeds that both have; ``seed`` is of draws."""
     by_set: dict[str, list[tuple[AccuracyOnTest, AccuracyOnTest]]] = {}
-    for (data, _seed), block in here.items():
+    for (data, _seed), block in blocks.items():
         # A baseline is taken from the run of the other side.
         figures = (
             first.figure_in([*filter(None, [second.run_in(block)]), *block]),

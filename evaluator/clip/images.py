@@ -253,8 +253,8 @@ class ImageEncoder:
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
         waiting: list[Tensor] = []  # decoded inputs that do not fill a batch yet
-        each, preprocessing, loaded = copies or 1, self._preprocessing(copies), self.load()
-        window = max(1, max(2 * self.workers, self.batch) // each)
+        versions, preprocessing, loaded = copies or 1, self._preprocessing(copies), self.load()
+        window = max(1, max(2 * self.workers, self.batch) // versions)
         decoded = _ordered(pool, lambda image: self._decode(loaded, *image, copies), images, window)
         encoded = 0
         for index, result in enumerate(decoded):
@@ -268,7 +268,7 @@ class ImageEncoder:
             while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
                 rows.append(self._forward(loaded, waiting[: self.batch]))
                 waiting = waiting[self.batch :]
-                before, encoded = encoded, (index + 1) * each - len(waiting)
+                before, encoded = encoded, (index + 1) * versions - len(waiting)
                 self.progress(encoded - before)
         features = torch.cat(rows) if rows else torch.empty(0, 0)
         manifest = Manifest(

@@ -202,7 +202,10 @@ def _notes(
     changed = 0
     for template in templates:
         with torch.inference_mode():
-            low, high = (decide(train, classifier(each.vectors([template]))) for each in (encoder, full))
+            low, high = (
+                decide(train, classifier(text_encoder.vectors([template])))
+                for text_encoder in (encoder, full)
+            )
         changed += int((low != high).sum())
     report(f"precision: {dtype} turns {changed} of {len(train) * len(templates)} decisions on train")
     notes["precision"] = {

@@ -287,9 +287,9 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
 
 
 def _unknown(typed: str) -> ModelError:
-    known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
+    model_names = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
     return ModelError(
-        f"unknown model {typed!r}{near(typed.replace('/', '-'), known) or ';'} "
+        f"unknown model {typed!r}{near(typed.replace('/', '-'), model_names) or ';'} "
         "`promptclimb models` lists them. "
         'Others are hf-hub:OWNER/NAME on Hugging Face\'s hub, `model = "local-dir:DIR"` for a folder, and '
         "`pretrained = FILE` with the name of its architecture for a checkpoint"

@@ -64,11 +64,11 @@ def parse_devices(name: str) -> list[torch.device]:
 
 
 def _check(device: torch.device) -> None:
-    here = ", ".join(devices())
+    existing = ", ".join(devices())
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ModelError(f"there is no mps device here; there is {here}")
+        raise ModelError(f"there is no mps device here; there is {existing}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"there is no device {device} here (torch {torch.__version__}); there is {here}")
+        raise ModelError(f"there is no device {device} here (torch {torch.__version__}); there is {existing}")
 
 
 def best_dtype(device: torch.device) -> torch.dtype:

@@ -147,10 +147,10 @@ class Worker:
                 f"{spec.pretrained} of {spec.model} is another file on this node than on the driver's"
             )
         train, val, augmented = (split.unpack() for split in splits)
-        here = spec.model_copy(update={"device": str(device)})
+        local_spec = spec.model_copy(update={"device": str(device)})
         self._evaluator = OpenClipEvaluator(
             info=info,
-            encoder=build_encoder(here, [loaded], names, lambda _line: None),
+            encoder=build_encoder(local_spec, [loaded], names, lambda _line: None),
             class_names=names,
             train=train,
             val=val,
@@ -222,7 +222,7 @@ class ClusterEvaluator:
         share = -(-len(templates) // len(actors))
         shares = [templates[start : start + share] for start in range(0, len(templates), share)]
         # For each result that is awaited, the number of its share and the actor at work on it.
-        flying = {actors[i].score.remote(own): (i, actors[i]) for i, own in enumerate(shares)}
+        flying = {actors[i].score.remote(batch): (i, actors[i]) for i, batch in enumerate(shares)}
         answers: list[Answers] = [[] for _ in shares]
         losses = [0] * len(shares)
         while flying:
@@ -243,7 +243,7 @@ class ClusterEvaluator:
                 self._admit()
                 actor = self._ready[number % len(self._ready)]
                 flying[actor.score.remote(shares[number])] = (number, actor)
-        return [verdict for own in answers for verdict in own]
+        return [verdict for verdicts in answers for verdict in verdicts]
 
     def _start(self) -> None:
         self._cluster.check()

@@ -244,8 +244,8 @@ class ReplicatedEncoder:
         share = -(-len(templates) // len(self._replicas))
         shares = [templates[start : start + share] for start in range(0, len(templates), share)]
         replicas = self._replicas[: len(shares)]
-        vectors = list(self._pool.map(lambda replica, own: replica.vectors(own), replicas, shares))
-        return torch.cat([own.to(vectors[0].device) for own in vectors])
+        vectors = list(self._pool.map(lambda replica, batch: replica.vectors(batch), replicas, shares))
+        return torch.cat([part_vectors.to(vectors[0].device) for part_vectors in vectors])
 
 
 Encoder: TypeAlias = TextEncoder | ReplicatedEncoder

@@ -84,10 +84,10 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> dict[str, 
     for values, labels in logits(split, weights):
         scaled = values * (logit_scale / SCALE)
         true = scaled.gather(1, labels[:, None])[:, 0]
-        others = scaled.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
+        logits_of_others = scaled.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
         # Some devices have no double precision, so sum on the CPU.
         logprob -= functional.cross_entropy(scaled, labels, reduction="none").cpu().double().sum().item()
-        margin += (true - others).cpu().double().sum().item()
+        margin += (true - logits_of_others).cpu().double().sum().item()
     return {"logprob": logprob / len(split), "margin": margin / len(split)}
 
 
@@ -178,15 +178,15 @@ class RenamedClasses:
 
     def _block(self, start: int, names: Names, vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the largest logit of each image in a renamed block, and its class."""
-        if (known := self._renamed.get(names)) is None:
+        if (largest_of_block := self._renamed.get(names)) is None:
             weights = self._weights[start : start + BLOCK].clone()
             for label, name in names:
                 weights[label - start] = vectors[name]
             values = self._columns(list(weights))[:, : len(weights)]
-            known = self._renamed[names] = values.amax(dim=1), start + values.argmax(dim=1)
+            largest_of_block = self._renamed[names] = values.amax(dim=1), start + values.argmax(dim=1)
             if len(self._renamed) > 1 and 2 * len(self._renamed) * len(self._split) > MOST_NUMBERS:
                 self._renamed.popitem(last=False)
-        return known
+        return largest_of_block
 
     def _two_largest(self, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         weights = self._weights[start : start + BLOCK]

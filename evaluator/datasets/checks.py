@@ -147,8 +147,8 @@ def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, *, ski
     fact = complaints[0][1]
     if len(complaints) > 1:
         paths = [str(path) for path, _ in complaints]
-        rest = len(paths) - MOST_NAMED
-        named = enumerated([*paths[:MOST_NAMED], *([f"{rest:,} more"] if rest > 0 else [])])
+        unnamed = len(paths) - MOST_NAMED
+        named = enumerated([*paths[:MOST_NAMED], *([f"{unnamed:,} more"] if unnamed > 0 else [])])
         fact = f"{len(paths):,} of {images:,} images cannot be used: {named}; the first: {fact}"
     if not skip:
         raise DataError(f"{fact}; {HOW_TO_GO_ON}")

@@ -186,8 +186,8 @@ def _swapped(own: Sequence[str], names: Sequence[str]) -> Iterator[str]:
         return "".join(filter(str.isalnum, composed(name).casefold()))
 
     before, after = list(map(letters, own)), list(map(letters, names))
-    known = set(before)
-    swapped = [label for label, name in enumerate(after) if name != before[label] and name in known]
+    own_names = set(before)
+    swapped = [label for label, name in enumerate(after) if name != before[label] and name in own_names]
     if swapped:
         fact = "some are those of other classes"
         if sorted(before) == sorted(after):

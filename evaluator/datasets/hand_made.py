@@ -61,8 +61,8 @@ def imagenet_class_names() -> tuple[str, ...]:
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     """Return the templates to compare with, by list; ``hand-made`` only if the data set has some."""
     lists: dict[str, tuple[str, ...]] = {BASELINE_DEFAULT: (DEFAULT_TEMPLATE,), BARE_NAME: ("{}",)}
-    if own := hand_made(name):
-        lists[HAND_MADE] = own
+    if of_dataset := hand_made(name):
+        lists[HAND_MADE] = of_dataset
     lists[OPENAI_80] = imagenet_templates()
     return lists
 

@@ -209,14 +209,14 @@ def read_splits(
         class_names: File of names that a table's numeric labels stand for.
         columns: A table's columns, as ``parse_columns`` reads them.
     """
-    scheme, _colon, rest = name_or_path.partition(":")
+    scheme, _colon, name_in_scheme = name_or_path.partition(":")
     if name_or_path in coop.ELEVEN:
         return coop.read(name_or_path, data_root)
     if name_or_path == bundled.DIGITS or name_or_path in bundled.TITLES:
         return bundled.read(name_or_path)
-    if scheme in SCHEMES and rest:
+    if scheme in SCHEMES and name_in_scheme:
         reader = importlib.import_module(f".readers.{SCHEMES[scheme]}", __package__)
-        return cast("Splits", reader.read(rest, data_root))
+        return cast("Splits", reader.read(name_in_scheme, data_root))
     return _read_path(name_or_path, data_root, class_names, parse_columns(columns))
 
 

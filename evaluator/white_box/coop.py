@@ -48,8 +48,8 @@ class SoftPrompt:
         row_by_token = {token: row for row, token in enumerate(used)}  # in the table of ``features``
         texts = []
         for row in names:
-            start, *rest = (row_by_token[token] for token in row)
-            texts.append(Text((start, *range(len(used), len(used) + context), *rest), 1 + context))
+            start, *following = (row_by_token[token] for token in row)
+            texts.append(Text((start, *range(len(used), len(used) + context), *following), 1 + context))
         self._passes: list[Pass] = list(pack(texts, max_rows=MAX_ROWS, quantum=1, device=self._tower.device))
         order = [index for batch in self._passes for index in batch.order.tolist()]
         self._back = torch.argsort(torch.tensor(order)).to(self._tower.device)

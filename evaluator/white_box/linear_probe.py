@@ -39,12 +39,12 @@ def fit(problem: Problem, options: LinearProbeOptions, *, seed: int) -> Fitted:
 
 def search(train: Labelled, val: Labelled) -> float:
     """Return a C: the best of seven, then eight halvings of the range around it, as in CoOp's code."""
-    known: dict[float, float] = {}
+    accuracy_by_c: dict[float, float] = {}
 
     def accuracy(c: float) -> float:
-        if c not in known:
-            known[c] = float(trained(train, c).score(val.features.numpy(), val.labels.numpy()))
-        return known[c]
+        if c not in accuracy_by_c:
+            accuracy_by_c[c] = float(trained(train, c).score(val.features.numpy(), val.labels.numpy()))
+        return accuracy_by_c[c]
 
     peak = max(WIDE, key=accuracy)
     left, right = math.log10(peak) - 1, math.log10(peak) + 1

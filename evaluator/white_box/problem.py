@@ -65,10 +65,12 @@ class Problem:
 
     def templates(self, kind: Texts) -> tuple[str, ...]:
         """Return templates for a text classifier: the data set's own if it has any, else the default."""
-        own: tuple[str, ...] = ()
+        templates_of_set: tuple[str, ...] = ()
         if kind != "plain":
-            own = hand_made(self.dataset) if kind == "hand-made" else imagenet_templates()
-        return tuple(text for text in own if self.encoder.check(text) is None) or (DEFAULT_TEMPLATE,)
+            templates_of_set = hand_made(self.dataset) if kind == "hand-made" else imagenet_templates()
+        return tuple(text for text in templates_of_set if self.encoder.check(text) is None) or (
+            DEFAULT_TEMPLATE,
+        )
 
     def text_features(self, templates: Sequence[str]) -> Tensor:
         """Return normalised embeddings [T, C, E], float32, on the CPU."""

@@ -59,14 +59,14 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _read_digits() -> Splits:
     folder, order = written_once(DIGITS, DIGITS_VERSION, _write_digits)
-    whole = read_folder(folder, name=DIGITS, order=order)
-    items = sorted(whole.train + whole.val + whole.test, key=lambda item: (item.label, item.path))
+    digits = read_folder(folder, name=DIGITS, order=order)
+    items = sorted(digits.train + digits.val + digits.test, key=lambda item: (item.label, item.path))
     train, val, test = divide(items, val=VAL_SHARE, test=TEST_SHARE)
     rule = (
         f"{1 - VAL_SHARE - TEST_SHARE:.0%} of each digit's scans are train, {VAL_SHARE:.0%} val and "
         f"{TEST_SHARE:.0%} test, by a fixed seed; enlarged from 8x8 to {SIDE}x{SIDE}, dark on white"
     )
-    return replace(whole, train=train, val=val, test=test, notes=(rule,))
+    return replace(digits, train=train, val=val, test=test, notes=(rule,))
 
 
 def _write_digits(folder: Path) -> tuple[str, ...]:

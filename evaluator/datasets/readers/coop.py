@@ -127,17 +127,17 @@ def parse_split(text: str, *, root: Path, where: str) -> tuple[tuple[tuple[Item,
 
 def _items(entries: list[Any], root: Path, where: str, names: dict[int, str]) -> Iterator[Item]:
     for number, entry in enumerate(entries):
-        here = f"{where}[{number}]"
+        entry_where = f"{where}[{number}]"
         match entry:
             case [str(path), label, str(name)]:
                 pass
             case _:
-                raise DataError(f"{here} must be [path, label, class name]")
+                raise DataError(f"{entry_where} must be [path, label, class name]")
         if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < MAX_CLASSES:
-            raise DataError(f"{here}: label {label!r} is out of range; labels are 0, 1, 2, ...")
+            raise DataError(f"{entry_where}: label {label!r} is out of range; labels are 0, 1, 2, ...")
         if names.setdefault(label, name) != name:
-            raise DataError(f"{here}: label {label} is called {names[label]!r} and {name!r}")
-        yield Item(inside(root, path, where=here), label)
+            raise DataError(f"{entry_where}: label {label} is called {names[label]!r} and {name!r}")
+        yield Item(inside(root, path, where=entry_where), label)
 
 
 def read_aircraft(name: str, home: Path) -> Splits:

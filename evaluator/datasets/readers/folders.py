@@ -130,9 +130,9 @@ def walk(
     top = Path(os.path.realpath(folder))
     stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
     while stack:
-        here, above = stack.pop()
+        current, above = stack.pop()
         try:
-            entries = entries_of(here)
+            entries = entries_of(current)
         except DataError as error:
             if on_error is None:
                 raise

@@ -121,11 +121,11 @@ def parse_table(
         called = {column: _heading(name) for column, name in called.items()}
         needed = [name for column, name in called.items() if column != "split" or column in columns]
         rows = _csv_rows(text, DELIMITERS[suffix], where, needed, tuple(called.values()))
-    for here, cells in rows:
-        path, label, split = (_cell(cells, called[column], here) for column in COLUMNS)
+    for row_where, cells in rows:
+        path, label, split = (_cell(cells, called[column], row_where) for column in COLUMNS)
         if not path or not label:
-            raise DataError(f"{here} has no {called['label' if path else 'path']}; {FORM}")
-        yield TableRow(here, path, label, split.lower())
+            raise DataError(f"{row_where} has no {called['label' if path else 'path']}; {FORM}")
+        yield TableRow(row_where, path, label, split.lower())
 
 
 def _csv_rows(
@@ -175,11 +175,11 @@ def _json_rows(text: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        here = f"{where}, line {number}"
-        cells = parse_json(line, where=here)
+        row_where = f"{where}, line {number}"
+        cells = parse_json(line, where=row_where)
         if not isinstance(cells, dict):
-            raise DataError(f"{here} is not a JSON object; {FORM}")
-        yield here, cells
+            raise DataError(f"{row_where} is not a JSON object; {FORM}")
+        yield row_where, cells
 
 
 def _cell(cells: dict[str, Any], column: str, where: str) -> str:

@@ -78,16 +78,18 @@ def _read(name: str, root: Path) -> Splits:
     classes = _classes(splits)
     files = {split: _files(rows) for split, rows in splits.items()}
     if all(files.values()):
-        whole = _of_files(name, root, classes, {split: items or () for split, items in files.items()})
+        splits_on_disk = _of_files(
+            name, root, classes, {split: items or () for split, items in files.items()}
+        )
     else:
         version = "-".join(f"{split or 'all'}{len(rows)}" for split, rows in splits.items())
         images = _images(name, root, splits)
-        whole = numbered_set(name, f"torchvision-{name}", version, classes, images)
-    if whole.val:
-        return whole
-    train, val, _test = divide(whole.train, test=0)
-    notes = (*(note for note in whole.notes if note != NO_VAL), VAL_RULE)
-    return replace(whole, train=train, val=val, notes=notes)
+        splits_on_disk = numbered_set(name, f"torchvision-{name}", version, classes, images)
+    if splits_on_disk.val:
+        return splits_on_disk
+    train, val, _test = divide(splits_on_disk.train, test=0)
+    notes = (*(note for note in splits_on_disk.notes if note != NO_VAL), VAL_RULE)
+    return replace(splits_on_disk, train=train, val=val, notes=notes)
 
 
 def _damaged(name: str, root: Path, why: str) -> DataError:
@@ -168,8 +170,8 @@ def _open(name: str, root: Path, arguments: dict[str, Any]) -> Any:
 
 
 def _fault(error: Exception) -> str:
-    known = isinstance(error, OSError | ValueError | RuntimeError)
-    return reason_of(error) if known else type(error).__name__
+    has_reason = isinstance(error, OSError | ValueError | RuntimeError)
+    return reason_of(error) if has_reason else type(error).__name__
 
 
 def _classes(splits: dict[str, Any]) -> list[str]:
@@ -217,8 +219,8 @@ def _refuse_outside(name: str, root: Path, paths: Sequence[Path]) -> None:
     """Refuse images that a name or a link in a received copy takes from outside of the set's folder."""
     for path in (*{path.parent for path in paths}, *(path for path in paths if path.is_symlink())):
         try:
-            own = root / path.relative_to(root).parts[0]
-            lies_inside = path.resolve().is_relative_to(own.resolve())
+            set_folder = root / path.relative_to(root).parts[0]
+            lies_inside = path.resolve().is_relative_to(set_folder.resolve())
         except (ValueError, IndexError, OSError, RuntimeError):  # an absolute name, a NUL, a circle of links
             lies_inside = False
         if not lies_inside:
