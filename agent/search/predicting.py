@@ -14,7 +14,7 @@ from ...evaluator.errors import DataError, UsageError
 from ...evaluator.files import cache_dir
 from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor, SavedPredictor
 from ...evaluator.remote.embeddings import EmbeddingsEvaluator
-from ...evaluator.remote.evaluator import batched
+from ...evaluator.remote.evaluator import accepted, batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
 from ...evaluator.scoring import UNREADABLE
 from ...evaluator.spec import Report
@@ -91,10 +91,11 @@ class ApiFolderPredictor(ImagePredictor):
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
                     image_sets = [unlabelled(evaluator, readable)]
                     if self._vectors is not None and isinstance(evaluator, EmbeddingsEvaluator):
-                        (decisions,) = portal.call(evaluator.classify_by, [self._vectors], image_sets)
+                        (decided,) = portal.call(evaluator.classify_by, [self._vectors], image_sets)
                     else:
-                        (decisions,) = portal.call(evaluator.classify, [self.templates], image_sets)
-                    label_by_path = dict(zip(readable, decisions[0].predicted.tolist(), strict=True))
+                        (decided,) = portal.call(evaluator.classify, [self.templates], image_sets)
+                    (decisions,) = accepted(decided)
+                    label_by_path = dict(zip(readable, decisions.predicted.tolist(), strict=True))
                     for path, complaint in zip(paths, complaints, strict=True):
                         if complaint:
                             yield path, (), (), DataError(complaint)

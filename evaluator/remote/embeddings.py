@@ -29,6 +29,7 @@ from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
 from .evaluator import (
     BadReplyError,
+    Decided,
     ImageSet,
     Question,
     RemoteEvaluator,
@@ -92,17 +93,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
 
-    async def classify(
-        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
-    ) -> list[list[SplitDecisions]]:
+    async def classify(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[Decided]:
         await self.prepare()
         image_vectors = [await self._image_vectors(images) for images in parts]
         classifiers = await self._classifiers([(texts, self.class_names) for texts in ensembles])
-        return await self._decided(map(_measurable, classifiers), image_vectors)
+        return await self._decided(classifiers, image_vectors)
 
-    async def classify_by(
-        self, classifiers: Sequence[Vector], parts: Sequence[ImageSet]
-    ) -> list[list[SplitDecisions]]:
+    async def classify_by(self, classifiers: Sequence[Vector], parts: Sequence[ImageSet]) -> list[Decided]:
         """Return the decisions of classifiers for each part; no text is asked for.
 
         Args:
@@ -129,7 +126,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     async def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> Vector:
         await self.prepare()
         (classifier,) = await self._classifiers([(ensemble, self.problem.renamed(renaming or {}))])
-        return _measurable(classifier)
+        if isinstance(classifier, TemplateRejectedError):
+            raise classifier
+        return classifier
 
     async def evidence(self, classifiers: Sequence[Vector]) -> list[ImageEvidence]:
         features, labels = await self._shots()
@@ -167,10 +166,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         classifiers = await self._classifiers(
             [([template], self.problem.renamed(renaming)) for renaming in renamings]
         )
-        measurable = [weights for weights in classifiers if not isinstance(weights, TemplateRejectedError)]
-        decided = iter(await self._decided(measurable, [vectors]))
-        refused = (isinstance(weights, TemplateRejectedError) for weights in classifiers)
-        return predictions_of([None if is_refused else next(decided) for is_refused in refused], images)
+        return predictions_of(await self._decided(classifiers, [vectors]), images)
 
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
         """Return what the images take, once, and the texts of the candidates."""
@@ -202,11 +198,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         )
 
     async def _decided(
-        self, classifiers: Iterable[Vector], image_vectors: Sequence[Vector]
-    ) -> list[list[SplitDecisions]]:
+        self, classifiers: Sequence[Vector | TemplateRejectedError], image_vectors: Sequence[Vector]
+    ) -> list[Decided]:
         return await in_thread(
             lambda: [
-                [self._decisions(weights, vectors) for vectors in image_vectors] for weights in classifiers
+                weights
+                if isinstance(weights, TemplateRejectedError)
+                else [self._decisions(weights, vectors) for vectors in image_vectors]
+                for weights in classifiers
             ]
         )
 
@@ -409,12 +408,6 @@ def as_vector(numbers: Any) -> Vector:
 def _of_length_one(vector: np.ndarray[Any, np.dtype[Any]]) -> Vector:
     wide = vector.astype(np.float64)
     return (wide / np.linalg.norm(wide)).astype(np.float32)
-
-
-def _measurable(classifier: Vector | TemplateRejectedError) -> Vector:
-    if isinstance(classifier, TemplateRejectedError):
-        raise classifier
-    return classifier
 
 
 def _mean(vectors: Sequence[Vector]) -> Vector:

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -136,6 +136,10 @@ class SplitDecisions:
     def unanswered(self) -> Unanswered | None:
         """The shares of images without a class; None if all have one."""
         return Unanswered.of(self.predicted.tolist(), self.refused)
+
+
+Decided: TypeAlias = list[SplitDecisions] | TemplateRejectedError
+"""The decisions of an ensemble for several sets of images, or why the endpoint refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,20 +291,16 @@ class RemoteEvaluator(ABC):
             ScoringEndedError: Whatever goes wrong, as it is no candidate's fault.
         """
         splits = [self.split("train"), self.split("val")]
-        verdicts: dict[str, Verdict] = {}
-        while left := [[template] for template in templates if template not in verdicts]:
-            try:
-                decided = await self.classify(left, splits)
-            except TemplateRejectedError as error:
-                verdicts[error.template] = Rejection(error.reason, error.explanation)
-            except (DataError, StoreError) as error:  # an image is gone, or the disk is full
-                raise ScoringEndedError(str(error)) from error
-            else:
-                verdicts |= {
-                    template: self._score(train, val)
-                    for (template,), (train, val) in zip(left, decided, strict=True)
-                }
-        return [verdicts[template] for template in templates]
+        try:
+            decided = await self.classify([[template] for template in templates], splits)
+        except (DataError, StoreError) as error:  # an image is gone, or the disk is full
+            raise ScoringEndedError(str(error)) from error
+        return [
+            Rejection(decisions.reason, decisions.explanation)
+            if isinstance(decisions, TemplateRejectedError)
+            else self._score(*decisions)
+            for decisions in decided
+        ]
 
     async def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
@@ -373,12 +373,8 @@ class RemoteEvaluator(ABC):
     @abstractmethod
     async def classify(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
-    ) -> list[list[SplitDecisions]]:
-        """Return each measurable ensemble's decisions for each part.
-
-        Raises:
-            TemplateRejectedError: The endpoint refuses a text of a candidate.
-        """
+    ) -> Sequence[Decided]:
+        """Return each measurable ensemble's decisions for each part; an error for a refused text."""
 
     def measurable(self, ensemble: Sequence[str]) -> bool:
         """Return whether this scorer can classify with an ensemble."""
@@ -589,7 +585,7 @@ class RemoteEvaluator(ABC):
         if not all(ensembles):
             raise EvaluatorError("an ensemble needs at least one template")
         measurable = [ensemble for ensemble in ensembles if self.measurable(ensemble)]
-        decided = iter(await self.classify(measurable, splits))
+        decided = iter(map(accepted, await self.classify(measurable, splits)))
         return [next(decided) if self.measurable(ensemble) else None for ensemble in ensembles]
 
     def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
@@ -613,12 +609,20 @@ class RemoteEvaluator(ABC):
         return tally.ClassifiedSplit(decisions.predicted, images.labels, grey)
 
 
-def predictions_of(decided: Sequence[Sequence[SplitDecisions] | None], images: ImageSet) -> Predictions:
+def accepted(decided: Decided) -> list[SplitDecisions]:
+    """Return an ensemble's decisions, or raise why it cannot be measured."""
+    if isinstance(decided, TemplateRejectedError):
+        raise decided
+    return decided
+
+
+def predictions_of(decided: Sequence[Decided | None], images: ImageSet) -> Predictions:
     """Return the decisions of ensembles for one set of images; None for what is no classifier."""
     predicted = tuple(
-        None if decisions is None else tuple(decisions[0].predicted.tolist()) for decisions in decided
+        tuple(decisions[0].predicted.tolist()) if isinstance(decisions, list) else None
+        for decisions in decided
     )
-    refused = tuple(0 if decisions is None else decisions[0].refused for decisions in decided)
+    refused = tuple(decisions[0].refused if isinstance(decisions, list) else 0 for decisions in decided)
     return Predictions(tuple(images.labels.tolist()), predicted, refused if any(refused) else ())
 
 
