@@ -47,7 +47,7 @@ def check_images(path: Path) -> None:
         DataError: There is no folder, or no image in it and below it.
     """
     if not path.exists():
-        raise DataError(f"there is no folder {path}")
+        raise DataError(f"there is no folder or image {path}")
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder of images nor an image file")
     ignored, unread = Counter[str](), list[str]()

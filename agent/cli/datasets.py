@@ -103,7 +103,7 @@ def models(arguments: argparse.Namespace) -> int:
     elif not rows:
         say(f"no model has {arguments.grep!r} in its name or tag")
     else:
-        print_table(("name", "pretrained", "file", "config"), rows)
+        print_table(("name", "pretrained"), rows)  # the files' paths are longer than a line
     if arguments.grep is None:
         say(f"open_clip's own models work too: `{PROGRAM} models --grep ViT-B-32` lists them")
     return 0

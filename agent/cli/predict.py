@@ -65,7 +65,7 @@ def predict(arguments: argparse.Namespace) -> int:
     if not images.exists():
         above = images.parent
         folders = [short_path(path) for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
-        raise UsageError(f"there is no folder {images}{near(arguments.folder, folders)}")
+        raise UsageError(f"there is no folder or image {images}{near(arguments.folder, folders)}")
     check_images(images)
     out = None if arguments.out is None else output_file(arguments.out, "`out`")
     predictor = _predictor(arguments)
@@ -270,8 +270,8 @@ def add_options(parser: Parser) -> None:
         "--only",
         choices=(BEST, TEXTS),
         metavar="WHICH",
-        help="best (the run's best template alone) or texts (without the labelled images), not what it "
-        "recommends; other weights can be named then",
+        help="instead of what the run recommends: best (its best template alone) or texts (without the "
+        "labelled images); --model and --pretrained may name another model then",
     )
     parser.add_argument(
         "--templates",

@@ -156,7 +156,7 @@ def without_images(result: SearchResult, texts: GroupAccuracies | Best) -> str:
     if test is not None and texts.test is not None:
         percent, unit = result.has_accuracies, " %" if result.has_accuracies else ""
         alone = score_text(texts.test, percent=percent)
-        figures = f": {alone} instead of {score_text(test, percent=percent)}{unit} on test"
+        figures = f" (on test {alone}{unit} without it, {score_text(test, percent=percent)}{unit} with it)"
     return f"what the {counted(learnt.images, 'labelled image')} taught is left out{figures}"
 
 

@@ -218,7 +218,7 @@ def _what_to_use(form: Form, texts: str, words: CandidateNoun, remark: str, *, u
     """Return what to use, and why if it is not of the search."""
     use = f"Use {'' if texts in (OPENAI_7, OPENAI_80) else 'the '}{texts}{remark}"
     if form == WITH_IMAGES:
-        return f"{use} with the labelled images:"
+        return f"{use} {'and' if remark else 'with'} the labelled images:"
     if texts in (TEXTS, f"best {words.noun}", words.noun):
         return f"{use}:"
     return f"{use}: {NO_NEW_NAME if unchecked else 'nothing beat it on the labelled images'};"

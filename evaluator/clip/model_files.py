@@ -23,7 +23,7 @@ from ..counts import enumerated
 from ..errors import ModelError, reason_of
 from ..files import CONFIG_NAME, has_model_settings, user_path
 from ..network import hub_address, hub_offline, reachable
-from ..pico.models import bundled_models
+from ..pico.models import REAL_WEIGHTS, bundled_models
 from ..settings import near
 from ..spec import BUNDLED_WEIGHTS, Report
 
@@ -278,12 +278,17 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
             raise ModelError(
                 f"open_clip has no weights for {model}: give a checkpoint as `pretrained = FILE`"
             )
-        raise ModelError(f"{model} needs its weights: give `pretrained = TAG`, one of {', '.join(tags)}")
+        raise ModelError(f"{model} needs its weights: give `pretrained = TAG`, {_some_of(tags, model)}")
     if _looks_like_file(pretrained):
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
-    advice = f"open_clip has {', '.join(tags)}" if tags else "open_clip has no weights for it"
+    advice = f"give one {_some_of(tags, model)}" if tags else "open_clip has no weights for it"
     hint = near(pretrained, tags) or f"; {advice}"
     raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{hint}")
+
+
+def _some_of(tags: Sequence[str], model: str) -> str:
+    example = REAL_WEIGHTS if REAL_WEIGHTS in tags else tags[0]
+    return f"such as {example}; `promptclimb models --grep {model}` lists them"
 
 
 def _unknown(typed: str) -> ModelError:

@@ -129,15 +129,17 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     assert held(learned, "safetensors") == with_images
     for only in (None, "texts"):
         assert held(learned, "cupl", only) == (
-            "It holds the recommended texts: 3 templates; what the 9 labelled images taught is left out: "
-            "25.0 instead of 73.8 % on test; --format safetensors has it."
+            "It holds the recommended texts: 3 templates. What the 9 labelled images taught is left out "
+            "(on test 25.0 % without it, 73.8 % with it); --format safetensors has it."
         )
-    assert "1 template; what the 9 labelled images taught is left out: 20.0 " in held(learned, "cupl", "best")
+    assert "1 template. What the 9 labelled images taught is left out (on test 20.0 %" in held(
+        learned, "cupl", "best"
+    )
     unmeasured = replace(learned, recommended=Recommended(form="with_images", test=None))
     assert "taught is left out; --format safetensors has it." in held(unmeasured, "cupl")
     named = replace(result, best=replace(result.best, class_names={"cat": "house cat"}))
     assert "--format class-names writes the class names" in held(named, "cupl")
-    assert "taught is left out: 25.0 instead" in held(learned, "safetensors", "texts")
+    assert "taught is left out (on test 25.0 %" in held(learned, "safetensors", "texts")
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:

@@ -109,6 +109,12 @@ def test_a_template_is_another_classifier_with_new_names_and_with_images() -> No
         ("template", ("{}",), ", with 2 new class names", "best template, with 2 new class names"),
         ("with_images", ("a {}", "one {}"), "", "texts with the labelled images"),
         ("with_images", ("{}",), "", "bare class name with the labelled images"),
+        (
+            "with_images",
+            ("{}",),
+            ", with 2 new class names",
+            "best template, with 2 new class names and the labelled images",
+        ),
     ],
 )
 def test_one_line_says_what_to_use(form: Form, texts: tuple[str, ...], remark: str, use: str) -> None:
