@@ -246,7 +246,13 @@ class EndpointAsker(Generic[R, A]):
                 raise
             if _may_pass(error) and (rest_s := self._outage.request_failed()):
                 self._limiter.pause(rest_s)
-            raise self._failed_request(error, retrying.statistics["attempt_number"]) from error
+            attempts = retrying.statistics["attempt_number"]
+            why = f"no usable answer in {counted(attempts, 'attempt')}"
+            if isinstance(error, BadRequestError):
+                why = "the request is refused"
+            if "://" in self._endpoint.name:  # a client object from Python has no address
+                why = f"{self._endpoint.name}: {why}"
+            raise RequestFailedError(f"{why}: {error}", kind=error.kind, attempts=attempts) from error
 
     def _before_wait(self, retry_state: tenacity.RetryCallState) -> None:
         """Report that a failed request waits; let all others wait with it if the endpoint asks for that."""
@@ -271,15 +277,6 @@ class EndpointAsker(Generic[R, A]):
         await asyncio.sleep(wait_s if left_s is None else min(wait_s, left_s))
         self.budget.check_time()
 
-    def _failed_request(self, error: ChatError, attempts: int) -> RequestFailedError:
-        """Return the error that ends a request after its last failure."""
-        # A client object from Python has no address.
-        at = f"{self._endpoint.name}: " if "://" in self._endpoint.name else ""
-        why = f"no usable answer in {counted(attempts, 'attempt')}"
-        if isinstance(error, BadRequestError):
-            why = "the request is refused"
-        return RequestFailedError(f"{at}{why}: {error}", kind=error.kind, attempts=attempts)
-
     # An attempt: reservation, endpoint, deadline.
 
     async def _attempt(self, request: R, failures: Counter[FailureKind]) -> BilledAnswer[A]:
@@ -293,7 +290,12 @@ class EndpointAsker(Generic[R, A]):
             reserved = await self.budget.reserve(tokens_at_most(sent), self._endpoint.price)
             charge = Charge(sent, reserved, self._endpoint.price)
             try:
-                with await self._permit(sent) as permit:
+                try:
+                    async with asyncio.timeout(self.budget.left_s()):
+                        permit = await self._limiter.acquire(tokens_at_most(sent).total)
+                except TimeoutError:
+                    raise self.budget.minutes_spent() from None
+                with permit:
                     if self._with_answer_tokens(request).max_tokens > sent.max_tokens:
                         self._limiter.unused(permit)  # another request has shown that more is needed
                         continue
@@ -304,13 +306,6 @@ class EndpointAsker(Generic[R, A]):
                 self.budget.settle(reserved, charge.used)
                 if charge.used != NOTHING and self.budget.is_report_due():
                     self._emit(self.budget.usage_changed())
-
-    async def _permit(self, sent: R) -> Permit:
-        try:
-            async with asyncio.timeout(self.budget.left_s()):
-                return await self._limiter.acquire(tokens_at_most(sent).total)
-        except TimeoutError:
-            raise self.budget.minutes_spent() from None
 
     async def _send(self, request: R, permit: Permit, charge: Charge[R], failures: Counter[FailureKind]) -> A:
         """Send it, and record what became of it.

@@ -159,7 +159,9 @@ class ListedClasses:
             known = {len(words), *self._lengths.get(words[0], ())}
             self._lengths[words[0]] = tuple(sorted(known, reverse=True))
         # Where names are numbers or letters, "3" may be a name in another form: it is no option then.
-        self._has_numbers = any(map(_is_number, {word for words in spelled for word in words}))
+        self._has_numbers = any(
+            word in _NUMBER_WORDS or any(map(str.isnumeric, word)) for words in spelled for word in words
+        )
         self._has_numbers |= all(_ROMAN.fullmatch(word) for words in spelled for word in words)
         self._has_letters = any(
             len(words[-1]) == 1 and words[-1].isalpha() and not _UNSPACED.match(words[-1])
@@ -336,10 +338,6 @@ def _bare(words: tuple[str, ...]) -> tuple[str, ...]:
     while start < len(words) - 1 and words[start] in _ARTICLES:
         start += 1
     return words[start:]
-
-
-def _is_number(word: str) -> bool:
-    return any(character.isnumeric() for character in word) or word in _NUMBER_WORDS
 
 
 @lru_cache(maxsize=10_000)
