@@ -163,7 +163,7 @@ class Budget:
         self.reserved = NOTHING
         self._answers = self._most_tokens_of_one = self._most_cost_of_one = 0
         self._least_tokens = self._least_cost = 0  # of a reservation
-        self._kept = NOTHING
+        self.kept = NOTHING
         self._cost_limit = limits.picodollars
         most = {self.CALLS: limits.calls, TOKENS: limits.tokens, COST: self._cost_limit}
         self._most = {limit: amount for limit, amount in most.items() if amount is not None}
@@ -221,7 +221,7 @@ class Budget:
 
     def keep(self, kept: Spent) -> None:
         """Keep so much for the final evaluation, in place of what was kept before."""
-        self._kept = kept
+        self.kept = kept
         self._grant()
 
     def need(self, tokens: TokenUsage, price: Tariff | None) -> Spent:
@@ -292,8 +292,8 @@ class Budget:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
         self.check_time()
         # First without what is in flight: if that is too much already, no waiting helps.
-        total = self._spent.plus(self._kept).plus(need)
-        money_kept = sum(budget._kept.estimated_picodollars for budget in self._sharing)
+        total = self._spent.plus(self.kept).plus(need)
+        money_kept = sum(budget.kept.estimated_picodollars for budget in self._sharing)
         money = self._cost_of_all() + money_kept + need.estimated_picodollars
         if exceeded := self._exceeded(total, money):
             keys = tuple(limit.key for limit in exceeded)
@@ -326,7 +326,7 @@ class Budget:
     def _why_spent(self, exceeded: Sequence[RunLimit], money_kept: int) -> str:
         """Return in words which limits are reached, and which the next request may exceed."""
         used = self._amounts(self._spent, self._cost_of_all())
-        kept_of = self._amounts(self._kept, money_kept)
+        kept_of = self._amounts(self.kept, money_kept)
         reached, near = list[str](), list[str]()
         for limit in exceeded:
             most, kept, note = self._most[limit], kept_of[limit], ""
@@ -372,17 +372,15 @@ def to_keep(final: Spent) -> Spent:
 def why_refused(limits: Limits, kept: Spent, first: Spent) -> str | None:
     """Return why limits have no room for the first score beside what is kept; None if they have."""
     rows = (
-        ("max_scorer_calls", limits.calls, limits.calls, kept.calls, max(first.calls, 1), str),
-        (
-            *("max_cost", limits.cost_usd, limits.picodollars),
-            *(kept.estimated_picodollars, first.estimated_picodollars, _dollars),
-        ),
+        (SCORER_CALLS, limits.calls, limits.calls, kept.calls, max(first.calls, 1)),
+        (COST, limits.cost_usd, limits.picodollars, kept.estimated_picodollars, first.estimated_picodollars),
     )
-    for setting, limit, most, final, score, shown in rows:
-        if limit is not None and most is not None and final + score > most:
+    for limit, amount, most, final, score in rows:
+        if amount is not None and most is not None and final + score > most:
+            shown = _dollars if limit is COST else str
             return (
-                f"`{setting} = {limit:g}` must be at least {shown(final + score)}: the final evaluation may "
-                f"take {shown(final)}, and the first score {shown(score)} more. Give more, or evaluate on "
+                f"`{limit.setting} = {amount:g}` must be at least {shown(final + score)}: the final "
+                f"evaluation may take {shown(final)}, and the first score {shown(score)} more. Give more, or evaluate on "
                 "fewer images with `test_images = N`"
             )
     return None

@@ -119,15 +119,18 @@ async def open_scorer(
     stop: Stop | None = None,
     scrubber: Scrubber | None = None,
     emit: Listener = ignore_event,
+    look: bool = False,
 ) -> AsyncIterator[ScorerCalls]:
-    """Open the endpoint of a scorer behind an API; nothing is sent before the first request.
+    """Open the endpoint of a scorer behind an API; nothing is asked of it before the first request.
 
-    ``spent`` is what earlier sessions have used. ``scrubber`` learns the key.
+    ``spent`` is what earlier sessions have used. ``scrubber`` learns the key. ``look`` checks that something
+    listens at the address: any reply will do, and costs nothing.
 
     Raises:
         ConfigError: The address or the key cannot be used.
+        EndpointError: Nothing listens there.
     """
-    from .client import OpenAIChat  # its SDK takes a second to load
+    from .client import SCORER_URL, OpenAIChat  # its SDK takes a second to load
 
     url = config.scorer_url
     assert url is not None, "a scorer behind an API has an address"
@@ -138,6 +141,9 @@ async def open_scorer(
     )
     warn_unencrypted(url, key.secret, key.variable, emit)
     async with client:
+        if look:
+            with suppress(ChatError):  # the first request shows what is wrong
+                await client.look("", SCORER_URL)
         calls = ScorerCalls(
             config,
             _Posts(client),
@@ -151,15 +157,6 @@ async def open_scorer(
             yield calls
         finally:
             await calls.close()
-
-
-async def check_address(url: str) -> None:
-    """Raise EndpointError if nothing listens at an address; any reply will do, and costs nothing."""
-    from .client import SCORER_URL, OpenAIChat
-
-    async with OpenAIChat(url) as client:
-        with suppress(ChatError):  # the first request shows what is wrong
-            await client.look("", SCORER_URL)
 
 
 class ScorerCalls:
@@ -254,25 +251,20 @@ class ScorerCalls:
             UsageError: The limits have no room for it and ``first``, what the first score may cost.
         """
         self._final = final
-        why = why_refused(self.budget.limits, self._keep(), estimated(first, self._price))
+        self.keep_more()
+        why = why_refused(self.budget.limits, self.budget.kept, estimated(first, self._price))
         if why is not None:
             raise UsageError(why)
 
     def keep_more(self) -> None:
         """Keep back what the final evaluation may cost now, as the endpoint takes less in one request."""
-        if self._final is not None:
-            self._keep()
-
-    def _keep(self) -> Spent:
-        assert self._final is not None, "there is a final evaluation"
-        kept = to_keep(estimated(self._final(), self._price))
-        self.budget.keep(kept)
-        return kept
+        final = None if self._final is None else to_keep(estimated(self._final(), self._price))
+        self.budget.keep(final or NOTHING)
 
     def release(self) -> None:
         """Keep nothing back any more: the search has chosen."""
         self._final = None
-        self.budget.keep(NOTHING)
+        self.keep_more()
 
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""

@@ -24,7 +24,7 @@ from ..llm.ask import Endpoint, EndpointAsker, RetryPolicy
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
-from ..llm.scorer import ScorerCalls, check_address, open_scorer
+from ..llm.scorer import ScorerCalls, open_scorer
 from ..prices import NOTHING
 from ..results.history import PageWriter
 from ..results.run_dir import CONFIG, FILES, labels_in, put_away, write_atomically
@@ -261,10 +261,9 @@ class _Opener:
                     stop=request.stop,
                     scrubber=self.keys_in_use,
                     emit=request.emit,
+                    look=not self._is_searched,  # else it may have all its labels, and need no scorer
                 )
             )
-            if not self._is_searched:  # else it may have all its labels, and need no scorer
-                await check_address(config.scorer_url or "")
         if request.chat is not None or not config.is_local:
             endpoint = await self._open_endpoint()
             evaluator = await self._open_evaluator(calls)
