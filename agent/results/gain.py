@@ -82,17 +82,17 @@ def wilson(share: float, images: int) -> Interval:
     return max(middle - half, 0.0), min(middle + half, 1.0)  # rounding may lead out, as in "-0.0"
 
 
-def significant(statistics: Mapping[Key, float], *, family: float = FAMILY) -> set[Key]:
+def significant(statistics: Mapping[Key, float]) -> set[Key]:
     """Return which of several differences are significant together, given their score statistics.
 
     Holm's step-down rule keeps the probability of a false claim in one direction, "better" or "worse", within
-    ``family``. No difference is claimed whose own interval contains 0.
+    ``FAMILY``. No difference is claimed whose own interval contains 0.
     """
     claimed: set[Key] = set()
     for direction in (1.0, -1.0):
         ordered = sorted(statistics, key=lambda name: -direction * statistics[name])
         for rank, name in enumerate(ordered):
-            needed = NormalDist().inv_cdf(1 - family / (len(ordered) - rank))
+            needed = NormalDist().inv_cdf(1 - FAMILY / (len(ordered) - rank))
             if direction * statistics[name] <= max(needed, Z):
                 break
             claimed.add(name)
@@ -171,14 +171,16 @@ def difference_of(ours: Sequence[bool], theirs: Sequence[bool]) -> Difference:
 
 def with_verdicts(differences: Mapping[Key, Difference]) -> dict[Key, Difference]:
     """Return several differences with the verdict on each, corrected for their number."""
-    certain = significant_of(differences)
-    return {key: replace(gap, verdict=_word(gap, key in certain)) for key, gap in differences.items()}
+    statistics = {key: _statistic(gap) for key, gap in differences.items() if not gap.same_template}
+    certain = significant(statistics)
 
+    def verdict(key: Key, gap: Difference) -> str:
+        if gap.same_template:
+            return "the same"
+        # A claim must agree with the interval beside it.
+        return ("better" if gap.sign > 0 else "worse") if key in certain and gap.sign else "may be chance"
 
-def _word(difference: Difference, is_certain: bool) -> str:
-    if difference.same_template:
-        return "the same"
-    return ("better" if difference.sign > 0 else "worse") if is_certain else "may be chance"
+    return {key: replace(gap, verdict=verdict(key, gap)) for key, gap in differences.items()}
 
 
 def verdict_of(
@@ -235,15 +237,6 @@ def _against_rival(gap: Difference, title: str) -> str:
 def _difference(share: float, interval: Interval, *, paired: bool = True, **more: Any) -> Difference:
     low, high = (round(100 * edge, 4) for edge in interval)
     return Difference(points=round(100 * share, 4), interval=(low, high), paired=paired, **more)
-
-
-def significant_of(differences: Mapping[Key, Difference]) -> set[Key]:
-    """Return the names of the differences that are significant, corrected for their number."""
-    claimed = significant(
-        {name: _statistic(gap) for name, gap in differences.items() if not gap.same_template}
-    )
-    # A claim must agree with the interval beside it.
-    return {name for name in claimed if differences[name].sign}
 
 
 def _statistic(difference: Difference) -> float:

@@ -80,18 +80,17 @@ def check_trusted(
     config: SearchConfig,
     *,
     safe: Iterable[str] = (),
-    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Check that what a run needs trust for is this user's own.
 
     ``config`` is the stored one with the user's changes; ``safe`` names settings that the user gave again, or
-    that are not used. What ``environment`` (default: ``os.environ``) sets to the same value is safe too.
+    that are not used. What the environment sets to the same value is safe too.
 
     Raises:
         UntrustedRunError: A setting is not: the run was made elsewhere, has moved, or was edited.
     """
     settings = config.to_public()
-    set_again, _ = from_environment(os.environ if environment is None else environment)
+    set_again, _ = from_environment(os.environ)
     by_user = {name for name, value in set_again.items() if _is_same(name, value, settings.get(name))}
     by_user |= {*safe, *(() if config.needs_llm else OF_LLM)}
     secret = _secret(make=False)

@@ -55,6 +55,10 @@ class Manifest:
     bad: tuple[tuple[int, str], ...]  # index and complaint of each unreadable image
     checksum: str = ""
 
+    @property
+    def key(self) -> str:
+        return feature_key(self.model, self.preprocessing, self.images)
+
 
 _MANIFEST = TypeAdapter(Manifest)
 
@@ -76,8 +80,7 @@ def read_features(data: Path, key: str) -> tuple[Tensor, Manifest] | None:
             features: Tensor = file.get_tensor(NAME)
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise BrokenFeaturesError(f"{data} cannot be read: {error}") from error
-    own_key = feature_key(manifest.model, manifest.preprocessing, manifest.images)
-    if own_key != key or features.ndim != 2 or len(features) != len(manifest.kept):
+    if manifest.key != key or features.ndim != 2 or len(features) != len(manifest.kept):
         raise BrokenFeaturesError(f"the manifest in {data} is of other images")
     if _checksum(features) != manifest.checksum:
         raise BrokenFeaturesError(f"{data} has changed since it was written")
@@ -279,8 +282,7 @@ class ImageEncoder:
             kept=tuple(kept),
             bad=tuple(bad),
         )
-        key = feature_key(self.facts.key, preprocessing, image_set)
-        if why := write_features(self.folder / f"{key}.safetensors", features, manifest):
+        if why := write_features(self.folder / f"{manifest.key}.safetensors", features, manifest):
             self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
         return features, manifest
 

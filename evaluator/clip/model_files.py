@@ -204,6 +204,7 @@ def _download_target(url: str) -> Path:
     return Path.home() / ".cache" / "clip" / url.rsplit("/", 1)[-1]
 
 
+_CHECKPOINTS = {".safetensors", ".pt", ".pth", ".bin", ".ckpt"}
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -279,7 +280,8 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
                 f"open_clip has no weights for {model}: give a checkpoint as `pretrained = FILE`"
             )
         raise ModelError(f"{model} needs its weights: give `pretrained = TAG`, {_some_of(tags, model)}")
-    if _looks_like_file(pretrained):
+    looks_like_file = os.sep in pretrained or Path(pretrained).suffix in _CHECKPOINTS
+    if looks_like_file or user_path(pretrained, "`pretrained`").exists():
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
     advice = f"give one {_some_of(tags, model)}" if tags else "open_clip has no weights for it"
     hint = near(pretrained, tags) or f"; {advice}"
@@ -331,12 +333,6 @@ def _file(name: str) -> Path:
     if not path.is_file():
         raise ModelError(f"there is no checkpoint file {name}")
     return path
-
-
-def _looks_like_file(name: str) -> bool:
-    return user_path(name, "`pretrained`").exists() or os.sep in name or Path(name).suffix in {
-        ".safetensors", ".pt", ".pth", ".bin", ".ckpt",
-    }  # fmt: skip
 
 
 def _file_says(weights: Path) -> bool | None:

@@ -30,7 +30,7 @@ from ..scoring import (
     Verdict,
 )
 from ..spec import Report
-from .images import SCHEMA, BrokenFeaturesError, Manifest, feature_key, read_features, write_features
+from .images import SCHEMA, BrokenFeaturesError, Manifest, read_features, write_features
 from .text_encoder import Encoder
 from .zero_shot import Labelled, RenamedClasses, classifier, correct, decide, grey_box, within_5
 
@@ -64,10 +64,9 @@ class KeptTexts:
             kept=tuple(range(len(self._classes))),
             bad=(),
         )
-        key = feature_key(manifest.model, manifest.preprocessing, manifest.images)
-        file = self._folder / f"texts-{key}.safetensors"
+        file = self._folder / f"texts-{manifest.key}.safetensors"
         try:
-            features = read_features(file, key)
+            features = read_features(file, manifest.key)
         except BrokenFeaturesError as error:
             self._report(f"text vectors are made again: {error}")
             features = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,7 +51,7 @@ class Filler:
         self._names = tuple(class_names)
         self._limit = context_length
         self._encode = _plain_encoder(tokenizer)
-        self._recent: OrderedDict[str, list[list[int]]] = OrderedDict()
+        self.rows = lru_cache(RECENT)(self._rows)
 
     def fill(self, template: str) -> list[str]:
         return [template.replace(SLOT, name) for name in self._names]
@@ -70,17 +69,13 @@ class Filler:
             f"and this model reads {self._limit}",
         )
 
-    def rows(self, template: str) -> list[list[int]]:
+    def _rows(self, template: str) -> list[list[int]]:
         """Return the unpadded tokens of each class text, end of text included."""
-        if template not in self._recent:
-            texts, encode = self.fill(template), self._encode
-            rows: list[list[int]] = (
-                self._tokenizer(texts).tolist() if encode is None else [encode(text) for text in texts]
-            )
-            self._recent[template] = rows
-            if len(self._recent) > RECENT:
-                self._recent.popitem(last=False)
-        return self._recent[template]
+        texts, encode = self.fill(template), self._encode
+        rows: list[list[int]] = (
+            self._tokenizer(texts).tolist() if encode is None else [encode(text) for text in texts]
+        )
+        return rows
 
     def named(self, template: str, name: str, reader: Reader) -> Text:
         """Return the template with another name, cut where it is read."""

@@ -61,29 +61,26 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
     choices = [text.strip() for text in texts]
     if choices in ([NONE], []):
         return None
-    names = [split_choice(choice)[0] for choice in choices]
-    for choice, name in zip(choices, names, strict=True):
+    target_by_name: dict[str, str] = {}
+    for name, target in map(split_choice, choices):
         if name not in TRACKERS:
             hint = near(name, TRACKERS) or f"; known are {', '.join(TRACKERS)}"
             raise ValueError(f"unknown tracker {name!r}{hint}")
-        if names.count(name) > 1:
+        if name in target_by_name:
             raise ValueError(f"{name} stands twice")
-        if _has_credentials(split_choice(choice)[1]):
+        if _has_credentials(target):
             raise ValueError(f"{name}: give no credentials in the address; its variables are for that")
-    return tuple(map(_with_absolute_path, choices))
+        is_path = target and TRACKERS[name].target != "project" and "://" not in target
+        target_by_name[name] = (
+            str(user_path(target, "`track`")) if is_path and target != "databricks" else target
+        )
+    return tuple(f"{name}:{target}" if target else name for name, target in target_by_name.items())
 
 
 def split_choice(choice: str) -> tuple[str, str]:
     """Return a tracker's name, and the target after it or an empty text."""
     name, _, target = choice.partition(":")
     return name, target
-
-
-def _with_absolute_path(choice: str) -> str:
-    name, target = split_choice(choice)
-    if not target or TRACKERS[name].target == "project" or "://" in target or target == "databricks":
-        return choice
-    return f"{name}:{user_path(target, '`track`')}"
 
 
 def _has_credentials(target: str) -> bool:

@@ -70,9 +70,6 @@ class TrackedRun:
     def params(self) -> dict[str, str]:
         return {name: str(value)[:LONGEST_SETTING] for name, value in self.settings.items()}
 
-    def existing_files(self) -> list[Path]:
-        return [path for name in self.files if (path := self.run_dir / name).is_file()]
-
     def id_at(self, tracker: str, new_id: Callable[[], str] = lambda: secrets.token_hex(4)) -> str:
         """Return the run's name with a tracker (name and place), the same in every process."""
         with self._writing:  # trackers work in threads of their own

@@ -67,6 +67,7 @@ class MlflowRuns:
     def close(self, status: str, last: Mapping[str, float]) -> None:
         for name, value in last.items():
             self._client.log_metric(self._id, f"final_{name}", value)
-        for path in self._run.existing_files():
-            self._client.log_artifact(self._id, str(path))
+        for path in (self._run.run_dir / name for name in self._run.files):
+            if path.is_file():
+                self._client.log_artifact(self._id, str(path))
         self._client.set_terminated(self._id, RunStatus.to_string(_STATUS[status]))
