@@ -59,8 +59,7 @@ def open_in_process(
     if not encode:
         for note in check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"):
             report(note)
-    train_features, train = labelled(images, data.train if encode else (), data)
-    val_features, val = labelled(images, data.val if encode else (), data)
+    train, val = (labelled(images, items if encode else (), data) for items in (data.train, data.val))
     augmented = _augmented(images, (train, val), copies)
     ahead = images.features(data.test.paths) if look_ahead and data.test.size else None
 
@@ -71,10 +70,10 @@ def open_in_process(
     notes = {} if callable(encoder) else _notes(spec, encoder, loaded, data, train, report)
 
     def open_test() -> Labelled:
-        return labelled(images, data.test.open(), data, ahead)[1]
+        return labelled(images, data.test.open(), data, ahead)
 
     return OpenClipEvaluator(
-        info=_info(spec, data, facts, devices[0], [train_features, val_features], ahead, notes, copies),
+        info=_info(spec, data, facts, devices[0], (train, val), ahead, notes, copies),
         encoder=encoder,
         class_names=data.classes,
         train=_resident(train, devices[0]),
@@ -121,16 +120,16 @@ def image_encoder(
 
 def labelled(
     images: ImageEncoder, items: Sequence[Item], data: FewShotData, ahead: Features | None = None
-) -> tuple[Features | None, Labelled]:
-    """Return features (``ahead`` if given, None for an empty split) and labels of a split."""
+) -> Labelled:
+    """Return features (``ahead`` if given) and labels of a split."""
     if not items:
-        return None, Labelled.empty(len(data.classes))
+        return Labelled.empty(len(data.classes))
     features = ahead or images.features([item.path for item in items])
     readable = [items[index] for index in features.kept]
     labels = torch.tensor([item.label for item in readable])
     paths = tuple(item.path for item in readable)
-    return features, Labelled(
-        features.vectors, labels, len(data.classes), features.bad, paths, features.images
+    return Labelled(
+        features.vectors, labels, len(data.classes), features.bad, paths, features.images, features.kept
     )
 
 
@@ -222,17 +221,17 @@ def _info(
     data: FewShotData,
     facts: ModelFacts,
     device: torch.device,
-    features: Sequence[Features | None],
+    splits: Sequence[Labelled],
     ahead: Features | None,
     notes: dict[str, Any],
     copies: int,
 ) -> EvaluatorInfo:
-    """Describe an evaluator; ``features`` are those of train and val, None for an empty split."""
+    """Describe an evaluator; ``splits`` are train and val."""
     precision = str(_dtype(spec, device)).removeprefix("torch.").replace("float32", "fp32")
-    images_of_rows = [None if split is None else split.kept for split in features]
+    images_of_rows = [split.kept if split.image_set else None for split in splits]
     drawn = (data.train, data.val)
     sizes = [len(items if rows is None else rows) for rows, items in zip(images_of_rows, drawn, strict=True)]
-    hashes = [None if split is None else split.images for split in features]
+    hashes = [split.image_set or None for split in splits]
     # Everything that decides a score.
     identity = repr(
         (

@@ -39,6 +39,7 @@ class Labelled:
     left_out: tuple[str, ...] = ()  # what is wrong with each image that was left out
     paths: tuple[Path, ...] = ()  # the files, in the same order; empty if unknown
     image_set: str = ""  # content hash of the files; empty if unknown
+    kept: tuple[int, ...] = ()  # for each row, the index of its image among the files of ``image_set``
 
     def __len__(self) -> int:
         return len(self.labels)

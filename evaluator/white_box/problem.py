@@ -6,6 +6,7 @@ import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -46,13 +47,10 @@ class Problem:
     versions: Tensor | None = None
     report: Report = lambda _line: None
     content: Mapping[str, str] = field(default_factory=dict)  # see ``EvaluatorInfo``
-    _opened: dict[str, Labelled] = field(default_factory=dict)
 
     def split(self, name: str) -> Labelled:
         if name == "test":
-            if name not in self._opened:
-                self._opened[name] = self.open_test()
-            return self._opened[name]
+            return self.open_test()
         return self.val if name == "val" else self.train
 
     def with_all_labels(self) -> Problem:
@@ -109,9 +107,7 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
         report(note)
     loaded = load_model(spec.model, spec.pretrained, device, report=report)
     images = image_encoder(spec, loaded, lambda: loaded, report, lambda *_given: None)
-    splits = [labelled(images, items, data) for items in (data.train, data.val)]
-    hashes = [None if features is None else features.images for features, _ in splits]
-    train, val = (split for _, split in splits)
+    train, val = (labelled(images, items, data) for items in (data.train, data.val))
     full = spec.model_copy(update={"precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
     assert isinstance(encoder, TextEncoder)  # a single model has no replicas
@@ -134,10 +130,13 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
             encoder=encoder,
             train=train,
             val=val,
-            open_test=lambda: labelled(images, data.test.open(), data)[1],
+            open_test=cache(lambda: labelled(images, data.test.open(), data)),
             open_versions=open_versions,
             report=report,
-            content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
+            content={
+                "shots": shots_hash(data, train.image_set or None, val.image_set or None),
+                "weights": loaded.weights,
+            },
         )
 
 
