@@ -62,6 +62,8 @@ WIDE = 6.0
 """Width of an interval, in points, from which on it is inconclusive."""
 REFRESH_S = 60
 """Seconds after which the page of a running search loads itself again."""
+MOST_TEXTS, FIRST_TEXTS = 10, 3
+"""Most templates at the top of the page; of more, the first ones."""
 _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
 
@@ -142,8 +144,8 @@ def _page_of(view: RunView) -> dict[str, Any]:
             "dataset": result.dataset.name,
             "what": _searched(result),
             "warnings": _warnings(result),
-            "best": "" if result.is_unread else "\n".join(weighted(result.texts.templates)),
-            "best_is": f"Recommended: the {result.form_in_words}",
+            "best": _texts(result),
+            "best_is": f"Recommended: {result.form_in_words}",
             "about_scores": about_scores(result),
             "facts": _costs(result) | _notes(result),
         }
@@ -189,6 +191,14 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "stopped": result is not None and result.status == "stopped",
         "config": view.config,
     }
+
+
+def _texts(result: SearchResult) -> str:
+    """Return the texts of the recommended form, of a published list the first ones; empty for none."""
+    lines = [] if result.is_unread else weighted(result.texts.templates)
+    if len(lines) > MOST_TEXTS:
+        lines = [*lines[:FIRST_TEXTS], f"... {len(lines)} in all, under How to use it"]
+    return "\n".join(lines)
 
 
 def _searched(result: SearchResult) -> str:

@@ -382,15 +382,16 @@ def use_of(view: RunView) -> Use | None:
     if result is None:
         return None
     used, folder = result.texts.templates, folder_of(view)
-    noun = result.texts_in_words
+    texts = result.texts_in_words
+    sentence = texts[0].upper() + texts[1:]
     if result.prompts == INSTRUCTION:
-        about = f"The {noun}; {{classes}} is the place of the list of class names."
+        about = f"{sentence}; {{classes}} is the place of the list of class names."
         return Use(about, [], "\n".join(result.scored_as(*used)))
     named = ", for the new class names above" if result.best.class_names else ""
     weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
-    learnt = f"{CLASSIFIER} holds the recommended classifier; without the images, these are its "
-    the = learnt if result.recommended.form == WITH_IMAGES else "The "
-    about = f"{the}{noun}{named}{weighed}; {{}} is the slot of the class name."
+    if result.recommended.form == WITH_IMAGES:
+        sentence = f"{CLASSIFIER} holds the recommended classifier; without the images, use {texts}"
+    about = f"{sentence}{named}{weighed}; {{}} is the slot of the class name."
     if left_out := without_images(result, result.texts):
         about += f" With --format open-clip, {left_out}; --format safetensors has it."
     code = [f"promptclimb export {folder} --format open-clip"]

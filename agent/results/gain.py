@@ -8,7 +8,6 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, TypeVar
 
-from ...evaluator.scoring import OPENAI_7, OPENAI_80
 from ...prompts.kinds import CandidateNoun
 from .accuracies import (
     BEST,
@@ -31,6 +30,7 @@ from .result import (
     WithoutSearch,
     are_shares,
     texts_in_words,
+    with_article,
 )
 
 Z = 1.959963984540054
@@ -218,7 +218,7 @@ def verdict_of(
 
 def _what_to_use(form: Form, texts: str, words: CandidateNoun, remark: str, *, unchecked: bool) -> str:
     """Return what to use, and why if it is not of the search."""
-    use = f"Use {'' if texts in (OPENAI_7, OPENAI_80) else 'the '}{texts}{remark}"
+    use = f"Use {with_article(texts)}{remark}"
     if form == WITH_IMAGES:
         return f"{use} {'and' if remark else 'with'} the labelled images:"
     if texts in (TEXTS, f"best {words.noun}", words.noun):

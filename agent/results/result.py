@@ -23,6 +23,8 @@ from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import (
     BARE_NAME,
     BASELINE_DEFAULT,
+    OPENAI_7,
+    OPENAI_80,
     OTHER_MODEL,
     Inspection,
     Shots,
@@ -444,6 +446,11 @@ def texts_in_words(
     return next(names, best if len(texts) == 1 else TEXTS)
 
 
+def with_article(texts: str) -> str:
+    """Return what texts are, as it stands in a sentence: ``the best template``, ``OpenAI's 80 templates``."""
+    return texts if texts in (OPENAI_7, OPENAI_80) else f"the {texts}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The result of a search; ``to_json`` returns the document in ``result.json``.
@@ -523,8 +530,8 @@ class SearchResult:
 
     @property
     def texts_in_words(self) -> str:
-        """What the texts are, such as ``best template`` or ``bare class name``."""
-        return texts_in_words(
+        """What the texts are, such as ``the best template`` or ``the bare class name``."""
+        texts = texts_in_words(
             self.texts.templates,
             self.baselines,
             self.words,
@@ -532,10 +539,11 @@ class SearchResult:
             renamed=bool(self.best.class_names),
             unchecked=self.best.unchecked,
         )
+        return with_article(texts)
 
     @property
     def form_in_words(self) -> str:
-        """The recommended form, such as ``texts, with 9 labelled images``."""
+        """The recommended form, such as ``the texts, with 9 labelled images``."""
         images = self.with_images if self.recommended.form == WITH_IMAGES else None
         learnt = f", with {counted(images.images, 'labelled image')}" if images is not None else ""
         return f"{self.texts_in_words}{self.best.remark}{learnt}"

@@ -290,7 +290,7 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
 
 def _some_of(tags: Sequence[str], model: str) -> str:
     example = REAL_WEIGHTS if REAL_WEIGHTS in tags else tags[0]
-    return f"such as {example}; `promptclimb models --grep {model}` lists them"
+    return f"such as {example}; `promptclimb models` with `grep = {model}` lists them"
 
 
 def _unknown(typed: str) -> ModelError:

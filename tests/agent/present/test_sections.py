@@ -28,9 +28,10 @@ from promptclimb.agent.results.result import (
     SearchResult,
     Sizes,
     WithImages,
+    WithoutSearch,
 )
 from promptclimb.evaluator.datasets.values import UNUSED_IMAGES
-from promptclimb.evaluator.scoring import CHOSEN, ClassAccuracy, Inspection
+from promptclimb.evaluator.scoring import CHOSEN, OPENAI_80, ClassAccuracy, Inspection
 from tests.fakes.small_result import small_result
 
 KNOWS: dict[str, Any] = {
@@ -106,6 +107,18 @@ def test_what_was_learnt_is_loaded_in_two_lines_of_python() -> None:
     assert "With --format open-clip, what the 9 labelled images taught is left out (on test " in used.about
     page = render(view(small_result(with_images=learnt, recommended=recommended)))
     assert "Recommended: the texts, with 9 labelled images" in page
+
+
+def test_a_published_list_is_named_and_not_listed_at_the_top() -> None:
+    """All its templates stand where they are used."""
+    published = tuple(f"photo {number} of a {{}}" for number in range(80))
+    same = WithoutSearch(templates=published, train=0.5, test=0.5, name=OPENAI_80)
+    texts = GroupAccuracies(templates=published, train=0.5, test=0.5)
+    page = render(view(small_result(texts=texts, without_search=same)))
+    assert "Recommended: OpenAI&#39;s 80 templates" in page
+    top = page.partition('id="best">')[2].partition("</p>")[0]
+    assert top.splitlines() == [*published[:3], "... 80 in all, under How to use it"]
+    assert "photo 79 of a {}" in page
 
 
 def test_a_custom_scorers_templates_come_without_a_command_to_predict() -> None:

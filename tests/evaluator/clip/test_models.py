@@ -225,7 +225,7 @@ def test_any_bytes_are_a_checkpoint_or_a_clear_error(
             "pico",
             "ViT-B-32 needs its weights: give `pretrained = TAG`, such as laion2b_s34b_b79k; ",
         ),
-        ("RN50", "pico", "such as openai; `promptclimb models --grep RN50` lists them"),
+        ("RN50", "pico", "such as openai; `promptclimb models` with `grep = RN50` lists them"),
         ("tiny-clip", "pico", "no weights for tiny-clip: give a checkpoint as `pretrained = FILE`"),
         ("openai/clip-vit-base-patch32", "openai", "`promptclimb models` lists them. Others are hf-hub:"),
         ("/", "openai", '`model = "local-dir:DIR"` for a folder'),
