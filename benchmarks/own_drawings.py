@@ -1,17 +1,25 @@
 """Compose data sets in which every image is another drawing, and few-shot images are drawn like test images.
 
-They are the sets of benchmarks/published_sets.py that are named ``iid-...``. Rules choose them, which were
-written down before any accuracy was measured:
+They are the sets of benchmarks/published_sets.py that are named ``iid-...`` and ``fresh-...``. Rules choose
+them, which were written down before any accuracy was measured:
 
 ``iid-emoji-GROUP``    Unicode's subgroups of one group of emoji, as six vendors draw them
 ``iid-icons-PACKAGE``  the categories of an icon package; no bundled model learned from icons of its makers
 ``iid-clip-art``       openclipart's folders of the first level, of the third held out from training
+``fresh-PACKAGE``      the categories or folders of an icon package, an icon theme or a map editor's icons; no
+                       bundled model learned from icons of its makers, nor is an ``iid-...`` set theirs, but
+                       for logos. Atlas has so many folders that they make two sets, by their initials
+
+The ``fresh-...`` sets were composed after a way of learning from images had been chosen on the others, to
+judge it on sets that no choice has seen.
 
 A subject is an emoji or an icon, whoever draws it in whichever style; of clip art, a picture. A subject or a
 drawing that stands in two classes is in neither. No subject is on both sides: few-shot images get half of a
 class's subjects, but 25 at most, and no fewer than make 25 drawings. An emoji is shown as different vendors
 draw it, an icon in one of its styles. A class needs 25 few-shot drawings and 15 for test, of which it has up
-to 60. A set has 6 to 24 classes; "Other" is none, nor is "geometric", whose emoji differ in size alone.
+to 60. A set has 6 to 24 classes; "Other" is none, nor are "geometric", whose emoji differ in size
+alone, and "animations", whose drawings show one thing. Of drawings of a ``fresh-...`` class that look alike,
+as a folder's in other colours do, there is one.
 """
 
 from __future__ import annotations
@@ -25,6 +33,9 @@ from itertools import chain, zip_longest
 from pathlib import PurePosixPath
 from random import Random
 
+import numpy as np
+from PIL import Image
+
 from benchmarks.packaged_pictures import (
     FEW_SHOT_VENDORS,
     SIZES,
@@ -37,6 +48,7 @@ from benchmarks.packaged_pictures import (
     emoji_pictures,
     is_drawn,
     npm_json,
+    picture_paths,
     svg_files,
     svg_of,
 )
@@ -47,7 +59,9 @@ from training.tags import EMOJI_TEXTS
 LEAST_CLASSES, MOST_CLASSES = 6, 24
 FEW_SHOT = SIZES["train"] + SIZES["val"]
 LEAST_TEST, MOST_TEST = 15, SIZES["test"]
-NO_CLASS = {"Other", "Others", "geometric"}
+NO_CLASS = {"Other", "Others", "animations", "geometric", "other"}
+MOST_SUBJECTS = 120
+"""Of a class of a fresh set that are drawn, which takes time; no class shows so many."""
 STYLE = re.compile(
     r"(?:-+(?:24px|alerted|alt|badged|bold|broken|duotone|fill|filled|light|line|linear|outline|outlined|remix"
     r"|solid|thin|\d+))+$"
@@ -67,6 +81,27 @@ ICONS: Mapping[str, Source] = {
     "phosphor": Source("@phosphor-icons/core", "2.1.1", "MIT", "svg"),
     "remix": SOURCES["remixicon"],
 }
+ATLAS = Source("@vectopus/atlas-icons", "0.0.7", "MIT", "glyphs")
+FRESH: Mapping[str, tuple[Source, str]] = {
+    "unicons": (Source("@iconify-json/uil", "1.2.3", "Apache-2.0", "iconify"), ""),
+    "logos": (Source("@iconify-json/streamline-logos", "1.2.0", "CC-BY-4.0", "iconify"), ""),
+    "atlas-1": (ATLAS, r"package/packs/([a-i][\w-]*)/.+/(.+)\.svg"),
+    "atlas-2": (ATLAS, r"package/packs/([j-z][\w-]*)/.+/(.+)\.svg"),
+    "mingcute": (Source("mingcute_icon", "2.9.72", "Apache-2.0", "svg"), r"package/svg/(\w+)/(.+)\.svg"),
+    "josm": (Source("josm", "", "GPL-2.0", "debian"), r".*/images/presets/(\w+)/(?:.*/)?(.+)\.svg"),
+    "breeze": (Source("kf6-breeze-icon-theme", "", "LGPL-2.0", "debian"), r".*/breeze/(\w+)/\d+/(.+)\.svg"),
+    "elementary": (
+        Source("elementary-icon-theme", "", "GPL-3.0", "debian"),
+        r".*/elementary/(\w+)/[^/]+/(.+)\.svg",
+    ),
+    "numix": (Source("numix-icon-theme", "", "GPL-3.0", "debian"), r".*/Numix/[^/]+/(\w+)/(.+)\.svg"),
+    "oxygen": (Source("oxygen-icon-theme", "", "LGPL-3.0", "debian"), r".*/48x48/(\w+)/(.+)\.png"),
+    "papirus": (
+        Source("papirus-icon-theme", "", "GPL-3.0", "debian"),
+        r".*/Papirus/[^/]+/(\w+)/([^/]+)\.svg",
+    ),
+}
+"""Packages of the fresh sets, and which paths are a class's folder and an icon's file; iconify's say it."""
 Subjects = Mapping[str, Sequence[Picture]]
 """What is shown -> its drawings."""
 
@@ -75,6 +110,18 @@ def own_drawing_sets() -> Iterator[PictureSet]:
     """Yield every set that has enough classes."""
     for name, description, classes in chain(_emoji(), _icons(), _clip_art()):
         if data := divided(f"iid-{name}", description, classes):
+            yield data
+
+
+def fresh_sets() -> Iterator[PictureSet]:
+    """Yield every set of ``FRESH`` that has enough classes."""
+    for name, (source, pattern) in FRESH.items():
+        icons = in_folders(source, pattern) if pattern else _iconify(source)
+        classes = {
+            category: _no_lookalikes(subjects)
+            for category, subjects in _unshared(_by_category(icons)).items()
+        }
+        if data := divided(f"fresh-{name}", f"Icons of {name.rstrip('-12').title()}.", classes):
             yield data
 
 
@@ -154,18 +201,50 @@ def _emoji() -> Candidates:
 
 def _icons() -> Candidates:
     for name, source in ICONS.items():
-        categories: dict[str, dict[str, list[Picture]]] = defaultdict(lambda: defaultdict(list))
-        for category, icon, picture in _CATEGORISED.get(name, _iconify)(source):
-            categories[category][STYLE.sub("", icon)].append(picture)
-        classes = {
-            category: {icon: [Random(icon).choice(styles)] for icon, styles in icons.items()}
-            for category, icons in categories.items()
-        }
+        classes = _by_category(_CATEGORISED.get(name, _iconify)(source))
         title = npm_json(source, "package/package.json")["description"]
         yield f"icons-{name}", f"{title.removesuffix(' in Iconify JSON format').rstrip('.')}.", classes
 
 
-def _iconify(source: Source) -> Iterator[tuple[str, str, Picture]]:
+Categorised = Iterator[tuple[str, str, Picture]]
+"""Categories, names and pictures of icons."""
+
+
+def _by_category(icons: Categorised) -> dict[str, dict[str, list[Picture]]]:
+    """Return the icons of each category by their names without a style, each in one of its styles."""
+    categories: dict[str, dict[str, list[Picture]]] = defaultdict(lambda: defaultdict(list))
+    for category, icon, picture in icons:
+        categories[category][STYLE.sub("", icon)].append(picture)
+    return {
+        category: {icon: [Random(icon).choice(styles)] for icon, styles in subjects.items()}
+        for category, subjects in categories.items()
+    }
+
+
+def _no_lookalikes(subjects: Subjects) -> Subjects:
+    """Return subjects of which no two look alike, drawn at random if there are more than one needs."""
+    by_look: dict[bytes, str] = {}
+    for icon in Random(0).sample(sorted(subjects), len(subjects)):
+        if len(by_look) < MOST_SUBJECTS and is_drawn(subjects[icon][0]):
+            by_look.setdefault(look(cutout(subjects[icon][0])), icon)
+    return {icon: subjects[icon] for icon in by_look.values()}
+
+
+def look(cut: Image.Image) -> bytes:
+    """Return where a cut-out gets lighter from left to right, which is the same in other colours."""
+    page = Image.alpha_composite(Image.new("RGBA", cut.size, "white"), cut)
+    return (np.diff(np.asarray(page.convert("L").resize((9, 8)), dtype=int)) > 0).tobytes()
+
+
+def in_folders(source: Source, pattern: str) -> Categorised:
+    """Yield the folders and names that a pattern finds in a package's paths, with the pictures."""
+    for path in picture_paths(source):
+        if match := re.fullmatch(pattern, path):
+            name = re.sub(r"-(?:rtl|symbolic)\b", "", match[2].replace("_", "-"))
+            yield match[1].replace("-", " "), name, Picture(source, path)
+
+
+def _iconify(source: Source) -> Categorised:
     """Yield categories, names and pictures of an iconify package."""
     icons = npm_json(source, "package/icons.json")["icons"]
     for category, names in npm_json(source, "package/metadata.json")["categories"].items():
@@ -173,7 +252,7 @@ def _iconify(source: Source) -> Iterator[tuple[str, str, Picture]]:
         yield from ((words, name, Picture(source, name)) for name in names if name in icons)
 
 
-def _phosphor(source: Source) -> Iterator[tuple[str, str, Picture]]:
+def _phosphor(source: Source) -> Categorised:
     """Yield the one category that Phosphor's own library has an icon in, with its name and its pictures."""
     with tarfile.open(package(source.package, source.version, cache_folder())) as tar:
         module = read_member(tar, "package/dist/index.mjs").decode("utf-8")
@@ -189,7 +268,7 @@ def _phosphor(source: Source) -> Iterator[tuple[str, str, Picture]]:
             yield category, name, Picture(source, path)
 
 
-def _remix(source: Source) -> Iterator[tuple[str, str, Picture]]:
+def _remix(source: Source) -> Categorised:
     """Yield the folder, the name and the picture of each icon."""
     for path in sorted(svg_files(source)):
         file = PurePosixPath(path)

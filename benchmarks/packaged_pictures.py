@@ -6,7 +6,9 @@ train a bundled CLIP. Needs the extra ``train``.
 
 from __future__ import annotations
 
+import base64
 import random
+import re
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +54,7 @@ SIZES = {"train": 20, "val": 5, "test": 60}
 MOST_PICTURES = 60
 """Of more pictures of a class in packages, so many are drawn."""
 SIDE = 96
+GLYPH_PAGE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -1024 2048 1280">'
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,14 @@ class Picture:
 
 
 def svg_of(picture: Picture) -> str:
-    """Return a picture as its package has it."""
+    """Return a picture as its package has it; a PNG in an SVG."""
+    if picture.source.form == "debian":
+        file = debian_folder(picture.source.package, cache_folder()) / picture.name
+        if file.suffix == ".svg":
+            return file.read_text("utf-8", errors="replace")
+        data = base64.b64encode(file.read_bytes()).decode()
+        image = f'<image width="1" height="1" href="data:image/png;base64,{data}"/>'
+        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1">{image}</svg>'
     if picture.source.form != "iconify":
         return svg_files(picture.source)[picture.name]
     icons = npm_json(picture.source, "package/icons.json")
@@ -164,7 +174,7 @@ def emoji_data() -> Sequence[Mapping[str, Any]]:
 
 @cache
 def svg_files(source: Source) -> Mapping[str, str]:
-    """Return the SVG files of a package by path; of openclipart those that are held out from training."""
+    """Return the SVGs of a package by path: files, or glyphs of fonts; of openclipart those held out."""
     if source.form == "deb":
         root = debian_folder(source.package, cache_folder()) / "usr/share/openclipart/svg"
         files = {file.relative_to(root).as_posix(): file for file in root.rglob("*.svg")}
@@ -175,7 +185,26 @@ def svg_files(source: Source) -> Mapping[str, str]:
         }
     with tarfile.open(package(source.package, source.version, cache_folder())) as tar:
         names = [name for name in tar.getnames() if name.endswith(".svg")]
-        return {name: read_member(tar, name).decode("utf-8") for name in names}
+        svgs = {name: read_member(tar, name).decode("utf-8") for name in names}
+    if source.form != "glyphs":
+        return svgs
+    return {
+        f"{file}/{name}.svg": f'{GLYPH_PAGE}<path transform="scale(1,-1)" d="{path}"/></svg>'
+        for file, font in svgs.items()
+        for name, path in re.findall(r'glyph-name="([^"]+)"[^>]* d="([^"]+)"', font)
+    }
+
+
+def picture_paths(source: Source) -> list[str]:
+    """Return the paths of the pictures in a package, without links to others."""
+    if source.form != "debian":
+        return sorted(svg_files(source))
+    root = debian_folder(source.package, cache_folder())
+    return sorted(
+        file.relative_to(root).as_posix()
+        for file in root.rglob("*.*")
+        if file.suffix in {".png", ".svg"} and not file.is_symlink()
+    )
 
 
 def is_drawn(picture: Picture) -> bool:

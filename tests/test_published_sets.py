@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
-from benchmarks.own_drawings import Subjects, divided
+from benchmarks.own_drawings import Subjects, divided, in_folders, look
 from benchmarks.packaged_pictures import Picture, PictureSet, svg_of
 from benchmarks.published_sets import listed
 from training.gather_art import Source, cache_folder, package
@@ -24,13 +25,17 @@ def icons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, dict[
     """A package of 1,500 icons, of which the 1st and the 2nd are the same drawing."""
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path))
     icons = {f"icon-{i}": {"body": f"<path d='M{max(i, 1)} 0'/>"} for i in range(1500)}
-    cache_folder().mkdir()
-    with tarfile.open(cache_folder() / "iconify-json-fake-1.0.tgz", "w:gz") as tar:
-        content = json.dumps({"icons": icons}).encode()
-        member = tarfile.TarInfo("package/icons.json")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+    packed("iconify-json-fake", "package/icons.json", json.dumps({"icons": icons}))
     return icons
+
+
+def packed(name: str, member: str, text: str) -> None:
+    """Write a package with one file into the cache."""
+    cache_folder().mkdir(exist_ok=True)
+    with tarfile.open(cache_folder() / f"{name}-1.0.tgz", "w:gz") as tar:
+        content = tarfile.TarInfo(member)
+        content.size = len(text)
+        tar.addfile(content, io.BytesIO(text.encode()))
 
 
 def icon(number: int) -> Picture:
@@ -120,3 +125,37 @@ def test_packages_are_fetched_on_a_clean_machine(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert package("thing", "1.0", tmp_path / "new" / "npm").name == "thing-1.0.tgz"
     assert debian_folder("pictures", tmp_path / "new" / "debian").is_dir()
+
+
+def test_icons_are_read_from_folders_and_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PNG is drawn from an SVG around it, a glyph from its outline; a link to another icon is none."""
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path))
+    folder = cache_folder() / "theme" / "Theme" / "places"
+    folder.mkdir(parents=True)
+    (folder / "home_2-symbolic.svg").write_text("<svg/>")
+    (folder / "user.png").write_bytes(b"png")
+    (folder / "alias.svg").symlink_to(folder / "home_2-symbolic.svg")
+    theme = Source("theme", "", "MIT", "debian")
+    icons = list(in_folders(theme, r"Theme/(\w+)/(.+)\.(?:svg|png)"))
+    assert [(category, name) for category, name, _ in icons] == [("places", "home-2"), ("places", "user")]
+    home, user = (svg_of(picture) for _, _, picture in icons)
+    assert home == "<svg/>"
+    assert 'href="data:image/png;base64,cG5n"' in user
+    packed(
+        "font",
+        "package/packs/real-estate/fonts/real-estate.svg",
+        '<font><glyph unicode="&#xe900;" glyph-name="key-thin" data-tags="k" d="M1 2z" /></font>',
+    )
+    font = Source("font", "1.0", "MIT", "glyphs")
+    ((category, name, picture),) = in_folders(font, r"package/packs/([\w-]+)/.+/(.+)\.svg")
+    assert (category, name) == ("real estate", "key-thin")
+    assert 'd="M1 2z"' in svg_of(picture)
+
+
+def test_an_icon_in_other_colours_looks_alike() -> None:
+    """A mirrored one does not."""
+    blue, red = (Image.new("RGBA", (64, 64)) for _ in range(2))
+    blue.paste((0, 60, 200, 255), (4, 8, 40, 56))
+    red.paste((200, 30, 0, 255), (4, 8, 40, 56))
+    assert look(blue) == look(red)
+    assert look(blue) != look(ImageOps.mirror(blue))
