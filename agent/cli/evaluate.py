@@ -72,7 +72,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         print_json(evaluation.to_json(most_confusions=arguments.confusions))
         return 0
     if evaluation.ways:
-        _print_ways(evaluation, _search_command(arguments, config))
+        _print_ways(evaluation, _search_command(arguments, config), saved=arguments.save is not None)
     else:
         print_table(evaluation)
     if evaluation.white_box and (evaluation.scores or not evaluation.ways):
@@ -127,7 +127,7 @@ def print_table(evaluation: Evaluation) -> None:
         say(f"note: do not choose {kind.words.a_noun} by its test accuracy; use --split val to choose")
 
 
-def _print_ways(evaluation: Evaluation, command: str) -> None:
+def _print_ways(evaluation: Evaluation, command: str, *, saved: bool = False) -> None:
     """Print accuracies without and with images, what the labelled images recommend, and what to type next."""
     accuracies = evaluation.accuracies
     title = f"{evaluation.dataset}: test {accuracies.unit}, {evaluation.images:,} images"
@@ -139,6 +139,8 @@ def _print_ways(evaluation: Evaluation, command: str) -> None:
     if any(cell.may_be_chance for cell in cells):
         print_line(_chance_line(evaluation))
     print_line(_recommendation(evaluation))
+    if evaluation.classifier is not None and not saved:
+        print_line("to use it: add --save best.safetensors")
     if any(cell.value == 1 for cell in cells if best is None or cell.recommended):
         print_line("every test image is classified correctly, so a search has nothing to beat here")
     elif evaluation.labelled:

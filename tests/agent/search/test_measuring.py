@@ -300,7 +300,7 @@ def test_references_stand_in_the_same_table(
     out, _err = capsys.readouterr()
     assert out.index("bare class name") < out.index("OpenAI's 80") < out.index("linear-probe (white")
     assert out.count(" *") == 1
-    assert "labelled images, not the test images." in out
+    assert "labelled images, not the test images.\nto use it: add --save best.safetensors\n" in out
     assert f"search --data {spec.data} --model tiny-clip" in out
 
 
@@ -324,6 +324,7 @@ def test_the_recommended_classifier_is_saved_as_it_was_measured(
     best = next(way for way in document["ways"] if way["name"] == document["recommended"]["name"])
     form = {"texts": "without_images", "with_images": "with_images"}[document["recommended"]["form"]]
     assert "predict FOLDER --run new/best.safetensors" in err
+    assert "add --save" not in out
     assert main(["predict", "pictures/test", "--run", "new/best.safetensors"]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     right = [row["class"] == Path(row["file"]).parent.name for row in rows]
