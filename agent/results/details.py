@@ -6,8 +6,6 @@ pictures, so that later reports and comparisons need not evaluate it again.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +18,7 @@ from pydantic import ConfigDict
 
 from ...evaluator.scoring import UNREADABLE, hits
 from .result import adapter, parsed
-from .run_dir import DETAILS, read_document, safe_cell, spreadsheet, write_atomically
+from .run_dir import DETAILS, csv_text, read_document, safe_cell, spreadsheet, write_atomically
 
 SCHEMA = 2
 NO_CLASS = "(no class)"
@@ -194,9 +192,6 @@ class ConfusionMatrix:
 
     def to_csv(self) -> str:
         """Return one row per true class and one column per predicted class; no cell is a formula."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
         columns = {label: safe_cell(name) for label, name in self.columns.items()}
-        writer.writerow(["true class", *columns.values()])
-        writer.writerows([columns[label], *self.row(label, columns)] for label in range(len(self.classes)))
-        return spreadsheet(buffer.getvalue())
+        rows = [[columns[label], *self.row(label, columns)] for label in range(len(self.classes))]
+        return spreadsheet(csv_text([["true class", *columns.values()], *rows]))

@@ -232,23 +232,28 @@ def safe_cell(text: str) -> str:
     return f"'{safe}" if first.startswith(_FORMULA) else safe
 
 
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as CSV, with the same bytes on every machine."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
 def spreadsheet(text: str) -> str:
     """Return a CSV file's text; other letters than ASCII get a mark, without which Excel misreads them."""
     return text if text.isascii() else f"{BYTE_ORDER_MARK}{text}"
 
 
 def leaderboard_csv(rows: Sequence[Row]) -> str:
-    """Return the leaderboard as CSV, with the same bytes on every machine.
+    """Return the leaderboard as CSV.
 
     If races dropped templates, it has two more columns: on how many training images ``train`` was measured,
     and the estimate for all. If images got no class, it has the shares that were refused and unreadable.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
     raced = any(row.images is not None for row in rows)
     unanswered = any(row.unanswered is not None for row in rows)
     more = ["images", "estimate"] * raced + ["refused", "unreadable"] * unanswered
-    writer.writerow([*_COLUMNS, *more])
+    lines: list[list[Any]] = [[*_COLUMNS, *more]]
     for row in rows:
         numbers = (row.val, row.copies, row.estimate)
         val, copies, estimate = ("" if value is None else f"{value:z.6f}" for value in numbers)
@@ -256,8 +261,8 @@ def leaderboard_csv(rows: Sequence[Row]) -> str:
         cells = [row.rank, safe_cell(row.template), f"{row.train:z.6f}", val, *origin, copies]
         without_class = row.unanswered or Unanswered()
         shares = [f"{without_class.refused:.6f}", f"{without_class.unreadable:.6f}"]
-        writer.writerow([*cells, *[row.images, estimate] * raced, *shares * unanswered])
-    return spreadsheet(buffer.getvalue())
+        lines.append([*cells, *[row.images, estimate] * raced, *shares * unanswered])
+    return spreadsheet(csv_text(lines))
 
 
 def templates_json(templates: Sequence[str]) -> str:

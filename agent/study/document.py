@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +20,7 @@ from ..results.accuracies import (
     AccuracyTable,
 )
 from ..results.result import SearchResult
-from ..results.run_dir import SUMMARY, safe_cell, write_atomically
+from ..results.run_dir import SUMMARY, csv_text, safe_cell, write_atomically
 from ..text import printable
 from .outcomes import SPENT, RunOutcome, blocks_of
 from .study import Study, shots_label, white_box_label
@@ -108,13 +106,11 @@ def raw_csv(runs: Sequence[Mapping[str, Any]]) -> str:
     figures = list(dict.fromkeys([RECOMMENDED, BEST, *(name for run in runs for name in run["test"])]))
     labels = ("data", "shots", "seed", "model", "method", "llm")
     before, after = (*labels, "status", "counts", "reason", "template"), (*SPENT, "folder", "white_box")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*before, *(safe_cell(f"test: {name}") for name in figures), *after])
+    rows = [[*before, *(safe_cell(f"test: {name}") for name in figures), *after]]
     for run in runs:
         tests = [f"{run['test'][name]:.6f}" if name in run["test"] else "" for name in figures]
-        writer.writerow([*map(_cell, map(run.get, before)), *tests, *map(_cell, map(run.get, after))])
-    return buffer.getvalue()
+        rows.append([*map(_cell, map(run.get, before)), *tests, *map(_cell, map(run.get, after))])
+    return csv_text(rows)
 
 
 def _cell(value: Any) -> Any:
@@ -134,20 +130,11 @@ def pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
     if document["transfer"]:
         yield "Transfer", ABOUT_TRANSFER, _transfer_lines(document["transfer"])
     if document["left_out"]:
-        lines = [
-            (
-                white_box_label(run["folder"]) if run["white_box"] else run["folder"],
-                run["status"],
-                run["reason"],
-            )
-            for run in document["left_out"]
-        ]
-        head = ("run", "status", "reason")
-        yield (
-            "In no mean",
-            "Each run with its reason.",
-            [head, *((*line[:2], line[2] or "") for line in lines)],
-        )
+        lines = [("run", "status", "reason")]
+        for run in document["left_out"]:
+            name = white_box_label(run["folder"]) if run["white_box"] else run["folder"]
+            lines.append((name, run["status"], run["reason"] or ""))
+        yield "In no mean", "Each run with its reason.", lines
 
 
 def _table_lines(table: Mapping[str, Any]) -> Lines:

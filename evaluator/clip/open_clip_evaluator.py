@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import compress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -163,23 +164,11 @@ class OpenClipEvaluator:
         classes, labels = self._cached_classes(template, split)
         names = list(dict.fromkeys(name for renaming in renamings for name in renaming.values()))
         vectors = self._name_vectors(template, names)
-        readable = [renaming for renaming in renamings if vectors.keys() >= set(renaming.values())]
+        is_readable = [vectors.keys() >= set(renaming.values()) for renaming in renamings]
         with torch.inference_mode():
-            decided = iter(classes.decide_all(readable, vectors))
-        base = classes.base.tolist()
-        predicted: list[tuple[int, ...] | None] = []
-        for renaming in renamings:
-            if not vectors.keys() >= set(renaming.values()):
-                predicted.append(None)
-                continue
-            # Few images change, and only those are worth a conversion.
-            decisions = next(decided)
-            changed = (decisions != classes.base).nonzero()[:, 0]
-            renamed = base.copy()
-            for image_index, label in zip(changed.tolist(), decisions[changed].tolist(), strict=True):
-                renamed[image_index] = label
-            predicted.append(tuple(renamed))
-        return Predictions(labels, tuple(predicted))
+            decided = iter(classes.decide_all(list(compress(renamings, is_readable)), vectors))
+        predicted = tuple(tuple(next(decided).tolist()) if readable else None for readable in is_readable)
+        return Predictions(labels, predicted)
 
     def _renamed_classes(self, template: str, split: str) -> tuple[RenamedClasses, tuple[int, ...]]:
         """Return what decides for renamed classes by a template on a split, and the labels of the split."""

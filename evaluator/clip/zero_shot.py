@@ -106,9 +106,6 @@ class RenamedClasses:
 
     Args:
         weights: The template's classifier with the original names: [C, E].
-
-    Attributes:
-        base: Each image's class with the original names: [n], on the CPU.
     """
 
     def __init__(self, split: Labelled, weights: Tensor) -> None:
@@ -132,7 +129,6 @@ class RenamedClasses:
         their_labels = labels.scatter(1, first, second_labels.gather(1, first))
         first = others.argmax(dim=1, keepdim=True)
         self._next, self._next_value = their_labels.gather(1, first)[:, 0], others.gather(1, first)[:, 0]
-        self.base = self._best.cpu()
         alike = self._columns([weights[0]])
         self._columns_alike = bool((alike == alike[:, :1]).all())
 
