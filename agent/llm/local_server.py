@@ -290,18 +290,15 @@ async def make_ready(llm: str, emit: Listener) -> Path:
 
 async def make_loaded(llm: str, emit: Listener) -> None:
     """Check that a local model can be loaded, once in this process; else raise EndpointError."""
-    file = await make_ready(llm, emit)
+    settings = LlamaSettings(model=await make_ready(llm, emit), name=model_name(llm))
     if llm in _loaded:
         return
-    server = LlamaServer(LlamaSettings(model=file, name=model_name(llm)))
     try:
-        await server.start()
+        async with shared_chat(settings, scrubber=Scrubber()):
+            _loaded.add(llm)
     except EndpointError as error:
         _unusable[llm] = str(error)
         raise
-    finally:
-        await server.close()
-    _loaded.add(llm)
 
 
 def _check_library() -> None:
