@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Generic, Literal
+from typing import Generic, Literal, TypeAlias
 
 import tenacity
 
@@ -53,6 +53,10 @@ MOST_ADAPTED = 8
 """Refusals of one request after which it is sent in another form; each concerns something else."""
 MORE_TOKENS = 4
 """Factor by which answers are made longer, once, if they are cut before they begin."""
+_Failures: TypeAlias = Counter[FailureKind | NextStep]
+"""Failed attempts at one request, by kind and by what followed."""
+_PASSING = (NextStep.RETRY, NextStep.WAIT, NextStep.AGAIN)
+"""What follows if the same request may be answered later."""
 LOCAL_ATTEMPT_S = 1200.0
 """Shortest deadline of an attempt at a local model, which is slow on a busy machine."""
 
@@ -103,11 +107,6 @@ def _error_of(retry_state: tenacity.RetryCallState) -> ChatError:
     return error
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Return whether the same request may be answered later."""
-    return isinstance(error, ChatError) and error.step in (NextStep.RETRY, NextStep.WAIT, NextStep.AGAIN)
-
-
 class WaitAsAsked(tenacity.wait.wait_base):
     """Wait as long as the endpoint asks for, and a little more; not at all before another form is sent."""
 
@@ -122,21 +121,6 @@ class WaitAsAsked(tenacity.wait.wait_base):
             return self.of_our_own(retry_state)
         asked_s = min(error.retry_after, LONGEST_ASKED_S)
         return asked_s + random.uniform(0.0, min(1.0, asked_s / 2))
-
-
-class StopWithoutPatience(tenacity.stop.stop_base):
-    """Stop one request after so many attempts.
-
-    An attempt after which the endpoint asks for a wait, or for another form, does not count.
-    """
-
-    def __init__(self, attempts: int) -> None:
-        self._left = attempts
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        error = _error_of(retry_state)
-        self._left -= error.step is NextStep.RETRY and not error.retry_after
-        return self._left <= 0
 
 
 class _Outage:
@@ -230,21 +214,28 @@ class EndpointAsker(Generic[R, A]):
             GaveUpError: Nothing has succeeded for too long.
             FatalChatError: The endpoint cannot answer, or cannot answer this.
         """
+        failures = _Failures()
+
+        def may_pass(error: BaseException) -> bool:
+            """Return whether to try again; it is free where the endpoint asks for a wait or another form."""
+            patient = failures[NextStep.RETRY] < self._policy.attempts
+            return isinstance(error, ChatError) and error.step in _PASSING and patient
+
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(_may_pass),
+            retry=tenacity.retry_if_exception(may_pass),
             wait=WaitAsAsked(),
-            stop=StopWithoutPatience(self._policy.attempts) | tenacity.stop_after_attempt(MOST_ATTEMPTS),
+            stop=tenacity.stop_after_attempt(MOST_ATTEMPTS),
             before_sleep=self._before_wait,
             sleep=self._wait,
             reraise=True,
         )
         try:
-            answer: BilledAnswer[A] = await retrying(self._attempt, request, Counter[FailureKind]())
+            answer: BilledAnswer[A] = await retrying(self._attempt, request, failures)
             return answer
         except ChatError as error:
             if error.step in (None, NextStep.STOP):
                 raise
-            if _may_pass(error) and (rest_s := self._outage.request_failed()):
+            if error.step in _PASSING and (rest_s := self._outage.request_failed()):
                 self._limiter.pause(rest_s)
             attempts = retrying.statistics["attempt_number"]
             why = f"no usable answer in {counted(attempts, 'attempt')}"
@@ -259,7 +250,7 @@ class EndpointAsker(Generic[R, A]):
         error, wait_s = _error_of(retry_state), retry_state.upcoming_sleep
         if error.step is NextStep.AGAIN:
             return
-        if error.step is NextStep.WAIT or error.retry_after:
+        if error.step is NextStep.WAIT:
             self._limiter.pause(wait_s, error.retry_after)
         reason = "unusable" if RULES[error.kind].answered else "transient"
         self._emit(
@@ -267,7 +258,7 @@ class EndpointAsker(Generic[R, A]):
                 endpoint=self._endpoint.name,
                 attempt=retry_state.attempt_number,
                 wait_s=wait_s,
-                reason="rate_limited" if error.step is NextStep.WAIT else reason,
+                reason="rate_limited" if error.kind is FailureKind.BUSY else reason,
             )
         )
 
@@ -279,7 +270,7 @@ class EndpointAsker(Generic[R, A]):
 
     # An attempt: reservation, endpoint, deadline.
 
-    async def _attempt(self, request: R, failures: Counter[FailureKind]) -> BilledAnswer[A]:
+    async def _attempt(self, request: R, failures: _Failures) -> BilledAnswer[A]:
         """Send a request once; ``failures`` are those of its earlier attempts.
 
         Raises:
@@ -299,7 +290,7 @@ class EndpointAsker(Generic[R, A]):
                     if self._with_answer_tokens(request).max_tokens > sent.max_tokens:
                         self._limiter.unused(permit)  # another request has shown that more is needed
                         continue
-                    charge.retries = int(failures.total() > failures[FailureKind.ADAPTED])
+                    charge.retries = int(failures[NextStep.RETRY] + failures[NextStep.WAIT] > 0)
                     answer = await self._send(request, permit, charge, failures)
                     return BilledAnswer(answer, charge.bill, self._endpoint.name)
             finally:
@@ -307,7 +298,7 @@ class EndpointAsker(Generic[R, A]):
                 if charge.used != NOTHING and self.budget.is_report_due():
                     self._emit(self.budget.usage_changed())
 
-    async def _send(self, request: R, permit: Permit, charge: Charge[R], failures: Counter[FailureKind]) -> A:
+    async def _send(self, request: R, permit: Permit, charge: Charge[R], failures: _Failures) -> A:
         """Send it, and record what became of it.
 
         A failure's bill is written here. An answer's is not, and the stop still counts it as paid: the caller
@@ -384,7 +375,7 @@ class EndpointAsker(Generic[R, A]):
         return "costs nothing by its price: `max_cost` limits nothing there"
 
     def _failed(
-        self, error: ChatError, request: R, permit: Permit, charge: Charge[R], failures: Counter[FailureKind]
+        self, error: ChatError, request: R, permit: Permit, charge: Charge[R], failures: _Failures
     ) -> None:
         """Judge a failure, and record it in bill and pacing; adapt the answer tokens asked for."""
         if error.usage is not None or error.perhaps_billed:
@@ -402,6 +393,9 @@ class EndpointAsker(Generic[R, A]):
             control=False,
         )
         error.step = judge(error.kind, evidence)
+        if error.step is NextStep.RETRY and error.retry_after:
+            error.step = NextStep.WAIT
+        failures[error.step] += 1
         self._limiter.read_headers(permit, error.headers)
         if error.step is NextStep.AGAIN:
             permit.is_outcome = False  # or all that wait would run into the next refusal

@@ -29,7 +29,7 @@ from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
 from .evaluator import (
     BadReplyError,
-    Decided,
+    EnsembleDecisions,
     ImageSet,
     Question,
     RemoteEvaluator,
@@ -93,13 +93,17 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
 
-    async def classify(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[Decided]:
+    async def classify(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[EnsembleDecisions]:
         await self.prepare()
         image_vectors = [await self._image_vectors(images) for images in parts]
         classifiers = await self._classifiers([(texts, self.class_names) for texts in ensembles])
         return await self._decided(classifiers, image_vectors)
 
-    async def classify_by(self, classifiers: Sequence[Vector], parts: Sequence[ImageSet]) -> list[Decided]:
+    async def classify_by(
+        self, classifiers: Sequence[Vector], parts: Sequence[ImageSet]
+    ) -> list[EnsembleDecisions]:
         """Return the decisions of classifiers for each part; no text is asked for.
 
         Args:
@@ -199,7 +203,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def _decided(
         self, classifiers: Sequence[Vector | TemplateRejectedError], image_vectors: Sequence[Vector]
-    ) -> list[Decided]:
+    ) -> list[EnsembleDecisions]:
         return await in_thread(
             lambda: [
                 weights

@@ -138,7 +138,7 @@ class SplitDecisions:
         return Unanswered.of(self.predicted.tolist(), self.refused)
 
 
-Decided: TypeAlias = list[SplitDecisions] | TemplateRejectedError
+EnsembleDecisions: TypeAlias = list[SplitDecisions] | TemplateRejectedError
 """The decisions of an ensemble for several sets of images, or why the endpoint refuses it."""
 
 
@@ -373,7 +373,7 @@ class RemoteEvaluator(ABC):
     @abstractmethod
     async def classify(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
-    ) -> Sequence[Decided]:
+    ) -> Sequence[EnsembleDecisions]:
         """Return each measurable ensemble's decisions for each part; an error for a refused text."""
 
     def measurable(self, ensemble: Sequence[str]) -> bool:
@@ -609,14 +609,14 @@ class RemoteEvaluator(ABC):
         return tally.ClassifiedSplit(decisions.predicted, images.labels, grey)
 
 
-def accepted(decided: Decided) -> list[SplitDecisions]:
+def accepted(decided: EnsembleDecisions) -> list[SplitDecisions]:
     """Return an ensemble's decisions, or raise why it cannot be measured."""
     if isinstance(decided, TemplateRejectedError):
         raise decided
     return decided
 
 
-def predictions_of(decided: Sequence[Decided | None], images: ImageSet) -> Predictions:
+def predictions_of(decided: Sequence[EnsembleDecisions | None], images: ImageSet) -> Predictions:
     """Return the decisions of ensembles for one set of images; None for what is no classifier."""
     predicted = tuple(
         tuple(decisions[0].predicted.tolist()) if isinstance(decisions, list) else None
