@@ -43,7 +43,7 @@ CEILINGS = {
     "options of search": 47,
 }
 """The most that there may be; they only fall."""
-DECLARES_OPTIONS = ("agent/cli/", "agent/config/", "agent/present/")
+DECLARES_OPTIONS = ("agent/cli/", "agent/config/")
 """Folders that may spell an option."""
 FOREIGN_OPTIONS = (
     *("quiet", "no-deps", "only-binary", "require-hashes", "no-cache-dir", "no-input", "retries", "timeout"),

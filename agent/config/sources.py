@@ -34,6 +34,7 @@ OTHER_OPTIONS = frozenset(
         "all_labels",
         "config",
         "dry_run",
+        "format",
         "grep",
         "init",
         "matrix",
@@ -266,6 +267,11 @@ def _existing(name: str, text: str) -> str:
         return text
 
 
+def typed(name: str, value: str) -> str:
+    """Return an option of a command with its value, as it is typed."""
+    return f"--{name.replace('_', '-')} {value}"
+
+
 def on_command_line(text: str) -> str:
     """Return a text with each setting that it names between backticks as the option of the command line."""
     return _NAMED.sub(_option, text)
@@ -295,4 +301,4 @@ def _option(named: re.Match[str]) -> str:
         return flag
     if value.lower() == "false":
         return f"--no-{flag.removeprefix('--')}"
-    return f"{flag} {value.strip(chr(34))}"
+    return typed(name, value.strip('"'))

@@ -1,4 +1,4 @@
-"""The text of ``--dry-run``: upper bounds of a search, and of a scorer behind an API."""
+"""The text of a dry run: upper bounds of a search, and of a scorer behind an API."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def bound_text(
     """
     lines = []
     if calls:
-        priced = "dollars unknown: give --price" if cost_usd is None else f"at most ${cost_usd:.4f}"
+        priced = (
+            f"dollars unknown: give {flag_of('price')}" if cost_usd is None else f"at most ${cost_usd:.4f}"
+        )
         dollars = "no cost; the LLM runs here" if config.is_local else priced
         lines += [f"at most {counted(calls, 'request')}", f"at most {tokens:,} tokens", dollars]
     if not config.unchecked:
@@ -108,7 +110,7 @@ def _scorer_lines(config: SearchConfig, total: Spent, final: Spent) -> list[str]
         dollars = [] if config.scorer_price is None else [f"${spent.estimated_usd:.4f}"]
         return ", ".join([counted(spent.calls, "request"), *tokens, *dollars])
 
-    unknown = "" if config.scorer_price is not None else "; dollars unknown: give --scorer-price"
+    unknown = "" if config.scorer_price is not None else f"; dollars unknown: give {flag_of('scorer_price')}"
     return [
         f"scorer, without limits: at most {text(total)}{unknown}",
         f"  {text(final)} of these for the final evaluation on test, kept from the start with 2 % more",

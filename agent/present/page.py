@@ -361,7 +361,11 @@ def _as_text(value: Any) -> str:
 
 
 def next_steps(view: RunView) -> list[str]:
-    """Return sentences, the most urgent first."""
+    """Return sentences, the most urgent first, with options as they are typed."""
+    return [on_command_line(step) for step in _steps(view)]
+
+
+def _steps(view: RunView) -> list[str]:
     result, folder = view.result, folder_of(view)
     if result is None or result.status == "stopped":
         if view.state == "live":
@@ -373,9 +377,9 @@ def next_steps(view: RunView) -> list[str]:
         return [first, *(_on_answers(result, folder) if result else [])]
     if TOY_MODEL in result.notes:
         return [
-            f"Search again with a real model: promptclimb search --model {REAL_MODEL} --pretrained "
-            f"{REAL_WEIGHTS} and your other options. Its weights are downloaded once (605 MB); "
-            "promptclimb models --grep ViT lists others."
+            f"Search again with a real model: promptclimb search `model = {REAL_MODEL}` "
+            f"`pretrained = {REAL_WEIGHTS}` and your other options. Its weights are downloaded once "
+            "(605 MB); promptclimb models `grep = ViT` lists others."
         ]
     steps = []
     if UNOPENED in result.notes:
@@ -384,24 +388,24 @@ def next_steps(view: RunView) -> list[str]:
         steps.append(f"The new class names could not be examined: promptclimb resume {folder} does it again.")
     elif not result.dataset.sizes.test:
         steps.append("Add test images: without them nothing is known about images that were not searched on.")
-    steps += filter(None, [on_command_line(what_may_help(result))])
+    steps += filter(None, [what_may_help(result)])
     at_chance = may_be_chance(result, result.recommended.test)
     if at_chance:
         steps.append(
             "Do not use it yet: it may be no better than chance, whatever else it is better than. Perhaps "
             "the model knows such pictures, or the classes by these names, too little for words to help: try "
-            "simpler names (--class-names FILE) or another model (--model)."
+            "simpler names (`class_names = FILE`) or another model (`model`)."
         )
     steps += _on_answers(result, folder)
     if hint := names_hint(result):
-        steps.append(f"{on_command_line(hint[0].upper() + hint[1:])}.")
+        steps.append(f"{hint[0].upper()}{hint[1:]}.")
     elif never := _never_recognised(result):
         steps.append(never)
     if names := about_names(view):
         steps.append(names)
     if result.best.unchecked and result.best.class_names:
         steps.append(
-            "Search again with an image or two of each class (--shots 1): they say whether the new names "
+            "Search again with an image or two of each class (`shots = 1`): they say whether the new names "
             "help, and the classifier learns from them."
         )
     steps += _on_gain(result)
@@ -415,10 +419,10 @@ def _never_recognised(result: SearchResult) -> str:
     never = [repr(row.name) for row in inspection.classes if row.images and not row.correct]
     if not never:
         return ""
-    or_search = ", or search for one (--search-for class-names)" if result.best.class_names is None else ""
+    or_search = ", or search for one (`search_for = class-names`)" if result.best.class_names is None else ""
     return (
         f"No test image of {some_of(never)} is recognised. Look at such images and at what "
-        f"they are taken for; then try a name that says what they show (--class-names FILE){or_search}."
+        f"they are taken for; then try a name that says what they show (`class_names = FILE`){or_search}."
     )
 
 

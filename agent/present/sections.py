@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ...evaluator.counts import counted, some_of
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE, Inspection
 from ...prompts.kinds import INSTRUCTION
+from ..config.sources import typed
 from ..results.accuracies import (
     BEST,
     BEST_HAND_MADE,
@@ -203,7 +204,8 @@ def about_names(view: RunView) -> str:
     edit = "write the original name in its line" if in_order else "remove its line"
     return (
         f"Read the new names. {worse}To leave one out, write them to a file (promptclimb export "
-        f"{folder_of(view)} --format class-names), {edit}, and give predict that file (--class-names FILE). "
+        f"{folder_of(view)} `format = class-names`), {edit}, and give predict that file "
+        "(`class_names = FILE`). "
         "The gains on this page are those of all new names together."
     )
 
@@ -252,6 +254,7 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
         "rows": rows,
         "whole": listed and not any(row.others for row in rows),
         "listed": listed,
+        "option": typed("matrix", "FILE.csv"),
         "others": NO_CLASS if listed else "others",
     }
 
@@ -391,13 +394,14 @@ def use_of(view: RunView) -> Use | None:
     weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
     if result.recommended.form == WITH_IMAGES:
         sentence = f"{CLASSIFIER} holds the recommended classifier; without the images, use {texts}"
+    open_clip = typed("format", "open-clip")
     about = f"{sentence}{named}{weighed}; {{}} is the slot of the class name."
     if left_out := without_images(result, result.texts):
-        about += f" With --format open-clip, {left_out}; --format safetensors has it."
-    code = [f"promptclimb export {folder} --format open-clip"]
+        about += f" With {open_clip}, {left_out}; {typed('format', 'safetensors')} has it."
+    code = [f"promptclimb export {folder} {open_clip}"]
     # Nothing opens a custom scorer again.
     if result.model.pretrained or result.scorer_usage:
-        code.insert(0, f"promptclimb predict path/to/images --run {folder}")
+        code.insert(0, f"promptclimb predict path/to/images {typed('run', folder)}")
     if result.with_images is not None and result.model.pretrained:  # `load` opens CLIP models only
         path = json.dumps(shlex.split(folder)[0], ensure_ascii=False)
         code = ["import promptclimb", f'promptclimb.load({path}).predict(["a.jpg", "b.jpg"])', "", *code]
