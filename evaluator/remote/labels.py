@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -108,10 +109,8 @@ class LabelStore:
     def __init__(self, path: Path | None = None) -> None:
         if path is not None and not os.path.lexists(path):
             # SQLite has a rollback journal until a file is made.
-            with translated(path), new_file(path) as draft:
-                file = Database(draft)
+            with translated(path), new_file(path) as draft, closing(Database(draft)) as file:
                 _create(file)
-                file.close()
         self._file = Database(path)
         try:
             if path is None:

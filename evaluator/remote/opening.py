@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,8 @@ def _parameters(spec: EvaluatorSpec) -> dict[str, Any]:
 
 def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet, test: int) -> EvaluatorInfo:
     baselines = _baselines(spec, data)
+    lists = () if spec.scorer == "chat" else for_dataset(data.name)
+    left = [name for name in lists if name not in baselines]
     hashes = [images.mark if len(images) else None for images in (train, val)]
     model = hashlib.sha256(repr((spec.scorer, spec.model)).encode()).hexdigest()
     return EvaluatorInfo(
@@ -164,7 +166,11 @@ def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet
             "scorer": spec.scorer,
             **({CHOSEN: list(data.chosen)} if data.chosen else {}),
             **({"data": list(data.notes)} if data.notes else {}),
-            **_unmeasured(spec, data, baselines),
+            **(
+                {"hand_made": f"not measured, as it takes too many requests: {enumerated(left)}"}
+                if left
+                else {}
+            ),
         },
         cheap=spec.scorer == "embeddings",
         paid=True,
@@ -202,13 +208,3 @@ def _baselines(spec: EvaluatorSpec, data: FewShotData) -> dict[str, tuple[str, .
         baselines.pop(BARE_NAME)
     most = 1 if spec.scorer == "zero-shot" else MOST_BASELINE_TEXTS // len(data.classes)
     return {name: templates for name, templates in baselines.items() if len(templates) <= most}
-
-
-def _unmeasured(
-    spec: EvaluatorSpec, data: FewShotData, measured: Mapping[str, tuple[str, ...]]
-) -> dict[str, str]:
-    """Return a note on the hand-made lists that are not among the baselines; empty if all are."""
-    left = [name for name in for_dataset(data.name) if name not in measured] if spec.scorer != "chat" else []
-    if not left:
-        return {}
-    return {"hand_made": f"not measured, as it takes too many requests: {enumerated(left)}"}
