@@ -9,7 +9,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.scoring import BARE_NAME, Inspection
+from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
@@ -138,7 +138,7 @@ def _print_ways(evaluation: Evaluation, command: str, *, saved: bool = False) ->
         print_line(f"in brackets: 95 % intervals; below: the difference to the {BARE_NAME}")
     if any(cell.may_be_chance for cell in cells):
         print_line(_chance_line(evaluation))
-    print_line(_recommendation(evaluation))
+    print_line(recommendation(evaluation))
     if evaluation.classifier is not None and not saved:
         print_line("to use it: add --save best.safetensors")
     if any(cell.value == 1 for cell in cells if best is None or cell.recommended):
@@ -156,7 +156,8 @@ def _print_ways(evaluation: Evaluation, command: str, *, saved: bool = False) ->
         print_line(f"the model may not know these names; to ask an LLM for others, {how}")
 
 
-def _recommendation(evaluation: Evaluation) -> str:
+def recommendation(evaluation: Evaluation) -> str:
+    """Return in a line what the labelled images recommend."""
     best, images = evaluation.recommended, counted(evaluation.labelled, "labelled image")
     if best is None:
         why = "the scorer was asked about test images alone"
@@ -164,6 +165,10 @@ def _recommendation(evaluation: Evaluation) -> str:
         return f"Nothing is recommended, as {why}; a search chooses by labelled images."
     words, learns = words_of(evaluation.prompts), best.recommended == "with_images"
     name = printable(way_name(best.name, words))
+    if best.templates == (best.name,):
+        name = f'"{name}"'
+    elif best.name in (BASELINE_DEFAULT, HAND_MADE):
+        name = f"the {name}"
     if best.name != BARE_NAME:
         use = f"Use {name}" + (" with the labelled images" if learns else "")
     elif learns:

@@ -45,10 +45,10 @@ def names_text(config: SearchConfig, class_names: Sequence[str]) -> str:
     labels = range(min(len(class_names), most_read(config)))
     requests = readings_asked(config, class_names, labels)
     classes = f"{len(labels):,} of {counted(len(class_names), 'class', 'classes')}"
-    plan = f"class names: what {classes} are is asked in {counted(len(requests), 'request')}"
+    plan = f"class names: {counted(len(requests), 'request')} for a first reading of {classes}"
     if not config.unchecked:
         more = requests_at_most(config, class_names) - len(requests)
-        plan += f"; then come at most {counted(more, 'request')} in {counted(config.name_rounds, 'round')}"
+        plan += f", then at most {counted(more, 'request')} in {counted(config.name_rounds, 'round')}"
     example = "\n\n".join(message["content"] for message in requests[0][0])
     return f"{plan}. The first request:\n\n{indent(visible(example), '    ')}\n\n"
 

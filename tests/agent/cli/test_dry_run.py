@@ -60,7 +60,7 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
     ("options", "message"),
     [
         (["--data", "no/such"], "no data set called"),
-        (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG, one of openai"),
+        (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG, such as "),
         (["--custom-scorer", "no_such_module:make"], "no_such_module"),
         (["--initial", "missing.txt"], "missing.txt"),
     ],

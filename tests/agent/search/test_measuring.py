@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, load, load_data, search
-from promptclimb.agent.cli.evaluate import _print_ways
+from promptclimb.agent.cli.evaluate import _print_ways, recommendation
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.measuring import (
@@ -148,6 +148,7 @@ async def test_given_templates_stand_beside_the_bare_class_name_with_what_images
     assert all(way.with_images and way.with_images.gain for way in evaluation.ways)
     assert evaluation.accuracies.columns == ("without images", "with images")
     assert evaluation.recommended == sketch
+    assert recommendation(evaluation).startswith(f'* Use "{SKETCH}" with the labelled images. Chosen on')
     document = evaluation.to_json()
     assert len(document["scores"]) == 3
     assert document["recommended"] == {"name": SKETCH, "form": "with_images"}
@@ -222,6 +223,7 @@ def test_a_scorer_without_features_recommends_by_its_accuracies() -> None:
     assert [way.name for way in evaluation.ways] == [BARE_NAME, BASELINE_DEFAULT]
     assert any(line.startswith("hand-made is not measured: ") for line in lines)
     assert evaluation.recommended == evaluation.ways[1]
+    assert recommendation(evaluation).startswith("* Use the default template. Chosen on")
 
 
 def test_kept_features_are_measured_without_loading_a_model(
