@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, product
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -23,7 +23,6 @@ from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..messages import shown
 from ..scoring import GREY_BOX, UNREADABLE, ImageEvidence, LearnedClassifier, Predictions
-from ..tally import Labels
 from ..threads import in_thread
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
@@ -44,6 +43,9 @@ from .evaluator import (
 )
 from .labels import Vector
 from .pictures import SentPicture, encode
+
+if TYPE_CHECKING:
+    from ..held_near import LabelledFeatures
 
 SLOT = "{}"
 LOGIT_SCALE = 100.0
@@ -135,27 +137,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return classifier
 
     async def evidence(self, classifiers: Sequence[Vector]) -> list[ImageEvidence]:
-        features, labels = await self._shots()
+        shots = await self._shots()
+        from ..held_near import judge
 
-        def evidence() -> list[ImageEvidence]:
-            from .. import held_near  # imports torch
-
-            shots = held_near.LabelledFeatures.of_images(features, labels)
-            return held_near.judge(classifiers, shots, self.logit_scale)
-
-        return await in_thread(evidence)
+        return await in_thread(lambda: judge(classifiers, shots, self.logit_scale))
 
     async def learn(self, classifier: Vector) -> LearnedClassifier:
-        features, labels = await self._shots()
+        shots, seed = await self._shots(), self.problem.info.seed
+        from ..held_near import learn_classifier
 
-        def learned() -> LearnedClassifier:
-            from .. import held_near  # imports torch
-
-            shots = held_near.LabelledFeatures.of_images(features, labels)
-            seed = self.problem.info.seed
-            return held_near.learn_classifier(classifier, shots, self.logit_scale, seed=seed)
-
-        return await in_thread(learned)
+        return await in_thread(lambda: learn_classifier(classifier, shots, self.logit_scale, seed=seed))
 
     async def decide(self, classifiers: Sequence[Vector], *, split: str) -> Predictions:
         images = await self._opened(split)
@@ -213,12 +204,18 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             ]
         )
 
-    async def _shots(self) -> tuple[Vector, Labels]:
-        """Return the vectors of the labelled images, [n, E], and their labels."""
+    async def _shots(self) -> LabelledFeatures:
         await self.prepare()
         splits = [self.split("train"), self.split("val")]
         vectors = [await self._image_vectors(images) for images in splits]
-        return np.concatenate(vectors), np.concatenate([images.labels for images in splits])
+        labels = [images.labels for images in splits]
+
+        def shots() -> LabelledFeatures:
+            from ..held_near import LabelledFeatures  # imports torch, which takes seconds: not in the loop
+
+            return LabelledFeatures.of_images(np.concatenate(vectors), np.concatenate(labels))
+
+        return await in_thread(shots)
 
     async def _image_vectors(self, images: ImageSet) -> Vector:
         """Return the vectors of images: [n, E], of length 1, zeros where the endpoint refused."""
