@@ -7,8 +7,8 @@ them, which were written down before any accuracy was measured:
 ``iid-icons-PACKAGE``  the categories of an icon package; no bundled model learned from icons of its makers
 ``iid-clip-art``       openclipart's folders of the first level, of the third held out from training
 ``fresh-PACKAGE``      the categories or folders of an icon package, an icon theme or a map editor's icons; no
-                       bundled model learned from icons of its makers, nor is an ``iid-...`` set theirs, but
-                       for logos. Atlas has so many folders that they make two sets, by their initials
+                       bundled model learned from icons of its makers, nor is an ``iid-...`` set theirs. Atlas
+                       has so many folders that they make two sets, by their initials
 
 The ``fresh-...`` sets were composed after a way of learning from images had been chosen on the others, to
 judge it on sets that no choice has seen.
@@ -67,6 +67,11 @@ STYLE = re.compile(
     r"|solid|thin|\d+))+$"
 )
 """The end of an icon's name that tells its style or number."""
+VARIANT = re.compile(
+    r"-(?:rtl|symbolic|adwaita|black|blue|bluegrey|breeze|brown|carmine|cyan|darkcyan|deeporange|gray|green|grey"
+    r"|indigo|magenta|nordic|orange|palebrown|paleorange|pink|purple|red|teal|violet|white|yaru|yellow)\b"
+)
+"""What tells the colour of a theme's icon in its name."""
 VENDORS = {**FEW_SHOT_VENDORS, **TEST_VENDORS, "noto-v1": ART_SOURCES["noto-v1"]}
 ICONS: Mapping[str, Source] = {
     "carbon": Source("@iconify-json/carbon", "1.2.29", "Apache-2.0", "iconify"),
@@ -84,7 +89,6 @@ ICONS: Mapping[str, Source] = {
 ATLAS = Source("@vectopus/atlas-icons", "0.0.7", "MIT", "glyphs")
 FRESH: Mapping[str, tuple[Source, str]] = {
     "unicons": (Source("@iconify-json/uil", "1.2.3", "Apache-2.0", "iconify"), ""),
-    "logos": (Source("@iconify-json/streamline-logos", "1.2.0", "CC-BY-4.0", "iconify"), ""),
     "atlas-1": (ATLAS, r"package/packs/([a-i][\w-]*)/.+/(.+)\.svg"),
     "atlas-2": (ATLAS, r"package/packs/([j-z][\w-]*)/.+/(.+)\.svg"),
     "mingcute": (Source("mingcute_icon", "2.9.72", "Apache-2.0", "svg"), r"package/svg/(\w+)/(.+)\.svg"),
@@ -240,7 +244,7 @@ def in_folders(source: Source, pattern: str) -> Categorised:
     """Yield the folders and names that a pattern finds in a package's paths, with the pictures."""
     for path in picture_paths(source):
         if match := re.fullmatch(pattern, path):
-            name = re.sub(r"-(?:rtl|symbolic)\b", "", match[2].replace("_", "-"))
+            name = VARIANT.sub("", match[2].replace("_", "-"))
             yield match[1].replace("-", " "), name, Picture(source, path)
 
 

@@ -132,9 +132,9 @@ def test_icons_are_read_from_folders_and_fonts(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path))
     folder = cache_folder() / "theme" / "Theme" / "places"
     folder.mkdir(parents=True)
-    (folder / "home_2-symbolic.svg").write_text("<svg/>")
+    (folder / "home-red_2-symbolic.svg").write_text("<svg/>")
     (folder / "user.png").write_bytes(b"png")
-    (folder / "alias.svg").symlink_to(folder / "home_2-symbolic.svg")
+    (folder / "alias.svg").symlink_to(folder / "home-red_2-symbolic.svg")
     theme = Source("theme", "", "MIT", "debian")
     icons = list(in_folders(theme, r"Theme/(\w+)/(.+)\.(?:svg|png)"))
     assert [(category, name) for category, name, _ in icons] == [("places", "home-2"), ("places", "user")]
