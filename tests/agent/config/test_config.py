@@ -408,9 +408,9 @@ COUNTS = [name for name, field in SearchConfig.model_fields.items() if _INT.sear
 @pytest.mark.parametrize("value", ["inf", "nan", "1e400"])
 def test_a_number_that_is_not_finite_is_refused(name: str, value: str) -> None:
     """JSON and TOML files of a run have no infinity, and a missing limit is left out."""
-    with raises_typed(
-        ConfigError, match=f"^{flag_of(name) or f'{name} ='} '{value}': it must be a finite number"
-    ):
+    flag = flag_of(name)
+    typed = f"{flag} '{value}'" if flag else f"{name} = '{value}' in a --config file"
+    with raises_typed(ConfigError, match=f"^{typed}: it must be a finite number"):
         from_sources({**NO_LLM, name: value, "price": "1/1"}, {})
     with pytest.raises(ConfigError, match=f"^`{name} = "):
         SearchConfig(**NO_LLM, **{name: float(value)})
