@@ -290,15 +290,16 @@ def with_real_model(config: SearchConfig) -> str:
     """Return the command of the same search with a real model, or of one on the user's own images."""
     from ...evaluator.datasets.loading import known
 
+    settings = config.to_public()
     if any(config.data == data_set.name for data_set in known()):
         whose, options = "your images and ", ["--data", "DIR"]
         if config.unchecked:
             options += ["--shots", "0"]
         if config.kind.renames_classes:
-            options += ["--search-for", config.search_for]
-            options += [] if config.llm is None else ["--llm", config.llm]
+            of_names = settings.keys() & {"search_for", "llm", "base_url"}
+            options += [word for name in sorted(of_names) for word in (flag_of(name), settings[name])]
     else:
-        whose, options, settings = "", [], config.to_public()
+        whose, options = "", []
         for name, value in settings.items():
             option = OPTIONS[name]
             if name in _NOT_REPEATED or not option.flag or _follows(name, settings):

@@ -101,8 +101,10 @@ def test_the_next_command_keeps_what_the_user_gave() -> None:
     bundled = with_real_model(SearchConfig(data="photos", method="random", describe="things"))
     assert "with your images and a real model" in bundled
     assert "search --data DIR --model" in bundled
-    names = SearchConfig(data="photos", search_for="class-names", llm="m", describe="things")
-    assert "--data DIR --search-for class-names --llm m --model" in with_real_model(names)
+    url = "http://127.0.0.1:1/v1"
+    names = SearchConfig(data="photos", search_for="class-names", llm="m", base_url=url, describe="things")
+    command = with_real_model(names)
+    assert f"--data DIR --base-url {url} --llm m --search-for class-names --model" in command
 
 
 def test_a_resumed_run_prints_the_next_command_with_what_was_typed_and_nothing_else(
