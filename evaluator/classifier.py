@@ -1,7 +1,8 @@
-"""What a search returns: a classifier of images as one vector for each class, kept in one safetensors file.
+"""What a search returns: a classifier of images, kept in one safetensors file.
 
 An image belongs to the class whose vector has the largest product with the image's features, of length 1,
-under the model that the file names. Torch is imported when an image is classified.
+under the model that the file names; likeness to labelled images adds to it where that was learnt. Torch is
+imported when an image is classified.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .datasets.class_names import check_name
 from .errors import DataError, UsageError, reason_of
 from .files import replace_file, user_path
+from .head import Head, Likeness
 from .messages import first_problem
 from .regular_files import irregular, open_regular
 from .spec import EvaluatorSpec, Report
@@ -30,11 +32,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .clip.in_process import ImageClassifier
-    from .scoring import ClassVectors, EvaluatorInfo
+    from .scoring import EvaluatorInfo
 
 ImageOrPath: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, np.dtype[np.uint8]]"
-TENSOR = "classifier"
-LARGEST_SCALE, LARGEST_NUMBER = 1e4, 1e6
+TENSOR, KEYS, VALUES = "classifier", "keys", "values"
+LARGEST_SCALE, LARGEST_NUMBER, LARGEST_SHARPNESS = 1e4, 1e6, 1e6
 """Beyond them, logits of a received file might be no finite numbers."""
 
 
@@ -52,6 +54,7 @@ class About(BaseModel):
         pretrained: Tag or file of its weights.
         weights: Their content hash.
         scale: Turns products into logits for probabilities.
+        sharpness: How fast likeness to labelled images falls with distance; 0 without likeness.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
@@ -66,6 +69,7 @@ class About(BaseModel):
     pretrained: str
     weights: str
     scale: float = Field(gt=0, le=LARGEST_SCALE)
+    sharpness: float = Field(default=0.0, ge=0, le=LARGEST_SHARPNESS)
     dataset: str = ""
     fingerprint: str = ""
 
@@ -75,23 +79,24 @@ class Classifier:
     """Classifies images with the model that it was made for.
 
     Attributes:
-        vectors: One for each class: float32 [classes, dimensions].
+        head: What decides.
         about: Class names, model and where it comes from.
         device: Where the model computes: ``auto``, ``cpu``, ``cuda:0``, ...
         report: Called with lines about the model.
     """
 
-    vectors: ClassVectors
+    head: Head
     about: About
     device: str = "auto"
     report: Report = lambda _line: None
 
     @classmethod
-    def of(cls, info: EvaluatorInfo, vectors: ClassVectors, **about: Any) -> Self:
-        """Return a classifier by an evaluator's vectors; ``about`` has what else the file says of it."""
+    def of(cls, info: EvaluatorInfo, head: Head, **about: Any) -> Self:
+        """Return a classifier by an evaluator's features; ``about`` has what else the file says of it."""
         return cls(
-            vectors,
+            head,
             About(
+                sharpness=0.0 if head.likeness is None else head.likeness.sharpness,
                 classes=info.class_names,
                 scorer=str(info.notes.get("scorer", "")),
                 model=info.model,
@@ -168,7 +173,11 @@ class Classifier:
             name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             for name, value in about.items()
         }
-        content = save({TENSOR: np.ascontiguousarray(self.vectors, dtype=np.float32)}, metadata=metadata)
+        tensors, likeness = {TENSOR: self.head.vectors}, self.head.likeness
+        if likeness is not None:
+            tensors |= {KEYS: likeness.keys, VALUES: likeness.values}
+        contiguous = {name: np.ascontiguousarray(rows, dtype=np.float32) for name, rows in tensors.items()}
+        content = save(contiguous, metadata=metadata)
         # The library writes the metadata in another order each time.
         end = 8 + int.from_bytes(content[:8], "little")
         header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
@@ -192,7 +201,12 @@ class Classifier:
             open_regular(file).close()  # a tensor without end may be promised, and would be allocated
             with safetensors.safe_open(file, framework="np") as opened:
                 metadata, vectors = opened.metadata() or {}, opened.get_tensor(TENSOR)
-            about = About.model_validate({name: _value(name, text) for name, text in metadata.items()})
+                about = About.model_validate({name: _value(name, text) for name, text in metadata.items()})
+                likeness = None
+                if about.sharpness:
+                    keys, values = opened.get_tensor(KEYS), opened.get_tensor(VALUES)
+                    likeness = Likeness(keys, values, about.sharpness)
+                head = Head(vectors, likeness)
         except (
             OSError,
             safetensors.SafetensorError,
@@ -205,9 +219,9 @@ class Classifier:
             raise UsageError(
                 f"{file} holds no classifier of this program: {what}; `export` and `evaluate` write one"
             ) from error
-        if fault := _fault(vectors, about):
+        if fault := _fault(head, about):
             raise UsageError(f"{file} holds no classifier of this program: {fault}")
-        return cls(vectors, about, device, report)
+        return cls(head, about, device, report)
 
     def _decided(
         self, images: Iterable[ImageOrPath], *, top: int
@@ -234,23 +248,30 @@ class Classifier:
         from .clip.in_process import ImageClassifier
 
         about = self.about
-        return ImageClassifier.of_vectors(
-            self.spec, self.vectors, scale=about.scale, weights=about.weights, report=self.report
+        return ImageClassifier.of_head(
+            self.spec, self.head, scale=about.scale, weights=about.weights, report=self.report
         )
 
 
-def _fault(vectors: ClassVectors, about: About) -> str:
+def _fault(head: Head, about: About) -> str:
     """Return why a file's values cannot classify images; an empty text if they can."""
     import numpy as np
 
-    if vectors.dtype != np.float32 or vectors.ndim != 2 or not np.isfinite(vectors).all():
-        return "its vectors are no numbers"
+    vectors, likeness = head.vectors, head.likeness
+    parts = [vectors] if likeness is None else [vectors, likeness.keys, likeness.values]
+    for rows in parts:
+        if rows.dtype != np.float32 or rows.ndim != 2 or not np.isfinite(rows).all():
+            return "its vectors are no numbers"
+        if np.abs(rows).max(initial=0) > LARGEST_NUMBER:
+            return f"its vectors have numbers beyond {LARGEST_NUMBER:,.0f}"
+    if likeness is not None:
+        images, (classes, dimensions) = len(likeness.keys), vectors.shape
+        if (likeness.keys.shape, likeness.values.shape) != ((images, dimensions), (images, classes)):
+            return "its labelled images are of another classifier"
     if not len(vectors) == len(about.classes) == len(about.names_in_texts):
         return f"{len(vectors)} vectors and {len(about.classes)} class names; it was edited"
     if not vectors.any(axis=1).all():
         return "the vector of a class has no number but 0"
-    if np.abs(vectors).max() > LARGEST_NUMBER:
-        return f"its vectors have numbers beyond {LARGEST_NUMBER:,.0f}"
     if not f"{about.model}{about.pretrained}".isprintable():  # both are printed
         return "the name of its model, or of the weights, holds a control character"
     try:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .scoring import ImageEvidence, LearnedClassifier
+from .scoring import ImageEvidence
 
 if TYPE_CHECKING:
     from .scoring import ClassVectors
@@ -81,7 +81,7 @@ class HeldNear:
         weights: One row for each class: [C, E]. An image belongs to the class with the largest product.
         strength: The price with the largest share; None if the texts were left as they are.
         scale: Turns products into logits whose softmax fits held-out images best.
-        held_out: The class of each labelled image by a classifier that had not seen it: [n].
+        held_out: The logits of each labelled image by a classifier that had not seen it: [n, C].
     """
 
     weights: Tensor
@@ -99,23 +99,6 @@ def judge(
     return [
         ImageEvidence(tuple((right * known).tolist()), tuple(logprob.tolist())) for right, logprob in judged
     ]
-
-
-def learn_classifier(
-    texts: ClassVectors, shots: LabelledFeatures, logit_scale: float, *, seed: int
-) -> LearnedClassifier:
-    """Learn from the labelled images that have features; see ``learn``."""
-    known = shots.features[:, 0].any(dim=1)
-    learned = learn(torch.from_numpy(texts), shots.at(known), logit_scale, seed=seed)
-    right = torch.zeros_like(known)
-    right[known] = learned.held_out == shots.labels[known]
-    return LearnedClassifier(
-        classifier=learned.weights.numpy(),
-        images=int(known.sum()),
-        strength=learned.strength,
-        scale=learned.scale,
-        held_out=tuple(right.tolist()),
-    )
 
 
 def evidence(shots: LabelledFeatures, weights: Tensor, logit_scale: float) -> tuple[Tensor, Tensor]:
@@ -188,12 +171,13 @@ def learn(
     ):
         weights += share * learned
     held_out = torch.einsum("p,pnc->nc", shares.float(), logits)
+    temperature = _temperature(held_out, shots.labels)
     report(fits, fits)
     return HeldNear(
         weights=weights,
         strength=None if shares[0] == 1 else STRENGTHS[int(shares[1:].argmax())],
-        scale=scale * _temperature(held_out, shots.labels),
-        held_out=held_out.argmax(dim=1),
+        scale=scale * temperature,
+        held_out=temperature * held_out,
     )
 
 

@@ -28,6 +28,8 @@ from .messages import shown
 if TYPE_CHECKING:
     import numpy as np
 
+    from .head import Head
+
     ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 T = TypeVar("T")
@@ -392,7 +394,7 @@ class LearnedClassifier:
     """A classifier that learned from labelled images.
 
     Attributes:
-        classifier: float32 [classes, dimensions].
+        head: What decides.
         images: Number of labelled images.
         strength: How much it was held near the texts; None if it is the texts' classifier.
         scale: Turns products into logits for probabilities.
@@ -400,7 +402,7 @@ class LearnedClassifier:
             ``train`` first.
     """
 
-    classifier: ClassVectors
+    head: Head
     images: int
     strength: float | None
     scale: float
@@ -409,10 +411,7 @@ class LearnedClassifier:
 
 @runtime_checkable
 class FeatureEvaluator(Protocol):
-    """An evaluator with features of images: a classifier has a vector for each class.
-
-    An image belongs to the class whose vector has the largest product with its own.
-    """
+    """An evaluator with features of images: a classifier of texts has a vector for each class."""
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -440,7 +439,7 @@ class FeatureEvaluator(Protocol):
     def learn(self, classifier: ClassVectors) -> MaybeAwaitable[LearnedClassifier]:
         """Learn a classifier from the labelled images, held near that of texts."""
 
-    def decide(self, classifiers: Sequence[ClassVectors], *, split: str) -> MaybeAwaitable[Predictions]:
+    def decide(self, heads: Sequence[Head], *, split: str) -> MaybeAwaitable[Predictions]:
         """Classify the images of ``train``, ``val`` or ``test``, which opens it."""
 
 

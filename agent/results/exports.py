@@ -16,6 +16,7 @@ from ...evaluator.datasets.class_names import SPLIT, line_of
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
+from ...evaluator.head import Head
 from ...evaluator.open import open_evaluator
 from ...evaluator.regular_files import irregular
 from ...evaluator.scoring import FeatureEvaluator
@@ -185,10 +186,9 @@ def leaderboard(run: ChosenPrompts) -> str:
 
 
 def safetensors(run: ChosenPrompts) -> bytes:
-    """Return a file that ``load`` reads: ``classifier``, float32 [classes, dimensions], and what it is.
+    """Return a file that ``load`` reads: class vectors, likeness to labelled images, and what it is.
 
-    An image belongs to the class whose row has the largest product with its normalised embedding. ``About``
-    lists the metadata.
+    ``About`` lists the metadata.
     """
     if run.only is None and (run.run_dir / CLASSIFIER).exists():
         return Classifier.load(run.run_dir / CLASSIFIER).to_bytes()
@@ -202,7 +202,7 @@ def safetensors(run: ChosenPrompts) -> bytes:
     vectors = at_once(evaluator.classifier(run.templates, renaming))
     return Classifier.of(
         evaluator.info,
-        vectors,
+        Head(vectors),
         scale=evaluator.logit_scale,
         form=run.only or TEXTS,
         templates=run.templates,
@@ -220,9 +220,7 @@ FORMS: Mapping[str, ExportForm] = {
     "csv": ExportForm(
         "leaderboard.csv", leaderboard, "every template with its scores", chooses=False, any_kind=True
     ),
-    "safetensors": ExportForm(
-        "classifier.safetensors", safetensors, "the classifier: a vector for each class"
-    ),
+    "safetensors": ExportForm("classifier.safetensors", safetensors, "the classifier itself"),
     "class-names": ExportForm("class-names.txt", class_names, "new names, as CLASS=NAME", chooses=False),
 }
 

@@ -40,6 +40,7 @@ from statistics import fmean, stdev
 from ...evaluator.classifier import Classifier
 from ...evaluator.datasets.hand_made import simple_imagenet_templates
 from ...evaluator.errors import AskingEndedError, PromptclimbError, TemplateRejectedError
+from ...evaluator.head import Head
 from ...evaluator.scoring import (
     BARE_NAME,
     BASELINE_DEFAULT,
@@ -345,10 +346,10 @@ async def choose_forms(
         features = evaluator
         try:
             vectors = await call_evaluator(lambda: features.classifier(texts, renaming))
-            scale, images = features.logit_scale, 0
+            head, scale, images = Head(vectors), features.logit_scale, 0
             if labelled_images(info):
                 learned = await call_evaluator(partial(features.learn, vectors))
-                vectors, scale = learned.classifier, learned.scale
+                head, scale = learned.head, learned.scale
             if way is not None:
                 learned_by_way = learned
                 if renaming or choice.ways[way] != texts:
@@ -358,7 +359,7 @@ async def choose_forms(
                 recommended, images = "with_images", learned.images
             classifier = Classifier.of(
                 info,
-                vectors,
+                head,
                 scale=scale,
                 form=recommended,
                 images=images,

@@ -16,6 +16,7 @@ from typing import Any
 
 from ...evaluator.classifier import Classifier
 from ...evaluator.errors import TemplateRejectedError, UsageError
+from ...evaluator.head import Head
 from ...evaluator.scoring import (
     BARE_NAME,
     Evaluator,
@@ -396,8 +397,8 @@ async def _by_features(
         for number, name in enumerate(learning, start=1):
             progress(f"learning from {labelled:,} labelled images, {number} of {len(learning)}: {name}")
             learned[name] = await call_evaluator(partial(features.learn, vectors[name]))
-    classifiers = [*vectors.values(), *(each.classifier for each in learned.values())]
-    predictions = await call_evaluator(lambda: features.decide(classifiers, split="test"))
+    heads = [*map(Head, vectors.values()), *(each.head for each in learned.values())]
+    predictions = await call_evaluator(lambda: features.decide(heads, split="test"))
     names = [*ways, *((name, IMAGES_COLUMN) for name in learned)]
     measured = _with_gains(_measured_by(predictions, evaluation.classes), names, predictions)
     forms, classifier = dict[str | None, Form](), None

@@ -27,7 +27,7 @@ from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, s
 from ..store.trust import OF_MODEL
 
 if TYPE_CHECKING:
-    from ...evaluator.scoring import ClassVectors
+    from ...evaluator.head import Head
 
 BATCH = 64
 """Images whose requests go out together; more would delay the first rows."""
@@ -45,7 +45,7 @@ class ApiFolderPredictor(ImagePredictor):
         labels: The file that keeps what the scorer answers.
         report: Called with lines about the endpoint, and folders that cannot be read.
         texts: Names as the scorer gets them, by label.
-        vectors: The class vectors to use in place of the templates, [C, E]; None for the templates.
+        head: What decides in place of the templates; None for the templates.
 
     Attributes:
         usage: What the scorer was asked for the last folder.
@@ -62,12 +62,12 @@ class ApiFolderPredictor(ImagePredictor):
         report: Report,
         *,
         texts: Sequence[str],
-        vectors: ClassVectors | None = None,
+        head: Head | None = None,
     ) -> None:
         super().__init__(config, class_names, templates, report)
         self.labels = labels
         self.usage = ApiUsage()
-        self._texts, self._vectors = tuple(texts), vectors
+        self._texts, self._head = tuple(texts), head
 
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
         """Yield the decision on each image, in order; its endpoint is open meanwhile.
@@ -90,8 +90,8 @@ class ApiFolderPredictor(ImagePredictor):
                     complaints = evaluator.problem.pictures.complaints(paths)
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
                     image_sets = [unlabelled(evaluator, readable)]
-                    if self._vectors is not None and isinstance(evaluator, EmbeddingsEvaluator):
-                        (decided,) = portal.call(evaluator.classify_by, [self._vectors], image_sets)
+                    if self._head is not None and isinstance(evaluator, EmbeddingsEvaluator):
+                        (decided,) = portal.call(evaluator.classify_by, [self._head], image_sets)
                     else:
                         (decided,) = portal.call(evaluator.classify, [self.templates], image_sets)
                     (decisions,) = accepted(decided)
@@ -144,17 +144,15 @@ def predictor_of_run(
     if is_api:
         changed = {name: value for name, value in config if name in (changes or ())}
         config = config.model_copy(update={**dict.fromkeys(_OF_THE_RUN), **changed})
-        vectors = None
+        head = None
         if is_saved:
             saved = Classifier.load(run_dir / CLASSIFIER)
             if (saved.about.scorer, saved.about.model) == (config.scorer, config.model):
-                names, vectors = saved.class_names, saved.vectors
+                names, head = saved.class_names, saved.head
             else:
                 report(f"note: {CLASSIFIER} is for {saved.about.model}; {config.model} gets the texts alone")
         labels = shared_labels(config)
-        return ApiFolderPredictor(
-            config, names, prompts.templates, labels, report, texts=texts, vectors=vectors
-        )
+        return ApiFolderPredictor(config, names, prompts.templates, labels, report, texts=texts, head=head)
     predictor = FolderPredictor(config, names, prompts.templates, report, texts=texts)
     if stored_manifest(run_dir).content.get("weights") not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")

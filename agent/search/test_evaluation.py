@@ -13,6 +13,7 @@ from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
+from ...evaluator.head import Head
 from ...evaluator.scoring import (
     BARE_NAME,
     OPENAI_80,
@@ -234,7 +235,7 @@ async def _measure_renamed(
             assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator averages with names"
             features = evaluator
             vectors = await call_evaluator(lambda: features.classifier(templates, renaming))
-            return await call_evaluator(lambda: features.decide([vectors], split=split))
+            return await call_evaluator(lambda: features.decide([Head(vectors)], split=split))
         assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
         named = evaluator
         return await call_evaluator(lambda: named.predict_named(templates[0], [renaming], split=split))
@@ -289,7 +290,7 @@ async def _measure_learned(
         assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator learns"
         held_out = (classifier.held_out[:train], classifier.held_out[train:])
         accuracy, val = (sum(right) / len(right) if right else None for right in held_out)
-        deciding = partial(evaluator.decide, [classifier.classifier], split="test")
+        deciding = partial(evaluator.decide, [classifier.head], split="test")
         on_test = await _try(notes, UNOPENED, call_evaluator(deciding)) if test else None
         predictions |= {} if on_test is None else {name: on_test}
         right = [] if on_test is None else hits(on_test.predicted[0] or (), on_test.labels)

@@ -23,10 +23,10 @@ from .images import RECIPE, Features, ImageEncoder, Source
 from .models import LoadedModel, ModelFacts, best_dtype, known_model, load_model, parse_devices
 from .open_clip_evaluator import KeptTexts, OpenClipEvaluator
 from .text_encoder import Encoder, ReplicatedEncoder, TextEncoder
-from .zero_shot import SCALE, Labelled, classifier, decide
+from .zero_shot import SCALE, Labelled, classifier, decide, products
 
 if TYPE_CHECKING:
-    from ..scoring import ClassVectors
+    from ..head import Head, Likeness
 
 RESIDENT_BYTES = 2**30
 
@@ -267,12 +267,19 @@ def _info(
 
 
 class ImageClassifier:
-    """Classifies image files with a loaded model by one vector for each class: [C, E]."""
+    """Classifies image files with a loaded model by one vector for each class, [C, E], and likeness."""
 
     def __init__(
-        self, spec: EvaluatorSpec, loaded: LoadedModel, vectors: Tensor, scale: float, report: Report
+        self,
+        spec: EvaluatorSpec,
+        loaded: LoadedModel,
+        vectors: Tensor,
+        scale: float,
+        report: Report,
+        likeness: Likeness | None = None,
     ) -> None:
         self._loaded, self._vectors, self._scale = loaded, vectors.float(), scale
+        self._likeness = likeness
         self._images = image_encoder(spec, loaded, lambda: loaded, report, lambda *_given: None)
 
     @classmethod
@@ -295,14 +302,12 @@ class ImageClassifier:
         return cls(spec, loaded, vectors, loaded.logit_scale, report)
 
     @classmethod
-    def of_vectors(
-        cls, spec: EvaluatorSpec, vectors: ClassVectors, *, scale: float, weights: str, report: Report
-    ) -> Self:
-        """Open the model that class vectors were made for.
+    def of_head(cls, spec: EvaluatorSpec, head: Head, *, scale: float, weights: str, report: Report) -> Self:
+        """Open the model that a classifier was made for.
 
         Args:
             spec: Names the model.
-            vectors: One for each class: [C, E].
+            head: What decides.
             scale: Turns products into logits.
             weights: Content hash of the weights that they were made for; empty if unknown.
             report: Called with lines about the model.
@@ -318,7 +323,8 @@ class ImageClassifier:
                 f"{spec.pretrained} has other weights than those that the classifier was made for; use those "
                 f"weights, or search again with {spec.pretrained}"
             )
-        return cls(spec, loaded, torch.from_numpy(vectors).to(loaded.device), scale, report)
+        vectors = torch.from_numpy(head.vectors).to(loaded.device)
+        return cls(spec, loaded, vectors, scale, report, head.likeness)
 
     @property
     def weights(self) -> str:
@@ -344,7 +350,7 @@ class ImageClassifier:
                 f"{self._vectors.shape[1]}: it was made for another model"
             )
         with torch.inference_mode():
-            logits = (SCALE * features.to(self._vectors.device)) @ self._vectors.T
+            logits = products(features, self._vectors, self._likeness)
             # Stable, so that equal logits give the class that the evaluator decides for.
             labels = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :top]
             scaled = logits * (self._scale / SCALE)

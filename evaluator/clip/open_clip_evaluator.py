@@ -18,6 +18,8 @@ from .. import held_near, tally
 from ..datasets.pictures import thumbnails
 from ..errors import EvaluatorError, TemplateRejectedError
 from ..files import KEPT_S, sweep
+from ..head import Head, Likeness
+from ..learning import learn_classifier
 from ..scoring import (
     GREY_BOX,
     EvaluatorInfo,
@@ -148,14 +150,14 @@ class OpenClipEvaluator:
         ]
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        return self._predictions([self._classifier(ensemble) for ensemble in ensembles], split)
+        return self._predictions([(self._classifier(ensemble), None) for ensemble in ensembles], split)
 
-    def _predictions(self, classifiers: Sequence[Tensor], split: str) -> Predictions:
+    def _predictions(self, classifiers: Sequence[tuple[Tensor, Likeness | None]], split: str) -> Predictions:
         labelled = self.split(split)
         with torch.inference_mode():
-            predicted = tuple(tuple(decide(labelled, weights).tolist()) for weights in classifiers)
+            predicted = tuple(tuple(decide(labelled, *each).tolist()) for each in classifiers)
             ranked = classifiers if len(self._names) > FEW_CLASSES and len(labelled) else ()
-            within = tuple(within_5(labelled, weights) for weights in ranked)
+            within = tuple(within_5(labelled, *each) for each in ranked)
         return Predictions(tuple(labelled.labels.tolist()), predicted, within_5=within)
 
     def predict_named(
@@ -218,10 +220,10 @@ class OpenClipEvaluator:
         return held_near.judge(classifiers, self._shots, self.logit_scale)
 
     def learn(self, classifier: ClassVectors) -> LearnedClassifier:
-        return held_near.learn_classifier(classifier, self._shots, self.logit_scale, seed=self._info.seed)
+        return learn_classifier(classifier, self._shots, self.logit_scale, seed=self._info.seed)
 
-    def decide(self, classifiers: Sequence[ClassVectors], *, split: str) -> Predictions:
-        return self._predictions([torch.from_numpy(weights) for weights in classifiers], split)
+    def decide(self, heads: Sequence[Head], *, split: str) -> Predictions:
+        return self._predictions([(torch.from_numpy(head.vectors), head.likeness) for head in heads], split)
 
     @property
     def _shots(self) -> held_near.LabelledFeatures:

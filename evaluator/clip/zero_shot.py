@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .. import tally
+from ..head import Likeness
 
 CHUNK = 8192
 SCALE = 100.0
@@ -56,25 +57,35 @@ def classifier(vectors: Tensor) -> Tensor:
     return mean / norm
 
 
-def logits(split: Labelled, weights: Tensor, chunk: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield logits [m, C] and labels [m] of at most ``chunk`` images, on the device of the weights."""
-    for start in range(0, len(split), chunk):
-        features = split.features[start : start + chunk].to(weights.device, torch.float32)
-        labels = split.labels[start : start + chunk].to(weights.device)
-        yield (SCALE * features) @ weights.T, labels
+def products(features: Tensor, weights: Tensor, likeness: Likeness | None = None) -> Tensor:
+    """Return the logits of features [n, E], on the device of the weights: [n, C]."""
+    features = features.to(weights.device, torch.float32)
+    values = (SCALE * features) @ weights.T
+    if likeness is not None:
+        values += SCALE * torch.from_numpy(likeness.added(features.cpu().numpy())).to(weights.device)
+    return values
 
 
-def decide(split: Labelled, weights: Tensor) -> Tensor:
+def logits(
+    split: Labelled, weights: Tensor, likeness: Likeness | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield logits [m, C] and labels [m] of at most ``CHUNK`` images, on the device of the weights."""
+    for start in range(0, len(split), CHUNK):
+        labels = split.labels[start : start + CHUNK].to(weights.device)
+        yield products(split.features[start : start + CHUNK], weights, likeness), labels
+
+
+def decide(split: Labelled, weights: Tensor, likeness: Likeness | None = None) -> Tensor:
     """Return each image's class, the first of the largest logits: [n], on the CPU."""
-    decisions = [values.argmax(dim=1).cpu() for values, _ in logits(split, weights)]
+    decisions = [values.argmax(dim=1).cpu() for values, _ in logits(split, weights, likeness)]
     return torch.cat(decisions) if decisions else split.labels.new_empty(0)
 
 
-def within_5(split: Labelled, weights: Tensor) -> float:
+def within_5(split: Labelled, weights: Tensor, likeness: Likeness | None = None) -> float:
     """Return the share of images whose class is among those of the five largest logits."""
     five = [
         (values.topk(5).indices == labels[:, None]).any(dim=1).cpu()
-        for values, labels in logits(split, weights)
+        for values, labels in logits(split, weights, likeness)
     ]
     return float(torch.cat(five).double().mean())
 

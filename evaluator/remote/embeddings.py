@@ -21,6 +21,7 @@ from pydantic import Field
 
 from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
+from ..head import Head
 from ..messages import shown
 from ..scoring import GREY_BOX, UNREADABLE, ImageEvidence, LearnedClassifier, Predictions
 from ..threads import in_thread
@@ -103,13 +104,11 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         classifiers = await self._classifiers([(texts, self.class_names) for texts in ensembles])
         return await self._decided(classifiers, image_vectors)
 
-    async def classify_by(
-        self, classifiers: Sequence[Vector], parts: Sequence[ImageSet]
-    ) -> list[EnsembleDecisions]:
+    async def classify_by(self, heads: Sequence[Head], parts: Sequence[ImageSet]) -> list[EnsembleDecisions]:
         """Return the decisions of classifiers for each part; no text is asked for.
 
         Args:
-            classifiers: A vector for each class: [C, E].
+            heads: What decides.
             parts: The images.
 
         Raises:
@@ -117,13 +116,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """
         await self.prepare()
         image_vectors = [await self._image_vectors(images) for images in parts]
-        sizes = {weights.shape[1] for weights in classifiers} - {self._size}
+        sizes = {head.vectors.shape[1] for head in heads} - {self._size}
         if sizes and self._size is not None:
             raise ScoringEndedError(
                 f"the classifier has vectors of {sizes.pop()} numbers and the endpoint gave {self._size}: it "
                 "was made for another model"
             )
-        return await self._decided(classifiers, image_vectors)
+        return await self._decided(heads, image_vectors)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -131,10 +130,10 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> Vector:
         await self.prepare()
-        (classifier,) = await self._classifiers([(ensemble, self.problem.renamed(renaming or {}))])
-        if isinstance(classifier, TemplateRejectedError):
-            raise classifier
-        return classifier
+        (head,) = await self._classifiers([(ensemble, self.problem.renamed(renaming or {}))])
+        if isinstance(head, TemplateRejectedError):
+            raise head
+        return head.vectors
 
     async def evidence(self, classifiers: Sequence[Vector]) -> list[ImageEvidence]:
         shots = await self._shots()
@@ -144,13 +143,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def learn(self, classifier: Vector) -> LearnedClassifier:
         shots, seed = await self._shots(), self.problem.info.seed
-        from ..held_near import learn_classifier
+        from ..learning import learn_classifier
 
         return await in_thread(lambda: learn_classifier(classifier, shots, self.logit_scale, seed=seed))
 
-    async def decide(self, classifiers: Sequence[Vector], *, split: str) -> Predictions:
+    async def decide(self, heads: Sequence[Head], *, split: str) -> Predictions:
         images = await self._opened(split)
-        return predictions_of(await self.classify_by(classifiers, [images]), images)
+        return predictions_of(await self.classify_by(heads, [images]), images)
 
     async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -175,12 +174,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             requests += len(_trial_pictures()) * len(tried) + sum(tried)
         return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
 
-    def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
+    def _decisions(self, head: Head, vectors: Vector) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.
-        columns = LOGIT_SCALE * weights.T.astype(np.float64)
+        columns = LOGIT_SCALE * head.vectors.T.astype(np.float64)
         if not vectors.any():  # all are refused: their length may not have been known
             vectors = np.zeros((len(vectors), len(columns)), dtype=np.float32)
-        logits = [vectors[start : start + CHUNK] @ columns for start in range(0, len(vectors), CHUNK)]
+        logits = []
+        for start in range(0, len(vectors), CHUNK):
+            rows = vectors[start : start + CHUNK].astype(np.float64)
+            added = 0 if head.likeness is None else LOGIT_SCALE * head.likeness.added(rows)
+            logits.append(rows @ columns + added)
         if not logits:
             return SplitDecisions(np.zeros(0, dtype=np.int64))
         predicted = np.concatenate([chunk.argmax(axis=1) for chunk in logits])
@@ -193,14 +196,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         )
 
     async def _decided(
-        self, classifiers: Sequence[Vector | TemplateRejectedError], image_vectors: Sequence[Vector]
+        self, heads: Sequence[Head | TemplateRejectedError], image_vectors: Sequence[Vector]
     ) -> list[EnsembleDecisions]:
         return await in_thread(
             lambda: [
-                weights
-                if isinstance(weights, TemplateRejectedError)
-                else [self._decisions(weights, vectors) for vectors in image_vectors]
-                for weights in classifiers
+                head
+                if isinstance(head, TemplateRejectedError)
+                else [self._decisions(head, vectors) for vectors in image_vectors]
+                for head in heads
             ]
         )
 
@@ -235,8 +238,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def _classifiers(
         self, wanted: Sequence[tuple[Sequence[str], tuple[str, ...]]]
-    ) -> list[Vector | TemplateRejectedError]:
-        """Return the classifiers of ensembles with class names: [C, E]; an error where a text is refused."""
+    ) -> list[Head | TemplateRejectedError]:
+        """Return the classifiers of ensembles with class names; an error where a text is refused."""
 
         def request(texts: list[str]) -> ApiRequest:
             path = path_below(self.problem.url, self.dialect.path)
@@ -248,14 +251,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         ]
         vectors = await self._vectors("text", texts, request)
 
-        def classifier(ensemble: Sequence[str], names: tuple[str, ...]) -> Vector | TemplateRejectedError:
+        def classifier(ensemble: Sequence[str], names: tuple[str, ...]) -> Head | TemplateRejectedError:
             for template, name in product(ensemble, names):
                 if not len(vectors[text := template.replace(SLOT, name)]):
                     why = f"the endpoint refuses the text {shown(text)}"
                     return TemplateRejectedError(template, "refused", why)
-            return _mean(
-                [np.stack([vectors[text.replace(SLOT, name)] for name in names]) for text in ensemble]
-            )
+            rows = [np.stack([vectors[text.replace(SLOT, name)] for name in names]) for text in ensemble]
+            return Head(_mean(rows))
 
         return await in_thread(lambda: [classifier(ensemble, names) for ensemble, names in wanted])
 

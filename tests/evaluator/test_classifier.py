@@ -16,8 +16,9 @@ from safetensors.numpy import save_file
 import promptclimb
 from promptclimb import Classifier
 from promptclimb.agent.errors import UntrustedRunError
-from promptclimb.evaluator.classifier import TENSOR, About
+from promptclimb.evaluator.classifier import KEYS, TENSOR, VALUES, About
 from promptclimb.evaluator.errors import DataError, ModelError, UsageError
+from promptclimb.evaluator.head import Head, Likeness
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import FeatureEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -44,7 +45,7 @@ def learned(spec: EvaluatorSpec) -> tuple[Classifier, FeatureEvaluator]:
     from_images = evaluator.learn(vectors)
     classifier = Classifier.of(
         evaluator.info,
-        from_images.classifier,  # type: ignore[union-attr]
+        from_images.head,  # type: ignore[union-attr]
         scale=evaluator.logit_scale,
         form="with_images",
         templates=("a {}",),
@@ -58,7 +59,7 @@ def test_it_decides_as_it_was_evaluated_and_so_does_the_file(
 ) -> None:
     """Image by image on the test images, from the file alone."""
     classifier, evaluator = learned
-    evaluated = evaluator.decide([classifier.vectors], split="test")
+    evaluated = evaluator.decide([classifier.head], split="test")
     data = promptclimb.load_data(spec)
     paths = [item.path for item in data.test.open()]
     loaded = promptclimb.load(classifier.save(tmp_path / "mine.safetensors"))
@@ -69,7 +70,26 @@ def test_it_decides_as_it_was_evaluated_and_so_does_the_file(
     assert shares.sum(axis=1) == pytest.approx(1)
     assert [loaded.class_names[label] for label in shares.argmax(axis=1)] == names
     assert loaded.about == classifier.about
-    assert (loaded.vectors == classifier.vectors).all()
+    assert loaded.to_bytes() == classifier.to_bytes()
+
+
+def test_likeness_to_images_decides_as_it_was_evaluated_and_so_does_the_file(
+    learned: tuple[Classifier, FeatureEvaluator], spec: EvaluatorSpec, tmp_path: Path
+) -> None:
+    """Image by image; the class vectors alone decide otherwise."""
+    classifier, evaluator = learned
+    generator, (classes, dimensions) = np.random.default_rng(1), classifier.head.vectors.shape
+    keys = generator.standard_normal((5, dimensions)).astype(np.float32)
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+    likeness = Likeness(keys, generator.standard_normal((5, classes)).astype(np.float32), 2.0)
+    about = classifier.about.model_copy(update={"sharpness": 2.0})
+    head = Head(classifier.head.vectors, likeness)
+    loaded = promptclimb.load(Classifier(head, about).save(tmp_path / "mine.safetensors"))
+    evaluated = evaluator.decide([head, classifier.head], split="test")
+    paths = [item.path for item in promptclimb.load_data(spec).test.open()]
+    decided = [loaded.class_names.index(name) for name in loaded.predict(paths)]
+    assert (*decided,) == evaluated.predicted[0]  # type: ignore[union-attr]
+    assert evaluated.predicted[0] != evaluated.predicted[1]  # type: ignore[union-attr]
 
 
 def test_open_images_and_arrays_are_classified_as_their_files(
@@ -123,7 +143,7 @@ def test_an_image_that_cannot_be_read_is_named(
     assert len(repr(classifier)) < 200
 
 
-def edited(tmp_path: Path, tensor: Any, **changes: Any) -> Path:
+def edited(tmp_path: Path, tensor: Any, others: Mapping[str, Any] | None = None, **changes: Any) -> Path:
     """Writes a file by other means than the program's."""
     about = {**ABOUT.model_dump(mode="json"), **changes}
     metadata = {
@@ -131,7 +151,7 @@ def edited(tmp_path: Path, tensor: Any, **changes: Any) -> Path:
         for name, value in about.items()
         if value is not None
     }
-    save_file({TENSOR: tensor}, tmp_path / "edited.safetensors", metadata=metadata)
+    save_file({TENSOR: tensor, **(others or {})}, tmp_path / "edited.safetensors", metadata=metadata)
     return tmp_path / "edited.safetensors"
 
 
@@ -163,6 +183,23 @@ def test_an_edited_file_is_refused(
     """What is wrong is said."""
     with pytest.raises(UsageError, match=says):
         promptclimb.load(edited(tmp_path, tensor, **changes))
+
+
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [
+        ({}, "keys"),
+        ({KEYS: VECTORS}, "values"),
+        ({KEYS: VECTORS, VALUES: VECTORS}, "of another classifier"),
+        ({KEYS: VECTORS[:, :3], VALUES: VECTORS[:, :2]}, "of another classifier"),
+        ({KEYS: VECTORS, VALUES: VECTORS[:, :2] + np.float32("inf")}, "no numbers"),
+        ({KEYS: VECTORS, VALUES: VECTORS[:, :2] * np.float32(1e9)}, "beyond 1,000,000"),
+    ],
+)
+def test_an_edited_likeness_is_refused(tmp_path: Path, others: Mapping[str, Any], says: str) -> None:
+    """Labelled images without features, of another size, or without bounds."""
+    with pytest.raises(UsageError, match=says):
+        promptclimb.load(edited(tmp_path, VECTORS, others, sharpness=1.0))
 
 
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
@@ -197,7 +234,7 @@ def test_a_file_whose_model_may_run_code_needs_trust(tmp_path: Path) -> None:
 
 def test_equal_classifiers_are_equal_files(tmp_path: Path) -> None:
     """However often one is written; a published list may give two classes one name."""
-    classifier = Classifier(VECTORS, replace_about(classes=("crane", "crane")))
+    classifier = Classifier(Head(VECTORS), replace_about(classes=("crane", "crane")))
     loaded = promptclimb.load(classifier.save(tmp_path / "a"))
     assert len({each.to_bytes() for each in (classifier, loaded, *[classifier] * 9)}) == 1
     assert loaded.class_names == ("crane", "crane")
@@ -221,7 +258,7 @@ def test_a_model_with_other_weights_is_refused(
 
 def test_names_are_the_users_own(tmp_path: Path) -> None:
     """The names in the texts may be others."""
-    classifier = Classifier(VECTORS, replace_about(classes=("chat", "chien")))
+    classifier = Classifier(Head(VECTORS), replace_about(classes=("chat", "chien")))
     loaded = promptclimb.load(classifier.save(tmp_path / "a" / "new.safetensors"))
     assert loaded.class_names == ("chat", "chien")
     assert loaded.about.names_in_texts == ABOUT.names_in_texts

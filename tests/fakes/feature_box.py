@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from promptclimb.evaluator.head import Head
 from promptclimb.evaluator.scoring import (
     EvaluatorInfo,
     ImageEvidence,
@@ -76,7 +77,7 @@ class FeatureBox:
         ]
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        return self.decide([self._vectors(texts) for texts in ensembles], split=split)
+        return self.decide([Head(self._vectors(texts)) for texts in ensembles], split=split)
 
     def classifier(self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None) -> ClassVectors:
         self._before("classifier")
@@ -86,7 +87,7 @@ class FeatureBox:
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        return self.decide([self._vectors([f"{template} renamed"]) for _ in renamings], split=split)
+        return self.decide([Head(self._vectors([f"{template} renamed"])) for _ in renamings], split=split)
 
     def evidence(self, classifiers: Sequence[ClassVectors]) -> list[ImageEvidence]:
         self._before("evidence")
@@ -109,14 +110,14 @@ class FeatureBox:
             )
         right = (features @ classifier.T).argmax(axis=1) == labels
         return LearnedClassifier(
-            classifier=classifier, images=len(labels), strength=1.0 if self._learns else None, scale=20.0,
+            head=Head(classifier), images=len(labels), strength=1.0 if self._learns else None, scale=20.0,
             held_out=tuple(right.tolist()),
         )  # fmt: skip
 
-    def decide(self, classifiers: Sequence[ClassVectors], *, split: str) -> Predictions:
+    def decide(self, heads: Sequence[Head], *, split: str) -> Predictions:
         self._before(f"decide on {split}")
         features, labels = self._images(split)
-        predicted = ((features @ vectors.T).argmax(axis=1) for vectors in classifiers)
+        predicted = ((features @ head.vectors.T).argmax(axis=1) for head in heads)
         return Predictions(tuple(labels.tolist()), tuple(tuple(decided.tolist()) for decided in predicted))
 
     def _images(self, split: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

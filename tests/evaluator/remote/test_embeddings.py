@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.errors import ConfigError, ScoringEndedError, TemplateRejectedError
+from promptclimb.evaluator.head import Head, Likeness
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_cohere, read_data
 from promptclimb.evaluator.remote.embeddings import EmbeddingsEvaluator, as_vector
@@ -227,13 +228,18 @@ async def test_an_image_without_a_vector_is_not_learned_from(opened: Opened) -> 
     learned = await at_hand(evaluator.learn(vectors[::-1].copy()))  # texts that are all wrong but one
     assert (learned.images, learned.held_out) == (SEARCHED - 1, tuple(without_image))
     assert learned.strength is not None
-    decided = await at_hand(evaluator.decide([vectors, learned.classifier], split="train"))
+    decided = await at_hand(evaluator.decide([Head(vectors), learned.head], split="train"))
     assert decided.predicted[0] == decided.predicted[1]
     assert (decided.predicted[0] or ())[2] == UNREADABLE
     assert decided.refused == (1, 1)
+    # What likeness to the third image adds outweighs the texts.
+    shown = np.eye(vectors.shape[1], dtype=np.float32)[:1]
+    likeness = Likeness(shown, np.array([[0.0, 0.0, 9.0]], dtype=np.float32)[:, : len(vectors)], 0.0)
+    added = await at_hand(evaluator.decide([Head(vectors, likeness)], split="train"))
+    assert {*(added.predicted[0] or ())} == {len(vectors) - 1, UNREADABLE}
     assert len(api.requests) == asked
     with pytest.raises(ScoringEndedError, match="vectors of 2 numbers and the endpoint gave 3: it was made"):
-        await at_hand(evaluator.decide([vectors[:, :2]], split="train"))
+        await at_hand(evaluator.decide([Head(vectors[:, :2])], split="train"))
 
 
 async def at_hand(answer: MaybeAwaitable[T]) -> T:

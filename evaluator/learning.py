@@ -1,0 +1,44 @@
+"""Learn a classifier from labelled images: held near the texts, and with likeness to the images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from . import held_near, likeness
+from .head import Head
+from .scoring import LearnedClassifier
+
+if TYPE_CHECKING:
+    from .held_near import LabelledFeatures
+    from .scoring import ClassVectors
+
+
+def learn_classifier(
+    texts: ClassVectors, shots: LabelledFeatures, logit_scale: float, *, seed: int
+) -> LearnedClassifier:
+    """Learn from the labelled images that have features.
+
+    Args:
+        texts: The class vectors to start from, with rows of length 1: [C, E].
+        shots: The labelled images; those without features count as wrong.
+        logit_scale: The model's own factor from products to logits.
+        seed: Divides the images into folds.
+    """
+    known = shots.features[:, 0].any(dim=1)
+    images = shots.at(known)
+    near_texts = held_near.learn(torch.from_numpy(texts), images, logit_scale, seed=seed)
+    added, held_out = None, near_texts.held_out
+    if near_texts.strength is not None:
+        added = likeness.learn(held_out, images, near_texts.scale)
+        held_out = held_out if added is None else held_out + added.held_out
+    right = torch.zeros_like(known)
+    right[known] = held_out.argmax(dim=1) == images.labels
+    return LearnedClassifier(
+        head=Head(near_texts.weights.numpy(), None if added is None else added.likeness),
+        images=int(known.sum()),
+        strength=near_texts.strength,
+        scale=near_texts.scale,
+        held_out=tuple(right.tolist()),
+    )
