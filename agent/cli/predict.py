@@ -136,7 +136,7 @@ def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredicto
             labels,
             say,
             texts=about.names_in_texts,
-            vectors=classifier.vectors,
+            head=classifier.head,
         )
     config = given_spec(arguments, **own)
     classifier = api.load(file, device=config.device, trust=risks(own).keys() <= given.keys(), report=say)

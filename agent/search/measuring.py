@@ -408,7 +408,7 @@ async def _by_features(
         forms[chosen] = "with_images" if learns else "texts"
         classifier = Classifier.of(
             features.info,
-            best.classifier,
+            best.head,
             scale=best.scale,
             form=forms[chosen],
             images=best.images if learns else 0,
