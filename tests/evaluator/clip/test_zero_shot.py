@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from promptclimb.evaluator import tally
+from promptclimb.evaluator.clip import zero_shot
 from promptclimb.evaluator.clip.zero_shot import Labelled, decide, grey_box, logits, within_5
 
 
@@ -16,10 +17,11 @@ def random_split(images: int, classes: int, width: int = 16, seed: int = 0) -> t
     return Labelled(features, torch.randint(classes, (images,), generator=generator), classes), weights
 
 
-def test_logits_come_in_chunks() -> None:
+def test_logits_come_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never more than a chunk of images at once, and all of them in the end."""
+    monkeypatch.setattr(zero_shot, "CHUNK", 30)
     split, weights = random_split(100, 5)
-    parts = list(logits(split, weights, chunk=30))
+    parts = list(logits(split, weights))
     assert [len(values) for values, _ in parts] == [30, 30, 30, 10]
     assert torch.equal(torch.cat([labels for _, labels in parts]), split.labels)
 
