@@ -22,8 +22,9 @@ weighs more. The start keeps it from overfitting a single pick to few images; do
 
 The result is a classifier in up to three forms: the best template, the texts, and the texts with the labelled
 images. The texts are the averaged ones if the labelled images say that they are better than the best way
-without a search; else they are that. What a scorer with features learns from the labelled images stays near
-the texts. The form to use is decided here, before the test split is opened.
+without a search; else they are that. What a scorer with features learns from the labelled images starts
+midway between the two, or from new class names, and stays near. The form to use is decided here, before the
+test split is opened.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from functools import partial
 from itertools import chain
 from operator import itemgetter
 from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
 from ...evaluator.classifier import Classifier
 from ...evaluator.datasets.hand_made import simple_imagenet_templates
@@ -70,6 +72,9 @@ from ..results.notes import BY_LOGPROB, failure_note
 from ..results.result import CHOSEN_BY_LOGPROB, UNGROWN, UNJUDGED, UNLEARNED, Form, Row, are_shares
 from .event_loop import call_evaluator
 from .journal import NamedTemplate
+
+if TYPE_CHECKING:
+    from ...evaluator.scoring import ClassVectors
 
 MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
@@ -341,22 +346,26 @@ async def choose_forms(
         notes.pop(CHOSEN_BY_LOGPROB, None)
         texts, renaming = (names.template,), dict(names.renaming)
     recommended: Form = "template" if names is not None or texts == choice.groups[BEST] else "texts"
-    learned = classifier = learned_by_way = None
+    learned = learned_by_way = classifier = None
     if isinstance(evaluator, FeatureEvaluator):
         features = evaluator
+
+        async def learn(start: ClassVectors) -> LearnedClassifier:
+            return await call_evaluator(partial(features.learn, start))
+
         try:
-            vectors = await call_evaluator(lambda: features.classifier(texts, renaming))
+            vectors = await call_evaluator(partial(features.classifier, texts, renaming))
             head, scale, images = Head(vectors), features.logit_scale, 0
             if labelled_images(info):
-                learned = await call_evaluator(partial(features.learn, vectors))
-                head, scale = learned.head, learned.scale
-            if way is not None:
-                learned_by_way = learned
-                if renaming or choice.ways[way] != texts:
+                if way is None or (not renaming and texts == choice.ways[way]):
+                    learned = learned_by_way = await learn(vectors)
+                else:
                     plain = await call_evaluator(partial(features.classifier, choice.ways[way]))
-                    learned_by_way = await call_evaluator(partial(features.learn, plain))
-            if learned is not None and learned.strength is not None:
-                recommended, images = "with_images", learned.images
+                    learned_by_way = await learn(plain)
+                    learned = await learn(vectors if names is not None else _midway(vectors, plain))
+                if learned.strength is not None:
+                    recommended = "with_images"
+                    head, scale, images = learned.head, learned.scale, learned.images
             classifier = Classifier.of(
                 info,
                 head,
@@ -385,6 +394,18 @@ async def choose_forms(
         else BestWay(name=way, texts=choice.ways[way], learned=learned_by_way),
         notes=notes,
     )
+
+
+def _midway(searched: ClassVectors, plain: ClassVectors) -> ClassVectors:
+    """Return what learning starts from: between searched templates and the best without a search.
+
+    The searched ones were chosen by the images that are learnt from, and would be held to too firmly.
+    """
+    import numpy as np  # takes longer to import than everything that help pages need
+
+    total = searched + plain
+    lengths: ClassVectors = np.linalg.norm(total, axis=1, keepdims=True)
+    return total / lengths
 
 
 def labelled_images(info: EvaluatorInfo) -> int:
