@@ -363,6 +363,8 @@ async def choose_forms(
                     plain = await call_evaluator(partial(features.classifier, choice.ways[way]))
                     learned_by_way = await learn(plain)
                     learned = await learn(vectors if names is not None else _midway(vectors, plain))
+                    if learned.strength is None:  # the texts stay as they are
+                        learned = await learn(vectors)
                 if learned.strength is not None:
                     recommended = "with_images"
                     head, scale, images = learned.head, learned.scale, learned.images
