@@ -99,7 +99,10 @@ FRESH: Mapping[str, tuple[Source, str]] = {
         r".*/elementary/(\w+)/[^/]+/(.+)\.svg",
     ),
     "numix": (Source("numix-icon-theme", "", "GPL-3.0", "debian"), r".*/Numix/[^/]+/(\w+)/(.+)\.svg"),
-    "oxygen": (Source("oxygen-icon-theme", "", "LGPL-3.0", "debian"), r".*/48x48/(\w+)/(.+)\.png"),
+    "oxygen": (
+        Source("oxygen-icon-theme", "", "LGPL-3.0", "debian"),
+        r".*/(?!8x|16x)\d+x\d+/(\w+)/(.+)\.png",
+    ),
     "papirus": (
         Source("papirus-icon-theme", "", "GPL-3.0", "debian"),
         r".*/Papirus/[^/]+/(\w+)/([^/]+)\.svg",
