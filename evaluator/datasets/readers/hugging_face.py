@@ -43,6 +43,7 @@ def read(raw: str, _data_root: Path | None) -> Splits:
     """Read a data set in one of Hugging Face's forms."""
     try:
         import datasets
+        import huggingface_hub.constants
     except ImportError as error:
         raise DataError(f"hf: data needs an extra: {how_to_install('hf')}") from error
     path = user_path(raw, "`data`", follow_links=False)
@@ -50,7 +51,11 @@ def read(raw: str, _data_root: Path | None) -> Splits:
     first = next(iter(splits.values()))
     image, label = _columns(raw, first, datasets)
     classes = _classes(first, label, splits)
-    roots = _roots(path, datasets)
+    # The files that rows name must lie here; the library resolves links.
+    roots = _cache(), Path(huggingface_hub.constants.HF_HUB_CACHE).absolute()
+    if path.exists():
+        folder = path.parent if path.is_file() else path
+        roots = folder, folder.resolve()
     images = _images(splits, image, label, classes, roots, datasets)
     fingerprint = "/".join(f"{split}:{rows._fingerprint}" for split, rows in sorted(splits.items()))
     version = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
@@ -83,14 +88,6 @@ def _open(raw: str, path: Path, datasets: Any) -> Any:
 
 def _cache() -> Path:
     return cache_dir() / "hugging-face"
-
-
-def _roots(path: Path, datasets: Any) -> tuple[Path, ...]:
-    """Return the folders in which the files that rows name must lie; the library resolves links."""
-    if not path.exists():
-        return _cache(), Path(datasets.config.HF_HUB_CACHE).absolute()
-    folder = path.parent if path.is_file() else path
-    return folder, folder.resolve()
 
 
 def _check_network(raw: str) -> None:

@@ -50,6 +50,15 @@ def test_a_saved_hugging_face_set(tmp_path: Path) -> None:
     assert load(f"hf:{tmp_path / 'planes'}", shots=2, seed=1) == data
 
 
+def test_a_set_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its rows name may lie in the library's caches."""
+    splits = hugging_face_splits()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.load_dataset", lambda name, *_arguments, **_options: splits)
+    data = load("hf:somebody/planes", shots=2)
+    assert (data.classes, len(data.train), data.test.size) == (("F/A-18", "big plane"), 4, 6)
+
+
 def test_parquet_files_and_a_single_split(tmp_path: Path) -> None:
     """A parquet file alone has one split: it is divided by rule."""
     hugging_face_splits()["train"].to_parquet(str(tmp_path / "planes.parquet"))
