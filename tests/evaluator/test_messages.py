@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promptclimb.agent.config.sources import on_command_line
+from promptclimb.agent.config.sources import as_in_a_file, on_command_line
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.messages import shown
 
@@ -30,6 +30,12 @@ from promptclimb.evaluator.messages import shown
 def test_a_setting_is_shown_as_its_option(in_message: str, on_the_command_line: str) -> None:
     """One without an option is shown as its line in the settings file, and any other word as it is."""
     assert on_command_line(f"give {in_message}, please") == f"give {on_the_command_line}, please"
+
+
+def test_in_a_suite_a_setting_without_an_option_is_a_line_of_its_file() -> None:
+    """The command has no ``--config``."""
+    text = as_in_a_file('set `on_bad_image = "skip"` or `concurrency = 2`', lambda _name: False)
+    assert on_command_line(text) == 'set on_bad_image = "skip" or --concurrency 2'
 
 
 def test_an_error_holds_the_message_of_another() -> None:
