@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .scoring import ClassVectors
-
+    ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
     Features = np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]]
 
 

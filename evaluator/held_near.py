@@ -24,7 +24,7 @@ from torch.nn import functional
 from .scoring import ImageEvidence
 
 if TYPE_CHECKING:
-    from .scoring import ClassVectors
+    from .head import ClassVectors
     from .tally import Labels
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)

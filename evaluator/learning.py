@@ -11,8 +11,8 @@ from .head import Head
 from .scoring import LearnedClassifier
 
 if TYPE_CHECKING:
+    from .head import ClassVectors
     from .held_near import LabelledFeatures
-    from .scoring import ClassVectors
 
 
 def learn_classifier(

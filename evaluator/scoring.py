@@ -26,11 +26,7 @@ from .errors import ConfigError, UsageError
 from .messages import shown
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from .head import Head
-
-    ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    from .head import ClassVectors, Head
 
 T = TypeVar("T")
 MaybeAwaitable: TypeAlias = T | Awaitable[T]

@@ -31,7 +31,7 @@ ORDER = {
     ),
     "evaluator": (
         "open", "prediction", "classifier", "white_box", "remote", "clip", "datasets", "pico", "batching",
-        "custom", "fakes", "held_near", "tally", "spec", "scoring",
+        "custom", "fakes", "learning", "likeness", "held_near", "tally", "spec", "scoring", "head",
     ),
 }  # fmt: skip
 """From the top down: a room imports lower ones only. A module that is not named here is at the bottom."""

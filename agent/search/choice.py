@@ -74,7 +74,7 @@ from .event_loop import call_evaluator
 from .journal import NamedTemplate
 
 if TYPE_CHECKING:
-    from ...evaluator.scoring import ClassVectors
+    from ...evaluator.head import ClassVectors
 
 MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""

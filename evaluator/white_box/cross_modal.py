@@ -27,7 +27,7 @@ LOOK_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class TrainedHead:
     """The best head so far on the validation images."""
 
     right: int
@@ -69,7 +69,7 @@ def train(
     half: int,
     steps: int,
     seed: int,
-) -> Head:
+) -> TrainedHead:
     """Train one head per pair in ``SETTINGS`` on the same batches; return the first of the best on val.
 
     All start from the classifier ``begin``, [C, E]; ``shots`` are images and texts, ``half`` of a batch each;
@@ -82,7 +82,7 @@ def train(
     optimizer = torch.optim.AdamW(
         [{"params": [head], "weight_decay": decay} for head, (_, decay) in zip(heads, SETTINGS, strict=True)]
     )
-    best = Head(-1, begin, SETTINGS[0], 0, 2 * half)
+    best = TrainedHead(-1, begin, SETTINGS[0], 0, 2 * half)
     for step in range(steps):
         # Half a batch of images and half a batch of texts.
         halves = [next(stream) for stream in streams]
@@ -122,11 +122,11 @@ def batches(split: Labelled, size: int, generator: torch.Generator) -> Iterator[
             yield split.features[chosen], split.labels[chosen]
 
 
-def better(best: Head, weights: Tensor, val: Labelled, *, step: int) -> Head:
+def better(best: TrainedHead, weights: Tensor, val: Labelled, *, step: int) -> TrainedHead:
     """Return the best head so far."""
     decided = torch.einsum("sce,ne->snc", weights, val.features).argmax(dim=-1)  # [S, n]
     right = (decided == val.labels).sum(dim=1)
     index = int(right.argmax())
     if int(right[index]) <= best.right:
         return best
-    return Head(int(right[index]), weights[index].clone(), SETTINGS[index], step, best.batch)
+    return TrainedHead(int(right[index]), weights[index].clone(), SETTINGS[index], step, best.batch)

@@ -21,7 +21,7 @@ from promptclimb.evaluator.scoring import (
 )
 
 if TYPE_CHECKING:
-    from promptclimb.evaluator.scoring import ClassVectors
+    from promptclimb.evaluator.head import ClassVectors
 
 CLASSES = ("auk", "bat", "cow", "doe")
 SIZES = {"train": 32, "val": 16, "test": 200}

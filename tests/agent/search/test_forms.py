@@ -28,7 +28,7 @@ from tests.fakes.feature_box import FeatureBox
 from tests.fakes.run_session import session_of
 
 if TYPE_CHECKING:
-    from promptclimb.evaluator.scoring import ClassVectors
+    from promptclimb.evaluator.head import ClassVectors
 
 TEMPLATES = ("a sketch of a {}", "one {}", "the {}", "my {}")
 GOOD = dict.fromkeys(TEMPLATES, 0.45) | {"{}": 0.15, "a photo of a {}": 0.12}
