@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-    Features = np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]]
+    Features: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]]
 
 
 @dataclass(frozen=True, slots=True)

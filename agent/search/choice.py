@@ -30,37 +30,27 @@ test split is opened.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from operator import itemgetter
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from ...evaluator.classifier import Classifier
-from ...evaluator.datasets.hand_made import simple_imagenet_templates
-from ...evaluator.errors import AskingEndedError, PromptclimbError, TemplateRejectedError
+from ...evaluator.errors import AskingEndedError, PromptclimbError
 from ...evaluator.head import Head
 from ...evaluator.scoring import (
     BARE_NAME,
-    BASELINE_DEFAULT,
     COUNTED,
     HAND_MADE,
-    OPENAI_7,
-    OPENAI_80,
     Evaluator,
     EvaluatorInfo,
     FeatureEvaluator,
-    ImageEvidence,
     LearnedClassifier,
     Objective,
-    Predictor,
     Score,
-    SplitScores,
     checked,
-    hits,
 )
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateError, PromptKind
@@ -68,9 +58,10 @@ from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
 from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, TEXTS
-from ..results.notes import BY_LOGPROB, failure_note
-from ..results.result import CHOSEN_BY_LOGPROB, UNGROWN, UNJUDGED, UNLEARNED, Form, Row, are_shares
+from ..results.notes import failure_note
+from ..results.result import CHOSEN_BY_LOGPROB, UNGROWN, UNLEARNED, Form, Row
 from .event_loop import call_evaluator
+from .evidence import baselines_of, beats, best_way, judge, labelled_images, pooled, ways_of
 from .journal import NamedTemplate
 
 if TYPE_CHECKING:
@@ -80,17 +71,6 @@ MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
 FIRST_AVERAGED, MOST_AVERAGED = 3, 8
 """Templates that an average starts with, and maximum."""
-_ROUNDING = 1e-9
-
-
-def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accuracy") -> float:
-    """Return the objective on the images of train and val taken together; on train if it has no val."""
-    train, val = score.value(objective), score.val_value(objective)
-    n_train, n_val = sizes.get("train", 0), sizes.get("val", 0)
-    if not n_val or not n_train or val is None:
-        return train
-    # Rounded, so that equal counts are equal numbers whichever way they were divided.
-    return round((train * n_train + val * n_val) / (n_train + n_val), 9)
 
 
 def ranking(
@@ -215,7 +195,7 @@ def unchecked_choice(info: EvaluatorInfo, template: str) -> Choice:
     return Choice(
         best=None,
         rows=(),
-        groups={BEST: (template,), **_baselines(info)},
+        groups={BEST: (template,), **baselines_of(info)},
         averaged=(template,),
         ways={},
         texts={},
@@ -223,10 +203,6 @@ def unchecked_choice(info: EvaluatorInfo, template: str) -> Choice:
         texts_scored=0,
         notes={},
     )
-
-
-def _baselines(info: EvaluatorInfo) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(templates) for name, templates in info.baselines.items() if templates}
 
 
 async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> Choice:
@@ -260,7 +236,7 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
             for name, texts in ways_of(evaluator.info, kind).items()
             if not evaluator.info.paid or asked.issuperset(texts)
         }
-    baselines = _baselines(evaluator.info)
+    baselines = baselines_of(evaluator.info)
     if BARE_NAME in ways:
         baselines.setdefault(BARE_NAME, ways[BARE_NAME])
     hand_made = await _hand_made(config, evaluator)
@@ -328,74 +304,81 @@ async def choose_forms(
     ``names`` are the accepted class names with their template, which are the texts then. Unless it is
     ``final``, a scorer that cannot be asked any more leaves the choice to what is known.
     """
-    notes, info = dict[str, str](), evaluator.info
+    notes = dict[str, str]()
     groups = {TEXTS: choice.averaged, **choice.groups}
     compared = () if names else (TEXTS, BEST)
     judging = {**{name: groups[name] for name in compared}, **choice.ways}
+    images = labelled_images(evaluator.info)
     evidence = await judge(evaluator, judging, choice.scores, notes, final=final)
-    way = best_way({name: evidence[name] for name in choice.ways if name in evidence}, labelled_images(info))
+    way = best_way({name: evidence[name] for name in choice.ways if name in evidence}, images)
     searched = TEXTS if TEXTS in evidence else BEST
-    texts, renaming = groups[searched], dict[int, str]()
-    if (
-        way is not None
-        and searched in evidence
-        and not beats(evidence[searched], evidence[way], labelled_images(info))
-    ):
-        texts = choice.ways[way]
+    texts = groups[searched]
     if names is not None:
         notes.pop(CHOSEN_BY_LOGPROB, None)
-        texts, renaming = (names.template,), dict(names.renaming)
-    recommended: Form = "template" if names is not None or texts == choice.groups[BEST] else "texts"
-    learned = learned_by_way = classifier = None
-    if isinstance(evaluator, FeatureEvaluator):
-        features = evaluator
-
-        async def learn(start: ClassVectors) -> LearnedClassifier:
-            return await call_evaluator(partial(features.learn, start))
-
-        try:
-            vectors = await call_evaluator(partial(features.classifier, texts, renaming))
-            head, scale, images = Head(vectors), features.logit_scale, 0
-            if labelled_images(info):
-                if way is None or (not renaming and texts == choice.ways[way]):
-                    learned = learned_by_way = await learn(vectors)
-                else:
-                    plain = await call_evaluator(partial(features.classifier, choice.ways[way]))
-                    learned_by_way = await learn(plain)
-                    learned = await learn(vectors if names is not None else _midway(vectors, plain))
-                    if learned.strength is None:  # the texts stay as they are
-                        learned = await learn(vectors)
-                if learned.strength is not None:
-                    recommended = "with_images"
-                    head, scale, images = learned.head, learned.scale, learned.images
-            classifier = Classifier.of(
-                info,
-                head,
-                scale=scale,
-                form=recommended,
-                images=images,
-                templates=texts,
-                names_in_texts=tuple(
-                    renaming.get(label, name) for label, name in enumerate(info.class_names)
-                ),
-            )
-        except Exception as error:
-            if final and isinstance(error, AskingEndedError):
-                raise
-            notes[UNLEARNED] = failure_note(UNLEARNED, error)
-            learned = learned_by_way = None
-    if learned_by_way is not None and learned_by_way.strength is None:
-        learned_by_way = None
-    return Forms(
+        texts = (names.template,)
+    elif way is not None and searched in evidence and not beats(evidence[searched], evidence[way], images):
+        texts = choice.ways[way]
+    forms = Forms(
         texts=texts,
-        learned=learned,
-        recommended=recommended,
-        classifier=classifier,
-        without_search=None
-        if way is None
-        else BestWay(name=way, texts=choice.ways[way], learned=learned_by_way),
+        learned=None,
+        recommended="template" if names is not None or texts == choice.groups[BEST] else "texts",
+        classifier=None,
+        without_search=None if way is None else BestWay(name=way, texts=choice.ways[way], learned=None),
         notes=notes,
     )
+    if not isinstance(evaluator, FeatureEvaluator):
+        return forms
+    try:
+        return await _with_features(evaluator, forms, names)
+    except Exception as error:
+        if final and isinstance(error, AskingEndedError):
+            raise
+        notes[UNLEARNED] = failure_note(UNLEARNED, error)
+        return forms
+
+
+async def _with_features(features: FeatureEvaluator, forms: Forms, names: NamedTemplate | None) -> Forms:
+    """Return the forms with what is learnt from the labelled images, if any, and the classifier to use."""
+    info, renaming = features.info, {} if names is None else names.renaming
+    vectors = await call_evaluator(partial(features.classifier, forms.texts, renaming))
+    head, scale, images, form = Head(vectors), features.logit_scale, 0, forms.recommended
+    learned, way = None, forms.without_search
+    if labelled_images(info):
+        learned, by_way = await _learn(features, vectors, forms, is_named=names is not None)
+        if learned.strength is not None:
+            head, scale, images, form = learned.head, learned.scale, learned.images, "with_images"
+        if way is not None and by_way.strength is not None:
+            way = replace(way, learned=by_way)
+    classifier = Classifier.of(
+        info,
+        head,
+        scale=scale,
+        form=form,
+        images=images,
+        templates=forms.texts,
+        names_in_texts=tuple(renaming.get(label, name) for label, name in enumerate(info.class_names)),
+    )
+    return replace(forms, learned=learned, recommended=form, classifier=classifier, without_search=way)
+
+
+async def _learn(
+    features: FeatureEvaluator, vectors: ClassVectors, forms: Forms, *, is_named: bool
+) -> tuple[LearnedClassifier, LearnedClassifier]:
+    """Learn from the labelled images for the texts with these vectors, and for the best without a search."""
+
+    async def learn(start: ClassVectors) -> LearnedClassifier:
+        return await call_evaluator(partial(features.learn, start))
+
+    way = forms.without_search
+    if way is None or (way.texts == forms.texts and not is_named):
+        learned = await learn(vectors)
+        return learned, learned
+    plain = await call_evaluator(partial(features.classifier, way.texts))
+    by_way = await learn(plain)
+    learned = await learn(vectors if is_named else _midway(vectors, plain))
+    if learned.strength is None:  # the texts stay as they are
+        learned = await learn(vectors)
+    return learned, by_way
 
 
 def _midway(searched: ClassVectors, plain: ClassVectors) -> ClassVectors:
@@ -408,126 +391,6 @@ def _midway(searched: ClassVectors, plain: ClassVectors) -> ClassVectors:
     total = searched + plain
     lengths: ClassVectors = np.linalg.norm(total, axis=1, keepdims=True)
     return total / lengths
-
-
-def labelled_images(info: EvaluatorInfo) -> int:
-    """Return the number of training and validation images."""
-    return info.sizes.get("train", 0) + info.sizes.get("val", 0)
-
-
-def ways_of(info: EvaluatorInfo, kind: PromptKind) -> dict[str, tuple[str, ...]]:
-    """Return what people use without a search: the baselines, OpenAI's seven best, the bare name first."""
-    ways = _baselines(info)
-    if not kind.averaged:
-        return ways or {BASELINE_DEFAULT: (kind.default,)}
-    seven = {OPENAI_7: simple_imagenet_templates()} if OPENAI_80 in ways else {}
-    ways = {BARE_NAME: ("{}",), BASELINE_DEFAULT: (kind.default,), **seven, **ways}
-    if ways.get(HAND_MADE) == ways.get(OPENAI_7):
-        ways.pop(HAND_MADE, None)  # ImageNet's are the seven
-    return ways
-
-
-def best_way(evidence: Mapping[str, ImageEvidence | float], images: int) -> str | None:
-    """Return the way that is best on the labelled images if it beats the plain text, else that.
-
-    That is the bare class name, or the default where that is not measured. None without evidence of either.
-    """
-    plain = next((name for name in (BARE_NAME, BASELINE_DEFAULT) if name in evidence), None)
-    if plain is None:
-        return None
-    ahead = [name for name in evidence if beats(evidence[name], evidence[plain], images)]
-
-    def rank(name: str) -> tuple[float, float]:
-        value = evidence[name]
-        return (sum(value.right), sum(value.logprob)) if isinstance(value, ImageEvidence) else (value, 0.0)
-
-    return max(ahead, key=rank, default=plain)
-
-
-async def judge(
-    evaluator: Evaluator,
-    groups: Mapping[str, tuple[str, ...]],
-    scores: Mapping[str, Score],
-    notes: dict[str, str],
-    *,
-    final: bool,
-) -> dict[str, ImageEvidence | float]:
-    """Return what the labelled images say of groups of texts, of those of which they say something.
-
-    Without features it is whether each image is right, and without predictions the accuracy. ``scores`` are
-    known ones of single texts.
-    """
-    if not groups:
-        return {}
-    info, texts = evaluator.info, list(groups.values())
-    known: Sequence[Score | SplitScores | None]
-    try:
-        try:
-            if isinstance(evaluator, FeatureEvaluator):
-                features = evaluator
-                classifiers = [await call_evaluator(partial(features.classifier, group)) for group in texts]
-                judged = await call_evaluator(lambda: features.evidence(classifiers))
-                notes[CHOSEN_BY_LOGPROB] = BY_LOGPROB
-                return dict(zip(groups, judged, strict=True))
-            if isinstance(evaluator, Predictor) and labelled_images(info):
-                decided = zip(groups, await _decided(evaluator, texts, info), strict=True)
-                return {name: each for name, each in decided if each is not None}
-        except (AskingEndedError, TemplateRejectedError):
-            raise
-        except Exception as error:  # noqa: BLE001 - noted in the result
-            notes[UNJUDGED] = failure_note(UNJUDGED, error)
-        known = await call_evaluator(lambda: evaluator.examine(texts, test=False))
-    except Exception as error:
-        if final and isinstance(error, AskingEndedError):
-            raise
-        # A published list may have a text that is too long for the model.
-        rejected = error.template if isinstance(error, TemplateRejectedError) else None
-        readable = {name: group for name, group in groups.items() if rejected not in group}
-        if 0 < len(readable) < len(groups):
-            return await judge(evaluator, readable, scores, notes, final=final)
-        known = [scores.get(group[0]) if len(group) == 1 else None for group in texts]
-    return {
-        name: pooled(Score(train=each.train, val=each.val), info.sizes)
-        for name, each in zip(groups, known, strict=True)
-        if each is not None and each.train is not None
-    }
-
-
-async def _decided(
-    predictor: Predictor, groups: Sequence[tuple[str, ...]], info: EvaluatorInfo
-) -> list[ImageEvidence | None]:
-    """Return whether each labelled image is right with groups of texts; None if they cannot be averaged."""
-    right: list[list[float] | None] = [[] for _ in groups]
-    for split in ("train", "val"):
-        if info.sizes.get(split, 0):
-            answers = await call_evaluator(partial(predictor.predict, groups, split=split))
-            right = [
-                None if shares is None or labels is None else [*shares, *hits(labels, answers.labels)]
-                for shares, labels in zip(right, answers.predicted, strict=True)
-            ]
-    return [None if shares is None else ImageEvidence(tuple(shares), ()) for shares in right]
-
-
-def beats(first: ImageEvidence | float, second: ImageEvidence | float, images: int) -> bool:
-    """Return whether the labelled images say that a classifier is better than another one.
-
-    By accuracy and log-probability, each by more than one standard error; by accuracy alone by two.
-    Accuracies without decisions count as those of different images; other numbers are compared as they are.
-    """
-    if not isinstance(first, ImageEvidence) or not isinstance(second, ImageEvidence):
-        assert isinstance(first, float), "both are judged in one way"
-        assert isinstance(second, float), "both are judged in one way"
-        is_share = images > 0 and are_shares((first, second))
-        variance = (first * (1 - first) + second * (1 - second)) / images if is_share else 0.0
-        return first - second > 2 * math.sqrt(variance) + _ROUNDING
-    gains = [ours - theirs for ours, theirs in zip(first.right, second.right, strict=True)]
-    errors = 1 if first.logprob else 2
-    if sum(gains) <= errors * math.sqrt(sum(gain * gain for gain in gains)) + _ROUNDING:
-        return False
-    if not first.logprob:
-        return True
-    nats = [ours - theirs for ours, theirs in zip(first.logprob, second.logprob, strict=True)]
-    return len(nats) > 1 and fmean(nats) > stdev(nats) / math.sqrt(len(nats)) + _ROUNDING
 
 
 def row_of(rank: int, entry: Entry) -> Row:

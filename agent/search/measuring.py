@@ -40,8 +40,8 @@ from ..results.accuracies import Accuracy, AccuracyRow, AccuracyTable, Differenc
 from ..results.details import ConfusionMatrix
 from ..results.gain import difference_of, is_no_better, wilson, with_verdicts
 from ..results.result import ApiUsage, Form, are_shares
-from .choice import best_way, judge, labelled_images, ways_of
 from .event_loop import call_evaluator
+from .evidence import best_way, judge, labelled_images, ways_of
 from .test_evaluation import shares_right
 
 TEXTS_COLUMN, IMAGES_COLUMN = "without images", "with images"

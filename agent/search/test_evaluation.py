@@ -55,8 +55,9 @@ from ..results.result import (
     words_of,
 )
 from ..store.run import Store
-from .choice import Choice, Forms, labelled_images
+from .choice import Choice, Forms
 from .event_loop import call_evaluator
+from .evidence import labelled_images
 from .journal import NamedTemplate, NamesRecord
 
 OPENINGS = "test_opened"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.choice import pooled, ranking
+from promptclimb.agent.search.choice import ranking
+from promptclimb.agent.search.evidence import pooled
 from promptclimb.evaluator.scoring import Objective, Score
 from promptclimb.prompts.template import Template
 

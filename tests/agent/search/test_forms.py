@@ -14,7 +14,7 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.accuracies import WITHOUT_SEARCH
 from promptclimb.agent.results.result import CHOSEN_BY_LOGPROB, UNJUDGED, UNLEARNED
-from promptclimb.agent.search.choice import beats
+from promptclimb.agent.search.evidence import beats
 from promptclimb.agent.search.journal import NamedTemplate, NamesRecord, RestartRecord, SearchOutcome
 from promptclimb.agent.search.measuring import measure_ways
 from promptclimb.agent.search.result_writer import choose_and_test
