@@ -124,7 +124,7 @@ def over_sets(differences_by_set: Mapping[str, Sequence[float]], name: str) -> O
     seed = zlib.crc32(name.encode())
     interval, _ = interval_of(sets, ("sets", "seeds"), seed=seed)
     assert interval is not None
-    means = sorted(differences.mean for differences in sets)
+    means = sorted(map(statistics.fmean, differences_by_set.values()))
     return OverSets(statistics.fmean(means), interval, statistics.median(means), _sign_flips(means, seed))
 
 

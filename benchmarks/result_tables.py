@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import Row, mean_over_sets, over_sets, read_rows
-from promptclimb.agent.study.tables import SetDifferences, interval_of, mean_of
+from promptclimb.agent.study.tables import SetDifferences, interval_of
 
 Line = Sequence[str]
 Cells = Mapping[tuple[str, int], Row]
@@ -155,7 +155,10 @@ def _ours_over(ours: Cells, theirs: Cells) -> str:
     ]
     interval, _ = interval_of(sets, ("images", "seeds", "sets"))
     assert interval is not None
-    return over(100 * mean_of(sets), [100 * end for end in interval])
+    return over(
+        100 * statistics.fmean(statistics.fmean(of_set.means) for of_set in sets),
+        [100 * end for end in interval],
+    )
 
 
 def _hits(row: Row) -> npt.NDArray[np.int8]:
