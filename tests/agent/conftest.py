@@ -14,6 +14,12 @@ from tests.paths import ROOT
 FAKE = ROOT / "tests" / "fakes" / "llama"
 
 
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have classifiers learnt in few steps: what they are learnt for is tested here, not how well."""
+    monkeypatch.setattr("promptclimb.evaluator.held_near.STEPS", 3)
+
+
 @pytest.fixture
 def llama(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the stand-in imported wherever the library would be."""

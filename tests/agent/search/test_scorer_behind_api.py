@@ -640,10 +640,7 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         assert sum(right) / len(right) == best.with_images.accuracy
 
 
-@pytest.mark.parametrize(
-    ("command", "number"),
-    [("evaluate", signal.SIGINT), ("evaluate", signal.SIGTERM), ("predict", signal.SIGTERM)],
-)
+@pytest.mark.parametrize(("command", "number"), [("evaluate", signal.SIGINT), ("predict", signal.SIGTERM)])
 async def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
     command: str, number: signal.Signals, config: Callable[..., SearchConfig], colours: Path, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from PIL import Image
 from promptclimb.evaluator.clip import images as image_encoder
 from promptclimb.evaluator.clip.images import ImageEncoder, augmented_copies
 from promptclimb.evaluator.clip.models import LoadedModel, load_model
+from promptclimb.evaluator.clip.open_clip_evaluator import KeptTexts
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.files import SETTLED_NS, SeenFiles
 from tests.fakes.tiny_clip import save_weights
@@ -153,6 +154,32 @@ def test_broken_features_are_made_again(
     assert len(calls) == 6
     encoder(loaded, tmp_path).features(pictures)
     assert len(calls) == 6
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file, whole: file.write_bytes(whole[:-1]),
+        lambda file, whole: file.write_bytes(whole[:-5] + bytes([whole[-5] ^ 0x40]) + whole[-4:]),
+        lambda file, _whole: file.symlink_to("/dev/zero"),
+        lambda file, _whole: os.mkfifo(file),
+    ],
+)
+def test_broken_vectors_of_texts_are_made_again(
+    spoil: Callable[[Path, bytes], object], tmp_path: Path
+) -> None:
+    """As features are; what is no regular file is not read."""
+    vectors, lines = torch.eye(3), list[str]()
+    texts = KeptTexts(tmp_path, "model", ["a", "b", "c"], lines.append)
+    assert texts.known(["{}"], lambda: vectors) is vectors
+    (file,) = tmp_path.glob("texts-*")
+    whole = file.read_bytes()
+    file.unlink()
+    spoil(file, whole)
+    assert texts.known(["{}"], lambda: vectors) is vectors
+    assert [line for line in lines if line.startswith(f"text vectors are made again: {file} ")] == lines != []
+    assert file.read_bytes() == whole
+    assert torch.equal(texts.known(["{}"], lambda: vectors + 1), vectors)
 
 
 def test_a_bad_image_is_left_out_when_asked(
