@@ -546,6 +546,7 @@ def test_a_secret_that_is_not_utf_8_does_no_harm(
 
 
 @pytest.mark.usefixtures("small_sets")
+@pytest.mark.usefixtures("small_sets")
 def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

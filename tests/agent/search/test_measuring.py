@@ -291,6 +291,15 @@ def test_references_stand_in_the_same_table(
     assert f"search --data {spec.data} --model tiny-clip" in out
 
 
+def hard_pictures(folder: Path) -> EvaluatorSpec:
+    """Pictures with two on test that any classifier gets wrong."""
+    spec = pictures(folder)
+    for number, name in enumerate(("cat", "dog")):
+        source = next((folder / "pictures" / "test" / name).iterdir())
+        shutil.copy(source, folder / "pictures" / "test" / "oak tree" / f"more-{number}.png")
+    return spec
+
+
 @pytest.mark.parametrize("own", [[], ["--templates", "own.txt"]])
 def test_the_recommended_classifier_is_saved_as_it_was_measured(
     own: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -298,10 +307,7 @@ def test_the_recommended_classifier_is_saved_as_it_was_measured(
     """To the last image, for ``predict`` and ``load``; an existing file is replaced."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.txt").write_text("a cat or a {}\nthe {}\n")
-    spec = pictures(tmp_path)
-    for number, name in enumerate(("cat", "dog")):  # some that it gets wrong
-        source = next((tmp_path / "pictures" / "test" / name).iterdir())
-        shutil.copy(source, tmp_path / "pictures" / "test" / "oak tree" / f"more-{number}.png")
+    spec = hard_pictures(tmp_path)
     model = ["--model", spec.model, "--pretrained", str(spec.pretrained)]
     measure = ["evaluate", "--data", str(spec.data), *model, *own, "--save"]
     assert main([*measure, "new/best.safetensors", "--shots", "1"]) == 0
@@ -326,9 +332,18 @@ def test_the_best_without_a_search_is_saved_from_the_runs_settings(
 ) -> None:
     """Where the search is not ahead of it: the command can be pasted, and the file has the row's accuracy."""
     monkeypatch.chdir(tmp_path)
-    spec = ["--data", "digits", "--shots", "1", "--test-images", "300"]
-    small = ["--restarts", "2", "--rounds", "2", "--initial", "40", "--describe", "dots on a wall"]
-    assert main(["search", *spec, *small, "--run-dir", "a run"]) == 0
+    spec = hard_pictures(tmp_path)
+    command = [
+        "search",
+        "--data",
+        str(spec.data),
+        "--model",
+        spec.model,
+        "--pretrained",
+        str(spec.pretrained),
+    ]
+    small = ["--restarts", "1", "--rounds", "1", "--initial", "40", "--method", "random"]
+    assert main([*command, *small, "--shots", "1", "--run-dir", "a run"]) == 0
     out = capsys.readouterr().out
     (line,) = (line for line in out.splitlines() if line.startswith("for the best without a search: "))
     program, *words = shlex.split(line.removeprefix("for the best without a search: "))
@@ -337,10 +352,10 @@ def test_the_best_without_a_search_is_saved_from_the_runs_settings(
     result, saved = read_result(tmp_path / "a run"), load("best.safetensors")
     assert result.without_search is not None
     assert saved.about.templates == result.without_search.templates
-    data = load_data(EvaluatorSpec(data="digits", shots=1, test_images=300)).test.open()
+    data = load_data(spec).test.open()
     names = saved.predict([item.path for item in data])
     right = [name == saved.class_names[item.label] for name, item in zip(names, data, strict=True)]
-    assert sum(right) / len(right) == result.without_search.test
+    assert sum(right) / len(right) == result.without_search.test < 1
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,7 @@ def test_it_is_refused_where_it_has_no_use(three: Path, tmp_path: Path) -> None:
         searched(config(tmp_path / "r", "named"), chat=NameChat(), evaluator=NamingBox())
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_dry_run_shows_the_request(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """How many classes are asked about, in how many requests, and how; its bound is that of one request."""
     command = ["search", "--data", str(pictures), "--search-for", "class-names", "--llm", "m", "--dry-run"]

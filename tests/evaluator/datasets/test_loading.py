@@ -33,16 +33,13 @@ def test_known_sets_are_the_bundled_ones_digits_and_the_eleven() -> None:
     assert {entry.name for entry in entries if entry.where} == set(ELEVEN)
 
 
-def test_an_unknown_name_gets_the_nearest_ones() -> None:
-    """A slip of the finger differs from a folder that is not there."""
-    with pytest.raises(DataError, match="did you mean digits"):
-        load("digist")
-    with pytest.raises(DataError, match=r"oxford_pets"):
-        load("oxford-pets")
-
-
 @pytest.mark.parametrize(
-    ("raw", "hint"), [("digit", "did you mean digits"), ("./xyz", "`promptclimb datasets` lists all names")]
+    ("raw", "hint"),
+    [
+        ("digist", "did you mean digits"),
+        ("oxford-pets", "oxford_pets"),
+        ("./xyz", "`promptclimb datasets` lists all names"),
+    ],
 )
 def test_an_unknown_name_gets_the_nearest_or_the_command_that_lists_all(raw: str, hint: str) -> None:
     """Whether it is a name or a path."""
@@ -234,6 +231,7 @@ def test_a_split_without_test_images_of_a_class_says_so(tmp_path: Path, make_ima
     assert any("test has no images of 1 class," in note for note in load(str(tmp_path), shots=1).notes)
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_folder_with_the_name_of_a_data_set_is_not_taken_for_it_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_images: MakeImages
 ) -> None:
