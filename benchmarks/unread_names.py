@@ -55,7 +55,9 @@ from promptclimb.agent.search.name_choice import (
 )
 from promptclimb.agent.search.name_search import COMPARED, MORE_COMPARED, REPAIRED
 from promptclimb.evaluator.datasets.hand_made import imagenet_templates
-from promptclimb.evaluator.held_near import LabelledFeatures, learn
+from promptclimb.evaluator.head import Likeness
+from promptclimb.evaluator.held_near import LabelledFeatures
+from promptclimb.evaluator.learning import learn_classifier
 from promptclimb.evaluator.pico.models import TAGS_MODEL
 from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, NameReader, first_readings, kind_names
@@ -303,9 +305,11 @@ def classifier(texts: Texts, templates: Sequence[str], names: Sequence[str]) -> 
     return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), np.float32)
 
 
-def right(features: Mapping[str, Floats], weights: Floats) -> float:
+def right(features: Mapping[str, Floats], weights: Floats, likeness: Likeness | None = None) -> float:
     """Return the test accuracy of a classifier in %."""
-    predicted = (features["test_x"] @ weights.T).argmax(1)
+    products = features["test_x"] @ weights.T
+    products += 0 if likeness is None else likeness.added(features["test_x"])
+    predicted = products.argmax(1)
     return round(100 * float((predicted == features["test_y"]).mean()), 2)
 
 
@@ -333,8 +337,8 @@ def with_labels(cell: Row, clip: Clip, texts: Texts, features: Mapping[str, Floa
     def put(arm: str, names: Sequence[str]) -> None:
         weights = classifier(texts, TEMPLATES[""], names)
         row[arm] = right(features, weights)
-        learned = learn(torch.from_numpy(weights), shots, clip.logit_scale, seed=cell["draw"])
-        row[f"{arm}, images"] = right(features, learned.weights.numpy())
+        head = learn_classifier(weights, shots, clip.logit_scale, seed=cell["draw"]).head
+        row[f"{arm}, images"] = right(features, head.vectors, head.likeness)
 
     put("original", classes)
     for arm, own, first in arms_of(data, classes):
