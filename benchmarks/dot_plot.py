@@ -31,7 +31,7 @@ TITLES = {
     "texts": "the texts",
     "coop": "CoOp",
     "coop-tuned": "CoOp, tuned",
-    "held near, {}": "held near {}, without a search",
+    "held near, {}": "held near {}, without likeness",
     "mean of both, {}": "held near {} and kernel ridge",
 }
 COLOURS = {True: "#c2410c", False: "#334155"}

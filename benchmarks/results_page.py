@@ -131,6 +131,7 @@ def differences(folder: Path, name: str) -> Lines:
 
 BEDS = {
     "returned": "another drawing",
+    "returned-fresh": "the same, fresh",
     "returned-captions": "another drawing",
     "returned-shift": "unlike the test",
     "returned-drawn": "drawn",
@@ -144,7 +145,8 @@ RETURNED = {
     "default template": "`a photo of a {}`",
     "coop": "CoOp",
     "coop-tuned": "CoOp, tuned",
-    "held near, {}": "held near `{}`, without a search",
+    "best without a search": "best without a search (`evaluate`)",
+    "held near, {}": "held near `{}`, without likeness",
     "mean of both, {}": "held near `{}` and kernel ridge, averaged",
 }
 """Names of lines on the page."""
