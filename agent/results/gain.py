@@ -230,8 +230,9 @@ def _against_rival(gap: Difference, title: str) -> str:
     """Return whether the search beat the best without one."""
     if gap.same_template:
         return "that is also the best without a search"
-    outcome = {"better": "beats", "worse": "is behind"}.get(gap.verdict, "does not measurably beat")
-    return f"the search {outcome} the best without one ({title}): {gap}"
+    outcomes = {"better": ("beats", ""), "worse": ("is behind", "; use that")}
+    outcome, use = outcomes.get(gap.verdict, ("does not measurably beat", "; either will do"))
+    return f"the search {outcome} the best without one ({title}): {gap}{use}"
 
 
 def _difference(share: float, interval: Interval, *, paired: bool = True, **more: Any) -> Difference:

@@ -134,9 +134,10 @@ def test_one_line_says_what_to_use(form: Form, texts: tuple[str, ...], remark: s
         (600, "beats the best without one (bare class name with images): +10.0 [8.3, 12.0]"),
         (
             698,
-            "does not measurably beat the best without one (bare class name with images): +0.2 [-0.2, 0.7]",
+            "does not measurably beat the best without one (bare class name with images): +0.2 [-0.2, 0.7]; "
+            "either will do",
         ),
-        (800, "is behind the best without one (bare class name with images): -10.0 [-12.0, -8.3]"),
+        (800, "is behind the best without one (bare class name with images): -10.0 [-12.0, -8.3]; use that"),
     ],
 )
 def test_the_line_says_whether_the_search_beat_the_best_without_one(right: int, outcome: str) -> None:
