@@ -4,6 +4,7 @@ It starts from the classifier of texts, T [C, E], and learns W = T + D by cross-
 and their augmented copies. A distance from the texts has a price. Its metric is that of the features within
 classes: a direction in which images of one class hardly differ is cheap. The result is the mean over several
 prices, the texts alone among them, weighted by how likely each makes the images held out in cross-validation.
+Each class counts the same, however many images it has.
 
 The hold is the idea of CLAP (*A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models*, CVPR
 2024), the metric that of a Gaussian discriminant (*A Hard-to-Beat Baseline for Training-Free CLIP-Based
@@ -65,12 +66,19 @@ class LabelledFeatures:
         return LabelledFeatures(self.features[rows], self.labels[rows])
 
     @property
+    def counts(self) -> Tensor:
+        """How much each image counts: each class the same, all together as many as are independent: [n]."""
+        images = torch.bincount(self.labels)
+        shares = 1 / (images[self.labels] * (images > 0).sum())
+        return shares / shares.square().sum()
+
+    @property
     def weights(self) -> Tensor:
         """The weights of the features, half on the image, half on its copies, 1 in all: [n, 1 + copies]."""
         count, versions, _ = self.features.shape
         weights = torch.full((count, versions), 0.5 / max(1, versions - 1))
         weights[:, 0] = 0.5 if versions > 1 else 1.0
-        return weights / count
+        return weights * (self.counts / self.counts.sum())[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +101,12 @@ class HeldNear:
 def judge(
     classifiers: Sequence[ClassVectors], shots: LabelledFeatures, logit_scale: float
 ) -> list[ImageEvidence]:
-    """Return what labelled images say of classifiers; one without features counts as wrong."""
-    known = shots.features[:, 0].any(dim=1)
+    """Return what labelled images say of classifiers, by what each counts; one without features is wrong."""
+    known, counts = shots.features[:, 0].any(dim=1), shots.counts
     judged = (evidence(shots, torch.from_numpy(vectors), logit_scale) for vectors in classifiers)
     return [
-        ImageEvidence(tuple((right * known).tolist()), tuple(logprob.tolist())) for right, logprob in judged
+        ImageEvidence(tuple((right * known * counts).tolist()), tuple((logprob * counts).tolist()))
+        for right, logprob in judged
     ]
 
 
@@ -111,7 +120,7 @@ def evidence(shots: LabelledFeatures, weights: Tensor, logit_scale: float) -> tu
     count, versions, _ = shots.features.shape
     logits = logit_scale * shots.features.float() @ weights.T
     labels = shots.labels[:, None].expand(count, versions)
-    own_weights = shots.weights * count
+    own_weights = shots.weights / shots.weights.sum(dim=1, keepdim=True)
     right = ((logits.argmax(dim=2) == labels) * own_weights).sum(dim=1)
     logprobs = (
         (_logprob(factor * logits.flatten(0, 1), labels.flatten()).view(count, versions) * own_weights).sum(
@@ -119,7 +128,7 @@ def evidence(shots: LabelledFeatures, weights: Tensor, logit_scale: float) -> tu
         )
         for factor in TEMPERATURES
     )
-    return right, max(logprobs, key=lambda values: float(values.mean()))
+    return right, max(logprobs, key=lambda values: float(values @ shots.counts))
 
 
 def learn(
@@ -141,7 +150,7 @@ def learn(
     """
     texts = texts.float().cpu()
     shots = LabelledFeatures(shots.features.float().cpu(), shots.labels.cpu())
-    scale = logit_scale * _temperature(logit_scale * shots.features[:, 0] @ texts.T, shots.labels)
+    scale = logit_scale * _temperature(logit_scale * shots.features[:, 0] @ texts.T, shots)
     folds = _folds(shots.labels, len(texts), seed)
     number = int(folds.max()) + 1
     fits = (number + 1) * len(STRENGTHS)
@@ -156,7 +165,7 @@ def learn(
     # How likely each price makes the images held out.
     likelihoods = torch.stack(
         [
-            _logprob(_temperature(values, shots.labels) * values, shots.labels).double().sum()
+            (shots.counts * _logprob(_temperature(values, shots) * values, shots.labels)).double().sum()
             for values in logits
         ]
     )
@@ -171,7 +180,7 @@ def learn(
     ):
         weights += share * learned
     held_out = torch.einsum("p,pnc->nc", shares.float(), logits)
-    temperature = _temperature(held_out, shots.labels)
+    temperature = _temperature(held_out, shots)
     report(fits, fits)
     return HeldNear(
         weights=weights,
@@ -220,7 +229,7 @@ def _metric(images: LabelledFeatures, classes: int) -> Tensor:
     if variance < 1e-12:  # one image of each class and no copies
         return torch.eye(size)
     # Few images say little of so many directions; copies are no further images.
-    free = max(1, len(images.labels) - int((torch.bincount(images.labels) > 0).sum()))
+    free = max(1.0, float(images.counts.sum()) - int((torch.bincount(images.labels) > 0).sum()))
     shrinkage = size / (size + free)
     mixed = (1 - shrinkage) * covariance / variance + shrinkage * torch.eye(size)
     values, vectors = torch.linalg.eigh(mixed)
@@ -241,9 +250,9 @@ def _folds(labels: Tensor, classes: int, seed: int) -> Tensor:
     return folds
 
 
-def _temperature(logits: Tensor, labels: Tensor) -> float:
-    """Return the factor with the highest mean log-probability."""
-    return max(TEMPERATURES, key=lambda factor: float(_logprob(factor * logits, labels).mean()))
+def _temperature(logits: Tensor, shots: LabelledFeatures) -> float:
+    """Return the factor that makes the labels likeliest."""
+    return max(TEMPERATURES, key=lambda factor: float(_logprob(factor * logits, shots.labels) @ shots.counts))
 
 
 def _logprob(logits: Tensor, labels: Tensor) -> Tensor:

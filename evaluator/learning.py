@@ -28,6 +28,11 @@ def learn_classifier(
     """
     known = shots.features[:, 0].any(dim=1)
     images = shots.at(known)
+    if not len(images):
+        unchanged = (False,) * len(shots)
+        return LearnedClassifier(
+            head=Head(texts), images=0, strength=None, scale=logit_scale, held_out=unchanged
+        )
     near_texts = held_near.learn(torch.from_numpy(texts), images, logit_scale, seed=seed)
     added, held_out = None, near_texts.held_out
     if near_texts.strength is not None:

@@ -57,9 +57,12 @@ def learn(held_out: Tensor, shots: LabelledFeatures, scale: float) -> LearnedLik
     if median < 1e-6:  # copies of one image
         return None
     sharpness = 1 / median
-    spectrum, vectors = torch.linalg.eigh((-sharpness * distances).exp())
+    counts = shots.counts.double()
+    # Least squares in which each class counts the same: rows and columns times the roots of the weights.
+    roots = (counts * count / counts.sum()).sqrt()[:, None]
+    spectrum, vectors = torch.linalg.eigh(roots * (-sharpness * distances).exp() * roots.T)
     spectrum = spectrum.clamp_min(0)
-    targets = functional.one_hot(labels, classes).double() - 1 / classes
+    targets = roots * (functional.one_hot(labels, classes).double() - 1 / classes)
     projected = vectors.T @ targets
 
     def regression(ridge: float) -> tuple[Tensor, Tensor]:
@@ -67,11 +70,14 @@ def learn(held_out: Tensor, shots: LabelledFeatures, scale: float) -> LearnedLik
         shrunk = spectrum / (spectrum + ridge)
         own = (vectors.square() @ shrunk)[:, None].clamp_max(1 - 1e-6)
         left_out = (vectors @ (shrunk[:, None] * projected) - own * targets) / (1 - own)
-        return vectors @ (projected / (spectrum + ridge)[:, None]), left_out
+        return roots * (vectors @ (projected / (spectrum + ridge)[:, None])), left_out / roots
+
+    def likelihood(values: Tensor) -> Tensor:
+        return -counts @ functional.cross_entropy(values, labels, reduction="none")
 
     fits = [regression(ridge) for ridge in RIDGES]
-    likelihoods = [_likelihood(logits, labels)]
-    likelihoods += [_likelihood(logits + gain * left_out, labels) for _, left_out in fits for gain in GAINS]
+    likelihoods = [likelihood(logits)]
+    likelihoods += [likelihood(logits + gain * left_out) for _, left_out in fits for gain in GAINS]
     shares = torch.stack(likelihoods).softmax(dim=0)
     if shares[0] >= ADDED:
         return None
@@ -80,7 +86,3 @@ def learn(held_out: Tensor, shots: LabelledFeatures, scale: float) -> LearnedLik
     values = torch.stack([gain * values for gain, (values, _) in zip(gains, fits, strict=True)]).sum(dim=0)
     added = torch.stack([gain * left_out for gain, (_, left_out) in zip(gains, fits, strict=True)]).sum(dim=0)
     return LearnedLikeness(Likeness(keys.numpy(), (values / scale).float().numpy(), sharpness), added.float())
-
-
-def _likelihood(logits: Tensor, labels: Tensor) -> Tensor:
-    return -functional.cross_entropy(logits, labels, reduction="sum")

@@ -376,6 +376,8 @@ class NamePredictor(Protocol):
 class ImageEvidence:
     """What each labelled image says of a classifier: half the image, half its augmented copies, if any.
 
+    Both are as much as the image counts, where the images of large classes count less.
+
     Attributes:
         right: The share of correct decisions.
         logprob: The log-probability of the true class, at the temperature that fits all images best.

@@ -91,6 +91,24 @@ def test_held_out_decisions_have_not_seen_the_image(centres: Tensor) -> None:
     assert float((learned.held_out.argmax(dim=1) == shots.labels).double().mean()) < 0.5
 
 
+@pytest.mark.parametrize("seed", [2, 4, 6])
+def test_many_images_of_one_class_take_nothing_from_the_others(centres: Tensor, seed: int) -> None:
+    """Each class counts the same, in what is learnt and in what decides how much."""
+    few, many, test = (pictures(centres, each, seed=seed + each, spread=1.2) for each in (2, 60, 50))
+    more = many.at(many.labels == 0)
+    unequal = LabelledFeatures(torch.cat([few.features, more.features]), torch.cat([few.labels, more.labels]))
+    noise = torch.randn(CLASSES, SIZE, generator=torch.Generator().manual_seed(3)) / SIZE**0.5
+
+    def by_class(shots: LabelledFeatures) -> float:
+        weights = learn(unit(centres + noise), shots, SCALE).weights
+        return sum(accuracy(weights, test.at(test.labels == label)) for label in range(CLASSES)) / CLASSES
+
+    assert by_class(unequal) >= by_class(few)
+    sums = [float(unequal.counts[unequal.labels == label].sum()) for label in range(CLASSES)]
+    assert sums == pytest.approx([sums[0]] * CLASSES)
+    assert few.counts.tolist() == pytest.approx([1.0] * len(few))
+
+
 def test_progress_ends_at_all_fits(centres: Tensor) -> None:
     """Counts rise to the end."""
     reported: list[tuple[int, int]] = []

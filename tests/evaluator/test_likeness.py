@@ -55,16 +55,17 @@ def test_what_is_told_of_an_image_held_out_was_learnt_without_it(monkeypatch: py
     """The leave-one-out equals learning again without the image, by one ridge and gain."""
     monkeypatch.setattr(likeness, "RIDGES", (0.3,))
     monkeypatch.setattr(likeness, "GAINS", (4.0,))
-    shots = images(4, seed=1)
+    shots = images(4, seed=1).at(torch.arange(1, 12))  # unequal classes
     learned = added(shots, torch.zeros(len(shots), CLASSES))
     gain = float(learned.held_out.double().abs().sum())
     keys, sharpness = shots.features[:, 0].double(), learned.likeness.sharpness
     kernel = (-sharpness * (1 - keys @ keys.T)).exp()
     targets = functional.one_hot(shots.labels, CLASSES).double() - 1 / CLASSES
+    weights = shots.counts.double() * len(shots) / float(shots.counts.sum())
     again = torch.empty(len(shots), CLASSES).double()
     for image in range(len(shots)):
         rest = [other for other in range(len(shots)) if other != image]
-        inner = kernel[rest][:, rest] + 0.3 * torch.eye(len(rest))
+        inner = kernel[rest][:, rest] + 0.3 * (1 / weights[rest]).diag()
         again[image] = kernel[image, rest] @ torch.linalg.solve(inner, targets[rest])
     again *= gain / float(again.abs().sum())  # by its share of the mean
     torch.testing.assert_close(learned.held_out.double(), again, rtol=1e-4, atol=1e-4)
