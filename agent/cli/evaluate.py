@@ -16,11 +16,11 @@ from ...prompts.kinds import KINDS, kind_named
 from .. import api
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
-from ..present.sentences import chance_in_words, spent_text
+from ..present.sentences import chance_in_words, spent_text, unused_images
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
 from ..results.result import ApiUsage, words_of
-from ..results.run_dir import output_file, write_atomically
+from ..results.run_dir import is_run, output_file, write_atomically
 from ..search.inputs import read_template_file
 from ..search.measuring import TEXTS_COLUMN, Evaluation
 from ..text import printable
@@ -139,17 +139,22 @@ def _print_ways(evaluation: Evaluation, command: str, *, saved: bool = False) ->
     if any(cell.may_be_chance for cell in cells):
         print_line(_chance_line(evaluation))
     print_line(recommendation(evaluation))
+    is_perfect = any(cell.value == 1 for cell in cells if best is None or cell.recommended)
+    if best is not None and not is_perfect and (unused := unused_images(evaluation.notes)):
+        print_line(on_command_line(f"What usually helps most: {unused}."))
     if evaluation.classifier is not None and not saved:
         print_line("to use it: add --save best.safetensors")
-    if any(cell.value == 1 for cell in cells if best is None or cell.recommended):
+    if is_perfect:
         print_line("every test image is classified correctly, so a search has nothing to beat here")
-    elif evaluation.labelled:
+    elif evaluation.labelled and command:
         print_line(f"to try to beat it: {command}")
     by_texts = [row.cells[TEXTS_COLUMN] for row in accuracies.rows if row.templates]
     by_images = [cell for cell in cells if cell not in by_texts and cell.value is not None]
     # Where the images do not tell the classes apart either, names are not to blame.
-    if all(cell.may_be_chance for cell in by_texts) and not (
-        by_images and all(cell.may_be_chance for cell in by_images)
+    if (
+        command
+        and all(cell.may_be_chance for cell in by_texts)
+        and not (by_images and all(cell.may_be_chance for cell in by_images))
     ):
         options = "--search-for class-names --llm MODEL"
         how = f"add to it: {options}" if evaluation.labelled else f"{command} --shots 0 {options}"
@@ -179,7 +184,12 @@ def recommendation(evaluation: Evaluation) -> str:
 
 
 def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
-    """Return the search on the same data and model; an address may have a key, so it is not repeated."""
+    """Return the search on the same data and model; an address may have a key, so it is not repeated.
+
+    Empty for the settings of a run: a search with them would have its folder, and is refused.
+    """
+    if arguments.config_file is not None and is_run(Path(arguments.config_file).expanduser().parent):
+        return ""
     words = [program(), "search"]
     if config.is_clip:
         for name, value in given_settings(arguments).items():

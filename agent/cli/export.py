@@ -59,7 +59,9 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
     if left_out and form == "safetensors" and only is None and result.with_images is not None:
         what, left_out = f"{what}, with {counted(result.with_images.images, 'labelled image')}", ""
     line = f"It holds the {what}: {counted(len(texts.templates), noun)}"
-    line += f". {left_out[0].upper()}{left_out[1:]}; --format safetensors has it" if left_out else ""
+    if left_out:
+        other = "leave out --only to have it" if form == "safetensors" else "--format safetensors has it"
+        line += f". {left_out[0].upper()}{left_out[1:]}; {other}"
     if result.best.class_names:
         line += "; --format class-names writes the class names that belong to it"
     return f"{line}."

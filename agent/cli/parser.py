@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import platform
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -172,7 +174,9 @@ class _Program(Parser):
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
-                parser.error(f"it takes no argument {unknown[0]!r}")
+                takes_data = "--data" in parser._option_string_actions and os.path.exists(unknown[0])  # noqa: PTH110 - a Path raises for a long text
+                hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if takes_data else ""
+                parser.error(f"it takes no argument {unknown[0]!r}{hint}")
             parser.no_option(unknown[0])
         return parsed
 

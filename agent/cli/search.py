@@ -23,20 +23,11 @@ from ..events.types import Bus
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..methods.registry import described
 from ..present.page import write_report
-from ..present.sentences import what_may_help
+from ..present.sentences import save_without_search, what_may_help
 from ..present.terminal import Display, print_result
-from ..results.accuracies import WITHOUT_SEARCH
 from ..results.history import Progress, state_of
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..results.run_dir import (
-    CLASSIFIER,
-    CONFIG,
-    REPORT,
-    is_run,
-    runs_in,
-    stored_config,
-    stored_manifest,
-)
+from ..results.run_dir import REPORT, is_run, runs_in, stored_config, stored_manifest
 from ..search.bound import check_new_search
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
@@ -271,12 +262,8 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
         lines.append(f"next: {program()} export {folder} --format all")
-    gap = result.recommended.over.get(WITHOUT_SEARCH)
-    is_ahead = gap is None or gap.same_template or gap.verdict == "better"
-    if not is_ahead and (run_dir / CLASSIFIER).is_file():
-        settings = shlex.quote(short_path(run_dir / CONFIG))
-        save = f"{program()} evaluate --config {settings} --save best.safetensors"
-        lines.append(f"for the best without a search: {save}")
+    if save := save_without_search(result, run_dir, folder):
+        lines.append(f"for the best without a search: {program()} {save}")
     if line := what_may_help(result):
         lines.append(on_command_line(line))
     return lines

@@ -191,6 +191,8 @@ class _RunningStudy:
                     return
                 if isinstance(event, Noted):
                     self._noted.add(event.text)
+                    # A description has no option here, and stands beside the name of its data set.
+                    event = Noted(text=event.text.replace("`describe = TEXT`", "[describe] in the file"))
                 if display is not None:
                     display(event)
                 elif (text := sentence(event)) is not None:

@@ -54,8 +54,7 @@ from .fields import (
 )
 
 DESCRIPTION_TIP = (
-    "Tip: `describe = TEXT` (in a study's file: [describe]) says what your images show; it helps most where "
-    "they are of an unusual kind"
+    "Tip: `describe = TEXT` says what your images show; it helps most where they are of an unusual kind"
 )
 COST_NEEDS_PRICE = "`max_cost` needs a price: give `price = IN/OUT`, dollars per million tokens"
 MOST_ROUNDS = 10_000

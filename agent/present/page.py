@@ -48,6 +48,7 @@ from .sentences import (
     llm_of_templates,
     made_by_llm,
     names_hint,
+    save_without_search,
     spent_rows,
     verdict_on,
     what_may_help,
@@ -375,11 +376,14 @@ def _steps(view: RunView) -> list[str]:
             "answers on disk are never requested again."
         )
         return [first, *(_on_answers(result, folder) if result else [])]
+    save = save_without_search(result, view.run_dir, folder)
+    best_without = [f"For the best without a search: promptclimb {save}"] if save else []
     if TOY_MODEL in result.notes:
         return [
+            *best_without,
             f"Search again with a real model: promptclimb search `model = {REAL_MODEL}` "
             f"`pretrained = {REAL_WEIGHTS}` and your other options. Its weights are downloaded once "
-            "(605 MB); promptclimb models `grep = ViT` lists others."
+            "(605 MB); promptclimb models `grep = ViT` lists others.",
         ]
     steps = []
     if UNOPENED in result.notes:
@@ -396,7 +400,7 @@ def _steps(view: RunView) -> list[str]:
             "the model knows such pictures, or the classes by these names, too little for words to help: try "
             "simpler names (`class_names = FILE`) or another model (`model`)."
         )
-    steps += _on_answers(result, folder)
+    steps += [*best_without, *_on_answers(result, folder)]
     if hint := names_hint(result):
         steps.append(f"{hint[0].upper()}{hint[1:]}.")
     elif never := _never_recognised(result):

@@ -62,7 +62,7 @@ def about_scores(result: SearchResult) -> str:
     if over := result.recommended.over:
         text += (
             "Differences are in percentage points on test, each with its 95 % interval; below it, how many "
-            "images the recommended form fixes, which means that it alone is right, and how many it breaks. "
+            "images only the recommended form gets right (fixed), and how many only the other (broken). "
         )
         if not all(difference.paired for difference in over.values()):
             text += "The intervals are not paired, as the scorer does not give decisions image by image. "

@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.datasets.values import FEW_TEST_IMAGES, UNUSED_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, CHOSEN
 from ...prompts.kinds import CandidateNoun
-from ..config.sources import on_command_line
+from ..config.sources import on_command_line, typed
 from ..events import types as events
 from ..events.types import UsageChanged, UsageEvent
 from ..limits import COST, LIMIT_BY_KEY, MINUTES
 from ..llm.local_models import shown_llm
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from ..results.accuracies import ORIGINAL_NAMES, WITH_IMAGES, baseline_name, score_text
+from ..results.accuracies import ORIGINAL_NAMES, WITH_IMAGES, WITHOUT_SEARCH, baseline_name, score_text
 from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
 from ..results.result import (
     NO_NEW_NAME,
@@ -35,6 +35,7 @@ from ..results.result import (
     SearchResult,
     Usage,
 )
+from ..results.run_dir import CLASSIFIER, CONFIG
 from ..text import printable
 
 MOST_NAMES = 12
@@ -83,19 +84,38 @@ def what_may_help(result: SearchResult) -> str:
             "What may help: another LLM (`llm = MODEL`); a larger `answer_tokens`, if answers were empty or "
             "cut; labelled images, an image or two of each class (`shots = 1`)."
         )
-    unused = UNUSED_IMAGES in str(result.notes.get(CHOSEN))
-    more = '`shots = "all"`, as training images were left unused' if unused else "more labelled images"
+    unused = unused_images(result.notes)
+    more = unused or "more labelled images"
     baselines = (result.baselines.get(name) for name in (BARE_NAME, BASELINE_DEFAULT))
     plain = (result.without_search, *baselines)
     is_plain = any(group is not None and group.templates == result.texts.templates for group in plain)
     if not is_plain or result.best.class_names or result.recommended.test is None:
-        return f"What helps most: {more}." if unused else ""
+        return f"What usually helps most: {unused}." if unused else ""
     names = (
         "; if the model may not know the class names, `search_for = class-names` with `llm = MODEL`"
         if result.best.class_names is None
         else ""
     )
     return f"No searched words beat the plain ones. What may help: {more}; other words in `describe`{names}."
+
+
+def unused_images(notes: Mapping[str, Any]) -> str:
+    """Return how to use the training images that the default shots left unused; empty if there are none."""
+    lines = notes.get(CHOSEN)
+    line = next((line for line in lines if UNUSED_IMAGES in line), "") if isinstance(lines, list) else ""
+    used = line.partition(":")[0].removeprefix("using ")
+    return f'`shots = "all"`, as only {used} were used' if line else ""
+
+
+def save_without_search(result: SearchResult, run_dir: Path, folder: str) -> str:
+    """Return the command that saves the best without a search; empty if the search beats it.
+
+    It lacks the program's name. ``folder`` is that of the run as it is typed.
+    """
+    gap = result.recommended.over.get(WITHOUT_SEARCH)
+    if gap is None or gap.same_template or gap.verdict == "better" or not (run_dir / CLASSIFIER).is_file():
+        return ""
+    return f"evaluate {typed('config', f'{folder}/{CONFIG}')} {typed('save', 'best.safetensors')}"
 
 
 def about_test(result: SearchResult) -> str:

@@ -21,10 +21,7 @@ from .result import (
     UNPAIRED,
 )
 
-BY_LOGPROB = (
-    "the search used its objective alone; which form to use was then decided by the accuracy and the "
-    "log-probabilities of the labelled images"
-)
+BY_LOGPROB = "accuracy and log-probabilities of the labelled images, compared after the search"
 
 _FAILED: Mapping[str, str] = {
     UNGROWN: "the averaged texts are the first {} of the ranking",

@@ -59,7 +59,7 @@ from ..methods.memory import Entry
 from ..position import Position
 from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, TEXTS
 from ..results.notes import failure_note
-from ..results.result import CHOSEN_BY_LOGPROB, UNGROWN, UNLEARNED, Form, Row
+from ..results.result import FORM_CHOSEN_BY, UNGROWN, UNLEARNED, Form, Row
 from .event_loop import call_evaluator
 from .evidence import baselines_of, beats, best_way, judge, labelled_images, pooled, ways_of
 from .journal import NamedTemplate
@@ -314,7 +314,7 @@ async def choose_forms(
     searched = TEXTS if TEXTS in evidence else BEST
     texts = groups[searched]
     if names is not None:
-        notes.pop(CHOSEN_BY_LOGPROB, None)
+        notes.pop(FORM_CHOSEN_BY, None)
         texts = (names.template,)
     elif way is not None and searched in evidence and not beats(evidence[searched], evidence[way], images):
         texts = choice.ways[way]

@@ -27,7 +27,7 @@ from ...evaluator.scoring import (
 )
 from ...prompts.kinds import PromptKind
 from ..results.notes import BY_LOGPROB, failure_note
-from ..results.result import CHOSEN_BY_LOGPROB, UNJUDGED, are_shares
+from ..results.result import FORM_CHOSEN_BY, UNJUDGED, are_shares
 from .event_loop import call_evaluator
 
 _ROUNDING = 1e-9
@@ -105,7 +105,7 @@ async def judge(
                 features = evaluator
                 classifiers = [await call_evaluator(partial(features.classifier, group)) for group in texts]
                 judged = await call_evaluator(lambda: features.evidence(classifiers))
-                notes[CHOSEN_BY_LOGPROB] = BY_LOGPROB
+                notes[FORM_CHOSEN_BY] = BY_LOGPROB
                 return dict(zip(groups, judged, strict=True))
             if isinstance(evaluator, Predictor) and labelled_images(info):
                 decided = zip(groups, await _decided(evaluator, texts, info), strict=True)

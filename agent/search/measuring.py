@@ -128,6 +128,7 @@ class Evaluation:
         ways: What people use today, white-box references last; or the bare class name and given templates,
             each and together, where they learn from images.
         labelled: Labelled images.
+        notes: What opening data and model noted, by name.
         classifier: What they recommend; None if nothing, or without features of images.
         inspection: Accuracy by class of all together; None unless requested, as is ``matrix``.
         white_box: References that see inside the model, on the same shots; empty unless requested.
@@ -146,6 +147,7 @@ class Evaluation:
     metrics: Mapping[str, float] = field(default_factory=dict)
     ways: tuple[Way, ...] = ()
     labelled: int = 0
+    notes: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     classifier: Classifier | None = field(default=None, compare=False, repr=False)
     inspection: Inspection | None = None
     matrix: ConfusionMatrix | None = None
@@ -445,6 +447,7 @@ def _evaluation(info: EvaluatorInfo, split: Split, kind: PromptKind) -> Evaluati
         images=info.sizes.get(split) or 0,
         classes=info.classes,
         labelled=labelled_images(info),
+        notes=info.notes,
         prompts=kind.name,
     )
 

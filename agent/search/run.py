@@ -69,7 +69,7 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         store.change_identity(identity)
         check_identity(identity, known_identity(config, identity))
         if finished is not None:
-            request.emit(Noted(text=f"{run_dir} is finished already; this is its result"))
+            request.emit(Noted(text=f"{run_dir} is already finished; nothing was done. Its result:"))
             return finished
         check_paths(config, names_only=request.evaluator is not None)
         check_files(run_dir)

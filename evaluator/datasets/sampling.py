@@ -90,7 +90,7 @@ def default_shots(splits: Splits) -> tuple[int, str | None]:
     name = splits.classes[counts.index(min(counts))]
     why = "" if shots == DEFAULT_SHOTS else f", as the smallest, {name!r}, has no more"
     using = f"using {used:,} of {counted(images, 'training image')}: {shots} of each class{why}"
-    return shots, f"{using}; {UNUSED_IMAGES}"
+    return shots, f"{using}; {UNUSED_IMAGES}, and more labelled images usually help most"
 
 
 VAL_SHARE = 0.2

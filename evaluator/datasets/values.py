@@ -12,8 +12,8 @@ from ..scoring import ALL, Shots
 
 FEW_TEST_IMAGES = 100
 """Below so many, even a gain of ten points may be chance."""
-UNUSED_IMAGES = f'`shots = "{ALL}"` uses every one, and more labelled images help most'
-"""The end of a line on training images in use, if the default number of shots leaves some unused."""
+UNUSED_IMAGES = f'`shots = "{ALL}"` uses every one'
+"""It stands in a line on training images in use, if the default number of shots leaves some unused."""
 
 
 class Item(NamedTuple):

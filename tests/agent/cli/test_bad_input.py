@@ -213,7 +213,11 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     # Everything else.
     "a folder that is no option's": (
         lambda p: ["search", str(p.images("good fabric"))],
-        r"it takes no argument '.*good fabric'",
+        r"it takes no argument '(.*good fabric)'; did you mean --data '\1'\?",
+    ),
+    "a long text that is no option's": (
+        lambda _p: ["search", "a photo " * 99],
+        r"it takes no argument '[^;]*$",
     ),
     "a run directory that cannot be made": (
         lambda p: p.search(run_dir=Path(p.file("taken", "x")) / "run"),

@@ -220,12 +220,14 @@ def test_a_note_that_several_searches_have_is_shown_once(
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
     model = {"model": spec.model, "pretrained": str(spec.pretrained)}
     file = write_suite(
-        data=[spec.data], models=[model], methods=["random"], shots=[2], seeds=[1, 2], compare=[],
+        data=[spec.data], models=[model], methods=["combine"], shots=[2], seeds=[1, 2], compare=[],
         search=SMALL,
     )  # fmt: skip
     assert main(["suite", file, "--device", "cpu"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert sum(line.startswith("model: ") for line in lines) == 1
+    (tip,) = (line for line in lines if line.startswith("Tip: "))
+    assert tip.startswith("Tip: [describe] in the file says what your images show")
     assert sum(line.startswith("searching ") for line in lines) == 2
 
 

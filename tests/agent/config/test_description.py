@@ -125,7 +125,7 @@ def test_a_search_without_a_description_says_what_would_help() -> None:
     """Only where the method would use it and nobody has forbidden it."""
     settings = {"data": "fake", "llm": "m"}
     assert "`describe = TEXT`" in (SearchConfig(**settings).description_tip or "")
-    assert "[describe]" in (SearchConfig(**settings, method="combine").description_tip or "")
+    assert "study" not in (SearchConfig(**settings, method="combine").description_tip or "study")
     for more in ({"describe": "tally marks"}, {"blind": True}, {"method": "pn"}, {"method": "random"}):
         assert SearchConfig(**settings, **more).description_tip is None
 

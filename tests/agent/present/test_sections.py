@@ -80,10 +80,13 @@ def test_where_no_words_beat_the_plain_ones_the_page_says_what_may() -> None:
     assert "--search-for class-names" in steps(**plain)
     assert "--search-for class-names" not in steps(**plain | {"best": names})
     unused = {"notes": {CHOSEN: [f"using 4 of 9 training images: 2 of each class; {UNUSED_IMAGES}"]}}
-    for changes, first in ((KNOWS, "What helps most: --shots all,"), (plain, "No searched words beat")):
+    for changes, first in (
+        (KNOWS, "What usually helps most: --shots all,"),
+        (plain, "No searched words beat"),
+    ):
         line = steps(**changes | unused).partition("\n")[0]
         assert line.startswith(first)
-        assert "--shots all, as training images were left unused" in line
+        assert "--shots all, as only 4 of 9 training images were used" in line
 
 
 def test_the_texts_are_shown_to_be_used() -> None:

@@ -139,7 +139,8 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     assert "taught is left out; --format safetensors has it." in held(unmeasured, "cupl")
     named = replace(result, best=replace(result.best, class_names={"cat": "house cat"}))
     assert "--format class-names writes the class names" in held(named, "cupl")
-    assert "taught is left out (on test 25.0 %" in held(learned, "safetensors", "texts")
+    for only in ("texts", "best"):
+        assert held(learned, "safetensors", only).endswith(" with it); leave out --only to have it.")
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:

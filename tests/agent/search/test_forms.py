@@ -13,7 +13,7 @@ from promptclimb import Classifier, SearchConfig, SearchResult
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.accuracies import WITHOUT_SEARCH
-from promptclimb.agent.results.result import CHOSEN_BY_LOGPROB, UNJUDGED, UNLEARNED
+from promptclimb.agent.results.result import FORM_CHOSEN_BY, UNJUDGED, UNLEARNED
 from promptclimb.agent.search.evidence import beats
 from promptclimb.agent.search.journal import NamedTemplate, NamesRecord, RestartRecord, SearchOutcome
 from promptclimb.agent.search.measuring import measure_ways
@@ -111,7 +111,9 @@ async def test_what_is_learnt_from_the_labelled_images_is_recommended(tmp_path: 
     assert {"best", "texts", "bare class name", "default template"} <= recommended.over.keys()
     assert recommended.over["bare class name"].paired
     assert recommended.verdict.startswith("Use the texts with the labelled images: ")
-    assert "the search used its objective alone" in str(result.notes[CHOSEN_BY_LOGPROB])
+    assert "log-probabilities of the labelled images, compared after the search" in str(
+        result.notes[FORM_CHOSEN_BY]
+    )
     assert classifier is not None
     about = classifier.about
     assert (about.form, about.images, about.templates) == ("with_images", 48, result.texts.templates)
@@ -159,7 +161,7 @@ async def test_a_scorer_without_features_has_no_form_with_images(tmp_path: Path)
     assert clear.with_images is level.with_images is None
     assert len(clear.texts.templates) > 1
     assert level.texts.templates == ("a photo of a {}",)
-    assert CHOSEN_BY_LOGPROB not in clear.notes
+    assert FORM_CHOSEN_BY not in clear.notes
     assert classifier is None
 
 
@@ -290,7 +292,7 @@ async def test_a_published_list_that_the_model_cannot_read_costs_itself_alone(tm
     assert result.without_search is not None
     assert result.without_search.name == "bare class name"
     assert UNJUDGED not in result.notes
-    assert CHOSEN_BY_LOGPROB in result.notes
+    assert FORM_CHOSEN_BY in result.notes
 
 
 async def test_test_is_opened_after_everything_is_decided(tmp_path: Path) -> None:

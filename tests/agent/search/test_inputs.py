@@ -165,7 +165,9 @@ def test_a_result_notes_the_shots_that_the_data_decided(
     assert search_sync(SearchConfig(**on_images[1], max_minutes=0)).status == "stopped"
     notes = resume_sync(tmp_path / "r", changes={"max_minutes": None}).notes
     used = "using 10 of 12 training images: 5 of each class, as the smallest, 'a', has no more"
-    assert notes["chosen_defaults"] == [f"{used}; {UNUSED_IMAGES}"]
+    assert notes["chosen_defaults"] == [
+        f"{used}; {UNUSED_IMAGES}, and more labelled images usually help most"
+    ]
 
 
 def test_changed_images_are_named_before_an_llm_is_loaded(

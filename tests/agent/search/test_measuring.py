@@ -26,10 +26,12 @@ from promptclimb.agent.search.measuring import (
     measure_templates,
     measure_ways,
 )
+from promptclimb.evaluator.datasets.values import UNUSED_IMAGES
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import (
     BARE_NAME,
     BASELINE_DEFAULT,
+    CHOSEN,
     HAND_MADE,
     OPENAI_7,
     OPENAI_80,
@@ -40,6 +42,7 @@ from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.feature_box import FeatureBox
 from tests.fakes.few_shots import pictures
+from tests.recorded import text_of
 
 SKETCH = "a sketch of a {}"
 
@@ -121,6 +124,27 @@ async def test_what_is_right_on_every_image_is_not_said_to_be_beaten(
     _print_ways(replace(evaluation, ways=(perfect, *others)), "promptclimb search")
     assert "nothing to beat here" in (printed := capsys.readouterr().out)
     assert "promptclimb search" not in printed
+
+
+async def test_images_that_were_not_used_are_mentioned_beside_the_recommendation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As at the end of a search; not where there is nothing to gain."""
+    used = box({"{}": 0.8})
+    line = f"using 17 of 216 training images: 1 of each class; {UNUSED_IMAGES}, and more"
+    used.info = replace(used.info, notes={CHOSEN: ["another line", line]})
+    evaluation = await measured(used)
+    _print_ways(evaluation, "promptclimb search")
+    _, _, after = capsys.readouterr().out.partition("not the test images.\n")
+    assert after.startswith(
+        "What usually helps most: --shots all, as only 17 of 216 training images were used."
+    )
+    first, *others = evaluation.ways
+    assert first.with_images is not None
+    perfect = replace(first, with_images=replace(first.with_images, accuracy=1.0))
+    for other in (replace(evaluation, notes={}), replace(evaluation, ways=(perfect, *others))):
+        _print_ways(other, "promptclimb search")
+        assert "--shots all" not in capsys.readouterr().out
 
 
 async def test_given_templates_stand_beside_the_bare_class_name_with_what_images_add() -> None:
@@ -348,7 +372,11 @@ def test_the_best_without_a_search_is_saved_from_the_runs_settings(
     (line,) = (line for line in out.splitlines() if line.startswith("for the best without a search: "))
     program, *words = shlex.split(line.removeprefix("for the best without a search: "))
     assert program.endswith("promptclimb")
+    page = text_of((tmp_path / "a run" / "report.html").read_text("utf-8"))
+    assert "promptclimb evaluate --config 'a run'/config.toml --save best.safetensors" in page
     assert main(words) == 0
+    # A search with a run's settings would have its folder.
+    assert "to try to beat it" not in capsys.readouterr().out
     result, saved = read_result(tmp_path / "a run"), load("best.safetensors")
     assert result.without_search is not None
     assert saved.about.templates == result.without_search.templates

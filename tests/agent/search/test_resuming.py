@@ -305,4 +305,4 @@ def test_a_run_that_had_finished_says_so_when_it_is_resumed(
     capsys.readouterr()
     assert main(["resume", str(tmp_path / "r")]) == 0
     first = "".join(capsys.readouterr().err.split("\n")[:3])
-    assert "r is finished already; this is its result" in first
+    assert "r is already finished; nothing was done. Its result:" in first

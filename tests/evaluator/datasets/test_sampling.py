@@ -190,7 +190,7 @@ def test_where_nothing_is_said_the_smallest_class_decides_up_to_sixteen() -> Non
     assert (shots, line) == (
         2,
         "using 4 of 6 training images: 2 of each class, as the smallest, 'a', has no more; "
-        '`shots = "all"` uses every one, and more labelled images help most',
+        '`shots = "all"` uses every one, and more labelled images usually help most',
     )
     for counts, expected, is_noted in (
         ((16, 16), 16, False),
