@@ -33,8 +33,9 @@ FILES = (RAW, MARKDOWN, SUMMARY, TRANSFER)
 
 Lines = Sequence[Sequence[str]]
 
-ABOUT = (
-    "Test accuracy in %. A cell is the mean over the seeds that every method has finished on that data set. "
+ABOUT = "Test accuracy in %."
+ABOUT_MEANS = (
+    "A cell is the mean over the seeds that every method has finished on that data set. "
     "The last column is the mean over the data sets, ± the standard deviation over seeds."
 )
 ABOUT_CHANCE = f"{CHANCE_MARK}: with at least one seed, it may be no better than chance level."
@@ -123,8 +124,9 @@ def pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
     """Yield every table of a study: heading, explanation, and lines with column names first."""
     for table in document["tables"]:
         at_chance = any(row["at_chance"] for row in table["rows"])
-        about = f"{ABOUT} {ABOUT_CHANCE}" if at_chance else ABOUT
-        yield f"{table['model']}, {shots_label(table['shots'])}", about, _table_lines(table)
+        has_means = table["sets"] > 1 or any(len(of_set) > 1 for of_set in table["seeds"].values())
+        about = [ABOUT, *([ABOUT_MEANS] if has_means else []), *([ABOUT_CHANCE] if at_chance else [])]
+        yield f"{table['model']}, {shots_label(table['shots'])}", " ".join(about), _table_lines(table)
     if document["differences"]:
         yield "Differences", ABOUT_DIFFERENCES, _difference_lines(document["differences"])
     if document["transfer"]:
