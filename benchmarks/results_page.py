@@ -66,7 +66,8 @@ def returned(folder: Path, name: str) -> Lines:
             accuracies.setdefault(line, []).append(row["accuracy"])
     better = better_starts({line: statistics.fmean(values) for line, values in accuracies.items()})
     yield ("", *(cell for title in columns for cell in (title, "recommended ahead by", "worst set")))
-    for line in sorted(better, key=lambda line: (line != RECOMMENDED, -accuracies[line][-1])):
+    shown = [line for line in better if line not in LEFT_OUT]
+    for line in sorted(shown, key=lambda line: (line != RECOMMENDED, -accuracies[line][-1])):
         cells: list[str] = []
         for rows in columns.values():
             row = rows.get(line)
@@ -129,6 +130,8 @@ def differences(folder: Path, name: str) -> Lines:
         )
 
 
+LEFT_OUT = ("with_images", "best starting template", "best hand-made", "hand-made")
+"""Lines that are on no page: the first is the recommended one."""
 BEDS = {
     "returned": "another drawing",
     "returned-fresh": "the same, fresh",
