@@ -67,7 +67,9 @@ def open_in_process(
         return build_encoder(spec, loaded or [load()], data.classes, report)
 
     encoder = open_encoder if lazily else open_encoder()
-    notes = {} if callable(encoder) else _notes(spec, encoder, loaded, data, train, report)
+    notes: dict[str, Any] = {CHOSEN: list(data.chosen)} if data.chosen else {}
+    if not callable(encoder):
+        notes = _notes(spec, encoder, loaded, data, train, report)
 
     def open_test() -> Labelled:
         return labelled(images, data.test.open(), data, ahead)
