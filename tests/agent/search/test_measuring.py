@@ -386,6 +386,20 @@ def test_the_best_without_a_search_is_saved_from_the_runs_settings(
     assert sum(right) / len(right) == result.without_search.test < 1
 
 
+def test_a_folder_of_unequal_classes_is_told_of_the_images_left_unused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By a model that is loaded only when it is needed, too."""
+    spec = hard_pictures(tmp_path)
+    first, *_ = sorted(path for path in (Path(spec.data) / "train").iterdir() if path.is_dir())
+    for image in sorted(first.iterdir())[1:]:
+        image.unlink()
+    command = ["evaluate", "--data", str(spec.data), "--model", spec.model]
+    assert main([*command, "--pretrained", str(spec.pretrained)]) == 0
+    out = capsys.readouterr().out
+    assert "What usually helps most: --shots all" in out, out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
