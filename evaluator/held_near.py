@@ -73,12 +73,17 @@ class LabelledFeatures:
         return shares / shares.square().sum()
 
     @property
+    def halves(self) -> Tensor:
+        """The shares of an image, which is half, and of its copies, which are the other: [1 + copies]."""
+        versions = self.features.shape[1]
+        shares = torch.full((versions,), 0.5 / max(1, versions - 1))
+        shares[0] = 0.5 if versions > 1 else 1.0
+        return shares
+
+    @property
     def weights(self) -> Tensor:
-        """The weights of the features, half on the image, half on its copies, 1 in all: [n, 1 + copies]."""
-        count, versions, _ = self.features.shape
-        weights = torch.full((count, versions), 0.5 / max(1, versions - 1))
-        weights[:, 0] = 0.5 if versions > 1 else 1.0
-        return weights * (self.counts / self.counts.sum())[:, None]
+        """The weights of all features, 1 in all: [n, 1 + copies]."""
+        return self.halves * (self.counts / self.counts.sum())[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +125,9 @@ def evidence(shots: LabelledFeatures, weights: Tensor, logit_scale: float) -> tu
     count, versions, _ = shots.features.shape
     logits = logit_scale * shots.features.float() @ weights.T
     labels = shots.labels[:, None].expand(count, versions)
-    own_weights = shots.weights / shots.weights.sum(dim=1, keepdim=True)
-    right = ((logits.argmax(dim=2) == labels) * own_weights).sum(dim=1)
+    right = (logits.argmax(dim=2) == labels).float() @ shots.halves
     logprobs = (
-        (_logprob(factor * logits.flatten(0, 1), labels.flatten()).view(count, versions) * own_weights).sum(
-            dim=1
-        )
+        _logprob(factor * logits.flatten(0, 1), labels.flatten()).view(count, versions) @ shots.halves
         for factor in TEMPERATURES
     )
     return right, max(logprobs, key=lambda values: float(values @ shots.counts))

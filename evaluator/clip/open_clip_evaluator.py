@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import compress
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,6 +36,9 @@ from .images import SCHEMA, BrokenFeaturesError, Manifest, read_features, write_
 from .text_encoder import Encoder
 from .zero_shot import Labelled, RenamedClasses, classifier, correct, decide, grey_box, within_5
 
+if TYPE_CHECKING:
+    from ..head import ClassVectors
+
 # Classifiers of averaged templates held at once, and most float32 numbers of template vectors (64 MiB).
 _AVERAGES = 16
 _HELD = 16 * 2**20
@@ -47,7 +49,6 @@ FEW_CLASSES = 10
 # Most vectors of new names held at once.
 _NAMES_HELD = 2**14
 T = TypeVar("T")
-ClassVectors: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 class KeptTexts:
