@@ -100,6 +100,18 @@ async def in_thread(work: Callable[[], T]) -> T:
     return await working
 
 
+async def outliving_its_waiter(work: asyncio.Future[T]) -> T:
+    """Wait for work that goes on if the caller is cancelled; if it fails then, nobody is told."""
+
+    def seen(done: asyncio.Future[T]) -> None:
+        if not done.cancelled():
+            done.exception()
+
+    work.add_done_callback(seen)
+    await asyncio.wait({work})
+    return work.result()
+
+
 def at_once(answer: T | Awaitable[T]) -> T:
     """Return an answer that is not to be awaited."""
     assert not isinstance(answer, Awaitable)

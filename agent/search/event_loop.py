@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ...evaluator.errors import AskingEndedError, PromptclimbError, ScoringEndedError
 from ...evaluator.scoring import MaybeAwaitable
-from ...evaluator.threads import in_thread, in_thread_or_loop
+from ...evaluator.threads import in_thread, in_thread_or_loop, outliving_its_waiter
 from ..errors import EvaluationFailedError
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ async def to_the_end(work: Callable[[], T]) -> T:
     """Run blocking work in a thread, and wait for its end even if the caller is cancelled meanwhile."""
     working = asyncio.ensure_future(in_thread(work))
     try:
-        return await asyncio.shield(working)
+        return await outliving_its_waiter(working)
     except asyncio.CancelledError:
         await asyncio.wait({working})
         raise

@@ -21,7 +21,7 @@ from ...evaluator.messages import shown
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import ApiAsk
 from ...evaluator.scoring import Evaluator, batches_at_once
-from ...evaluator.threads import in_thread
+from ...evaluator.threads import in_thread, outliving_its_waiter
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.starting import MAX_FILE_BYTES, PoolError, parse_file
 from ..config.schema import OPTIONS, SearchConfig
@@ -322,12 +322,6 @@ class UserChat:
 
     async def _in_thread(self, argument: object) -> Any:
         await self._room.acquire()
-
-        def ended(running: asyncio.Future[Any]) -> None:
-            self._room.release()
-            if not running.cancelled():
-                running.exception()  # nobody waits for that of a call which was left
-
         running = asyncio.ensure_future(in_thread(lambda: self._call(argument)))
-        running.add_done_callback(ended)
-        return await asyncio.shield(running)
+        running.add_done_callback(lambda _done: self._room.release())
+        return await outliving_its_waiter(running)

@@ -22,6 +22,7 @@ import diskcache
 
 from ...evaluator.database import WAIT_S, Database, damaged, translated
 from ...evaluator.errors import StoreCorruptError, StoreError, StoreFullError
+from ...evaluator.threads import outliving_its_waiter
 from ..errors import StoreGoneError
 from ..prices import NO_BILL, NOTHING, Bill, Spent
 from .lock import LOCK_NAME
@@ -252,7 +253,7 @@ class Writer:
         self._waiting.append(job)
         loop = asyncio.get_running_loop()
         loop.call_soon(self._begin, loop)  # all that comes in this pass is there by then
-        await asyncio.shield(asyncio.wrap_future(job.written))
+        await outliving_its_waiter(asyncio.wrap_future(job.written))
 
     def write_now(self, texts: Mapping[str, str]) -> None:
         """Write texts before anything else is written; they are on the disk when this returns."""

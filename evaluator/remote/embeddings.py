@@ -24,7 +24,7 @@ from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..head import Head
 from ..messages import shown
 from ..scoring import GREY_BOX, UNREADABLE, ImageEvidence, LearnedClassifier, Predictions
-from ..threads import in_thread
+from ..threads import in_thread, outliving_its_waiter
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
 from .evaluator import (
@@ -88,7 +88,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     async def prepare(self) -> None:
         if self._named is None:
             # A task of its own: if this one is cancelled, the request that is paid for still ends.
-            self._named = await asyncio.shield(asyncio.create_task(self._find_dialect()))
+            self._named = await outliving_its_waiter(asyncio.create_task(self._find_dialect()))
         if not self._is_ready:
             await super().prepare()
             self._is_ready = True

@@ -24,7 +24,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from ..scoring import BY_SCHEMA, GREY_BOX, UNREADABLE, EvaluatorInfo, Predictions
-from ..threads import in_thread
+from ..threads import in_thread, outliving_its_waiter
 from .answers import ListedClasses
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiReply, ApiRequest
 from .evaluator import (
@@ -201,7 +201,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             if ensembles and any(map(len, parts)) and self._takes_schema is None:
                 # A task of its own: if this one is cancelled, what is paid for still gets to disk.
                 finding = asyncio.create_task(self._schema_is_taken(ensembles[0][0], parts))
-                self._takes_schema = await asyncio.shield(finding)
+                self._takes_schema = await outliving_its_waiter(finding)
         return await super().classify(ensembles, parts)
 
     async def _schema_is_taken(self, candidate: str, parts: Sequence[ImageSet]) -> bool:

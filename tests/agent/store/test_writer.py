@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.prices import NOTHING, Bill, Spent
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import StoreError
+from promptclimb.evaluator.errors import StoreError, StoreFullError
 
 ANSWER = ChatAnswer(text="- a {}")
 ONE = Bill(Spent(calls=1, prompt_tokens=12))
@@ -164,3 +165,27 @@ async def test_a_run_that_could_not_be_written_can_be_closed(store: Store) -> No
     assert len(disk.commits) == 1
     with Store.open(store._folder.parent) as again:
         assert again.value("x") is None
+
+
+async def test_who_left_is_not_told_in_a_traceback(tmp_path: Path) -> None:
+    """A commit fails after its waiter was cancelled: the error is that of the others, and of nobody else."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: reported.append(what))
+
+    async def leave_one() -> None:
+        with Store.create(tmp_path / "run", {"identity": {}}) as store:
+            disk = Disk(store)
+            disk.errors[0] = StoreFullError("no room")
+            left = asyncio.ensure_future(store.put_answer(Position(1, 1, 1), "h", ANSWER, ONE))
+            await asyncio.to_thread(disk.begun.wait, 60)
+            left.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await left
+            disk.go.set()
+            with pytest.raises(StoreFullError):
+                await store.put_answer(Position(1, 1, 2), "h", ANSWER, ONE)
+
+    await leave_one()
+    await asyncio.sleep(0)
+    gc.collect()  # asyncio tells of an error when the future that nobody asked goes
+    assert reported == []
