@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ import pytest
 
 from promptclimb.evaluator.custom import as_evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread, outliving_its_waiter, turns_of
+from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread, turns_of
 
 
 def name_of_thread() -> tuple[int, str, bool]:
@@ -82,30 +81,6 @@ async def test_what_would_tear_down_a_loop_comes_as_an_error(error: BaseExceptio
             await in_thread(work)
     assert str(caught.value) == repr(error)
     assert caught.value.__cause__ is error
-
-
-async def test_a_failure_that_nobody_waits_for_any_more_is_not_printed() -> None:
-    """The work goes on when its waiter is cancelled, and asyncio writes no traceback between ours."""
-    reported: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: reported.append(what))
-    release = asyncio.Event()
-    ends: list[str] = []
-
-    async def work() -> None:
-        await release.wait()
-        ends.append("failed")
-        raise OSError("no room")
-
-    waiter = asyncio.create_task(outliving_its_waiter(asyncio.create_task(work())))
-    await asyncio.sleep(0)
-    waiter.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiter
-    release.set()
-    for _ in range(5):
-        await asyncio.sleep(0)
-    gc.collect()
-    assert (ends, reported) == (["failed"], [])
 
 
 async def test_an_ordinary_error_is_itself() -> None:
