@@ -15,7 +15,7 @@ unread_names.py) from recorded names (recorded/class_names.json) and common word
 
 Arms without ``joint`` are evaluated in the shared template. A row of ``--keep FILE`` is one set, number of
 shots and draw, with test accuracies in %. Rows already there are not computed again. Intervals are 95 %, over
-sets and draws, by bootstrap. Prints the table of docs/results.md.
+sets and draws, by bootstrap. Prints the table of docs/results/tables.md.
 """
 
 from __future__ import annotations

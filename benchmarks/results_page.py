@@ -1,10 +1,11 @@
-"""Make the tables of docs/results.md from the raw data in docs/results.
+"""Make the tables of docs/results.md and docs/results/tables.md from the raw data in docs/results.
 
     promptclimb suite suites/bundled.toml --suite-dir runs/bundled
     python benchmarks/results_page.py bundled=runs/bundled
 
 ``NAME=SUITE_DIR`` first copies the raw data of a finished study to ``docs/results/NAME*.csv``. Then every
-table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. Other text is written by hand.
+table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again, whole or, where the first comment
+names some of its lines below each other, these alone. Other text is written by hand.
 The differences of a study are those that ``suites/NAME.toml`` compares.
 """
 
@@ -28,9 +29,10 @@ from benchmarks.common import ROOT, OverSets, better_starts, holm, over_sets, re
 from benchmarks.result_tables import gains, names, optimizers, over, templates, unread
 
 DOCS = ROOT / "docs"
-PAGE = "results.md"
+PAGES = ("results.md", "results/tables.md")
 TABLE = re.compile(
-    r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL
+    r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+)(?P<only>[^>]*?) ?-->\n).*?(?P<tail><!-- end -->)",
+    re.DOTALL,
 )
 BASELINE_TEMPLATES = {
     "default template": 1,
@@ -80,11 +82,11 @@ def returned(folder: Path, name: str) -> Lines:
         yield (RETURNED.get(line, re.sub(r", (?=\{\}|texts)", " from ", line).replace("{}", "`{}`")), *cells)
 
 
-def plain(folder: Path, names: str) -> Lines:
+def plain(folder: Path, _name: str) -> Lines:
     """Yield how far the recommended one is ahead of the better of two plain texts, by set and by draw."""
     from benchmarks.returned import against_plain  # imports torch
 
-    yield ("", "mean", "median", "worst set", "sets below", "measurably", "draws below", "worst draw")
+    yield ("", "mean over sets", "median", "worst set", "sets measurably below", "draws below", "worst draw")
     for name, title in BEDS.items():
         rows = [row for row in read_rows(folder / f"{name}.jsonl") if "ahead" in row]
         for model, shots in sorted({(row["model"], row["shots"]) for row in rows}):
@@ -99,8 +101,7 @@ def plain(folder: Path, names: str) -> Lines:
                 over(gap.mean, gap.interval),
                 f"{gap.median:+z.1f}",
                 f"{means[worst]:+z.1f} {worst.removeprefix('iid-')}",
-                f"{sum(mean < 0 for mean in means.values())} of {len(means)}",
-                f"{sum(high < 0 for _, _, (_, high) in against_plain(own))}",
+                f"{sum(high < 0 for _, _, (_, high) in against_plain(own))} of {len(means)}",
                 f"{100 * statistics.fmean(gain < 0 for gain in draws):.0f} %",
                 f"{min(draws):+z.1f}",
             )
@@ -169,13 +170,20 @@ def renewed(page: str, folder: Path) -> str:
     """Return the page with every table made again.
 
     Raises:
-        ValueError: A table is of an unknown kind.
+        ValueError: A table is of an unknown kind, or has no line of a name.
     """
 
     def renewed_table(match: re.Match[str]) -> str:
         if match["kind"] not in KINDS:
             raise ValueError(f"unknown kind of table: {match['kind']}; known: {', '.join(KINDS)}")
         head, *rows = KINDS[match["kind"]](folder, match["name"])
+        if only := match["only"].split("\n")[1:]:
+            row_by_name = {row[0]: row for row in rows}
+            if missing := sorted(set(only) - row_by_name.keys()):
+                raise ValueError(
+                    f"{match['name']} has no line {missing[0]!r}; it has: {', '.join(row_by_name)}"
+                )
+            rows = [row_by_name[name] for name in only]
         lines = [head, ["-"] * len(head), *rows]
         table = "\n".join(f"|{'|'.join(line)}|" for line in lines)
         return f"{match['head']}\n{table}\n\n{match['tail']}"
@@ -322,15 +330,15 @@ def _named(words: Sequence[str]) -> Iterator[tuple[str, Path]]:
 
 
 def main(words: Sequence[str] | None = None, docs: Path = DOCS) -> None:
-    """Make the page again."""
+    """Make the pages again."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("studies", nargs="*", metavar="NAME=SUITE_DIR")
     for name, suite in _named(parser.parse_args(words).studies):
         keep(name, suite, docs / "results")
-    page = docs / PAGE
-    page.write_text(renewed(page.read_text("utf-8"), docs / "results"), "utf-8")
+    for page in (docs / name for name in PAGES):
+        page.write_text(renewed(page.read_text("utf-8"), docs / "results"), "utf-8")
 
 
 if __name__ == "__main__":

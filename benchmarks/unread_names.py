@@ -17,7 +17,7 @@ replaces all names at once by the readings, and by readings of which each belong
 
 A row is one model, set, number of shots and draw; without labels there is one draw. ``pictures`` are distinct
 ones of a class, in few-shot and test images. Rows already in ``--keep FILE`` are not computed again. Prints
-the tables of docs/results.md. FreeDict comes from Debian.
+the tables of docs/results/tables.md. FreeDict comes from Debian.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md are what the raw data in docs/results come to."""
+"""The tables of the results are what the raw data in docs/results come to."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from tests.paths import ROOT
 
 DOCS = ROOT / "docs"
 RESULTS = DOCS / "results"
-PAGE = (DOCS / "results.md").read_text("utf-8")
 
 
 DRAWN_AGAIN = ("optimizers", "differences", "returned")
 """Kinds of tables with intervals, which are drawn again."""
-PARTS = {f"{table['kind']} {table['name']}": table[0] for table in results_page.TABLE.finditer(PAGE)}
+PARTS = {
+    f"{table['kind']} {table['name']} of {page}": table[0]
+    for page in results_page.PAGES
+    for table in results_page.TABLE.finditer((DOCS / page).read_text("utf-8"))
+}
 
 
 @pytest.mark.parametrize(
