@@ -39,7 +39,7 @@ from .llm.scorer import scorer_in_thread, seldom
 from .present.page import rewrite_report, write_report
 from .present.terminal import Display
 from .results.result import ApiUsage, SearchResult
-from .results.run_dir import CLASSIFIER, output_file, result_of, stored_config
+from .results.run_dir import CLASSIFIER, result_of, stored_config
 from .search.bound import check_new_search
 from .search.inputs import check_scorer_takes
 from .search.measuring import Evaluation, check_recommends, measure_templates, measure_ways
@@ -64,7 +64,7 @@ def evaluate(
     white_box: Mapping[str, Mapping[str, Any]] | Sequence[str] = (),
     custom_scorer: object | None = None,
     search_for: str | None = None,
-    save: Path | str | None = None,
+    recommends: bool = False,
     report: Report | None = None,
 ) -> Evaluation:
     """Measure what people use today, or score templates one by one and averaged. Blocks until done.
@@ -82,14 +82,13 @@ def evaluate(
         custom_scorer: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec``
             names.
         search_for: ``template`` or ``instruction``; None for what ``spec`` says or its scorer takes.
-        save: A file for the recommended classifier, which ``load`` reads; whether there can be one is checked
-            before anything is measured.
+        recommends: Refuse, before anything is measured, if no classifier would be recommended.
         report: Called with lines about data and model.
 
     Raises:
         UsageError: A text is not a template or cannot be scored by this model, the split is empty, data or
             model cannot be used, the scorer does not report its classes, a white-box one is missing, or no
-            classifier can be saved.
+            classifier would be recommended.
         EvaluatorError: A custom scorer fails, or returns something other than accuracies.
     """
     spec = EvaluatorSpec() if spec is None else spec
@@ -108,7 +107,6 @@ def evaluate(
     if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time; give one")
     references = _references(white_box, config, custom_scorer, all_labels=not texts)
-    saved_as = None if save is None else output_file(save, "`save`")
     asks, say = custom_scorer is None and config.is_api, report or (lambda _line: None)
     labels, progress = shared_labels(config) if asks else None, seldom(say)
 
@@ -132,7 +130,7 @@ def evaluate(
             )
             if asks:
                 stack.callback(cast("RemoteEvaluator", scorer).close)
-            if saved_as is not None:
+            if recommends:
                 check_recommends(scorer, texts, split)
             measure = (
                 partial(measure_templates, scorer, texts, kind, split, inspect=inspect)
@@ -143,9 +141,6 @@ def evaluate(
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
-    if saved_as is not None:
-        assert measured.classifier is not None, "checked before it was measured"
-        measured.classifier.save(saved_as)
     if references:
         measured = measured.with_white_box(_white_box(references, config, split, say))
     if ask is None:

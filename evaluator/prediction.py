@@ -28,12 +28,14 @@ class PredictedImage:
         probabilities: Softmax over all classes, for each of ``classes``. Not calibrated. Empty for a model
             behind an API, which gives the class alone.
         error: What is wrong with the image or the answer; empty if nothing is.
+        true_class: Its class in the data; None for an image without a label.
     """
 
     file: str
     classes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     error: str = ""
+    true_class: str | None = None
 
 
 Decided: TypeAlias = tuple[Path, Sequence[int], Sequence[float], Exception | None]

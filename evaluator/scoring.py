@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -307,6 +308,8 @@ class Predictions:
     # per ensemble the share of images whose class is among the five likeliest; empty if unknown, or with few
     # classes
     within_5: tuple[FiniteFloat, ...] = ()
+    # the file of each image, in the same order; empty if unknown
+    paths: tuple[Path, ...] = field(default=(), compare=False)
 
     def unanswered(self, index: int) -> Unanswered | None:
         """Return the shares of images to which an ensemble gives no class; None if all have one."""
@@ -439,6 +442,15 @@ class FeatureEvaluator(Protocol):
 
     def decide(self, heads: Sequence[Head], *, split: str) -> MaybeAwaitable[Predictions]:
         """Classify the images of ``train``, ``val`` or ``test``, which opens it."""
+
+
+@runtime_checkable
+class ProbabilityEvaluator(Protocol):
+    """An evaluator that says how probable the classes are that a learned classifier predicts."""
+
+    def probabilities(self, learned: LearnedClassifier, *, split: str) -> Sequence[float]:
+        """Return the probability of the predicted class of each image of a split, which opens it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
+from ...evaluator.files import user_path
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
@@ -16,10 +19,10 @@ from ...prompts.kinds import KINDS, kind_named
 from .. import api
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
-from ..present.sentences import chance_in_words, spent_text, unused_images
+from ..present.sentences import chance_in_words, unused_images
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
-from ..results.result import ApiUsage, words_of
+from ..results.result import words_of
 from ..results.run_dir import is_run, output_file, write_atomically
 from ..search.inputs import read_template_file
 from ..search.measuring import TEXTS_COLUMN, Evaluation
@@ -27,6 +30,7 @@ from ..text import printable
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
 from .output import console, print_json, print_line, program, result_alone, say, short_path
 from .parser import Parser
+from .predict import CsvWriter, opened, spent_on
 
 EXAMPLES = """\
 what people use today, without and with your labelled images, on test:
@@ -40,8 +44,14 @@ example of your own templates: add --templates templates.txt
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measure what people use today, or the templates of a file; and references beside them."""
     _check(arguments)
-    matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "`matrix`")
+    files = {
+        name: output_file(raw, f"`{name}`")
+        for name in ("save", "predictions", "matrix")
+        if (raw := getattr(arguments, name)) is not None
+    }
     config = given_spec(arguments)
+    if "predictions" in files and config.custom_scorer is not None:
+        raise ConfigError("`predictions` names images, and a custom scorer does not; leave it out")
     kind = config.kind
     templates = None
     if arguments.templates is not None:
@@ -53,24 +63,23 @@ def evaluate(arguments: argparse.Namespace) -> int:
             templates,
             config,
             split=arguments.split,
-            inspect=arguments.confusions is not None or matrix_file is not None,
+            inspect=arguments.confusions is not None or "matrix" in files,
             white_box=dict.fromkeys(arguments.white_box or (), labels),
-            save=arguments.save,
+            recommends=not files.keys().isdisjoint(("save", "predictions")),
             report=say,
         )
-    if matrix_file is not None:
-        if evaluation.matrix is None:
-            raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
-        write_atomically(matrix_file, evaluation.matrix.to_csv())
-        say(f"confusion matrix: {short_path(matrix_file)}")
-    if arguments.save is not None:
-        file = shlex.quote(arguments.save)
-        say(f"classifier: {file}; to use it: {program()} predict FOLDER --run {file}")
     if evaluation.scorer_usage is not None:
         say(spent_on(evaluation.scorer_usage, evaluation.labels or Path()))
     if arguments.as_json:
         print_json(evaluation.to_json(most_confusions=arguments.confusions))
-        return 0
+    else:
+        _print(evaluation, arguments, config)
+    # Last: a full disk must not cost the table.
+    _write(evaluation, files, user_path(config.data, "`data`"))
+    return 0
+
+
+def _print(evaluation: Evaluation, arguments: argparse.Namespace, config: SearchConfig) -> None:
     if evaluation.ways:
         _print_ways(evaluation, _search_command(arguments, config), saved=arguments.save is not None)
     else:
@@ -79,7 +88,29 @@ def evaluate(arguments: argparse.Namespace) -> int:
         _print_white_box(evaluation)
     if evaluation.inspection is not None and arguments.confusions is not None:
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
-    return 0
+
+
+def _write(evaluation: Evaluation, files: Mapping[str, Path], data: Path) -> None:
+    """Write the files that were asked for, by option; images below the folder of the data are named so."""
+    if (file := files.get("save")) is not None:
+        assert evaluation.classifier is not None, "checked before it was measured"
+        evaluation.classifier.save(file)
+        name = shlex.quote(short_path(file))
+        say(f"classifier: {name}; to use it: {program()} predict FOLDER --run {name}")
+    if (file := files.get("predictions")) is not None:
+        with opened(file) as stream:
+            writer = CsvWriter(stream, 1, exact=True, labelled=True)
+            for image in evaluation.predictions:
+                path = Path(image.file)
+                is_below = path.is_relative_to(data)
+                writer.row(replace(image, file=str(path.relative_to(data))) if is_below else image)
+        wrong = sum(image.classes != (image.true_class,) for image in evaluation.predictions)
+        say(f"predictions: {short_path(file)}; {wrong:,} of {len(evaluation.predictions):,} are wrong")
+    if (file := files.get("matrix")) is not None:
+        if evaluation.matrix is None:
+            raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
+        write_atomically(file, evaluation.matrix.to_csv())
+        say(f"confusion matrix: {short_path(file)}")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -101,11 +132,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             "`augmentations` has no effect with --split, where nothing learns from images; leave it out"
         )
-
-
-def spent_on(used: ApiUsage, labels: Path) -> str:
-    """Return what a scorer behind an API was asked without a search, and where its answers are."""
-    return f"{spent_text(used, 'scorer: ')}; labels are kept in {short_path(labels)}"
 
 
 def print_table(evaluation: Evaluation) -> None:
@@ -312,6 +338,11 @@ def add_options(parser: Parser) -> None:
         "--save",
         metavar="FILE.safetensors",
         help="write the recommended classifier, which `predict` and promptclimb.load take",
+    )
+    parser.add_argument(
+        "--predictions",
+        metavar="FILE.csv",
+        help="write what it predicts for each test image, with the true class",
     )
     kind: dict[str, Any] = {"dest": "search_for", "choices": tuple(KINDS), "default": argparse.SUPPRESS}
     holds = f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)"

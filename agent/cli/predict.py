@@ -32,13 +32,14 @@ from ...evaluator.spec import EvaluatorSpec
 from .. import api
 from ..config.schema import ScoringConfig
 from ..config.sources import flag_of
+from ..present.sentences import spent_text
 from ..results.accuracies import BEST, TEXTS
+from ..results.result import ApiUsage
 from ..results.run_dir import BYTE_ORDER_MARK, output_file, safe_cell
 from ..search.inputs import read_template_file
 from ..search.predicting import ApiFolderPredictor, predictor_of_run, shared_labels
 from ..store.trust import risks
 from ..text import printable
-from .evaluate import spent_on
 from .folders import folder_with_result
 from .options import add_search_options, changed_settings, given_settings, given_spec, positive_number
 from .output import say, short_path
@@ -71,8 +72,10 @@ def predict(arguments: argparse.Namespace) -> int:
     predictor = _predictor(arguments)
     top = min(arguments.top, len(predictor.class_names))
     counts, unread = Counter[str](), 0
-    with _opened(out, as_json=arguments.as_json) as stream:
-        write = _Json(stream, predictor) if arguments.as_json else _Csv(stream, top, exact=out is not None)
+    with opened(out, as_json=arguments.as_json) as stream:
+        write = (
+            _Json(stream, predictor) if arguments.as_json else CsvWriter(stream, top, exact=out is not None)
+        )
         for number, image in enumerate(predictor.predict(images, top=top), start=1):
             write.row(image)
             if image.error:
@@ -152,7 +155,7 @@ def _names(choice: str) -> tuple[str, ...] | dict[str, str]:
 
 
 @contextmanager
-def _opened(out: Path | None, *, as_json: bool) -> Iterator[TextIO]:
+def opened(out: Path | None, *, as_json: bool = False) -> Iterator[TextIO]:
     """Open standard output, or ``FILE.part``, which becomes the file when everything is written."""
     if out is None:
         yield sys.stdout
@@ -183,15 +186,17 @@ def _opened(out: Path | None, *, as_json: bool) -> Iterator[TextIO]:
     unfinished.replace(out)
 
 
-class _Csv:
+class CsvWriter:
     """One line per image; a spreadsheet takes no cell for a formula.
 
-    ``exact``: write names of files as they are, which a terminal might take for commands.
+    ``exact``: write names of files as they are, which a terminal might take for commands. ``labelled``: add
+    the class in the data, and whether it is the predicted one.
     """
 
-    def __init__(self, stream: TextIO, top: int, *, exact: bool) -> None:
+    def __init__(self, stream: TextIO, top: int, *, exact: bool, labelled: bool = False) -> None:
         self._exact = exact
-        self._writer = csv.DictWriter(stream, _columns(top), restval="", lineterminator="\n")
+        columns = [*_columns(top), *(["true_class", "correct"] if labelled else [])]
+        self._writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
         self._writer.writeheader()
 
     def row(self, image: PredictedImage) -> None:
@@ -202,7 +207,11 @@ class _Csv:
         cells = [file if self._exact and "\r" not in file else printable(file)]
         for name, share in _pairs(image):
             cells += [safe_cell(name), "" if share is None else f"{share:.6f}"]
-        self._writer.writerow(dict(zip(_columns(len(image.classes)), cells, strict=True)))
+        row = dict(zip(_columns(len(image.classes)), cells, strict=True))
+        if image.true_class is not None:
+            correct = image.classes[:1] == (image.true_class,)
+            row |= {"true_class": safe_cell(image.true_class), "correct": "yes" if correct else "no"}
+        self._writer.writerow(row)
 
     def end(self, images: int, unread: int) -> None:
         """Do nothing: every line is complete."""
@@ -232,6 +241,11 @@ class _Json:
 
     def end(self, images: int, unread: int) -> None:
         self._stream.write(f'\n], "images": {images}, "unreadable": {unread}}}\n')
+
+
+def spent_on(used: ApiUsage, labels: Path) -> str:
+    """Return what a scorer behind an API was asked without a search, and where its answers are."""
+    return f"{spent_text(used, 'scorer: ')}; labels are kept in {short_path(labels)}"
 
 
 def _pairs(image: PredictedImage) -> Iterator[tuple[str, float | None]]:

@@ -40,6 +40,7 @@ OTHER_OPTIONS = frozenset(
         "matrix",
         "only",
         "out",
+        "predictions",
         "save",
         "suite_dir",
         "templates",

@@ -7,6 +7,7 @@ labelled images, not the test images, say which one to use.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,8 +18,10 @@ from typing import Any
 from ...evaluator.classifier import Classifier
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.head import Head
+from ...evaluator.prediction import PredictedImage
 from ...evaluator.scoring import (
     BARE_NAME,
+    UNREADABLE,
     Evaluator,
     EvaluatorInfo,
     FeatureEvaluator,
@@ -27,6 +30,7 @@ from ...evaluator.scoring import (
     LearnedClassifier,
     Predictions,
     Predictor,
+    ProbabilityEvaluator,
     Split,
     SplitScores,
     Unanswered,
@@ -130,6 +134,8 @@ class Evaluation:
         labelled: Labelled images.
         notes: What opening data and model noted, by name.
         classifier: What they recommend; None if nothing, or without features of images.
+        predictions: What it predicts for each image, in the order of the split; empty without it, or if a
+            custom scorer does not name its images.
         inspection: Accuracy by class of all together; None unless requested, as is ``matrix``.
         white_box: References that see inside the model, on the same shots; empty unless requested.
         prompts: What was scored: ``template`` or another prompt kind.
@@ -149,6 +155,7 @@ class Evaluation:
     labelled: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     classifier: Classifier | None = field(default=None, compare=False, repr=False)
+    predictions: tuple[PredictedImage, ...] = field(default=(), compare=False, repr=False)
     inspection: Inspection | None = None
     matrix: ConfusionMatrix | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
@@ -257,7 +264,7 @@ class Evaluation:
 
 
 def check_recommends(evaluator: Evaluator, texts: Sequence[str], split: Split) -> None:
-    """Raise UsageError if no classifier will be recommended, so that none could be saved."""
+    """Raise UsageError if no classifier will be recommended, as two of the options need."""
     if not isinstance(evaluator, FeatureEvaluator):
         why = "this scorer gives no features of images"
     elif not labelled_images(evaluator.info):
@@ -266,7 +273,7 @@ def check_recommends(evaluator: Evaluator, texts: Sequence[str], split: Split) -
         why = "given templates learn from labelled images only on test, and not behind an API"
     else:
         return
-    raise UsageError(f"`save`: there would be no classifier to save, as {why}")
+    raise UsageError(f"`save`, `predictions`: no classifier would be recommended, as {why}; leave them out")
 
 
 async def measure_templates(
@@ -401,11 +408,13 @@ async def _by_features(
             learned[name] = await call_evaluator(partial(features.learn, vectors[name]))
     heads = [*map(Head, vectors.values()), *(each.head for each in learned.values())]
     predictions = await call_evaluator(lambda: features.decide(heads, split="test"))
-    names = [*ways, *((name, IMAGES_COLUMN) for name in learned)]
+    names: list[Any] = [*ways, *((name, IMAGES_COLUMN) for name in learned)]
     measured = _with_gains(_measured_by(predictions, evaluation.classes), names, predictions)
     forms, classifier = dict[str | None, Form](), None
+    by_image: tuple[PredictedImage, ...] = ()
     if chosen is not None:
         best = learned[chosen]
+        by_image = await _by_image(features, best, predictions, names.index((chosen, IMAGES_COLUMN)))
         learns = best.strength is not None
         forms[chosen] = "with_images" if learns else "texts"
         classifier = Classifier.of(
@@ -417,8 +426,37 @@ async def _by_features(
             templates=ways[chosen],
             names_in_texts=features.info.class_names,
         )
-    evaluation = replace(evaluation, most_frequent=_most_frequent(predictions), classifier=classifier)
+    evaluation = replace(
+        evaluation,
+        most_frequent=_most_frequent(predictions),
+        classifier=classifier,
+        predictions=by_image,
+    )
     return replace(evaluation, ways=_rows(ways, dict(zip(names, measured, strict=True)), forms)), predictions
+
+
+async def _by_image(
+    features: FeatureEvaluator, learned: LearnedClassifier, predictions: Predictions, index: int
+) -> tuple[PredictedImage, ...]:
+    """Return what a learned classifier, whose predictions are those at an index, predicts for each image."""
+    predicted, names = predictions.predicted[index], features.class_names
+    if predicted is None or not predictions.paths:
+        return ()
+    shares: Sequence[float | None] = [None] * len(predicted)
+    if isinstance(features, ProbabilityEvaluator):
+        evaluator: ProbabilityEvaluator = features
+        shares = await call_evaluator(lambda: evaluator.probabilities(learned, split="test"))
+    return tuple(
+        PredictedImage(
+            file=os.fspath(path),
+            classes=() if label == UNREADABLE else (names[label],),
+            probabilities=() if share is None else (share,),
+            true_class=names[true],
+        )
+        for path, label, share, true in zip(
+            predictions.paths, predicted, shares, predictions.labels, strict=True
+        )
+    )
 
 
 def _rows(

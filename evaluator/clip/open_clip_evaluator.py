@@ -34,7 +34,17 @@ from ..scoring import (
 from ..spec import Report
 from .images import SCHEMA, BrokenFeaturesError, Manifest, read_features, write_features
 from .text_encoder import Encoder
-from .zero_shot import Labelled, RenamedClasses, classifier, correct, decide, grey_box, within_5
+from .zero_shot import (
+    SCALE,
+    Labelled,
+    RenamedClasses,
+    classifier,
+    correct,
+    decide,
+    grey_box,
+    logits,
+    within_5,
+)
 
 if TYPE_CHECKING:
     from ..head import ClassVectors
@@ -159,7 +169,8 @@ class OpenClipEvaluator:
             predicted = tuple(tuple(decide(labelled, *each).tolist()) for each in classifiers)
             ranked = classifiers if len(self._names) > FEW_CLASSES and len(labelled) else ()
             within = tuple(within_5(labelled, *each) for each in ranked)
-        return Predictions(tuple(labelled.labels.tolist()), predicted, within_5=within)
+        labels = tuple(labelled.labels.tolist())
+        return Predictions(labels, predicted, within_5=within, paths=labelled.paths)
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -225,6 +236,15 @@ class OpenClipEvaluator:
 
     def decide(self, heads: Sequence[Head], *, split: str) -> Predictions:
         return self._predictions([(torch.from_numpy(head.vectors), head.likeness) for head in heads], split)
+
+    def probabilities(self, learned: LearnedClassifier, *, split: str) -> list[float]:
+        weights, likeness = torch.from_numpy(learned.head.vectors), learned.head.likeness
+        with torch.inference_mode():
+            return [
+                share
+                for values, _ in logits(self.split(split), weights, likeness)
+                for share in (values * (learned.scale / SCALE)).softmax(dim=1).amax(dim=1).tolist()
+            ]
 
     @property
     def _shots(self) -> held_near.LabelledFeatures:

@@ -190,6 +190,7 @@ class ClusterEvaluator:
         self.class_names, self.classifier = local.class_names, local.classifier
         self.logit_scale = local.logit_scale
         self.evidence, self.learn, self.decide = local.evidence, local.learn, local.decide
+        self.probabilities = local.probabilities
         self.predict_named = local.predict_named
         self.image_set, self.thumbnails = local.image_set, local.thumbnails
         self._arguments = (

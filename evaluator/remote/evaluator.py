@@ -623,7 +623,8 @@ def predictions_of(decided: Sequence[EnsembleDecisions | None], images: ImageSet
         for decisions in decided
     )
     refused = tuple(decisions[0].refused if isinstance(decisions, list) else 0 for decisions in decided)
-    return Predictions(tuple(images.labels.tolist()), predicted, refused if any(refused) else ())
+    labels = tuple(images.labels.tolist())
+    return Predictions(labels, predicted, refused if any(refused) else (), paths=images.paths)
 
 
 def _is_outage(answer: ApiAnswer) -> bool:

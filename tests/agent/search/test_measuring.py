@@ -351,6 +351,68 @@ def test_the_recommended_classifier_is_saved_as_it_was_measured(
     assert (about.form, about.images) == (document["recommended"]["form"], document["labelled_images"])
 
 
+def test_the_predictions_are_those_of_the_recommended_classifier(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With the true classes, in the order of the split; no cell is a formula."""
+    monkeypatch.chdir(tmp_path)
+    spec = hard_pictures(tmp_path)
+    (tmp_path / "pictures" / "test" / "dog").rename(tmp_path / "pictures" / "test" / "=dog")
+    for split in ("train", "val"):
+        (tmp_path / "pictures" / split / "dog").rename(tmp_path / "pictures" / split / "=dog")
+    command = ["evaluate", "--data", "pictures", "--model", spec.model, "--pretrained", str(spec.pretrained)]
+    assert main([*command, "--save", "best", "--predictions", "new/p.csv", "--json"]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    rows = list(csv.DictReader((tmp_path / "new" / "p.csv").read_text().splitlines()))
+    data = load_data(spec).test.open()
+    assert [tmp_path / "pictures" / row["file"] for row in rows] == [item.path for item in data]
+    classes = {row["file"].split("/")[1]: row["true_class"] for row in rows}
+    assert classes == {"cat": "cat", "=dog": "'=dog", "oak tree": "oak tree"}
+    wrong = [row for row in rows if row["correct"] == "no"]
+    assert wrong == [row for row in rows if row["class"] != row["true_class"]]
+    best = next(way for way in document["ways"] if way["name"] == document["recommended"]["name"])
+    form = {"texts": "without_images", "with_images": "with_images"}[document["recommended"]["form"]]
+    assert best[form]["test"] == 1 - len(wrong) / len(rows) < 1
+    assert f"predictions: new/p.csv; {len(wrong)} of {len(rows)} are wrong" in err
+    assert main(["predict", "pictures", "--run", "best"]) == 0
+    predicted = {row["file"]: row for row in csv.DictReader(capsys.readouterr().out.splitlines())}
+    for row in rows:
+        same = predicted[row["file"]]
+        assert row["class"] == same["class"]
+        assert float(row["probability"]) == pytest.approx(float(same["probability"]), abs=1e-4)
+
+
+BOX = """
+import shutil
+from pathlib import Path
+from tests.fakes.feature_box import FeatureBox
+
+def box():
+    return FeatureBox({"{}": 0.8}, before=replace_folder)
+
+def replace_folder(step):
+    if step == "decide on test":
+        shutil.rmtree("new")
+        Path("new").write_text("")
+"""
+
+
+def test_what_cannot_be_written_at_the_end_does_not_cost_the_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder was there when it was checked, and is gone when all is measured."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "box.py").write_text(BOX)
+    command = ["evaluate", "--custom-scorer", "./box.py:box", "--save", "new/best"]
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert "bare class name" in out
+    assert "* Use the bare class name" in out
+    (error,) = (line for line in err.splitlines() if line.startswith("error: "))
+    assert re.fullmatch(r"error: .*new/best cannot be written: File exists", error)
+
+
 def test_the_best_without_a_search_is_saved_from_the_runs_settings(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -404,10 +466,15 @@ def test_a_folder_of_unequal_classes_is_told_of_the_images_left_unused(
     ("arguments", "words"),
     [
         (["--save", "old"], r"--save .*old is a folder; name a file"),
+        (["--predictions", "old"], r"--predictions .*old is a folder; name a file"),
         (["--save", "own.txt/best"], r"--save .*own.txt/best cannot be written: "),
         (["--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"], "this scorer gives no features"),
         (["--templates", "own.txt", "--split", "val"], "templates learn from labelled images only on test"),
         (["--data", "new"], "there are no labelled images to choose by"),
+        (
+            ["--predictions", "best.csv", "--custom-scorer", "b:b"],
+            "a custom scorer does not; leave it",
+        ),
     ],
 )
 def test_a_classifier_that_could_not_be_saved_is_not_measured(

@@ -362,6 +362,10 @@ async def test_evaluate_without_templates_measures_what_people_use(
     assert all(way.texts_alone is not None for way in evaluation.ways)
     assert all((way.with_images is not None) == learns for way in evaluation.ways)
     assert (evaluation.recommended is not None, evaluation.labelled) == (learns, 9)
+    images = evaluation.predictions
+    assert len(images) == (6 if learns else 0)
+    assert all(Path(image.file).parent.name == image.true_class for image in images)
+    assert not any(image.probabilities for image in images)
     assert evaluation.scorer_usage is not None
 
 
@@ -373,13 +377,12 @@ async def test_evaluate_without_templates_measures_what_people_use(
     ],
 )
 async def test_what_cannot_be_saved_is_not_paid_for(
-    config: Callable[..., SearchConfig], settings: dict[str, Any], templates: list[str] | None, words: str,
-    tmp_path: Path,
-) -> None:  # fmt: skip
+    config: Callable[..., SearchConfig], settings: dict[str, Any], templates: list[str] | None, words: str
+) -> None:
     """Without features, or with templates of one's own, which are measured on test images alone."""
     async with ScorerServer(ScorerOptions(key=KEY)) as server:
-        with pytest.raises(UsageError, match=f"`save`: there would be no classifier to save, as .*{words}"):
-            await in_thread(lambda: evaluate(templates, config(server.url, **settings), save=tmp_path / "c"))
+        with pytest.raises(UsageError, match=f"no classifier would be recommended, as .*{words}"):
+            await in_thread(lambda: evaluate(templates, config(server.url, **settings), recommends=True))
         assert server.requests == 0
 
 
