@@ -16,14 +16,10 @@ from pydantic import SecretStr
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
-from ...evaluator.failures import RULES, FailureKind
+from ...evaluator.failures import RULES
 from ...evaluator.network import check_url
 from ...evaluator.remote.asking import (
-    BUSY,
-    CONTENT_FILTER,
-    FAILED,
     NO_REQUESTS,
-    TOO_LARGE,
     ApiAnswer,
     ApiEstimate,
     ApiRefusal,
@@ -36,16 +32,13 @@ from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
     ChatError,
-    ContextTooLongError,
     EndpointError,
     EvaluationFailedError,
-    FlaggedRequestError,
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
     RedirectedError,
     RequestFailedError,
-    UnusableAnswerError,
     asking_errors_as_causes,
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
@@ -236,9 +229,7 @@ class ScorerCalls:
             if getattr(error.__cause__, "reason", "") in NEVER_JSON and not self._asker.has_answered:
                 not_json = EndpointError(f"the scorer: {error}; check `scorer_url`")
                 raise AskingEndedError(str(not_json)) from not_json
-            # A server that stumbles over a form does not take it.
-            not_taken = request.is_trial and getattr(error.__cause__, "status", None) == SERVER_ERROR
-            return ApiRefusal("refused" if not_taken else _reason(error), str(error))
+            return _refusal(error, is_trial=request.is_trial)
         except Exception as error:  # noqa: BLE001 - whatever ends the asking
             cause = self._cause(error)
             raise AskingEndedError(str(cause)) from cause
@@ -297,24 +288,15 @@ class ScorerCalls:
         return EndpointError(f"the scorer: {failure}{remedy}")
 
 
-def _reason(error: BaseException | None) -> str:
-    """Return a slug for why a request was refused, or failed."""
-    if isinstance(error, RequestFailedError):
-        if RULES[error.kind].sessions:
-            return _reason(error.__cause__)
-        return BUSY if error.kind is FailureKind.BUSY else FAILED
-    if isinstance(error, FlaggedRequestError):
-        return CONTENT_FILTER
-    if isinstance(error, ContextTooLongError):
-        return "context"
-    if isinstance(error, UnusableAnswerError):
-        return error.reason
-    status, text = getattr(error, "status", None), str(error).lower()
-    if status == PAYLOAD_TOO_LARGE or (
-        "image" in text and any(word in text for word in ("large", "exceed", "size"))
-    ):
-        return TOO_LARGE
-    return "unreadable_image" if "image" in text and "model" not in text else "refused"
+def _refusal(error: BadRequestError | RequestFailedError, *, is_trial: bool) -> ApiRefusal:
+    reply = error if isinstance(error, BadRequestError) else error.__cause__
+    status, text = getattr(reply, "status", None), str(error).lower()
+    failed = isinstance(error, RequestFailedError) and not RULES[error.kind].sessions
+    # A server that stumbles over a form does not take it.
+    failed &= not (is_trial and status == SERVER_ERROR)
+    is_large = "image" in text and any(word in text for word in ("large", "exceed", "size"))
+    smaller = is_large or status == PAYLOAD_TOO_LARGE
+    return ApiRefusal(f"{error}{' (`scorer_image_size = N` for smaller images)' if smaller else ''}", failed)
 
 
 def seldom(report: Report) -> Report:

@@ -11,11 +11,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-FAILED, BUSY = "failed", "busy"
-"""Reasons of refusals that are none: every attempt failed, or the endpoint went on asking for fewer."""
-CONTENT_FILTER, TOO_LARGE = "content_filter", "too_large"
-"""Reasons of refusals: for what an image shows, and for its pixels or bytes."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRequest:
@@ -50,12 +45,12 @@ class ApiRefusal:
     """The endpoint refuses a request for what it holds, and would refuse it again; or has not answered.
 
     Attributes:
-        reason: A slug, such as ``content_filter`` or ``too_large``.
         message: In words, without secrets.
+        failed: It has not answered: every attempt failed.
     """
 
-    reason: str
     message: str
+    failed: bool = False
 
 
 ApiAnswer: TypeAlias = ApiReply | ApiRefusal

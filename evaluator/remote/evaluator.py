@@ -54,7 +54,7 @@ from ..scoring import (
 )
 from ..tally import Labels
 from ..threads import in_thread
-from .asking import BUSY, FAILED, TOO_LARGE, ApiAnswer, ApiAsk, ApiEstimate, ApiRefusal, ApiReply, ApiRequest
+from .asking import ApiAnswer, ApiAsk, ApiEstimate, ApiRefusal, ApiReply, ApiRequest
 from .labels import KeptValues, KeyMaker, LabelStore
 from .pictures import PictureReader
 
@@ -500,8 +500,6 @@ class RemoteEvaluator(ABC):
                 # A failure counts if it is not the endpoint's: then all fail, until the outage is over.
                 counts = kind is not FailureKind.EXHAUSTED or evidence.control is True
                 asking.open.append(replace(question, attempts=question.attempts + counts))
-            case NextStep.WAIT:
-                asking.open.append(question)
             case _ if kind is FailureKind.EXHAUSTED:
                 self._failed[question.image] += 1
                 self._unanswered |= values
@@ -545,11 +543,9 @@ class RemoteEvaluator(ABC):
     ) -> tuple[FailureKind | None, Mapping[str, Any], str]:
         """Return what has become of a question (None for an answer), its values, and what is wrong."""
         if isinstance(answer, ApiRefusal):
-            kinds = {FAILED: FailureKind.EXHAUSTED, BUSY: FailureKind.BUSY}
-            kind = kinds.get(answer.reason, FailureKind.QUESTION_REFUSED)
+            kind = FailureKind.EXHAUSTED if answer.failed else FailureKind.QUESTION_REFUSED
             values = {} if question.parts(True) else question.read(answer)
-            smaller = " (`scorer_image_size = N` for smaller images)" if answer.reason == TOO_LARGE else ""
-            return kind, values, f"it refuses every request: {answer.message}{smaller}"
+            return kind, values, f"it refuses every request: {answer.message}"
         try:
             return None, question.read(answer), ""
         except BadReplyError as error:
@@ -560,7 +556,9 @@ class RemoteEvaluator(ABC):
         """Return whether a question is not worth asking; then it has its values."""
         if not question.image or self._failed[question.image] < MOST_FAILED:
             return False
-        self._unanswered |= question.read(ApiRefusal(FAILED, "no attempt was answered for other candidates"))
+        self._unanswered |= question.read(
+            ApiRefusal("no attempt was answered for other candidates", failed=True)
+        )
         return True
 
     async def ask_once(self, request: ApiRequest) -> ApiAnswer:
@@ -628,7 +626,7 @@ def predictions_of(decided: Sequence[EnsembleDecisions | None], images: ImageSet
 
 
 def _is_outage(answer: ApiAnswer) -> bool:
-    return isinstance(answer, ApiRefusal) and answer.reason in (FAILED, BUSY)
+    return isinstance(answer, ApiRefusal) and answer.failed
 
 
 def _grey_box(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], labels: Labels) -> dict[str, float]:

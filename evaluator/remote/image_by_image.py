@@ -263,7 +263,7 @@ class ChatEvaluator(ImageByImageEvaluator):
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
         """Return the answer's text, and why it is not whole, if so."""
         if isinstance(answer, ApiRefusal):
-            return {"text": answer.message[:LONGEST_KEPT], "ended": f"{REFUSED}: {answer.reason}"[:80]}
+            return {"text": answer.message[:LONGEST_KEPT], "ended": REFUSED}
         text, ended = read_completion(answer.body)
         return {"text": text[-LONGEST_KEPT:], **({} if ended is None else {"ended": ended})}
 
@@ -272,7 +272,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             if isinstance(answer, ApiReply):
                 text, ended = read_completion(answer.body)
                 if ended == REFUSED:
-                    return ApiRefusal("in_answer", " ".join(text.split())[:_LONGEST_REFUSAL] or "(nothing)")
+                    return ApiRefusal(" ".join(text.split())[:_LONGEST_REFUSAL] or "(nothing)")
         return answer
 
     def is_refusal(self, value: Any) -> bool:
@@ -382,7 +382,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
         """Return the label or a refusal; for grey-box objectives, each class's log-probability."""
         if isinstance(answer, ApiRefusal):
-            return {REFUSED: f"{answer.reason}: {answer.message}"[:_LONGEST_REFUSAL]}
+            return {REFUSED: answer.message[:_LONGEST_REFUSAL]}
         texts = _sent(prompt)[1]  # classes of the same name are sent once; the first one gets the image
         labels = list(dict.fromkeys(texts))
         scores = read_scores(answer.body, labels)

@@ -66,7 +66,7 @@ def test_the_size_of_requests_is_learnt(most: int, opened: Opened) -> None:
         return len(request.body["input"])
 
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
-        return ApiRefusal("too_large", "too many inputs") if holds(request) > most else body
+        return ApiRefusal("too many inputs") if holds(request) > most else body
 
     api = VisualApi(change=change, concurrency=1)
     evaluator = opened("embeddings", api, scorer_dialect="openai")
@@ -106,11 +106,11 @@ def test_the_form_is_found_out(form: str, opened: Opened, tmp_path: Path) -> Non
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
         members = request.body.keys()
         speaks = next(name for name, mark in reversed(marks.items()) if mark in members or not mark)
-        return body if speaks == form else ApiRefusal("refused", f"unknown form {speaks}")
+        return body if speaks == form else ApiRefusal(f"unknown form {speaks}")
 
     def speaks_only(number: int, request: ApiRequest, body: Any) -> Any:
         if "modality" in request.body:
-            return body if form == "infinity" else ApiRefusal("refused", "no modality")
+            return body if form == "infinity" else ApiRefusal("no modality")
         return change(number, request, body)
 
     api = VisualApi(change=speaks_only)
@@ -127,7 +127,7 @@ def test_the_form_is_found_out_where_a_request_holds_one_image(opened: Opened) -
 
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
         is_taken = len(request.body.get("input", ())) == 1 and "modality" not in request.body
-        return body if is_taken else ApiRefusal("refused", "one input only")
+        return body if is_taken else ApiRefusal("one input only")
 
     evaluator = opened("embeddings", VisualApi(change=change))
     assert isinstance(evaluator, EmbeddingsEvaluator)
@@ -193,7 +193,7 @@ def test_a_refused_image_has_no_vector(objective: str, opened: Opened, tmp_path:
         sent = request.body["input"]
         if not evil:
             evil.append(sent[2])
-        return ApiRefusal("content_filter", "not allowed") if evil[0] in sent else body
+        return ApiRefusal("not allowed") if evil[0] in sent else body
 
     api = VisualApi(change=change)
     settings = {"scorer_dialect": "openai", "objective": objective}
@@ -215,7 +215,7 @@ async def test_an_image_without_a_vector_is_not_learned_from(opened: Opened) -> 
         if images_in(request) and not evil:
             evil.append(request.body["input"][2])
         refused = any(image in request.body["input"] for image in evil)
-        return ApiRefusal("content_filter", "not allowed") if refused else body
+        return ApiRefusal("not allowed") if refused else body
 
     api = VisualApi(change=change)
     evaluator = await in_thread(lambda: opened("embeddings", api, scorer_dialect="openai"))
@@ -253,7 +253,7 @@ def test_a_template_with_a_refused_text_is_rejected(opened: Opened, tmp_path: Pa
     """The others of its batch are scored; a class name that is refused cannot be predicted with."""
 
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
-        return ApiRefusal("content_filter", "no") if "evil" in str(request.body["input"]) else body
+        return ApiRefusal("no") if "evil" in str(request.body["input"]) else body
 
     api = VisualApi(change=change)
     evaluator = opened("embeddings", api, tmp_path / "labels.sqlite", scorer_dialect="openai")
@@ -274,7 +274,7 @@ def test_a_template_with_a_refused_text_is_rejected(opened: Opened, tmp_path: Pa
 
 def test_an_endpoint_that_refuses_all_images_is_blamed(opened: Opened, tmp_path: Path) -> None:
     """After a few requests, also if the images fit into one; nothing of it is kept."""
-    api = VisualApi(change=lambda *_given: ApiRefusal("content_filter", "no images here"))
+    api = VisualApi(change=lambda *_given: ApiRefusal("no images here"))
     evaluator = opened("embeddings", api, tmp_path / "labels.sqlite", scorer_dialect="openai")
     with pytest.raises(ScoringEndedError, match="refuses every request: no images here"):
         evaluator.score([TEMPLATE])

@@ -38,7 +38,7 @@ from tests.fakes.visual_api import VisualApi
 
 INSTRUCTION = "Which colour is it?\n{classes}"
 ASKED = {"chat": INSTRUCTION, "zero-shot": "a photo of a {}"}
-NOT_ALLOWED = ApiRefusal("content_filter", "not allowed")
+NOT_ALLOWED = ApiRefusal("not allowed")
 SEARCHED = 21
 """Images of train and val: five and two of each class."""
 
@@ -240,7 +240,7 @@ def test_an_endpoint_that_enforces_a_schema_answers_with_class_names(
 
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
         refused = does == "refuses" and "response_format" in request.body
-        return ApiRefusal("refused", "unknown member response_format") if refused else body
+        return ApiRefusal("unknown member response_format") if refused else body
 
     api = VisualApi(change=change, enforces=does == "enforces", says="This is not {}.")
     evaluator = opened("chat", api, tmp_path / "labels.sqlite")
@@ -300,7 +300,7 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     answers = {
         0: completion("a long answer " * 20, "length"),
         1: completion("I\ncannot say"),
-        2: ApiRefusal("content_filter", "not allowed"),
+        2: ApiRefusal("not allowed"),
         3: completion(None),
         4: completion("I\ncannot say"),
         5: completion(None, refusal="I can't help"),
@@ -433,8 +433,8 @@ def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int,
     [
         ("zero-shot", {"error": "loading"}, "does not answer in the form of zero-shot"),
         ("chat", [{"label": "red", "score": 1.0}], "does not answer in the form of chat"),
-        ("chat", ApiRefusal("refused", "no images here"), "refuses every request: no images here"),
-        ("zero-shot", ApiRefusal("refused", "no images here"), "no images here"),
+        ("chat", ApiRefusal("no images here"), "refuses every request: no images here"),
+        ("zero-shot", ApiRefusal("no images here"), "no images here"),
     ],
 )
 def test_an_endpoint_that_never_fits_is_blamed_early(
@@ -455,7 +455,7 @@ def test_an_endpoint_that_begins_to_refuse_everything_is_no_image_s_fault(
     scorer: str, opened: Opened, tmp_path: Path
 ) -> None:
     """A question that it answered before shows it; nothing of that is kept, and a resumed run goes on."""
-    quota = ApiRefusal("too_large", "your image quota is exceeded")
+    quota = ApiRefusal("your image quota is exceeded")
     api = VisualApi(change=lambda number, _request, body: body if number < 25 else quota)
     evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
     assert scored(evaluator, ASKED[scorer]).train == 1.0
@@ -511,7 +511,7 @@ def test_the_last_questions_of_a_run_are_not_believed_to_be_refused(opened: Open
 
 def test_refusals_before_a_limit_are_kept_too(opened: Opened, tmp_path: Path) -> None:
     """They may have been paid for."""
-    quota = ApiRefusal("content_filter", "no")
+    quota = ApiRefusal("no")
     api = VisualApi(change=lambda number, _request, body: quota if number > 0 else body, ends_after=6)
     with pytest.raises(ScoringEndedError):
         opened("zero-shot", api, tmp_path / "labels.sqlite").score(["a {}"])
@@ -522,7 +522,7 @@ def test_refusals_before_a_limit_are_kept_too(opened: Opened, tmp_path: Path) ->
 
 def test_refusals_in_doubt_are_not_kept(opened: Opened, tmp_path: Path) -> None:
     """A limit is reached before the control that would show whose fault they are."""
-    quota = ApiRefusal("too_large", "your image quota is exceeded")
+    quota = ApiRefusal("your image quota is exceeded")
     api = VisualApi(change=lambda number, _request, body: body if number < 13 else quota, ends_after=21)
     with pytest.raises(ScoringEndedError, match="the limit of calls"):
         opened("zero-shot", api, tmp_path / "labels.sqlite").score(["a {}"])
@@ -540,14 +540,14 @@ def test_many_refused_images_in_a_row_are_believed_if_others_are_answered(
     first = scored(opened("zero-shot", api, tmp_path / "labels.sqlite"), "a {}")
     assert first.train < 1.0
     assert len(api.requests) == SEARCHED + 1
-    resumed = VisualApi(change=lambda number, _, body: ApiRefusal("x", "no") if number < 8 else body)
+    resumed = VisualApi(change=lambda number, _, body: ApiRefusal("no") if number < 8 else body)
     opened("zero-shot", resumed, tmp_path / "labels.sqlite").score(["a {}", "another {}"])
     assert len(resumed.requests) == SEARCHED + 1
 
 
 def test_an_answer_that_never_came_is_asked_for_again_by_a_later_run(opened: Opened, tmp_path: Path) -> None:
     """It counts as wrong in this one, once another question was answered twice; it is no refusal."""
-    never = ApiRefusal("failed", "503")
+    never = ApiRefusal("503", failed=True)
     api = VisualApi(change=refusing({3}, lambda request: request.body["inputs"], never))
     evaluator = opened("zero-shot", api, tmp_path / "labels.sqlite")
     assert scored(evaluator, "a {}").train < 1.0
@@ -558,18 +558,17 @@ def test_an_answer_that_never_came_is_asked_for_again_by_a_later_run(opened: Ope
     assert len(later.requests) == 1
 
 
-@pytest.mark.parametrize("reason", ["failed", "busy"])
 @pytest.mark.parametrize("outage", [range(4), range(5, 15)])
-def test_an_outage_costs_no_label(outage: range, reason: str, opened: Opened) -> None:
+def test_an_outage_costs_no_label(outage: range, opened: Opened) -> None:
     """At the start or later on: what failed is asked again, as nothing else was answered meanwhile."""
-    down = ApiRefusal(reason, "503")
+    down = ApiRefusal("503", failed=True)
     api = VisualApi(change=lambda number, _request, body: down if number in outage else body, concurrency=4)
     assert scored(opened("zero-shot", api), "a {}").train == 1.0
 
 
 def test_an_image_that_never_gets_an_answer_is_left_out_after_two_candidates(opened: Opened) -> None:
     """Each takes minutes of attempts; it counts as wrong for the others."""
-    never = ApiRefusal("failed", "503")
+    never = ApiRefusal("503", failed=True)
     api = VisualApi(change=refusing({3}, lambda request: request.body["inputs"], never))
     evaluator = opened("zero-shot", api)
     scores = [scored(evaluator, f"{text} {{}}").correct for text in ("a", "the", "one", "my")]
