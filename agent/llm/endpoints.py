@@ -148,11 +148,11 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
     try:
         file = await make_ready(config.llm, emit)
         content = await content_of(config.llm, file)
+        settings = LlamaSettings(model=file, name=model_name(config.llm))
+        emit(Noted(text=f"loading the local language model {settings.name} ..."))
+        client = await stack.enter_async_context(shared_chat(settings, scrubber=scrubber))
     except EndpointError as error:
         raise _unusable(error) from error
-    settings = LlamaSettings(model=file, name=model_name(config.llm))
-    emit(Noted(text=f"loading the local language model {settings.name} ..."))
-    client = await stack.enter_async_context(shared_chat(settings, scrubber=scrubber))
     emit(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(
         name=LOCAL_LLM, client=client, price=FREE, limits=_limits(config, in_flight=1), content=content

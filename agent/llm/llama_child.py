@@ -7,15 +7,12 @@ output, and serves until standard input ends.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
 import threading
 from typing import Any
 
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 HOST = "127.0.0.1"
 ERRORS_ONLY = 1
 PROMPTS_KEPT_MIB = 512
@@ -25,7 +22,6 @@ PROMPTS_KEPT_MIB = 512
 def main() -> None:
     """Serve until the parent is gone."""
     settings: dict[str, Any] = json.loads(sys.stdin.readline() or "null") or sys.exit()
-    die_with(settings["parent"])
     threading.Thread(target=_watch, daemon=True).start()
     # Only the address goes to standard output, not what llama.cpp prints.
     address = os.fdopen(os.dup(sys.stdout.fileno()), "w")
@@ -36,15 +32,6 @@ def main() -> None:
     address.write(json.dumps({"url": server.listening_address}) + "\n")
     address.flush()
     threading.Event().wait()
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel (on Linux) kill this process when its parent dies, however that dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have died before that.
-    if os.getppid() != parent:
-        sys.exit()
 
 
 def _watch() -> None:

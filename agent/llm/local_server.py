@@ -9,7 +9,6 @@ import math
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -66,8 +65,8 @@ class LlamaSettings:
 class LlamaServer:
     """A child process that serves one model on loopback; it never outlives this one.
 
-    On Linux the kernel kills it when this process dies; elsewhere it ends when its standard input does. Its
-    random API key goes to it through that pipe and is never shown. Only the end of its log is kept.
+    It ends when its standard input does, however this process dies. Its random API key goes to it through
+    that pipe and is never shown. Only the end of its log is kept.
 
     ``command`` is the child, by default Python with ``llama_child.py``. ``base_url`` is set once it is
     started and ends in ``/v1``.
@@ -155,7 +154,6 @@ class LlamaServer:
         assert process.stdout is not None
         chosen = self.settings
         settings = {
-            "parent": os.getpid(),
             "key": self.key.get_secret_value(),
             "model": str(chosen.model),
             "name": chosen.name,
@@ -257,6 +255,8 @@ def check_here(llm: str) -> None:
 
 async def make_ready(llm: str, emit: Listener) -> Path:
     """Return a local model's file, downloaded if missing; raise EndpointError if it cannot be used here."""
+    if not is_installed():
+        raise EndpointError(f"{PACKAGE} is not installed")
     loop = asyncio.get_running_loop()
     given_up = threading.Event()
     name = model_name(llm)
@@ -273,12 +273,8 @@ async def make_ready(llm: str, emit: Listener) -> Path:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(emit, event)
 
-    def work() -> Path:
-        _check_library()
-        return model_file(llm, progress)
-
     try:
-        file = await in_thread(work)
+        file = await in_thread(lambda: model_file(llm, progress))
         _unusable.pop(llm, None)
         return file
     except EndpointError as error:
@@ -299,17 +295,6 @@ async def make_loaded(llm: str, emit: Listener) -> None:
     except EndpointError as error:
         _unusable[llm] = str(error)
         raise
-
-
-def _check_library() -> None:
-    """Load llama.cpp in a process of its own, which a build for newer processors would kill."""
-    if not is_installed():
-        raise EndpointError(f"{PACKAGE} is not installed")
-    command = [sys.executable, "-P", "-c", f"import {PACKAGE}"]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if result.returncode:
-        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
-        raise EndpointError(f"{PACKAGE} does not run here: {lines[-1][:300]}")
 
 
 def free_threads() -> int:

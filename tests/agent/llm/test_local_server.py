@@ -35,7 +35,7 @@ from promptclimb.agent.llm.local_server import (
 from promptclimb.agent.results.result import LLM_FALLBACK
 from promptclimb.agent.search.inputs import fallen_back, try_local_llm
 from promptclimb.agent.secrets import Scrubber
-from promptclimb.evaluator.errors import PromptclimbError
+from promptclimb.evaluator.errors import ConfigError, PromptclimbError
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
@@ -152,14 +152,10 @@ def child(settings: dict[str, Any]) -> subprocess.Popen[str]:
     return process
 
 
-def settings_of(model: Path, *, parent: int) -> dict[str, Any]:
-    plain = {"key": "k", "model": str(model), "name": "m", "threads": 1, "context": 64}
-    return {"parent": parent, **plain}
-
-
 def test_it_ends_with_the_pipe_alone(model: Model) -> None:
-    """Where no kernel kills it, the end of its standard input shows that the parent is gone."""
-    with child(settings_of(model(), parent=os.getpid())) as process:
+    """The end of its standard input shows that the parent is gone."""
+    plain = {"key": "k", "model": str(model()), "name": "m", "threads": 1, "context": 64}
+    with child(plain) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
@@ -233,13 +229,12 @@ async def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPa
 async def test_a_library_that_does_not_run_here_is_found_out(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that was built for other processors takes a process with it, but not the search."""
-    (tmp_path / "broken_llama.py").write_text("import os; os.abort()")
-    monkeypatch.setattr(local_server, "PACKAGE", "broken_llama")
-    monkeypatch.syspath_prepend(tmp_path)
+    """One that was built for other processors takes the server with it, but not the search."""
+    (tmp_path / "xllamacpp.py").write_text("import os; os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(EndpointError, match="broken_llama does not run here: exit code -6"):
-        await make_ready(f"local:{model()}", pytest.fail)
+    chosen = config(llm=f"local:{model()}", llm_fallback=None)
+    with pytest.raises(ConfigError, match=r"does not start \(killed by signal SIGABRT\).*`llm_fallback"):
+        await search(chosen, custom_scorer=FakeEvaluator())
 
 
 async def test_how_far_a_download_is_is_reported(fetching: list[str]) -> None:
