@@ -1,61 +1,132 @@
-"""Compare several runs: their table, and each run's difference to the first."""
+"""Compare several runs: a row for each, with its difference to the first."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ...evaluator.errors import UsageError
+from ...evaluator.pico.models import TOY_MODEL
 from ..present.sentences import cost_text
-from ..results.accuracies import score_text
+from ..results.accuracies import CHANCE_MARK, WITHOUT_SEARCH, Difference, score_text
+from ..results.details import Decisions, agrees, read_details
+from ..results.gain import difference_of, independent_difference, may_be_chance, with_verdicts
 from ..results.result import SearchResult
 from ..results.run_dir import result_of
-from ..study.comparison import comparison
-from ..study.document import pages
-from ..text import printable
 from .folders import folder_with_result
 from .options import add_json
-from .output import aligned, print_json, print_table, print_text, say, short_path
+from .output import print_json, print_table, say, short_path
 from .parser import Parser
+
+OVER_FIRST = "over the first (95 %)"
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    """Print the table of the runs, their differences on test to the first, and each run by itself."""
+    """Print each run with its test accuracy, and its difference to that of the first."""
     folders = [folder_with_result(folder) for folder in arguments.directories]
     if len(folders) < 2:
         raise UsageError("compare takes two runs or more: compare RUN_DIR RUN_DIR")
     if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
         raise UsageError(f"{short_path(twice)} is named twice; name other runs to compare it with")
-    results = {short_path(folder): result_of(folder) for folder in folders}
-    document = comparison(list(zip(folders, results.values(), strict=True)))
+    results = [result_of(folder) for folder in folders]
+    details = [read_details(folder) for folder in folders]
+    decisions = [None if read is None else read.decisions for read in details]
+    over_first = _over_first(results, decisions)
+    notes = _notes(results, over_first)
     if arguments.as_json:
-        print_json(document)
+        runs = zip(results, over_first, strict=True)
+        print_json({"runs": [_document(result, gap) for result, gap in runs], "notes": notes})
         return 0
-    print_text(tables_text(document))
-    rows = [{"run": run, **_row(result)} for run, result in results.items()]
+    labels = [_labels(result) for result in results]
+    differing = [name for name in labels[0] if len({label[name] for label in labels}) > 1]
+    rows = [
+        {"run": short_path(folder), **{name: label[name] for name in differing}, **_row(result, gap)}
+        for folder, label, result, gap in zip(folders, labels, results, over_first, strict=True)
+    ]
     print_table(list(dict.fromkeys(column for row in rows for column in row)), rows)
-    for note in document["notes"]:
+    for note in notes:
         say(f"note: {note}")
     return 0
 
 
-def tables_text(document: Mapping[str, Any]) -> str:
-    """Return every table of a study's document."""
-    return "".join(
-        f"{printable(heading)}\n{about}\n{aligned(table)}\n" for heading, about, table in pages(document)
-    )
+def _over_first(
+    results: Sequence[SearchResult], decisions: Sequence[Decisions | None]
+) -> list[Difference | None]:
+    """Return the difference of each run to the first; None for the first, and on other test images."""
+    hits = [_hits(result, decided) for result, decided in zip(results, decisions, strict=True)]
+    sets = [None if decided is None else decided.image_set for decided in decisions]
+    first, differences = results[0], dict[int, Difference]()
+    for number, result in enumerate(results[1:], start=1):
+        ours, theirs = result.recommended.test, first.recommended.test
+        data, images = result.dataset, result.dataset.sizes.test
+        same = (data.name, images) == (first.dataset.name, first.dataset.sizes.test)
+        is_other_set = None not in (sets[0], sets[number]) and sets[0] != sets[number]
+        if ours is None or theirs is None or not images or not same or is_other_set:
+            continue
+        if (right := hits[number]) and (right_first := hits[0]):
+            differences[number] = difference_of(right, right_first)
+        elif result.has_accuracies and first.has_accuracies:
+            differences[number] = independent_difference(ours, theirs, images)
+    judged = with_verdicts(differences)
+    return [judged.get(number) for number in range(len(results))]
 
 
-def _row(result: SearchResult) -> dict[str, str]:
-    usage, scorer, form = result.usage, result.scorer_usage, result.recommended.form
-    row = {
+def _hits(result: SearchResult, decisions: Decisions | None) -> list[bool] | None:
+    """Return whether the recommended form classifies each test image correctly; None if that is unknown."""
+    right, test = decisions and decisions.hits(result.recommended.name), result.recommended.test
+    return right if right and test is not None and agrees(right, test) else None
+
+
+def _notes(results: Sequence[SearchResult], over_first: Sequence[Difference | None]) -> list[str]:
+    """Return what to know of the differences, and that a model is a toy."""
+    notes = sorted({str(result.notes[TOY_MODEL]) for result in results if TOY_MODEL in result.notes})
+    pairs = zip(results[1:], over_first[1:], strict=True)
+    if any(gap is None and result.recommended.test is not None for result, gap in pairs):
+        notes.append("a run on other test images than the first has no difference")
+    if len({(result.dataset.seed, result.dataset.shots) for result in results}) > 1:
+        notes.append(
+            "the runs learnt from other labelled images, and a difference may be that of these: give each "
+            "search the same `seed = N` and `shots = N`"
+        )
+    if any(may_be_chance(result, result.recommended.test) for result in results):
+        notes.append(f"{CHANCE_MARK} may be no better than chance level")
+    return notes
+
+
+def _document(result: SearchResult, over_first: Difference | None) -> dict[str, Any]:
+    return {
+        "run_dir": str(result.run_dir),
+        **{name: asdict(getattr(result, name)) for name in ("dataset", "model", "llm", "recommended")},
+        **{name: getattr(result, name) for name in ("method", "status", "stop_reason")},
+        "over_first": None if over_first is None else asdict(over_first),
+    }
+
+
+def _labels(result: SearchResult) -> dict[str, str]:
+    """Return what is shown of runs that differ in it."""
+    return {
+        "data": result.dataset.name,
+        "model": result.model.name,
+        "LLM": result.llm.model or "-",
         "method": result.method,
-        "status": result.status,
+        "shots": str(result.dataset.shots),
         "seed": str(result.dataset.seed),
+        "status": result.status,
+    }
+
+
+def _row(result: SearchResult, over_first: Difference | None) -> dict[str, str]:
+    usage, scorer, form = result.usage, result.scorer_usage, result.recommended.form
+    test, percent, rival = result.recommended.test, result.has_accuracies, result.without_search
+    mark = CHANCE_MARK if may_be_chance(result, test) else ""
+    row = {
         "form": form.replace("template", f"best {result.words.noun}").replace("_", " "),
-        "train": score_text(result.recommended_group.train, percent=result.has_accuracies),
-        "test": score_text(result.recommended.test, percent=result.has_accuracies),
+        "train": score_text(result.recommended_group.train, percent=percent),
+        "test": f"{score_text(test, percent=percent)}{mark}",
+        OVER_FIRST: "-" if over_first is None else " ".join(over_first.in_words.split("\n")),
+        WITHOUT_SEARCH: score_text(None if rival is None else rival.test, percent=percent),
         "calls": f"{usage.calls:,}",
         "cost": cost_text(usage.cost_usd) if usage.calls else "-",
     }

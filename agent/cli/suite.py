@@ -27,20 +27,21 @@ from ..results.result import SearchResult
 from ..search.opening import RunRequest
 from ..stop import Stop
 from ..store.lock import lock_folder, refuse_beside_another, was_locked
-from ..study.document import FILES, MARKDOWN, findings, write_findings
+from ..study.document import FILES, MARKDOWN, findings, pages, write_findings
 from ..study.grid import Cell, cells_of, configs_of_file, decides
 from ..study.outcomes import RunOutcome, blocks_of, fit_reference, outcome_of, outcomes_so_far
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
 from ..study.runs import SearchEnd, SharedLimits, Stopped, how_to_resume, run_search
 from ..study.study import Study, read_study
 from ..study.transfer import Transferred
-from .compare import tables_text
+from ..text import printable
 from .interrupts import run_interruptible
 from .options import add_json, add_search_options, given_settings, positive_number, say_unknown_variables
 from .output import (
     EXIT_NOTHING_USABLE,
     FAILED,
     FINISHED,
+    aligned,
     console,
     print_json,
     print_text,
@@ -100,7 +101,9 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
     except BaseException:
         running.write_so_far()
         raise
-    lines = [tables_text(document)]
+    lines = [
+        "".join(f"{printable(title)}\n{about}\n{aligned(table)}\n" for title, about, table in pages(document))
+    ]
     counts = sum(run["counts"] for run in document["runs"])
     lines.append(f"{counts} of {counted(len(document['runs']), 'run')} finished and counted")
     lines.append(f"files: {short_path(running.folder)}")

@@ -156,9 +156,13 @@ def differences(
         elif name in hits and other in hits:
             over[other] = difference_of(hits[name], hits[other])
         else:
-            interval = unpaired(ours, theirs, images)
-            over[other] = _difference(ours - theirs, interval, paired=False, images=images)
+            over[other] = independent_difference(ours, theirs, images)
     return with_verdicts(over)
+
+
+def independent_difference(ours: float, theirs: float, images: int) -> Difference:
+    """Return the difference of two accuracies over so many images, of which no decisions are known."""
+    return _difference(ours - theirs, unpaired(ours, theirs, images), paired=False, images=images)
 
 
 def difference_of(ours: Sequence[bool], theirs: Sequence[bool]) -> Difference:

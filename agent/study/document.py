@@ -55,20 +55,13 @@ def findings(
 ) -> dict[str, Any]:
     """Return the study's document as JSON values; ``title`` is the default title."""
     blocks = blocks_of(outcomes)
+    results = [run.end for run in outcomes if isinstance(run.end, SearchResult)]
     return {
         "schema": SCHEMA,
         "title": study.title or title,
         "tables": tables(study, blocks),
         "differences": differences(study, blocks),
         "transfer": transfers(study, blocks, transferred) if study.transfer else [],
-        **about_runs(outcomes),
-    }
-
-
-def about_runs(outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
-    """Return what the document says of single runs."""
-    results = [run.end for run in outcomes if isinstance(run.end, SearchResult)]
-    return {
         "left_out": [
             {**run.labels, "status": run.status, "reason": run.reason, **_folder(run)}
             for run in outcomes

@@ -34,8 +34,11 @@ ConfigOf = Callable[[Mapping[str, Any]], SearchConfig]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunLabels:
-    """A run as the tables name it; ``white_box`` if it is a fitted reference and not a search."""
+class Cell:
+    """A run of the study's grid, as the tables name it: a search, or a white-box reference with ``options``.
+
+    A ``white_box`` run takes data and model from ``config``, whose method is ``STAND_IN``.
+    """
 
     data: str
     shots: Shots | None
@@ -44,23 +47,14 @@ class RunLabels:
     method: str
     llm: str | None
     run_dir: Path
+    config: SearchConfig
     white_box: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def block(self) -> tuple[str, Shots | None, str, int]:
         """Model, shots, data set and seed: shared by the runs that it is compared with."""
         return self.model, self.shots, self.data, self.seed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell(RunLabels):
-    """A run of the study's grid: a search, or a white-box reference with ``options``.
-
-    A white-box run takes data and model from ``config``, whose method is ``STAND_IN``.
-    """
-
-    config: SearchConfig
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:

@@ -26,7 +26,7 @@ from ..results.result import ApiUsage, Best, GroupAccuracies, SearchResult
 from ..results.run_dir import write_atomically
 from ..stop import Stop
 from ..store.records import check_identity
-from .grid import Cell, RunLabels
+from .grid import Cell
 from .runs import (
     INTERRUPTED,
     NO_TEST,
@@ -49,21 +49,15 @@ SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyOnTest:
-    """A test accuracy; ``hits`` has a digit per image (1: correct). ``at_chance``: it may be chance level.
-
-    ``images`` is a hash of the images, None if it is not known.
-    """
+    """A test accuracy; ``hits`` has a digit per image (1: correct). ``at_chance``: it may be chance level."""
 
     test: float
     hits: str | None = None
     at_chance: bool = False
-    images: str | None = None
 
     def changes_from(self, other: AccuracyOnTest) -> npt.NDArray[np.int8] | None:
         """Return 1 for each image that only this one gets right, -1 for the other's; None if unknown."""
         if self.hits is None or other.hits is None or len(self.hits) != len(other.hits):
-            return None
-        if None not in (self.images, other.images) and self.images != other.images:
             return None
         ours, theirs = (np.frombuffer(hits.encode(), dtype=np.int8) for hits in (self.hits, other.hits))
         return ours - theirs
@@ -81,7 +75,7 @@ class RunOutcome:
         end: How a search ended; None for a fitted reference.
     """
 
-    cell: RunLabels
+    cell: Cell
     status: str
     counts: bool
     reason: str | None = None
@@ -90,12 +84,6 @@ class RunOutcome:
     figures: Mapping[str, AccuracyOnTest] = field(default_factory=dict)
     spent: Mapping[str, float | None] = field(default_factory=dict)
     end: SearchEnd | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def planned(self) -> Cell:
-        """The run in the study's grid."""
-        assert isinstance(self.cell, Cell)
-        return self.cell
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -109,7 +97,7 @@ Blocks: TypeAlias = Mapping[tuple[str, Shots | None, str, int], Sequence[RunOutc
 """Runs that count, by model, shots, data set and seed."""
 
 
-def outcome_of(cell: RunLabels, end: SearchEnd) -> RunOutcome:
+def outcome_of(cell: Cell, end: SearchEnd) -> RunOutcome:
     """Return the outcome of a search with its test details."""
     if not isinstance(end, SearchResult):
         spent = _spent(end.usage) if isinstance(end, Stopped) else {}
@@ -150,12 +138,7 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Acc
             decided = result.recommended.name if name == RECOMMENDED else name
             right = None if decisions is None else decisions.hits(decided)
             digits = _digits(right) if right and agrees(right, test) else None
-            figures[name] = AccuracyOnTest(
-                test=test,
-                hits=digits,
-                at_chance=may_be_chance(result, test),
-                images=None if decisions is None else decisions.image_set,
-            )
+            figures[name] = AccuracyOnTest(test=test, hits=digits, at_chance=may_be_chance(result, test))
     return figures
 
 

@@ -92,10 +92,10 @@ class Transferred:
         settings = _test_settings(target)
         if settings not in self._first_by_settings:
             cells = (
-                run.planned
+                run.cell
                 for (model, _, data, _), block in blocks.items()
                 for run in block
-                if (model, data) == (target.model, target.data) and run.planned.white_box is None
+                if (model, data) == (target.model, target.data) and run.cell.white_box is None
             )
             first = next((cell for cell in cells if _test_settings(cell) == settings), target)
             self._first_by_settings[settings] = first, _identity(first)
@@ -149,7 +149,7 @@ def _transfer(
         if run is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
             continue
         prompt = BestPrompt.of(run)
-        test = None if prompt is None else transferred.test(blocks, native.planned, prompt)
+        test = None if prompt is None else transferred.test(blocks, native.cell, prompt)
         if test is not None:
             default = native.figures[BASELINE_DEFAULT].test
             gains.setdefault(data, []).append((test - default, native.figures[BEST].test - default))
@@ -173,11 +173,11 @@ def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[BestPromp
     for (model, shots, data, seed), block in blocks.items():
         for target in (other.row for other in study.models if other.row != model):
             natives: Mapping[tuple[str, str | None], Cell] = {
-                (run.planned.method, run.planned.llm): run.planned
+                (run.cell.method, run.cell.llm): run.cell
                 for run in blocks.get((target, shots, data, seed), ())
             }
             for run in block:
-                native = natives.get((run.planned.method, run.planned.llm))
+                native = natives.get((run.cell.method, run.cell.llm))
                 prompt = BestPrompt.of(run)
                 if prompt is not None and BEST in run.figures and native is not None:
                     wanted.setdefault(_test_settings(native), (native, {}))[1][prompt] = None
