@@ -26,7 +26,7 @@ from ..present.terminal import Display
 from ..prices import Spent
 from ..results.result import words_of, words_of_all
 from ..search.bound import Bound, bound_of, check_one_request, first_score, scorer_bound
-from ..search.inputs import fallen_back, may_fall_back, ready_evaluator
+from ..search.inputs import ready_evaluator
 from ..stop import Stop
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
@@ -48,38 +48,34 @@ _Group: TypeAlias = tuple[list[Cell], Bound]
 def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     """Open data and model, and print the upper bounds of a search.
 
-    An LLM or tracker that cannot be used is reported at the end, and refuses nothing.
+    An LLM or tracker that cannot be config is reported at the end, and refuses nothing.
     """
     bound_of(config)  # finds mistakes in the starting templates before opening anything
     with result_alone():
         evaluator = _opened(config)
     info = evaluator.info
     config = config.as_opened(info)
-    used = fallen_back(config)
-    if used.general_words:
-        say(f"note: {used.general_words}")
-    bound = bound_of(used, info.class_names)
+    if config.general_words:
+        say(f"note: {config.general_words}")
+    bound = bound_of(config, info.class_names)
     scorer, refused = None, None
     if isinstance(evaluator, RemoteEvaluator) and info.sizes.get("test"):
-        scorer = scorer_bound(used, info, evaluator)
-        first = estimated(first_score(evaluator), used.scorer_price)
-        refused = why_refused(Limits.of_scorer(used), to_keep(scorer.final), first)
+        scorer = scorer_bound(config, info, evaluator)
+        first = estimated(first_score(evaluator), config.scorer_price)
+        refused = why_refused(Limits.of_scorer(config), to_keep(scorer.final), first)
     if as_json:
         print_json(
-            asdict(bound) | ({} if scorer is None else {"scorer": _scorer_json(used, *scorer, refused)})
+            asdict(bound) | ({} if scorer is None else {"scorer": _scorer_json(config, *scorer, refused)})
         )
     else:
-        noun = words_of(used.search_for).noun
-        text = bound_text(used, noun=noun, scorer=scorer, **asdict(bound))
-        names = names_text(used, info.class_names)
-        print_text(f"{split_text(info)}\n\n{names}{plan_text(used)}\n{text}")
-        if may_fall_back(config):
-            when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
-            print_text(f"{when}: method {config.llm_fallback} is used instead, without requests.\n")
+        noun = words_of(config.search_for).noun
+        text = bound_text(config, noun=noun, scorer=scorer, **asdict(bound))
+        names = names_text(config, info.class_names)
+        print_text(f"{split_text(info)}\n\n{names}{plan_text(config)}\n{text}")
     try:
         if refused is not None:
             raise UsageError(refused)
-        check_one_request(used)
+        check_one_request(config)
     except UsageError as error:
         say_refused(error)
         return WRONG

@@ -81,11 +81,6 @@ _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
 
 
-def _without_llm() -> tuple[str, ...]:
-    """Return the methods that ask no LLM, those of the user's own included."""
-    return tuple(name for name, method in METHODS.items() if not method.asks_llm)
-
-
 class LLMSettings(Settings):
     """The LLM, its endpoint, and what each request says besides its messages."""
 
@@ -129,19 +124,6 @@ class LLMSettings(Settings):
         decides=True,
         show="JSON",
     )
-    llm_fallback: str | None = setting(
-        None,
-        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(_without_llm())}",
-        decides=True,
-        show="NAME",
-        file_only=True,
-    )
-
-    @field_validator("llm_fallback")
-    @classmethod
-    def _fallback(cls, name: Any) -> Any:
-        return one_of("method without an LLM", _without_llm())(name)
-
     _llm = field_validator("llm")(check_llm)
     _url = field_validator("base_url")(check_url)
 

@@ -68,12 +68,12 @@ async def open_endpoint(
 
 
 def check_endpoint(config: SearchConfig, environment: Mapping[str, str]) -> None:
-    """Raise ConfigError if the key is missing, or a local model without fallback is unusable; offline."""
+    """Raise ConfigError if the key is missing, or a local model is unusable; offline."""
     if not config.needs_llm:
         return
     if not config.is_local:
         _key(config.llm_url, environment)
-    elif config.llm_fallback is None:
+    else:
         from .local_server import check_here
 
         try:
@@ -162,10 +162,8 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
 def _unusable(error: EndpointError) -> ConfigError:
     from .local_server import is_installed
 
-    brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
-    return ConfigError(
-        f'`llm = "local"` cannot be used: {error}; {brings}`llm_fallback = "combine"` does without'
-    )
+    brings = "" if is_installed() else f"; {how_to_install('local')} brings it"
+    return ConfigError(f'`llm = "local"` cannot be used: {error}{brings}')
 
 
 def _limits(config: SearchConfig, *, in_flight: int | None = None) -> RateLimits:

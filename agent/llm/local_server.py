@@ -24,7 +24,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from ...evaluator.threads import in_thread
-from ..config.fields import LOCAL_LLM, local_model
+from ..config.fields import local_model
 from ..errors import EndpointError, FatalChatError
 from ..events.types import Listener, ModelFetched
 from ..secrets import Scrubber
@@ -46,10 +46,6 @@ EVERY_S = 2.0
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _MOST_LOGGED = 16_384
 _WORDS = 300
-_loaded: set[str] = set()
-"""Models loaded in this process."""
-_unusable: dict[str, str] = {}
-"""Models that could not be made ready in this process, with the reason: all searches of a suite skip them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,11 +231,6 @@ async def shared_chat(settings: LlamaSettings, *, scrubber: Scrubber) -> AsyncIt
                     await chat.server.close()
 
 
-def why_unusable(llm: str = LOCAL_LLM) -> str | None:
-    """Return why a local model cannot be used here, as far as is known without downloading it; or None."""
-    return _unusable.get(llm) if is_installed() else f"{PACKAGE} is not installed"
-
-
 def is_installed() -> bool:
     """Return whether the extra with llama.cpp is installed."""
     return importlib.util.find_spec(PACKAGE) is not None
@@ -247,8 +238,8 @@ def is_installed() -> bool:
 
 def check_here(llm: str) -> None:
     """Raise EndpointError if llama.cpp is not installed, or the user's file is not a model; load nothing."""
-    if (reason := why_unusable(llm)) is not None:
-        raise EndpointError(reason)
+    if not is_installed():
+        raise EndpointError(f"{PACKAGE} is not installed")
     if isinstance(local_model(llm), Path):
         model_file(llm, lambda _source, _done: None)
 
@@ -274,27 +265,9 @@ async def make_ready(llm: str, emit: Listener) -> Path:
                 loop.call_soon_threadsafe(emit, event)
 
     try:
-        file = await in_thread(lambda: model_file(llm, progress))
-        _unusable.pop(llm, None)
-        return file
-    except EndpointError as error:
-        _unusable[llm] = str(error)
-        raise
+        return await in_thread(lambda: model_file(llm, progress))
     finally:
         given_up.set()  # a cancelled search waits for it no longer
-
-
-async def make_loaded(llm: str, emit: Listener) -> None:
-    """Check that a local model can be loaded, once in this process; else raise EndpointError."""
-    settings = LlamaSettings(model=await make_ready(llm, emit), name=model_name(llm))
-    if llm in _loaded:
-        return
-    try:
-        async with shared_chat(settings, scrubber=Scrubber()):
-            _loaded.add(llm)
-    except EndpointError as error:
-        _unusable[llm] = str(error)
-        raise
 
 
 def free_threads() -> int:

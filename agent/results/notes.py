@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import reason_of
@@ -11,7 +10,6 @@ from ...evaluator.scoring import Score
 from ...prompts.kinds import CandidateNoun
 from ..prices import Spent
 from .result import (
-    LLM_FALLBACK,
     UNEXAMINED,
     UNGROWN,
     UNJUDGED,
@@ -84,15 +82,3 @@ def no_cost_note(accounts: Mapping[str, Spent]) -> str | None:
     return (
         f"{enumerated(reports)} for tokens that have a price: they count at that price" if reports else None
     )
-
-
-def fallback_note(*, reason: str, method: str) -> str:
-    """Say that a method is used in place of the local LLM."""
-    return f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
-
-
-def run_notes(notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the notes of a run's store as a result has them: facts as sentences."""
-    if (fallback := notes.get(LLM_FALLBACK)) is not None:
-        return {**notes, LLM_FALLBACK: fallback_note(**fallback)}
-    return dict(notes)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -25,11 +24,9 @@ from ...evaluator.threads import in_thread, outliving_its_waiter
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.starting import MAX_FILE_BYTES, PoolError, parse_file
 from ..config.schema import OPTIONS, SearchConfig
-from ..errors import EndpointError, FatalChatError, TransientChatError, UnusableAnswerError
+from ..errors import FatalChatError, TransientChatError, UnusableAnswerError
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..llm.chat import ChatAnswer, ChatRequest
-from ..results.notes import fallback_note
-from ..results.result import LLM_FALLBACK
 from ..text import tokens_in, whole_characters
 from .name_choice import check_renames
 
@@ -132,56 +129,6 @@ def pinned_evaluator(config: SearchConfig) -> SearchConfig:
     if config.custom_scorer is None:
         return config
     return config.model_copy(update={"custom_scorer": pinned(config.custom_scorer)})
-
-
-async def try_local_llm(
-    config: SearchConfig, emit: Listener, earlier_notes: Mapping[str, Any] | None
-) -> tuple[SearchConfig, dict[str, Any]]:
-    """Fetch and load a local LLM on trial, if a method may replace it; return the config and notes.
-
-    ``earlier_notes`` are those of a resumed run, None for a new one. A run that began without an LLM
-    continues without; the LLM of one that began with it is not loaded on trial.
-    """
-    if not may_fall_back(config):
-        return config, {}
-    if LLM_FALLBACK in (earlier_notes or {}):
-        return without_llm(config), {}
-    from ..llm.local_server import make_loaded, make_ready, why_unusable
-
-    llm = config.llm or ""
-    if why_unusable(llm) is None:
-        with suppress(EndpointError):  # it is remembered
-            if earlier_notes is None:
-                await make_loaded(llm, emit)
-            else:
-                await make_ready(llm, emit)
-    if (reason := why_unusable(llm)) is None:
-        return config, {}
-    fallback = {"reason": reason, "method": str(config.llm_fallback)}
-    emit(Noted(text=fallback_note(**fallback)))
-    return without_llm(config), {LLM_FALLBACK: fallback}
-
-
-def fallen_back(
-    config: SearchConfig, earlier_notes: Mapping[str, Any] = MappingProxyType({})
-) -> SearchConfig:
-    """Return the config of ``try_local_llm`` as far as it is known in this process; nothing is fetched."""
-    if not may_fall_back(config):
-        return config
-    from ..llm.local_server import why_unusable
-
-    usable = LLM_FALLBACK not in earlier_notes and why_unusable(config.llm or "") is None
-    return config if usable else without_llm(config)
-
-
-def without_llm(config: SearchConfig) -> SearchConfig:
-    """Return the config with the method that replaces the local LLM."""
-    return config.model_copy(update={"method": config.llm_fallback, "llm": None})
-
-
-def may_fall_back(config: SearchConfig) -> bool:
-    """Return whether a method may replace the local LLM."""
-    return config.is_local and config.llm_fallback is not None and config.needs_llm and not config.unchecked
 
 
 def read_template_file(file: Path | str, setting: str, prompts: str = TEMPLATE) -> list[Candidate]:

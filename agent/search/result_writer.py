@@ -26,7 +26,6 @@ from ..results.notes import (
     empty_answers_note,
     no_cost_note,
     racing_note,
-    run_notes,
     unread_answers_note,
 )
 from ..results.result import (
@@ -200,7 +199,7 @@ def _result_of(
         budget=searched.budget,
         notes={
             **info.notes,
-            **run_notes(notes),
+            **notes,
             **choice.notes,
             **forms.notes,
             **evaluated.notes,

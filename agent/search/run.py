@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ...evaluator.errors import ConfigError
-from ...evaluator.open import check_openable
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ..config.sources import absolute
@@ -22,11 +19,9 @@ from .event_loop import entered
 from .identity import check_user_objects, grown, known_identity, with_llm
 from .inputs import (
     check_paths,
-    may_fall_back,
     name_of,
     pinned_evaluator,
     read_pool,
-    try_local_llm,
 )
 from .opening import (
     RunRequest,
@@ -38,7 +33,7 @@ from .result_writer import search_to_result
 
 async def start_run(request: RunRequest) -> SearchResult:
     """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
-    request = await _resolved(request, None)
+    request = _resolved(request)
     pool = await in_thread(lambda: read_pool(request.config))
     run_dir = new_run_dir(request.config)
     check_run_dir(run_dir)
@@ -58,7 +53,7 @@ async def start_run(request: RunRequest) -> SearchResult:
 async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
     """Continue a run; its config may change what does not decide the result, and ask for more."""
     async with entered(lambda: Store.open(run_dir)) as store:
-        request = await _resolved(request, store.manifest.notes)
+        request = _resolved(request)
         config, before = request.config, store.manifest.identity
         if config.needs_llm and not store.usage.calls and not store.has_answers:  # nothing depends on it yet
             before = with_llm(config, before)
@@ -77,19 +72,13 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         return await _run_to_result(request, run_dir, pool, store)
 
 
-async def _resolved(request: RunRequest, earlier_notes: Mapping[str, Any] | None) -> RunRequest:
-    """Return a request with absolute settings, without a missing local LLM; notes say what was changed."""
+def _resolved(request: RunRequest) -> RunRequest:
+    """Return a request with absolute settings; a note says what ``combine`` lacks."""
     config, notes = request.config, request.notes
     if request.chat is None and config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
     if request.chat is not None:
         config = config.with_chat(name_of(request.chat))
-    if request.chat is None:
-        with request.stop.watching():
-            if earlier_notes is None and request.evaluator is None and may_fall_back(config):
-                await in_thread(lambda: check_openable([config]))  # loading on trial takes longer
-            config, fallback_notes = await try_local_llm(config, request.emit, earlier_notes)
-            notes = {**notes, **fallback_notes}
     if note := config.general_words:
         notes = {**notes, GENERAL_WORDS: note}
     config = pinned_evaluator(absolute(config, names_only=request.evaluator is not None))

@@ -23,7 +23,7 @@ from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..search.bound import bound_of
 from ..search.identity import known_identity
-from ..search.inputs import fallen_back, pinned_evaluator
+from ..search.inputs import pinned_evaluator
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
 from ..secrets import Scrubber, secrets_named_in
@@ -165,7 +165,7 @@ class SharedLimits:
 
     def _binding(self, config: SearchConfig) -> list[RunLimit]:
         """Return the limits that a search may reach."""
-        limits = LIMITS if fallen_back(config).needs_llm else (MINUTES,)
+        limits = LIMITS if config.needs_llm else (MINUTES,)
         return [limit for limit in limits if getattr(config, limit.setting) is not None]
 
     def after(self, config: SearchConfig, result: SearchResult, *, is_part: bool) -> None:
@@ -235,7 +235,7 @@ def is_done(cell: Cell) -> bool:
         return False
     with Store.open(cell.run_dir) as store, same_settings(cell):
         manifest = store.manifest
-        config = pinned_evaluator(fallen_back(cell.config, manifest.notes))
+        config = pinned_evaluator(cell.config)
         check_identity(manifest.identity, known_identity(config, manifest.identity))
         if (result := _last_result(cell)) is None or not result.complete:
             return False

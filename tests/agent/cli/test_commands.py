@@ -324,21 +324,13 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(
     assert json.loads((tmp_path / "r" / "result.json").read_text())["status"] == "finished"
 
 
-@pytest.mark.parametrize("method", ["random", "combine"])
-def test_a_missing_local_llm_is_replaced_only_when_asked(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], method: str
+def test_a_missing_local_llm_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Alone it is an error; with a fallback the result says what was used."""
+    """It says what to install."""
     monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
     assert call("search", "--llm", "local", "--run-dir", "r") == 2
     assert "'.[local]'" in only_line(capsys.readouterr().err)
-    monkeypatch.setenv("PROMPTCLIMB_LLM_FALLBACK", method)
-    assert call("search", "--llm", "local", "--restarts", "1", "--run-dir", "r", "--json") == 0
-    out, err = capsys.readouterr()
-    result = json.loads(out)
-    assert (result["method"], result["llm"]["model"]) == (method, None)
-    assert "not_there is not installed" in result["notes"]["llm_fallback"]
-    assert err.splitlines()[0].startswith("the local LLM cannot be used")
 
 
 class Reporting(FakeEvaluator):

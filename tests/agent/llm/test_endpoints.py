@@ -184,9 +184,9 @@ async def test_the_local_model_works_on_one_request_at_a_time(model: Callable[..
 
 
 async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not installed is named, with what brings it and what does without."""
+    """What is not installed is named, with what brings it."""
     monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
-    with pytest.raises(ConfigError, match=r"not_there is not .*\[local\].* `llm_fallback = .combine"):
+    with pytest.raises(ConfigError, match=r"not_there is not installed; .*\[local\].* brings it"):
         async with opened({}, llm="local"):
             pytest.fail("it must not open")
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from promptclimb.agent.api import resume, search
+from promptclimb.agent.api import search
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EndpointError, TransientChatError
-from promptclimb.agent.events.types import Event, ModelFetched, Noted
+from promptclimb.agent.events.types import Event, ModelFetched
 from promptclimb.agent.llm import local_server
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.local_server import (
@@ -30,12 +30,9 @@ from promptclimb.agent.llm.local_server import (
     LlamaSettings,
     make_ready,
     shared_chat,
-    why_unusable,
 )
-from promptclimb.agent.results.result import LLM_FALLBACK
-from promptclimb.agent.search.inputs import fallen_back, try_local_llm
 from promptclimb.agent.secrets import Scrubber
-from promptclimb.evaluator.errors import ConfigError, PromptclimbError
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
@@ -189,16 +186,6 @@ async def test_searches_at_once_share_a_server(model: Model) -> None:
     assert (server.pid, anew.server.pid) == (None, None)
 
 
-@pytest.fixture(autouse=True)
-def forgetful() -> Iterator[None]:
-    """Each test begins knowing nothing."""
-    local_server._unusable.clear()
-    local_server._loaded.clear()
-    yield
-    local_server._unusable.clear()
-    local_server._loaded.clear()
-
-
 @pytest.fixture
 def fetching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Have a fetch say how far it is and fail; each is noted."""
@@ -214,14 +201,9 @@ def fetching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return asked
 
 
-def config(**more: object) -> SearchConfig:
-    return SearchConfig(**{"data": "words", "llm": "local", "llm_fallback": "random", **more})
-
-
 async def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is fetched for it."""
     monkeypatch.setattr(local_server, "PACKAGE", "not_there")
-    assert why_unusable() == "not_there is not installed"
     with pytest.raises(EndpointError, match="not_there is not installed"):
         await make_ready("local", pytest.fail)
 
@@ -232,8 +214,8 @@ async def test_a_library_that_does_not_run_here_is_found_out(
     """One that was built for other processors takes the server with it, but not the search."""
     (tmp_path / "xllamacpp.py").write_text("import os; os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    chosen = config(llm=f"local:{model()}", llm_fallback=None)
-    with pytest.raises(ConfigError, match=r"does not start \(killed by signal SIGABRT\).*`llm_fallback"):
+    chosen = SearchConfig(data="words", llm=f"local:{model()}")
+    with pytest.raises(ConfigError, match=r"does not start \(killed by signal SIGABRT\)"):
         await search(chosen, custom_scorer=FakeEvaluator())
 
 
@@ -244,48 +226,6 @@ async def test_how_far_a_download_is_is_reported(fetching: list[str]) -> None:
         await make_ready("local", events.append)
     first, last = [event for event in events if isinstance(event, ModelFetched)]
     assert (first.done, last.done, last.of, last.source) == (0, 491_400_064, 491_400_064, "a hub")
-
-
-async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in(fetching: list[str]) -> None:
-    """The searches of a suite continue alike: a second one does not wait for the same failure."""
-    events: list[Event] = []
-    assert fallen_back(config()) == config()
-    for _ in range(2):
-        config_then, notes = await try_local_llm(config(), events.append, {})
-        assert (config_then.method, config_then.llm) == ("random", None)
-        assert "the index is offline" in notes[LLM_FALLBACK]["reason"]
-    assert fetching == ["local"]
-    assert fallen_back(config()) == config_then
-    assert sum(isinstance(event, Noted) for event in events) == 2
-
-
-async def test_a_run_that_began_without_an_llm_continues_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model that is available by then does not make another run of it."""
-    settings_of_run = config(data="digits", run_dir=tmp_path / "run", restarts=1, rounds=1, initial=4)
-    broken = FakeEvaluator(before_batch=lambda _: 1 / 0)
-    with monkeypatch.context() as patched:
-        patched.setattr(local_server, "PACKAGE", "not_there")
-        with pytest.raises(PromptclimbError):
-            await search(settings_of_run, custom_scorer=broken)
-    assert why_unusable() is None
-    result = await resume(tmp_path / "run", custom_scorer=FakeEvaluator())
-    assert (result.status, result.method) == ("finished", "random")
-    assert "not_there is not installed" in result.notes[LLM_FALLBACK]
-
-
-async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Path, model: Model) -> None:
-    """A file may be a GGUF and broken all the same; one line says so, and the other searches know."""
-    events: list[Event] = []
-    small = {"restarts": 1, "rounds": 1, "initial": 4, "run_dir": tmp_path / "run"}
-    settings_of_run = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
-    result = await search(settings_of_run, custom_scorer=FakeEvaluator(), on_event=events.append)
-    assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
-    (note,) = [event.text for event in events if isinstance(event, Noted) and "file bounds" in event.text]
-    assert note == result.notes[LLM_FALLBACK]
-    assert "\n" not in note
-    assert fallen_back(settings_of_run).llm is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.methods.base import Ask, Feedback, Propose, SearchMethod, Steps, View
 from promptclimb.agent.methods.registry import METHODS, described
 from promptclimb.agent.search.bound import bound_of
-from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.scoring import Objective
 from promptclimb.prompts.requests import Outcome
 from tests.fakes.clock import run_virtual
@@ -70,17 +69,6 @@ def test_what_the_built_in_methods_use_is_declared() -> None:
     assert uses == {name for name, method in METHODS.items() if method.uses_class_names}
     assert uses == {"guided", "combine"}
     assert {name for name, method in METHODS.items() if not method.asks_llm} == {"random", "combine"}
-
-
-@pytest.mark.parametrize("name", ["own", "combine"])
-def test_any_method_without_an_llm_may_stand_in_for_the_local_one(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """And no other."""
-    added(monkeypatch)
-    assert SearchConfig(data="fake", llm="local", llm_fallback=name).llm_fallback == name
-    with pytest.raises(ConfigError, match=r"unknown method without an LLM; known are .*combine"):
-        SearchConfig(data="fake", llm="local", llm_fallback="pn")
 
 
 def test_help_lists_it(monkeypatch: pytest.MonkeyPatch) -> None:

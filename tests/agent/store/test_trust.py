@@ -37,7 +37,7 @@ HARMLESS = """
     data data_root shots seed class_names columns allow_leak on_bad_image
     precision device objective augmentations workers price temperature
     answer_tokens reasoning_effort
-    extra_body llm_fallback method search_for describe blind restarts
+    extra_body method search_for describe blind restarts
     conversations rounds proposals starting_pool initial
     concurrency rpm tpm request_timeout retry_attempts max_calls max_tokens
     max_cost max_minutes give_up_after run_dir name_rounds test_images scorer scorer_dialect
