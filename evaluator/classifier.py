@@ -61,7 +61,7 @@ class About(BaseModel):
 
     classes: tuple[str, ...] = Field(min_length=2)
     names_in_texts: tuple[str, ...]
-    templates: tuple[str, ...]
+    templates: tuple[str, ...] = Field(min_length=1)
     form: str
     images: int = Field(default=0, ge=0)
     scorer: str = ""
@@ -203,7 +203,7 @@ class Classifier:
                 metadata, vectors = opened.metadata() or {}, opened.get_tensor(TENSOR)
                 about = About.model_validate({name: _value(name, text) for name, text in metadata.items()})
                 likeness = None
-                if about.sharpness:
+                if about.sharpness or KEYS in opened.keys():  # noqa: SIM118 - it is no mapping
                     keys, values = opened.get_tensor(KEYS), opened.get_tensor(VALUES)
                     likeness = Likeness(keys, values, about.sharpness)
                 head = Head(vectors, likeness)
@@ -268,6 +268,10 @@ def _fault(head: Head, about: About) -> str:
         images, (classes, dimensions) = len(likeness.keys), vectors.shape
         if (likeness.keys.shape, likeness.values.shape) != ((images, dimensions), (images, classes)):
             return "its labelled images are of another classifier"
+        if not images or not likeness.sharpness:
+            return (
+                "it has no labelled images, or does not say how sharply likeness to them falls; it was edited"
+            )
     if not len(vectors) == len(about.classes) == len(about.names_in_texts):
         return f"{len(vectors)} vectors and {len(about.classes)} class names; it was edited"
     if not vectors.any(axis=1).all():

@@ -162,6 +162,7 @@ VECTORS = np.eye(2, 8, dtype=np.float32)
     ("tensor", "changes", "says"),
     [
         (VECTORS, {"classes": ["cat"]}, "classes"),
+        (VECTORS, {"templates": []}, "templates"),
         (VECTORS, {"classes": ["cat", "dog", "cow"]}, "2 vectors and 3 class names"),
         (VECTORS, {"scale": -1.0}, "scale"),
         (VECTORS, {"scale": 1e300}, "scale"),
@@ -186,20 +187,25 @@ def test_an_edited_file_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("others", "says"),
+    ("others", "sharpness", "says"),
     [
-        ({}, "keys"),
-        ({KEYS: VECTORS}, "values"),
-        ({KEYS: VECTORS, VALUES: VECTORS}, "of another classifier"),
-        ({KEYS: VECTORS[:, :3], VALUES: VECTORS[:, :2]}, "of another classifier"),
-        ({KEYS: VECTORS, VALUES: VECTORS[:, :2] + np.float32("inf")}, "no numbers"),
-        ({KEYS: VECTORS, VALUES: VECTORS[:, :2] * np.float32(1e9)}, "beyond 1,000,000"),
+        ({}, 1.0, "keys"),
+        ({KEYS: VECTORS}, 1.0, "values"),
+        ({KEYS: VECTORS, VALUES: VECTORS}, 1.0, "of another classifier"),
+        ({KEYS: VECTORS[:, :3], VALUES: VECTORS[:, :2]}, 1.0, "of another classifier"),
+        ({KEYS: VECTORS, VALUES: VECTORS[:, :2] + np.float32("inf")}, 1.0, "no numbers"),
+        ({KEYS: VECTORS, VALUES: VECTORS[:, :2] * np.float32(1e9)}, 1.0, "beyond 1,000,000"),
+        ({KEYS: VECTORS[:0], VALUES: VECTORS[:0, :2]}, 1.0, "it has no labelled images"),
+        ({KEYS: VECTORS, VALUES: np.eye(2, dtype=np.float32)}, 0.0, "how sharp"),
+        ({KEYS: VECTORS, VALUES: np.eye(2, dtype=np.float32)}, None, "how sharp"),
     ],
 )
-def test_an_edited_likeness_is_refused(tmp_path: Path, others: Mapping[str, Any], says: str) -> None:
+def test_an_edited_likeness_is_refused(
+    tmp_path: Path, others: Mapping[str, Any], sharpness: float | None, says: str
+) -> None:
     """Labelled images without features, of another size, or without bounds."""
     with pytest.raises(UsageError, match=says):
-        promptclimb.load(edited(tmp_path, VECTORS, others, sharpness=1.0))
+        promptclimb.load(edited(tmp_path, VECTORS, others, sharpness=sharpness))
 
 
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
