@@ -24,7 +24,13 @@ from ..evaluator.datasets.values import FewShotData
 from ..evaluator.errors import UsageError
 from ..evaluator.files import user_path
 from ..evaluator.open import open_evaluator
-from ..evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage, check_images
+from ..evaluator.prediction import (
+    FolderPredictor,
+    ImagePredictor,
+    PredictedImage,
+    SavedPredictor,
+    check_images,
+)
 from ..evaluator.scoring import (
     Split,
 )
@@ -44,7 +50,7 @@ from .search.bound import check_new_search
 from .search.inputs import check_scorer_takes
 from .search.measuring import Evaluation, check_recommends, measure_templates, measure_ways
 from .search.opening import RunRequest
-from .search.predicting import classifier_of_run, predictor_of_run, shared_labels
+from .search.predicting import api_predictor_of, classifier_of_run, predictor_of_run, shared_labels
 from .search.run import resume_run, start_run
 from .store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL, check_model_trusted
 
@@ -313,11 +319,12 @@ def predict(
 
     Args:
         folder: A folder of images without labels, or one image.
-        run_dir: A finished run, whose model and recommended classifier are used.
+        run_dir: A finished run, whose model and recommended classifier are used; or a classifier's file.
         only: ``best`` or ``texts``, the run's best template or texts; None for what it recommends.
         templates: Without a run: templates, each with a slot ``{}``.
         class_names: By label; with a run, they replace its own.
-        spec: Without a run: names the model; its data are not read.
+        spec: Without a run: names the model; its data are not read. With the file of a classifier for a model
+            behind an API: says where that is.
         top: Classes per image, the most likely first.
         report: Called with lines about the model.
 
@@ -332,7 +339,16 @@ def predict(
         raise UsageError("predict: give run_dir, or templates with class_names and spec")
     if run_dir is not None:
         run = user_path(run_dir, "`run_dir`")
-        predictor: ImagePredictor = predictor_of_run(run, only=only, class_names=class_names, report=say)
+        predictor: ImagePredictor
+        if not run.is_file():
+            predictor = predictor_of_run(run, only=only, class_names=class_names, report=say)
+        elif only is not None or class_names is not None:
+            raise UsageError(f"predict: {run} is one classifier: leave out only and class_names")
+        elif (about := (classifier := Classifier.load(run)).about).scorer == "embeddings":
+            config = SearchConfig.of(spec or EvaluatorSpec(), scorer=about.scorer, model=about.model)
+            predictor = api_predictor_of(classifier, config, say)
+        else:
+            predictor = SavedPredictor(load(run, report=say), say)
     else:
         _check_type("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
         texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]

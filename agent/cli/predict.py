@@ -37,7 +37,7 @@ from ..results.accuracies import BEST, TEXTS
 from ..results.result import ApiUsage
 from ..results.run_dir import BYTE_ORDER_MARK, output_file, safe_cell
 from ..search.inputs import read_template_file
-from ..search.predicting import ApiFolderPredictor, predictor_of_run, shared_labels
+from ..search.predicting import ApiFolderPredictor, api_predictor_of, predictor_of_run
 from ..store.trust import risks
 from ..text import printable
 from .folders import folder_with_result
@@ -131,16 +131,7 @@ def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredicto
         )
     if about.scorer == "embeddings":
         config = given_spec(arguments, scorer=about.scorer, model=about.model)
-        labels = shared_labels(config)
-        return ApiFolderPredictor(
-            config,
-            about.classes,
-            about.templates,
-            labels,
-            say,
-            texts=about.names_in_texts,
-            head=classifier.head,
-        )
+        return api_predictor_of(classifier, config, say)
     config = given_spec(arguments, **own)
     classifier = api.load(file, device=config.device, trust=risks(own).keys() <= given.keys(), report=say)
     return SavedPredictor(classifier, say)

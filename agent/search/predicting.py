@@ -159,6 +159,20 @@ def predictor_of_run(
     return predictor
 
 
+def api_predictor_of(classifier: Classifier, config: SearchConfig, report: Report) -> ApiFolderPredictor:
+    """Return what classifies folders by a classifier from a file whose model is behind an API."""
+    about, labels = classifier.about, shared_labels(config)
+    return ApiFolderPredictor(
+        config,
+        about.classes,
+        about.templates,
+        labels,
+        report,
+        texts=about.names_in_texts,
+        head=classifier.head,
+    )
+
+
 def classifier_of_run(run_dir: Path, config: SearchConfig, report: Report) -> Classifier:
     """Return the recommended classifier of a run, for the model that its config names."""
     classifier = Classifier.load(run_dir / CLASSIFIER, device=config.device, report=report)

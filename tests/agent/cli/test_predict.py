@@ -307,6 +307,12 @@ def test_the_function_yields_images_as_they_are_read(home: Path, images: Path) -
     predicted = list(promptclimb.predict(images, run_dir=home / "run", top=2))
     assert [len(image.classes) for image in predicted] == [2, 2, 2, 2, 0, 2]
     assert [image.file for image in predicted if image.error] == ["torn.jpg"]
+    mine = promptclimb.load(home / "run").save("mine.safetensors")
+    assert list(promptclimb.predict(images, run_dir=mine, top=2)) == predicted
+    with pytest.raises(UsageError, match=r"mine\.safetensors is one classifier: leave out only and class_"):
+        promptclimb.predict(images, run_dir=mine, only=TEXTS)
+    with pytest.raises(UsageError, match=r"result\.json holds no classifier of this program"):
+        promptclimb.predict(images, run_dir=home / "run" / "result.json")
     with pytest.raises(UsageError, match="give run_dir, or templates"):
         promptclimb.predict(images)
     with pytest.raises(UsageError, match="`only = ensemble`: it takes best or texts"):

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from promptclimb.agent.api import evaluate, load, resume, search
+from promptclimb.agent.api import evaluate, load, predict, resume, search
 from promptclimb.agent.cli.evaluate import print_table
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
@@ -58,6 +58,7 @@ from promptclimb.evaluator.scoring import (
     Predictions,
     Unanswered,
 )
+from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.study_outcomes import cells, study
@@ -635,12 +636,15 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         assert await in_thread(lambda: main(["evaluate", *own, "--save", saved])) == 0
         capsys.readouterr()
         assert await in_thread(lambda: main(["predict", test, "--run", saved, *at])) == 0
-        rows = csv.DictReader(capsys.readouterr().out.splitlines())
+        rows = [*csv.DictReader(capsys.readouterr().out.splitlines())]
         right = [row["class"] == Path(row["file"]).parent.name for row in rows]
         best = measured.recommended
         assert best is not None
         assert best.with_images is not None
         assert sum(right) / len(right) == best.with_images.accuracy
+        where = EvaluatorSpec(scorer="embeddings", model="m", scorer_url=server.url)
+        images = await in_thread(lambda: [*predict(test, run_dir=saved, spec=where)])
+        assert [row["class"] for row in rows] == [image.classes[0] for image in images]
 
 
 @pytest.mark.parametrize(("command", "number"), [("evaluate", signal.SIGINT), ("predict", signal.SIGTERM)])
