@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ...evaluator.counts import enumerated
-from ...evaluator.errors import ConfigError, StoreFullError, UsageError
+from ...evaluator.errors import StoreFullError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 from ...evaluator.spec import BUNDLED_WEIGHTS
@@ -27,7 +25,7 @@ from ..present.sentences import save_without_search, what_may_help
 from ..present.terminal import Display, print_result
 from ..results.history import Progress, state_of
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..results.run_dir import REPORT, is_run, runs_in, stored_config, stored_manifest
+from ..results.run_dir import REPORT, is_run, runs_in, stored_config
 from ..search.bound import check_new_search
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
@@ -122,7 +120,6 @@ def resume(arguments: argparse.Namespace) -> int:
         config,
         lambda request: resume_run(request, run_dir),
         as_json=arguments.as_json,
-        from_data=stored_manifest(run_dir).from_data,
     )
 
 
@@ -211,12 +208,8 @@ def run_session(
     work: Callable[[RunRequest], Awaitable[SearchResult]],
     *,
     as_json: bool,
-    from_data: Sequence[str] = (),
 ) -> int:
-    """Run a session with a display, and print its result.
-
-    ``from_data`` names settings of the config that nobody gave.
-    """
+    """Run a session with a display, and print its result."""
     display = Display(console())
     progress = display.progress
 
@@ -241,7 +234,7 @@ def run_session(
     if result.status == "stopped":
         _say_how_to_resume(progress, config)
     elif run_dir is not None:
-        for line in _next_steps(result, config.model_copy(update=dict.fromkeys(from_data)), run_dir):
+        for line in _next_steps(result, config, run_dir):
             out.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print_json(result.to_json())
@@ -257,7 +250,12 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     if NOTHING_USABLE in result.notes:
         lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
     elif result.model.pretrained == BUNDLED_WEIGHTS:
-        lines.append(with_real_model(config))
+        from ...evaluator.datasets.loading import known
+
+        is_named = any(config.data == data_set.name for data_set in known())
+        whose, data = ("your images and ", "--data DIR ") if is_named else ("", "")
+        options = f"{data}--model {REAL_MODEL} --pretrained {REAL_WEIGHTS}"
+        lines.append(f"next, with {whose}a real model: the same search with {options}")
     elif config.custom_scorer is None:
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:
@@ -267,46 +265,6 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     if line := what_may_help(result):
         lines.append(on_command_line(line))
     return lines
-
-
-_NOT_REPEATED = ("model", "pretrained", "run_dir", *LIMIT_SETTINGS)
-"""Settings that the same search with another model does not take over."""
-
-
-def with_real_model(config: SearchConfig) -> str:
-    """Return the command of the same search with a real model, or of one on the user's own images."""
-    from ...evaluator.datasets.loading import known
-
-    settings = config.to_public()
-    if any(config.data == data_set.name for data_set in known()):
-        whose, options = "your images and ", ["--data", "DIR"]
-        if config.unchecked:
-            options += ["--shots", "0"]
-        if config.kind.renames_classes:
-            of_names = settings.keys() & {"search_for", "llm", "base_url"}
-            options += [word for name in sorted(of_names) for word in (flag_of(name), settings[name])]
-    else:
-        whose, options = "", []
-        for name, value in settings.items():
-            option = OPTIONS[name]
-            if name in _NOT_REPEATED or not option.flag or _follows(name, settings):
-                continue
-            if isinstance(option.default, bool):
-                options.append(option.flag if value else option.flag.replace("--", "--no-", 1))
-            else:
-                # A price is a table, and as text IN/OUT.
-                text = str(getattr(config, name) if isinstance(value, dict) else value)
-                options += [option.flag, ",".join(value) if isinstance(value, list) else text]
-    command = shlex.join(["search", *options, "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS])
-    return f"next, with {whose}a real model: {program()} {command}"
-
-
-def _follows(name: str, settings: Mapping[str, Any]) -> bool:
-    """Return whether a setting has this value with the others alone, so that nobody had to give it."""
-    others = {other: value for other, value in settings.items() if other != name}
-    with suppress(ConfigError):
-        return bool(SearchConfig(**others).to_public().get(name) == settings[name])
-    return False
 
 
 def exit_code(result: SearchResult) -> int:

@@ -332,7 +332,6 @@ class _Opener:
         about = {
             "identity": identity,
             "config": config.to_public(),
-            "from_data": sorted(config.to_public().keys() - request.config.to_public().keys()),
             "given": request.user_objects,
             "notes": {**request.notes, **chosen},
             "content": dict(info.content),

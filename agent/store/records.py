@@ -145,7 +145,6 @@ class RunManifest(BaseModel):
 
     Attributes:
         identity: What decides the result.
-        from_data: Settings that nobody gave and the data decided.
         given: Objects from Python that replace what the config names.
         content: Hashes of data and weights.
         signatures: Of settings that need trust; see ``trust``.
@@ -158,7 +157,6 @@ class RunManifest(BaseModel):
     started: str = ""
     identity: dict[str, Any]
     config: dict[str, Any]
-    from_data: list[str] = []
     given: dict[str, Any] = {}
     notes: dict[str, Any] = {}
     content: dict[str, Any] = {}

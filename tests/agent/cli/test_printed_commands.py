@@ -6,7 +6,6 @@ import re
 import shlex
 import sys
 from html import unescape
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,6 @@ from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.output import program
-from promptclimb.agent.cli.search import with_real_model
-from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 
 SEARCH = (
     *("search", "--data", "words", "--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"),
@@ -78,52 +74,18 @@ def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: py
     assert program() == "python run_agent.py"
 
 
-def test_the_next_command_keeps_what_the_user_gave() -> None:
-    """Their own images and description, as options to copy; a bundled set has a place for theirs."""
-    own = SearchConfig(data="my pictures", describe="what it's of", method="random", shots=4, max_calls=9)
-    command = with_real_model(own).partition(f"{program()} ")[2]
-    assert shlex.split(command) == [
-        *("search", "--data", "my pictures", "--shots", "4", "--method", "random"),
-        *("--describe", "what it's of", "--model", REAL_MODEL, "--pretrained", REAL_WEIGHTS),
-    ]
-    assert "--method combine" in with_real_model(SearchConfig(data="mine", llm="m", method="combine"))
-    # What follows from other settings was typed by nobody.
-    instruction = SearchConfig(
-        data="mine", scorer="chat", model="v", scorer_url="http://127.0.0.1:1/v1", llm="m",
-        search_for="instruction",
-    )  # fmt: skip
-    for followed in (SearchConfig(data="mine", llm="m"), instruction):
-        assert "--method" not in (command := with_real_model(followed))
-        assert "--restarts" not in command
-        assert "--name-rounds" not in command
-    priced = with_real_model(SearchConfig(data="mine", llm="m", price="1/0.1/2.5"))
-    assert "--price 1/0.1/2.5 " in priced
-    bundled = with_real_model(SearchConfig(data="photos", method="random", describe="things"))
-    assert "with your images and a real model" in bundled
-    assert "search --data DIR --model" in bundled
-    url = "http://127.0.0.1:1/v1"
-    names = SearchConfig(data="photos", search_for="class-names", llm="m", base_url=url, describe="things")
-    command = with_real_model(names)
-    assert f"--data DIR --base-url {url} --llm m --search-for class-names --model" in command
-
-
-def test_a_resumed_run_prints_the_next_command_with_what_was_typed_and_nothing_else(
+def test_after_a_toy_model_the_same_search_with_a_real_one_is_advised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its settings are complete, so it keeps which of them the data decided."""
+    """On one's own images only the model is another."""
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(f"{label}/{n}.png" for label in ("red", "blue") for n in range(8)):
         (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "own" / name)
-    typed = {"--shots": "2", "--initial": "5", "--restarts": "1"}
-    for run, copies in (("given", ["--augmentations", "0"]), ("default", [])):
-        options = [*chain.from_iterable(typed.items()), *copies, "--run-dir", run]
-        assert main(["search", "--data", "own", *options, "--max-minutes", "0"]) == 0
-        assert main(["resume", run, "--max-minutes", "9"]) == 0
-        (command,) = re.findall(r"next, with a real model: .*? (search .*)", capsys.readouterr().out)
-        words = dict(zip(*[iter(shlex.split(command)[1:])] * 2, strict=True))
-        real = {"--model": REAL_MODEL, "--pretrained": REAL_WEIGHTS}
-        assert words == {"--data": str(tmp_path / "own"), **typed, **dict([copies] if copies else []), **real}
+    small = ("--shots", "2", "--initial", "5", "--restarts", "1", "--augmentations", "0", "--rounds", "1")
+    assert main(["search", "--data", "own", *small]) == 0
+    advice = "next, with a real model: the same search with --model ViT-B-32 --pretrained "
+    assert advice in capsys.readouterr().out
 
 
 def test_help_and_errors_call_the_program_by_one_name(
