@@ -243,6 +243,36 @@ class Journal:
         )
         return answer, replayed
 
+    async def ask_all(
+        self, requests: Sequence[tuple[Sequence[ChatMessage], Position]]
+    ) -> list[ChatAnswer | Skipped]:
+        """Ask as ``ask`` does, as many at once as are allowed; return each answer, or why there is none.
+
+        An error is raised when all have ended: what the others got is on disk.
+        """
+        room = asyncio.Semaphore(self.config.concurrency)
+
+        async def outcome_of(messages: Sequence[ChatMessage], position: Position) -> ChatAnswer | Exception:
+            try:
+                with self.stop.watching():
+                    async with room:
+                        return (await self.ask(messages, position))[0]
+            except Exception as error:  # noqa: BLE001 - raised below
+                return error
+
+        tasks = [asyncio.create_task(outcome_of(*request)) for request in requests]
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            await asyncio.wait(tasks)  # the stop ends those that are not paid for
+            raise
+        outcomes = list[ChatAnswer | Skipped]()
+        for outcome in [task.result() for task in tasks]:
+            if isinstance(outcome, Exception) and not isinstance(outcome, Skipped):
+                raise outcome
+            outcomes.append(outcome)
+        return outcomes
+
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
         """Return the answer at a position, and whether it was on disk.
 
@@ -268,10 +298,11 @@ class Journal:
                 billed = await self.asker.ask(request)
             except RequestFailedError as error:
                 raise await self._skip(position, request, error) from error
+            skipped = tuple(self._skipped)
             await self.store.put_answer(
                 position, request.hash, billed.answer, billed.bill, request.messages, self._skips()
             )
-            self._skips_are_written()
+            self._skips_are_written(skipped)
         finally:
             self.stop.settled()
         # Nothing is lost from here on, so a stop need not wait for scores.
@@ -295,8 +326,9 @@ class Journal:
         # A search for names alone may have no other request: a resume asks for it again.
         is_all = self.config.unchecked and not self.record.answers
         if 0 < rule.sessions <= earlier_sessions + 1 and not is_all:
+            skipped = tuple(self._skipped)
             await self.store.put_values(self._skips())
-            self._skips_are_written()
+            self._skips_are_written(skipped)
         elif rule.sessions:
             self._refused[position] = request.hash
         return Skipped(str(error), unusable=rule.unread)
@@ -304,11 +336,11 @@ class Journal:
     def _skips(self) -> dict[str, Any]:
         return {_name_of("skip", position): skip.model_dump() for position, skip in self._skipped.items()}
 
-    def _skips_are_written(self) -> None:
-        for position in self._skipped:
+    def _skips_are_written(self, positions: Sequence[Position]) -> None:
+        for position in positions:  # another request may have been skipped meanwhile
             self._refused.pop(position, None)
-        self._skipped.clear()
-        self.record.unanswered = 0
+            self._skipped.pop(position, None)
+        self.record.unanswered = len(self._skipped)
 
     def _check_request(self, position: Position, stored_hash: str, request: ChatRequest) -> None:
         if stored_hash != request.hash:

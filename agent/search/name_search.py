@@ -432,23 +432,24 @@ class NameRounds:
 
     async def _ask(
         self,
-        requests: Iterable[tuple[Sequence[ChatMessage], Sequence[int]]],
+        requests: Sequence[tuple[Sequence[ChatMessage], Sequence[int]]],
         position: Position,
         each: int,
         *,
         shared: bool = False,
     ) -> list[tuple[int, str]]:
-        """Ask for ``each`` names of the classes of each request, and return the new ones.
+        """Ask for ``each`` names of the classes of each request, several at once; return the new ones.
 
         With ``shared``, several classes may have the same one.
         """
         names: list[tuple[int, str]] = []
-        for sample, (messages, labels) in enumerate(requests):
-            of_sample = position._replace(sample=sample)
-            try:
-                answer, _ = await self._journal.ask(messages, of_sample)
-            except Skipped as skip:
-                self._emit(Noted(text=f"{of_sample} is skipped: {skip.reason}"))
+        positions = [position._replace(sample=sample) for sample in range(len(requests))]
+        answers = await self._journal.ask_all(
+            [(messages, at) for (messages, _), at in zip(requests, positions, strict=True)]
+        )
+        for of_sample, answer, (_, labels) in zip(positions, answers, requests, strict=True):
+            if isinstance(answer, Skipped):
+                self._emit(Noted(text=f"{of_sample} is skipped: {answer.reason}"))
                 continue
             only = labels[0] if self._is_short else None
             if cut := answer.finish_reason == "length":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -104,6 +105,22 @@ async def test_longer_answers_may_be_asked_for_on_the_way(store: Store) -> None:
     await journal_of(store, Asker(store)).answer(FIRST, short)
     answer, replayed = await journal_of(store, asker := Asker(store)).answer(FIRST, long)
     assert (answer.text, replayed, asker.asked) == ("answer 1", True, 0)
+
+
+async def test_a_skip_while_an_answer_is_written_waits_for_the_next_one(store: Store) -> None:
+    """It is not on disk with that answer, and without it a resumed run would ask again."""
+    failed = RequestFailedError("none", kind=FailureKind.UNREACHABLE, attempts=1)
+    journal = journal_of(store, Asker(store, None, failed))
+    _, skip = await asyncio.gather(
+        journal.answer(FIRST, request("one")),
+        journal.answer(SECOND, request("two")),
+        return_exceptions=True,
+    )
+    assert isinstance(skip, Skipped)
+    assert journal.record.unanswered == 1
+    await journal.answer(THIRD, request("three"))
+    with pytest.raises(Skipped):
+        await journal_of(store, Asker(store)).answer(SECOND, request("two"))
 
 
 async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: Store) -> None:

@@ -623,7 +623,7 @@ class ShortChat(NameChat):
         """Answer after a second."""
         self.asked.append(request)
         await virtual_sleep(1)
-        word = self.contents[-1]
+        word = str(request.messages[-1]["content"])
         names = {"bat": "- baseball bat\n- cricket bat", "horn": "- trumpet"}
         known = f"- {word} of wood" if "What is" not in word else "?"
         return ChatAnswer(text=names.get(word, known))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import re
 import shutil
 from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -32,7 +35,7 @@ from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.scoring import BARE_NAME, OPENAI_80
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.search.test_name_search import NameChat
-from tests.fakes.clock import run_virtual
+from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
 from tests.fakes.naming_box import NamingBox
 from tests.fakes.searches import searched
 
@@ -43,7 +46,7 @@ THREE = {"公鸡": "rooster", "奶牛": "cow", "狗": "dog"}
 NEW = dict(line.split(": ") for line in CHINESE.splitlines() if "马" not in line)
 
 
-def config(run_dir: Path, data: Path | str, **settings: object) -> SearchConfig:
+def config(run_dir: Path, data: Path | str, **settings: Any) -> SearchConfig:
     """A search for names alone; its method is not used."""
     return SearchConfig(data=str(data), shots=0, search_for="class-names", run_dir=run_dir, **settings)
 
@@ -136,6 +139,67 @@ def test_a_folder_of_images_without_labels_has_its_class_names_in_a_file(
     names.write_text("公鸡=rooster\n奶牛=cow\n", "utf-8")
     with pytest.raises(DataError, match=r"names folders, and .*photos has none; write one name a line"):
         load_data(EvaluatorSpec(data=str(folder), shots=0, class_names=str(names)))
+
+
+class SlowReader:
+    """Says after two seconds that each class is the digit of its number."""
+
+    def __init__(self) -> None:
+        self.asked = self.answered = 0
+        self.busy = asyncio.Event()
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked += 1
+        if self.asked == 4:
+            self.busy.set()
+        await virtual_sleep(2)
+        self.answered += 1
+        classes = re.findall(r"^- (number \d+)$", str(request.messages[-1]["content"]), re.MULTILINE)
+        return ChatAnswer(text="\n".join(f"{name}: digit {name.split()[1]}" for name in classes))
+
+
+@pytest.fixture
+def unlabelled(three: Path, tmp_path: Path) -> dict[str, str]:
+    """A folder with one image, and 100 class names, which are five requests."""
+    (folder := tmp_path / "photos").mkdir()
+    shutil.copy(next((three / "test" / "狗").iterdir()), folder)
+    (names := tmp_path / "names.txt").write_text("".join(f"number {number}\n" for number in range(100)))
+    return {"data": str(folder), "class_names": str(names)}
+
+
+@virtual_time
+async def test_classes_are_read_by_several_requests_at_once(
+    unlabelled: dict[str, str], tmp_path: Path
+) -> None:
+    """As many as are allowed; the names are those of one request after the other."""
+    now, names = asyncio.get_running_loop().time, []
+    for concurrency, seconds in ((1, 10), (4, 4)):
+        chat, began = SlowReader(), now()
+        settings = config(tmp_path / f"{concurrency}", concurrency=concurrency, **unlabelled)
+        names.append((await search(settings, chat=chat)).best.class_names)
+        assert (chat.asked, round(now() - began)) == (5, seconds)
+    assert names[0] == names[1] == {f"number {number}": f"digit {number}" for number in range(100)}
+
+
+@virtual_time
+async def test_a_limit_or_a_stop_loses_no_answer_to_requests_at_once(
+    unlabelled: dict[str, str], tmp_path: Path
+) -> None:
+    """A limit holds to the request; an interrupt waits for what is under way; a resume asks for the rest."""
+    chat, settings = SlowReader(), config(tmp_path / "limited", max_calls=3, **unlabelled)
+    stopped = await search(settings, chat=chat)
+    assert (stopped.status, chat.asked, stopped.usage.calls) == ("stopped", 3, 3)
+    result = await resume(tmp_path / "limited", chat=chat, changes={"max_calls": 9})
+    assert (result.status, chat.asked, len(result.best.class_names or ())) == ("finished", 5, 100)
+    chat, settings = SlowReader(), config(tmp_path / "interrupted", **unlabelled)
+    searching = asyncio.create_task(search(settings, chat=chat))
+    await chat.busy.wait()
+    searching.cancel()
+    await asyncio.wait({searching})
+    assert searching.cancelled()
+    assert (chat.asked, chat.answered) == (4, 4)
+    result = await resume(tmp_path / "interrupted", chat=chat)
+    assert (result.usage.calls, chat.asked, len(result.best.class_names or ())) == (5, 5, 100)
 
 
 @pytest.mark.parametrize("reading", ["I know none.", "", "公鸡: 公鸡\n狗: 狗"])
