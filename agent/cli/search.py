@@ -270,12 +270,11 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
 def exit_code(result: SearchResult) -> int:
     """Return the code of a search that ended.
 
-    One that an outage stopped after an answer has failed, and so has one without its test evaluation.
+    One that an outage stopped after an answer has failed.
     """
     if NOTHING_USABLE in result.notes:
         return EXIT_NOTHING_USABLE
-    is_over = result.limits if result.status == "stopped" else result.complete
-    return FINISHED if is_over else FAILED
+    return FINISHED if result.complete or result.limits else FAILED
 
 
 def add_options(parser: Parser) -> None:

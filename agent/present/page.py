@@ -29,8 +29,6 @@ from ..results.result import (
     NOTHING_USABLE,
     PROMINENT,
     UNCHECKED,
-    UNNAMED,
-    UNOPENED,
     Row,
     SearchResult,
     Sizes,
@@ -386,11 +384,7 @@ def _steps(view: RunView) -> list[str]:
             "(605 MB); promptclimb models `grep = ViT` lists others.",
         ]
     steps = []
-    if UNOPENED in result.notes:
-        steps.append(f"Fix the test images; then promptclimb resume {folder} evaluates them again.")
-    elif UNNAMED in result.notes:
-        steps.append(f"The new class names could not be examined: promptclimb resume {folder} does it again.")
-    elif not result.dataset.sizes.test:
+    if not result.dataset.sizes.test:
         steps.append("Add test images: without them nothing is known about images that were not searched on.")
     steps += filter(None, [what_may_help(result)])
     at_chance = may_be_chance(result, result.recommended.test)

@@ -124,8 +124,6 @@ def about_test(result: SearchResult) -> str:
         return "There are no test images."
     if result.status == "stopped":
         return "The test images are held out until the search is finished."
-    if result.why_not_evaluated is not None:
-        return "The test images could not be used; resuming the run tries again."
     if result.test_opened is not None and result.test_opened > 1:
         return f"Test was evaluated {result.test_opened} times, each after the search had chosen."
     return "Test was evaluated once, after the search had chosen."

@@ -5,38 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.errors import reason_of
 from ...evaluator.scoring import Score
 from ...prompts.kinds import CandidateNoun
 from ..prices import Spent
-from .result import (
-    UNEXAMINED,
-    UNGROWN,
-    UNJUDGED,
-    UNLEARNED,
-    UNNAMED,
-    UNOPENED,
-    UNPAIRED,
-)
 
 BY_LOGPROB = "accuracy and log-probabilities of the labelled images, compared after the search"
-
-_FAILED: Mapping[str, str] = {
-    UNGROWN: "the averaged texts are the first {} of the ranking",
-    UNJUDGED: "the texts are compared by their scores alone",
-    UNLEARNED: "nothing was learnt from the labelled images",
-    UNOPENED: "the test split could not be examined",
-    UNEXAMINED: "the forms of the result could not be examined",
-    UNPAIRED: "intervals are not paired, as no predictions could be had",
-    UNNAMED: "the new class names could not be examined on {}",
-}
-"""What failed, by the name of its note; with a place for the number of templates, or the split."""
-
-
-def failure_note(name: str, error: Exception, detail: str | int = "") -> str:
-    """Say that a step at the end of a search failed, which does not cost the result."""
-    cause = reason_of(error).encode("utf-8", "backslashreplace").decode("utf-8")  # it must be storable
-    return f"{_FAILED[name].format(detail)}: {cause}"
 
 
 def empty_answers_note(words: CandidateNoun, *, answers: int, empty: int, cut: int) -> str:

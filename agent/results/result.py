@@ -62,12 +62,6 @@ _IF_ANY = Field(exclude_if=lambda value: not value)
 """Leaves a member without content out of the document."""
 AllUnanswered: TypeAlias = Annotated[Mapping[Split, Unanswered], _IF_ANY]
 
-UNOPENED = "test_unopened"
-UNEXAMINED = "unexamined"
-UNGROWN = "texts_ungrown"
-UNPAIRED = "unpaired"
-UNNAMED = "names_unexamined"
-UNJUDGED = "texts_unjudged"
 UNLEARNED = "images_unlearned"
 FORM_CHOSEN_BY = "form_chosen_by"
 UNREAD = "unreadable_answers"
@@ -86,9 +80,6 @@ PROMINENT = (
     UNREAD,
     OTHER_MODEL,
     RACED,
-    UNOPENED,
-    UNEXAMINED,
-    UNNAMED,
     UNLEARNED,
     EMPTY,
     NOTHING_USABLE,
@@ -553,14 +544,8 @@ class SearchResult:
 
     @property
     def complete(self) -> bool:
-        """Whether the search is over and its test split, if any, was evaluated, with new class names too."""
-        return self.status == "finished" and self.why_not_evaluated is None
-
-    @property
-    def why_not_evaluated(self) -> str | None:
-        """Why the test split or the new class names could not be evaluated; a resume tries again."""
-        failed = (self.notes[name] for name in (UNOPENED, UNNAMED) if name in self.notes)
-        return next(map(str, failed), None)
+        """Whether the search is over and its test split, if any, was evaluated."""
+        return self.status == "finished"
 
     @property
     def has_accuracies(self) -> bool:

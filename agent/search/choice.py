@@ -38,7 +38,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ...evaluator.classifier import Classifier
-from ...evaluator.errors import AskingEndedError, PromptclimbError
+from ...evaluator.errors import AskingEndedError, PromptclimbError, reason_of
 from ...evaluator.head import Head
 from ...evaluator.scoring import (
     BARE_NAME,
@@ -58,8 +58,8 @@ from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
 from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, TEXTS
-from ..results.notes import failure_note
-from ..results.result import FORM_CHOSEN_BY, UNGROWN, UNLEARNED, Form, Row
+from ..results.notes import BY_LOGPROB
+from ..results.result import FORM_CHOSEN_BY, UNLEARNED, Form, Row
 from .event_loop import call_evaluator
 from .evidence import baselines_of, beats, best_way, judge, labelled_images, pooled, ways_of
 from .journal import NamedTemplate
@@ -176,7 +176,6 @@ class Choice:
         averaged: The texts of the scorer that do best together; one text where it cannot average.
         scores: By text of the scorer, as the search has them.
         texts_scored: How many texts were scored.
-        notes: Has a note if the averaged texts are only the first few of the ranking.
     """
 
     best: Entry | None
@@ -187,7 +186,6 @@ class Choice:
     texts: Mapping[str, str]
     scores: Mapping[str, Score]
     texts_scored: int
-    notes: Mapping[str, str]
 
 
 def unchecked_choice(info: EvaluatorInfo, template: str) -> Choice:
@@ -201,7 +199,6 @@ def unchecked_choice(info: EvaluatorInfo, template: str) -> Choice:
         texts={},
         scores={},
         texts_scored=0,
-        notes={},
     )
 
 
@@ -223,11 +220,6 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
             "limit, or with more time"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
-    size, notes = _first(config), dict[str, str]()
-    try:
-        averaged = await grow(evaluator, scored_as, start=size)
-    except Exception as error:  # noqa: BLE001 - noted in the result
-        averaged, notes[UNGROWN] = tuple(scored_as[:size]), failure_note(UNGROWN, error, size)
     ways, asked = dict[str, tuple[str, ...]](), set(chain(*evaluator.info.baselines.values()))
     if labelled_images(evaluator.info):
         # A model behind an API is asked for nothing but the baselines.
@@ -251,12 +243,11 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
         best=order[0],
         rows=rows,
         groups={BEST: (order[0].scored_as,), **baselines},
-        averaged=averaged,
+        averaged=await grow(evaluator, scored_as, start=_first(config)),
         ways=ways,
         texts=shown | {entry.scored_as: entry.text for entry in reversed(order)},
         scores={entry.scored_as: entry.score for entry in (*hand_made, *reversed(order))},
         texts_scored=texts_scored,
-        notes=notes,
     )
 
 
@@ -285,7 +276,7 @@ class Forms:
         recommended: The form to use.
         classifier: The recommended form as class vectors; None without features.
         without_search: What they are compared with; None without labelled images.
-        notes: On steps that failed, and on what the choice looked at.
+        notes: On what the choice looked at, and if nothing could be learnt.
     """
 
     texts: tuple[str, ...]
@@ -309,12 +300,11 @@ async def choose_forms(
     compared = () if names else (TEXTS, BEST)
     judging = {**{name: groups[name] for name in compared}, **choice.ways}
     images = labelled_images(evaluator.info)
-    evidence = await judge(evaluator, judging, choice.scores, notes, final=final)
+    evidence = await judge(evaluator, judging, choice.scores, final=final)
     way = best_way({name: evidence[name] for name in choice.ways if name in evidence}, images)
     searched = TEXTS if TEXTS in evidence else BEST
     texts = groups[searched]
     if names is not None:
-        notes.pop(FORM_CHOSEN_BY, None)
         texts = (names.template,)
     elif way is not None and searched in evidence and not beats(evidence[searched], evidence[way], images):
         texts = choice.ways[way]
@@ -328,12 +318,15 @@ async def choose_forms(
     )
     if not isinstance(evaluator, FeatureEvaluator):
         return forms
+    if evidence and names is None:
+        notes[FORM_CHOSEN_BY] = BY_LOGPROB
     try:
         return await _with_features(evaluator, forms, names)
     except Exception as error:
         if final and isinstance(error, AskingEndedError):
             raise
-        notes[UNLEARNED] = failure_note(UNLEARNED, error)
+        cause = reason_of(error).encode("utf-8", "backslashreplace").decode("utf-8")  # it must be storable
+        notes[UNLEARNED] = f"nothing was learnt from the labelled images: {cause}"
         return forms
 
 

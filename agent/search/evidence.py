@@ -26,8 +26,7 @@ from ...evaluator.scoring import (
     hits,
 )
 from ...prompts.kinds import PromptKind
-from ..results.notes import BY_LOGPROB, failure_note
-from ..results.result import FORM_CHOSEN_BY, UNJUDGED, are_shares
+from ..results.result import are_shares
 from .event_loop import call_evaluator
 
 _ROUNDING = 1e-9
@@ -86,7 +85,6 @@ async def judge(
     evaluator: Evaluator,
     groups: Mapping[str, tuple[str, ...]],
     scores: Mapping[str, Score],
-    notes: dict[str, str],
     *,
     final: bool,
 ) -> dict[str, ImageEvidence | float]:
@@ -100,30 +98,25 @@ async def judge(
     info, texts = evaluator.info, list(groups.values())
     known: Sequence[Score | SplitScores | None]
     try:
-        try:
-            if isinstance(evaluator, FeatureEvaluator):
-                features = evaluator
-                classifiers = [await call_evaluator(partial(features.classifier, group)) for group in texts]
-                judged = await call_evaluator(lambda: features.evidence(classifiers))
-                notes[FORM_CHOSEN_BY] = BY_LOGPROB
-                return dict(zip(groups, judged, strict=True))
-            if isinstance(evaluator, Predictor) and labelled_images(info):
-                decided = zip(groups, await _decided(evaluator, texts, info), strict=True)
-                return {name: each for name, each in decided if each is not None}
-        except (AskingEndedError, TemplateRejectedError):
-            raise
-        except Exception as error:  # noqa: BLE001 - noted in the result
-            notes[UNJUDGED] = failure_note(UNJUDGED, error)
+        if isinstance(evaluator, FeatureEvaluator):
+            features = evaluator
+            classifiers = [await call_evaluator(partial(features.classifier, group)) for group in texts]
+            judged = await call_evaluator(lambda: features.evidence(classifiers))
+            return dict(zip(groups, judged, strict=True))
+        if isinstance(evaluator, Predictor) and labelled_images(info):
+            decided = zip(groups, await _decided(evaluator, texts, info), strict=True)
+            return {name: each for name, each in decided if each is not None}
         known = await call_evaluator(lambda: evaluator.examine(texts, test=False))
-    except Exception as error:
-        if final and isinstance(error, AskingEndedError):
+    except AskingEndedError:
+        if final:
             raise
-        # A published list may have a text that is too long for the model.
-        rejected = error.template if isinstance(error, TemplateRejectedError) else None
-        readable = {name: group for name, group in groups.items() if rejected not in group}
-        if 0 < len(readable) < len(groups):
-            return await judge(evaluator, readable, scores, notes, final=final)
         known = [scores.get(group[0]) if len(group) == 1 else None for group in texts]
+    except TemplateRejectedError as error:
+        # A published list may have a text that is too long for the model.
+        readable = {name: group for name, group in groups.items() if error.template not in group}
+        if not 0 < len(readable) < len(groups):
+            raise
+        return await judge(evaluator, readable, scores, final=final)
     return {
         name: pooled(Score(train=each.train, val=each.val), info.sizes)
         for name, each in zip(groups, known, strict=True)

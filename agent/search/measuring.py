@@ -374,7 +374,7 @@ async def measure_ways(
             _leave_out(ways, error, report)
     evidence: Mapping[str, ImageEvidence | float] = {}
     if evaluation.labelled and not info.paid:  # an answer on a labelled image may cost money
-        evidence = await judge(evaluator, ways, {}, {}, final=True)
+        evidence = await judge(evaluator, ways, {}, final=True)
     chosen = best_way(evidence, evaluation.labelled)
     by_name = dict(zip(ways, _with_gains(measured, list(ways), predictions), strict=True))
     ways_measured = _rows(ways, by_name, {chosen: "texts"})

@@ -200,9 +200,7 @@ def _result_of(
         notes={
             **info.notes,
             **notes,
-            **choice.notes,
             **forms.notes,
-            **evaluated.notes,
             **_search_notes(config, info, searched, choice),
         },
         inspection=evaluated.inspection,

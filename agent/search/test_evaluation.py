@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -39,15 +39,10 @@ from ..results.accuracies import (
 )
 from ..results.details import Decisions, agrees
 from ..results.gain import differences, verdict_of
-from ..results.notes import failure_note
 from ..results.result import (
     MOST_CONFUSIONS,
     SPLITS,
     UNCHECKED,
-    UNEXAMINED,
-    UNNAMED,
-    UNOPENED,
-    UNPAIRED,
     GroupAccuracies,
     Recommended,
     WithImages,
@@ -73,7 +68,6 @@ class EvaluatedChoice:
     """The accuracies of a choice by name; those on test are None if the test split stayed closed.
 
     Attributes:
-        notes: On steps that failed, by their names in the result.
         decisions: Of the groups on the test images, by name; None if they are not known.
         recommended: The form to use, with its gain on test.
         inspection: Accuracy by class of the recommended form.
@@ -83,7 +77,6 @@ class EvaluatedChoice:
 
     accuracies: Mapping[str, GroupAccuracies]
     recommended: Recommended
-    notes: Mapping[str, str]
     decisions: Decisions | None = None
     inspection: Inspection | None = None
     class_names: Mapping[str, str] | None = None
@@ -103,58 +96,57 @@ async def evaluate_choice(
 ) -> EvaluatedChoice:
     """Measure the choice on every split; nothing of it feeds back into the choice.
 
-    ``names`` has the new class names and the template that is best
-    with them, None if none were searched for.
-
-    A failure must not cost the result: without the test split there are train and val, without those the
-    score by which a single template was chosen, and the rest is None.
+    ``names`` has the new class names and the template that is best with them, None if none were searched for.
 
     Raises:
         StoreError: The opening cannot be stored; the test split stays closed.
         AskingEndedError: A scorer behind an API cannot be asked; a resumed run continues.
+        EvaluationFailedError: The evaluator fails; likewise.
     """
-    notes: dict[str, str] = {}
-    test = test and evaluator.info.sizes.get("test", 0) > 0
+    info = evaluator.info
+    test = test and info.sizes.get("test", 0) > 0
     groups, way = {**choice.groups, TEXTS: forms.texts}, forms.without_search
     if way is not None and way.learned is None:
         groups[WITHOUT_SEARCH] = way.texts
-    accuracies, opened = await _accuracies(evaluator, store, choice, groups, notes, test=test)
-    info = evaluator.info
+    if test:
+        # Stored before it happens: a run that dies in the middle has opened it all the same.
+        await store.put_value(OPENINGS, openings_of_test(store) + 1)
+    accuracies = await _accuracies(evaluator, choice, groups, test=test)
     # Image by image, for intervals and the report.
-    labels, predicted, within_5 = (
-        await _predictions(evaluator, groups, accuracies, notes) if opened else ((), {}, {})
-    )
+    labels, predicted, within_5 = await _predictions(evaluator, groups, accuracies) if test else ((), {}, {})
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
     unsupported: tuple[str, ...] = ()
     if names is not None and names.found is not None:
-        renaming = names.found.renaming
-        renamed = await _measure_renamed(evaluator, (names.found.template,), renaming, notes, test=opened)
-        if renamed is not None:  # otherwise there is no accuracy to show beside them
-            class_names = {info.class_names[label]: name for label, name in renaming.items()}
-            without = sorted(renaming.keys() - renamed[2]) if labelled_images(info) else ()
-            unsupported = tuple(info.class_names[label] for label in without)
-            accuracies[ORIGINAL_NAMES], accuracies[BEST] = accuracies[BEST], renamed[0]
-            if BEST in predicted:
-                predicted[ORIGINAL_NAMES] = predicted.pop(BEST)
-                within_5 = {
-                    ORIGINAL_NAMES if name == BEST else name: share
-                    for name, share in within_5.items()
-                    if name != TEXTS
-                }
-            if (on_test := renamed[1]) is not None and on_test.predicted[0] is not None:
-                labels, predicted[BEST] = on_test.labels, on_test.predicted[0]
-            # The texts are the best template with its new names.
-            accuracies[TEXTS] = accuracies[BEST]
-            predicted = {name: decided for name, decided in predicted.items() if name != TEXTS}
-            predicted |= {TEXTS: predicted[BEST]} if BEST in predicted else {}
-            for name, templates in _others_with_names(evaluator, names.found).items():
-                # A failure leaves the row out.
-                measured = await _measure_renamed(evaluator, templates, renaming, {}, test=opened)
-                if measured is not None:
-                    accuracies[name], on_test, _ = measured
-                    predicted |= {} if on_test is None else {name: on_test.predicted[0] or ()}
-    decided_by_images = await _measure_learned(evaluator, choice, forms, accuracies, notes, test=opened)
+        found = names.found
+        class_names = {info.class_names[label]: name for label, name in found.renaming.items()}
+        renamed, on_test, supported = await _measure_renamed(
+            evaluator, (found.template,), found.renaming, test=test
+        )
+        without = sorted(found.renaming.keys() - supported) if labelled_images(info) else ()
+        unsupported = tuple(info.class_names[label] for label in without)
+        # The texts are the best template with its new names.
+        accuracies |= {ORIGINAL_NAMES: accuracies[BEST], BEST: renamed, TEXTS: renamed}
+        within_5 = {
+            ORIGINAL_NAMES if name == BEST else name: share
+            for name, share in within_5.items()
+            if name != TEXTS
+        }
+        predicted = {
+            ORIGINAL_NAMES if name == BEST else name: decided
+            for name, decided in predicted.items()
+            if name != TEXTS
+        }
+        if on_test is not None and on_test.predicted[0] is not None:
+            labels = on_test.labels
+            predicted |= dict.fromkeys((BEST, TEXTS), on_test.predicted[0])
+        for name, templates in _others_with_names(evaluator, found).items():
+            with suppress(TemplateRejectedError):  # with a long name; then the row is left out
+                accuracies[name], on_test, _ = await _measure_renamed(
+                    evaluator, templates, found.renaming, test=test
+                )
+                predicted |= {} if on_test is None else {name: on_test.predicted[0] or ()}
+    decided_by_images = await _measure_learned(evaluator, choice, forms, accuracies, test=test)
     for name, decided in decided_by_images.items():
         labels, predicted[name] = decided.labels, decided.predicted[0] or ()
         within_5 |= dict(zip([name], decided.within_5, strict=False))
@@ -185,24 +177,12 @@ async def evaluate_choice(
     return EvaluatedChoice(
         accuracies=accuracies,
         recommended=recommended,
-        notes=notes,
         decisions=decisions,
         inspection=None if decisions is None else _inspection(decisions, recommended.name),
         metrics={} if decisions is None else _metrics(decisions, within_5),
         class_names=class_names,
         unsupported=unsupported,
     )
-
-
-async def _try(notes: dict[str, str], name: str, work: Awaitable[T], detail: str = "") -> T | None:
-    """Return the outcome of a step; None if it fails, which is then noted."""
-    try:
-        return await work
-    except AskingEndedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - noted in the result
-        notes[name] = failure_note(name, error, detail)
-        return None
 
 
 def _others_with_names(evaluator: Evaluator, found: NamedTemplate) -> dict[str, tuple[str, ...]]:
@@ -219,14 +199,9 @@ def _others_with_names(evaluator: Evaluator, found: NamedTemplate) -> dict[str, 
 
 
 async def _measure_renamed(
-    evaluator: Evaluator,
-    templates: tuple[str, ...],
-    renaming: Mapping[int, str],
-    notes: dict[str, str],
-    *,
-    test: bool,
-) -> tuple[GroupAccuracies, Predictions | None, set[int]] | None:
-    """Measure templates with new class names; None if that fails on train.
+    evaluator: Evaluator, templates: tuple[str, ...], renaming: Mapping[int, str], *, test: bool
+) -> tuple[GroupAccuracies, Predictions | None, set[int]]:
+    """Measure templates with new class names.
 
     Also return the predictions of the test images, and the classes with a labelled image that is right.
     """
@@ -241,32 +216,23 @@ async def _measure_renamed(
         named = evaluator
         return await call_evaluator(lambda: named.predict_named(templates[0], [renaming], split=split))
 
-    async def measured(split: str) -> tuple[Predictions, list[bool]]:
-        answer = await predictions(split)
-        return answer, hits(answer.predicted[0] or (), answer.labels)
-
-    by_split = {}
+    shares, supported, on_test = dict[str, float](), set[int](), None
     for split in SPLITS:
         if evaluator.info.sizes.get(split, 0) and (test or split != "test"):
-            answer = await _try(notes, UNNAMED, measured(split), split)
-            if answer is not None:
-                by_split[split] = answer
-    if evaluator.info.sizes.get("train", 0) and "train" not in by_split:
-        return None
-    shares = {split: sum(right) / len(right) for split, (_, right) in by_split.items()}
+            answer = await predictions(split)
+            right = hits(answer.predicted[0] or (), answer.labels)
+            shares[split] = sum(right) / len(right)
+            if split == "test":
+                on_test = answer
+            else:
+                supported |= set(compress(answer.labels, right))
     accuracies = GroupAccuracies(
         templates=templates,
         train=shares.get("train"),
         val=shares.get("val"),
         test=shares.get("test"),
     )
-    supported = {
-        label
-        for split, (answer, right) in by_split.items()
-        if split != "test"
-        for label in compress(answer.labels, right)
-    }
-    return accuracies, by_split["test"][0] if "test" in by_split else None, supported
+    return accuracies, on_test, supported
 
 
 async def _measure_learned(
@@ -274,7 +240,6 @@ async def _measure_learned(
     choice: Choice,
     forms: Forms,
     accuracies: dict[str, GroupAccuracies],
-    notes: dict[str, str],
     *,
     test: bool,
 ) -> dict[str, Predictions]:
@@ -292,7 +257,7 @@ async def _measure_learned(
         held_out = (classifier.held_out[:train], classifier.held_out[train:])
         accuracy, val = (sum(right) / len(right) if right else None for right in held_out)
         deciding = partial(evaluator.decide, [classifier.head], split="test")
-        on_test = await _try(notes, UNOPENED, call_evaluator(deciding)) if test else None
+        on_test = await call_evaluator(deciding) if test else None
         predictions |= {} if on_test is None else {name: on_test}
         right = [] if on_test is None else hits(on_test.predicted[0] or (), on_test.labels)
         texts = forms.texts if name == WITH_IMAGES or way is None else way.texts
@@ -341,27 +306,12 @@ def openings_of_test(store: Store) -> int:
 
 
 async def _accuracies(
-    evaluator: Evaluator,
-    store: Store,
-    choice: Choice,
-    groups: Mapping[str, tuple[str, ...]],
-    notes: dict[str, str],
-    *,
-    test: bool,
-) -> tuple[dict[str, GroupAccuracies], bool]:
-    """Return the accuracies of all groups by name, and whether they were evaluated on test."""
-    ensembles = list(groups.values())
-    scores: Sequence[SplitScores | None] | None = None
-    if test:
-        # Stored before it happens: a run that dies in the middle has opened it all the same.
-        await store.put_value(OPENINGS, openings_of_test(store) + 1)
-        scores = await _try(notes, UNOPENED, _scores(evaluator, ensembles, test=True))
-    opened = scores is not None
-    if scores is None:
-        scores = await _try(notes, UNEXAMINED, _scores(evaluator, ensembles, test=False))
+    evaluator: Evaluator, choice: Choice, groups: Mapping[str, tuple[str, ...]], *, test: bool
+) -> dict[str, GroupAccuracies]:
+    """Return the accuracies of all groups by name."""
+    scores = await _scores(evaluator, list(groups.values()), test=test)
     accuracies: dict[str, GroupAccuracies] = {}
-    all_scores = scores or [None] * len(ensembles)
-    for (name, templates), split_scores in zip(groups.items(), all_scores, strict=True):
+    for (name, templates), split_scores in zip(groups.items(), scores, strict=True):
         on_splits = split_scores or SplitScores(None, None, None)
         known = choice.scores.get(templates[0]) if len(templates) == 1 else None
         measured = known if on_splits.train is None and known is not None else on_splits
@@ -372,7 +322,7 @@ async def _accuracies(
             test=on_splits.test,
             unanswered=on_splits.unanswered,
         )
-    return accuracies, opened
+    return accuracies
 
 
 async def _scores(
@@ -410,33 +360,25 @@ async def _predictions(
     evaluator: Evaluator,
     all_groups: Mapping[str, tuple[str, ...]],
     accuracies: Mapping[str, GroupAccuracies],
-    notes: dict[str, str],
 ) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]], dict[str, float]]:
     """Return the label of each test image, and of each group that was measured on them its predictions.
 
     Also return the share of images whose class is among a group's five likeliest. All are empty if the
     evaluator does not report them.
     """
-    groups = {name: group for name, group in all_groups.items() if accuracies[name].test is not None}
-
-    async def predict(
-        predictor: Predictor,
-    ) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]], dict[str, float]]:
-        ensembles = list(groups.values())
-        on_test = await call_evaluator(lambda: predictor.predict(ensembles, split="test"))
-        predicted = {}
-        for name, labels in zip(groups, on_test.predicted, strict=True):
-            if labels is not None:
-                _check_predictions(
-                    hits(labels, on_test.labels), accuracies[name], evaluator.info.sizes["test"]
-                )
-                predicted[name] = labels
-        within_5 = dict(zip(groups, on_test.within_5, strict=False))
-        return on_test.labels if predicted else (), predicted, within_5
-
     if not isinstance(evaluator, Predictor):
         return (), {}, {}
-    return await _try(notes, UNPAIRED, predict(evaluator)) or ((), {}, {})
+    predictor = evaluator
+    groups = {name: group for name, group in all_groups.items() if accuracies[name].test is not None}
+    ensembles = list(groups.values())
+    on_test = await call_evaluator(lambda: predictor.predict(ensembles, split="test"))
+    predicted = {}
+    for name, labels in zip(groups, on_test.predicted, strict=True):
+        if labels is not None:
+            _check_predictions(hits(labels, on_test.labels), accuracies[name], evaluator.info.sizes["test"])
+            predicted[name] = labels
+    within_5 = dict(zip(groups, on_test.within_5, strict=False))
+    return on_test.labels if predicted else (), predicted, within_5
 
 
 def _check_predictions(right: Sequence[bool], group: GroupAccuracies, images: int) -> None:

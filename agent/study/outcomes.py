@@ -103,7 +103,7 @@ def outcome_of(cell: Cell, end: SearchEnd) -> RunOutcome:
         spent = _spent(end.usage) if isinstance(end, Stopped) else {}
         return RunOutcome(cell=cell, status=end.status, counts=False, reason=end.reason, spent=spent, end=end)
     details = read_details(cell.run_dir) if end.complete else None
-    reason = end.stop_reason or end.why_not_evaluated
+    reason = end.stop_reason
     return RunOutcome(
         cell=cell,
         status=end.status,

@@ -26,7 +26,6 @@ from promptclimb.agent.results.history import RunView, view_of
 from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
-    UNOPENED,
     ApiUsage,
     Best,
     Dataset,
@@ -211,11 +210,7 @@ WARNED = {
         best=Best(template="a {}", train=0.5, val=None, test=0.365),
         recommended=Recommended(form="template", test=0.365),
     ),
-    "test-failed": plain(
-        notes={UNOPENED: "test could not be examined: a torn file", NOTHING_USABLE: "the LLM gave no answer"},
-        best=Best(template="a {}", train=0.5, val=None, test=None), test_opened=2, llm=LLM,
-        recommended=Recommended(form="texts", test=None),
-    ),
+    "no-answer": plain(notes={NOTHING_USABLE: "the LLM gave no answer"}, llm=LLM),
 }  # fmt: skip
 
 
@@ -258,7 +253,7 @@ def test_what_is_said_of_a_run(
     [
         ("toy-model", "so it says nothing about a real one", "Search again with a real model"),
         ("at-chance", "may be no better than chance", "Do not use it yet"),
-        ("test-failed", "test could not be examined: a torn file", "Fix the test images"),
+        ("no-answer", "the LLM gave no answer", "Use another LLM"),
     ],
 )
 def test_what_must_be_known_of_a_result_stands_in_the_terminal_and_on_the_page(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.result import UNOPENED, GroupAccuracies, SearchResult, Sizes
+from promptclimb.agent.results.result import GroupAccuracies, SearchResult, Sizes
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Unanswered
 from tests.fakes.small_result import small_result
@@ -125,10 +125,9 @@ def test_what_is_no_result_is_refused(foreign: Any) -> None:
 
 
 def test_a_result_without_its_test_split_is_not_complete() -> None:
-    """Neither a stopped run's, nor that of a run whose test images could not be used: resume goes on."""
+    """A stopped run is resumed."""
     assert small_result().complete
     assert not small_result(status="stopped", stop_reason="7 calls").complete
-    assert not small_result(notes={UNOPENED: "no such file"}).complete
 
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf])

@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.cli.output import FAILED, FINISHED
-from promptclimb.agent.cli.search import exit_code
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.events.types import SearchStopped
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
-from promptclimb.agent.results.result import UNEXAMINED, UNOPENED, UNPAIRED, SearchResult
+from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.search.journal import RestartRecord, SearchOutcome
 from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
@@ -174,28 +172,13 @@ async def test_a_stopped_search_leaves_the_test_split_held_out(store: Store) -> 
     assert (done.test_opened, evaluator.opened, done.best.test is None) == (1, 1, False)
 
 
-async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store: Store) -> None:
-    """Train and val are there, a note says why test is not, and the attempt counts as an opening."""
+async def test_a_test_split_that_cannot_be_opened_ends_the_run(store: Store) -> None:
+    """The attempt counts as an opening, and a resumed run evaluates again."""
     evaluator = Words(examine=fail())
-    result = await finish(CONFIG, evaluator, store, ended(evaluator))
-    assert (result.status, result.complete, result.test_opened) == ("finished", False, 1)
-    assert exit_code(result) == FAILED
-    assert "test/7.png: the image is torn" in result.notes[UNOPENED]
-    assert result.best.test is None
-    assert result.texts.train is not None
-    assert result.baselines["default template"].train is not None
+    with pytest.raises(PromptclimbError, match=r"test/7\.png: the image is torn"):
+        await finish(CONFIG, evaluator, store, ended(evaluator))
     fixed = await finish(CONFIG, Words(), store, ended(evaluator))
-    assert (fixed.complete, fixed.test_opened, exit_code(fixed)) == (True, 2, FINISHED)
-
-
-async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: Store) -> None:
-    """Single templates keep the scores that the search has; what was never measured is absent."""
-    evaluator = Words(examine=fail(always=True))
-    searched = ended(evaluator)
-    result = await finish(CONFIG, evaluator, store, searched)
-    assert {UNOPENED, UNEXAMINED} <= set(result.notes)
-    assert result.best.train == result.leaderboard[0].train
-    assert set(result.baselines) == BASELINES - {"bare class name"}
+    assert (fixed.complete, fixed.test_opened, fixed.best.test is None) == (True, 2, False)
 
 
 async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(store: Store) -> None:
@@ -315,18 +298,16 @@ async def test_a_finished_search_says_its_gain_with_paired_intervals(store: Stor
 
 
 async def test_without_predictions_the_gain_says_that_it_is_not_paired(store: Store) -> None:
-    """Of a black box that says accuracies alone, and of one that fails to say more; the run stands."""
+    """Of a black box that says accuracies alone; one that fails to say more ends the run."""
 
     class Broken(Words):
         def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
             raise RuntimeError("device lost")
 
     plain = await finish(CONFIG, Words(), store, ended(Words()))
-    broken = await finish(CONFIG, Broken(), store, ended(Broken()))
-    assert plain.recommended == broken.recommended
     assert not plain.recommended.over["default template"].paired
-    assert "device lost" in broken.notes[UNPAIRED]
-    assert UNPAIRED not in plain.notes
+    with pytest.raises(EvaluationFailedError, match="device lost"):
+        await finish(CONFIG, Broken(), store, ended(Broken()))
 
 
 class FewLabels(Predicting):
@@ -351,12 +332,9 @@ class Shuffled(Predicting):
     ("evaluator", "note"),
     [(FewLabels(), "predict reports 9 labels of the 10 images on test"), (Shuffled(), "and examine 0.")],
 )
-async def test_predictions_that_contradict_the_accuracies_are_not_used(
+async def test_predictions_that_contradict_the_accuracies_end_the_run(
     store: Store, evaluator: Predicting, note: str
 ) -> None:
-    """The gain is that of a black box without any, and a note says in what they differ."""
-    result = await finish(CONFIG, evaluator, store, ended(evaluator))
-    unpaired = await finish(CONFIG, (plain := Words(sizes=evaluator.info.sizes)), store, ended(plain))
-    assert (result.best, result.baselines) == (unpaired.best, unpaired.baselines)
-    assert not result.recommended.over["default template"].paired
-    assert note in result.notes[UNPAIRED]
+    """The error says in what they differ."""
+    with pytest.raises(EvaluationFailedError, match=note):
+        await finish(CONFIG, evaluator, store, ended(evaluator))
