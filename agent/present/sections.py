@@ -36,7 +36,14 @@ from .chart import (
     named,
     shown_curves,
 )
-from .sentences import UNSUPPORTED, about_test, chosen_by_more, names_read, without_images
+from .sentences import (
+    UNSUPPORTED,
+    about_test,
+    chosen_by_more,
+    names_read,
+    without_images,
+    without_progress,
+)
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
@@ -307,14 +314,16 @@ class Figure(NamedTuple):
 
 
 def course_of(view: RunView) -> dict[str, Any]:
-    """Return the figure of the search, and why rounds were skipped."""
+    """Return the figure of the search, whether no round improved anything, and why some were skipped."""
     shown = shown_curves(view.course.curves)
     curves = {named(restarts): curve for restarts, curve in shown.items()}
     about = _about_course(view, sum(map(len, shown)))
     figure = _figure(curves, _levels(view), about, percent=view.percent)
     skipped = view.course.skipped.items()
+    no_progress = "" if view.result is None else without_progress(view.result)
     return {
         "figure": figure if figure.wide else None,
+        "without_progress": f"{no_progress}." if no_progress else "",
         "skipped": [f"{counted(count, 'round')} skipped: {why}" for why, count in skipped],
     }
 

@@ -187,6 +187,20 @@ def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
     return sources.count(LLM), new
 
 
+def without_progress(result: SearchResult) -> str:
+    """Say that no round beat the starting candidates in training; empty if one did, or none ran."""
+    whole = [row for row in result.leaderboard if row.images is None]
+    starting = max((row.train for row in whole if not row.round), default=None)
+    rounds = {row.round for row in result.leaderboard if row.round}
+    # Other objectives are not shown in the leaderboard.
+    if starting is None or not rounds or result.objective != "accuracy":
+        return ""
+    if any(row.train > starting for row in whole):
+        return ""
+    noun = result.words.noun
+    return f"No round found a {noun} that scores higher on the training images than the best starting {noun}"
+
+
 def llm_of_templates(result: SearchResult) -> str | None:
     """Return the LLM that was asked for templates; None if it was asked for class names alone, or not."""
     method = METHODS.get(result.method)
@@ -299,6 +313,7 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     if (counts := made_by_llm(result)) is not None:
         new = counted(counts[1], f"new {result.words.noun}")
         lines.append(f"The LLM proposed {counts[0] or 'none'} of {new}")
+    lines += filter(None, [without_progress(result)])
     if result.usage.failed_calls:
         lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
     if result.skipped:

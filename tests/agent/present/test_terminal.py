@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -28,11 +29,14 @@ from promptclimb.agent.events.types import (
     UsageChanged,
 )
 from promptclimb.agent.position import Position
+from promptclimb.agent.present.page import render
 from promptclimb.agent.present.sentences import result_lines
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
+from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.result import GroupAccuracies, Llm, SearchResult, Sizes, WithImages
 from promptclimb.evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, OPENAI_80
 from tests.fakes.small_result import row, small_result
+from tests.recorded import text_of
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
 STARTED = SearchStarted(
@@ -360,6 +364,23 @@ def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> Non
     for_names_alone = replace(asking, method="combine")
     for other in (small_result(leaderboard=board), small_result(llm=llm), for_names_alone):
         assert "The LLM proposed" not in printed(other)
+
+
+@pytest.mark.parametrize("new", [0.5, 0.4, None])
+def test_rounds_that_improved_nothing_are_said_once_here_and_on_the_page(new: float | None) -> None:
+    """Not where a round was better, where there was none, or where another objective decides."""
+    sentence = "No round found a template that scores higher on the training images than the best starting"
+    starting = replace(row(1, source="initial"), train=0.5, conversation=0, round=0)
+    later = replace(
+        row(2, source="llm"), train=new or 0.9, images=None if new else 8, conversation=1, round=1
+    )
+    result = replace(small_result(leaderboard=(starting, later)), objective="accuracy")
+    assert printed(result).count(sentence) == 1
+    assert text_of(render(RunView(run_dir=Path("run"), state="finished", result=result))).count(sentence) == 1
+    better = replace(result, leaderboard=(replace(later, train=0.6, images=None), starting))
+    without_rounds = replace(result, leaderboard=(starting,))
+    for other in (better, without_rounds, replace(result, objective="logprob")):
+        assert sentence not in printed(other)
 
 
 def test_a_template_that_counts_twice_is_shown_once() -> None:
