@@ -78,9 +78,8 @@ def _split_table(document: dict[str, Any]) -> None:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``datasets``."""
-    parser.usage = "%(prog)s [OPTION ...] [NAME|DIR]"
     parser.description = EXAMPLES
-    parser.add_argument("dataset", nargs="?", metavar="NAME|DIR")
+    parser.add_argument("dataset", nargs="?", metavar="NAME|DIR", help="one set (default: list all)")
     parser.add_argument("--split", choices=("test",), help="show the test images too")
     leave_out = ("data", *applying_to(SearchConfig, "reading images"))
     add_search_options(parser, groups=("Data",), leave_out=leave_out, first=OPTIONS)

@@ -299,7 +299,6 @@ def _names(text: str) -> tuple[str, ...]:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``evaluate``."""
-    parser.usage = "%(prog)s [OPTION ...]"
     parser.description = EXAMPLES
     parser.add_argument(
         "--templates",

@@ -69,20 +69,17 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``export``."""
+    parser.usage = "%(prog)s RUN_DIR --format FORMAT [OPTION ...]"
     formats = {name: form.about for name, form in exports.FORMS.items()} | {
         exports.ALL: "all that this run can have"
     }
     parser.description = (
         "example:\n  promptclimb export runs/mine --format open-clip\n\nformats:\n"
         + "\n".join(f"  {name:<15} {on_command_line(about)}" for name, about in formats.items())
+        + "\n\nOnly safetensors holds what the labelled images taught; the others hold texts."
     )
     parser.add_argument("directory", metavar="RUN_DIR", help="a finished or stopped run")
-    parser.add_argument(
-        "--format",
-        dest="form",
-        metavar="FORMAT",
-        help="required: one of those above",
-    )
+    parser.add_argument("--format", dest="form", metavar="FORMAT", help="required: one of those above")
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -92,6 +89,6 @@ def add_options(parser: Parser) -> None:
         "--only",
         choices=(BEST, TEXTS),
         metavar="WHICH",
-        help="best (the best template alone) or texts (without the labelled images; default: what the run "
-        "recommends)",
+        help="best: the best template alone, in place of the texts; texts: for safetensors, the texts "
+        "without the labelled images",
     )

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ...evaluator.errors import reason_of
+from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
 from ...evaluator.settings import similar
 from ..text import one_line
 from ..versions import installed_version, program_version
@@ -88,8 +89,8 @@ class Parser(argparse.ArgumentParser):
             self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option and exit")
 
     def format_help(self) -> str:
-        """Return the short help, or the full one if nothing is hidden or it was requested."""
-        if self.all_shown or not self._hidden:
+        """Return the short help, or the full one if it was requested."""
+        if self.all_shown:
             return super().format_help()
         formatter = self._get_formatter()
         formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
@@ -99,7 +100,10 @@ class Parser(argparse.ArgumentParser):
         formatter.start_section("options")
         formatter.add_arguments([*self._first, *others, self._actions[0]])  # --help
         formatter.end_section()
-        formatter.add_text(f"{self.prog} --help-all shows {len(self._hidden)} more options.")
+        more = (
+            f"{self.prog} --help-all shows {len(self._hidden)} more options." if self._hidden else self.epilog
+        )
+        formatter.add_text(more)
         return formatter.format_help()
 
     def known_options(self) -> list[str]:
@@ -189,7 +193,10 @@ def make_parser(arguments: Sequence[str]) -> _Program:
         "To start, measure what people use today on a bundled set; then try to beat it:\n"
         f"  {program()} evaluate --data backgrounds\n"
         f"  {program()} search --data backgrounds \\\n"
-        "      --describe 'things before a coloured background'",
+        "      --describe 'things before a coloured background'\n"
+        "On your own images, in folders DIR/CLASS/*.jpg:\n"
+        f"  {program()} evaluate --data DIR \\\n"
+        f"      --model {REAL_MODEL} --pretrained {REAL_WEIGHTS}",
         epilog=f"{PROGRAM} COMMAND --help shows the options of a command.",
     )
     parser.add_argument(
@@ -220,6 +227,13 @@ def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
             module = importlib.import_module(f".{home or name}", __package__)
             getattr(module, f"add_{name}_options" if home else "add_options")(command)
             command.set_defaults(run=getattr(module, name))
+        if command.usage is None:
+            shown = {"?": "[{0}]", "+": "{0} [{0} ...]"}
+            arguments = (
+                shown.get(str(action.nargs), "{0}").format(action.metavar)
+                for action in command._get_positional_actions()
+            )
+            command.usage = " ".join(("%(prog)s", *arguments, "[OPTION ...]"))
         command.description = f"{line[0].upper()}{line[1:]}.\n\n{command.description or ''}".rstrip()
     return commands
 

@@ -50,6 +50,8 @@ examples:
   promptclimb predict path/to/images --run runs/NAME --out predictions.csv
   promptclimb predict path/to/images --templates templates.txt --class-names names.txt \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k
+
+With --run, all that is left out is as in the run; else --precision is fp32, --device auto.
 """
 TAKEN = ("class_names", "model", "pretrained", "precision", "device", "scorer_url")
 """The settings that this command takes."""
@@ -261,22 +263,20 @@ def _say_summary(counts: Counter[str], unread: int, out: Path | None) -> None:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``predict``."""
-    parser.usage = "%(prog)s FOLDER [OPTION ...]"
     parser.description = EXAMPLES
     parser.add_argument("folder", metavar="FOLDER", help="images, in folders or not; or one image")
     parser.add_argument(
         "--run",
         dest="of_run",
         metavar="RUN_DIR",
-        help="run whose recommended classifier is used (behind an API its template or instruction), or a "
-        "classifier's file",
+        help="a run's folder, or a .safetensors file: its recommended classifier is used",
     )
     parser.add_argument(
         "--only",
         choices=(BEST, TEXTS),
         metavar="WHICH",
-        help="instead of what the run recommends: best (its best template alone) or texts (without the "
-        "labelled images); --model and --pretrained may name another model then",
+        help="best: the run's best template alone; texts: its texts without the labelled images; with "
+        "either, --model and --pretrained may name another model",
     )
     parser.add_argument(
         "--templates",
@@ -284,10 +284,17 @@ def add_options(parser: Parser) -> None:
         help="your own templates instead of a run, averaged, with a CLIP model: a file with JSON or one a "
         "line, or one template itself",
     )
+    parser.add_argument(
+        "--class-names",
+        default=argparse.SUPPRESS,
+        metavar="openai|FILE",
+        help="with --templates, a file with one name per line; with --run, CLASS=NAME lines in place of the "
+        "new names of the run, whose texts alone classify then; or openai: open_clip's ImageNet names",
+    )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(
         "--top", type=positive_number, default=1, metavar="N", help="the N most likely classes (default: 1)"
     )
-    leave_out = options_of(EvaluatorSpec).keys() - TAKEN
+    leave_out = {*options_of(EvaluatorSpec).keys() - TAKEN, "class_names"}
     add_search_options(parser, of=ScoringConfig, leave_out=leave_out, first=TAKEN, defaults=False)
     parser.add_argument("--json", dest="as_json", action="store_true", help="JSON instead of CSV")

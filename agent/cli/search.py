@@ -279,7 +279,6 @@ def exit_code(result: SearchResult) -> int:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``search``."""
-    parser.usage = "%(prog)s [OPTION ...]"
     parser.description = f"{EXAMPLE}\nmethods, of which the last five are for comparison:\n{described()}"
     parser.epilog = DETAILS
     add_search_options(parser)
@@ -293,7 +292,6 @@ def add_options(parser: Parser) -> None:
 
 def add_resume_options(parser: Parser) -> None:
     """Add the options of ``resume``."""
-    parser.usage = "%(prog)s [OPTION ...] [RUN_DIR]"
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
     )

@@ -285,7 +285,6 @@ def _study_of(arguments: argparse.Namespace) -> _RunningStudy:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``suite``."""
-    parser.usage = "%(prog)s [OPTION ...] FILE.toml"
     parser.description = EXAMPLES
     parser.add_argument(
         "file",

@@ -211,16 +211,18 @@ def safetensors(run: ChosenPrompts) -> bytes:
 
 
 FORMS: Mapping[str, ExportForm] = {
-    "open-clip": ExportForm("open-clip-templates.json", open_clip, "templates, as open_clip takes them"),
+    "open-clip": ExportForm("open-clip-templates.json", open_clip, "templates, for open_clip"),
     "clip-benchmark": ExportForm(
         "clip-benchmark-templates.json", clip_benchmark, "templates with {c}, for CLIP_benchmark"
     ),
-    "cupl": ExportForm("cupl-prompts.json", cupl, "the texts of each class, as in CuPL"),
+    "cupl": ExportForm(
+        "cupl-prompts.json", cupl, "the texts of each class, as in CuPL; reads the run's data"
+    ),
     "text": ExportForm("prompts.txt", text, "one a line, for `initial` and `templates`", any_kind=True),
     "csv": ExportForm(
         "leaderboard.csv", leaderboard, "every template with its scores", chooses=False, any_kind=True
     ),
-    "safetensors": ExportForm("classifier.safetensors", safetensors, "the classifier itself"),
+    "safetensors": ExportForm("classifier.safetensors", safetensors, "the recommended classifier"),
     "class-names": ExportForm("class-names.txt", class_names, "new names, as CLASS=NAME", chooses=False),
 }
 

@@ -21,6 +21,7 @@ from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..limits import LIMIT_SETTINGS, SCORER_CALLS
 from ..llm.scorer import scorer_in_thread
+from ..results.accuracies import WITH_IMAGES
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
 from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_manifest
@@ -131,6 +132,10 @@ def predictor_of_run(
     is_saved = only is None and class_names is None and (run_dir / CLASSIFIER).exists()
     if is_saved and not is_api:
         return SavedPredictor(classifier_of_run(run_dir, config, report), report)
+    if class_names is not None and only is None and prompts.result.recommended.form == WITH_IMAGES:
+        report(
+            "note: `class_names` makes a classifier of texts alone: what the labelled images taught is unused"
+        )
     if class_names is None:
         names: Sequence[str] = prompts.class_names
         texts: Sequence[str] = prompts.named(names)

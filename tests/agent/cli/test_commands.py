@@ -677,6 +677,9 @@ def test_the_help_of_a_command_says_what_it_does_and_closes_its_brackets(
     line = COMMANDS[command]
     assert f"\n\n{line[0].upper()}{line[1:]}.\n" in shown
     assert shown.count("[") == shown.count("]")
+    assert shown.startswith(f"usage: promptclimb {command} ")
+    assert "positional arguments" not in shown
+    assert "[OPTION ...]" in shown.partition("\n\n")[0]
     assert len(shown.partition("\n\n")[0].splitlines()) <= 3, "usage is a line or two"
 
 

@@ -234,10 +234,14 @@ def test_templates_and_names_of_ones_own_need_no_run(
     Path("names.txt").write_text(f"{first}={others[0]} or not\n")
     predicted = ("predict", home / "pictures" / "test", "--run", home / "run", "--class-names", "names.txt")
     assert call(*predicted, "--json") == 0
-    renamed = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert "note: --class-names makes a classifier of texts alone" in err
+    renamed = json.loads(out)
     assert renamed["classes"] == [first, *others]
     assert call(*predicted[:-2], "--only", "texts", "--json") == 0
-    assert renamed["predictions"] != json.loads(capsys.readouterr().out)["predictions"]
+    out, err = capsys.readouterr()
+    assert "note: --class-names" not in err
+    assert renamed["predictions"] != json.loads(out)["predictions"]
     Path("names.txt").write_text("unicorn=Einhorn\n")
     assert call(*predicted) == 2
     assert "has no class 'unicorn'" in capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_help_and_errors_call_the_program_by_one_name(
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: promptclimb ")
-    assert text.count("run_agent.py") == 2
+    assert text.count("run_agent.py") == 3
     assert main(["search", "--nothing"]) == 2
     assert capsys.readouterr().err.startswith("promptclimb search: error: ")
 
