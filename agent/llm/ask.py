@@ -425,7 +425,7 @@ class EndpointAsker(Generic[R, A]):
         self._limiter.fail(gave_up)
         raise gave_up from error
 
-    # Longer answers: asked for once one was cut before it began, if the endpoint and the limits allow them.
+    # Longer answers: asked for once one was cut before it began, if the endpoint allows them.
 
     def _with_answer_tokens(self, request: R) -> R:
         """Return a request with as many answer tokens as are asked for now, if a minute allows them."""
@@ -436,28 +436,21 @@ class EndpointAsker(Generic[R, A]):
 
     def _adapt_length(self, error: ChatError, request: R, charge: Charge[R]) -> bool:
         """Change how many answer tokens are asked for, if a failure calls for it; return whether it does."""
-        is_longer = charge.request.max_tokens > request.max_tokens
-        if is_longer:
+        if charge.request.max_tokens > request.max_tokens:
             if isinstance(error, UnusableAnswerError):
                 error.final = error.reason == "length"
             if self._answer_length != "trying" or not isinstance(error, BadRequestError):
                 return False
             self._answer_length = "capped"
             return True
-        if error.kind is not FailureKind.CUT:
+        longer = _longer(request)
+        fits = self._limiter.fits(tokens_at_most(longer).total)
+        if error.kind is not FailureKind.CUT or self._answer_length == "capped" or not fits:
             return False
-        if self._answer_length != "short":  # since this one was sent
-            return self._with_answer_tokens(request).max_tokens > request.max_tokens
-        return self._try_longer_answers(request, charge.billed)
-
-    def _try_longer_answers(self, request: R, billed: Spent) -> bool:
-        """Ask for longer answers from now on, unless limits forbid it; return whether that is so."""
-        most = tokens_at_most(_longer(request))
-        if not self._limiter.fits(most.total) or not self.budget.fits(most, self._endpoint.price, billed):
-            return False
-        self._answer_length = "trying"
-        before, now = request.max_tokens, most.completion_tokens
-        self._emit(AnswerTokensRaised(endpoint=self._endpoint.name, before=before, now=now))
+        if self._answer_length == "short":
+            self._answer_length = "trying"
+            before, now = request.max_tokens, longer.max_tokens
+            self._emit(AnswerTokensRaised(endpoint=self._endpoint.name, before=before, now=now))
         return True
 
 

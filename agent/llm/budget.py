@@ -232,11 +232,6 @@ class Budget:
             estimated_picodollars=max(cost_at_most(tokens, price), self._least_cost),
         )
 
-    def fits(self, tokens: TokenUsage, price: Tariff | None, unsettled: Spent) -> bool:
-        """Return whether the limits have room for a request, beside what is spent and this bill."""
-        more = self.need(tokens, price).plus(unsettled)
-        return not self._exceeded(self._spent.plus(more), self._cost_of_all() + more.picodollars_at_most)
-
     async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
         """Reserve one call and the most that it should cost; wait for earlier reservations, in order.
 

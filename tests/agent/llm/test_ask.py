@@ -327,9 +327,9 @@ async def test_an_answer_that_is_all_thinking_is_asked_for_again_with_more_token
 
 @virtual_time
 async def test_answers_are_not_made_longer_than_limits_allow() -> None:
-    """A budget, a limit of tokens a minute, an endpoint that refuses such a request: it stays as it was."""
+    """A budget ends the search; at a limit of tokens a minute or a refusal a request stays as it was."""
     client = Thinker(300)
-    with pytest.raises(RequestFailedError, match="thinking"):
+    with pytest.raises(BudgetSpentError, match="the next request may exceed the limit of 520 tokens"):
         await asker_of(client, limits=Limits(tokens=520)).ask(request())
     assert set(client.asked) == {100}
     limited = Thinker(300)
