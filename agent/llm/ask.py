@@ -397,15 +397,11 @@ class EndpointAsker(Generic[R, A]):
             error.step = NextStep.WAIT
         failures[error.step] += 1
         self._limiter.read_headers(permit, error.headers)
-        if error.step is NextStep.AGAIN:
-            permit.is_outcome = False  # or all that wait would run into the next refusal
-            if not charge.billed.calls:
-                return  # the endpoint is well, and nothing is lost
+        if error.step is NextStep.AGAIN and not charge.billed.calls:
+            return  # the endpoint is well, and nothing is lost
         charge.failed = 1
         if isinstance(error, RateLimitedError):
             self._limiter.rate_limited(permit, tokens="token" in str(error).lower())
-        else:
-            self._limiter.failed()
         if error.step is NextStep.STOP and RULES[error.kind].closes:
             # Before the permit is given back, or it would let the next one run into the same refusal.
             self._limiter.fail(error)

@@ -39,8 +39,6 @@ SAMPLES = 32
 HEADROOM = 1.05
 SLACKENING = 0.999
 
-FIRST_IN_FLIGHT = 4
-NO_GROWTH_S = 10.0
 SHORTEST_WAIT_S = 0.001
 """Sums of times are rounded: a wait below the clock's resolution would never end."""
 
@@ -131,9 +129,8 @@ class RateLimiter:
     times the largest share that recent answers used, and 5 % more. After a refusal because of tokens all of
     it is taken, since the endpoint may count requested tokens, and a thousandth less with each success.
 
-    In flight: starts at up to four, so as not to flood an unknown endpoint, and goes to the setting with the
-    first outcome. A rate-limit reply halves it, once for all requests under way then; each success grows it
-    by one over itself; a failure of another kind pauses growth for ten seconds.
+    In flight: a rate-limit reply halves it, once for all requests under way then; each success grows it by
+    one over itself.
 
     Attributes:
         failure: Raised by whoever asks or waits; None while requests may be sent.
@@ -156,9 +153,8 @@ class RateLimiter:
         }
         self._shares: deque[float] = deque(maxlen=SAMPLES)
         self._least_share = 0.0
-        self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
-        self._had_outcome = self._had_refusal = False
-        self._growth_from = self._ready_at = self._shrunk_at = -math.inf
+        self._ceiling = float(limits.concurrency)
+        self._ready_at = self._shrunk_at = -math.inf
         self._ramp = 0
         self._turn = asyncio.Lock()  # wakes who waits in the order of arrival
         self._changed = asyncio.Event()
@@ -223,16 +219,11 @@ class RateLimiter:
 
     def unused(self, permit: Permit) -> None:
         """Give back what a permitted but unsent request took of the windows."""
-        permit.is_outcome = False
         for kind, taken in permit.taken.items():
             self._windows[kind].settle(taken, 0.0)
 
-    def leave(self, permit: Permit) -> None:
+    def leave(self) -> None:
         self.in_flight -= 1
-        if not self._had_outcome and permit.is_outcome:
-            self._had_outcome = True
-            if not self._had_refusal:
-                self._ceiling = float(self.limits.concurrency)
         self._changed.set()
 
     def read_headers(self, permit: Permit, headers: Mapping[str, str]) -> None:
@@ -248,18 +239,12 @@ class RateLimiter:
         self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
         if permit.tokens > 0:
             self._shares.append(tokens / permit.tokens)
-        self._had_refusal = False
-        if self._clock() >= self._growth_from:
-            self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self.limits.concurrency))
+        self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self.limits.concurrency))
 
     def _settle(self, permit: Permit, tokens: int) -> None:
         """Correct how many tokens a request used."""
         if (taken := permit.taken.get("tokens")) is not None:
             self._windows["tokens"].settle(taken, tokens)
-
-    def failed(self) -> None:
-        """Record a failure for another reason than a limit."""
-        self._growth_from = self._clock() + NO_GROWTH_S
 
     def rate_limited(self, permit: Permit, *, tokens: bool = False) -> None:
         """Slow down after a rate-limit reply; ``tokens``: it names them as the reason."""
@@ -267,8 +252,7 @@ class RateLimiter:
         if tokens:
             self._least_share = 1.0
         if permit.admitted > self._shrunk_at:
-            self._had_refusal = True
-            self._shrunk_at = self._growth_from = self._clock()
+            self._shrunk_at = self._clock()
             self._ceiling = max(self._ceiling / 2, 1.0)
 
     def pause(self, seconds: float, asked_s: float | None = None) -> None:
@@ -310,20 +294,18 @@ class Permit:
         tokens: The most that the request can be billed for.
         admitted: When it was given.
         taken: Its use of each window.
-        is_outcome: Its end shows that more requests can be in flight, if it is the first one.
     """
 
     limiter: RateLimiter
     tokens: int
     admitted: float
     taken: Mapping[LimitKind, Taken]
-    is_outcome: bool = True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.limiter.leave(self)
+        self.limiter.leave()
 
 
 def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -180,7 +180,7 @@ async def test_billed_refusals_of_a_form_stay_within_a_limit(limits: Limits) -> 
 
 @virtual_time
 async def test_restarts_find_the_form_that_an_endpoint_takes_together() -> None:
-    """As few refusals as requests that go to an unknown endpoint, for each parameter."""
+    """What one refusal shows holds for all; a request that had left may still be refused for it."""
     refused = 0
 
     async def picky(request: web.Request) -> web.Response:
@@ -196,7 +196,7 @@ async def test_restarts_find_the_form_that_an_endpoint_takes_together() -> None:
     async with handled(picky) as url, OpenAIChat(url) as chat:
         asker = asker_of(Endpoint(name="one", client=chat, limits=RateLimits(concurrency=16)))
         await asyncio.gather(*(asker.ask(request(number)) for number in range(16)))
-    assert refused <= 4 * 4
+    assert refused <= 2 * 16
 
 
 @virtual_time
@@ -668,7 +668,6 @@ async def test_requests_that_fail_together_do_not_come_back_together() -> None:
 
     endpoint = Endpoint(name="one", client=Failing(), limits=RateLimits(concurrency=16))
     asker = asker_of(endpoint, retry=RetryPolicy(attempts=2))
-    asker._limiter._ceiling = 16.0
     await asyncio.gather(*(asker.ask(request(number)) for number in range(16)), return_exceptions=True)
     assert sent_at[:16] == [sent_at[0]] * 16
     again_at = sent_at[16:]

@@ -178,6 +178,7 @@ async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
     waiting = asyncio.create_task(learning.acquire(5000))
     await asyncio.sleep(0)
     learning.read_headers(permit, {"x-ratelimit-limit-tokens": "1000"})
-    learning.leave(permit)
-    learning.leave(await waiting)
+    learning.leave()
+    await waiting
+    learning.leave()
     assert asyncio.get_running_loop().time() <= 61
