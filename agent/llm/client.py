@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -264,12 +262,6 @@ class OpenAIChat:
             self._emit(Noted(text=f"{self.base_url}: {changes}"))
 
 
-@cache
-def _shared_tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    """Read the trusted certificates once for all clients: a hundred of them take 15 ms."""
-    return httpx2.create_ssl_context()
-
-
 def _http_client(url: str, max_connections: int) -> httpx2.AsyncClient:
     home, host = httpx2.URL(url), urlsplit(url).hostname or ""
     pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
@@ -286,7 +278,6 @@ def _http_client(url: str, max_connections: int) -> httpx2.AsyncClient:
             keepalive_expiry=KEEP_ALIVE_S,
         ),
         timeout=None,
-        verify=_shared_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
         event_hooks={"request": [stay], "response": [_cut]},
         # A proxy's loopback is another machine; requests to a local model stay here.
         mounts={pattern: None} if is_loopback(url) else None,
