@@ -170,8 +170,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         # Each may be scored alone.
         requests += candidates * math.ceil(len(texts) / self._most("text"))
         if self._named is None:
-            tried = [form.most_images > 1 for form in DIALECTS.values() if form.tried]
-            requests += len(_trial_pictures()) * len(tried) + sum(tried)
+            requests += len(_trial_pictures()) * sum(form.tried for form in DIALECTS.values())
         return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
 
     def _decisions(self, head: Head, vectors: Vector) -> SplitDecisions:
@@ -312,17 +311,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             on_answer()
             return dict(zip(keys, vectors, strict=True))
 
-        def parts(refused: bool) -> list[Question]:
-            most = math.ceil(len(keys) / 2) if refused else self._most(kind)
-            if len(keys) <= most:
+        def parts() -> list[Question]:
+            if len(keys) == 1:
                 return []
-            answered: list[None] = []
+            most, answered = math.ceil(len(keys) / 2), list[None]()
 
             def part_answered() -> None:
                 # What was refused is answered in two halves: not for what it holds, but for its size.
                 answered.append(None)
-                if len(answered) == 2 and refused and most < self._most(kind):
-                    self._fewer[kind] = most
+                if len(answered) == 2:
+                    self._fewer[kind] = min(most, self._most(kind))
 
             return [self._question(kind, part, request, part_answered) for part in batched(keys, most)]
 
@@ -373,19 +371,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     async def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
         """Return why a form of requests does not fit the endpoint; None if it does."""
         vectors: list[Vector] = []
-        left = [list(pictures) for pictures in batched(_trial_pictures(), dialect.most_images)]
-        while left:
-            pictures = left.pop(0)
-            request = replace(self._image_request(dialect, pictures), is_trial=True)
+        for picture in _trial_pictures():
+            request = replace(self._image_request(dialect, [picture]), is_trial=True)
             self._trials += 1
             answer = await self.ask_once(request)
             if isinstance(answer, ApiRefusal):
-                if len(pictures) == 1:
-                    return answer.message
-                left = [[picture] for picture in pictures]  # perhaps they are too many
-                continue
+                return answer.message
             try:
-                vectors += map(as_vector, dialect.read(answer.body, len(pictures)))
+                vectors += map(as_vector, dialect.read(answer.body, 1))
             except BadReplyError as error:
                 return str(error)
         if len({len(vector) for vector in vectors}) > 1:

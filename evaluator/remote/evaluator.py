@@ -149,15 +149,14 @@ class Question:
     Attributes:
         request: Makes the request when it is sent, as images are large.
         read: Returns the value of each key; raises BadReplyError.
-        parts: Returns smaller questions to ask instead: because this one was refused (True), or because
-            larger ones were since it was made (False); none if it may stay, or cannot be smaller.
+        parts: Returns smaller questions to ask instead, if this one is refused; none if it cannot be smaller.
         attempts: How often it is asked, this time included.
         image: Identifies its image, if it is about one.
     """
 
     request: Callable[[], ApiRequest]
     read: Callable[[ApiAnswer], Mapping[str, Any]]
-    parts: Callable[[bool], list[Question]] = lambda _refused: []
+    parts: Callable[[], list[Question]] = list
     attempts: int = 1
     image: str = ""
 
@@ -453,9 +452,6 @@ class RemoteEvaluator(ABC):
                     if not asking.open or asking.error is not None:
                         return
                     question = asking.open.popleft()
-                    if parts := question.parts(False):
-                        asking.open.extendleft(parts)
-                        continue
                     request = await in_thread(question.request)  # reads and scales images
                     answered_before = self._answered
                     answer = self.as_meant(await self.problem.ask(request))
@@ -474,7 +470,7 @@ class RemoteEvaluator(ABC):
             refusals, asking.refusals = asking.refusals, {}
             asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
             return
-        asking.fault, parts = fault, question.parts(True) if kind is not FailureKind.MISREAD else []
+        asking.fault, parts = fault, question.parts() if kind is not FailureKind.MISREAD else []
         # An endpoint that is down is given up by the length of its outage alone.
         self._failed_in_a_row += kind in (FailureKind.QUESTION_REFUSED, FailureKind.MISREAD)
         evidence = Evidence(
@@ -544,7 +540,7 @@ class RemoteEvaluator(ABC):
         """Return what has become of a question (None for an answer), its values, and what is wrong."""
         if isinstance(answer, ApiRefusal):
             kind = FailureKind.EXHAUSTED if answer.failed else FailureKind.QUESTION_REFUSED
-            values = {} if question.parts(True) else question.read(answer)
+            values = {} if question.parts() else question.read(answer)
             return kind, values, f"it refuses every request: {answer.message}"
         try:
             return None, question.read(answer), ""

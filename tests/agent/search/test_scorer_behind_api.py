@@ -416,7 +416,7 @@ async def test_a_refused_form_of_embeddings_is_not_the_end(
         spec = config(server.url, scorer="embeddings", retry_attempts=1)
         with pytest.raises(UsageError, match=r"infinity: .*jina: .*`scorer_dialect = infinity\|"):
             await in_thread(lambda: evaluate(["a {}"], spec))
-    assert server.requests == 7
+    assert server.requests == 4
 
 
 @pytest.mark.parametrize("faults", [{}, {"response_format": "bad_request"}])

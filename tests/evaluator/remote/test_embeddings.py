@@ -123,7 +123,7 @@ def test_the_form_is_found_out(form: str, opened: Opened, tmp_path: Path) -> Non
 
 
 def test_the_form_is_found_out_where_a_request_holds_one_image(opened: Opened) -> None:
-    """The images of the trial are asked for one by one if they are refused together."""
+    """The images of the trial are asked for one by one."""
 
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
         is_taken = len(request.body.get("input", ())) == 1 and "modality" not in request.body
