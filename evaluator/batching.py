@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -42,7 +42,6 @@ class Job:
     arrived: float  # in the loop's time
     crashes: int = 0  # calls with this template alone that failed
     invalid_scores: int = 0
-    control_passed: bool = False  # the scorer has scored another template since it failed
 
     def settle(self, verdict: Verdict) -> None:
         if not self.future.done():
@@ -54,20 +53,6 @@ class Job:
             self.future.set_exception(error)
             # Retrieve it: a job that nobody waits for must not warn at collection.
             self.future.exception()
-
-
-@dataclass(slots=True)
-class _OpenBatch:
-    """The rest of a batch: lists of jobs to try, the last one first, and jobs that are held back."""
-
-    untried: list[list[Job]]
-    held_back: list[Job] = field(default_factory=list)  # failed alone while nothing had ever been scored
-    error: ScoringFailedError | None = None
-
-    def fail(self, error: BaseException) -> None:
-        for job in (*self.held_back, *(job for jobs in self.untried for job in jobs)):
-            job.fail(error)
-        self.untried, self.held_back = [], []
 
 
 class Caller:
@@ -86,79 +71,60 @@ class Caller:
 
     async def score(self, batch: list[Job], closing: Callable[[], bool]) -> None:
         """Score a batch: every job of it gets a verdict or an error."""
-        open_batch = _OpenBatch([batch])
-        while open_batch.untried and not closing():
-            jobs = open_batch.untried.pop()
-            if len(jobs) > self.max_batch:
-                open_batch.untried += [jobs[self.max_batch :], jobs[: self.max_batch]]
-                continue
+        untried = [batch]  # lists of jobs, the last one first
+        held_back: list[Job] = []  # failed alone while nothing had ever been scored
+        end: Exception = ScoringEndedError("the queue was closed before this template was scored")
+        while untried and not closing():
+            jobs = untried.pop()
             try:
-                verdicts = await self._call([job.template for job in jobs])
+                untried += self._settle(jobs, await self._call([job.template for job in jobs]))
             except AskingEndedError as error:
                 # Some of them may need no more requests.
                 if len(jobs) == 1:
                     jobs[0].fail(error)
                 else:
-                    open_batch.untried += [[job] for job in reversed(jobs)]
+                    untried += [[job] for job in reversed(jobs)]
             except ScoringEndedError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the scorer raises is judged
-                await self._follow_up(jobs, error, open_batch)
-            else:
-                open_batch.untried += self._settle(jobs, verdicts)
-            if not open_batch.untried and open_batch.held_back:
-                self._reopen(open_batch)
-        open_batch.fail(ScoringEndedError("the queue was closed before this template was scored"))
+                match await self._judged(jobs, len(held_back)):
+                    case NextStep.SPLIT:
+                        untried += self._halves(jobs, error)
+                    case NextStep.RETRY:
+                        untried.append(jobs)
+                    case NextStep.DROP:
+                        jobs[0].fail(_crash(jobs[0], error))
+                    case step:
+                        held_back += jobs
+                        end = _failure(jobs[0], error)
+                        if step is NextStep.STOP:
+                            break
+            if not untried and held_back and self._control is not None:
+                untried, held_back = [[job] for job in held_back], []  # another one was scored since
+        for job in batch:
+            job.fail(end)
 
-    async def _follow_up(self, jobs: list[Job], error: Exception, open_batch: _OpenBatch) -> None:
-        """Do what the judge says of a call that raised an error."""
-        job = jobs[0]
-        if len(jobs) == 1:
-            job.crashes += 1
-            failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_shown(error)}")
-            failure.__cause__ = error
-            open_batch.error = failure
-        step = self._judge(jobs, open_batch)
-        if step is NextStep.CONTROL:
-            job.control_passed = await self._scores(self._control or "")
-            step = self._judge(jobs, open_batch, control=job.control_passed)
-        match step:
-            case NextStep.SPLIT:
-                middle = (len(jobs) + 1) // 2
-                if is_out_of_memory(error):
-                    self.max_batch = min(self.max_batch, middle)
-                open_batch.untried += [jobs[middle:], jobs[:middle]]
-            case NextStep.RETRY:
-                open_batch.untried.append(jobs)
-            case NextStep.DROP:
-                why = f"the scorer failed on it {job.crashes} times, while it scores others: {_shown(error)}"
-                crash = CrashingTemplateError(job.template, why)
-                crash.__cause__ = error
-                job.fail(crash)
-            case _:
-                open_batch.held_back.append(job)
-                if step is NextStep.STOP:
-                    open_batch.fail(open_batch.error or error)
+    def _halves(self, jobs: list[Job], error: Exception) -> list[list[Job]]:
+        middle = (len(jobs) + 1) // 2
+        if is_out_of_memory(error):
+            self.max_batch = min(self.max_batch, middle)
+        return [jobs[middle:], jobs[:middle]]
 
-    def _judge(self, jobs: list[Job], open_batch: _OpenBatch, *, control: bool | None = None) -> NextStep:
+    async def _judged(self, jobs: list[Job], held_back: int) -> NextStep:
+        """Return what follows from a call that raised an error."""
         job = jobs[0]
+        job.crashes += len(jobs) == 1
         suspect = job.crashes > RULES[FailureKind.CRASHED].tries
         evidence = Evidence(
             answers=self._control is not None,
             failures=job.crashes,
-            in_a_row=len(open_batch.held_back) + suspect,
-            control=True if job.control_passed else control,
+            in_a_row=held_back + suspect,
             divisible=len(jobs) > 1,
         )
-        return judge(FailureKind.CRASHED, evidence)
-
-    def _reopen(self, open_batch: _OpenBatch) -> None:
-        """Try the held back jobs again if another one was scored since; else the scorer is at fault."""
-        if self._control is None:
-            open_batch.fail(open_batch.error or ScoringFailedError("the scorer fails"))
-        for job in open_batch.held_back:
-            job.control_passed = True
-        open_batch.untried, open_batch.held_back = [[job] for job in open_batch.held_back], []
+        step = judge(FailureKind.CRASHED, evidence)
+        if step is not NextStep.CONTROL:
+            return step
+        return judge(FailureKind.CRASHED, replace(evidence, control=await self._scores(self._control or "")))
 
     async def _scores(self, control: str) -> bool:
         """Return whether the scorer still scores a template that it has scored before."""
@@ -192,6 +158,19 @@ class Caller:
                 self._control = job.template
             job.settle(verdict)
         return retried
+
+
+def _failure(job: Job, error: Exception) -> ScoringFailedError:
+    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_shown(error)}")
+    failure.__cause__ = error
+    return failure
+
+
+def _crash(job: Job, error: Exception) -> CrashingTemplateError:
+    why = f"the scorer failed on it {job.crashes} times, while it scores others: {_shown(error)}"
+    crash = CrashingTemplateError(job.template, why)
+    crash.__cause__ = error
+    return crash
 
 
 def is_out_of_memory(error: BaseException) -> bool:
