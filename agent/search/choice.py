@@ -58,7 +58,6 @@ from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
 from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, TEXTS
-from ..results.notes import BY_LOGPROB
 from ..results.result import FORM_CHOSEN_BY, UNLEARNED, Form, Row
 from .event_loop import call_evaluator
 from .evidence import baselines_of, beats, best_way, judge, labelled_images, pooled, ways_of
@@ -319,7 +318,9 @@ async def choose_forms(
     if not isinstance(evaluator, FeatureEvaluator):
         return forms
     if evidence and names is None:
-        notes[FORM_CHOSEN_BY] = BY_LOGPROB
+        notes[FORM_CHOSEN_BY] = (
+            "accuracy and log-probabilities of the labelled images, compared after the search"
+        )
     try:
         return await _with_features(evaluator, forms, names)
     except Exception as error:

@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from ...evaluator.classifier import Classifier
+from ...evaluator.counts import counted, enumerated
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError, GaveUpError, asking_errors_as_causes
@@ -22,12 +23,6 @@ from ..methods.registry import METHODS
 from ..results.accuracies import BEST, BEST_STARTING, TEXTS, WITH_IMAGES, WITHOUT_SEARCH
 from ..results.details import Decisions, Details, Picture, write_details
 from ..results.history import PageWriter, view_of
-from ..results.notes import (
-    empty_answers_note,
-    no_cost_note,
-    racing_note,
-    unread_answers_note,
-)
 from ..results.result import (
     EMPTY,
     NO_COST,
@@ -50,6 +45,7 @@ from ..results.result import (
     words_of,
 )
 from ..results.run_dir import write_classifier, write_result
+from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, Forms, choose, choose_forms, unchecked_choice
 from .event_loop import call_evaluator, to_the_end
@@ -139,9 +135,6 @@ def _result_of(
     assert without_search is None or isinstance(without_search, WithoutSearch)
     config, store, info = session.config, session.store, session.evaluator.info
     manifest, of_best = store.manifest, evaluated.accuracies[BEST]
-    notes = {**manifest.notes, **session.request.notes, **(store.value(PRICES) or {})}
-    if no_cost := no_cost_note({"LLM": store.usage, "scorer": store.scorer_usage}):
-        notes[NO_COST] = no_cost
     objects = {**manifest.given, **session.request.user_objects}
     stopped = searched.stopped
     device = info.notes.get("device")
@@ -199,9 +192,13 @@ def _result_of(
         budget=searched.budget,
         notes={
             **info.notes,
-            **notes,
+            **manifest.notes,
+            **session.request.notes,
+            **(store.value(PRICES) or {}),
             **forms.notes,
-            **_search_notes(config, info, searched, choice),
+            **_notes_on_cost(store),
+            **_notes_on_llm(config, searched),
+            **_notes_on_scoring(config, info, searched, choice),
         },
         inspection=evaluated.inspection,
         versions=Versions(
@@ -220,17 +217,15 @@ def _result_of(
     )
 
 
-def _search_notes(
-    config: SearchConfig, info: EvaluatorInfo, searched: SearchOutcome, choice: Choice
-) -> dict[str, str]:
-    """Return the notes of the result on a search, by name."""
-    words = words_of(config.search_for)
+def _notes_on_llm(config: SearchConfig, searched: SearchOutcome) -> dict[str, str]:
+    """Return the notes of the result on unusable answers, by name."""
+    words, notes = words_of(config.search_for), dict[str, str]()
     asked_for_words = METHODS[config.method].asks_llm and not config.unchecked
     records, all_records = searched.records, searched.all_records
-    notes: dict[str, str | None] = {}
     if empty := sum(record.empty for record in records):
         answers, cut = sum(record.answers for record in records), sum(record.cut for record in records)
-        notes[EMPTY] = empty_answers_note(words, answers=answers, empty=empty, cut=cut)
+        notes[EMPTY] = f"no {words.noun} could be read in {empty:,} of {counted(answers, 'answer')}"
+        notes[EMPTY] += f"; {cut:,} of them were cut: raise `answer_tokens`" if cut else ""
     answered = any(record.answers for record in all_records)
     if (answered or searched.asked_llm) and not any(record.proposed for record in all_records):
         refused = any(record.unusable for record in all_records)
@@ -238,13 +233,46 @@ def _search_notes(
         noun = f"{words.noun} that could be scored" if asked_for_words else "class name that could be used"
         what = f"proposed no new {noun}" if answers_came else "gave no answer"
         notes[NOTHING_USABLE] = f"the LLM {what}"
+    return notes
+
+
+def _notes_on_scoring(
+    config: SearchConfig, info: EvaluatorInfo, searched: SearchOutcome, choice: Choice
+) -> dict[str, str]:
+    """Return the notes of the result on labels that races saved and answers without a class, by name."""
+    words, notes = words_of(config.search_for), dict[str, str]()
     images = info.sizes.get("train", 0) + info.sizes.get("val", 0)
     images_of: dict[str, int] = {}
     for entry in searched.scored:
         images_of[entry.scored_as] = max(images_of.get(entry.scored_as, 0), entry.score.images or images)
-    notes[RACED] = racing_note(words, list(images_of.values()), images)
-    notes[UNREAD] = None if choice.best is None else unread_answers_note(choice.best.score)
-    return {name: text for name, text in notes.items() if text is not None}
+    if dropped := sum(seen < images for seen in images_of.values()):
+        notes[RACED] = (
+            f"racing asked for {sum(images_of.values()):,} of the {images * len(images_of):,} labels of full "
+            f"scoring: {dropped:,} of {len(images_of):,} {words.noun}s were dropped before they saw all "
+            "images"
+        )
+    if choice.best is not None and (unreadable := choice.best.score.unreadable):
+        examples = choice.best.score.unreadable_examples
+        cut = any(example.startswith("(cut)") for example in examples)
+        notes[UNREAD] = (
+            f"{100 * unreadable:.1f} % of the answers to the best instruction on train name no class, and "
+            f"count as wrong, such as {enumerated(map(repr, examples))}"
+            + ("; cut ones need a higher scorer_answer_tokens" if cut else "")
+        )
+    return notes
+
+
+def _notes_on_cost(store: Store) -> dict[str, str]:
+    """Return a note if reports of no cost, or of a fee alone, were no price of the tokens."""
+    reports = [
+        f"the {who} reports {'nothing but a fee' if spent.vendor_picodollars else 'a cost of zero'}"
+        for who, spent in (("LLM", store.usage), ("scorer", store.scorer_usage))
+        # A call with a fee alone is none whose cost is reported.
+        if bool(spent.vendor_calls) != bool(spent.vendor_picodollars)
+        and spent.picodollars > spent.vendor_picodollars
+    ]
+    text = f"{enumerated(reports)} for tokens that have a price: they count at that price"
+    return {NO_COST: text} if reports else {}
 
 
 def _write_files(
