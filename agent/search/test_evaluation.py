@@ -205,13 +205,15 @@ async def _measure_renamed(
 
     Also return the predictions of the test images, and the classes with a labelled image that is right.
     """
+    heads: list[Head] = []
 
     async def predictions(split: str) -> Predictions:
         if len(templates) > 1:
             assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator averages with names"
             features = evaluator
-            vectors = await call_evaluator(lambda: features.classifier(templates, renaming))
-            return await call_evaluator(lambda: features.decide([Head(vectors)], split=split))
+            if not heads:  # once for all splits
+                heads.append(Head(await call_evaluator(lambda: features.classifier(templates, renaming))))
+            return await call_evaluator(lambda: features.decide(heads, split=split))
         assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
         named = evaluator
         return await call_evaluator(lambda: named.predict_named(templates[0], [renaming], split=split))

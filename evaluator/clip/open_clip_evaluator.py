@@ -201,7 +201,7 @@ class OpenClipEvaluator:
         ]
         for chunk in self._chunks(missing, len(self._names)):
             with torch.inference_mode():
-                rows = classifier(self._encoder.named(template, chunk)[None])  # [names, E]
+                rows = classifier(self._encoder.named([template], chunk))  # [names, E]
             cached |= zip([(template, name) for name in chunk], rows, strict=True)
         vectors = {name: cached[template, name] for name in names if (template, name) in cached}
         while len(cached) > _NAMES_HELD:
@@ -224,8 +224,8 @@ class OpenClipEvaluator:
         weights = self._classifier(ensemble).clone()
         if renaming:
             with torch.inference_mode():
-                rows = [self._encoder.named(template, list(renaming.values())) for template in ensemble]
-                weights[list(renaming)] = classifier(torch.stack(rows))
+                rows = self._encoder.named(ensemble, list(renaming.values()))
+                weights[list(renaming)] = classifier(rows)
         return weights.float().cpu().numpy()
 
     def evidence(self, classifiers: Sequence[ClassVectors]) -> list[ImageEvidence]:

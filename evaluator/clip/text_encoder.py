@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, product
 from typing import Any, TypeAlias
 
 import torch
@@ -83,18 +83,22 @@ class TextEncoder:
         """Return why the model cannot read a checked template with another name; runs no model."""
         return self._filler.check_name(template, name)
 
-    def named(self, template: str, names: Sequence[str]) -> Tensor:
-        """Return normalised embeddings of a template with other, checked names: [N, E].
+    def named(self, templates: Sequence[str], names: Sequence[str]) -> Tensor:
+        """Return normalised embeddings of templates with other, checked names: [T, N, E].
 
         Each is independent of the others.
         """
         with torch.inference_mode():
             if self._tower is None:
-                tokens = self._filler.padded_names(template, names).to(self._device)
-                return torch.cat([self._plain_vectors(text) for text in torch.split(tokens, 1)])
-            texts = [self._filler.named(template, name, self._reader) for name in names]
-            groups = [texts] if self._together else [[text] for text in texts]
-            return torch.cat([self._pass_all(self._tower, group) for group in groups])
+                padded = [self._filler.padded_names(template, names) for template in templates]
+                tokens = torch.cat(padded).to(self._device)
+                vectors = [self._plain_vectors(text) for text in torch.split(tokens, 1)]
+            else:
+                filled = product(templates, names)
+                texts = [self._filler.named(template, name, self._reader) for template, name in filled]
+                groups = [texts] if self._together else [[text] for text in texts]
+                vectors = [self._pass_all(self._tower, group) for group in groups]
+            return torch.cat(vectors).view(len(templates), len(names), -1)
 
     @property
     def tower(self) -> Tower | None:
@@ -236,9 +240,9 @@ class ReplicatedEncoder:
     def check_name(self, template: str, name: str) -> Rejection | None:
         return self._replicas[0].check_name(template, name)
 
-    def named(self, template: str, names: Sequence[str]) -> Tensor:
-        """Return normalised embeddings with other names [N, E], all by the first replica."""
-        return self._replicas[0].named(template, names)
+    def named(self, templates: Sequence[str], names: Sequence[str]) -> Tensor:
+        """Return normalised embeddings with other names [T, N, E], all by the first replica."""
+        return self._replicas[0].named(templates, names)
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
         share = -(-len(templates) // len(self._replicas))

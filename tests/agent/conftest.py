@@ -6,11 +6,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from tests.paths import ROOT
 
+CHECKPOINTS = ROOT / "evaluator" / "pico" / "checkpoints"
 FAKE = ROOT / "tests" / "fakes" / "llama"
 
 
@@ -18,6 +21,36 @@ FAKE = ROOT / "tests" / "fakes" / "llama"
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have classifiers learnt in few steps: what they are learnt for is tested here, not how well."""
     monkeypatch.setattr("promptclimb.evaluator.held_near.STEPS", 3)
+    monkeypatch.setattr("promptclimb.evaluator.held_near.STRENGTHS", (1.0, 0.1))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bundled_models_opened_once() -> None:
+    """Have the weights of a bundled model read, and the fast path checked with them, once: 0.2 s each."""
+    from promptclimb.evaluator.clip import models, text_encoder  # they import torch, after ``tests/conftest``
+
+    create, opened = models._create, dict[str, Any]()
+
+    def created(source: Any, overrides: dict[str, Any]) -> Any:
+        if CHECKPOINTS not in source.weights.parents:
+            return create(source, overrides)
+        if source.name not in opened:
+            opened[source.name] = create(source, overrides)
+        return opened[source.name]
+
+    def once(check: Callable[..., Any]) -> Callable[..., Any]:
+        results: WeakKeyDictionary[object, Any] = WeakKeyDictionary()
+
+        def checked(encoder: Any, tower: Any) -> Any:
+            if encoder._model not in results:
+                results[encoder._model] = check(encoder, tower)
+            return results[encoder._model]
+
+        return checked
+
+    models._create = created
+    encoder = text_encoder.TextEncoder
+    encoder._self_check, encoder._independent = once(encoder._self_check), once(encoder._independent)
 
 
 @pytest.fixture

@@ -54,9 +54,20 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         """Do the work at once, in this thread: handing it over costs more than most of it takes."""
-        work: Future[Any] = Future()
+        work, done = Future[Any](), self.create_future()
         _make(work, lambda: func(*args))
-        return asyncio.wrap_future(work, loop=self)
+        # ``asyncio.wrap_future`` would write to a socket to wake this very thread.
+        self.call_soon(_chain, work, done)
+        return done
+
+
+def _chain(work: Future[Any], done: asyncio.Future[Any]) -> None:
+    if done.cancelled():
+        return
+    if (error := work.exception()) is None:
+        done.set_result(work.result())
+    else:
+        done.set_exception(error)
 
 
 async def virtual_sleep(seconds: float) -> None:
