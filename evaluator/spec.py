@@ -102,7 +102,7 @@ class DataSettings(Settings):
         "every labelled image, and each class counts equally; 0: none, for class names alone",
         decides=True,
         applies_to=SAMPLE,
-        first=8,
+        first=5,
         show="N|all",
         from_data=True,
     )

@@ -33,11 +33,11 @@ from .parser import Parser
 from .predict import CsvWriter, opened, spent_on
 
 EXAMPLES = """\
-what people use today, without and with your labelled images, on test:
+examples, of which the first and the last work as they stand:
+  promptclimb evaluate --data backgrounds
   promptclimb evaluate --data path/to/images --model ViT-B-32 \\
-      --pretrained laion2b_s34b_b79k
-
-example of your own templates: add --templates templates.txt
+      --pretrained laion2b_s34b_b79k --save best.safetensors
+  promptclimb evaluate --data backgrounds --templates "a toy {}"
 """
 
 
@@ -300,6 +300,10 @@ def _names(text: str) -> tuple[str, ...]:
 def add_options(parser: Parser) -> None:
     """Add the options of ``evaluate``."""
     parser.description = EXAMPLES
+    # White-box references may learn from the augmented copies.
+    leave_out = {*applying_to(ScoringConfig, "choice of templates")} - {"augmentations"}
+    first = ("data", "model", "pretrained", "shots")
+    add_search_options(parser, of=ScoringConfig, leave_out=leave_out, first=first)
     parser.add_argument(
         "--templates",
         metavar="FILE",
@@ -307,22 +311,14 @@ def add_options(parser: Parser) -> None:
         "people use today: the bare class name, the default template and published lists)",
     )
     parser.add_argument(
-        "--white-box",
-        type=_names,
-        metavar="NAMES",
-        help=f"also references that see inside the model, fitted to the same shots: {', '.join(REFERENCES)}",
+        "--save",
+        metavar="FILE.safetensors",
+        help="write the recommended classifier, which `predict` and promptclimb.load take",
     )
     parser.add_argument(
-        "--all-labels",
-        action="store_true",
-        help="let references learn from every label that a search has: validation images and copies too "
-        "(always so without --templates; one that chooses on validation images cannot)",
-    )
-    parser.add_argument(
-        "--split",
-        choices=("train", "val", "test"),
-        default="test",
-        help="which images (default: test; others with --templates)",
+        "--predictions",
+        metavar="FILE.csv",
+        help="write what that classifier predicts for each test image, with the true class",
     )
     parser.add_argument(
         "--confusions",
@@ -334,22 +330,28 @@ def add_options(parser: Parser) -> None:
         "and the N pairs most often confused (default: 10)",
     )
     parser.add_argument(
-        "--save",
-        metavar="FILE.safetensors",
-        help="write the recommended classifier, which `predict` and promptclimb.load take",
+        "--split",
+        choices=("train", "val", "test"),
+        default="test",
+        help="which images (default: test; others with --templates)",
     )
     parser.add_argument(
-        "--predictions",
-        metavar="FILE.csv",
-        help="write what it predicts for each test image, with the true class",
+        "--white-box",
+        type=_names,
+        metavar="NAMES",
+        help=f"also references that see inside the model, fitted to the same shots: {', '.join(REFERENCES)}",
+    )
+    parser.add_to(
+        "Data",
+        "--all-labels",
+        action="store_true",
+        help="let references learn from every label that a search has: validation images and copies too "
+        "(always so without --templates; one that chooses on validation images cannot)",
     )
     kind: dict[str, Any] = {"dest": "search_for", "choices": tuple(KINDS), "default": argparse.SUPPRESS}
     holds = f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)"
-    parser.add_argument("--search-for", metavar="KIND", help=holds, **kind)
+    parser.add_to("Data", "--search-for", metavar="KIND", help=holds, **kind)
     parser.add_argument(HIDDEN_ALIASES["search_for"], help=argparse.SUPPRESS, **kind)
-    # White-box references may learn from the augmented copies.
-    leave_out = {*applying_to(ScoringConfig, "choice of templates")} - {"augmentations"}
-    add_search_options(parser, of=ScoringConfig, leave_out=leave_out)
     matrix = "write the confusion matrix, of any size"
     parser.add_to("Output", "--matrix", metavar="FILE.csv", help=matrix)
     add_json(parser)

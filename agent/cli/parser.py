@@ -64,6 +64,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=form, **attributes)
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         self._first: list[argparse.Action] = []
+        self._last: list[argparse.Action] = []
         self._hidden: list[argparse.Action] = []
         self.all_shown = False
 
@@ -86,7 +87,10 @@ class Parser(argparse.ArgumentParser):
         settings = {*chosen, *self._hidden}
         self._first = [action for action in self._actions[1:] if action not in settings] + chosen
         if self._hidden:
-            self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option and exit")
+            self._last = [
+                self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option and exit"),
+                self._actions[0],
+            ]
 
     def format_help(self) -> str:
         """Return the short help, or the full one if it was requested."""
@@ -95,10 +99,11 @@ class Parser(argparse.ArgumentParser):
         formatter = self._get_formatter()
         formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
         formatter.add_text(self.description)
-        placed = {*self._first, *self._hidden}
-        others = [action for action in self._actions[1:] if action not in placed]
+        placed = {*self._first, *self._hidden, *self._last}
+        others = [action for action in self._actions if action not in placed]
+        others.sort(key=lambda action: action.dest == "config_file")  # few need it
         formatter.start_section("options")
-        formatter.add_arguments([*self._first, *others, self._actions[0]])  # --help
+        formatter.add_arguments([*self._first, *others, *self._last])
         formatter.end_section()
         more = (
             f"{self.prog} --help-all shows {len(self._hidden)} more options." if self._hidden else self.epilog

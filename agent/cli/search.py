@@ -57,6 +57,9 @@ from .output import (
 from .parser import Parser
 
 EXAMPLE = """\
+example: a bundled set, as it stands
+  promptclimb search --data backgrounds \\
+      --describe "things before a coloured background"
 example: templates, such as "a satellite photo of {}", without an LLM
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\

@@ -91,7 +91,7 @@ class LLMSettings(Settings):
         "the LLM: its name at the endpoint; or on this machine (extra [local]): `local`, `local:1.5b`, or "
         "your own file, `local:FILE.gguf`",
         decides=True,
-        first=4,
+        first=8,
         show="MODEL|local",
         min_length=1,
     )
@@ -153,7 +153,7 @@ class SearchSettings(Settings):
 
     group: ClassVar[Group] = "Search"
 
-    method: str = setting(METHOD, ABOUT, decides=True, first=6, show="NAME")
+    method: str = setting(METHOD, ABOUT, decides=True, first=12, show="NAME")
     search_for: str = setting(
         TEMPLATE,
         "what is searched for: template; class-names (templates, then better class names); "
@@ -174,7 +174,7 @@ class SearchSettings(Settings):
         None,
         "what your images show, in your words: a sentence, or a file with one",
         decides=True,
-        first=5,
+        first=4,
         show="TEXT|FILE",
     )
     blind: bool = setting(
@@ -302,7 +302,7 @@ class OutputSettings(Settings):
 
     group: ClassVar[Group] = "Output"
 
-    run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=12)
+    run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=6)
     track: tuple[str, ...] | None = setting(
         None,
         f"send figures to trackers, several with commas: {tracker_forms()}; "
