@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import hypothesis
 import pytest
@@ -37,12 +38,18 @@ os.environ["LANGUAGE"] = "C"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+# open_clip and timm import these where they are installed, which takes a second, and no fast test needs them.
+UNUSED: dict[str, Any] = dict.fromkeys(("transformers", "wandb"))
+sys.modules.update(UNUSED)
+
 # Collecting tests imports everything, and looking for garbage in that takes half of the time.
 gc.disable()
 
 
 def pytest_collection_finish() -> None:
     """Tests have garbage collected, but look through all that was imported more seldom."""
+    for name in UNUSED:
+        sys.modules.pop(name, None)
     gc.enable()
     gc.set_threshold(*gc.get_threshold()[:2], 100)
 
@@ -86,6 +93,23 @@ def vocabulary_read_once() -> None:
     import open_clip  # it imports torch, after what the environment says above
 
     open_clip.factory.SimpleTokenizer = cache(open_clip.SimpleTokenizer)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def towers_tried_once() -> None:
+    """Whether a vector depends on what is encoded with it follows from a tower's shape; it takes 0.1 s."""
+    from promptclimb.evaluator.clip import text_encoder
+
+    tries, answers = text_encoder.TextEncoder._independent, dict[object, bool]()
+
+    def independent(encoder: Any, tower: Any) -> bool:
+        shapes = tuple(parameter.shape for parameter in encoder._model.parameters())
+        key = (shapes, encoder._max_rows, encoder._dtype, text_encoder.encode)
+        if key not in answers:
+            answers[key] = tries(encoder, tower)
+        return answers[key]
+
+    text_encoder.TextEncoder._independent = independent  # type: ignore[method-assign]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,18 @@ from promptclimb.evaluator.clip.text_encoder import TextEncoder
 from promptclimb.evaluator.clip.zero_shot import Labelled
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box.problem import Problem
-from tests.fakes.tiny_clip import TEXT, config, save_weights, tiny
+from tests.fakes.tiny_clip import save_weights, tiny
 
 NAMES = ("cat", "golden retriever", "oak tree", "St. Bernard (dog)", "7-up")
 HIDDEN = ("seen through fog at night: one more {} of the old kind", "fog, night: {}!")
 """The first that the model has room for."""
+
+
+@cache
+def encoder_of(family: str, names: tuple[str, ...]) -> TextEncoder:
+    """The encoder of a tiny model for some class names."""
+    model, tokenizer = tiny(family)
+    return TextEncoder(model, tokenizer, names, tokenizer.context_length)
 
 
 def few_shots(
@@ -27,8 +35,7 @@ def few_shots(
 ) -> Problem:
     """Features of shots, of ``val`` validation and 40 test images a class, for a tiny model of a family."""
     model, tokenizer = tiny(family)
-    length = config(family)["text_cfg"].get("context_length", TEXT["context_length"])
-    encoder = TextEncoder(model, tokenizer, names, length)
+    encoder = encoder_of(family, names)
     hidden = next(text for text in HIDDEN if encoder.check(text) is None)
     vectors = encoder.vectors([hidden])[0].clone()
     centres = functional.normalize(vectors - vectors.mean(dim=0), dim=-1) + vectors.mean(dim=0)
@@ -54,8 +61,8 @@ def few_shots(
         shots=shots,
         seed=1,
         loaded=LoadedModel(
-            model=model, preprocess=_no_images,
-            tokenizer=tokenizer, context_length=length, key="", weights="", preprocessing="",
+            model=model, preprocess=_no_images, tokenizer=tokenizer,
+            context_length=tokenizer.context_length, key="", weights="", preprocessing="",
             device=torch.device("cpu"), logit_scale=100.0,
         ),
         encoder=encoder,

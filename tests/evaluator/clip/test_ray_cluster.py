@@ -17,12 +17,15 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import config, save_weights
 from tests.paths import ROOT
 
-ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-from ray.cluster_utils import Cluster  # noqa: E402 - only where Ray is
-
 # Ray warns in threads of its own, where a warning made an error leaves it hanging.
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.filterwarnings("ignore")]
 TEMPLATES = [f"a photo of a {{}} number {number}" for number in range(24)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Any:
+    """Imported where it is needed: it takes a second."""
+    return pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,9 @@ def spec(folder: Path, tmp_path: Path) -> EvaluatorSpec:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def cluster(ray: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("RAY_health_check_period_ms", "500")
     ray_cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
