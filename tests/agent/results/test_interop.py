@@ -145,7 +145,7 @@ def test_clip_benchmark_gets_our_accuracy(home: Home, form: str) -> None:
 PIECES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exports.md").read_text("utf-8"), re.DOTALL)
 HERE = {
     '"ViT-B-32", "laion2b_s34b_b79k"': '"local-dir:my-clip", None',
-    "path/to/images": "photos/test",
+    "path/to/test": "photos/test",
     "runs/mine": "run",
 }
 """What the page calls the model, images and run, and what they are here."""
@@ -189,7 +189,7 @@ def test_the_code_of_the_documentation_predicts_own_classes_by_new_names(
         renames = [new.get(name, name) for name in names(home)]
         weights = open_clip.build_zero_shot_classifier(home.model, home.tokenizer, renames, [template])
         renamed = home.accuracy(weights)
-        open_clip_piece, classifier_piece = run_pieces(PIECES, names(home))
+        classifier_piece, open_clip_piece = run_pieces(PIECES, names(home))
         assert classifier_piece == pytest.approx(renamed, abs=1e-12)
         assert open_clip_piece != renamed
     finally:
