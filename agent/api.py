@@ -48,7 +48,7 @@ from .results.result import ApiUsage, SearchResult
 from .results.run_dir import CLASSIFIER, result_of, stored_config
 from .search.bound import check_new_search
 from .search.inputs import check_scorer_takes
-from .search.measuring import Evaluation, check_recommends, measure_templates, measure_ways
+from .search.measuring import Evaluation, check_recommends, measure
 from .search.opening import RunRequest
 from .search.predicting import api_predictor_of, classifier_of_run, predictor_of_run, shared_labels
 from .search.run import resume_run, start_run
@@ -138,12 +138,9 @@ def evaluate(
                 stack.callback(cast("RemoteEvaluator", scorer).close)
             if recommends:
                 check_recommends(scorer, texts, split)
-            measure = (
-                partial(measure_templates, scorer, texts, kind, split, inspect=inspect)
-                if texts
-                else partial(measure_ways, scorer, kind)
+            measured = portal.call(
+                partial(measure, scorer, texts, kind, split, inspect=inspect, report=say, progress=progress)
             )
-            measured = portal.call(partial(measure, report=say, progress=progress))
     except BudgetSpentError as error:
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error

@@ -14,8 +14,8 @@ from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE, Inspection
 from ...evaluator.settings import applying_to
-from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
-from ...prompts.kinds import KINDS, kind_named
+from ...evaluator.white_box.references import REFERENCES, names_in
+from ...prompts.kinds import KINDS
 from .. import api
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
@@ -25,7 +25,7 @@ from ..results.accuracies import CHANCE_MARK, score_text, way_name
 from ..results.result import words_of
 from ..results.run_dir import is_run, output_file, write_atomically
 from ..search.inputs import read_template_file
-from ..search.measuring import TEXTS_COLUMN, Evaluation
+from ..search.measuring import Evaluation
 from ..text import printable
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
 from .output import console, print_json, print_line, program, result_alone, say, short_path
@@ -80,12 +80,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _print(evaluation: Evaluation, arguments: argparse.Namespace, config: SearchConfig) -> None:
-    if evaluation.ways:
-        _print_ways(evaluation, _search_command(arguments, config), saved=arguments.save is not None)
-    else:
-        print_table(evaluation)
-    if evaluation.white_box and (evaluation.scores or not evaluation.ways):
-        _print_white_box(evaluation)
+    print_ways(evaluation, _search_command(arguments, config), saved=arguments.save is not None)
     if evaluation.inspection is not None and arguments.confusions is not None:
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
 
@@ -134,36 +129,24 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def print_table(evaluation: Evaluation) -> None:
-    """Print each candidate's accuracy, with its interval and the shares of images without a class.
-
-    What may be no better than chance is marked.
-    """
-    accuracies, kind = evaluation.accuracies, kind_named(evaluation.prompts)
-    cells = [row.cells[evaluation.split] for row in accuracies.rows]
-    interval = " (95 % interval)" if any(cell.interval for cell in cells) else ""
-    of = f", of {counted(evaluation.images, 'image')}" if evaluation.images else ""
-    title = f"{evaluation.dataset}: {evaluation.split} {accuracies.unit}{of}"
-    _, *rows = accuracies.lines()
-    heads = (kind.words.noun, f"{evaluation.split}{interval}")
-    console(stderr=False).print(table_of(title, [heads, *rows]))
-    if any(cell.may_be_chance for cell in cells):
-        say(_chance_line(evaluation))
-    if len(evaluation.scores) > 1 and evaluation.split == "test":
-        say(f"note: do not choose {kind.words.a_noun} by its test accuracy; use --split val to choose")
-
-
-def _print_ways(evaluation: Evaluation, command: str, *, saved: bool = False) -> None:
+def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False) -> None:
     """Print accuracies without and with images, what the labelled images recommend, and what to type next."""
-    accuracies = evaluation.accuracies
-    title = f"{evaluation.dataset}: test {accuracies.unit}, {evaluation.images:,} images"
+    accuracies, noun = evaluation.accuracies, words_of(evaluation.prompts).noun
+    images = f", {counted(evaluation.images, 'image')}" if evaluation.images else ""
+    title = f"{evaluation.dataset}: {evaluation.split} {accuracies.unit}{images}"
     _, *rows = accuracies.lines()
-    console(stderr=False).print(table_of(title, [["", *accuracies.columns], *rows]))
+    heads = [noun if evaluation.templates else "", *accuracies.columns]
+    console(stderr=False).print(table_of(title, [heads, *rows]))
     best, cells = evaluation.recommended, [cell for row in accuracies.rows for cell in row.cells.values()]
-    if any(cell.gain for cell in cells):
-        print_line(f"in brackets: 95 % intervals; below: the difference to the {BARE_NAME}")
+    if any(cell.interval for cell in cells):
+        below = f"; below: the difference to the {BARE_NAME}" if any(cell.gain for cell in cells) else ""
+        print_line(f"in brackets: 95 % intervals{below}")
     if any(cell.may_be_chance for cell in cells):
         print_line(_chance_line(evaluation))
+    if evaluation.templates and best is None:
+        if len(evaluation.templates) > 1 and evaluation.split == "test":
+            say(f"note: do not choose one {noun} by its test accuracy; use --split val to choose")
+        return
     print_line(recommendation(evaluation))
     is_perfect = any(cell.value == 1 for cell in cells if best is None or cell.recommended)
     if best is not None and not is_perfect and (unused := unused_images(evaluation.notes)):
@@ -174,7 +157,7 @@ def _print_ways(evaluation: Evaluation, command: str, *, saved: bool = False) ->
         print_line("every test image is classified correctly, so a search has nothing to beat here")
     elif evaluation.labelled and command:
         print_line(f"to try to beat it: {command}")
-    by_texts = [row.cells[TEXTS_COLUMN] for row in accuracies.rows if row.templates]
+    by_texts = [row.cells[accuracies.columns[0]] for row in accuracies.rows if row.templates]
     by_images = [cell for cell in cells if cell not in by_texts and cell.value is not None]
     # Where the images do not tell the classes apart either, names are not to blame.
     if (
@@ -238,38 +221,9 @@ def _percent(share: float | None) -> str:
     return score_text(share, percent=True)
 
 
-def _print_white_box(evaluation: Evaluation) -> None:
-    rows = [
-        (
-            result.name,
-            _percent(getattr(result, evaluation.split)),
-            f"{result.trained:,}",
-            f"{result.seconds:.1f}",
-            _chosen(result),
-        )
-        for result in evaluation.white_box
-    ]
-    heads = ("reference", evaluation.split, "learnt", "seconds", "with")
-    title = "white box: what sees weights and features"
-    console(stderr=False).print(table_of(title, [heads, *rows], texts=(0, 4)))
-
-
-def _chosen(result: WhiteBoxResult) -> str:
-    """Return what a reference worked with; if it was several templates, their number."""
-    shown = {name: value for name, value in result.chosen.items() if value is not False}
-    templates = shown.pop("templates", [])
-    parts = [
-        f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in shown.items()
-    ]
-    if templates:
-        parts.append(templates[0] if len(templates) == 1 else f"{len(templates)} hand-made templates")
-    return printable(", ".join(parts).replace("_", " "))
-
-
 def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: int) -> None:
     matrix, noun = evaluation.matrix, words_of(evaluation.prompts).noun
-    by = f"the ensemble of all {noun}s" if len(evaluation.scores) > 1 else f"the {noun}"
+    by = f"the ensemble of all {noun}s" if len(evaluation.templates) > 1 else f"the {noun}"
     ordered = sorted(
         enumerate(inspection.classes), key=lambda item: (item[1].accuracy is None, item[1].accuracy)
     )

@@ -126,11 +126,10 @@ class Evaluation:
         images: Images in the split; 0 if the evaluator does not say.
         classes: Number of classes; 0 if the evaluator does not say.
         most_frequent: Images of the most frequent class; 0 if the evaluator does not say.
-        scores: Each given template by itself, in input order.
-        ensemble: The accuracy of all together; None if the evaluator cannot average.
-        metrics: What stands beside it; empty if unknown.
-        ways: What people use today, white-box references last; or the bare class name and given templates,
-            each and together, where they learn from images.
+        templates: The given ones, in input order; empty for what people use today.
+        together: All of them averaged; without a figure if the evaluator cannot average.
+        ways: The rows: what people use today, or given templates, each and all together, and the bare class
+            name where they learn from images; white-box references last.
         labelled: Labelled images.
         notes: What opening data and model noted, by name.
         classifier: What they recommend; None if nothing, or without features of images.
@@ -148,9 +147,8 @@ class Evaluation:
     pretrained: str
     split: Split
     images: int
-    scores: tuple[TemplateAccuracy, ...] = ()
-    ensemble: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    templates: tuple[str, ...] = ()
+    together: MeasuredAccuracy = _UNMEASURED
     ways: tuple[Way, ...] = ()
     labelled: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -166,6 +164,23 @@ class Evaluation:
     most_frequent: int = 0
 
     @property
+    def scores(self) -> tuple[TemplateAccuracy, ...]:
+        """Each given template by itself."""
+        ways = {way.templates: way.texts_alone or _UNMEASURED for way in self.ways}
+        pairs = [(text, ways[text,]) for text in self.templates]
+        return tuple(
+            TemplateAccuracy(
+                template=text, accuracy=each.accuracy, unanswered=each.unanswered, metrics=each.metrics
+            )
+            for text, each in pairs
+        )
+
+    @property
+    def ensemble(self) -> float | None:
+        """The accuracy of all given templates together."""
+        return self.together.accuracy
+
+    @property
     def recommended(self) -> Way | None:
         """The way that the labelled images recommend; None if they were not looked at."""
         return next((way for way in self.ways if way.recommended), None)
@@ -179,9 +194,10 @@ class Evaluation:
 
     @property
     def accuracies(self) -> AccuracyTable:
-        """Each candidate and the ensemble of several, or each way; with intervals for shares of images."""
-        measured = [*self.scores, *(way.texts_alone for way in self.ways)]
-        percent = are_shares([self.ensemble, *(each.accuracy for each in measured if each is not None)])
+        """Each way; with intervals for shares of images."""
+        words = kind_named(self.prompts).words
+        measured = [each for way in self.ways for each in (way.texts_alone, way.with_images) if each]
+        percent = are_shares(each.accuracy for each in measured)
 
         def cell(measured: MeasuredAccuracy | None, *, recommended: bool = False) -> Accuracy:
             if measured is None:
@@ -195,37 +211,32 @@ class Evaluation:
                 accuracy = replace(accuracy, interval=wilson(value, self.images), may_be_chance=by_chance)
             return accuracy
 
-        words = kind_named(self.prompts).words
-        if self.ways:
-            columns = (TEXTS_COLUMN, *([IMAGES_COLUMN] if any(way.with_images for way in self.ways) else []))
-            rows = []
-            for way in self.ways:
-                cells = {
-                    TEXTS_COLUMN: cell(way.texts_alone, recommended=way.recommended == "texts"),
-                    IMAGES_COLUMN: cell(way.with_images, recommended=way.recommended == "with_images"),
-                }
-                title = baseline_name(way.name, words)
-                rows.append(AccuracyRow(name=way.name, title=title, cells=cells, templates=way.templates))
-            return AccuracyTable(columns=columns, rows=tuple(rows), percent=percent)
-        rows = [
-            AccuracyRow(name=score.template, title=score.template, cells={self.split: cell(score)})
-            for score in self.scores
-        ]
-        if len(rows) > 1 and kind_named(self.prompts).averaged:
-            title = f"ensemble of all {len(rows)}"
-            cells = {self.split: cell(MeasuredAccuracy(accuracy=self.ensemble))}
-            rows.append(AccuracyRow(name=title, title=title, cells=cells))
-        return AccuracyTable(columns=(self.split,), rows=tuple(rows), percent=percent)
+        learns = any(way.with_images for way in self.ways)
+        columns = (TEXTS_COLUMN, IMAGES_COLUMN) if learns else (self.split,)
+        rows = []
+        for way in self.ways:
+            cells = [
+                cell(way.texts_alone, recommended=way.recommended == "texts"),
+                cell(way.with_images, recommended=way.recommended == "with_images"),
+            ]
+            rows.append(
+                AccuracyRow(
+                    name=way.name,
+                    title=baseline_name(way.name, words),
+                    cells=dict(zip(columns, cells, strict=False)),
+                    templates=way.templates,
+                )
+            )
+        return AccuracyTable(columns=columns, rows=tuple(rows), percent=percent)
 
     def with_white_box(self, references: Sequence[WhiteBoxResult]) -> Evaluation:
-        """Return the evaluation with references; those that stand beside ways are rows among them."""
+        """Return the evaluation with references as rows."""
         ways = [
             Way(
                 name=f"{reference.name} (white box)",
                 with_images=_measured_by(reference.predictions, self.classes)[0],
             )
             for reference in references
-            if self.ways and not self.scores
         ]
         return replace(self, ways=(*self.ways, *ways), white_box=tuple(references))
 
@@ -237,16 +248,16 @@ class Evaluation:
             "split": self.split,
             "images": self.images,
         }
-        if self.ways:
-            best = self.recommended
-            document["labelled_images"] = self.labelled
-            document["ways"] = [way.to_json(self.split) for way in self.ways]
-            document["recommended"] = best and {"name": best.name, "form": best.recommended}
-        if self.scores:
-            scores = [{"template": score.template, **score.to_json(self.split)} for score in self.scores]
-            templates = [score.template for score in self.scores]
-            ensemble = {"templates": templates, self.split: self.ensemble, **self.metrics}
-            document |= {"scores": scores, "ensemble": ensemble}
+        best = self.recommended
+        document["labelled_images"] = self.labelled
+        document["ways"] = [way.to_json(self.split) for way in self.ways]
+        document["recommended"] = best and {"name": best.name, "form": best.recommended}
+        if self.templates:
+            document["scores"] = [
+                {"template": score.template, **score.to_json(self.split)} for score in self.scores
+            ]
+            together = {self.split: self.together.accuracy, **self.together.metrics}
+            document["ensemble"] = {"templates": list(self.templates), **together}
         if self.inspection is not None:
             document["classes"] = [accuracy.to_json() for accuracy in self.inspection.classes]
             confusions = self.inspection.confusions[:most_confusions]
@@ -276,7 +287,7 @@ def check_recommends(evaluator: Evaluator, texts: Sequence[str], split: Split) -
     raise UsageError(f"`save`, `predictions`: no classifier would be recommended, as {why}; leave them out")
 
 
-async def measure_templates(
+async def measure(
     evaluator: Evaluator,
     texts: Sequence[str],
     kind: PromptKind,
@@ -286,9 +297,10 @@ async def measure_templates(
     report: Report,
     progress: Report,
 ) -> Evaluation:
-    """Score texts one by one, and several as an ensemble; on test, where there are features, with images too.
+    """Measure texts one by one and as an ensemble, or without texts what people use today.
 
-    ``progress`` is called before each step of learning, ``report`` if not all learn.
+    On test, where there are features, they are measured with the labelled images too. ``report`` is called
+    with a line if a way is left out or not all learn, ``progress`` before each step of learning.
 
     Raises:
         UsageError: There are no such images, a text cannot be scored, or classes cannot be inspected.
@@ -296,89 +308,80 @@ async def measure_templates(
     info = evaluator.info
     # A custom scorer does not report the size of its training split.
     if not info.sizes.get(split) and (split != "train" or any(info.sizes.values())):
-        raise UsageError(f"{info.dataset} has no {split} images; choose another split")
-    alone = len(texts) == 1 or not kind.averaged
-    ensembles = [*((text,) for text in texts), *([] if alone else [tuple(texts)])]
-    evaluation = _evaluation(info, split, kind)
-    try:
-        if (
-            split == "test"
-            and isinstance(evaluator, FeatureEvaluator)
-            and evaluation.labelled
-            and not info.paid
-        ):
-            names = {each: f"all {len(texts)} together" if len(each) > 1 else each[0] for each in ensembles}
-            names[("{}",)] = BARE_NAME
-            ways = {BARE_NAME: ("{}",), **{name: each for each, name in names.items()}}
-            if len(ways) > MOST_LEARNED:
-                report(f"of more than {MOST_LEARNED} rows, only the most important learn from the images")
-            evaluation, by_name = await _by_features(evaluator, ways, evaluation, progress)
-            wanted = [[*ways].index(names[each]) for each in ensembles]
-            predictions: Predictions | None = replace(
-                by_name, predicted=tuple(by_name.predicted[index] for index in wanted)
-            )
-            measured = [evaluation.ways[index].texts_alone or _UNMEASURED for index in wanted]
-        else:
-            predictions, measured = await _measure(evaluator, ensembles, split)
-    except TemplateRejectedError as error:
-        raise UsageError(str(error)) from error
-    inspection = matrix = None
-    if inspect:
-        if predictions is None or not info.class_names:
-            raise UsageError("this scorer does not say which classes it confuses")
-        if (predicted := predictions.predicted[-1]) is None:
-            raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
-        from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
-
-        inspection = tally.inspection(predicted, predictions.labels, info.class_names)
-        matrix = ConfusionMatrix.of_decisions(info.class_names, predictions.labels, predicted)
-    together = _UNMEASURED if len(texts) > 1 and alone else measured[-1]
-    return replace(
-        evaluation,
-        most_frequent=_most_frequent(predictions),
-        scores=tuple(
-            TemplateAccuracy(
-                template=text, accuracy=each.accuracy, unanswered=each.unanswered, metrics=each.metrics
-            )
-            for text, each in zip(texts, measured, strict=False)
-        ),
-        metrics=together.metrics,
-        ensemble=together.accuracy,
-        inspection=inspection,
-        matrix=matrix,
+        raise UsageError(f"{info.dataset} has no {split} images; score templates on another split")
+    evaluation = Evaluation(
+        dataset=info.dataset,
+        model=info.model,
+        pretrained=info.pretrained,
+        split=split,
+        images=info.sizes.get(split) or 0,
+        templates=tuple(texts),
+        classes=info.classes,
+        labelled=labelled_images(info),
+        notes=info.notes,
+        prompts=kind.name,
     )
-
-
-async def measure_ways(
-    evaluator: Evaluator, kind: PromptKind, *, report: Report, progress: Report
-) -> Evaluation:
-    """Measure what people use today on test, without and, where there are features, with labelled images.
-
-    ``report`` is called with a line for each way that is left out, ``progress`` before each step of learning.
-
-    Raises:
-        UsageError: There are no test images, or not one of the ways can be measured.
-    """
-    info = evaluator.info
-    if not info.sizes.get("test"):
-        raise UsageError(f"{info.dataset} has no test images to measure on; score templates on another split")
-    ways, evaluation = ways_of(info, kind), _evaluation(info, "test", kind)
+    features, ways = None, ways_of(info, kind)
+    if isinstance(evaluator, FeatureEvaluator) and split == "test":
+        features = evaluator if not texts or (evaluation.labelled and not info.paid) else None
+    if texts:
+        ways = {} if features is None else {BARE_NAME: ("{}",)}
+        ways |= {BARE_NAME if text == "{}" else text: (text,) for text in texts}
+        ways |= {f"all {len(texts)} together": tuple(texts)} if len(texts) > 1 and kind.averaged else {}
+    if features is not None and len(ways) > MOST_LEARNED:
+        report(f"of more than {MOST_LEARNED} rows, only the most important learn from the images")
+    predictions: Predictions | None
     while True:
         try:
-            if isinstance(evaluator, FeatureEvaluator):
-                evaluation, _ = await _by_features(evaluator, ways, evaluation, progress)
-                return evaluation
-            predictions, measured = await _measure(evaluator, list(ways.values()), "test")
+            if features is not None:
+                evaluation, predictions = await _by_features(features, ways, evaluation, progress)
+            else:
+                evaluation, predictions = await _without_features(evaluator, ways, evaluation)
             break
         except TemplateRejectedError as error:
+            if texts:
+                raise UsageError(str(error)) from error
             _leave_out(ways, error, report)
+    if texts and (len(texts) == 1 or kind.averaged):
+        together = evaluation.ways[-1].texts_alone or _UNMEASURED
+        evaluation = replace(evaluation, together=together)
+    return _inspected(evaluation, info, predictions, len(ways) - 1) if inspect else evaluation
+
+
+async def _without_features(
+    evaluator: Evaluator, ways: Mapping[str, tuple[str, ...]], evaluation: Evaluation
+) -> tuple[Evaluation, Predictions | None]:
+    """Measure ways on the split of an evaluation; the labelled images say which is best, where they are free.
+
+    Raises:
+        TemplateRejectedError: The model cannot read a template.
+    """
+    predictions, measured = await _measure(evaluator, list(ways.values()), evaluation.split)
     evidence: Mapping[str, ImageEvidence | float] = {}
-    if evaluation.labelled and not info.paid:  # an answer on a labelled image may cost money
+    # An answer on a labelled image may cost money.
+    if not evaluation.templates and evaluation.labelled and not evaluator.info.paid:
         evidence = await judge(evaluator, ways, {}, final=True)
     chosen = best_way(evidence, evaluation.labelled)
     by_name = dict(zip(ways, _with_gains(measured, list(ways), predictions), strict=True))
-    ways_measured = _rows(ways, by_name, {chosen: "texts"})
-    return replace(evaluation, ways=ways_measured, most_frequent=_most_frequent(predictions))
+    rows = _rows(ways, by_name, {chosen: "texts"})
+    return replace(evaluation, ways=rows, most_frequent=_most_frequent(predictions)), predictions
+
+
+def _inspected(
+    evaluation: Evaluation, info: EvaluatorInfo, predictions: Predictions | None, index: int
+) -> Evaluation:
+    """Return an evaluation with what is known of each class by the predictions at an index."""
+    if predictions is None or not info.class_names:
+        raise UsageError("this scorer does not say which classes it confuses")
+    if (predicted := predictions.predicted[index]) is None:
+        raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
+    from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
+
+    return replace(
+        evaluation,
+        inspection=tally.inspection(predicted, predictions.labels, info.class_names),
+        matrix=ConfusionMatrix.of_decisions(info.class_names, predictions.labels, predicted),
+    )
 
 
 def _most_frequent(predictions: Predictions | None) -> int:
@@ -473,20 +476,6 @@ def _rows(
             recommended=forms.get(name),
         )
         for name, templates in ways.items()
-    )
-
-
-def _evaluation(info: EvaluatorInfo, split: Split, kind: PromptKind) -> Evaluation:
-    return Evaluation(
-        dataset=info.dataset,
-        model=info.model,
-        pretrained=info.pretrained,
-        split=split,
-        images=info.sizes.get(split) or 0,
-        classes=info.classes,
-        labelled=labelled_images(info),
-        notes=info.notes,
-        prompts=kind.name,
     )
 
 

@@ -16,15 +16,13 @@ from typing import Any
 import pytest
 
 from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, load, load_data, search
-from promptclimb.agent.cli.evaluate import _print_ways, recommendation
+from promptclimb.agent.cli.evaluate import print_ways, recommendation
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.measuring import (
     MOST_LEARNED,
-    TEXTS_COLUMN,
     MeasuredAccuracy,
-    measure_templates,
-    measure_ways,
+    measure,
 )
 from promptclimb.evaluator.datasets.values import UNUSED_IMAGES
 from promptclimb.evaluator.errors import UsageError
@@ -57,7 +55,8 @@ def box(worth: dict[str, float], **more: Any) -> FeatureBox:
 
 async def measured(evaluator: Evaluator) -> Evaluation:
     lines: list[str] = []
-    return await measure_ways(evaluator, kind_named(TEMPLATE), report=lines.append, progress=lines.append)
+    kind, say = kind_named(TEMPLATE), lines.append
+    return await measure(evaluator, [], kind, "test", inspect=False, report=say, progress=say)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +90,7 @@ async def test_names_that_get_no_more_than_chance_are_hinted_at(
 ) -> None:
     """Where all texts may be no better than chance, unless the labelled images are no better either."""
     texts = ("{}", "a photo of a {}", SKETCH)
-    _print_ways(await measured(box(dict.fromkeys(texts, worth), learns=learns)), "promptclimb search")
+    print_ways(await measured(box(dict.fromkeys(texts, worth), learns=learns)), "promptclimb search")
     assert ("--search-for class-names" in capsys.readouterr().out) is is_hinted
 
 
@@ -103,13 +102,13 @@ async def test_uneven_classes_are_held_against_the_most_frequent_one(
     assert evaluation.most_frequent
     uneven = replace(evaluation, most_frequent=evaluation.images // 2)
     sketch = [
-        row.cells[TEXTS_COLUMN].may_be_chance
+        row.cells["without images"].may_be_chance
         for table in (evaluation.accuracies, uneven.accuracies)
         for row in table.rows
         if row.name == HAND_MADE
     ]
     assert sketch == [False, True]
-    _print_ways(uneven, "promptclimb search")
+    print_ways(uneven, "promptclimb search")
     guess = f"always naming the most frequent of {uneven.classes} classes gets {100 * uneven.chance:.1f} %"
     assert f"may be no better than chance: {guess}" in capsys.readouterr().out
 
@@ -121,7 +120,7 @@ async def test_what_is_right_on_every_image_is_not_said_to_be_beaten(
     evaluation = await measured(box({"{}": 0.8}, learns=False))
     bare, *others = evaluation.ways
     perfect = replace(bare, texts_alone=MeasuredAccuracy(accuracy=1.0))
-    _print_ways(replace(evaluation, ways=(perfect, *others)), "promptclimb search")
+    print_ways(replace(evaluation, ways=(perfect, *others)), "promptclimb search")
     assert "nothing to beat here" in (printed := capsys.readouterr().out)
     assert "promptclimb search" not in printed
 
@@ -134,7 +133,7 @@ async def test_images_that_were_not_used_are_mentioned_beside_the_recommendation
     line = f"using 17 of 216 training images: 1 of each class; {UNUSED_IMAGES}, and more"
     used.info = replace(used.info, notes={CHOSEN: ["another line", line]})
     evaluation = await measured(used)
-    _print_ways(evaluation, "promptclimb search")
+    print_ways(evaluation, "promptclimb search")
     _, _, after = capsys.readouterr().out.partition("not the test images.\n")
     assert after.startswith(
         "What usually helps most: --shots all, as only 17 of 216 training images were used."
@@ -143,7 +142,7 @@ async def test_images_that_were_not_used_are_mentioned_beside_the_recommendation
     assert first.with_images is not None
     perfect = replace(first, with_images=replace(first.with_images, accuracy=1.0))
     for other in (replace(evaluation, notes={}), replace(evaluation, ways=(perfect, *others))):
-        _print_ways(other, "promptclimb search")
+        print_ways(other, "promptclimb search")
         assert "--shots all" not in capsys.readouterr().out
 
 
@@ -152,7 +151,7 @@ async def test_given_templates_stand_beside_the_bare_class_name_with_what_images
     lines: list[str] = []
 
     async def measured_texts(texts: list[str], split: Split = "test") -> Evaluation:
-        return await measure_templates(
+        return await measure(
             box({SKETCH: 0.45, "{}": 0.15}), texts, kind_named(TEMPLATE), split,
             inspect=True, report=lines.append, progress=lambda _line: None,
         )  # fmt: skip
@@ -177,7 +176,8 @@ async def test_given_templates_stand_beside_the_bare_class_name_with_what_images
     assert document["recommended"] == {"name": SKETCH, "form": "with_images"}
     assert not lines
     # Nothing is learnt where another split judges; and of many, few learn.
-    assert not (await measured_texts([SKETCH], "val")).ways
+    (alone,) = (await measured_texts([SKETCH], "val")).ways
+    assert (alone.name, alone.with_images, alone.recommended) == (SKETCH, None, None)
     many = await measured_texts([SKETCH, *(f"{number} {{}}" for number in range(MOST_LEARNED))])
     learnt = [way.name for way in many.ways if way.with_images]
     assert learnt == [BARE_NAME, SKETCH, f"all {MOST_LEARNED + 1} together"]
@@ -204,11 +204,11 @@ async def test_each_way_has_its_difference_to_the_bare_class_name() -> None:
 
 
 async def test_without_labelled_images_nothing_is_learnt_or_recommended() -> None:
-    """Only the column without images is left."""
+    """Only a column of the split is left."""
     feature_box = box({SKETCH: 0.45})
     feature_box.info = replace(feature_box.info, sizes={"train": 0, "val": 0, "test": 200})
     evaluation = await measured(feature_box)
-    assert evaluation.accuracies.columns == ("without images",)
+    assert evaluation.accuracies.columns == ("test",)
     assert evaluation.recommended is None
     document = evaluation.to_json()
     assert (document["labelled_images"], document["recommended"]) == (0, None)
@@ -234,7 +234,7 @@ def test_a_folder_of_test_images_alone_is_measured(
     assert main(["evaluate", *command, "--templates", "{}", "--split", "train"]) == 2
     assert main(["search", *command, "--method", "random"]) == 2
     err = capsys.readouterr().err
-    assert "has no train images; choose another split" in err
+    assert "has no train images; score templates on another split" in err
     assert "pictures has test images alone; a search and white-box references need labelled images" in err
 
 
@@ -500,7 +500,7 @@ def test_a_classifier_that_could_not_be_saved_is_not_measured(
     [
         ({"split": "val"}, "split='val' is for templates"),
         ({"inspect": True}, "inspect is for templates"),
-        ({"custom_scorer": [0.5].count}, "no test images to measure on"),
+        ({"custom_scorer": [0.5].count}, "has no test images; score templates on another split"),
         ({"white_box": ["coop"], "custom_scorer": FakeEvaluator()}, "custom scorer is not one"),
         ({"templates": []}, "no template to score"),
     ],

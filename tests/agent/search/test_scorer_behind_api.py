@@ -24,7 +24,7 @@ from PIL import Image
 from rich.console import Console
 
 from promptclimb.agent.api import evaluate, load, predict, resume, search
-from promptclimb.agent.cli.evaluate import print_table
+from promptclimb.agent.cli.evaluate import print_ways
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
@@ -459,7 +459,7 @@ async def test_what_got_no_class_stands_beside_the_accuracy_of_an_evaluation(
     (row,) = evaluation.to_json()["scores"]
     assert (row["refused"], row["unreadable"]) == (1 / 6, 1 / 6)
     assert row["among_answered"] == pytest.approx(6 / 4 * score.accuracy)
-    print_table(evaluation)
+    print_ways(evaluation)
     shown = capsys.readouterr().out
     assert all(text in shown for text in ("16.7 % refused", "16.7 % unreadable", "of those answered"))
 
