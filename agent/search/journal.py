@@ -28,6 +28,7 @@ from ..position import Position, derived
 from ..results.result import ReadNames
 from ..stop import Stop
 from ..store.run import Store
+from .event_loop import FairScheduler
 
 MOST_REPEATS = 2
 """Answers in a row without a new template that end a conversation: a new one does better."""
@@ -196,6 +197,7 @@ class Journal:
     _: KW_ONLY
     stop: Stop
     empty_answers: EmptyAnswers
+    scheduler: FairScheduler
     emit: Listener
     _skipped: dict[Position, _Skip] = field(default_factory=dict, init=False)
     _refused: dict[Position, str] = field(default_factory=dict, init=False)
@@ -282,11 +284,11 @@ class Journal:
         """
         if (stored := self.store.answer(position)) is not None:
             self._check_request(position, stored.request_hash, request)
-            await asyncio.sleep(0)  # a replay waits for nothing else, and signals must come through
+            await self.scheduler.turn()
             return stored.answer, True
         if (skip := self.store.value(_name_of("skip", position), _Skip.model_validate)) is not None:
             self._check_request(position, skip.request, request)
-            await asyncio.sleep(0)
+            await self.scheduler.turn()
             raise Skipped(skip.reason, unusable=skip.unusable)
         self.stop.check()
         self.empty_answers.check()
@@ -305,7 +307,7 @@ class Journal:
             self.stop.settled()
         # Nothing is lost from here on, so a stop need not wait for scores.
         self.stop.check()
-        await asyncio.sleep(0)
+        await self.scheduler.turn()
         return billed.answer, False
 
     async def keep_refused(self) -> None:

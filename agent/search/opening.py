@@ -35,7 +35,7 @@ from ..store.run import Store
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .bound import evaluations_at_most, first_score
 from .choice import candidates_at_most
-from .event_loop import entered
+from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
 from .inputs import UserChat, name_of, ready_evaluator
 
@@ -161,6 +161,7 @@ async def open_session(
             request.emit(calls.budget.usage_changed())
         if paid := price_notes(endpoint):
             await store.put_value(PRICES, paid)
+        stack.enter_context(without_old_objects())
         # The clock of the budget starts here: all that follows is active time.
         budget = Budget(
             Limits.of(config), spent=store.usage, shares_cost_with=None if calls is None else calls.budget

@@ -27,6 +27,7 @@ from ..limits import COST, TOKENS
 from ..position import NAMES
 from ..stop import Stop
 from .choice import ranking
+from .event_loop import FairScheduler
 from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, SearchOutcome
 from .name_search import NameSearch
 from .opening import ALL_RESTARTS_DONE, RunSession
@@ -73,7 +74,8 @@ async def _run_all(
     request, config, store = session.request, session.config, session.store
     info = session.evaluator.info
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
-    scorebook = Scorebook(store, queue, scrub=scrub)
+    scheduler = FairScheduler()
+    scorebook = Scorebook(store, queue, scrub=scrub, scheduler=scheduler)
     if not config.unchecked:
         with stop.watching():
             await scorebook.score_default(info, emit)
@@ -85,6 +87,7 @@ async def _run_all(
         asker=session.llm,
         stop=stop,
         empty_answers=EmptyAnswers(has_answers=store.has_answers, noun=config.kind.words.noun),
+        scheduler=scheduler,
         emit=emit,
     )
     restart_numbers = () if config.unchecked else range(1, config.restarts + 1)
@@ -100,7 +103,7 @@ async def _run_all(
         )
         for journal in journals
     )
-    workers = Workers(restarts, stop=stop)
+    workers = Workers(restarts, scheduler, stop=stop)
     stopped = await workers.run(config.concurrency) if workers.records else None
     names: NamesRecord | None = None
     if stopped is None and config.kind.renames_classes:
@@ -120,7 +123,7 @@ async def _run_all(
             info=info,
             check=session.check,
         )
-        stopped = await Workers([search], stop=stop).run(1)
+        stopped = await Workers([search], scheduler, stop=stop).run(1)
     if all(journal.record.done for journal in journals):
         for journal in journals:
             await journal.keep_refused()
@@ -134,9 +137,12 @@ class Workers:
     others without losing what is paid for. Only the record of an ended restart is kept.
     """
 
-    def __init__(self, restarts: Iterable[Restart | NameSearch], *, stop: Stop) -> None:
+    def __init__(
+        self, restarts: Iterable[Restart | NameSearch], scheduler: FairScheduler, *, stop: Stop
+    ) -> None:
         self._waiting = deque(restarts)
         self.records = tuple(restart.record for restart in self._waiting)
+        self._scheduler = scheduler
         self._stop = stop
         self._limits: list[BudgetSpentError | GaveUpError] = []
 
@@ -175,7 +181,7 @@ class Workers:
             restart = self._waiting.popleft()
             try:
                 with self._stop.watching():
-                    await asyncio.sleep(0)
+                    await self._scheduler.turn()
                     if self._limits and not restart.begun:
                         continue
                     with asking_errors_as_causes():

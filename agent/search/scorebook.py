@@ -13,6 +13,7 @@ from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Sco
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, asking_errors_as_causes
 from ..events.types import DefaultTemplateScored, Listener
 from ..store.run import Store
+from .event_loop import FairScheduler
 
 AT_ONCE = 64
 """Maximum new templates of one restart in the queue: enough for full batches."""
@@ -37,10 +38,12 @@ class Scorebook:
         scorer: ScoringQueue,
         *,
         scrub: Callable[[str], str] = str,
+        scheduler: FairScheduler | None = None,
     ) -> None:
         self._store = store
         self._scorer = scorer
         self._scrub = scrub
+        self._scheduler = scheduler or FairScheduler()
         self._adding = asyncio.Lock()
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._read: dict[str, Verdict] = {}
@@ -78,7 +81,7 @@ class Scorebook:
                 if isinstance(result := task.result(), AskingEnd):
                     raise result
                 verdicts[template] = result
-        await asyncio.sleep(0)  # all may be on disk
+        await self._scheduler.turn()
         return verdicts
 
     async def score_default(self, info: EvaluatorInfo, emit: Listener) -> None:

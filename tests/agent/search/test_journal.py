@@ -21,6 +21,7 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
+from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.journal import EmptyAnswers, Journal, RestartRecord, Skipped
 from promptclimb.agent.search.test_evaluation import OPENINGS, openings_of_test
 from promptclimb.agent.stop import Stop
@@ -67,7 +68,7 @@ def journal_of(
     """A restart's journal."""
     return Journal(
         RestartRecord(1), SearchConfig(data="fake", llm="m"), store, asker, stop=stop or Stop(),
-        empty_answers=empty or EmptyAnswers(), emit=lambda _event: None,
+        empty_answers=empty or EmptyAnswers(), scheduler=FairScheduler(), emit=lambda _event: None,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, SearchMethod, Steps, View
 from promptclimb.agent.position import INITIAL, LLM, Position, derived
 from promptclimb.agent.search import restart as module
+from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.journal import EmptyAnswers, Journal, RestartRecord, Skipped
 from promptclimb.agent.search.restart import Restart
 from promptclimb.agent.stop import Stop
@@ -62,7 +63,7 @@ class Answers(Journal):
 
     def begin(self, number: int, config: SearchConfig, emit: Listener) -> Answers:
         """Return the journal of a restart; nothing of it reaches a disk."""
-        parts: dict[str, Any] = {"store": None, "asker": None, "stop": Stop()}
+        parts: dict[str, Any] = {"store": None, "asker": None, "stop": Stop(), "scheduler": FairScheduler()}
         super().__init__(RestartRecord(number), config, empty_answers=self.counted, emit=emit, **parts)
         return self
 

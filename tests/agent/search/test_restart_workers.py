@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator
 from typing import cast
 
+from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.journal import RestartRecord
 from promptclimb.agent.search.restart import Restart
 from promptclimb.agent.search.restart_workers import Workers
@@ -33,7 +34,7 @@ async def test_what_a_restart_that_has_ended_remembered_is_let_go() -> None:
     def restarts() -> Iterator[Restart]:
         return (cast("Restart", Remembering(number)) for number in (1, 2, 3))
 
-    workers = Workers(restarts(), stop=Stop())
+    workers = Workers(restarts(), FairScheduler(), stop=Stop())
     assert await workers.run(at_once=1) is None
     assert [record.number for record in workers.records if record.done] == [1, 2, 3]
     assert [reference() for reference in ended] == [None] * 3
