@@ -41,7 +41,6 @@ class Job:
     future: asyncio.Future[Verdict]
     arrived: float  # in the loop's time
     crashes: int = 0  # calls with this template alone that failed
-    invalid_scores: int = 0
 
     def settle(self, verdict: Verdict) -> None:
         if not self.future.done():
@@ -77,7 +76,7 @@ class Caller:
         while untried and not closing():
             jobs = untried.pop()
             try:
-                untried += self._settle(jobs, await self._call([job.template for job in jobs]))
+                self._settle(jobs, await self._call([job.template for job in jobs]))
             except AskingEndedError as error:
                 # Some of them may need no more requests.
                 if len(jobs) == 1:
@@ -143,21 +142,12 @@ class Caller:
             raise ScoringEndedError(f"the scorer gave {len(verdicts)} answers for {len(templates)} templates")
         return verdicts
 
-    def _settle(self, jobs: list[Job], verdicts: Sequence[Verdict]) -> list[list[Job]]:
-        """Hand out verdicts; return the jobs whose score is not a number, to be scored once more."""
-        retried: list[list[Job]] = []
-        for job, answer in zip(jobs, verdicts, strict=True):
-            verdict = checked(answer)
-            if verdict is not answer:
-                job.invalid_scores += 1
-                evidence = Evidence(answers=True, failures=job.invalid_scores)
-                if judge(FailureKind.NOT_A_NUMBER, evidence) is NextStep.RETRY:
-                    retried.append([job])
-                    continue
+    def _settle(self, jobs: list[Job], verdicts: Sequence[Verdict]) -> None:
+        """Hand out verdicts; a score that is not a number is a rejection."""
+        for job, verdict in zip(jobs, map(checked, verdicts), strict=True):
             if isinstance(verdict, Score):
                 self._control = job.template
             job.settle(verdict)
-        return retried
 
 
 def _failure(job: Job, error: Exception) -> ScoringFailedError:
@@ -255,7 +245,7 @@ class ScoringQueue:
             raise self._end()  # waiters have had this error already
 
     async def score(self, template: str) -> Verdict:
-        """Score one template; nan is asked for once more.
+        """Score one template.
 
         Raises:
             CrashingTemplateError: The scorer fails on this template only.

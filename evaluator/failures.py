@@ -51,7 +51,6 @@ class FailureKind(Enum):
     MISREAD = "the answer is not of the scorer's protocol"
     # One call of a scorer
     CRASHED = "the call raised an error"
-    NOT_A_NUMBER = "the score is not a number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,6 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
         FailureKind.QUESTION_REFUSED: Rule(unproven=8, tolerated=7),
         FailureKind.MISREAD: Rule(step=NextStep.STOP, tries=2, unproven=8),
         FailureKind.CRASHED: Rule(tries=1, unproven=3, drop_after=3),
-        FailureKind.NOT_A_NUMBER: Rule(step=NextStep.DROP, tries=1),
     }
 )
 """The table."""

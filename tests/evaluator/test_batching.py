@@ -127,24 +127,24 @@ async def test_a_scorer_that_never_worked_is_given_up_early() -> None:
             await queue.score(TEMPLATES[0])
 
 
-async def test_an_answer_that_is_no_number_is_asked_for_once_more() -> None:
-    """Nan once costs one more call; nan again is a rejection with a reason, and harms no other template."""
+async def test_an_answer_that_is_no_number_is_a_rejection() -> None:
+    """With a reason; it harms no other template, and is asked for once."""
 
     class Sometimes(FakeEvaluator):
         def score(self, templates: Sequence[str]) -> list[Verdict]:
             verdicts = super().score(templates)
-            for index, template in enumerate(templates):
-                asked = sum(template in batch for batch in self.batches)
-                if template == TEMPLATES[1] or (template == TEMPLATES[0] and asked == 1):
-                    verdicts[index] = Score(train=float("nan"))
-            return verdicts
+            return [
+                Score(train=float("nan")) if template == TEMPLATES[1] else verdict
+                for template, verdict in zip(templates, verdicts, strict=True)
+            ]
 
-    async with ScoringQueue(Sometimes()) as queue:
+    async with ScoringQueue(scorer := Sometimes()) as queue:
         first, second, third = await score_all(queue, TEMPLATES[:3])
     assert [first, third] == FakeEvaluator().score([TEMPLATES[0], TEMPLATES[2]])
     assert isinstance(second, Rejection)
     assert second.reason == NOT_A_NUMBER
     assert "nan" in second.message
+    assert len(scorer.batches) == 1
 
 
 async def test_out_of_memory_halves_the_batch_and_remembers() -> None:

@@ -53,8 +53,6 @@ Kind = FailureKind
         # Nothing was ever answered that could serve as a control.
         (Kind.FLAGGED, Evidence(answers=False, in_a_row=9), NextStep.DROP),
         (Kind.FLAGGED, Evidence(answers=False, in_a_row=10), NextStep.STOP),
-        (Kind.NOT_A_NUMBER, Evidence(answers=False), NextStep.RETRY),
-        (Kind.NOT_A_NUMBER, Evidence(answers=True, failures=2), NextStep.DROP),
     ],
 )
 def test_each_row_is_judged_as_it_is_declared(kind: FailureKind, evidence: Evidence, step: NextStep) -> None:
