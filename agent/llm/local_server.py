@@ -16,11 +16,9 @@ import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias
 
-import aiohttp
 from pydantic import SecretStr
 
 from ...evaluator.threads import in_thread
@@ -39,7 +37,6 @@ CONTEXT = 8_192
 """Tokens that all conversations on the server share: some twenty rounds of five templates."""
 START_S = 600.0
 """A large model loads slowly from a slow disk; a child that dies is not waited for."""
-POLL_S = 0.1
 MOST_THREADS = 8
 """A small model gains little from more, since memory limits it."""
 EVERY_S = 2.0
@@ -102,7 +99,6 @@ class LlamaServer:
             self._reading = asyncio.create_task(self._read_log(self._process))
             async with asyncio.timeout(START_S):
                 self.base_url = await self._address(self._process)
-                await self._healthy()
         except BaseException as error:
             await self.close()
             if isinstance(error, TimeoutError):
@@ -146,6 +142,7 @@ class LlamaServer:
         return printable(f"{how}: {words}"[:_WORDS]) if words else how
 
     async def _address(self, process: asyncio.subprocess.Process) -> str:
+        """Return where the child serves, which it says once its model is loaded."""
         assert process.stdin is not None
         assert process.stdout is not None
         chosen = self.settings
@@ -165,22 +162,8 @@ class LlamaServer:
         except (ValueError, KeyError, TypeError):
             if line and process.returncode is None:
                 process.kill()
-            raise await self._not_started() from None
-
-    async def _healthy(self) -> None:
-        url = self.base_url.removesuffix("/v1") + "/health"
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=START_S)) as session:
-            while self.is_alive:
-                with suppress(aiohttp.ClientError):
-                    async with session.get(url) as reply:
-                        if reply.status == HTTPStatus.OK:
-                            return
-                await asyncio.sleep(POLL_S)
-        raise await self._not_started()
-
-    async def _not_started(self) -> EndpointError:
-        name = self.settings.name
-        return EndpointError(f"the local language model {name} does not start ({await self.last_words()})")
+            why = f"{chosen.name} does not start ({await self.last_words()})"
+            raise EndpointError(f"the local language model {why}") from None
 
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
