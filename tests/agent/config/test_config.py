@@ -62,7 +62,7 @@ def test_each_declaration_is_whole() -> None:
     assert not [name for name, option in OPTIONS.items() if option.decides and option.resumable == "yes"]
     first = sorted((option.first, name) for name, option in OPTIONS.items() if option.first)
     assert [rank for rank, _name in first] == list(range(1, len(first) + 1))
-    assert [name for _place, name in first[:5]] == ["data", "model", "pretrained", "llm", "describe"]
+    assert [name for _place, name in first[:5]] == ["data", "model", "pretrained", "describe", "shots"]
 
 
 def test_what_applies_to_clip_models_only_is_refused_for_a_custom_scorer() -> None:
