@@ -108,7 +108,7 @@ def info_of(answer: object) -> EvaluatorInfo:
     if not info.fingerprint:
         raise WrongAnswerError("has an empty fingerprint; it must distinguish this scorer from any other")
     notes = from_json(to_json(info.notes, inf_nan_mode="null"))  # a result has no nan
-    return replace(info, notes=notes, content={}, files=())
+    return replace(info, notes=notes, content={}, files=(), labelled_files=())
 
 
 def run_users_code(where: str, work: Callable[[], T], failure: type[PromptclimbError]) -> T:

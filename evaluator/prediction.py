@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from .classifier import Classifier
+from .counts import counted
 from .datasets.checks import OddImages, oddity_of
 from .datasets.loading import toy_model_notes
 from .datasets.readers.folders import named_kinds, walk
@@ -63,6 +64,7 @@ class ImagePredictor(ABC):
 
     Attributes:
         class_names: By label.
+        labelled: Real paths of the images by which it was made, as far as they are known.
     """
 
     spec: EvaluatorSpec
@@ -76,6 +78,7 @@ class ImagePredictor(ABC):
             raise UsageError("at least two class names are needed to predict classes")
         self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
         self._report = report
+        self.labelled: Container[str] = ()
 
     @abstractmethod
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
@@ -90,17 +93,24 @@ class ImagePredictor(ABC):
             DataError: No image can be read.
         """
         ignored, odd, read, first = Counter[str](), OddImages(), 0, ""
+        learned = 0
         images = walk(folder, ignored, lambda error: self._report(f"skipped: {error}"))
         root = folder if folder.is_dir() else folder.parent
         decided = self.decide(images if folder.is_dir() else [folder], top)
         for path, labels, probabilities, error in decided:
             read, first = read + (error is None), first or str(error or "")
             odd.add(path, oddity_of(path))
+            learned += self.labelled != () and os.path.realpath(path) in self.labelled
             yield PredictedImage(
                 file=os.fspath(path.relative_to(root)),
                 classes=tuple(self.class_names[label] for label in labels),
                 probabilities=tuple(probabilities),
                 error=str(error or ""),
+            )
+        if learned:
+            self._report(
+                f"note: {counted(learned, 'image is', 'images are')} among the labelled ones of the run: how "
+                "well it classifies them says nothing about new images"
             )
         for note in odd.notes():
             self._report(f"note: {note}")

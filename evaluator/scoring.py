@@ -223,6 +223,7 @@ class EvaluatorInfo:
     content: Mapping[str, str] = field(default_factory=dict)
     # names of all images, below the data's folder; empty if unknown or too many to keep
     files: tuple[str, ...] = ()
+    labelled_files: tuple[str, ...] = ()  # those of train and val
 
     def with_skipped(self, left_out: Mapping[str, Sequence[str]]) -> EvaluatorInfo:
         """Return the description with a note on the images that were left out of splits, by split."""

@@ -24,8 +24,10 @@ from ..store.run import Store
 
 LLM_CONTENT = "llm_content"
 """Identity key: the content hash of the user's own model file."""
-IMAGE_NAMES, MOST_NAMED = "files", 3
-"""The store's value of the images' names, and how many of them a message names."""
+IMAGE_NAMES, LABELLED_NAMES = "files", "labelled_files"
+"""The store's values of the names of all images, and of the labelled ones."""
+MOST_NAMED = 3
+"""Images that a message names."""
 
 
 def identity_of(

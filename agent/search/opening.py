@@ -36,7 +36,7 @@ from ..store.trust import OF_EVALUATOR, OF_LLM
 from .bound import evaluations_at_most, first_score
 from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
-from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
+from .identity import IMAGE_NAMES, LABELLED_NAMES, LLM_CONTENT, check_content, identity_of
 from .inputs import UserChat, name_of, ready_evaluator
 
 ALL_RESTARTS_DONE = "all_restarts_done"
@@ -337,5 +337,6 @@ class _Opener:
             "content": dict(info.content),
         }
         store = await self.stack.enter_async_context(entered(lambda: Store.create(self.run_dir, about)))
-        await store.put_value(IMAGE_NAMES, list(info.files))
+        names = {IMAGE_NAMES: list(info.files), LABELLED_NAMES: list(info.labelled_files)}
+        await store.put_values(names)
         return store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,9 @@ from ..results.accuracies import WITH_IMAGES
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
 from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_manifest
+from ..store.run import StoreReader
 from ..store.trust import OF_MODEL
+from .identity import LABELLED_NAMES
 
 if TYPE_CHECKING:
     from ...evaluator.head import Head
@@ -124,6 +126,18 @@ def predictor_of_run(
     """
     prompts = ChosenPrompts(run_dir, result_of(run_dir), only)
     prompts.check_named("classes to predict")
+    predictor = _opened(prompts, class_names, changes, report)
+    predictor.labelled = _labelled_in(run_dir, prompts.config.data)
+    return predictor
+
+
+def _opened(
+    prompts: ChosenPrompts,
+    class_names: Sequence[str] | Mapping[str, str] | None,
+    changes: Mapping[str, Any] | None,
+    report: Report,
+) -> ImagePredictor:
+    run_dir, only = prompts.run_dir, prompts.only
     is_api = prompts.config.is_api
     if not is_api:
         prompts.check_clip("classes to predict")
@@ -162,6 +176,13 @@ def predictor_of_run(
     if stored_manifest(run_dir).content.get("weights") not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
     return predictor
+
+
+def _labelled_in(run_dir: Path, data: str) -> Container[str]:
+    """Return the real paths of a run's labelled images; empty if its data are no folder."""
+    with StoreReader(run_dir) as stored:
+        names = stored.value(LABELLED_NAMES, lambda row: list(map(str, row))) if Path(data).is_dir() else ()
+    return frozenset(os.path.realpath(Path(data, name)) for name in names or ())
 
 
 def api_predictor_of(classifier: Classifier, config: SearchConfig, report: Report) -> ApiFolderPredictor:

@@ -115,10 +115,21 @@ class Rows:
                 answer=None if stored is None else stored.answer,
             )
 
+    def value(self, name: str, read: Callable[[Any], T] = lambda value: value) -> T | None:
+        """Return a JSON value stored under a name, converted by ``read``; None if it is missing.
+
+        Raises:
+            StoreCorruptError: It has another shape.
+        """
+        return self._known(VALUE + name, from_json(read))
+
     def _read_manifest(self) -> None:
         text = self._texts.get(MANIFEST)
         manifest = text and read_row(self._folder, MANIFEST, json.loads, text)
         self._manifest = read_manifest(manifest, self._folder.parent)
+
+    def _known(self, key: str, read: Callable[[str], T]) -> T | None:
+        return self._row(key, read)
 
     def _row(self, key: str, read: Callable[[str], T]) -> T | None:
         text = self._texts.get(key)
@@ -314,14 +325,6 @@ class Store(Rows):
     async def put_usage(self, bill: Bill, account: Account = "llm") -> None:
         """Write the cost of an attempt whose answer is not written with it."""
         await self._writer.write({}, bill, account=account)
-
-    def value(self, name: str, read: Callable[[Any], T] = lambda value: value) -> T | None:
-        """Return a JSON value stored under a name, converted by ``read``; None if it is missing.
-
-        Raises:
-            StoreCorruptError: It has another shape.
-        """
-        return self._known(VALUE + name, from_json(read))
 
     async def put_value(self, name: str, value: Any) -> None:
         await self.put_values({name: value})

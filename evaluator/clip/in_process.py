@@ -264,6 +264,7 @@ def _info(
         cheap=True,
         copies=copies,
         files=data.files,
+        labelled_files=data.labelled_files,
         content={"shots": shots_hash(data, *hashes), "weights": facts.weights},
     )
 

@@ -105,9 +105,6 @@ def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
     has_shots = spec.shots != 0
     notes = list(check(splits, needs_train=needs_train and has_shots, needs_test=has_shots))
     items = (*splits.train, *splits.val, *splits.test)
-    files: tuple[str, ...] = ()
-    if len(items) <= MOST_FILES:
-        files = tuple(sorted(os.path.relpath(item.path, splits.root) for item in items))
     if spec.test_images is not None and spec.test_images < len(splits.test):
         test = part_of_test(splits.test, images=spec.test_images, seed=spec.seed)
         notes.append(
@@ -123,6 +120,10 @@ def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
     shots, shots_line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
     train, val = draw(splits, shots=shots, seed=spec.seed)
     notes.extend(_check_files(spec, train + val, splits))
+    files, labelled = (
+        tuple(sorted(os.path.relpath(item.path, splits.root) for item in of)) if len(of) <= MOST_FILES else ()
+        for of in (items, (*train, *val))
+    )
     return FewShotData(
         name=splits.name,
         classes=splits.classes,
@@ -133,6 +134,7 @@ def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
         seed=spec.seed,
         sources=splits.sources,
         files=files,
+        labelled_files=labelled,
         notes=(*splits.notes, *notes),
         chosen=() if shots_line is None else (shots_line,),
     )

@@ -73,6 +73,7 @@ class FewShotData:
     sources: tuple[str, ...] = ()  # folder names or the table's labels, by label; empty: the class names
     # names of all images, below the data's folder, on which the sample depends; empty if too many to keep
     files: tuple[str, ...] = ()
+    labelled_files: tuple[str, ...] = ()  # those of train and val
     notes: tuple[str, ...] = ()
     # defaults that were chosen, a sentence each; a run keeps those of its start, where they become settings
     chosen: tuple[str, ...] = ()

@@ -175,6 +175,7 @@ def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet
         cheap=spec.scorer == "embeddings",
         paid=True,
         files=data.files,
+        labelled_files=data.labelled_files,
         content={"shots": shots_hash(data, *hashes), "weights": model},
     )
 

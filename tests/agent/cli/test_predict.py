@@ -342,6 +342,22 @@ def test_a_folder_that_cannot_be_read_is_passed_over(
     assert "skipped: the folder" in err
 
 
+def test_images_that_the_run_was_chosen_by_are_counted(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that the sample drew, wherever they lie in the folder; a folder of other images has none."""
+    note = " among the labelled ones of the run: how well it classifies them says nothing about new images\n"
+    for folder, count in (("pictures", 12 + 6), ("pictures/train", 12), ("pictures/test", 0)):
+        assert call("predict", home / folder, "--run", home / "run") == 0
+        err = capsys.readouterr().err
+        assert f"note: {count} images are{note}" in err if count else "labelled ones" not in err
+    assert call("predict", images, "--run", home / "run") == 0
+    assert "labelled ones" not in capsys.readouterr().err
+    promptclimb.load(home / "run").save("mine.safetensors")  # which does not know them
+    assert call("predict", home / "pictures", "--run", "mine.safetensors") == 0
+    assert "labelled ones" not in capsys.readouterr().err
+
+
 def test_other_weights_than_the_runs_are_refused(
     home: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
