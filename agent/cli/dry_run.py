@@ -55,8 +55,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         evaluator = _opened(config)
     info = evaluator.info
     config = config.as_opened(info)
-    if config.general_words:
-        say(f"note: {config.general_words}")
+    if config.description_tip:
+        say(config.description_tip)
     bound = bound_of(config, info.class_names)
     scorer, refused = None, None
     if isinstance(evaluator, RemoteEvaluator) and info.sizes.get("test"):

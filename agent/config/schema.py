@@ -488,13 +488,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return DESCRIPTION_TIP
 
     @property
-    def general_words(self) -> str | None:
-        """A note that ``combine`` lacks a description to take words from; None if it has one."""
-        if self.method != "combine" or self.unchecked or (self.describe and not self.blind):
-            return None
-        return f"{'blind' if self.describe else 'no description'}: combine uses general words"
-
-    @property
     def unused_description(self) -> str | None:
         """Why the description is not used; None if it is used or missing."""
         if not self.describe or (self.uses_description and not self.blind):

@@ -67,7 +67,6 @@ FORM_CHOSEN_BY = "form_chosen_by"
 UNREAD = "unreadable_answers"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
-GENERAL_WORDS = "general_words"
 RACED = "racing"
 NO_COST = "no_cost_reported"
 """Names of a search's notes; a custom scorer may add others."""
@@ -76,7 +75,6 @@ NO_NEW_NAME = "no usable new name came from the LLM, and no labelled image was l
 """What is said in place of ``UNCHECKED`` where there is nothing to check."""
 PROMINENT = (
     TOY_MODEL,
-    GENERAL_WORDS,
     UNREAD,
     OTHER_MODEL,
     RACED,

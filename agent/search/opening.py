@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ...evaluator.remote.asking import NO_REQUESTS
 from ...evaluator.scoring import CHOSEN, Evaluator, EvaluatorInfo
@@ -55,7 +54,6 @@ class RunRequest:
         evaluator: None to open the one that the config names.
         chat: None to open the endpoints that the config names.
         environment: Where API keys are.
-        notes: Facts to add to the result's notes.
         write_page: Writes the report page into the run's folder.
     """
 
@@ -65,7 +63,6 @@ class RunRequest:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     emit: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
-    notes: Mapping[str, Any] = field(default_factory=dict)
     write_page: PageWriter = lambda _view: None
 
     @property
@@ -333,7 +330,7 @@ class _Opener:
             "identity": identity,
             "config": config.to_public(),
             "given": request.user_objects,
-            "notes": {**request.notes, **chosen},
+            "notes": chosen,
             "content": dict(info.content),
         }
         store = await self.stack.enter_async_context(entered(lambda: Store.create(self.run_dir, about)))

@@ -193,7 +193,6 @@ def _result_of(
         notes={
             **info.notes,
             **manifest.notes,
-            **session.request.notes,
             **(store.value(PRICES) or {}),
             **forms.notes,
             **_notes_on_cost(store),

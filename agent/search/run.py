@@ -11,7 +11,7 @@ from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ..config.sources import absolute
 from ..events.types import Noted
-from ..results.result import GENERAL_WORDS, SearchResult
+from ..results.result import SearchResult
 from ..results.run_dir import LABEL_FILES, STORE, check_files, check_run_dir, complete_result, new_run_dir
 from ..store.records import check_identity
 from ..store.run import Store
@@ -73,16 +73,14 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
 
 
 def _resolved(request: RunRequest) -> RunRequest:
-    """Return a request with absolute settings; a note says what ``combine`` lacks."""
-    config, notes = request.config, request.notes
+    """Return a request with absolute settings."""
+    config = request.config
     if request.chat is None and config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
     if request.chat is not None:
         config = config.with_chat(name_of(request.chat))
-    if note := config.general_words:
-        notes = {**notes, GENERAL_WORDS: note}
-    config = pinned_evaluator(absolute(config, names_only=request.evaluator is not None))
-    return replace(request, config=config, notes=notes)
+    absolute_config = absolute(config, names_only=request.evaluator is not None)
+    return replace(request, config=pinned_evaluator(absolute_config))
 
 
 async def _run_to_result(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
 
 from promptclimb import SearchConfig
@@ -16,12 +14,12 @@ from promptclimb.evaluator.scoring import Evaluator
 
 def session_of(
     config: SearchConfig, evaluator: Evaluator, store: Store | None = None, *,
-    notes: Mapping[str, str] = MappingProxyType({}), chat: object | None = None,
+    chat: object | None = None,
 ) -> RunSession:  # fmt: skip
     """A session that can share answers, choose and test, but not ask."""
     nothing = cast("Any", None)
     return RunSession(
-        request=RunRequest(config=config, chat=chat, notes=notes), pool=(),
+        request=RunRequest(config=config, chat=chat), pool=(),
         run_dir=Path(), store=nothing if store is None else store, evaluator=evaluator,
         scorer_calls=None, budget=nothing, llm=nothing,
         keys_in_use=Scrubber(), all_secrets=Scrubber(), written_here=(),

@@ -130,12 +130,12 @@ def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
     assert "template" not in stdout
 
 
-def test_combine_without_a_description_says_what_words_it_uses(
+def test_a_search_without_a_description_is_given_a_tip(
     evaluator: FakeEvaluator, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Once in a dry run and once in a result: its words have nothing to do with the images."""
+    """Once, also in a dry run."""
     few = ["search", "--method", "combine", "--restarts", "1", "--rounds", "1", "--initial", "5"]
-    note, run = "no description: combine uses general words", ["--run-dir", str(tmp_path / "r")]
+    note, run = "Tip: --describe TEXT says what your images show", ["--run-dir", str(tmp_path / "r")]
     for options, described in itertools.product((["--dry-run"], run), (False, True)):
         shutil.rmtree(tmp_path / "r", ignore_errors=True)
         assert main([*few, *options, *(["--describe", "tally marks"] if described else [])]) == 0

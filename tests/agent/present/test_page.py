@@ -68,7 +68,7 @@ def result(rows: int = 3, template: str = EVIL, **changes: Any) -> SearchResult:
             for n in range(1, rows + 1)
         ),
         "rejected": {EVIL: 2},
-        "notes": {"general_words": EVIL, EVIL: [EVIL, "two"], "precision": {"type": EVIL}},
+        "notes": {"racing": EVIL, EVIL: [EVIL, "two"], "precision": {"type": EVIL}},
         "device": EVIL,
     }
     return small_result(**values | changes)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -86,10 +85,10 @@ def ended(evaluator: FakeEvaluator, **more: Any) -> SearchOutcome:
 
 async def finish(
     config: SearchConfig, evaluator: FakeEvaluator, store: Store, searched: SearchOutcome, *,
-    notes: Mapping[str, str] = MappingProxyType({}), chat: object | None = None,
+    chat: object | None = None,
 ) -> SearchResult:  # fmt: skip
     """The result alone."""
-    session = session_of(config, evaluator, store, notes=notes, chat=chat)
+    session = session_of(config, evaluator, store, chat=chat)
     return (await choose_and_test(session, searched))[0]
 
 
@@ -121,17 +120,17 @@ async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -
 
 
 async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
-    """Counts of all restarts, the start from the manifest, versions, notes of evaluator and run."""
+    """Counts of all restarts, the start from the manifest, versions, notes of the evaluator."""
     evaluator = Words(notes={"device": "cuda:0", "data": ["split by rule"]})
     searched = ended(evaluator, budget={"calls": 3.0})
-    result = await finish(CONFIG, evaluator, store, searched, notes={"general_words": "y"})
+    result = await finish(CONFIG, evaluator, store, searched)
     assert (result.evaluated, result.skipped, result.usage.replayed) == (5, 1, 2)
     assert (dict(result.rejected), dict(result.budget)) == ({"no_slot": 3}, {"calls": 3.0})
     assert result.started == store.manifest.started
     assert result.device == "cuda:0"
     assert result.versions is not None
     assert result.versions.program == program_version()
-    assert (result.notes["data"], result.notes["general_words"]) == (["split by rule"], "y")
+    assert result.notes["data"] == ["split by rule"]
 
 
 @pytest.mark.parametrize(
