@@ -145,6 +145,4 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> No
     monkeypatch.delenv("DATA", raising=False)
     # Printed commands name `python`, as in an active environment.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    # An address that does not answer is tried again as often as ever, and at once.
-    monkeypatch.setattr("promptclimb.agent.llm.client.PAUSE_S", 0.0)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(shared_cache))

@@ -451,4 +451,4 @@ class EndpointAsker(Generic[R, A]):
 
 
 def _longer(request: R) -> R:
-    return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)  # type: ignore[type-var]  # a dataclass
+    return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from ...evaluator.remote.asking import ApiRequest
 from ..errors import NO_HEADERS
 from ..prices import Bill, TokenUsage
 from ..text import tokens_in
@@ -19,18 +20,6 @@ TOKENS_PER_MESSAGE = 8
 """For role and delimiters of a message, beside its text."""
 HASHED_MAX_TOKENS = 512
 """Stands for ``max_tokens`` in a hash, so that older runs, which hashed it, keep their hashes."""
-
-
-class Request(Protocol):
-    """Any request to an endpoint; a dataclass."""
-
-    @property
-    def prompt_tokens(self) -> int:
-        """The most tokens of the prompt, as an estimate."""
-
-    @property
-    def max_tokens(self) -> int:
-        """The longest answer, in tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +100,7 @@ class ChatAnswer(Answer):
     model: str = ""
 
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", ChatRequest, ApiRequest)
 A = TypeVar("A", bound=Answer)
 
 
@@ -149,7 +138,7 @@ class Asker(Protocol):
         ...
 
 
-def tokens_at_most(request: Request) -> TokenUsage:
+def tokens_at_most(request: ChatRequest | ApiRequest) -> TokenUsage:
     """Return the most that one attempt at a request should be billed for: what is reserved for it."""
     return TokenUsage(request.prompt_tokens, request.max_tokens)
 

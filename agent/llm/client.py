@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import aiohttp
 import httpx2
 import openai
-import tenacity
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from pydantic import SecretStr
 
@@ -50,8 +49,8 @@ SCORER_URL = "`scorer_url`"
 CHAT_PATH = "chat/completions"
 KEEP_ALIVE_S = 3.0
 """Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
-TRIES, PAUSE_S, LOOK_S = 4, 0.5, 10.0
-"""Looks at an address before the first request, the pause between two, and the longest time of one."""
+LOOK_S = 10.0
+"""Longest time of the look at an address before the first request."""
 MAX_FAILURE = 2**18
 """Decoded bytes that are read of a failure's body."""
 
@@ -178,12 +177,6 @@ class OpenAIChat:
         self._adopt(dialect)
         return answer
 
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception_type((TransientChatError, EndpointError)),
-        stop=tenacity.stop_after_attempt(TRIES),
-        wait=lambda _state: PAUSE_S,
-        reraise=True,
-    )
     async def look(self, path: str, setting: str) -> httpx2.Response:
         """Return a reply of any status, for nothing; ``setting`` gives the address.
 
