@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import argument_parser
 from promptclimb.agent.errors import BudgetSpentError, RequestFailedError
-from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy
+from promptclimb.agent.llm.ask import Endpoint, EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
@@ -297,7 +297,7 @@ async def spend(
         asker = EndpointAsker(
             Endpoint(name="fake", client=chat, price=tariff()),
             budget=budget,
-            retry=RetryPolicy(attempt_s=60.0),
+            attempt_s=60.0,
             give_up_after_s=1e9,
         )
 

@@ -19,7 +19,6 @@ import tenacity
 from ...evaluator.counts import counted
 from ...evaluator.failures import RULES, Evidence, FailureKind, NextStep, judge
 from ..config.fields import MOST_ATTEMPTS, REQUEST_TIMEOUT_S, RETRY_ATTEMPTS
-from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
     ChatError,
@@ -57,8 +56,6 @@ _Failures: TypeAlias = Counter[FailureKind | NextStep]
 """Failed attempts at one request, by kind and by what followed."""
 _PASSING = (NextStep.RETRY, NextStep.WAIT, NextStep.AGAIN)
 """What follows if the same request may be answered later."""
-LOCAL_ATTEMPT_S = 1200.0
-"""Shortest deadline of an attempt at a local model, which is slow on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +66,7 @@ class Endpoint:
         name: Its name in reports.
         price: None if unknown.
         content: Hash of the file of a user's own local model; None if the name identifies it.
+        slowest_s: Shortest deadline of an attempt, in seconds: a local model is slow on a busy machine.
     """
 
     name: str
@@ -76,27 +74,7 @@ class Endpoint:
     price: Tariff | None = None
     limits: RateLimits = field(default_factory=RateLimits)
     content: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """The patience for one request.
-
-    Attributes:
-        attempts: Most attempts, not counting those after which the endpoint asks for a wait.
-        attempt_s: Seconds that the endpoint may take to answer.
-    """
-
-    attempts: int = RETRY_ATTEMPTS
-    attempt_s: float = REQUEST_TIMEOUT_S
-
-    @classmethod
-    def of(cls, config: SearchConfig, *, local: bool = False) -> RetryPolicy:
-        """Return the policy of a config; ``local`` if the requests go to a local LLM."""
-        return cls(
-            attempts=config.retry_attempts,
-            attempt_s=max(config.request_timeout, LOCAL_ATTEMPT_S if local else 0.0),
-        )
+    slowest_s: float = 0.0
 
 
 def _error_of(retry_state: tenacity.RetryCallState) -> ChatError:
@@ -169,6 +147,8 @@ class EndpointAsker(Generic[R, A]):
     succeed any more (a rejected key, no such model, no quota left), all that wait fail with that error.
 
     Args:
+        attempts: Most attempts at a request, not counting those after which the endpoint asks for a wait.
+        attempt_s: Seconds that the endpoint may take to answer.
         has_answers: The run has earlier answers, so its settings are right: the meaning of a refusal does not
             depend on where a run was interrupted.
         ledger: None stores nothing.
@@ -180,7 +160,8 @@ class EndpointAsker(Generic[R, A]):
         endpoint: Endpoint,
         *,
         budget: Budget,
-        retry: RetryPolicy | None = None,
+        attempts: int = RETRY_ATTEMPTS,
+        attempt_s: float = REQUEST_TIMEOUT_S,
         give_up_after_s: float = GIVE_UP_AFTER_S,
         has_answers: bool = False,
         ledger: Ledger | None = None,
@@ -190,7 +171,8 @@ class EndpointAsker(Generic[R, A]):
         self.budget = budget
         self.has_answered = has_answers
         self._endpoint = endpoint
-        self._policy = retry or RetryPolicy()
+        self._attempts = attempts
+        self._attempt_s = max(attempt_s, endpoint.slowest_s)
         self._ledger = ledger
         self._stop = stop or Stop()
         self._emit = emit
@@ -218,7 +200,7 @@ class EndpointAsker(Generic[R, A]):
 
         def may_pass(error: BaseException) -> bool:
             """Return whether to try again; it is free where the endpoint asks for a wait or another form."""
-            patient = failures[NextStep.RETRY] < self._policy.attempts
+            patient = failures[NextStep.RETRY] < self._attempts
             return isinstance(error, ChatError) and error.step in _PASSING and patient
 
         retrying = tenacity.AsyncRetrying(
@@ -331,11 +313,11 @@ class EndpointAsker(Generic[R, A]):
         started = self._clock()
         try:
             try:
-                async with asyncio.timeout(self._policy.attempt_s):
+                async with asyncio.timeout(self._attempt_s):
                     answer: A = await self._endpoint.client.chat(sent)
                     return answer
             except TimeoutError as error:
-                late = f"no answer within {self._policy.attempt_s:.3g} s"
+                late = f"no answer within {self._attempt_s:.3g} s"
                 raise TransientChatError(late, perhaps_billed=True) from error
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()

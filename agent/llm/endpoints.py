@@ -30,6 +30,7 @@ from .limiter import RateLimits
 from .price_table import TablePrice, find_price
 
 DEFAULT_KEY = "OPENAI_API_KEY"
+LOCAL_ATTEMPT_S = 1200.0
 INVALID_KEY = "invalid_api_key"
 """OpenAI's code for an invalid key."""
 
@@ -155,7 +156,12 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
         raise _unusable(error) from error
     emit(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(
-        name=LOCAL_LLM, client=client, price=FREE, limits=_limits(config, in_flight=1), content=content
+        name=LOCAL_LLM,
+        client=client,
+        price=FREE,
+        limits=_limits(config, in_flight=1),
+        content=content,
+        slowest_s=LOCAL_ATTEMPT_S,
     )
 
 

@@ -46,7 +46,7 @@ from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent
 from ..secrets import Scrubber, clean_key
 from ..stop import Stop
 from ..text import printable
-from .ask import Endpoint, EndpointAsker, RetryPolicy
+from .ask import Endpoint, EndpointAsker
 from .budget import Limits, ScorerBudget, estimated, to_keep, why_refused
 from .chat import Client, JsonAnswer
 from .endpoints import DEFAULT_KEY, warn_unencrypted
@@ -172,7 +172,8 @@ class ScorerCalls:
         self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
             Endpoint(name=name, client=client, price=config.scorer_price, limits=limits),
             budget=self.budget,
-            retry=RetryPolicy.of(config),
+            attempts=config.retry_attempts,
+            attempt_s=config.request_timeout,
             give_up_after_s=60 * config.give_up_after,
             has_answers=spent.calls > spent.failed_calls or spent.tokens > 0,
             ledger=self._write,

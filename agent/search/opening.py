@@ -19,7 +19,7 @@ from ..events.sinks import WRITERS, ThreadedSink
 from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, trackers_of
 from ..events.types import Bus, Noted, SearchStarted
-from ..llm.ask import Endpoint, EndpointAsker, RetryPolicy
+from ..llm.ask import Endpoint, EndpointAsker
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
@@ -168,7 +168,8 @@ async def open_session(
             llm = EndpointAsker(
                 endpoint,
                 budget=budget,
-                retry=RetryPolicy.of(config, local=config.is_local),
+                attempts=config.retry_attempts,
+                attempt_s=config.request_timeout,
                 give_up_after_s=60 * config.give_up_after,
                 has_answers=store.has_answers,
                 ledger=store.put_usage,

@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import MOST_ATTEMPTS
-from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
     BudgetSpentError,
@@ -43,7 +42,7 @@ from promptclimb.agent.events.types import (
     UsageMissing,
     ignore_event,
 )
-from promptclimb.agent.llm.ask import LONGEST_ASKED_S, Endpoint, EndpointAsker, RetryPolicy, WaitAsAsked
+from promptclimb.agent.llm.ask import LONGEST_ASKED_S, Endpoint, EndpointAsker, WaitAsAsked
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
@@ -59,7 +58,6 @@ from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.served import served as handled
 
 PRICE = Price(prompt=1.0, completion=2.0)
-POLICY = RetryPolicy()
 
 
 def request(number: int = 0, max_tokens: int = 100) -> ChatRequest:
@@ -155,7 +153,7 @@ async def test_refusals_of_a_form_cost_neither_attempt_nor_wait_and_are_billed_o
     bills = [TokenUsage(2_000_000, 0), TokenUsage(10, 5)]
     bills[reported] = replace(bills[reported], vendor_picodollars=7)
     chat = Scripted([refused_form(), refused_form(bills[0]), refused_form(bills[1])])
-    asker = asker_of(chat, events, ledger=ledger, retry=RetryPolicy(attempts=1))
+    asker = asker_of(chat, events, ledger=ledger, attempts=1)
     reply = await asker.ask(request())
     assert asyncio.get_running_loop().time() == 4
     costs = [PRICE.charge(bill) for bill in bills]
@@ -212,7 +210,7 @@ async def test_a_request_that_is_refused_in_every_form_fails() -> None:
 async def test_an_attempt_has_a_deadline() -> None:
     """An endpoint that hangs is left after the attempt's time, and the next attempt gets an answer."""
     async with served(script=("hang",)) as (server, chat):
-        asker = asker_of(chat, retry=RetryPolicy(attempt_s=30))
+        asker = asker_of(chat, attempt_s=30)
         await asker.ask(request())
         assert 30 <= asyncio.get_running_loop().time() <= 32
         assert (asker.budget.spent.calls, asker.budget.spent.failed_calls, server.statistics.requests) == (
@@ -234,7 +232,7 @@ async def test_an_outage_does_not_eat_every_turn() -> None:
                 raise TransientChatError("down")
             return ChatAnswer(text="- a {}")
 
-    asker, failed = asker_of(DownForTenMinutes(), retry=RetryPolicy(attempts=3)), 0
+    asker, failed = asker_of(DownForTenMinutes(), attempts=3), 0
 
     async def restart(number: int) -> None:
         nonlocal failed
@@ -449,7 +447,7 @@ async def test_what_the_endpoint_asks_for_is_waited_however_often(
     """Ten times in a row, and no turn is lost; only where it asks for nothing does the pause grow."""
     refusal = functools.partial(error, "busy", status=429, retry_after=asked_s)
     client = Scripted([refusal() for _ in range(10)], latency_s=0.0)
-    asker = asker_of(client, retry=RetryPolicy(attempts=99))
+    asker = asker_of(client, attempts=99)
     await asker.ask(request())
     took_s = asyncio.get_running_loop().time()
     assert (10 * asked_s if asked_s else 15) <= took_s <= most_s * (1 if asked_s else 5)
@@ -464,7 +462,7 @@ async def test_even_waits_that_are_asked_for_have_an_end() -> None:
     """Such attempts are not counted as failures, but in all."""
     client = Scripted(always=lambda: RateLimitedError("429", status=429, retry_after=1.0), latency_s=0.0)
     with pytest.raises(RequestFailedError) as caught:
-        await asker_of(client, retry=RetryPolicy(attempts=2)).ask(request())
+        await asker_of(client, attempts=2).ask(request())
     assert caught.value.attempts == client.calls == MOST_ATTEMPTS
 
 
@@ -606,7 +604,7 @@ async def test_an_answer_without_usage_counts_with_all_that_was_written(
 ) -> None:
     """An endpoint that ignores how long an answer may be exceeds no limit by more than one answer."""
     client = Unbounded(usable)
-    asker = asker_of(client, limits=limits, retry=RetryPolicy(attempts=1))
+    asker = asker_of(client, limits=limits, attempts=1)
     with contextlib.suppress(GaveUpError):
         await until_spent(asker, restarts)
     most = limits.tokens or int((limits.cost_usd or 0) * 10**6 / PRICE.completion)
@@ -667,7 +665,7 @@ async def test_requests_that_fail_together_do_not_come_back_together() -> None:
             raise TransientChatError("down")
 
     endpoint = Endpoint(name="one", client=Failing(), limits=RateLimits(concurrency=16))
-    asker = asker_of(endpoint, retry=RetryPolicy(attempts=2))
+    asker = asker_of(endpoint, attempts=2)
     await asyncio.gather(*(asker.ask(request(number)) for number in range(16)), return_exceptions=True)
     assert sent_at[:16] == [sent_at[0]] * 16
     again_at = sent_at[16:]
@@ -675,19 +673,18 @@ async def test_requests_that_fail_together_do_not_come_back_together() -> None:
     assert max(sum(moment <= other < moment + 0.5 for other in again_at) for moment in again_at) <= 8
 
 
-@pytest.mark.parametrize(("local", "seconds"), [(True, 1200.0), (False, 30.0)])
-def test_the_patience_is_that_of_the_config(local: bool, seconds: float) -> None:
+@virtual_time
+async def test_a_slow_endpoint_has_its_own_deadline() -> None:
     """A local answer under way is not thrown away on a busy machine; it would begin from nothing again."""
-    config = SearchConfig(llm="local", retry_attempts=5, request_timeout=30)
-    policy = RetryPolicy.of(config, local=local)
-    assert (policy.attempts, policy.attempt_s) == (5, seconds)
+    endpoint = Endpoint(name="local", client=Scripted(latency_s=1100.0), slowest_s=1200.0)
+    assert (await asker_of(endpoint, attempts=1, attempt_s=30).ask(request())).answer.text
 
 
-async def failing(policy: RetryPolicy, *errors: Exception) -> RequestFailedError:
+async def failing(attempts: int, *errors: Exception) -> RequestFailedError:
     """What comes of attempts that fail with these errors in turn, after the longest waits."""
     turns = itertools.cycle(errors)
     client = Scripted(always=lambda: next(turns), latency_s=0.0)
-    asker = EndpointAsker(Endpoint(name="one", client=client), budget=Budget(Limits()), retry=policy)
+    asker = EndpointAsker(Endpoint(name="one", client=client), budget=Budget(Limits()), attempts=attempts)
     with pytest.raises(RequestFailedError) as caught:
         await asker.ask(request())
     return caught.value
@@ -696,17 +693,16 @@ async def failing(policy: RetryPolicy, *errors: Exception) -> RequestFailedError
 @virtual_time
 async def test_a_request_fails_by_its_last_failure() -> None:
     """Be it because no more attempts were allowed at all."""
-    once, twice = RetryPolicy(attempts=1), RetryPolicy(attempts=2)
     refused, down = UnusableAnswerError("no", reason="refusal"), TransientChatError("down")
-    assert (await failing(twice, refused)).kind is FailureKind.UNUSABLE
-    assert (await failing(twice, refused, down)).kind is FailureKind.UNREACHABLE
-    failed = await failing(once, down)
+    assert (await failing(2, refused)).kind is FailureKind.UNUSABLE
+    assert (await failing(2, refused, down)).kind is FailureKind.UNREACHABLE
+    failed = await failing(1, down)
     assert (failed.attempts, str(failed), failed.__cause__) == (
         1,
         "no usable answer in 1 attempt: down",
         down,
     )
-    unusable = await failing(POLICY, refused)
+    unusable = await failing(8, refused)
     assert unusable.attempts == RULES[FailureKind.UNUSABLE].tries + 1
 
 
@@ -733,7 +729,7 @@ async def test_a_refusal_is_judged_by_what_the_endpoint_has_answered(error: Chat
     client = Scripted(always=lambda: type(error)("no", status=400))
     with pytest.raises(type(error)):
         await asker_of(client).ask(request())
-    asker = asker_of(client, has_answers=True, retry=RetryPolicy(attempts=1))
+    asker = asker_of(client, has_answers=True, attempts=1)
     for number in range(RULES[error.kind].tolerated):
         with pytest.raises(RequestFailedError):
             await asker.ask(request(number))

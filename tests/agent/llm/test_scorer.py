@@ -23,7 +23,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
 )
 from promptclimb.agent.events.types import ChatFailed, Event, Noted
-from promptclimb.agent.llm.ask import Endpoint, EndpointAsker, RetryPolicy
+from promptclimb.agent.llm.ask import Endpoint, EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.scorer import ScorerCalls, open_scorer, scorer_key
@@ -423,12 +423,11 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
         llm = Charging(chat_answer, llm_price, rng, fails, most_tokens=100)
         of_scorer = ScorerBudget(Limits(calls=most_calls, cost_usd=dollars))
         of_llm = Budget(Limits(cost_usd=dollars), shares_cost_with=of_scorer)
-        retry = RetryPolicy(attempts=50)
         asks: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
-            Endpoint(name="s", client=scorer, price=scorer_price), budget=of_scorer, retry=retry
+            Endpoint(name="s", client=scorer, price=scorer_price), budget=of_scorer, attempts=50
         )
         chats: EndpointAsker[ChatRequest, ChatAnswer] = EndpointAsker(
-            Endpoint(name="l", client=llm, price=llm_price), budget=of_llm, retry=retry
+            Endpoint(name="l", client=llm, price=llm_price), budget=of_llm, attempts=50
         )
         post = ApiRequest(path="", body={}, prompt_tokens=100, max_tokens=100)
 
