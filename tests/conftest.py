@@ -37,9 +37,8 @@ os.environ["LANGUAGE"] = "C"
 # Nothing in a test may reach for a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-
-# open_clip and timm import these where they are installed, which takes a second, and no fast test needs them.
-UNUSED: dict[str, Any] = dict.fromkeys(("transformers", "wandb"))
+# open_clip and timm import these where they are installed, which takes long, and no fast test needs them.
+UNUSED: dict[str, Any] = dict.fromkeys(("timm", "transformers", "wandb"))
 sys.modules.update(UNUSED)
 
 # Collecting tests imports everything, and looking for garbage in that takes half of the time.

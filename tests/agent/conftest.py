@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,9 +28,10 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def bundled_models_opened_once() -> None:
     """Have the weights of a bundled model read, and the fast path checked with them, once: 0.2 s each."""
-    from promptclimb.evaluator.clip import models, text_encoder  # they import torch, after ``tests/conftest``
+    from promptclimb.evaluator.clip import model_files, models, text_encoder  # after torch's environment
 
-    create, opened = models._create, dict[str, Any]()
+    create, opened, file_hash = models._create, dict[str, Any](), model_files.file_hash
+    hash_of_bundled = cache(file_hash)
 
     def created(source: Any, overrides: dict[str, Any]) -> Any:
         if CHECKPOINTS not in source.weights.parents:
@@ -38,19 +40,16 @@ def bundled_models_opened_once() -> None:
             opened[source.name] = create(source, overrides)
         return opened[source.name]
 
-    def once(check: Callable[..., Any]) -> Callable[..., Any]:
-        results: WeakKeyDictionary[object, Any] = WeakKeyDictionary()
+    checks, differences = text_encoder.TextEncoder._self_check, WeakKeyDictionary[object, float]()
 
-        def checked(encoder: Any, tower: Any) -> Any:
-            if encoder._model not in results:
-                results[encoder._model] = check(encoder, tower)
-            return results[encoder._model]
-
-        return checked
+    def checked(encoder: Any, tower: Any) -> float:
+        if encoder._model not in differences:
+            differences[encoder._model] = checks(encoder, tower)
+        return differences[encoder._model]
 
     models._create = created
-    encoder = text_encoder.TextEncoder
-    encoder._self_check, encoder._independent = once(encoder._self_check), once(encoder._independent)
+    model_files.file_hash = lambda path: (hash_of_bundled if CHECKPOINTS in path.parents else file_hash)(path)
+    text_encoder.TextEncoder._self_check = checked  # type: ignore[method-assign]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -11,13 +10,12 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from PIL import Image
@@ -39,9 +37,10 @@ from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Predictions, SplitScores
 from promptclimb.evaluator.settings import Group
 from tests.fakes.black_box import stand_in
-from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.chat_server import ChatServer
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.few_shots import pictures
+from tests.fakes.serving import serving_chat
 from tests.fakes.suite_files import STUDY, write_suite
 from tests.paths import ROOT
 from tests.recorded import check_session
@@ -60,39 +59,10 @@ def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMPTCLIMB_RETRY_ATTEMPTS", "1")
 
 
-class Serving:
-    """A chat server in a thread of its own, for as long as a test lasts."""
-
-    def __init__(self, **options: Any) -> None:
-        self._options = ServerOptions(**options)
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> ChatServer:
-        self._thread.start()
-        assert self._ready.wait(20)
-        return self.server
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join(20)
-
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        self._done = asyncio.Event()
-        async with ChatServer(self._options) as self.server:
-            self._ready.set()
-            await self._done.wait()
-
-
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     """An endpoint that asks for the key."""
-    with Serving(key=KEY) as serving:
+    with serving_chat(key=KEY) as serving:
         yield serving
 
 
@@ -148,7 +118,7 @@ def test_the_key_is_nowhere(
 ) -> None:
     """Not in a file, not on a screen, even if the server echoes it and the address holds a password."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with Serving(key=KEY, script=("echo_key", "ok", "ok", "echo_key")) as server:
+    with serving_chat(key=KEY, script=("echo_key", "ok", "ok", "echo_key")) as server:
         url = server.base_url.replace("http://", "http://me:pw-0123456789@")
         code = call("search", *SMALL, "--base-url", url, "--run-dir", "r", "--concurrency", "1")
     out, err = capsys.readouterr()
@@ -240,7 +210,7 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """On the terminal and on the page: its address, the last error, and how many calls failed."""
-    with Serving(faults={"500": 1.0}) as server:
+    with serving_chat(faults={"500": 1.0}) as server:
         few = ("--restarts", "1", "--rounds", "1")
         assert (
             call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r")
@@ -270,7 +240,7 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
 
 def test_a_wrong_model_is_corrected_when_nothing_was_paid(capsys: pytest.CaptureFixture[str]) -> None:
     """By the printed command; once an answer is on disk, another model needs another run."""
-    with Serving(model="right") as server:
+    with serving_chat(model="right") as server:
         options = ("--base-url", server.base_url, "--run-dir", "r")
         assert call("search", *SMALL[:-4], "--method", "pn", "--llm", "wrong", *options) == 2
         *_, way_on, last = capsys.readouterr().err.strip().splitlines()
@@ -316,7 +286,7 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(
 
     evaluator = FakeEvaluator(before_batch=strike)
     stand_in(monkeypatch, lambda _spec: evaluator)
-    with Serving() as server:
+    with serving_chat() as server:
         assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == code
         assert "python run_agent.py resume r" in capsys.readouterr().err
         assert not (tmp_path / "r" / "result.json").exists()
@@ -689,7 +659,7 @@ MINE = "--initial mine.txt --method pn --llm m --restarts 1 --conversations 1 --
 def asking(tmp_path: Path) -> Iterator[str]:
     """The options of a small search whose templates come from a file and a server, not from the program."""
     (tmp_path / "mine.txt").write_text("a photo of {}\nthe {} here\nsome {} in a row\nan old {}\n")
-    with Serving() as server:
+    with serving_chat() as server:
         yield f"{MINE} --base-url {server.base_url}"
 
 
@@ -742,7 +712,7 @@ def test_the_exit_code_says_whether_an_llm_gave_anything(
     script: tuple[str, ...], command: str, code: int
 ) -> None:
     """One usable answer in a suite is enough; a search that an outage stopped has failed."""
-    with Serving(script=script) as server:
+    with serving_chat(script=script) as server:
         options = ["--data", "one", *FEW, "--llm", "m", "--base-url", server.base_url]
         if command == "suite":
             llms = [{"llm": "m", "base_url": server.base_url}]

@@ -14,8 +14,8 @@ import pytest
 import tomli_w
 
 from promptclimb.agent.cli.main import main
-from tests.agent.cli.test_commands import Serving
 from tests.fakes.photograph_archives import ArchiveServer, serving_archives
+from tests.fakes.serving import serving_chat
 from tests.fakes.tiny_clip import config, save_weights, tiny
 from tests.paths import ROOT
 
@@ -124,7 +124,7 @@ def test_the_smallest_part_of_the_workflow(
 @pytest.mark.slow
 def test_every_row_of_the_study_runs(weights: None, capsys: pytest.CaptureFixture[str]) -> None:
     """On one set, with one image a class and an LLM that answers at once."""
-    with Serving() as server:
+    with serving_chat() as server:
         assert main(["suite", small_study(server.base_url), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [run for run in document["runs"] if not run["counts"]] == []

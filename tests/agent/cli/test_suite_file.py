@@ -26,11 +26,11 @@ from promptclimb.agent.study.runs import SearchEnd
 from promptclimb.agent.study.study import Study
 from promptclimb.evaluator.errors import StoreError
 from promptclimb.evaluator.spec import EvaluatorSpec
-from tests.agent.cli.test_commands import Serving
 from tests.fakes.black_box import FACTORY, SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.few_shots import pictures as clip_pictures
+from tests.fakes.serving import serving_chat
 from tests.fakes.suite_files import SMALL, STUDY, pictures, write_suite
 from tests.paths import ROOT
 from tests.recorded import check_session
@@ -54,7 +54,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeEvaluato
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     """An endpoint that asks for no key."""
-    with Serving() as serving:
+    with serving_chat() as serving:
         yield serving
 
 

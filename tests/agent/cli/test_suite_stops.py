@@ -26,10 +26,10 @@ from promptclimb.agent.study.transfer import Transferred
 from promptclimb.evaluator.errors import ModelError
 from promptclimb.evaluator.scoring import Verdict
 from promptclimb.evaluator.spec import EvaluatorSpec
-from tests.agent.cli.test_commands import Serving
 from tests.fakes.black_box import SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.evaluators import FakeEvaluator
+from tests.fakes.serving import serving_chat
 from tests.fakes.study_outcomes import cells, study
 from tests.fakes.suite_files import write_suite
 
@@ -50,7 +50,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 @pytest.fixture
 def servers() -> Iterator[tuple[ChatServer, ChatServer]]:
     """An endpoint that asks for no key, and one that asks for another than we have."""
-    with Serving() as free, Serving(key="another") as closed:
+    with serving_chat() as free, serving_chat(key="another") as closed:
         yield free, closed
 
 

@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.feature_box import FeatureBox
 from tests.fakes.few_shots import pictures
+from tests.paths import ROOT
 from tests.recorded import text_of
 
 SKETCH = "a sketch of a {}"
@@ -254,16 +254,17 @@ def test_kept_features_are_measured_without_loading_a_model(
 ) -> None:
     """Neither open_clip nor the model, which take longer than all else; the figures are the same."""
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("promptclimb.evaluator.files.SETTLED_NS", 0)
     spec = EvaluatorSpec(data=pictures(tmp_path).data, shots=4, device="cpu")
-    code = (
-        "import json, sys; from promptclimb import EvaluatorSpec, evaluate;"
-        "from promptclimb.evaluator import held_near; held_near.STEPS = 3;"
-        f"measured = evaluate(['a {{}}'], EvaluatorSpec(data={spec.data!r}, shots=4, device='cpu'));"
-        "print(json.dumps([measured.to_json(), 'open_clip' in sys.modules]))"
-    )
-    first = json.loads(json.dumps(evaluate(["a {}"], spec).to_json()))
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    assert json.loads(done.stdout) == [first, False]
+    first = evaluate(["a {}"], spec)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "open_clip"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert evaluate(["a {}"], spec).to_json() == first.to_json()
+    assert "open_clip" not in sys.modules
+    # One module imports it, and functions alone that module.
+    imports = re.compile(r"^(?:import open_clip|from (?:open_clip|\.+(?:clip\.)?model_files) )", re.MULTILINE)
+    importing = [path.name for path in (ROOT / "evaluator").rglob("*.py") if imports.search(path.read_text())]
+    assert importing == ["model_files.py"]
 
 
 async def test_ways_are_the_baselines_of_a_search(tmp_path: Path) -> None:

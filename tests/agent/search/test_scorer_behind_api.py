@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -11,7 +10,6 @@ import re
 import shutil
 import signal
 import sqlite3
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -20,10 +18,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 from PIL import Image
 from rich.console import Console
 
-from promptclimb.agent.api import evaluate, load, predict, resume, search
+from promptclimb.agent.api import evaluate, load, predict, resume, search, search_sync
 from promptclimb.agent.cli.evaluate import print_ways
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
@@ -61,9 +60,9 @@ from promptclimb.evaluator.scoring import (
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
+from tests.fakes.serving import Serving
 from tests.fakes.study_outcomes import cells, study
 from tests.fakes.visual_api import COLOURS
-from tests.paths import ROOT
 from tests.recorded import text_of
 
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
@@ -647,32 +646,41 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         assert [row["class"] for row in rows] == [image.classes[0] for image in images]
 
 
-@pytest.mark.parametrize(("command", "number"), [("evaluate", signal.SIGINT), ("predict", signal.SIGTERM)])
-async def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
-    command: str, number: signal.Signals, config: Callable[..., SearchConfig], colours: Path, tmp_path: Path
-) -> None:
+class Struck(ScorerServer):
+    """Sends this process signals once six requests are open."""
+
+    numbers: tuple[signal.Signals, ...] = ()
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        if self._in_flight == 5:
+            for number in self.numbers:
+                os.kill(os.getpid(), number)
+        return await super()._post(request)
+
+
+@pytest.mark.parametrize(
+    ("command", "numbers"),
+    # As ``timeout`` does, to the process and to its group.
+    [("evaluate", (signal.SIGINT,)), ("predict", (signal.SIGTERM, signal.SIGTERM))],
+)
+def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
+    command: str, numbers: tuple[signal.Signals, ...], config: Callable[..., SearchConfig], colours: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     """They are paid for: ``evaluate`` and ``predict`` wait for them, and say so."""
-    cache = tmp_path / "labels"
-    async with ScorerServer() as server:
-        await search(config(server.url))
+    cache, server = tmp_path / "labels", Struck()
+    with Serving(server):
+        if command == "predict":
+            search_sync(config(server.url))
         spec = ["--scorer", "zero-shot", "--model", "m", "--templates", "the {}"]
         words: Sequence[object] = {
             "evaluate": ["evaluate", "--data", colours, *spec, "--scorer-url", server.url],
             "predict": ["predict", colours / "test", "--run", tmp_path / "run"],
         }[command]
-        before, server.options = server.requests, ScorerOptions(latency_s=0.5)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "promptclimb", *map(str, words), "--shared-cache", str(cache)),
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=asyncio.subprocess.PIPE,
-        )
-        await server.until(lambda: server.requests == before + 6)
-        process.send_signal(number)
-        if number == signal.SIGTERM:  # as ``timeout`` does, to the process and to its group
-            process.send_signal(number)
-        _, said = await process.communicate()
-        assert (process.returncode, server.answered) == (128 + number, before + 6)
-    assert b"Finishing open requests." in said
+        before, server.numbers, server.options = server.requests, numbers, ScorerOptions(latency_s=0.2)
+        assert main([*map(str, words), "--shared-cache", str(cache)]) == 128 + numbers[0]
+        assert server.answered == before + 6
+    assert "Finishing open requests." in capsys.readouterr().err
     with closing(sqlite3.connect(cache / "labels.sqlite")) as kept:
         assert kept.execute("SELECT count(*) FROM answers").fetchone() == (6,)
 

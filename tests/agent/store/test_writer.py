@@ -167,6 +167,7 @@ async def test_a_run_that_could_not_be_written_can_be_closed(store: Store) -> No
         assert again.value("x") is None
 
 
+@pytest.mark.usefixtures("no_old_garbage")
 async def test_who_left_is_not_told_in_a_traceback(tmp_path: Path) -> None:
     """A commit fails after its waiter was cancelled: the error is that of the others, and of nobody else."""
     reported: list[object] = []
