@@ -16,7 +16,7 @@ from promptclimb.agent.results.accuracies import WITHOUT_SEARCH
 from promptclimb.agent.results.result import FORM_CHOSEN_BY, UNLEARNED
 from promptclimb.agent.search.evidence import beats
 from promptclimb.agent.search.journal import NamedTemplate, NamesRecord, RestartRecord, SearchOutcome
-from promptclimb.agent.search.measuring import measure_ways
+from promptclimb.agent.search.measuring import measure
 from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import TemplateRejectedError
@@ -216,7 +216,8 @@ async def test_the_best_without_a_search_is_what_evaluate_recommends(
     """The same way, with the images where they gain, and the same accuracy on test; one row stands for it."""
     box = with_lists(FeatureBox(worth, learns=learns))
     result, _ = await finish(tmp_path / "r", box)
-    evaluation = await measure_ways(box, kind_named(TEMPLATE), report=print, progress=print)
+    kind = kind_named(TEMPLATE)
+    evaluation = await measure(box, [], kind, "test", inspect=False, report=print, progress=print)
     best, rival = evaluation.recommended, result.without_search
     assert best is not None
     assert rival is not None
