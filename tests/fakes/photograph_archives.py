@@ -1,6 +1,6 @@
 """Archives in the layout of the published EuroSAT, DTD and Oxford-IIIT Pet, and a server that has them.
 
-The images are generated. File names are made up, or those of published split files (``names``).
+Images and file names are made up.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,71 +28,58 @@ LAND = ("AnnualCrop", "Forest", "SeaLake")
 TEXTURES = ("banded", "dotted", "polka-dotted")
 PETS = ("Abyssinian", "american_bulldog", "Egyptian_Mau")
 """Cats have names in capitals, dogs have not; labels go by name, not by capitals."""
-Names = Mapping[str, Sequence[str]]
-"""Image names without suffixes, by class."""
 
 
-def jpeg(number: int, side: int = 24) -> bytes:
+def jpeg(number: int) -> bytes:
     """A small JPEG that no other number gives."""
     pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(pixels).resize((side, side)).save(file, "JPEG")
+    Image.fromarray(pixels).resize((24, 24)).save(file, "JPEG")
     return file.getvalue()
 
 
-def eurosat(path: Path, images: Names | None = None, side: int = 24) -> None:
+def eurosat(path: Path) -> None:
     """``EuroSAT.zip``: 2750/CLASS/CLASS_N.jpg, without splits."""
-    images = images or {name: [f"{name}_{number}" for number in range(1, 21)] for name in LAND}
     with zipfile.ZipFile(path, "w") as archive:
-        for number, (folder, image) in enumerate(_pairs(images)):
-            archive.writestr(f"2750/{folder}/{image}.jpg", jpeg(number, side))
+        for number, (name, index) in enumerate(product(LAND, range(1, 21))):
+            archive.writestr(f"2750/{name}/{name}_{index}.jpg", jpeg(number))
 
 
-def dtd(path: Path, splits: Mapping[str, Names] | None = None, side: int = 24) -> None:
+def dtd(path: Path) -> None:
     """``dtd-r1.0.1.tar.gz``: images and lists of three splits, of which there are ten partitions."""
-    if splits is None:
-        parts = {"train": range(10), "val": range(10, 15), "test": range(15, 20)}
-        splits = {
-            split: {name: [f"{name}_{number:04d}" for number in numbers] for name in TEXTURES}
-            for split, numbers in parts.items()
-        }
-    files, start = dict[str, bytes](), 0
-    for split, images in splits.items():
-        pairs = list(_pairs(images))
-        listed = "".join(f"{folder}/{image}.jpg\n" for folder, image in pairs)
-        files |= {f"dtd/labels/{split}{partition}.txt": listed.encode() for partition in (1, 2)}
-        files |= {
-            f"dtd/images/{folder}/{image}.jpg": jpeg(start + n, side)
-            for n, (folder, image) in enumerate(pairs)
-        }
-        start += len(pairs)
+    files = dict[str, bytes]()
+    for split, indices in {"train": range(10), "val": range(10, 15), "test": range(15, 20)}.items():
+        images = [f"{name}/{name}_{index:04d}.jpg" for name, index in product(TEXTURES, indices)]
+        listed = "".join(f"{image}\n" for image in images).encode()
+        files |= {f"dtd/labels/{split}{partition}.txt": listed for partition in (1, 2)}
+        files |= {f"dtd/images/{image}": jpeg(len(files) + n) for n, image in enumerate(images)}
     _tar(path, files)
 
 
-def pets(
-    images_path: Path, annotations_path: Path, splits: Mapping[str, Names] | None = None, side: int = 24
-) -> None:
+def pets(images_path: Path, annotations_path: Path) -> None:
     """``images.tar.gz`` and ``annotations.tar.gz``: a flat folder, and lines "name label species breed"."""
-    if splits is None:
-        parts = {"trainval": range(1, 11), "test": range(11, 16)}
-        splits = {
-            split: {name: [f"{name}_{number}" for number in numbers] for name in PETS}
-            for split, numbers in parts.items()
-        }
-    labels = {name: label for label, name in enumerate(sorted(splits["test"], key=str.lower), start=1)}
     pictures, lists = dict[str, bytes](), dict[str, bytes]()
-    for split, images in splits.items():
-        pairs = list(_pairs(images))
-        listed = [f"{image} {labels[breed]} {1 if breed[0].isupper() else 2} 1\n" for breed, image in pairs]
+    for split, indices in {"trainval": range(1, 11), "test": range(11, 16)}.items():
+        listed = [
+            f"{breed}_{index} {label} {1 if breed[0].isupper() else 2} 1\n"
+            for (label, breed), index in product(enumerate(PETS, start=1), indices)
+        ]
         lists[f"annotations/{split}.txt"] = "".join(listed).encode()
-        for _breed, image in pairs:
-            pictures[f"images/{image}.jpg"] = jpeg(len(pictures), side)
+        for line in listed:
+            pictures[f"images/{line.split()[0]}.jpg"] = jpeg(len(pictures))
     _tar(images_path, pictures)
     _tar(annotations_path, lists)
 
 
-def _pairs(images: Names) -> Iterator[tuple[str, str]]:
-    return ((folder, image) for folder, names in images.items() for image in names)
+@cache
+def built() -> dict[str, bytes]:
+    """The files of the three sets."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        eurosat(home / "EuroSAT.zip")
+        dtd(home / "dtd-r1.0.1.tar.gz")
+        pets(home / "images.tar.gz", home / "annotations.tar.gz")
+        return {path.name: path.read_bytes() for path in home.iterdir()}
 
 
 def _tar(path: Path, files: Mapping[str, bytes]) -> None:
@@ -115,12 +104,11 @@ class ArchiveServer:
         self.folder, self.asked, self.cut = folder, list[str](), False
         self._monkeypatch = monkeypatch
 
-    def publish(self, **more: Any) -> None:
-        """Build the three sets in their folder, as they are and with their checksums; see ``announce``."""
+    def publish(self) -> None:
+        """Put the three sets into their folder, as they are and with their checksums; see ``announce``."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        eurosat(self.folder / "EuroSAT.zip", **more)
-        dtd(self.folder / "dtd-r1.0.1.tar.gz", **more)
-        pets(self.folder / "images.tar.gz", self.folder / "annotations.tar.gz", **more)
+        for name, content in built().items():
+            (self.folder / name).write_bytes(content)
         self.announce()
 
     def announce(self) -> None:

@@ -237,17 +237,17 @@ def test_a_folder_with_the_name_of_a_data_set_is_not_taken_for_it_in_silence(
 ) -> None:
     """A user who names one must say which; a run that is resumed keeps its set."""
     monkeypatch.chdir(tmp_path)
-    spec = EvaluatorSpec(data=bundled.DIGITS)
-    (tmp_path / bundled.DIGITS).mkdir()
-    (tmp_path / bundled.DIGITS / "result.json").write_text("{}")
+    spec = EvaluatorSpec(data="chinese-names")
+    (tmp_path / spec.data).mkdir()
+    (tmp_path / spec.data / "result.json").write_text("{}")
     check_data_name(spec)
-    assert load(bundled.DIGITS, shots=2).chosen == ()
-    make_images(tmp_path / bundled.DIGITS, {"a": 4, "b": 4})
-    with pytest.raises(DataError, match=r"^digits is a data set of that name and a folder here"):
+    assert load(spec.data, shots=2).chosen == ()
+    make_images(tmp_path / spec.data, {"a": 4, "b": 4})
+    with pytest.raises(DataError, match=r"^chinese-names is a data set of that name and a folder here"):
         check_data_name(spec)
-    assert load(bundled.DIGITS, shots=2).name == bundled.DIGITS
-    check_data_name(EvaluatorSpec(data="./digits"))
-    assert load("./digits", shots=2).chosen == ()
+    assert load(spec.data, shots=2).name == spec.data
+    check_data_name(EvaluatorSpec(data=f"./{spec.data}"))
+    assert load(f"./{spec.data}", shots=2).chosen == ()
     make_images(tmp_path / EvaluatorSpec().data, {"a": 4})
     check_data_name(EvaluatorSpec())  # the default, which nobody named
     with pytest.raises(DataError, match="run elsewhere"):

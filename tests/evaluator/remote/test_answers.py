@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.errors import DataError
-from evaluator.remote.answers import MOST_CHARACTERS, ListedClasses
+from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.remote.answers import MOST_CHARACTERS, ListedClasses
 
 NAMES = ["bat", "sea lion", "lion", "dog", "strawberry", "bus", "T-shirt", "bird's nest"]
 OPTIONS = ListedClasses(NAMES, seed=3)
@@ -192,15 +192,15 @@ def test_a_list_that_is_too_long_is_refused_with_the_limit() -> None:
     ListedClasses([f"class {number}" for number in range(1_000)], seed=1)
 
 
+MANY = ListedClasses([f"class x{number} of many" for number in range(1_000)], seed=1)
 HOSTILE = ["(", "\n", "{", "[", '"', "```", "1)", " ", "-", "`a ", "<think>", '{"a":', " - ", "<answer>"]
 
 
 @pytest.mark.parametrize("piece", [*HOSTILE, "a class ", "answer is ", "not ", "answer:\n", "\\boxed{"])
 def test_long_answers_take_bounded_time(piece: str) -> None:
     """With a thousand classes and 100 kB."""
-    options = ListedClasses([f"class x{number} of many" for number in range(1_000)], seed=1)
     start = time.process_time()
-    assert options.read(piece * (100_000 // len(piece))) is None
+    assert MANY.read(piece * (100_000 // len(piece))) is None
     assert time.process_time() - start < 2
 
 

@@ -37,7 +37,7 @@ def test_it_learns_from_few_images_and_texts() -> None:
     """Better on test than the texts that it starts from; never worse on val; one seed, one head."""
     problem = few_shots(noise=0.1)
     plain = problem.zero_shot(["a photo of a {}"])
-    first, again = (cross_modal.fit(problem, CrossModalOptions(steps=300), seed=3) for _ in "ab")
+    first, again = (cross_modal.fit(problem, CrossModalOptions(steps=150), seed=3) for _ in "ab")
     test = problem.split("test")
     assert correct(first.decide(test), test) > correct(decide(test, plain), test)
     assert torch.equal(first.decide(test), again.decide(test))

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import os
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def rows(count: int, start: int) -> dict[str, list[Any]]:
     }
 
 
+@cache
 def hugging_face_splits() -> Any:
     datasets = pytest.importorskip("datasets", reason="the extra 'hf' is not installed")
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=list(NAMES)))
