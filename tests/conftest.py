@@ -16,10 +16,11 @@ import pytest
 
 from tests.paths import ROOT
 
-# How long an example takes depends on what else the machine does, and says nothing of the program. Each run
-# draws other examples; `make test-slow` draws many, where a test does not say how many.
-hypothesis.settings.register_profile("few", deadline=None, max_examples=10)
-hypothesis.settings.register_profile("many", deadline=None, max_examples=200)
+# How long an example takes to draw and to test depends on what else the machine does, and says nothing of the
+# program. Each run draws other examples; `make test-slow` draws many, where a test does not say how many.
+UNCHECKED = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
+hypothesis.settings.register_profile("few", deadline=None, max_examples=10, suppress_health_check=UNCHECKED)
+hypothesis.settings.register_profile("many", hypothesis.settings.get_profile("few"), max_examples=200)
 hypothesis.settings.load_profile("few")
 
 # Tests write many small files, and a store waits for the disk at each commit. Memory does not wait. Not in a

@@ -10,7 +10,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -103,7 +103,6 @@ def test_accuracies_are_open_clips_own(evaluator: OpenClipEvaluator, folder: Pat
     assert accuracies == open_clips_accuracies(folder, weights, ensembles)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=st.lists(st.sampled_from([*TEMPLATES, "no slot", "x " * 90 + "{}"]), max_size=8))
 def test_any_list_in_any_order_gives_the_same_scores(chosen: list[str], evaluator: OpenClipEvaluator) -> None:
     """A template's score is one number, whatever else is asked with it."""

@@ -14,7 +14,7 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -199,7 +199,6 @@ def test_a_torn_download_is_said_to_be_fetched_anew(weights: Path, tmp_path: Pat
     start=st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04", b"\x10\0\0\0\0\0\0\0"]),
     rest=st.binary(max_size=80),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("ending", ["pt", "safetensors"])
 def test_any_bytes_are_a_checkpoint_or_a_clear_error(
     ending: str, start: bytes, rest: bytes, tmp_path: Path

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -59,7 +59,7 @@ def test_vectors_are_open_clips_own(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["clip", "odd-mlp", "bidirectional-last"])
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6)
 @given(data=st.data())
 def test_a_template_scores_the_same_in_any_company(family: str, data: st.DataObject) -> None:
     """Alone, among others, in any order and any pass size: bit for bit the same vectors."""

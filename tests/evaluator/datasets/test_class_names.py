@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.checks import check
@@ -112,7 +112,6 @@ TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
 NAMES = TEXTS.filter(lambda text: text.replace("_", " ").strip()).map(lambda text: tidy(text, where="here"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(folder="a=b", name="c=d")
 @example(folder='"a"=', name='"')
 @given(folder=NAMES, name=NAMES)
@@ -206,7 +205,6 @@ def test_tidying_is_done_once(raw: str) -> None:
         assert "_" not in name
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
 def test_any_bytes_give_names_or_a_clear_error(tmp_path: Path, raw: bytes) -> None:
     """No file makes the reader raise anything but DataError."""

@@ -9,7 +9,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 from torchvision.datasets import ImageFolder
@@ -139,7 +139,6 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
             open_rgb(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=200)
     | st.tuples(st.sampled_from(["PNG", "GIF", "BMP", "TIFF", "JPEG", "PPM", "WEBP"]), st.data())

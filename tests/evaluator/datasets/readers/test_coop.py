@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN, IMAGENET_SPLIT_FILE, parse_split
@@ -215,7 +215,6 @@ LINES = st.lists(
 ).map(lambda rows: "\n".join(" ".join(row) for row in rows).encode())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=60) | LINES)
 def test_any_bytes_in_a_list_of_aircraft_give_data_or_a_clear_error(tmp_path: Path, raw: bytes) -> None:
     """The list of images, or the list of variants: never anything but DataError."""
@@ -229,7 +228,6 @@ def test_any_bytes_in_a_list_of_aircraft_give_data_or_a_clear_error(tmp_path: Pa
         (home / broken).write_bytes(kept)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=60) | st.sampled_from([b"n01 a\nn02 a\n", b"n01 a\nn02  \n", b"n01 a\n"]))
 def test_any_bytes_for_imagenets_names_give_data_or_a_clear_error(tmp_path: Path, raw: bytes) -> None:
     """Two folders want two names; whatever else the file says is an error."""
