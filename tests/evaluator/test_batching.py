@@ -50,12 +50,6 @@ async def test_batches_are_full_when_many_ask() -> None:
     assert [len(batch) for batch in scorer.batches] == [8, 8, 4]
 
 
-async def test_a_single_request_does_not_wait_for_a_full_batch() -> None:
-    """With nobody else asking, one template is scored once it is of age."""
-    async with ScoringQueue(FakeEvaluator(), max_batch=1000, max_age_s=0) as queue:
-        assert isinstance(await queue.score(TEMPLATES[0]), Score)
-
-
 def poisoned(*templates: str, times: int = 10**6) -> FakeEvaluator:
     """An evaluator that fails whenever one of these is in the batch, so many times."""
     left = [times]

@@ -57,8 +57,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def spec(folder: Path, weights: Path, cache: Path) -> EvaluatorSpec:
     return EvaluatorSpec(
-        data=str(folder), model="tiny-clip", pretrained=str(weights), shots=4, device="cpu", cache_dir=cache
-    )
+        data=str(folder), model="tiny-clip", pretrained=str(weights), shots=4, augmentations=0, device="cpu",
+        cache_dir=cache,
+    )  # fmt: skip
 
 
 def replaced(spec: EvaluatorSpec, **changes: Any) -> EvaluatorSpec:
@@ -132,20 +133,19 @@ def test_scores_include_augmented_copies_where_there_are_any(
     spec: EvaluatorSpec, evaluator: OpenClipEvaluator
 ) -> None:
     """The share of copies of train and val together; whoever has others has another fingerprint."""
-    (score,) = evaluator.score(["a photo of a {}."])
+    usual, two = (opened(spec, augmentations=copies) for copies in (None, 2))
+    (score,) = usual.score(["a photo of a {}."])
     assert isinstance(score, Score)
     assert score.copies is not None
-    assert evaluator.info.copies == 8
+    assert usual.info.copies == 8
     assert round(score.copies * 28 * 8, 9) in range(28 * 8)
-    without = opened(spec, augmentations=0)
-    assert without.score(["a photo of a {}."]) == [replace(score, copies=None)]
-    by_class = opened(spec, objective="class_mean")
+    assert evaluator.score(["a photo of a {}."]) == [replace(score, copies=None)]
+    by_class = opened(spec, augmentations=None, objective="class_mean")
     (other,) = by_class.score(["a photo of a {}."])
     assert isinstance(other, Score)
     assert other.copies == pytest.approx(score.copies)  # as many images of each class
-    assert opened(spec, objective="logprob").info.copies == 0
-    two = opened(spec, augmentations=2)
-    assert len({each.info.fingerprint for each in (evaluator, without, two)}) == 3
+    assert opened(spec, augmentations=None, objective="logprob").info.copies == 0
+    assert len({each.info.fingerprint for each in (evaluator, usual, two)}) == 3
     # A copy is classified as an image is: those of train and val that are right, over all.
     copies: Any = two.augmented
     decided = (np.asarray(copies.features) @ two.classifier(["{}"]).T).argmax(axis=1)

@@ -39,12 +39,6 @@ def splits(classes: int) -> Splits:
     return Splits(name="made up", classes=names, train=items, val=(), test=items, root=Path("/data"))
 
 
-def test_unnamed_choices_keep_the_names() -> None:
-    """Without a choice, and with that of the split."""
-    ours = splits(2)
-    assert rename(ours, None) == rename(ours, "split") == ours
-
-
 def test_openai_names_are_open_clips_thousand() -> None:
     """In the order of the WordNet ids; two pairs share a name, which is published and so a note."""
     renamed = rename(splits(1000), "openai")

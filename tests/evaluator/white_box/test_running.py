@@ -133,7 +133,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: Evaluator
         run("coop", spec, options={"context": 80})
 
 
-@pytest.mark.parametrize("name", ["coop-tuned", "tip-adapter-tuned", "linear-probe", "cross-modal"])
+@pytest.mark.parametrize("name", ["coop-tuned", "linear-probe"])
 def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, tmp_path: Path) -> None:
     """Those that do not are named; one whose option fixes what it would choose does without."""
     folder = shutil.copytree(spec.data, tmp_path / "few")
