@@ -60,7 +60,16 @@ from ..position import Position
 from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, TEXTS
 from ..results.result import FORM_CHOSEN_BY, UNLEARNED, Form, Row
 from .event_loop import call_evaluator
-from .evidence import baselines_of, beats, best_way, judge, labelled_images, pooled, ways_of
+from .evidence import (
+    baselines_of,
+    beats,
+    best_way,
+    halves_errors,
+    judge,
+    labelled_images,
+    pooled,
+    ways_of,
+)
 from .journal import NamedTemplate
 
 if TYPE_CHECKING:
@@ -273,6 +282,7 @@ class Forms:
         texts: Averaged templates, as the scorer gets them.
         learned: Learnt from the labelled images, near the texts; None without features or images.
         recommended: The form to use.
+        starts_alone: Learning starts from the texts, not midway between them and the best without a search.
         classifier: The recommended form as class vectors; None without features.
         without_search: What they are compared with; None without labelled images.
         notes: On what the choice looked at, and if nothing could be learnt.
@@ -281,6 +291,7 @@ class Forms:
     texts: tuple[str, ...]
     learned: LearnedClassifier | None
     recommended: Form
+    starts_alone: bool
     classifier: Classifier | None
     without_search: BestWay | None
     notes: Mapping[str, str]
@@ -302,15 +313,18 @@ async def choose_forms(
     evidence = await judge(evaluator, judging, choice.scores, final=final)
     way = best_way({name: evidence[name] for name in choice.ways if name in evidence}, images)
     searched = TEXTS if TEXTS in evidence else BEST
-    texts = groups[searched]
+    texts, starts_alone = groups[searched], names is not None
     if names is not None:
         texts = (names.template,)
-    elif way is not None and searched in evidence and not beats(evidence[searched], evidence[way], images):
-        texts = choice.ways[way]
+    elif way is not None and searched in evidence:
+        starts_alone = halves_errors(evidence[searched], evidence[way])
+        if not beats(evidence[searched], evidence[way], images):
+            texts = choice.ways[way]
     forms = Forms(
         texts=texts,
         learned=None,
         recommended="template" if names is not None or texts == choice.groups[BEST] else "texts",
+        starts_alone=starts_alone,
         classifier=None,
         without_search=None if way is None else BestWay(name=way, texts=choice.ways[way], learned=None),
         notes=notes,
@@ -369,7 +383,7 @@ async def _learn(
         return learned, learned
     plain = await call_evaluator(partial(features.classifier, way.texts))
     by_way = await learn(plain)
-    learned = await learn(vectors if is_named else _midway(vectors, plain))
+    learned = await learn(vectors if forms.starts_alone else _midway(vectors, plain))
     if learned.strength is None:  # the texts stay as they are
         learned = await learn(vectors)
     return learned, by_way
@@ -378,7 +392,8 @@ async def _learn(
 def _midway(searched: ClassVectors, plain: ClassVectors) -> ClassVectors:
     """Return what learning starts from: between searched templates and the best without a search.
 
-    The searched ones were chosen by the images that are learnt from, and would be held to too firmly.
+    The searched ones were chosen by the images that are learnt from, and would be held to too firmly. Where
+    they make less than half as many errors, that is no luck, and the others would only draw away from them.
     """
     import numpy as np  # takes longer to import than everything that help pages need
 

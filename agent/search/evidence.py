@@ -159,3 +159,11 @@ def beats(first: ImageEvidence | float, second: ImageEvidence | float, images: i
         return True
     nats = [ours - theirs for ours, theirs in zip(first.logprob, second.logprob, strict=True)]
     return len(nats) > 1 and fmean(nats) > stdev(nats) / math.sqrt(len(nats)) + _ROUNDING
+
+
+def halves_errors(first: ImageEvidence | float, second: ImageEvidence | float) -> bool:
+    """Return whether a classifier makes less than half of another one's errors on the labelled images."""
+    if not isinstance(first, ImageEvidence) or not isinstance(second, ImageEvidence):
+        return False
+    errors, others = (len(each.right) - sum(each.right) for each in (first, second))
+    return 2 * errors < others - _ROUNDING

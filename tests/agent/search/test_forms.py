@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from promptclimb import Classifier, SearchConfig, SearchResult
@@ -20,11 +21,11 @@ from promptclimb.agent.search.measuring import measure
 from promptclimb.agent.search.result_writer import choose_and_test
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import TemplateRejectedError
-from promptclimb.evaluator.scoring import Evaluator, ImageEvidence, Score, SplitScores
+from promptclimb.evaluator.scoring import Evaluator, ImageEvidence, LearnedClassifier, Score, SplitScores
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from promptclimb.prompts.template import Template
 from tests.fakes.evaluators import FakeEvaluator
-from tests.fakes.feature_box import FeatureBox
+from tests.fakes.feature_box import FeatureBox, unit
 from tests.fakes.run_session import session_of
 
 if TYPE_CHECKING:
@@ -118,6 +119,33 @@ async def test_what_is_learnt_from_the_labelled_images_is_recommended(tmp_path: 
     about = classifier.about
     assert (about.form, about.images, about.templates) == ("with_images", 48, result.texts.templates)
     assert SearchResult.from_json(result.to_json()) == result
+
+
+class Recording(FeatureBox):
+    """Keeps what learning started from."""
+
+    def __init__(self, worth: Mapping[str, float]) -> None:
+        super().__init__(worth)
+        self.starts: list[ClassVectors] = []
+
+    def learn(self, classifier: ClassVectors) -> LearnedClassifier:
+        self.starts.append(classifier)
+        return super().learn(classifier)
+
+
+@pytest.mark.parametrize(
+    ("worth", "alone"), [(0.2, False), (0.45, True)], ids=["a little better", "half the errors"]
+)
+async def test_learning_starts_midway_unless_the_texts_make_half_the_errors(
+    tmp_path: Path, worth: float, *, alone: bool
+) -> None:
+    """Texts that were chosen by the same images may be ahead by luck, but not so far."""
+    box = Recording(dict.fromkeys(TEMPLATES, worth) | {"{}": 0.35})
+    result, _ = await finish(tmp_path / "r", box)
+    plain, ours = box.starts
+    texts, bare = box.classifier(result.texts.templates), box.classifier(("{}",))
+    assert np.array_equal(plain, bare)
+    assert np.allclose(ours, texts if alone else unit(texts + bare))
 
 
 async def test_images_that_say_nothing_leave_the_texts(tmp_path: Path) -> None:
