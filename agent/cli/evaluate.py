@@ -152,7 +152,9 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
     if best is not None and not is_perfect and (unused := unused_images(evaluation.notes)):
         print_line(on_command_line(f"What usually helps most: {unused}."))
     if evaluation.classifier is not None and not saved:
-        print_line("to use it: add --save best.safetensors")
+        has_errors = evaluation.predictions and not is_perfect
+        errors = "; to see which images it gets wrong: --predictions FILE.csv" if has_errors else ""
+        print_line(f"to use it: add --save best.safetensors{errors}")
     if is_perfect:
         print_line("every test image is classified correctly, so a search has nothing to beat here")
     elif evaluation.labelled and command:

@@ -312,7 +312,8 @@ def test_references_stand_in_the_same_table(
     out, _err = capsys.readouterr()
     assert out.index("bare class name") < out.index("OpenAI's 80") < out.index("linear-probe (white")
     assert out.count(" *") == 1
-    assert "labelled images, not the test images.\nto use it: add --save best.safetensors\n" in out
+    use = "to use it: add --save best.safetensors; to see which images it gets wrong: --predictions FILE.csv"
+    assert f"labelled images, not the test images.\n{use}\n" in out
     assert f"search --data {spec.data} --model tiny-clip" in out
 
 
