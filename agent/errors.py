@@ -75,7 +75,6 @@ class ChatError(PromptclimbError):
         perhaps_billed: The attempt may have been billed although no usage was reported.
         retry_after: Seconds that the endpoint asks to wait, or None.
         written: Upper bound of the tokens of its text and shown reasoning, where no usage is reported.
-        took_s: Seconds that the attempt took, set by the caller.
         body: What the reply says in place of an answer, without secrets.
         adapted: The request has another form from now on, which may be answered.
         step: What follows from it, by that table; None before it was judged.
@@ -100,7 +99,6 @@ class ChatError(PromptclimbError):
         self.perhaps_billed = perhaps_billed
         self.retry_after = retry_after
         self.written = 0
-        self.took_s = 0.0
         self.body: object = None
         self.adapted = False
         self.step: NextStep | None = None

@@ -119,10 +119,9 @@ class _Outage:
         self._since = None
         self._requests = 0
 
-    def failed(self, took_s: float) -> None:
-        """Record a failed attempt that took so many seconds."""
-        if self._since is None:
-            self._since = self._clock() - took_s
+    def failed(self, started: float) -> None:
+        """Record a failed attempt that was started then."""
+        self._since = started if self._since is None else self._since
 
     def request_failed(self) -> float:
         """Count a request whose attempts all failed; return the seconds that the endpoint rests after it.
@@ -303,30 +302,25 @@ class EndpointAsker(Generic[R, A]):
             if self._ledger is not None and charge.bill != NO_BILL:
                 await self._ledger(charge.bill)
             if isinstance(error, ChatError):
-                self._check_outage(error)
+                self._check_outage(error, permit.admitted)
             raise
         self._succeeded(request, answer, permit, charge)
         return answer
 
     async def _call(self, sent: R) -> A:
         """Call the client until the deadline."""
-        started = self._clock()
         try:
-            try:
-                async with asyncio.timeout(self._attempt_s):
-                    answer: A = await self._endpoint.client.chat(sent)
-                    return answer
-            except TimeoutError as error:
-                late = f"no answer within {self._attempt_s:.3g} s"
-                raise TransientChatError(late, perhaps_billed=True) from error
-            except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling() > 0:
-                    raise
-                raise TransientChatError("the call was cancelled from within", perhaps_billed=True) from error
-        except ChatError as error:
-            error.took_s = self._clock() - started
-            raise
+            async with asyncio.timeout(self._attempt_s):
+                answer: A = await self._endpoint.client.chat(sent)
+                return answer
+        except TimeoutError as error:
+            late = f"no answer within {self._attempt_s:.3g} s"
+            raise TransientChatError(late, perhaps_billed=True) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() > 0:
+                raise
+            raise TransientChatError("the call was cancelled from within", perhaps_billed=True) from error
 
     # What became of an attempt: bill, pacing, outage.
 
@@ -390,12 +384,12 @@ class EndpointAsker(Generic[R, A]):
         name, billed = type(error).__name__, bool(charge.billed.calls)
         self._emit(ChatFailed(endpoint=self._endpoint.name, error=name, message=str(error), billed=billed))
 
-    def _check_outage(self, error: ChatError) -> None:
+    def _check_outage(self, error: ChatError, started: float) -> None:
         """Count a failure of the endpoint's; raise GaveUpError if nothing has succeeded for too long."""
         # A model's own unusable answers are no outage.
         if error.step not in (NextStep.RETRY, NextStep.WAIT) or RULES[error.kind].answered:
             return
-        self._outage.failed(error.took_s)
+        self._outage.failed(started)
         failing_s = self._outage.lasted_s
         if failing_s < self._outage.give_up_after_s or self._limiter.failure is not None:
             return
