@@ -27,8 +27,6 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb evaluate --data path/to/images": "fetches a model; test_measuring measures with a tiny one",
     "promptclimb suite suites/": "hours; test_suite_file runs small ones",
     "python examples/clip_server.py": "ends when it is stopped; test_clip_server starts it",
-    "promptclimb search --method random --scorer": "asks that server; test_clip_server scores with it",
-    "promptclimb search --llm local --scorer chat": "asks a model of another server",
     "python benchmarks/published_sets.py": "fetches packages",
     "python benchmarks/returned.py": "searches for hours",
     "python benchmarks/unread_names.py": "searches for hours",
