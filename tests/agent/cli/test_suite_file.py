@@ -401,14 +401,15 @@ def test_a_suite_whose_data_are_missing_says_only_that(capsys: pytest.CaptureFix
     assert "nowhere" in err.splitlines()[-1]
 
 
-def test_the_example_on_the_page_is_a_study(unread: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """What docs/studies.md shows is a file that the program takes, and each key of it is explained there."""
+def test_the_examples_on_the_page_are_studies(unread: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What docs/studies.md shows are files that the program takes, and each key is explained there."""
     page = (ROOT / "docs" / "studies.md").read_text("utf-8")
-    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    Path("example.toml").write_text(example)
-    assert main(["suite", "example.toml", "--dry-run", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert {"guided", "random"} <= {group["method"].partition(",")[0] for group in document["groups"]}
+    smallest, full = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for example, methods in ((smallest, {"combine", "random"}), (full, {"guided", "random"})):
+        Path("example.toml").write_text(example)
+        assert main(["suite", "example.toml", "--dry-run", "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert methods <= {group["method"].partition(",")[0] for group in document["groups"]}
     table = page.partition("|key|")[2].partition("\n\n")[0]
     keys = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert keys == set(Study.model_fields)
