@@ -7,20 +7,21 @@ import csv
 import io
 import re
 import shutil
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from torch import Tensor
 
 from promptclimb.agent.api import evaluate, load, resume, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.output import EXIT_NOTHING_USABLE
 from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ChatError, FlaggedRequestError, UnusableAnswerError
+from promptclimb.agent.errors import ChatError, FlaggedRequestError, TransientChatError, UnusableAnswerError
 from promptclimb.agent.events.types import Event, NamesRead, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.sentences import result_lines, what_may_help
@@ -30,9 +31,10 @@ from promptclimb.agent.results.result import NO_NEW_NAME, NOTHING_USABLE, UNCHEC
 from promptclimb.agent.results.run_dir import REPORT
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
+from promptclimb.evaluator.clip.text_encoder import TextEncoder
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.errors import ConfigError, DataError
-from promptclimb.evaluator.scoring import BARE_NAME, OPENAI_80
+from promptclimb.evaluator.scoring import BARE_NAME, DEFAULT_TEMPLATE, OPENAI_80
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.search.test_name_search import NameChat
 from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
@@ -44,6 +46,9 @@ CHINESE = (
 )
 THREE = {"公鸡": "rooster", "奶牛": "cow", "狗": "dog"}
 NEW = dict(line.split(": ") for line in CHINESE.splitlines() if "马" not in line)
+
+FLAGGED = FlaggedRequestError("flagged", status=400)
+FILTERED = UnusableAnswerError("refused", reason="content_filter")
 
 
 def config(run_dir: Path, data: Path | str, **settings: Any) -> SearchConfig:
@@ -119,9 +124,16 @@ def test_a_reading_is_taken_unchecked_and_says_so(
 
 
 def test_a_folder_of_images_without_labels_has_its_class_names_in_a_file(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is measured; the classifier is there, and answers with the names of the file."""
+    """Nothing is measured, nor encoded for it; the classifier is there, with the names of the file."""
+    encode, encoded = TextEncoder.vectors, list[str]()
+
+    def vectors(encoder: TextEncoder, templates: Sequence[str]) -> Tensor:
+        encoded.extend(templates)
+        return encode(encoder, templates)
+
+    monkeypatch.setattr(TextEncoder, "vectors", vectors)
     (folder := tmp_path / "photos").mkdir()
     for image in sorted((pictures / "test").rglob("*.png"))[:3]:
         shutil.copy(image, folder / f"{image.parent.name}-{image.name}")
@@ -130,6 +142,7 @@ def test_a_folder_of_images_without_labels_has_its_class_names_in_a_file(
     result = run_virtual(search(config(run, folder, class_names=str(names)), chat=chat))
     assert result.best.class_names == THREE
     assert (result.best.test, result.baselines, result.test_opened, result.complete) == (None, {}, 0, True)
+    assert set(encoded) == {DEFAULT_TEMPLATE}
     assert f"class names, {UNCHECKED}: " in "\n".join(result_lines(result, None))
     assert f"Class names, {UNCHECKED}." in (run / REPORT).read_text("utf-8")
     assert main(["predict", str(folder), "--run", str(run)]) == 0
@@ -168,41 +181,28 @@ def unlabelled(three: Path, tmp_path: Path) -> dict[str, str]:
 
 
 @virtual_time
-async def test_classes_are_read_by_several_requests_at_once(
-    unlabelled: dict[str, str], tmp_path: Path
-) -> None:
-    """As many as are allowed; the names are those of one request after the other."""
-    now, names = asyncio.get_running_loop().time, []
-    for concurrency, seconds in ((1, 10), (4, 4)):
-        chat, began = SlowReader(), now()
-        settings = config(tmp_path / f"{concurrency}", concurrency=concurrency, **unlabelled)
-        names.append((await search(settings, chat=chat)).best.class_names)
-        assert (chat.asked, round(now() - began)) == (5, seconds)
-    assert names[0] == names[1] == {f"number {number}": f"digit {number}" for number in range(100)}
-
-
-@virtual_time
-async def test_a_limit_or_a_stop_loses_no_answer_to_requests_at_once(
-    unlabelled: dict[str, str], tmp_path: Path
-) -> None:
+async def test_requests_at_once_lose_no_answer(unlabelled: dict[str, str], tmp_path: Path) -> None:
     """A limit holds to the request; an interrupt waits for what is under way; a resume asks for the rest."""
-    chat, settings = SlowReader(), config(tmp_path / "limited", max_calls=3, **unlabelled)
+    now, chat, run = asyncio.get_running_loop().time, SlowReader(), tmp_path / "limited"
+    settings = config(run, max_calls=3, concurrency=1, **unlabelled)
     stopped = await search(settings, chat=chat)
-    assert (stopped.status, chat.asked, stopped.usage.calls) == ("stopped", 3, 3)
-    result = await resume(tmp_path / "limited", chat=chat, changes={"max_calls": 9})
-    assert (result.status, chat.asked, len(result.best.class_names or ())) == ("finished", 5, 100)
-    chat, settings = SlowReader(), config(tmp_path / "interrupted", **unlabelled)
-    searching = asyncio.create_task(search(settings, chat=chat))
+    assert (stopped.status, chat.asked, stopped.usage.calls, round(now())) == ("stopped", 3, 3, 6)
+    limited = await resume(run, chat=chat, changes={"max_calls": 9})
+    assert (limited.status, chat.asked) == ("finished", 5)
+    chat, run = SlowReader(), tmp_path / "interrupted"
+    searching = asyncio.create_task(search(config(run, concurrency=4, **unlabelled), chat=chat))
     await chat.busy.wait()
     searching.cancel()
     await asyncio.wait({searching})
     assert searching.cancelled()
     assert (chat.asked, chat.answered) == (4, 4)
-    result = await resume(tmp_path / "interrupted", chat=chat)
-    assert (result.usage.calls, chat.asked, len(result.best.class_names or ())) == (5, 5, 100)
+    result = await resume(run, chat=chat)
+    assert (result.usage.calls, chat.asked) == (5, 5)
+    names = {f"number {number}": f"digit {number}" for number in range(100)}
+    assert limited.best.class_names == result.best.class_names == names
 
 
-@pytest.mark.parametrize("reading", ["I know none.", "", "公鸡: 公鸡\n狗: 狗"])
+@pytest.mark.parametrize("reading", ["", "公鸡: 公鸡\n狗: 狗"])
 def test_without_a_name_nothing_is_said_of_labelled_images(three: Path, tmp_path: Path, reading: str) -> None:
     """Answers without a name, empty ones, and the names that the classes have: none was looked at."""
     result = run_virtual(search(config(tmp_path / "r", three), chat=NameChat(reading=reading)))
@@ -270,41 +270,31 @@ def test_an_answer_that_is_cut_is_said(three: Path, tmp_path: Path) -> None:
     assert any("the answer was cut at 512 tokens (`answer_tokens`)" in line for line in lines)
 
 
+class Refusing:
+    """Fails in the same way at each request."""
+
+    def __init__(self, error: ChatError) -> None:
+        self._error = error
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        raise self._error
+
+
 def test_without_an_answer_nothing_is_made_up(three: Path, tmp_path: Path) -> None:
     """The search is not finished, and the test images stay closed; a resume asks again."""
-    failing = NameChat(fail_on=1)
-    stopped = run_virtual(search(config(tmp_path / "r", three, retry_attempts=1), chat=failing))
-    assert (stopped.status, stopped.best.class_names, stopped.test_opened) == ("stopped", {}, 0)
-    printed = io.StringIO()
-    print_result(Console(file=printed), stopped, None)
-    for shown in (printed.getvalue(), (tmp_path / "r" / REPORT).read_text("utf-8")):
-        assert "ecommended" not in shown
-        assert NO_NEW_NAME[1:] not in shown
-    result = run_virtual(resume(tmp_path / "r", chat=NameChat(reading=CHINESE)))
-    assert (result.status, result.best.class_names) == ("finished", THREE)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [FlaggedRequestError("flagged", status=400), UnusableAnswerError("refused", reason="content_filter")],
-)
-def test_where_no_request_was_answered_another_llm_is_asked(
-    three: Path, tmp_path: Path, error: ChatError
-) -> None:
-    """A refused request, or a filtered answer, is the whole search: a resume asks, test is closed."""
-
-    class Refusing:
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            raise error
-
-    for _ in range(2):
-        chat, settings = Refusing(), config(tmp_path / "r", three)
-        started = (tmp_path / "r").exists()
-        stopped = run_virtual(resume(tmp_path / "r", chat=chat) if started else search(settings, chat=chat))
+    run, errors = tmp_path / "r", (TransientChatError("no answer today"), FLAGGED, FILTERED)
+    for error in errors:  # an outage, a refused request, a filtered answer
+        chat, settings = Refusing(error), config(run, three, retry_attempts=1)
+        stopped = run_virtual(resume(run, chat=chat) if run.exists() else search(settings, chat=chat))
         assert (stopped.status, stopped.best.class_names, stopped.test_opened) == ("stopped", {}, 0)
         assert "resume asks again" in (stopped.stop_reason or "")
         assert stopped.notes[NOTHING_USABLE] == "the LLM gave no answer"
-    result = run_virtual(resume(tmp_path / "r", chat=NameChat(reading=CHINESE)))
+        printed = io.StringIO()
+        print_result(Console(file=printed), stopped, None)
+        for shown in (printed.getvalue(), (run / REPORT).read_text("utf-8")):
+            assert "ecommended" not in shown
+            assert NO_NEW_NAME[1:] not in shown
+    result = run_virtual(resume(run, chat=NameChat(reading=CHINESE)))
     assert (result.status, result.best.class_names, result.test_opened) == ("finished", THREE, 1)
 
 
@@ -313,12 +303,8 @@ def test_the_last_line_says_how_another_endpoint_is_asked(
 ) -> None:
     """The same endpoint would refuse again."""
 
-    class Refusing:
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            raise FlaggedRequestError("flagged", status=400)
-
     def started(request: RunRequest) -> Awaitable[SearchResult]:
-        return start_run(replace(request, chat=Refusing()))
+        return start_run(replace(request, chat=Refusing(FLAGGED)))
 
     code = run_session(config(tmp_path / "r", three, llm="m"), started, as_json=False)
     assert code == EXIT_NOTHING_USABLE
