@@ -9,11 +9,10 @@ from typing import Any
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ..config.sources import flag_of, on_command_line
+from ..config.sources import on_command_line
 from ..events.types import NamesChosen, UsageEvent
-from ..limits import COST, LIMIT_BY_KEY
 from ..llm.local_models import shown_llm
-from ..present.sentences import gains_in_words, spent_text, verdict_on
+from ..present.sentences import gains_in_words, left_text, spent_text, verdict_on
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import left_of_both, words_of_all
@@ -161,7 +160,9 @@ def _lines(state: RunView) -> list[str]:
         lines.append(spent_text(usage, "LLM: " if scorer else ""))
     if scorer:
         lines.append(spent_text(scorer, "scorer: "))
-    lines += _left_of_limits(usage, scorer)
+    limits = left_of_both(*(used.left if used else {} for used in (usage, scorer)))
+    left = ", ".join(left_text(key, amount) for key, amount in limits.items())
+    lines += [f"left: {left}"] * bool(left)
     if state.stop_reason:
         lines.append(f"stopped: {on_command_line(state.stop_reason)}")
     last, time = state.last_event
@@ -170,15 +171,6 @@ def _lines(state: RunView) -> list[str]:
     if state.state in ("stopped", "unfinished"):
         resume = resume_command(state.run_dir, state.limits)
         lines.append(f"to resume{with_higher(state.limits)}: {resume}")
-    return lines
-
-
-def _left_of_limits(usage: UsageEvent | None, scorer: UsageEvent | None) -> list[str]:
-    lines = []
-    for key, left in left_of_both(*(used.left if used else {} for used in (usage, scorer))).items():
-        if (limit := LIMIT_BY_KEY.get(key)) is not None:
-            amount = f"${left:,.4f}" if limit is COST else f"{left:,.10g}"
-            lines.append(f"left of {flag_of(limit.setting)}: {amount}")
     return lines
 
 

@@ -126,7 +126,7 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     await in_thread(lambda: main(["status", str(run)]))
     printed = capsys.readouterr()
     assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in printed.out
-    assert f"left of --max-cost: ${left:.4f}" in printed.out
+    assert f"left: ${left:.4f}" in printed.out
     assert result.budget["cost_usd"] == pytest.approx(left)
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert KEY.encode() not in written
@@ -217,7 +217,7 @@ def check_money(run: Path, limit: float, capsys: pytest.CaptureFixture[str]) -> 
     doubt = tokens if used["estimated_tokens"] else f"${used['estimated_usd']:.4f} more"
     for text in (printed, page):
         assert f", and at most {doubt} that the endpoint did not report" in text
-    assert f"left of --max-cost: ${result['budget']['cost_usd']:.4f}" in printed
+    assert f"${result['budget']['cost_usd']:.4f}" in printed
 
 
 async def test_what_an_endpoint_does_not_report_is_said_as_an_estimate(
