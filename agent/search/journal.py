@@ -193,7 +193,7 @@ class Journal:
     record: RestartRecord
     config: SearchConfig
     store: Store
-    asker: Asker
+    asker: Asker | None
     _: KW_ONLY
     stop: Stop
     empty_answers: EmptyAnswers
@@ -295,6 +295,7 @@ class Journal:
         self.store.check_room()
         try:
             try:
+                assert self.asker is not None, "nothing is to be asked"
                 billed = await self.asker.ask(request)
             except RequestFailedError as error:
                 raise await self._skip(position, request, error) from error

@@ -21,7 +21,7 @@ from ..events.trackers.metrics import TrackedRun, trackers_of
 from ..events.types import Bus, Noted, SearchStarted
 from ..llm.ask import Endpoint, EndpointAsker
 from ..llm.budget import Budget, Limits
-from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
+from ..llm.chat import Asker
 from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
 from ..llm.scorer import ScorerCalls, open_scorer
 from ..prices import NOTHING
@@ -74,14 +74,6 @@ class RunRequest:
         }
 
 
-class NobodyToAsk:
-    """The ``Asker`` of a search that asks no LLM, or has all its answers."""
-
-    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        """Raise AssertionError."""
-        raise AssertionError("nothing is to be asked")
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunSession:
     """All that is open while a run is worked on.
@@ -89,6 +81,7 @@ class RunSession:
     Attributes:
         scorer_calls: Asks a scorer behind an API; None for any other scorer.
         budget: The limits on the LLM and on time.
+        llm: None if no LLM is asked, or all its answers are on disk.
         keys_in_use: Taken out of templates; only these, since a short password would change them.
         all_secrets: Every known secret, taken out of what the user's own objects say.
         written_here: Hand events to what writes them into the run's folder.
@@ -101,7 +94,7 @@ class RunSession:
     evaluator: Evaluator
     scorer_calls: ScorerCalls | None
     budget: Budget
-    llm: Asker
+    llm: Asker | None
     keys_in_use: Scrubber
     all_secrets: Scrubber
     written_here: Sequence[ThreadedSink]
@@ -163,7 +156,7 @@ async def open_session(
         budget = Budget(
             Limits.of(config), spent=store.usage, shares_cost_with=None if calls is None else calls.budget
         )
-        llm: Asker = NobodyToAsk()
+        llm: Asker | None = None
         if endpoint is not None:
             llm = EndpointAsker(
                 endpoint,
