@@ -275,19 +275,6 @@ class TemplateRefused(RefusedEvent, name="restart.template_refused"):
     """A proposed template was not scored."""
 
 
-class NameRoundsStarted(PlacedEvent, name="names.rounds_started"):
-    """Names are searched for in a template; counts are those with the original names.
-
-    Attributes:
-        right: Few-shot images that are classified correctly.
-        images: Few-shot images in all.
-    """
-
-    template: str
-    right: int
-    images: int
-
-
 class NameScored(PlacedEvent, name="names.scored"):
     """A new class name was tried alone.
 

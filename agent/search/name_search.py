@@ -46,7 +46,6 @@ from ..config.schema import SearchConfig
 from ..events.types import (
     NameRefused,
     NameRoundFinished,
-    NameRoundsStarted,
     NamesChosen,
     NameScored,
     NamesRead,
@@ -236,9 +235,6 @@ class NameRounds:
 
     async def run(self) -> None:
         """Go through all rounds and choose."""
-        self._emit(
-            NameRoundsStarted(position=self._position(0), template=self.template, **self._right_and_images)
-        )
         if alike := self._reader.alike:
             shown = ", ".join(alike[:MOST_SHOWN_ALIKE])
             self._emit(Noted(text=f"class names that differ by case or lookalikes alone are kept: {shown}"))

@@ -215,7 +215,6 @@ WARNED = {
 
 
 NAMED: list[Event] = [
-    types.NameRoundsStarted(position=Position(NAMES, 1), template="a photo of a {}", right=4, images=9),
     types.NamesRead(position=Position(NAMES, 1), read=2, classes=3, taken=False, right=4, images=9),
     types.NameRoundFinished(position=Position(NAMES, 1, 1), renamed=1, right=5, images=9),
     types.NameRoundFinished(position=Position(NAMES, 1, 2), renamed=2, right=6, images=9),
