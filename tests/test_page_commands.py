@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.paths import ROOT
+from tests.test_examples import draw_own_images
 from tests.test_pages import BLOCK, PAGES
 
 NOT_RUN: Mapping[str, str] = {
@@ -77,12 +76,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "run_agent.py"}" "$@"\n', "utf-8")
     program.chmod(0o755)
-    any_colour = np.random.default_rng(1)
-    for name in ("cat", "dog"):
-        for number in range(24):
-            picture = folder / "path" / "to" / "images" / name / f"{number}.png"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(any_colour.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(picture)
+    draw_own_images(folder / "path" / "to" / "images")
     (folder / "my_scorers.py").write_text(SCORER, "utf-8")
     (folder / "mine.txt").write_text("a photo of a {}\n", "utf-8")
     scorer = "--custom-scorer my_scorers:Shortness --data notes"

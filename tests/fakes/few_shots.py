@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -76,16 +78,29 @@ def _no_images(_image: Image.Image) -> Tensor:
     raise AssertionError("there are no images here")
 
 
-def pictures(folder: Path) -> EvaluatorSpec:
-    """Pictures of one colour a class, with some noise (4 train, 2 val, 6 test), and a tiny model."""
+def draw(
+    folder: Path,
+    counts: Mapping[str, int],
+    names: Sequence[str] = ("cat", "dog", "oak tree"),
+    noise: int = 60,
+) -> Path:
+    """Pictures of one colour a class, with some noise: so many of each class in each split's folder."""
     rng = np.random.default_rng(3)
-    for split, count in (("train", 4), ("val", 2), ("test", 6)):
-        for label, name in enumerate(("cat", "dog", "oak tree")):
-            class_folder = folder / "pictures" / split / name
-            class_folder.mkdir(parents=True)
-            for number in range(count):
-                noise = rng.integers(0, 60, (32, 32, 3)) + np.array([90 * label, 30, 180 - 90 * label])
-                Image.fromarray(noise.astype(np.uint8)).save(class_folder / f"{number}.png")
+    for (split, count), (label, name) in product(counts.items(), enumerate(names)):
+        class_folder = folder / split / name
+        class_folder.mkdir(parents=True)
+        shade = 180 * label // (len(names) - 1)
+        for number in range(count):
+            pixels = rng.integers(0, noise, (32, 32, 3)) + np.array([shade, 30, 180 - shade])
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
+                folder / split / name / f"{number}.png"
+            )
+    return folder
+
+
+def pictures(folder: Path) -> EvaluatorSpec:
+    """Pictures of three classes (4 train, 2 val, 6 test), and a tiny model."""
+    draw(folder / "pictures", {"train": 4, "val": 2, "test": 6})
     return EvaluatorSpec(
         data=str(folder / "pictures"),
         model="tiny-clip",

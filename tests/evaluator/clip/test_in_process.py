@@ -23,6 +23,7 @@ from promptclimb.evaluator.errors import DataError, EvaluatorError, TemplateReje
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Predictor, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.few_shots import draw
 from tests.fakes.tiny_clip import save_weights
 
 NAMES = ["cat", "golden retriever", "oak tree", "sea snake"]
@@ -32,16 +33,8 @@ TEMPLATES = ["a photo of a {}.", "{}", "a {} and another {}", "an old drawing of
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures that differ by class, in three splits."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(3)
-    for split, count in (("train", 6), ("val", 3), ("test", 12)):
-        for label, name in enumerate(NAMES):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                noise = rng.integers(0, 120, (36, 36, 3)) + np.array([40 * label, 30, 120 - 40 * label])
-                picture = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
-                picture.save(root / split / name / f"{number}.png")
-    return root
+    folder = tmp_path_factory.mktemp("pictures")
+    return draw(folder, {"train": 6, "val": 3, "test": 12}, NAMES, noise=120)
 
 
 @pytest.fixture(scope="module")

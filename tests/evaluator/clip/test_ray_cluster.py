@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.few_shots import draw
 from tests.fakes.tiny_clip import config, save_weights
 from tests.paths import ROOT
 
@@ -30,16 +29,7 @@ def ray() -> Any:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(5)
-    for split in ("train", "test"):
-        for label, name in enumerate(("cat", "dog", "sea snake")):
-            (root / split / name).mkdir(parents=True)
-            for number in range(6):
-                noise = rng.integers(0, 150, (32, 32, 3)) + np.array([50 * label, 20, 20])
-                picture = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
-                picture.save(root / split / name / f"{number}.png")
-    return root
+    return draw(tmp_path_factory.mktemp("pictures"), {"train": 6, "test": 6}, noise=150)
 
 
 @pytest.fixture

@@ -38,10 +38,6 @@ def images_in(request: ApiRequest) -> int:
     return str(request.body).count("base64,") or str(request.body).count("'image':")
 
 
-def is_of_texts(request: ApiRequest) -> bool:
-    return "a photo of" in str(request.body)
-
-
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_images_cost_once_and_a_template_its_texts(dialect: str, opened: Opened, tmp_path: Path) -> None:
     """In every form; the second template asks for its texts only, and another run for nothing."""
