@@ -8,18 +8,15 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
-from ...evaluator.counts import enumerated
 from ..results.history import Curve
 
 MOST_CURVES = 8
 """Most restarts drawn: as many as there are distinguishable colours."""
-MOST_NAMED = 4
-"""Most restarts on one line that the legend names; more are counted."""
 WIDE, NARROW = (860, 360), (380, 330)
 """Pixels of the desktop and of the phone drawing."""
 DASHES = ("7,4", "2,3", "10,3,2,3")
@@ -76,36 +73,12 @@ def _drawn(
     return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
-def shown_curves(curves: Mapping[int, Curve]) -> dict[tuple[int, ...], Curve]:
-    """Return the highest curves, by the restarts that share each: equal curves would hide each other."""
-    restarts_by_curve = dict[Curve, list[int]]()
-    for restart in sorted(curves):
-        if curves[restart]:
-            restarts_by_curve.setdefault(_rises(curves[restart]), []).append(restart)
-    highest = sorted(restarts_by_curve.items(), key=lambda item: (-item[0][-1][1], item[1]))[:MOST_CURVES]
-    return {
-        tuple(restarts): max((curves[restart] for restart in restarts), key=lambda curve: curve[-1][0])
-        for restarts in sorted(restarts for _, restarts in highest)
-    }
-
-
-def named(restarts: Sequence[int]) -> str:
-    """Return the name of a line: ``restart 2``, ``restarts 1, 2 and 5``, or how many there are."""
-    if len(restarts) > MOST_NAMED:
-        return f"{len(restarts)} restarts"
-    return f"{'restart' if len(restarts) == 1 else 'restarts'} {enumerated(map(str, restarts))}"
-
-
-def _rises(curve: Curve) -> Curve:
-    """Return the points at which a curve rises, with the first."""
-    return (*curve[:1], *(later for before, later in pairwise(curve) if later[1] != before[1]))
-
-
 def _corners(curve: Curve, last: int) -> list[tuple[float, float]]:
     """Return the corners of the steps: a score holds until the round that improves it."""
     corners = list[tuple[float, float]](curve[:1])
-    for done, value in _rises(curve)[1:]:
-        corners += [(done, corners[-1][1]), (done, value)]
+    for before, (done, value) in pairwise(curve):
+        if value != before[1]:
+            corners += [(done, corners[-1][1]), (done, value)]
     return [*corners, (curve[-1][0] + REST * last, corners[-1][1])]
 
 

@@ -30,11 +30,10 @@ from ..results.result import SearchResult
 from ..results.run_dir import CLASSIFIER
 from .chart import (
     DASHES,
+    MOST_CURVES,
     NARROW,
     WIDE,
     course_chart,
-    named,
-    shown_curves,
 )
 from .sentences import (
     UNSUPPORTED,
@@ -315,10 +314,10 @@ class Figure(NamedTuple):
 
 def course_of(view: RunView) -> dict[str, Any]:
     """Return the figure of the search, whether no round improved anything, and why some were skipped."""
-    shown = shown_curves(view.course.curves)
-    curves = {named(restarts): curve for restarts, curve in shown.items()}
-    about = _about_course(view, sum(map(len, shown)))
-    figure = _figure(curves, _levels(view), about, percent=view.percent)
+    every = view.course.curves
+    highest = sorted(every, key=lambda restart: (-every[restart][-1][1], restart))[:MOST_CURVES]
+    curves = {f"restart {number}": every[number] for number in sorted(highest)}
+    figure = _figure(curves, _levels(view), _about_course(view, len(curves)), percent=view.percent)
     skipped = view.course.skipped.items()
     no_progress = "" if view.result is None else without_progress(view.result)
     return {

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from promptclimb.agent.present.chart import MOST_CURVES, NARROW, WIDE, course_chart, named, shown_curves
+from promptclimb.agent.position import Position
+from promptclimb.agent.present.chart import MOST_CURVES, NARROW, WIDE, course_chart
+from promptclimb.agent.present.sections import course_of
+from promptclimb.agent.results.history import Progress, RestartProgress, RunView
 
 
 def drawn(**changes: object) -> str:
@@ -58,18 +62,8 @@ def test_numbers_of_any_kind_are_drawn() -> None:
 
 def test_of_many_restarts_the_best_are_drawn() -> None:
     """As many as there are colours."""
-    curves = {number: ((0, number / 100),) for number in range(1, 20)}
-    assert list(shown_curves(curves)) == [(number,) for number in range(20 - MOST_CURVES, 20)]
-
-
-def test_restarts_that_went_alike_are_one_line() -> None:
-    """Drawn one upon the other only the last would be seen; one that ended sooner went alike."""
-    long, short = ((0, 0.5), (1, 0.5), (2, 0.7), (3, 0.7)), ((0, 0.5), (2, 0.7))
-    curves = {1: long, 2: ((0, 0.5), (1, 0.7), (3, 0.7)), 3: short}
-    assert shown_curves(curves) == {(1, 3): long, (2,): curves[2]}
-    assert [named(restarts) for restarts in ((2,), (1, 3), (1, 3, 4), range(9))] == [
-        "restart 2",
-        "restarts 1 and 3",
-        "restarts 1, 3 and 4",
-        "9 restarts",
-    ]
+    restarts = {n: RestartProgress(heights={Position(n): n / 100}) for n in range(1, 20)}
+    course = course_of(RunView(run_dir=Path("run"), progress=Progress(restarts=restarts)))
+    drawn_restarts = [f"restart {n}" for n in range(20 - MOST_CURVES, 20)]
+    assert [name for name, *_ in course["figure"].key] == drawn_restarts
+    assert f"The {MOST_CURVES} of 19 restarts that ended highest are drawn." in course["figure"].about
