@@ -39,7 +39,6 @@ from promptclimb.evaluator.settings import Group
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.evaluators import FakeEvaluator
-from tests.fakes.few_shots import pictures
 from tests.fakes.serving import serving_chat
 from tests.fakes.suite_files import STUDY, write_suite
 from tests.paths import ROOT
@@ -322,30 +321,6 @@ def test_evaluate_takes_augmented_copies_for_the_references_that_learn_from_them
     assert make_parser(command).parse_args(command).augmentations == "0"
 
 
-def test_evaluate_shows_white_box_references_beside_templates(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """With a real model, on the split that is asked for; in the same table, and named white box."""
-    monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
-    spec = pictures(tmp_path)
-    clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
-    ask = ("evaluate", *clip, "--device", "cpu", "--white-box", "tip-adapter,linear-probe")
-    own = ("--templates", "a photo of a {}", "--split", "val", "--json")
-    assert call(*ask, *own) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert [row["template"] for row in document["scores"]] == ["a photo of a {}"]
-    assert [row["name"] for row in document["white_box"]] == ["tip-adapter", "linear-probe"]
-    assert all(0 <= row["val"] <= 1 and row["test"] is None for row in document["white_box"])
-    Path("t.txt").write_text("the {}\nmy {}\n")
-    assert call(*ask, "--templates", "t.txt") == 0
-    out, err = capsys.readouterr()
-    assert out.index("all 2 together") < out.index("tip-adapter (white box)")
-    assert sum(line.startswith("model:") for line in err.splitlines()) == 1
-    assert "linear-probe: fitted to" in err
-    assert re.search(r"the \{\} .* \d+\.\d†? \(\d+\.\d to \d+\.\d\)", out)
-    assert "labelled images, not the test images" in out
-
-
 def test_a_black_box_of_ones_own_works_on_the_command_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -617,12 +592,8 @@ def test_the_short_help_shows_an_example_and_fifteen_options(
     assert options[-2:] == ["--help-all", "--help"]
     assert f"{command} --help-all shows " in shown
     assert "example" in shown.partition("options:")[0] or command == "resume"
-
-
-def test_the_short_help_of_evaluate_shows_where_rare_settings_go(capsys: pytest.CaptureFixture[str]) -> None:
-    """Messages name some that are no options, such as ``on_bad_image``."""
-    assert call("evaluate", "--help") == 0
-    assert "--config FILE.toml" in capsys.readouterr().out
+    # Messages name some that are no options, such as ``on_bad_image``.
+    assert "--config FILE.toml" in shown or command != "evaluate"
 
 
 def test_the_help_begins_with_a_search_on_named_data(capsys: pytest.CaptureFixture[str]) -> None:

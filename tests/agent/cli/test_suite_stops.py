@@ -165,9 +165,8 @@ def test_a_key_that_is_missing_is_reported_before_the_first_run(
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_study_shows_what_is_there(
-    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Tables of what is finished, where they are, and the way on; the same command makes the rest."""
     whole, calls = SEAM.make, list[str]()
@@ -175,11 +174,11 @@ def test_an_interrupted_study_shows_what_is_there(
     def struck(spec: EvaluatorSpec) -> object:
         calls.append(spec.data)
         if len(calls) == 3:
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGINT)
         return whole(spec)
 
     monkeypatch.setattr(SEAM, "make", struck)
-    assert main(["suite", write()]) == code
+    assert main(["suite", write()]) == 130
     assert len(calls) == 3
     *_, tables, way_on = capsys.readouterr().err.splitlines()
     assert tables == "tables of 2 finished of 4 runs: runs/small/tables.md"
@@ -210,37 +209,29 @@ def test_what_was_finished_before_is_shown_and_nothing_is_fitted(
     assert len(opened) == before + 1
 
 
-def test_a_model_that_cannot_be_transferred_to_costs_no_table(
+def test_what_ends_transfer_costs_no_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is found stands there; exit code 1 and the reason."""
+    """All searches are in them, after exit code 1 and a reason as after a signal."""
+    release = threading.Event()
 
     def fails(*_: object) -> None:
         raise ModelError("the model is gone")
-
-    monkeypatch.setattr(Transferred, "complete", fails)
-    file = write(models=["RN-pico", "ViT-pico"], transfer=True)
-    assert main(["suite", file]) == 1
-    stderr = capsys.readouterr().err
-    assert "not everything was scored on other models: the model is gone" in stderr
-    assert all(row["counts"] for row in document()["runs"])
-
-
-def test_a_signal_while_transfer_is_scored_leaves_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All searches are in them."""
-    release = threading.Event()
 
     def struck(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         release.wait(60)
 
-    monkeypatch.setattr(Transferred, "complete", struck)
     file = write(models=["RN-pico", "ViT-pico"], transfer=True)
     try:
-        assert main(["suite", file]) == 143
+        for complete, code in ((fails, 1), (struck, 143)):
+            monkeypatch.setattr(Transferred, "complete", complete)
+            assert main(["suite", file]) == code
+            assert all(row["counts"] for row in document()["runs"])
+            Path("runs/small/suite.json").unlink()
     finally:
         release.set()
-    assert all(row["counts"] for row in document()["runs"])
+    assert "not everything was scored on other models: the model is gone" in capsys.readouterr().err
 
 
 async def test_a_reference_that_cannot_be_fitted_stops_alone(

@@ -107,8 +107,10 @@ async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None
         assert (why.limits, str(why)) == (("scorer_calls",), "the limit of 11 scorer calls is reached")
 
 
-@pytest.mark.parametrize("fault", ["filter", "too_large", "context", "500", "429", "garbage"])
-@pytest.mark.parametrize("at_once", [1, 8, 40])
+@pytest.mark.parametrize(
+    ("fault", "at_once"),
+    [("500", 1), ("500", 40), *((f, 8) for f in ("filter", "too_large", "context", "500", "429", "garbage"))],
+)
 async def test_refused_requests_count_too(fault: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most so many are sent, whatever becomes of them; all but a 429 may be billed."""
     monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)

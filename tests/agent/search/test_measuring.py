@@ -309,12 +309,20 @@ def test_references_stand_in_the_same_table(
     assert "tip-adapter: fitted to 18 images" in err
     assert "linear-probe: fitted to 12 images" in err  # it chooses on the validation images
     assert main(command) == 0
-    out, _err = capsys.readouterr()
+    out, err = capsys.readouterr()
     assert out.index("bare class name") < out.index("OpenAI's 80") < out.index("linear-probe (white")
     assert out.count(" *") == 1
+    assert sum(line.startswith("model:") for line in err.splitlines()) == 1
+    assert re.search(r"bare class name .* \d+\.\d†? \(\d+\.\d to \d+\.\d\)", out)
     use = "to use it: add --save best.safetensors; to see which images it gets wrong: --predictions FILE.csv"
     assert f"labelled images, not the test images.\n{use}\n" in out
     assert f"search --data {spec.data} --model tiny-clip" in out
+    # Templates of one's own, on another split.
+    assert main([*command, "--templates", "a photo of a {}", "--split", "val", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["template"] for row in document["scores"]] == ["a photo of a {}"]
+    assert [row["name"] for row in document["white_box"]] == ["tip-adapter", "linear-probe"]
+    assert all(0 <= row["val"] <= 1 and row["test"] is None for row in document["white_box"])
 
 
 def hard_pictures(folder: Path) -> EvaluatorSpec:

@@ -136,10 +136,10 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     assert f"{used.calls:,}" in listed
 
 
-async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
+async def test_a_limit_or_an_outage_stops_it_with_what_could_be_scored_and_it_resumes(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
-    """As a spent LLM budget does; no call beyond it, and no question twice."""
+    """As a spent LLM budget does; no call beyond it, and no question twice. Nor after an outage."""
     async with ScorerServer() as server:
         dollars = {"scorer_price": "0.002/call", "max_cost": 0.11, "run_dir": tmp_path / "dollars"}
         reason = (await search(config(server.url, **dollars))).stop_reason
@@ -157,8 +157,18 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
         assert finished.best.test is not None
         assert finished.scorer_usage is not None
         assert finished.scorer_usage.calls == server.answered
-        whole = await search(config(server.url, run_dir=tmp_path / "whole"))
-    assert (whole.best, whole.leaderboard) == (finished.best, finished.leaderboard)
+    for left in (40, 3):  # an outage in the middle of the search, and of the final evaluation
+        script = ("ok",) * (server.answered - left)
+        async with ScorerServer(ScorerOptions(script=script, always="500")) as failing:
+            less = {"give_up_after": 0.0005, "retry_attempts": 1, "run_dir": tmp_path / str(left)}
+            stopped = await search(config(failing.url, **less))
+        assert (stopped.status, stopped.limits, stopped.best.test) == ("stopped", (), None)
+        assert "nothing has succeeded" in str(stopped.stop_reason)
+        assert (stopped.evaluated == finished.evaluated) == (left == 3)
+        async with ScorerServer() as back:
+            resumed = await resume(tmp_path / str(left), changes={"scorer_url": back.url})
+        assert back.answered == left
+        assert (resumed.best, resumed.leaderboard) == (finished.best, finished.leaderboard)
 
 
 async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_start(
@@ -262,25 +272,6 @@ async def test_an_interrupted_run_resumes_without_a_question_asked_twice(
         assert 30 <= server.answered <= 30 + IN_FLIGHT
         assert (await resume(tmp_path / "run")).status == "finished"
         assert max(server.asked.values()) == 1
-
-
-async def test_an_outage_stops_it_and_it_resumes(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
-    """In the middle of the search, and of the final evaluation."""
-    async with ScorerServer() as server:
-        whole = await search(config(server.url, run_dir=tmp_path / "whole"))
-    for left in (40, 3):
-        run_dir = tmp_path / str(left)
-        script = ("ok",) * (server.answered - left)
-        async with ScorerServer(ScorerOptions(script=script, always="500")) as failing:
-            less = {"give_up_after": 0.0005, "retry_attempts": 1, "run_dir": run_dir}
-            stopped = await search(config(failing.url, **less))
-        assert (stopped.status, stopped.limits, stopped.best.test) == ("stopped", (), None)
-        assert "nothing has succeeded" in str(stopped.stop_reason)
-        assert (stopped.evaluated == whole.evaluated) == (left == 3)
-        async with ScorerServer() as back:
-            finished = await resume(run_dir, changes={"scorer_url": back.url})
-        assert back.answered == left
-        assert (finished.best, finished.leaderboard) == (whole.best, whole.leaderboard)
 
 
 async def test_a_run_from_somebody_else_sends_nothing_to_its_address(
