@@ -323,8 +323,6 @@ def translate(
         )
     if isinstance(error, openai.APIStatusError):
         return _failed(error.response, scrubber)
-    if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
-        return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
         # The SDK calls every failed connection a timeout.
         host = f"[{refused.host}]" if ":" in refused.host else refused.host
