@@ -75,7 +75,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self._trials = 0
         self._is_ready = False
         self._fewer: dict[str, int] = {}  # how many images, or texts, a request holds at most, as was found
-        self._sized: set[str] = set()  # of which a request was answered
+        self._proven = {"image": 0, "text": 0}  # how many a request held at most that was answered
         self._sizing = {"image": asyncio.Lock(), "text": asyncio.Lock()}
         self._named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
         self._image_cache: dict[str, Vector] = {}
@@ -274,9 +274,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             ]
 
         store = self.problem.store.vectors
-        if kind not in self._sized:
+        most = self._most(kind)
+        if min(len(content_by_key), most) > self._proven[kind]:
             async with self._sizing[kind]:  # the first one alone: it shows how many a request may hold
-                most = self._most(kind)
                 await self.gather(store, islice(content_by_key, most), ask_for)
                 if self._most(kind) < most:
                     self.on_more_requests()
@@ -307,7 +307,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             if isinstance(answer, ApiRefusal):
                 return dict.fromkeys(keys, _NO_VECTOR)
             vectors = self._read(answer.body, len(keys))
-            self._sized.add(kind)
+            self._proven[kind] = max(self._proven[kind], len(keys))
             on_answer()
             return dict(zip(keys, vectors, strict=True))
 

@@ -79,6 +79,19 @@ def test_the_size_of_requests_is_learnt(most: int, opened: Opened) -> None:
     assert max(map(holds, api.requests[asked:])) <= most
 
 
+def test_a_larger_request_than_any_before_is_asked_alone(opened: Opened) -> None:
+    """Few texts first say nothing of how many a request may hold: what is too many is refused once."""
+
+    def holds(request: ApiRequest) -> int:
+        return len(request.body["input"])
+
+    api = VisualApi(change=lambda _number, request, body: ApiRefusal("many") if holds(request) > 48 else body)
+    evaluator = opened("embeddings", api, scorer_dialect="openai")
+    scored(evaluator, TEMPLATE)
+    evaluator.score([f"{TEMPLATE} {number}" for number in range(100)])
+    assert [holds(request) for request in api.requests if holds(request) > 48] == [96]
+
+
 def test_the_form_is_known_by_the_address() -> None:
     """Of vendors with one address; every form has a name that the option takes."""
     assert tuple(DIALECTS) == EMBEDDING_DIALECTS
