@@ -28,12 +28,11 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, PriceVariant, Tier, TieredPrices
@@ -49,6 +48,7 @@ from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.price_table import TablePrice
 from promptclimb.agent.prices import PICODOLLARS
 from tests.fakes.clock import run_virtual
+from tests.fakes.served import Loopback
 
 CALLS, BUDGETS, AT_ONCE = 10_000, 40, 12
 MAX_TOKENS = 200
@@ -99,28 +99,16 @@ class Tokens:
 
 
 @dataclass
-class Vendor:
+class Vendor(Loopback):
     """The endpoint, and its bill."""
 
     seed: int = 0
     reported: Decimal = Decimal()
     unreported: Decimal = Decimal()
     kinds: Counter[str] = field(default_factory=Counter)
-    base_url: str = ""
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._chat)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
+    def routes(self) -> Sequence[web.RouteDef]:
+        return (web.post("/v1/chat/completions", self._chat),)
 
     @property
     def billed(self) -> Decimal:

@@ -6,20 +6,19 @@ of its own: it prints its address, and `GET /stats` shows what it has seen.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import json
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from tests.fakes import faults
 from tests.fakes.limits import Counter, State, Style, counter
+from tests.fakes.served import Loopback, run_as_process
 from tests.fakes.vendors import RetryAfter, Vendor, limit_headers, retry_after_headers
 from tests.fakes.words import reply_text
 
@@ -82,39 +81,26 @@ class Statistics:
     faults: Tally[str] = field(default_factory=Tally)
 
 
-class ChatServer:
+class ChatServer(Loopback):
     """The endpoint; an async context manager. `base_url` is where it listens."""
 
     def __init__(self, options: ServerOptions = ServerOptions(), port: int = 0) -> None:  # frozen
         self.options = options
         self.statistics = Statistics()
         self.seen: list[dict[str, Any]] = []
-        self.base_url = ""
-        self._port = port
+        self.port = port
         self._attempts: Tally[str] = Tally()
         self._counters: dict[str, Counter] = {}
         for kind, limit in (("requests", options.rpm), ("tokens", options.tpm)):
             if limit is not None:
                 self._counters[kind] = counter(options.style, limit)
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._chat)
-        app.router.add_get("/v1/models", self._models)
-        app.router.add_get("/stats", self._stats)
-        # Handlers end with the server, not with their client: a request that was accepted is paid for.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
-        port = self._runner.addresses[0][1]
-        self.base_url = f"http://127.0.0.1:{port}/v1"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
+    def routes(self) -> Sequence[web.RouteDef]:
+        return (
+            web.post("/v1/chat/completions", self._chat),
+            web.get("/v1/models", self._models),
+            web.get("/stats", self._stats),
+        )
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         now = asyncio.get_running_loop().time()
@@ -210,15 +196,5 @@ def _latency(name: str, shortest: float, longest: float) -> float:
     return shortest + (longest - shortest) * int(name[:8], 16) / 2**32
 
 
-async def _serve(options: ServerOptions, port: int) -> None:
-    async with ChatServer(options, port) as server:
-        print(server.base_url, flush=True)  # noqa: T201  # whoever started it reads it
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--options", type=json.loads, default={}, help="ServerOptions as JSON")
-    parser.add_argument("--port", type=int, default=0)
-    arguments = parser.parse_args()
-    asyncio.run(_serve(ServerOptions(**arguments.options), arguments.port))
+    run_as_process(lambda options, port: ChatServer(ServerOptions(**options), port))

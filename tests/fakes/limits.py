@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 MINUTE = 60.0
+OFFSET_S = 17.0
+"""Of a minute of the clock."""
+HOLDS_S = 5.0
+"""What a bucket holds."""
 Style = Literal["sliding", "fixed", "bucket"]
 
 
@@ -64,9 +68,8 @@ class Sliding:
 class Fixed:
     """At most so much in each minute of the clock."""
 
-    def __init__(self, limit: float, offset: float = 17.0) -> None:
+    def __init__(self, limit: float) -> None:
         self._limit = limit
-        self._offset = offset
         self._minute = -1
         self._used = 0.0
 
@@ -83,20 +86,20 @@ class Fixed:
         return State(self._limit, max(self._limit - self._used, 0.0), self._left(now))
 
     def _left(self, now: float) -> float:
-        return MINUTE - (now + self._offset) % MINUTE
+        return MINUTE - (now + OFFSET_S) % MINUTE
 
     def _turn(self, now: float) -> None:
-        if (minute := int((now + self._offset) // MINUTE)) != self._minute:
+        if (minute := int((now + OFFSET_S) // MINUTE)) != self._minute:
             self._minute, self._used = minute, 0.0
 
 
 class Bucket:
     """A bucket that fills at the limit's rate and holds a few seconds' worth only."""
 
-    def __init__(self, limit: float, holds_s: float = 5.0) -> None:
+    def __init__(self, limit: float) -> None:
         self._rate = limit / MINUTE
         self._limit = limit
-        self._size = max(self._rate * holds_s, 1.0)
+        self._size = max(self._rate * HOLDS_S, 1.0)
         self._level = self._size
         self._at = 0.0
 

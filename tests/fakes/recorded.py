@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from promptclimb.agent.errors import ChatError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
+from tests.fakes.served import Loopback
 from tests.paths import ROOT
 
 FOLDER = ROOT / "tests" / "data" / "dialects"
@@ -78,7 +79,7 @@ async def adapting(chat: OpenAIChat, request: ChatRequest) -> ChatAnswer:
 
 
 @dataclass
-class RecordedServer:
+class RecordedServer(Loopback):
     """The endpoint; an async context manager.
 
     The recorded reply is given `when` a request `has` a member or `lacks` it, has one `above` or `below` a
@@ -88,21 +89,9 @@ class RecordedServer:
 
     record: Recorded
     seen: list[dict[str, Any]] = field(default_factory=list)
-    base_url: str = ""
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._chat)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
+    def routes(self) -> Sequence[web.RouteDef]:
+        return (web.post("/v1/chat/completions", self._chat),)
 
     async def _chat(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -5,23 +5,20 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from promptclimb.evaluator.remote.asking import ApiRequest
+from tests.fakes.served import LARGE, Loopback, run_as_process
 from tests.fakes.visual_api import VisualApi
-
-LARGE = 40 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +48,7 @@ class ScorerOptions:
     says: str = "{}"
 
 
-class ScorerServer:
+class ScorerServer(Loopback):
     """The endpoint; an async context manager. `url` is where it listens, for every path.
 
     Attributes:
@@ -69,23 +66,15 @@ class ScorerServer:
         self.keys: list[str] = []
         self.on_answer: Callable[[int], None] = lambda _number: None
         self._news = asyncio.Event()
-        self._port = port
+        self.port = port
         self._api = VisualApi(blur=options.blur, enforces=options.enforces, says=options.says)
 
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=LARGE)
-        app.router.add_get("/stats", self._stats)
-        app.router.add_post("/{path:.*}", self._post)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
-        return self
+    def routes(self) -> Sequence[web.RouteDef]:
+        return web.get("/stats", self._stats), web.post("/{path:.*}", self._post)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
+    @property
+    def url(self) -> str:
+        return self.base_url
 
     async def until(self, come: Callable[[], bool]) -> None:
         """Wait until something holds; looked at with each request and each answer."""
@@ -169,15 +158,5 @@ _FAILURES: Mapping[str, tuple[int, Any, Mapping[str, str]]] = {
 }
 
 
-async def _serve(options: ScorerOptions, port: int) -> None:
-    async with ScorerServer(options, port) as server:
-        print(server.url, flush=True)  # noqa: T201 - whoever started it reads it
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--options", type=json.loads, default={}, help="ScorerOptions as JSON")
-    parser.add_argument("--port", type=int, default=0)
-    arguments = parser.parse_args()
-    asyncio.run(_serve(ScorerOptions(**arguments.options), arguments.port))
+    run_as_process(lambda options, port: ScorerServer(ScorerOptions(**options), port))
