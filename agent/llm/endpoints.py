@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -28,6 +28,9 @@ from .ask import Endpoint
 from .chat import Client
 from .limiter import RateLimits
 from .price_table import TablePrice, find_price
+
+if TYPE_CHECKING:
+    from .client import OpenAIChat
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 LOCAL_ATTEMPT_S = 1200.0
@@ -117,23 +120,21 @@ async def _remote(
     scrubber: Scrubber,
     emit: Listener,
 ) -> Endpoint:
-    from .client import OpenAIChat
+    from .client import OpenAIChat  # its SDK takes a second to load
 
     url, model = config.llm_url, config.llm or ""
     key = _key(url, environment)
-    scrubber.add(key or "")
-    scrubber.add_address(url)
-    note = await preflight(url, key, model=model)
+    client = await stack.enter_async_context(
+        OpenAIChat(url, key, scrubber=scrubber, max_connections=config.concurrency, emit=emit)
+    )
+    note = await preflight(client, model)
     warn_unencrypted(url, key, DEFAULT_KEY, emit)
     if note:
         emit(Noted(text=scrubber.scrub_quoted(note)))
-    client = OpenAIChat(url, key, scrubber=scrubber, max_connections=config.concurrency, emit=emit)
     name, price = without_credentials(url), find_price(config.price, url, model)
     if isinstance(price, TablePrice):
         emit(Noted(text=f"price of {name}: {price}"))
-    return Endpoint(
-        name=name, client=await stack.enter_async_context(client), price=price, limits=_limits(config)
-    )
+    return Endpoint(name=name, client=client, price=price, limits=_limits(config))
 
 
 async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber, emit: Listener) -> Endpoint:
@@ -177,24 +178,20 @@ def _limits(config: SearchConfig, *, in_flight: int | None = None) -> RateLimits
     return RateLimits(rpm=config.rpm, tpm=config.tpm, concurrency=most)
 
 
-async def preflight(base_url: str, key: SecretStr | None, *, model: str) -> str | None:
+async def preflight(client: OpenAIChat, model: str) -> str | None:
     """Ask an endpoint for its models; return a note that is worth showing.
 
     Raises:
         EndpointError: Nothing listens there, it calls the key invalid, or it is not a chat endpoint.
     """
-    from .client import OpenAIChat  # its SDK takes a second to load
-
-    async with OpenAIChat(base_url, key) as client:
-        url = client.base_url
-        try:
-            reply = await client.look("/models", "`base_url`")
-        except ChatError as error:
-            return f"{url}/models did not answer ({error}); continuing"
-    return _note(url, reply.status_code, reply.content, key=key, model=model)
+    try:
+        reply = await client.look("/models", "`base_url`")
+    except ChatError as error:
+        return f"{client.base_url}/models did not answer ({error}); continuing"
+    return _note(client.base_url, reply.status_code, reply.content, model)
 
 
-def _note(url: str, status: int, body: bytes, *, key: SecretStr | None, model: str) -> str | None:
+def _note(url: str, status: int, body: bytes, model: str) -> str | None:
     """Return what is worth a note in an answer about models; the first request shows the rest."""
     if status == 404:
         may_be_wrong = not (url.endswith("/v1") or is_azure(url))
@@ -206,7 +203,7 @@ def _note(url: str, status: int, body: bytes, *, key: SecretStr | None, model: s
         document, is_json = None, False
     if status in (401, 403):
         error = document.get("error") if isinstance(document, dict) else None
-        if key and status == 401 and isinstance(error, dict) and error.get("code") == INVALID_KEY:
+        if status == 401 and isinstance(error, dict) and error.get("code") == INVALID_KEY:
             raise EndpointError(
                 f"{url} refuses the key in {DEFAULT_KEY} (HTTP {status}); set {DEFAULT_KEY} to a valid one"
             )

@@ -32,12 +32,12 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest
 from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
-from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.agent.llm.refusals import failure_of
 from promptclimb.agent.llm.replies import MAX_BODY
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.looks import preflight
 from tests.fakes.recorded import adapting
 from tests.fakes.served import Handler, served
 

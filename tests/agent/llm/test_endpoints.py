@@ -26,11 +26,12 @@ from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.endpoints import open_endpoint, preflight, price_notes
+from promptclimb.agent.llm.endpoints import open_endpoint, price_notes
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.looks import preflight
 from tests.fakes.served import Handler, served
 
 KEY = "sk-0123456789abcdef"

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.evaluator.network import is_loopback
+from tests.fakes.looks import preflight
 from tests.fakes.served import served
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="m")

@@ -15,11 +15,11 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.errors import ContextTooLongError, KeyRejectedError, RateLimitedError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.agent.prices import FREE
 from prompts.requests import ChatMessage
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.foreign import free_port, need, running
+from tests.fakes.looks import preflight
 from tests.fakes.recorded import adapting
 from tests.fakes.tiny_gguf import write_tiny_gguf
 

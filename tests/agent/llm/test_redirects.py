@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from promptclimb.agent.errors import RedirectedError
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.evaluator.remote.asking import ApiRequest
+from tests.fakes.looks import preflight
 from tests.fakes.served import served
 
 KEY = "k-0123456789abcdef"
