@@ -67,6 +67,8 @@ from tests.recorded import text_of
 
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
 IN_FLIGHT = 8
+FEWEST: dict[str, Any] = {"initial": 2, "proposals": 1}
+"""For searches of which it does not matter how long they are: each score is a request an image."""
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +238,7 @@ async def test_what_an_endpoint_does_not_report_is_said_as_an_estimate(
     """It counts against the limit, so the money that is left falls."""
     async with ScorerServer() as server:
         more = {"scorer": "embeddings", "scorer_dialect": "openai", "scorer_price": "1/0", "max_cost": 1.0}
-        result = await search(config(server.url, **more))
+        result = await search(config(server.url, **FEWEST, **more))
     used = result.scorer_usage
     assert used is not None
     assert (used.cost_usd, used.prompt_tokens) == (0.0, 0)
@@ -254,7 +256,7 @@ async def test_a_report_of_no_cost_is_noted_in_the_result(
         usage = {"prompt_tokens": 10, "completion_tokens": 1, "cost": cost}
         async with ScorerServer(ScorerOptions(usage=usage)) as server:
             more = {"scorer": "chat", "scorer_price": price, "run_dir": tmp_path / str(number)}
-            result = await search(config(server.url, initial=2, rounds=1, **more))
+            result = await search(config(server.url, **FEWEST, shots=1, **more))
         notes.append(result.notes.get("no_cost_reported"))
     note = "the scorer reports a cost of zero for tokens that have a price: they count at that price"
     assert notes == [note, None, None]
@@ -416,7 +418,7 @@ async def test_answers_by_a_schema_are_used_where_the_endpoint_takes_it(
     """A model that names no class in its own words is right with it; the result says so."""
     options = ScorerOptions(enforces=True, says="It is {}? I am not sure.", faults=faults)
     async with ScorerServer(options) as server:
-        chosen = config(server.url, scorer="chat", search_for="instruction", method="random", rounds=1)
+        chosen = config(server.url, scorer="chat", search_for="instruction", **FEWEST)
         result = await search(chosen)
         assert max(server.asked.values()) == 1
     assert result.scorer_usage is not None
@@ -509,7 +511,7 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
     """Without a folder, labels are in the user's cache; a run's own folder serves as one too."""
     (tmp_path / "t.txt").write_text("one {} on its own\n", "utf-8")
     async with ScorerServer() as server:
-        spec = config(server.url)
+        spec = config(server.url, **FEWEST)
         result = await search(spec)
         assert is_closed(tmp_path / "run" / "labels.sqlite")
         names = ("data", "shots", "scorer", "scorer_url", "model")
@@ -546,7 +548,7 @@ async def test_predict_classifies_a_folder_as_the_run_did(
     (tmp_path / "new" / "images" / "torn.png").write_bytes(b"torn")
     ask = ["predict", str(tmp_path / "new" / "images"), "--run", str(run), "--shared-cache", str(cache)]
     async with ScorerServer() as server:
-        result = await search(config(server.url, **kind))
+        result = await search(config(server.url, **FEWEST, **kind))
         before = server.answered
         assert await in_thread(lambda: main([*ask, "--max-scorer-calls", "100"])) == 0
         printed, asked = capsys.readouterr(), server.answered - before
@@ -662,7 +664,7 @@ def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
     cache, server = tmp_path / "labels", Struck()
     with Serving(server):
         if command == "predict":
-            search_sync(config(server.url))
+            search_sync(config(server.url, **FEWEST))
         spec = ["--scorer", "zero-shot", "--model", "m", "--templates", "the {}"]
         words: Sequence[object] = {
             "evaluate": ["evaluate", "--data", colours, *spec, "--scorer-url", server.url],
@@ -682,7 +684,7 @@ async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
     """As for the LLM's; a run that has all its labels needs no scorer."""
     async with ScorerServer() as server:
         gone = server.url
-        await search(config(gone, run_dir=tmp_path / "done"))
+        await search(config(gone, **FEWEST, run_dir=tmp_path / "done"))
     with pytest.raises(EndpointError, match=r"nothing answers at .*scorer_url"):
         await search(config(gone))
     with pytest.raises(EndpointError, match=r"is not an address; .*scorer_url"):
