@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +60,8 @@ class Interrupting(ChatByHash):
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         answer = await super().chat(request)
         if len(self.asked) == 2:
+            while state_of(self._run_dir).progress.rounds < 3:  # the log has a thread of its own
+                await asyncio.to_thread(os.sched_yield)
             shutil.copytree(self._run_dir, self._copy)
             self._stop.request(InterruptedRunError(2))
         return answer
