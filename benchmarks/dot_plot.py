@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import OverSets, better_starts, over_sets, read_rows
+from benchmarks.results_page import LEFT_OUT
 
 Differences: TypeAlias = Mapping[str, OverSets]
 """By name of a classifier."""
@@ -29,6 +30,7 @@ TITLES = {
     **OURS,
     "best": "the best template",
     "texts": "the texts",
+    "default template": "a photo of a {}",
     "coop": "CoOp",
     "coop-tuned": "CoOp, tuned",
     "held near, {}": "held near {}, without likeness",
@@ -65,11 +67,11 @@ def dot_plot(columns: Mapping[tuple[str, int], Differences]) -> str:
     for name, gap in (item for column in columns.values() for item in column.items()):
         means.setdefault(name, []).append(gap.mean)
     shown = better_starts({name: statistics.fmean(gaps) for name, gaps in means.items()})
-    names = sorted(shown, key=lambda name: _rank(last, name))
+    names = sorted(set(shown) - set(LEFT_OUT), key=lambda name: _rank(last, name))
     ends = [
         edge
         for column in columns.values()
-        for name in shown
+        for name in names
         if name in column
         for edge in column[name].interval
     ]
@@ -85,7 +87,7 @@ def dot_plot(columns: Mapping[tuple[str, int], Differences]) -> str:
             share = (min(max(points, low), high) - low) / (high - low)
             return left + 8 + share * (width - 16)
 
-        title = f"{model}, {shots} shot{'s' * (shots != 1)}"
+        title = f"{model}, {shots} shot{'s' * (shots != 1)}: points over {{}}"
         shapes.append(_text(left + width / 2, 18, title, "middle", bold=True))
         for tick in range(-30, 61, 10):
             if low <= tick <= high:

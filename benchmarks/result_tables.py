@@ -55,9 +55,9 @@ NAME_ARMS = {
     "strong": "strong LLM",
     "local": "local LLM",
     "name-words": "fixed words",
-    FOUND: "best of 80 templates",
-    "list joint": "common words, template again",
-    "strong joint": "strong LLM, template again",
+    FOUND: "the best template",
+    "list joint": "common words and a new template",
+    "strong joint": "strong LLM and a new template",
 }
 """What the arms that are compared are called."""
 NAME_COMPARISONS = (
@@ -246,7 +246,8 @@ def unread_table(rows: Sequence[Row]) -> Iterator[Line]:
             if any(cells):
                 sets = max(map(len, cells))
                 title = f"{sets} {group}: {arm.replace(IMAGES, ' and images')}"
-                yield (title, *(_mean_and_worst(cell, sets) for cell in cells))
+                first, *others = (_mean_and_worst(cell, sets) for cell in cells)
+                yield (title, first, *("same" if cell == first else cell for cell in others))
 
 
 def gains(folder: Path, name: str) -> Iterator[Line]:

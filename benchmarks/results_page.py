@@ -60,14 +60,16 @@ def returned(folder: Path, name: str) -> Lines:
     from benchmarks.returned import RECOMMENDED, table  # imports torch
 
     kept = read_rows(folder / f"{name}.jsonl")
-    document = table([row for row in kept if row["model"] == kept[0]["model"]])
+    model = kept[0]["model"]
+    document = table([row for row in kept if row["model"] == model])
     columns = {title: column["rows"] for title, column in document.items()}
     accuracies: dict[str, list[float]] = {}
     for rows in columns.values():
         for line, row in rows.items():
             accuracies.setdefault(line, []).append(row["accuracy"])
     better = better_starts({line: statistics.fmean(values) for line, values in accuracies.items()})
-    yield ("", *(cell for title in columns for cell in (title, "recommended ahead by", "worst set")))
+    shots = (title.removeprefix(f"{model}, ") for title in columns)
+    yield (model, *(cell for each in shots for cell in (each, "recommended ahead by", "on its worst set")))
     shown = [line for line in better if line not in LEFT_OUT]
     for line in sorted(shown, key=lambda line: (line != RECOMMENDED, -accuracies[line][-1])):
         cells: list[str] = []
@@ -113,7 +115,8 @@ def differences(folder: Path, name: str) -> Lines:
     columns = _columns(runs)
     differences_by_key = _all_differences(folder)
     significant = holm({key: difference.p for key, difference in differences_by_key.items()})
-    yield ("", *(f"{model}, {shots}" for model, shots in columns), "templates", "requests")
+    titles = (f"{model}, {shots} shot{'s' * (shots > 1)}" for model, shots in columns)
+    yield ("", *titles, "templates of each", "requests of each")
     for first, second in _compared(name, runs):
         keys = [_key(name, first, second, model, shots) for model, shots in columns]
         if not differences_by_key.keys() & set(keys):
@@ -134,11 +137,11 @@ def differences(folder: Path, name: str) -> Lines:
 LEFT_OUT = ("with_images", "best starting template", "best hand-made", "hand-made")
 """Lines that are on no page: the first is the recommended one."""
 BEDS = {
-    "returned": "another drawing",
-    "returned-fresh": "the same, fresh",
-    "returned-captions": "another drawing",
-    "returned-shift": "unlike the test",
-    "returned-drawn": "drawn",
+    "returned": "18 sets by others",
+    "returned-fresh": "10 fresh sets",
+    "returned-captions": "18 sets by others",
+    "returned-shift": "24 shifted sets",
+    "returned-drawn": "12 drawn sets",
 }
 """Rows of ``returned.py``, and what a table calls their sets."""
 RETURNED = {
