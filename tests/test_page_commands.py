@@ -17,7 +17,6 @@ from tests.test_pages import BLOCK, PAGES
 
 NOT_RUN: Mapping[str, str] = {
     "make run": "asks the local LLM for two minutes",
-    "make test": "runs all tests",
     "make install": "sets up an environment; test_packaging does",
     "source .venv/bin/activate": "enters it",
     "promptclimb search --data path/to/images": "fetches a model, and may use a paid LLM",
