@@ -27,7 +27,7 @@ litellm_settings: {num_retries: 0}
 async def ready(url: str) -> None:
     """Wait until a server lists its models."""
     headers = {"Authorization": f"Bearer {KEY}"}
-    for _ in range(90):
+    for _ in range(300):
         try:
             async with aiohttp.request("GET", f"{url}/models", headers=headers) as reply:
                 if reply.status == 200:
