@@ -9,6 +9,7 @@ from typing import Any
 
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
+from ...evaluator.scoring import ALL
 from ..present.sentences import cost_text
 from ..results.accuracies import CHANCE_MARK, WITHOUT_SEARCH, Difference, score_text
 from ..results.details import Decisions, agrees, read_details
@@ -85,11 +86,14 @@ def _notes(results: Sequence[SearchResult], over_first: Sequence[Difference | No
     pairs = zip(results[1:], over_first[1:], strict=True)
     if any(gap is None and result.recommended.test is not None for result, gap in pairs):
         notes.append("a run on other test images than the first has no difference")
-    if len({(result.dataset.seed, result.dataset.shots) for result in results}) > 1:
+    samples = {(result.dataset.shots, result.dataset.seed) for result in results}
+    if len({ALL if shots == ALL else (shots, seed) for shots, seed in samples}) > 1:
         notes.append(
             "the runs learnt from other labelled images, and a difference may be that of these: give each "
             "search the same `seed = N` and `shots = N`"
         )
+    elif len(samples) > 1:
+        notes.append("the runs have other seeds: starting templates, augmented copies and folds differ too")
     if any(may_be_chance(result, result.recommended.test) for result in results):
         notes.append(f"{CHANCE_MARK} may be no better than chance level")
     return notes

@@ -21,7 +21,7 @@ from ..events.types import Bus
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..methods.registry import described
 from ..present.page import write_report
-from ..present.sentences import save_without_search, what_may_help
+from ..present.sentences import save_without_search, unlike_labelled, what_may_help
 from ..present.terminal import Display, print_result
 from ..results.history import Progress, state_of
 from ..results.result import NOTHING_USABLE, SearchResult
@@ -265,8 +265,7 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
         lines.append(f"next: {program()} export {folder} --format all")
     if save := save_without_search(result, run_dir, folder):
         lines.append(f"for the best without a search: {program()} {save}")
-    if line := what_may_help(result):
-        lines.append(on_command_line(line))
+    lines += map(on_command_line, filter(None, [unlike_labelled(result), what_may_help(result)]))
     return lines
 
 

@@ -48,6 +48,7 @@ from .sentences import (
     names_hint,
     save_without_search,
     spent_rows,
+    unlike_labelled,
     verdict_on,
     what_may_help,
 )
@@ -386,7 +387,7 @@ def _steps(view: RunView) -> list[str]:
     steps = []
     if not result.dataset.sizes.test:
         steps.append("Add test images: without them nothing is known about images that were not searched on.")
-    steps += filter(None, [what_may_help(result)])
+    steps += filter(None, [unlike_labelled(result), what_may_help(result)])
     at_chance = may_be_chance(result, result.recommended.test)
     if at_chance:
         steps.append(

@@ -5,6 +5,7 @@ Accuracies are in percent, a custom scorer's numbers as they are; candidates hav
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +41,8 @@ from ..text import printable
 
 MOST_NAMES = 12
 """Most new class names in a line."""
+LEAST_UNLIKE = 0.1
+"""Difference between labelled images, held out, and test images from which they may be of another kind."""
 UNSUPPORTED = "Unsupported: no labelled image of the class is classified correctly"
 NameEvent: TypeAlias = events.NamesRead | events.NameRoundFinished | events.NamesChosen
 
@@ -97,6 +100,23 @@ def what_may_help(result: SearchResult) -> str:
         else ""
     )
     return f"No searched words beat the plain ones. What may help: {more}; other words in `describe`{names}."
+
+
+def unlike_labelled(result: SearchResult) -> str:
+    """Return that far fewer test images are right than labelled ones that were held out; empty if not."""
+    learned, sizes = result.with_images, result.dataset.sizes
+    if learned is None or learned.test is None or learned.train is None:
+        return ""
+    labelled = sizes.train + sizes.val
+    held_out = (sizes.train * learned.train + sizes.val * (learned.val or 0.0)) / labelled
+    shares = ((held_out, labelled), (learned.test, sizes.test))
+    error = math.sqrt(sum(share * (1 - share) / images for share, images in shares))
+    if held_out - learned.test < max(LEAST_UNLIKE, 4 * error):
+        return ""
+    return (
+        f"The test images seem unlike the labelled ones: {held_out:.0%} of the labelled images are right "
+        f"when held out, {learned.test:.0%} of the test images. What may help: labelled images like those."
+    )
 
 
 def unused_images(notes: Mapping[str, Any]) -> str:

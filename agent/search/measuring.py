@@ -342,6 +342,8 @@ async def measure(
             if texts:
                 raise UsageError(str(error)) from error
             _leave_out(ways, error, report)
+    info = evaluator.info  # without the test images that could not be read
+    evaluation = replace(evaluation, images=info.sizes.get(split) or 0, notes=info.notes)
     if texts and (len(texts) == 1 or kind.averaged):
         together = evaluation.ways[-1].texts_alone or _UNMEASURED
         evaluation = replace(evaluation, together=together)

@@ -114,6 +114,24 @@ def test_several_differences_are_judged_together(capsys: pytest.CaptureFixture[s
     assert {gap and gap["verdict"] for gap in several} == {None, "may be chance"}
 
 
+@pytest.mark.parametrize(
+    ("shots", "note"),
+    [("all", "the runs have other seeds"), (1, "the runs learnt from other labelled images")],
+)
+def test_another_seed_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, shots: Any, note: str
+) -> None:
+    """It draws other labelled images, unless all of them are learnt from. Equal decisions are the same."""
+    sizes = Sizes(train=2, test=len(LABELS))
+    for name, seed in (("c", 1), ("e", 2)):
+        data = Dataset(name="d", classes=2, shots=shots, seed=seed, sizes=sizes)
+        write_run(tmp_path / name, {0, 1}, dataset=data)
+    assert call("c", "e") == 0
+    shown = capsys.readouterr()
+    assert note in " ".join((shown.out + shown.err).split())
+    assert "the same" in shown.out
+
+
 def test_the_recommended_texts_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Not the best template, where other texts are recommended."""
     texts = GroupAccuracies(templates=("{}", "a drawing of a {}", "{}"), train=0.5, test=0.95)

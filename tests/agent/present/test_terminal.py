@@ -30,10 +30,10 @@ from promptclimb.agent.events.types import (
 )
 from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import render
-from promptclimb.agent.present.sentences import result_lines
+from promptclimb.agent.present.sentences import result_lines, unlike_labelled
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
 from promptclimb.agent.results.history import RunView
-from promptclimb.agent.results.result import GroupAccuracies, Llm, SearchResult, Sizes, WithImages
+from promptclimb.agent.results.result import Dataset, GroupAccuracies, Llm, SearchResult, Sizes, WithImages
 from promptclimb.evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, OPENAI_80
 from tests.fakes.small_result import row, small_result
 from tests.recorded import text_of
@@ -410,6 +410,24 @@ def test_a_long_table_has_its_seven_main_rows() -> None:
     result = small_result(with_images=images, baselines=dict.fromkeys(names, group))
     shown = " ".join(line.split("│")[1].strip() for line in printed(result).splitlines() if "│" in line)
     assert [name for name in names if name in shown] == [BASELINE_DEFAULT, "hand-made", BARE_NAME, OPENAI_80]
+
+
+@pytest.mark.parametrize(
+    ("held_out", "test", "images", "is_said"),
+    [(0.9, 0.7, 200, True), (0.9, 0.82, 2_000, False), (0.9, 0.7, 20, False), (0.7, 0.9, 200, False)],
+)
+def test_test_images_unlike_the_labelled_ones_are_said(
+    held_out: float, test: float, images: int, *, is_said: bool
+) -> None:
+    """Where far fewer of them are right than of the labelled images that were held out, and not by chance."""
+    result = small_result(
+        dataset=Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=images, val=0, test=images)),
+        with_images=WithImages(templates=("{}",), train=held_out, test=test, images=images, strength=1.0),
+    )
+    said = unlike_labelled(result)
+    assert bool(said) is is_said
+    if is_said:
+        assert "90% of the labelled images are right when held out, 70% of the test images" in said
 
 
 def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes() -> None:
