@@ -49,6 +49,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
         for name in ("save", "predictions", "matrix")
         if (raw := getattr(arguments, name)) is not None
     }
+    if len({file.resolve() for file in files.values()}) < len(files):
+        raise ConfigError(f"{', '.join(f'`{name}`' for name in files)} name the same file; give each its own")
     config = given_spec(arguments)
     if "predictions" in files and config.custom_scorer is not None:
         raise ConfigError("`predictions` names images, and a custom scorer does not; leave it out")
@@ -87,6 +89,7 @@ def _print(evaluation: Evaluation, arguments: argparse.Namespace, config: Search
 
 def _write(evaluation: Evaluation, files: Mapping[str, Path], data: Path) -> None:
     """Write the files that were asked for, by option; images below the folder of the data are named so."""
+    folder = data.parent if data.is_file() else data
     if (file := files.get("save")) is not None:
         assert evaluation.classifier is not None, "checked before it was measured"
         evaluation.classifier.save(file)
@@ -97,10 +100,12 @@ def _write(evaluation: Evaluation, files: Mapping[str, Path], data: Path) -> Non
             writer = CsvWriter(stream, 1, exact=True, labelled=True)
             for image in evaluation.predictions:
                 path = Path(image.file)
-                is_below = path.is_relative_to(data)
-                writer.row(replace(image, file=str(path.relative_to(data))) if is_below else image)
+                is_below = path.is_relative_to(folder)
+                writer.row(replace(image, file=str(path.relative_to(folder))) if is_below else image)
         wrong = sum(image.classes != (image.true_class,) for image in evaluation.predictions)
-        say(f"predictions: {short_path(file)}; {wrong:,} of {len(evaluation.predictions):,} are wrong")
+        unanswered = sum(not image.classes for image in evaluation.predictions)
+        more = f", {unanswered:,} of them without an answer" if unanswered else ""
+        say(f"predictions: {short_path(file)}; {wrong:,} of {len(evaluation.predictions):,} are wrong{more}")
     if (file := files.get("matrix")) is not None:
         if evaluation.matrix is None:
             raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
@@ -195,18 +200,18 @@ def recommendation(evaluation: Evaluation) -> str:
 
 
 def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
-    """Return the search on the same data and model; an address may have a key, so it is not repeated.
+    """Return the search on the same data and model; an address may have a key, so URL stands for it.
 
     Empty for the settings of a run: a search with them would have its folder, and is refused.
     """
     if arguments.config_file is not None and is_run(Path(arguments.config_file).expanduser().parent):
         return ""
     words = [program(), "search"]
-    if config.is_clip:
-        for name, value in given_settings(arguments).items():
-            flag = OPTIONS[name].flag
-            if flag and OPTIONS[name].group in ("Data", "Model"):
-                words += [flag] if value is True else [flag, shlex.quote(str(value))]
+    for name, value in given_settings(arguments).items():
+        flag = OPTIONS[name].flag
+        if flag and (OPTIONS[name].group in ("Data", "Model") or name == "search_for"):
+            shown = "URL" if name == "scorer_url" else shlex.quote(str(value))
+            words += [flag] if value is True else [flag, shown]
     if arguments.config_file is not None:
         words += ["--config", shlex.quote(str(arguments.config_file))]
     if not config.description:

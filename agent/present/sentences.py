@@ -400,7 +400,9 @@ def names_read(result: SearchResult) -> str:
     chance = (
         ", which may be no better than chance" if original and may_be_chance(result, original.test) else ""
     )
-    return f"{_reading(len(read.names), read.classes, taken=read.taken)}{chance}"
+    unasked = result.dataset.classes - read.classes
+    others = f"; it was not asked about {counted(unasked, 'class', 'classes')}" if unasked > 0 else ""
+    return f"{_reading(len(read.names), read.classes, taken=read.taken)}{others}{chance}"
 
 
 def _reading(read: int, classes: int, *, taken: bool) -> str:

@@ -554,7 +554,7 @@ def _labels_to_ask(confusions: Mapping[tuple[int, int], int], times_asked: Mappi
 
 def most_read(config: SearchConfig) -> int:
     """Return how many classes the LLM is asked about at most before the rounds."""
-    return MOST_CLASSES if config.request_style == "short" else MOST_READ
+    return MOST_CLASSES if config.request_style == "short" and not config.unchecked else MOST_READ
 
 
 def readings_asked(

@@ -226,7 +226,12 @@ def _notes_on_llm(config: SearchConfig, searched: SearchOutcome) -> dict[str, st
         notes[EMPTY] = f"no {words.noun} could be read in {empty:,} of {counted(answers, 'answer')}"
         notes[EMPTY] += f"; {cut:,} of them were cut: raise `answer_tokens`" if cut else ""
     answered = any(record.answers for record in all_records)
-    if (answered or searched.asked_llm) and not any(record.proposed for record in all_records):
+    is_cut_off = answered and config.unchecked and searched.stopped is not None  # readings are on disk
+    if (
+        (answered or searched.asked_llm)
+        and not is_cut_off
+        and not any(record.proposed for record in all_records)
+    ):
         refused = any(record.unusable for record in all_records)
         answers_came = answered or (refused and not config.unchecked)
         noun = f"{words.noun} that could be scored" if asked_for_words else "class name that could be used"

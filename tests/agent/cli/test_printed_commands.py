@@ -53,6 +53,16 @@ def test_every_command_that_is_printed_works(
     assert main([*shlex.split(command)[1:], *([more, "2"] if more else [])]) == 0
 
 
+def test_the_search_that_evaluate_prints_has_its_data_and_scorer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a search on a bundled set with a bundled model."""
+    monkeypatch.chdir(tmp_path)
+    asked = "--data words --custom-scorer promptclimb.evaluator.fakes:FakeEvaluator --shots 2"
+    assert main(["evaluate", *asked.split()]) == 0
+    assert f" search {asked} --describe " in capsys.readouterr().out
+
+
 def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command of this environment if it is on PATH, also after ``python -m``; another's is not ours."""
     for folder in ("ours", "theirs", "empty"):

@@ -477,6 +477,7 @@ def test_a_folder_of_unequal_classes_is_told_of_the_images_left_unused(
     [
         (["--save", "old"], r"--save .*old is a folder; name a file"),
         (["--predictions", "old"], r"--predictions .*old is a folder; name a file"),
+        (["--save", "new.x", "--predictions", "./new.x"], "--save, --predictions name the same file"),
         (["--save", "own.txt/best"], r"--save .*own.txt/best cannot be written: "),
         (["--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"], "this scorer gives no features"),
         (["--templates", "own.txt", "--split", "val"], "templates learn from labelled images only on test"),

@@ -29,6 +29,7 @@ from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.accuracies import NEW_NAMES, ORIGINAL_NAMES
 from promptclimb.agent.results.result import NO_NEW_NAME, NOTHING_USABLE, UNCHECKED, SearchResult
 from promptclimb.agent.results.run_dir import REPORT
+from promptclimb.agent.search.name_search import requests_at_most
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.evaluator.clip.text_encoder import TextEncoder
@@ -187,6 +188,7 @@ async def test_requests_at_once_lose_no_answer(unlabelled: dict[str, str], tmp_p
     settings = config(run, max_calls=3, concurrency=1, **unlabelled)
     stopped = await search(settings, chat=chat)
     assert (stopped.status, chat.asked, stopped.usage.calls, round(now())) == ("stopped", 3, 3, 6)
+    assert NOTHING_USABLE not in stopped.notes
     limited = await resume(run, chat=chat, changes={"max_calls": 9})
     assert (limited.status, chat.asked) == ("finished", 5)
     chat, run = SlowReader(), tmp_path / "interrupted"
@@ -199,6 +201,9 @@ async def test_requests_at_once_lose_no_answer(unlabelled: dict[str, str], tmp_p
     result = await resume(run, chat=chat)
     assert (result.usage.calls, chat.asked) == (5, 5)
     names = {f"number {number}": f"digit {number}" for number in range(100)}
+    assert (
+        requests_at_most(config(run, llm="small-1b", **unlabelled), list(names)) == 100
+    )  # each is asked about
     assert limited.best.class_names == result.best.class_names == names
 
 
