@@ -281,7 +281,7 @@ async def test_new_names_are_compared_with_the_original_ones_with_images(tmp_pat
     assert rival is not None
     assert (rival.name, rival.templates, rival.images) == ("bare class name", ("{}",), 48)
     assert result.best.class_names == {"auk": "great auk"}
-    assert result.recommended.over[WITHOUT_SEARCH].verdict != "the same"
+    assert not result.recommended.over[WITHOUT_SEARCH].same_template
     assert called.count("learn") == 2
     (title,) = [row.title for row in result.accuracies.rows if row.name == WITHOUT_SEARCH]
     assert title == "best without a search: bare class name with images, original names"
