@@ -72,6 +72,8 @@ def about_scores(result: SearchResult) -> str:
         )
         if not all(difference.paired for difference in over.values()):
             text += "The intervals are not paired, as the scorer does not give decisions image by image. "
+    if result.with_images is not None:
+        text += "With images, train and val are of images held out from learning. "
     return text + about_test(result)
 
 
