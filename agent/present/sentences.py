@@ -212,12 +212,14 @@ def without_progress(result: SearchResult) -> str:
     whole = [row for row in result.leaderboard if row.images is None]
     starting = max((row.train for row in whole if not row.round), default=None)
     rounds = {row.round for row in result.leaderboard if row.round}
-    # Other objectives are not shown in the leaderboard.
-    if starting is None or not rounds or result.objective != "accuracy":
+    noun = result.words.noun
+    if starting is None or not rounds:
         return ""
+    if result.objective != "accuracy":  # the leaderboard does not show others, but their order
+        is_starting = any(row.rank == 1 and not row.round for row in whole)
+        return f"The best {noun} is a starting one: no round found a better one" if is_starting else ""
     if any(row.train > starting for row in whole):
         return ""
-    noun = result.words.noun
     return f"No round found a {noun} that scores higher on the training images than the best starting {noun}"
 
 

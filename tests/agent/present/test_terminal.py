@@ -368,7 +368,7 @@ def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> Non
 
 @pytest.mark.parametrize("new", [0.5, 0.4, None])
 def test_rounds_that_improved_nothing_are_said_once_here_and_on_the_page(new: float | None) -> None:
-    """Not where a round was better, where there was none, or where another objective decides."""
+    """Not where a round was better or where there was none; with another objective the order says it."""
     sentence = "No round found a template that scores higher on the training images than the best starting"
     starting = replace(row(1, source="initial"), train=0.5, conversation=0, round=0)
     later = replace(
@@ -381,6 +381,11 @@ def test_rounds_that_improved_nothing_are_said_once_here_and_on_the_page(new: fl
     without_rounds = replace(result, leaderboard=(starting,))
     for other in (better, without_rounds, replace(result, objective="logprob")):
         assert sentence not in printed(other)
+    of_others = "The best template is a starting one: no round found a better one"
+    by_mean = replace(result, objective="class_mean")
+    assert of_others in printed(by_mean)
+    first = replace(later, rank=1, images=None)
+    assert of_others not in printed(replace(by_mean, leaderboard=(first, replace(starting, rank=2))))
 
 
 def test_a_template_that_counts_twice_is_shown_once() -> None:
