@@ -74,7 +74,7 @@ def add_options(parser: Parser) -> None:
         exports.ALL: "all that this run can have"
     }
     parser.description = (
-        "example:\n  promptclimb export runs/mine --format open-clip\n\nformats:\n"
+        "example:\n  promptclimb export runs/mine --format safetensors\n\nformats:\n"
         + "\n".join(f"  {name:<15} {on_command_line(about)}" for name, about in formats.items())
         + "\n\nOnly safetensors holds what the labelled images taught; the others hold texts."
     )
