@@ -263,6 +263,7 @@ def _say_summary(counts: Counter[str], unread: int, out: Path | None) -> None:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``predict``."""
+    parser.usage = "%(prog)s FOLDER (--run RUN_DIR | --run FILE | --templates FILE) [OPTION ...]"
     parser.description = EXAMPLES
     parser.add_argument("folder", metavar="FOLDER", help="images, in folders or not; or one image")
     parser.add_argument(
