@@ -19,7 +19,7 @@ from ...prompts.kinds import KINDS
 from .. import api
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
-from ..present.sentences import chance_in_words, unused_images
+from ..present.sentences import chance_in_words, unlike, unused_images
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
 from ..results.result import words_of
@@ -153,6 +153,10 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
             say(f"note: do not choose one {noun} by its test accuracy; use --split val to choose")
         return
     print_line(recommendation(evaluation))
+    if best is not None and best.with_images is not None and (test := best.with_images.accuracy) is not None:
+        held_out = evaluation.held_out or 0.0
+        if line := unlike((held_out, evaluation.labelled), (test, evaluation.images)):
+            print_line(line)
     is_perfect = any(cell.value == 1 for cell in cells if best is None or cell.recommended)
     if best is not None and not is_perfect and (unused := unused_images(evaluation.notes)):
         print_line(on_command_line(f"What usually helps most: {unused}."))

@@ -109,13 +109,17 @@ def unlike_labelled(result: SearchResult) -> str:
         return ""
     labelled = sizes.train + sizes.val
     held_out = (sizes.train * learned.train + sizes.val * (learned.val or 0.0)) / labelled
-    shares = ((held_out, labelled), (learned.test, sizes.test))
-    error = math.sqrt(sum(share * (1 - share) / images for share, images in shares))
-    if held_out - learned.test < max(LEAST_UNLIKE, 4 * error):
+    return unlike((held_out, labelled), (learned.test, sizes.test))
+
+
+def unlike(held_out: tuple[float, int], test: tuple[float, int]) -> str:
+    """Return that test images seem unlike the labelled ones, by the share that is right of so many images."""
+    error = math.sqrt(sum(share * (1 - share) / images for share, images in (held_out, test)))
+    if held_out[0] - test[0] < max(LEAST_UNLIKE, 4 * error):
         return ""
     return (
-        f"The test images seem unlike the labelled ones: {held_out:.0%} of the labelled images are right "
-        f"when held out, {learned.test:.0%} of the test images. What may help: labelled images like those."
+        f"The test images seem unlike the labelled ones: {held_out[0]:.0%} of the labelled images are right "
+        f"when held out, {test[0]:.0%} of the test images. What may help: labelled images like those."
     )
 
 

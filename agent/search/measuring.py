@@ -8,6 +8,7 @@ labelled images, not the test images, say which one to use.
 from __future__ import annotations
 
 import os
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -126,6 +127,8 @@ class Evaluation:
         images: Images in the split; 0 if the evaluator does not say.
         classes: Number of classes; 0 if the evaluator does not say.
         most_frequent: Images of the most frequent class; 0 if the evaluator does not say.
+        held_out: The share of labelled images that are right with what is recommended when they are held out;
+            None if nothing was learnt.
         templates: The given ones, in input order; empty for what people use today.
         together: All of them averaged; without a figure if the evaluator cannot average.
         ways: The rows: what people use today, or given templates, each and all together, and the bare class
@@ -162,6 +165,7 @@ class Evaluation:
     labels: Path | None = None
     classes: int = 0
     most_frequent: int = 0
+    held_out: float | None = None
 
     @property
     def scores(self) -> tuple[TemplateAccuracy, ...]:
@@ -436,6 +440,7 @@ async def _by_features(
         most_frequent=_most_frequent(predictions),
         classifier=classifier,
         predictions=by_image,
+        held_out=None if chosen is None else statistics.fmean(learned[chosen].held_out),
     )
     return replace(evaluation, ways=_rows(ways, dict(zip(names, measured, strict=True)), forms)), predictions
 

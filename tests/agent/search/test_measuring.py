@@ -125,6 +125,18 @@ async def test_what_is_right_on_every_image_is_not_said_to_be_beaten(
     assert "promptclimb search" not in printed
 
 
+async def test_test_images_unlike_the_labelled_ones_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where what is recommended is right far more often on labelled images that it had not seen."""
+    evaluation = await measured(box({SKETCH: 0.45, "{}": 0.15}))
+    print_ways(evaluation)
+    assert "seem unlike" not in capsys.readouterr().out
+    best = evaluation.recommended
+    assert best is not None
+    worse = replace(best, with_images=MeasuredAccuracy(accuracy=0.4))
+    print_ways(replace(evaluation, ways=(worse,)))
+    assert "The test images seem unlike the labelled ones: " in capsys.readouterr().out
+
+
 async def test_images_that_were_not_used_are_mentioned_beside_the_recommendation(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
