@@ -39,7 +39,7 @@ config = SearchConfig(
 )
 search_sync(config, custom_scorer=FakeEvaluator(), chat=Chat())
 with Store.open(Path("r")) as store:
-    print([tuple(place) for place, _ in store.answers()])
+    print([tuple(place) for place in sorted(each.position for each in store.exchanges())])
 """
 
 

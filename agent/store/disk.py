@@ -26,7 +26,7 @@ from ...evaluator.threads import outliving_its_waiter
 from ..errors import StoreGoneError
 from ..prices import NO_BILL, NOTHING, Bill, Spent
 from .lock import LOCK_NAME
-from .records import LOOKED_UP, canonical, row_text
+from .records import canonical, row_text
 
 FILE_NAME: str = diskcache.core.DBNAME
 SYNCHRONOUS_NORMAL, SYNCHRONOUS_FULL = 1, 2
@@ -173,7 +173,7 @@ class Writer:
     The ``Budget`` counts the same bills in memory, to hold this process to its limits. The totals here are
     those on disk, with which a resumed run begins; the result shows them.
 
-    ``clock`` returns seconds; ``keys`` are those of ``LOOKED_UP`` that are on disk.
+    ``clock`` returns seconds.
     """
 
     def __init__(
@@ -182,12 +182,10 @@ class Writer:
         folder: Path,
         spent: Mapping[Account, Spent],
         clock: Callable[[], float],
-        keys: set[str],
     ) -> None:
         self._texts = texts
         self._folder = folder
         self._clock = clock
-        self._keys = keys
         self._opened = clock()
         self._files = _files_at(folder)
         self._usage = dict(spent)
@@ -212,10 +210,6 @@ class Writer:
     def restart_clock(self) -> None:
         """Count active time from now on, and none of this session's so far."""
         self._opened = self._clock()
-
-    def has(self, key: str) -> bool:
-        """Return whether a key is on the disk; only for keys that begin as one of ``LOOKED_UP``."""
-        return key in self._keys
 
     def check_room(self) -> None:
         """Raise StoreFullError if another answer may not fit on the disk."""
@@ -321,13 +315,12 @@ class Writer:
             raise StoreGoneError(
                 f"{self._folder.parent} was removed, moved or replaced while the run was live: it stopped"
             )
-        self._keys.update(key for key in texts if key.startswith(LOOKED_UP))
         self._usage, self._reserved = usage, reserved
         return accepted
 
     def _add(self, job: _Job, texts: dict[str, str]) -> None:
         """Add the rows of a job to those of its commit, all or none of them."""
-        if job.new is not None and (job.new in texts or job.new in self._keys):
+        if job.new is not None and (job.new in texts or job.new in self._texts.cache):
             raise StoreError(f"{job.new} is in the store already")
         texts |= {key: row_text(value) for key, value in job.rows.items()}
 

@@ -26,8 +26,6 @@ ANSWER, ASKED, MESSAGE, SKIP = "answer:", "asked:", "message:", "note:skip:"
 """Key prefixes of answers, message hashes by position, messages by hash, and skipped requests."""
 SCORE, VALUE = "score:", "note:"
 """Key prefixes of scores and of named values; the notes of a result are not among these."""
-LOOKED_UP = (ANSWER, SCORE, VALUE)
-"""Prefixes of the keys that a session looks up one by one."""
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -161,9 +159,6 @@ class RunManifest(BaseModel):
     notes: dict[str, Any] = {}
     content: dict[str, Any] = {}
     signatures: dict[str, Any] = {}
-
-    def altered(self, **parts: dict[str, Any]) -> RunManifest:
-        return self.model_copy(update=parts)
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)

@@ -35,7 +35,6 @@ from .disk import (
 from .lock import is_running, lock
 from .records import (
     ANSWER,
-    LOOKED_UP,
     MANIFEST,
     MESSAGE,
     SCORE,
@@ -121,15 +120,12 @@ class Rows:
         Raises:
             StoreCorruptError: It has another shape.
         """
-        return self._known(VALUE + name, from_json(read))
+        return self._row(VALUE + name, from_json(read))
 
     def _read_manifest(self) -> None:
         text = self._texts.get(MANIFEST)
         manifest = text and read_row(self._folder, MANIFEST, json.loads, text)
         self._manifest = read_manifest(manifest, self._folder.parent)
-
-    def _known(self, key: str, read: Callable[[str], T]) -> T | None:
-        return self._row(key, read)
 
     def _row(self, key: str, read: Callable[[str], T]) -> T | None:
         text = self._texts.get(key)
@@ -163,9 +159,8 @@ class StoreReader(Rows):
 class Store(Rows):
     """A run directory's ``store/``; use it as a context manager. Make one by ``create`` or ``open``.
 
-    Reads are synchronous and come from the disk. As no other process writes, all keys are known, and missing
-    ones are not looked for. A write is all or nothing, and on the disk (SQLite's ``synchronous=FULL``) when
-    its await returns; see ``disk.Writer``. Cancelling the await does not undo it.
+    Reads are synchronous and come from the disk. A write is all or nothing, and on the disk (SQLite's
+    ``synchronous=FULL``) when its await returns; see ``disk.Writer``. Cancelling the await does not undo it.
     """
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -182,7 +177,7 @@ class Store(Rows):
                 writer = TextWriter(folder)
                 writer.close()  # in this thread; the one that writes opens it again
             if_it_fails.pop_all()
-        self._writer = Writer(writer, folder, spent, clock, self._texts.keys(*LOOKED_UP))
+        self._writer = Writer(writer, folder, spent, clock)
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
         self._last_hashes: dict[int, frozenset[str]] = {}
 
@@ -237,15 +232,16 @@ class Store(Rows):
 
     def change_identity(self, identity: Mapping[str, Any]) -> None:
         """Set what decides the result; on disk with the next ``put_config``."""
-        self._manifest = self._manifest.altered(identity=dict(identity))
+        self._manifest = self._manifest.model_copy(update={"identity": dict(identity)})
 
     @property
     def has_answers(self) -> bool:
-        return next(self.answers(), None) is not None
+        return bool(self._texts.keys(ANSWER))
 
     async def put_config(self, config: Mapping[str, Any], unused: Collection[str] = ()) -> None:
         """Keep the settings of this session for the next one, signed except those that it does not use."""
-        manifest = _signed(self._manifest.altered(config=dict(config)), self._folder.parent, unused)
+        changed = self._manifest.model_copy(update={"config": dict(config)})
+        manifest = _signed(changed, self._folder.parent, unused)
         if manifest != self._manifest:
             self._manifest = manifest
             await self._writer.write({MANIFEST: manifest.to_json()})
@@ -269,12 +265,7 @@ class Store(Rows):
 
     def answer(self, position: Position) -> StoredAnswer | None:
         """Return the stored answer at a position, None if it is missing."""
-        return self._known(answer_key(position), reader(StoredAnswer))
-
-    def answers(self) -> Iterator[tuple[Position, StoredAnswer]]:
-        """Yield all stored answers in the order of positions."""
-        for key, answer in self._rows(ANSWER, reader(StoredAnswer)):
-            yield key_position(key, ANSWER), answer
+        return self._row(answer_key(position), reader(StoredAnswer))
 
     def check_room(self) -> None:
         """Raise StoreFullError if the disk may have no room for another answer."""
@@ -311,13 +302,8 @@ class Store(Rows):
 
     def score(self, template: str) -> Verdict | None:
         """Return the verdict on a template, None if it was not scored."""
-        stored = self._known(SCORE + template, reader(StoredScore))
+        stored = self._row(SCORE + template, reader(StoredScore))
         return None if stored is None else stored.verdict
-
-    def scores(self) -> Iterator[tuple[str, Verdict]]:
-        """Yield every template with its verdict, in order."""
-        for key, stored in self._rows(SCORE, reader(StoredScore)):
-            yield key.removeprefix(SCORE), stored.verdict
 
     async def put_score(self, template: str, verdict: Verdict) -> None:
         await self._writer.write({SCORE + template: StoredScore(template, verdict)})
@@ -346,14 +332,6 @@ class Store(Rows):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _known(self, key: str, read: Callable[[str], T]) -> T | None:
-        return self._row(key, read) if self._writer.has(key) else None
-
-    def _rows(self, prefix: str, read: Callable[[str], T]) -> Iterator[tuple[str, T]]:
-        for key in sorted(self._texts.keys(prefix)):
-            if (value := self._row(key, read)) is not None:
-                yield key, value
-
 
 def _valued(values: Mapping[str, Any]) -> dict[str, Any]:
     return {VALUE + name: value for name, value in values.items()}
@@ -363,7 +341,8 @@ def _signed(manifest: RunManifest, run_dir: Path, unused: Collection[str] = ()) 
     """Return a manifest with this user's signatures; nobody has checked what is unused."""
     before, now = manifest.signatures, signatures(run_dir, manifest.config)
     signed = {name: (before.get(name) if name in unused else now[name]) for name in now}
-    return manifest.altered(signatures={name: text for name, text in signed.items() if text is not None})
+    kept = {name: text for name, text in signed.items() if text is not None}
+    return manifest.model_copy(update={"signatures": kept})
 
 
 def _sweep(run_dir: Path) -> None:

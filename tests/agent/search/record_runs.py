@@ -21,6 +21,7 @@ from promptclimb.agent.store.run import Store
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 from tests.fakes.evaluators import FakeEvaluator
+from tests.fakes.stored import answers
 from tests.paths import ROOT
 
 RUNS = ROOT / "tests" / "data" / "recorded_runs"
@@ -86,7 +87,7 @@ def record(recording: Recording) -> dict[str, Any]:
                     "seed": asked[stored.request_hash].seed,
                     "answer": stored.answer.text,
                 }
-                for position, stored in store.answers()
+                for position, stored in answers(store).items()
             ]
         leaderboard = (run_dir / "leaderboard.csv").read_text("utf-8")
     kept = {name: document[name] for name in ("rejected", "best", "texts")}

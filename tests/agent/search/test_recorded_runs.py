@@ -15,6 +15,7 @@ from promptclimb.agent.search import restart
 from promptclimb.agent.store.run import Store
 from tests.agent.search.record_runs import RECORDINGS, RUNS, SHOWN
 from tests.fakes.clock import run_virtual
+from tests.fakes.stored import answers
 
 ON_WORDS = [name for name, recording in RECORDINGS.items() if recording.words is not None]
 ON_PICTURES = [name for name in RECORDINGS if name not in ON_WORDS]
@@ -54,7 +55,8 @@ def check(run: dict[str, Any], run_dir: Path, result: Any) -> None:
     """Everything that was recorded is so again."""
     with Store.open(run_dir) as store:
         now = [
-            [list(position), stored.request_hash, stored.answer.text] for position, stored in store.answers()
+            [list(position), stored.request_hash, stored.answer.text]
+            for position, stored in answers(store).items()
         ]
     assert now == [[turn["position"], turn["request"], turn["answer"]] for turn in run["turns"]]
     assert (run_dir / "leaderboard.csv").read_text("utf-8") == run["leaderboard"]

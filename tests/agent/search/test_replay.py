@@ -19,6 +19,7 @@ from promptclimb.agent.errors import BadRequestError, ChatError, FlaggedRequestE
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.store.run import Store
 from tests.fakes.searches import resumed, searched
+from tests.fakes.stored import answers
 from tests.fakes.words import reply_text
 
 _runs = itertools.count()
@@ -78,11 +79,11 @@ def test_any_prefix_of_the_journal_is_kept_and_gone_on_from(done: Path, share: f
     with tempfile.TemporaryDirectory() as folder:
         copy = cut(done, int(rows(done) * share), Path(folder))
         with Store.open(copy) as store:
-            before = dict(store.answers())
+            before = answers(store)
         chat = NeverTheSame()
         result = resumed(copy, chat=chat)
         with Store.open(copy) as store:
-            after = dict(store.answers())
+            after = answers(store)
     assert result.status == "finished"
     assert {position: after[position] for position in before} == before
     assert len(after) == 12

@@ -31,6 +31,7 @@ from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.searches import resumed, searched
+from tests.fakes.stored import answers
 
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
@@ -269,7 +270,7 @@ def test_nothing_is_requested_on_a_disk_that_is_nearly_full(
     with pytest.raises(StoreFullError, match=r"the disk is full: .* MB are free"):
         searched(config(run_dir, concurrency=2), chat=chat)
     with Store.open(run_dir) as store:
-        assert sum(1 for _ in store.answers()) == len(chat.asked) == store.usage.calls
+        assert len(answers(store)) == len(chat.asked) == store.usage.calls
     monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 0)
     result = resumed(run_dir, chat=later)
     assert len(chat.asked) + len(later.asked) == result.usage.calls == 6

@@ -38,6 +38,7 @@ from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.searches import resumed, searched
+from tests.fakes.stored import answers
 from tests.fakes.tiny_clip import local_dir
 
 MOST_UNREAD = RULES[FailureKind.UNREAD].tolerated + 1
@@ -226,7 +227,7 @@ async def test_a_signal_waits_for_what_is_paid_and_for_nothing_else(tmp_path: Pa
     assert caught.value.signal == 2
     assert loop.time() < 51
     with Store.open(tmp_path / "r") as store:
-        journalled = {kept.request_hash for _, kept in store.answers()}
+        journalled = {kept.request_hash for kept in answers(store).values()}
     assert journalled == {request.hash for request in chat.asked}
     assert len(journalled) > 2
     assert not (tmp_path / "r" / "result.json").exists()

@@ -36,6 +36,7 @@ from promptclimb.agent.store.run import Store, StoreReader
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import StoreCorruptError, StoreError, StoreFullError, UsageError
 from promptclimb.evaluator.scoring import Rejection, Score
+from tests.fakes.stored import answers
 from tests.paths import ROOT
 
 MANIFEST: dict[str, Any] = {"identity": {"method": "pn", "seed": 1, "data": {"name": "digits", "shots": 16}}}
@@ -82,11 +83,11 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
         await store.put_usage(Bill(Spent(calls=1, failed_calls=1, prompt_tokens=7)))
         await store.put_value("status", {"finished": True})
     with Store.open(run_dir) as store:
-        assert [position for position, _ in store.answers()] == sorted(positions)
+        assert list(answers(store)) == sorted(positions)
         assert store.answer(positions[0]) == StoredAnswer("hash", ANSWER)
         assert store.answer(Position(9, 9, 9)) is None
         assert store.score("a {}") == Score(train=1 / 3, val=0.1, correct=(1, None))
-        assert [key for key, _ in store.scores()] == ["a {}", "the {}"]
+        assert store.score("the {}") == Rejection("too_many_tokens", "78 tokens")
         assert store.value("status") == {"finished": True}
         usage = store.usage
         assert (usage.calls, usage.failed_calls, usage.prompt_tokens, usage.picodollars) == (5, 1, 55, 20)
@@ -370,9 +371,9 @@ async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir:
         ).result()
         with pytest.raises(StoreFullError):
             await store.put_value("later", 1)
-        written = [position.round for position, _ in store.answers()]
+        written = [position.round for position in answers(store)]
     with Store.open(run_dir) as store:
-        assert [position.round for position, _ in store.answers()] == written == list(range(len(written)))
+        assert [position.round for position in answers(store)] == written == list(range(len(written)))
         await store.put_value("later", 1)
 
 
@@ -456,8 +457,8 @@ def test_a_row_of_another_shape_is_named(run_dir: Path, key: str, row: str) -> N
 
     def read_all() -> None:
         with Store.open(run_dir) as store:
-            for rows in (store.answers(), store.scores()):
-                list(rows)
+            answers(store)
+            store.score("a {}")
 
     with pytest.raises(StoreCorruptError, match=key) as caught:
         read_all()

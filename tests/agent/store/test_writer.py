@@ -17,6 +17,7 @@ from promptclimb.agent.prices import NOTHING, Bill, Spent
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import StoreError, StoreFullError
+from tests.fakes.stored import answers
 
 ANSWER = ChatAnswer(text="- a {}")
 ONE = Bill(Spent(calls=1, prompt_tokens=12))
@@ -75,7 +76,7 @@ async def test_what_comes_during_a_commit_shares_the_next_one(store: Store) -> N
     disk = Disk(store)
     assert await answered_together(store, disk) == [None] * 5
     assert [len(keys) for keys in disk.commits] == [1, 4]
-    assert [position.round for position, _ in store.answers()] == [1, 2, 3, 4, 5]
+    assert [position.round for position in answers(store)] == [1, 2, 3, 4, 5]
     assert (store.usage.calls, store.usage.prompt_tokens) == (5, 60)
 
 
@@ -116,7 +117,7 @@ async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(sto
     outcomes = await asyncio.gather(first, *tasks, return_exceptions=True)
     assert [isinstance(outcome, StoreError) for outcome in outcomes] == [False, False, True, True, False]
     assert "answer:000000001.000000001.000000001.000000000 is in the store already" in str(outcomes[2])
-    assert [(position.round, kept.request_hash) for position, kept in store.answers()] == [
+    assert [(position.round, kept.request_hash) for position, kept in answers(store).items()] == [
         (1, "h"), (2, "other"), (3, "other"),
     ]  # fmt: skip
     assert store.usage.calls == 3
@@ -135,7 +136,7 @@ async def test_nobody_is_told_that_something_is_written_that_is_not(store: Store
     with pytest.raises(StoreError):
         await store.put_value("later", 1)
     assert len(disk.commits) == 2
-    assert [position.round for position, _ in store.answers()] == [1]
+    assert [position.round for position in answers(store)] == [1]
     assert store.usage.calls == 1
 
 
