@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 from benchmarks.common import argument_parser, few_images, over_sets, print_document
 from benchmarks.pico_features import Clip, Floats
 from promptclimb import SearchConfig, search_sync
-from promptclimb.agent.search.racing import FIRST_IMAGES, Finalist, race, stratified
+from promptclimb.agent.search.racing import FIRST_IMAGES, race, stratified
 from promptclimb.evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Score, SplitScores
 from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template_kind import KIND
@@ -301,8 +301,8 @@ def program(search: Search, candidates: Sequence[int], best: int | None) -> dict
         return {text: search.train[index_of[text], image_indices].tolist() for text in texts}
 
     racing, leader = [search.hash(index) for index in candidates], best if best is None else search.hash(best)
-    outcomes = asyncio.run(race(racing, leader, stratified(search.labels, search.order), answers))
-    finalists = {index_of[text] for text, outcome in outcomes.items() if isinstance(outcome, Finalist)}
+    out = asyncio.run(race(racing, leader, stratified(search.labels, search.order), answers))
+    finalists = {index_of[text] for text in racing if text not in out}
     return {index: len(search.labels) if index in finalists else count for index, count in asked.items()}
 
 

@@ -80,13 +80,8 @@ class Dropped:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Finalist:
-    """A candidate that is to be scored on all images."""
-
-
-Raced: TypeAlias = Finalist | Dropped | Rejection
-"""The outcome of a candidate in a race."""
+Out: TypeAlias = Dropped | Rejection
+"""Why a candidate is out of a race; the others are to be scored on all images."""
 
 
 def stratified(labels: Sequence[int], seed: int) -> list[int]:
@@ -102,13 +97,13 @@ def stratified(labels: Sequence[int], seed: int) -> list[int]:
 
 async def race(
     candidates: Sequence[str], incumbent: str | None, order: Sequence[int], ask_some: AskSome
-) -> dict[str, Raced]:
-    """Race distinct candidates, also against the incumbent, and return the outcome of each.
+) -> dict[str, Out]:
+    """Race distinct candidates, also against the incumbent, and return those that are out.
 
-    Without an incumbent, at least one candidate that is not rejected is a finalist. The order of the
-    candidates does not matter, that of the images (``stratified``) does.
+    Without an incumbent, at least one candidate that is not rejected stays in. The order of the candidates
+    does not matter, that of the images (``stratified``) does.
     """
-    outcomes: dict[str, Raced] = {}
+    out: dict[str, Out] = {}
     hits_by_text: dict[str, list[bool]] = {}
     racing = [*candidates, incumbent] if incumbent is not None else list(candidates)
     done, until = 0, FIRST_IMAGES
@@ -119,12 +114,12 @@ async def race(
                 continue
             racing.remove(text)
             if text != incumbent:  # else the scorer has changed its mind
-                outcomes[text] = answer
+                out[text] = answer
         dropped = _far_behind({text: hits_by_text[text] for text in racing})
-        outcomes |= {text: outcome for text, outcome in dropped.items() if text != incumbent}
-        racing = [text for text in racing if text not in outcomes]
+        out |= {text: outcome for text, outcome in dropped.items() if text != incumbent}
+        racing = [text for text in racing if text not in out]
         done, until = until, 2 * until
-    return {text: outcomes.get(text, Finalist()) for text in candidates}
+    return out
 
 
 def _far_behind(hits_by_text: Mapping[str, Sequence[bool]]) -> dict[str, Dropped]:
@@ -155,19 +150,16 @@ class Racer:
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._labels: Sequence[int] = ()
 
-    def known(
-        self, texts: Sequence[str], incumbent: str | None, position: Position
-    ) -> dict[str, Raced] | None:
-        """Return the outcome of a step from disk; None if it has not raced."""
-        rows = self.store.value(
-            _name_of(texts, incumbent, position), lambda rows: {text: _raced(*rest) for text, *rest in rows}
+    def known(self, texts: Sequence[str], incumbent: str | None, position: Position) -> dict[str, Out] | None:
+        """Return the candidates of a step that are out, from disk; None if it has not raced."""
+        # Earlier versions listed the others too, as their text alone.
+        return self.store.value(
+            _name_of(texts, incumbent, position),
+            lambda rows: {text: _out(*rest) for text, *rest in rows if rest},
         )
-        return None if rows is None else _of_all(texts, rows)
 
-    async def outcomes(
-        self, texts: Sequence[str], incumbent: str | None, position: Position
-    ) -> dict[str, Raced]:
-        """Return the outcome of each candidate, from disk or by a race.
+    async def out(self, texts: Sequence[str], incumbent: str | None, position: Position) -> dict[str, Out]:
+        """Return the candidates that are out, from disk or by a race; the incumbent does not race.
 
         Raises:
             EvaluationFailedError: The evaluator fails.
@@ -179,10 +171,10 @@ class Racer:
             if not self._labels:
                 # Without candidates, nothing is asked: these are the true labels.
                 self._labels = (await self._predict((), range(self.images))).labels
-            outcomes = await race(racing, incumbent, stratified(self._labels, self.seed), self._ask)
-        rows = [_row(text, outcome) for text, outcome in outcomes.items()]
+            out = await race(racing, incumbent, stratified(self._labels, self.seed), self._ask)
+        rows = [_row(text, outcome) for text, outcome in out.items()]
         await self.store.put_value(_name_of(texts, incumbent, position), rows)
-        return _of_all(texts, outcomes)
+        return out
 
     async def _ask(self, texts: Sequence[str], image_indices: Sequence[int]) -> dict[str, Hits | Rejection]:
         answers: dict[str, Hits | Rejection] = {}
@@ -228,18 +220,11 @@ def _name_of(texts: Sequence[str], incumbent: str | None, position: Position) ->
     return f"race:{where}:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
-def _row(text: str, raced: Raced) -> list[Any]:
-    if isinstance(raced, Dropped):
-        return [text, raced.right, raced.images, raced.behind]
-    return [text, asdict(raced)] if isinstance(raced, Rejection) else [text]
+def _row(text: str, outcome: Out) -> list[Any]:
+    if isinstance(outcome, Rejection):
+        return [text, asdict(outcome)]
+    return [text, outcome.right, outcome.images, outcome.behind]
 
 
-def _raced(*values: Any) -> Raced:
-    if not values:
-        return Finalist()
+def _out(*values: Any) -> Out:
     return Rejection(**values[0]) if len(values) == 1 else Dropped(*values)
-
-
-def _of_all(texts: Sequence[str], outcomes: Mapping[str, Raced]) -> dict[str, Raced]:
-    """Return the outcome of each candidate; the incumbent, which was scored before, does not race."""
-    return {text: outcomes.get(text, Finalist()) for text in texts}

@@ -34,7 +34,7 @@ from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, Skipped
-from .racing import Dropped, Finalist, Raced, Racer
+from .racing import Dropped, Out, Racer
 from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
@@ -219,10 +219,10 @@ class Restart:
     def _all_scored(self, candidates: Sequence[Candidate], position: Position) -> bool:
         texts = [candidate.scored_as for candidate in candidates]
         if self.racer is not None and texts:
-            outcomes = self.racer.known(texts, self._incumbent, position)
-            if outcomes is None:
+            out = self.racer.known(texts, self._incumbent, position)
+            if out is None:
                 return False
-            texts = _finalists(outcomes)
+            texts = [text for text in texts if text not in out]
         return self.scorebook.known(texts).keys() >= set(texts)
 
     @property
@@ -231,30 +231,30 @@ class Restart:
         return best[0].scored_as if best else None
 
     async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
-        """Score candidates, after a race the finalists only, and return what became of each."""
+        """Score candidates, after a race those still in it, and return what became of each."""
         texts = [candidate.scored_as for candidate in candidates]
-        raced: Mapping[str, Raced] = dict.fromkeys(texts, Finalist())
+        out: Mapping[str, Out] = {}
         if self.racer is not None and texts:
             with asking_errors_as_causes():  # a limit of the scorer is none of the LLM's
-                raced = await self.racer.outcomes(texts, self._incumbent, position)
-        finalists = _finalists(raced)
+                out = await self.racer.out(texts, self._incumbent, position)
+        finalists = [text for text in texts if text not in out]
         try:
             scored = await self.scorebook.score_all(finalists)
             if self._incumbent is None and not any(isinstance(each, Score) for each in scored.values()):
                 # There must be a best one to improve on.
-                dropped = [text for text, outcome in raced.items() if isinstance(outcome, Dropped)]
+                dropped = [text for text, outcome in out.items() if isinstance(outcome, Dropped)]
                 scored |= await self.scorebook.score_all(dropped)
         except (BudgetSpentError, GaveUpError):
             # What could be scored still counts.
             known = self.scorebook.known(finalists)
-            self._add_all(candidates, {**raced, **known}, position, source)
+            self._add_all(candidates, {**out, **known}, position, source)
             raise
-        return self._add_all(candidates, {**raced, **scored}, position, source)
+        return self._add_all(candidates, {**out, **scored}, position, source)
 
     def _add_all(
         self,
         candidates: Sequence[Candidate],
-        verdicts: Mapping[str, Verdict | Raced],
+        verdicts: Mapping[str, Verdict | Dropped],
         position: Position,
         source: str,
     ) -> list[Outcome]:
@@ -268,12 +268,12 @@ class Restart:
         leading = max(scores, key=lambda score: score.value(objective), default=None)
         outcomes = []
         for candidate in candidates:
-            verdict = verdicts[candidate.scored_as]
+            verdict = verdicts.get(candidate.scored_as)
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
                 continue
-            # A finalist is left over where the scorer stopped before its turn: it has no score to rank.
-            if isinstance(verdict, Finalist) or leading is None:
+            # One without a verdict is left over where the scorer stopped before its turn.
+            if verdict is None or leading is None:
                 continue
             if isinstance(verdict, Dropped):  # its estimate is below the leading one
                 score, value = verdict.score(leading), verdict.estimate(leading.value(objective))
@@ -323,8 +323,3 @@ def _drawn(
         if number := min(most - len(drawn), sum(map(len, groups))):
             drawn += draw(groups, number, rng)
     return tuple(drawn)
-
-
-def _finalists(raced: Mapping[str, Raced]) -> list[str]:
-    """Return the candidates that are to be scored on all images."""
-    return [text for text, outcome in raced.items() if isinstance(outcome, Finalist)]

@@ -19,7 +19,7 @@ from promptclimb import SearchConfig, SearchResult, resume, search
 from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.result import RACED
-from promptclimb.agent.search.racing import Dropped, Finalist, Hits, Raced, race, stratified
+from promptclimb.agent.search.racing import Dropped, Hits, race, stratified
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.scoring import UNREADABLE, Predictions, Rejection, Score, Verdict
@@ -48,14 +48,8 @@ class RaceOf:
             }
 
         candidates = [text for text in rows if text != incumbent]
-        self.outcomes: dict[str, Raced] = asyncio.run(
-            race(candidates, incumbent, stratified(labels, 1), ask_some)
-        )
-
-    @property
-    def finalists(self) -> set[str]:
-        """Who is to be scored on all images."""
-        return {text for text, outcome in self.outcomes.items() if isinstance(outcome, Finalist)}
+        self.outcomes = asyncio.run(race(candidates, incumbent, stratified(labels, 1), ask_some))
+        self.finalists = {text for text in candidates if text not in self.outcomes}
 
 
 @st.composite
@@ -76,10 +70,9 @@ def test_somebody_wins_and_nobody_is_asked_twice(problem: tuple[dict[str, list[b
     assert len(set(raced.asked_images)) == len(raced.asked_images) < len(labels) or not raced.asked_images
     assert all(count < len(labels) for count in raced.asked.values())
     for text, outcome in raced.outcomes.items():
-        if not isinstance(outcome, Finalist):
-            assert isinstance(outcome, Dropped)
-            assert outcome.images == raced.asked[text]
-            assert outcome.right == sum(rows[text][index] for index in raced.asked_images[: outcome.images])
+        assert isinstance(outcome, Dropped)
+        assert outcome.images == raced.asked[text]
+        assert outcome.right == sum(rows[text][index] for index in raced.asked_images[: outcome.images])
 
 
 @given(problems(), st.randoms(use_true_random=False))
