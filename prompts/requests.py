@@ -114,10 +114,6 @@ class Wanted:
         return f"{self.words.intro} {self.goal}"
 
     @property
-    def outcomes_heading(self) -> str:
-        return f"This is what your {self.words.noun}s did to {self.scale.amount}:"
-
-    @property
     def new_ones(self) -> str:
         """How many new candidates to write, in words."""
         return self.count(f"new {self.words.noun}")
@@ -161,7 +157,7 @@ def feedback(outcomes: Sequence[Outcome], wanted: Wanted, *, best_before: float)
     ``outcomes`` are the last answer's proposals in order; empty if it could not be read.
     """
     lines = [
-        wanted.outcomes_heading,
+        f"This is what your {wanted.words.noun}s did to {wanted.scale.amount}:",
         *(_outcome_line(outcome, best_before, wanted.scale) for outcome in outcomes),
     ]
     best = max([best_before, *(outcome.score for outcome in outcomes if outcome.score is not None)])

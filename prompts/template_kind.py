@@ -9,7 +9,6 @@ from functools import cache
 from importlib.resources import files
 from itertools import product
 from math import prod
-from types import MappingProxyType
 
 from .kinds import TEMPLATE, PromptKind, Proposals
 from .replies import parse_reply
@@ -19,16 +18,12 @@ from .wording import Wordings, built_in
 _POOLS = tomllib.loads(files(__package__).joinpath("templates.toml").read_text("utf-8"))
 BUILT_IN: tuple[str, ...] = tuple(_POOLS["captions"].splitlines())
 """Caption templates, varied in medium, view, light, place and phrasing."""
-SYMBOLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        name: tuple(" ".join(word.split()) for word in text.split(","))
-        for name, text in _POOLS["symbols"].items()
-    }
-)
+SYMBOLS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(" ".join(word.split()) for word in text.split(","))
+    for name, text in _POOLS["symbols"].items()
+}
 """The words for each symbol of the grammar's patterns."""
-PRODUCTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {name: tuple(patterns) for name, patterns in _POOLS["productions"].items()}
-)
+PRODUCTIONS: Mapping[str, Sequence[str]] = _POOLS["productions"]
 """Templates with symbols in angle brackets, by kind of caption."""
 GENERAL = frozenset(_POOLS["general"])
 """Productions whose captions fit most images."""
@@ -56,7 +51,7 @@ def grammar() -> Mapping[str, tuple[Template, ...]]:
         new = {template.key: template for template in templates if template.key not in known}
         known |= set(new)
         by_production[name] = tuple(new.values())
-    return MappingProxyType(by_production)
+    return by_production
 
 
 def _expanded(pattern: str) -> Iterator[str]:

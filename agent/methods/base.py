@@ -1,26 +1,12 @@
 """The interface of a method: what it sees, what it asks for, and the feedback that it gets.
 
-A method's ``conversation`` is a generator function. It yields a step and gets the outcome of that step back::
-
-    def critique(view: View) -> Steps:
-        while True:
-            (best,) = view.memory.best(1)
-            request = user_message(f"Criticise: {best.text}")
-            answer = yield Consult([request])
-            conversation = Conversation([request], max_turns=2)
-            conversation.add(answer.text, user_message(f"Write {view.wanted.new_ones}."))
-            feedback = yield Ask(conversation.messages())
-
-    CRITIQUE = SearchMethod(summary="criticise, then rewrite", conversation=critique, requests=2)
-
-``Ask`` and ``Propose`` end a round; ``Consult`` and free candidates do not. The generator may return before
-the rounds are used up, which ends the conversation.
+A method's ``conversation`` is a generator function. It yields a step and gets the outcome of that step back;
+docs/design.md has an example. ``Ask`` and ``Propose`` end a round; ``Consult`` and free candidates do not.
+The generator may return before the rounds are used up, which ends the conversation.
 
 A method must depend on the view, its feedback and ``view.rng()`` alone: a resumed run replays it. A request
 without an answer costs its round and is repeated in the next, unseen by the method unless its step says
 ``handles_skip``.
-
-To add a method, write its module and add it to ``registry.METHODS`` (docs/design.md).
 """
 
 from __future__ import annotations

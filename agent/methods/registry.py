@@ -44,21 +44,14 @@ def _opro(view: View) -> Steps:
         yield Ask(request_opro(tried, view.wanted))
 
 
-PN = SearchMethod(summary="an LLM sees the best and worst", conversation=_pn)
-"""The paper's method (arXiv 2309.05950)."""
-P = SearchMethod(summary="an LLM sees the best only", conversation=_p)
-"""The paper's comparison, "P only"."""
-APE = SearchMethod(summary="an LLM varies the best", conversation=_ape)
-"""APE, round after round (arXiv 2211.01910)."""
-OPRO = SearchMethod(summary="an LLM sees the best with scores", conversation=_opro)
-"""OPRO (arXiv 2309.03409)."""
-
 METHODS: dict[str, SearchMethod] = {
     "guided": GUIDED,
-    "pn": PN,
-    "p": P,
-    "ape": APE,
-    "opro": OPRO,
+    # arXiv 2309.05950: the paper's method, and its comparison "P only".
+    "pn": SearchMethod(summary="an LLM sees the best and worst", conversation=_pn),
+    "p": SearchMethod(summary="an LLM sees the best only", conversation=_p),
+    # arXiv 2211.01910, round after round; arXiv 2309.03409.
+    "ape": SearchMethod(summary="an LLM varies the best", conversation=_ape),
+    "opro": SearchMethod(summary="an LLM sees the best with scores", conversation=_opro),
     "random": RANDOM,
     "combine": COMBINE,
 }

@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.classifier import Classifier
 from ...evaluator.errors import ConfigError, UsageError, reason_of
 from ...evaluator.files import replace_file, user_path
 from ...evaluator.regular_files import irregular, read_regular
@@ -42,7 +41,7 @@ CONFIG = "config.toml"
 REPORT = "report.html"
 DETAILS = "details.json"
 CLASSIFIER = "classifier.safetensors"
-"""The recommended classifier, where the scorer has features of images."""
+"""The recommended classifier, which ``predict`` and ``load`` use, where the scorer has features of images."""
 BEFORE: Mapping[str, str] = {
     RESULT: "result.before.json",
     DETAILS: "details.before.json",
@@ -275,11 +274,6 @@ def write_result(run_dir: Path, result: SearchResult) -> None:
     write_atomically(run_dir / LEADERBOARD, leaderboard_csv(result.leaderboard))
     write_atomically(run_dir / TEMPLATES, templates_json(result.scored_as(*result.texts.templates)))
     write_atomically(run_dir / RESULT, result.dumps())
-
-
-def write_classifier(run_dir: Path, classifier: Classifier) -> None:
-    """Write the recommended classifier, which ``predict`` and ``load`` use."""
-    write_atomically(run_dir / CLASSIFIER, classifier.to_bytes())
 
 
 def put_away(run_dir: Path) -> None:

@@ -163,7 +163,10 @@ async def choose_names(
 ) -> dict[int, str]:
     """Return the accepted name of each class that gets one.
 
-    1. **Alone.** Each class gets the name of ``sure_names``: a low bar, as the next step is the guard.
+    1. **Alone.** Each class gets the name that gains most alone, if that gain is above one standard error: a
+       low bar, as the next step is the guard. An image that changes counts as one throw of a coin, so that a
+       single image never decides; two that agree do. A doubted name must be better than the best of the
+       others by one standard error too: lucky words do not carry over to another model.
     2. **Together.** All of them are scored once as a whole and must repair a share of the errors
        (``FewShotImages.holds``): the best of several names on few images always gains on those. Held-out
        folds cannot tell: images of one class that share a look (a red car) favour "red car" in every fold.
@@ -212,18 +215,6 @@ async def choose_names(
             if evidence.beats(best, is_doubted=option.get(label) in doubted, is_new=label in option):
                 best, chosen, predicted = evidence.gain, option, with_option
     return chosen
-
-
-def sure_names(
-    few_shot: FewShotImages, base: Predicted, tried: Tried, doubted: Container[str] = ()
-) -> dict[int, str]:
-    """Return for each class the name that gains most alone, if that gain is above one standard error.
-
-    An image that changes counts as one throw of a coin, so that a single image never decides; two that agree
-    do. A doubted name must be better than the best of the others by one standard error too: lucky words do
-    not carry over to another model. No two classes get the same name.
-    """
-    return _first_sure(_ranked(few_shot, base, tried, doubted))
 
 
 _Ranked: TypeAlias = Mapping[int, Sequence[tuple[_Evidence, str]]]
@@ -332,7 +323,7 @@ class NamesTried:
 
     def sure(self, doubted: Container[str]) -> Renaming:
         """Return the names that gain for sure alone, of the classes that do not keep theirs."""
-        return sure_names(self.few_shot, self.start.predicted, self._to_choose_from, doubted)
+        return _first_sure(_ranked(self.few_shot, self.start.predicted, self._to_choose_from, doubted))
 
     @property
     def finalists(self) -> list[tuple[int, str]]:

@@ -44,7 +44,7 @@ from ..results.result import (
     left_of_both,
     words_of,
 )
-from ..results.run_dir import write_classifier, write_result
+from ..results.run_dir import CLASSIFIER, write_atomically, write_result
 from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, Forms, choose, choose_forms, unchecked_choice
@@ -294,7 +294,7 @@ def _write_files(
     written = replace(SearchResult.from_json(keys_in_use.scrub_value(document)), run_dir=run_dir)
     write_details(run_dir, Details.from_json(keys_in_use.scrub_value(details.to_json())))
     if classifier is not None:
-        write_classifier(run_dir, classifier)
+        write_atomically(run_dir / CLASSIFIER, classifier.to_bytes())
     write_result(run_dir, written)
     for sink in session.written_here:  # the page reads the log
         sink.flush()

@@ -148,7 +148,7 @@ def test_a_value_is_written_as_what_it_is(
         "content"
     ]
     assert f"- a {{}} {written}" in turn
-    assert turn.startswith(wanted(1, objective=objective).outcomes_heading)
+    assert turn.startswith(f"This is what your templates did to {SCALES[objective].amount}:")
     assert listed.startswith(wanted(1, objective=objective).task)
     if objective in ("logprob", "margin"):
         assert "%" not in listed + turn

@@ -15,7 +15,6 @@ from promptclimb.agent.search.name_choice import (
     NamesTried,
     Predicted,
     choose_names,
-    sure_names,
 )
 
 
@@ -73,7 +72,9 @@ class World:
             tried.setdefault(label, {})[name] = self.predicted({label: name})
         few_shot = FewShotImages(self.labels, self.copies)
         if not final:
-            return sure_names(few_shot, self.base, tried)
+            names = NamesTried("abc", (), few_shot, self.base)
+            names.tried |= tried
+            return dict(names.sure(()))
         if names_per_class is None:
             names_per_class = len(self._gains) / max(1, len(tried))
         return asyncio.run(
@@ -192,7 +193,6 @@ def test_in_context_a_name_without_use_goes_and_one_with_use_comes() -> None:
 
     tried = {label: {name: predicted({label: name})} for label, name in enumerate("abc")}
     few_shot = FewShotImages(labels)
-    assert sure_names(few_shot, base, tried) == {0: "a", 1: "b"}
     assert asyncio.run(choose_names(few_shot, base, tried, predict, names_per_class=1)) == {0: "a", 2: "c"}
 
 
