@@ -15,7 +15,6 @@ from ..config.sources import (
     from_environment,
     settings_in,
     spec_from_sources,
-    variable_of,
     with_files,
 )
 from .output import say
@@ -108,7 +107,7 @@ def say_unknown_variables() -> None:
     _known, unknown = from_environment(os.environ)
     for name in unknown:
         # Without the prefix: any two variables are similar with it.
-        hint = near(name.removeprefix(PREFIX).lower(), FILE_SETTINGS, variable_of)
+        hint = near(name.removeprefix(PREFIX).lower(), FILE_SETTINGS, lambda name: PREFIX + name.upper())
         say(f"note: the variable {name} is not a setting of this program and is ignored{hint}")
 
 

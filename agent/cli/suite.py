@@ -17,7 +17,7 @@ from ...evaluator.errors import ConfigError, PromptclimbError, StoreError, Usage
 from ...evaluator.files import user_path
 from ...evaluator.threads import in_thread
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import PREFIX, as_in_a_file, from_environment
+from ..config.sources import as_in_a_file, from_environment
 from ..errors import InterruptedRunError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..limits import LIMIT_SETTINGS
@@ -273,9 +273,9 @@ def _study_of(arguments: argparse.Namespace) -> _RunningStudy:
     default = Path("runs") / file.stem
     folder = user_path(default if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
     say_unknown_variables()
-    for name in from_environment(os.environ)[0]:
-        if decides(name):
-            say(f"note: {PREFIX}{name.upper()} decides the result, and is not used beside a suite file")
+    for variable, layer in from_environment(os.environ)[0]:
+        if any(map(decides, layer)):
+            say(f"note: {variable} decides the result, and is not used beside a suite file")
     study = read_study(file)
     try:
         return _RunningStudy(study, file, folder, given_settings(arguments), arguments.jobs)

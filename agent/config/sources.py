@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import tomli_w
 from pydantic import ValidationError
@@ -24,7 +24,9 @@ from .fields import absolute_llm, text_or_file
 from .schema import OPTIONS, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
-ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
+COMMAND_LINE = "the command line"
+Layer: TypeAlias = tuple[str, Mapping[str, Any]]
+"""A source of settings by its name, such as a file or a variable, and what it sets."""
 FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.technical)
 """The settings that a file can hold."""
 _OF_A_STUDY = "methods"
@@ -65,29 +67,24 @@ def flags_of_more(keys: Sequence[str]) -> str:
     return "".join(f" {flag_of(LIMIT_BY_KEY[key].setting)} N" for key in keys if key in LIMIT_BY_KEY)
 
 
-def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the settings in the environment, and the unknown names under our prefix.
+def from_environment(environment: Mapping[str, str]) -> tuple[list[Layer], list[str]]:
+    """Return a layer for each variable that is a setting, and the unknown names under our prefix.
 
     ``OPENAI_BASE_URL`` is ``base_url`` unless ``PROMPTCLIMB_BASE_URL`` is set.
     """
-    settings: dict[str, str] = {}
+    layers: list[Layer] = []
     unknown: list[str] = []
     if environment.get("OPENAI_BASE_URL"):
-        settings["base_url"] = environment["OPENAI_BASE_URL"]
+        layers.append(("OPENAI_BASE_URL", {"base_url": environment["OPENAI_BASE_URL"]}))
     for variable, value in environment.items():
         if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
             continue
         name = variable[len(PREFIX) :].lower()
         if name in FILE_SETTINGS:
-            settings[name] = value
+            layers.append((variable, {name: value}))
         else:
             unknown.append(variable)
-    return settings, sorted(unknown)
-
-
-def variable_of(name: str) -> str:
-    """Return the environment variable of a setting."""
-    return PREFIX + name.upper()
+    return layers, sorted(unknown)
 
 
 def read_toml(file: Path | str, what: str = "config file", name: str = "`config`") -> dict[str, Any]:
@@ -137,27 +134,21 @@ def settings_in(file: Path | str) -> dict[str, Any]:
 
 def _layers(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None
-) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return what each source sets, with the source's name; the last one wins."""
-    layers: list[tuple[str, Mapping[str, Any]]] = []
-    if toml_path is not None:
-        layers.append((str(toml_path), settings_in(toml_path)))
-    return [*layers, (ENVIRONMENT, from_environment(environment)[0]), (COMMAND_LINE, flags)]
+) -> list[Layer]:
+    """Return what each source sets; the last one wins."""
+    of_file = [] if toml_path is None else [(str(toml_path), settings_in(toml_path))]
+    return [*of_file, *from_environment(environment)[0], (COMMAND_LINE, flags)]
 
 
 def sources_of(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
 ) -> dict[str, str]:
     """Return where each setting that is not a default comes from, in words."""
-    source_by_name: dict[str, str] = {}
-    for source, layer in _layers(flags, environment, toml_path):
-        for name in layer:
-            if source == ENVIRONMENT:
-                variable = variable_of(name)
-                source_by_name[name] = variable if variable in environment else "OPENAI_BASE_URL"
-            else:
-                source_by_name[name] = flag_of(name) if source == COMMAND_LINE else source
-    return source_by_name
+    return {
+        name: flag_of(name) if source == COMMAND_LINE else source
+        for source, layer in _layers(flags, environment, toml_path)
+        for name in layer
+    }
 
 
 def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,21 +169,17 @@ def spec_from_sources(
     return absolute(_merged([*scoring, command_line]))
 
 
-def from_layers(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
-    """Build a search's config from layers, each with its source's name; the last one wins."""
+def from_layers(layers: Sequence[Layer]) -> SearchConfig:
+    """Build a search's config from layers; the last one wins."""
     config = _merged(layers)
     if config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
     return config
 
 
-def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
-    values: dict[str, Any] = {}
-    source_by_name: dict[str, str] = {}
-    for source, layer in layers:
-        values |= layer
-        is_environment = source == ENVIRONMENT
-        source_by_name |= {name: variable_of(name) if is_environment else source for name in layer}
+def _merged(layers: Sequence[Layer]) -> SearchConfig:
+    values = {name: value for _source, layer in layers for name, value in layer.items()}
+    source_by_name = {name: source for source, layer in layers for name in layer}
     try:
         return SearchConfig(**values)
     except ConfigError as error:

@@ -90,7 +90,8 @@ def check_trusted(
         UntrustedRunError: A setting is not: the run was made elsewhere, has moved, or was edited.
     """
     settings = config.to_public()
-    set_again, _ = from_environment(os.environ)
+    layers, _ = from_environment(os.environ)
+    set_again = {name: value for _variable, layer in layers for name, value in layer.items()}
     by_user = {name for name, value in set_again.items() if _is_same(name, value, settings.get(name))}
     by_user |= {*safe, *(() if config.needs_llm else OF_LLM)}
     secret = _secret(make=False)

@@ -14,14 +14,7 @@ from ...evaluator.errors import ConfigError
 from ...evaluator.messages import shown
 from ...evaluator.scoring import Shots
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import (
-    COMMAND_LINE,
-    ENVIRONMENT,
-    absolute,
-    from_environment,
-    from_layers,
-    with_files,
-)
+from ..config.sources import COMMAND_LINE, absolute, from_environment, from_layers, with_files
 from .study import AXES, Study, StudyLlm, StudyMethod, StudyModel
 
 _LONGEST_NAME = 40
@@ -101,12 +94,11 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
 
 def configs_of_file(environment: Mapping[str, str], flags: Mapping[str, Any]) -> ConfigOf:
     """Return the config builder for a suite file; the environment and flags decide no results."""
-    variables = from_environment(environment)[0]
-    harmless = {name: value for name, value in variables.items() if not decides(name)}
+    harmless = [layer for layer in from_environment(environment)[0] if not any(map(decides, layer[1]))]
 
     def config_of(settings: Mapping[str, Any]) -> SearchConfig:
-        layers = [("the suite file", settings), (ENVIRONMENT, harmless), (COMMAND_LINE, flags)]
-        return absolute(from_layers([(source, with_files(layer)) for source, layer in layers if layer]))
+        layers = [("the suite file", settings), *harmless, (COMMAND_LINE, flags)]
+        return absolute(from_layers([(source, with_files(layer)) for source, layer in layers]))
 
     return config_of
 

@@ -76,18 +76,20 @@ def test_what_applies_to_clip_models_only_is_refused_for_a_custom_scorer() -> No
 
 
 def test_the_openai_variable_gives_the_base_url() -> None:
-    """OPENAI_BASE_URL is read, and our own variable wins over it."""
+    """OPENAI_BASE_URL is read and named if it is wrong, and our own variable wins over it."""
     theirs = {"OPENAI_BASE_URL": "http://a/v1/"}
     assert from_sources(NO_LLM, theirs).base_url == "http://a/v1"
     assert from_sources(NO_LLM, {**theirs, "PROMPTCLIMB_BASE_URL": "http://b"}).base_url == "http://b"
+    with pytest.raises(ConfigError, match=r"^base_url \(from OPENAI_BASE_URL\): "):
+        from_sources(NO_LLM, {"OPENAI_BASE_URL": "nowhere"})
 
 
 def test_unknown_variables_under_our_prefix_are_named() -> None:
     """A mistyped variable is reported; the cache folder's is not a setting and no mistake."""
-    settings_and_unknown = from_environment(
+    layers, unknown = from_environment(
         {"PROMPTCLIMB_SHOT": "1", "PROMPTCLIMB_CACHE": "/x", "PROMPTCLIMB_SHOTS": "4"}
     )
-    assert settings_and_unknown == ({"shots": "4"}, ["PROMPTCLIMB_SHOT"])
+    assert (layers, unknown) == ([("PROMPTCLIMB_SHOTS", {"shots": "4"})], ["PROMPTCLIMB_SHOT"])
 
 
 WRONG_FLAGS = (
