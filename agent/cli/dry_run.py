@@ -148,17 +148,13 @@ def _opened(config: SearchConfig) -> Evaluator:
         with Display(console()) as display, stop.watching():
             emit = Bus(display)
             dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
-            if config.scorer == "embeddings" and dialect is None:
-                emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{costliest_dialect().name}")'))
             if config.scorer == "embeddings":
                 form = DIALECTS[dialect] if isinstance(dialect, str) else dialect or costliest_dialect()
+                if dialect is None:
+                    emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{form.name}")'))
                 images, texts = counted(form.most_images, "image"), counted(form.most_texts, "text")
-                emit(
-                    Noted(
-                        text=f"a request holds at most {images} or {texts}; if the endpoint takes fewer, "
-                        "there are more requests"
-                    )
-                )
+                most = f"a request holds at most {images} or {texts}"
+                emit(Noted(text=f"{most}; if the endpoint takes fewer, there are more requests"))
             return await ready_evaluator(config, None, emit, ask=NothingAsked(), encode=False)
 
     return run_interruptible(run)

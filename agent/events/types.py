@@ -45,13 +45,12 @@ class Event:
     def fields(self) -> dict[str, Any]:
         """Return the event's values by name, as JSON values; a position gives its three numbers."""
         values: dict[str, Any] = {}
-        kind: Any = type(self)
-        for name in _names(kind):
-            value = getattr(self, name)
+        for member in fields(self):
+            value = getattr(self, member.name)
             if isinstance(value, Position):
                 values |= zip(_POSITION, value, strict=False)
             else:
-                values[name] = value
+                values[member.name] = value
         return values
 
 
@@ -76,11 +75,6 @@ def event_of(line: Mapping[str, Any]) -> Event | None:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-@cache
-def _names(kind: type[Event]) -> tuple[str, ...]:
-    return tuple(member.name for member in fields(kind))
 
 
 Listener: TypeAlias = Callable[[Event], None]

@@ -23,7 +23,7 @@ from ..results.accuracies import (
     baseline_name,
     score_text,
 )
-from ..results.details import NO_CLASS, ConfusionMatrix, Decisions, Picture
+from ..results.details import NO_CLASS, ConfusionMatrix, Decisions, Details, Picture
 from ..results.gain import chance_level, most_frequent_share
 from ..results.history import Curve, RunView
 from ..results.result import SearchResult
@@ -91,17 +91,15 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     """Return the section on classes; None if nothing is known of them."""
     if view.result is None or (inspection := view.result.inspection) is None:
         return None
-    decisions = None if view.details is None else view.details.decisions
-    baseline = None if view.details is None else view.details.baseline
-    matrix = _matrix_of(decisions, inspection, view.result.recommended.name)
-    if matrix is None or decisions is None or baseline not in decisions.predicted:
-        baseline = None
+    details = view.details or Details()
+    matrix = _matrix_of(details.decisions, inspection, view.result.recommended.name)
     # Decisions of the baseline count only if there are some that agree with the result.
-    before = None if decisions is None or baseline is None else decisions
+    before = None if matrix is None else _matrix_of(details.decisions, inspection, details.baseline)
+    baseline = None if before is None else details.baseline
     new_names = view.result.best.new_names
     rows = [
         row._replace(name=f"{row.name} (as {new_names[row.name]})") if row.name in new_names else row
-        for row in _class_rows(inspection, before, baseline or "", matrix)
+        for row in _class_rows(inspection, before, matrix)
     ]
     shown, name = rows[:MOST_CLASSES], baseline_name(baseline or "", view.words)
     original = " with the original names" if view.result.best.class_names else ""
@@ -118,8 +116,8 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         "rows": shown,
         "more": rows[MOST_CLASSES:MOST_LISTED],
         "matrix": None if matrix is None else _matrix_cells(matrix),
-        "confused": _confused(inspection, before, baseline or ""),
-        "pictures": _picture_groups(view.details.pictures, name) if view.details and baseline else [],
+        "confused": _confused(inspection, before),
+        "pictures": _picture_groups(details.pictures, name) if baseline else [],
     }
 
 
@@ -218,9 +216,11 @@ def about_names(view: RunView) -> str:
     )
 
 
-def _matrix_of(decisions: Decisions | None, inspection: Inspection, name: str) -> ConfusionMatrix | None:
+def _matrix_of(
+    decisions: Decisions | None, inspection: Inspection, name: str | None
+) -> ConfusionMatrix | None:
     """Return the matrix of a form if the decisions are this result's: files may be changed."""
-    if decisions is None or name not in decisions.predicted:
+    if decisions is None or name is None or name not in decisions.predicted:
         return None
     names = [by_class.name for by_class in inspection.classes]
     matrix = ConfusionMatrix.of_decisions(names, decisions.labels, decisions.predicted[name])
@@ -268,15 +268,13 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
 
 
 def _class_rows(
-    inspection: Inspection, before: Decisions | None, baseline: str, matrix: ConfusionMatrix | None
+    inspection: Inspection, before: ConfusionMatrix | None, matrix: ConfusionMatrix | None
 ) -> list[ClassRow]:
-    hits = before.hits(baseline) or [] if before is not None else []
-    labels = before.labels if before is not None else ()
-    correct = Counter(label for label, hit in zip(labels, hits, strict=True) if hit)
     rows = []
     for label, now in enumerate(inspection.classes):
         if now.images:
-            change = None if before is None else 100 * (now.correct - correct[label]) / now.images
+            correct = None if before is None else before.counts.get((label, label), 0)
+            change = None if correct is None else 100 * (now.correct - correct) / now.images
             precision = None if matrix is None else matrix.precision(label)
             percent = None if precision is None else 100 * precision
             rows.append(ClassRow(now.name, now.images, 100 * now.correct / now.images, change, percent))
@@ -284,13 +282,13 @@ def _class_rows(
 
 
 def _confused(
-    inspection: Inspection, before: Decisions | None, baseline: str
+    inspection: Inspection, before: ConfusionMatrix | None
 ) -> list[tuple[str, str, int, int | None]]:
     """Return true class, predicted class, images now, and images before."""
     pairs = Counter[tuple[str, str]]()
     if before is not None:
-        decided = zip(before.labels, before.predicted[baseline], strict=True)
-        pairs.update((before.class_name(true), before.class_name(predicted)) for true, predicted in decided)
+        for (true, predicted), count in before.counts.items():
+            pairs[before.columns[true], before.columns[predicted]] += count
     return [
         (pair.true, pair.taken_for, pair.images, None if before is None else pairs[pair.true, pair.taken_for])
         for pair in inspection.confusions[:MOST_CONFUSED]

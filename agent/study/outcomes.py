@@ -166,13 +166,13 @@ def outcomes_so_far(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
     for cell in cells:
         if cell.white_box is None:
             yield outcome_of(cell, end_so_far(cell))
-        elif (fit := _read_fit(cell)) is not None:
+        elif (fit := read_fit(cell)) is not None:
             yield _outcome_of_fit(cell, fit)
         else:
             yield outcome_of(cell, NotRun(INTERRUPTED))
 
 
-class _Fit(BaseModel, extra="allow"):
+class Fit(BaseModel, extra="allow"):
     """A fitted reference on disk."""
 
     identity: dict[str, Any]
@@ -183,18 +183,13 @@ class _Fit(BaseModel, extra="allow"):
     content: dict[str, Any]
 
 
-def is_fitted(cell: Cell) -> bool:
-    """Return whether a reference is fitted; raise UsageError if its settings or folder are others."""
-    return _read_fit(cell) is not None
-
-
 async def fit_reference(cell: Cell, stop: Stop) -> RunOutcome:
     """Fit a white-box reference and evaluate it on test, or read the earlier result.
 
     Errors that end the whole study are raised; others become a stopped outcome.
     """
     try:
-        if (fit := _read_fit(cell)) is None:
+        if (fit := read_fit(cell)) is None:
             assert cell.white_box is not None
             references = {cell.white_box: cell.options}
             with stop.watching():
@@ -202,7 +197,7 @@ async def fit_reference(cell: Cell, stop: Stop) -> RunOutcome:
             (predicted,) = result.predictions.predicted
             assert predicted is not None
             labels = list(result.predictions.labels)
-            fit = _Fit(
+            fit = Fit(
                 **result.to_json(),
                 identity=_identity(cell),
                 sources=sources(cell.config.to_public()),
@@ -219,7 +214,7 @@ async def fit_reference(cell: Cell, stop: Stop) -> RunOutcome:
     return _outcome_of_fit(cell, fit)
 
 
-def _outcome_of_fit(cell: Cell, fit: _Fit) -> RunOutcome:
+def _outcome_of_fit(cell: Cell, fit: Fit) -> RunOutcome:
     at_chance = False
     if labels := fit.content.get("labels"):
         (_, largest_class), *_ = Counter(labels).most_common(1)
@@ -237,10 +232,11 @@ def _identity(cell: Cell) -> dict[str, Any]:
     return {"name": cell.white_box, "options": dict(cell.options), "of": cell.config.bare().identity()}
 
 
-def _read_fit(cell: Cell) -> _Fit | None:
+def read_fit(cell: Cell) -> Fit | None:
+    """Read a fitted reference, None if it is not fitted; raise UsageError if its settings are others."""
     check_no_link(cell)
     try:
-        fit = _Fit.model_validate_json(read_regular(cell.run_dir / FITTED))
+        fit = Fit.model_validate_json(read_regular(cell.run_dir / FITTED))
     except FileNotFoundError:
         check_free(cell, f".{FITTED}.", FITTED)
         return None

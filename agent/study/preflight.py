@@ -19,7 +19,7 @@ from ..prices import TokenUsage
 from ..search.bound import cost_of
 from ..search.inputs import read_pool
 from .grid import Cell
-from .outcomes import is_fitted
+from .outcomes import read_fit
 from .runs import SharedLimits, endpoint_of, is_done
 from .study import Study, shots_label
 
@@ -94,7 +94,7 @@ def check_cells(
             )
         if cell.white_box is not None and not cell.config.is_clip:
             raise ConfigError(f"{source}{cell.white_box} needs a CLIP, not {cell.config.scorer_name}")
-    waiting = [cell for cell in cells if not (is_fitted(cell) if cell.white_box else is_done(cell))]
+    waiting = [cell for cell in cells if not (read_fit(cell) if cell.white_box else is_done(cell))]
     configs = [cell.config for cell in waiting]
     for track in {config.track: None for config in configs}:
         check_trackers(track)

@@ -10,7 +10,7 @@ import pytest
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import outcomes as outcomes_module
 from promptclimb.agent.study.grid import Cell
-from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit_reference, is_fitted
+from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit_reference, read_fit
 from promptclimb.agent.study.preflight import check_cells
 from promptclimb.agent.study.tables import differences, tables
 from promptclimb.evaluator.errors import ConfigError, UsageError
@@ -45,12 +45,12 @@ def of(folder: Path, **more: Any) -> list[Cell]:
     return cells(study(**{**GIVEN, **more}), folder)
 
 
-async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> None:
+async def test_it_read_fit_once(tmp_path: Path, fits: list[dict[str, Any]]) -> None:
     """What was found is kept, image by image."""
     (_, cell) = of(tmp_path)
-    assert not is_fitted(cell)
+    assert not read_fit(cell)
     first = await fit_reference(cell, Stop())
-    assert is_fitted(cell)
+    assert read_fit(cell)
     assert await fit_reference(cell, Stop()) == first
     assert fits == [{"name": "linear-probe", "data": "backgrounds", "split": "test", "c": 1.0}]
     best = first.figures["recommended"]
@@ -81,7 +81,7 @@ async def test_other_settings_want_another_folder(tmp_path: Path) -> None:
     """One that was fitted in another way is not taken for this one."""
     await fit_reference(of(tmp_path)[1], Stop())
     with pytest.raises(UsageError, match="was started with other settings"):
-        is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0])  # type: ignore[dict-item]
+        read_fit(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0])  # type: ignore[dict-item]
 
 
 async def test_data_at_another_path_want_another_folder(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_data_at_another_path_want_another_folder(tmp_path: Path) -> None:
     here, elsewhere = (of(tmp_path, data=[f"/{parent}/frames"])[1] for parent in ("a", "b"))
     await fit_reference(here, Stop())
     with pytest.raises(UsageError, match="data: it was '/a/frames', now '/b/frames'"):
-        is_fitted(elsewhere)
+        read_fit(elsewhere)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
@@ -98,7 +98,7 @@ async def test_a_torn_file_is_made_again(tmp_path: Path, text: str) -> None:
     (_, cell) = of(tmp_path)
     first = await fit_reference(cell, Stop())
     (cell.run_dir / FITTED).write_text(text)
-    assert not is_fitted(cell)
+    assert not read_fit(cell)
     assert await fit_reference(cell, Stop()) == first
 
 
@@ -107,9 +107,9 @@ async def test_what_a_killed_process_left_half_written_is_no_hindrance(tmp_path:
     (_, cell) = of(tmp_path)
     cell.run_dir.mkdir()
     (cell.run_dir / f".{FITTED}.dhqx1kmh").write_text("{")
-    assert not is_fitted(cell)
+    assert not read_fit(cell)
     await fit_reference(cell, Stop())
-    assert is_fitted(cell)
+    assert read_fit(cell)
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     cell.run_dir.mkdir()
     (cell.run_dir / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"holds no white_box\.json"):
-        is_fitted(cell)
+        read_fit(cell)
 
 
 @pytest.mark.parametrize(
