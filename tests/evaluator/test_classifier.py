@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,11 @@ def test_open_images_and_arrays_are_classified_as_their_files(
     images += images[:1]
     rows = classifier.predict_proba(images)
     count = len(paths)
-    assert (rows[:count] == rows[2 * count : 3 * count]).all()
-    assert (rows[count : 2 * count] == rows[:count]).all()
-    assert (rows[-1] == rows[0]).all()
+    # Where an image stands in a batch changes the last digits on some processors.
+    alike = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    alike(rows[:count], rows[2 * count : 3 * count])
+    alike(rows[count : 2 * count], rows[:count])
+    alike(rows[-1], rows[0])
     for wrong in (np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8, 3))):
         with pytest.raises(UsageError, match=r"an array of uint8 \[height, width, 3\], not \w+ \[\d, 8, "):
             classifier.predict([wrong])
