@@ -1,7 +1,7 @@
 """Whether our account equals the vendor's: calls of all kinds against an endpoint with a bill of its own.
 
-A real HTTP endpoint on loopback, asked by the proposer through its client; time is virtual (deadlines and
-pauses pass by jumping), sockets are real. The endpoint draws a kind for each request:
+A real HTTP endpoint on loopback, asked by the proposer through the SDK on aiohttp; time is virtual (deadlines
+and pauses pass by jumping), sockets are real. The endpoint draws a kind for each request:
 
 - reported as tokens: plain, cached, written to the cache for minutes or an hour, thinking inside and outside
   the answer, in the dialects of OpenAI, xAI, DeepSeek, Anthropic (cached tokens beside the others) and

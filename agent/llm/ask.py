@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, TypeAlias
 
+import tenacity
+
 from ...evaluator.counts import counted
 from ...evaluator.failures import RULES, Evidence, FailureKind, NextStep, judge
 from ..config.fields import MOST_ATTEMPTS, REQUEST_TIMEOUT_S, RETRY_ATTEMPTS
@@ -44,8 +46,6 @@ from .limiter import Permit, RateLimiter, RateLimits
 GIVE_UP_AFTER_S = 1800.0
 LONGEST_ASKED_S = 120.0
 """Longest wait that the endpoint may ask for; after that it is tried anyway."""
-SHORTEST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
-"""Between attempts, if the endpoint asks for no wait; it may be twice as long after each failure."""
 LONGEST_REST_S = 300.0
 """Of the endpoint in an outage."""
 MOST_ADAPTED = 8
@@ -77,15 +77,28 @@ class Endpoint:
     slowest_s: float = 0.0
 
 
-def wait_after(error: ChatError, attempt: int) -> float:
-    """Return the seconds before the next attempt: as asked for and a little more; 0 in another form."""
-    if error.step is NextStep.AGAIN:
-        return 0.0
-    if not error.retry_after:
-        # Drawn from all of the interval: requests that fail together should not come back together.
-        return random.uniform(SHORTEST_WAIT_S, min(2**attempt, LONGEST_WAIT_S))
-    asked_s = min(error.retry_after, LONGEST_ASKED_S)
-    return asked_s + random.uniform(0.0, min(1.0, asked_s / 2))
+def _error_of(retry_state: tenacity.RetryCallState) -> ChatError:
+    """Return the error of the failed attempt."""
+    assert retry_state.outcome is not None
+    error = retry_state.outcome.exception()
+    assert isinstance(error, ChatError)
+    return error
+
+
+class WaitAsAsked(tenacity.wait.wait_base):
+    """Wait as long as the endpoint asks for, and a little more; not at all before another form is sent."""
+
+    # Drawn from all of the interval: requests that fail together should not come back together.
+    of_our_own = tenacity.wait_random_exponential(multiplier=2.0, max=60.0, min=0.5)
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = _error_of(retry_state)
+        if error.step is NextStep.AGAIN:
+            return 0.0
+        if not error.retry_after:
+            return self.of_our_own(retry_state)
+        asked_s = min(error.retry_after, LONGEST_ASKED_S)
+        return asked_s + random.uniform(0.0, min(1.0, asked_s / 2))
 
 
 class _Outage:
@@ -182,42 +195,49 @@ class EndpointAsker(Generic[R, A]):
             GaveUpError: Nothing has succeeded for too long.
             FatalChatError: The endpoint cannot answer, or cannot answer this.
         """
-        failures, attempt = _Failures(), 0
-        while True:
-            attempt += 1
-            try:
-                return await self._attempt(request, failures)
-            except ChatError as error:
-                if error.step in (None, NextStep.STOP):
-                    raise
-                passes = error.step in _PASSING
-                if not passes or failures[NextStep.RETRY] >= self._attempts or attempt == MOST_ATTEMPTS:
-                    if passes and (rest_s := self._outage.request_failed()):
-                        self._limiter.pause(rest_s)
-                    raise self._request_failed(error, attempt) from error
-                wait_s = wait_after(error, attempt)
-                if error.step is not NextStep.AGAIN:
-                    self._will_wait(error, attempt, wait_s)
-            await self._wait(wait_s)
+        failures = _Failures()
 
-    def _request_failed(self, error: ChatError, attempts: int) -> RequestFailedError:
-        """Return the error of a request whose last attempt failed so."""
-        why = f"no usable answer in {counted(attempts, 'attempt')}"
-        if isinstance(error, BadRequestError):
-            why = "the request is refused"
-        if "://" in self._endpoint.name:  # a client object from Python has no address
-            why = f"{self._endpoint.name}: {why}"
-        return RequestFailedError(f"{why}: {error}", kind=error.kind, attempts=attempts)
+        def may_pass(error: BaseException) -> bool:
+            """Return whether to try again; it is free where the endpoint asks for a wait or another form."""
+            patient = failures[NextStep.RETRY] < self._attempts
+            return isinstance(error, ChatError) and error.step in _PASSING and patient
 
-    def _will_wait(self, error: ChatError, attempt: int, wait_s: float) -> None:
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(may_pass),
+            wait=WaitAsAsked(),
+            stop=tenacity.stop_after_attempt(MOST_ATTEMPTS),
+            before_sleep=self._before_wait,
+            sleep=self._wait,
+            reraise=True,
+        )
+        try:
+            answer: BilledAnswer[A] = await retrying(self._attempt, request, failures)
+            return answer
+        except ChatError as error:
+            if error.step in (None, NextStep.STOP):
+                raise
+            if error.step in _PASSING and (rest_s := self._outage.request_failed()):
+                self._limiter.pause(rest_s)
+            attempts = retrying.statistics["attempt_number"]
+            why = f"no usable answer in {counted(attempts, 'attempt')}"
+            if isinstance(error, BadRequestError):
+                why = "the request is refused"
+            if "://" in self._endpoint.name:  # a client object from Python has no address
+                why = f"{self._endpoint.name}: {why}"
+            raise RequestFailedError(f"{why}: {error}", kind=error.kind, attempts=attempts) from error
+
+    def _before_wait(self, retry_state: tenacity.RetryCallState) -> None:
         """Report that a failed request waits; let all others wait with it if the endpoint asks for that."""
+        error, wait_s = _error_of(retry_state), retry_state.upcoming_sleep
+        if error.step is NextStep.AGAIN:
+            return
         if error.step is NextStep.WAIT:
             self._limiter.pause(wait_s, error.retry_after)
         reason = "unusable" if RULES[error.kind].answered else "transient"
         self._emit(
             RetryScheduled(
                 endpoint=self._endpoint.name,
-                attempt=attempt,
+                attempt=retry_state.attempt_number,
                 wait_s=wait_s,
                 reason="rate_limited" if error.kind is FailureKind.BUSY else reason,
             )

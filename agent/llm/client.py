@@ -1,20 +1,20 @@
-"""The client of endpoints that speak OpenAI's chat completions, or take JSON: httpx2 on aiohttp."""
+"""The client of endpoints that speak OpenAI's chat completions, or take JSON: the OpenAI SDK on aiohttp."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
-from openai import DefaultAioHttpClient
+import openai
+from openai import AsyncOpenAI, DefaultAioHttpClient
 from pydantic import SecretStr
 
 from ...evaluator.errors import ConfigError, reason_of
@@ -35,13 +35,14 @@ from ..errors import (
 )
 from ..events.types import Listener, Noted, ignore_event
 from ..prices import TokenUsage
-from ..secrets import Scrubber, key_headers, split_query, split_userinfo
+from ..secrets import Scrubber, clean_key, key_headers, split_query, split_userinfo
 from .chat import A, ChatAnswer, ChatRequest, JsonAnswer
 from .dialects import Dialect, Sent, silently_cut
 from .limiter import rate_limit_headers
 from .refusals import MAX_MESSAGE, failure_of
 from .replies import MAX_BODY, MAX_JSON, billed, read_answer, read_json
 
+NO_KEY = "none"
 BASE_URL = "`base_url`"
 SCORER_URL = "`scorer_url`"
 """The setting that gives the address of JSON requests."""
@@ -50,11 +51,21 @@ KEEP_ALIVE_S = 3.0
 """Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
 LOOK_S = 10.0
 """Longest time of the look at an address before the first request."""
-MOST_REDIRECTS = 20
 MAX_FAILURE = 2**18
 """Decoded bytes that are read of a failure's body."""
 
+
+class _SentOnError(Exception):
+    """A redirect leads to another host or port; raised before anything is sent there."""
+
+    def __init__(self, there: httpx2.URL) -> None:
+        super().__init__(f"a redirect to {there.host}")
+        self.there = there
+
+
 FOREIGN_ERRORS = (
+    _SentOnError,
+    openai.OpenAIError,
     httpx2.HTTPError,
     httpx2.InvalidURL,
     httpx2.StreamError,
@@ -63,15 +74,16 @@ FOREIGN_ERRORS = (
     ValueError,
 )
 """Errors that an attempt may raise; ValueError for bodies that do not match their headers."""
+E = TypeVar("E", bound=BaseException)
 
 
 class OpenAIChat:
     """A ``ChatClient`` for one endpoint and one key; use it as an async context manager.
 
-    Deadlines are the caller's: cancelling ``chat`` closes the connection. If a request is refused for a
-    parameter, a system message or its length, the error is marked as ``adapted``: sent again, the request has
-    another form, and so have all others once one is answered in it. A redirect is followed at the same host
-    and port; anywhere else it is a RedirectedError.
+    The SDK's retries are off. Deadlines are the caller's: cancelling ``chat`` closes the connection. If a
+    request is refused for a parameter, a system message or its length, the error is marked as ``adapted``:
+    sent again, the request has another form, and so have all others once one is answered in it. A redirect is
+    followed at the same host and port; anywhere else it is a RedirectedError.
 
     Args:
         base_url: Address up to ``/v1``. Its query is sent with every request; its ``user:password@`` as basic
@@ -97,31 +109,23 @@ class OpenAIChat:
     ) -> None:
         url, userinfo = split_userinfo(base_url)
         key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key or ""
-        self.base_url, query = split_query(url)
+        self.base_url, self._query = split_query(url)
         self.dialect = self._trial = Dialect()
         self._scrubber = scrubber or Scrubber()
         self._scrubber.add(key)
         self._scrubber.add_address(base_url)
         self._emit = emit
         self._has_answered = self._cut = False
-        headers = key_headers(self.base_url, key, userinfo.get_secret_value())
-        host = urlsplit(self.base_url).hostname or ""
-        pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
-        limits = httpx2.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=KEEP_ALIVE_S,
-        )
+        self._headers = key_headers(self.base_url, key, userinfo.get_secret_value())
         try:
-            self._origin = httpx2.URL(self.base_url).origin
-            self._http = DefaultAioHttpClient(
-                headers={"Accept": "application/json", **headers},
-                params=query,
-                limits=limits,
+            self._http = _http_client(self.base_url, max_connections)
+            self._client = AsyncOpenAI(
+                base_url=self.base_url,
+                api_key=clean_key(key) or NO_KEY,
+                max_retries=0,
+                default_query=self._query,
                 timeout=None,
-                follow_redirects=False,
-                # A proxy's loopback is another machine; requests to a local model stay here.
-                mounts={pattern: None} if is_loopback(self.base_url) else None,
+                http_client=self._http,
             )
         except FOREIGN_ERRORS as error:
             raise ConfigError(f"{self.base_url!r} is not the address of an endpoint") from error
@@ -182,13 +186,12 @@ class OpenAIChat:
         """
         url = self.base_url
         try:
-            async with asyncio.timeout(LOOK_S):
-                return await self._exchange("GET", path, setting)
+            return await self._http.get(url + path, params=self._query, headers=self._headers, timeout=LOOK_S)
         except (UnicodeError, httpx2.InvalidURL):  # a name that IDNA cannot write
             raise EndpointError(f"{url} is not an address; give another with {setting}") from None
         except FOREIGN_ERRORS as error:
-            if (refused := _refused(error)) is None:
-                raise translate(error, self._scrubber) from error
+            if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is None:
+                raise translate(error, self._scrubber, path, setting) from error
             if (problem := tls_problem(refused)) is not None:
                 text = f"no connection to {url}: {problem}. Give another address with {setting}"
                 raise EndpointError(text) from None
@@ -203,48 +206,21 @@ class OpenAIChat:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
-
-    async def _exchange(self, method: str, path: str, setting: str, **body: Any) -> httpx2.Response:
-        """Return the reply of a place below the address that ``setting`` gives; redirects are followed there.
-
-        Raises:
-            RedirectedError: It leads to another host or port, to which nothing is sent.
-        """
-        request = self._http.build_request(method, self.base_url + path, **body)
-        for _ in range(MOST_REDIRECTS):
-            response = await self._http.send(request, stream=True)
-            try:
-                reply = await _beginning(response)
-            finally:
-                await response.aclose()
-            if response.next_request is None:
-                return reply
-            request = response.next_request
-            if request.url.origin != self._origin:
-                shown = split_userinfo(str(request.url.copy_with(query=None, fragment=None))).url
-                raise RedirectedError(
-                    "the endpoint sends requests on to another address, to which nothing was sent: "
-                    f"{self._scrubber.scrub_quoted(shown.removesuffix(path))}; if that is right, "
-                    f"give it with {setting}"
-                )
-        raise httpx2.TooManyRedirects("it redirects without end", request=request)
+        await self._client.close()
 
     async def _send(
         self, path: str, body: Mapping[str, Any], setting: str, read: Callable[[httpx2.Response], A]
     ) -> A:
         """Post JSON and read the reply, or raise a ChatError; either has the reply's rate-limit headers."""
+        headers: dict[str, Any] = {"Authorization": openai.Omit()} | self._headers
         try:
-            reply = await self._exchange("POST", path and f"/{path}", setting, json=body)
+            # Any body can be judged; the SDK would read it as the answer that it should be.
+            reply = await self._client.post(
+                path or self.base_url, cast_to=httpx2.Response, body=body, options={"headers": headers}
+            )
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
-            raise translate(error, self._scrubber) from error
-        if 300 <= (status := reply.status_code) < 400:
-            raise RedirectedError(
-                f"the endpoint answers {status}, but names no address to ask instead: check {setting}"
-            )
-        if status >= 400:
-            raise _failed(reply, self._scrubber)
+            raise translate(error, self._scrubber, path, setting) from error
         limits = rate_limit_headers(reply.headers)
         try:
             return replace(read(reply), headers=limits)
@@ -279,37 +255,85 @@ class OpenAIChat:
             self._emit(Noted(text=f"{self.base_url}: {changes}"))
 
 
-async def _beginning(response: httpx2.Response) -> httpx2.Response:
-    """Read a reply as far as it is worth reading, decoded piece by piece."""
-    # Decoded, the beginning of a compressed body can become a thousand times as long.
-    most = MAX_BODY if response.request.url.path.endswith(CHAT_PATH) else MAX_JSON
-    most = MAX_FAILURE if response.status_code >= 300 else most + 1
-    content = bytearray()
-    async with aclosing(response.aiter_bytes()) as pieces:
-        async for piece in pieces:
-            content += piece
-            if len(content) >= most:
-                break
-    headers = [header for header in response.headers.multi_items() if header[0] != "content-encoding"]
-    return httpx2.Response(response.status_code, headers=headers, content=bytes(content[:most]))
+def _http_client(url: str, max_connections: int) -> httpx2.AsyncClient:
+    home, host = httpx2.URL(url), urlsplit(url).hostname or ""
+    pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
 
+    async def stay(request: httpx2.Request) -> None:
+        """Refuse a request to another place: prompts, images and keys are for this one."""
+        if request.url.origin != home.origin:
+            raise _SentOnError(request.url)
 
-def translate(error: Exception, scrubber: Scrubber) -> ChatError:
-    """Return the ChatError for one of ``FOREIGN_ERRORS``; a broken connection, as any other, is transient."""
-    if (refused := _refused(error)) is not None:
-        host = f"[{refused.host}]" if ":" in refused.host else refused.host
-        message = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
-        return UnconnectedError(one_line(scrubber.scrub_quoted(message), MAX_MESSAGE))
-    return TransientChatError(
-        one_line(scrubber.scrub_quoted(reason_of(error)), MAX_MESSAGE),
-        perhaps_billed=not isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL),
+    return DefaultAioHttpClient(
+        limits=httpx2.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEP_ALIVE_S,
+        ),
+        timeout=None,
+        event_hooks={"request": [stay], "response": [_cut]},
+        # A proxy's loopback is another machine; requests to a local model stay here.
+        mounts={pattern: None} if is_loopback(url) else None,
     )
 
 
-def _refused(error: Exception) -> aiohttp.ClientConnectorError | None:
-    """Return aiohttp's error of a connection that was not made."""
+async def _cut(response: httpx2.Response) -> None:
+    """Show the SDK, which reads replies whole, only the beginning of one, decoded piece by piece."""
+    # Of its own: the beginning of a compressed body can become a thousand times as long.
+    whole = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
+    response.headers.pop("content-encoding", None)
+    most = MAX_BODY if response.request.url.path.endswith(CHAT_PATH) else MAX_JSON
+    response.stream = _Beginning(whole, MAX_FAILURE if response.status_code >= 300 else most + 1)
+
+
+class _Beginning(httpx2.AsyncByteStream):
+    def __init__(self, whole: httpx2.Response, most: int) -> None:
+        self._whole = whole
+        self._most = most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self._most
+        async with aclosing(self._whole.aiter_bytes()) as pieces:
+            async for piece in pieces:
+                yield piece[:left]
+                if (left := left - len(piece)) <= 0:
+                    return
+
+    async def aclose(self) -> None:
+        await self._whole.aclose()
+
+
+def translate(
+    error: Exception, scrubber: Scrubber, path: str = CHAT_PATH, setting: str = BASE_URL
+) -> ChatError:
+    """Return the ChatError for one of ``FOREIGN_ERRORS``; a broken connection, as any other, is transient.
+
+    ``path`` was asked for below the address that ``setting`` gives.
+    """
+    if (sent_on := _in_chain(error, _SentOnError)) is not None:
+        return RedirectedError(
+            "the endpoint sends requests on to another address, to which nothing was sent: "
+            f"{scrubber.scrub_quoted(_address(sent_on.there, path))}; if that is right, "
+            f"give it with {setting}",
+            perhaps_billed=False,
+        )
+    if isinstance(error, openai.APIStatusError) and (status := error.status_code) < 400:
+        return RedirectedError(
+            f"the endpoint answers {status}, but names no address to ask instead: check {setting}"
+        )
+    if isinstance(error, openai.APIStatusError):
+        return _failed(error.response, scrubber)
+    if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
+        # The SDK calls every failed connection a timeout.
+        host = f"[{refused.host}]" if ":" in refused.host else refused.host
+        message = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
+        return UnconnectedError(one_line(scrubber.scrub_quoted(message), MAX_MESSAGE))
     cause = error.__cause__
-    return cause if isinstance(cause, aiohttp.ClientConnectorError) else None
+    message = f"{error} ({reason_of(cause)})" if cause and str(cause) else reason_of(error)
+    never_sent = any(_in_chain(error, kind) for kind in (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
+    return TransientChatError(
+        one_line(scrubber.scrub_quoted(message), MAX_MESSAGE), perhaps_billed=not never_sent
+    )
 
 
 def _failed(reply: httpx2.Response, scrubber: Scrubber) -> ChatError:
@@ -321,3 +345,17 @@ def _failed(reply: httpx2.Response, scrubber: Scrubber) -> ChatError:
     document = content if isinstance(content, dict) else {}
     error_body = document.get("error", content) or f"Error code: {reply.status_code}"
     return failure_of(reply.status_code, error_body, reply.headers, scrubber, usage=billed(document))
+
+
+def _address(url: httpx2.URL, path: str) -> str:
+    shown = split_userinfo(str(url.copy_with(query=None, fragment=None))).url
+    return shown.removesuffix(f"/{path}" if path else "")
+
+
+def _in_chain(error: BaseException, kind: type[E]) -> E | None:
+    link: BaseException | None = error
+    for _ in range(8):
+        if link is None or isinstance(link, kind):
+            return link
+        link = link.__cause__ or link.__context__
+    return None

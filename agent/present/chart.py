@@ -1,14 +1,17 @@
 """The chart of a run's course, as SVG: a step at each improvement of a restart.
 
-Colours are CSS variables of the page, so one drawing serves light, dark and paper.
+Pygal needs no script. Colours are CSS variables of the page, so one drawing serves light, dark and paper.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable, Sequence
+import re
+import sys
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from itertools import pairwise
+from typing import Any
 
 from ..results.history import Curve
 
@@ -19,78 +22,123 @@ WIDE, NARROW = (860, 360), (380, 330)
 DASHES = ("7,4", "2,3", "10,3,2,3")
 REST = 0.04
 """How far a score extends beyond the last round, so that one found there is visible."""
-LEFT, RIGHT, TOP, BOTTOM = 62, 8, 10, 46
-"""Pixels around the drawn scores, for the axes and their names."""
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+DRAWN_KEPT = 64
+"""Drawings kept: the page of a run is written again at each resume and at each look at a live one."""
 _LARGEST = 1e12
-"""Beyond it the axis cannot be read."""
+"""Beyond it pygal's own sums go wrong."""
 
 
 def course_chart(
-    curves: Sequence[Curve], levels: Sequence[float], size: tuple[int, int], *, percent: bool = True
+    curves: Mapping[str, Curve],
+    levels: Mapping[str, float],
+    size: tuple[int, int],
+    name: str,
+    *,
+    percent: bool = True,
 ) -> str:
     """Return the chart as an ``<svg>`` element; empty if there is nothing to draw.
 
-    ``curves`` hold scores after each round; each of the ``levels`` is a broken line. ``size`` is in pixels.
+    ``curves`` hold scores after each round; each of the ``levels`` is a broken line. ``size`` is in pixels;
+    ``name`` must be an id that is unique on the page.
     """
-    scores = [score for curve in curves for _, score in curve]
-    if not scores or max(map(abs, [*scores, *levels])) > _LARGEST:
+    values = [value for curve in curves.values() for _, value in curve]
+    if not values or max(map(abs, [*values, *levels.values()])) > _LARGEST:
         return ""
+    return _drawn(tuple(curves.items()), tuple(levels.items()), size, name, percent=percent)
+
+
+@lru_cache(maxsize=DRAWN_KEPT)
+def _drawn(
+    curves: tuple[tuple[str, Curve], ...],
+    levels: tuple[tuple[str, float], ...],
+    size: tuple[int, int],
+    name: str,
+    *,
+    percent: bool,
+) -> str:
     scale = 100.0 if percent else 1.0
-    (width, height), last = size, max(done for curve in curves for done, _ in curve) or 1
-    right, bottom, end = width - RIGHT, height - BOTTOM, last * (1 + REST)
-    low, high = (scale * bound([*scores, *levels]) for bound in (min, max))
-    margin = (high - low) / 20 or abs(low) / 10 or 1.0
-    low, high = low - margin, high + margin
-
-    def line(points: Iterable[tuple[float, float]], style: str) -> str:
-        """Return a line through points, which are rounds done and a score."""
-        places = (f"{x_of(done):.1f} {y_of(scale * score):.1f}" for done, score in points)
-        return f'<path d="M{" L".join(places)}" style="{style}"/>'
-
-    def x_of(done: float) -> float:
-        return LEFT + (right - LEFT) * done / end
-
-    def y_of(value: float) -> float:
-        return bottom - (bottom - TOP) * (value - low) / (high - low)
-
-    drawn = [
-        f'<path class="guide" d="M{LEFT} {y_of(value):.1f}H{right}"/>'
-        f'<text class="y" x="{LEFT - 6}" y="{y_of(value) + 4:.1f}">{value:z.4g}</text>'
-        for value in _ticks(low, high)
-    ]
-    drawn += [
-        f'<text x="{x_of(done):.1f}" y="{bottom + 18}">{done:.0f}</text>'
-        for done in _ticks(0, last, least=1.0)
-    ]
-    drawn.append(f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{right}"/>')
-    middle, name = (TOP + bottom) / 2, "train accuracy, %" if percent else "train score"
-    drawn.append(f'<text x="{(LEFT + right) / 2}" y="{height - 8}">rounds done</text>')
-    drawn.append(f'<text transform="translate(14 {middle}) rotate(-90)">{name}</text>')
-    for number, curve in enumerate(curves, start=1):
-        drawn.append(line(_corners(curve, end), f"stroke:var(--line-{number})"))
-    for number, (dashes, level) in enumerate(zip(DASHES, levels, strict=False), start=1):
-        style = f"stroke:var(--level-{number});stroke-dasharray:{dashes}"
-        drawn.append(line([(0, level), (end, level)], style))
+    last = max((done for _, curve in curves for done, _ in curve), default=0) or 1
+    chart = _empty(size, len(curves), len(levels), last, percent=percent)
+    chart.uuid = name
+    for line_name, curve in curves:
+        chart.add(line_name, [(done, scale * value) for done, value in _corners(curve, last)])
+    for dashes, (level, value) in zip(DASHES, levels, strict=False):
+        line = [(0, scale * value), (last + REST * last, scale * value)]
+        chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
+    chart.add_xml_filter(_without_scripts)
+    drawn = _COMMENT.sub("", chart.render(is_unicode=True))
     unit = "accuracy in percent" if percent else "score"
     label = f"Best training {unit} of each restart after each round"
-    return (
-        f'<svg class="chart" role="img" aria-label="{label}" viewBox="0 0 {width} {height}">'
-        f"{''.join(drawn)}</svg>"
-    )
+    return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
-def _corners(curve: Curve, end: float) -> list[tuple[float, float]]:
+def _corners(curve: Curve, last: int) -> list[tuple[float, float]]:
     """Return the corners of the steps: a score holds until the round that improves it."""
     corners = list[tuple[float, float]](curve[:1])
     for before, (done, value) in pairwise(curve):
         if value != before[1]:
             corners += [(done, corners[-1][1]), (done, value)]
-    return [*corners, (end, corners[-1][1])]
+    return [*corners, (curve[-1][0] + REST * last, corners[-1][1])]
 
 
-def _ticks(low: float, high: float, *, least: float = 0.0) -> list[float]:
-    """Return at most nine round numbers between two others, ``least`` apart or more."""
-    power = math.floor(math.log10((high - low) / 8))
-    steps = (step * 10.0**exponent for exponent in itertools.count(power) for step in (1, 2, 5))
-    step = next(step for step in steps if step >= least and (high - low) / step <= 8)
-    return [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+@cache
+def _pygal() -> Any:
+    """Return the library, imported when first needed: a search needs it only at its end."""
+    import pygal
+    import pygal.style
+
+    # It finds plugins by an import hook of a form that Python has deprecated.
+    sys.meta_path[:] = [hook for hook in sys.meta_path if type(hook).__module__ != "pygal"]
+    return pygal
+
+
+def _without_scripts(root: Any) -> Any:
+    """Remove what only scripts would use."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == "script" or "overlay" in str(child.get("class")):
+                parent.remove(child)
+    return root
+
+
+def _empty(size: tuple[int, int], curves: int, levels: int, last: int, *, percent: bool) -> Any:
+    width, height = size
+    colours = [f"var(--line-{number})" for number in range(1, curves + 1)]
+    colours += [f"var(--level-{number})" for number in range(1, levels + 1)]
+    style = _pygal().style.Style(
+        **dict.fromkeys(("background", "plot_background"), "transparent"),
+        **dict.fromkeys(("foreground", "foreground_strong"), "var(--ink)"),
+        foreground_subtle="var(--rule)",
+        opacity="1",
+        opacity_hover="1",
+        transition="0s",
+        colors=tuple(colours),
+        font_family="inherit",
+        **dict.fromkeys(("label_font_size", "major_label_font_size", "title_font_size"), 13),
+    )
+    chart = _pygal().XY(
+        style=style,
+        width=width,
+        height=height,
+        js=(),
+        show_dots=False,
+        dots_size=0,
+        show_x_guides=False,
+        show_legend=False,  # the page has one, of words and not of drawn text
+        show_y_guides=True,
+        min_scale=4,
+        max_scale=9,
+        xrange=(0, last + REST * last),
+        x_title="rounds done",
+        y_title="train accuracy, %" if percent else "train score",
+        stroke_style={"width": 2.5, "linejoin": "round"},
+        disable_xml_declaration=True,
+        margin=6,
+        value_formatter=lambda value: f"{value:.4g}",
+    )
+    steps = (step * 10**power for power in itertools.count() for step in (1, 2, 5))
+    distance = next(step for step in steps if last / step <= 8)
+    chart.x_labels = range(0, last + 1, distance)
+    chart.x_value_formatter = lambda value: f"{value:.0f}"
+    return chart

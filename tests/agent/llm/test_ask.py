@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tenacity
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ from promptclimb.agent.events.types import (
     UsageMissing,
     ignore_event,
 )
-from promptclimb.agent.llm.ask import LONGEST_ASKED_S, Endpoint, EndpointAsker, wait_after
+from promptclimb.agent.llm.ask import LONGEST_ASKED_S, Endpoint, EndpointAsker, WaitAsAsked
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
@@ -51,7 +52,7 @@ from promptclimb.agent.prices import FREE, NOTHING, Bill, Price, Spent, TokenUsa
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.failures import RULES, FailureKind
+from promptclimb.evaluator.failures import RULES, FailureKind, NextStep
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.served import served as handled
@@ -622,10 +623,23 @@ async def test_no_attempt_starts_after_a_stop() -> None:
     assert (client.calls, asker.budget.reserved) == (1, NOTHING)
 
 
+def waited(*errors: ChatError) -> list[float]:
+    """The waits after these errors in turn."""
+    wait = WaitAsAsked()
+    waits = []
+    for number, error in enumerate(errors, start=1):
+        error.step = NextStep.RETRY
+        state = tenacity.RetryCallState(tenacity.AsyncRetrying(), None, (), {})
+        state.attempt_number = number
+        state.set_exception((type(error), error, error.__traceback__))
+        waits.append(wait(state))
+    return waits
+
+
 @given(st.floats(0.01, 1e6))
 def test_a_wait_is_as_long_as_the_endpoint_asks_for_and_a_little_longer(asked_s: float) -> None:
     """So that not all come back at once; up to a cap."""
-    wait_s = wait_after(TransientChatError("busy", retry_after=asked_s), 1)
+    (wait_s,) = waited(TransientChatError("busy", retry_after=asked_s))
     least_s = min(asked_s, LONGEST_ASKED_S)
     assert least_s <= wait_s <= least_s + min(1, least_s / 2)
 
@@ -633,7 +647,7 @@ def test_a_wait_is_as_long_as_the_endpoint_asks_for_and_a_little_longer(asked_s:
 def test_a_wait_of_our_own_may_be_twice_as_long_after_each_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to a minute, where it stays however often it fails."""
     monkeypatch.setattr(random, "uniform", lambda _low, high: high)
-    waits = [wait_after(TransientChatError("down"), attempt) for attempt in range(1, 9)]
+    waits = waited(*(TransientChatError("down") for _ in range(8)))
     assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
 
 

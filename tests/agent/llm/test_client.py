@@ -1,4 +1,4 @@
-"""The OpenAI-compatible client, against a real server on loopback."""
+"""The OpenAI-compatible client, against a real server on loopback and the SDK's real exceptions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
+import openai
 import pytest
 from aiohttp import web
 
@@ -29,7 +31,7 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest
-from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat
+from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
 from promptclimb.agent.llm.refusals import failure_of
 from promptclimb.agent.llm.replies import MAX_BODY
 from promptclimb.agent.prices import TokenUsage
@@ -96,6 +98,7 @@ async def test_each_fault_becomes_its_error(fault: str, kind: type[ChatError], u
     async with ChatServer(ServerOptions(script=(fault,) * 3)) as server:
         error = await fails(server)
     assert type(error) is kind
+    assert error.__cause__ is not None or isinstance(error, UnusableAnswerError)
     assert (error.usage is not None) == usage
     if usage:
         assert error.usage == TokenUsage(7, server.statistics.tokens - 7)
@@ -108,6 +111,7 @@ async def test_an_endpoint_that_is_down_was_not_paid() -> None:
     down = await fails(server)
     assert isinstance(down, TransientChatError)
     assert (cut.perhaps_billed, down.perhaps_billed) == (True, False)
+    # The SDK would call it a timeout.
     assert str(down) == f"no connection to 127.0.0.1:{urlsplit(server.base_url).port} (Connection refused)"
 
 
@@ -130,9 +134,12 @@ async def test_the_key_is_in_no_error_even_when_the_endpoint_echoes_it() -> None
         (500, TransientChatError), (502, TransientChatError), (529, TransientChatError),
     ],
 )  # fmt: skip
-def test_each_status_has_its_kind(status: int, kind: type[ChatError]) -> None:
-    """Whatever its body says; headers count."""
-    error = failure_of(status, {}, {"Retry-After": "7"}, Scrubber())
+def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError]) -> None:
+    """Real SDK exceptions with real headers become errors by their status."""
+    request = httpx2.Request("POST", "http://127.0.0.1/v1")
+    response = httpx2.Response(status, request=request, headers={"Retry-After": "7"}, json={"error": {}})
+    client = openai.AsyncOpenAI(api_key="none", base_url="http://127.0.0.1/v1")
+    error = translate(client._make_status_error_from_response(response), Scrubber())
     assert type(error) is kind
     assert (error.status, error.retry_after) == (status, 7.0)
 

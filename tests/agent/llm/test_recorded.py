@@ -1,4 +1,4 @@
-"""Every recorded dialect, replayed over HTTP: it ends in an answer, at one wasted call."""
+"""Every recorded dialect, replayed through the SDK and aiohttp: it ends in an answer, at one wasted call."""
 
 from __future__ import annotations
 

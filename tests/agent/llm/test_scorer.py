@@ -113,7 +113,7 @@ async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None
 )
 async def test_refused_requests_count_too(fault: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most so many are sent, whatever becomes of them; all but a 429 may be billed."""
-    monkeypatch.setattr("promptclimb.agent.llm.ask.wait_after", lambda *_: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
     monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.pause", lambda *_given: None)
     options = ScorerOptions(faults={f"no {number}": fault for number in range(1, 90, 2)})
     async with (
@@ -217,7 +217,7 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
 
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
-    monkeypatch.setattr("promptclimb.agent.llm.ask.wait_after", lambda *_: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
     faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
     async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
         answered, why = await answers(calls, [question(number) for number in range(12)])
@@ -230,7 +230,7 @@ async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> No
 
 async def test_a_request_that_always_fails_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """One image that crashes the server ends nothing; the evaluator judges it."""
-    monkeypatch.setattr("promptclimb.agent.llm.ask.wait_after", lambda *_: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
     monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.pause", lambda *_given: None)
     options = ScorerOptions(faults={"bad": "500"}, latency_s=0.001)
     async with ScorerServer(options) as server, asking(server, scorer_concurrency=4) as calls:

@@ -162,7 +162,7 @@ def test_pictures_and_charts_are_seen(shown: Any) -> None:
     sizes = shown.evaluate("[...document.images].map(one => one.naturalWidth)")
     assert len(sizes) >= 2
     assert all(size > 0 for size in sizes)
-    charts = shown.locator("svg.chart")
+    charts = shown.locator("svg.pygal-chart")
     assert charts.count() == 2
     assert sum(charts.nth(number).is_visible() for number in range(2)) == 1
 
