@@ -8,7 +8,7 @@ several ridges and gains, and nothing added, each weighted by how likely it make
 ``held_near``.
 
 Half of it is added: images still to come may differ more from the labelled ones than those do from each
-other. docs/method.md has figures.
+other (docs/results/tables.md).
 """
 
 from __future__ import annotations

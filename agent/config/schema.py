@@ -65,7 +65,7 @@ FEW_INITIAL, MANY_INITIAL = 80, 250
 IMAGE_INITIAL = 40
 """The same where each template takes a request an image."""
 DESCRIBED_INITIAL = 4
-"""The same where scores cost and there is a description: templates made of it are better (docs/method.md)."""
+"""The same where scores cost and there is a description: templates made of it are better."""
 FEWER_BY_IMAGE: Mapping[str, int] = MappingProxyType({"restarts": 1, "name_rounds": 1})
 """Smaller defaults there."""
 DESCRIBED_PROPOSALS = 8
@@ -539,7 +539,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def as_opened(self, info: EvaluatorInfo) -> Self:
         """Return the config with the shots, augmented copies and starting templates that the data decide.
 
-        If scores are cheap, three times as many starting templates beat most requests (docs/method.md).
+        If scores are cheap, three times as many starting templates beat most requests.
         Where each takes a request an image, half as many are drawn; where scores cost and there is a
         description, a few.
         """

@@ -18,7 +18,7 @@ of them by this rule.
 The averaged texts come from greedy forward selection with replacement (*Ensemble Selection from Libraries of
 Models*, Caruana et al., ICML 2004). It begins with the first few of the order. As long as a candidate
 improves the average on the training and validation images, the best such one joins; one that joins again
-weighs more. The start keeps it from overfitting a single pick to few images; docs/method.md has figures.
+weighs more. The start keeps it from overfitting a single pick to few images.
 
 The result is a classifier in up to three forms: the best template, the texts, and the texts with the labelled
 images. The texts are the averaged ones if the labelled images say that they are better than the best way
