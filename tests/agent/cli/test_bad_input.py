@@ -6,72 +6,39 @@ import json
 import pickle
 import re
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from aiohttp import web
 from PIL import Image
 
 from promptclimb.agent.cli.main import main
+from tests.fakes.chat_server import ChatServer
+from tests.fakes.served import served
+from tests.fakes.serving import Serving, serving_chat
 from tests.fakes.tiny_clip import local_dir
 
 
-class Endpoint(ThreadingHTTPServer):
-    """An endpoint that counts what would have been paid; its body for anything is given."""
-
-    def __init__(self, body: bytes, kind: str) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.body, self.kind, self.paid = body, kind, 0
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers everything alike."""
-
-    server: Endpoint
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", self.server.kind)
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def do_POST(self) -> None:
-        self.server.paid += 1
-        self.do_GET()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing on the terminal."""
-
-
-def serve(body: bytes, kind: str) -> Iterator[Endpoint]:
-    endpoint = Endpoint(body, kind)
-    thread = threading.Thread(target=endpoint.serve_forever, daemon=True)
-    thread.start()
-    yield endpoint
-    endpoint.shutdown()
-    endpoint.server_close()
-    thread.join(10)
-
-
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[Endpoint]:
+def endpoint() -> Iterator[ChatServer]:
     """An endpoint that knows the model."""
-    yield from serve(
-        json.dumps({"object": "list", "data": [{"id": "some-llm"}]}).encode(), "application/json"
-    )
+    with serving_chat(model="some-llm") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def web_page() -> Iterator[Endpoint]:
+def web_page() -> Iterator[str]:
     """A web server that is no endpoint."""
-    yield from serve(b"<!doctype html><title>Welcome</title>", "text/html")
+
+    async def welcome(_request: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>Welcome</title>", content_type="text/html")
+
+    with Serving(served(welcome)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +52,8 @@ class Bench:
     """An empty folder of the test's own, an endpoint that works, and a model that works."""
 
     folder: Path
-    endpoint: Endpoint
-    web_page: Endpoint
+    endpoint: ChatServer
+    web_page: str
     model: Path
 
     def images(self, name: str, *, count: int = 4, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
@@ -112,7 +79,7 @@ class Bench:
             "model": f"local-dir:{self.model}",
             "shots": 1,
             "llm": "some-llm",
-            "base-url": self.endpoint.url,
+            "base-url": self.endpoint.base_url,
             "initial": 4,
             "restarts": 1,
             # Should a search begin all the same, it ends at once.
@@ -208,8 +175,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     ),
     "an unknown device": (lambda p: p.search(device="gpu"), "device"),
     # The endpoint.
-    "an endpoint that is not there": (lambda p: p.search(base_url="http://127.0.0.1:9/v1"), "127.0.0.1:9"),
-    "an endpoint that answers HTML": (lambda p: p.search(base_url=p.web_page.url), "HTML|JSON|html"),
+    "an endpoint that answers HTML": (lambda p: p.search(base_url=p.web_page), "HTML|JSON|html"),
     # Everything else.
     "a folder that is no option's": (
         lambda p: ["search", str(p.images("good fabric"))],
@@ -235,7 +201,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
 
 @pytest.fixture
 def bench(
-    tmp_path: Path, endpoint: Endpoint, web_page: Endpoint, model: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, endpoint: ChatServer, web_page: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Bench:
     """Where a test puts its bad input."""
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
@@ -251,14 +217,13 @@ def test_bad_input_is_one_clear_line(kind: str, bench: Bench, capfd: pytest.Capt
     arguments, message = TABLE[kind]
     command = arguments(bench)
     before = set(bench.folder.iterdir())
-    paid = bench.endpoint.paid + bench.web_page.paid
     assert main(command) == 2
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "Traceback" not in shown.err
     assert any(re.search(message, line) for line in shown.err.splitlines()[-3:]), shown.err
     assert len(shown.err.splitlines()[-1]) < 2000
-    assert bench.endpoint.paid + bench.web_page.paid == paid
+    assert bench.endpoint.statistics.requests == 0
     assert set(bench.folder.iterdir()) - before <= {bench.folder / "run"}
 
 

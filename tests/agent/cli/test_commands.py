@@ -293,15 +293,6 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(
     assert json.loads((tmp_path / "r" / "result.json").read_text())["status"] == "finished"
 
 
-def test_a_missing_local_llm_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It says what to install."""
-    monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
-    assert call("search", "--llm", "local", "--run-dir", "r") == 2
-    assert "'.[local]'" in only_line(capsys.readouterr().err)
-
-
 class Reporting(FakeEvaluator):
     """An evaluator that gives its predictions, always the same."""
 
@@ -481,7 +472,6 @@ def test_a_secret_that_is_not_utf_8_does_no_harm(
     assert max(map(len, lines)) < 100
 
 
-@pytest.mark.usefixtures("small_sets")
 @pytest.mark.usefixtures("small_sets")
 def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -769,6 +759,8 @@ search --method random --initial 'a photo of a'
 evaluate --templates 'a photo of a' --search-for instruction
 evaluate 'a photo of a {}'
 evaluate --templates 'a photo of a {}' --split val --augmentations 5
+search --same
+search --lr 1
 """.strip().splitlines()
 
 

@@ -144,12 +144,3 @@ def test_what_cannot_be_compared_is_one_line(capsys: pytest.CaptureFixture[str])
     """Exit code 2, and what to do."""
     commands = ("compare a", "compare a ./a", "compare a gone", "compare a b --html x", "compare")
     check_session("compare-wrong", capsys, *commands)
-
-
-def test_evil_names_obey_no_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Control characters of class names, templates and folders are spaces."""
-    evil = tmp_path / "c\x1b[31m"
-    evil.mkdir()
-    write_result(evil, small_result())
-    assert call("a", evil) == 0
-    assert "\x1b[31m" not in capsys.readouterr().out

@@ -108,6 +108,7 @@ def test_a_local_llm_that_is_not_installed_is_reported(
     assert main(["search", "--llm", "local", "--dry-run", "--json"]) == 0
     printed = capsys.readouterr()
     assert "would be refused: --llm local cannot be used: not_there" in printed.err
+    assert "'.[local]'" in printed.err
     assert json.loads(printed.out)["calls"]
     assert main(["search", "--llm", "local", "--dry-run"]) == 0
     assert "no cost; the LLM runs here\n" in capsys.readouterr().out

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,18 +64,6 @@ def cluster() -> Iterator[tuple[str, Path]]:
         yield address, program
     finally:
         subprocess.run([program, "stop", "--force"], capture_output=True, timeout=120, check=False)
-
-
-@contextmanager
-def chat_server() -> Iterator[str]:
-    """The address of a server in a process of its own."""
-    command = [sys.executable, "-m", "tests.fakes.chat_server", "--options", '{"latency_s": [0.1, 0.2]}']
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.kill()
 
 
 @pytest.mark.alone

@@ -109,21 +109,3 @@ def test_help_and_errors_call_the_program_by_one_name(
     assert text.count("run_agent.py") == 3
     assert main(["search", "--nothing"]) == 2
     assert capsys.readouterr().err.startswith("promptclimb search: error: ")
-
-
-@pytest.mark.parametrize(
-    ("words", "meant"),
-    [
-        (("search", "--shotz", "3"), "; did you mean --shots?"),
-        (("search", "--same"), ""),
-        (("search", "--lr", "1"), ""),
-        (("serach",), "; did you mean search?"),
-    ],
-)
-def test_only_near_names_are_offered(
-    words: tuple[str, ...], meant: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By their letters."""
-    assert main(words) == 2
-    stderr = capsys.readouterr().err
-    assert f"{meant} (see promptclimb" in stderr if meant else "did you mean" not in stderr

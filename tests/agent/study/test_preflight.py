@@ -39,10 +39,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[UsageError], str]] = {
         "study.toml: model RN-pico: the context cannot begin as",
     ),
     "empty checkpoint": (
-        {
-            "methods": ["random"],
-            "models": ["RN-pico", {"model": "RN-pico", "pretrained": "no.pt", "name": "b"}],
-        },
+        {"methods": ["random"], "models": ["RN-pico", EMPTY]},
         ModelError,
         "study.toml: model b: the checkpoint",
     ),
