@@ -28,11 +28,13 @@ SEARCH = (
 
 
 @pytest.fixture(autouse=True)
-def hangups() -> Iterator[None]:
-    """Lets SIGHUP arrive in the tests' processes, as under a terminal: nohup has it ignored."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def handlers() -> Iterator[None]:
+    """Restores handlers, and lets SIGHUP arrive, as under a terminal: nohup has it ignored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
@@ -140,11 +142,8 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
             await asyncio.sleep(0)
         return stop.cause
 
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert run_interruptible(work) is None
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert run_interruptible(work) is None
 
 
 STRUCK = """
@@ -221,12 +220,7 @@ def test_a_termination_that_comes_twice_at_once_is_one(
             await asyncio.sleep(0)
         return 0
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        assert run_interruptible(work) == 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    assert run_interruptible(work) == 0
     assert codes == quits
 
 
@@ -244,11 +238,6 @@ def test_a_loop_without_signal_handlers_gets_signals_all_the_same(monkeypatch: p
         assert isinstance(stop.cause, InterruptedRunError)
         return stop.cause.signal
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(asyncio, "new_event_loop", Windows)
     monkeypatch.setattr(asyncio.events, "new_event_loop", Windows)
-    try:
-        assert run_interruptible(work) == signal.SIGTERM
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    assert run_interruptible(work) == signal.SIGTERM

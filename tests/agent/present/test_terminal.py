@@ -73,6 +73,13 @@ def watched(*, terminal: bool) -> tuple[Display, io.StringIO]:
     return Display(console, clock=lambda: float(next(ticks))), stream
 
 
+def timed(*, terminal: bool = False) -> tuple[Display, io.StringIO, list[float]]:
+    """A display whose clock the test sets."""
+    stream, now = io.StringIO(), [0.0]
+    console = Console(file=stream, force_terminal=terminal, width=200, color_system=None)
+    return Display(console, clock=lambda: now[0]), stream, now
+
+
 def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
     """Without a terminal a line comes at most every five seconds, whatever happens in between."""
     display, stream = watched(terminal=False)
@@ -96,10 +103,7 @@ def drawn(restart: int) -> StartingTemplatesDrawn:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_several_restarts_are_counted_together(terminal: bool) -> None:
     """How many of how many restarts, rounds and templates are done, what is under way, and what remains."""
-    now = [0.0]
-    stream = io.StringIO()
-    console = Console(file=stream, force_terminal=terminal, width=200, color_system=None)
-    display = Display(console, clock=lambda: now[0])
+    display, stream, now = timed(terminal=terminal)
     with display:
         for event in (SEVERAL, *map(drawn, range(1, 5))):
             display(event)
@@ -124,9 +128,7 @@ def test_several_restarts_are_counted_together(terminal: bool) -> None:
 
 def test_a_round_has_a_line_at_most() -> None:
     """Within a slow round, a line a minute says that the search goes on."""
-    now = [0.0]
-    stream = io.StringIO()
-    display = Display(Console(file=stream, width=200), clock=lambda: now[0])
+    display, stream, now = timed()
     for event in (SEVERAL, over(1)):
         display(event)
     for _ in range(13):
@@ -196,9 +198,7 @@ def test_without_an_llm_nothing_is_said_of_calls() -> None:
 
 def test_the_clock_runs_from_the_start_of_the_search() -> None:
     """As that of the result does: to open data and model is no active time."""
-    now = [0.0]
-    stream = io.StringIO()
-    display = Display(Console(file=stream, width=100), clock=lambda: now[0])
+    display, stream, now = timed()
     now[0] = 3600.0
     display(STARTED)
     now[0] = 3665.0
@@ -317,15 +317,14 @@ def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
 
 def test_without_an_llm_the_time_left_is_measured_from_the_first_new_batch() -> None:
     """After a resume, what is on disk is gone through first, which says nothing of the speed."""
-    now = 0.0
-    display = Display(Console(file=io.StringIO()), clock=lambda: now)
+    display, _stream, now = timed()
     for event in (replace(BEGUN, llm=None, most_templates=100), *(scored(number) for number in range(1, 41))):
         display(event)
-    now = 100.0
+    now[0] = 100.0
     for templates in (4, 10):
         display(BatchScored(templates=templates, seconds=1.0, waiting=0))
-        now += 5.0
-    assert display._time_left(now - 5.0) == ["about 30 s to go"]
+        now[0] += 5.0
+    assert display._time_left(now[0] - 5.0) == ["about 30 s to go"]
 
 
 def printed(result: SearchResult) -> str:
@@ -437,9 +436,7 @@ def test_test_images_unlike_the_labelled_ones_are_said(
 
 def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes() -> None:
     """Each comes after twice the time; one says that all images are encoded."""
-    now = [0.0]
-    stream = io.StringIO()
-    display = Display(Console(file=stream, width=200), clock=lambda: now[0])
+    display, stream, now = timed()
     with display:
         for second in range(201):
             now[0] = float(second)
