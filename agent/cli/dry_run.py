@@ -69,7 +69,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         )
     else:
         noun = words_of(config.search_for).noun
-        text = bound_text(config, noun=noun, scorer=scorer, **asdict(bound))
+        text = bound_text(config, bound, noun, scorer)
         names = names_text(config, info.class_names)
         print_text(f"{split_text(info)}\n\n{names}{plan_text(config)}\n{text}")
     try:
@@ -228,5 +228,5 @@ def _study_text(cells: Sequence[Cell], total: Bound | None, groups: Sequence[_Gr
         page += f"each search: {plans.pop()}\n"
     if total is not None:
         page += f"all {counted(len(cells), 'run')}, within the limits\nat most {len(searches):,} searches\n"
-        page += bound_text(searches[0], noun=noun, **asdict(total))
+        page += bound_text(searches[0], total, noun)
     return page

@@ -28,7 +28,7 @@ from ..search.opening import RunRequest
 from ..stop import Stop
 from ..store.lock import lock_folder, refuse_beside_another, was_locked
 from ..study.document import FILES, MARKDOWN, findings, pages, write_findings
-from ..study.grid import Cell, cells_of, configs_of_file, decides
+from ..study.grid import Cell, cells_of, decides
 from ..study.outcomes import RunOutcome, blocks_of, fit_reference, outcome_of, outcomes_so_far
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
 from ..study.runs import SearchEnd, SharedLimits, Stopped, how_to_resume, run_search
@@ -128,7 +128,7 @@ class _RunningStudy:
     def __init__(self, study: Study, file: Path, folder: Path, flags: Mapping[str, Any], jobs: int) -> None:
         check_size(study)
         self.study, self.folder, self.file, self.jobs = study, folder, file, jobs
-        self.cells = cells_of(study, folder, configs_of_file(os.environ, flags))
+        self.cells = cells_of(study, folder, os.environ, flags)
         check_budget(study, self.cells)
         self._outcomes: dict[Path, RunOutcome] = {}
         self.transfer_failed: str | None = None

@@ -12,6 +12,7 @@ from ..config.sources import flag_of
 from ..limits import LIMIT_SETTINGS, MINUTES, SCORER_CALLS
 from ..llm.ask import MORE_TOKENS
 from ..prices import Spent
+from ..search.bound import Bound, ScorerBound
 from ..search.name_search import most_read, readings_asked, requests_at_most
 from ..text import printable, visible
 
@@ -58,38 +59,24 @@ def missing_text(missing: Sequence[str]) -> str:
     return f"not here yet, and downloaded by the run: {printable(enumerated(missing))}\n" if missing else ""
 
 
-def bound_text(
-    config: SearchConfig,
-    *,
-    calls: int,
-    tokens: int,
-    cost_usd: float | None,
-    evaluations: int,
-    noun: str,
-    scorer: tuple[Spent, Spent] | None = None,
-) -> str:
+def bound_text(config: SearchConfig, bound: Bound, noun: str, scorer: ScorerBound | None = None) -> str:
     """Return a bound in lines.
 
-    Args:
-        config: The search, or one of several with the same limits.
-        calls: Requests to the LLM, as are ``tokens`` and ``cost_usd`` (None if unknown).
-        tokens: See ``calls``.
-        cost_usd: See ``calls``.
-        evaluations: Scored candidates.
-        noun: A candidate's name.
-        scorer: What a scorer behind an API takes without limits, and how much of it on test.
+    ``config`` is that of the search, or of one of several with the same limits; ``noun`` names a candidate.
     """
-    lines = []
+    lines, calls = [], bound.calls
     if calls:
         priced = (
-            f"dollars unknown: give {flag_of('price')}" if cost_usd is None else f"at most ${cost_usd:.4f}"
+            f"dollars unknown: give {flag_of('price')}"
+            if bound.cost_usd is None
+            else f"at most ${bound.cost_usd:.4f}"
         )
         dollars = "no cost; the LLM runs here" if config.is_local else priced
-        lines += [f"at most {counted(calls, 'request')}", f"at most {tokens:,} tokens", dollars]
+        lines += [f"at most {counted(calls, 'request')}", f"at most {bound.tokens:,} tokens", dollars]
     if not config.unchecked:
-        lines.append(f"at most {evaluations:,} {noun}s scored")
+        lines.append(f"at most {bound.evaluations:,} {noun}s scored")
     if scorer is not None:
-        lines += _scorer_lines(config, *scorer)
+        lines += _scorer_lines(config, scorer)
     names = LIMIT_SETTINGS if calls else (MINUTES.setting,)  # without requests, the others bind nothing
     if scorer is not None:
         names = (*LIMIT_SETTINGS, SCORER_CALLS.setting)
@@ -104,7 +91,7 @@ def bound_text(
     return "\n".join(lines) + "\n"
 
 
-def _scorer_lines(config: SearchConfig, total: Spent, final: Spent) -> list[str]:
+def _scorer_lines(config: SearchConfig, bound: ScorerBound) -> list[str]:
     def text(spent: Spent) -> str:
         tokens = [f"{spent.estimated_tokens:,} tokens"] if spent.estimated_tokens else []
         dollars = [] if config.scorer_price is None else [f"${spent.estimated_usd:.4f}"]
@@ -112,6 +99,6 @@ def _scorer_lines(config: SearchConfig, total: Spent, final: Spent) -> list[str]
 
     unknown = "" if config.scorer_price is not None else f"; dollars unknown: give {flag_of('scorer_price')}"
     return [
-        f"scorer, without limits: at most {text(total)}{unknown}",
-        f"  {text(final)} of these for the final evaluation on test, kept from the start with 2 % more",
+        f"scorer, without limits: at most {text(bound.total)}{unknown}",
+        f"  {text(bound.final)} of these for the final evaluation on test, kept from the start with 2 % more",
     ]

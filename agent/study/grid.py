@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,6 @@ _LONGEST_NAME = 40
 """Characters of each name in a folder's name."""
 STAND_IN = "random"
 """The method in the config of a white-box run, which is not a search."""
-
-ConfigOf = Callable[[Mapping[str, Any]], SearchConfig]
-"""Builds the config of a run from the settings that the study gives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +47,10 @@ class Cell:
         return self.model, self.shots, self.data, self.seed
 
 
-def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
-    """Return every run of a study with its config checked.
+def cells_of(
+    study: Study, folder: Path, environment: Mapping[str, str], flags: Mapping[str, Any]
+) -> list[Cell]:
+    """Return every run of a study with its config checked; the environment and flags decide no results.
 
     Seeds come one after the other, and all methods of a data set together, so the finished runs of a stopped
     study can be compared.
@@ -63,6 +62,7 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
                 f"data: {shown(first)} and {shown(data)} have the same name, {shown(shown_data(data))}, in "
                 "tables and folders; rename one"
             )
+    harmless = [layer for layer in from_environment(environment)[0] if not any(map(decides, layer[1]))]
     cells, folders = list[Cell](), set[str]()
     for seed, shots, model, data in itertools.product(study.seeds, study.shots, study.models, study.data):
         for method in study.methods:
@@ -72,9 +72,11 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
                 names = [model.row, shown_data(data), method.row, *([] if llm is None else [llm.row])]
                 run_folder = _folder_name(seed, shots, names, folders)
                 folders.add(run_folder.casefold())
-                settings = _settings(study, method, llm, model, data)
                 run_dir = folder / run_folder
                 axes = {"data": data, "shots": shots, "seed": seed, "run_dir": run_dir}
+                settings = {**_settings(study, method, llm, model, data), **axes}
+                sources = [("the suite file", settings), *harmless, (COMMAND_LINE, flags)]
+                layers = [(source, with_files(layer)) for source, layer in sources]
                 cells.append(
                     Cell(
                         data=shown_data(data),
@@ -84,23 +86,12 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
                         method=method.row,
                         llm=None if llm is None else llm.row,
                         run_dir=run_dir,
-                        config=config_of({**settings, **axes}),
+                        config=absolute(from_layers(layers)),
                         white_box=method.method if method.is_white_box else None,
                         options=method.options if method.is_white_box else {},
                     )
                 )
     return cells
-
-
-def configs_of_file(environment: Mapping[str, str], flags: Mapping[str, Any]) -> ConfigOf:
-    """Return the config builder for a suite file; the environment and flags decide no results."""
-    harmless = [layer for layer in from_environment(environment)[0] if not any(map(decides, layer[1]))]
-
-    def config_of(settings: Mapping[str, Any]) -> SearchConfig:
-        layers = [("the suite file", settings), *harmless, (COMMAND_LINE, flags)]
-        return absolute(from_layers([(source, with_files(layer)) for source, layer in layers]))
-
-    return config_of
 
 
 def decides(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from promptclimb.agent.results.accuracies import BEST, RECOMMENDED
 from promptclimb.agent.study.document import findings, pages
-from promptclimb.agent.study.grid import Cell, cells_of, configs_of_file
+from promptclimb.agent.study.grid import Cell, cells_of
 from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome
 from promptclimb.agent.study.study import Study
 from promptclimb.agent.study.transfer import Transferred
@@ -28,7 +28,7 @@ def cells(
     **flags: Any,
 ) -> list[Cell]:
     """Its runs, as a suite file has them."""
-    return cells_of(suite, folder, configs_of_file(environment, flags))
+    return cells_of(suite, folder, environment, flags)
 
 
 def outcome(cell: Cell, hits: str | None = "1010", **more: Any) -> RunOutcome:

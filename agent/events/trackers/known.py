@@ -24,27 +24,24 @@ class KnownTracker:
     Attributes:
         client: Module in this package, and class.
         packages: What the extra makes importable; empty if there is no extra.
-        target: What may follow the name after a colon, unless it is an address.
+        place: What may follow the name after a colon: a name, else a path or an address.
     """
 
     client: tuple[str, str]
     packages: tuple[str, ...]
-    target: Literal["file", "folder", "project"]
+    place: Literal["URI", "DIR", "PROJECT"]
 
 
 TRACKERS: Mapping[str, KnownTracker] = {
-    "mlflow": KnownTracker(("mlflow_runs", "MlflowRuns"), ("mlflow", "sqlalchemy", "alembic"), "file"),
-    "wandb": KnownTracker(("wandb", "WandbRuns"), ("wandb",), "project"),
-    "tensorboard": KnownTracker(("tensorboard", "TensorboardFiles"), ("tensorboardX",), "folder"),
+    "mlflow": KnownTracker(("mlflow_runs", "MlflowRuns"), ("mlflow", "sqlalchemy", "alembic"), "URI"),
+    "wandb": KnownTracker(("wandb", "WandbRuns"), ("wandb",), "PROJECT"),
+    "tensorboard": KnownTracker(("tensorboard", "TensorboardFiles"), ("tensorboardX",), "DIR"),
 }
-
-
-_PLACES = {"file": "URI", "folder": "DIR", "project": "PROJECT"}
 
 
 def tracker_forms() -> str:
     """Return how each tracker is given, for the help."""
-    return ", ".join(f"{name}[:{_PLACES[tracker.target]}]" for name, tracker in TRACKERS.items())
+    return ", ".join(f"{name}[:{tracker.place}]" for name, tracker in TRACKERS.items())
 
 
 def parse_track(value: Any) -> tuple[str, ...] | None:
@@ -70,7 +67,7 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
             raise ValueError(f"{name} stands twice")
         if _has_credentials(target):
             raise ValueError(f"{name}: give no credentials in the address; its variables are for that")
-        is_path = target and TRACKERS[name].target != "project" and "://" not in target
+        is_path = target and TRACKERS[name].place != "PROJECT" and "://" not in target
         target_by_name[name] = (
             str(user_path(target, "`track`")) if is_path and target != "databricks" else target
         )

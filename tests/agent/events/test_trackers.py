@@ -309,7 +309,7 @@ async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(
 ) -> None:
     """It says so, and ends as it would have ended."""
     monkeypatch.setattr(known_trackers, "_is_installed", lambda package: True)
-    broken = known_trackers.KnownTracker(("no_such_module", "Nothing"), ("mlflow",), "file")
+    broken = known_trackers.KnownTracker(("no_such_module", "Nothing"), ("mlflow",), "URI")
     monkeypatch.setitem(TRACKERS, "mlflow", broken)  # type: ignore[arg-type]
     events: list[Event] = []
 
