@@ -25,7 +25,7 @@ from .schema import OPTIONS, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 COMMAND_LINE = "the command line"
-Layer: TypeAlias = tuple[str, Mapping[str, Any]]
+SettingsLayer: TypeAlias = tuple[str, Mapping[str, Any]]
 """A source of settings by its name, such as a file or a variable, and what it sets."""
 FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.technical)
 """The settings that a file can hold."""
@@ -67,12 +67,12 @@ def flags_of_more(keys: Sequence[str]) -> str:
     return "".join(f" {flag_of(LIMIT_BY_KEY[key].setting)} N" for key in keys if key in LIMIT_BY_KEY)
 
 
-def from_environment(environment: Mapping[str, str]) -> tuple[list[Layer], list[str]]:
+def from_environment(environment: Mapping[str, str]) -> tuple[list[SettingsLayer], list[str]]:
     """Return a layer for each variable that is a setting, and the unknown names under our prefix.
 
     ``OPENAI_BASE_URL`` is ``base_url`` unless ``PROMPTCLIMB_BASE_URL`` is set.
     """
-    layers: list[Layer] = []
+    layers: list[SettingsLayer] = []
     unknown: list[str] = []
     if environment.get("OPENAI_BASE_URL"):
         layers.append(("OPENAI_BASE_URL", {"base_url": environment["OPENAI_BASE_URL"]}))
@@ -134,7 +134,7 @@ def settings_in(file: Path | str) -> dict[str, Any]:
 
 def _layers(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None
-) -> list[Layer]:
+) -> list[SettingsLayer]:
     """Return what each source sets; the last one wins."""
     of_file = [] if toml_path is None else [(str(toml_path), settings_in(toml_path))]
     return [*of_file, *from_environment(environment)[0], (COMMAND_LINE, flags)]
@@ -169,7 +169,7 @@ def spec_from_sources(
     return absolute(_merged([*scoring, command_line]))
 
 
-def from_layers(layers: Sequence[Layer]) -> SearchConfig:
+def from_layers(layers: Sequence[SettingsLayer]) -> SearchConfig:
     """Build a search's config from layers; the last one wins."""
     config = _merged(layers)
     if config.missing_llm is not None:
@@ -177,7 +177,7 @@ def from_layers(layers: Sequence[Layer]) -> SearchConfig:
     return config
 
 
-def _merged(layers: Sequence[Layer]) -> SearchConfig:
+def _merged(layers: Sequence[SettingsLayer]) -> SearchConfig:
     values = {name: value for _source, layer in layers for name, value in layer.items()}
     source_by_name = {name: source for source, layer in layers for name in layer}
     try:

@@ -9,7 +9,7 @@ import itertools
 import re
 import sys
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -23,8 +23,6 @@ DASHES = ("7,4", "2,3", "10,3,2,3")
 REST = 0.04
 """How far a score extends beyond the last round, so that one found there is visible."""
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-DRAWN_KEPT = 64
-"""Drawings kept: the page of a run is written again at each resume and at each look at a live one."""
 _LARGEST = 1e12
 """Beyond it pygal's own sums go wrong."""
 
@@ -45,25 +43,13 @@ def course_chart(
     values = [value for curve in curves.values() for _, value in curve]
     if not values or max(map(abs, [*values, *levels.values()])) > _LARGEST:
         return ""
-    return _drawn(tuple(curves.items()), tuple(levels.items()), size, name, percent=percent)
-
-
-@lru_cache(maxsize=DRAWN_KEPT)
-def _drawn(
-    curves: tuple[tuple[str, Curve], ...],
-    levels: tuple[tuple[str, float], ...],
-    size: tuple[int, int],
-    name: str,
-    *,
-    percent: bool,
-) -> str:
     scale = 100.0 if percent else 1.0
-    last = max((done for _, curve in curves for done, _ in curve), default=0) or 1
+    last = max(done for curve in curves.values() for done, _ in curve) or 1
     chart = _empty(size, len(curves), len(levels), last, percent=percent)
     chart.uuid = name
-    for line_name, curve in curves:
+    for line_name, curve in curves.items():
         chart.add(line_name, [(done, scale * value) for done, value in _corners(curve, last)])
-    for dashes, (level, value) in zip(DASHES, levels, strict=False):
+    for dashes, (level, value) in zip(DASHES, levels.items(), strict=False):
         line = [(0, scale * value), (last + REST * last, scale * value)]
         chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
     chart.add_xml_filter(_without_scripts)

@@ -330,21 +330,19 @@ def course_of(view: RunView) -> dict[str, Any]:
 def _figure(curves: Mapping[str, Curve], levels: Mapping[str, float], about: str, *, percent: bool) -> Figure:
     from markupsafe import Markup
 
-    lines = {name: curve[-1][1] for name, curve in curves.items()}
-    key = [(name, score, f"line-{number}", "none") for number, (name, score) in enumerate(lines.items(), 1)]
+    key = [
+        (name, score_text(curve[-1][1], percent=percent, unit=" %"), f"line-{number}", "none")
+        for number, (name, curve) in enumerate(curves.items(), start=1)
+    ]
     key += [
-        (name, score, f"level-{number}", dashes)
-        for number, (dashes, (name, score)) in enumerate(zip(DASHES, levels.items(), strict=False), 1)
+        (name, score_text(score, percent=percent, unit=" %"), f"level-{number}", dashes)
+        for number, (dashes, (name, score)) in enumerate(zip(DASHES, levels.items(), strict=False), start=1)
     ]
     wide, narrow = (
         Markup(course_chart(curves, levels, size, f"course-{name}", percent=percent))
         for name, size in (("wide", WIDE), ("narrow", NARROW))
     )
-    texts = [
-        (name, score_text(score, percent=percent, unit=" %"), colour, dashes)
-        for name, score, colour, dashes in key
-    ]
-    return Figure(wide, narrow, texts, about)
+    return Figure(wide, narrow, key, about)
 
 
 def _levels(view: RunView) -> dict[str, float]:

@@ -172,7 +172,7 @@ def outcomes_so_far(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
             yield outcome_of(cell, NotRun(INTERRUPTED))
 
 
-class Fit(BaseModel, extra="allow"):
+class FittedReference(BaseModel, extra="allow"):
     """A fitted reference on disk."""
 
     identity: dict[str, Any]
@@ -184,7 +184,7 @@ class Fit(BaseModel, extra="allow"):
 
 
 async def fit_reference(cell: Cell, stop: Stop) -> RunOutcome:
-    """Fit a white-box reference and evaluate it on test, or read the earlier result.
+    """FittedReference a white-box reference and evaluate it on test, or read the earlier result.
 
     Errors that end the whole study are raised; others become a stopped outcome.
     """
@@ -197,7 +197,7 @@ async def fit_reference(cell: Cell, stop: Stop) -> RunOutcome:
             (predicted,) = result.predictions.predicted
             assert predicted is not None
             labels = list(result.predictions.labels)
-            fit = Fit(
+            fit = FittedReference(
                 **result.to_json(),
                 identity=_identity(cell),
                 sources=sources(cell.config.to_public()),
@@ -214,7 +214,7 @@ async def fit_reference(cell: Cell, stop: Stop) -> RunOutcome:
     return _outcome_of_fit(cell, fit)
 
 
-def _outcome_of_fit(cell: Cell, fit: Fit) -> RunOutcome:
+def _outcome_of_fit(cell: Cell, fit: FittedReference) -> RunOutcome:
     at_chance = False
     if labels := fit.content.get("labels"):
         (_, largest_class), *_ = Counter(labels).most_common(1)
@@ -232,11 +232,11 @@ def _identity(cell: Cell) -> dict[str, Any]:
     return {"name": cell.white_box, "options": dict(cell.options), "of": cell.config.bare().identity()}
 
 
-def read_fit(cell: Cell) -> Fit | None:
+def read_fit(cell: Cell) -> FittedReference | None:
     """Read a fitted reference, None if it is not fitted; raise UsageError if its settings are others."""
     check_no_link(cell)
     try:
-        fit = Fit.model_validate_json(read_regular(cell.run_dir / FITTED))
+        fit = FittedReference.model_validate_json(read_regular(cell.run_dir / FITTED))
     except FileNotFoundError:
         check_free(cell, f".{FITTED}.", FITTED)
         return None
