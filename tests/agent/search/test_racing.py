@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from promptclimb import SearchConfig, SearchResult, resume, search
 from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import RACED
-from promptclimb.agent.search.racing import Dropped, Hits, race, stratified
+from promptclimb.agent.search.racing import Dropped, Hits, Out, Racer, _name_of, race, stratified
 from promptclimb.agent.store.records import StoredScore, reader, row_text
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.scoring import UNREADABLE, Predictions, Rejection, Score, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
@@ -116,13 +118,6 @@ def test_who_is_level_with_the_leader_is_not_dropped_with_few_classes(shots: int
                 assert len(seen) >= 16
                 assert any(sum(gain) == outcome.behind > 2 * math.sqrt(sum(map(abs, gain))) for gain in gains)
     assert dropped > 20
-
-
-def test_the_only_candidate_is_not_raced() -> None:
-    """Without an incumbent it is the best, whatever it does."""
-    raced = RaceOf({"a": [False] * 64}, [label % 4 for label in range(64)])
-    assert raced.finalists == {"a"}
-    assert not raced.asked
 
 
 def test_a_race_against_an_incumbent_may_have_no_finalist() -> None:
@@ -335,3 +330,18 @@ def test_the_score_of_a_dropped_candidate_says_what_was_measured() -> None:
     assert score.class_mean is None
     stored = StoredScore("a {}", score)
     assert reader(StoredScore)(row_text(stored)) == stored
+
+
+def test_what_an_earlier_version_has_on_disk_of_a_race_is_read(tmp_path: Path) -> None:
+    """It listed those that stayed in too."""
+    rows = [["a {}"], ["b {}", 3, 8, 6], ["c {}", {"reason": "too_long", "message": "99 tokens"}]]
+    texts = [str(row[0]) for row in rows]
+
+    async def known() -> dict[str, Out] | None:
+        with Store.create(tmp_path / "run", {}) as store:
+            racer = Racer(PartialBox(), 160, store, seed=1, scrub=str)
+            await store.put_value(_name_of(texts, None, Position(1)), rows)
+            return racer.known(texts, None, Position(1))
+
+    out = {"b {}": Dropped(right=3, images=8, behind=6), "c {}": Rejection("too_long", "99 tokens")}
+    assert asyncio.run(known()) == out
