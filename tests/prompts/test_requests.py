@@ -57,13 +57,6 @@ def test_pn_shows_the_best_first_and_the_worst_last() -> None:
     assert lines[order[2] - 1] == TEMPLATE_WORDS.heading("worst")
 
 
-def test_without_worst_candidates_the_best_are_shown_alone() -> None:
-    """As in method p, and where a pool is too small for a bad list."""
-    text = content_of(request_pn(BEST, [], wanted=wanted(2)))
-    assert "- a sketch of {}" in text
-    assert "badly" not in text
-
-
 @pytest.mark.parametrize("build", ["pn", "p", "ape", "opro", "feedback"])
 def test_every_request_states_the_rules_and_the_number(build: str) -> None:
     """Words at most, the slot, a structure like the best, one a line after a dash, and how many."""
@@ -79,13 +72,6 @@ def test_every_request_states_the_rules_and_the_number(build: str) -> None:
         assert "12 words at most" in content
         assert "slot {}" in content
         assert 'begins with "- "' in content
-
-
-def test_scores_are_shown_only_where_given() -> None:
-    """A template without a score is the bare template; with one, percent in brackets."""
-    text = content_of(request_opro([Outcome("a {}", 0.25), Outcome("the old {}", 0.5)], wanted=wanted(1)))
-    assert text.index("- a {} (25.0 %)") < text.index("- the old {} (50.0 %)")
-    assert "%" not in content_of(request_pn(BEST, WORST, wanted=wanted(1)))
 
 
 def test_feedback_says_what_each_proposal_did() -> None:

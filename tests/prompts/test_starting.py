@@ -116,13 +116,6 @@ def test_draws_depend_on_the_generator_alone_and_do_not_repeat() -> None:
     assert draw([[Template("{}")]], 1, random.Random(0)) == [Template("{}")]
 
 
-@pytest.mark.parametrize("n", [0, -1, len(BUILT_IN) + 1])
-def test_a_draw_outside_the_pool_is_refused(n: int) -> None:
-    """More templates than there are cannot be drawn, and the size is said."""
-    with pytest.raises(PoolError, match=f"cannot draw {n} from a pool of {len(BUILT_IN)}"):
-        draw(POOL, n, random.Random(0))
-
-
 GROUPS = [[Template.parse(f"{kind} {number} {{}}") for number in range(30)] for kind in ("a", "b", "c", "d")]
 
 

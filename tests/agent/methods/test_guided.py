@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,7 +15,7 @@ from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Step, View
-from promptclimb.agent.methods.guided import AFTER_AN_ANSWER, FIRST_ANSWERS, GUIDED, Bandit
+from promptclimb.agent.methods.guided import AFTER_AN_ANSWER, FIRST_ANSWERS, GUIDED
 from promptclimb.agent.methods.memory import Memory
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
 from promptclimb.prompts.requests import Outcome
@@ -112,13 +110,6 @@ def test_without_a_description_words_of_form_help_a_small_model_alone() -> None:
     proposed = [step for step in steps if isinstance(step, Propose)]
     assert len(proposed) > len(steps) / 2
     assert all(step.source == "combine" for step in proposed)
-
-
-def test_a_blind_restart_says_no_class_name() -> None:
-    """Neither as such nor in a confusion."""
-    seen = view(style="rich", description="", class_names=())
-    texts = [said(step) for step in played(seen, llm=[0.9], free=0.1, rounds=4) if isinstance(step, Ask)]
-    assert not any("thirteen" in text or "classes are" in text for text in texts)
 
 
 def test_after_a_request_without_an_answer_the_free_way_is_next() -> None:
@@ -435,30 +426,3 @@ def test_a_skip_that_is_on_disk_is_replayed(
         second = out_from(1, 2 if len(first.answered) == 2 else 0)
         assert searched(tmp_path / str(calls), config, second) == board
         assert not {request.hash for request in first.answered} & {request.hash for request in second.asked}
-
-
-ARMS = ("llm", "free")
-
-
-def pulls(rates: dict[str, float], rounds: int, seed: int = 0) -> Counter[str]:
-    """How often each arm is pulled when it pays at its rate."""
-    rng, bandit, counts = random.Random(seed), Bandit(), Counter[str]()
-    for _ in range(rounds):
-        arm = bandit.choose(ARMS)
-        counts[arm] += 1
-        bandit.learn(arm, float(rng.random() < rates[arm]))
-    return counts
-
-
-def test_the_bandit_gives_most_to_what_pays() -> None:
-    """Whichever of the two it is; the other is still tried, and equal histories lead to equal choices."""
-    bandit = Bandit()
-    first = bandit.choose(ARMS)
-    bandit.learn(first, 1.0)
-    assert (first, bandit.choose(ARMS)) == ARMS
-    for good, poor in (ARMS, ARMS[::-1]):
-        counts = pulls({good: 0.6, poor: 0.1}, 60)
-        assert counts[good] > 40
-        assert counts[poor] >= 3
-    assert pulls({"llm": 0.0, "free": 0.0}, 20) == {"llm": 10, "free": 10}
-    assert pulls({"llm": 0.3, "free": 0.3}, 40, seed=3) == pulls({"llm": 0.3, "free": 0.3}, 40, seed=3)

@@ -60,28 +60,6 @@ def test_it_is_a_sorted_list_without_duplicates(plan: list[tuple[str, float]], k
     assert len(memory) == len(entries)
 
 
-@given(st.permutations([f"photo {number}" for number in range(12)]), st.integers(0, 5))
-def test_ties_do_not_depend_on_when_a_template_was_added(order: list[str], seed: int) -> None:
-    """Equal values, any order of adding: the same ranking."""
-    first, second = Memory(seed), Memory(seed)
-    for word in order:
-        first.add(scored(word, 0.5))
-    for word in sorted(order):
-        second.add(scored(word, 0.5))
-    assert list(first) == list(second)
-
-
-def test_ties_are_neither_alphabetical_nor_the_same_for_every_seed() -> None:
-    """Over many seeds each of two tied templates is first about half of the time."""
-    firsts = 0
-    for seed in range(400):
-        memory = Memory(seed)
-        memory.add(scored("b", 1.0))
-        memory.add(scored("z", 1.0))
-        firsts += memory.best(1)[0].text == "b {}"
-    assert 150 < firsts < 250
-
-
 def test_spellings_of_a_template_are_one_entry() -> None:
     """The first of them stands, whatever a later one scored."""
     memory = Memory()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.details import Decisions, Details, Picture, read_details, write_details
+from promptclimb.agent.results.details import Decisions, Details, Picture, read_details
 
 DETAILS = Details(
     decisions=Decisions(
@@ -20,14 +20,6 @@ DETAILS = Details(
     baseline="default template",
     pictures=(Picture(true="ä", before="b", after="ä", name="1.png", jpeg="AA=="),),
 )
-
-
-def test_details_come_back_as_they_were_written(tmp_path: Path) -> None:
-    """From the file, whole."""
-    write_details(tmp_path, DETAILS)
-    assert read_details(tmp_path) == DETAILS
-    write_details(tmp_path, Details())
-    assert read_details(tmp_path) == Details()
 
 
 def test_older_details_may_hold_more(tmp_path: Path) -> None:

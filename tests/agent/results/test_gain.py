@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import pytest
 from promptclimb.agent.present.sections import about_scores
 from promptclimb.agent.present.sentences import chance_warning
 from promptclimb.agent.results.accuracies import Difference
-from promptclimb.agent.results.gain import chance_level, differences, most_frequent_share, verdict_of
+from promptclimb.agent.results.gain import differences, most_frequent_share, verdict_of
 from promptclimb.agent.results.result import (
     Dataset,
     Form,
@@ -208,15 +207,6 @@ def test_scores_that_are_no_shares_have_no_intervals() -> None:
     assert gain_of(BEST, {"default template": on_test("the {}", 5)}, images=0) == {}
 
 
-def test_a_gain_survives_json() -> None:
-    """As it is in ``result.json``, where it stands once."""
-    over = gain_of(BEST, {"default template": on_test("the {}", 550)})
-    result = small_result(recommended=Recommended(form="template", test=0.6, over=over, verdict="Use it"))
-    document = json.loads(result.dumps())
-    assert SearchResult.from_json(document).recommended == result.recommended
-    assert "gain" not in document
-
-
 def scored(test: float | None, *, classes: int = 5, images: int = 49, **more: Any) -> SearchResult:
     """A result with that accuracy on test."""
     return small_result(
@@ -267,8 +257,3 @@ def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
 def test_nothing_is_said_where_nobody_knows(changes: dict[str, Any]) -> None:
     """A test split not evaluated, a scorer that names no classes, scores that are no shares of images."""
     assert not chance_warning(scored(**({"test": 0.1} | changes)))
-
-
-def test_scores_of_another_kind_have_no_guess() -> None:
-    """A mean probability lies between 0 and 1 too."""
-    assert chance_level(scored(0.5, objective="margin")) is None

@@ -124,12 +124,6 @@ def test_what_is_no_result_is_refused(foreign: Any) -> None:
         SearchResult.from_json(foreign)
 
 
-def test_a_result_without_its_test_split_is_not_complete() -> None:
-    """A stopped run is resumed."""
-    assert small_result().complete
-    assert not small_result(status="stopped", stop_reason="7 calls").complete
-
-
 @pytest.mark.parametrize("figure", [math.nan, math.inf])
 def test_what_json_has_no_word_for_is_never_written(figure: float) -> None:
     """No other program could read a document with NaN in it."""

@@ -23,7 +23,6 @@ from promptclimb.agent.results.run_dir import (
     read_result,
     result_of,
     safe_cell,
-    templates_json,
     write_atomically,
     write_result,
 )
@@ -197,8 +196,3 @@ def test_the_order_is_said_as_it_is() -> None:
         assert about_order(rows, words_of("template"), chosen=False).startswith(
             "Best first by training score so far;"
         )
-
-
-def test_templates_are_a_json_list() -> None:
-    """The form that open_clip and CLIP_benchmark read."""
-    assert json.loads(templates_json(["ein Bild: {}"])) == ["ein Bild: {}"]

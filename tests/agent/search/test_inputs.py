@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,7 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.identity import identity_of, known_identity
-from promptclimb.agent.search.inputs import UserChat, name_of, read_pool, read_template_file
-from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.inputs import UserChat, read_pool, read_template_file
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.batching import is_out_of_memory
 from promptclimb.evaluator.custom import run_users_code
@@ -430,21 +428,6 @@ SMALL: dict[str, Any] = {
     "data": "words", "llm": "mine", "method": "pn", "restarts": 1, "conversations": 1, "rounds": 2,
     "initial": 5,
 }  # fmt: skip
-
-
-class Lengths:
-    """A black box that likes short templates."""
-
-    def score(self, templates: Sequence[str]) -> list[float]:
-        """One number a template."""
-        return [1 / len(template) for template in templates]
-
-
-def test_objects_are_called_by_their_classes() -> None:
-    """Those that are there, by what they stand for."""
-    assert name_of(FakeEvaluator()) == "tests.fakes.evaluators.FakeEvaluator"
-    request = RunRequest(config=config(), evaluator=Lengths())
-    assert request.user_objects == {"evaluator": f"{__name__}.Lengths"}
 
 
 def test_the_command_line_says_that_it_lacks_what_only_python_has(

@@ -12,7 +12,6 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
-    BudgetSpentError,
     GaveUpError,
     InterruptedRunError,
     RequestFailedError,
@@ -217,15 +216,6 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
     assert asker.asked == 2
     counted.count(empty=False, cut=False)
     await journals[1].answer(THIRD, request("three"))
-
-
-async def test_limits_pass_through_and_leave_nothing(store: Store) -> None:
-    """A budget that is spent is no skip: the same request is made by the next session."""
-    journal = journal_of(store, Asker(store, BudgetSpentError("7 calls", limits=("calls",))))
-    with pytest.raises(BudgetSpentError):
-        await journal.answer(FIRST, request())
-    assert journal.record.unanswered == 0
-    assert not answers(store)
 
 
 async def test_a_stop_after_an_answer_ends_the_restart_there(store: Store) -> None:

@@ -420,20 +420,6 @@ def test_a_run_that_cannot_be_opened_is_let_go(run_dir: Path) -> None:
     assert caught.value is not None
 
 
-async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation_with_it(
-    run_dir: Path,
-) -> None:
-    """As a failed attempt: what was reserved for it is settled, and counts no more."""
-    reserved = Spent(calls=1, estimated_tokens=500)
-    with Store.open(run_dir) as store:
-        await store.put_usage(Bill.reserving(reserved))
-        await store.put_usage(Bill.reserving(reserved))
-        assert store.usage.calls == 0
-        await store.put_usage(Bill(Spent(calls=1, failed_calls=1), reserved))
-    with Store.open(run_dir) as store:
-        assert (store.usage.calls, store.usage.failed_calls, store.usage.estimated_tokens) == (2, 1, 500)
-
-
 @pytest.mark.parametrize(
     ("key", "row"),
     [
