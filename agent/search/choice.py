@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from operator import itemgetter
@@ -186,28 +186,19 @@ class Choice:
         texts_scored: How many texts were scored.
     """
 
-    best: Entry | None
-    rows: tuple[Row, ...]
+    best: Entry | None = None
+    rows: tuple[Row, ...] = ()
     groups: Mapping[str, tuple[str, ...]]
     averaged: tuple[str, ...]
-    ways: Mapping[str, tuple[str, ...]]
-    texts: Mapping[str, str]
-    scores: Mapping[str, Score]
-    texts_scored: int
+    ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    texts_scored: int = 0
 
 
 def unchecked_choice(info: EvaluatorInfo, template: str) -> Choice:
     """Return a template for names that no labelled image has checked, beside the hand-made ones."""
-    return Choice(
-        best=None,
-        rows=(),
-        groups={BEST: (template,), **baselines_of(info)},
-        averaged=(template,),
-        ways={},
-        texts={},
-        scores={},
-        texts_scored=0,
-    )
+    return Choice(groups={BEST: (template,), **baselines_of(info)}, averaged=(template,))
 
 
 async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> Choice:
@@ -271,7 +262,7 @@ class BestWay:
 
     name: str
     texts: tuple[str, ...]
-    learned: LearnedClassifier | None
+    learned: LearnedClassifier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,10 +280,10 @@ class Forms:
     """
 
     texts: tuple[str, ...]
-    learned: LearnedClassifier | None
+    learned: LearnedClassifier | None = None
     recommended: Form
     starts_alone: bool
-    classifier: Classifier | None
+    classifier: Classifier | None = None
     without_search: BestWay | None
     notes: Mapping[str, str]
 
@@ -322,11 +313,9 @@ async def choose_forms(
             texts = choice.ways[way]
     forms = Forms(
         texts=texts,
-        learned=None,
         recommended="template" if names is not None or texts == choice.groups[BEST] else "texts",
         starts_alone=starts_alone,
-        classifier=None,
-        without_search=None if way is None else BestWay(name=way, texts=choice.ways[way], learned=None),
+        without_search=None if way is None else BestWay(name=way, texts=choice.ways[way]),
         notes=notes,
     )
     if not isinstance(evaluator, FeatureEvaluator):

@@ -130,7 +130,6 @@ class Evaluation:
         held_out: The share of labelled images that are right with what is recommended when they are held out;
             None if nothing was learnt.
         templates: The given ones, in input order; empty for what people use today.
-        together: All of them averaged; without a figure if the evaluator cannot average.
         ways: The rows: what people use today, or given templates, each and all together, and the bare class
             name where they learn from images; white-box references last.
         labelled: Labelled images.
@@ -151,7 +150,6 @@ class Evaluation:
     split: Split
     images: int
     templates: tuple[str, ...] = ()
-    together: MeasuredAccuracy = _UNMEASURED
     ways: tuple[Way, ...] = ()
     labelled: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -170,14 +168,22 @@ class Evaluation:
     @property
     def scores(self) -> tuple[TemplateAccuracy, ...]:
         """Each given template by itself."""
-        ways = {way.templates: way.texts_alone or _UNMEASURED for way in self.ways}
-        pairs = [(text, ways[text,]) for text in self.templates]
+        pairs = [(text, self._texts_alone[text,]) for text in self.templates]
         return tuple(
             TemplateAccuracy(
                 template=text, accuracy=each.accuracy, unanswered=each.unanswered, metrics=each.metrics
             )
             for text, each in pairs
         )
+
+    @property
+    def _texts_alone(self) -> dict[tuple[str, ...], MeasuredAccuracy]:
+        return {way.templates: way.texts_alone or _UNMEASURED for way in self.ways}
+
+    @property
+    def together(self) -> MeasuredAccuracy:
+        """All given templates averaged; without a figure if the evaluator cannot average."""
+        return self._texts_alone.get(self.templates, _UNMEASURED)
 
     @property
     def ensemble(self) -> float | None:
@@ -348,9 +354,6 @@ async def measure(
             _leave_out(ways, error, report)
     info = evaluator.info  # without the test images that could not be read
     evaluation = replace(evaluation, images=info.sizes.get(split) or 0, notes=info.notes)
-    if texts and (len(texts) == 1 or kind.averaged):
-        together = evaluation.ways[-1].texts_alone or _UNMEASURED
-        evaluation = replace(evaluation, together=together)
     return _inspected(evaluation, info, predictions, len(ways) - 1) if inspect else evaluation
 
 

@@ -127,16 +127,7 @@ async def evaluate_choice(
         unsupported = tuple(info.class_names[label] for label in without)
         # The texts are the best template with its new names.
         accuracies |= {ORIGINAL_NAMES: accuracies[BEST], BEST: renamed, TEXTS: renamed}
-        within_5 = {
-            ORIGINAL_NAMES if name == BEST else name: share
-            for name, share in within_5.items()
-            if name != TEXTS
-        }
-        predicted = {
-            ORIGINAL_NAMES if name == BEST else name: decided
-            for name, decided in predicted.items()
-            if name != TEXTS
-        }
+        within_5, predicted = _with_original_names(within_5), _with_original_names(predicted)
         if on_test is not None and on_test.predicted[0] is not None:
             labels = on_test.labels
             predicted |= dict.fromkeys((BEST, TEXTS), on_test.predicted[0])
@@ -166,7 +157,7 @@ async def evaluate_choice(
         words = words_of(config.search_for)
         verdict = verdict_of(recommended, accuracies, remark, words, unchecked=config.unchecked)
         recommended = replace(recommended, verdict=verdict)
-    decisions = None
+    decisions, inspection, metrics = None, None, dict[str, dict[str, float]]()
     if labels:
         decisions = Decisions(
             image_set=await _image_set(evaluator),
@@ -174,12 +165,13 @@ async def evaluate_choice(
             labels=labels,
             predicted=predicted,
         )
+        inspection, metrics = _figures(decisions, recommended.name, within_5)
     return EvaluatedChoice(
         accuracies=accuracies,
         recommended=recommended,
         decisions=decisions,
-        inspection=None if decisions is None else _inspection(decisions, recommended.name),
-        metrics={} if decisions is None else _metrics(decisions, within_5),
+        inspection=inspection,
+        metrics=metrics,
         class_names=class_names,
         unsupported=unsupported,
     )
@@ -279,27 +271,32 @@ async def _measure_learned(
     return predictions
 
 
-def _inspection(decisions: Decisions, name: str) -> Inspection | None:
-    """Return the accuracy of a group by class; None if it is not known."""
-    predicted, labels, names = decisions.predicted.get(name), decisions.labels, decisions.classes
-    if predicted is None or max(*predicted, *labels) >= len(names):
-        return None
-    from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
-
-    return tally.inspection(predicted, labels, names, MOST_CONFUSIONS)
-
-
-def _metrics(decisions: Decisions, within_5: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return what stands beside each accuracy on test, by name; empty without the classes' names."""
-    labels, classes = decisions.labels, len(decisions.classes)
-    if max(labels) >= classes:
-        return {}
-    from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
-
+def _with_original_names(by_name: Mapping[str, T]) -> dict[str, T]:
+    """Return what is known by name, where the best template and the texts are to have new class names."""
     return {
-        name: tally.metrics(predicted, labels, classes, within_5.get(name))
-        for name, predicted in decisions.predicted.items()
+        ORIGINAL_NAMES if name == BEST else name: value for name, value in by_name.items() if name != TEXTS
     }
+
+
+def _figures(
+    decisions: Decisions, name: str, within_5: Mapping[str, float]
+) -> tuple[Inspection | None, dict[str, dict[str, float]]]:
+    """Return the accuracy of a group by class, and what stands beside each accuracy on test, by name.
+
+    Both are empty without the classes' names.
+    """
+    labels, classes, predicted = decisions.labels, decisions.classes, decisions.predicted
+    if max(labels) >= len(classes):
+        return None, {}
+    from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
+
+    metrics = {
+        group: tally.metrics(decided, labels, len(classes), within_5.get(group))
+        for group, decided in predicted.items()
+    }
+    if name not in predicted or max(predicted[name]) >= len(classes):
+        return None, metrics
+    return tally.inspection(predicted[name], labels, classes, MOST_CONFUSIONS), metrics
 
 
 def openings_of_test(store: Store) -> int:
