@@ -22,7 +22,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 from .kinds import CandidateError, Proposals, one_line
@@ -339,22 +338,20 @@ def _without_lone_quote(text: str) -> str:
     return text
 
 
-MARKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {
-        "escapes of Markdown": lambda text: _ESCAPE.sub(r"\1", text),
-        "list marks": _without_leading_marks,
-        "labels": _without_first(LABEL),
-        "labels in bold": _without_first(_BOLD_LABEL),
-        "scores": _without_scores,
-        "remarks": _without_remark,
-        "filled examples": _without_example,
-        "explanations": _without_explanation,
-        "emphasis": _without_emphasis,
-        "commas and the like": _without_commas,
-        "brackets of a list": lambda text: _LIST_BRACKETS.sub("", text),
-        "quotes without a partner": _without_lone_quote,
-    }
-)
+MARKS: Mapping[str, Callable[[str], str]] = {
+    "escapes of Markdown": lambda text: _ESCAPE.sub(r"\1", text),
+    "list marks": _without_leading_marks,
+    "labels": _without_first(LABEL),
+    "labels in bold": _without_first(_BOLD_LABEL),
+    "scores": _without_scores,
+    "remarks": _without_remark,
+    "filled examples": _without_example,
+    "explanations": _without_explanation,
+    "emphasis": _without_emphasis,
+    "commas and the like": _without_commas,
+    "brackets of a list": lambda text: _LIST_BRACKETS.sub("", text),
+    "quotes without a partner": _without_lone_quote,
+}
 """What is written around a template and is not part of it, each with what takes it off a line."""
 
 

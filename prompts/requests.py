@@ -20,7 +20,6 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, NamedTuple, TypedDict
 
 from .kinds import KindWords, one_line
@@ -65,14 +64,12 @@ class Scale(NamedTuple):
         return f"{self.factor * value:.{digits}f}{self.unit}"
 
 
-SCALES: Mapping[str, Scale] = MappingProxyType(
-    {
-        "accuracy": Scale("the share sorted correctly", 100, 1, " %"),
-        "class_mean": Scale("the mean over classes of what is sorted correctly", 100, 1, " %"),
-        "logprob": Scale("the mean log-probability of a picture's own class"),
-        "margin": Scale("the mean margin of a picture's own class"),
-    }
-)
+SCALES: Mapping[str, Scale] = {
+    "accuracy": Scale("the share sorted correctly", 100, 1, " %"),
+    "class_mean": Scale("the mean over classes of what is sorted correctly", 100, 1, " %"),
+    "logprob": Scale("the mean log-probability of a picture's own class"),
+    "margin": Scale("the mean margin of a picture's own class"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import diskcache
@@ -49,12 +48,13 @@ _UNSAFE_ROWS = (
     "SELECT rowid FROM Cache WHERE mode IS NOT ? OR raw IS NOT 1"
     " OR filename IS NOT NULL OR typeof(value) IS NOT 'text' OR typeof(key) IS NOT 'text' LIMIT 3"
 )
-USAGE, RESERVED = "usage", "reserved"
+USAGE = "usage"
 Account: TypeAlias = Literal["llm", "scorer"]
 """Who is paid."""
-ACCOUNTS: Mapping[Account, tuple[str, str]] = MappingProxyType(
-    {"llm": (USAGE, RESERVED), "scorer": ("scorer_usage", "scorer_reserved")}
-)
+ACCOUNTS: Mapping[Account, tuple[str, str]] = {
+    "llm": (USAGE, "reserved"),
+    "scorer": ("scorer_usage", "scorer_reserved"),
+}
 """Keys of the rows with what was used and what is reserved, by account; time counts in the first one."""
 
 

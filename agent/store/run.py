@@ -84,12 +84,37 @@ def _folder_of(run_dir: Path) -> Path:
     return run_dir / FOLDER
 
 
-class Rows:
-    """The stored rows of a run, read only."""
+class StoreReader:
+    """A run's store while another process may write it: takes no lock and writes nothing; a context manager.
 
-    _folder: Path
-    _texts: StoredTexts
-    _manifest: RunManifest
+    Raises:
+        StoreMissingError: There is no run in the folder.
+        StoreVersionError: Another version of the program made it.
+        StoreCorruptError: It is torn, or foreign.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        with contextlib.ExitStack() as if_it_fails:
+            self._open(_folder_of(run_dir), if_it_fails, reads_only=True)
+            if_it_fails.pop_all()
+
+    def _open(self, folder: Path, if_it_fails: contextlib.ExitStack, *, reads_only: bool) -> None:
+        self._folder = folder
+        self._texts = StoredTexts(folder, reads_only=reads_only)
+        if_it_fails.callback(self._texts.close)
+        text = self._texts.get(MANIFEST)
+        manifest = text and read_row(folder, MANIFEST, json.loads, text)
+        self._manifest = read_manifest(manifest, folder.parent)
+
+    def close(self) -> None:
+        """Let the run go."""
+        self._texts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def manifest(self) -> RunManifest:
@@ -122,41 +147,12 @@ class Rows:
         """
         return self._row(VALUE + name, from_json(read))
 
-    def _read_manifest(self) -> None:
-        text = self._texts.get(MANIFEST)
-        manifest = text and read_row(self._folder, MANIFEST, json.loads, text)
-        self._manifest = read_manifest(manifest, self._folder.parent)
-
     def _row(self, key: str, read: Callable[[str], T]) -> T | None:
         text = self._texts.get(key)
         return None if text is None else read_row(self._folder, key, read, text)
 
 
-class StoreReader(Rows):
-    """A run's store while another process may write it: takes no lock and writes nothing; a context manager.
-
-    Raises:
-        StoreMissingError: There is no run in the folder.
-        StoreVersionError: Another version of the program made it.
-        StoreCorruptError: It is torn, or foreign.
-    """
-
-    def __init__(self, run_dir: Path) -> None:
-        self._folder = _folder_of(run_dir)
-        with contextlib.ExitStack() as if_it_fails:
-            self._texts = StoredTexts(self._folder, reads_only=True)
-            if_it_fails.callback(self._texts.close)
-            self._read_manifest()
-            if_it_fails.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._texts.close()
-
-
-class Store(Rows):
+class Store(StoreReader):
     """A run directory's ``store/``; use it as a context manager. Make one by ``create`` or ``open``.
 
     Reads are synchronous and come from the disk. A write is all or nothing, and on the disk (SQLite's
@@ -164,14 +160,11 @@ class Store(Rows):
     """
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder = folder
         check_database_files(folder / FILE_NAME)  # before a lock is left in the folder
         self._lock = lock(folder)
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self._lock.release)
-            self._texts = StoredTexts(folder)
-            if_it_fails.callback(self._texts.close)
-            self._read_manifest()
+            self._open(folder, if_it_fails, reads_only=False)
             spent = {account: self._spent(*rows) for account, rows in ACCOUNTS.items()}
             with translated(folder):
                 writer = TextWriter(folder)
@@ -325,12 +318,6 @@ class Store(Rows):
             self._writer.close()
             self._texts.close()
             self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _valued(values: Mapping[str, Any]) -> dict[str, Any]:
