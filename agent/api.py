@@ -82,7 +82,8 @@ def evaluate(
         spec: What to score on; a ``SearchConfig`` is one; None for the defaults. With a model behind an API,
             labels are kept in its ``shared_cache``, else in the user's cache, and never requested twice.
         split: The images to score templates on. Only ``test`` reads the test split.
-        inspect: Add the accuracy by class of all templates together, and which classes are confused.
+        inspect: Add the accuracy by class and which classes are confused: by all templates together, or
+            without templates by what is recommended.
         white_box: References that see inside the model, fitted to the same shots: names, or names with their
             options; see ``docs/baselines.md``. Without templates, they learn from every labelled image.
         custom_scorer: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec``
@@ -101,9 +102,8 @@ def evaluate(
     _check_type("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     if split not in get_args(Split):
         raise UsageError(f"evaluate: split={split!r} is not a split; there are {', '.join(get_args(Split))}")
-    if templates is None and (split != "test" or inspect):  # otherwise nothing would be held out
-        what = "inspect" if inspect else f"split={split!r}"
-        raise UsageError(f"evaluate: {what} is for templates; give some")
+    if templates is None and split != "test":  # otherwise nothing would be held out
+        raise UsageError(f"evaluate: split={split!r} is for templates; give some")
     config = SearchConfig.of(spec, **({} if search_for is None else {"search_for": search_for}))
     if custom_scorer is None:
         check_data_name(config)
@@ -136,7 +136,7 @@ def evaluate(
             )
             if asks:
                 stack.callback(cast("RemoteEvaluator", scorer).close)
-            if recommends:
+            if recommends or (inspect and not texts):
                 check_recommends(scorer, texts, split)
             measured = portal.call(
                 partial(measure, scorer, texts, kind, split, inspect=inspect, report=say, progress=progress)

@@ -118,10 +118,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.all_labels and arguments.white_box is None:
         raise ConfigError("--all-labels is for the references of --white-box; leave it out")
     if arguments.templates is None:
-        if arguments.split != "test" or arguments.confusions is not None or arguments.matrix is not None:
+        if arguments.split != "test":
             raise ConfigError(
-                "--split, --confusions and --matrix are for --templates FILE; without it, what people use "
-                "today is measured on test"
+                "--split is for --templates FILE; without it, what people use today is measured on test"
             )
     # A settings file may have them for a search.
     elif (
@@ -235,6 +234,7 @@ def _percent(share: float | None) -> str:
 def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: int) -> None:
     matrix, noun = evaluation.matrix, words_of(evaluation.prompts).noun
     by = f"the ensemble of all {noun}s" if len(evaluation.templates) > 1 else f"the {noun}"
+    by = by if evaluation.templates else "what is recommended"
     ordered = sorted(
         enumerate(inspection.classes), key=lambda item: (item[1].accuracy is None, item[1].accuracy)
     )
@@ -291,8 +291,8 @@ def add_options(parser: Parser) -> None:
         nargs="?",
         const=10,
         metavar="N",
-        help="for all templates together, or for one instruction, show recall and precision of each class, "
-        "and the N pairs most often confused (default: 10)",
+        help="show recall and precision of each class, and the N pairs most often confused (default: 10), by "
+        "what is recommended, or by all of --templates together",
     )
     parser.add_argument(
         "--split",
@@ -317,6 +317,6 @@ def add_options(parser: Parser) -> None:
     holds = f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)"
     parser.add_to("Data", "--search-for", metavar="KIND", help=holds, **kind)
     parser.add_argument(HIDDEN_ALIASES["search_for"], help=argparse.SUPPRESS, **kind)
-    matrix = "write the confusion matrix, of any size"
+    matrix = "write the confusion matrix of the same, of any size"
     parser.add_to("Output", "--matrix", metavar="FILE.csv", help=matrix)
     add_json(parser)

@@ -118,8 +118,9 @@ def unlike(held_out: tuple[float, int], test: tuple[float, int]) -> str:
     if held_out[0] - test[0] < max(LEAST_UNLIKE, 4 * error):
         return ""
     return (
-        f"The test images seem unlike the labelled ones: {held_out[0]:.0%} of the labelled images are right "
-        f"when held out, {test[0]:.0%} of the test images. What may help: labelled images like those."
+        f"The test images seem unlike the labelled ones: {100 * held_out[0]:.0f} % of the labelled images "
+        f"are right when held out, {100 * test[0]:.0f} % of the test images. What may help: labelled images "
+        "like those."
     )
 
 

@@ -137,7 +137,8 @@ class Evaluation:
         classifier: What they recommend; None if nothing, or without features of images.
         predictions: What it predicts for each image, in the order of the split; empty without it, or if a
             custom scorer does not name its images.
-        inspection: Accuracy by class of all together; None unless requested, as is ``matrix``.
+        inspection: Accuracy by class, of all given templates together or of what is recommended; None unless
+            requested, as is ``matrix``.
         white_box: References that see inside the model, on the same shots; empty unless requested.
         prompts: What was scored: ``template`` or another prompt kind.
         scorer_usage: What a scorer behind an API was asked now, labels on disk not counted; None without one.
@@ -285,7 +286,7 @@ class Evaluation:
 
 
 def check_recommends(evaluator: Evaluator, texts: Sequence[str], split: Split) -> None:
-    """Raise UsageError if no classifier will be recommended, as two of the options need."""
+    """Raise UsageError if no classifier will be recommended, as some options need."""
     if not isinstance(evaluator, FeatureEvaluator):
         why = "this scorer gives no features of images"
     elif not labelled_images(evaluator.info):
@@ -294,7 +295,10 @@ def check_recommends(evaluator: Evaluator, texts: Sequence[str], split: Split) -
         why = "given templates learn from labelled images only on test, and not behind an API"
     else:
         return
-    raise UsageError(f"`save`, `predictions`: no classifier would be recommended, as {why}; leave them out")
+    raise UsageError(
+        f"no classifier would be recommended, as {why}; leave out what needs one (`save`, `predictions`; "
+        "without templates, `confusions` and `matrix` too)"
+    )
 
 
 async def measure(
@@ -354,7 +358,7 @@ async def measure(
             _leave_out(ways, error, report)
     info = evaluator.info  # without the test images that could not be read
     evaluation = replace(evaluation, images=info.sizes.get(split) or 0, notes=info.notes)
-    return _inspected(evaluation, info, predictions, len(ways) - 1) if inspect else evaluation
+    return _inspected(evaluation, info, predictions) if inspect else evaluation
 
 
 async def _without_features(
@@ -376,12 +380,14 @@ async def _without_features(
     return replace(evaluation, ways=rows, most_frequent=_most_frequent(predictions)), predictions
 
 
-def _inspected(
-    evaluation: Evaluation, info: EvaluatorInfo, predictions: Predictions | None, index: int
-) -> Evaluation:
-    """Return an evaluation with what is known of each class by the predictions at an index."""
+def _inspected(evaluation: Evaluation, info: EvaluatorInfo, predictions: Predictions | None) -> Evaluation:
+    """Return an evaluation with what is known of each class, by given templates or what is recommended."""
     if predictions is None or not info.class_names:
         raise UsageError("this scorer does not say which classes it confuses")
+    index = len(evaluation.ways) - 1
+    if (best := evaluation.recommended) is not None and not evaluation.templates:
+        learned = [way.name for way in evaluation.ways if way.with_images is not None]
+        index = len(evaluation.ways) + learned.index(best.name)
     if (predicted := predictions.predicted[index]) is None:
         raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
     from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need

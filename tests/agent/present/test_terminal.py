@@ -431,7 +431,7 @@ def test_test_images_unlike_the_labelled_ones_are_said(
     said = unlike_labelled(result)
     assert bool(said) is is_said
     if is_said:
-        assert "90% of the labelled images are right when held out, 70% of the test images" in said
+        assert "90 % of the labelled images are right when held out, 70 % of the test images" in said
 
 
 def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes() -> None:

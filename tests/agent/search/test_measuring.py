@@ -470,6 +470,22 @@ def test_the_best_without_a_search_is_saved_from_the_runs_settings(
     assert sum(right) / len(right) == result.without_search.test < 1
 
 
+def test_each_class_is_shown_by_what_is_recommended(tmp_path: Path) -> None:
+    """The matrix is that of the predictions, as many of them right as the row says."""
+    evaluation = evaluate(spec=hard_pictures(tmp_path), inspect=True)
+    assert evaluation.matrix is not None
+    best = evaluation.recommended
+    assert best is not None
+    assert best.recommended == "with_images"
+    right = {image.file for image in evaluation.predictions if image.classes == (image.true_class,)}
+    diagonal = sum(evaluation.matrix.counts.get((label, label), 0) for label in range(evaluation.classes))
+    assert diagonal == len(right)
+    assert best.with_images is not None
+    assert diagonal / evaluation.images == best.with_images.accuracy
+    assert best.texts_alone is not None
+    assert best.with_images.accuracy != best.texts_alone.accuracy
+
+
 def test_a_folder_of_unequal_classes_is_told_of_the_images_left_unused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -522,8 +538,8 @@ def test_a_classifier_that_could_not_be_saved_is_not_measured(
     ("arguments", "words"),
     [
         ({"split": "val"}, "split='val' is for templates"),
-        ({"inspect": True}, "inspect is for templates"),
         ({"custom_scorer": [0.5].count}, "has no test images; score templates on another split"),
+        ({"inspect": True, "custom_scorer": FakeEvaluator()}, "no classifier would be recommended"),
         ({"white_box": ["coop"], "custom_scorer": FakeEvaluator()}, "custom scorer is not one"),
         ({"templates": []}, "no template to score"),
     ],
