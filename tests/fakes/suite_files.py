@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ def write_suite(**tables: Any) -> str:
     return "small.toml"
 
 
-def pictures(folder: Path, count: int = 6) -> None:
-    """Write a data set of two classes."""
-    for label, name in enumerate(("cat", "dog")):
+def pictures(folder: Path, count: int = 6, classes: Sequence[str] = ("cat", "dog")) -> None:
+    """Write a data set of small pictures, each of its own colour."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for label, name in enumerate(classes):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             Image.new("RGB", (8, 8), (90 * label, 20 * number, 7)).save(folder / name / f"{number}.png")

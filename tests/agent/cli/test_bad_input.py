@@ -20,6 +20,7 @@ from promptclimb.agent.cli.main import main
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.served import served
 from tests.fakes.serving import Serving, serving_chat
+from tests.fakes.suite_files import pictures
 from tests.fakes.tiny_clip import local_dir
 
 
@@ -56,14 +57,9 @@ class Bench:
     web_page: str
     model: Path
 
-    def images(self, name: str, *, count: int = 4, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+    def images(self, name: str, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
         """A folder of class folders."""
-        (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for label, class_name in enumerate(classes):
-            (self.folder / name / class_name).mkdir(parents=True, exist_ok=True)
-            for number in range(count):
-                pixels = np.full((8, 8, 3), 50 * label + number, np.uint8)
-                Image.fromarray(pixels).save(self.folder / name / class_name / f"{number}.png")
+        pictures(self.folder / name, 4, classes)
         return self.folder / name
 
     def file(self, name: str, content: str | bytes) -> str:
@@ -267,11 +263,8 @@ def test_a_large_image_is_named_without_a_warning_of_pillow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its warning would show a path of the library."""
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        for number in range(4):
-            Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    pictures(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         main(["datasets", str(tmp_path), "--shots", "1"])

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from PIL import Image
 
 from promptclimb.agent.api import load_data, search_sync
 from promptclimb.agent.cli.main import main
@@ -40,7 +39,7 @@ from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.serving import serving_chat
-from tests.fakes.suite_files import STUDY, write_suite
+from tests.fakes.suite_files import STUDY, pictures, write_suite
 from tests.paths import ROOT
 from tests.recorded import check_session
 
@@ -126,13 +125,6 @@ def test_the_key_is_nowhere(
         assert secret not in out + err
         assert not any(secret.encode() in content for content in files)
     assert code in (0, 2)
-
-
-def test_a_missing_key_is_said_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """OpenAI's own endpoint is not asked without one."""
-    assert call("search", *SMALL, "--run-dir", "r") == 2
-    assert "OPENAI_API_KEY" in only_line(capsys.readouterr().err)
-    assert not (tmp_path / "r").exists()
 
 
 def test_a_wrong_key_is_wrong_usage(
@@ -352,11 +344,7 @@ def test_every_name_can_be_written_in_every_encoding(encoding: str, monkeypatch:
     """What an encoding lacks is written as an escape; JSON stays JSON."""
     stand_in(monkeypatch, lambda _spec: Named())
     Path("t.txt").write_text("a {}\nun café {}\n", "utf-8")
-    for name in ("猫", "café"):
-        for number in range(3):
-            path = Path("data", name, f"{number}.png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (8, 8), (80 * number, len(name), 0)).save(path)
+    pictures(Path("data"), 3, ("猫", "café"))
     written = []
     for command in (
         ["evaluate", "--templates", "t.txt", "--confusions"],
@@ -483,9 +471,7 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
         *("--data", "backgrounds", "--augmentations", "0", "--shots", "1"),
     )
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
-    for name in ("a", "b"):
-        (tmp_path / "backgrounds" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "backgrounds" / name / "1.png")
+    pictures(tmp_path / "backgrounds", 1)
     capsys.readouterr()
     refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "backgrounds")
     for command in refused:
@@ -503,13 +489,10 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
 
 def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a search would refuse is a note here, images that are tested on included."""
-    for number, name in enumerate(
-        f"{part}/{label}/{n}" for part in ("train", "test") for label in "ab" for n in range(2)
-    ):
-        image = tmp_path / f"{name}.png"
-        image.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (number, 0, 0)).save(image)
-    (tmp_path / "test" / "b" / "1.png").write_bytes(image.read_bytes()[:40])
+    for part in ("train", "test"):
+        pictures(tmp_path / part, 2, "ab")
+    image = tmp_path / "test" / "b" / "1.png"
+    image.write_bytes(image.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
     assert f"note: a search would stop: {tmp_path}/test/b/1.png" in shown
@@ -696,9 +679,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
     )  # fmt: skip
     for number, content in enumerate(contents):
         Path(f"{number}.txt").write_bytes(content)
-        image = Path("deep", ("bird", "cat")[number % 2], f"{number}.png")
-        image.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (number, 0, 0)).save(image)
+    pictures(Path("deep"), 5, ("bird", "cat"))
     check_session(
         "wrong-usage", capsys, *WRONG,
         *(f"search --method random --initial {number}.txt" for number in range(len(contents))),

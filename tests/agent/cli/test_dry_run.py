@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.clip.images import ImageEncoder
+from tests.fakes import suite_files
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.few_shots import pictures
 from tests.recorded import check_session
@@ -179,15 +179,8 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Labels, requests, tokens and dollars, those of the final evaluation apart."""
-    folder = tmp_path / "colours"
-    for split, images in (("train", 2), ("val", 1), ("test", 3)):
-        for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
-            class_folder = folder / split / name
-            class_folder.mkdir(parents=True)
-            for number in range(images):
-                Image.new("RGB", (8, 8), (*colour[:2], colour[2] // (number + 1))).save(
-                    class_folder / f"{split}{number}.png"
-                )
+    for split, count in (("train", 2), ("val", 1), ("test", 3)):
+        suite_files.pictures(tmp_path / "colours" / split, count)
     few = "--restarts 1 --conversations 1 --rounds 2 --initial 4 --proposals 3 --allow-leak --dry-run"
     command = f"search --data colours --shots 2 --method random --model m --scorer-url {NOWHERE} {few}"
     monkeypatch.chdir(tmp_path)

@@ -256,6 +256,7 @@ def test_what_cannot_be_predicted_is_said(
     Path("linked.part").symlink_to("t.txt")
     for name in ("empty", "torn"):
         Path(name).mkdir()
+    Path("empty/notes.txt").write_text("none")
     shutil.move(images / "torn.jpg", "torn")
     shutil.copytree(home / "run", "run")
     out = [f"predict new --run run --out {out}" for out in ("run/result.json", "new", "pipe", "linked")]
@@ -269,18 +270,6 @@ def test_what_cannot_be_predicted_is_said(
     )
     check_session("predict-wrong", capsys, *out, *wrong, *(f"predict new{options}" for options in own))
     assert Path("t.txt").read_text() == "a {}\n"
-
-
-def test_a_folder_without_images_is_refused_before_a_model_is_opened(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One line at once; what lies there instead is counted."""
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "notes.txt").write_text("none")
-    assert call("predict", tmp_path / "empty", "--run", home / "run") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "there is no image in" in line
-    assert "1 file that is not an image (.txt)" in line
 
 
 def test_code_that_a_run_names_is_not_run(tmp_path: Path, images: Path, home: Path) -> None:

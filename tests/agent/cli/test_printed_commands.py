@@ -9,10 +9,10 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.output import program
+from tests.fakes.suite_files import pictures
 
 SEARCH = (
     *("search", "--data", "words", "--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"),
@@ -89,9 +89,7 @@ def test_after_a_toy_model_the_same_search_with_a_real_one_is_advised(
 ) -> None:
     """On one's own images only the model is another."""
     monkeypatch.chdir(tmp_path)
-    for number, name in enumerate(f"{label}/{n}.png" for label in ("red", "blue") for n in range(8)):
-        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "own" / name)
+    pictures(tmp_path / "own", 8)
     small = ("--shots", "2", "--initial", "5", "--restarts", "1", "--augmentations", "0", "--rounds", "1")
     assert main(["search", "--data", "own", *small]) == 0
     advice = "next, with a real model: the same search with --model ViT-B-32 --pretrained "

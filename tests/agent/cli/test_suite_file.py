@@ -384,15 +384,6 @@ def test_limits_that_bound_nothing_are_said(capsys: pytest.CaptureFixture[str]) 
     assert "limit LLM usage" not in capsys.readouterr().err
 
 
-def test_a_black_box_is_opened_and_scores_nothing(
-    opened: list[FakeEvaluator], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each of its scores may cost something."""
-    assert main(["suite", write_suite(), "--dry-run"]) == 0
-    assert "templates scored" in capsys.readouterr().out
-    assert [evaluator.batches for evaluator in opened] == [[], []]
-
-
 def test_a_suite_whose_data_are_missing_says_only_that(capsys: pytest.CaptureFixture[str]) -> None:
     """No table of costs comes first: nothing can be bought with it."""
     assert main(["suite", str(ROOT / "suites" / "paper.toml"), "--dry-run", "--data-root", "nowhere"]) == 2

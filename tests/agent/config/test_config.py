@@ -183,23 +183,6 @@ def test_a_command_that_does_not_search_asks_for_no_llm() -> None:
         spec_from_sources({}, {"PROMPTCLIMB_SHOTS": "x"})
 
 
-def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour(tmp_path: Path) -> None:
-    """A typing error in the file says the file and the nearest name."""
-    file = tmp_path / "c.toml"
-    file.write_text("restart = 3\n")
-    with pytest.raises(ConfigError, match=r"'restart' \(from .*c\.toml\); did you mean restarts"):
-        from_sources(NO_LLM, {}, file)
-
-
-@pytest.mark.parametrize("content", [b"shots = ", b"\xff\xfe", b"[[["])
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
-    """Torn or foreign bytes give the file's name, not a traceback."""
-    file = tmp_path / "c.toml"
-    file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"c\.toml"):
-        read_toml(file)
-
-
 def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     """What is stored builds the same config again, but for what is secret."""
     file = tmp_path / "in.toml"
