@@ -14,7 +14,7 @@ Distributions*, 2018).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -133,14 +133,7 @@ def evidence(shots: LabelledFeatures, weights: Tensor, logit_scale: float) -> tu
     return right, max(logprobs, key=lambda values: float(values @ shots.counts))
 
 
-def learn(
-    texts: Tensor,
-    shots: LabelledFeatures,
-    logit_scale: float,
-    *,
-    seed: int = 0,
-    report: Callable[[int, int], None] = lambda _done, _of: None,
-) -> HeldNear:
+def learn(texts: Tensor, shots: LabelledFeatures, logit_scale: float, *, seed: int = 0) -> HeldNear:
     """Learn from labelled images.
 
     Args:
@@ -148,14 +141,12 @@ def learn(
         shots: The labelled images.
         logit_scale: The model's own factor from products to logits.
         seed: Divides the images into folds.
-        report: Called with the number of fits done and of all.
     """
     texts = texts.float().cpu()
     shots = LabelledFeatures(shots.features.float().cpu(), shots.labels.cpu())
     scale = logit_scale * _temperature(logit_scale * shots.features[:, 0] @ texts.T, shots)
     folds = _folds(shots.labels, len(texts), seed)
     number = int(folds.max()) + 1
-    fits = (number + 1) * len(STRENGTHS)
     # Without a fold's images, its logits at each strength; first those of the texts alone.
     logits = torch.empty(1 + len(STRENGTHS), len(shots), len(texts))
     logits[0] = scale * shots.features[:, 0] @ texts.T
@@ -163,7 +154,6 @@ def learn(
         held = folds == fold
         for index, weights in enumerate(_path(texts, shots.at(~held), scale, STRENGTHS), start=1):
             logits[index, held] = scale * shots.features[held, 0] @ weights.T
-            report(fold * len(STRENGTHS) + index, fits)
     # How likely each price makes the images held out.
     likelihoods = torch.stack(
         [
@@ -183,7 +173,6 @@ def learn(
         weights += share * learned
     held_out = torch.einsum("p,pnc->nc", shares.float(), logits)
     temperature = _temperature(held_out, shots)
-    report(fits, fits)
     return HeldNear(
         weights=weights,
         strength=None if shares[0] == 1 else STRENGTHS[int(shares[1:].argmax())],

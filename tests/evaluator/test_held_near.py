@@ -109,14 +109,6 @@ def test_many_images_of_one_class_take_nothing_from_the_others(centres: Tensor, 
     assert few.counts.tolist() == pytest.approx([1.0] * len(few))
 
 
-def test_progress_ends_at_all_fits(centres: Tensor) -> None:
-    """Counts rise to the end."""
-    reported: list[tuple[int, int]] = []
-    learn(centres, pictures(centres, 3, seed=2), SCALE, report=lambda done, of: reported.append((done, of)))
-    assert reported == sorted(reported)
-    assert reported[-1][0] == reported[-1][1]
-
-
 def test_evidence_is_half_of_the_image_and_half_of_its_copies() -> None:
     """By hand, on two images with two copies."""
     weights = torch.eye(2)
