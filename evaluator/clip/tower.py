@@ -12,6 +12,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -87,69 +88,51 @@ def _fill(texts: Sequence[Text], order: Iterable[int], max_rows: int) -> Iterato
 
 
 def _build(texts: Sequence[Text], chosen: Sequence[int], quantum: int, device: torch.device) -> Pass:
-    # Chains of equal shape make a group: first the shared beginnings, then what follows them.
+    """Lay out texts in one pass: chains of equal shape make a group."""
+    tokens, positions = list[Ints](), list[Ints]()
+    groups, answers = list[ChainGroup](), list[ChainGroup]()
+    row_by_head: dict[tuple[int, ...], int] = {}
+    rows = 0
+
+    def tensor(array: Ints) -> Tensor:
+        return torch.from_numpy(array).to(device, non_blocking=True)
+
+    def add(new: Sequence[tuple[int, ...]], heads: Sequence[tuple[int, ...]], shared: int) -> ChainGroup:
+        """Add chains of equal length, each after a head of ``shared`` tokens."""
+        nonlocal rows
+        count, length = len(new), len(new[0])
+        own = rows + np.arange(count * length).reshape(count, length)
+        starts = np.asarray([row_by_head.get(head, 0) for head in heads], dtype=np.int64)[:, None]
+        before = starts + np.arange(shared)  # [n, P]
+        group = ChainGroup(rows, count, length, tensor(np.concatenate([before, own], axis=1)))
+        tokens.append(np.asarray(new, dtype=np.int64).reshape(-1))
+        positions.append(np.tile(np.arange(shared, shared + length), count))
+        groups.append(group)
+        rows += count * length
+        return group
+
+    # First the shared beginnings, then what follows them.
     heads = sorted({texts[i].tokens[: texts[i].shared] for i in chosen if texts[i].shared}, key=len)
+    for length, of_length in groupby(heads, key=len):
+        alike = list(of_length)
+        start = add(alike, [()] * len(alike), 0).start
+        row_by_head |= {head: start + length * index for index, head in enumerate(alike)}
     tails: dict[tuple[int, int], list[int]] = {}
     for index in chosen:
         text = texts[index]
         tails.setdefault((text.shared, len(text.tokens) - text.shared), []).append(index)
-
-    layout = _Layout(device)
-    for length in sorted({len(head) for head in heads}):
-        layout.add_heads([head for head in heads if len(head) == length])
-    for shape in sorted(tails):
-        layout.add_tails([texts[i] for i in tails[shape]], shape[0])
+    for (shared, _length), indices in sorted(tails.items()):
+        split = [(texts[i].tokens[:shared], texts[i].tokens[shared:]) for i in indices]
+        answers.append(add([tail for _, tail in split], [head for head, _ in split], shared))
     order = [i for shape in sorted(tails) for i in tails[shape]]
-    return layout.finish(np.asarray(order, dtype=np.int64), quantum)
-
-
-class _Layout:
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._tokens: list[Ints] = []
-        self._positions: list[Ints] = []
-        self._groups: list[ChainGroup] = []
-        self._answers: list[ChainGroup] = []
-        self._heads: dict[tuple[int, ...], int] = {}
-        self._rows = 0
-
-    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:
-        """Add shared beginnings of equal length."""
-        tokens = np.asarray(heads, dtype=np.int64)  # [n, P]
-        for row, head in enumerate(heads):
-            self._heads[head] = self._rows + row * tokens.shape[1]
-        self._groups.append(self._group(tokens, np.empty((len(heads), 0), np.int64), 0))
-
-    def add_tails(self, texts: Sequence[Text], shared: int) -> None:
-        """Add ends of equal length after shared beginnings."""
-        tokens = np.asarray([text.tokens[shared:] for text in texts], dtype=np.int64)  # [n, Q]
-        starts = [self._heads[text.tokens[:shared]] if shared else 0 for text in texts]
-        before = np.asarray(starts, dtype=np.int64)[:, None] + np.arange(shared)  # [n, P]
-        group = self._group(tokens, before, shared)
-        self._groups.append(group)
-        self._answers.append(group)
-
-    def _group(self, tokens: Ints, before: Ints, shared: int) -> ChainGroup:
-        count, length = tokens.shape
-        own = self._rows + np.arange(count * length).reshape(count, length)
-        group = ChainGroup(self._rows, count, length, self._tensor(np.concatenate([before, own], axis=1)))
-        self._tokens.append(tokens.reshape(-1))
-        self._positions.append(np.tile(np.arange(shared, shared + length), count))
-        self._rows += count * length
-        return group
-
-    def finish(self, order: Ints, quantum: int) -> Pass:
-        padding = np.zeros(-self._rows % quantum, dtype=np.int64)
-        return Pass(
-            tokens=self._tensor(np.concatenate([*self._tokens, padding])),
-            positions=self._tensor(np.concatenate([*self._positions, padding])),
-            groups=tuple(self._groups),
-            answers=tuple(self._answers),
-            order=order,
-        )
-
-    def _tensor(self, array: Ints) -> Tensor:
-        return torch.from_numpy(array).to(self._device, non_blocking=True)
+    padding = np.zeros(-rows % quantum, dtype=np.int64)
+    return Pass(
+        tokens=tensor(np.concatenate([*tokens, padding])),
+        positions=tensor(np.concatenate([*positions, padding])),
+        groups=tuple(groups),
+        answers=tuple(answers),
+        order=np.asarray(order, dtype=np.int64),
+    )
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
