@@ -22,7 +22,7 @@ from ..spec import EvaluatorSpec, OpeningProgress, Report
 from .images import RECIPE, Features, ImageEncoder, Source
 from .models import LoadedModel, ModelFacts, best_dtype, known_model, load_model, parse_devices
 from .open_clip_evaluator import KeptTexts, OpenClipEvaluator
-from .text_encoder import Encoder, ReplicatedEncoder, TextEncoder
+from .text_encoder import TextEncoder
 from .zero_shot import SCALE, Labelled, classifier, decide, products
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def open_in_process(
     augmented = _augmented(images, (train, val), copies)
     ahead = images.features(data.test.paths) if look_ahead and data.test.size else None
 
-    def open_encoder() -> Encoder:
+    def open_encoder() -> TextEncoder:
         return build_encoder(spec, loaded or [load()], data.classes, report)
 
     encoder = open_encoder if lazily else open_encoder()
@@ -153,9 +153,9 @@ def _resident(split: Labelled, device: torch.device) -> Labelled:
 
 def build_encoder(
     spec: EvaluatorSpec, models: Sequence[LoadedModel], names: Sequence[str], report: Report
-) -> Encoder:
-    """Return the text encoder of a specification, with one replica per model."""
-    replicas = [
+) -> TextEncoder:
+    """Return the text encoder of a specification, with a replica for each model but the first."""
+    encoder, *replicas = [
         TextEncoder(
             loaded.model,
             loaded.tokenizer,
@@ -166,7 +166,8 @@ def build_encoder(
         )
         for loaded in models
     ]
-    return replicas[0] if len(replicas) == 1 else ReplicatedEncoder(replicas)
+    encoder.replicas = replicas
+    return encoder
 
 
 def _dtype(spec: EvaluatorSpec, device: torch.device) -> torch.dtype:
@@ -175,7 +176,7 @@ def _dtype(spec: EvaluatorSpec, device: torch.device) -> torch.dtype:
 
 def _notes(
     spec: EvaluatorSpec,
-    encoder: Encoder,
+    encoder: TextEncoder,
     models: Sequence[LoadedModel],
     data: FewShotData,
     train: Labelled,

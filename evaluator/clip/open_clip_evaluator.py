@@ -33,7 +33,7 @@ from ..scoring import (
 )
 from ..spec import Report
 from .images import SCHEMA, BrokenFeaturesError, Manifest, read_features, write_features
-from .text_encoder import Encoder
+from .text_encoder import TextEncoder
 from .zero_shot import (
     SCALE,
     Labelled,
@@ -107,7 +107,7 @@ class OpenClipEvaluator:
         self,
         *,
         info: EvaluatorInfo,
-        encoder: Encoder | Callable[[], Encoder],
+        encoder: TextEncoder | Callable[[], TextEncoder],
         class_names: Sequence[str],
         train: Labelled,
         val: Labelled,
@@ -136,7 +136,7 @@ class OpenClipEvaluator:
         return self._info.with_skipped({name: split.left_out for name, split in self._splits.items()})
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def _encoder(self) -> TextEncoder:
         return self._given_encoder() if callable(self._given_encoder) else self._given_encoder
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:

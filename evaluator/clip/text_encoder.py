@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import chain, product
 from typing import Any, TypeAlias
 
@@ -36,6 +37,7 @@ class TextEncoder:
 
     Attributes:
         path: ``fast`` or ``plain``, and why.
+        replicas: Encoders of the same model on other devices, which get their share of each batch.
 
     Args:
         dtype: Type of the matrix products.
@@ -58,6 +60,7 @@ class TextEncoder:
         self._device = next(model.parameters()).device
         self._filler = Filler(tokenizer, class_names, context_length)
         self._classes = len(class_names)
+        self.replicas: Sequence[TextEncoder] = ()
         self._dtype = dtype
         self._max_rows = max_rows or 0
         self._together = True
@@ -72,6 +75,19 @@ class TextEncoder:
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
         """Return normalised embeddings of checked templates with every class name: [T, C, E], float32."""
+        if not self.replicas:
+            return self._vectors(templates)
+        encoders = (self, *self.replicas)
+        share = -(-len(templates) // len(encoders))
+        shares = [templates[start : start + share] for start in range(0, len(templates), share)]
+        vectors = list(self._pool.map(TextEncoder._vectors, encoders, shares))
+        return torch.cat([of_share.to(self._device) for of_share in vectors])
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1 + len(self.replicas), thread_name_prefix="replica")
+
+    def _vectors(self, templates: Sequence[str]) -> Tensor:
         with torch.inference_mode():
             if self._tower is None:
                 return torch.stack([self._plain(template) for template in templates])
@@ -224,32 +240,3 @@ def _reader(model: nn.Module) -> Reader:
     text: Any = getattr(model, "text", model)
     pool = getattr(text, "pool_type", getattr(text, "text_pool_type", None))
     return Reader(getattr(text, "eos_id", getattr(text, "text_eos_id", None)) if pool == "eos" else None)
-
-
-class ReplicatedEncoder:
-    """Deals a batch's templates out to replicas on several devices; the results return to the first."""
-
-    def __init__(self, replicas: Sequence[TextEncoder]) -> None:
-        self._replicas = tuple(replicas)
-        self.path = replicas[0].path
-        self._pool = ThreadPoolExecutor(len(self._replicas), thread_name_prefix="replica")
-
-    def check(self, template: str) -> Rejection | None:
-        return self._replicas[0].check(template)
-
-    def check_name(self, template: str, name: str) -> Rejection | None:
-        return self._replicas[0].check_name(template, name)
-
-    def named(self, templates: Sequence[str], names: Sequence[str]) -> Tensor:
-        """Return normalised embeddings with other names [T, N, E], all by the first replica."""
-        return self._replicas[0].named(templates, names)
-
-    def vectors(self, templates: Sequence[str]) -> Tensor:
-        share = -(-len(templates) // len(self._replicas))
-        shares = [templates[start : start + share] for start in range(0, len(templates), share)]
-        replicas = self._replicas[: len(shares)]
-        vectors = list(self._pool.map(lambda replica, batch: replica.vectors(batch), replicas, shares))
-        return torch.cat([part_vectors.to(vectors[0].device) for part_vectors in vectors])
-
-
-Encoder: TypeAlias = TextEncoder | ReplicatedEncoder

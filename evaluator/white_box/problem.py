@@ -110,7 +110,6 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
     train, val = (labelled(images, items, data) for items in (data.train, data.val))
     full = spec.model_copy(update={"precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
-    assert isinstance(encoder, TextEncoder)  # a single model has no replicas
     copies = spec.augmentations_for(len(data.train) + len(data.val))
 
     def open_versions(split: Labelled) -> Tensor:

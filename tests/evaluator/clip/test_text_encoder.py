@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import promptclimb.evaluator.clip.text_encoder as encoder_module
-from promptclimb.evaluator.clip.text_encoder import ReplicatedEncoder, TextEncoder
+from promptclimb.evaluator.clip.text_encoder import TextEncoder
 from promptclimb.evaluator.scoring import Rejection
 from tests.fakes.tiny_clip import FAST, PLAIN, tiny
 
@@ -163,6 +163,7 @@ def test_checkpoints_in_half_precision_are_read_as_they_are(dtype: torch.dtype) 
 def test_replicas_share_a_batch_in_order() -> None:
     """Several replicas give what one gives, in the same order."""
     encoder = build("clip")
-    together = ReplicatedEncoder([build("clip") for _ in range(3)])
+    together = build("clip")
+    together.replicas = [build("clip") for _ in range(2)]
     assert torch.equal(together.vectors(TEMPLATES), encoder.vectors(TEMPLATES))
     assert torch.equal(together.vectors(TEMPLATES[:1]), encoder.vectors(TEMPLATES[:1]))
