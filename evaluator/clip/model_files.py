@@ -122,10 +122,8 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
     """Return the first of ``names`` that a hub repository has, from the local cache or downloaded."""
     import huggingface_hub
 
-    for name in names:
-        cached = huggingface_hub.try_to_load_from_cache(repository, name)
-        if isinstance(cached, str):
-            return Path(cached)
+    if (cached := _cached(repository, names)) is not None:
+        return cached
     # Try one connection first: the hub's client would retry for a minute.
     host, port = hub_address()
     if hub_offline() or not reachable(host, port):
@@ -145,6 +143,13 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
         except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
             failures.append(f"{name}: {reason_of(error)}")
     raise ModelError(f"the hub gave no weights for {repository} ({'; '.join(failures)})")
+
+
+def _cached(repository: str, names: Sequence[str]) -> Path | None:
+    import huggingface_hub
+
+    paths = (huggingface_hub.try_to_load_from_cache(repository, name) for name in names)
+    return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
 def _not_here(why: str, remedy: str) -> ModelError:
@@ -180,16 +185,12 @@ def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
 
 def must_download(model: str, pretrained: str) -> bool:
     """Return whether the weights are those of a tag, and not in the caches yet."""
-    import huggingface_hub
-
     tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
     if not tag:
         return False
     if not tag.get("hf_hub"):
         return not _download_target(str(tag["url"])).is_file()
-    repository, names = _in_hub(tag)
-    cached = (huggingface_hub.try_to_load_from_cache(repository, name) for name in names)
-    return not any(isinstance(path, str) for path in cached)
+    return _cached(*_in_hub(tag)) is None
 
 
 def _in_hub(tag: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
@@ -240,10 +241,11 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
     if model.startswith("local-dir:"):
         return _local(user_path(model.removeprefix("local-dir:"), "`model`"))
     for row in bundled_models():
-        if row["name"] == model and pretrained == row["pretrained"]:
-            _register(row["name"], row["config"])
-            quick_gelu = bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
-            return Source(name=model, weights=_file(row["file"]), quick_gelu=quick_gelu)
+        if row["name"] == model:
+            _register(model, row["config"])
+            if pretrained == row["pretrained"]:
+                quick_gelu = bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
+                return Source(name=model, weights=_file(row["file"]), quick_gelu=quick_gelu)
     return _named(model, pretrained, report)
 
 
@@ -256,9 +258,6 @@ def check_named(model: str, pretrained: str) -> None:
 
 def _named(typed: str, pretrained: str, report: Report) -> Source:
     model = typed.replace("/", "-")  # as open_clip does, for ViT-B/32
-    for row in bundled_models():
-        if row["name"] == model:
-            _register(model, row["config"])
     if model not in open_clip.list_models():
         if has_model_settings(pretrained):
             return Source(name=f"local-dir:{Path(pretrained).parent}", weights=_file(pretrained))
@@ -307,10 +306,7 @@ def _local(folder: Path) -> Source:
     config = folder / CONFIG_NAME
     if not config.is_file():
         raise ModelError(f"there is no {CONFIG_NAME} in {folder}")
-    try:
-        json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{config} is not an open_clip configuration: {error!r}") from error
+    _model_settings(config)
     files = sorted(
         path for ending in ("safetensors", "bin", "pth", "pt") for path in folder.glob(f"*.{ending}")
     )
@@ -337,10 +333,13 @@ def _file(name: str) -> Path:
 
 def _file_says(weights: Path) -> bool | None:
     """Return whether a checkpoint's neighbouring files show QuickGELU; None if unknown."""
-    beside = weights.parent / CONFIG_NAME
-    if beside.is_file():
-        try:
-            return bool(json.loads(beside.read_text(encoding="utf-8"))["model_cfg"].get("quick_gelu", False))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{beside} is not an open_clip configuration: {error!r}") from error
+    if (beside := weights.parent / CONFIG_NAME).is_file():
+        return bool(_model_settings(beside).get("quick_gelu", False))
     return True if "openai" in weights.resolve().as_posix().lower().rsplit("/", 1)[-1] else None
+
+
+def _model_settings(config: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(config.read_text(encoding="utf-8"))["model_cfg"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{config} is not an open_clip configuration: {error!r}") from error
