@@ -11,7 +11,7 @@ import socket
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ MOST_ACTORS = 4
 TRIES = 4
 START_S = 600.0
 Answers = list[Verdict]
+Arrays = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Features [n, E] and labels [n] of a split."""
 _keeper = DaemonThreads(1)
 """Ray ends a local cluster with the thread that started it; this thread lives as long as the process."""
 
@@ -114,31 +116,15 @@ def _unreachable(address: str) -> Exception | None:
         return error
 
 
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """One split in the object store: features [n, E], labels [n], number of classes."""
-
-    features: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    classes: int
-
-    @classmethod
-    def pack(cls, split: Labelled) -> Shipped:
-        """Return a split as arrays, which the actors of a node share."""
-        return cls(split.features.cpu().numpy(), split.labels.cpu().numpy(), split.classes)
-
-    def unpack(self) -> Labelled:
-        """Return the split as tensors on the store's memory, which must not be written to."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            return Labelled(torch.from_numpy(self.features), torch.from_numpy(self.labels), self.classes)
+def _arrays(split: Labelled) -> Arrays:
+    return split.features.cpu().numpy(), split.labels.cpu().numpy()
 
 
 class Worker:
     """Scores templates in an actor, with its own model and the driver's features."""
 
     def __init__(
-        self, spec: EvaluatorSpec, info: EvaluatorInfo, names: Sequence[str], key: str, *splits: Shipped
+        self, spec: EvaluatorSpec, info: EvaluatorInfo, names: Sequence[str], key: str, *splits: Arrays
     ) -> None:
         (device,) = parse_devices("cuda:0" if torch.cuda.is_available() else "cpu")
         loaded = load_model(spec.model, spec.pretrained, device)
@@ -146,7 +132,10 @@ class Worker:
             raise ModelError(
                 f"{spec.pretrained} of {spec.model} is another file on this node than on the driver's"
             )
-        train, val, augmented = (split.unpack() for split in splits)
+        with warnings.catch_warnings():
+            # The actors of a node share the store's memory, which must not be written to.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            train, val, augmented = (Labelled(*map(torch.from_numpy, split), len(names)) for split in splits)
         local_spec = spec.model_copy(update={"device": str(device)})
         self._evaluator = OpenClipEvaluator(
             info=info,
@@ -198,8 +187,7 @@ class ClusterEvaluator:
             replace(local.info, notes={}, baselines={}, sizes=dict(local.info.sizes)),
             local.class_names,
             model_key,
-            *(ray.put(Shipped.pack(local.split(name))) for name in ("train", "val")),
-            ray.put(Shipped.pack(local.augmented or Labelled.empty(len(local.class_names)))),
+            *(ray.put(_arrays(local.split(name))) for name in ("train", "val", "copies")),
         )
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         self._kind = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
