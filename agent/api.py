@@ -35,7 +35,7 @@ from ..evaluator.scoring import (
     Split,
 )
 from ..evaluator.spec import EvaluatorSpec, Report
-from ..evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
+from ..evaluator.white_box.references import check_reference
 from ..evaluator.white_box.running import run_all
 from ..prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
 from .config.schema import OPTIONS, SearchConfig
@@ -145,7 +145,7 @@ def evaluate(
         note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
     if references:
-        measured = measured.with_white_box(_white_box(references, config, split, say))
+        measured = measured.with_white_box(run_all(references, config, split=split, report=say))
     if ask is None:
         return measured
     usage = ApiUsage.of(ask.budget.spent, priced=config.scorer_price is not None)
@@ -186,19 +186,6 @@ def _without_asking() -> Iterator[tuple[None, BlockingPortal]]:
     """Yield an event loop in a thread, for an evaluator that needs no endpoint."""
     with start_blocking_portal() as portal:
         yield None, portal
-
-
-def _white_box(
-    references: Mapping[str, Mapping[str, Any]],
-    spec: EvaluatorSpec,
-    split: Split,
-    report: Report,
-) -> tuple[WhiteBoxResult, ...]:
-    def report_references(line: str) -> None:
-        if line.startswith(tuple(REFERENCES)):  # data and model were reported already
-            report(line)
-
-    return run_all(references, spec, split=split, report=report_references)
 
 
 def _checked(text: object, kind: PromptKind) -> str:

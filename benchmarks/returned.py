@@ -173,7 +173,7 @@ class Bed:
             class_names=self.classes,
             shots=shots,
             seed=seed,
-            loaded=self.loaded,
+            logit_scale=self.loaded.logit_scale,
             encoder=self.encoder,
             train=Labelled(features, drawn.labels, len(self.classes)),
             val=drawn.val,

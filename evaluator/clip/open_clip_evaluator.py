@@ -136,15 +136,15 @@ class OpenClipEvaluator:
         return self._info.with_skipped({name: split.left_out for name, split in self._splits.items()})
 
     @cached_property
-    def _encoder(self) -> TextEncoder:
+    def encoder(self) -> TextEncoder:
         return self._given_encoder() if callable(self._given_encoder) else self._given_encoder
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
+        answers: list[Verdict | None] = [self.encoder.check(template) for template in templates]
         readable = [index for index, rejection in enumerate(answers) if rejection is None]
         for indices in self._chunks(readable):
             for index, vectors in zip(
-                indices, self._encoder.vectors([templates[index] for index in indices]), strict=True
+                indices, self.encoder.vectors([templates[index] for index in indices]), strict=True
             ):
                 answers[index] = self._score(classifier(vectors[None]))
         return [answer for answer in answers if answer is not None]
@@ -200,11 +200,11 @@ class OpenClipEvaluator:
         missing = [
             name
             for name in names
-            if (template, name) not in cached and self._encoder.check_name(template, name) is None
+            if (template, name) not in cached and self.encoder.check_name(template, name) is None
         ]
         for chunk in self._chunks(missing, len(self._names)):
             with torch.inference_mode():
-                rows = classifier(self._encoder.named([template], chunk))  # [names, E]
+                rows = classifier(self.encoder.named([template], chunk))  # [names, E]
             cached |= zip([(template, name) for name in chunk], rows, strict=True)
         vectors = {name: cached[template, name] for name in names if (template, name) in cached}
         while len(cached) > _NAMES_HELD:
@@ -227,15 +227,15 @@ class OpenClipEvaluator:
         weights = self._classifier(ensemble).clone()
         if renaming:
             with torch.inference_mode():
-                rows = self._encoder.named(ensemble, list(renaming.values()))
+                rows = self.encoder.named(ensemble, list(renaming.values()))
                 weights[list(renaming)] = classifier(rows)
         return weights.float().cpu().numpy()
 
     def evidence(self, classifiers: Sequence[ClassVectors]) -> list[ImageEvidence]:
-        return held_near.judge(classifiers, self._shots, self.logit_scale)
+        return held_near.judge(classifiers, self.shots, self.logit_scale)
 
     def learn(self, classifier: ClassVectors) -> LearnedClassifier:
-        return learn_classifier(classifier, self._shots, self.logit_scale, seed=self._info.seed)
+        return learn_classifier(classifier, self.shots, self.logit_scale, seed=self._info.seed)
 
     def decide(self, heads: Sequence[Head], *, split: str) -> Predictions:
         return self._predictions([(torch.from_numpy(head.vectors), head.likeness) for head in heads], split)
@@ -250,7 +250,7 @@ class OpenClipEvaluator:
             ]
 
     @property
-    def _shots(self) -> held_near.LabelledFeatures:
+    def shots(self) -> held_near.LabelledFeatures:
         """The labelled images with their augmented copies."""
         labelled = [split for split in (self._splits["train"], self._splits["val"]) if len(split)]
         features = torch.cat([split.features.float().cpu() for split in labelled])[:, None]
@@ -271,7 +271,7 @@ class OpenClipEvaluator:
         if not ensemble:
             raise EvaluatorError("an ensemble needs at least one template")
         for template in ensemble:
-            if (rejection := self._encoder.check(template)) is not None:
+            if (rejection := self.encoder.check(template)) is not None:
                 raise TemplateRejectedError(template, rejection.reason, rejection.message)
         return self._cached_average(tuple(ensemble))
 
@@ -285,7 +285,7 @@ class OpenClipEvaluator:
         vectors = {template: cached[template] for template in ensemble if template in cached}
         missing = [template for template in dict.fromkeys(ensemble) if template not in vectors]
         for chunk in self._chunks(missing):
-            vectors |= zip(chunk, self._encoder.vectors(chunk), strict=True)
+            vectors |= zip(chunk, self.encoder.vectors(chunk), strict=True)
         room = max(0, self._at_once() - len(cached))
         cached |= {template: vectors[template].clone() for template in missing[:room]}
         return [vectors[template] for template in ensemble]

@@ -144,7 +144,7 @@ def tune(problem: Problem, *, seed: int) -> Learned:
     val = problem.val
 
     def rank(learned: Learned) -> tuple[int, float]:
-        logits = problem.loaded.logit_scale * val.features @ learned.weights.T
+        logits = problem.logit_scale * val.features @ learned.weights.T
         loss = functional.cross_entropy(logits, val.labels).item()
         return correct(decide(val, learned.weights), val), -loss
 
@@ -189,7 +189,7 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
                     torch.arange(len(batch)),
                     torch.randint(versions.shape[1], (len(batch),), generator=generator),
                 ]
-            logits = problem.loaded.logit_scale * images @ prompt.features(context).T  # [B, C]
+            logits = problem.logit_scale * images @ prompt.features(context).T  # [B, C]
             loss = functional.cross_entropy(logits, labels[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -6,21 +6,18 @@ import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
-from ..clip.in_process import build_encoder, image_encoder, labelled
-from ..clip.models import LoadedModel, load_model, parse_devices
+from ..clip.in_process import open_in_process
 from ..clip.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier, correct
-from ..datasets.checks import shots_hash
 from ..datasets.hand_made import hand_made, imagenet_templates
 from ..datasets.loading import load_data
 from ..datasets.values import count_by_label
 from ..errors import EvaluatorError
+from ..held_near import LabelledFeatures
 from ..scoring import DEFAULT_TEMPLATE, Predictions
 from ..spec import EvaluatorSpec, Report
 from .references import REFERENCES, MethodOptions, Texts, WhiteBoxResult
@@ -30,20 +27,21 @@ from .references import REFERENCES, MethodOptions, Texts, WhiteBoxResult
 class Problem:
     """Features and labels of the shots, the model, and a test split that is opened at the end.
 
-    ``shots`` are the training images of the largest class. ``versions`` [n, 1 + copies, E] holds each
-    training image and its augmented copies, if they count.
+    ``shots`` are the training images of the largest class. ``all_shots`` has the validation images and the
+    augmented copies too, if they are encoded. ``versions`` [n, 1 + copies, E] holds each training image and
+    its augmented copies, if they count.
     """
 
     dataset: str
     class_names: tuple[str, ...]
     shots: int
     seed: int
-    loaded: LoadedModel
+    logit_scale: float
     encoder: TextEncoder
     train: Labelled
     val: Labelled
     open_test: Callable[[], Labelled]
-    open_versions: Callable[[Labelled], Tensor] = lambda split: split.features[:, None]
+    all_shots: LabelledFeatures | None = None
     versions: Tensor | None = None
     report: Report = lambda _line: None
     content: Mapping[str, str] = field(default_factory=dict)  # see ``EvaluatorInfo``
@@ -55,11 +53,9 @@ class Problem:
 
     def with_all_labels(self) -> Problem:
         """Return the problem with validation images and augmented copies among the training images."""
-        splits = [split for split in (self.train, self.val) if len(split)]
-        features = torch.cat([split.features for split in splits])
-        labels = torch.cat([split.labels for split in splits])
-        versions = torch.cat([self.open_versions(split) for split in splits])
-        return replace(self, train=Labelled(features, labels, self.train.classes), versions=versions)
+        assert self.all_shots is not None
+        features, labels = self.all_shots.features, self.all_shots.labels
+        return replace(self, train=Labelled(features[:, 0], labels, self.train.classes), versions=features)
 
     def templates(self, kind: Texts) -> tuple[str, ...]:
         """Return templates for a text classifier: the data set's own if it has any, else the default."""
@@ -99,44 +95,35 @@ Fit = Callable[..., Fitted]
 """The function ``fit(problem, options, *, seed)`` of a method's module; the test split stays closed."""
 
 
-def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
-    """Load data and model and encode the shots that are not in the cache."""
-    device = parse_devices(spec.device)[0]
+def open_problem(spec: EvaluatorSpec, *, all_labels: bool, report: Report) -> Problem:
+    """Load data and model, and encode the shots; with ``all_labels``, their augmented copies too.
+
+    ``report`` is called with lines about what is fitted.
+    """
+    own = {"precision": "fp32"} | ({} if all_labels else {"augmentations": 0})
     data = load_data(spec)
-    for note in data.notes:
-        report(note)
-    loaded = load_model(spec.model, spec.pretrained, device, report=report)
-    images = image_encoder(spec, loaded, lambda: loaded, report, lambda *_given: None)
-    train, val = (labelled(images, items, data) for items in (data.train, data.val))
-    full = spec.model_copy(update={"precision": "fp32"})
-    encoder = build_encoder(full, [loaded], data.classes, report)
-    copies = spec.augmentations_for(len(data.train) + len(data.val))
+    evaluator, _key = open_in_process(
+        spec.model_copy(update=own), data, lambda _line: None, lambda *_given: None
+    )
 
-    def open_versions(split: Labelled) -> Tensor:
-        own = split.features[:, None]
-        if not copies:
-            return own
-        vectors = images.features(split.paths, copies).vectors
-        return torch.cat([own, vectors.reshape(len(split), copies, -1)], dim=1)
+    def split(name: str) -> Labelled:
+        labelled = evaluator.split(name)
+        return replace(labelled, features=labelled.features.cpu())
 
-    with torch.inference_mode(False):
-        return Problem(
-            dataset=data.name,
-            class_names=data.classes,
-            shots=max(count_by_label(data.train, len(data.classes))),
-            seed=data.seed,
-            loaded=loaded,
-            encoder=encoder,
-            train=train,
-            val=val,
-            open_test=cache(lambda: labelled(images, data.test.open(), data)),
-            open_versions=open_versions,
-            report=report,
-            content={
-                "shots": shots_hash(data, train.image_set or None, val.image_set or None),
-                "weights": loaded.weights,
-            },
-        )
+    return Problem(
+        dataset=data.name,
+        class_names=data.classes,
+        shots=max(count_by_label(data.train, len(data.classes))),
+        seed=data.seed,
+        logit_scale=evaluator.logit_scale,
+        encoder=evaluator.encoder,
+        train=split("train"),
+        val=split("val"),
+        open_test=lambda: split("test"),
+        all_shots=evaluator.shots if all_labels else None,
+        report=report,
+        content=evaluator.info.content,
+    )
 
 
 def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, seed: int) -> WhiteBoxResult:

@@ -27,7 +27,7 @@ def run_all(
         spec: Data, model, shots and seed; a search's config is one.
         split: Images to classify in the end. Only ``test`` opens the test split, after all fitting.
         seed: Seed of the method's randomness; None for the specification's, which draws the shots.
-        report: Called with a line for each fact.
+        report: Called with a line for each fit.
 
     Raises:
         ConfigError: A name or an option is wrong, or the scorer is not a CLIP.
@@ -41,7 +41,8 @@ def run_all(
         raise ConfigError(f"white-box references look into a CLIP, and {spec.scorer_name} is not one")
     from .problem import open_problem, solve
 
-    problem = open_problem(spec, report)
+    all_labels = any(own.all_labels for own in options.values())
+    problem = open_problem(spec, all_labels=all_labels, report=report)
     if split == "val" and not len(problem.val):
         raise DataError(f"{problem.dataset} has no val images; choose another split")
     check_val(options, problem.dataset, len(problem.val))

@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 from torch.nn import functional
 
-from promptclimb.evaluator.clip.models import LoadedModel
 from promptclimb.evaluator.clip.text_encoder import TextEncoder
 from promptclimb.evaluator.clip.zero_shot import Labelled
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -36,7 +34,6 @@ def few_shots(
     family: str = "clip", *, shots: int = 4, val: int = 4, noise: float = 0.3, names: tuple[str, ...] = NAMES
 ) -> Problem:
     """Features of shots, of ``val`` validation and 40 test images a class, for a tiny model of a family."""
-    model, tokenizer = tiny(family)
     encoder = encoder_of(family, names)
     hidden = next(text for text in HIDDEN if encoder.check(text) is None)
     vectors = encoder.vectors([hidden])[0].clone()
@@ -62,20 +59,12 @@ def few_shots(
         class_names=names,
         shots=shots,
         seed=1,
-        loaded=LoadedModel(
-            model=model, preprocess=_no_images, tokenizer=tokenizer,
-            context_length=tokenizer.context_length, key="", weights="", preprocessing="",
-            device=torch.device("cpu"), logit_scale=100.0,
-        ),
+        logit_scale=100.0,
         encoder=encoder,
         train=train,
         val=validation,
         open_test=open_test,
-    )  # fmt: skip
-
-
-def _no_images(_image: Image.Image) -> Tensor:
-    raise AssertionError("there are no images here")
+    )
 
 
 def draw(

@@ -73,7 +73,8 @@ def test_every_label_of_a_search_may_be_learnt_from(
     spec: EvaluatorSpec, name: str, options: dict[str, Any]
 ) -> None:
     """Validation images and augmented copies are learnt from; a choice on the same images is refused."""
-    problem = open_problem(spec, lambda _line: None).with_all_labels()
+    few = open_problem(spec, all_labels=True, report=print)
+    problem = few.with_all_labels()
     copies = spec.augmentations_for(len(problem.train))
     assert problem.versions is not None
     assert problem.versions.shape[:2] == (len(problem.train), 1 + copies)
@@ -81,7 +82,7 @@ def test_every_label_of_a_search_may_be_learnt_from(
     lines: list[str] = []
     run(name, spec, options={**options, "all_labels": True}, report=lines.append)
     assert any(f"{name}: fitted to {len(problem.train)} images" in line for line in lines)
-    assert len(problem.train) == len(problem.val) + len(open_problem(spec, lambda _line: None).train)
+    assert len(problem.train) == len(problem.val) + len(few.train)
 
 
 @pytest.mark.parametrize("name", ["coop-tuned", "tip-adapter-tuned", "linear-probe", "cross-modal"])
