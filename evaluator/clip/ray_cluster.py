@@ -135,7 +135,10 @@ class Worker:
         with warnings.catch_warnings():
             # The actors of a node share the store's memory, which must not be written to.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            train, val, augmented = (Labelled(*map(torch.from_numpy, split), len(names)) for split in splits)
+            train, val, augmented = (
+                Labelled(torch.from_numpy(features), torch.from_numpy(labels), len(names))
+                for features, labels in splits
+            )
         local_spec = spec.model_copy(update={"device": str(device)})
         self._evaluator = OpenClipEvaluator(
             info=info,
