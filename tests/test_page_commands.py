@@ -23,7 +23,6 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --data photos --llm MODEL": "may use a paid LLM; test_name_search searches for names",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",
     "promptclimb evaluate --data path/to/images": "fetches a model; test_measuring measures with a tiny one",
-    "promptclimb suite suites/": "hours; test_suite_file runs small ones",
     "python examples/clip_server.py": "ends when it is stopped; test_clip_server starts it",
     "python benchmarks/published_sets.py": "fetches packages",
     "python benchmarks/returned.py": "searches for hours",
@@ -69,7 +68,7 @@ def test_what_is_not_run_stands_on_a_page() -> None:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages take for there: images, a scorer, templates, and a run."""
+    """A folder with what the pages take for there: images, a scorer, templates, a small study, and runs."""
     folder = tmp_path_factory.mktemp("desk")
     program = folder / "bin" / "promptclimb"
     program.parent.mkdir()
@@ -78,6 +77,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_own_images(folder / "path" / "to" / "images")
     (folder / "my_scorers.py").write_text(SCORER, "utf-8")
     (folder / "mine.txt").write_text("a photo of a {}\n", "utf-8")
+    studies = BLOCK.findall((ROOT / "docs" / "studies.md").read_text("utf-8"))
+    smallest = next(block for kind, block in studies if kind == "toml")
+    (folder / "small.toml").write_text(f"{smallest}[search]\nrestarts = 1\nrounds = 1\ninitial = 4\n", "utf-8")
     scorer = "--custom-scorer my_scorers:Shortness --data notes"
     for name in ("mine", "other"):
         printed = run(folder, f"promptclimb search {scorer} --method random --run-dir runs/{name}")
