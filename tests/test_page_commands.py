@@ -20,6 +20,7 @@ NOT_RUN: Mapping[str, str] = {
     "make install": "sets up an environment; test_packaging does",
     "source .venv/bin/activate": "enters it",
     "promptclimb search --data path/to/images": "fetches a model, and may use a paid LLM",
+    'promptclimb search --data backgrounds --describe "a thing before a coloured background" --scorer': "asks a server",
     "promptclimb search --data photos --llm MODEL": "may use a paid LLM; test_name_search searches for names",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",
     "promptclimb evaluate --data path/to/images": "fetches a model; test_measuring measures with a tiny one",
