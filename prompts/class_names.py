@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import random
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from .kinds import CLASS_NAMES, CandidateError, RefusedLine, check_words, one_line
@@ -31,6 +28,7 @@ from .replies import (
 from .requests import ChatMessage, by_example, name_in_row, names_shown, user_message
 from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
 from .template_kind import TemplateKind
+from .wording import document
 
 MOST_CLASSES = 40
 """Most classes in one request."""
@@ -53,6 +51,7 @@ NEUTRAL_TEMPLATES = (
     *("this is a {}", "itap of a {}"),
 )
 """Templates that say nothing about what the images show, so that names of any kind fit."""
+_WORDS = "name_words.toml"
 _MAX_LINE = 400
 _MOST_HEADS = 4
 _DEPTH = 4
@@ -372,13 +371,13 @@ def reading_request(
 
 def short_name_request(class_name: str) -> list[ChatMessage]:
     """Ask a small model for names of one class, by a request that stands by itself."""
-    short = _words()["short"]
+    short = document(_WORDS)["short"]
     return by_example(short["system"], short["examples"].items(), one_line(class_name, 100))
 
 
 def short_reading_request(class_names: Sequence[str], class_name: str) -> list[ChatMessage]:
     """Ask a small model what one class is, with some others in view, by a request that stands by itself."""
-    reading = _words()["reading"]
+    reading = document(_WORDS)["reading"]
     in_view = [class_name, *(name for name in class_names if name != class_name)][:MOST_IN_VIEW]
     words = ", ".join(name_in_row(name, LONGEST_IN_VIEW) for name in in_view)
     return by_example(
@@ -390,13 +389,8 @@ def short_reading_request(class_names: Sequence[str], class_name: str) -> list[C
 
 def kind_names(class_name: str, rng: random.Random) -> list[str]:
     """Return names such as "bat, a tool", one for each common kind of thing, in a drawn order."""
-    kinds = _words()["kinds"]
+    kinds = document(_WORDS)["kinds"]
     return [
         f"{class_name}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
         for kind in rng.sample(kinds, len(kinds))
     ]
-
-
-@cache
-def _words() -> Mapping[str, Any]:
-    return tomllib.loads(files(__package__).joinpath("name_words.toml").read_text("utf-8"))

@@ -12,11 +12,9 @@ instruction, each paragraph with the slot is one.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.resources import files
 from itertools import product
 
 from .kinds import (
@@ -43,12 +41,12 @@ from .replies import (
     without_thinking,
 )
 from .template import CheckedText, check_characters, quoted, single_spaced, without_quotes
-from .wording import Wordings, built_in
+from .wording import Wordings, built_in, document
 
 SLOT = "{classes}"
 BREAK = r"\n"
 MAX_CHARACTERS = 1_500
-_TEXTS = tomllib.loads(files(__package__).joinpath("instructions.toml").read_text("utf-8"))
+_TEXTS = document("instructions.toml")
 CAPTIONS: tuple[str, ...] = tuple(_TEXTS["captions"].splitlines())
 """Instructions of different forms, written by hand."""
 DEFAULT = CAPTIONS[0]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from itertools import product
 from math import prod
 
 from .kinds import TEMPLATE, PromptKind, Proposals
 from .replies import parse_reply
 from .template import SLOT, TEMPLATE_WORDS, Template, with_slots
-from .wording import Wordings, built_in
+from .wording import Wordings, built_in, document
 
-_POOLS = tomllib.loads(files(__package__).joinpath("templates.toml").read_text("utf-8"))
+_POOLS = document("templates.toml")
 BUILT_IN: tuple[str, ...] = tuple(_POOLS["captions"].splitlines())
 """Caption templates, varied in medium, view, light, place and phrasing."""
 SYMBOLS: Mapping[str, tuple[str, ...]] = {

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template as Text
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +33,25 @@ class Wordings:
 
 
 @functools.cache
+def document(file: str) -> Mapping[str, Any]:
+    """Return a TOML file of this package."""
+    return tomllib.loads(files(__package__).joinpath(file).read_text("utf-8"))
+
+
+@functools.cache
 def built_in(file: str = "wordings.toml") -> Wordings:
     """Return the texts of a file of this package."""
-    document = tomllib.loads(files(__package__).joinpath(file).read_text("utf-8"))
+    groups = document(file)
     return Wordings(
         texts={
             f"{group}.{name}": text.strip("\n")
-            for group, members in document.items()
+            for group, members in groups.items()
             for name, text in members.items()
             if isinstance(text, str)
         },
-        examples=_pairs(document["short"]["examples"]),
-        plain_examples=_pairs(document["short"]["plain_examples"]),
-        angles=tuple(document["guesses"]["angles"]),
+        examples=_pairs(groups["short"]["examples"]),
+        plain_examples=_pairs(groups["short"]["plain_examples"]),
+        angles=tuple(groups["guesses"]["angles"]),
     )
 
 

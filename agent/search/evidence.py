@@ -99,9 +99,8 @@ async def judge(
     known: Sequence[Score | SplitScores | None]
     try:
         if isinstance(evaluator, FeatureEvaluator):
-            features = evaluator
-            classifiers = [await call_evaluator(partial(features.classifier, group)) for group in texts]
-            judged = await call_evaluator(lambda: features.evidence(classifiers))
+            classifiers = [await call_evaluator(partial(evaluator.classifier, group)) for group in texts]
+            judged = await call_evaluator(partial(evaluator.evidence, classifiers))
             return dict(zip(groups, judged, strict=True))
         if isinstance(evaluator, Predictor) and labelled_images(info):
             decided = zip(groups, await _decided(evaluator, texts, info), strict=True)

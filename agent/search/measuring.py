@@ -463,8 +463,7 @@ async def _by_image(
         return ()
     shares: Sequence[float | None] = [None] * len(predicted)
     if isinstance(features, ProbabilityEvaluator):
-        evaluator: ProbabilityEvaluator = features
-        shares = await call_evaluator(lambda: evaluator.probabilities(learned, split="test"))
+        shares = await call_evaluator(partial(features.probabilities, learned, split="test"))
     return tuple(
         PredictedImage(
             file=os.fspath(path),
@@ -513,8 +512,7 @@ async def _measure(
     No other split is asked about: images may cost money.
     """
     if isinstance(evaluator, Predictor):
-        predictor: Predictor = evaluator
-        predictions = await in_thread_or_loop(lambda: predictor.predict(ensembles, split=split))
+        predictions = await in_thread_or_loop(partial(evaluator.predict, ensembles, split=split))
         return predictions, _measured_by(predictions, evaluator.info.classes)
     scores: Sequence[SplitScores | None] = await in_thread_or_loop(
         lambda: evaluator.examine(ensembles, test=split == "test")

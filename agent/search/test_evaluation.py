@@ -202,13 +202,12 @@ async def _measure_renamed(
     async def predictions(split: str) -> Predictions:
         if len(templates) > 1:
             assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator averages with names"
-            features = evaluator
             if not heads:  # once for all splits
-                heads.append(Head(await call_evaluator(lambda: features.classifier(templates, renaming))))
-            return await call_evaluator(lambda: features.decide(heads, split=split))
+                heads.append(Head(await call_evaluator(partial(evaluator.classifier, templates, renaming))))
+            return await call_evaluator(partial(evaluator.decide, heads, split=split))
         assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
-        named = evaluator
-        return await call_evaluator(lambda: named.predict_named(templates[0], [renaming], split=split))
+        predict = partial(evaluator.predict_named, templates[0], [renaming], split=split)
+        return await call_evaluator(predict)
 
     shares, supported, on_test = dict[str, float](), set[int](), None
     for split in SPLITS:
@@ -367,10 +366,9 @@ async def _predictions(
     """
     if not isinstance(evaluator, Predictor):
         return (), {}, {}
-    predictor = evaluator
     groups = {name: group for name, group in all_groups.items() if accuracies[name].test is not None}
     ensembles = list(groups.values())
-    on_test = await call_evaluator(lambda: predictor.predict(ensembles, split="test"))
+    on_test = await call_evaluator(partial(evaluator.predict, ensembles, split="test"))
     predicted = {}
     for name, labels in zip(groups, on_test.predicted, strict=True):
         if labels is not None:
