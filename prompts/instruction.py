@@ -179,7 +179,7 @@ class InstructionKind(PromptKind):
     def parse_scored(self, text: str) -> Instruction:
         return Instruction.parse(text, max_words=None)
 
-    def read(self, answer: str, *, max_words: int) -> Proposals:
+    def read(self, answer: str) -> Proposals:
         whole = without_thinking(answer)
         text = whole[:MAX_ANSWER_CHARACTERS]
         marked, unmarked, complete = _blocks(text)
@@ -187,9 +187,9 @@ class InstructionKind(PromptKind):
         strings = [string for document, _, _ in documents for string in strings_in(document, _has_slot)]
         if from_json := list(filter(_has_slot, strings)):
             marked, unmarked = from_json[:MAX_PROPOSALS], []
-        reply = _read(marked, max_words)
+        reply = _read(marked, self.max_words)
         if not reply.candidates:
-            reply = _read([*marked, *unmarked], max_words)
+            reply = _read([*marked, *unmarked], self.max_words)
         if complete and len(whole) <= MAX_ANSWER_CHARACTERS:
             return reply
         message = f"only the first {MAX_LINES:,} lines and {MAX_ANSWER_CHARACTERS:,} characters were read"

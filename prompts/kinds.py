@@ -190,7 +190,7 @@ class PromptKind(ABC):
         frames: Candidates with a gap ``<w>`` for words of a description.
         double_frames: The same with a second gap ``<v>``.
         fillers: Words for the gaps that fit where nothing is described.
-        max_words: Words per candidate at most, unless the user says otherwise.
+        max_words: Words per candidate at most; those that the user writes may have more.
         most_characters: Characters of the longest candidate.
         averaged: Whether a scorer can use several candidates together, as an ensemble.
         default: What users have without a search, as the scorer gets it.
@@ -229,7 +229,7 @@ class PromptKind(ABC):
         """
 
     @abstractmethod
-    def read(self, answer: str, *, max_words: int) -> Proposals:
+    def read(self, answer: str) -> Proposals:
         """Read the candidates of an LLM's answer. Never raises."""
 
     @abstractmethod

@@ -26,7 +26,6 @@ from typing import Any
 
 from .kinds import CandidateError, Proposals, one_line
 from .template import (
-    DEFAULT_MAX_WORDS,
     MAX_CHARACTERS,
     SLOT,
     Template,
@@ -47,12 +46,12 @@ _CONTROL = re.compile(r"<\|\w{1,20}\|>")
 _STEP = re.compile(r"^[#*> \t]{0,8}(?:step \d{1,2}\b|final\b)[^\n]{0,80}$", re.IGNORECASE | re.MULTILINE)
 
 
-def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Proposals:
+def parse_reply(text: str) -> Proposals:
     """Read an answer by the rules above; never raise, and read a bounded part of a huge one."""
     answer = without_thinking(text)
     cut = _CONTROL.sub("\n", answer[:MAX_ANSWER_CHARACTERS].translate(_UNSEEN))
-    if not (last := _last_step(cut)) or not (reply := _read(last, max_words)).candidates:
-        reply = _read(cut, max_words)
+    if not (last := _last_step(cut)) or not (reply := _read(last)).candidates:
+        reply = _read(cut)
     if len(answer) > MAX_ANSWER_CHARACTERS:
         message = f"only the first {MAX_ANSWER_CHARACTERS:,} characters were read"
         reply = reply.cut("answer_too_long", message)
@@ -68,11 +67,11 @@ def _last_step(text: str) -> str:
     return text[start:] if start else ""
 
 
-def _read(text: str, max_words: int | None) -> Proposals:
+def _read(text: str) -> Proposals:
     marked, unmarked, complete = _sorted_lines(text)
-    reply = _read_lines(marked, max_words)
+    reply = _read_lines(marked)
     if not reply.candidates:
-        reply = _read_lines([*marked, *unmarked], max_words)
+        reply = _read_lines([*marked, *unmarked])
     if complete and len(marked) + len(unmarked) <= MAX_PROPOSALS:
         return reply
     message = f"only the first {MAX_LINES:,} lines and {MAX_PROPOSALS} proposals were read"
@@ -103,24 +102,24 @@ def _sorted_lines(text: str) -> tuple[list[str], list[str], bool]:
     return marked, unmarked, len(lines) <= MAX_LINES
 
 
-def _read_lines(proposals: Sequence[str], max_words: int | None) -> Proposals:
+def _read_lines(proposals: Sequence[str]) -> Proposals:
     texts = (
         (one_line(line[:MAX_LINE_CHARACTERS], _SHOWN_CHARACTERS), text)
         for line in proposals[:MAX_PROPOSALS]
         for text in _candidates(line)
     )
-    return Proposals.of(texts, lambda text: _template(text, max_words))
+    return Proposals.of(texts, _template)
 
 
-def _template(candidate: str, max_words: int | None) -> Template:
+def _template(candidate: str) -> Template:
     if len(candidate) > MAX_LINE_CHARACTERS:
-        return Template.parse(candidate, max_words=max_words)
+        return Template.parse(candidate)
     text = single_spaced(candidate)
     # Until nothing changes, so that a template that is read again comes out the same.
     for _ in range(MOST_ROUNDS):
         bare = alone(text)
         if bare == text:
-            template = Template.parse(text, max_words=max_words)
+            template = Template.parse(text)
             if template.text == text:
                 return template
             bare = template.text

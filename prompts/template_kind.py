@@ -115,8 +115,8 @@ class TemplateKind(PromptKind):
     def parse_scored(self, text: str) -> Template:
         return Template.parse(text, max_words=None)
 
-    def read(self, answer: str, *, max_words: int) -> Proposals:
-        return parse_reply(answer, max_words=max_words)
+    def read(self, answer: str) -> Proposals:
+        return parse_reply(answer)
 
     def starting(self, pool: str) -> Sequence[Sequence[Sequence[Template]]]:
         """Return the captions, the grammar (one group a production), or general templates first."""

@@ -36,7 +36,6 @@ class View:
         pool: Candidates that starting samples are drawn from.
         proposals: Candidates asked for per round.
         top_k: Candidates shown in a request, best and worst each.
-        max_words: Words in the longest candidate.
         max_turns: Rounds of a conversation shown in a request.
         rng: Returns the random stream of the current round, from its beginning.
         description: What the user says about the images, one line; may be empty.
@@ -50,7 +49,6 @@ class View:
     pool: Sequence[Candidate]
     proposals: int
     top_k: int
-    max_words: int
     max_turns: int
     rng: Callable[[], random.Random]
     kind: PromptKind = field(default_factory=lambda: kind_named(TEMPLATE))
@@ -66,7 +64,7 @@ class View:
         return Wanted(
             words=self.kind.words,
             proposals=self.proposals,
-            max_words=self.max_words,
+            max_words=self.kind.max_words,
             objective=self.objective,
         )
 
@@ -75,7 +73,7 @@ class View:
         unseen: dict[str, Candidate] = {}
         for text in dict.fromkeys(texts):
             try:
-                candidate = self.kind.parse(text, max_words=self.max_words)
+                candidate = self.kind.parse(text, max_words=self.kind.max_words)
             except CandidateError:
                 continue
             if (key := candidate.key) not in self.memory:

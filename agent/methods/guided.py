@@ -215,7 +215,7 @@ def _in_plain_words(view: View, state: _State) -> Steps:
     feedback = Feedback(skipped=True)
     while feedback.skipped:
         feedback = yield Consult(plain_request(view.kind.wordings, view.description), handles_skip=True)
-    reply = view.kind.read(feedback.text, max_words=view.max_words)
+    reply = view.kind.read(feedback.text)
     lines = [
         *(candidate.text for candidate in reply.candidates),
         *(refused.line for refused in reply.refused),

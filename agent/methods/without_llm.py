@@ -236,7 +236,8 @@ def _drawn_or_changed(view: View, words: Sequence[str], rng: random.Random) -> C
         return rng.choice(view.pool)
     parent = rng.choice(view.memory.best(view.top_k)).text
     try:
-        return view.kind.parse(one_word_changed(parent, words, view.kind.slot, rng), max_words=view.max_words)
+        changed = one_word_changed(parent, words, view.kind.slot, rng)
+        return view.kind.parse(changed, max_words=view.kind.max_words)
     except CandidateError:
         return None
 

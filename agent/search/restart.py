@@ -151,7 +151,7 @@ class Restart:
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self.journal.ask(step.messages, position._replace(sample=request_number))
-            text, proposals = answer.text, self._kind.read(answer.text, max_words=self._kind.max_words)
+            text, proposals = answer.text, self._kind.read(answer.text)
             empty = not proposals.candidates
             cut = empty and answer.finish_reason == "length"
             self.record.empty += empty
@@ -187,7 +187,6 @@ class Restart:
             pool=self.pool,
             proposals=config.proposals,
             top_k=TOP_K,
-            max_words=self._kind.max_words,
             max_turns=MAX_TURNS,
             rng=lambda: rng_for(config.seed, *position()[:3]),
             kind=self._kind,

@@ -36,7 +36,7 @@ def falling(texts: Iterable[str], best: float = 0.5) -> Memory:
 
 def view_of(memory: Memory, *, seed: int = 1, **more: Any) -> View:
     settings: dict[str, Any] = {
-        "pool": [Template.parse(text) for text in BUILT_IN[:60]], "proposals": 4, "top_k": 3, "max_words": 15,
+        "pool": [Template.parse(text) for text in BUILT_IN[:60]], "proposals": 4, "top_k": 3,
         "max_turns": 4, "rng": lambda: random.Random(seed),
     }  # fmt: skip
     return View(memory=memory, **settings | more)

@@ -18,14 +18,14 @@ from promptclimb.prompts.requests import SCALES, Outcome, Wanted, next_message, 
 from promptclimb.prompts.starting import PoolError, parse_file
 
 
-def read(answer: str, max_words: int = 60) -> list[str]:
+def read(answer: str) -> list[str]:
     """The instructions read in an answer."""
-    return [candidate.text for candidate in KIND.read(answer, max_words=max_words).candidates]
+    return [candidate.text for candidate in KIND.read(answer).candidates]
 
 
-def refused(answer: str, max_words: int = 60) -> list[str]:
+def refused(answer: str) -> list[str]:
     """Why others were refused."""
-    return [refusal.reason for refusal in KIND.read(answer, max_words=max_words).refused]
+    return [refusal.reason for refusal in KIND.read(answer).refused]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ HOSTILE = (
 def test_hostile_answers_take_bounded_time(piece: str) -> None:
     """A bounded part of them is read."""
     start = time.process_time()
-    proposals = KIND.read(piece * (2 * MAX_ANSWER_CHARACTERS // len(piece)), max_words=60)
+    proposals = KIND.read(piece * (2 * MAX_ANSWER_CHARACTERS // len(piece)))
     assert time.process_time() - start < 2
     assert proposals.refused[-1].reason == "answer_too_long"
     assert all(len(refusal.line) <= 200 for refusal in proposals.refused)
@@ -152,7 +152,7 @@ PIECES = (
 @given(st.text(max_size=80) | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_reading_never_raises_and_what_it_reads_stays_the_same(answer: str) -> None:
     """Read again, an instruction comes out the same."""
-    for candidate in KIND.read(answer, max_words=60).candidates:
+    for candidate in KIND.read(answer).candidates:
         assert isinstance(candidate, Instruction)
         assert candidate.text.count(SLOT) == 1
         assert "\n" not in candidate.text

@@ -25,7 +25,7 @@ from promptclimb.agent.methods.without_llm import (
     singular,
 )
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import BUILT_IN, KIND
+from promptclimb.prompts.template_kind import BUILT_IN, KIND, TemplateKind
 from tests.fakes.restart_view import memory_of, view_of
 
 NAMES = ("combine", "random")
@@ -40,6 +40,13 @@ def worth(text: str) -> float:
 def view(memory: Memory, **more: Any) -> View:
     """A restart as a method sees it."""
     return view_of(memory, **{"pool": POOL, "proposals": 5, "top_k": 10} | more)
+
+
+def of_words(most: int) -> TemplateKind:
+    """Templates of at most so many words."""
+    kind = TemplateKind()
+    kind.max_words = most
+    return kind
 
 
 STARTED = memory_of((text, worth(text)) for text in BUILT_IN[:80])
@@ -57,10 +64,10 @@ def proposals(name: str, shown: View) -> list[str]:
 @pytest.mark.parametrize("seed", range(5))
 def test_proposals_are_new_and_decided_by_the_view(name: str, description: str, seed: int) -> None:
     """As many as asked for, valid, none known, none twice; the same view gives the same, another others."""
-    shown = view(STARTED, seed=seed, description=description, max_words=9)
+    shown = view(STARTED, seed=seed, description=description, kind=of_words(9))
     texts = proposals(name, shown)
     assert texts == proposals(name, shown)
-    assert texts != proposals(name, view(STARTED, seed=seed + 1, description=description, max_words=9))
+    assert texts != proposals(name, view(STARTED, seed=seed + 1, description=description, kind=of_words(9)))
     keys = {Template.parse(text).key for text in texts}
     assert len(keys) == 5
     assert not any(key in STARTED for key in keys)
@@ -70,7 +77,9 @@ def test_proposals_are_new_and_decided_by_the_view(name: str, description: str, 
 @pytest.mark.parametrize("name", NAMES)
 def test_edge_cases_of_the_memory(name: str) -> None:
     """Nothing left to try gives fewer proposals; thousands of scored templates are no burden."""
-    assert proposals(name, view(memory_of([("{}", 0.5)]), pool=[Template.parse("{}")], max_words=1)) == []
+    assert (
+        proposals(name, view(memory_of([("{}", 0.5)]), pool=[Template.parse("{}")], kind=of_words(1))) == []
+    )
     memory = memory_of((f"word{n} {{}} number {n % 97}", n / 9e3) for n in range(3_000))
     assert len(proposals(name, view(memory))) == 5
 
@@ -92,7 +101,7 @@ def test_combine_uses_general_words_where_the_descriptions_are_used_up_or_the_sh
     used = {framed(frame, "cup") for frame in KIND.frames}
     left = max(sorted(used), key=len)  # not one that differs from another in its article alone
     used.remove(left)
-    shown = view(memory_of((text, 0.5) for text in used), description="cup", max_words=9, proposals=9)
+    shown = view(memory_of((text, 0.5) for text in used), description="cup", kind=of_words(9), proposals=9)
     texts = proposals("combine", shown)
     assert left in texts
     assert len(set(texts)) == len(texts) == 9
@@ -131,7 +140,7 @@ def test_features_keep_the_side_of_the_slot() -> None:
 
 def test_only_valid_unknown_candidates_are_left() -> None:
     """Neither too long, nor without a slot, nor scored already, nor there twice."""
-    shown = view(memory_of([("a {}", 0.5)]), max_words=3)
+    shown = view(memory_of([("a {}", 0.5)]), kind=of_words(3))
     texts = ["the {}", "x", "b {}", "a b c {}", "B {}"]
     assert [candidate.text for candidate in shown.unseen(texts)] == ["b {}"]
 

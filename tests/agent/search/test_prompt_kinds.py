@@ -78,12 +78,12 @@ class Phrases(PromptKind):
             raise CandidateError("too_many_words", "it is too long")
         return Phrase(text)
 
-    def read(self, answer: str, *, max_words: int) -> Proposals:
+    def read(self, answer: str) -> Proposals:
         phrase_by_key: dict[str, Phrase] = {}
         refused = []
         for line in (line[2:] for line in answer.splitlines() if line.startswith("- ")):
             try:
-                phrase = self.parse(line, max_words=max_words)
+                phrase = self.parse(line, max_words=self.max_words)
                 phrase_by_key.setdefault(phrase.key, phrase)
             except CandidateError as error:
                 refused.append(RefusedLine(line, error.reason, str(error)))

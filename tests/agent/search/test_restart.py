@@ -390,7 +390,7 @@ async def test_a_restart_is_begun_once_its_initial_templates_are_scored(stage: S
 @pytest.mark.parametrize("blind", [False, True])
 async def test_a_method_sees_its_restart(stage: Stage, blind: bool) -> None:
     """The memory as it stands, the pool, what the config says of requests; data only unless it is blind."""
-    wanted = {"top_k": 15, "max_words": 15, "max_turns": 10, "proposals": 4}
+    wanted = {"top_k": 15, "max_turns": 10, "proposals": 4}
     more: dict[str, Any] = {
         "objective": "class_mean",
         "describe": "throws of dice",
