@@ -147,17 +147,3 @@ def test_a_round_that_was_asked_again_is_skipped_no_more() -> None:
     course = course_of([*SESSION, STARTED, answered])
     assert course.skipped == {}
     assert (2, 0.8) in course.curves[1]
-
-
-def test_a_log_that_was_changed_is_no_reason_to_fail() -> None:
-    """What is of another shape is passed over."""
-    odd = [
-        event("restart.starting_templates_scored", best="a {}", train="high"),
-        event("restart.template_scored", template=3, train=0.5, val=None, source="llm"),
-        event("restart.template_scored", template="a {}", train=float("nan"), val=None, source="llm"),
-        event("round.finished", 1, -1, 1, best="a {}", train=0.5),
-        event("round.finished", best="a {}", train=0.5) | {"restart": "one"},
-        {},
-    ]
-    assert course_of(odd).curves == {}
-    assert course_of(odd).rows == []

@@ -177,6 +177,12 @@ def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> Non
         *({"event": "round.finished", "restart": restart} for restart in ([], {}, "1", None)),
         {"event": "round.finished", "best": [], "train": 10**400},
         {"event": "round.finished", "best": "a {}", "train": "1"},
+        {"event": "round.finished", "restart": 1, "conversation": -1, "round": 1, "best": "a", "train": 0.5},
+        *(
+            {"event": "restart.template_scored", "restart": 1, "conversation": 0, "round": 0, "val": None,
+             "improved": False, "source": "llm", "template": template, "train": train}
+            for template, train in ((3, 0.5), ("a {}", float("nan")))
+        ),
         *({"event": "search.started", "rounds": rounds} for rounds in ("x", [], 1e300)),
         {"event": "search.started", "dataset": [], "model": {}, "llm": {}, "method": None},
         *({"event": "search.usage_changed", "calls": calls} for calls in ("1", None, [], {})),
@@ -187,7 +193,7 @@ def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> Non
         *({"event": "search.default_template_scored", "train": train} for train in ("x", None, [], 10**400)),
         {"event": "x", "time": []},
     ],
-)
+)  # fmt: skip
 def test_a_line_of_another_shape_is_no_obstacle(
     line: dict[str, Any], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from promptclimb.agent import api
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.position import Position
 from promptclimb.agent.search import choice, result_writer, run
-from promptclimb.agent.search.event_loop import FairScheduler, to_the_end, without_old_objects
+from promptclimb.agent.search.event_loop import to_the_end, without_old_objects
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import VirtualTimeLoop
 from tests.fakes.evaluators import FakeEvaluator
@@ -70,25 +70,6 @@ def test_in_one_turn_of_the_loop_one_restart_is_worked_on(tmp_path: Path) -> Non
     for feedback in (fresh, replayed):
         assert set().union(*feedback.restarts.values()) == set(range(1, RESTARTS + 1))
         assert max(map(len, feedback.restarts.values())) == 1
-
-
-async def test_first_come_first_served_and_who_has_left_takes_no_turn() -> None:
-    """One a turn, in the order in which they came; others of the loop's have theirs between."""
-    turns, order = FairScheduler(), list[str]()
-
-    async def work(name: str) -> None:
-        await turns.turn()
-        order.append(name)
-
-    tasks = [asyncio.create_task(work(str(number))) for number in range(6)]
-    await asyncio.sleep(0)
-    for left in (1, 2, 5):
-        tasks[left].cancel()
-    while not all(task.done() for task in tasks):
-        order.append("|")
-        await asyncio.sleep(0)
-    assert [turn for turn in "".join(order).split("|") if turn] == ["0", "3", "4"]
-    await turns.turn()  # it goes on after all have left
 
 
 @pytest.fixture(autouse=True)
