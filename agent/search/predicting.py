@@ -154,9 +154,9 @@ def _opened(
         names: Sequence[str] = prompts.class_names
         texts: Sequence[str] = prompts.named(names)
     elif isinstance(class_names, Mapping):
-        if unknown := next((name for name in class_names if name not in prompts.class_names), None):
-            raise UsageError(f"{run_dir} has no class {unknown!r}; name its classes, or one name a line")
         names = prompts.class_names
+        if unknown := next((name for name in class_names if name not in names), None):
+            raise UsageError(f"{run_dir} has no class {unknown!r}; name its classes, or one name a line")
         texts = [class_names.get(name, name) for name in names]
     else:
         names = texts = class_names

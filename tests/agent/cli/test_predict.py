@@ -18,8 +18,9 @@ from PIL import Image
 import promptclimb
 from promptclimb import SearchConfig, search_sync
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.results import exports
 from promptclimb.agent.results.accuracies import BEST, TEXTS
-from promptclimb.agent.results.details import read_details
+from promptclimb.agent.results.details import Details, read_details
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import CLASSIFIER, read_result, write_result
 from promptclimb.evaluator.classifier import Classifier
@@ -245,6 +246,24 @@ def test_templates_and_names_of_ones_own_need_no_run(
     Path("names.txt").write_text("unicorn=Einhorn\n")
     assert call(*predicted) == 2
     assert "has no class 'unicorn'" in capsys.readouterr().err
+
+
+def test_names_for_all_classes_read_the_run_once(
+    home: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not once for each: a thousand classes took more than a minute."""
+    reads: list[Path] = []
+
+    def counted(run_dir: Path) -> Details | None:
+        reads.append(run_dir)
+        return read_details(run_dir)
+
+    monkeypatch.setattr(exports, "read_details", counted)
+    Path("names.txt").write_text("cat=Katze\ndog=Hund\noak tree=Eiche\n")
+    command = ("predict", images / "b.png", "--run", home / "run", "--class-names", "names.txt", "--json")
+    assert call(*command) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == ["cat", "dog", "oak tree"]
+    assert len(reads) == 1
 
 
 def test_what_cannot_be_predicted_is_said(
