@@ -60,6 +60,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
         candidates = read_template_file(arguments.templates, "`templates`", kind.name)
         templates = [candidate.scored_as for candidate in candidates]
     labels = {"all_labels": True} if arguments.all_labels else {}
+    if (
+        arguments.white_box
+        and templates is not None
+        and arguments.split == "test"
+        and not arguments.all_labels
+    ):
+        say(
+            "references of --white-box learn from training images alone here; --all-labels lets them learn "
+            "from every labelled image, as the column with images does"
+        )
     with result_alone():
         evaluation = api.evaluate(
             templates,
