@@ -133,7 +133,7 @@ class DataSettings(Settings):
         False, "continue although an image is in train and in test", decides=True, applies_to=IMAGES
     )
     on_bad_image: Literal["fail", "skip"] = setting(
-        "fail", "what to do with an image that cannot be read", applies_to=IMAGES
+        "fail", "what to do with an image that cannot be read", applies_to=IMAGES, file_only=True
     )
 
     @field_validator("columns")

@@ -20,7 +20,7 @@ NOT_RUN: Mapping[str, str] = {
     "make install": "sets up an environment; test_packaging does",
     "source .venv/bin/activate": "enters it",
     "promptclimb search --data path/to/images": "fetches a model, and may use a paid LLM",
-    'promptclimb search --data backgrounds --describe "a thing before a coloured background" --scorer': "asks a server",
+    'promptclimb search --data backgrounds --describe "a thing before a coloured': "asks a server",
     "promptclimb search --data photos --llm MODEL": "may use a paid LLM; test_name_search searches for names",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",
     "promptclimb evaluate --data path/to/images": "fetches a model; test_measuring measures with a tiny one",
@@ -80,7 +80,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.txt").write_text("a photo of a {}\n", "utf-8")
     studies = BLOCK.findall((ROOT / "docs" / "studies.md").read_text("utf-8"))
     smallest = next(block for kind, block in studies if kind == "toml")
-    (folder / "small.toml").write_text(f"{smallest}[search]\nrestarts = 1\nrounds = 1\ninitial = 4\n", "utf-8")
+    (folder / "small.toml").write_text(
+        f"{smallest}[search]\nrestarts = 1\nrounds = 1\ninitial = 4\n", "utf-8"
+    )
     scorer = "--custom-scorer my_scorers:Shortness --data notes"
     for name in ("mine", "other"):
         printed = run(folder, f"promptclimb search {scorer} --method random --run-dir runs/{name}")

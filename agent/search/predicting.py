@@ -103,7 +103,11 @@ class ApiFolderPredictor(ImagePredictor):
                         if complaint:
                             yield path, (), (), DataError(complaint)
                         elif (label := label_by_path[path]) == UNREADABLE:
-                            yield path, (), (), DataError(f"{path.name}: the answer names no class")
+                            is_vector = isinstance(evaluator, EmbeddingsEvaluator)
+                            why = (
+                                "the model gave no vector of it" if is_vector else "the answer names no class"
+                            )
+                            yield path, (), (), DataError(f"{path.name}: {why}")
                         else:
                             yield path, (label,), (), None
             finally:

@@ -19,7 +19,7 @@ from promptclimb.evaluator.messages import shown
         ("`shots = 4`", "--shots 4"),
         ("`blind = false`", "--no-blind"),
         ("`trust = true`", "--trust"),
-        ('`objective = "margin"`', 'objective = "margin" in a --config file'),
+        ('`on_bad_image = "skip"`', 'on_bad_image = "skip" in a --config file'),
         ("`answer_tokens`", "answer_tokens in a --config file"),
         ("`patience = N`", "`patience = N`"),
         ("`promptclimb resume 'runs/a b'`", "`promptclimb resume 'runs/a b'`"),
@@ -34,8 +34,8 @@ def test_a_setting_is_shown_as_its_option(in_message: str, on_the_command_line: 
 
 def test_in_a_suite_a_setting_without_an_option_is_a_line_of_its_file() -> None:
     """The command has no ``--config``."""
-    text = as_in_a_file('set `objective = "margin"` or `concurrency = 2`', lambda _name: False)
-    assert on_command_line(text) == 'set objective = "margin" or --concurrency 2'
+    text = as_in_a_file('set `on_bad_image = "skip"` or `concurrency = 2`', lambda _name: False)
+    assert on_command_line(text) == 'set on_bad_image = "skip" or --concurrency 2'
 
 
 def test_an_error_holds_the_message_of_another() -> None:

@@ -150,7 +150,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     ),
     "a test image torn in its middle": (
         lambda p: p.search(data=torn_inside(p.images("torn/train").parent)),
-        r"test/dog/1\.png cannot be read .*--on-bad-image skip",
+        r"test/dog/1\.png cannot be read .*on_bad_image = .skip",
     ),
     "the same image in train and test": (lambda p: p.search(data=leaking(p)), "--allow-leak"),
     # Files without an end.

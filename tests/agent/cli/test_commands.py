@@ -496,7 +496,7 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
     assert f"note: a search would stop: {tmp_path}/test/b/1.png" in shown
-    assert "; --on-bad-image skip leaves such images out" in shown
+    assert '; on_bad_image = "skip" in a --config file leaves such images out' in shown
     assert "4 test images" in shown
     assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
     first, second, *_ = (Path(item["path"]) for item in json.loads(capsys.readouterr().out)["train"])
@@ -565,7 +565,7 @@ def test_the_short_help_shows_an_example_and_fifteen_options(
     assert options[-2:] == ["--help-all", "--help"]
     assert f"{command} --help-all shows " in shown
     assert "example" in shown.partition("options:")[0] or command == "resume"
-    # Messages name some that are no options, such as ``objective``.
+    # Messages name some that are no options, such as ``on_bad_image``.
     assert "--config FILE.toml" in shown or command != "evaluate"
 
 

@@ -172,7 +172,7 @@ def test_a_clip_is_opened_and_no_image_encoded(
     for image in Path(spec.data).glob("train/*/*.png"):
         image.write_bytes(image.read_bytes()[:-20] + bytes(8))
     assert main(command) == 2
-    assert "--on-bad-image skip leaves such images out" in capsys.readouterr().err
+    assert 'on_bad_image = "skip" in a --config file leaves such images out' in capsys.readouterr().err
 
 
 def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
