@@ -192,20 +192,27 @@ def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
                     path.unlink()
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a draft in the same folder, which takes the place of a file once it is complete."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        yield Path(name)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
 def replace_file(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o600) -> None:
     """Write a file atomically; with ``sync``, make sure that it reaches the disk."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as draft, draft.open("wb") as file:
+        file.write(content)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(mode)
 
 
 @contextmanager

@@ -7,8 +7,6 @@ Augmented copies are cropped and lit differently, but not mirrored or rotated, w
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,17 +27,13 @@ from torch.nn import functional
 from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash, looked_at, note_on_unusable
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
-from ..files import SeenFiles, sweep
+from ..files import SeenFiles, replacing, sweep
 from ..regular_files import irregular
 from ..spec import Report
 from .models import LoadedModel, ModelFacts
 
 SCHEMA: Literal[2] = 2
 NAME, MANIFEST = "features", "manifest"
-
-
-class BrokenFeaturesError(Exception):
-    """A file is not what was written and must be made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,23 +62,31 @@ def feature_key(model: str, preprocessing: str, images: str) -> str:
     return hashlib.sha256("\0".join((str(SCHEMA), model, preprocessing, images)).encode()).hexdigest()[:32]
 
 
-def read_features(data: Path, key: str) -> tuple[Tensor, Manifest] | None:
-    """Return features [n, E] as a view of the file, and their manifest; None if missing."""
-    if (what := irregular(data)) is not None:
-        raise BrokenFeaturesError(f"{data} is {what}, not a file")
-    if not data.is_file():
+def read_features(data: Path, key: str, what: str, report: Report) -> tuple[Tensor, Manifest] | None:
+    """Return features [n, E] as a view of the file, and their manifest.
+
+    None if it is missing, or is not what was written and must be made again, which is reported of ``what``.
+    """
+    if (kind := irregular(data)) is not None:
+        fault = f"{data} is {kind}, not a file"
+    elif not data.is_file():
         return None
-    try:
-        with safetensors.safe_open(data, framework="pt") as file:
-            manifest = _MANIFEST.validate_json((file.metadata() or {})[MANIFEST], strict=True)
-            features: Tensor = file.get_tensor(NAME)
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise BrokenFeaturesError(f"{data} cannot be read: {error}") from error
-    if manifest.key != key or features.ndim != 2 or len(features) != len(manifest.kept):
-        raise BrokenFeaturesError(f"the manifest in {data} is of other images")
-    if _checksum(features) != manifest.checksum:
-        raise BrokenFeaturesError(f"{data} has changed since it was written")
-    return features, manifest
+    else:
+        try:
+            with safetensors.safe_open(data, framework="pt") as file:
+                manifest = _MANIFEST.validate_json((file.metadata() or {})[MANIFEST], strict=True)
+                features: Tensor = file.get_tensor(NAME)
+        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            fault = f"{data} cannot be read: {error}"
+        else:
+            if manifest.key != key or features.ndim != 2 or len(features) != len(manifest.kept):
+                fault = f"the manifest in {data} is of other images"
+            elif _checksum(features) != manifest.checksum:
+                fault = f"{data} has changed since it was written"
+            else:
+                return features, manifest
+    report(f"{what} are made again: {fault}")
+    return None
 
 
 def _checksum(features: Tensor) -> str:
@@ -100,21 +102,15 @@ LEFT_S = 3600
 def write_features(target: Path, features: Tensor, manifest: Manifest) -> str:
     """Write features [n, E] and their manifest with their checksum; return why that failed, or nothing."""
     manifest = replace(manifest, checksum=_checksum(features))
-    unfinished = ""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent, LEFT_S, "*.part")
-        handle, unfinished = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-        os.close(handle)
-        save_file(
-            {NAME: features.contiguous()}, unfinished, {MANIFEST: _MANIFEST.dump_json(manifest).decode()}
-        )
-        Path(unfinished).replace(target)
+        with replacing(target) as draft:
+            save_file(
+                {NAME: features.contiguous()}, draft, {MANIFEST: _MANIFEST.dump_json(manifest).decode()}
+            )
     except (OSError, safetensors.SafetensorError) as error:
         return getattr(error, "strerror", "") or str(error)
-    finally:
-        if unfinished:
-            Path(unfinished).unlink(missing_ok=True)
     return ""
 
 
@@ -239,11 +235,7 @@ class ImageEncoder:
 
     def _from_cache(self, images: str, copies: int) -> tuple[Tensor, Manifest] | None:
         key = feature_key(self.facts.key, self._preprocessing(copies), images)
-        try:
-            features = read_features(self.folder / f"{key}.safetensors", key)
-        except BrokenFeaturesError as error:
-            self.report(f"image features are made again: {error}")
-            return None
+        features = read_features(self.folder / f"{key}.safetensors", key, "image features", self.report)
         if features is not None:
             self.progress(len(features[0]))
         return features

@@ -32,7 +32,7 @@ from ..scoring import (
     Verdict,
 )
 from ..spec import Report
-from .images import SCHEMA, BrokenFeaturesError, Manifest, read_features, write_features
+from .images import SCHEMA, Manifest, read_features, write_features
 from .text_encoder import TextEncoder
 from .zero_shot import (
     SCALE,
@@ -79,12 +79,7 @@ class KeptTexts:
             bad=(),
         )
         file = self._folder / f"texts-{manifest.key}.safetensors"
-        try:
-            features = read_features(file, manifest.key)
-        except BrokenFeaturesError as error:
-            self._report(f"text vectors are made again: {error}")
-            features = None
-        if features is not None:
+        if (features := read_features(file, manifest.key, "text vectors", self._report)) is not None:
             return features[0]
         vectors = find()
         sweep(self._folder, KEPT_S, "texts-*")

@@ -23,7 +23,6 @@ CAUGHT_INSIDE = {
     "agent.search.journal.Skipped": "ends a round, not the restart",
     "evaluator.remote.evaluator.BadReplyError": "is asked again, or becomes a ScoringEndedError",
     "evaluator.custom.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
-    "evaluator.clip.images.BrokenFeaturesError": "has the features made again",
     "evaluator.clip.tower.NotCausalError": "has the slow path taken",
     "prompts.starting.PoolError": "becomes a ConfigError in search.inputs",
     "prompts.kinds.CandidateError": "refuses one line",
