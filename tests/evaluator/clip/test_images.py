@@ -288,9 +288,7 @@ def test_what_a_killed_process_left_is_cleared_away(
     assert other.exists()
 
 
-@pytest.mark.parametrize(
-    "trouble", ["a file in place of the folder", "a folder in place of the file", "full"]
-)
+@pytest.mark.parametrize("trouble", ["a file in place of the folder", "a folder in place of it", "full"])
 def test_a_cache_that_cannot_be_written_costs_only_the_cache(
     trouble: str, loaded: LoadedModel, pictures: list[Path], tmp_path: Path
 ) -> None:
@@ -313,7 +311,7 @@ def test_a_cache_that_cannot_be_written_costs_only_the_cache(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert torch.equal(features.vectors, expected)
-    assert "not kept" in lines[0]
+    assert "not kept" in lines[-1]
     assert not list(tmp_path.glob("features/*.part"))
 
 
