@@ -214,18 +214,6 @@ def test_impossible_shots_are_refused(shots: int) -> None:
         draw(splits([0, 0, 1, 1, 1, 1], []), shots=shots, seed=1)
 
 
-def part_items(split: str) -> tuple[Item, ...]:
-    return tuple(
-        Item(Path(f"/data/{split}/{label}/{number}.jpg"), label) for label in (0, 1) for number in range(3)
-    )
-
-
-SPLITS = Splits(
-    name="made up", classes=("a", "b"), train=part_items("train"), val=part_items("val"),
-    test=part_items("test"), root=Path("/data"),
-)  # fmt: skip
-
-
 PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")
 
 
