@@ -265,14 +265,6 @@ def test_a_model_with_other_weights_is_refused(
     assert any("does not say which weights" in line for line in lines)
 
 
-def test_names_are_the_users_own(tmp_path: Path) -> None:
-    """The names in the texts may be others."""
-    classifier = Classifier(Head(VECTORS), replace_about(classes=("chat", "chien")))
-    loaded = promptclimb.load(classifier.save(tmp_path / "a" / "new.safetensors"))
-    assert loaded.class_names == ("chat", "chien")
-    assert loaded.about.names_in_texts == ABOUT.names_in_texts
-
-
 def replace_about(**changes: Any) -> About:
     return ABOUT.model_copy(update=changes)
 

@@ -43,13 +43,6 @@ class Answers:
         return list(self.answers[: len(templates)])
 
 
-def test_numbers_become_scores() -> None:
-    """Bare numbers, scores and rejections may be mixed."""
-    answers = (0.5, Score(train=0.25), Rejection("long", "too long"))
-    verdicts = ScorerEvaluator(Answers(*answers), SPEC).score(["a {}", "b {}", "c {}"])
-    assert verdicts == [Score(train=0.5), *answers[1:]]
-
-
 def test_no_figure_is_given_that_was_not_measured() -> None:
     """An ensemble of several cannot be averaged, a rejection is not an accuracy of 0, nor is nan a number."""
     evaluator = ScorerEvaluator(Answers(0.5, 0.25), SPEC)
@@ -174,8 +167,9 @@ def test_info_and_notes_are_plain() -> None:
 def test_every_kind_of_number_is_a_plain_one(answer: Any) -> None:
     """Alone, in a Score and in SplitScores; JSON can hold it."""
     score = Score(train=answer, val=answer, correct=(np.int64(1), None))  # type: ignore[arg-type]
-    verdicts = as_evaluator(Saying(score=iter([answer, score])), SPEC).score(["a {}", "b {}"])
-    assert verdicts == [Score(train=0.5), Score(train=0.5, val=0.5, correct=(1, None))]
+    rejection = Rejection("long", "too long")
+    verdicts = as_evaluator(Saying(score=iter([answer, score, rejection])), SPEC).score(["a {}"] * 3)
+    assert verdicts == [Score(train=0.5), Score(train=0.5, val=0.5, correct=(1, None)), rejection]
     assert json.dumps([asdict(verdict) for verdict in verdicts if isinstance(verdict, Score)])
     (looked,) = as_evaluator(Saying(examine=[SplitScores(answer, None, answer)]), SPEC).examine([["a {}"]])
     assert looked == SplitScores(0.5, None, 0.5)

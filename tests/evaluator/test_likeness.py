@@ -104,11 +104,3 @@ def test_too_many_images_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cost would grow with the cube of their number."""
     monkeypatch.setattr(likeness, "MOST_IMAGES", 10)
     assert learn(torch.zeros(12, CLASSES), images(4, seed=1), SCALE) is None
-
-
-def test_the_same_images_give_the_same_to_the_last_bit() -> None:
-    """A resumed search returns the same."""
-    shots = images(5, seed=1)
-    first, second = (added(shots, torch.zeros(len(shots), CLASSES)).likeness for _ in range(2))
-    assert (first.values == second.values).all()
-    assert (first.keys == second.keys).all()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from promptclimb.agent.config.sources import as_in_a_file, on_command_line
-from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.messages import shown
 
 
@@ -36,12 +35,6 @@ def test_in_a_suite_a_setting_without_an_option_is_a_line_of_its_file() -> None:
     """The command has no ``--config``."""
     text = as_in_a_file('set `on_bad_image = "skip"` or `concurrency = 2`', lambda _name: False)
     assert on_command_line(text) == 'set on_bad_image = "skip" or --concurrency 2'
-
-
-def test_an_error_holds_the_message_of_another() -> None:
-    """An error in a sentence is its message."""
-    error = ConfigError(f"the study: {ConfigError('`max_cost` must be positive')}")
-    assert error.message == str(error) == "the study: `max_cost` must be positive"
 
 
 def test_a_long_value_is_shortened_in_a_message() -> None:

@@ -246,8 +246,3 @@ def test_open_clips_lists_are_open_clips() -> None:
     for templates, functions, count in pairs:
         assert [text.replace("{}", "cat") for text in templates] == [make("cat") for make in functions]
         assert len(templates) == count
-
-
-def test_the_templates_of_a_bundled_set_are_its_own() -> None:
-    """Two sets of unlike pictures are described in unlike words."""
-    assert not set(hand_made("photos")) & set(hand_made("backgrounds"))

@@ -78,15 +78,6 @@ def test_no_other_decoder_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyP
         hugging_face._save({"bytes": (tmp_path / name).read_bytes()}, (), tmp_path / "0000007")
 
 
-def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
-    """A picture that the camera held sideways is turned upright."""
-    image = Image.new("RGB", (32, 16), RED)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "a.jpg", exif=exif)
-    assert open_rgb(tmp_path / "a.jpg").size == (16, 32)
-
-
 def test_of_an_animation_the_first_frame(tmp_path: Path) -> None:
     """Red first, then blue: red."""
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, (0, 0, 255))]
@@ -168,15 +159,6 @@ def test_open_clip_agrees_on_transparent_pictures_by_the_line_of_the_exports_pag
     white = preprocess(Image.new("RGB", (8, 8), "white"))
     assert torch.equal(ImageFolder(str(tmp_path), preprocess, loader=open_rgb)[0][0], white)
     assert not torch.equal(ImageFolder(str(tmp_path), preprocess)[0][0], white)
-
-
-def test_a_path_may_be_text(tmp_path: Path) -> None:
-    """Texts are what torchvision's ``ImageFolder`` gives, and the lines on the page of a run."""
-    Image.new("RGB", (2, 2), RED).save(tmp_path / "a.png")
-    assert open_rgb(str(tmp_path / "a.png")).getpixel((0, 0)) == RED
-    (tmp_path / "b.png").write_text("no image")
-    with pytest.raises(DataError, match=r"b.png is not an image"):
-        open_rgb(str(tmp_path / "b.png"))
 
 
 def test_a_thumbnail_is_a_small_jpeg_of_the_whole_image(tmp_path: Path) -> None:

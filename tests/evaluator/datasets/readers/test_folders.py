@@ -112,12 +112,6 @@ def test_folders_beside_the_splits_are_named_in_a_note(tmp_path: Path, make_imag
     assert any(note == "folders beside the splits were skipped: pred" for note in notes)
 
 
-def test_images_below_a_class_folder_count(tmp_path: Path, make_images: MakeImages) -> None:
-    """As torchvision's ImageFolder does, sub-folders belong to their class."""
-    make_images(tmp_path, {"a/one": 3, "a/two": 3, "b": 6})
-    assert len(read_folder(tmp_path).train) == 6
-
-
 def test_other_files_are_skipped_and_counted(tmp_path: Path, make_images: MakeImages) -> None:
     """Hidden ones are not worth a note; for HEIC the note says to convert it."""
     make_images(tmp_path, {"a": 4, "b": 4})
