@@ -24,8 +24,9 @@ examples:
 def datasets(arguments: argparse.Namespace) -> int:
     """List the named data sets, or show one few-shot split."""
     from ...evaluator.datasets.checks import check_readable
-    from ...evaluator.datasets.loading import known, load_data
+    from ...evaluator.datasets.loading import known
     from ...evaluator.datasets.values import describe
+    from ..api import load_data
 
     if arguments.dataset is None:
         rows = [asdict(data_set) for data_set in known()]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted
+from ...evaluator.datasets.loading import check_data_name
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.open import missing_files
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest
@@ -50,6 +51,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
 
     An LLM or tracker that cannot be config is reported at the end, and refuses nothing.
     """
+    check_data_name(config)
     bound_of(config)  # finds mistakes in the starting templates before opening anything
     with result_alone():
         evaluator = _opened(config)

@@ -156,7 +156,9 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
         below = f"; below: the difference to the {BARE_NAME}" if any(cell.gain for cell in cells) else ""
         print_line(f"in brackets: 95 % intervals{below}")
     if any(cell.may_be_chance for cell in cells):
-        print_line(_chance_line(evaluation))
+        classes, chance = evaluation.classes, evaluation.chance
+        by_frequency = chance > 1 / classes
+        print_line(f"{CHANCE_MARK} may be {chance_in_words(classes, chance, by_frequency=by_frequency)}")
     if evaluation.templates and best is None:
         if len(evaluation.templates) > 1 and evaluation.split == "test":
             say(f"note: do not choose one {noun} by its test accuracy; use --split val to choose")
@@ -230,11 +232,6 @@ def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
     if not config.description:
         words.append('--describe "what your images show"')
     return " ".join(words)
-
-
-def _chance_line(evaluation: Evaluation) -> str:
-    classes, chance = evaluation.classes, evaluation.chance
-    return f"{CHANCE_MARK} may be {chance_in_words(classes, chance, by_frequency=chance > 1 / classes)}"
 
 
 def _percent(share: float | None) -> str:

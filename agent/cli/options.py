@@ -114,11 +114,7 @@ def say_unknown_variables() -> None:
 def given_spec(arguments: argparse.Namespace, **more: Any) -> SearchConfig:
     """Return the settings of what scores from command line, environment and file; ``more`` win over them."""
     say_unknown_variables()
-    from ...evaluator.datasets.loading import check_data_name
-
-    config = spec_from_sources({**given_settings(arguments), **more}, os.environ, arguments.config_file)
-    check_data_name(config)
-    return config
+    return spec_from_sources({**given_settings(arguments), **more}, os.environ, arguments.config_file)
 
 
 def add_json(parser: Parser) -> None:

@@ -103,10 +103,8 @@ def search(arguments: argparse.Namespace) -> int:
     )
     say_unused([config])
     if arguments.dry_run:
-        from ...evaluator.datasets.loading import check_data_name
         from .dry_run import dry_run_search
 
-        check_data_name(config)
         return dry_run_search(config, as_json=arguments.as_json)
     check_new_search(config)
     return run_session(config, start_run, as_json=arguments.as_json)

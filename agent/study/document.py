@@ -22,7 +22,7 @@ from ..results.accuracies import (
 from ..results.result import SearchResult
 from ..results.run_dir import SUMMARY, csv_text, safe_cell, write_atomically
 from ..text import printable
-from .outcomes import SPENT, RunOutcome, blocks_of
+from .outcomes import LABELS, SPENT, RunOutcome, blocks_of
 from .study import Study, shots_label, white_box_label
 from .tables import differences, tables
 from .transfer import TRANSFER, Transferred, transfers
@@ -98,8 +98,7 @@ def write_findings(folder: Path, document: Mapping[str, Any]) -> None:
 def raw_csv(runs: Sequence[Mapping[str, Any]]) -> str:
     """Return a row for each run, whether it counts or not; accuracies are fractions of 1."""
     figures = list(dict.fromkeys([RECOMMENDED, BEST, *(name for run in runs for name in run["test"])]))
-    labels = ("data", "shots", "seed", "model", "method", "llm")
-    before, after = (*labels, "status", "counts", "reason", "template"), (*SPENT, "folder", "white_box")
+    before, after = (*LABELS, "status", "counts", "reason", "template"), (*SPENT, "folder", "white_box")
     rows = [[*before, *(safe_cell(f"test: {name}") for name in figures), *after]]
     for run in runs:
         tests = [f"{run['test'][name]:.6f}" if name in run["test"] else "" for name in figures]

@@ -44,6 +44,7 @@ from .runs import (
 
 FITTED = "white_box.json"
 """The result file in a white-box run's folder."""
+LABELS = ("data", "shots", "seed", "model", "method", "llm")
 SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 
@@ -88,9 +89,7 @@ class RunOutcome:
     @property
     def labels(self) -> dict[str, Any]:
         """The names that identify the run."""
-        return {
-            name: getattr(self.cell, name) for name in ("data", "shots", "seed", "model", "method", "llm")
-        }
+        return {name: getattr(self.cell, name) for name in LABELS}
 
 
 Blocks: TypeAlias = Mapping[tuple[str, Shots | None, str, int], Sequence[RunOutcome]]

@@ -102,7 +102,7 @@ class SharedLimits:
 
     def share(self, config: SearchConfig) -> SearchConfig:
         """Return a run's config with what the others leave of each limit."""
-        return _with_limits(config, self._left(config, without=config.run_dir))
+        return _with_limits(config, self.left(config, without=config.run_dir))
 
     @asynccontextmanager
     async def turn(self, config: SearchConfig, *, whole: bool) -> AsyncIterator[tuple[SearchConfig, bool]]:
@@ -151,17 +151,13 @@ class SharedLimits:
         """Return what a run may use of each limit, by its key, beside those that have begun."""
         return {
             key: left - sum(granted.get(key, 0) for granted in self._granted.values())
-            for key, left in self._left(config, without=config.run_dir).items()
+            for key, left in self.left(config, without=config.run_dir).items()
         }
 
     def reached(self, config: SearchConfig) -> list[str]:
         """Return the keys of the limits that keep a search from going on; without an LLM only time does."""
-        left, binding = self._left(config), self._binding(config)
+        left, binding = self.left(config), self._binding(config)
         return [limit.key for limit in binding if not left[limit.key] or limit.key in self._reached]
-
-    def why(self, config: SearchConfig, limits: Sequence[str]) -> str:
-        """Return in words that these limits keep a search from starting or resuming."""
-        return _limits_reached(config, limits, self._left(config))
 
     def _binding(self, config: SearchConfig) -> list[RunLimit]:
         """Return the limits that a search may reach."""
@@ -181,7 +177,8 @@ class SharedLimits:
         if _is_limited(config) and (config.run_dir / STORE).exists():
             self._usage[config.run_dir] = _stored_usage(config.run_dir)
 
-    def _left(self, config: SearchConfig, *, without: Path | None = None) -> dict[str, float]:
+    def left(self, config: SearchConfig, *, without: Path | None = None) -> dict[str, float]:
+        """Return what the runs leave of each limit, by its key; ``without`` one of them."""
         if not _is_limited(config):
             return {}
         total = NOTHING
@@ -307,7 +304,7 @@ async def _search(
     limits, endpoint = shared.reached(cell.config), endpoint_of(cell.config)
     reason = shared.refused.get(endpoint) if cell.config.needs_llm else None
     if limits:
-        reason = shared.why(cell.config, limits)
+        reason = _limits_reached(cell.config, limits, shared.left(cell.config))
     if reason is not None:
         if not has_begun:
             return NotRun(reason, by_limit=bool(limits))
