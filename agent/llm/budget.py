@@ -224,14 +224,6 @@ class Budget:
         self.kept = kept
         self._grant()
 
-    def need(self, tokens: TokenUsage, price: Tariff | None) -> Spent:
-        """Return what is reserved for a request that should take these tokens at most."""
-        return Spent(
-            calls=1,
-            estimated_tokens=max(tokens.total, self._least_tokens),
-            estimated_picodollars=max(cost_at_most(tokens, price), self._least_cost),
-        )
-
     async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
         """Reserve one call and the most that it should cost; wait for earlier reservations, in order.
 
@@ -254,7 +246,11 @@ class Budget:
         while self._waiting:
             budget, tokens, price, granted = self._waiting[0]
             if not granted.done():
-                need = budget.need(tokens, price)
+                need = Spent(
+                    calls=1,
+                    estimated_tokens=max(tokens.total, budget._least_tokens),
+                    estimated_picodollars=max(cost_at_most(tokens, price), budget._least_cost),
+                )
                 try:
                     if not budget._has_room(need):
                         return

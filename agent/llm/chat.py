@@ -1,4 +1,4 @@
-"""Requests to an endpoint, answers, and the two seams: one attempt (``Client``), one answer (``Asker``)."""
+"""Requests to an endpoint, its answers, and the seam: one attempt (``Client``)."""
 
 from __future__ import annotations
 
@@ -123,19 +123,6 @@ class BilledAnswer(Generic[A]):
     answer: A
     bill: Bill
     endpoint: str
-
-
-class Asker(Protocol):
-    """Gets an answer with retries and within limits, as ``EndpointAsker`` does."""
-
-    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        """Return an answer to a request.
-
-        Raises:
-            RequestFailedError: All attempts failed.
-            BudgetSpentError: A limit is reached.
-        """
-        ...
 
 
 def tokens_at_most(request: ChatRequest | ApiRequest) -> TokenUsage:

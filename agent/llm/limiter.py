@@ -135,7 +135,6 @@ class RateLimiter:
     Attributes:
         failure: Raised by whoever asks or waits; None while requests may be sent.
         in_flight: Requests under way.
-        waiting: Requests that wait for a permit.
     """
 
     def __init__(
@@ -144,7 +143,7 @@ class RateLimiter:
         self.name = name
         self.limits = limits
         self.failure: PromptclimbError | None = None
-        self.in_flight = self.waiting = 0
+        self.in_flight = 0
         self._clock = clock
         self._emit = emit
         self._configured: dict[LimitKind, float | None] = {"requests": limits.rpm, "tokens": limits.tpm}
@@ -175,21 +174,15 @@ class RateLimiter:
                 f"a request may need {tokens} tokens, but `tpm` allows only {self.limits.tpm:.0f} in a "
                 "minute; allow shorter answers (`answer_tokens`), or raise `tpm`"
             )
-        self.waiting += 1
-        try:
-            async with self._turn:
-                while self.failure is None and (wait_s := self.delay(tokens)) > 0:
-                    self._changed.clear()
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(
-                            None if math.isinf(wait_s) else max(wait_s, SHORTEST_WAIT_S)
-                        ):
-                            await self._changed.wait()
-                if self.failure is not None:
-                    raise self.failure
-                return self.admit(tokens)
-        finally:
-            self.waiting -= 1
+        async with self._turn:
+            while self.failure is None and (wait_s := self.delay(tokens)) > 0:
+                self._changed.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if math.isinf(wait_s) else max(wait_s, SHORTEST_WAIT_S)):
+                        await self._changed.wait()
+            if self.failure is not None:
+                raise self.failure
+            return self.admit(tokens)
 
     def fail(self, error: PromptclimbError) -> None:
         """Refuse all requests from now on, waiting ones included."""

@@ -82,11 +82,6 @@ def find_price(configured: Price | Literal["auto"] | None, base_url: str | None,
         return configured
     if base_url is None:
         raise ConfigError(f"{_AUTO} needs an endpoint with an address{_BY_HAND}")
-    return table_price(base_url, model)
-
-
-def table_price(base_url: str, model: str) -> TablePrice:
-    """Return a model's price by the table; raise ConfigError if the table lacks it."""
     provider, row = _find(_table(), without_credentials(base_url), model)
     prices = row.get_prices(datetime.now(UTC))
     if None in (prices.input_mtok, prices.output_mtok):

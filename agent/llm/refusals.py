@@ -130,7 +130,7 @@ _ASKED = re.compile(
     rf"(?:try again|re(?:try|sets?)|wait|available)(?: \w+)?(?: in| after| for)?:? ({_SPAN})|\A({_SPAN})\Z",
     re.ASCII | re.IGNORECASE,
 )
-_WAITS = ("retry_after", "retry_after_seconds", "retryAfter", "retry_after_s")
+_WAITS = ("retry_after", "retry_after_seconds", "retryafter", "retry_after_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +140,11 @@ class RefusalBody:
     Attributes:
         texts: Every text in it, except those that repeat the request.
         fields: Parameters that it names in a member of their own (``param``, ``loc`` and the like).
-        numbers: Numbers by the name of their member.
         members: Texts and numbers, as texts, by the name of their member in lower case.
     """
 
     texts: tuple[str, ...]
     fields: tuple[str, ...]
-    numbers: Mapping[str, float]
     members: Mapping[str, str]
 
     @property
@@ -164,14 +162,13 @@ class RefusalBody:
     @property
     def for_value(self) -> bool:
         """True if a parameter is refused for its value, so that it would be taken with another one."""
-        return "le" in self.numbers or bool(_EXCEEDS.search(self.text))
+        return "le" in self.members or bool(_EXCEEDS.search(self.text))
 
 
 def read_refusal(body: object) -> RefusalBody:
     """Read the body of a refusal: an object, a list, a text, or JSON inside a text. Never raises."""
     texts: list[str] = []
     fields: list[str] = []
-    numbers: dict[str, float] = {}
     members: dict[str, str] = {}
     for count, (name, value) in enumerate(_leaves("", body, _DEEPEST)):
         if count >= _MOST:
@@ -180,9 +177,8 @@ def read_refusal(body: object) -> RefusalBody:
             (fields if name in _NAMES_FIELD else texts).append(value[:MAX_READ])
             members.setdefault(name.lower(), value)
         elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
-            numbers.setdefault(name, float(value))
             members.setdefault(name.lower(), str(value))
-    return RefusalBody(tuple(texts), tuple(fields), numbers, members)
+    return RefusalBody(tuple(texts), tuple(fields), members)
 
 
 def failure_of(
@@ -244,8 +240,8 @@ def wait_in(body: object) -> float | None:
     if (wait := retry_after(refusal.members)) is not None:
         return wait
     for name in _WAITS:
-        if name in refusal.numbers:
-            return parse_moment(f"{refusal.numbers[name]:f}")
+        if (wait := parse_moment(refusal.members.get(name, ""))) is not None:
+            return wait
     for text in refusal.texts:
         if match := _ASKED.search(text):
             span = re.sub(r"\s", "", match[1] or match[2]).lower().replace("milli", "m")

@@ -22,7 +22,8 @@ from ..errors import (
     StoreMismatchError,
 )
 from ..events.types import AnswerReceived, Listener, SearchStopped
-from ..llm.chat import Asker, ChatAnswer, ChatRequest
+from ..llm.ask import EndpointAsker
+from ..llm.chat import ChatAnswer, ChatRequest
 from ..methods.memory import Entry
 from ..position import Position, derived
 from ..results.result import ReadNames
@@ -193,7 +194,7 @@ class Journal:
     record: RestartRecord
     config: SearchConfig
     store: Store
-    asker: Asker | None
+    asker: EndpointAsker[ChatRequest, ChatAnswer] | None
     _: KW_ONLY
     stop: Stop
     empty_answers: EmptyAnswers

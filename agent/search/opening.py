@@ -21,7 +21,7 @@ from ..events.trackers.metrics import TrackedRun, trackers_of
 from ..events.types import Bus, Noted, SearchStarted
 from ..llm.ask import Endpoint, EndpointAsker
 from ..llm.budget import Budget, Limits
-from ..llm.chat import Asker
+from ..llm.chat import ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoint, open_endpoint, price_notes
 from ..llm.scorer import ScorerCalls, open_scorer
 from ..prices import NOTHING
@@ -94,7 +94,7 @@ class RunSession:
     evaluator: Evaluator
     scorer_calls: ScorerCalls | None
     budget: Budget
-    llm: Asker | None
+    llm: EndpointAsker[ChatRequest, ChatAnswer] | None
     keys_in_use: Scrubber
     all_secrets: Scrubber
     written_here: Sequence[ThreadedSink]
@@ -156,7 +156,7 @@ async def open_session(
         budget = Budget(
             Limits.of(config), spent=store.usage, shares_cost_with=None if calls is None else calls.budget
         )
-        llm: Asker | None = None
+        llm: EndpointAsker[ChatRequest, ChatAnswer] | None = None
         if endpoint is not None:
             llm = EndpointAsker(
                 endpoint,

@@ -132,11 +132,6 @@ class SplitDecisions:
     unreadable: tuple[str, ...] = ()
     refused: int = 0
 
-    @property
-    def unanswered(self) -> Unanswered | None:
-        """The shares of images without a class; None if all have one."""
-        return Unanswered.of(self.predicted.tolist(), self.refused)
-
 
 EnsembleDecisions: TypeAlias = list[SplitDecisions] | TemplateRejectedError
 """The decisions of an ensemble for several sets of images, or why the endpoint refuses it."""
@@ -317,8 +312,8 @@ class RemoteEvaluator(ABC):
             accuracies: dict[str, float] = {}
             unanswered: dict[Any, Unanswered] = {}
             for decisions, images in zip(decided, splits, strict=True):
-                if (without_class := decisions.unanswered) is not None:
-                    unanswered[images.split] = without_class
+                if shares := Unanswered.of(decisions.predicted.tolist(), decisions.refused):
+                    unanswered[images.split] = shares
                 if len(images):
                     accuracies[images.split] = tally.correct(decisions.predicted, images.labels) / len(images)
             measured = {name: accuracies.get(name) for name in ("train", "val", "test")}

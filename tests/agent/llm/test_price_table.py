@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.llm import price_table
-from promptclimb.agent.llm.price_table import TablePrice, table_price
+from promptclimb.agent.llm.price_table import TablePrice, find_price
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.evaluator.errors import ConfigError
 from tests.agent.test_prices import usages
@@ -61,9 +61,16 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price_table, "_table", lambda: snapshot)
 
 
+def auto_price(url: str, name: str) -> TablePrice:
+    """The price by the table."""
+    price = find_price("auto", url, name)
+    assert isinstance(price, TablePrice)
+    return price
+
+
 def charged(name: str, usage: TokenUsage) -> float:
     """The cost of tokens, in millionths of a dollar."""
-    return table_price(URL, name).charge(usage) / 10**6
+    return auto_price(URL, name).charge(usage) / 10**6
 
 
 @pytest.mark.usefixtures("table")
@@ -79,7 +86,7 @@ def test_a_row_says_what_tokens_cost() -> None:
 def test_a_long_prompt_is_charged_as_one() -> None:
     """Above the threshold all tokens cost more, and so does a reservation that may reach it."""
     assert (charged("long-1", TokenUsage(200, 1)), charged("long-1", TokenUsage(201, 1))) == (204, 408)
-    row = table_price(URL, "long-1")
+    row = auto_price(URL, "long-1")
     assert row.most(TokenUsage(201, 1)) == 408 * 10**6
     assert row.about["more_above"] == 200
 
@@ -105,7 +112,7 @@ def test_an_answer_is_charged_by_the_service_tier_that_its_reply_names() -> None
 def test_what_the_table_lacks_is_said(url: str, name: str, parts: list[str]) -> None:
     """In one line, with names that are near and with what helps; no password is repeated."""
     with pytest.raises(ConfigError) as caught:
-        table_price(url, name)
+        auto_price(url, name)
     message = str(caught.value)
     assert all(part in message for part in parts)
     assert "\n" not in message
@@ -115,7 +122,7 @@ def test_what_the_table_lacks_is_said(url: str, name: str, parts: list[str]) -> 
 @pytest.mark.usefixtures("table")
 def test_the_row_is_described() -> None:
     """Provider, model, prices, and which table it is."""
-    row = table_price(URL, "cache-1")
+    row = auto_price(URL, "cache-1")
     assert row.about["table"].startswith("genai-prices ")
     assert {name: value for name, value in row.about.items() if name != "table"} == {
         "provider": "vendor",
@@ -126,7 +133,7 @@ def test_the_row_is_described() -> None:
     assert str(row).startswith(
         "vendor cache-1: $1 in, $0.1 cached, $1.25 written, $2 out per million tokens (gen"
     )
-    assert "more above 200 prompt tokens" in str(table_price(URL, "long-1"))
+    assert "more above 200 prompt tokens" in str(auto_price(URL, "long-1"))
 
 
 def test_the_bundled_table_knows_the_large_vendors_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +152,7 @@ def test_the_bundled_table_knows_the_large_vendors_and_asks_nobody(monkeypatch: 
         ("https://generativelanguage.googleapis.com/v1beta/openai", "gemini-2.5-flash", "google"),
         ("https://api.mistral.ai/v1", "mistral-small-latest", "mistral"),
     ]:
-        about = table_price(url, name).about
+        about = auto_price(url, name).about
         assert about["provider"] == provider
         assert 0 < about["dollars_per_million"]["in"] < about["dollars_per_million"]["out"]
 
