@@ -15,6 +15,8 @@ from typing import Any
 
 HOST = "127.0.0.1"
 ERRORS_ONLY = 1
+CONTEXT = 8_192
+"""Tokens that all conversations on the server share: some twenty rounds of five templates."""
 PROMPTS_KEPT_MIB = 512
 """Memory for displaced conversations; llama.cpp's own limit is 8 GiB."""
 
@@ -48,7 +50,7 @@ def _params(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     params.api_keys = [settings["key"]]
     params.ui = params.endpoint_slots = False
     params.verbosity = ERRORS_ONLY
-    params.n_parallel, params.kv_unified, params.n_ctx = 1, True, settings["context"]
+    params.n_parallel, params.kv_unified, params.n_ctx = 1, True, CONTEXT
     params.cache_ram_mib = PROMPTS_KEPT_MIB
     for cores in (params.cpuparams, params.cpuparams_batch):
         cores.n_threads = settings["threads"]

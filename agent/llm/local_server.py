@@ -33,8 +33,6 @@ from .local_models import KNOWN_MODELS, model_file, model_name
 
 PACKAGE = "xllamacpp"
 CHILD = Path(__file__).with_name("llama_child.py")
-CONTEXT = 8_192
-"""Tokens that all conversations on the server share: some twenty rounds of five templates."""
 START_S = 600.0
 """A large model loads slowly from a slow disk; a child that dies is not waited for."""
 MOST_THREADS = 8
@@ -52,7 +50,6 @@ class LlamaSettings:
     model: Path  # the GGUF file
     name: str  # in requests
     threads: int | None = None  # None for as many as have a core of their own at the start
-    context: int = CONTEXT  # tokens that all conversations share
 
 
 class LlamaServer:
@@ -151,7 +148,6 @@ class LlamaServer:
             "model": str(chosen.model),
             "name": chosen.name,
             "threads": chosen.threads or free_threads(),
-            "context": chosen.context,
         }
         with suppress(ConnectionError):  # one that is dead has last words
             process.stdin.write(f"{json.dumps(settings)}\n".encode())

@@ -62,14 +62,13 @@ _NO_VECTOR: Vector = np.zeros(0, dtype=np.float32)
 class EmbeddingsEvaluator(RemoteEvaluator):
     """Scores templates by the cosines of text and image vectors.
 
-    Args:
-        dialect: The form of requests; None to find it by the address, else by the endpoint's answers.
+    A form of requests that is not set is found by the address, else by the endpoint's answers.
     """
 
     averages = True
     logit_scale = LOGIT_SCALE
 
-    def __init__(self, problem: RemoteProblem, dialect: str | None = None) -> None:
+    def __init__(self, problem: RemoteProblem) -> None:
         super().__init__(problem)
         self._size: int | None = None
         self._trials = 0
@@ -77,6 +76,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self._fewer: dict[str, int] = {}  # how many images, or texts, a request holds at most, as was found
         self._proven = {"image": 0, "text": 0}  # how many a request held at most that was answered
         self._sizing = {"image": asyncio.Lock(), "text": asyncio.Lock()}
+        dialect = problem.spec.scorer_dialect
         self._named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
         self._image_cache: dict[str, Vector] = {}
 
@@ -190,7 +190,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         predicted[refused] = UNREADABLE
         return SplitDecisions(
             predicted,
-            np.concatenate(logits) if self.problem.objective in GREY_BOX else None,
+            np.concatenate(logits) if self.problem.spec.objective in GREY_BOX else None,
             refused=int(refused.sum()),
         )
 
@@ -242,7 +242,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         def request(texts: list[str]) -> ApiRequest:
             path = path_below(self.problem.url, self.dialect.path)
-            body = self.dialect.of_texts(self.problem.model, texts)
+            body = self.dialect.of_texts(self.problem.spec.model, texts)
             return ApiRequest(path=path, body=body, prompt_tokens=text_tokens(*texts))
 
         texts = [
@@ -289,7 +289,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return min(most, self._fewer.get(kind, most))
 
     def _image_request(self, dialect: EmbeddingDialect, pictures: Sequence[SentPicture]) -> ApiRequest:
-        model = self.problem.model
+        model = self.problem.spec.model
         return ApiRequest(
             path=path_below(self.problem.url, dialect.path),
             body=dialect.of_images(model, pictures),
@@ -343,7 +343,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if len(vector) != self._size:
             raise ScoringEndedError(
                 f"the endpoint gave vectors of {self._size} and of {len(vector)} numbers for the model "
-                f"{self.problem.model}: it has changed; start with another file of labels"
+                f"{self.problem.spec.model}: it has changed; start with another file of labels"
             )
         return _of_length_one(vector)
 

@@ -37,13 +37,11 @@ from ..errors import (
 from ..failures import RULES, Evidence, FailureKind, NextStep, judge
 from ..messages import shown
 from ..scoring import (
-    GREY_BOX,
     LONGEST_UNREADABLE,
     MOST_UNREADABLE,
     OTHER_MODEL,
     UNREADABLE,
     EvaluatorInfo,
-    Objective,
     Predictions,
     Rejection,
     Score,
@@ -52,6 +50,7 @@ from ..scoring import (
     Unanswered,
     Verdict,
 )
+from ..spec import EvaluatorSpec
 from ..tally import Labels
 from ..threads import in_thread
 from .asking import ApiAnswer, ApiAsk, ApiEstimate, ApiRefusal, ApiReply, ApiRequest
@@ -183,10 +182,9 @@ class RemoteProblem:
 
     Attributes:
         open_test: Returns the test images; called once, when first needed.
-        url: The scorer's address; for paths and messages, never in keys.
-        parameters: What decides an answer besides prompt and image.
     """
 
+    spec: EvaluatorSpec
     info: EvaluatorInfo
     train: ImageSet = NO_IMAGES
     val: ImageSet = NO_IMAGES
@@ -194,10 +192,6 @@ class RemoteProblem:
     pictures: PictureReader
     ask: ApiAsk
     store: LabelStore
-    model: str
-    url: str
-    objective: Objective = "accuracy"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -209,23 +203,32 @@ class RemoteProblem:
         return max((text for texts in self.info.baselines.values() for text in texts), key=len)
 
     @property
-    def protocol(self) -> str:
-        """``chat``, ``zero-shot`` or ``embeddings``."""
-        return str(self.info.notes["scorer"])
+    def url(self) -> str:
+        """The scorer's address; for paths and messages, never in keys."""
+        return self.spec.scorer_url or ""
 
     def keys(self, **about: Any) -> KeyMaker:
         """Return the maker of keys for questions about one prompt, or of one kind."""
-        shared = {"protocol": self.protocol, "model": self.model, "parameters": self.parameters}
+        spec = self.spec
+        shared = {"protocol": spec.scorer, "model": spec.model, "parameters": label_parameters(spec)}
         return KeyMaker({**shared, **about})
 
     def key_of_form(self, what: str) -> str:
         """Return the key under which the form of requests that was found by trial is kept."""
         host = urlsplit(self.url).netloc.rpartition("@")[2]
-        return KeyMaker({what: self.model, "at": host, **self.parameters}).key("")
+        return KeyMaker({what: self.spec.model, "at": host, **label_parameters(self.spec)}).key("")
 
     def renamed(self, renaming: Mapping[int, str]) -> tuple[str, ...]:
         """Return the class names by label, some of them replaced."""
         return tuple(renaming.get(label, name) for label, name in enumerate(self.class_names))
+
+
+def label_parameters(spec: EvaluatorSpec) -> dict[str, Any]:
+    """Return what decides a label besides prompt and image."""
+    if spec.scorer == "chat":
+        # Labels of earlier versions, which could set a detail, stay known.
+        return {"detail": None, "answer_tokens": spec.scorer_answer_tokens}
+    return {}
 
 
 class RemoteEvaluator(ABC):
@@ -350,7 +353,7 @@ class RemoteEvaluator(ABC):
     def most_image_tokens(self) -> int:
         """The most tokens that one of the images may be billed as."""
         side = self.problem.pictures.side
-        return image_tokens(self.problem.model, side, side)
+        return image_tokens(self.problem.spec.model, side, side)
 
     @abstractmethod
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
@@ -540,7 +543,7 @@ class RemoteEvaluator(ABC):
         try:
             return None, question.read(answer), ""
         except BadReplyError as error:
-            form = f"it does not answer in the form of {self.problem.protocol}"
+            form = f"it does not answer in the form of {self.problem.spec.scorer}"
             return FailureKind.MISREAD, {}, f"{form}: {error}"
 
     def _is_hopeless(self, question: Question) -> bool:
@@ -593,7 +596,7 @@ class RemoteEvaluator(ABC):
 
     def _classified(self, decisions: SplitDecisions, images: ImageSet) -> tally.ClassifiedSplit:
         grey: Mapping[str, float] = {}
-        if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None and len(images):
+        if decisions.log_probabilities is not None and len(images):
             grey = _grey_box(decisions.log_probabilities, images.labels)
         return tally.ClassifiedSplit(decisions.predicted, images.labels, grey)
 

@@ -138,7 +138,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def _request(self, prompt: Prompt, path: Path) -> ApiRequest:
         picture = self.problem.pictures.picture(path)
         text, answer = self.tokens(prompt)
-        most = text + image_tokens(self.problem.model, picture.width, picture.height) if answer else 0
+        most = text + image_tokens(self.problem.spec.model, picture.width, picture.height) if answer else 0
         body = self.body(prompt, picture)
         return ApiRequest(
             path=self.path, body=body, prompt_tokens=most, max_tokens=answer, optional=self.optional
@@ -168,20 +168,17 @@ class ChatEvaluator(ImageByImageEvaluator):
 
     The first question shows whether the endpoint enforces the schema: it is asked with it, and
     without it if that is refused. What was found is kept with the labels.
-
-    Args:
-        answer_tokens: Most tokens of an answer.
     """
 
     answers_in_words = True
     optional = frozenset({"response_format", "max_tokens", "temperature"})
 
-    def __init__(self, problem: RemoteProblem, *, answer_tokens: int) -> None:
+    def __init__(self, problem: RemoteProblem) -> None:
         super().__init__(problem)
         options = ListedClasses(problem.class_names, problem.info.seed)
         self.path = path_below(problem.url, PATH)
         self._fill = options.fill
-        self._answer_tokens = answer_tokens
+        self._answer_tokens = problem.spec.scorer_answer_tokens
         self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
         self._takes_schema: bool | None = None
         self._finding = asyncio.Lock()
@@ -249,7 +246,7 @@ class ChatEvaluator(ImageByImageEvaluator):
         image = {"type": "image_url", "image_url": {"url": picture.data_url}}
         content = [{"type": "text", "text": prompt.text}, image]
         return {
-            "model": self.problem.model,
+            "model": self.problem.spec.model,
             "messages": [{"role": "user", "content": content}],
             "max_tokens": self._answer_tokens,
             **({"response_format": self._format} if prompt.schema else {}),
@@ -359,10 +356,10 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
 
     def __init__(self, problem: RemoteProblem) -> None:
         super().__init__(problem)
-        self._grey = problem.objective in GREY_BOX
+        self._grey = problem.spec.objective in GREY_BOX
         # Hugging Face's router has the model in the path; elsewhere the address is the model's.
         at_hub = urlsplit(problem.url).path.rstrip("/").endswith(f"/{_HUB}")
-        self.path = f"models/{problem.model}" if at_hub else ""
+        self.path = f"models/{problem.spec.model}" if at_hub else ""
 
     def prompt(self, candidate: str) -> Prompt:
         return Prompt(candidate, self.problem.class_names)

@@ -20,7 +20,7 @@ from ..scoring import BARE_NAME, BASELINE_DEFAULT, CHOSEN, DEFAULT_INSTRUCTION, 
 from ..spec import EvaluatorSpec, Report
 from .asking import ApiAsk
 from .embeddings import EmbeddingsEvaluator
-from .evaluator import ImageSet, RemoteEvaluator, RemoteProblem
+from .evaluator import ImageSet, RemoteEvaluator, RemoteProblem, label_parameters
 from .image_by_image import ChatEvaluator, ZeroShotEvaluator
 from .labels import LabelStore
 from .pictures import RECIPE, PictureReader
@@ -98,22 +98,11 @@ def _of_protocol(
     pictures: PictureReader,
     **images: Any,
 ) -> RemoteEvaluator:
-    problem = RemoteProblem(
-        info=info,
-        ask=ask,
-        store=LabelStore(labels),
-        pictures=pictures,
-        model=spec.model,
-        url=spec.scorer_url or "",
-        objective=spec.objective,
-        parameters=_parameters(spec),
-        **images,
-    )
+    store = LabelStore(labels)
+    problem = RemoteProblem(spec=spec, info=info, ask=ask, store=store, pictures=pictures, **images)
     if spec.scorer == "chat":
-        return ChatEvaluator(problem, answer_tokens=spec.scorer_answer_tokens)
-    if spec.scorer == "zero-shot":
-        return ZeroShotEvaluator(problem)
-    return EmbeddingsEvaluator(problem, spec.scorer_dialect)
+        return ChatEvaluator(problem)
+    return ZeroShotEvaluator(problem) if spec.scorer == "zero-shot" else EmbeddingsEvaluator(problem)
 
 
 def _images(
@@ -134,14 +123,6 @@ def _images(
         left_out=tuple(complaint for _path, complaint in unusable),
         mark=image_set_hash(digests),
     )
-
-
-def _parameters(spec: EvaluatorSpec) -> dict[str, Any]:
-    """Return what decides a label besides prompt and image."""
-    if spec.scorer == "chat":
-        # Labels of earlier versions, which could set a detail, stay known.
-        return {"detail": None, "answer_tokens": spec.scorer_answer_tokens}
-    return {}
 
 
 def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet, test: int) -> EvaluatorInfo:
@@ -185,7 +166,7 @@ def _fingerprint(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: I
         (
             spec.scorer,
             spec.model,
-            sorted(_parameters(spec).items()),
+            sorted(label_parameters(spec).items()),
             (spec.scorer_image_size, RECIPE),
             # The order of the classes in an instruction follows from the seed.
             spec.seed if spec.scorer == "chat" else None,

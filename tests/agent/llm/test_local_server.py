@@ -151,7 +151,7 @@ def child(settings: dict[str, Any]) -> subprocess.Popen[str]:
 
 def test_it_ends_with_the_pipe_alone(model: Model) -> None:
     """The end of its standard input shows that the parent is gone."""
-    plain = {"key": "k", "model": str(model()), "name": "m", "threads": 1, "context": 64}
+    plain = {"key": "k", "model": str(model()), "name": "m", "threads": 1}
     with child(plain) as process:
         assert process.stdin is not None
         assert process.stdout is not None
