@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from .errors import (
     AskingEndedError,
@@ -186,14 +186,6 @@ def _shown(error: BaseException) -> str:
     return repr(error)[:_LONGEST_MESSAGE] + place_of(error)
 
 
-class Batch(NamedTuple):
-    """A finished batch: templates, duration, and templates waiting at its end."""
-
-    templates: int
-    seconds: float
-    waiting: int
-
-
 class ScoringQueue:
     """Scores templates one at a time for many tasks, in batches for one scorer, within an async context.
 
@@ -204,6 +196,7 @@ class ScoringQueue:
         max_age_s: Longest time, in seconds, that a template waits for others while the scorer is idle.
         grace_s: Longest time, in seconds, that the end of the context waits for a running call; 0 after an
             error. A longer call is left behind in its thread.
+        on_batch: Called with a finished batch: its templates, its seconds, and templates waiting at its end.
     """
 
     def __init__(
@@ -213,7 +206,7 @@ class ScoringQueue:
         max_batch: int = 32,
         max_age_s: float = 0.005,
         grace_s: float = GRACE_S,
-        on_batch: Callable[[Batch], None] | None = None,
+        on_batch: Callable[[int, float, int], None] = lambda _templates, _seconds, _waiting: None,
     ) -> None:
         self._caller = Caller(scorer, max_batch=max_batch)
         self._max_age_s = max_age_s
@@ -302,8 +295,7 @@ class ScoringQueue:
             if self._caller.in_flight == 1:
                 began = max(began, self._ended)
             self._ended = self._now()
-            if self._on_batch is not None:
-                self._on_batch(Batch(size, self._ended - began, len(self._queue)))
+            self._on_batch(size, self._ended - began, len(self._queue))
 
     async def _collect(self, *, ahead: bool) -> list[Job] | None:
         while not self._closing:

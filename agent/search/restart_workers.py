@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from ...evaluator.batching import Batch, ScoringQueue
+from ...evaluator.batching import ScoringQueue
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import NamePredictor
 from ...evaluator.threads import in_thread
@@ -43,9 +43,8 @@ async def run_restarts(session: RunSession) -> SearchOutcome:
     """Run all restarts, and the search for class names, to their ends or to what ends them early."""
     emit = session.request.emit
 
-    def batch_scored(batch: Batch) -> None:
-        seconds = round(batch.seconds, 3)
-        emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
+    def batch_scored(templates: int, seconds: float, waiting: int) -> None:
+        emit(BatchScored(templates=templates, seconds=round(seconds, 3), waiting=waiting))
 
     async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
         records, names, stopped = await _run_all(session, queue)

@@ -12,11 +12,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiohttp import web
 
 from promptclimb.evaluator.remote.asking import ApiRequest
+from tests.fakes import faults
 from tests.fakes.served import LARGE, Loopback, run_as_process
 from tests.fakes.visual_api import VisualApi
 
@@ -111,18 +111,10 @@ class ScorerServer(Loopback):
         if number <= len(self.options.script):
             scripted = self.options.script[number - 1]
             return None if scripted == "ok" else scripted
-        faults = (kind for fragment, kind in self.options.faults.items() if fragment in text)
-        return next(faults, self.options.always)
+        kinds = (kind for fragment, kind in self.options.faults.items() if fragment in text)
+        return next(kinds, self.options.always)
 
     async def _fault(self, kind: str, request: web.Request) -> web.StreamResponse:
-        if kind == "hang_up":
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-        if kind == "html":
-            return web.Response(text="<html>Bad gateway</html>", content_type="text/html")
-        if kind == "garbage":
-            return web.Response(text="[{", content_type="application/json")
         if kind == "deep":
             return web.Response(text="[" * 900 + "{}" + "]" * 900, content_type="application/json")
         if kind == "huge":
@@ -133,28 +125,23 @@ class ScorerServer(Loopback):
             return web.json_response({"choices": [choice]})
         if kind == "error_in_200":
             return web.json_response({"error": {"message": "overloaded", "code": 503}})
-        status, error, headers = _FAILURES[kind]
         if kind == "echo_key":
-            error = {"message": f"bad key {self.keys[-1]}"}
-        return web.json_response({"error": error}, status=status, headers=headers)
+            return web.json_response({"error": {"message": f"bad key {self.keys[-1]}"}}, status=500)
+        if kind in _REFUSALS:
+            status, error = _REFUSALS[kind]
+            return web.json_response({"error": error}, status=status)
+        return await faults.answer(kind, request, {})
 
     async def _stats(self, _request: web.Request) -> web.Response:
         return web.json_response({"requests": self.requests, "asked": self.asked})
 
 
-_FAILURES: Mapping[str, tuple[int, Any, Mapping[str, str]]] = {
-    "429": (429, {"message": "slow down"}, {"Retry-After": "0.2"}),
-    "500": (500, {"message": "internal"}, {}),
-    "503": (503, "Model is loading", {"Retry-After": "0"}),
-    "filter": (400, {"message": "content management policy", "code": "content_filter"}, {}),
-    "too_large": (413, {"message": "the image is too large"}, {}),
-    "context": (400, {"message": "context length exceeded", "code": "context_length_exceeded"}, {}),
-    "no_format": (400, {"message": "response_format is not supported"}, {}),
-    "no_max_tokens": (400, {"message": "'max_tokens' is not supported, use 'max_completion_tokens'"}, {}),
-    "bad_request": (400, {"message": "what is this"}, {}),
-    "wrong_key": (401, {"message": "Incorrect API key provided"}, {}),
-    "no_model": (404, {"message": "model x does not exist", "code": "model_not_found"}, {}),
-    "echo_key": (500, {}, {}),
+_REFUSALS: Mapping[str, tuple[int, Mapping[str, str]]] = {
+    "filter": (400, {"message": "content management policy", "code": "content_filter"}),
+    "too_large": (413, {"message": "the image is too large"}),
+    "context": (400, {"message": "context length exceeded", "code": "context_length_exceeded"}),
+    "no_format": (400, {"message": "response_format is not supported"}),
+    "no_max_tokens": (400, {"message": "'max_tokens' is not supported, use 'max_completion_tokens'"}),
 }
 
 

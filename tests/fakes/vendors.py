@@ -1,4 +1,4 @@
-"""Rate-limit headers in the styles of three vendors, and `Retry-After` in each of its forms."""
+"""Rate-limit headers in the styles of two vendors, and `Retry-After` in each of its forms."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal
 
 from tests.fakes.limits import State
 
-Vendor = Literal["openai", "anthropic", "plain", "none"]
-RetryAfter = Literal["seconds", "date", "ms", "none"]
+Vendor = Literal["openai", "anthropic"]
+RetryAfter = Literal["seconds", "date", "ms"]
 
 
 def limit_headers(vendor: Vendor, states: Mapping[str, State]) -> dict[str, str]:
@@ -22,13 +22,10 @@ def limit_headers(vendor: Vendor, states: Mapping[str, State]) -> dict[str, str]
         if vendor == "openai":
             members = {"-limit": limit, "-remaining": remaining, "-reset": duration(state.full_in_s)}
             headers |= {f"x-ratelimit{name}-{kind}": value for name, value in members.items()}
-        elif vendor == "anthropic":
+        else:
             moment = datetime.fromtimestamp(time.time() + state.full_in_s, UTC).isoformat()
             members = {"-limit": limit, "-remaining": remaining, "-reset": moment}
             headers |= {f"anthropic-ratelimit-{kind}{name}": value for name, value in members.items()}
-        elif vendor == "plain" and kind == "requests":
-            members = {"-limit": limit, "-remaining": remaining, "-reset": f"{state.full_in_s:.3f}"}
-            headers |= {f"x-ratelimit{name}": value for name, value in members.items()}
     return headers
 
 
@@ -38,7 +35,7 @@ def retry_after_headers(form: RetryAfter, seconds: float) -> dict[str, str]:
         return {"retry-after-ms": f"{seconds * 1000:.0f}"}
     if form == "date":
         return {"retry-after": formatdate(time.time() + seconds + 1, usegmt=True)}
-    return {"retry-after": f"{seconds:.3f}"} if form == "seconds" else {}
+    return {"retry-after": f"{seconds:.3f}"}
 
 
 def duration(seconds: float) -> str:

@@ -218,7 +218,7 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
     monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
-    faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
+    faults = ("429", "ok", "cut_off", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
     async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
         answered, why = await answers(calls, [question(number) for number in range(12)])
         assert (len(answered), why) == (12, None)
