@@ -467,30 +467,24 @@ async def test_even_waits_that_are_asked_for_have_an_end() -> None:
 
 
 @virtual_time
-async def test_a_limit_on_calls_is_exact_on_the_server_too() -> None:
-    """Thirty restarts, a faulty server: as many billed answers as allowed, not one more."""
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(calls=100), Limits(tokens=3000), Limits(cost_usd=0.005)],
+    ids=["calls", "tokens", "money"],
+)
+async def test_what_a_server_bills_is_within_a_limit_and_nearly_all_of_it(limits: Limits) -> None:
+    """Thirty restarts, a faulty server: as many calls as allowed, and not a token more."""
     faults = {"500": 0.1, "no_choices": 0.1, "429": 0.05}
     async with served(faults=faults, latency_s=(0.1, 2.0)) as (server, chat):
-        endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=30))
-        asker = asker_of(endpoint, limits=Limits(calls=100))
+        endpoint = Endpoint(name="one", client=chat, price=PRICE, limits=RateLimits(concurrency=30))
+        asker = asker_of(endpoint, limits=limits)
         await until_spent(asker, 30)
-        assert server.statistics.billed == asker.budget.spent.calls == 100
-
-
-@virtual_time
-async def test_limits_on_tokens_and_money_are_never_exceeded_and_nearly_used() -> None:
-    """What the server billed stays below the limit, though many were in flight when it came near."""
-    for limits in (Limits(tokens=3000), Limits(cost_usd=0.005)):
-        async with served(latency_s=(0.1, 2.0)) as (server, chat):
-            endpoint = Endpoint(name="one", client=chat, price=PRICE, limits=RateLimits(concurrency=30))
-            asker = asker_of(endpoint, limits=limits)
-            await until_spent(asker, 30)
-            usage = asker.budget.spent
-            assert usage.prompt_tokens + usage.completion_tokens == server.statistics.tokens
-            if limits.tokens is not None:
-                assert 0.9 * 3000 <= server.statistics.tokens <= 3000
-            else:
-                assert 0.9 * 0.005 <= usage.cost_usd <= 0.005
+    usage, billed = asker.budget.spent, server.statistics
+    assert (usage.calls, usage.tokens) == (billed.billed, billed.tokens)
+    used = {"calls": usage.calls, "tokens": usage.tokens, "cost_usd": usage.cost_usd}
+    for name, amount in used.items():
+        if (most := getattr(limits, name)) is not None:
+            assert (1 if name == "calls" else 0.9) * most <= amount <= most
 
 
 @virtual_time

@@ -450,40 +450,36 @@ def test_an_endpoint_that_never_fits_is_blamed_early(
     assert scored(evaluator, ASKED[scorer]).train == 1.0
 
 
-@pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
+QUOTA = ApiRefusal("your image quota is exceeded")
+
+
+def refusal_in_an_answer(reason: str) -> Any:
+    """A chat completion, paid, that holds nothing but a refusal: by the model, or by a filter."""
+    return completion(None, reason, refusal="I cannot help" if reason == "stop" else None)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "refusal"),
+    [
+        ("chat", QUOTA), ("zero-shot", QUOTA), ("chat", refusal_in_an_answer("stop")),
+        ("chat", refusal_in_an_answer("content_filter")),
+    ],
+)  # fmt: skip
 def test_an_endpoint_that_begins_to_refuse_everything_is_no_image_s_fault(
-    scorer: str, opened: Opened, tmp_path: Path
+    scorer: str, refusal: Any, opened: Opened, tmp_path: Path
 ) -> None:
     """A question that it answered before shows it; nothing of that is kept, and a resumed run goes on."""
-    quota = ApiRefusal("your image quota is exceeded")
-    api = VisualApi(change=lambda number, _request, body: body if number < 25 else quota)
+    api = VisualApi(change=lambda number, _request, body: body if number < 25 else refusal)
     evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
     assert scored(evaluator, ASKED[scorer]).train == 1.0
     other = f"Look closely. {ASKED[scorer]}"
-    with pytest.raises(ScoringEndedError, match=r"refuses every request now.*quota is exceeded; resume"):
+    why = ".*quota is exceeded; resume" if refusal is QUOTA else ""
+    with pytest.raises(ScoringEndedError, match=f"refuses every request now{why}"):
         evaluator.score([other])
     assert len(api.requests) == 25 + 8 + 1
     again = VisualApi()
     assert scored(opened(scorer, again, tmp_path / "labels.sqlite"), other).train == 1.0
     assert len(again.requests) == 2 * SEARCHED - 25
-
-
-def refusal_in_an_answer(reason: str) -> Any:
-    """A chat completion, paid, that holds nothing but a refusal: by the model, or by a filter."""
-    message = {"content": None, "refusal": "I cannot help" if reason == "stop" else None}
-    return {"choices": [{"message": message, "finish_reason": reason}]}
-
-
-@pytest.mark.parametrize("reason", ["stop", "content_filter"])
-def test_refusals_in_answers_end_a_run_like_any_others(reason: str, opened: Opened) -> None:
-    """With the eighth in a row, an image that was answered is asked about again."""
-    refused = refusal_in_an_answer(reason)
-    api = VisualApi(change=lambda number, _request, body: body if number < 25 else refused)
-    evaluator = opened("chat", api)
-    assert scored(evaluator, INSTRUCTION).train == 1.0
-    with pytest.raises(ScoringEndedError, match="refuses every request now"):
-        evaluator.score([f"Look closely. {INSTRUCTION}"])
-    assert len(api.requests) == 25 + 8 + 1
 
 
 def test_a_test_split_that_is_refused_as_a_whole_has_no_accuracy(opened: Opened) -> None:
