@@ -99,10 +99,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     async def classify(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[EnsembleDecisions]:
-        await self.prepare()
-        image_vectors = [await self._image_vectors(images) for images in parts]
-        classifiers = await self._classifiers([(texts, self.class_names) for texts in ensembles])
-        return await self._decided(classifiers, image_vectors)
+        return await self._classify([(texts, self.class_names) for texts in ensembles], parts)
 
     async def classify_by(self, heads: Sequence[Head], parts: Sequence[ImageSet]) -> list[EnsembleDecisions]:
         """Return the decisions of classifiers for each part; no text is asked for.
@@ -154,13 +151,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        await self.prepare()
         images = await self._opened(split)
-        vectors = await self._image_vectors(images)
-        classifiers = await self._classifiers(
-            [([template], self.problem.renamed(renaming)) for renaming in renamings]
-        )
-        return predictions_of(await self._decided(classifiers, [vectors]), images)
+        named = [([template], self.problem.renamed(renaming)) for renaming in renamings]
+        return predictions_of(await self._classify(named, [images]), images)
 
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
         """Return what the images take, once, and the texts of the candidates."""
@@ -172,6 +165,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if self._named is None:
             requests += len(_trial_pictures()) * sum(form.tried for form in DIALECTS.values())
         return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
+
+    async def _classify(
+        self, wanted: Sequence[tuple[Sequence[str], tuple[str, ...]]], parts: Sequence[ImageSet]
+    ) -> list[EnsembleDecisions]:
+        """Return the decisions of ensembles with class names for each part."""
+        await self.prepare()
+        image_vectors = [await self._image_vectors(images) for images in parts]
+        return await self._decided(await self._classifiers(wanted), image_vectors)
 
     def _decisions(self, head: Head, vectors: Vector) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.

@@ -39,6 +39,7 @@ from .evaluator import (
     misformed,
     parsed,
     path_below,
+    predictions_of,
     text_tokens,
 )
 from .pictures import SentPicture
@@ -419,9 +420,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
     ) -> Predictions:
         images = await self._opened(split)
         prompts = [Prompt(template, self.problem.renamed(renaming)) for renaming in renamings]
-        decided = await self.classify_prompts(prompts, [images])
-        predicted = tuple(tuple(decisions.predicted.tolist()) for (decisions,) in decided)
-        return Predictions(tuple(images.labels.tolist()), predicted)
+        return predictions_of(await self.classify_prompts(prompts, [images]), images)
 
 
 def _sent(prompt: Prompt) -> tuple[str, list[str]]:
