@@ -34,6 +34,8 @@ _SETTINGS: dict[str, object] = {
     "eviction_policy": "none",
     "cull_limit": 0,
     "size_limit": 2**62,
+    # A text of any length lies beside its key, so that one transaction holds both.
+    "disk_min_file_size": 2**62,
     # diskcache rewrites some thirty settings one by one when it opens; only later rows wait for the disk.
     "sqlite_synchronous": SYNCHRONOUS_NORMAL,
 }
@@ -58,29 +60,14 @@ ACCOUNTS: Mapping[Account, tuple[str, str]] = {
 """Keys of the rows with what was used and what is reserved, by account; time counts in the first one."""
 
 
-class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """Text keys and text values inside the database; anything else is an error, never a pickle."""
-
-    def put(self, key: object) -> tuple[str, Literal[True]]:
-        if not isinstance(key, str):
-            raise TypeError(f"a store's keys are text, not {type(key).__name__}")
-        return key, True
-
-    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
-        """Return the value as it is stored: beside its key, so that one transaction holds both."""
-        if not isinstance(value, str) or read:
-            raise TypeError(f"a store's values are JSON text, not {type(value).__name__}")
-        return 0, diskcache.core.MODE_RAW, None, value
-
-
 class TextWriter:
-    """Writes JSON texts with diskcache, without its eviction; every row is read by ``StoredTexts``.
+    """Writes JSON texts with diskcache, which keeps a text as it is; every row is read by ``StoredTexts``.
 
     A thread that wrote closes it too: each has a connection of its own.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.cache = diskcache.Cache(str(directory), timeout=WAIT_S, disk=TextDisk, **_SETTINGS)
+        self.cache = diskcache.Cache(str(directory), timeout=WAIT_S, **_SETTINGS)
         self.cache.reset("sqlite_synchronous", SYNCHRONOUS_FULL)
 
     def write(self, texts: Mapping[str, str]) -> None:

@@ -190,10 +190,6 @@ class Store(StoreReader):
         folder = run_dir / FOLDER
         building = run_dir / f"{_BUILDING}{os.getpid()}"
         with _CREATING, translated(run_dir):
-            if folder.exists():
-                raise StoreExistsError(
-                    f"{run_dir} holds a run already; `resume` it, or choose another directory"
-                )
             run_dir.mkdir(parents=True, exist_ok=True)
             _sweep(run_dir)
             try:
