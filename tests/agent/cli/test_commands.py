@@ -648,7 +648,6 @@ def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]
     [
         (("null",) * 4, "suite", EXIT_NOTHING_USABLE),
         (("null",) * 2, "suite", 0),
-        (("500",) * 99, "search --method pn", EXIT_NOTHING_USABLE),
         (("ok", *("500",) * 99), "search --method pn", FAILED),
     ],
 )

@@ -123,22 +123,6 @@ def test_what_can_hold_a_secret_passes_the_scrubber_and_nothing_else(tmp_path: P
     assert (line["template"], line["time"]) == ("a {}", "2026-12-01T00:00:00.000000Z")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
-async def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
-    """It is left out with the next event, and that is said once."""
-    events: list[Event] = []
-    (tmp_path / FILE_NAME).symlink_to("/dev/full")
-    bus = Bus(events.append)
-    async with ThreadedSink("log", lambda: EventLog(tmp_path), emit=bus) as log:
-        with bus.joined(log):
-            bus(Noted(text="one"))
-            log.start()
-            log.flush()
-            bus(Noted(text="two"))
-            bus(Noted(text="three"))
-    assert [event.name for event in events].count("events.listener_failed") == 1
-
-
 def test_a_torn_line_takes_no_other_with_it(tmp_path: Path) -> None:
     """As where the disk was full in its middle; a session that goes on begins with a line of its own."""
     path = tmp_path / FILE_NAME

@@ -158,14 +158,6 @@ def test_the_default_template_alone_says_nothing_of_the_speed() -> None:
     assert state.time_left(10.0) == ["about 20 min to go"]
 
 
-def test_a_template_of_two_restarts_counts_once() -> None:
-    """The live count is that of the result: distinct templates."""
-    display, stream = watched(terminal=False)
-    for event in [STARTED, *map(scored, range(6)), *map(scored, range(6)), *[over(1)] * 6]:
-        display(event)
-    assert "6 templates scored" in stream.getvalue().splitlines()[-1]
-
-
 def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
     """A custom scorer may score with any number."""
     for terminal in (False, True):

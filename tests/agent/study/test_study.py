@@ -115,13 +115,6 @@ def test_what_is_no_file_of_settings_is_refused(content: bytes, problem: str, tm
         read_study(tmp_path / "study.toml")
 
 
-def test_a_mark_in_front_is_passed_over(tmp_path: Path) -> None:
-    """Editors on Windows write one before the text."""
-    text = '\ufeffdata = ["dice"]\nmethods = ["random"]\n'
-    (tmp_path / "study.toml").write_text(text, "utf-8")
-    assert read_study(tmp_path / "study.toml").data == ("dice",)
-
-
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """By its path."""
     with pytest.raises(ConfigError, match=r"nope\.toml does not exist"):
