@@ -34,6 +34,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.common import few_images, over_sets, print_document, read_rows, rows_of, whole_numbers
+from benchmarks.fine_tuned import Fit, chosen_by_folds, chosen_on_val, folds, task_residual, tip_adapter_f
 from promptclimb.agent.api import search_sync
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.details import read_details
@@ -76,9 +77,13 @@ class Shots:
     @cached_property
     def features(self) -> Tensor:
         """Return the mean of each image and its copies, of length 1: [n, E]."""
-        images = torch.cat([self.train.features, self.val.features])[:, None]
+        return functional.normalize(self.versions.mean(dim=1), dim=1)
+
+    @cached_property
+    def versions(self) -> Tensor:
+        """Return each image before its copies: [n, 1 + COPIES, E]."""
         copies = torch.cat([self.train_copies, self.val_copies])
-        return functional.normalize(torch.cat([images, copies], dim=1).mean(dim=1), dim=1)
+        return torch.cat([self.images[:, None], copies], dim=1)
 
     @cached_property
     def images(self) -> Tensor:
@@ -166,8 +171,6 @@ class Bed:
 
     def problem(self, drawn: Shots, shots: int, seed: int) -> Problem:
         """Return the draw as the white-box references get it, all labels among the training images."""
-        features = torch.cat([drawn.train.features, drawn.val.features])
-        copies = torch.cat([drawn.train_copies, drawn.val_copies])
         return Problem(
             dataset=self.name,
             class_names=self.classes,
@@ -175,10 +178,10 @@ class Bed:
             seed=seed,
             logit_scale=self.loaded.logit_scale,
             encoder=self.encoder,
-            train=Labelled(features, drawn.labels, len(self.classes)),
+            train=Labelled(drawn.images, drawn.labels, len(self.classes)),
             val=drawn.val,
             open_test=lambda: self.splits["test"],
-            versions=torch.cat([features[:, None], copies], dim=1),
+            versions=drawn.versions,
         )
 
     def texts(self, templates: Sequence[str]) -> Tensor:
@@ -232,13 +235,9 @@ def cache(drawn: Shots, weights: Tensor, scale: float, test: Labelled) -> Tensor
 def discriminant(drawn: Shots, weights: Tensor, scale: float, test: Labelled) -> Tensor:
     """Return decisions of a Gaussian discriminant and the texts, mixed by folds, if there are any."""
     labels, classes = drawn.labels, len(weights)
-    folds = min(5, int(torch.bincount(labels, minlength=classes).min()))
-    if folds < 2:
+    fold = folds(labels)
+    if not fold.any():
         return decide(test, weights)
-    fold = torch.zeros_like(labels)
-    for label in range(classes):
-        own = (labels == label).nonzero()[:, 0]
-        fold[own] = torch.arange(len(own)) % folds
 
     def head(rows: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
         features, own = drawn.features[rows], labels[rows]
@@ -255,7 +254,7 @@ def discriminant(drawn: Shots, weights: Tensor, scale: float, test: Labelled) ->
     tried = []
     for shrinkage in SHRINKAGES:
         logits = torch.empty(len(labels), classes)
-        for number in range(folds):
+        for number in fold.unique().tolist():
             slopes, offsets = head((fold != number).nonzero()[:, 0], shrinkage)
             logits[fold == number] = drawn.images[fold == number] @ slopes + offsets
         tried += [
@@ -362,7 +361,7 @@ def measure(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
 def measure_alone(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
     """Return the accuracies of rivals that learn from all labels, or of tuned CoOp, which chooses on val."""
     drawn, test = bed.draw(cell["shots"], cell["seed"]), bed.splits["test"]
-    rival = {"ridge": from_bare_name, "probe": probe}.get(cell["rival"], coop_alone)
+    rival = {"ridge": from_bare_name, "probe": probe, "fine-tuned": fine_tuned}.get(cell["rival"], coop_alone)
     return {
         "test": {
             name: round(float((labels == test.labels).double().mean()), 6)
@@ -374,9 +373,7 @@ def measure_alone(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
 def from_bare_name(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return decisions of the program's classifier held near ``{}``, of a kernel ridge, and of both."""
     weights, scale, test = classifier(bed.texts(["{}"])), bed.loaded.logit_scale, bed.splits["test"]
-    copies = torch.cat([drawn.train_copies, drawn.val_copies])
-    labelled = LabelledFeatures(torch.cat([drawn.images[:, None], copies], dim=1), drawn.labels)
-    learned = learn(weights, labelled, scale, seed=cell["seed"])
+    learned = learn(weights, LabelledFeatures(drawn.versions, drawn.labels), scale, seed=cell["seed"])
     near = (learned.scale * test.features @ learned.weights.T).log_softmax(dim=1)
     ridge = kernel_ridge(drawn, weights, scale, test).log_softmax(dim=1)
     logits = {"held near": near, "kernel ridge": ridge, "mean of both": near + ridge}
@@ -395,6 +392,27 @@ def probe(bed: Bed, drawn: Shots, _cell: Mapping[str, Any]) -> dict[str, Tensor]
         use_legacy_attributes=False,
     ).fit(drawn.images.numpy(), drawn.labels.numpy())
     return {"linear probe, all labels": torch.from_numpy(model.predict(bed.splits["test"].features.numpy()))}
+
+
+def fine_tuned(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return decisions of Tip-Adapter-F and TaskRes, whose settings come from val, or from folds."""
+    given = {
+        "weights": classifier(bed.texts(["{}"])),
+        "scale": bed.loaded.logit_scale,
+        "seed": cell["seed"],
+    }
+    epochs = 200 if cell["shots"] >= 8 else 100  # the authors'
+    fits: dict[str, Fit] = {
+        "Tip-Adapter-F": partial(tip_adapter_f, **given),
+        "TaskRes": partial(task_residual, **given, epochs=epochs),
+    }
+    learned = {}
+    for name, fit in fits.items():
+        few = drawn.versions[: len(drawn.train)]
+        learned[f"{name}, tuned on val, {{}}"] = chosen_on_val(fit, few, drawn.train.labels, drawn.val)
+        learned[f"{name}, all labels, {{}}"] = chosen_by_folds(fit, drawn.versions, drawn.labels)
+    test = bed.splits["test"].features
+    return {name: logits(test).argmax(dim=1) for name, logits in learned.items()}
 
 
 def coop_alone(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -488,7 +506,8 @@ def main() -> None:
     parser.add_argument(
         "--rivals",
         default="",
-        help="coop, coop-tuned, ridge (and ours from {}), probe: measure these alone",
+        help="coop, coop-tuned, ridge (and ours from {}), probe, fine-tuned (Tip-Adapter-F, TaskRes):"
+        " measure these alone",
     )
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--table", type=Path, metavar="FILE.jsonl")
