@@ -58,17 +58,15 @@ def parse_devices(name: str) -> list[torch.device]:
     kind, _, numbers = name.partition(":")
     chosen = [torch.device(kind, int(number)) for number in numbers.split(",") if number]
     chosen = chosen or [torch.device(kind, 0) if kind == "cuda" else torch.device(kind)]
-    for device in chosen:
-        _check(device)
-    return chosen
-
-
-def _check(device: torch.device) -> None:
     existing = ", ".join(devices())
-    if device.type == "mps" and not torch.backends.mps.is_available():
+    if kind == "mps" and not torch.backends.mps.is_available():
         raise ModelError(f"there is no mps device here; there is {existing}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"there is no device {device} here (torch {torch.__version__}); there is {existing}")
+    for device in chosen:
+        if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ModelError(
+                f"there is no device {device} here (torch {torch.__version__}); there is {existing}"
+            )
+    return chosen
 
 
 def best_dtype(device: torch.device) -> torch.dtype:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from ..errors import UsageError
 from ..scoring import BARE_NAME, BASELINE_DEFAULT, DEFAULT_TEMPLATE, HAND_MADE, OPENAI_80
@@ -25,37 +27,30 @@ _TORCHVISION = {
 
 
 @cache
-def _metadata() -> ModuleType:
+def _metadata() -> Mapping[str, Any]:
     # open_clip/__init__ imports torch; the module with the lists imports nothing.
     package = importlib.util.find_spec("open_clip")
-    folders = list(package.submodule_search_locations or ()) if package else []
-    for folder in folders:
-        spec = importlib.util.spec_from_file_location(
-            "_open_clip_lists", Path(folder) / "zero_shot_metadata.py"
-        )
-        if spec and spec.loader:
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-    raise UsageError("open_clip_torch is not installed; `pip install open_clip_torch` brings its lists")
+    if package is None or package.origin is None:
+        raise UsageError("open_clip_torch is not installed; `pip install open_clip_torch` brings its lists")
+    return runpy.run_path(str(Path(package.origin).with_name("zero_shot_metadata.py")))
 
 
 @cache
 def imagenet_templates() -> tuple[str, ...]:
     """Return ``OPENAI_IMAGENET_TEMPLATES``: the 80 that OpenAI published."""
-    return tuple(template("{}") for template in _metadata().OPENAI_IMAGENET_TEMPLATES)
+    return tuple(template("{}") for template in _metadata()["OPENAI_IMAGENET_TEMPLATES"])
 
 
 @cache
 def simple_imagenet_templates() -> tuple[str, ...]:
     """Return ``SIMPLE_IMAGENET_TEMPLATES``: the seven that OpenAI found to do best together."""
-    return tuple(template("{}") for template in _metadata().SIMPLE_IMAGENET_TEMPLATES)
+    return tuple(template("{}") for template in _metadata()["SIMPLE_IMAGENET_TEMPLATES"])
 
 
 @cache
 def imagenet_class_names() -> tuple[str, ...]:
     """Return ``IMAGENET_CLASSNAMES``: 1,000 names in the order of the WordNet ids."""
-    return tuple(_metadata().IMAGENET_CLASSNAMES)
+    return tuple(_metadata()["IMAGENET_CLASSNAMES"])
 
 
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:

@@ -35,37 +35,29 @@ class SoftPrompt:
     """
 
     def __init__(self, encoder: TextEncoder, context: int) -> None:
-        self._tower = tower_of(encoder)
+        self.tower = tower_of(encoder)
         names = [text.tokens for text in encoder.texts(NAME_ALONE)]
         longest = max(map(len, names)) + context
-        if longest > len(self._tower.positions):
+        if longest > len(self.tower.positions):
             raise ModelError(
                 f"{context} learned vectors make a class text of {longest} tokens, "
-                f"and this model reads {len(self._tower.positions)}; learn fewer"
+                f"and this model reads {len(self.tower.positions)}; learn fewer"
             )
         used = sorted({token for row in names for token in row})
-        self._used = self._tower.tokens[torch.tensor(used, device=self._tower.device)]  # [U, D]
+        self._used = self.tower.tokens[torch.tensor(used, device=self.tower.device)]  # [U, D]
         row_by_token = {token: row for row, token in enumerate(used)}  # in the table of ``features``
         texts = []
         for row in names:
             start, *following = (row_by_token[token] for token in row)
             texts.append(Text((start, *range(len(used), len(used) + context), *following), 1 + context))
-        self._passes: list[Pass] = list(pack(texts, max_rows=MAX_ROWS, quantum=1, device=self._tower.device))
+        self._passes: list[Pass] = list(pack(texts, max_rows=MAX_ROWS, quantum=1, device=self.tower.device))
         order = [index for batch in self._passes for index in batch.order.tolist()]
-        self._back = torch.argsort(torch.tensor(order)).to(self._tower.device)
-
-    @property
-    def width(self) -> int:
-        return self._tower.width
-
-    @property
-    def device(self) -> torch.device:
-        return self._tower.device
+        self._back = torch.argsort(torch.tensor(order)).to(self.tower.device)
 
     def features(self, context: Tensor) -> Tensor:
         """Return normalised class vectors [C, E] under a context [M, D]."""
         table = torch.cat([self._used, context])
-        tower = replace(self._tower, tokens=table)
+        tower = replace(self.tower, tokens=table)
         return torch.cat([encode(tower, batch, 1) for batch in self._passes])[self._back]
 
 
@@ -174,8 +166,10 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
     context.requires_grad_()
     optimizer = torch.optim.SGD([context], lr=WARM_UP_LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     versions = problem.versions
-    features = (problem.train.features if versions is None else versions).to(prompt.device, torch.float32)
-    labels = problem.train.labels.to(prompt.device)
+    features = (problem.train.features if versions is None else versions).to(
+        prompt.tower.device, torch.float32
+    )
+    labels = problem.train.labels.to(prompt.tower.device)
     epochs, losses = options.epochs or epochs_for(problem.shots), []
     problem.report(f"coop: {context.numel():,} numbers to learn, {epochs} epochs, {len(labels)} images")
     for lr in learning_rates(options.lr, epochs):
@@ -205,8 +199,8 @@ def start(problem: Problem, options: CoopOptions, generator: torch.Generator) ->
     """Return the texts and the initial vectors: noise, or the embeddings of words."""
     if options.init == RANDOM:
         prompt = SoftPrompt(problem.encoder, options.context)
-        noise = torch.randn(options.context, prompt.width, generator=generator)
-        return prompt, (SPREAD * noise).to(prompt.device)
+        noise = torch.randn(options.context, prompt.tower.width, generator=generator)
+        return prompt, (SPREAD * noise).to(prompt.tower.device)
     words = embedded(problem.encoder, options.init)
     return SoftPrompt(problem.encoder, len(words)), words
 
