@@ -78,7 +78,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 class OpenAIChat:
-    """A ``ChatClient`` for one endpoint and one key; use it as an async context manager.
+    """A ``Client`` for one endpoint and one key; use it as an async context manager.
 
     The SDK's retries are off. Deadlines are the caller's: cancelling ``chat`` closes the connection. If a
     request is refused for a parameter, a system message or its length, the error is marked as ``adapted``:

@@ -203,7 +203,7 @@ def name_of(user_object: object) -> str:
 
 
 class UserChat:
-    """Make an object with a method ``chat`` a ``ChatClient``.
+    """Make an object with a method ``chat`` a ``Client``.
 
     ``chat(request)`` takes a ``ChatRequest`` and returns a ``ChatAnswer``; ``chat(messages)`` takes
     ``[{"role", "content"}]`` and may return a text, which is counted as free. The parameter's name decides.
@@ -230,7 +230,7 @@ class UserChat:
         self._room = asyncio.Semaphore(self.in_flight or 1)
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Ask the object; see ``ChatClient``.
+        """Ask the object; see ``Client``.
 
         Raises:
             TransientChatError: It raised anything but our own errors and program mistakes.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -24,7 +21,6 @@ from promptclimb.agent.events.types import Event, ModelFetched
 from promptclimb.agent.llm import local_server
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.local_server import (
-    CHILD,
     MOST_THREADS,
     LlamaServer,
     LlamaSettings,
@@ -135,31 +131,6 @@ def test_it_does_not_outlive_a_parent_that_is_killed(number: signal.Signals, mod
         assert ends(pid)
 
 
-def child(settings: dict[str, Any]) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(CHILD)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(settings) + "\n")
-    process.stdin.flush()
-    return process
-
-
-def test_it_ends_with_the_pipe_alone(model: Model) -> None:
-    """The end of its standard input shows that the parent is gone."""
-    plain = {"key": "k", "model": str(model()), "name": "m", "threads": 1}
-    with child(plain) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
-        process.stdin.close()
-        assert process.wait(LONG_S) == 0
-
-
 REQUEST = ChatRequest(messages=({"role": "user", "content": "write"},), model="m")
 
 
@@ -199,13 +170,6 @@ def fetching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     monkeypatch.setattr(local_server, "model_file", fetch)
     return asked
-
-
-async def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is fetched for it."""
-    monkeypatch.setattr(local_server, "PACKAGE", "not_there")
-    with pytest.raises(EndpointError, match="not_there is not installed"):
-        await make_ready("local", pytest.fail)
 
 
 async def test_a_library_that_does_not_run_here_is_found_out(

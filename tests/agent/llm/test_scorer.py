@@ -19,7 +19,6 @@ from promptclimb.agent.errors import (
     BudgetSpentError,
     EndpointError,
     EvaluationFailedError,
-    InterruptedRunError,
     TransientChatError,
 )
 from promptclimb.agent.events.types import ChatFailed, Event, Noted
@@ -28,7 +27,6 @@ from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.scorer import ScorerCalls, open_scorer, scorer_key
 from promptclimb.agent.prices import NOTHING, Bill, CallPrice, Price, Spent, TokenUsage
-from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import AskingEndedError, ConfigError, UsageError
 from promptclimb.evaluator.remote.asking import ApiEstimate, ApiRefusal, ApiReply, ApiRequest
 from tests.fakes.clock import run_virtual
@@ -51,7 +49,7 @@ def config(url: str, **more: Any) -> SearchConfig:
 @asynccontextmanager
 async def asking(server: ScorerServer, **more: Any) -> Any:
     """An ``ApiAsk`` of a server."""
-    about = {name: more.pop(name) for name in ("stop", "emit", "spent", "scrubber") if name in more}
+    about = {name: more.pop(name) for name in ("emit", "spent") if name in more}
     async with open_scorer(config(server.url, **more), {"SCORER_API_KEY": KEY}, **about) as calls:
         yield calls
 
@@ -96,15 +94,6 @@ async def test_an_answer_that_is_not_on_disk_holds_its_place() -> None:
             assert server.requests == 1
         await others
         assert server.requests == 2
-
-
-async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None:
-    """The limit ends the asking; each call that was made gave an answer."""
-    async with ScorerServer() as server, asking(server, max_scorer_calls=11) as calls:
-        answered, why = await answers(calls, [question(number) for number in range(40)])
-        assert (len(answered), server.requests) == (11, 11)
-        assert isinstance(why, BudgetSpentError)
-        assert (why.limits, str(why)) == (("scorer_calls",), "the limit of 11 scorer calls is reached")
 
 
 @pytest.mark.parametrize(
@@ -279,20 +268,6 @@ async def test_an_address_where_nothing_listens_is_named() -> None:
     assert sum(isinstance(event, ChatFailed) for event in events) <= 8
 
 
-async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
-    """Requests under way are answered and taken; no other one is made."""
-    stop = Stop()
-    async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
-        async with asking(server, stop=stop, scorer_concurrency=4) as calls:
-            work = asyncio.create_task(answers(calls, [question(number) for number in range(100)]))
-            await server.until(lambda: server.answered >= 10)
-            stop.request(InterruptedRunError(2))
-            answered, why = await work
-        assert isinstance(why, InterruptedRunError)
-        assert why.signal == 2
-        assert len(answered) == server.answered == server.requests < 20
-
-
 async def test_closing_ends_what_still_asks() -> None:
     """Requests under way are answered; nothing more is sent."""
     async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
@@ -304,20 +279,6 @@ async def test_closing_ends_what_still_asks() -> None:
         with pytest.raises(AskingEndedError, match="closed"):
             async with calls.place():
                 pass
-
-
-async def test_no_secret_leaves_in_answers_or_messages() -> None:
-    """An endpoint that repeats the key is quoted without it."""
-    events: list[Event] = []
-    async with (
-        ScorerServer(ScorerOptions(script=("echo_key",), key=KEY)) as server,
-        asking(server, emit=events.append) as calls,
-    ):
-        answered, why = await answers(calls, [question(number) for number in range(3)])
-    assert (len(answered), why) == (3, None)
-    assert set(server.keys) == {f"Bearer {KEY}"}
-    assert any("bad key" in str(event) for event in events)
-    assert KEY not in repr((events, calls, calls._asker, answered))
 
 
 def test_an_address_of_the_llm_that_cannot_be_used_is_named() -> None:
