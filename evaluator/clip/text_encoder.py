@@ -106,7 +106,7 @@ class TextEncoder:
         """
         with torch.inference_mode():
             if self._tower is None:
-                padded = [self._filler.padded_names(template, names) for template in templates]
+                padded = [self._filler.padded(template, names) for template in templates]
                 tokens = torch.cat(padded).to(self._device)
                 vectors = [self._plain_vectors(text) for text in torch.split(tokens, 1)]
             else:
@@ -194,8 +194,8 @@ class TextEncoder:
             for template in self._samples():
                 count = min(8, self._classes)
                 texts = self._filler.texts(template, self._reader)[:count]
-                ours = self._passes(tower, list(dict.fromkeys(texts)))
-                ours = ours[[list(dict.fromkeys(texts)).index(text) for text in texts]]
+                distinct = list(dict.fromkeys(texts))
+                ours = self._passes(tower, distinct)[[distinct.index(text) for text in texts]]
                 tokens = self._filler.padded(template)[:count].to(self._device)
                 theirs = functional.normalize(model.encode_text(tokens).float(), dim=-1)
                 largest = max(largest, (ours - theirs).abs().max().item())

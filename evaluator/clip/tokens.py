@@ -53,13 +53,14 @@ class Filler:
         self._encode = _plain_encoder(tokenizer)
         self.rows = lru_cache(RECENT)(self._rows)
 
-    def fill(self, template: str) -> list[str]:
-        return [template.replace(SLOT, name) for name in self._names]
+    def fill(self, template: str, names: Sequence[str] | None = None) -> list[str]:
+        return [template.replace(SLOT, name) for name in (self._names if names is None else names)]
 
     def check(self, template: str) -> Rejection | None:
         if SLOT not in template:
             return Rejection("no_slot", f"there is no {SLOT} in {template!r} for the class name")
-        counts = self._counts(template)
+        plain = self._encode is not None
+        counts = list(map(len, self.rows(template))) if plain else self._wide(self.fill(template))
         longest = max(range(len(counts)), key=counts.__getitem__)
         if counts[longest] <= self._limit:
             return None
@@ -83,15 +84,11 @@ class Filler:
         cut = reader.cut(row)
         return Text(cut, min(shared, len(cut) - 1))
 
-    def padded_names(self, template: str, names: Sequence[str]) -> Tensor:
-        """Return token ids with other names, as open_clip gives them to its models: [N, L]."""
-        return self._tokenizer([template.replace(SLOT, name) for name in names])
-
     def check_name(self, template: str, name: str) -> Rejection | None:
         if self._encode is not None:
             count = len(self._named_tokens(template, name)[0])
         else:
-            (count,) = self._wide([template.replace(SLOT, name)])
+            (count,) = self._wide(self.fill(template, [name]))
         if count <= self._limit:
             return None
         return Rejection("too_many_tokens", f"{count} tokens, and this model reads {self._limit}")
@@ -106,9 +103,9 @@ class Filler:
         words = before.rpartition(" ")[0]
         return self._encode(text), len(self._encode(words)) - 1 if _SIMPLE.fullmatch(text) else 0
 
-    def padded(self, template: str) -> Tensor:
-        """Return token ids as open_clip gives them to its models, [C, L]."""
-        return self._tokenizer(self.fill(template))
+    def padded(self, template: str, names: Sequence[str] | None = None) -> Tensor:
+        """Return token ids as open_clip gives them to its models, of the classes or other names: [C, L]."""
+        return self._tokenizer(self.fill(template, names))
 
     def texts(self, template: str, reader: Reader) -> list[Text]:
         """Return the class texts, cut where they are read, with their number of shared tokens."""
@@ -118,11 +115,6 @@ class Filler:
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         shared = min(common, min(map(len, rows)) - 1)
         return [Text(row, shared) for row in rows]
-
-    def _counts(self, template: str) -> list[int]:
-        if self._encode is not None:
-            return [len(row) for row in self.rows(template)]
-        return self._wide(self.fill(template))
 
     def _wide(self, texts: list[str]) -> list[int]:
         """Return the numbers of tokens of texts, longer ones than the model reads included."""
