@@ -90,6 +90,8 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchConfig]:
     """Make the config of a small search without an LLM."""
     monkeypatch.setenv("SCORER_API_KEY", KEY)
+    # Labels go by address, and a later server may have the port of an earlier one.
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
 
     def made(url: str, **more: Any) -> SearchConfig:
         settings = {
