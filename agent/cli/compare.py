@@ -84,7 +84,9 @@ def _notes(results: Sequence[SearchResult], over_first: Sequence[Difference | No
     """Return what to know of the differences, and that a model is a toy."""
     notes = sorted({str(result.notes[TOY_MODEL]) for result in results if TOY_MODEL in result.notes})
     pairs = zip(results[1:], over_first[1:], strict=True)
-    if any(gap is None and result.recommended.test is not None for result, gap in pairs):
+    if results[0].recommended.test is None:
+        notes.append("the first run has no test accuracy, so no run has a difference to it; resume it")
+    elif any(gap is None and result.recommended.test is not None for result, gap in pairs):
         notes.append("a run on other test images than the first has no difference")
     samples = {(result.dataset.shots, result.dataset.seed) for result in results}
     if len({ALL if shots == ALL else (shots, seed) for shots, seed in samples}) > 1:

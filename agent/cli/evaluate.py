@@ -305,7 +305,7 @@ def add_options(parser: Parser) -> None:
         "--split",
         choices=("train", "val", "test"),
         default="test",
-        help="which images (default: test; others with --templates)",
+        help="the images to measure on (default: test; train and val need --templates)",
     )
     parser.add_argument(
         "--white-box",
@@ -324,6 +324,6 @@ def add_options(parser: Parser) -> None:
     holds = f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)"
     parser.add_to("Data", "--search-for", metavar="KIND", help=holds, **kind)
     parser.add_argument(HIDDEN_ALIASES["search_for"], help=argparse.SUPPRESS, **kind)
-    matrix = "write the confusion matrix of the same, of any size"
+    matrix = "write the whole confusion matrix"
     parser.add_to("Output", "--matrix", metavar="FILE.csv", help=matrix)
     add_json(parser)

@@ -58,8 +58,8 @@ METHODS: dict[str, SearchMethod] = {
 METHOD, LLM_METHOD = "combine", "guided"
 """The defaults: without an LLM or with one that finds class names, and with one for what is searched for."""
 ABOUT = (
-    f"how candidates are found (`promptclimb search --help` lists them); {LLM_METHOD} with an LLM, but not "
-    "for class names"
+    f"how candidates are found (`promptclimb search --help` lists them); with an LLM for templates "
+    f"{LLM_METHOD}"
 )
 
 

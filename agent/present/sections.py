@@ -397,7 +397,7 @@ def use_of(view: RunView) -> Use | None:
         about = f"{sentence}; {{classes}} is the place of the list of class names."
         return Use(about, [], "\n".join(result.scored_as(*used)))
     named = ", for the new class names above" if result.best.class_names else ""
-    weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
+    weighed = "; a text that is listed twice counts twice" if len(set(used)) < len(used) else ""
     if result.recommended.form == WITH_IMAGES:
         sentence = f"{CLASSIFIER} holds the recommended classifier; without the images, use {texts}"
     open_clip = typed("format", "open-clip")

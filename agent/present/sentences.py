@@ -221,7 +221,10 @@ def without_progress(result: SearchResult) -> str:
     if starting is None or not rounds:
         return ""
     if result.objective != "accuracy":  # the leaderboard does not show others, but their order
-        is_starting = any(row.rank == 1 and not row.round for row in whole)
+        # With new class names another one may be best.
+        is_starting = any(
+            row.rank == 1 and not row.round and row.template == result.best.template for row in whole
+        )
         return f"The best {noun} is a starting one: no round found a better one" if is_starting else ""
     if any(row.train > starting for row in whole):
         return ""
@@ -405,7 +408,9 @@ def names_read(result: SearchResult) -> str:
         return ""
     original = result.baselines.get(ORIGINAL_NAMES)
     chance = (
-        ", which may be no better than chance" if original and may_be_chance(result, original.test) else ""
+        "; accuracy with the original names may be chance"
+        if original and may_be_chance(result, original.test)
+        else ""
     )
     unasked = result.dataset.classes - read.classes
     others = f"; it was not asked about {counted(unasked, 'class', 'classes')}" if unasked > 0 else ""

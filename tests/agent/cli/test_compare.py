@@ -101,6 +101,9 @@ def test_a_difference_is_paired_on_the_same_images_alone(
     assert (wider["points"], wider["paired"]) == (15.0, False)
     assert call("a", "c") == 0
     assert "note: a run on other test images" in capsys.readouterr().err
+    write_run(tmp_path / "stopped", {1}, recommended=Recommended(form="texts", test=None))
+    assert call("stopped", "a") == 0
+    assert "note: the first run has no test accuracy" in capsys.readouterr().err
 
 
 def test_several_differences_are_judged_together(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

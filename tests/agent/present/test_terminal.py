@@ -377,6 +377,8 @@ def test_rounds_that_improved_nothing_are_said_once_here_and_on_the_page(new: fl
     assert of_others in printed(by_mean)
     first = replace(later, rank=1, images=None)
     assert of_others not in printed(replace(by_mean, leaderboard=(first, replace(starting, rank=2))))
+    # With new class names another template was best.
+    assert of_others not in printed(replace(by_mean, best=replace(by_mean.best, template="another {}")))
 
 
 def test_a_template_that_counts_twice_is_shown_once() -> None:
