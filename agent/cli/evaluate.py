@@ -241,7 +241,8 @@ def _percent(share: float | None) -> str:
 def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: int) -> None:
     matrix, noun = evaluation.matrix, words_of(evaluation.prompts).noun
     by = f"the ensemble of all {noun}s" if len(evaluation.templates) > 1 else f"the {noun}"
-    by = by if evaluation.templates else "what is recommended"
+    if not evaluation.templates:
+        by = "what is recommended"
     ordered = sorted(
         enumerate(inspection.classes), key=lambda item: (item[1].accuracy is None, item[1].accuracy)
     )

@@ -169,7 +169,8 @@ class Evaluation:
     @property
     def scores(self) -> tuple[TemplateAccuracy, ...]:
         """Each given template by itself."""
-        pairs = [(text, self._texts_alone[text,]) for text in self.templates]
+        measured = self._texts_alone
+        pairs = [(text, measured[text,]) for text in self.templates]
         return tuple(
             TemplateAccuracy(
                 template=text, accuracy=each.accuracy, unanswered=each.unanswered, metrics=each.metrics
@@ -348,9 +349,10 @@ async def measure(
     while True:
         try:
             if features is not None:
-                evaluation, predictions = await _by_features(features, ways, evaluation, progress)
+                evaluation, predictions, index = await _by_features(features, ways, evaluation, progress)
             else:
                 evaluation, predictions = await _without_features(evaluator, ways, evaluation)
+                index = len(ways) - 1
             break
         except TemplateRejectedError as error:
             if texts:
@@ -358,7 +360,7 @@ async def measure(
             _leave_out(ways, error, report)
     info = evaluator.info  # without the test images that could not be read
     evaluation = replace(evaluation, images=info.sizes.get(split) or 0, notes=info.notes)
-    return _inspected(evaluation, info, predictions) if inspect else evaluation
+    return _inspected(evaluation, info, predictions, index) if inspect else evaluation
 
 
 async def _without_features(
@@ -380,14 +382,12 @@ async def _without_features(
     return replace(evaluation, ways=rows, most_frequent=_most_frequent(predictions)), predictions
 
 
-def _inspected(evaluation: Evaluation, info: EvaluatorInfo, predictions: Predictions | None) -> Evaluation:
-    """Return an evaluation with what is known of each class, by given templates or what is recommended."""
+def _inspected(
+    evaluation: Evaluation, info: EvaluatorInfo, predictions: Predictions | None, index: int
+) -> Evaluation:
+    """Return an evaluation with what is known of each class by the predictions at an index."""
     if predictions is None or not info.class_names:
         raise UsageError("this scorer does not say which classes it confuses")
-    index = len(evaluation.ways) - 1
-    if (best := evaluation.recommended) is not None and not evaluation.templates:
-        learned = [way.name for way in evaluation.ways if way.with_images is not None]
-        index = len(evaluation.ways) + learned.index(best.name)
     if (predicted := predictions.predicted[index]) is None:
         raise UsageError("this scorer classifies with one candidate at a time; inspect each alone")
     from ...evaluator import tally  # NumPy takes longer to import than everything that help pages need
@@ -405,8 +405,11 @@ def _most_frequent(predictions: Predictions | None) -> int:
 
 async def _by_features(
     features: FeatureEvaluator, ways: Mapping[str, tuple[str, ...]], evaluation: Evaluation, progress: Report
-) -> tuple[Evaluation, Predictions]:
-    """Measure ways without and with the labelled images, if any; the predictions without come first.
+) -> tuple[Evaluation, Predictions, int]:
+    """Measure ways without and with the labelled images, if any.
+
+    The index is of the predictions to inspect: those of the last way if templates were given, else of what
+    is recommended.
 
     Raises:
         TemplateRejectedError: The model cannot read a template.
@@ -430,9 +433,11 @@ async def _by_features(
     measured = _with_gains(_measured_by(predictions, evaluation.classes), names, predictions)
     forms, classifier = dict[str | None, Form](), None
     by_image: tuple[PredictedImage, ...] = ()
+    inspected = len(ways) - 1
     if chosen is not None:
-        best = learned[chosen]
-        by_image = await _by_image(features, best, predictions, names.index((chosen, IMAGES_COLUMN)))
+        best, index = learned[chosen], names.index((chosen, IMAGES_COLUMN))
+        inspected = inspected if evaluation.templates else index
+        by_image = await _by_image(features, best, predictions, index)
         learns = best.strength is not None
         forms[chosen] = "with_images" if learns else "texts"
         classifier = Classifier.of(
@@ -451,7 +456,8 @@ async def _by_features(
         predictions=by_image,
         held_out=None if chosen is None else statistics.fmean(learned[chosen].held_out),
     )
-    return replace(evaluation, ways=_rows(ways, dict(zip(names, measured, strict=True)), forms)), predictions
+    rows = _rows(ways, dict(zip(names, measured, strict=True)), forms)
+    return replace(evaluation, ways=rows), predictions, inspected
 
 
 async def _by_image(

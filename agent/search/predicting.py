@@ -89,6 +89,8 @@ class ApiFolderPredictor(ImagePredictor):
                     raise UsageError(
                         "this scorer classifies with one candidate at a time, and the run averages several"
                     )
+                is_vector = isinstance(evaluator, EmbeddingsEvaluator)
+                why = "the model gave no vector of it" if is_vector else "the answer names no class"
                 for paths in batched(images, BATCH):
                     complaints = evaluator.problem.pictures.complaints(paths)
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
@@ -103,10 +105,6 @@ class ApiFolderPredictor(ImagePredictor):
                         if complaint:
                             yield path, (), (), DataError(complaint)
                         elif (label := label_by_path[path]) == UNREADABLE:
-                            is_vector = isinstance(evaluator, EmbeddingsEvaluator)
-                            why = (
-                                "the model gave no vector of it" if is_vector else "the answer names no class"
-                            )
                             yield path, (), (), DataError(f"{path.name}: {why}")
                         else:
                             yield path, (label,), (), None

@@ -67,26 +67,29 @@ def read_features(data: Path, key: str, what: str, report: Report) -> tuple[Tens
 
     None if it is missing, or is not what was written and must be made again, which is reported of ``what``.
     """
-    if (kind := irregular(data)) is not None:
-        fault = f"{data} is {kind}, not a file"
-    elif not data.is_file():
+    try:
+        return _features_in(data, key)
+    except DataError as error:
+        report(f"{what} are made again: {error}")
         return None
-    else:
-        try:
-            with safetensors.safe_open(data, framework="pt") as file:
-                manifest = _MANIFEST.validate_json((file.metadata() or {})[MANIFEST], strict=True)
-                features: Tensor = file.get_tensor(NAME)
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            fault = f"{data} cannot be read: {error}"
-        else:
-            if manifest.key != key or features.ndim != 2 or len(features) != len(manifest.kept):
-                fault = f"the manifest in {data} is of other images"
-            elif _checksum(features) != manifest.checksum:
-                fault = f"{data} has changed since it was written"
-            else:
-                return features, manifest
-    report(f"{what} are made again: {fault}")
-    return None
+
+
+def _features_in(data: Path, key: str) -> tuple[Tensor, Manifest] | None:
+    if (kind := irregular(data)) is not None:
+        raise DataError(f"{data} is {kind}, not a file")
+    if not data.is_file():
+        return None
+    try:
+        with safetensors.safe_open(data, framework="pt") as file:
+            manifest = _MANIFEST.validate_json((file.metadata() or {})[MANIFEST], strict=True)
+            features: Tensor = file.get_tensor(NAME)
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise DataError(f"{data} cannot be read: {error}") from error
+    if manifest.key != key or features.ndim != 2 or len(features) != len(manifest.kept):
+        raise DataError(f"the manifest in {data} is of other images")
+    if _checksum(features) != manifest.checksum:
+        raise DataError(f"{data} has changed since it was written")
+    return features, manifest
 
 
 def _checksum(features: Tensor) -> str:
