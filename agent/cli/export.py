@@ -28,9 +28,9 @@ def export(arguments: argparse.Namespace) -> int:
     if doubts := doubted_names(result):
         say(doubts)
     if form == exports.ALL:
-        files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
-        for file in files:
-            print_line(str(file))
+        exports.export_all(
+            run_dir, out=arguments.out, only=only, report=say, written=lambda file: print_line(str(file))
+        )
         say(which_templates(result, "open-clip", only).replace("It holds", "Files of templates hold", 1))
         return 0
     print_line(str(exports.export(run_dir, form, out=arguments.out, only=only)))

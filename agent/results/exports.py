@@ -32,6 +32,7 @@ from .result import SearchResult
 from .run_dir import (
     CLASSIFIER,
     RESULT,
+    belongs_to_a_run,
     leaderboard_csv,
     output_file,
     result_of,
@@ -261,21 +262,31 @@ def export(
     else:
         output_file(out, "`out`")
         target = Path(out).expanduser()
-    if only is not None and not FORMS[form].chooses:
-        raise UsageError(f"`only = {only}`: the format {form} has no choice of templates; leave `only` out")
-    run = ChosenPrompts(run_dir, result, only)
-    if result.prompts == INSTRUCTION and not FORMS[form].any_kind:
+    content = _content(ChosenPrompts(run_dir, result, only), form)
+    _write(target, content)
+    return target
+
+
+def _content(run: ChosenPrompts, form: str) -> str | bytes:
+    """Return what a file of this format holds; raise UsageError if this run cannot have the format."""
+    if run.only is not None and not FORMS[form].chooses:
         raise UsageError(
-            f"{run_dir} was made with `search_for = {result.prompts}`, so there are no templates to export "
-            "in this format; use text"
+            f"`only = {run.only}`: the format {form} has no choice of templates; leave `only` out"
         )
-    content = FORMS[form].content(run)
+    if run.result.prompts == INSTRUCTION and not FORMS[form].any_kind:
+        raise UsageError(
+            f"{run.run_dir} was made with `search_for = {run.result.prompts}`, so there are no templates to "
+            "export in this format; use text"
+        )
+    return FORMS[form].content(run)
+
+
+def _write(target: Path, content: str | bytes) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, content)
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror or error}") from error
-    return target
 
 
 def _own_folder(run_dir: Path) -> Path:
@@ -303,8 +314,9 @@ def export_all(
     out: Path | str | None = None,
     only: str | None = None,
     report: Callable[[str], None] = lambda _line: None,
+    written: Callable[[Path], None] = lambda _file: None,
 ) -> list[Path]:
-    """Write every format into a folder, and return the files; see ``export`` for errors.
+    """Write every format into a folder, and return the files.
 
     A format that this run cannot have is left out and reported: without data or model, for example.
 
@@ -313,20 +325,37 @@ def export_all(
         out: The folder to write; None for ``RUN_DIR/exports``.
         only: ``best`` or ``texts``, for the formats that take it; None for what the run recommends.
         report: Called with a line for each reason why formats are left out.
+        written: Called with each file once it is written.
+
+    Raises:
+        UsageError: As for ``export``; if a file cannot be written, all others are written first.
     """
     run_dir = user_path(run_dir, "RUN_DIR")
-    result_of(run_dir)  # without it, no format can be written
+    result = result_of(run_dir)  # without it, no format can be written
     folder = _own_folder(run_dir) if out is None else user_path(out, "`out`")
     if folder.is_file():
         raise UsageError(f"`out = {out}` is a file; with all formats, name a folder")
-    files, left_out = [], dict[str, list[str]]()
+    files, left_out, unwritten = [], dict[str, list[str]](), []
     for form, about in FORMS.items():
         choice = only if about.chooses else None
         try:
-            files.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
+            content = _content(ChosenPrompts(run_dir, result, choice), form)
         except UsageError as error:
             why = error.message.replace(f"{run_dir} ", "the run ", 1)
             left_out.setdefault(why, []).append(form)
+            continue
+        file = folder / file_name(form, choice)
+        try:
+            if belongs_to_a_run(user_path(file, "`out`")):
+                raise UsageError(f"{file} is a run's own file, which that run needs; choose another folder")
+            _write(file, content)
+        except UsageError as error:
+            unwritten.append(error.message)
+            continue
+        files.append(file)
+        written(file)
     for why, forms in left_out.items():
         report(f"left out: {', '.join(forms)}: {why}")
+    if unwritten:
+        raise UsageError("; ".join(unwritten))
     return files

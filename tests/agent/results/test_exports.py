@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -15,10 +17,12 @@ from PIL import Image
 
 from promptclimb.agent.api import search
 from promptclimb.agent.cli.export import which_templates as held
+from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.results import exports
 from promptclimb.agent.results.exports import FORMS, export, export_all
 from promptclimb.agent.results.result import Best, GroupAccuracies, Recommended, SearchResult, WithImages
-from promptclimb.agent.results.run_dir import read_result, write_result
+from promptclimb.agent.results.run_dir import read_result, write_atomically, write_result
 from promptclimb.evaluator.datasets.class_names import read_names_file
 from promptclimb.evaluator.errors import UsageError
 from tests.fakes.clock import run_virtual
@@ -217,6 +221,36 @@ def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
         export_all(run_dir, out=tmp_path / "taken")
     with pytest.raises(UsageError, match="no such folder"):
         export_all(tmp_path / "absent")
+
+
+def test_a_file_that_cannot_be_written_fails_all_formats_after_the_others(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not left out as one that this run cannot have, in Python and on the command line."""
+    target = tmp_path / "all"
+    (target / FORMS["open-clip"].file).mkdir(parents=True)
+
+    def on_full_disk(path: Path, content: str | bytes) -> None:
+        if path.name == FORMS["text"].file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_atomically(path, content)
+
+    monkeypatch.setattr(exports, "write_atomically", on_full_disk)
+    faults = (
+        r"open-clip-templates.json cannot be written: it is not a file; .*prompts.txt cannot be written: No"
+    )
+    with pytest.raises(UsageError, match=faults):
+        export(run_dir, "all", out=target)
+    others = [target / FORMS[form].file for form in ("clip-benchmark", "cupl", "csv")]
+    assert all(file.is_file() for file in others)
+    assert main(["export", str(run_dir), "--format", "all", "--out", str(target)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.split() == list(map(str, others))
+    assert re.search(f"error: .*{faults}", printed.err)
+    assert "left out: class-names: " in printed.err
+    own_files = r"leaderboard.csv is a run's own file"
+    with pytest.raises(UsageError, match=own_files):
+        export_all(run_dir, out=run_dir)
 
 
 def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Path) -> None:
