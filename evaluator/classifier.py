@@ -23,9 +23,10 @@ from .datasets.class_names import check_name
 from .errors import DataError, UsageError, reason_of
 from .files import replace_file, user_path
 from .head import Head, Likeness
-from .messages import first_problem
+from .messages import first_problem, shown
 from .regular_files import irregular, open_regular
-from .spec import EvaluatorSpec, Report
+from .scoring import SCORER_DIALECT, SCORER_IMAGE_SIZE
+from .spec import EMBEDDING_DIALECTS, EvaluatorSpec, Report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,8 @@ class About(BaseModel):
         form: ``template``, ``texts`` or ``with_images``.
         images: Labelled images that it learned from.
         scorer: ``embeddings`` for a model behind an API; empty for a CLIP model.
+        scorer_dialect: The form in which that model was asked; empty for a CLIP model, or if unknown.
+        scorer_image_size: Longest side, in pixels, of the images that were sent; None likewise.
         model: The model's name, as open_clip or the API has it.
         pretrained: Tag or file of its weights.
         weights: Their content hash.
@@ -65,6 +68,8 @@ class About(BaseModel):
     form: str
     images: int = Field(default=0, ge=0)
     scorer: str = ""
+    scorer_dialect: str = ""
+    scorer_image_size: int | None = Field(default=None, ge=16, le=8192)
     model: str
     pretrained: str
     weights: str
@@ -99,6 +104,8 @@ class Classifier:
                 sharpness=0.0 if head.likeness is None else head.likeness.sharpness,
                 classes=info.class_names,
                 scorer=str(info.notes.get("scorer", "")),
+                scorer_dialect=str(info.notes.get(SCORER_DIALECT, "")),
+                scorer_image_size=info.notes.get(SCORER_IMAGE_SIZE),
                 model=info.model,
                 pretrained=str(info.pretrained),
                 weights=info.content.get("weights", ""),
@@ -276,8 +283,15 @@ def _fault(head: Head, about: About) -> str:
         return f"{len(vectors)} vectors and {len(about.classes)} class names; it was edited"
     if not vectors.any(axis=1).all():
         return "the vector of a class has no number but 0"
+    return _fault_in_words(about)
+
+
+def _fault_in_words(about: About) -> str:
+    """Return what is wrong with the names that a file holds; an empty text if nothing is."""
     if not f"{about.model}{about.pretrained}".isprintable():  # both are printed
         return "the name of its model, or of the weights, holds a control character"
+    if about.scorer_dialect not in ("", *EMBEDDING_DIALECTS):
+        return f"this version knows no form of embeddings {shown(about.scorer_dialect)}"
     try:
         for name in (*about.classes, *about.names_in_texts):
             check_name(name, name, where="its metadata")

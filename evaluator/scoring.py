@@ -57,6 +57,8 @@ CHOSEN = "chosen_defaults"
 """The note, in ``EvaluatorInfo.notes``, on settings that the data decided, such as the number of shots."""
 BY_SCHEMA = "answers_by_schema"
 """The note on a chat model whose answers an endpoint confines to the class names."""
+SCORER_DIALECT, SCORER_IMAGE_SIZE = "scorer_dialect", "scorer_image_size"
+"""Notes on how a model behind an API was asked for vectors."""
 OTHER_MODEL = "scorer_models"
 """The note on a model behind an API that has become another one."""
 MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80

@@ -17,6 +17,7 @@ from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, names_in
 from ...prompts.kinds import KINDS
 from .. import api
+from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
 from ..present.sentences import chance_in_words, unlike, unused_images
@@ -87,7 +88,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     else:
         _print(evaluation, arguments, config)
     # Last: a full disk must not cost the table.
-    _write(evaluation, files, user_path(config.data, "`data`"))
+    _write(evaluation, files, config)
     return 0
 
 
@@ -97,14 +98,14 @@ def _print(evaluation: Evaluation, arguments: argparse.Namespace, config: Search
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
 
 
-def _write(evaluation: Evaluation, files: Mapping[str, Path], data: Path) -> None:
+def _write(evaluation: Evaluation, files: Mapping[str, Path], config: SearchConfig) -> None:
     """Write the files that were asked for, by option; images below the folder of the data are named so."""
+    data = user_path(config.data, "`data`")
     folder = data.parent if data.is_file() else data
     if (file := files.get("save")) is not None:
         assert evaluation.classifier is not None, "checked before it was measured"
         evaluation.classifier.save(file)
-        name = shlex.quote(short_path(file))
-        say(f"classifier: {name}; to use it: {program()} predict FOLDER --run {name}")
+        say(f"classifier: {shlex.quote(short_path(file))}; to use it: {_predict_command(file, config)}")
     if (file := files.get("predictions")) is not None:
         with opened(file) as stream:
             writer = CsvWriter(stream, 1, exact=True, labelled=True)
@@ -212,6 +213,16 @@ def recommendation(evaluation: Evaluation) -> str:
     else:
         use = f"Nothing beats the {BARE_NAME}: use that"
     return f"* {use}. Chosen on your {images}, not the test images."
+
+
+def _predict_command(file: Path, config: SearchConfig) -> str:
+    """Return the command that uses a saved classifier; an address may have a key, which is left out."""
+    words = ["predict", "FOLDER", "--run", short_path(file)]
+    if config.scorer_url is not None:
+        words += ["--model", config.model, "--scorer-url", without_credentials(config.scorer_url)]
+    if config.shared_cache is not None:  # what it holds is not paid for again
+        words += ["--shared-cache", short_path(config.shared_cache)]
+    return f"{program()} {shlex.join(words)}"
 
 
 def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:

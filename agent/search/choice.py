@@ -336,16 +336,17 @@ async def choose_forms(
 
 async def _with_features(features: FeatureEvaluator, forms: Forms, names: NamedTemplate | None) -> Forms:
     """Return the forms with what is learnt from the labelled images, if any, and the classifier to use."""
-    info, renaming = features.info, {} if names is None else names.renaming
+    renaming = {} if names is None else names.renaming
     vectors = await call_evaluator(partial(features.classifier, forms.texts, renaming))
     head, scale, images, form = Head(vectors), features.logit_scale, 0, forms.recommended
     learned, way = None, forms.without_search
-    if labelled_images(info):
+    if labelled_images(features.info):
         learned, by_way = await _learn(features, vectors, forms, is_named=names is not None)
         if learned.strength is not None:
             head, scale, images, form = learned.head, learned.scale, learned.images, "with_images"
         if way is not None and by_way.strength is not None:
             way = replace(way, learned=by_way)
+    info = features.info  # also on how the scorer was asked, which is known now
     classifier = Classifier.of(
         info,
         head,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...evaluator.classifier import Classifier
+from ...evaluator.classifier import About, Classifier
 from ...evaluator.errors import DataError, UsageError
 from ...evaluator.files import cache_dir
 from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor, SavedPredictor
@@ -170,6 +170,7 @@ def _opened(
             saved = Classifier.load(run_dir / CLASSIFIER)
             if (saved.about.scorer, saved.about.model) == (config.scorer, config.model):
                 names, head = saved.class_names, saved.head
+                config = _asked_as(saved.about, config)
             else:
                 report(f"note: {CLASSIFIER} is for {saved.about.model}; {config.model} gets the texts alone")
         labels = shared_labels(config)
@@ -189,16 +190,27 @@ def _labelled_in(run_dir: Path, data: str) -> Container[str]:
 
 def api_predictor_of(classifier: Classifier, config: SearchConfig, report: Report) -> ApiFolderPredictor:
     """Return what classifies folders by a classifier from a file whose model is behind an API."""
-    about, labels = classifier.about, shared_labels(config)
+    about = classifier.about
     return ApiFolderPredictor(
-        config,
+        _asked_as(about, config),
         about.classes,
         about.templates,
-        labels,
+        shared_labels(config),
         report,
         texts=about.names_in_texts,
         head=classifier.head,
     )
+
+
+def _asked_as(about: About, config: SearchConfig) -> SearchConfig:
+    """Return the settings by which images are sent as those that a classifier was made with.
+
+    A form of requests that is set wins: the model may be served by another server now.
+    """
+    asked: dict[str, Any] = {"scorer_dialect": config.scorer_dialect or about.scorer_dialect or None}
+    if about.scorer_image_size is not None:
+        asked["scorer_image_size"] = about.scorer_image_size
+    return config.model_copy(update=asked)
 
 
 def classifier_of_run(run_dir: Path, config: SearchConfig, report: Report) -> Classifier:

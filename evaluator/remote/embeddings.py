@@ -23,7 +23,16 @@ from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..head import Head
 from ..messages import shown
-from ..scoring import GREY_BOX, UNREADABLE, ImageEvidence, LearnedClassifier, Predictions
+from ..scoring import (
+    GREY_BOX,
+    SCORER_DIALECT,
+    SCORER_IMAGE_SIZE,
+    UNREADABLE,
+    EvaluatorInfo,
+    ImageEvidence,
+    LearnedClassifier,
+    Predictions,
+)
 from ..threads import in_thread, outliving_its_waiter
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
@@ -79,6 +88,15 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         dialect = problem.spec.scorer_dialect
         self._named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
         self._image_cache: dict[str, Vector] = {}
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        """Describe the data and the model; notes have the form of requests, once that is known."""
+        info = super().info
+        if self._named is None:
+            return info
+        asked = {SCORER_DIALECT: self._named.name, SCORER_IMAGE_SIZE: self.problem.spec.scorer_image_size}
+        return replace(info, notes={**info.notes, **asked})
 
     @property
     def dialect(self) -> EmbeddingDialect:

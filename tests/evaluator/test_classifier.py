@@ -174,6 +174,7 @@ VECTORS = np.eye(2, 8, dtype=np.float32)
         (VECTORS, {"pretrained": "pico\x1b]0;owned\x07"}, "control character"),
         (VECTORS, {"classes": ["cat", "\x1b[31mdog"]}, "control character"),
         (VECTORS, {"names_in_texts": ["cat", "dog\n"]}, "control character"),
+        (VECTORS, {"scorer_dialect": "smoke"}, "no form of embeddings 'smoke'"),
         (VECTORS * np.float32(1e38), {}, "beyond 1,000,000"),
         (VECTORS * np.float32([[1], [0]]), {}, "no number but 0"),
         (VECTORS * np.float32("nan"), {}, "no numbers"),

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -639,6 +640,46 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         where = EvaluatorSpec(scorer="embeddings", model="m", scorer_url=server.url)
         images = await in_thread(lambda: [*predict(test, run_dir=saved, spec=where)])
         assert [row["class"] for row in rows] == [image.classes[0] for image in images]
+
+
+async def test_a_saved_classifier_asks_as_it_was_made(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """By the command that is printed; at another address too, nothing is paid for that is known."""
+    monkeypatch.chdir(tmp_path)
+    options = ScorerOptions(faults={"modality": "bad_request"})
+    (tmp_path / "small.toml").write_text("scorer_image_size = 16\n", "utf-8")
+    ask = ["evaluate", "--data", str(colours), "--shots", "2", "--scorer", "embeddings", "--model", "m"]
+    ask += ["--config", "small.toml", "--shared-cache", "known", "--save", "a b.safetensors"]
+    async with ScorerServer(options) as server:
+        address = server.url.replace("//", "//user:secret@")
+        assert await in_thread(lambda: main([*ask, "--scorer-url", address])) == 0
+        err = capsys.readouterr().err
+        command = shlex.split(re.findall(r"to use it: .*(predict FOLDER .*)", err)[0])
+        assert "secret" not in err
+        asked = server.requests
+        command[1] = str(colours / "test")
+        assert await in_thread(lambda: main(command)) == 0
+        assert server.requests == asked
+    saved = Classifier.load(tmp_path / "a b.safetensors")
+    assert (saved.about.scorer_dialect, saved.about.scorer_image_size) == ("openai", 16)
+    async with ScorerServer(options) as moved:
+        elsewhere = [moved.url if word == server.url else word for word in command]
+        assert await in_thread(lambda: main(elsewhere)) == 0
+        where = EvaluatorSpec(scorer="embeddings", model="m", scorer_url=moved.url)
+        known = SearchConfig.of(where, shared_cache=tmp_path / "known")
+        images = await in_thread(
+            lambda: [*predict(colours / "test", run_dir=tmp_path / "a b.safetensors", spec=known)]
+        )
+        assert len([image for image in images if image.classes]) == 6
+        assert moved.requests == 0
+        # An older file does not say how: the form is found out, of which the first is refused.
+        older = saved.about.model_copy(update={"scorer_dialect": "", "scorer_image_size": None})
+        replace(saved, about=older).save(tmp_path / "old.safetensors")
+        elsewhere[elsewhere.index("a b.safetensors")] = "old.safetensors"
+        assert await in_thread(lambda: main([*elsewhere, "--config", "small.toml"])) == 0
+        assert moved.requests == 4
 
 
 class Struck(ScorerServer):
