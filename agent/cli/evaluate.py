@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import ConfigError, UsageError
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError, reason_of
 from ...evaluator.files import user_path
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE, Inspection
 from ...evaluator.settings import applying_to
@@ -99,29 +100,57 @@ def _print(evaluation: Evaluation, arguments: argparse.Namespace, config: Search
 
 
 def _write(evaluation: Evaluation, files: Mapping[str, Path], config: SearchConfig) -> None:
-    """Write the files that were asked for, by option; images below the folder of the data are named so."""
-    data = user_path(config.data, "`data`")
+    """Write every file that was asked for, by option.
+
+    Raises:
+        PromptclimbError: Some cannot be written; the others are. It is no UsageError, as scores may have been
+            paid for.
+    """
+    writers: dict[str, Callable[[Path], str]] = {
+        "save": partial(_write_classifier, evaluation, config),
+        "predictions": partial(_write_predictions, evaluation, user_path(config.data, "`data`")),
+        "matrix": partial(_write_matrix, evaluation),
+    }
+    unwritten = []
+    for name, file in files.items():
+        try:
+            say(writers[name](file))
+        except OSError as error:
+            unwritten.append(f"{file} cannot be written: {reason_of(error)}")
+        except PromptclimbError as error:
+            unwritten.append(error.message)
+    if unwritten:
+        raise PromptclimbError("; ".join(unwritten))
+
+
+def _write_classifier(evaluation: Evaluation, config: SearchConfig, file: Path) -> str:
+    """Write the recommended classifier, and return a line on its use."""
+    assert evaluation.classifier is not None, "checked before it was measured"
+    evaluation.classifier.save(file)
+    return f"classifier: {shlex.quote(short_path(file))}; to use it: {_predict_command(file, config)}"
+
+
+def _write_predictions(evaluation: Evaluation, data: Path, file: Path) -> str:
+    """Write a row for each image, named relative to the folder of the data, and return a line on them."""
     folder = data.parent if data.is_file() else data
-    if (file := files.get("save")) is not None:
-        assert evaluation.classifier is not None, "checked before it was measured"
-        evaluation.classifier.save(file)
-        say(f"classifier: {shlex.quote(short_path(file))}; to use it: {_predict_command(file, config)}")
-    if (file := files.get("predictions")) is not None:
-        with opened(file) as stream:
-            writer = CsvWriter(stream, 1, exact=True, labelled=True)
-            for image in evaluation.predictions:
-                path = Path(image.file)
-                is_below = path.is_relative_to(folder)
-                writer.row(replace(image, file=str(path.relative_to(folder))) if is_below else image)
-        wrong = sum(image.classes != (image.true_class,) for image in evaluation.predictions)
-        unanswered = sum(not image.classes for image in evaluation.predictions)
-        more = f", {unanswered:,} of them without an answer" if unanswered else ""
-        say(f"predictions: {short_path(file)}; {wrong:,} of {len(evaluation.predictions):,} are wrong{more}")
-    if (file := files.get("matrix")) is not None:
-        if evaluation.matrix is None:
-            raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
-        write_atomically(file, evaluation.matrix.to_csv())
-        say(f"confusion matrix: {short_path(file)}")
+    with opened(file) as stream:
+        writer = CsvWriter(stream, 1, exact=True, labelled=True)
+        for image in evaluation.predictions:
+            path = Path(image.file)
+            is_below = path.is_relative_to(folder)
+            writer.row(replace(image, file=str(path.relative_to(folder))) if is_below else image)
+    wrong = sum(image.classes != (image.true_class,) for image in evaluation.predictions)
+    unanswered = sum(not image.classes for image in evaluation.predictions)
+    more = f", {unanswered:,} of them without an answer" if unanswered else ""
+    return f"predictions: {short_path(file)}; {wrong:,} of {len(evaluation.predictions):,} are wrong{more}"
+
+
+def _write_matrix(evaluation: Evaluation, file: Path) -> str:
+    """Write the confusion matrix, and return a line on it."""
+    if evaluation.matrix is None:
+        raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
+    write_atomically(file, evaluation.matrix.to_csv())
+    return f"confusion matrix: {short_path(file)}"
 
 
 def _check(arguments: argparse.Namespace) -> None:

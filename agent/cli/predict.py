@@ -17,8 +17,8 @@ from ...evaluator.classifier import Classifier
 from ...evaluator.counts import counted
 from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
 from ...evaluator.datasets.hand_made import imagenet_class_names
-from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.files import user_path
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError, reason_of
+from ...evaluator.files import replace_file, user_path
 from ...evaluator.prediction import (
     FolderPredictor,
     ImagePredictor,
@@ -166,17 +166,18 @@ def opened(out: Path | None, *, as_json: bool = False) -> Iterator[TextIO]:
     try:
         with stream:
             yield stream
+        if not as_json and not (content := unfinished.read_bytes()).isascii():
+            replace_file(unfinished, BYTE_ORDER_MARK.encode() + content, mode=0o644)
+        unfinished.replace(out)
     except UsageError:
         unfinished.unlink()  # no image was classified
         raise
     except BaseException as error:
         say(f"what was written so far is in {short_path(unfinished)}")
-        if isinstance(error, OSError) and error.filename is None:
-            raise UsageError(f"{out} cannot be written: {error.strerror}") from error
+        if isinstance(error, OSError):
+            # Images were classified, and perhaps paid for: no wrong usage.
+            raise PromptclimbError(f"{out} cannot be written: {reason_of(error)}") from error
         raise
-    if not as_json and not (content := unfinished.read_bytes()).isascii():
-        unfinished.write_bytes(BYTE_ORDER_MARK.encode() + content)
-    unfinished.replace(out)
 
 
 class CsvWriter:

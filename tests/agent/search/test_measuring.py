@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import resource
 import shlex
 import shutil
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, load, load_data, search
+from promptclimb.agent import api
 from promptclimb.agent.cli.evaluate import print_ways, recommendation
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.run_dir import read_result
@@ -427,7 +429,7 @@ def test_what_cannot_be_written_at_the_end_does_not_cost_the_table(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "box.py").write_text(BOX)
     command = ["evaluate", "--custom-scorer", "./box.py:box", "--save", "new/best"]
-    assert main(command) == 2
+    assert main(command) == 1
     out, err = capsys.readouterr()
     assert "bare class name" in out
     assert "* Use the bare class name" in out
@@ -532,6 +534,32 @@ def test_a_classifier_that_could_not_be_saved_is_not_measured(
     assert re.search(f"^error: .*{words}", err, re.MULTILINE)
     assert not out
     assert not [*tmp_path.rglob("best*")]
+
+
+def test_a_file_that_cannot_be_written_does_not_cost_the_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a full disk; scores may have been paid for, so it is no wrong usage."""
+    monkeypatch.chdir(tmp_path)
+    spec, before = pictures(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def on_a_full_disk(*arguments: Any, **options: Any) -> Any:
+        evaluation = evaluate(*arguments, **options)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+        return evaluation
+
+    monkeypatch.setattr(api, "evaluate", on_a_full_disk)
+    command = ["--data", str(spec.data), "--model", spec.model, "--pretrained", str(spec.pretrained)]
+    files = ["--save", "best.safetensors", "--predictions", "p.csv", "--matrix", "m.csv"]
+    try:
+        assert main(["evaluate", *command, *files]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    faults = ".*best.safetensors cannot be written: File too large; .*p.csv cannot be written: File too large"
+    assert re.search(f"^error: {faults}$", capsys.readouterr().err, re.MULTILINE)
+    assert Path("m.csv").is_file()
+    assert not Path("p.csv").exists()
+    assert not Path("best.safetensors").exists()
 
 
 @pytest.mark.parametrize(
