@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,6 +37,13 @@ class PredictedImage:
     probabilities: tuple[float, ...] = ()
     error: str = ""
     true_class: str | None = None
+
+    def below(self, folder: Path) -> PredictedImage:
+        """Return it with its path relative to a folder that it is in, also where ``error`` names it."""
+        if not Path(self.file).is_relative_to(folder):
+            return self
+        file = os.fspath(Path(self.file).relative_to(folder))
+        return replace(self, file=file, error=self.error.replace(self.file, file))
 
 
 Decided: TypeAlias = tuple[Path, Sequence[int], Sequence[float], Exception | None]
@@ -98,15 +105,16 @@ class ImagePredictor(ABC):
         root = folder if folder.is_dir() else folder.parent
         decided = self.decide(images if folder.is_dir() else [folder], top)
         for path, labels, probabilities, error in decided:
-            read, first = read + (error is None), first or str(error or "")
-            odd.add(path, oddity_of(path))
-            learned += self.labelled != () and os.path.realpath(path) in self.labelled
-            yield PredictedImage(
-                file=os.fspath(path.relative_to(root)),
+            image = PredictedImage(
+                file=os.fspath(path),
                 classes=tuple(self.class_names[label] for label in labels),
                 probabilities=tuple(probabilities),
                 error=str(error or ""),
-            )
+            ).below(root)
+            read, first = read + (error is None), first or image.error
+            odd.add(path, oddity_of(path))
+            learned += self.labelled != () and os.path.realpath(path) in self.labelled
+            yield image
         if learned:
             self._report(
                 f"note: {counted(learned, 'image is', 'images are')} among the labelled ones of the run: how "

@@ -53,6 +53,8 @@ MOST_CONFUSED = 3
 MOST_SKIPPED_LISTED = 20
 UNREADABLE = -1
 """Predicted class of an image whose answer names no class."""
+UNCLASSIFIED = "the scorer gives it no class"
+"""Said of such an image; the reason follows, if it is known."""
 CHOSEN = "chosen_defaults"
 """The note, in ``EvaluatorInfo.notes``, on settings that the data decided, such as the number of shots."""
 BY_SCHEMA = "answers_by_schema"
@@ -313,6 +315,8 @@ class Predictions:
     within_5: tuple[FiniteFloat, ...] = ()
     # the file of each image, in the same order; empty if unknown
     paths: tuple[Path, ...] = field(default=(), compare=False)
+    # per ensemble why images have no class, by their index; empty if unknown
+    reasons: tuple[Mapping[int, str], ...] = field(default=(), compare=False)
 
     def unanswered(self, index: int) -> Unanswered | None:
         """Return the shares of images to which an ensemble gives no class; None if all have one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from ..text import printable
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
 from .output import console, print_json, print_line, program, result_alone, say, short_path
 from .parser import Parser
-from .predict import CsvWriter, opened, spent_on
+from .predict import CsvWriter, Unclassified, opened, spent_on
 
 EXAMPLES = """\
 examples, of which the first and the last work as they stand:
@@ -135,13 +134,13 @@ def _write_predictions(evaluation: Evaluation, data: Path, file: Path) -> str:
     folder = data.parent if data.is_file() else data
     with opened(file) as stream:
         writer = CsvWriter(stream, 1, exact=True, labelled=True)
-        for image in evaluation.predictions:
-            path = Path(image.file)
-            is_below = path.is_relative_to(folder)
-            writer.row(replace(image, file=str(path.relative_to(folder))) if is_below else image)
+        unclassified = Unclassified()
+        for image in (each.below(folder) for each in evaluation.predictions):
+            writer.row(image)
+            if image.error:
+                unclassified.add(image)
     wrong = sum(image.classes != (image.true_class,) for image in evaluation.predictions)
-    unanswered = sum(not image.classes for image in evaluation.predictions)
-    more = f", {unanswered:,} of them without an answer" if unanswered else ""
+    more = f", {unclassified.images:,} of them without a class" if unclassified.images else ""
     return f"predictions: {short_path(file)}; {wrong:,} of {len(evaluation.predictions):,} are wrong{more}"
 
 

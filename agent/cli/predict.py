@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -73,7 +74,7 @@ def predict(arguments: argparse.Namespace) -> int:
     out = None if arguments.out is None else output_file(arguments.out, "`out`")
     predictor = _predictor(arguments)
     top = min(arguments.top, len(predictor.class_names))
-    counts, unread = Counter[str](), 0
+    counts, unclassified = Counter[str](), Unclassified()
     with opened(out, as_json=arguments.as_json) as stream:
         write = (
             _Json(stream, predictor) if arguments.as_json else CsvWriter(stream, top, exact=out is not None)
@@ -81,20 +82,30 @@ def predict(arguments: argparse.Namespace) -> int:
         for number, image in enumerate(predictor.predict(images, top=top), start=1):
             write.row(image)
             if image.error:
-                unread += 1
-                if unread <= MOST_NAMED:
-                    say(f"not classified: {printable(image.error)}")
-                elif unread == MOST_NAMED + 1:
-                    say("not classified: more images; their lines have no class")
+                unclassified.add(image)
             else:
                 counts[image.classes[0]] += 1
             if out is not None and number % EVERY == 0:
                 say(f"{number:,} images")
-        write.end(counts.total(), unread)
-    _say_summary(counts, unread, out)
+        write.end(counts.total(), unclassified.images)
+    _say_summary(counts, unclassified.images, out)
     if isinstance(predictor, ApiFolderPredictor):
         say(spent_on(predictor.usage, predictor.labels))
     return 0
+
+
+@dataclass
+class Unclassified:
+    """Names the first images without a class on standard error, each with the reason, and counts all."""
+
+    images: int = 0
+
+    def add(self, image: PredictedImage) -> None:
+        self.images += 1
+        if self.images <= MOST_NAMED:
+            say(f"not classified: {printable(image.error)}")
+        elif self.images == MOST_NAMED + 1:
+            say("not classified: more images; their lines have no class")
 
 
 def _predictor(arguments: argparse.Namespace) -> ImagePredictor:

@@ -22,6 +22,7 @@ from ...evaluator.head import Head
 from ...evaluator.prediction import PredictedImage
 from ...evaluator.scoring import (
     BARE_NAME,
+    UNCLASSIFIED,
     UNREADABLE,
     Evaluator,
     EvaluatorInfo,
@@ -468,6 +469,7 @@ async def _by_image(
     if predicted is None or not predictions.paths:
         return ()
     shares: Sequence[float | None] = [None] * len(predicted)
+    reasons = predictions.reasons[index] if predictions.reasons else {}
     if isinstance(features, ProbabilityEvaluator):
         shares = await call_evaluator(partial(features.probabilities, learned, split="test"))
     return tuple(
@@ -475,10 +477,11 @@ async def _by_image(
             file=os.fspath(path),
             classes=() if label == UNREADABLE else (names[label],),
             probabilities=() if share is None else (share,),
+            error=f"{path}: {reasons.get(image_index, UNCLASSIFIED)}" if label == UNREADABLE else "",
             true_class=names[true],
         )
-        for path, label, share, true in zip(
-            predictions.paths, predicted, shares, predictions.labels, strict=True
+        for image_index, (path, label, share, true) in enumerate(
+            zip(predictions.paths, predicted, shares, predictions.labels, strict=True)
         )
     )
 

@@ -16,7 +16,6 @@ from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor, Sa
 from ...evaluator.remote.embeddings import EmbeddingsEvaluator
 from ...evaluator.remote.evaluator import accepted, batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
-from ...evaluator.scoring import UNREADABLE
 from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..limits import LIMIT_SETTINGS, SCORER_CALLS
@@ -89,8 +88,6 @@ class ApiFolderPredictor(ImagePredictor):
                     raise UsageError(
                         "this scorer classifies with one candidate at a time, and the run averages several"
                     )
-                is_vector = isinstance(evaluator, EmbeddingsEvaluator)
-                why = "the model gave no vector of it" if is_vector else "the answer names no class"
                 for paths in batched(images, BATCH):
                     complaints = evaluator.problem.pictures.complaints(paths)
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
@@ -101,13 +98,14 @@ class ApiFolderPredictor(ImagePredictor):
                         (decided,) = portal.call(evaluator.classify, [self.templates], image_sets)
                     (decisions,) = accepted(decided)
                     label_by_path = dict(zip(readable, decisions.predicted.tolist(), strict=True))
+                    why = {readable[index]: reason for index, reason in decisions.reasons.items()}
                     for path, complaint in zip(paths, complaints, strict=True):
                         if complaint:
                             yield path, (), (), DataError(complaint)
-                        elif (label := label_by_path[path]) == UNREADABLE:
-                            yield path, (), (), DataError(f"{path.name}: {why}")
+                        elif path in why:
+                            yield path, (), (), DataError(f"{path}: {why[path]}")
                         else:
-                            yield path, (label,), (), None
+                            yield path, (label_by_path[path],), (), None
             finally:
                 priced = self.spec.scorer_price is not None
                 self.usage = ApiUsage.of(ask.budget.spent, priced=priced)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, product
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -37,6 +37,7 @@ from ..threads import in_thread, outliving_its_waiter
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
 from .evaluator import (
+    LONGEST_REFUSAL,
     BadReplyError,
     EnsembleDecisions,
     ImageSet,
@@ -51,7 +52,7 @@ from .evaluator import (
     predictions_of,
     text_tokens,
 )
-from .labels import Vector
+from .labels import Embedded, Vector
 from .pictures import SentPicture, encode
 
 if TYPE_CHECKING:
@@ -65,7 +66,19 @@ CHUNK = 4096
 SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
 _Numbers: TypeAlias = list[Annotated[float, Field(strict=True, allow_inf_nan=False)]]
-_NO_VECTOR: Vector = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _EmbeddedImages:
+    """Images as the endpoint sees them.
+
+    Attributes:
+        vectors: [n, E], of length 1, zeros where the endpoint refused.
+        refused: Why, by the index of the image.
+    """
+
+    vectors: Vector
+    refused: Mapping[int, str]
 
 
 class EmbeddingsEvaluator(RemoteEvaluator):
@@ -87,7 +100,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self._sizing = {"image": asyncio.Lock(), "text": asyncio.Lock()}
         dialect = problem.spec.scorer_dialect
         self._named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
-        self._image_cache: dict[str, Vector] = {}
+        self._image_cache: dict[str, Embedded] = {}
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -111,8 +124,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             await super().prepare()
             self._is_ready = True
 
-    def is_refusal(self, value: Vector) -> bool:
-        return not len(value)
+    def is_refusal(self, value: Embedded) -> bool:
+        return isinstance(value, str)
 
     async def classify(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
@@ -130,14 +143,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             ScoringEndedError: The endpoint's vectors have another size.
         """
         await self.prepare()
-        image_vectors = [await self._image_vectors(images) for images in parts]
+        embedded = [await self._embedded(images) for images in parts]
         sizes = {head.vectors.shape[1] for head in heads} - {self._size}
         if sizes and self._size is not None:
             raise ScoringEndedError(
                 f"the classifier has vectors of {sizes.pop()} numbers and the endpoint gave {self._size}: it "
                 "was made for another model"
             )
-        return await self._decided(heads, image_vectors)
+        return await self._decided(heads, embedded)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -189,13 +202,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     ) -> list[EnsembleDecisions]:
         """Return the decisions of ensembles with class names for each part."""
         await self.prepare()
-        image_vectors = [await self._image_vectors(images) for images in parts]
-        return await self._decided(await self._classifiers(wanted), image_vectors)
+        embedded = [await self._embedded(images) for images in parts]
+        return await self._decided(await self._classifiers(wanted), embedded)
 
-    def _decisions(self, head: Head, vectors: Vector) -> SplitDecisions:
+    def _decisions(self, head: Head, images: _EmbeddedImages) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.
         columns = LOGIT_SCALE * head.vectors.T.astype(np.float64)
-        if not vectors.any():  # all are refused: their length may not have been known
+        vectors = images.vectors
+        if len(images.refused) == len(vectors):  # all are refused: their length may not have been known
             vectors = np.zeros((len(vectors), len(columns)), dtype=np.float32)
         logits = []
         for start in range(0, len(vectors), CHUNK):
@@ -205,22 +219,21 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if not logits:
             return SplitDecisions(np.zeros(0, dtype=np.int64))
         predicted = np.concatenate([chunk.argmax(axis=1) for chunk in logits])
-        refused = ~vectors.any(axis=1)
-        predicted[refused] = UNREADABLE
+        predicted[list(images.refused)] = UNREADABLE
         return SplitDecisions(
             predicted,
             np.concatenate(logits) if self.problem.spec.objective in GREY_BOX else None,
-            refused=int(refused.sum()),
+            refused=images.refused,
         )
 
     async def _decided(
-        self, heads: Sequence[Head | TemplateRejectedError], image_vectors: Sequence[Vector]
+        self, heads: Sequence[Head | TemplateRejectedError], parts: Sequence[_EmbeddedImages]
     ) -> list[EnsembleDecisions]:
         return await in_thread(
             lambda: [
                 head
                 if isinstance(head, TemplateRejectedError)
-                else [self._decisions(head, vectors) for vectors in image_vectors]
+                else [self._decisions(head, images) for images in parts]
                 for head in heads
             ]
         )
@@ -228,7 +241,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     async def _shots(self) -> LabelledFeatures:
         await self.prepare()
         splits = [self.split("train"), self.split("val")]
-        vectors = [await self._image_vectors(images) for images in splits]
+        vectors = [(await self._embedded(images)).vectors for images in splits]
         labels = [images.labels for images in splits]
 
         def shots() -> LabelledFeatures:
@@ -238,8 +251,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         return await in_thread(shots)
 
-    async def _image_vectors(self, images: ImageSet) -> Vector:
-        """Return the vectors of images: [n, E], of length 1, zeros where the endpoint refused."""
+    async def _embedded(self, images: ImageSet) -> _EmbeddedImages:
+        """Return the vectors of images, those that are not known asked for now."""
         path_by_content = dict(zip(images.contents, images.paths, strict=True))
 
         def request(contents: list[str]) -> ApiRequest:
@@ -249,10 +262,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         new = [content for content in path_by_content if content not in self._image_cache]
         self._image_cache |= await self._vectors("image", new, request)
         rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
+        refused: dict[int, str] = {}
         for image_index, content in enumerate(images.contents):
-            if len(vector := self._image_cache[content]):
-                rows[image_index] = vector
-        return rows
+            if isinstance(embedded := self._image_cache[content], str):
+                refused[image_index] = embedded
+            else:
+                rows[image_index] = embedded
+        return _EmbeddedImages(rows, refused)
 
     async def _classifiers(
         self, wanted: Sequence[tuple[Sequence[str], tuple[str, ...]]]
@@ -271,8 +287,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         def classifier(ensemble: Sequence[str], names: tuple[str, ...]) -> Head | TemplateRejectedError:
             for template, name in product(ensemble, names):
-                if not len(vectors[text := template.replace(SLOT, name)]):
-                    why = f"the endpoint refuses the text {shown(text)}"
+                if isinstance(reason := vectors[text := template.replace(SLOT, name)], str):
+                    why = f"the endpoint refuses the text {shown(text)}: {reason or 'it did so earlier'}"
                     return TemplateRejectedError(template, "refused", why)
             rows = [np.stack([vectors[text.replace(SLOT, name)] for name in names]) for text in ensemble]
             return Head(_mean(rows))
@@ -281,8 +297,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def _vectors(
         self, kind: str, contents: Iterable[str], request: Callable[[list[str]], ApiRequest]
-    ) -> dict[str, Vector]:
-        """Return vectors of images or texts, by their content."""
+    ) -> dict[str, Embedded]:
+        """Return vectors of images or texts, or why they are refused, by their content."""
         keys = self.problem.keys(dialect=self.dialect.name, of=kind)
         content_by_key = {keys.key(content): content for content in contents}
 
@@ -322,9 +338,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         request: Callable[[list[str]], ApiRequest],
         on_answer: Callable[[], None] = lambda: None,
     ) -> Question:
-        def read(answer: ApiAnswer) -> Mapping[str, Vector]:
+        def read(answer: ApiAnswer) -> Mapping[str, Embedded]:
             if isinstance(answer, ApiRefusal):
-                return dict.fromkeys(keys, _NO_VECTOR)
+                return dict.fromkeys(keys, answer.message[:LONGEST_REFUSAL])
             vectors = self._read(answer.body, len(keys))
             self._proven[kind] = max(self._proven[kind], len(keys))
             on_answer()
@@ -353,9 +369,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self._size = sizes.pop()
         return vectors
 
-    def _unit(self, vector: Vector) -> Vector:
-        """Return a kept vector with length 1, unless it is empty; refuse one of another size than others."""
-        if not len(vector):
+    def _unit(self, vector: Embedded) -> Embedded:
+        """Return a kept vector with length 1, or a refusal; refuse one of another size than others."""
+        if isinstance(vector, str):
             return vector
         if self._size is None:
             self._size = len(vector)

@@ -40,6 +40,7 @@ from ..scoring import (
     LONGEST_UNREADABLE,
     MOST_UNREADABLE,
     OTHER_MODEL,
+    UNCLASSIFIED,
     UNREADABLE,
     EvaluatorInfo,
     Predictions,
@@ -69,6 +70,8 @@ IMAGE_TOKENS = (600, 256)
 """Upper bound of an image's tokens: those of any image, and pixels per further token; twice the usual."""
 DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8500, 50)})
 """The same for models that bill more, by a part of their names."""
+LONGEST_REFUSAL = 200
+"""Characters of a refusal that are kept or shown."""
 _LONGEST_SHOWN = 120
 """Characters of a reply in a message, so that the advice after it is not cut off."""
 _MODELS = ("first name of", "later name of")
@@ -122,14 +125,21 @@ class SplitDecisions:
     Attributes:
         predicted: Class of each image, ``UNREADABLE`` where an answer names none or was refused: [n].
         log_probabilities: Of each class, up to a constant per image, for grey-box objectives: [n, C].
-        unreadable: Answers that name no class.
-        refused: Images that the endpoint refused.
+        refused: Why images were refused, or never answered, by their index; empty if no reason was kept.
+        unreadable: Answers that name no class, by the index of their image.
     """
 
     predicted: Labels
     log_probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None
-    unreadable: tuple[str, ...] = ()
-    refused: int = 0
+    refused: Mapping[int, str] = field(default_factory=dict)
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Why images have no class, in words, by their index."""
+        why = {index: f"the answer is {shown(answer)}" for index, answer in self.unreadable.items()}
+        why |= {index: reason or "it was refused earlier" for index, reason in self.refused.items()}
+        return {index: f"{UNCLASSIFIED}: {reason}" for index, reason in why.items()}
 
 
 EnsembleDecisions: TypeAlias = list[SplitDecisions] | TemplateRejectedError
@@ -306,8 +316,9 @@ class RemoteEvaluator(ABC):
         scores: list[SplitScores | None] = []
         measured_all = await self._measured(ensembles, splits)
         on_test = [decided[-1] for decided in measured_all if test and decided is not None]
-        if on_test and 0 < len(splits[-1]) == min(decisions.refused for decisions in on_test):
-            raise EvaluatorError("the scorer's endpoint refuses every image of the split test")
+        if on_test and 0 < len(splits[-1]) == min(len(decisions.refused) for decisions in on_test):
+            why = on_test[0].refused[0] or "it did so earlier"
+            raise EvaluatorError(f"the scorer's endpoint refuses every image of the split test: {why}")
         for decided in measured_all:
             if decided is None:
                 scores.append(None)
@@ -315,7 +326,7 @@ class RemoteEvaluator(ABC):
             accuracies: dict[str, float] = {}
             unanswered: dict[Any, Unanswered] = {}
             for decisions, images in zip(decided, splits, strict=True):
-                if shares := Unanswered.of(decisions.predicted.tolist(), decisions.refused):
+                if shares := Unanswered.of(decisions.predicted.tolist(), len(decisions.refused)):
                     unanswered[images.split] = shares
                 if len(images):
                     accuracies[images.split] = tally.correct(decisions.predicted, images.labels) / len(images)
@@ -582,16 +593,16 @@ class RemoteEvaluator(ABC):
 
     def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
         images = len(self.split("train"))
-        shortened = (" ".join(answer.split())[:LONGEST_UNREADABLE] for answer in train.unreadable)
+        shortened = (" ".join(answer.split())[:LONGEST_UNREADABLE] for answer in train.unreadable.values())
         return tally.score_of(
             self._classified(train, self.split("train")),
             self._classified(val, self.split("val")),
             self.problem.class_names,
-            unreadable=(np.count_nonzero(train.predicted == UNREADABLE) - train.refused) / images
+            unreadable=(np.count_nonzero(train.predicted == UNREADABLE) - len(train.refused)) / images
             if self.answers_in_words
             else None,
             unreadable_examples=tuple(dict.fromkeys(shortened))[:MOST_UNREADABLE],
-            refused=train.refused / images or None,
+            refused=len(train.refused) / images or None,
         )
 
     def _classified(self, decisions: SplitDecisions, images: ImageSet) -> tally.ClassifiedSplit:
@@ -614,9 +625,16 @@ def predictions_of(decided: Sequence[EnsembleDecisions | None], images: ImageSet
         tuple(decisions[0].predicted.tolist()) if isinstance(decisions, list) else None
         for decisions in decided
     )
-    refused = tuple(decisions[0].refused if isinstance(decisions, list) else 0 for decisions in decided)
-    labels = tuple(images.labels.tolist())
-    return Predictions(labels, predicted, refused if any(refused) else (), paths=images.paths)
+    measured = [decisions[0] if isinstance(decisions, list) else None for decisions in decided]
+    refused = tuple(0 if decisions is None else len(decisions.refused) for decisions in measured)
+    reasons = tuple({} if decisions is None else decisions.reasons for decisions in measured)
+    return Predictions(
+        tuple(images.labels.tolist()),
+        predicted,
+        refused if any(refused) else (),
+        paths=images.paths,
+        reasons=reasons if any(reasons) else (),
+    )
 
 
 def _is_outage(answer: ApiAnswer) -> bool:

@@ -28,6 +28,7 @@ from ..threads import in_thread, outliving_its_waiter
 from .answers import ListedClasses
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiReply, ApiRequest
 from .evaluator import (
+    LONGEST_REFUSAL,
     BadReplyError,
     ImageSet,
     Question,
@@ -155,7 +156,6 @@ _MOST_TRIED = 3
 """Images that the form of answers is tried with, if the endpoint answers neither form."""
 LONGEST_KEPT = 20_000
 """Characters of an answer that are kept, the last ones."""
-_LONGEST_REFUSAL = 200
 _CACHED_ANSWERS = 65_536
 _FEW_TOKENS = 100
 """Tokens around an image and an instruction: roles, a system prompt of the endpoint's own."""
@@ -270,7 +270,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             if isinstance(answer, ApiReply):
                 text, ended = read_completion(answer.body)
                 if ended == REFUSED:
-                    return ApiRefusal(" ".join(text.split())[:_LONGEST_REFUSAL] or "(nothing)")
+                    return ApiRefusal(" ".join(text.split())[:LONGEST_REFUSAL] or "(nothing)")
         return answer
 
     def is_refusal(self, value: Any) -> bool:
@@ -286,13 +286,17 @@ class ChatEvaluator(ImageByImageEvaluator):
         labels = [None if "ended" in answer else self._label(answer["text"]) for answer in values]
         return SplitDecisions(
             np.array([UNREADABLE if label is None else label for label in labels], dtype=np.int64),
-            unreadable=tuple(
-                (f"({answer['ended']}) " if "ended" in answer else "")
+            refused={
+                index: answer["text"][:LONGEST_REFUSAL]
+                for index, answer in enumerate(values)
+                if self.is_refusal(answer)
+            },
+            unreadable={
+                index: (f"({answer['ended']}) " if "ended" in answer else "")
                 + (answer["text"].strip() or "(nothing)")
-                for answer, label in zip(values, labels, strict=True)
+                for index, (answer, label) in enumerate(zip(values, labels, strict=True))
                 if label is None and not self.is_refusal(answer)
-            ),
-            refused=sum(map(self.is_refusal, values)),
+            },
         )
 
 
@@ -380,7 +384,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
         """Return the label or a refusal; for grey-box objectives, each class's log-probability."""
         if isinstance(answer, ApiRefusal):
-            return {REFUSED: answer.message[:_LONGEST_REFUSAL]}
+            return {REFUSED: answer.message[:LONGEST_REFUSAL]}
         texts = _sent(prompt)[1]  # classes of the same name are sent once; the first one gets the image
         labels = list(dict.fromkeys(texts))
         scores = read_scores(answer.body, labels)
@@ -413,7 +417,8 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
             table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
             refused = np.array([self.is_refusal(value) for value in values], dtype=bool)
             predicted = np.where(refused, UNREADABLE, table.argmax(axis=1))
-        return SplitDecisions(predicted, table, refused=sum(map(self.is_refusal, values)))
+        reasons = {index: value[REFUSED] for index, value in enumerate(values) if self.is_refusal(value)}
+        return SplitDecisions(predicted, table, refused=reasons)
 
     async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str

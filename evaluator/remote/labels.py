@@ -24,6 +24,9 @@ from ..files import new_file
 
 Vector: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
+Embedded: TypeAlias = Vector | str
+"""A vector, or why the endpoint refuses the image or text; empty if an earlier version kept no reason."""
+
 T = TypeVar("T")
 
 FORMAT = 1
@@ -85,7 +88,15 @@ class KeptValues(Generic[T]):
         return self.find(list(values))
 
 
-def _to_vector(blob: Any) -> Vector:
+def _of_embedded(value: Embedded) -> bytes | str:
+    return json.dumps(value) if isinstance(value, str) else np.ascontiguousarray(value, "<f4").tobytes()
+
+
+def _to_embedded(blob: Any) -> Embedded:
+    if isinstance(blob, str):
+        return str(json.loads(blob))
+    if not blob:
+        return ""
     vector = np.frombuffer(blob, "<f4")
     if not np.isfinite(vector).all():
         raise ValueError("a vector with a number that is not finite")
@@ -97,7 +108,7 @@ class LabelStore:
 
     Attributes:
         answers: JSON values.
-        vectors: Vectors of images and texts: [E], float32; without numbers where the endpoint refused.
+        vectors: Vectors of images and texts: [E], float32; in place of one, as JSON, why it was refused.
 
     A write is safe from a kill of the process at any moment. A loss of power may lose the last few seconds,
     but does not damage the file.
@@ -124,9 +135,7 @@ class LabelStore:
         self.answers: KeptValues[Any] = KeptValues(
             self._file, "answers", partial(json.dumps, allow_nan=False, separators=(",", ":")), json.loads
         )
-        self.vectors: KeptValues[Vector] = KeptValues(
-            self._file, "vectors", lambda vector: np.ascontiguousarray(vector, "<f4").tobytes(), _to_vector
-        )
+        self.vectors: KeptValues[Embedded] = KeptValues(self._file, "vectors", _of_embedded, _to_embedded)
 
     def close(self) -> None:
         """Close the file; nothing may be read or written afterwards."""

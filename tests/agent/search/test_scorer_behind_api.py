@@ -642,6 +642,60 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         assert [row["class"] for row in rows] == [image.classes[0] for image in images]
 
 
+@pytest.mark.parametrize(
+    ("kind", "fault", "reason"),
+    [
+        ({"scorer": "zero-shot"}, "filter", "400: content management policy"),
+        ({"scorer": "embeddings", "scorer_dialect": "openai"}, "filter", "400: content management policy"),
+        ({"scorer": "chat", "search_for": "instruction"}, "filter", "400: content management policy"),
+        ({"scorer": "chat", "search_for": "instruction"}, "mumble", "the answer is 'I cannot say.'"),
+    ],
+)
+async def test_an_image_without_a_class_is_named_with_its_folder_and_the_reason(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, kind: dict[str, Any], fault: str,
+    reason: str, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """In the same words for every scorer, as CSV, as JSON and from Python; also when it is known already."""
+    torn = tmp_path / "new" / "red" / "torn.png"
+    shutil.copytree(colours / "test", tmp_path / "new")
+    torn.write_bytes(b"torn")
+    refused = PictureReader(512).picture(colours / "test" / "red" / "1.png").base64[-60:]
+    ask = ["predict", str(tmp_path / "new"), "--run", str(tmp_path / "run")]
+    async with ScorerServer(ScorerOptions(faults={refused: fault})) as server:
+        await search(config(server.url, **FEWEST, **kind))
+        assert await in_thread(lambda: main(ask)) == 0
+        printed, asked = capsys.readouterr(), server.requests
+        assert await in_thread(lambda: main([*ask, "--json"])) == 0
+        document = json.loads(capsys.readouterr().out)
+        images = await in_thread(lambda: [*predict(tmp_path / "new", run_dir=tmp_path / "run")])
+        assert server.requests == asked
+    errors = {image.file: image.error for image in images if image.error}
+    assert errors.keys() == {"red/1.png", "red/torn.png"}
+    assert errors["red/1.png"].startswith("red/1.png: the scorer gives it no class: ")
+    assert errors["red/1.png"].endswith(reason)
+    assert errors["red/torn.png"].startswith("red/torn.png is not an image that can be read")
+    assert {row["file"]: row["error"] for row in document["predictions"] if "error" in row} == errors
+    assert [f"not classified: {error}" in printed.err for error in errors.values()] == [True, True]
+
+
+async def test_predictions_of_an_evaluation_say_why_an_image_has_no_class(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error, under the path that the file has."""
+    refused = PictureReader(512).picture(colours / "test" / "red" / "1.png").base64[-60:]
+    file = tmp_path / "p.csv"
+    ask = ["evaluate", "--data", str(colours), "--shots", "2", "--scorer", "embeddings", "--model", "m"]
+    async with ScorerServer(ScorerOptions(faults={refused: "filter"})) as server:
+        ask += ["--scorer-url", server.url, "--predictions", str(file)]
+        assert await in_thread(lambda: main(ask)) == 0
+    rows = csv.DictReader(file.read_text("utf-8").splitlines())
+    (row,) = [row for row in rows if not row["class"]]
+    assert row["file"] == "test/red/1.png"
+    err = capsys.readouterr().err
+    assert re.search(r"not classified: test/red/1.png: the scorer gives it no class: .*policy", err)
+    assert "1 of them without a class" in err
+
+
 async def test_a_saved_classifier_asks_as_it_was_made(
     config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -22,10 +22,14 @@ def test_answers_and_vectors_come_back_as_they_were_kept(tmp_path: Path) -> None
     """From another store on the same file too; keys without a value are missing."""
     store = LabelStore(tmp_path / "labels.sqlite")
     store.answers.keep({"a": {"text": "ein Bär \ud800"}, "b": 3})
-    store.vectors.keep({"a": np.array([1.5, -2], dtype=np.float32)})
+    store.vectors.keep({"a": np.array([1.5, -2], dtype=np.float32), "c": "refused \ud800"})
     again = LabelStore(tmp_path / "labels.sqlite")
     assert again.answers.find(["a", "b", "c"]) == {"a": {"text": "ein Bär \ud800"}, "b": 3}
-    assert again.vectors.find(["a", "b"])["a"].tolist() == [1.5, -2]
+    kept = again.vectors.find(["a", "b", "c"])
+    assert isinstance(kept["a"], np.ndarray)
+    assert (kept["a"].tolist(), kept["c"]) == ([1.5, -2], "refused \ud800")
+    again._file.rows("INSERT INTO vectors VALUES ('d', x'')")
+    assert again.vectors.find(["d"]) == {"d": ""}  # an earlier version kept no reason
     assert again.answers.find([]) == {}
 
 
