@@ -39,7 +39,7 @@ def open_evaluator(
     Args:
         spec: What to open; a search's config is one.
         custom: The user's own scorer, in place of what the specification names.
-        report: Called with a line for each fact (data, model, corrections, what is left out).
+        report: Called with a line for each fact (data, model, corrections, what is left out), once.
         progress: Called after each batch with the number of images encoded and of all, copies included.
         look_ahead: Encode the test images now, without their labels, so that torn ones are found before a
             search is paid for; otherwise ``examine`` opens them.
@@ -58,7 +58,7 @@ def open_evaluator(
     """
     if custom is not None:
         return as_evaluator(custom, spec)
-    report, progress = report or (lambda _line: None), progress or (lambda *_given: None)
+    report, progress = _once(report or (lambda _line: None)), progress or (lambda *_given: None)
     spec = spec.bare()
     if spec.custom_scorer is not None:
         return open_custom(spec.custom_scorer, spec)
@@ -86,6 +86,18 @@ def open_evaluator(
     from .clip.ray_cluster import ClusterEvaluator
 
     return ClusterEvaluator(local, model_key, spec, report=report)
+
+
+def _once(report: Report) -> Report:
+    """Return a report that passes each line on once: loading and encoding both find torn test images."""
+    lines = set[str]()
+
+    def report_once(line: str) -> None:
+        if line not in lines:
+            lines.add(line)
+            report(line)
+
+    return report_once
 
 
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:

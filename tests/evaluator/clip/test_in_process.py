@@ -287,6 +287,18 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
     assert evaluator.info.notes["skipped_images"]["test"]["images"] == 1
 
 
+def test_a_torn_test_image_is_noted_once(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
+    """It is found when the data are read, and again when test images are encoded."""
+    copy, lines = tmp_path / "copy", list[str]()
+    shutil.copytree(folder, copy)
+    torn = copy / "test" / "cat" / "3.png"
+    torn.write_bytes(torn.read_bytes()[:100])
+    cut = spec.model_copy(update={"data": str(copy), "on_bad_image": "skip"})
+    open_evaluator(cut, report=lines.append).examine([["a {}"]])
+    (note,) = (line for line in lines if line.startswith("skipped: "))
+    assert str(torn) in note
+
+
 def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Path) -> None:
     """As a line and in the result's notes, with what to do; not on the bundled sets that it was made for."""
     lines: list[str] = []
