@@ -11,7 +11,7 @@ from pathlib import Path
 from ...evaluator.counts import enumerated
 from ...evaluator.errors import StoreFullError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS
+from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.spec import BUNDLED_WEIGHTS
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
@@ -251,12 +251,9 @@ def _next_steps(result: SearchResult, config: SearchConfig, run_dir: Path) -> li
     if NOTHING_USABLE in result.notes:
         lines.append(f"next, to see what the LLM answered: {program()} transcript {folder}")
     elif result.model.pretrained == BUNDLED_WEIGHTS:
-        from ...evaluator.datasets.loading import known
-
-        is_named = any(config.data == data_set.name for data_set in known())
-        whose, data = ("your images and ", "--data DIR ") if is_named else ("", "")
-        options = f"{data}--model {REAL_MODEL} --pretrained {REAL_WEIGHTS}"
-        lines.append(f"next, with {whose}a real model: the same search with {options}")
+        if TOY_MODEL not in result.notes:  # the note names the real model
+            options = f"--data DIR --model {REAL_MODEL} --pretrained {REAL_WEIGHTS}"
+            lines.append(f"next, with your images and a real model: the same search with {options}")
     elif config.custom_scorer is None:
         lines.append(f"next: {program()} predict FOLDER --run {folder}")
     else:

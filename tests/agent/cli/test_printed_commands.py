@@ -84,16 +84,20 @@ def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: py
     assert program() == "python run_agent.py"
 
 
-def test_after_a_toy_model_the_same_search_with_a_real_one_is_advised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("data", ["own", "backgrounds"])
+def test_a_toy_model_is_named_at_the_start_and_in_the_verdict(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On one's own images only the model is another."""
+    """On the bundled sets, which it was made for, only the next step names a real one."""
     monkeypatch.chdir(tmp_path)
     pictures(tmp_path / "own", 8)
     small = ("--shots", "2", "--initial", "5", "--restarts", "1", "--augmentations", "0", "--rounds", "1")
-    assert main(["search", "--data", "own", *small]) == 0
-    advice = "next, with a real model: the same search with --model ViT-B-32 --pretrained "
-    assert advice in capsys.readouterr().out
+    assert main(["search", "--data", data, *small]) == 0
+    out, err = capsys.readouterr()
+    advice = "next, with your images and a real model: the same search with --data DIR --model ViT-B-32 "
+    is_own = data == "own"
+    assert (err.count("toy model"), err.count("ViT-B-32")) == (is_own, is_own)
+    assert (out.count("toy model"), out.count("ViT-B-32"), advice in out) == (is_own, not is_own, not is_own)
 
 
 def test_help_and_errors_call_the_program_by_one_name(
