@@ -212,7 +212,7 @@ def explained(
     error: ValidationError,
     values: Mapping[str, Any],
     known: Collection[str],
-    sources: Mapping[str, str] = MappingProxyType({}),
+    source: str = "",
 ) -> ConfigError:
     """Return the error of wrong values in our words.
 
@@ -220,14 +220,14 @@ def explained(
         error: What pydantic raised.
         values: The values by field.
         known: The names of all settings.
-        sources: Where values come from, by field; without an entry, from the call or the command line.
+        source: Where the values come from; empty for the call or the command line.
     """
+    origin = f" (from {source})" if source else ""
 
     def explain(problem: Mapping[str, Any]) -> str:
         field, *inside = problem["loc"] or ("",)
         if not field:
             return plain(problem)
-        origin = f" (from {sources[field]})" if field in sources else ""
         if problem["type"] == "extra_forbidden" and not inside:
             return _unknown(field, values[field], known, origin)
         # A URL may hold a password, and a body a key.

@@ -116,6 +116,7 @@ class DataSettings(Settings):
         decides=True,
         show="openai|split|FILE",
         reads="file",
+        min_length=1,
     )
     columns: str | None = setting(
         None,

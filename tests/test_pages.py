@@ -13,7 +13,7 @@ import pytest
 
 from promptclimb.agent.cli.options import given_settings
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
-from promptclimb.agent.config.sources import from_sources
+from promptclimb.agent.config.sources import from_sources, layers_of
 from tests.paths import ROOT
 
 PAGES = [
@@ -57,7 +57,7 @@ def check_ours(words: list[str]) -> None:
         return
     arguments = make_parser(words).parse_args(words)
     if arguments.command == "search":
-        from_sources(given_settings(arguments), {})
+        from_sources(layers_of(given_settings(arguments), {}))
 
 
 def check_script(words: list[str]) -> None:

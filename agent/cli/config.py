@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,15 +12,18 @@ from ...evaluator.errors import ConfigError
 from ...evaluator.files import user_path
 from ...evaluator.settings import Option
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import FILE_SETTINGS, from_sources, line_in_file, sources_of, toml_line
-from ..text import one_line
-from .options import (
-    GROUPS,
-    add_json,
-    add_search_options,
-    given_settings,
-    say_unknown_variables,
+from ..config.sources import (
+    COMMAND_LINE,
+    FILE_SETTINGS,
+    SettingsLayer,
+    flag_of,
+    from_sources,
+    line_in_file,
+    sources_of,
+    toml_line,
 )
+from ..text import one_line
+from .options import GROUPS, add_json, add_search_options, given_layers, given_settings
 from .output import print_json, print_text, program, say, say_refused, short_path
 from .parser import Parser
 
@@ -29,6 +31,10 @@ EXAMPLES = """\
 examples:
   promptclimb config --init settings.toml --data path/to/images --llm gpt-4o-mini
   promptclimb config --show --config settings.toml
+
+A setting is taken from its option, else from the variable PROMPTCLIMB_NAME, else from the --config file.
+A wrong value is refused, also by a command that does not use the setting. A run that is resumed or used for
+predictions has settings of its own: options and --config change them, variables do not.
 """
 
 
@@ -36,14 +42,17 @@ def config(arguments: argparse.Namespace) -> int:
     """Write a settings file, or show the values."""
     if arguments.init is None and not arguments.show:
         raise ConfigError("Give --init FILE.toml to write a file of settings, or --show to see them.")
-    say_unknown_variables()
+    layers = given_layers(arguments)
     if arguments.init is not None:
-        return _init(arguments)
-    settings, lacking = _built(arguments)
+        return _init(arguments, layers)
+    settings, lacking = _built(layers)
     values = settings.to_public()
     if lacking is not None:
         values.pop("llm", None)
-    origins = sources_of(given_settings(arguments), os.environ, arguments.config_file)
+    origins = {
+        name: flag_of(name) if source == COMMAND_LINE else source
+        for name, source in sources_of(layers).items()
+    }
     if arguments.as_json:
         print_json(
             {
@@ -58,15 +67,14 @@ def config(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, ConfigError | None]:
+def _built(layers: Sequence[SettingsLayer]) -> tuple[SearchConfig, ConfigError | None]:
     """Return the config, and why a search would refuse it if only an LLM is missing."""
-    flags, file = given_settings(arguments), arguments.config_file
     try:
-        return from_sources(flags, os.environ, file, report=lambda line: say(f"note: {line}")), None
+        return from_sources(layers, report=lambda line: say(f"note: {line}")), None
     except ConfigError as error:
-        if "llm" in sources_of(flags, os.environ, file):
+        if "llm" in sources_of(layers):
             raise
-        return from_sources({**flags, "llm": "none"}, os.environ, file), error
+        return from_sources([*layers, (COMMAND_LINE, {"llm": "none"})]), error
 
 
 def _shown() -> list[Option]:
@@ -90,9 +98,9 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[st
             yield f"{line:{width}}  # {one_line(origin)}\n"
 
 
-def _init(arguments: argparse.Namespace) -> int:
+def _init(arguments: argparse.Namespace, layers: Sequence[SettingsLayer]) -> int:
     path = user_path(arguments.init, "--init")
-    config = _built(arguments)[0]
+    config = _built(layers)[0]
     values, written = config.to_public(), {*given_settings(arguments)}
     # Which method is the default depends on the LLM.
     written |= {"method"} if config.llm else set()

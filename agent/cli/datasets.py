@@ -36,7 +36,8 @@ def datasets(arguments: argparse.Namespace) -> int:
             print_table(("name", "kind", "title", "where"), rows)
         return 0
     # Also show data that a search would refuse.
-    data = load_data(given_spec(arguments, data=arguments.dataset, allow_leak=True, on_bad_image="skip"))
+    shown = {"data": arguments.dataset, "allow_leak": True, "on_bad_image": "skip"}
+    data = load_data(given_spec(arguments, ("NAME|DIR", shown)))
     notes = (*data.notes, *check_readable((*data.train, *data.val), skip=True))
     data = replace(data, notes=tuple(map(_as_refused, notes)))
     document = describe(data, test=arguments.split == "test")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...evaluator.errors import PromptclimbError, UsageError, reason_of
+from ..config.sources import by_source
 from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
 from .interrupts import Interrupted, raising_interrupts
@@ -67,7 +68,8 @@ def _run(arguments: argparse.Namespace) -> int:
         with raising_interrupts():
             return int(arguments.run(arguments))
     except UsageError as error:
-        say(f"error: {scrub(error.message)}")
+        message = by_source(error.message, getattr(arguments, "layers", ()))
+        say(f"error: {scrub(message)}")
         return WRONG
     except InterruptedRunError as error:
         return 128 + error.signal

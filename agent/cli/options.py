@@ -12,10 +12,12 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import (
     FILE_SETTINGS,
     PREFIX,
+    SettingsLayer,
+    check_layers,
     from_environment,
-    settings_in,
+    layers_of,
     spec_from_sources,
-    with_files,
+    values_of,
 )
 from .output import say
 from .parser import Parser
@@ -96,25 +98,35 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if name in OPTIONS}
 
 
-def changed_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that replace those of a run: from ``--config``, overridden by options."""
-    settings = {} if arguments.config_file is None else settings_in(arguments.config_file)
-    return with_files({**settings, **given_settings(arguments)})
+def given_layers(
+    arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ
+) -> list[SettingsLayer]:
+    """Return what the sources of a command set; an error names a setting as its source does.
 
-
-def say_unknown_variables() -> None:
-    """Report variables under our prefix that are not settings."""
+    All variables are checked, also those that ``environment`` leaves out.
+    """
     _known, unknown = from_environment(os.environ)
     for name in unknown:
         # Without the prefix: any two variables are similar with it.
         hint = near(name.removeprefix(PREFIX).lower(), FILE_SETTINGS, lambda name: PREFIX + name.upper())
         say(f"note: the variable {name} is not a setting of this program and is ignored{hint}")
+    layers = layers_of(given_settings(arguments), environment, getattr(arguments, "config_file", None))
+    arguments.layers = layers
+    check_layers(layers_of({}, os.environ))
+    return layers
 
 
-def given_spec(arguments: argparse.Namespace, **more: Any) -> SearchConfig:
-    """Return the settings of what scores from command line, environment and file; ``more`` win over them."""
-    say_unknown_variables()
-    return spec_from_sources({**given_settings(arguments), **more}, os.environ, arguments.config_file)
+def changed_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that replace those of a run: from ``--config``, overridden by options."""
+    layers = given_layers(arguments, environment={})
+    check_layers(layers)
+    return values_of(layers)
+
+
+def given_spec(arguments: argparse.Namespace, *more: SettingsLayer) -> SearchConfig:
+    """Return the settings of what scores from file, environment and command line; ``more`` win over them."""
+    arguments.layers = [*given_layers(arguments), *more]
+    return spec_from_sources(arguments.layers)
 
 
 def add_json(parser: Parser) -> None:

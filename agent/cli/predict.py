@@ -32,7 +32,7 @@ from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
 from .. import api
 from ..config.schema import ScoringConfig
-from ..config.sources import flag_of
+from ..config.sources import COMMAND_LINE, flag_of
 from ..present.sentences import spent_text
 from ..results.accuracies import BEST, TEXTS
 from ..results.result import ApiUsage
@@ -143,19 +143,20 @@ def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredicto
             f"{file} is one classifier of one model: leave out --only, {', '.join(map(flag_of, FIXED))}"
         )
     if about.scorer == "embeddings":
-        config = given_spec(arguments, scorer=about.scorer, model=about.model)
+        of_file = {"scorer": about.scorer, "model": about.model}
+        config = given_spec(arguments, (COMMAND_LINE, of_file))
         return api_predictor_of(classifier, config, say)
-    config = given_spec(arguments, **own)
+    config = given_spec(arguments, (COMMAND_LINE, own))
     classifier = api.load(file, device=config.device, trust=risks(own).keys() <= given.keys(), report=say)
     return SavedPredictor(classifier, say)
 
 
 def _names(choice: str) -> tuple[str, ...] | dict[str, str]:
     if choice == SPLIT:
-        raise ConfigError("--class-names split: images without labels have no names; give a file")
+        raise ConfigError("`class_names = split`: images without labels have no names; give a file")
     if choice == OPENAI:
         return imagenet_class_names()
-    return read_names_file(user_path(choice, "--class-names"))
+    return read_names_file(user_path(choice, "`class_names`"))
 
 
 @contextmanager

@@ -38,8 +38,7 @@ from .options import (
     add_json,
     add_search_options,
     changed_settings,
-    given_settings,
-    say_unknown_variables,
+    given_layers,
 )
 from .output import (
     EXIT_NOTHING_USABLE,
@@ -94,13 +93,7 @@ more examples:
 
 def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
-    say_unknown_variables()
-    config = from_sources(
-        given_settings(arguments),
-        os.environ,
-        arguments.config_file,
-        report=lambda line: say(f"note: {line}"),
-    )
+    config = from_sources(given_layers(arguments), report=lambda line: say(f"note: {line}"))
     say_unused([config])
     if arguments.dry_run:
         from .dry_run import dry_run_search

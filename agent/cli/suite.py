@@ -36,7 +36,7 @@ from ..study.study import Study, read_study
 from ..study.transfer import Transferred
 from ..text import printable
 from .interrupts import run_interruptible
-from .options import add_json, add_search_options, given_settings, positive_number, say_unknown_variables
+from .options import add_json, add_search_options, given_layers, given_settings, positive_number
 from .output import (
     EXIT_NOTHING_USABLE,
     FAILED,
@@ -272,7 +272,7 @@ def _study_of(arguments: argparse.Namespace) -> _RunningStudy:
     file = Path(short_path(user_path(arguments.file, "suite FILE")))
     default = Path("runs") / file.stem
     folder = user_path(default if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
-    say_unknown_variables()
+    given_layers(arguments)
     for variable, layer in from_environment(os.environ)[0]:
         if any(map(decides, layer)):
             say(f"note: {variable} decides the result, and is not used beside a suite file")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias, get_args
@@ -29,6 +29,7 @@ SettingsLayer: TypeAlias = tuple[str, Mapping[str, Any]]
 """A source of settings by its name, such as a file or a variable, and what it sets."""
 FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.technical)
 """The settings that a file can hold."""
+_OF_SCORING = {*ScoringConfig.model_fields, "search_for"}
 _OF_A_STUDY = "methods"
 """A setting of every study file and of no settings file."""
 OTHER_OPTIONS = frozenset(
@@ -102,26 +103,19 @@ def read_toml(file: Path | str, what: str = "config file", name: str = "`config`
         raise ConfigError(error) from error
 
 
-def from_sources(
-    flags: Mapping[str, Any],
-    environment: Mapping[str, str],
-    toml_path: Path | str | None = None,
-    *,
-    report: Callable[[str], None] | None = None,
-) -> SearchConfig:
-    """Build a search's config: file, overridden by environment, overridden by flags.
+def layers_of(
+    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
+) -> list[SettingsLayer]:
+    """Return what file, environment and flags set; the last one wins.
 
-    ``flags`` hold only the values that were given. ``report`` gets a line on the data set if only a
-    description was given.
+    ``flags`` hold only the values that were given.
 
     Raises:
-        ConfigError: A value is wrong, a name is unknown, or a file cannot be read.
+        ConfigError: The file cannot be read.
     """
-    layers = _layers(flags, environment, toml_path)
-    config = absolute(from_layers([(source, with_files(layer)) for source, layer in layers]))
-    if report is not None and config.describe and not any("data" in layer for _source, layer in layers):
-        report(f"no `data` is given: searching on the bundled set {config.data}")
-    return config
+    of_file = [] if toml_path is None else [(str(toml_path), settings_in(toml_path))]
+    layers = [*of_file, *from_environment(environment)[0], (COMMAND_LINE, flags)]
+    return [(source, with_files(layer)) for source, layer in layers]
 
 
 def settings_in(file: Path | str) -> dict[str, Any]:
@@ -132,61 +126,67 @@ def settings_in(file: Path | str) -> dict[str, Any]:
     return settings
 
 
-def _layers(
-    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None
-) -> list[SettingsLayer]:
-    """Return what each source sets; the last one wins."""
-    of_file = [] if toml_path is None else [(str(toml_path), settings_in(toml_path))]
-    return [*of_file, *from_environment(environment)[0], (COMMAND_LINE, flags)]
-
-
-def sources_of(
-    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
-) -> dict[str, str]:
-    """Return where each setting that is not a default comes from, in words."""
-    return {
-        name: flag_of(name) if source == COMMAND_LINE else source
-        for source, layer in _layers(flags, environment, toml_path)
-        for name in layer
-    }
-
-
 def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings given as text, with a path if ``describe`` names a file."""
     return {name: text_or_file(value) if name == "describe" else value for name, value in layer.items()}
 
 
-def spec_from_sources(
-    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
+def values_of(layers: Iterable[SettingsLayer]) -> dict[str, Any]:
+    """Return the value of each setting: that of the last layer which has it."""
+    return {name: value for _source, layer in layers for name, value in layer.items()}
+
+
+def sources_of(layers: Iterable[SettingsLayer]) -> dict[str, str]:
+    """Return where the value of each setting comes from."""
+    return {name: source for source, layer in layers for name in layer}
+
+
+def check_layers(layers: Iterable[SettingsLayer]) -> None:
+    """Raise ConfigError for a value that nothing takes, also where another value wins or nothing uses it."""
+    for source, layer in layers:
+        try:
+            SearchConfig(**layer)
+        except ConfigError as error:
+            problems = error.__cause__
+            if not isinstance(problems, ValidationError):
+                raise
+            # Without a field, values do not fit each other, which all layers together decide.
+            if any(problem["loc"] for problem in problems.errors()):
+                origin = "" if source == COMMAND_LINE else source
+                raise explained(problems, layer, FILE_SETTINGS, origin) from None
+
+
+def from_sources(
+    layers: Sequence[SettingsLayer], *, report: Callable[[str], None] | None = None
 ) -> SearchConfig:
-    """Build the settings of what scores: file, environment, flags; those of a search are ignored."""
-    search_settings = OPTIONS.keys() - ScoringConfig.model_fields
-    *layers, command_line = _layers(flags, environment, toml_path)
-    scoring = [
-        (source, {name: value for name, value in layer.items() if name not in search_settings})
-        for source, layer in layers
-    ]
-    return absolute(_merged([*scoring, command_line]))
+    """Build a search's config with absolute paths, as ``from_layers`` does.
 
-
-def from_layers(layers: Sequence[SettingsLayer]) -> SearchConfig:
-    """Build a search's config from layers; the last one wins."""
-    config = _merged(layers)
-    if config.missing_llm is not None:
-        raise ConfigError(config.missing_llm)
+    ``report`` gets a line on the data set if only a description was given.
+    """
+    config = absolute(from_layers(layers))
+    if report is not None and config.describe and "data" not in sources_of(layers):
+        report(f"no `data` is given: searching on the bundled set {config.data}")
     return config
 
 
-def _merged(layers: Sequence[SettingsLayer]) -> SearchConfig:
-    values = {name: value for _source, layer in layers for name, value in layer.items()}
-    source_by_name = {name: source for source, layer in layers for name in layer}
-    try:
-        return SearchConfig(**values)
-    except ConfigError as error:
-        if not isinstance(error.__cause__, ValidationError):
-            raise
-        origins = {name: source for name, source in source_by_name.items() if source != COMMAND_LINE}
-        raise explained(error.__cause__, values, FILE_SETTINGS, origins) from None
+def spec_from_sources(layers: Sequence[SettingsLayer]) -> SearchConfig:
+    """Build the settings of what scores, and of which prompts; those of a search alone are just checked."""
+    check_layers(layers)
+    values = values_of(layers)
+    return absolute(SearchConfig(**{name: values[name] for name in _OF_SCORING & values.keys()}))
+
+
+def from_layers(layers: Sequence[SettingsLayer]) -> SearchConfig:
+    """Build a search's config from layers; the last one wins.
+
+    Raises:
+        ConfigError: A value is wrong, a name is unknown, or an LLM is missing.
+    """
+    check_layers(layers)
+    config = SearchConfig(**values_of(layers))
+    if config.missing_llm is not None:
+        raise ConfigError(config.missing_llm)
+    return config
 
 
 def toml_line(name: str, value: Any) -> str:
@@ -274,6 +274,31 @@ def as_in_a_file(text: str, of_file: Callable[[str], bool]) -> str:
         return named[0].strip("`") if is_in_file else named[0]
 
     return _NAMED.sub(line, text)
+
+
+def by_source(text: str, layers: Iterable[SettingsLayer]) -> str:
+    """Return a text with each setting that a file or variable sets as it is called there, and its source.
+
+    A setting with another value than it has there is a suggestion, and stays as it is.
+    """
+    layers = list(layers)
+    values, sources = values_of(layers), sources_of(layers)
+
+    def in_source(named: re.Match[str]) -> str:
+        name, value = named["name"], named["value"]
+        source = sources.get(name, COMMAND_LINE)
+        if source == COMMAND_LINE or (value is not None and not _is_same(name, value, values[name])):
+            return named[0]
+        return f"{named[0].strip('`')} (from {source})"
+
+    return _NAMED.sub(in_source, text)
+
+
+def _is_same(name: str, value: str, in_source: Any) -> bool:
+    """Return whether a value in a message is the one in a source; a message has absolute paths."""
+    if isinstance(OPTIONS[name].default, bool):
+        return True  # only what is on is named with a value
+    return value.strip('"') in (str(in_source), str(Path(str(in_source)).absolute()))
 
 
 def _option(named: re.Match[str]) -> str:

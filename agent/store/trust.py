@@ -21,7 +21,7 @@ from ...evaluator.files import cache_dir, has_model_settings, new_file, replace_
 from ...evaluator.regular_files import open_regular
 from ..config.fields import DEFAULT_BASE_URL, is_local, local_model, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import from_environment
+from ..config.sources import from_environment, values_of
 from ..errors import UntrustedRunError
 from ..text import printable
 from .records import RunManifest, canonical
@@ -90,8 +90,7 @@ def check_trusted(
         UntrustedRunError: A setting is not: the run was made elsewhere, has moved, or was edited.
     """
     settings = config.to_public()
-    layers, _ = from_environment(os.environ)
-    set_again = {name: value for _variable, layer in layers for name, value in layer.items()}
+    set_again = values_of(from_environment(os.environ)[0])
     by_user = {name for name, value in set_again.items() if _is_same(name, value, settings.get(name))}
     by_user |= {*safe, *(() if config.needs_llm else OF_LLM)}
     secret = _secret(make=False)

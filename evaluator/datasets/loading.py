@@ -252,4 +252,4 @@ def _unknown(raw: str, path: Path) -> str:
     if "://" in raw:
         return f"`data` takes no address such as {raw!r}: download the data, and give their folder or table"
     hint = near(raw, [source.name for source in known()]) or "; `promptclimb datasets` lists all names"
-    return f"there is no data set called {raw!r}, and no folder or table at {path}{hint}"
+    return f'`data = "{raw}"`: there is no data set of that name, and no folder or table at {path}{hint}'

@@ -73,7 +73,7 @@ def test_a_set_that_left_the_package_is_drawn_into_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once it is under the data root, its name is enough."""
-    with pytest.raises(DataError, match="there is no data set called 'dice'"):
+    with pytest.raises(DataError, match="there is no data set of that name"):
         read_splits("dice", data_root=tmp_path)
     for name, size in {"TRAIN": 3, "VAL": 2, "TEST": 24}.items():
         monkeypatch.setattr(sets, name, size)

@@ -418,6 +418,31 @@ def test_a_mistyped_variable_is_noted(
     assert "did you mean PROMPTCLIMB_SHOTS?" in err  # and no variable that shares the prefix only
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["search", "evaluate", "datasets dice", "config --show", "suite small.toml", "resume r",
+     "predict new --run r", "predict new --templates t.txt --class-names t.txt"],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_by_a_command_that_does_not_use_it(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command that reads settings names the variable or the file."""
+    assert call("search", *FEW, "--method", "random", "--run-dir", "r") == 0
+    Path("t.txt").write_text("a {}\n")
+    pictures(Path("new"), 2)
+    write_suite()
+    Path("s.toml").write_text('search_for = "nonsense"\n')
+    if not command.startswith("suite"):
+        assert call(*command.split(), "--config", "s.toml") == 2
+        assert "error: search_for = 'nonsense' (from s.toml): unknown kind" in capsys.readouterr().err
+    monkeypatch.setenv("PROMPTCLIMB_SEARCH_FOR", "nonsense")
+    assert call(*command.split()) == 2
+    assert (
+        "error: search_for = 'nonsense' (from PROMPTCLIMB_SEARCH_FOR): unknown kind"
+        in capsys.readouterr().err
+    )
+
+
 def test_the_page_opens_where_there_is_a_browser(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.config.sources import from_sources
+from promptclimb.agent.config.sources import from_sources, layers_of
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +26,12 @@ def test_a_file_of_settings_is_the_defaults_until_something_is_uncommented() -> 
     text = Path("c.toml").read_text("utf-8")
     assert tomllib.loads(text) == {"shots": 4, "llm": "m", "blind": True, "method": "guided"}
     expected = SearchConfig(llm="m", shots=4, blind=True)
-    assert from_sources({}, {}, "c.toml") == expected
+    assert from_sources(layers_of({}, {}, "c.toml")) == expected
     shown = [line.removeprefix("# ") for line in text.splitlines() if " = " in line and line.startswith("# ")]
     plain = {name: field.default for name, field in SearchConfig.model_fields.items()}
     defaults = [line for line in shown if plain.get(line.split(" = ")[0]) is not None]
     assert len(defaults) > 25
-    assert from_sources(tomllib.loads("\n".join(defaults)), {}, "c.toml") == expected
+    assert from_sources(layers_of(tomllib.loads("\n".join(defaults)), {}, "c.toml")) == expected
 
 
 def test_a_file_that_is_there_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,3 +80,36 @@ def test_settings_without_an_llm_are_shown_and_the_lack_is_said(capsys: pytest.C
     assert "# llm =" in out
     assert "would be refused: method 'pn' needs an LLM" in err
     assert main(["config", "--show", "--llm", ""]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("data", "nowhere", 'data = "nowhere" (from PROMPTCLIMB_DATA): there is no data set of that name'),
+        ("data", "http://h", "data (from PROMPTCLIMB_DATA) takes no address"),
+        (
+            "scorer_url",
+            "http://h",
+            "scorer_url (from PROMPTCLIMB_SCORER_URL) applies to models behind an API",
+        ),
+        (
+            "search_for",
+            "instruction",
+            'search_for = "instruction" (from PROMPTCLIMB_SEARCH_FOR) needs a model',
+        ),
+    ],
+)
+@pytest.mark.parametrize(("command", "more"), [("search", ["--dry-run"]), ("evaluate", [])])
+def test_an_error_names_the_variable_and_not_an_option_that_nobody_gave(
+    command: str,
+    more: list[str],
+    name: str,
+    value: str,
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also an error of what reads the data, or of settings that do not fit each other."""
+    monkeypatch.setenv(f"PROMPTCLIMB_{name.upper()}", value)
+    assert main([command, *more]) == 2
+    assert f"error: {problem}" in capsys.readouterr().err

@@ -59,7 +59,7 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--data", "no/such"], "no data set called"),
+        (["--data", "no/such"], "no data set of that name"),
         (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG, such as "),
         (["--custom-scorer", "no_such_module:make"], "no_such_module"),
         (["--initial", "missing.txt"], "missing.txt"),

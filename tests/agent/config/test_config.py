@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import tomli_w
 
 from promptclimb.agent.config.fields import without_credentials
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.config.sources import (
+    FILE_SETTINGS,
     absolute,
+    by_source,
+    check_layers,
     flag_of,
     from_environment,
     from_layers,
     from_sources,
+    layers_of,
+    on_command_line,
     read_toml,
     spec_from_sources,
     to_toml,
@@ -38,7 +44,9 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
     """The later source replaces the earlier one, setting by setting."""
     file = tmp_path / "c.toml"
     file.write_text("shots = 1\nseed = 1\nrestarts = 1\nmethod = 'random'\n")
-    config = from_sources({"restarts": "3"}, {"PROMPTCLIMB_SEED": "2", "PROMPTCLIMB_RESTARTS": "2"}, file)
+    config = from_sources(
+        layers_of({"restarts": "3"}, {"PROMPTCLIMB_SEED": "2", "PROMPTCLIMB_RESTARTS": "2"}, file)
+    )
     assert (config.shots, config.seed, config.restarts) == (1, 2, 3)
 
 
@@ -47,7 +55,7 @@ def test_a_study_that_is_given_as_settings_is_called_one(tmp_path: Path) -> None
     file = tmp_path / "study.toml"
     file.write_text("data = ['a', 'b']\nseeds = [1]\nmethods = ['random']\n")
     with pytest.raises(ConfigError, match=r"is the file of a study: `suite .*study.toml` runs it"):
-        from_sources({}, {}, file)
+        from_sources(layers_of({}, {}, file))
 
 
 def test_each_declaration_is_whole() -> None:
@@ -79,10 +87,12 @@ def test_what_applies_to_clip_models_only_is_refused_for_a_custom_scorer() -> No
 def test_the_openai_variable_gives_the_base_url() -> None:
     """OPENAI_BASE_URL is read and named if it is wrong, and our own variable wins over it."""
     theirs = {"OPENAI_BASE_URL": "http://a/v1/"}
-    assert from_sources(NO_LLM, theirs).base_url == "http://a/v1"
-    assert from_sources(NO_LLM, {**theirs, "PROMPTCLIMB_BASE_URL": "http://b"}).base_url == "http://b"
+    assert from_sources(layers_of(NO_LLM, theirs)).base_url == "http://a/v1"
+    assert (
+        from_sources(layers_of(NO_LLM, {**theirs, "PROMPTCLIMB_BASE_URL": "http://b"})).base_url == "http://b"
+    )
     with pytest.raises(ConfigError, match=r"^base_url \(from OPENAI_BASE_URL\): "):
-        from_sources(NO_LLM, {"OPENAI_BASE_URL": "nowhere"})
+        from_sources(layers_of(NO_LLM, {"OPENAI_BASE_URL": "nowhere"}))
 
 
 def test_unknown_variables_under_our_prefix_are_named() -> None:
@@ -116,7 +126,7 @@ def test_a_wrong_value_is_named_with_what_would_be_right() -> None:
     lines = []
     for flags in WRONG_FLAGS:
         with pytest.raises(ConfigError) as caught:
-            from_sources({**NO_LLM, **flags}, {})
+            from_sources(layers_of({**NO_LLM, **flags}, {}))
         lines.append(as_typed(caught.value))
     lines.append("")
     for values in WRONG_VALUES:
@@ -176,11 +186,65 @@ def test_what_only_programs_set_is_stored_only_where_it_was_set() -> None:
 
 
 def test_a_command_that_does_not_search_asks_for_no_llm() -> None:
-    """The specification is built from its own settings; those of searches are left alone."""
-    spec = spec_from_sources({"data": "x"}, {"PROMPTCLIMB_SHOTS": "3", "PROMPTCLIMB_METHOD": "nonsense"})
-    assert (spec.data, spec.shots) == ("x", 3)
-    with pytest.raises(ConfigError, match=r"^shots = 'x' \(from PROMPTCLIMB_SHOTS\)"):
-        spec_from_sources({}, {"PROMPTCLIMB_SHOTS": "x"})
+    """The specification is built from its own settings; those of searches are not used."""
+    spec = spec_from_sources(layers_of({"data": "x"}, {"PROMPTCLIMB_SHOTS": "3", "PROMPTCLIMB_METHOD": "pn"}))
+    assert (spec.data, spec.shots, spec.method) == ("x", 3, "combine")
+
+
+def test_a_command_that_does_not_search_takes_the_kind_of_prompts_from_every_source(tmp_path: Path) -> None:
+    """Which prompts are scored is no matter of the search alone, nor are images without labels."""
+    file = tmp_path / "s.toml"
+    file.write_text('search_for = "class-names"\nshots = 0\n')
+    assert spec_from_sources(layers_of({}, {}, file)).unchecked
+    spec = spec_from_sources(layers_of({}, {"PROMPTCLIMB_SEARCH_FOR": "instruction"}, None))
+    assert spec.search_for == "instruction"
+
+
+WRONG = {
+    "track": "nowhere",
+    "extra_body": "[]",
+    "reasoning_effort": "A B",
+    "llm": "local:none",
+    "describe": " ",
+    "initial": "1",
+}
+OF_ANY_TEXT = {"data", "model", "pretrained", "device", "ray", "data_root", "shared_cache", "run_dir",
+               "class_names"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILE_SETTINGS)
+def test_a_wrong_value_is_refused_wherever_it_stands_and_whatever_would_use_it(
+    name: str, tmp_path: Path
+) -> None:
+    """A command that does not use it, or has another value for it, names its source all the same."""
+    file = tmp_path / "s.toml"
+    wrong = "" if name in OF_ANY_TEXT else WRONG.get(name, "?")
+    file.write_text(tomli_w.dumps({name: wrong}))
+    variable = f"PROMPTCLIMB_{name.upper()}"
+    of_file = layers_of({}, {}, file)
+    for source, layers in (
+        (file, of_file),
+        (file, [*of_file, ("another source", {name: OPTIONS[name].default})]),
+        (variable, layers_of({}, {variable: wrong})),
+    ):
+        for build in (spec_from_sources, from_sources, check_layers):
+            with pytest.raises(ConfigError) as caught:
+                build(layers)
+            assert caught.value.message.startswith(name)
+            assert f" (from {source}): " in caught.value.message
+
+
+def test_a_message_names_a_setting_as_its_source_does() -> None:
+    """An option that nobody gave is not blamed; a suggestion stays one."""
+    text = '`scorer_url` needs `scorer = "chat"`, and `data = "/x"` is none; leave `blind = true` out, `llm`'
+    layers = layers_of(
+        {"llm": "m"}, {f"PROMPTCLIMB_{name}": value for name, value in
+                       {"SCORER_URL": "http://h", "SCORER": "clip", "DATA": "/x", "BLIND": "1"}.items()},
+    )  # fmt: skip
+    assert on_command_line(by_source(text, layers)) == (
+        'scorer_url (from PROMPTCLIMB_SCORER_URL) needs --scorer chat, and data = "/x" (from '
+        "PROMPTCLIMB_DATA) is none; leave blind = true (from PROMPTCLIMB_BLIND) out, --llm"
+    )
 
 
 def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
@@ -188,7 +252,7 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     file = tmp_path / "in.toml"
     file.write_text('base_url = "https://me:pw-secret@h/v1?key=pw-secret"\n')
     flags = {"llm": "m", "price": "0.5/1", "max_cost": "2"}
-    config = from_sources(flags, {}, file)
+    config = from_sources(layers_of(flags, {}, file))
     text = to_toml(config)
     assert "pw-secret" not in text
     assert "pw-secret" not in repr(config)
@@ -231,10 +295,10 @@ def test_more_members_of_a_request_are_kept_as_canonical_json(tmp_path: Path) ->
     """As text or as a table: the same thing has one form."""
     file = tmp_path / "c.toml"
     file.write_text("llm = 'm'\n[extra_body]\ntop_k = 5\nmin_p = 0.1\n")
-    from_table = from_sources({}, {}, file)
-    from_text = from_sources({"llm": "m", "extra_body": '{"top_k": 5, "min_p": 0.1}'}, {})
+    from_table = from_sources(layers_of({}, {}, file))
+    from_text = from_sources(layers_of({"llm": "m", "extra_body": '{"top_k": 5, "min_p": 0.1}'}, {}))
     assert from_table.extra_body == from_text.extra_body == '{"min_p":0.1,"top_k":5}'
-    assert from_sources({"llm": "m", "extra_body": "{}"}, {}).extra_body is None
+    assert from_sources(layers_of({"llm": "m", "extra_body": "{}"}, {})).extra_body is None
     assert from_layers([("file", tomllib.loads(to_toml(from_text)))]).extra_body == from_text.extra_body
 
 
@@ -253,7 +317,7 @@ def test_what_has_no_place_in_a_request_is_refused(value: str, problem: str) -> 
     """With the right way to give it; a value that may be a key is not repeated."""
     settings = {"llm": "m", "extra_body": value}
     in_python = problem.removeprefix("--").replace("-", "_") if problem.startswith("--") else problem
-    for build_it in (lambda: from_sources(settings, {}), lambda: SearchConfig(**settings)):
+    for build_it in (lambda: from_sources(layers_of(settings, {})), lambda: SearchConfig(**settings)):
         with pytest.raises(ConfigError) as caught:
             build_it()
         assert problem in as_typed(caught.value)
@@ -322,8 +386,8 @@ def test_an_existing_folder_is_kept_as_an_absolute_path(
     """A run that was started in one folder can be resumed in another."""
     (tmp_path / "pictures").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert from_sources({**NO_LLM, "data": "pictures"}, {}).data == str(tmp_path / "pictures")
-    assert from_sources({**NO_LLM, "data": "elsewhere"}, {}).data == "elsewhere"
+    assert from_sources(layers_of({**NO_LLM, "data": "pictures"}, {})).data == str(tmp_path / "pictures")
+    assert from_sources(layers_of({**NO_LLM, "data": "elsewhere"}, {})).data == "elsewhere"
 
 
 def test_a_config_made_in_python_gets_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,9 +434,9 @@ def test_what_can_be_no_path_is_refused_with_its_setting(
     monkeypatch.chdir(tmp_path)
     Path("around").symlink_to("around")
     with raises_typed(ConfigError, match=f"^{flag_of(name) or name} .*({problem})"):
-        from_sources({**NO_LLM, name: path}, {})
+        from_sources(layers_of({**NO_LLM, name: path}, {}))
     with pytest.raises(ConfigError, match=rf"^{name} = .* \(from PROMPTCLIMB_[A-Z_]+\): .*({problem})"):
-        from_sources(NO_LLM, {f"PROMPTCLIMB_{name.upper()}": path})
+        from_sources(layers_of(NO_LLM, {f"PROMPTCLIMB_{name.upper()}": path}))
     with pytest.raises(ConfigError, match=f"^`{name} = .*({problem})"):
         SearchConfig(**NO_LLM, **{name: path})
 
@@ -389,7 +453,7 @@ def test_a_number_that_is_not_finite_is_refused(name: str, value: str) -> None:
     flag = flag_of(name)
     typed = f"{flag} '{value}'" if flag else f"{name} = '{value}' in a --config file"
     with raises_typed(ConfigError, match=f"^{typed}: it must be a finite number"):
-        from_sources({**NO_LLM, name: value, "price": "1/1"}, {})
+        from_sources(layers_of({**NO_LLM, name: value, "price": "1/1"}, {}))
     with pytest.raises(ConfigError, match=f"^`{name} = "):
         SearchConfig(**NO_LLM, **{name: float(value)})
 
@@ -420,10 +484,10 @@ def test_a_file_and_the_environment_know_every_option_by_its_long_name(tmp_path:
     """One name for the command line, the file and the environment."""
     file = tmp_path / "c.toml"
     file.write_text("run-dir = 'run'\n")
-    assert from_sources(NO_LLM, {}, file).run_dir == Path("run").absolute()
+    assert from_sources(layers_of(NO_LLM, {}, file)).run_dir == Path("run").absolute()
     file.write_text("cache_di = 'shared'\n")
     with pytest.raises(ConfigError, match="unknown setting 'cache_di'") as caught:
-        from_sources(NO_LLM, {}, file)
+        from_sources(layers_of(NO_LLM, {}, file))
     assert "cache_dir" not in str(caught.value)
 
 
@@ -440,4 +504,4 @@ def test_a_boolean_in_a_file_is_refused_for_a_number(tmp_path: Path) -> None:
     """Not as in Python."""
     (tmp_path / "s.toml").write_text("augmentations = true\n")
     with pytest.raises(ConfigError, match=r"^augmentations = True \(from .*\): it takes neither true nor"):
-        from_sources(NO_LLM, {}, tmp_path / "s.toml")
+        from_sources(layers_of(NO_LLM, {}, tmp_path / "s.toml"))

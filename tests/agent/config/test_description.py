@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import LONGEST_DESCRIPTION, parse_description, text_or_file
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.config.sources import from_layers, from_sources, read_toml, to_toml
+from promptclimb.agent.config.sources import from_layers, from_sources, layers_of, read_toml, to_toml
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.typed import raises_typed
 
@@ -36,9 +36,9 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     file.write_bytes("\ufeffthrows of\r\ndice\n".encode())
     toml.write_text("describe = 'about'")
     configs = [
-        from_sources({**NO_LLM, "describe": "about"}, {}),
-        from_sources(NO_LLM, {"PROMPTCLIMB_DESCRIBE": str(file)}),
-        from_sources(NO_LLM, {}, toml),
+        from_sources(layers_of({**NO_LLM, "describe": "about"}, {})),
+        from_sources(layers_of(NO_LLM, {"PROMPTCLIMB_DESCRIBE": str(file)})),
+        from_sources(layers_of(NO_LLM, {}, toml)),
         SearchConfig(**NO_LLM, describe=file),
     ]
     file.write_text("something else")
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, pro
     file = tmp_path / "about.txt"
     file.write_bytes(content)
     with raises_typed(ConfigError, match=f"--describe.*about.txt.*{problem}") as caught:
-        from_sources({**NO_LLM, "describe": str(file)}, {})
+        from_sources(layers_of({**NO_LLM, "describe": str(file)}, {}))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, pro
 def test_a_file_that_is_not_there_is_not_taken_for_a_text(text: str) -> None:
     """A mistyped name would be reported to the LLM as what the pictures show."""
     with raises_typed(ConfigError, match=r"--describe.*there is no file"):
-        from_sources({**NO_LLM, "describe": text}, {})
+        from_sources(layers_of({**NO_LLM, "describe": text}, {}))
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * (LONGEST_DESCRIPTION + 1), "half \ud800"])
@@ -134,9 +134,9 @@ def test_a_description_without_data_names_the_set_that_is_used(tmp_path: Path) -
     """Who describes images of their own may have forgotten ``--data``: a note names the set."""
     lines: list[str] = []
     flags = {"describe": "birds at a feeder", "method": "combine"}
-    from_sources(flags, {}, report=lines.append)
+    from_sources(layers_of(flags, {}), report=lines.append)
     assert lines == ["no `data` is given: searching on the bundled set backgrounds"]
-    from_sources({**flags, "data": "dice"}, {}, report=lines.append)
-    from_sources(flags, {"PROMPTCLIMB_DATA": "dice"}, report=lines.append)
-    from_sources({"method": "combine"}, {}, report=lines.append)
+    from_sources(layers_of({**flags, "data": "dice"}, {}), report=lines.append)
+    from_sources(layers_of(flags, {"PROMPTCLIMB_DATA": "dice"}), report=lines.append)
+    from_sources(layers_of({"method": "combine"}, {}), report=lines.append)
     assert len(lines) == 1

@@ -194,7 +194,7 @@ def test_any_text_may_be_a_class_name(tmp_path: Path, make_images: MakeImages) -
 @pytest.mark.parametrize(
     ("inside", "counts", "message"),
     [
-        ("absent", {}, "no data set called"),
+        ("absent", {}, "no data set of that name"),
         ("000.png", {"": 1}, "000.png is a file"),
         ("", {"": 0}, "holds no image"),
         ("", {"": 1}, "no class folders"),
