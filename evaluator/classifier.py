@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .datasets.class_names import check_name
 from .errors import DataError, UsageError, reason_of
-from .files import replace_file, user_path
+from .files import check_ending, replace_file, user_path
 from .head import Head, Likeness
 from .messages import first_problem, shown
 from .regular_files import irregular, open_regular
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .scoring import EvaluatorInfo
 
 ImageOrPath: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, np.dtype[np.uint8]]"
+ENDING = ".safetensors"
 TENSOR, KEYS, VALUES = "classifier", "keys", "values"
 LARGEST_SCALE, LARGEST_NUMBER, LARGEST_SHARPNESS = 1e4, 1e6, 1e6
 """Beyond them, logits of a received file might be no finite numbers."""
@@ -158,9 +159,10 @@ class Classifier:
         """Write the classifier into one file, which ``load`` reads without anything else; return its path.
 
         Raises:
-            UsageError: It cannot be written.
+            UsageError: It cannot be written, or its name has the ending of another format.
         """
         path = user_path(file, "file")
+        check_ending(path, ENDING, str(path))
         try:
             if path.exists() and irregular(path) is not None:
                 raise UsageError(f"{path} is {irregular(path)}; name a file")
@@ -224,7 +226,8 @@ class Classifier:
         ) as error:
             what = first_problem(error) if isinstance(error, ValidationError) else reason_of(error)
             raise UsageError(
-                f"{file} holds no classifier of this program: {what}; `export` and `evaluate` write one"
+                f"{file} holds no classifier of this program: {what}; `export` and `evaluate` write one, "
+                f"as FILE{ENDING}"
             ) from error
         if fault := _fault(head, about):
             raise UsageError(f"{file} holds no classifier of this program: {fault}")

@@ -33,6 +33,12 @@ MOST_TEXT_BYTES = 512 * 2**20
 MOST_SETTINGS_BYTES = 4 * 2**20
 """Largest file of settings or names that is read."""
 
+ENDINGS = frozenset({
+    ".bin", ".ckpt", ".csv", ".h5", ".html", ".json", ".jsonl", ".npy", ".npz", ".onnx", ".pickle", ".pkl",
+    ".pt", ".pth", ".safetensors", ".toml", ".tsv", ".xlsx", ".zip",
+})  # fmt: skip
+"""Endings that say what a file holds; what follows any other dot is part of the name."""
+
 
 def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
     """Return a user's path as an absolute one, ``~`` expanded; it need not exist.
@@ -56,6 +62,13 @@ def checked_path(raw: Any) -> Any:
     if isinstance(raw, str | os.PathLike):
         _absolute(os.fspath(raw), follow_links=True)
     return raw
+
+
+def check_ending(path: Path, ending: str, label: str) -> None:
+    """Raise UsageError if a file's name has the ending of another format than ``ending``; none is fine."""
+    other = path.suffix.lower()
+    if other != ending and other in ENDINGS:
+        raise UsageError(f"{label}: {other} is the ending of another format; the right one is {ending}")
 
 
 UserPath = Annotated[Path, BeforeValidator(checked_path)]

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.classifier import ENDING as CLASSIFIER_ENDING
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError, reason_of
 from ...evaluator.files import user_path
@@ -46,8 +47,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Measure what people use today, or the templates of a file; and references beside them."""
     _check(arguments)
     files = {
-        name: output_file(raw, f"`{name}`")
-        for name in ("save", "predictions", "matrix")
+        name: output_file(raw, f"`{name}`", ending)
+        for name, ending in (("save", CLASSIFIER_ENDING), ("predictions", ".csv"), ("matrix", ".csv"))
         if (raw := getattr(arguments, name)) is not None
     }
     if len({file.resolve() for file in files.values()}) < len(files):

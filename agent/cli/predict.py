@@ -71,7 +71,8 @@ def predict(arguments: argparse.Namespace) -> int:
         folders = [short_path(path) for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
         raise UsageError(f"there is no folder or image {images}{near(arguments.folder, folders)}")
     check_images(images)
-    out = None if arguments.out is None else output_file(arguments.out, "`out`")
+    ending = ".json" if arguments.as_json else ".csv"
+    out = None if arguments.out is None else output_file(arguments.out, "`out`", ending)
     predictor = _predictor(arguments)
     top = min(arguments.top, len(predictor.class_names))
     counts, unclassified = Counter[str](), Unclassified()

@@ -260,7 +260,7 @@ def export(
     if out is None:
         target = _own_folder(run_dir) / file_name(form, only)
     else:
-        output_file(out, "`out`")
+        output_file(out, "`out`", Path(FORMS[form].file).suffix)
         target = Path(out).expanduser()
     content = _content(ChosenPrompts(run_dir, result, only), form)
     _write(target, content)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError, reason_of
-from ...evaluator.files import replace_file, user_path
+from ...evaluator.files import check_ending, replace_file, user_path
 from ...evaluator.regular_files import irregular, read_regular
 from ...evaluator.scoring import Unanswered
 from ..config.schema import SearchConfig
@@ -175,11 +175,17 @@ def belongs_to_a_run(path: Path) -> bool:
     return is_own and (path.parent / STORE / DATABASE).exists()
 
 
-def output_file(raw: str | os.PathLike[str], name: str) -> Path:
-    """Return the absolute path of a file to write, whose folder is made; ``name`` is a setting in backticks.
+def output_file(raw: str | os.PathLike[str], name: str, ending: str) -> Path:
+    """Return the absolute path of a file to write, whose folder is made.
+
+    Args:
+        raw: The path; a name without an ending is kept.
+        name: A setting in backticks.
+        ending: That of the format, as ``.csv``.
 
     Raises:
-        UsageError: It cannot be written, is a folder or a device, or a run needs the file of this name.
+        UsageError: It cannot be written, is a folder or a device, has the ending of another format, or a run
+            needs the file of this name.
     """
     path = user_path(raw, name)
     label = f"{name[:-1]} = {path}`"
@@ -187,6 +193,7 @@ def output_file(raw: str | os.PathLike[str], name: str) -> Path:
         raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
     if (what := irregular(path)) is not None:
         raise UsageError(f"{label} is {what}; name a file")
+    check_ending(path, ending, label)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()

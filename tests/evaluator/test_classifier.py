@@ -274,3 +274,17 @@ def test_saving_replaces_no_folder(tmp_path: Path) -> None:
     """The path must be that of a file."""
     with pytest.raises(UsageError, match="a folder"):
         replace(Classifier(VECTORS, ABOUT)).save(tmp_path)
+
+
+def test_a_name_with_the_ending_of_another_format_is_refused(tmp_path: Path) -> None:
+    """Other programs would read the file as that; a name without an ending, or with a dot in it, is kept."""
+    classifier = Classifier(Head(np.eye(2, dtype=np.float32)), ABOUT)
+    with pytest.raises(UsageError, match=r"mine\.pt: \.pt is the ending of another format; .* \.safetensors"):
+        classifier.save(tmp_path / "mine.pt")
+    assert not [*tmp_path.iterdir()]
+    (tmp_path / "mine.pt").write_bytes(b"PK what torch.save writes")
+    with pytest.raises(UsageError, match=r"`evaluate` write one, as FILE\.safetensors"):
+        Classifier.load(tmp_path / "mine.pt")
+    for name in ("mine", "mine.v2", "mine.SAFETENSORS"):
+        assert Classifier.load(classifier.save(tmp_path / name)).about == ABOUT
+        assert (tmp_path / name).is_file()

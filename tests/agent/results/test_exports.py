@@ -253,6 +253,16 @@ def test_a_file_that_cannot_be_written_fails_all_formats_after_the_others(
         export_all(run_dir, out=run_dir)
 
 
+def test_a_name_with_the_ending_of_another_format_is_refused(run_dir: Path, tmp_path: Path) -> None:
+    """Before anything is opened; a name without an ending is kept."""
+    with pytest.raises(UsageError, match=r"`out = .*x\.pt`: \.pt is .*; the right one is \.safetensors"):
+        export(run_dir, "safetensors", out=tmp_path / "x.pt")
+    with pytest.raises(UsageError, match=r"the right one is \.json"):
+        export(run_dir, "open-clip", out=tmp_path / "x.csv")
+    assert not [*tmp_path.iterdir()]
+    assert export(run_dir, "open-clip", out=tmp_path / "x") == tmp_path / "x"
+
+
 def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Path) -> None:
     """Not that there is no data set of a name which never was one."""
     config = SearchConfig(
@@ -281,7 +291,7 @@ def test_a_runs_own_files_are_not_written_over(run_dir: Path, name: str) -> None
     assert (run_dir / name).read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["result.json", "store/x.csv", "run/mine.csv"])
+@pytest.mark.parametrize("name", ["leaderboard.csv", "store/x.csv", "run/mine.csv"])
 def test_a_file_that_only_has_such_a_name_is_written(run_dir: Path, tmp_path: Path, name: str) -> None:
     """Outside a run's folder it is any file, and in it other names are free."""
     out = run_dir / "mine.csv" if name == "run/mine.csv" else tmp_path / name

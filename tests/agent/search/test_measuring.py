@@ -507,6 +507,12 @@ def test_a_folder_of_unequal_classes_is_told_of_the_images_left_unused(
     [
         (["--save", "old"], r"--save .*old is a folder; name a file"),
         (["--predictions", "old"], r"--predictions .*old is a folder; name a file"),
+        (
+            ["--save", "best.pt"],
+            r"--save .*best.pt: .pt is the ending of another format; the right one is .safe",
+        ),
+        (["--predictions", "best.json"], r"--predictions .*best.json: .*; the right one is .csv"),
+        (["--matrix", "best.TSV"], r"--matrix .*best.TSV: .tsv is .*; the right one is .csv"),
         (["--save", "new.x", "--predictions", "./new.x"], "--save, --predictions name the same file"),
         (["--save", "own.txt/best"], r"--save .*own.txt/best cannot be written: "),
         (["--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"], "this scorer gives no features"),
