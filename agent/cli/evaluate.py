@@ -298,6 +298,9 @@ def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: i
     if matrix is not None and (count := matrix.images_without_class):
         images = sum(row.images for row in inspection.classes)
         say(f"{counted(count, 'answer')} of {images:,} name no class")
+    if not pairs:
+        print_line("no image is taken for another class")
+        return
     console(stderr=False).print(
         table_of("most often confused", [("class", "taken for", "images"), *pairs], texts=(0, 1))
     )

@@ -488,6 +488,25 @@ def test_each_class_is_shown_by_what_is_recommended(tmp_path: Path) -> None:
     assert best.with_images.accuracy != best.texts_alone.accuracy
 
 
+def test_where_nothing_is_confused_a_line_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In place of a table without rows."""
+    spec = pictures(tmp_path)
+
+    def all_right(*arguments: Any, **options: Any) -> Evaluation:
+        evaluation = evaluate(*arguments, **options)
+        assert evaluation.inspection is not None
+        return replace(evaluation, inspection=replace(evaluation.inspection, confusions=()))
+
+    monkeypatch.setattr(api, "evaluate", all_right)
+    command = ["--data", str(spec.data), "--model", spec.model, "--pretrained", str(spec.pretrained)]
+    assert main(["evaluate", *command, "--confusions"]) == 0
+    out = capsys.readouterr().out
+    assert "\nno image is taken for another class\n" in out
+    assert "most often confused" not in out
+
+
 def test_a_folder_of_unequal_classes_is_told_of_the_images_left_unused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
