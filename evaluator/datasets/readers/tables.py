@@ -34,6 +34,11 @@ FORM = (
     "of other names are given by `columns = path=NAME,label=NAME,split=NAME`"
 )
 
+_QUOTES = (
+    "a quote is not closed, or text follows the closing one; close each, and write a quote inside a quoted "
+    'cell as ""'
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
@@ -132,9 +137,10 @@ def _csv_rows(
     text: str, usual: str, where: str, needed: Sequence[str], read: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     delimiter = _delimiter(text.partition("\n")[0], usual, needed)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    start = 1  # the line in which a row begins: quoted cells may have several
     try:
-        columns = list(map(_heading, reader.fieldnames or ()))
+        columns = list(map(_heading, next(reader, [])))
         if missing := sorted(set(needed) - set(columns)):
             shown = f"it has {', '.join(columns)}" if columns else "it is empty"
             raise DataError(f"{where} has no column {missing[0]!r} ({shown}); {FORM}")
@@ -143,13 +149,19 @@ def _csv_rows(
                 f"{where} has {columns.count(twice)} columns {twice!r} (capitals and invisible "
                 "characters do not count), and only one can be meant; rename or remove the others"
             )
-        reader.fieldnames = columns
+        start = reader.line_num + 1
         for cells in reader:
-            if None in cells:
-                raise DataError(f"{where}, line {reader.line_num} has more cells than there are columns")
-            yield f"{where}, line {reader.line_num}", cells
+            if len(cells) > len(columns):
+                raise DataError(f"{where}, line {start} has more cells than there are columns")
+            if cells:
+                yield f"{where}, line {start}", dict(zip(columns, cells, strict=False))
+            start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{where}, line {reader.line_num}: {error}") from error
+        fault = _QUOTES
+        if str(error).startswith("field larger") and reader.line_num == start:
+            most = csv.field_size_limit()
+            fault = f"a cell has more than {most:,} characters; shorten it, or remove its column"
+        raise DataError(f"{where}, line {start}: {fault}") from error
 
 
 def _heading(cell: str) -> str:
