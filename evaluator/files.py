@@ -93,7 +93,11 @@ def _absolute(raw: str, *, follow_links: bool) -> Path:
         raise ValueError(f"there is no home folder for {user}; write the path in full") from None
     try:
         # abspath() does not follow links.
-        path = path.resolve() if follow_links else Path(os.path.abspath(path))  # noqa: PTH100
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100
+        resolved = path.resolve() if follow_links else absolute
+        # Linux shows a pipe, as of <(...), as a link to a path that is not there.
+        is_pipe = os.path.exists(absolute) and not os.path.exists(resolved)  # noqa: PTH110 - never raises
+        path = absolute if is_pipe else resolved
     except RuntimeError:
         raise ValueError("its links lead in a circle; choose another path") from None
     except OSError as error:

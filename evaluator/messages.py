@@ -7,6 +7,7 @@ The command line shows such names as its options (``agent.config.sources.on_comm
 
 from __future__ import annotations
 
+import os
 import reprlib
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ _SHORT.maxstring = _SHORT.maxother = 200
 def shown(value: object) -> str:
     """Return a value for a message, shortened in the middle if long; never raise."""
     try:
-        return _SHORT.repr(value)
+        return _SHORT.repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
     except ValueError:  # Python limits the digits of a number as text
         return f"a {type(value).__name__} too long to show"
 

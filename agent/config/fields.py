@@ -138,7 +138,7 @@ def text_or_file(value: Any) -> Any:
         return value
     try:
         path = Path(value).expanduser()
-        return path if path.is_file() else value
+        return path if path.is_file() or path.is_fifo() else value
     except (OSError, RuntimeError, ValueError):  # too long for a path, or no such user: a text
         return value
 

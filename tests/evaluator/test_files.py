@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.datasets.loading import data_root_or_default, load_data, read_splits
 from promptclimb.evaluator.errors import ConfigError, DataError, UsageError
 from promptclimb.evaluator.files import cache_dir, read_bytes, user_path
@@ -86,6 +87,22 @@ def test_a_name_that_no_folder_can_have_is_refused(raw: str) -> None:
         user_path(raw, "--run-dir")
     with pytest.raises(ConfigError, match="longer than a path can be"):
         user_path(raw, "--run-dir", follow_links=False)
+
+
+def test_a_pipe_of_the_shell_is_called_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Linux shows that of <(...) as a link to a path which is not there."""
+    read_end, write_end = os.pipe()
+    pipe = f"/dev/fd/{read_end}"
+    try:
+        assert user_path(pipe, "x") == Path(pipe)
+        for command in (f"evaluate --config {pipe}", f"suite {pipe}", f"search --describe {pipe} --dry-run"):
+            assert main(command.split()) == 2
+            err = capsys.readouterr().err
+            assert f"{pipe} is a device or a pipe; " in err
+            assert "PosixPath" not in err
+    finally:
+        os.close(read_end)
+        os.close(write_end)
 
 
 @pytest.mark.parametrize("kind", ["device", "pipe", "sparse", "system"])
