@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ..config.sources import on_command_line
@@ -16,13 +19,14 @@ from ..present.sentences import gains_in_words, left_text, spent_text, verdict_o
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import left_of_both, words_of_all
-from ..results.run_dir import LABEL_FILES, is_run, runs_below, runs_in
+from ..results.run_dir import LABEL_FILES, is_run, runs_below
 from .folders import existing_folder
 from .options import add_json
 from .output import (
     print_json,
     print_line,
     print_table,
+    program,
     resume_command,
     say,
     short_path,
@@ -37,20 +41,21 @@ _COLUMNS = ("run", "state", "rounds", "calls", "train")
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print the state of one run, or a list of all."""
+    """Print the state of one run, or a list of all in a folder."""
     if arguments.directory is None:
-        runs = runs_below(user_path("runs", "RUN_DIR"))
+        folder = user_path("runs", "RUN_DIR")
+        runs = runs_below(folder)
         if not runs and not arguments.as_json:
             print_line("No runs in runs/.")
             return 0
-        _list(runs, as_json=arguments.as_json)
+        _list(folder, runs, as_json=arguments.as_json)
         if not arguments.as_json:
             say("To remove a run, delete its folder.")
         return 0
     run_dir = existing_folder(arguments.directory)
     if not is_run(run_dir):
-        if runs := runs_in(run_dir):
-            return _list(runs, as_json=arguments.as_json)
+        if runs := runs_below(run_dir):
+            return _list(run_dir, runs, as_json=arguments.as_json)
         if all(path.name in LABEL_FILES for path in run_dir.iterdir()):
             raise UsageError(
                 f"{run_dir} holds no run yet. A search that was started there is opening data and model"
@@ -67,15 +72,43 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _list(runs: Sequence[Path], *, as_json: bool) -> int:
+def _list(folder: Path, runs: Sequence[Path], *, as_json: bool) -> int:
+    """Print the runs in a folder; those of a subfolder, such as a suite's, have one row together."""
     states = [state_of(run_dir) for run_dir in runs]
     if as_json:
         print_json([_document(state) for state in states])
-    else:
-        best = f"best {words_of_all(state.prompts for state in states).noun}"
-        asked = ["scorer's calls"] if any(_paid(state)[1] for state in states) else []
-        print_table((*_COLUMNS, *asked, best), [{**_row(state), best: _best(state)} for state in states])
+        return 0
+    best = f"best {words_of_all(state.prompts for state in states).noun}"
+    asked = ["scorer's calls"] if any(_paid(state)[1] for state in states) else []
+    rows: list[dict[str, str]] = []
+    suites: dict[Path, list[RunView]] = {}
+    for state in states:
+        above = state.run_dir.parent
+        if above == folder:
+            rows.append({**_row(state), best: _best(state)})
+        else:
+            suites.setdefault(above, []).append(state)
+    rows += [_row_of_suite(suite, own) for suite, own in suites.items()]
+    print_table((*_COLUMNS, *asked, best), rows)
+    if suites:
+        say(f"To list the runs of a suite: {program()} status {shlex.quote(short_path(next(iter(suites))))}")
     return 0
+
+
+def _row_of_suite(folder: Path, states: Sequence[RunView]) -> dict[str, str]:
+    """Return the row of all runs in a subfolder: their states, and the calls of all together."""
+    counts = Counter(state.state for state in states)
+    usages, scorers = zip(*map(_paid, states), strict=True)
+    return {
+        "run": f"{short_path(folder)} ({counted(len(states), 'run')})",
+        "state": ", ".join(f"{count:,} {state}" for state, count in counts.items()),
+        "calls": f"{_calls(usages):,}",
+        "scorer's calls": f"{_calls(scorers):,}" if any(scorers) else "-",
+    }
+
+
+def _calls(usages: Iterable[UsageEvent | None]) -> int:
+    return sum(usage.calls for usage in usages if usage is not None)
 
 
 def _document(state: RunView) -> dict[str, Any]:
@@ -193,6 +226,6 @@ def add_options(parser: Parser) -> None:
     """Add the options of ``status``."""
     parser.epilog = _ABOUT
     parser.add_argument(
-        "directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/, a suite's too)"
+        "directory", metavar="RUN_DIR", nargs="?", help="one run, or a folder of runs (default: runs/)"
     )
     add_json(parser)

@@ -846,6 +846,6 @@ def test_the_folder_of_a_suite(asking: str, capsys: pytest.CaptureFixture[str]) 
     assert call("suite", file, "--concurrency", "1") == 0
     assert call("search", *asking.split(), "--run-dir", "runs/own") == 0
     commands = [f"{name} runs/small" for name in ("report", "resume", "export --format csv", "status")]
-    check_session("suite-folder", capsys, *commands, "status", "report runs")
+    check_session("suite-folder", capsys, *commands, "status", "status runs", "report runs")
     Path("runs/small/suite.json").unlink()
     check_session("suite-folder-begun", capsys, *commands)
