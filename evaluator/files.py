@@ -299,9 +299,9 @@ def parse_json(text: str, *, where: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=members)
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from error
+        line = f"line {error.lineno}, " if "\n" in text else ""  # a line of a file is named by ``where``
+        fault = error.msg.removesuffix(" at")
+        raise DataError(f"{where} is not JSON: {fault} at {line}column {error.colno}") from error
     except (RecursionError, ValueError) as error:
         raise DataError(f"{where} is not JSON that can be read: {error}") from error
 

@@ -93,6 +93,7 @@ def _by_folder(lines: Iterable[str], where: str) -> dict[str, str]:
     name_by_folder: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         folder, name = _cells(line, f"{where}, line {number}")
+        _refuse_long("folder", folder, f"{where}, line {number}")
         if folder in name_by_folder:
             raise DataError(f"{where}, line {number}: the folder {folder[:MOST_SHOWN]!r} has a name already")
         if line.strip():

@@ -70,7 +70,10 @@ def test_a_file_of_names_has_a_limit_and_so_has_a_name(tmp_path: Path) -> None:
     file, long = tmp_path / "names.txt", "e" * (LONGEST_CLASS_NAME + 1)
     file.write_text(f"a\n{long[1:]}\n")
     assert rename(splits(2), str(file)).classes == ("a", long[1:])
-    for text, where in ((f"a\n{long}\n", "line 2: the class name"), (f"{long}=a\n", "txt: the folder")):
+    for text, where in (
+        (f"a\n{long}\n", "line 2: the class name"),
+        (f"a=b\n{long}=a\n", "line 2: the folder"),
+    ):
         file.write_text(text)
         message = f"{where} that begins with 'e{{60}}' has 301 characters; shorten it to 300 at most"
         with pytest.raises(DataError, match=message):

@@ -162,7 +162,7 @@ GOOD = [["a.jpg", 0, "cat"], ["b.jpg", 1, "dog"]]
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ("{", "is not JSON.*line 1"),
+        ("{", "is not JSON.* at column 2"),
         ("[" * 100_000, "is not JSON"),
         ("[]", "must be"),
         ({"train": GOOD, "val": []}, "must be"),

@@ -125,7 +125,11 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ("path,label,split,split\na/000.png,x,train,test\n", "2 columns 'split'"),
         ("path,label\na/000.png,x\nb/000.png,y\n", "no test images"),
         ("[1, 2]", "line 1 is not a JSON object"),
-        ('{"path": "a/000.png"', "line 1 is not JSON"),
+        (
+            '{"path": "a/000.png", "label": "x"}\n{"path": "b}',
+            "line 2 is not JSON: Unterminated .* at column 10$",
+        ),
+        ('{"path": "a\t.png"}', "line 1 is not JSON: Invalid control character at column 12$"),
         ('{"path": "a/000.png", "label": true}', "label must be text or a number"),
         ('{"path": ["a"], "label": 1}', "path must be text"),
         ('{"label": "x"}', "line 1 has no path"),
