@@ -205,7 +205,7 @@ class ScorerSettings(Settings):
     )
     custom_scorer: str | None = setting(
         None,
-        "a custom scorer: a class, a function that makes one, or a function of `templates`, from a module or "
+        "a custom scorer: a class, a function that makes one, or a function of templates, from a module or "
         "FILE.py",
         decides=True,
         show="MODULE:FACTORY",

@@ -16,6 +16,7 @@ from ..config.sources import (
     COMMAND_LINE,
     FILE_SETTINGS,
     SettingsLayer,
+    as_in_a_file,
     flag_of,
     from_sources,
     line_in_file,
@@ -125,7 +126,7 @@ def _template(values: Mapping[str, Any]) -> Iterator[str]:
         for option in settings:
             name = option.name
             line = toml_line(name, values[name]) if name in values else f"# {line_in_file(option)}"
-            yield f"\n# {option.help}\n{line}\n"
+            yield f"\n# {as_in_a_file(option.help, lambda _name: True)}\n{line}\n"
 
 
 def add_options(parser: Parser) -> None:

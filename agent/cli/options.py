@@ -16,6 +16,7 @@ from ..config.sources import (
     check_layers,
     from_environment,
     layers_of,
+    on_command_line,
     spec_from_sources,
     values_of,
 )
@@ -77,7 +78,7 @@ def add_search_options(
 
 
 def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argparse.Action:
-    text = option.help.replace("%", "%%")
+    text = on_command_line(option.help).replace("%", "%%")
     common: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS}
     if option.default is True:
         text += " (default: on)" if defaults else ""

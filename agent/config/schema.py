@@ -157,15 +157,15 @@ class SearchSettings(Settings):
     search_for: str = setting(
         TEMPLATE,
         "what is searched for: template; class-names (templates, then better class names); "
-        "instruction (for --scorer chat)",
+        "instruction (for `scorer = chat`)",
         decides=True,
         first=7,
         show="KIND",
     )
     name_rounds: int = setting(
         4,
-        "rounds of new class names, after a first reading (--search-for class-names); "
-        f"{FEWER_BY_IMAGE['name_rounds']} with --scorer zero-shot",
+        "rounds of new class names, after a first reading (`search_for = class-names`); "
+        f"{FEWER_BY_IMAGE['name_rounds']} with `scorer = zero-shot`",
         decides=True,
         **_COUNT,
         file_only=True,
@@ -185,7 +185,7 @@ class SearchSettings(Settings):
     restarts: int = setting(
         4,
         "restarts, each from its own sample of starting templates; "
-        f"{FEWER_BY_IMAGE['restarts']} with --scorer chat or zero-shot",
+        f"{FEWER_BY_IMAGE['restarts']} with `scorer = chat` or zero-shot",
         **_MORE,
     )
     conversations: int = setting(
@@ -196,7 +196,7 @@ class SearchSettings(Settings):
     rounds: int = setting(6, "rounds per conversation; a round is typically one request", **_MORE)
     proposals: int = setting(
         5,
-        f"templates asked for per round; {DESCRIBED_PROPOSALS} with a description and --scorer chat or "
+        f"templates asked for per round; {DESCRIBED_PROPOSALS} with a description and `scorer = chat` or "
         "zero-shot",
         decides=True,
         ge=1,
@@ -214,8 +214,8 @@ class SearchSettings(Settings):
         None,
         "starting templates per restart: how many, or your own file, of which at most "
         f"{MOST_FROM_FILE} are drawn (default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes; "
-        f"{IMAGE_INITIAL} with --scorer chat or zero-shot; {DESCRIBED_INITIAL} if scores cost and the method "
-        "uses a description)",
+        f"{IMAGE_INITIAL} with `scorer = chat` or zero-shot; {DESCRIBED_INITIAL} if scores cost and the "
+        "method uses a description)",
         decides=True,
         show="N|FILE",
         reads="file",
@@ -268,7 +268,7 @@ class LimitSettings(Settings):
     tpm: float | None = setting(None, "tokens per minute at most", gt=0, le=MOST_A_MINUTE)
     request_timeout: float = setting(
         REQUEST_TIMEOUT_S,
-        "seconds that one attempt may take; with --llm local at least 1,200",
+        "seconds that one attempt may take; with `llm = local` at least 1,200",
         show="SECONDS",
         gt=0,
         le=LONGEST_S,

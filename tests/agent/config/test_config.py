@@ -63,6 +63,7 @@ def test_each_declaration_is_whole() -> None:
     for option in OPTIONS.values():
         assert option.group in get_args(Group)
         assert option.help
+        assert not re.search("--(?!help)[a-z]", option.help), "each reader spells options"
         assert option.decides or option.resumable == "yes"
         assert set(option.applies_to) <= set(get_args(Scope))
         assert option.show or isinstance(option.default, bool)
