@@ -219,14 +219,14 @@ class Scrubber:
             queue += [link.__cause__, link.__context__]
 
     def _without_pieces(self, text: str) -> str:
-        kept: list[str] = []
+        shown_pieces: list[str] = []
         position = hidden_to = 0
         for position in range(len(text) - PIECE + 1):
             if text[position : position + PIECE] in self._pieces:
                 if position > hidden_to or not hidden_to:
-                    kept += [text[hidden_to:position], HIDDEN]
+                    shown_pieces += [text[hidden_to:position], HIDDEN]
                 hidden_to = position + PIECE
-        return "".join([*kept, text[hidden_to:]]) if hidden_to else text
+        return "".join([*shown_pieces, text[hidden_to:]]) if hidden_to else text
 
 
 def _spread(value: str) -> re.Pattern[str]:

@@ -212,14 +212,14 @@ class CustomEvaluator:
             answers.close()
             raise ScoringEndedError(f"{self._name}.score must not be async: it runs in a thread of its own")
         # An iterator may have no end.
-        read = self._ask(
+        scores = self._ask(
             "score", lambda: [verdict_of(answer) for answer in islice(answers, len(templates) + 1)]
         )
-        if len(read) != len(templates):
+        if len(scores) != len(templates):
             raise ScoringEndedError(
                 f"{self._name}.score did not answer once for each of {len(templates)} templates"
             )
-        return read
+        return scores
 
     def _ask(self, method: str, work: Callable[[], T]) -> T:
         return run_users_code(f"{self._name}.{method}", work, EvaluatorError)
@@ -309,15 +309,15 @@ class CheckedEvaluator(CustomEvaluator):
 
         def predictions() -> Predictions:
             answer = getattr(self._scorer, method)(*deepcopy(arguments), **deepcopy(options))
-            read = plain_value(Predictions, answer)
-            rows = [read.labels, *(row for row in read.predicted if row is not None)]
-            images = len(options.get("image_indices", read.labels))
-            if len(read.predicted) != count or not images or any(len(row) != images for row in rows):
+            predicted = plain_value(Predictions, answer)
+            rows = [predicted.labels, *(row for row in predicted.predicted if row is not None)]
+            images = len(options.get("image_indices", predicted.labels))
+            if len(predicted.predicted) != count or not images or any(len(row) != images for row in rows):
                 raise WrongAnswerError(f"did not answer with a label of each image, {count} times")
             most = max(map(max, rows))
             if (classes := self._info.classes) and most >= classes:
                 raise WrongAnswerError(f"gave the label {most}; there are {classes} classes")
-            return read
+            return predicted
 
         return self._ask(method, predictions)
 

@@ -26,8 +26,8 @@ def learn_classifier(
         logit_scale: The model's own factor from products to logits.
         seed: Divides the images into folds.
     """
-    known = shots.features[:, 0].any(dim=1)
-    images = shots.at(known)
+    has_features = shots.features[:, 0].any(dim=1)
+    images = shots.at(has_features)
     if not len(images):
         unchanged = (False,) * len(shots)
         return LearnedClassifier(
@@ -38,11 +38,11 @@ def learn_classifier(
     if near_texts.strength is not None:
         added = likeness.learn(held_out, images, near_texts.scale)
         held_out = held_out if added is None else held_out + added.held_out
-    right = torch.zeros_like(known)
-    right[known] = held_out.argmax(dim=1) == images.labels
+    right = torch.zeros_like(has_features)
+    right[has_features] = held_out.argmax(dim=1) == images.labels
     return LearnedClassifier(
         head=Head(near_texts.weights.numpy(), None if added is None else added.likeness),
-        images=int(known.sum()),
+        images=int(has_features.sum()),
         strength=near_texts.strength,
         scale=near_texts.scale,
         held_out=tuple(right.tolist()),

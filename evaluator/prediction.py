@@ -99,7 +99,7 @@ class ImagePredictor(ABC):
         Raises:
             DataError: No image can be read.
         """
-        ignored, odd, read, first = Counter[str](), OddImages(), 0, ""
+        ignored, odd, images_read, first = Counter[str](), OddImages(), 0, ""
         learned = 0
         images = walk(folder, ignored, lambda error: self._report(f"skipped: {error}"))
         root = folder if folder.is_dir() else folder.parent
@@ -111,7 +111,7 @@ class ImagePredictor(ABC):
                 probabilities=tuple(probabilities),
                 error=str(error or ""),
             ).below(root)
-            read, first = read + (error is None), first or image.error
+            images_read, first = images_read + (error is None), first or image.error
             odd.add(path, oddity_of(path))
             learned += self.labelled != () and os.path.realpath(path) in self.labelled
             yield image
@@ -124,7 +124,7 @@ class ImagePredictor(ABC):
             self._report(f"note: {note}")
         if unread := named_kinds(ignored):
             self._report(f"skipped: {unread}")
-        if first and not read:
+        if first and not images_read:
             raise DataError(f"none of the images in {folder} can be classified; the first: {first}")
 
 

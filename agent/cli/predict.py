@@ -136,10 +136,10 @@ def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
 
 def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredictor:
     """Open a classifier's file; its model may run code only if the user names it too."""
-    classifier, given = Classifier.load(file), given_settings(arguments)
+    classifier, flags = Classifier.load(file), given_settings(arguments)
     about = classifier.about
     own = {"model": about.model, "pretrained": about.pretrained}
-    if arguments.only or any(given.get(name, own.get(name)) != own.get(name) for name in FIXED):
+    if arguments.only or any(flags.get(name, own.get(name)) != own.get(name) for name in FIXED):
         raise ConfigError(
             f"{file} is one classifier of one model: leave out --only, {', '.join(map(flag_of, FIXED))}"
         )
@@ -148,7 +148,7 @@ def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredicto
         config = given_spec(arguments, (COMMAND_LINE, of_file))
         return api_predictor_of(classifier, config, say)
     config = given_spec(arguments, (COMMAND_LINE, own))
-    classifier = api.load(file, device=config.device, trust=risks(own).keys() <= given.keys(), report=say)
+    classifier = api.load(file, device=config.device, trust=risks(own).keys() <= flags.keys(), report=say)
     return SavedPredictor(classifier, say)
 
 

@@ -50,20 +50,20 @@ def _row(exchange: Exchange) -> dict[str, Any]:
 def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
     """Yield headings for restarts and rounds, and each text in a block that it cannot leave."""
     yield f"# Requests and answers of {printable(short_path(run_dir))}\n"
-    restart, before, asked = -1, (-1, -1), list[Mapping[str, str]]()
+    restart, before, last_messages = -1, (-1, -1), list[Mapping[str, str]]()
     for row in rows:
         position = Position(row["restart"], row["conversation"], row["round"])
         if position.restart != restart:
             restart = position.restart
             yield f"\n## {'Class names' if restart == NAMES else f'Restart {restart}'}\n"
         if position[:2] != before:
-            before, asked = position[:2], []
+            before, last_messages = position[:2], []
         sample = f", sample {row['sample'] + 1}" if row["sample"] else ""
         where = str(position)
         yield f"\n### {where[0].upper()}{where[1:]}{sample}\n\n"
         if row["messages"] is not None:
-            yield from _request(row["messages"], asked)
-            asked = row["messages"]
+            yield from _request(row["messages"], last_messages)
+            last_messages = row["messages"]
         yield _outcome(row)
     if restart < 0:
         started = state_of(run_dir).progress.started

@@ -91,24 +91,24 @@ class Charge(Generic[R]):
 
     def book(self, usage: TokenUsage | None, written: int = 0) -> None:
         """Bill what is reported, and for the rest what was reserved, or more if more was ``written``."""
-        known = NOTHING if usage is None else Spent.of(usage, self.price)
+        reported = NOTHING if usage is None else Spent.of(usage, self.price)
         if usage is not None and not usage.is_part:
-            self.billed = known
+            self.billed = reported
             return
         most = tokens_at_most(self.request)
         most = replace(
             most,
-            prompt_tokens=max(most.prompt_tokens, known.prompt_tokens),
-            completion_tokens=max(most.completion_tokens, known.completion_tokens, written),
+            prompt_tokens=max(most.prompt_tokens, reported.prompt_tokens),
+            completion_tokens=max(most.completion_tokens, reported.completion_tokens, written),
         )
         tokens = max(self.reserved.estimated_tokens, most.total)
         money = max(self.reserved.estimated_picodollars, cost_at_most(most, self.price))
-        is_cost_known = known.vendor_calls and known.vendor_picodollars
+        is_cost_known = reported.vendor_calls and reported.vendor_picodollars
         self.billed = replace(
-            known,
+            reported,
             calls=1,
-            estimated_tokens=tokens - known.tokens,
-            estimated_picodollars=0 if is_cost_known else max(money - known.picodollars, 0),
+            estimated_tokens=tokens - reported.tokens,
+            estimated_picodollars=0 if is_cost_known else max(money - reported.picodollars, 0),
         )
 
 
@@ -322,10 +322,10 @@ class Budget:
         for limit in exceeded:
             most, kept, note = self._most[limit], kept_of[limit], ""
             if kept:
-                part = f"{kept:,} of them are"
+                amount_kept = f"{kept:,} of them are"
                 if limit is COST:
-                    part = f"{amount_text(float(_dollars(kept)))} of it is"
-                note = f" ({part} kept for the final evaluation)"
+                    amount_kept = f"{amount_text(float(_dollars(kept)))} of it is"
+                note = f" ({amount_kept} kept for the final evaluation)"
             amount = most if limit is not COST else self.limits.cost_usd or 0
             (reached if used[limit] + kept >= most else near).append(limit.text(amount) + note)
         return why_spent(reached, near)

@@ -137,13 +137,13 @@ def names_section(view: RunView) -> dict[str, Any]:
     """Return the page's section: rows, None if no names were searched for, and what the LLM read first."""
     result = view.result
     original = None if result is None else result.baselines.get(ORIGINAL_NAMES)
-    read = "" if result is None else names_read(result)
+    first_reading = "" if result is None else names_read(result)
     return {
         "names": (renamed := renamed_classes(view)),
         "all_renamed": result is not None and len(renamed or ()) == result.dataset.classes,
         "names_shown": MOST_NAMES_SHOWN,
         "names_unchecked": result is not None and result.best.unchecked,
-        "names_read": f"{read[0].upper()}{read[1:]}." if read else "",
+        "names_read": f"{first_reading[0].upper()}{first_reading[1:]}." if first_reading else "",
         "original": "" if original is None else " ".join(original.templates),
     }
 

@@ -404,7 +404,7 @@ def names_hint(result: SearchResult) -> str:
 
 def names_read(result: SearchResult) -> str:
     """Say how the LLM's first reading of the classes did; empty if it was not asked what they are."""
-    if (read := result.names_read) is None:
+    if (first_reading := result.names_read) is None:
         return ""
     original = result.baselines.get(ORIGINAL_NAMES)
     chance = (
@@ -412,9 +412,10 @@ def names_read(result: SearchResult) -> str:
         if original and may_be_chance(result, original.test)
         else ""
     )
-    unasked = result.dataset.classes - read.classes
+    unasked = result.dataset.classes - first_reading.classes
     others = f"; it was not asked about {counted(unasked, 'class', 'classes')}" if unasked > 0 else ""
-    return f"{_reading(len(read.names), read.classes, taken=read.taken)}{others}{chance}"
+    reading = _reading(len(first_reading.names), first_reading.classes, taken=first_reading.taken)
+    return f"{reading}{others}{chance}"
 
 
 def _reading(read: int, classes: int, *, taken: bool) -> str:

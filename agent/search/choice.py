@@ -219,13 +219,13 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
             "limit, or with more time"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
-    ways, asked = dict[str, tuple[str, ...]](), set(chain(*evaluator.info.baselines.values()))
+    ways, asked_texts = dict[str, tuple[str, ...]](), set(chain(*evaluator.info.baselines.values()))
     if labelled_images(evaluator.info):
         # A model behind an API is asked for nothing but the baselines.
         ways = {
             name: texts
             for name, texts in ways_of(evaluator.info, kind).items()
-            if not evaluator.info.paid or asked.issuperset(texts)
+            if not evaluator.info.paid or asked_texts.issuperset(texts)
         }
     baselines = baselines_of(evaluator.info)
     if BARE_NAME in ways:

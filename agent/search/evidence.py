@@ -96,7 +96,7 @@ async def judge(
     if not groups:
         return {}
     info, texts = evaluator.info, list(groups.values())
-    known: Sequence[Score | SplitScores | None]
+    group_scores: Sequence[Score | SplitScores | None]
     try:
         if isinstance(evaluator, FeatureEvaluator):
             classifiers = [await call_evaluator(partial(evaluator.classifier, group)) for group in texts]
@@ -105,11 +105,11 @@ async def judge(
         if isinstance(evaluator, Predictor) and labelled_images(info):
             decided = zip(groups, await _decided(evaluator, texts, info), strict=True)
             return {name: each for name, each in decided if each is not None}
-        known = await call_evaluator(lambda: evaluator.examine(texts, test=False))
+        group_scores = await call_evaluator(lambda: evaluator.examine(texts, test=False))
     except AskingEndedError:
         if final:
             raise
-        known = [scores.get(group[0]) if len(group) == 1 else None for group in texts]
+        group_scores = [scores.get(group[0]) if len(group) == 1 else None for group in texts]
     except TemplateRejectedError as error:
         # A published list may have a text that is too long for the model.
         readable = {name: group for name, group in groups.items() if error.template not in group}
@@ -118,7 +118,7 @@ async def judge(
         return await judge(evaluator, readable, scores, final=final)
     return {
         name: pooled(Score(train=each.train, val=each.val), info.sizes)
-        for name, each in zip(groups, known, strict=True)
+        for name, each in zip(groups, group_scores, strict=True)
         if each is not None and each.train is not None
     }
 

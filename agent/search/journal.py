@@ -81,11 +81,11 @@ class NamesRecord(RestartRecord):
     """The record of the search for class names.
 
     Attributes:
-        found: The names accepted so far; None if there are none.
+        named_template: The template with the names accepted so far; None if there are none.
         read: What the LLM said that the classes are, before the rounds; None if it was not asked.
     """
 
-    found: NamedTemplate | None = None
+    named_template: NamedTemplate | None = None
     read: ReadNames | None = None
 
 

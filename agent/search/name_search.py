@@ -122,8 +122,8 @@ class NameSearch:
         record = self.record
         if self.config.unchecked:
             rounds = NameRounds(self, self._neutral[:1], 1, FewShotImages(()), ())
-            record.found = NamedTemplate(rounds.template, {})
-            record.found = record.found._replace(renaming=await rounds.read_unchecked())
+            record.named_template = NamedTemplate(rounds.template, {})
+            record.named_template = record.named_template._replace(renaming=await rounds.read_unchecked())
             record.done = True
             return
         template = await self._template_to_search_in()
@@ -140,10 +140,10 @@ class NameSearch:
         except BaseException:
             so_far = rounds.names.that_hold
             if so_far.names and few_shot.accuracy(so_far.predicted).share > without.share:
-                record.found = NamedTemplate(template, so_far.names)
+                record.named_template = NamedTemplate(template, so_far.names)
             raise
         accuracy = await self._choose_again(rounds, without)
-        renamed = 0 if record.found is None else len(record.found.renaming)
+        renamed = 0 if record.named_template is None else len(record.named_template.renaming)
         self.emit(NamesChosen(renamed=renamed, right=accuracy.images, images=few_shot.images))
         record.done = True
 
@@ -203,7 +203,7 @@ class NameSearch:
             best, accuracy = template, accuracies[template]
         if accuracy.share < without.share:
             return without
-        self.record.found = NamedTemplate(best, renaming)
+        self.record.named_template = NamedTemplate(best, renaming)
         return accuracy
 
 

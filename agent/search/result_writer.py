@@ -104,15 +104,15 @@ async def choose_and_test(
     if searched.stopped is None and images:
         session.request.emit(EvaluationStarted(images=images))
     with session.request.stop.watching():
-        found = None if searched.names is None else searched.names.found
+        named_template = None if searched.names is None else searched.names.named_template
         if config.unchecked:
-            assert found is not None, "there is no other result"
-            choice = unchecked_choice(evaluator.info, found.template)
+            assert named_template is not None, "there is no other result"
+            choice = unchecked_choice(evaluator.info, named_template.template)
         else:
             choice = await choose(config, evaluator, searched.scored)
         if session.scorer_calls is not None:
             session.scorer_calls.release()
-        forms = await choose_forms(evaluator, choice, found, final=searched.stopped is None)
+        forms = await choose_forms(evaluator, choice, named_template, final=searched.stopped is None)
         evaluated = await evaluate_choice(
             evaluator,
             session.store,

@@ -117,13 +117,13 @@ async def evaluate_choice(
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
     unsupported: tuple[str, ...] = ()
-    if names is not None and names.found is not None:
-        found = names.found
-        class_names = {info.class_names[label]: name for label, name in found.renaming.items()}
+    if names is not None and names.named_template is not None:
+        named_template = names.named_template
+        class_names = {info.class_names[label]: name for label, name in named_template.renaming.items()}
         renamed, on_test, supported = await _measure_renamed(
-            evaluator, (found.template,), found.renaming, test=test
+            evaluator, (named_template.template,), named_template.renaming, test=test
         )
-        without = sorted(found.renaming.keys() - supported) if labelled_images(info) else ()
+        without = sorted(named_template.renaming.keys() - supported) if labelled_images(info) else ()
         unsupported = tuple(info.class_names[label] for label in without)
         # The texts are the best template with its new names.
         accuracies |= {ORIGINAL_NAMES: accuracies[BEST], BEST: renamed, TEXTS: renamed}
@@ -131,10 +131,10 @@ async def evaluate_choice(
         if on_test is not None and on_test.predicted[0] is not None:
             labels = on_test.labels
             predicted |= dict.fromkeys((BEST, TEXTS), on_test.predicted[0])
-        for name, templates in _others_with_names(evaluator, found).items():
+        for name, templates in _others_with_names(evaluator, named_template).items():
             with suppress(TemplateRejectedError):  # with a long name; then the row is left out
                 accuracies[name], on_test, _ = await _measure_renamed(
-                    evaluator, templates, found.renaming, test=test
+                    evaluator, templates, named_template.renaming, test=test
                 )
                 predicted |= {} if on_test is None else {name: on_test.predicted[0] or ()}
     decided_by_images = await _measure_learned(evaluator, choice, forms, accuracies, test=test)
@@ -177,16 +177,16 @@ async def evaluate_choice(
     )
 
 
-def _others_with_names(evaluator: Evaluator, found: NamedTemplate) -> dict[str, tuple[str, ...]]:
+def _others_with_names(evaluator: Evaluator, named_template: NamedTemplate) -> dict[str, tuple[str, ...]]:
     """Return by name what else is measured with the new class names: what people use today, where cheap."""
     info = evaluator.info
-    if info.paid or not found.renaming or not isinstance(evaluator, FeatureEvaluator):
+    if info.paid or not named_template.renaming or not isinstance(evaluator, FeatureEvaluator):
         return {}
     return {
         f"{NEW_NAMES}{name}": templates
         for name in (BARE_NAME, OPENAI_80)
-        if (templates := info.baselines.get(name, ())) not in ((), (found.template,))
-        and len(templates) * len(found.renaming) <= MOST_NEW_TEXTS
+        if (templates := info.baselines.get(name, ())) not in ((), (named_template.template,))
+        and len(templates) * len(named_template.renaming) <= MOST_NEW_TEXTS
     }
 
 

@@ -204,8 +204,8 @@ class ChatEvaluator(ImageByImageEvaluator):
 
     async def _schema_is_taken(self, candidate: str, parts: Sequence[ImageSet]) -> bool:
         """Return whether the endpoint enforces the schema; its answers are kept as labels."""
-        key, kept = self.problem.key_of_form("schema of"), self.problem.store.answers
-        if isinstance(known := (await in_thread(lambda: kept.find([key]))).get(key), bool):
+        key, answers = self.problem.key_of_form("schema of"), self.problem.store.answers
+        if isinstance(known := (await in_thread(lambda: answers.find([key]))).get(key), bool):
             return known
         tried = (images.at([index]) for images in parts for index in range(len(images)))
         for image, schema in product(islice(tried, _MOST_TRIED), (True, False)):
@@ -216,7 +216,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             taken = schema and "ended" not in value and self._is_of_schema(value["text"])
             # Words in answer to a schema: it was ignored, and they are as good as without.
             label = self._keys(replace(prompt, schema=taken), image)[0]
-            return bool((await in_thread(partial(kept.keep, {label: value, key: taken})))[key])
+            return bool((await in_thread(partial(answers.keep, {label: value, key: taken})))[key])
         return False
 
     async def _trial(self, prompt: Prompt, image: ImageSet) -> Any:

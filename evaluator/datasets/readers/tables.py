@@ -134,7 +134,7 @@ def parse_table(
 
 
 def _csv_rows(
-    text: str, usual: str, where: str, needed: Sequence[str], read: Sequence[str]
+    text: str, usual: str, where: str, needed: Sequence[str], columns_read: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     delimiter = _delimiter(text.partition("\n")[0], usual, needed)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -144,7 +144,7 @@ def _csv_rows(
         if missing := sorted(set(needed) - set(columns)):
             shown = f"it has {', '.join(columns)}" if columns else "it is empty"
             raise DataError(f"{where} has no column {missing[0]!r} ({shown}); {FORM}")
-        if twice := next((name for name in read if columns.count(name) > 1), None):
+        if twice := next((name for name in columns_read if columns.count(name) > 1), None):
             raise DataError(
                 f"{where} has {columns.count(twice)} columns {twice!r} (capitals and invisible "
                 "characters do not count), and only one can be meant; rename or remove the others"

@@ -52,7 +52,7 @@ async def finish(
         record.scored.append(entry)
     with Store.create(run_dir, {"identity": {}}) as store:
         session = session_of(SearchConfig(data="vectors", method="random"), box, store)
-        record_of_names = None if names is None else NamesRecord(0, found=names)
+        record_of_names = None if names is None else NamesRecord(0, named_template=names)
         searched = SearchOutcome(records=[record], names=record_of_names)
         result, _, classifier = await choose_and_test(session, searched)
     return result, classifier
