@@ -24,9 +24,9 @@ DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CONCURRENCY = 4
 SCORER_CONCURRENCY = 8
 RETRY_ATTEMPTS, REQUEST_TIMEOUT_S = 8, 120.0
+"""Attempts per request; seconds per attempt."""
 MOST_ATTEMPTS = 100
 """Of a request, also if the endpoint asks for a wait after each of them."""
-"""Attempts per request; seconds per request with its waits; seconds per attempt."""
 MOST_A_MINUTE, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e7
 """Upper bounds of settings; the times are decades."""
 LONGEST_NUMBER, LONGEST_BODY, LONGEST_DESCRIPTION = 18, 10_000, 2_000
