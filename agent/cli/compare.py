@@ -140,7 +140,7 @@ def _row(result: SearchResult, over_first: Difference | None) -> dict[str, str]:
         row |= {"scorer's calls": f"{scorer.calls:,}", "scorer's cost": cost_text(scorer.cost_usd)}
     first, *others = dict.fromkeys(result.recommended_group.templates)
     more = f" and {len(others)} more" if others else ""
-    return row | {"recommended": f"{first}{more}{result.best.remark}"}
+    return row | {"recommended": f"{first}{more}{result.remark}"}
 
 
 def add_options(parser: Parser) -> None:

@@ -54,15 +54,16 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
         return ""
     noun = result.words.noun
     what = f"best {noun} alone" if only == BEST else "recommended texts"
-    texts = result.best if only == BEST else result.texts
+    texts, names = result.best if only == BEST else result.texts, result.best.new_names
     left_out = without_images(result, texts)
     if left_out and form == "safetensors" and only is None and result.with_images is not None:
-        what, left_out = f"{what}, with {counted(result.with_images.images, 'labelled image')}", ""
+        texts, names, left_out = result.with_images, result.new_names, ""
+        what = f"{what}, with {counted(result.with_images.images, 'labelled image')}"
     line = f"It holds the {what}: {counted(len(texts.templates), noun)}"
     if left_out:
         other = "leave out --only to have it" if form == "safetensors" else "--format safetensors has it"
         line += f". {left_out[0].upper()}{left_out[1:]}; {other}"
-    if result.best.class_names:
+    if names:
         line += "; --format class-names writes the class names that belong to it"
     return f"{line}."
 

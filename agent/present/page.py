@@ -195,7 +195,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
 
 def _texts(result: SearchResult) -> str:
     """Return the texts of the recommended form, of a published list the first ones; empty for none."""
-    lines = [] if result.is_unread else weighted(result.texts.templates)
+    lines = [] if result.is_unread else weighted(result.recommended_group.templates)
     if len(lines) > MOST_TEXTS:
         lines = [*lines[:FIRST_TEXTS], f"... {len(lines)} in all, under How to use it"]
     return "\n".join(lines)

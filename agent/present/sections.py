@@ -36,6 +36,7 @@ from .chart import (
     course_chart,
 )
 from .sentences import (
+    FOR_TEXTS_ALONE,
     UNSUPPORTED,
     about_test,
     chosen_by_more,
@@ -96,13 +97,13 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     # Decisions of the baseline count only if there are some that agree with the result.
     before = None if matrix is None else _matrix_of(details.decisions, inspection, details.baseline)
     baseline = None if before is None else details.baseline
-    new_names = view.result.best.new_names
+    new_names = view.result.new_names
     rows = [
         row._replace(name=f"{row.name} (as {new_names[row.name]})") if row.name in new_names else row
         for row in _class_rows(inspection, before, matrix)
     ]
     shown, name = rows[:MOST_CLASSES], baseline_name(baseline or "", view.words)
-    original = " with the original names" if view.result.best.class_names else ""
+    original = " with the original names" if new_names else ""
     change = "" if baseline is None else f" Change: the difference in points to the {name}{original}."
     measures = _metrics(view.result, baseline, name)
     precision = " Precision: how much of what is classified as a class belongs to it." if matrix else ""
@@ -138,12 +139,14 @@ def names_section(view: RunView) -> dict[str, Any]:
     result = view.result
     original = None if result is None else result.baselines.get(ORIGINAL_NAMES)
     first_reading = "" if result is None else names_read(result)
+    serve_texts_alone = result is not None and result.best.new_names and not result.new_names
     return {
         "names": (renamed := renamed_classes(view)),
         "all_renamed": result is not None and len(renamed or ()) == result.dataset.classes,
         "names_shown": MOST_NAMES_SHOWN,
         "names_unchecked": result is not None and result.best.unchecked,
         "names_read": f"{first_reading[0].upper()}{first_reading[1:]}." if first_reading else "",
+        "names_alone": f"{FOR_TEXTS_ALONE}." if serve_texts_alone else "",
         "original": "" if original is None else " ".join(original.templates),
     }
 

@@ -44,6 +44,10 @@ MOST_NAMES = 12
 LEAST_UNLIKE = 0.1
 """Difference between labelled images, held out, and test images from which they may be of another kind."""
 UNSUPPORTED = "Unsupported: no labelled image of the class is classified correctly"
+FOR_TEXTS_ALONE = (
+    "These names serve texts alone: they were chosen one by one on the labelled images, and bring nothing "
+    "beside them"
+)
 NameEvent: TypeAlias = events.NamesRead | events.NameRoundFinished | events.NamesChosen
 
 
@@ -336,6 +340,8 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     if result.best.class_names is not None and not result.is_unread:
         about = f". {UNSUPPORTED}" if result.best.unsupported else ""
         names = _new_names(result.best)
+        if result.best.new_names and not result.new_names:
+            about += f". {FOR_TEXTS_ALONE}"
         lines += [f"{names}{about}", *filter(None, [names_read(result)])]
     lines += filter(None, [on_command_line(names_hint(result))])
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""

@@ -23,6 +23,7 @@ from .accuracies import (
 )
 from .result import (
     NO_NEW_NAME,
+    WITH_ORIGINAL_NAMES,
     Form,
     GroupAccuracies,
     Recommended,
@@ -138,13 +139,13 @@ def differences(
         groups: By name: forms of the result, and baselines.
         hits: Whether each test image is classified correctly, of the groups for which that is known.
         images: Number of test images.
-        renamed: The forms of the result have new class names.
+        renamed: New class names were accepted.
     """
 
     def identity(group: str) -> tuple[tuple[str, ...], bool, bool]:
         learned = group == WITH_IMAGES or getattr(groups[group], "images", 0) > 0
-        has_new_names = group in (BEST, TEXTS, WITH_IMAGES) or group.startswith(NEW_NAMES)
-        return groups[group].templates, learned, renamed and has_new_names
+        form = group in (BEST, TEXTS, WITH_IMAGES) and not getattr(groups[group], "original_names", False)
+        return groups[group].templates, learned, renamed and (form or group.startswith(NEW_NAMES))
 
     ours, over = groups[name].test, dict[str, Difference]()
     for other in groups:
@@ -202,9 +203,9 @@ def verdict_of(
     """
     rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
     assert rival is None or isinstance(rival, WithoutSearch)
-    texts = texts_in_words(
-        groups[TEXTS].templates, groups, words, rival=rival, renamed=bool(remark), unchecked=unchecked
-    )
+    renamed = remark not in ("", WITH_ORIGINAL_NAMES)
+    templates = groups[recommended.name].templates
+    texts = texts_in_words(templates, groups, words, rival=rival, renamed=renamed, unchecked=unchecked)
     use = _what_to_use(recommended.form, texts, words, remark, unchecked=unchecked)
     accuracy = score_text(recommended.test, percent=are_shares((recommended.test,)), unit=" %")
     verdict = f"{use} {accuracy} on test"
@@ -212,7 +213,7 @@ def verdict_of(
     if reference is not None and not is_rival and not recommended.over[reference].same_template:
         verdict += f", {recommended.over[reference]} over the {baseline_name(reference, words)}"
     if rival is not None and WITHOUT_SEARCH in recommended.over:
-        title = rival.title(words) + (", original names" if remark else "")
+        title = rival.title(words) + (", original names" if renamed else "")
         return f"{verdict}; {_against_rival(recommended.over[WITHOUT_SEARCH], title)}"
     gaps = [gap for name, gap in recommended.over.items() if name in (ORIGINAL_NAMES, reference)]
     if unchecked and remark and any(gap.verdict == "worse" for gap in gaps):

@@ -71,6 +71,8 @@ RACED = "racing"
 NO_COST = "no_cost_reported"
 """Names of a search's notes; a custom scorer may add others."""
 UNCHECKED = "unchecked: no labelled image was looked at"
+WITH_ORIGINAL_NAMES = ", with the original class names"
+"""Said of a classifier of labelled images beside texts with new names."""
 NO_NEW_NAME = "no usable new name came from the LLM, and no labelled image was looked at"
 """What is said in place of ``UNCHECKED`` where there is nothing to check."""
 PROMINENT = (
@@ -233,10 +235,13 @@ class WithImages(GroupAccuracies):
     Attributes:
         images: Number of labelled images.
         strength: How much it was held near the texts; None if it is the texts' classifier.
+        original_names: It has the original class names, though the texts have new ones: those were chosen one
+            by one on the same images, and bring nothing beside them.
     """
 
     images: int
     strength: float | None
+    original_names: Annotated[bool, _IF_ANY] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -516,24 +521,39 @@ class SearchResult:
         return (self.with_images if self.recommended.form == WITH_IMAGES else None) or self.texts
 
     @property
+    def new_names(self) -> dict[str, str]:
+        """The new name of each class in the recommended form, with a mark if it is doubted."""
+        group = self.recommended_group
+        original = isinstance(group, WithImages) and group.original_names
+        return {} if original else self.best.new_names
+
+    @property
+    def remark(self) -> str:
+        """What the recommended form needs beside its texts, such as ``, with 2 new class names``."""
+        return self.best.remark if self.new_names or not self.best.class_names else WITH_ORIGINAL_NAMES
+
+    @property
     def texts_in_words(self) -> str:
         """What the texts are, such as ``the best template`` or ``the bare class name``."""
-        texts = texts_in_words(
-            self.texts.templates,
-            self.baselines,
-            self.words,
-            rival=self.without_search,
-            renamed=bool(self.best.class_names),
-            unchecked=self.best.unchecked,
-        )
-        return with_article(texts)
+        return self._in_words(self.texts, renamed=bool(self.best.class_names))
 
     @property
     def form_in_words(self) -> str:
         """The recommended form, such as ``the texts, with 9 labelled images``."""
-        images = self.with_images if self.recommended.form == WITH_IMAGES else None
-        learnt = f", with {counted(images.images, 'labelled image')}" if images is not None else ""
-        return f"{self.texts_in_words}{self.best.remark}{learnt}"
+        group = self.recommended_group
+        learnt = f", with {counted(group.images, 'labelled image')}" if isinstance(group, WithImages) else ""
+        return f"{self._in_words(group, renamed=bool(self.new_names))}{self.remark}{learnt}"
+
+    def _in_words(self, group: Best | GroupAccuracies, *, renamed: bool) -> str:
+        texts = texts_in_words(
+            group.templates,
+            self.baselines,
+            self.words,
+            rival=self.without_search,
+            renamed=renamed,
+            unchecked=self.best.unchecked,
+        )
+        return with_article(texts)
 
     @property
     def is_unread(self) -> bool:
@@ -595,6 +615,7 @@ class SearchResult:
             forms.append((TEXTS, TEXTS, self.texts))
         if self.with_images is not None:
             title = f"with {counted(self.with_images.images, 'image')}"
+            title += ", original names" if self.with_images.original_names else ""
             forms.append((WITH_IMAGES, title, replace(self.with_images, templates=())))
         rows = [
             _row(

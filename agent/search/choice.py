@@ -23,8 +23,9 @@ weighs more. The start keeps it from overfitting a single pick to few images.
 The result is a classifier in up to three forms: the best template, the texts, and the texts with the labelled
 images. The texts are the averaged ones if the labelled images say that they are better than the best way
 without a search; else they are that. What a scorer with features learns from the labelled images starts
-midway between the two, or from new class names, and stays near. The form to use is decided here, before the
-test split is opened.
+midway between the two, and stays near. New class names that an LLM read as a whole take the place of both.
+Those that were chosen one by one, on the same images, serve the texts alone: beside the images they bring
+nothing, and with few of them they harm. The form to use is decided here, before the test split is opened.
 """
 
 from __future__ import annotations
@@ -266,23 +267,35 @@ class BestWay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedTexts:
+    """Averaged templates, as the scorer gets them, with the names of the classes in their slots.
+
+    Attributes:
+        renaming: New names by label.
+    """
+
+    templates: tuple[str, ...]
+    renaming: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
     """The forms of the result, decided before the test split is opened.
 
     Attributes:
-        texts: Averaged templates, as the scorer gets them.
-        learned: Learnt from the labelled images, near the texts; None without features or images.
+        texts: The texts alone.
+        learned: Learnt from the labelled images; None without features or images.
+        learned_near: The texts that this stays near.
         recommended: The form to use.
-        starts_alone: Learning starts from the texts, not midway between them and the best without a search.
         classifier: The recommended form as class vectors; None without features.
         without_search: What they are compared with; None without labelled images.
         notes: On what the choice looked at, and if nothing could be learnt.
     """
 
-    texts: tuple[str, ...]
+    texts: NamedTexts
     learned: LearnedClassifier | None = None
+    learned_near: NamedTexts
     recommended: Form
-    starts_alone: bool
     classifier: Classifier | None = None
     without_search: BestWay | None
     notes: Mapping[str, str]
@@ -297,24 +310,27 @@ async def choose_forms(
     ``final``, a scorer that cannot be asked any more leaves the choice to what is known.
     """
     notes = dict[str, str]()
-    groups = {TEXTS: choice.averaged, **choice.groups}
-    compared = () if names else (TEXTS, BEST)
-    judging = {**{name: groups[name] for name in compared}, **choice.ways}
+    named = None if names is None else NamedTexts(templates=(names.template,), renaming=names.renaming)
     images = labelled_images(evaluator.info)
+    learns = isinstance(evaluator, FeatureEvaluator) and images > 0
+    near_names = named if names is not None and (names.read or not learns) else None
+    groups = {TEXTS: choice.averaged, **choice.groups}
+    compared = () if near_names else (TEXTS, BEST)
+    judging = {**{name: groups[name] for name in compared}, **choice.ways}
     evidence = await judge(evaluator, judging, choice.scores, final=final)
     way = best_way({name: evidence[name] for name in choice.ways if name in evidence}, images)
     searched = TEXTS if TEXTS in evidence else BEST
-    texts, starts_alone = groups[searched], names is not None
-    if names is not None:
-        texts = (names.template,)
-    elif way is not None and searched in evidence:
+    templates, starts_alone = groups[searched], near_names is not None
+    if near_names is None and way is not None and searched in evidence:
         starts_alone = halves_errors(evidence[searched], evidence[way])
         if not beats(evidence[searched], evidence[way], images):
-            texts = choice.ways[way]
+            templates = choice.ways[way]
+    learned_near = near_names or NamedTexts(templates=templates)
+    texts = named or learned_near
     forms = Forms(
         texts=texts,
-        recommended="template" if names is not None or texts == choice.groups[BEST] else "texts",
-        starts_alone=starts_alone,
+        learned_near=learned_near,
+        recommended="template" if named or texts.templates == choice.groups[BEST] else "texts",
         without_search=None if way is None else BestWay(name=way, texts=choice.ways[way]),
         notes=notes,
     )
@@ -325,7 +341,7 @@ async def choose_forms(
             "accuracy and log-probabilities of the labelled images, compared after the search"
         )
     try:
-        return await _with_features(evaluator, forms, names)
+        return await _with_features(evaluator, forms, starts_alone=starts_alone)
     except Exception as error:
         if final and isinstance(error, AskingEndedError):
             raise
@@ -334,49 +350,57 @@ async def choose_forms(
         return forms
 
 
-async def _with_features(features: FeatureEvaluator, forms: Forms, names: NamedTemplate | None) -> Forms:
-    """Return the forms with what is learnt from the labelled images, if any, and the classifier to use."""
-    renaming = {} if names is None else names.renaming
-    vectors = await call_evaluator(partial(features.classifier, forms.texts, renaming))
-    head, scale, images, form = Head(vectors), features.logit_scale, 0, forms.recommended
-    learned, way = None, forms.without_search
+async def _with_features(features: FeatureEvaluator, forms: Forms, *, starts_alone: bool) -> Forms:
+    """Return the forms with what is learnt from the labelled images, if any, and the classifier to use.
+
+    Learning starts from its texts alone, or midway between them and the best without a search.
+    """
     if labelled_images(features.info):
-        learned, by_way = await _learn(features, vectors, forms, is_named=names is not None)
-        if learned.strength is not None:
-            head, scale, images, form = learned.head, learned.scale, learned.images, "with_images"
-        if way is not None and by_way.strength is not None:
-            way = replace(way, learned=by_way)
+        forms = await _learned(features, forms, starts_alone=starts_alone)
+    learned, used = forms.learned, forms.texts
+    if learned is not None and learned.strength is not None:
+        forms, used = replace(forms, recommended="with_images"), forms.learned_near
+        head, scale, images = learned.head, learned.scale, learned.images
+    else:
+        head, scale, images = Head(await _vectors(features, used)), features.logit_scale, 0
     info = features.info  # also on how the scorer was asked, which is known now
     classifier = Classifier.of(
         info,
         head,
         scale=scale,
-        form=form,
+        form=forms.recommended,
         images=images,
-        templates=forms.texts,
-        names_in_texts=tuple(renaming.get(label, name) for label, name in enumerate(info.class_names)),
+        templates=used.templates,
+        names_in_texts=tuple(used.renaming.get(label, name) for label, name in enumerate(info.class_names)),
     )
-    return replace(forms, learned=learned, recommended=form, classifier=classifier, without_search=way)
+    return replace(forms, classifier=classifier)
 
 
-async def _learn(
-    features: FeatureEvaluator, vectors: ClassVectors, forms: Forms, *, is_named: bool
-) -> tuple[LearnedClassifier, LearnedClassifier]:
-    """Learn from the labelled images for the texts with these vectors, and for the best without a search."""
+async def _learned(features: FeatureEvaluator, forms: Forms, *, starts_alone: bool) -> Forms:
+    """Learn from the labelled images for the forms, and for the best without a search."""
 
     async def learn(start: ClassVectors) -> LearnedClassifier:
         return await call_evaluator(partial(features.learn, start))
 
-    way = forms.without_search
-    if way is None or (way.texts == forms.texts and not is_named):
-        learned = await learn(vectors)
-        return learned, learned
-    plain = await call_evaluator(partial(features.classifier, way.texts))
-    by_way = await learn(plain)
-    learned = await learn(vectors if forms.starts_alone else _midway(vectors, plain))
-    if learned.strength is None:  # the texts stay as they are
-        learned = await learn(vectors)
-    return learned, by_way
+    way, near = forms.without_search, forms.learned_near
+    start = vectors = await _vectors(features, near)
+    if way is None or near == NamedTexts(templates=way.texts):
+        learned = by_way = await learn(vectors)
+    else:
+        plain = await _vectors(features, NamedTexts(templates=way.texts))
+        start = vectors if starts_alone else _midway(vectors, plain)
+        by_way, learned = await learn(plain), await learn(start)
+    if learned.strength is None and (start is not vectors or near != forms.texts):
+        # The texts stay as they are.
+        near = forms.texts
+        learned = await learn(await _vectors(features, near))
+    if way is not None and by_way.strength is not None:
+        way = replace(way, learned=by_way)
+    return replace(forms, learned=learned, learned_near=near, without_search=way)
+
+
+async def _vectors(features: FeatureEvaluator, texts: NamedTexts) -> ClassVectors:
+    return await call_evaluator(partial(features.classifier, texts.templates, texts.renaming))
 
 
 def _midway(searched: ClassVectors, plain: ClassVectors) -> ClassVectors:

@@ -70,10 +70,14 @@ class RestartRecord:
 
 
 class NamedTemplate(NamedTuple):
-    """A template and the new names by label with which it is better than the best template without any."""
+    """A template and the new names by label with which it is better than the best template without any.
+
+    ``read``: they started from the LLM's reading of all classes, not from names chosen one by one.
+    """
 
     template: str
     renaming: Mapping[int, str]
+    read: bool = False
 
 
 @dataclass(slots=True)

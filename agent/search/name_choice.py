@@ -347,6 +347,11 @@ class NamesTried:
         return self.current if holds else self.start
 
     @property
+    def are_read(self) -> bool:
+        """Whether the search starts from the LLM's reading of all classes."""
+        return bool(self.start.names)
+
+    @property
     def per_class(self) -> float:
         """Names tried for a class on average."""
         counts = [len(names) for names in self.tried.values() if names]

@@ -140,7 +140,7 @@ class NameSearch:
         except BaseException:
             so_far = rounds.names.that_hold
             if so_far.names and few_shot.accuracy(so_far.predicted).share > without.share:
-                record.named_template = NamedTemplate(template, so_far.names)
+                record.named_template = NamedTemplate(template, so_far.names, rounds.names.are_read)
             raise
         accuracy = await self._choose_again(rounds, without)
         renamed = 0 if record.named_template is None else len(record.named_template.renaming)
@@ -203,7 +203,7 @@ class NameSearch:
             best, accuracy = template, accuracies[template]
         if accuracy.share < without.share:
             return without
-        self.record.named_template = NamedTemplate(best, renaming)
+        self.record.named_template = NamedTemplate(best, renaming, rounds.names.are_read)
         return accuracy
 
 

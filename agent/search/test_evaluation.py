@@ -43,6 +43,7 @@ from ..results.result import (
     MOST_CONFUSIONS,
     SPLITS,
     UNCHECKED,
+    WITH_ORIGINAL_NAMES,
     GroupAccuracies,
     Recommended,
     WithImages,
@@ -105,7 +106,7 @@ async def evaluate_choice(
     """
     info = evaluator.info
     test = test and info.sizes.get("test", 0) > 0
-    groups, way = {**choice.groups, TEXTS: forms.texts}, forms.without_search
+    groups, way = {**choice.groups, TEXTS: forms.texts.templates}, forms.without_search
     if way is not None and way.learned is None:
         groups[WITHOUT_SEARCH] = way.texts
     if test:
@@ -154,6 +155,8 @@ async def evaluate_choice(
         recommended = replace(recommended, over=over)
         doubt = f" ({UNCHECKED})" if config.unchecked else ""
         remark = f", with {counted(len(class_names), 'new class name')}{doubt}" if class_names else ""
+        if getattr(accuracies[recommended.name], "original_names", False):
+            remark = WITH_ORIGINAL_NAMES
         words = words_of(config.search_for)
         verdict = verdict_of(recommended, accuracies, remark, words, unchecked=config.unchecked)
         recommended = replace(recommended, verdict=verdict)
@@ -240,10 +243,11 @@ async def _measure_learned(
 
     Those on the labelled images are of images held out.
     """
-    learned, way = [(WITH_IMAGES, forms.learned)], forms.without_search
-    learned += [] if way is None else [(WITHOUT_SEARCH, way.learned)]
+    near, way = forms.learned_near, forms.without_search
+    learned = [(WITH_IMAGES, near.templates, forms.learned)]
+    learned += [] if way is None else [(WITHOUT_SEARCH, way.texts, way.learned)]
     predictions, train = dict[str, Predictions](), evaluator.info.sizes.get("train", 0)
-    for name, classifier in learned:
+    for name, texts, classifier in learned:
         if classifier is None:
             continue
         assert isinstance(evaluator, FeatureEvaluator), "only such an evaluator learns"
@@ -253,7 +257,6 @@ async def _measure_learned(
         on_test = await call_evaluator(deciding) if test else None
         predictions |= {} if on_test is None else {name: on_test}
         right = [] if on_test is None else hits(on_test.predicted[0] or (), on_test.labels)
-        texts = forms.texts if name == WITH_IMAGES or way is None else way.texts
         accuracies[name] = WithImages(
             templates=tuple(choice.texts.get(text, text) for text in texts),
             train=accuracy,
@@ -261,6 +264,7 @@ async def _measure_learned(
             test=sum(right) / len(right) if right else None,
             images=classifier.images,
             strength=classifier.strength,
+            original_names=name == WITH_IMAGES and bool(forms.texts.renaming) and not near.renaming,
         )
     if way is not None:
         group = accuracies[WITHOUT_SEARCH]

@@ -123,7 +123,8 @@ def test_one_line_says_what_to_use(form: Form, texts: tuple[str, ...], remark: s
     recommended = Recommended(form=form, test=0.7)
     measured = on_test(texts[0], 700)
     over = gain_of(measured, plain, name=recommended.name, renamed=bool(remark))
-    groups = {name: group for name, (group, _) in {"texts": share(0.7, *texts), **plain}.items()}
+    measured_groups = {recommended.name: share(0.7, *texts), **plain}
+    groups = {name: group for name, (group, _) in measured_groups.items()}
     line = verdict_of(replace(recommended, over=over), groups, remark, kind_named(TEMPLATE).words)
     assert line == f"Use the {use}: 70.0 % on test, +10.0 [8.3, 12.0] over the bare class name"
 
@@ -152,7 +153,7 @@ def test_the_line_says_whether_the_search_beat_the_best_without_one(right: int, 
     def line(ours: Measured, bare: Measured, images: int) -> str:
         ways = {"best without a search": Measured(rival(bare, images), bare.hits), "bare class name": BARE}
         over = gain_of(ours, ways, name="with_images")
-        groups = {"texts": ours.group, **{name: group for name, (group, _) in ways.items()}}
+        groups = {"with_images": ours.group, **{name: group for name, (group, _) in ways.items()}}
         recommended = Recommended(form="with_images", test=0.7, over=over)
         return verdict_of(recommended, groups, "", kind_named(TEMPLATE).words)
 

@@ -275,7 +275,7 @@ async def test_new_names_are_compared_with_the_original_ones_with_images(tmp_pat
     """Both learn from the labelled images; texts of one template are others with new names."""
     called = list[str]()
     worth = BARE | {"{} renamed": 0.9}
-    names = NamedTemplate("{}", {0: "great auk"})
+    names = NamedTemplate("{}", {0: "great auk"}, read=True)
     result, _ = await finish(tmp_path / "r", FeatureBox(worth, before=called.append), names=names)
     rival = result.without_search
     assert rival is not None
@@ -286,6 +286,43 @@ async def test_new_names_are_compared_with_the_original_ones_with_images(tmp_pat
     (title,) = [row.title for row in result.accuracies.rows if row.name == WITHOUT_SEARCH]
     assert title == "best without a search: bare class name with images, original names"
     assert "(bare class name with images, original names)" in result.recommended.verdict
+
+
+async def test_names_that_were_chosen_one_by_one_serve_the_texts_alone(tmp_path: Path) -> None:
+    """With images the result is what it is without a search for names, and says so."""
+    worth = GOOD | {"{} renamed": 0.9}
+    plain, _ = await finish(tmp_path / "plain", FeatureBox(worth))
+    names = NamedTemplate("{}", {0: "great auk"})
+    result, classifier = await finish(tmp_path / "r", FeatureBox(worth), names=names)
+    assert result.with_images is not None
+    assert plain.with_images is not None
+    assert result.with_images == replace(plain.with_images, original_names=True)
+    assert (result.recommended.form, result.recommended.test) == ("with_images", plain.recommended.test)
+    assert classifier is not None
+    assert classifier.about.names_in_texts == classifier.about.classes
+    assert classifier.about.templates == plain.texts.templates
+    assert (result.texts.templates, result.best.class_names) == (("{}",), {"auk": "great auk"})
+    assert result.new_names == {}
+    assert ", with the original class names and the labelled images: " in result.recommended.verdict
+    assert (
+        result.form_in_words
+        == f"{plain.texts_in_words}, with the original class names, with 48 labelled images"
+    )
+    titles = [row.title for row in result.accuracies.rows]
+    assert "best template, with 1 new class name" in titles
+    assert "with 48 images, original names (recommended)" in titles
+    assert SearchResult.from_json(result.to_json()) == result
+
+
+async def test_names_chosen_one_by_one_are_used_where_images_teach_nothing(tmp_path: Path) -> None:
+    """The form to use is the template with its names."""
+    names = NamedTemplate("{}", {0: "great auk"})
+    box = FeatureBox(GOOD | {"{} renamed": 0.9}, learns=False)
+    result, classifier = await finish(tmp_path / "r", box, names=names)
+    assert result.recommended.form == "template"
+    assert result.new_names == {"auk": "great auk"}
+    assert classifier is not None
+    assert classifier.about.names_in_texts[0] == "great auk"
 
 
 async def test_a_paid_scorer_is_asked_for_nothing_but_its_baselines(tmp_path: Path) -> None:
