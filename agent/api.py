@@ -39,7 +39,6 @@ from ..evaluator.white_box.references import check_reference
 from ..evaluator.white_box.running import run_all
 from ..prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
 from .config.schema import OPTIONS, SearchConfig
-from .errors import BudgetSpentError
 from .events.types import Bus, Listener
 from .llm.scorer import scorer_in_thread, seldom
 from .present.page import rewrite_report, write_report
@@ -119,31 +118,31 @@ def evaluate(
     def encoded(done: int, of: int) -> None:
         progress(f"{done:,} of {counted(of, 'image')} encoded, augmented copies included")
 
-    try:
-        opened = scorer_in_thread(config, os.environ, report=report) if asks else _without_asking()
-        with ExitStack() as stack, opened as (ask, portal):
-            # Augmented copies are for what learns from the labelled images.
-            spec = config.without_choice() if texts and split != "test" else config
-            scorer = open_evaluator(
-                spec,
-                custom_scorer,
-                report=report,
-                progress=encoded,
-                needs_train=False,
-                lazily=True,
-                ask=ask,
-                labels=labels,
-            )
-            if asks:
-                stack.callback(cast("RemoteEvaluator", scorer).close)
-            if recommends or (inspect and not texts):
-                check_recommends(scorer, texts, split)
-            measured = portal.call(
-                partial(measure, scorer, texts, kind, split, inspect=inspect, report=say, progress=progress)
-            )
-    except BudgetSpentError as error:
-        note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
-        raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
+    opened = (
+        _without_asking()
+        if labels is None
+        else scorer_in_thread(config, os.environ, labels=labels, report=report)
+    )
+    with ExitStack() as stack, opened as (ask, portal):
+        # Augmented copies are for what learns from the labelled images.
+        spec = config.without_choice() if texts and split != "test" else config
+        scorer = open_evaluator(
+            spec,
+            custom_scorer,
+            report=report,
+            progress=encoded,
+            needs_train=False,
+            lazily=True,
+            ask=ask,
+            labels=labels,
+        )
+        if asks:
+            stack.callback(cast("RemoteEvaluator", scorer).close)
+        if recommends or (inspect and not texts):
+            check_recommends(scorer, texts, split)
+        measured = portal.call(
+            partial(measure, scorer, texts, kind, split, inspect=inspect, report=say, progress=progress)
+        )
     if references:
         measured = measured.with_white_box(run_all(references, config, split=split, report=say))
     if ask is None:

@@ -40,7 +40,8 @@
     │   ├── CrashingTemplateError
     │   ├── ScoringFailedError
     │   └── ScoringEndedError
-    │       └── AskingEndedError        its cause is one of the others
+    │       ├── AskingEndedError        its cause is one of the others
+    │       └── ScorerRefusesError
     └── StoreError
         ├── StoreFullError
         └── StoreGoneError

@@ -118,5 +118,9 @@ class ScoringEndedError(EvaluatorError):
     """Nothing more can be scored: the queue is closed, its worker died, or the scorer cannot be used."""
 
 
+class ScorerRefusesError(ScoringEndedError):
+    """A scorer behind an API refuses every request now, also one that it answered before."""
+
+
 class AskingEndedError(ScoringEndedError):
     """A scorer behind an API cannot be asked any more; the cause says why."""

@@ -147,7 +147,11 @@ def judge(kind: FailureKind, evidence: Evidence) -> NextStep:
     if not proven and 0 < rule.unproven <= evidence.in_a_row:
         return rule.stop
     if evidence.divisible:
-        return NextStep.SPLIT
+        # The parts of parts are many: where every request is refused, a control shows it sooner.
+        is_long = 0 < rule.tolerated < evidence.in_a_row
+        return (
+            NextStep.CONTROL if is_long and evidence.answers and evidence.control is None else NextStep.SPLIT
+        )
     if evidence.failures <= rule.tries:
         return NextStep.RETRY
     if rule.step is not None:

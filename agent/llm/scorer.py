@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import SecretStr
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
+from ...evaluator.errors import AskingEndedError, ConfigError, ScorerRefusesError, UsageError
 from ...evaluator.failures import RULES
 from ...evaluator.network import check_url
 from ...evaluator.remote.asking import (
@@ -31,9 +32,11 @@ from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
+    BudgetSpentError,
     ChatError,
     EndpointError,
     EvaluationFailedError,
+    GaveUpError,
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -332,20 +335,38 @@ def _reporting(report: Report) -> Listener:
 
 
 @contextmanager
+def _saying_what_is_kept(labels: Path) -> Iterator[None]:
+    """Raise, in place of an AskingEndedError, its cause; say what to do if the scorer has answered before."""
+    try:
+        with asking_errors_as_causes():
+            yield
+    except BudgetSpentError as error:
+        note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
+        raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
+    except (GaveUpError, EvaluationFailedError, ScorerRefusesError) as error:
+        chain = (error, error.__cause__)
+        if not any(isinstance(each, AskingEndedError | ScorerRefusesError) for each in chain):
+            raise
+        note = f"; once it answers, run the same command again: only the rest is requested (labels: {labels})"
+        raise type(error)(f"{error}{note}") from error
+
+
+@contextmanager
 def scorer_in_thread(
-    config: SearchConfig, environment: Mapping[str, str], *, report: Report | None = None
+    config: SearchConfig, environment: Mapping[str, str], *, labels: Path, report: Report | None = None
 ) -> Iterator[tuple[ScorerCalls, BlockingPortal]]:
     """Open the scorer behind an API, with an event loop in a thread that the portal calls into.
 
-    ``report`` is called with a line for each fact, and on the progress. After an interrupt, open requests are
-    waited for, so what keeps their answers must be closed after this.
+    ``labels`` is the file that keeps its answers, for messages. ``report`` is called with a line for each
+    fact, and on the progress. After an interrupt, open requests are waited for, so what keeps their answers
+    must be closed after this.
 
     Raises:
         PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
     """
     with start_blocking_portal() as portal:
         opened = open_scorer(config, environment, emit=ignore_event if report is None else _reporting(report))
-        with asking_errors_as_causes(), portal.wrap_async_context_manager(opened) as calls:
+        with _saying_what_is_kept(labels), portal.wrap_async_context_manager(opened) as calls:
             try:
                 yield calls, portal
             except KeyboardInterrupt:

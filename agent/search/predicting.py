@@ -79,7 +79,7 @@ class ApiFolderPredictor(ImagePredictor):
         """
         if top != 1:
             raise UsageError("a model behind an API gives one class an image; leave `top` out")
-        opened = scorer_in_thread(self.spec, os.environ, report=self._report)
+        opened = scorer_in_thread(self.spec, os.environ, labels=self.labels, report=self._report)
         with ExitStack() as stack, opened as (ask, portal):
             evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
             stack.callback(evaluator.close)

@@ -30,6 +30,7 @@ from ..errors import (
     ConfigError,
     DataError,
     EvaluatorError,
+    ScorerRefusesError,
     ScoringEndedError,
     StoreError,
     TemplateRejectedError,
@@ -261,6 +262,7 @@ class RemoteEvaluator(ABC):
         self._answered = 0  # questions
         self._controlling = asyncio.Lock()
         self._failed_in_a_row = 0  # refused, or answered in another form
+        self._lost: ScorerRefusesError | None = None  # why nothing is asked any more
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
         self._models: list[str] = []
         self._failed = Counter[str]()  # how often every attempt failed, by image
@@ -460,6 +462,7 @@ class RemoteEvaluator(ABC):
                 async with self.problem.ask.place():
                     if not asking.open or asking.error is not None:
                         return
+                    self._check_answers()
                     question = asking.open.popleft()
                     request = await in_thread(question.request)  # reads and scales images
                     answered_before = self._answered
@@ -526,22 +529,28 @@ class RemoteEvaluator(ABC):
         """Return whether another question is answered; if none was meanwhile, ask one again as a control.
 
         Raises:
-            ScoringEndedError: The control is refused, which it was not before.
+            ScorerRefusesError: The control is refused, which it was not before.
         """
         async with self._controlling:
+            self._check_answers()
             if self._answered == answered_before:
                 assert self._control is not None, "it answers"
                 answer = self.as_meant(await self.problem.ask(await in_thread(self._control.request)))
                 if _is_outage(answer):
                     return False
                 if isinstance(answer, ApiRefusal):
-                    raise ScoringEndedError(
+                    self._lost = ScorerRefusesError(
                         "the scorer's endpoint refuses every request now, also one that it answered before: "
-                        f"{answer.message}; resume when it answers again"
+                        f"{answer.message}"
                     )
+                    raise self._lost
                 self._answered += 1
                 self._failed_in_a_row = 0
             return True
+
+    def _check_answers(self) -> None:
+        if self._lost is not None:
+            raise ScorerRefusesError(str(self._lost)) from self._lost
 
     def _failure_of(
         self, question: Question, answer: ApiAnswer

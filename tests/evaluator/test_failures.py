@@ -41,6 +41,12 @@ Kind = FailureKind
         (Kind.QUESTION_REFUSED, Evidence(answers=False, in_a_row=8), NextStep.STOP),
         (Kind.QUESTION_REFUSED, Evidence(answers=True, divisible=True), NextStep.SPLIT),
         (Kind.QUESTION_REFUSED, Evidence(answers=True, in_a_row=8), NextStep.CONTROL),
+        (Kind.QUESTION_REFUSED, Evidence(answers=True, in_a_row=8, divisible=True), NextStep.CONTROL),
+        (
+            Kind.QUESTION_REFUSED,
+            Evidence(answers=True, in_a_row=8, divisible=True, control=True),
+            NextStep.SPLIT,
+        ),
         (Kind.MISREAD, Evidence(answers=True, failures=2), NextStep.RETRY),
         (Kind.MISREAD, Evidence(answers=True, failures=3), NextStep.STOP),
         (Kind.CRASHED, Evidence(answers=True, divisible=True), NextStep.SPLIT),

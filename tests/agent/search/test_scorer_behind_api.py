@@ -503,6 +503,43 @@ async def test_evaluate_keeps_to_limits_and_goes_on_from_its_labels(
         assert max(server.asked.values()) == 1
 
 
+@pytest.mark.parametrize("fault", ["bad_request", "wrong_key"])
+@pytest.mark.parametrize(("kind", "answers"), [("zero-shot", 2), ("embeddings", 7)])
+async def test_evaluate_goes_on_by_the_same_command_when_the_scorer_answers_again(
+    config: Callable[..., SearchConfig], colours: Path, fault: str, kind: str, answers: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """It is given up after few requests; what it answered is not asked again."""
+    command = ["evaluate", "--data", str(colours), "--shots", "2", "--scorer", kind, "--model", "m"]
+    async with ScorerServer(ScorerOptions(script=("ok",) * answers, always=fault)) as server:
+        assert await in_thread(lambda: main([*command, "--scorer-url", server.url])) == 1
+        assert server.requests <= answers + 2 * IN_FLIGHT
+        err = capsys.readouterr().err
+        assert "; once it answers, run the same command again: only the rest is requested (labels: " in err
+        assert "resume" not in err
+        server.options = ScorerOptions()
+        assert await in_thread(lambda: main([*command, "--scorer-url", server.url])) == 0
+        assert max(server.asked.values()) == 1
+
+
+async def test_predict_goes_on_by_the_same_command_too(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also when a limit is reached."""
+    async with ScorerServer() as server:
+        await search(config(server.url, **FEWEST))
+        command = ["predict", str(colours / "test"), "--run", str(tmp_path / "run")]
+        before = server.answered
+        assert await in_thread(lambda: main([*command, "--max-scorer-calls", "2"])) == 1
+        assert "; labels are kept in " in capsys.readouterr().err
+        server.options = ScorerOptions(script=("ok",) * (server.requests + 1), always="wrong_key")
+        assert await in_thread(lambda: main(command)) == 1
+        assert "run the same command again" in capsys.readouterr().err
+        server.options = ScorerOptions()
+        assert await in_thread(lambda: main(command)) == 0
+        assert server.answered - before <= 6
+
+
 def is_closed(labels: Path) -> bool:
     """Whether nobody has a file of labels open: SQLite then removes what is beside it."""
     return labels.is_file() and not labels.with_name(f"{labels.name}-wal").exists()

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.errors import ConfigError, ScoringEndedError, TemplateRejectedError
+from promptclimb.evaluator.errors import (
+    ConfigError,
+    ScorerRefusesError,
+    ScoringEndedError,
+    TemplateRejectedError,
+)
 from promptclimb.evaluator.head import Head, Likeness
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_cohere, read_data
@@ -292,6 +297,25 @@ def test_an_endpoint_that_refuses_all_images_is_blamed(opened: Opened, tmp_path:
     assert len(api.requests) <= 16
     later = opened("embeddings", VisualApi(), tmp_path / "labels.sqlite", scorer_dialect="openai")
     assert scored(later, TEMPLATE).train == 1.0
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_an_endpoint_that_begins_to_refuse_everything_is_not_asked_for_all_parts(
+    at_once: int, opened: Opened
+) -> None:
+    """Of a request for many texts: one that was answered before shows it, and then nothing is sent."""
+    api = VisualApi(concurrency=at_once)
+    evaluator = opened("embeddings", api, scorer_dialect="openai")
+    scored(evaluator, TEMPLATE)
+    before, api.change = len(api.requests), lambda *_given: ApiRefusal("your quota is exceeded")
+    many = [f"{TEMPLATE} {number}" for number in range(800)]
+    with pytest.raises(ScorerRefusesError, match=r"refuses every request now, also one .*quota is exceeded$"):
+        evaluator.score(many)
+    assert len(api.requests) - before <= 8 + at_once
+    before = len(api.requests)
+    with pytest.raises(ScorerRefusesError, match=r"quota is exceeded$"):
+        evaluator.score(many)
+    assert len(api.requests) == before
 
 
 def test_a_limit_in_the_middle_loses_no_vector(opened: Opened, tmp_path: Path) -> None:

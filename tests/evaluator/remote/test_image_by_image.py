@@ -473,7 +473,7 @@ def test_an_endpoint_that_begins_to_refuse_everything_is_no_image_s_fault(
     evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
     assert scored(evaluator, ASKED[scorer]).train == 1.0
     other = f"Look closely. {ASKED[scorer]}"
-    why = ".*quota is exceeded; resume" if refusal is QUOTA else ""
+    why = ".*quota is exceeded$" if refusal is QUOTA else ""
     with pytest.raises(ScoringEndedError, match=f"refuses every request now{why}"):
         evaluator.score([other])
     assert len(api.requests) == 25 + 8 + 1
