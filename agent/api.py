@@ -18,11 +18,13 @@ from rich.console import Console
 
 from ..evaluator.classifier import Classifier
 from ..evaluator.counts import counted
+from ..evaluator.datasets.class_names import checked_names
 from ..evaluator.datasets.loading import Known, check_data_name, known
 from ..evaluator.datasets.loading import load_data as read_data
 from ..evaluator.datasets.values import FewShotData
 from ..evaluator.errors import UsageError
 from ..evaluator.files import user_path
+from ..evaluator.messages import shown
 from ..evaluator.open import open_evaluator
 from ..evaluator.prediction import (
     FolderPredictor,
@@ -320,6 +322,8 @@ def predict(
     check_images(images)
     if (run_dir is None) == (templates is None):
         raise UsageError("predict: give run_dir, or templates with class_names and spec")
+    if class_names is not None:
+        class_names = _class_names(class_names)
     if run_dir is not None:
         run = user_path(run_dir, "`run_dir`")
         predictor: ImagePredictor
@@ -338,6 +342,12 @@ def predict(
         config = SearchConfig.of(spec or EvaluatorSpec())
         predictor = FolderPredictor(config, class_names or (), texts, say)
     return predictor.predict(images, top=top)
+
+
+def _class_names(names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str | Mapping) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"predict: class_names must be a list of texts, one a class, not {shown(names)}")
+    return checked_names(names, "class_names", entry="name")
 
 
 def load(

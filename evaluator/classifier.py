@@ -293,6 +293,9 @@ def _fault_in_words(about: About) -> str:
     """Return what is wrong with the names that a file holds; an empty text if nothing is."""
     if not f"{about.model}{about.pretrained}".isprintable():  # both are printed
         return "the name of its model, or of the weights, holds a control character"
+    # A published list may give two classes one name.
+    if len(set(about.classes)) < 2:
+        return f"all its classes are called {shown(about.classes[0])}"
     if about.scorer_dialect not in ("", *EMBEDDING_DIALECTS):
         return f"this version knows no form of embeddings {shown(about.scorer_dialect)}"
     try:

@@ -81,8 +81,8 @@ class ImagePredictor(ABC):
     def __init__(
         self, spec: EvaluatorSpec, class_names: Sequence[str], templates: Sequence[str], report: Report
     ) -> None:
-        if len(class_names) < 2:
-            raise UsageError("at least two class names are needed to predict classes")
+        if len(set(class_names)) < 2:
+            raise UsageError("at least two different class names are needed to predict classes")
         self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
         self._report = report
         self.labelled: Container[str] = ()

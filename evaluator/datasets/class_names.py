@@ -62,7 +62,7 @@ def _refuse_long(what: str, raw: str, where: object) -> None:
 
 def read_names(path: Path) -> tuple[str, ...]:
     """Read class names from a UTF-8 file, one a line by label; empty lines at the end are dropped."""
-    return _names_of(_text_of(path).split("\n"), str(path))
+    return checked_names(_text_of(path).split("\n"), str(path))
 
 
 def read_names_file(path: Path) -> tuple[str, ...] | dict[str, str]:
@@ -79,7 +79,7 @@ def read_names_file(path: Path) -> tuple[str, ...] | dict[str, str]:
     values = list(document.values()) if isinstance(document, dict) else document
     if not isinstance(values, list) or not values or not all(isinstance(name, str) for name in values):
         raise DataError(f'{where} must be {{"FOLDER": "NAME", ...}} or a list of names')
-    names = _names_of(values, where)
+    names = checked_names(values, where)
     for folder in document if isinstance(document, dict) else ():
         _refuse_long("folder", folder, where)
     return dict(zip(map(composed, document), names, strict=True)) if isinstance(document, dict) else names
@@ -114,10 +114,17 @@ def line_of(folder: str, name: str) -> str:
     return f"{folder if is_plain else json.dumps(folder, ensure_ascii=False)}={name}"
 
 
-def _names_of(lines: Iterable[str], where: str) -> tuple[str, ...]:
-    names = tuple(line.strip() for line in lines)
+def checked_names(names: Iterable[str], where: str, *, entry: str = "line") -> tuple[str, ...]:
+    """Return a user's own class names without white space around them.
+
+    ``entry`` is what a message calls one of them, before its number from 1.
+
+    Raises:
+        DataError: One is no class name, or stands for several classes.
+    """
+    names = tuple(name.strip() for name in names)
     for number, name in enumerate(names, start=1):
-        check_name(name, name, where=f"{where}, line {number}")
+        check_name(name, name, where=f"{where}, {entry} {number}")
     # OpenAI's list repeats two names, which a file of names for its classes may do too.
     openai = imagenet_class_names() if duplicates(names) else ()
     refuse_duplicates(names, where=where, but=duplicates(openai) if len(openai) == len(names) else ())

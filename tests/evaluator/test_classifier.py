@@ -165,6 +165,7 @@ VECTORS = np.eye(2, 8, dtype=np.float32)
     ("tensor", "changes", "says"),
     [
         (VECTORS, {"classes": ["cat"]}, "classes"),
+        (VECTORS, {"classes": ["cat", "cat"]}, "all its classes are called 'cat'"),
         (VECTORS, {"templates": []}, "templates"),
         (VECTORS, {"classes": ["cat", "dog", "cow"]}, "2 vectors and 3 class names"),
         (VECTORS, {"scale": -1.0}, "scale"),
@@ -244,10 +245,11 @@ def test_a_file_whose_model_may_run_code_needs_trust(tmp_path: Path) -> None:
 
 def test_equal_classifiers_are_equal_files(tmp_path: Path) -> None:
     """However often one is written; a published list may give two classes one name."""
-    classifier = Classifier(Head(VECTORS), replace_about(classes=("crane", "crane")))
+    names, vectors = ("crane", "crane", "cat"), np.eye(3, 8, dtype=np.float32)
+    classifier = Classifier(Head(vectors), replace_about(classes=names, names_in_texts=names))
     loaded = promptclimb.load(classifier.save(tmp_path / "a"))
     assert len({each.to_bytes() for each in (classifier, loaded, *[classifier] * 9)}) == 1
-    assert loaded.class_names == ("crane", "crane")
+    assert loaded.class_names == names
 
 
 def test_a_model_with_other_weights_is_refused(

@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import os
+import re
 import resource
 import shutil
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 import promptclimb
-from promptclimb import SearchConfig, search_sync
+from promptclimb import EvaluatorSpec, SearchConfig, search_sync
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results import exports
 from promptclimb.agent.results.accuracies import BEST, TEXTS
@@ -338,6 +339,31 @@ def test_the_function_yields_images_as_they_are_read(home: Path, images: Path) -
         promptclimb.predict(images)
     with pytest.raises(UsageError, match="`only = ensemble`: it takes best or texts"):
         promptclimb.predict(images, run_dir=home / "run", only="ensemble")
+
+
+def test_class_names_are_checked_alike_in_a_file_and_in_python(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Equal ones and empty ones, with a run and with templates; Python takes no single text either."""
+    model = {"model": "tiny-clip", "pretrained": str(home / "clip.safetensors")}
+    options = [part for name, value in model.items() for part in (f"--{name}", value)]
+    own = {"templates": ["a {}"], "spec": EvaluatorSpec(**model)}
+    Path("t.txt").write_text("a {}\n")
+    for names, says in (
+        (["cat", "cat", "cat"], "the class name 'cat' stands for 3 classes (labels 0, 1, 2); a text cannot"),
+        (["cat", "", "dog"], "the class name '' is empty"),
+        (["cat"], "at least two different class names are needed"),
+    ):
+        Path("names.txt").write_text("\n".join(names))
+        for arguments in (["--run", home / "run"], ["--templates", "t.txt", *options]):
+            assert call("predict", images, *arguments, "--class-names", "names.txt") == 2
+            assert says in capsys.readouterr().err
+        for given in ({"run_dir": home / "run"}, own):
+            with pytest.raises(UsageError, match=re.escape(says)):
+                promptclimb.predict(images, class_names=names, **given)  # type: ignore[arg-type]
+    for wrong in ("cat", ["cat", 3], {"cat": "dog"}):
+        with pytest.raises(UsageError, match="class_names must be a list of texts"):
+            promptclimb.predict(images, class_names=wrong, run_dir=home / "run")  # type: ignore[arg-type]
 
 
 def test_a_folder_that_cannot_be_read_is_passed_over(
