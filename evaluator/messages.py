@@ -29,4 +29,5 @@ def shown(value: object) -> str:
 def first_problem(error: ValidationError) -> str:
     """Return the first thing that is wrong with a document that was not written by a user, and where."""
     first = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    message = first["msg"].removeprefix("Value error, ")
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), message)))

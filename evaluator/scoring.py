@@ -37,6 +37,8 @@ Split: TypeAlias = Literal["train", "val", "test"]
 ALL: Literal["all"] = "all"
 Shots: TypeAlias = NonNegativeInt | Literal["all"]
 """Labelled images of each class; all there are for ``ALL``."""
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+"""A share of some images."""
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
 COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
@@ -65,6 +67,8 @@ OTHER_MODEL = "scorer_models"
 """The note on a model behind an API that has become another one."""
 MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
 """Unreadable answers that a score shows, and characters of each."""
+_ROUNDING = 1e-9
+"""Most by which a sum of shares may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,12 @@ class Unanswered:
         unreadable: The answer names no class.
     """
 
-    refused: FiniteFloat = 0.0
-    unreadable: FiniteFloat = 0.0
+    refused: Share = 0.0
+    unreadable: Share = 0.0
+
+    def __post_init__(self) -> None:
+        if self.refused + self.unreadable > 1 + _ROUNDING:
+            raise ValueError("more images without a class than there are")
 
     @classmethod
     def of(cls, predicted: Sequence[int], refused: int = 0) -> Unanswered | None:
@@ -102,7 +110,7 @@ class Unanswered:
     def among_answered(self, accuracy: float) -> float | None:
         """Return the accuracy on the images that got a class; None if none did."""
         answered = 1 - self.refused - self.unreadable
-        return min(1.0, accuracy / answered) if answered > 1e-9 else None
+        return min(1.0, accuracy / answered) if answered > _ROUNDING else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +136,10 @@ class Score:
     copies: float | None = None
     # share of the answers on train that name no class, refusals included, and some of them; only if a model
     # answers in words. The texts are the model's: untrusted
-    unreadable: float | None = None
+    unreadable: Share | None = None
     unreadable_examples: tuple[str, ...] = ()
     # share of the images on train that an endpoint refused; None if none
-    refused: float | None = None
+    refused: Share | None = None
     # training images that ``train`` and ``correct`` are of, if a race dropped it; None for all
     images: int | None = None
     # its accuracy on all training images, estimated, if a race dropped it: comparable to ``train`` of others
@@ -283,6 +291,10 @@ class ClassAccuracy:
     images: NonNegativeInt
     correct: NonNegativeInt
 
+    def __post_init__(self) -> None:
+        if self.correct > self.images:
+            raise ValueError("more images are correct than there are")
+
     @property
     def accuracy(self) -> float | None:
         """Share of its images that are correctly classified; None without images."""
@@ -312,7 +324,7 @@ class Predictions:
     refused: tuple[NonNegativeInt, ...] = ()
     # per ensemble the share of images whose class is among the five likeliest; empty if unknown, or with few
     # classes
-    within_5: tuple[FiniteFloat, ...] = ()
+    within_5: tuple[Share, ...] = ()
     # the file of each image, in the same order; empty if unknown
     paths: tuple[Path, ...] = field(default=(), compare=False)
     # per ensemble why images have no class, by their index; empty if unknown

@@ -131,7 +131,7 @@ def unlike(held_out: tuple[float, int], test: tuple[float, int]) -> str:
 def unused_images(notes: Mapping[str, Any]) -> str:
     """Return how to use the training images that the default shots left unused; empty if there are none."""
     lines = notes.get(CHOSEN)
-    line = next((line for line in lines if UNUSED_IMAGES in line), "") if isinstance(lines, list) else ""
+    line = next((line for line in lines if UNUSED_IMAGES in str(line)), "") if isinstance(lines, list) else ""
     used = line.partition(":")[0].removeprefix("using ")
     return f'`shots = "all"`, as only {used} were used' if line else ""
 

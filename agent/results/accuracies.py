@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE, Unanswered
 from ...prompts.kinds import CandidateNoun
 from ..text import printable
 
 Interval = tuple[float, float]
+Points = Annotated[float, Field(ge=-100, le=100)]
 BEST, TEXTS, WITH_IMAGES = "best", "texts", "with_images"
 """What a search found, among decisions and differences; others have the names of the baselines."""
 RECOMMENDED = "recommended"
@@ -46,13 +50,22 @@ class Difference:
             ``the same``.
     """
 
-    points: float
-    interval: Interval
+    points: Points
+    interval: tuple[Points, Points]
     paired: bool
-    images: int
-    better: int | None = None
-    worse: int | None = None
+    images: PositiveInt
+    better: NonNegativeInt | None = None
+    worse: NonNegativeInt | None = None
     verdict: str = ""
+
+    def __post_init__(self) -> None:
+        low, high = self.interval
+        if not low <= self.points <= high:
+            raise ValueError("the difference is outside its interval")
+        if (self.better is None) != (self.worse is None):
+            raise ValueError("`better` and `worse` belong together")
+        if (self.better or 0) + (self.worse or 0) > self.images:
+            raise ValueError("more images differ than there are")
 
     @property
     def same_template(self) -> bool:

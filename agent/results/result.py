@@ -14,7 +14,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
@@ -27,6 +36,7 @@ from ...evaluator.scoring import (
     OPENAI_80,
     OTHER_MODEL,
     Inspection,
+    Share,
     Shots,
     Split,
     Unanswered,
@@ -60,6 +70,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 T = TypeVar("T")
 _IF_ANY = Field(exclude_if=lambda value: not value)
 """Leaves a member without content out of the document."""
+_Text: TypeAlias = Annotated[str, Field(min_length=1)]
+_Texts: TypeAlias = Annotated[tuple[_Text, ...], Field(min_length=1)]
 AllUnanswered: TypeAlias = Annotated[Mapping[Split, Unanswered], _IF_ANY]
 
 UNLEARNED = "images_unlearned"
@@ -115,9 +127,9 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
 class Sizes:
     """Numbers of images."""
 
-    train: int = 0
-    val: int = 0
-    test: int = 0
+    train: NonNegativeInt = 0
+    val: NonNegativeInt = 0
+    test: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +143,9 @@ class Dataset:
     """
 
     name: str
-    classes: int
+    classes: NonNegativeInt
     shots: Shots
-    seed: int
+    seed: NonNegativeInt
     sizes: Sizes
 
 
@@ -169,14 +181,18 @@ class Best:
         unanswered: The shares of images without a class, by split; empty if all have one.
     """
 
-    template: str
+    template: _Text
     train: float | None
     val: float | None
     test: float | None
-    class_names: Annotated[Mapping[str, str] | None, Field(exclude_if=lambda names: names is None)] = None
+    class_names: Annotated[Mapping[str, _Text] | None, Field(exclude_if=lambda names: names is None)] = None
     unsupported: Annotated[tuple[str, ...], _IF_ANY] = ()
     unchecked: Annotated[bool, _IF_ANY] = False
     unanswered: AllUnanswered = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (self.class_names or {}).keys() >= set(self.unsupported):
+            raise ValueError("a class in `unsupported` has no new name in `class_names`")
 
     @property
     def new_names(self) -> dict[str, str]:
@@ -209,9 +225,13 @@ class ReadNames:
             worse where the original ones were no better than chance.
     """
 
-    names: Mapping[str, str]
-    classes: int
+    names: Mapping[str, _Text]
+    classes: NonNegativeInt
     taken: bool
+
+    def __post_init__(self) -> None:
+        if len(self.names) > self.classes:
+            raise ValueError("more classes have a name than were asked about")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +241,7 @@ class GroupAccuracies:
     ``unanswered`` has the shares of images without a class, by split; it is empty if all have one.
     """
 
-    templates: tuple[str, ...]
+    templates: _Texts
     train: float | None
     val: float | None = None
     test: float | None
@@ -239,8 +259,11 @@ class WithImages(GroupAccuracies):
             by one on the same images, and bring nothing beside them.
     """
 
-    images: int
-    strength: float | None
+    train: Share | None
+    val: Share | None = None
+    test: Share | None
+    images: NonNegativeInt
+    strength: NonNegativeFloat | None
     original_names: Annotated[bool, _IF_ANY] = False
 
 
@@ -255,7 +278,7 @@ class WithoutSearch(GroupAccuracies):
     """
 
     name: str
-    images: int = 0
+    images: NonNegativeInt = 0
 
     def title(self, words: CandidateNoun) -> str:
         """Return what it is in words."""
@@ -279,16 +302,16 @@ class Row:
         unanswered: The shares of training images without a class; None if all have one.
     """
 
-    rank: int = 0
-    template: str
+    rank: NonNegativeInt = 0
+    template: _Text
     train: float
     val: float | None = None
-    restart: int
-    conversation: int
-    round: int
+    restart: NonNegativeInt
+    conversation: NonNegativeInt
+    round: NonNegativeInt
     source: str | None = None
     copies: float | None = None
-    images: int | None = None
+    images: PositiveInt | None = None
     estimate: float | None = None
     unanswered: Annotated[Unanswered | None, _IF_ANY] = None
 
@@ -321,14 +344,14 @@ class ApiUsage:
         estimated_usd: Upper bound on their cost; None without a price.
     """
 
-    calls: int = 0
-    failed_calls: int = 0
-    retries: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float | None = None
-    estimated_tokens: int = 0
-    estimated_usd: float | None = None
+    calls: NonNegativeInt = 0
+    failed_calls: NonNegativeInt = 0
+    retries: NonNegativeInt = 0
+    prompt_tokens: NonNegativeInt = 0
+    completion_tokens: NonNegativeInt = 0
+    cost_usd: NonNegativeFloat | None = None
+    estimated_tokens: NonNegativeInt = 0
+    estimated_usd: NonNegativeFloat | None = None
 
     @property
     def tokens(self) -> int:
@@ -354,11 +377,11 @@ class Usage(ApiUsage):
         reported_usd: The reported part of ``cost_usd``; None if nothing was reported.
     """
 
-    replayed: int = 0
-    cached_tokens: int = 0
-    cache_written_tokens: int = 0
-    reasoning_tokens: int = 0
-    reported_usd: float | None = None
+    replayed: NonNegativeInt = 0
+    cached_tokens: NonNegativeInt = 0
+    cache_written_tokens: NonNegativeInt = 0
+    reasoning_tokens: NonNegativeInt = 0
+    reported_usd: NonNegativeFloat | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -489,36 +512,43 @@ class SearchResult:
     baselines: Mapping[str, GroupAccuracies]
     leaderboard: tuple[Row, ...]
     usage: Usage
-    evaluated: int
-    rejected: Mapping[str, int]
-    wall_s: float
+    evaluated: NonNegativeInt
+    rejected: Mapping[str, NonNegativeInt]
+    wall_s: NonNegativeFloat
     texts: GroupAccuracies
     with_images: WithImages | None
     recommended: Recommended
     without_search: WithoutSearch | None = None
-    skipped: int = 0
-    budget: Mapping[str, float] = field(default_factory=dict)
+    skipped: NonNegativeInt = 0
+    budget: Mapping[str, NonNegativeFloat] = field(default_factory=dict)
     notes: Mapping[str, JsonValue] = field(default_factory=dict)
     inspection: Inspection | None = None
     versions: Versions | None = None
     started: str | None = None
     device: str | None = None
-    test_opened: int | None = None
+    test_opened: NonNegativeInt | None = None
     limits: tuple[str, ...] = ()
     prompts: str = TEMPLATE
     names_read: ReadNames | None = None
     scorer_usage: Annotated[ApiUsage | None, _IF_ANY] = None
-    metrics: Annotated[Mapping[str, Mapping[str, float]], _IF_ANY] = field(default_factory=dict)
+    metrics: Annotated[Mapping[str, Mapping[str, Share]], _IF_ANY] = field(default_factory=dict)
     run_dir: Path | None = field(default=None, compare=False)
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     @property
+    def groups(self) -> list[Best | GroupAccuracies]:
+        """All that was measured: forms and baselines."""
+        others = [group for group in (self.with_images, self.without_search) if group is not None]
+        return [self.best, self.texts, *self.baselines.values(), *others]
+
+    @property
     def recommended_group(self) -> Best | GroupAccuracies:
         """The recommended form with its accuracies."""
-        if self.recommended.form == "template":
-            return self.best
-        return (self.with_images if self.recommended.form == WITH_IMAGES else None) or self.texts
+        if self.recommended.form == WITH_IMAGES:
+            assert self.with_images is not None, "otherwise it is not recommended"
+            return self.with_images
+        return self.best if self.recommended.form == "template" else self.texts
 
     @property
     def new_names(self) -> dict[str, str]:
@@ -568,13 +598,9 @@ class SearchResult:
     @property
     def has_accuracies(self) -> bool:
         """Whether the scores may be accuracies: a custom scorer may give any number."""
-        groups: list[Best | GroupAccuracies] = [
-            self.best,
-            self.texts,
-            *self.baselines.values(),
-        ]
-        scored = [*groups, *self.leaderboard]
-        return are_shares(score for row in scored for score in (row.train, row.val))
+        scored = [*self.groups, *self.leaderboard]
+        tests = [group.test for group in self.groups]
+        return are_shares([*tests, *(score for row in scored for score in (row.train, row.val))])
 
     @property
     def words(self) -> KindWords:
@@ -691,7 +717,11 @@ class SearchResult:
                 f"it is a result of schema {document.get('schema')!r}, and this version reads schema "
                 f"{SCHEMA}; use the version that made it"
             )
-        return parsed(cls, {name: value for name, value in document.items() if name != "run_dir"}, "a result")
+        members = {name: value for name, value in document.items() if name != "run_dir"}
+        result = parsed(cls, members, "a result")
+        if contradiction := _contradiction(result):
+            raise ValueError(f"not a result: {contradiction}")
+        return result
 
     def dumps(self) -> str:
         """Return the text of ``result.json``.
@@ -700,6 +730,20 @@ class SearchResult:
             ValueError: A figure is nan or infinite, which JSON cannot hold.
         """
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _contradiction(result: SearchResult) -> str:
+    """Return which members of a document contradict each other; empty if none do."""
+    sizes, learnt = result.dataset.sizes, result.with_images
+    if result.recommended.form == WITH_IMAGES and learnt is None:
+        return "recommended.form: with_images is null"
+    if result.recommended.test != result.recommended_group.test:
+        return f"recommended.test: {result.recommended.name}.test is another"
+    if learnt is not None and not sizes.train + sizes.val:
+        return "with_images: there are no labelled images in dataset.sizes"
+    if not sizes.test and any(group.test is not None for group in result.groups):
+        return "dataset.sizes.test: there are accuracies on test"
+    return ""
 
 
 def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:

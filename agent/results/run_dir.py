@@ -32,7 +32,7 @@ from ..store.records import RunManifest
 from ..store.run import FOLDER, Store, StoreReader
 from ..store.trust import check_trusted
 from ..text import printable
-from .result import Row, SearchResult
+from .result import OtherSchemaError, Row, SearchResult
 
 RESULT = "result.json"
 LEADERBOARD = "leaderboard.csv"
@@ -342,7 +342,11 @@ def result_of(run_dir: Path) -> SearchResult:
             remedy = "it is not the folder of a run"
         raise UsageError(f"{run_dir} holds no {RESULT}: {remedy}") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{run_dir / RESULT} cannot be read: {reason_of(error)}") from error
+        remedy = ""
+        if not isinstance(error, OSError | OtherSchemaError) and is_run(run_dir):
+            again = f"`promptclimb resume {shlex.quote(str(run_dir))}`"
+            remedy = f"; it was damaged or edited: put the original back, or write it again with {again}"
+        raise UsageError(f"{run_dir / RESULT} cannot be read: {reason_of(error)}{remedy}") from error
 
 
 def stored_config(

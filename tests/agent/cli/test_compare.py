@@ -28,14 +28,16 @@ from tests.recorded import check_session
 LABELS = (0, 1) * 10
 
 
-def write_run(folder: Path, wrong: set[int], image_set: str = "set", **changes: Any) -> None:
+def write_run(
+    folder: Path, wrong: set[int], image_set: str = "set", *, is_tested: bool = True, **changes: Any
+) -> None:
     """Write a run whose texts decide wrongly on some of twenty test images."""
     folder.mkdir()
     predicted = tuple(1 - label if image in wrong else label for image, label in enumerate(LABELS))
     decisions = Decisions(
         image_set=image_set, classes=("a", "b"), labels=LABELS, predicted={"texts": predicted}
     )
-    test = 1 - len(wrong) / len(LABELS)
+    test = 1 - len(wrong) / len(LABELS) if is_tested else None
     values = {
         "texts": GroupAccuracies(templates=("a {}",), train=0.5, test=test),
         "recommended": Recommended(form="texts", test=test),
@@ -64,8 +66,8 @@ def test_each_run_has_a_row_and_its_difference_to_the_first(
 ) -> None:
     """What may be chance is marked, a paid scorer has its own columns, and a stopped run no difference."""
     dataset = replace(read_result(tmp_path / "a").dataset, seed=2)
-    stopped = Recommended(form="texts", test=None)
-    write_run(tmp_path / "c", set(range(10)), status="stopped", stop_reason="7 calls", recommended=stopped)
+    stopped = {"status": "stopped", "stop_reason": "7 calls"}
+    write_run(tmp_path / "c", set(range(10)), is_tested=False, **stopped)
     write_run(tmp_path / "d", set(range(12)), dataset=dataset, method="pn")
     result = read_result(tmp_path / "b")
     rival = WithoutSearch(name=BARE_NAME, templates=("{}",), train=0.5, test=0.6)
@@ -101,7 +103,7 @@ def test_a_difference_is_paired_on_the_same_images_alone(
     assert (wider["points"], wider["paired"]) == (15.0, False)
     assert call("a", "c") == 0
     assert "note: a run on other test images" in capsys.readouterr().err
-    write_run(tmp_path / "stopped", {1}, recommended=Recommended(form="texts", test=None))
+    write_run(tmp_path / "stopped", {1}, is_tested=False)
     assert call("stopped", "a") == 0
     assert "note: the first run has no test accuracy" in capsys.readouterr().err
 

@@ -191,6 +191,7 @@ def custom_scorer() -> tuple[SearchResult, Details]:
 STOPPED = {
     "status": "stopped", "stop_reason": "9 calls", "limits": ("calls",), "llm": LLM, "usage": USAGE,
     "best": Best(template="a {}", train=0.5, val=None, test=None), "objective": "margin",
+    "texts": GroupAccuracies(templates=("a {}", "one {}"), train=0.5, test=None),
     "recommended": Recommended(form="texts", test=None),
     "notes": {EMPTY: "no template could be read in 3 of 9 answers"},
 }  # fmt: skip

@@ -56,7 +56,8 @@ def with_templates(result: SearchResult, *templates: str) -> SearchResult:
     """A result whose texts are these, and whose best is the first."""
     best = Best(template=templates[0], train=0.5, val=None, test=0.5)
     together = GroupAccuracies(templates=templates, train=0.5, val=None, test=0.5)
-    return replace(result, best=best, texts=together)
+    recommended = Recommended(form="texts", test=0.5)
+    return replace(result, best=best, texts=together, recommended=recommended)
 
 
 def exported(run_dir: Path, form: str) -> Any:
