@@ -281,13 +281,14 @@ class ScorerCalls:
         """Return why the asking ends; as the user's to fix if the endpoint has never answered."""
         if not isinstance(failure, ChatError):
             return failure
-        if self._asker.has_answered:
-            return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
         remedies: Mapping[type[ChatError], str] = {
             RedirectedError: "",  # it names the address to give
             KeyRejectedError: f"; set {self._variable} to a key that `scorer_url` takes",
             ModelNotFoundError: "; check `model` and `scorer_url`",
         }
+        if self._asker.has_answered:
+            remedy = remedies.get(type(failure), "")
+            return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}{remedy}")
         remedy = remedies.get(type(failure), "; check `scorer`, `model` and `scorer_url`")
         return EndpointError(f"the scorer: {failure}{remedy}")
 

@@ -243,15 +243,20 @@ async def test_an_endpoint_that_refuses_everything_is_the_users_to_fix(fault: st
     assert "OPENAI" not in str(why)
 
 
-async def test_a_refused_key_later_on_leaves_the_run_to_be_resumed() -> None:
-    """It was right before."""
+@pytest.mark.parametrize(
+    ("fault", "advice"), [("wrong_key", "set SCORER_API_KEY to a key"), ("no_model", "check `model`")]
+)
+async def test_a_refused_key_later_on_leaves_the_run_to_be_resumed(fault: str, advice: str) -> None:
+    """It was right before; its variable is named, not the key."""
     script = ("ok",) * 3
     async with (
-        ScorerServer(ScorerOptions(script=script, always="no_model")) as server,
+        ScorerServer(ScorerOptions(script=script, always=fault)) as server,
         asking(server, scorer_concurrency=1) as calls,
     ):
         answered, why = await answers(calls, [question(number) for number in range(20)])
     assert (len(answered), type(why)) == (3, EvaluationFailedError)
+    assert advice in str(why)
+    assert KEY not in str(why)
 
 
 async def test_an_address_where_nothing_listens_is_named() -> None:
