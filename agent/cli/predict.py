@@ -303,8 +303,9 @@ def add_options(parser: Parser) -> None:
         "--class-names",
         default=argparse.SUPPRESS,
         metavar="openai|FILE",
-        help="with --templates, a file with one name per line; with --run, CLASS=NAME lines in place of the "
-        "new names of the run, whose texts alone classify then; or openai: open_clip's ImageNet names",
+        help="class names: a file with one per line, or openai: open_clip's ImageNet names. Required with "
+        "--templates. With --run, the run's texts classify, without the labelled images; a line CLASS=NAME "
+        "says by which name they call a class",
     )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(
