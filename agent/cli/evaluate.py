@@ -21,9 +21,10 @@ from .. import api
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
-from ..present.sentences import chance_in_words, unlike, unused_images
+from ..present.sentences import unlike, unused_images
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
+from ..results.gain import chance_in_words
 from ..results.result import words_of
 from ..results.run_dir import is_run, output_file, write_atomically
 from ..search.inputs import read_template_file

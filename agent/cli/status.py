@@ -15,7 +15,7 @@ from ...evaluator.files import user_path
 from ..config.sources import on_command_line
 from ..events.types import NamesChosen, UsageEvent
 from ..llm.local_models import shown_llm
-from ..present.sentences import gains_in_words, left_text, spent_text, verdict_on
+from ..present.sentences import gains_in_words, left_text, spent_text
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import left_of_both, words_of_all
@@ -162,7 +162,7 @@ def _remark(state: RunView) -> str:
 
 
 def _verdict(state: RunView) -> str | None:
-    return None if state.result is None else verdict_on(state.result) or None
+    return None if state.result is None else state.result.recommended.verdict or None
 
 
 def _lines(state: RunView) -> list[str]:

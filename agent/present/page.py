@@ -49,7 +49,6 @@ from .sentences import (
     save_without_search,
     spent_rows,
     unlike_labelled,
-    verdict_on,
     what_may_help,
 )
 
@@ -246,8 +245,8 @@ def _searching(view: RunView) -> str:
 
 def _verdict(view: RunView) -> str:
     result, progress, noun = view.result, view.progress, view.words.noun
-    if result is not None and (on_test := verdict_on(result)):
-        return f"{on_test}."
+    if result is not None and result.recommended.verdict:
+        return f"{result.recommended.verdict}."
     train = view.rows[0].train if result is None and view.rows else view.train
     if not view.rows or train is None:
         if result is None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.datasets.values import FEW_TEST_IMAGES, UNUSED_IMAGES
+from ...evaluator.datasets.values import UNUSED_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, CHOSEN
 from ...prompts.kinds import CandidateNoun
@@ -24,7 +24,7 @@ from ..llm.local_models import shown_llm
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from ..results.accuracies import ORIGINAL_NAMES, WITH_IMAGES, WITHOUT_SEARCH, baseline_name, score_text
-from ..results.gain import accuracy_without_images, may_be_chance, most_frequent_share, wilson
+from ..results.gain import may_be_chance
 from ..results.result import (
     NO_NEW_NAME,
     PROMINENT,
@@ -49,37 +49,6 @@ FOR_TEXTS_ALONE = (
     "beside them"
 )
 NameEvent: TypeAlias = events.NamesRead | events.NameRoundFinished | events.NamesChosen
-
-
-def chance_in_words(classes: int, share: float, *, by_frequency: bool) -> str:
-    """Describe what needs no image: a random class, or ``by_frequency`` always the most frequent one."""
-    guess = f"naming one of {classes} classes at random"
-    if by_frequency:
-        guess = f"always naming the most frequent of {classes} classes"
-    return f"no better than chance: {guess} gets {100 * share:.1f} %"
-
-
-def chance_warning(result: SearchResult) -> str:
-    """Return a warning if the recommended form may be no better on test than chance, else nothing."""
-    test = result.recommended.test
-    if test is None or not may_be_chance(result, test):
-        return ""
-    low, high = wilson(test, result.dataset.sizes.test)
-    by_frequency = most_frequent_share(result) is not None
-    share = accuracy_without_images(result) or 0.0
-    chance = chance_in_words(result.dataset.classes, share, by_frequency=by_frequency)
-    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be {chance}"
-
-
-def verdict_on(result: SearchResult) -> str:
-    """Return what to use, with warnings (few images, toy model, chance level); empty if test is unknown."""
-    clauses = [result.recommended.verdict, chance_warning(result)]
-    images = result.dataset.sizes.test
-    if result.recommended.verdict and images < FEW_TEST_IMAGES:
-        clauses.append(f"only {counted(images, 'test image')}: go by the intervals")
-    if any(clauses) and TOY_MODEL in result.notes:
-        clauses.append("measured by a toy model, so it says nothing about a real one")
-    return "; ".join(filter(None, clauses))
 
 
 def what_may_help(result: SearchResult) -> str:
@@ -334,7 +303,7 @@ def left_text(key: str, value: float) -> str:
 
 def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 0.0) -> list[str]:
     """Return what is said of a result below its table: the gain, what was spent, and notes."""
-    lines = [verdict] if (verdict := verdict_on(result)) else []
+    lines = [verdict] if (verdict := result.recommended.verdict) else []
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
     if result.best.class_names is not None and not result.is_unread:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,13 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, OPENAI_80
 from ...prompts.kinds import KindWords
 from ..config.sources import on_command_line
 from ..events import types as events
 from ..llm.local_models import shown_llm
 from ..position import NAMES
-from ..results.accuracies import BEST, GAIN, ORIGINAL_NAMES, TEXTS, WITH_IMAGES, WITHOUT_SEARCH, score_text
+from ..results.accuracies import GAIN, score_text
 from ..results.history import Progress
 from ..results.result import (
     SearchResult,
@@ -49,18 +48,6 @@ MOST_SHOWN = 12
 """Most restarts with a line of their own."""
 BAR_WIDTH = 24
 MOST_REASONS = 5
-MOST_ROWS = 7
-"""Most rows of a result's table; the report has all."""
-_MAIN_ROWS = (
-    BEST,
-    TEXTS,
-    WITH_IMAGES,
-    WITHOUT_SEARCH,
-    BARE_NAME,
-    OPENAI_80,
-    ORIGINAL_NAMES,
-    BASELINE_DEFAULT,
-)
 
 
 def sentence(event: events.Event) -> str | None:
@@ -524,9 +511,6 @@ def print_result(
     ``opening_s`` are the seconds that this session took before its active time.
     """
     accuracies = result.accuracies
-    rank = {name: number for number, name in enumerate(_MAIN_ROWS)}
-    first = sorted(accuracies.rows, key=lambda row: rank.get(row.name, len(rank)))[:MOST_ROWS]
-    accuracies = replace(accuracies, rows=tuple(row for row in accuracies.rows if row in first))
     title = f"{result.dataset.name}: {accuracies.unit}"
     table = table_of(title, accuracies.lines(result.words.noun), texts=(0, 1))
     for row, shown in zip(accuracies.rows, table.rows, strict=True):

@@ -8,6 +8,9 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, TypeVar
 
+from ...evaluator.counts import counted
+from ...evaluator.datasets.values import FEW_TEST_IMAGES
+from ...evaluator.pico.models import TOY_MODEL
 from ...prompts.kinds import CandidateNoun
 from .accuracies import (
     BEST,
@@ -291,3 +294,36 @@ def may_be_chance(result: SearchResult, test: float | None) -> bool:
 def is_no_better(test: float, images: int, share: float) -> bool:
     """Return whether an accuracy over so many images may be no better than a share."""
     return images > 0 and 0.0 <= test <= 1.0 and wilson(test, images)[0] <= share
+
+
+def chance_in_words(classes: int, share: float, *, by_frequency: bool) -> str:
+    """Describe what needs no image: a random class, or ``by_frequency`` always the most frequent one."""
+    guess = f"naming one of {classes} classes at random"
+    if by_frequency:
+        guess = f"always naming the most frequent of {classes} classes"
+    return f"no better than chance: {guess} gets {100 * share:.1f} %"
+
+
+def chance_warning(result: SearchResult) -> str:
+    """Return a warning if the recommended form may be no better on test than chance, else nothing."""
+    test = result.recommended.test
+    if test is None or not may_be_chance(result, test):
+        return ""
+    low, high = wilson(test, result.dataset.sizes.test)
+    by_frequency = most_frequent_share(result) is not None
+    share = accuracy_without_images(result) or 0.0
+    chance = chance_in_words(result.dataset.classes, share, by_frequency=by_frequency)
+    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be {chance}"
+
+
+def with_warnings(result: SearchResult) -> SearchResult:
+    """Return a result whose verdict, if any, warns of chance level, few test images and a toy model."""
+    recommended, images = result.recommended, result.dataset.sizes.test
+    if not recommended.verdict:
+        return result
+    clauses = [recommended.verdict, chance_warning(result)]
+    if images < FEW_TEST_IMAGES:
+        clauses.append(f"only {counted(images, 'test image')}: go by the intervals")
+    if TOY_MODEL in result.notes:
+        clauses.append("measured by a toy model, so it says nothing about a real one")
+    return replace(result, recommended=replace(recommended, verdict="; ".join(filter(None, clauses))))

@@ -391,7 +391,7 @@ class Recommended:
     Attributes:
         test: Its accuracy on test; None if it was not measured.
         over: Its difference on test to each baseline and other form, by name.
-        verdict: What to use, in a line; empty without ``test``.
+        verdict: What to use, in a line, and what limits that; empty without ``test``.
     """
 
     form: Form

@@ -22,6 +22,7 @@ from ..events.types import EvaluationStarted, SearchFinished
 from ..methods.registry import METHODS
 from ..results.accuracies import BEST, BEST_STARTING, TEXTS, WITH_IMAGES, WITHOUT_SEARCH
 from ..results.details import Decisions, Details, Picture, write_details
+from ..results.gain import with_warnings
 from ..results.history import PageWriter, view_of
 from ..results.result import (
     EMPTY,
@@ -138,7 +139,7 @@ def _result_of(
     objects = {**manifest.given, **session.request.user_objects}
     stopped = searched.stopped
     device = info.notes.get("device")
-    return SearchResult(
+    result = SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
         limits=() if stopped is None else stopped.limits,
@@ -214,6 +215,7 @@ def _result_of(
         if info.paid or store.scorer_usage.calls
         else None,
     )
+    return with_warnings(result)
 
 
 def _notes_on_llm(config: SearchConfig, searched: SearchOutcome) -> dict[str, str]:

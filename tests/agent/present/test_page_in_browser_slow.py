@@ -15,7 +15,6 @@ from PIL import Image
 
 from promptclimb.agent.api import search_sync
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.present.sentences import verdict_on
 from promptclimb.agent.results.accuracies import weighted
 from promptclimb.agent.results.run_dir import read_result
 from tests.fakes.tiny_clip import local_dir
@@ -145,7 +144,7 @@ def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:
         cells = shown.locator(f'tr[data-name="{row.title}"] td[data-of]').all_text_contents()
         splits = ("train", "val", "test")
         assert cells[:3] == [percent(row.cells[split].value) for split in splits], row.title
-    assert shown.locator("#verdict").text_content() == f"{verdict_on(of_run)}."
+    assert shown.locator("#verdict").text_content() == f"{of_run.recommended.verdict}."
     assert shown.locator("#best").text_content() == "\n".join(weighted(of_run.texts.templates))
     board = shown.locator("section[aria-labelledby=board] th.t").all_text_contents()
     assert board == [row["template"] for row in result["leaderboard"]]

@@ -21,7 +21,7 @@ from promptclimb.agent.present.page import render
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result
 from promptclimb.agent.results.accuracies import WITHOUT_SEARCH
 from promptclimb.agent.results.details import Decisions, Details, Picture, write_details
-from promptclimb.agent.results.gain import differences, verdict_of
+from promptclimb.agent.results.gain import differences, verdict_of, with_warnings
 from promptclimb.agent.results.history import RunView, view_of
 from promptclimb.agent.results.result import (
     EMPTY,
@@ -204,12 +204,13 @@ RUNS = {
 }  # fmt: skip
 WARNED = {
     "toy-model": plain(
-        notes={TOY_MODEL: toy_model_note("RN-pico")}, model=Model(name="RN-pico", pretrained="pico")
+        notes={TOY_MODEL: toy_model_note("RN-pico")}, model=Model(name="RN-pico", pretrained="pico"),
+        recommended=Recommended(form="texts", test=0.5, verdict="Use the texts"),
     ),
     "at-chance": plain(
         dataset=replace(DATA, sizes=Sizes(train=6, test=49)),
         best=Best(template="a {}", train=0.5, val=None, test=0.365),
-        recommended=Recommended(form="template", test=0.365),
+        recommended=Recommended(form="template", test=0.365, verdict="Use the best template"),
     ),
     "no-answer": plain(notes={NOTHING_USABLE: "the LLM gave no answer"}, llm=LLM),
 }  # fmt: skip
@@ -232,6 +233,7 @@ def test_what_is_said_of_a_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["promptclimb"])
     result, details = RUNS[name]
+    result = with_warnings(result)
     run_dir = tmp_path / "run"
     (run_dir / "store").mkdir(parents=True)
     write_result(run_dir, result)
@@ -259,8 +261,10 @@ def test_what_is_said_of_a_run(
 def test_what_must_be_known_of_a_result_stands_in_the_terminal_and_on_the_page(
     name: str, on_both: str, advice: str
 ) -> None:
-    """And the page says what to do."""
+    """And in result.json, where it limits the verdict; the page says what to do."""
     result, details = WARNED[name]
+    result = with_warnings(result)
+    assert (on_both in result.dumps()) or not result.recommended.verdict
     stream = io.StringIO()
     print_result(Console(file=stream, width=200), result, Path("run"))
     page = text_of(render(RunView(run_dir=Path("run"), state="finished", result=result, details=details)))

@@ -12,9 +12,10 @@ import pytest
 
 from promptclimb.agent.present.page import next_steps, render
 from promptclimb.agent.present.sections import about_names, classes_of, use_of
-from promptclimb.agent.present.sentences import names_read, verdict_on
+from promptclimb.agent.present.sentences import names_read
 from promptclimb.agent.results.accuracies import ORIGINAL_NAMES, Difference
 from promptclimb.agent.results.details import Decisions, Details
+from promptclimb.agent.results.gain import with_warnings
 from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.result import (
     ApiUsage,
@@ -289,5 +290,7 @@ def test_few_test_images_are_said_with_the_gain() -> None:
     for images, few in ((99, True), (100, False)):
         dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=images))
         recommended = Recommended(form="texts", test=0.9, verdict="Use the texts")
-        sentence = verdict_on(small_result(recommended=recommended, dataset=dataset))
-        assert sentence == "Use the texts" + "; only 99 test images: go by the intervals" * few
+        warned = with_warnings(small_result(recommended=recommended, dataset=dataset))
+        assert (
+            warned.recommended.verdict == "Use the texts" + "; only 99 test images: go by the intervals" * few
+        )

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from promptclimb.agent.present.sections import about_scores
-from promptclimb.agent.present.sentences import chance_warning
 from promptclimb.agent.results.accuracies import Difference
-from promptclimb.agent.results.gain import differences, most_frequent_share, verdict_of
+from promptclimb.agent.results.gain import chance_warning, differences, most_frequent_share, verdict_of
 from promptclimb.agent.results.result import (
     Dataset,
     Form,
