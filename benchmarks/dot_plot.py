@@ -33,8 +33,8 @@ TITLES = {
     "default template": "a photo of a {}",
     "coop": "CoOp",
     "coop-tuned": "CoOp, tuned",
-    "held near, {}": "held near {}, without likeness",
-    "mean of both, {}": "held near {} and kernel ridge",
+    "held near, {}": "our linear part from {}",
+    "mean of both, {}": "our two parts from {}, averaged",
 }
 COLOURS = {True: "#c2410c", False: "#334155"}
 LABELS, WIDTH, LINE, TOP = 270, 900, 22, 48

@@ -4,8 +4,9 @@
     python benchmarks/results_page.py bundled=runs/bundled
 
 ``NAME=SUITE_DIR`` first copies the raw data of a finished study to ``docs/results/NAME*.csv``. Then every
-table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again, whole or, where the first comment
-names some of its lines below each other, these alone. Other text is written by hand.
+table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. The first comment may go on with
+names, one a line: of the rows to show (default: all) and, after ``- ``, of columns to leave out. Other text
+is written by hand.
 The differences of a study are those that ``suites/NAME.toml`` compares.
 """
 
@@ -68,8 +69,9 @@ def returned(folder: Path, name: str) -> Lines:
         for line, row in rows.items():
             accuracies.setdefault(line, []).append(row["accuracy"])
     better = better_starts({line: statistics.fmean(values) for line, values in accuracies.items()})
-    shots = (title.removeprefix(f"{model}, ") for title in columns)
-    yield (model, *(cell for each in shots for cell in (each, "recommended ahead by", "on its worst set")))
+    shots = [title.removeprefix(f"{model}, ") for title in columns]
+    titles = [[title, f"{title}: ahead by", f"{title}: on the worst set"] for title in shots]
+    yield (model, *itertools.chain.from_iterable(titles))
     shown = [line for line in better if line not in LEFT_OUT]
     for line in sorted(shown, key=lambda line: (line != RECOMMENDED, -accuracies[line][-1])):
         cells: list[str] = []
@@ -85,10 +87,18 @@ def returned(folder: Path, name: str) -> Lines:
 
 
 def plain(folder: Path, _name: str) -> Lines:
-    """Yield how far the recommended one is ahead of the better of two plain texts, by set and by draw."""
+    """Yield how far the recommended one is ahead of the better of two plain texts, by set and by sample."""
     from benchmarks.returned import against_plain  # imports torch
 
-    yield ("", "mean over sets", "median", "worst set", "sets measurably below", "draws below", "worst draw")
+    yield (
+        "",
+        "mean over sets",
+        "median",
+        "worst set",
+        "sets that measurably lose",
+        "samples that lose",
+        "worst sample",
+    )
     for name, title in BEDS.items():
         rows = [row for row in read_rows(folder / f"{name}.jsonl") if "ahead" in row]
         for model, shots in sorted({(row["model"], row["shots"]) for row in rows}):
@@ -153,8 +163,8 @@ RETURNED = {
     "coop": "CoOp",
     "coop-tuned": "CoOp, tuned",
     "best without a search": "best without a search (`evaluate`)",
-    "held near, {}": "held near `{}`, without likeness",
-    "mean of both, {}": "held near `{}` and kernel ridge, averaged",
+    "held near, {}": "our linear part from `{}`",
+    "mean of both, {}": "our two parts from `{}`, averaged",
 }
 """Names of lines on the page."""
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
@@ -173,20 +183,22 @@ def renewed(page: str, folder: Path) -> str:
     """Return the page with every table made again.
 
     Raises:
-        ValueError: A table is of an unknown kind, or has no line of a name.
+        ValueError: A table is of an unknown kind, or has no row or column of a name.
     """
 
     def renewed_table(match: re.Match[str]) -> str:
         if match["kind"] not in KINDS:
             raise ValueError(f"unknown kind of table: {match['kind']}; known: {', '.join(KINDS)}")
         head, *rows = KINDS[match["kind"]](folder, match["name"])
-        if only := match["only"].split("\n")[1:]:
+        names = match["only"].split("\n")[1:]
+        left_out = [name.removeprefix("- ") for name in names if name.startswith("- ")]
+        if only := [name for name in names if not name.startswith("- ")]:
             row_by_name = {row[0]: row for row in rows}
-            if missing := sorted(set(only) - row_by_name.keys()):
-                raise ValueError(
-                    f"{match['name']} has no line {missing[0]!r}; it has: {', '.join(row_by_name)}"
-                )
+            _check_known(match["name"], "row", only, row_by_name)
             rows = [row_by_name[name] for name in only]
+        _check_known(match["name"], "column", left_out, head)
+        kept = [index for index, title in enumerate(head) if title not in left_out]
+        head, *rows = ([row[index] for index in kept] for row in (head, *rows))
         lines = [head, ["-"] * len(head), *rows]
         table = "\n".join(f"|{'|'.join(line)}|" for line in lines)
         return f"{match['head']}\n{table}\n\n{match['tail']}"
@@ -215,6 +227,12 @@ def keep(name: str, suite: Path, folder: Path) -> None:
             writer = csv.DictWriter(file, list(transfer_rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(transfer_rows)
+
+
+def _check_known(table: str, what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse the name of a row or column that a table does not have."""
+    if missing := sorted({*names} - {*known}):
+        raise ValueError(f"{table} has no {what} {missing[0]!r}; it has: {', '.join(known)}")
 
 
 def _runs(folder: Path, name: str) -> list[Row]:

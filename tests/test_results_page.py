@@ -28,3 +28,11 @@ def test_a_table_is_that_of_the_raw_data(table: str) -> None:
     assert results_page.renewed(PARTS[table], RESULTS) == PARTS[table], (
         "run python benchmarks/results_page.py"
     )
+
+
+@pytest.mark.parametrize(("name", "kind"), [("no such", "row"), ("- no such", "column")])
+def test_a_row_or_column_that_is_not_there_is_refused(name: str, kind: str) -> None:
+    """With the names that there are."""
+    page = f"<!-- names: ambiguous-names\n{name} -->\n<!-- end -->"
+    with pytest.raises(ValueError, match=f"ambiguous-names has no {kind} 'no such'; it has: "):
+        results_page.renewed(page, RESULTS)
