@@ -25,7 +25,7 @@ from .files import check_ending, replace_file, user_path
 from .head import Head, Likeness
 from .messages import first_problem, shown
 from .regular_files import irregular, open_regular
-from .scoring import SCORER_DIALECT, SCORER_IMAGE_SIZE
+from .scoring import SCORER_DIALECT, SCORER_IMAGE_SIZE, Form
 from .spec import EMBEDDING_DIALECTS, EvaluatorSpec, Report
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class About(BaseModel):
     classes: tuple[str, ...] = Field(min_length=2)
     names_in_texts: tuple[str, ...]
     templates: tuple[str, ...] = Field(min_length=1)
-    form: str
+    form: Form
     images: int = Field(default=0, ge=0)
     scorer: str = ""
     scorer_dialect: str = ""
@@ -222,7 +222,6 @@ class Classifier:
             ValueError,
             KeyError,
             TypeError,
-            RecursionError,
         ) as error:
             what = first_problem(error) if isinstance(error, ValidationError) else reason_of(error)
             raise UsageError(
@@ -335,5 +334,10 @@ def _source_of(image: object, index: int) -> Path | Image.Image:
 
 
 def _value(name: str, text: str) -> object:
-    is_text = About.model_fields[name].annotation is str if name in About.model_fields else True
-    return text if is_text else json.loads(text)
+    """Return a member of the metadata: a text, or the value that a text holds as JSON."""
+    if name not in About.model_fields or About.model_fields[name].annotation in (str, Form):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: {error}") from error

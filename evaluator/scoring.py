@@ -37,6 +37,8 @@ Split: TypeAlias = Literal["train", "val", "test"]
 ALL: Literal["all"] = "all"
 Shots: TypeAlias = NonNegativeInt | Literal["all"]
 """Labelled images of each class; all there are for ``ALL``."""
+Form: TypeAlias = Literal["template", "texts", "with_images"]
+"""What a classifier is made of: one template, several texts, or texts with labelled images."""
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 """A share of some images."""
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ...evaluator.counts import counted
 from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
+from ...evaluator.scoring import Form
 from ...prompts.kinds import CandidateNoun
 from .accuracies import (
     BEST,
@@ -27,7 +28,6 @@ from .accuracies import (
 from .result import (
     NO_NEW_NAME,
     WITH_ORIGINAL_NAMES,
-    Form,
     GroupAccuracies,
     Recommended,
     SearchResult,

@@ -35,6 +35,7 @@ from ...evaluator.scoring import (
     OPENAI_7,
     OPENAI_80,
     OTHER_MODEL,
+    Form,
     Inspection,
     Share,
     Shots,
@@ -65,7 +66,6 @@ if TYPE_CHECKING:
 SCHEMA = 5
 MOST_CONFUSIONS = 20
 Status = Literal["finished", "stopped"]
-Form = Literal["template", "texts", "with_images"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 T = TypeVar("T")
 _IF_ANY = Field(exclude_if=lambda value: not value)

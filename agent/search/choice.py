@@ -48,6 +48,7 @@ from ...evaluator.scoring import (
     Evaluator,
     EvaluatorInfo,
     FeatureEvaluator,
+    Form,
     LearnedClassifier,
     Objective,
     Score,
@@ -59,7 +60,7 @@ from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
 from ..results.accuracies import BEST, BEST_HAND_MADE, BEST_STARTING, TEXTS
-from ..results.result import FORM_CHOSEN_BY, UNLEARNED, Form, Row
+from ..results.result import FORM_CHOSEN_BY, UNLEARNED, Row
 from .event_loop import call_evaluator
 from .evidence import (
     baselines_of,

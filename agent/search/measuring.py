@@ -27,6 +27,7 @@ from ...evaluator.scoring import (
     Evaluator,
     EvaluatorInfo,
     FeatureEvaluator,
+    Form,
     ImageEvidence,
     Inspection,
     LearnedClassifier,
@@ -45,7 +46,7 @@ from ...prompts.kinds import TEMPLATE, PromptKind, kind_named
 from ..results.accuracies import Accuracy, AccuracyRow, AccuracyTable, Difference, baseline_name
 from ..results.details import ConfusionMatrix
 from ..results.gain import difference_of, is_no_better, wilson, with_verdicts
-from ..results.result import ApiUsage, Form, are_shares
+from ..results.result import ApiUsage, are_shares
 from .event_loop import call_evaluator
 from .evidence import best_way, judge, labelled_images, ways_of
 from .test_evaluation import shares_right

@@ -29,7 +29,6 @@ from promptclimb.agent.results.result import (
     ApiUsage,
     Best,
     Dataset,
-    Form,
     GroupAccuracies,
     Llm,
     Model,
@@ -44,7 +43,7 @@ from promptclimb.agent.results.result import (
 )
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.evaluator.pico.models import TOY_MODEL, toy_model_note
-from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Form, Inspection
 from tests.fakes.small_result import row, small_result
 from tests.recorded import check_page, text_of
 

@@ -14,14 +14,13 @@ from promptclimb.agent.results.accuracies import Difference
 from promptclimb.agent.results.gain import chance_warning, differences, most_frequent_share, verdict_of
 from promptclimb.agent.results.result import (
     Dataset,
-    Form,
     GroupAccuracies,
     Recommended,
     SearchResult,
     Sizes,
     WithoutSearch,
 )
-from promptclimb.evaluator.scoring import ClassAccuracy, Inspection
+from promptclimb.evaluator.scoring import ClassAccuracy, Form, Inspection
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from tests.fakes.small_result import small_result
 
