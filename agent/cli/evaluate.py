@@ -36,7 +36,7 @@ from .parser import Parser
 from .predict import CsvWriter, Unclassified, opened, spent_on
 
 EXAMPLES = """\
-examples, of which the first and the last work as they stand:
+examples (the first and the last need no images of yours):
   promptclimb evaluate --data backgrounds
   promptclimb evaluate --data path/to/images --model ViT-B-32 \\
       --pretrained laion2b_s34b_b79k --save best.safetensors

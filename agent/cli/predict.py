@@ -52,7 +52,7 @@ examples:
   promptclimb predict path/to/images --templates templates.txt --class-names names.txt \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k
 
-With --run, all that is left out is as in the run; else --precision is fp32, --device auto.
+With --run, whatever you leave out is as in the run. Without it, --precision is fp32 and --device auto.
 """
 TAKEN = ("class_names", "model", "pretrained", "precision", "device", "scorer_url")
 """The settings that this command takes."""

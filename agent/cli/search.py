@@ -269,7 +269,7 @@ def exit_code(result: SearchResult) -> int:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``search``."""
-    parser.description = f"{EXAMPLE}\nmethods, of which the last five are for comparison:\n{described()}"
+    parser.description = f"{EXAMPLE}\nmethods (the last five are for comparison):\n{described()}"
     parser.epilog = DETAILS
     add_search_options(parser)
     parser.add_argument(
