@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field, NonNegativeInt
 
 from ...evaluator.scoring import UNREADABLE, hits
 from .result import adapter, parsed
@@ -42,8 +42,8 @@ class Decisions:
 
     image_set: str | None
     classes: tuple[str, ...]
-    labels: tuple[int, ...]
-    predicted: Mapping[str, tuple[int, ...]]
+    labels: tuple[NonNegativeInt, ...]
+    predicted: Mapping[str, tuple[Annotated[int, Field(ge=UNREADABLE)], ...]]
 
     def __post_init__(self) -> None:
         if any(len(labels) != len(self.labels) for labels in self.predicted.values()):

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ...evaluator.errors import ConfigError, UsageError, reason_of
 from ...evaluator.files import check_ending, replace_file, user_path
@@ -294,11 +294,11 @@ def read_document(file: Path) -> Any:
     """Read a JSON file of a run, which may come from somebody else.
 
     Raises:
-        ValueError: It is not JSON, is nested too deeply, or has a number that no float holds.
+        ValueError: It is not JSON (as with NaN), is nested too deeply, or has a number that no float holds.
         OSError: It cannot be read.
     """
     try:
-        return json.loads(read_regular(file), parse_int=_whole_number)
+        return json.loads(read_regular(file), parse_int=_whole_number, parse_constant=_not_json)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -307,6 +307,10 @@ def _whole_number(text: str) -> int:
     if len(text) > MOST_DIGITS:
         raise ValueError(f"a number in it has more than {MOST_DIGITS} digits")
     return int(text)
+
+
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} in it is not JSON")
 
 
 def read_result(run_dir: Path) -> SearchResult:

@@ -7,15 +7,15 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, NonNegativeFloat, ValidationError
 
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.regular_files import read_regular
-from ...evaluator.scoring import Shots, hits
+from ...evaluator.scoring import Share, Shots, hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
 from ..prices import Spent
@@ -176,9 +176,9 @@ class FittedReference(BaseModel, extra="allow"):
 
     identity: dict[str, Any]
     sources: dict[str, Any]
-    test: float
-    hits: str
-    seconds: float
+    test: Share
+    hits: Annotated[str, Field(pattern="^[01]*$")]
+    seconds: NonNegativeFloat
     content: dict[str, Any]
 
 

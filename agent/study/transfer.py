@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Shots
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Share, Shots
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ...evaluator.threads import at_once
@@ -29,7 +29,7 @@ from .tables import StudyRow, rows_of
 
 TRANSFER = "transfer.json"
 """The file in a study's folder with the scores on other models."""
-_SCORES = TypeAdapter(dict[str, float | None])
+_SCORES = TypeAdapter(dict[str, Share | None])
 _OF_THE_SAMPLE = set(applying_to(EvaluatorSpec, "few-shot sample"))
 """Settings that leave test images, class names and model as they are."""
 LEAST_GAIN = 0.01

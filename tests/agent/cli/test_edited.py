@@ -136,6 +136,7 @@ def test_a_template_without_a_class_name_has_none_unsupported() -> None:
 def test_notes_may_be_anything(folders: Path) -> None:
     """A custom scorer may add any JSON value."""
     document = json.loads((folders / "whole" / "result.json").read_text())
-    document["notes"]["chosen_defaults"] = [0, None]
-    (folders / "r" / "result.json").write_text(json.dumps(document))
-    assert main(["report", "r"]) == 0
+    for value, code in ((None, 0), (math.nan, 2)):  # that is not JSON
+        document["notes"]["chosen_defaults"] = [0, value]
+        (folders / "r" / "result.json").write_text(json.dumps(document))
+        assert main(["report", "r"]) == code

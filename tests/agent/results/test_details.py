@@ -44,6 +44,8 @@ def test_hits_are_counted_by_name() -> None:
         {"pictures": [{"true": "a"}]},
         {"decisions": {"labels": [0]}},
         {"decisions": {"image_set": None, "classes": [], "labels": [0], "predicted": {"best": []}}},
+        {"decisions": {"image_set": None, "classes": [], "labels": [-1], "predicted": {}}},
+        {"decisions": {"image_set": None, "classes": [], "labels": [0], "predicted": {"best": [-2]}}},
         {"decisions": [1]},
         {"decisions": {"image_set": None, "classes": [], "labels": [1e400], "predicted": {}}},
         {"baseline": ["default template"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,9 @@ def test_new_class_names_are_brought_along(tmp_path: Path, monkeypatch: pytest.M
         named_gain > plain_gain + 5
         for named_gain, plain_gain in zip(brought["named"], brought["plain"], strict=True)
     )
-    (tmp_path / TRANSFER).unlink()
+    # Edited so that a share is above all, it counts as missing.
+    scores = json.loads((tmp_path / TRANSFER).read_text())
+    (tmp_path / TRANSFER).write_text(json.dumps(dict.fromkeys(scores, 5.0)))
     monkeypatch.setattr(transfer, "open_evaluator", lambda _spec: FakeEvaluator())
     carried = Transferred(tmp_path)
     carried.complete(suite, blocks_of(named), lambda _line: None)

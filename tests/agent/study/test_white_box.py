@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,13 @@ async def test_data_at_another_path_want_another_folder(tmp_path: Path) -> None:
         read_fit(elsewhere)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}"])
-async def test_a_torn_file_is_made_again(tmp_path: Path, text: str) -> None:
-    """It was not whole."""
+@pytest.mark.parametrize("text", ["", "[]", "{}", {"test": 1.5}, {"hits": "012"}, {"seconds": -1}])
+async def test_a_torn_or_edited_file_is_made_again(tmp_path: Path, text: str | dict[str, Any]) -> None:
+    """It was not whole, or has figures that cannot be."""
     (_, cell) = of(tmp_path)
     first = await fit_reference(cell, Stop())
-    (cell.run_dir / FITTED).write_text(text)
+    file = cell.run_dir / FITTED
+    file.write_text(text if isinstance(text, str) else json.dumps(json.loads(file.read_text()) | text))
     assert not read_fit(cell)
     assert await fit_reference(cell, Stop()) == first
 
