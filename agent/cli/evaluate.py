@@ -225,7 +225,7 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
 
 def recommendation(evaluation: Evaluation) -> str:
     """Return in a line what the labelled images recommend."""
-    best, images = evaluation.recommended, counted(evaluation.labelled, "labelled image")
+    best, images = evaluation.recommended, counted(evaluation.labelled - evaluation.refused, "labelled image")
     if best is None:
         why = "the scorer was asked about test images alone"
         why = why if evaluation.labelled else "there are no labelled images"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.classifier import Classifier
+from ...evaluator.counts import counted
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.head import Head
 from ...evaluator.prediction import PredictedImage
@@ -135,6 +136,7 @@ class Evaluation:
         ways: The rows: what people use today, or given templates, each and all together, and the bare class
             name where they learn from images; white-box references last.
         labelled: Labelled images.
+        refused: Those of them that the scorer refused, which have no vector: nothing was learned from them.
         notes: What opening data and model noted, by name.
         classifier: What they recommend; None if nothing, or without features of images.
         predictions: What it predicts for each image, in the order of the split; empty without it, or if a
@@ -155,6 +157,7 @@ class Evaluation:
     templates: tuple[str, ...] = ()
     ways: tuple[Way, ...] = ()
     labelled: int = 0
+    refused: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     classifier: Classifier | None = field(default=None, compare=False, repr=False)
     predictions: tuple[PredictedImage, ...] = field(default=(), compare=False, repr=False)
@@ -264,6 +267,8 @@ class Evaluation:
         }
         best = self.recommended
         document["labelled_images"] = self.labelled
+        if self.refused:
+            document["labelled_images_refused"] = self.refused
         document["ways"] = [way.to_json(self.split) for way in self.ways]
         document["recommended"] = best and {"name": best.name, "form": best.recommended}
         if self.templates:
@@ -362,6 +367,9 @@ async def measure(
             _leave_out(ways, error, report)
     info = evaluator.info  # without the test images that could not be read
     evaluation = replace(evaluation, images=info.sizes.get(split) or 0, notes=info.notes)
+    if evaluation.refused:
+        refused = f"{evaluation.refused:,} of {counted(evaluation.labelled, 'labelled image')}"
+        report(f"note: the scorer refused {refused}: without a vector, nothing is learned from them")
     return _inspected(evaluation, info, predictions, index) if inspect else evaluation
 
 
@@ -427,7 +435,7 @@ async def _by_features(
         most_important = {BARE_NAME, chosen, list(ways)[-1]}
         learning = [name for name in ways if len(ways) <= MOST_LEARNED or name in most_important]
         for number, name in enumerate(learning, start=1):
-            progress(f"learning from {labelled:,} labelled images, {number} of {len(learning)}: {name}")
+            progress(f"learning from the labelled images, {number} of {len(learning)}: {name}")
             learned[name] = await call_evaluator(partial(features.learn, vectors[name]))
     heads = [*map(Head, vectors.values()), *(each.head for each in learned.values())]
     predictions = await call_evaluator(lambda: features.decide(heads, split="test"))
@@ -456,6 +464,7 @@ async def _by_features(
         most_frequent=_most_frequent(predictions),
         classifier=classifier,
         predictions=by_image,
+        refused=0 if chosen is None else labelled - learned[chosen].images,
         held_out=None if chosen is None else statistics.fmean(learned[chosen].held_out),
     )
     rows = _rows(ways, dict(zip(names, measured, strict=True)), forms)

@@ -11,7 +11,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -35,6 +35,7 @@ from promptclimb.evaluator.scoring import (
     OPENAI_7,
     OPENAI_80,
     Evaluator,
+    LearnedClassifier,
     Split,
 )
 from promptclimb.prompts.kinds import TEMPLATE, kind_named
@@ -43,6 +44,9 @@ from tests.fakes.feature_box import FeatureBox
 from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
 from tests.recorded import text_of
+
+if TYPE_CHECKING:
+    from promptclimb.evaluator.head import ClassVectors
 
 SKETCH = "a sketch of a {}"
 
@@ -227,6 +231,27 @@ async def test_without_labelled_images_nothing_is_learnt_or_recommended() -> Non
     document = evaluation.to_json()
     assert (document["labelled_images"], document["recommended"]) == (0, None)
     assert all(way["with_images"] is None for way in document["ways"])
+
+
+async def test_labelled_images_that_the_scorer_refused_are_not_said_to_be_learned_from() -> None:
+    """The recommendation has the number that the saved classifier has, and a note the others."""
+
+    class Refusing(FeatureBox):
+        def learn(self, classifier: ClassVectors) -> LearnedClassifier:
+            return replace(super().learn(classifier), images=31)
+
+    lines: list[str] = []
+    kind, say = kind_named(TEMPLATE), lines.append
+    evaluation = await measure(
+        Refusing({"{}": 0.8}), [], kind, "test", inspect=False, report=say, progress=say
+    )
+    assert evaluation.classifier is not None
+    assert evaluation.classifier.about.images == 31
+    assert "Chosen on your 31 labelled images" in recommendation(evaluation)
+    assert lines[-1].startswith("note: the scorer refused 17 of 48 labelled images")
+    assert not any("48" in line for line in lines[:-1])
+    document = evaluation.to_json()
+    assert (document["labelled_images"], document["labelled_images_refused"]) == (48, 17)
 
 
 def test_a_folder_of_test_images_alone_is_measured(
