@@ -20,8 +20,8 @@ import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .datasets.class_names import check_name
-from .errors import DataError, UsageError, reason_of
-from .files import check_ending, replace_file, user_path
+from .errors import DataError, ModelError, UsageError, reason_of
+from .files import LONGEST_PATH, check_ending, replace_file, user_path
 from .head import Head, Likeness
 from .messages import first_problem, shown
 from .regular_files import irregular, open_regular
@@ -71,8 +71,8 @@ class About(BaseModel):
     scorer: str = ""
     scorer_dialect: str = ""
     scorer_image_size: int | None = Field(default=None, ge=16, le=8192)
-    model: str
-    pretrained: str
+    model: str = Field(max_length=LONGEST_PATH)
+    pretrained: str = Field(max_length=LONGEST_PATH)
     weights: str
     scale: float = Field(gt=0, le=LARGEST_SCALE)
     sharpness: float = Field(default=0.0, ge=0, le=LARGEST_SHARPNESS)
@@ -89,12 +89,14 @@ class Classifier:
         about: Class names, model and where it comes from.
         device: Where the model computes: ``auto``, ``cpu``, ``cuda:0``, ...
         report: Called with lines about the model.
+        file: Where it was read, if its model is the one that the file names; else None.
     """
 
     head: Head
     about: About
     device: str = "auto"
     report: Report = lambda _line: None
+    file: Path | None = None
 
     @classmethod
     def of(cls, info: EvaluatorInfo, head: Head, **about: Any) -> Self:
@@ -230,7 +232,7 @@ class Classifier:
             ) from error
         if fault := _fault(head, about):
             raise UsageError(f"{file} holds no classifier of this program: {fault}")
-        return cls(head, about, device, report)
+        return cls(head, about, device, report, file)
 
     def _decided(
         self, images: Iterable[ImageOrPath], *, top: int
@@ -257,9 +259,16 @@ class Classifier:
         from .clip.in_process import ImageClassifier
 
         about = self.about
-        return ImageClassifier.of_head(
-            self.spec, self.head, scale=about.scale, weights=about.weights, report=self.report
-        )
+        try:
+            return ImageClassifier.of_head(
+                self.spec, self.head, scale=about.scale, weights=about.weights, report=self.report
+            )
+        except UsageError as error:
+            if self.file is None:
+                raise
+            # Somebody else may have written the file, and with it the path of weights.
+            named = f"the model {shown(about.model)} with the weights {shown(about.pretrained)}"
+            raise ModelError(f"{self.file} names {named}: {error}") from error
 
 
 def _fault(head: Head, about: About) -> str:

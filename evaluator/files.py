@@ -53,7 +53,7 @@ def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = Tr
     try:
         return _absolute(os.fspath(raw), follow_links=follow_links)
     except ValueError as error:
-        setting = f"{name[:-1]} = {os.fspath(raw)!r}`" if name.endswith("`") else f"{name} {os.fspath(raw)!r}"
+        setting = f"{name[:-1]} = {shown(raw)}`" if name.endswith("`") else f"{name} {shown(raw)}"
         raise ConfigError(f"{setting}: {error}") from error
 
 
@@ -116,8 +116,8 @@ def _absolute(raw: str, *, follow_links: bool) -> Path:
 
 def has_model_settings(weights: str) -> bool:
     """Return whether a file of weights lies beside open_clip's settings of a model, which may name code."""
-    path = Path(weights)
-    return path.is_file() and (path.parent / CONFIG_NAME).is_file()
+    # `os.path` takes a text too long for a path as that of no file; `Path.is_file` raises.
+    return os.path.isfile(weights) and (Path(weights).parent / CONFIG_NAME).is_file()  # noqa: PTH113
 
 
 def cache_dir() -> Path:

@@ -216,7 +216,7 @@ def classifier_of_run(run_dir: Path, config: SearchConfig, report: Report) -> Cl
     classifier = Classifier.load(run_dir / CLASSIFIER, device=config.device, report=report)
     classifier.check_clip()
     about = classifier.about.model_copy(update={"model": config.model, "pretrained": str(config.pretrained)})
-    return replace(classifier, about=about)
+    return replace(classifier, about=about, file=None)
 
 
 def shared_labels(config: SearchConfig) -> Path:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..counts import enumerated
 from ..errors import ModelError, reason_of
 from ..files import CONFIG_NAME, has_model_settings, user_path
+from ..messages import shown
 from ..network import hub_address, hub_offline, reachable
 from ..pico.models import REAL_WEIGHTS, bundled_models
 from ..settings import near
@@ -284,7 +285,7 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
     advice = f"give one {_some_of(tags, model)}" if tags else "open_clip has no weights for it"
     hint = near(pretrained, tags) or f"; {advice}"
-    raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{hint}")
+    raise ModelError(f"{shown(pretrained)} is neither a tag of {model} nor a file{hint}")
 
 
 def _some_of(tags: Sequence[str], model: str) -> str:
@@ -295,7 +296,7 @@ def _some_of(tags: Sequence[str], model: str) -> str:
 def _unknown(typed: str) -> ModelError:
     model_names = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
     return ModelError(
-        f"unknown model {typed!r}{near(typed.replace('/', '-'), model_names) or ';'} "
+        f"unknown model {shown(typed)}{near(typed.replace('/', '-'), model_names) or ';'} "
         "`promptclimb models` lists them. "
         'Others are hf-hub:OWNER/NAME on Hugging Face\'s hub, `model = "local-dir:DIR"` for a folder, and '
         "`pretrained = FILE` with the name of its architecture for a checkpoint"

@@ -178,6 +178,8 @@ VECTORS = np.eye(2, 8, dtype=np.float32)
         (VECTORS[:, :0], {}, "no number but 0"),
         (VECTORS.astype(np.float16), {}, "no numbers"),
         (VECTORS, {"model": None}, "model"),
+        (VECTORS, {"model": "m" * 5000}, "model: String should have at most 4000 characters"),
+        (VECTORS, {"pretrained": "p" * 5000}, "pretrained: String should have at most 4000 characters"),
         (VECTORS, {"model": "RN-pico\x1b[31m"}, "control character"),
         (VECTORS, {"pretrained": "pico\x1b]0;owned\x07"}, "control character"),
         (VECTORS, {"classes": ["cat", "\x1b[31mdog"]}, "control character"),
@@ -248,6 +250,25 @@ def test_a_file_whose_model_may_run_code_needs_trust(tmp_path: Path) -> None:
     with pytest.raises(UntrustedRunError, match="may name code"):
         promptclimb.load(file)
     assert promptclimb.load(file, trust=True).about.model == "hf-hub:someone/model"
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "says"),
+    [
+        ("../../etc/passwd", "there is no checkpoint file ../../etc/passwd"),
+        ("p" * 3000, "longer than a path can be"),
+    ],
+)
+def test_weights_that_a_received_file_names_are_said_to_be_its_own(
+    tmp_path: Path, pretrained: str, says: str
+) -> None:
+    """The user gave no such path; a long one is shortened."""
+    file = edited(tmp_path, VECTORS, pretrained=pretrained)
+    with pytest.raises(ModelError) as error:
+        promptclimb.load(file).predict([np.zeros((8, 8, 3), np.uint8)])
+    assert error.value.message.startswith(f"{file} names the model 'ViT-B-32' with the weights ")
+    assert says in error.value.message
+    assert len(error.value.message) < 1000
 
 
 def test_equal_classifiers_are_equal_files(tmp_path: Path) -> None:
