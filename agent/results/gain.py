@@ -239,7 +239,10 @@ def _against_rival(gap: Difference, title: str) -> str:
     if gap.same_template:
         return "that is also the best without a search"
     outcomes = {"better": ("beats", ""), "worse": ("is behind", "; use that")}
-    outcome, use = outcomes.get(gap.verdict, ("does not measurably beat", "; either will do"))
+    open_outcome = ("does not measurably beat", "; either will do")
+    if gap.interval[1] < 0.0:  # so it is not certain among many comparisons only
+        open_outcome = ("may be behind", "; rather use that")
+    outcome, use = outcomes.get(gap.verdict, open_outcome)
     return f"the search {outcome} the best without one ({title}): {gap}{use}"
 
 

@@ -166,6 +166,21 @@ def test_the_line_says_whether_the_search_beat_the_best_without_one(right: int, 
     assert alone.endswith("the search beats the best without one (bare class name): +50.0 [46.9, 53.1]")
 
 
+def test_an_interval_below_zero_is_no_tie_in_the_line() -> None:
+    """Among many comparisons it is not certain that the search is behind, but the advice is the other row."""
+    ours, theirs = on_test("a {}", 700), on_test("{}", 706)
+    (gap,) = gain_of(ours, {"best without a search": theirs}, name="with_images").values()
+    rival = WithoutSearch(templates=("{}",), train=None, test=0.706, name="bare class name", images=9)
+    over = {"best without a search": replace(gap, verdict="may be chance")}
+    recommended = Recommended(form="with_images", test=0.7, over=over)
+    groups = {"with_images": ours.group, "best without a search": rival}
+    line = verdict_of(recommended, groups, "", kind_named(TEMPLATE).words)
+    assert line.endswith(
+        "the search may be behind the best without one (bare class name with images): -0.6 [-1.3, -0.2]; "
+        "rather use that"
+    )
+
+
 def test_where_nothing_beat_the_bare_name_the_line_says_so() -> None:
     """And the default template is named as the better one on test where it is that."""
     bare, default = on_test("{}", 600), on_test("the {}", 590, first=20)
