@@ -205,7 +205,7 @@ def safetensors(run: ChosenPrompts) -> bytes:
         evaluator.info,
         Head(vectors),
         scale=evaluator.logit_scale,
-        form=run.only or TEXTS,
+        form="template" if run.only == BEST else TEXTS,
         templates=run.templates,
         names_in_texts=names,
     ).to_bytes()

@@ -301,6 +301,18 @@ def test_what_cannot_be_predicted_is_said(
     assert Path("t.txt").read_text() == "a {}\n"
 
 
+@pytest.mark.parametrize(("only", "form"), [(BEST, "template"), (TEXTS, "texts")])
+def test_texts_of_a_run_are_exported_as_a_classifier(
+    home: Path, tmp_path: Path, only: str, form: str
+) -> None:
+    """Without what the labelled images taught; the file says which texts they are."""
+    file = export(home / "run", "safetensors", only=only, out=tmp_path / "texts.safetensors")
+    result = read_result(home / "run")
+    templates = (result.best if only == BEST else result.texts).templates
+    about = Classifier.load(file).about
+    assert (about.form, about.templates, about.images) == (form, templates, 0)
+
+
 def test_code_that_a_run_names_is_not_run(tmp_path: Path, images: Path, home: Path) -> None:
     """A custom scorer predicts no classes: not from a received folder, and not one from Python."""
     (tmp_path / "scorer.py").write_text(
