@@ -356,6 +356,9 @@ class Display:
             self._line(progress.opening)
         if (text := sentence(event)) is not None:
             self._line(text)
+        if isinstance(event, events.NamesChosen):
+            # Its line ends the search; a line on the progress would look as if it went on.
+            self._printed = self._now()
         if progress.rounds_before is not None and self._measured is None:
             self._measured = self._now()
         if isinstance(event, events.SearchStarted):

@@ -17,6 +17,7 @@ from promptclimb.agent.events.types import (
     Event,
     ImagesEncoded,
     ModelFetched,
+    NamesChosen,
     Noted,
     RestartFinished,
     RoundFinished,
@@ -138,6 +139,18 @@ def test_a_round_has_a_line_at_most() -> None:
     assert [line.split(",")[0] for line in lines[1:]] == [
         f"[{clock}] 0 of 4 restarts and 1 of 48 rounds done" for clock in ("0:05", "1:05")
     ]
+
+
+def test_no_line_on_the_progress_follows_the_final_class_names() -> None:
+    """Theirs is the last of the search, also if one on the progress is due."""
+    display, stream, now = timed()
+    display(SEVERAL)
+    now[0] = 24.0
+    display(NamesChosen(renamed=7, right=90, images=104))
+    now[0] = 25.0
+    display(ImagesEncoded(done=9, of=9))
+    last = stream.getvalue().splitlines()[-1]
+    assert last == "class names: 7 classes renamed in the end, 90 of 104 few-shot images correct"
 
 
 def test_templates_that_never_come_are_not_planned_any_more() -> None:
