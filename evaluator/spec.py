@@ -99,7 +99,7 @@ class DataSettings(Settings):
     shots: CheckedShots | None = setting(
         None,
         f"training images per class (default: {DEFAULT_SHOTS}, or as many as the smallest class has); all: "
-        "every labelled image, and each class counts equally; 0: none, for a search for class names",
+        "every labelled image, and each class counts equally; 0: none, only in a search for class names",
         decides=True,
         applies_to=SAMPLE,
         first=5,

@@ -58,7 +58,7 @@ def _as_refused(note: str) -> str:
 
     if not note.startswith(SKIPPED):
         return note
-    return f"a search would stop: {note.removeprefix(SKIPPED)}; {HOW_TO_GO_ON}"
+    return f"a search with the same shots and seed would stop: {note.removeprefix(SKIPPED)}; {HOW_TO_GO_ON}"
 
 
 def _split_table(document: dict[str, Any]) -> None:

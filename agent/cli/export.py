@@ -49,20 +49,23 @@ def doubted_names(result: SearchResult) -> str:
 
 
 def which_templates(result: SearchResult, form: str, only: str | None = None) -> str:
-    """Return in a line which templates an export holds; empty if the format has no choice."""
+    """Return in a line what an export holds, and what it lacks; empty if the format has no choice."""
     if not exports.FORMS[form].chooses:
         return ""
     noun = result.words.noun
-    what = f"best {noun} alone" if only == BEST else "recommended texts"
+    what = "texts with the new class names" if result.only_texts_renamed else "recommended texts"
+    if only == BEST:
+        what = f"best {noun} alone"
     texts, names = result.best if only == BEST else result.texts, result.best.new_names
     left_out = without_images(result, texts)
     if left_out and form == "safetensors" and only is None and result.with_images is not None:
         texts, names, left_out = result.with_images, result.new_names, ""
-        what = f"{what}, with {counted(result.with_images.images, 'labelled image')}"
+        images = counted(result.with_images.images, "labelled image")
+        what = f"recommended classifier, which learnt from {images}"
     line = f"It holds the {what}: {counted(len(texts.templates), noun)}"
     if left_out:
-        other = "leave out --only to have it" if form == "safetensors" else "--format safetensors has it"
-        line += f". {left_out[0].upper()}{left_out[1:]}; {other}"
+        how = "leave out --only to have" if form == "safetensors" else "--format safetensors has"
+        line += f". {left_out[0].upper()}{left_out[1:]}; {how} the classifier"
     if names:
         line += "; --format class-names writes the class names that belong to it"
     return f"{line}."

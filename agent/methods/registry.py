@@ -57,13 +57,11 @@ METHODS: dict[str, SearchMethod] = {
 }
 METHOD, LLM_METHOD = "combine", "guided"
 """The defaults: without an LLM or with one that finds class names, and with one for what is searched for."""
-ABOUT = (
-    f"how candidates are found (`promptclimb search --help` lists them); with an LLM for templates "
-    f"{LLM_METHOD}"
-)
+_IN_ORDER = tuple(dict.fromkeys((METHOD, LLM_METHOD, *METHODS)))
+"""First those that are not for comparison alone."""
+ABOUT = f"how candidates are found: {', '.join(_IN_ORDER)}; with an LLM for templates {LLM_METHOD}"
 
 
 def described() -> str:
-    """Return a line for every method, for the help; first those that are not for comparison alone."""
-    names = dict.fromkeys((METHOD, LLM_METHOD, *METHODS))
-    return "".join(f"  {name:<9} {METHODS[name].summary}\n" for name in names)
+    """Return a line for every method, for the help."""
+    return "".join(f"  {name:<9} {METHODS[name].summary}\n" for name in _IN_ORDER)

@@ -139,14 +139,14 @@ def names_section(view: RunView) -> dict[str, Any]:
     result = view.result
     original = None if result is None else result.baselines.get(ORIGINAL_NAMES)
     first_reading = "" if result is None else names_read(result)
-    serve_texts_alone = result is not None and result.best.new_names and not result.new_names
+    texts_alone = result is not None and result.only_texts_renamed
     return {
         "names": (renamed := renamed_classes(view)),
         "all_renamed": result is not None and len(renamed or ()) == result.dataset.classes,
         "names_shown": MOST_NAMES_SHOWN,
         "names_unchecked": result is not None and result.best.unchecked,
         "names_read": f"{first_reading[0].upper()}{first_reading[1:]}." if first_reading else "",
-        "names_alone": f"{FOR_TEXTS_ALONE}." if serve_texts_alone else "",
+        "names_alone": f"{FOR_TEXTS_ALONE}." if texts_alone else "",
         "original": "" if original is None else " ".join(original.templates),
     }
 
@@ -403,10 +403,17 @@ def use_of(view: RunView) -> Use | None:
     weighed = "; a text that is listed twice counts twice" if len(set(used)) < len(used) else ""
     if result.recommended.form == WITH_IMAGES:
         sentence = f"{CLASSIFIER} holds the recommended classifier; without the images, use {texts}"
+    if result.only_texts_renamed:
+        sentence = (
+            f"{CLASSIFIER} holds the recommended classifier, whose texts stand at the top. Below is what "
+            f"to use without images: {texts}"
+        )
     open_clip = typed("format", "open-clip")
     about = f"{sentence}{named}{weighed}; {{}} is the slot of the class name."
     if left_out := without_images(result, result.texts):
-        about += f" With {open_clip}, {left_out}; {typed('format', 'safetensors')} has it."
+        if not result.only_texts_renamed:
+            left_out = f"with {open_clip}, {left_out}; {typed('format', 'safetensors')} has the classifier"
+        about += f" {left_out[0].upper()}{left_out[1:]}."
     code = [f"promptclimb export {folder} {open_clip}"]
     # Nothing opens a custom scorer again.
     if result.model.pretrained or result.scorer_usage:

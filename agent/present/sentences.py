@@ -45,9 +45,10 @@ LEAST_UNLIKE = 0.1
 """Difference between labelled images, held out, and test images from which they may be of another kind."""
 UNSUPPORTED = "Unsupported: no labelled image of the class is classified correctly"
 FOR_TEXTS_ALONE = (
-    "These names serve texts alone: they were chosen one by one on the labelled images, and bring nothing "
-    "beside them"
+    "Use these names without images; the classifier with images has your own. They were chosen one by one: "
+    "do not take them for true"
 )
+_REPLACE, _START = "its names replace the original ones", "the search {} from its names"
 NameEvent: TypeAlias = events.NamesRead | events.NameRoundFinished | events.NamesChosen
 
 
@@ -164,16 +165,21 @@ def gains_in_words(gains: Mapping[str, float], words: CandidateNoun, *, percent:
 
 
 def without_images(result: SearchResult, texts: GroupAccuracies | Best) -> str:
-    """Say what texts alone lose on test where the recommended form learnt from images; else empty."""
+    """Say how the recommended form, if it learnt from images, differs from texts alone; else return empty."""
     learnt, test = result.with_images, result.recommended.test
     if result.recommended.form != WITH_IMAGES or learnt is None:
         return ""
-    figures = ""
-    if test is not None and texts.test is not None:
-        percent, unit = result.has_accuracies, " %" if result.has_accuracies else ""
-        alone = score_text(texts.test, percent=percent)
-        figures = f" (on test {alone}{unit} without it, {score_text(test, percent=percent)}{unit} with it)"
-    return f"what the {counted(learnt.images, 'labelled image')} taught is left out{figures}"
+    percent, unit = result.has_accuracies, " %" if result.has_accuracies else ""
+    alone, recommended = (score_text(share, percent=percent, unit=unit) for share in (texts.test, test))
+    measured, images = test is not None and texts.test is not None, counted(learnt.images, "labelled image")
+    if result.only_texts_renamed:
+        differs = f"has your own class names and learnt from {images}"
+        if not measured:
+            return f"the recommended classifier {differs}; these texts have the new names"
+        shares = f"has {recommended} on test; these texts have {alone}"
+        return f"the recommended classifier, which {differs}, {shares}"
+    figures = f" (on test {alone} without it, {recommended} with it)" if measured else ""
+    return f"what the {images} taught is left out{figures}"
 
 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
@@ -309,7 +315,7 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     if result.best.class_names is not None and not result.is_unread:
         about = f". {UNSUPPORTED}" if result.best.unsupported else ""
         names = _new_names(result.best)
-        if result.best.new_names and not result.new_names:
+        if result.only_texts_renamed:
             about += f". {FOR_TEXTS_ALONE}"
         lines += [f"{names}{about}", *filter(None, [names_read(result)])]
     lines += filter(None, [on_command_line(names_hint(result))])
@@ -336,7 +342,9 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
 def name_line(event: NameEvent) -> str:
     """Return the terminal's line on an event of the search for class names."""
     if isinstance(event, events.NamesRead):
-        return _reading(event.read, event.classes, taken=event.taken)
+        # Without labelled images the search is over with these names.
+        used = _START.format("starts") if event.images else _REPLACE
+        return _naming(event.read, event.classes, used if event.taken else "")
     start, when = "class names", "in the end"
     if isinstance(event, events.NameRoundFinished):
         start, when = str(event.position), "so far"
@@ -378,7 +386,7 @@ def names_hint(result: SearchResult) -> str:
 
 
 def names_read(result: SearchResult) -> str:
-    """Say how the LLM's first reading of the classes did; empty if it was not asked what they are."""
+    """Say how the first names of the LLM did; empty if it was not asked what the classes are."""
     if (first_reading := result.names_read) is None:
         return ""
     original = result.baselines.get(ORIGINAL_NAMES)
@@ -389,15 +397,16 @@ def names_read(result: SearchResult) -> str:
     )
     unasked = result.dataset.classes - first_reading.classes
     others = f"; it was not asked about {counted(unasked, 'class', 'classes')}" if unasked > 0 else ""
-    reading = _reading(len(first_reading.names), first_reading.classes, taken=first_reading.taken)
-    return f"{reading}{others}{chance}"
+    # Later rounds may have replaced some of them.
+    used = _REPLACE if first_reading.names == result.best.class_names else _START.format("started")
+    naming = _naming(len(first_reading.names), first_reading.classes, used if first_reading.taken else "")
+    return f"{naming}{others}{chance}"
 
 
-def _reading(read: int, classes: int, *, taken: bool) -> str:
-    """Say how many classes the LLM read, and whether the search starts from its names."""
-    used = "its names replace" if taken else "its names together are not better than"
-    together = f"; {used} the original ones" if read else ""
-    return f"the LLM read {read:,} of {counted(classes, 'class', 'classes')}{together}"
+def _naming(named: int, classes: int, used: str) -> str:
+    """Say how many classes the LLM named, and how its names were used; empty if they were not."""
+    together = f"; {used or 'its names together are not better than the original ones'}" if named else ""
+    return f"the LLM named {named:,} of {counted(classes, 'class', 'classes')}{together}"
 
 
 def _spent(result: SearchResult) -> str:

@@ -558,6 +558,11 @@ class SearchResult:
         return {} if original else self.best.new_names
 
     @property
+    def only_texts_renamed(self) -> bool:
+        """Whether the texts have new class names, and the recommended classifier the original ones."""
+        return bool(self.best.class_names) and not self.new_names
+
+    @property
     def remark(self) -> str:
         """What the recommended form needs beside its texts, such as ``, with 2 new class names``."""
         return self.best.remark if self.new_names or not self.best.class_names else WITH_ORIGINAL_NAMES
@@ -634,8 +639,9 @@ class SearchResult:
         Empty if there is nothing to recommend.
         """
         over = self.recommended.over
+        best = f"{'' if self.best.unchecked else 'best '}{self.words.noun}"
         forms: list[tuple[str, str, Best | GroupAccuracies]] = [
-            (BEST, f"{'' if self.best.unchecked else 'best '}{self.words.noun}{self.best.remark}", self.best)
+            (BEST, f"{best}{self.best.remark}", self.best)
         ]
         if self.texts.templates != self.best.templates:
             forms.append((TEXTS, TEXTS, self.texts))
@@ -673,8 +679,8 @@ class SearchResult:
         rows += [
             _row(
                 name,
-                f"{name} ({enumerated(same.values())})"
-                if name == ORIGINAL_NAMES and same
+                f"{best}, {name}{f' ({enumerated(same.values())})' if same else ''}"
+                if name == ORIGINAL_NAMES
                 else baseline_name(name, self.words),
                 group,
                 over.get(name),

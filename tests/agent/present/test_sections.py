@@ -185,7 +185,7 @@ def test_a_limit_of_two_words_is_resumed_by_its_option() -> None:
     assert " --max-scorer-calls N " in resume
 
 
-def test_what_the_llm_read_is_said_with_how_the_original_names_did() -> None:
+def test_what_the_llm_named_is_said_with_how_the_original_names_did() -> None:
     """That they are no better than chance, where they are; nothing where it was not asked."""
     read = ReadNames(names={"kettu": "fox"}, classes=2, taken=True)
     result = small_result(names_read=read)
@@ -197,10 +197,14 @@ def test_what_the_llm_read_is_said_with_how_the_original_names_did() -> None:
         )
         for share in (1 / classes, 1.0)
     }
-    sentence = "the LLM read 1 of 2 classes; its names replace the original ones"
+    sentence = "the LLM named 1 of 2 classes; the search started from its names"
     assert names_read(original[1 / classes]) == f"{sentence}; accuracy with the original names may be chance"
     assert names_read(original[1.0]) == sentence
     assert names_read(replace(result, names_read=None)) == ""
+    kept = replace(result, best=replace(result.best, class_names={"kettu": "fox"}))
+    assert names_read(kept) == "the LLM named 1 of 2 classes; its names replace the original ones"
+    worse = replace(kept, names_read=replace(read, taken=False))
+    assert names_read(worse).endswith("; its names together are not better than the original ones")
     page = html.unescape(render(view(original[1.0])))
     assert f"T{sentence[1:]}." in page
     assert SearchResult.from_json(original[1.0].to_json()).names_read == read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 import os
 import re
@@ -19,8 +20,10 @@ from promptclimb.agent.api import search
 from promptclimb.agent.cli.export import which_templates as held
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.present.page import render
 from promptclimb.agent.results import exports
 from promptclimb.agent.results.exports import FORMS, export, export_all
+from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.result import Best, GroupAccuracies, Recommended, SearchResult, WithImages
 from promptclimb.agent.results.run_dir import read_result, write_atomically, write_result
 from promptclimb.evaluator.datasets.class_names import read_names_file
@@ -123,22 +126,51 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     texts, best = replace(result.texts, test=0.25), replace(result.best, test=0.2)
     recommended = Recommended(form="with_images", test=0.738)
     learned = replace(result, with_images=learnt, recommended=recommended, texts=texts, best=best)
-    with_images = "It holds the recommended texts, with 9 labelled images: 3 templates."
+    with_images = "It holds the recommended classifier, which learnt from 9 labelled images: 3 templates."
     assert held(learned, "safetensors") == with_images
     for only in (None, "texts"):
         assert held(learned, "cupl", only) == (
             "It holds the recommended texts: 3 templates. What the 9 labelled images taught is left out "
-            "(on test 25.0 % without it, 73.8 % with it); --format safetensors has it."
+            "(on test 25.0 % without it, 73.8 % with it); --format safetensors has the classifier."
         )
     assert "1 template. What the 9 labelled images taught is left out (on test 20.0 %" in held(
         learned, "cupl", "best"
     )
     unmeasured = replace(learned, recommended=Recommended(form="with_images", test=None))
-    assert "taught is left out; --format safetensors has it." in held(unmeasured, "cupl")
+    assert "taught is left out; --format safetensors has the classifier." in held(unmeasured, "cupl")
     named = replace(result, best=replace(result.best, class_names={"cat": "house cat"}))
     assert "--format class-names writes the class names" in held(named, "cupl")
     for only in ("texts", "best"):
-        assert held(learned, "safetensors", only).endswith(" with it); leave out --only to have it.")
+        assert held(learned, "safetensors", only).endswith(
+            " with it); leave out --only to have the classifier."
+        )
+
+
+def test_a_line_tells_texts_with_new_names_from_a_classifier_with_the_original_ones(run_dir: Path) -> None:
+    """They are two things, with an accuracy each."""
+    result = read_result(run_dir)
+    learnt = WithImages(
+        templates=TEMPLATES, train=0.5, test=0.703, images=9, strength=1.0, original_names=True
+    )
+    result = replace(
+        result,
+        best=replace(result.best, class_names={"cat": "house cat"}),
+        texts=replace(result.texts, templates=("a {}",), test=0.561),
+        with_images=learnt,
+        recommended=Recommended(form="with_images", test=0.703),
+    )
+    whole = "It holds the recommended classifier, which learnt from 9 labelled images: 3 templates."
+    assert held(result, "safetensors") == whole
+    classifier = "he recommended classifier, which has your own class names and learnt from 9 labelled images"
+    assert held(result, "cupl").startswith(
+        f"It holds the texts with the new class names: 1 template. T{classifier}, has 70.3 % on test; these "
+        "texts have 56.1 %; --format safetensors has the classifier; --format class-names writes"
+    )
+    untested = replace(result, recommended=Recommended(form="with_images", test=None))
+    assert "learnt from 9 labelled images; these texts have the new names; " in held(untested, "cupl")
+    page = html.unescape(render(RunView(run_dir=run_dir, state="finished", result=result)))
+    assert "Below is what to use without images: " in page
+    assert f". T{classifier}, has 70.3 % on test; these texts have 56.1 %." in page
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
