@@ -6,10 +6,11 @@ import asyncio
 import functools
 import inspect
 import os
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, get_args
 
@@ -295,7 +296,7 @@ def predict(
     run_dir: Path | str | None = None,
     only: str | None = None,
     templates: Iterable[str] | None = None,
-    class_names: Sequence[str] | None = None,
+    class_names: Iterable[str] | None = None,
     spec: EvaluatorSpec | None = None,
     top: int = 1,
     report: Report | None = None,
@@ -322,6 +323,8 @@ def predict(
     check_images(images)
     if (run_dir is None) == (templates is None):
         raise UsageError("predict: give run_dir, or templates with class_names and spec")
+    if isinstance(top, bool) or not isinstance(top, Integral) or top < 1:
+        raise UsageError(f"predict: top must be a whole number above 0, not {shown(top)}")
     if class_names is not None:
         class_names = _class_names(class_names)
     if run_dir is not None:
@@ -341,12 +344,15 @@ def predict(
         texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]
         config = SearchConfig.of(spec or EvaluatorSpec())
         predictor = FolderPredictor(config, class_names or (), texts, say)
-    return predictor.predict(images, top=top)
+    return predictor.predict(images, top=int(top))
 
 
-def _class_names(names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str | Mapping) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"predict: class_names must be a list of texts, one a class, not {shown(names)}")
+def _class_names(given: Iterable[str]) -> tuple[str, ...]:
+    # A set has no order, and names stand for labels by theirs.
+    is_list = isinstance(given, Iterable) and not isinstance(given, str | Mapping | Set)
+    names = tuple(given) if is_list else ()
+    if not is_list or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"predict: class_names must be a list of texts, one a class, not {shown(given)}")
     return checked_names(names, "class_names", entry="name")
 
 

@@ -373,9 +373,22 @@ def test_class_names_are_checked_alike_in_a_file_and_in_python(
         for given in ({"run_dir": home / "run"}, own):
             with pytest.raises(UsageError, match=re.escape(says)):
                 promptclimb.predict(images, class_names=names, **given)  # type: ignore[arg-type]
-    for wrong in ("cat", ["cat", 3], {"cat": "dog"}):
+    wrong: Any
+    for wrong in ("cat", ["cat", 3], {"cat": "dog"}, {"cat", "dog"}, 5):
         with pytest.raises(UsageError, match="class_names must be a list of texts"):
-            promptclimb.predict(images, class_names=wrong, run_dir=home / "run")  # type: ignore[arg-type]
+            promptclimb.predict(images, class_names=wrong, run_dir=home / "run")
+    named, listed = (
+        [*promptclimb.predict(images, class_names=names, **own)]  # type: ignore[arg-type]
+        for names in ((name for name in ("cat", "dog")), ["cat", "dog"])
+    )
+    assert named == listed
+
+
+@pytest.mark.parametrize("top", [0, -1, 1.5, "2", None, True])
+def test_a_number_of_classes_is_checked_in_python_too(home: Path, images: Path, top: Any) -> None:
+    """As by the command, and before anything is opened."""
+    with pytest.raises(UsageError, match="top must be a whole number above 0, not "):
+        promptclimb.predict(images, run_dir=home / "run", top=top)
 
 
 def test_a_folder_that_cannot_be_read_is_passed_over(
