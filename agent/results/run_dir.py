@@ -207,7 +207,10 @@ def labels_in(folder: str | Path) -> Path:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"labels cannot be kept in {folder}: {error.strerror or error}") from error
+        why = "it is a file" if isinstance(error, FileExistsError) else error.strerror or error
+        raise UsageError(
+            f"labels cannot be kept in {folder}: {why}; name a folder with `shared_cache`"
+        ) from error
     return Path(folder) / LABELS
 
 

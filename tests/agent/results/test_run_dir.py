@@ -18,6 +18,7 @@ from promptclimb.agent.results.result import Row, words_of
 from promptclimb.agent.results.run_dir import (
     check_files,
     check_run_dir,
+    labels_in,
     leaderboard_csv,
     new_run_dir,
     read_result,
@@ -104,6 +105,13 @@ def test_a_file_in_place_of_the_runs_is_reported(tmp_path: Path, monkeypatch: py
     (tmp_path / "runs").write_text("x")
     with pytest.raises(ConfigError, match=r"run_dir = .*runs\"`: a file is where the folder should be"):
         new_run_dir(SearchConfig(method="random"))
+
+
+def test_a_file_in_place_of_the_folder_of_labels_is_said(tmp_path: Path) -> None:
+    """By name, with the setting to change."""
+    (tmp_path / "labels.sqlite").touch()
+    with pytest.raises(UsageError, match=r"labels\.sqlite: it is a file; name a folder with `shared_cache`"):
+        labels_in(tmp_path / "labels.sqlite")
 
 
 def test_a_new_run_needs_an_empty_folder(tmp_path: Path) -> None:
