@@ -168,7 +168,7 @@ def _opened(
             saved = Classifier.load(run_dir / CLASSIFIER)
             if (saved.about.scorer, saved.about.model) == (config.scorer, config.model):
                 names, head = saved.class_names, saved.head
-                config = _asked_as(saved.about, config)
+                config = _asked_as(saved.about, config, report)
             else:
                 report(f"note: {CLASSIFIER} is for {saved.about.model}; {config.model} gets the texts alone")
         labels = shared_labels(config)
@@ -190,7 +190,7 @@ def api_predictor_of(classifier: Classifier, config: SearchConfig, report: Repor
     """Return what classifies folders by a classifier from a file whose model is behind an API."""
     about = classifier.about
     return ApiFolderPredictor(
-        _asked_as(about, config),
+        _asked_as(about, config, report),
         about.classes,
         about.templates,
         shared_labels(config),
@@ -200,12 +200,17 @@ def api_predictor_of(classifier: Classifier, config: SearchConfig, report: Repor
     )
 
 
-def _asked_as(about: About, config: SearchConfig) -> SearchConfig:
+def _asked_as(about: About, config: SearchConfig, report: Report) -> SearchConfig:
     """Return the settings by which images are sent as those that a classifier was made with.
 
     A form of requests that is set wins: the model may be served by another server now.
     """
     asked: dict[str, Any] = {"scorer_dialect": config.scorer_dialect or about.scorer_dialect or None}
+    if about.scorer_dialect not in ("", asked["scorer_dialect"]):
+        report(
+            f"note: the classifier was made with requests in the form {about.scorer_dialect}; "
+            f"`scorer_dialect` sets the form {asked['scorer_dialect']}"
+        )
     if about.scorer_image_size is not None:
         asked["scorer_image_size"] = about.scorer_image_size
     return config.model_copy(update=asked)

@@ -41,6 +41,7 @@ from ..scoring import (
     LONGEST_UNREADABLE,
     MOST_UNREADABLE,
     OTHER_MODEL,
+    SCORER_DIALECT,
     UNCLASSIFIED,
     UNREADABLE,
     EvaluatorInfo,
@@ -584,7 +585,11 @@ class RemoteEvaluator(ABC):
 
     def _unfit(self, fault: str) -> ScoringEndedError:
         """Return the error for an endpoint of another kind; the user's to fix if nothing was answered yet."""
-        message = f"the scorer's endpoint cannot be used: {fault}; check `scorer`, `scorer_url` and `model`"
+        dialect = self.problem.spec.scorer_dialect
+        others = "`scorer_url` and `model`"
+        if dialect is not None:
+            others = f"`scorer_url`, `model` and `{SCORER_DIALECT} = {dialect}`"
+        message = f"the scorer's endpoint cannot be used: {fault}; check `scorer`, {others}"
         if self._control is not None:
             return ScoringEndedError(message)
         unfit = AskingEndedError(message)

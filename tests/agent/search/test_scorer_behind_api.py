@@ -765,6 +765,14 @@ async def test_a_saved_classifier_asks_as_it_was_made(
         )
         assert len([image for image in images if image.classes]) == 6
         assert moved.requests == 0
+        # A form that is set wins; this server refuses it.
+        (tmp_path / "other.toml").write_text('scorer_dialect = "infinity"\n', "utf-8")
+        unknown = [word if word != "known" else "empty" for word in elsewhere]
+        assert await in_thread(lambda: main([*unknown, "--config", "other.toml"])) == 2
+        err = capsys.readouterr().err
+        assert "made with requests in the form openai; scorer_dialect in a --config file sets" in err
+        assert "--model and scorer_dialect = infinity (from other.toml)" in err
+        moved.requests = 0
         # An older file does not say how: the form is found out, of which the first is refused.
         older = saved.about.model_copy(update={"scorer_dialect": "", "scorer_image_size": None})
         replace(saved, about=older).save(tmp_path / "old.safetensors")
@@ -839,7 +847,8 @@ async def test_an_endpoint_that_refuses_every_request_from_the_first_is_the_user
         with pytest.raises(UsageError, match=r"refuses every request: .*bad request") as caught:
             await search(config(server.url, **kind))
         assert server.requests <= 8 + IN_FLIGHT
-    assert str(caught.value).endswith("; check `scorer`, `scorer_url` and `model`")
+    form = ", `model` and `scorer_dialect = openai`" if kind else " and `model`"
+    assert str(caught.value).endswith(f"; check `scorer`, `scorer_url`{form}")
 
 
 async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
