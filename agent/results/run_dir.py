@@ -184,9 +184,11 @@ def output_file(raw: str | os.PathLike[str], name: str, ending: str) -> Path:
         ending: That of the format, as ``.csv``.
 
     Raises:
-        UsageError: It cannot be written, is a folder or a device, has the ending of another format, or a run
-            needs the file of this name.
+        UsageError: It cannot be written, is a folder or a device, has the ending of another format, a run
+            needs the file of this name, or it is ``-``, by which other programs mean standard output.
     """
+    if os.fspath(raw) == "-":
+        raise UsageError(f"{name[:-1]} = -` is not standard output; name a file, such as ./- for that name")
     path = user_path(raw, name)
     label = f"{name[:-1]} = {path}`"
     if belongs_to_a_run(path):

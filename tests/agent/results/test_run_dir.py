@@ -21,6 +21,7 @@ from promptclimb.agent.results.run_dir import (
     labels_in,
     leaderboard_csv,
     new_run_dir,
+    output_file,
     read_result,
     result_of,
     safe_cell,
@@ -112,6 +113,14 @@ def test_a_file_in_place_of_the_folder_of_labels_is_said(tmp_path: Path) -> None
     (tmp_path / "labels.sqlite").touch()
     with pytest.raises(UsageError, match=r"labels\.sqlite: it is a file; name a folder with `shared_cache`"):
         labels_in(tmp_path / "labels.sqlite")
+
+
+def test_a_dash_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other programs mean standard output by it; a path to such a file is taken."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"`out = -` is not standard output; name a file"):
+        output_file("-", "`out`", ".csv")
+    assert output_file("./-", "`out`", ".csv") == tmp_path / "-"
 
 
 def test_a_new_run_needs_an_empty_folder(tmp_path: Path) -> None:
