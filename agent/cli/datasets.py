@@ -10,6 +10,7 @@ from typing import Any
 from ...evaluator.counts import counted
 from ...evaluator.settings import applying_to
 from ..config.schema import OPTIONS, SearchConfig
+from ..config.sources import ARGUMENT
 from .options import add_json, add_search_options, given_spec
 from .output import PROGRAM, print_json, print_table, say
 from .parser import Parser
@@ -37,7 +38,7 @@ def datasets(arguments: argparse.Namespace) -> int:
         return 0
     # Also show data that a search would refuse.
     shown = {"data": arguments.dataset, "allow_leak": True, "on_bad_image": "skip"}
-    data = load_data(given_spec(arguments, ("NAME|DIR", shown)))
+    data = load_data(given_spec(arguments, (ARGUMENT, shown)))
     notes = (*data.notes, *check_readable((*data.train, *data.val), skip=True))
     data = replace(data, notes=tuple(map(_as_refused, notes)))
     document = describe(data, test=arguments.split == "test")
@@ -81,7 +82,7 @@ def _split_table(document: dict[str, Any]) -> None:
 def add_options(parser: Parser) -> None:
     """Add the options of ``datasets``."""
     parser.description = EXAMPLES
-    parser.add_argument("dataset", nargs="?", metavar="NAME|DIR", help="one set (default: list all)")
+    parser.add_argument("dataset", nargs="?", metavar=ARGUMENT, help="one set (default: list all)")
     parser.add_argument("--split", choices=("test",), help="show the test images too")
     leave_out = ("data", *applying_to(SearchConfig, "reading images"))
     add_search_options(parser, groups=("Data",), leave_out=leave_out, first=OPTIONS)

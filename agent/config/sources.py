@@ -25,6 +25,8 @@ from .schema import OPTIONS, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 COMMAND_LINE = "the command line"
+ARGUMENT = "NAME|DIR"
+"""The source of data that a command takes as an argument without an option."""
 SettingsLayer: TypeAlias = tuple[str, Mapping[str, Any]]
 """A source of settings by its name, such as a file or a variable, and what it sets."""
 FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.technical)
@@ -287,6 +289,8 @@ def by_source(text: str, layers: Iterable[SettingsLayer]) -> str:
     def in_source(named: re.Match[str]) -> str:
         name, value = named["name"], named["value"]
         source = sources.get(name, COMMAND_LINE)
+        if source == ARGUMENT:
+            return ARGUMENT if value is None else value.strip('"')
         if source == COMMAND_LINE or (value is not None and not _is_same(name, value, values[name])):
             return named[0]
         return f"{named[0].strip('`')} (from {source})"

@@ -270,3 +270,9 @@ def test_a_large_image_is_named_without_a_warning_of_pillow(
         main(["datasets", str(tmp_path), "--shots", "1"])
     assert "too large to be opened" in capsys.readouterr().err
     assert warned == []
+
+
+def test_an_argument_is_not_called_the_source_of_a_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was typed stands alone, as there is no option of that name."""
+    assert main(["datasets", "/nonexistent"]) == 2
+    assert capsys.readouterr().err.startswith("error: /nonexistent: there is no data set of that name")
