@@ -49,7 +49,7 @@ from .present.terminal import Display
 from .results.result import ApiUsage, SearchResult
 from .results.run_dir import CLASSIFIER, result_of, stored_config
 from .search.bound import check_new_search
-from .search.inputs import check_scorer_takes
+from .search.inputs import check_custom_takes, check_scorer_takes
 from .search.measuring import Evaluation, check_recommends, measure
 from .search.opening import RunRequest
 from .search.predicting import api_predictor_of, classifier_of_run, predictor_of_run, shared_labels
@@ -110,6 +110,8 @@ def evaluate(
     if custom_scorer is None:
         check_data_name(config)
         check_scorer_takes(config)
+    else:
+        check_custom_takes(config)
     kind = config.kind
     texts = [] if templates is None else _texts(templates, kind)
     if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
@@ -224,6 +226,8 @@ async def search(
     """
     _check_type("search", "config", config, SearchConfig, "a SearchConfig")
     config = SearchConfig.of(config)
+    if custom_scorer is not None:
+        check_custom_takes(config)
     check_new_search(config, custom_scorer=custom_scorer, chat=chat)
     with _bus(on_event) as emit:
         return await start_run(

@@ -266,11 +266,16 @@ class ScorerSettings(Settings):
             return "a custom scorer"
         return None if self.is_clip else "a model behind an API"
 
+    @property
+    def set_for_clip(self) -> tuple[str, ...]:
+        """What is set and has no effect on a custom scorer."""
+        return tuple(name for name in applying_to(ScorerSettings, "CLIP models") if getattr(self, name))
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        for name in applying_to(ScorerSettings, "CLIP models") if self.custom_scorer is not None else ():
-            if getattr(self, name):
-                raise ValueError(f"`{name}` applies to CLIP models; leave it out with `custom_scorer`")
+        if self.custom_scorer is not None and self.set_for_clip:
+            name = self.set_for_clip[0]
+            raise ValueError(f"`{name}` applies to CLIP models; leave it out with `custom_scorer`")
         if self.scorer != "clip":
             self._fits_api()
         for name in applying_to(type(self), "models behind an API") if self.scorer == "clip" else ():

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb import resume, resume_sync, search, search_sync
+from promptclimb import evaluate, resume, resume_sync, search, search_sync
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
@@ -484,3 +484,14 @@ def test_a_template_may_stand_in_place_of_its_file(tmp_path: Path, monkeypatch: 
         read_template_file("a {} in {", setting)
     (tmp_path / "a {}").write_text("a {} from a file\n")
     assert [candidate.text for candidate in read_template_file("a {}", setting)] == ["a {} from a file"]
+
+
+@pytest.mark.parametrize("setting", [{"ray": "auto"}, {"augmentations": 2}])
+def test_settings_of_clip_models_are_refused_with_a_custom_scorer(setting: dict[str, Any]) -> None:
+    """An object as much as a named one."""
+    config = SearchConfig(method="random", **setting)
+    says = f"`{next(iter(setting))}` applies to CLIP models; leave it out with a custom scorer"
+    with pytest.raises(ConfigError, match=says):
+        search_sync(config, custom_scorer=FakeEvaluator())
+    with pytest.raises(ConfigError, match=says):
+        evaluate(["a {}"], config, custom_scorer=FakeEvaluator())
