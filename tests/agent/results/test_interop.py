@@ -73,6 +73,7 @@ class Home:
         together = {"train": scores.train, "val": scores.val, "test": scores.test}
         document = result.to_json()
         document["texts"].update(together)
+        document["recommended"]["test"] = scores.test
         changed = SearchResult.from_json(document)
         write_result(self.run, changed)
         (self.run / CLASSIFIER).unlink()  # it is that of the texts before
