@@ -304,8 +304,8 @@ def add_options(parser: Parser) -> None:
         default=argparse.SUPPRESS,
         metavar="openai|FILE",
         help="class names: a file with one per line, or openai: open_clip's ImageNet names. Required with "
-        "--templates. With --run, the run's texts classify, without the labelled images; a line CLASS=NAME "
-        "says by which name they call a class",
+        "--templates. With --run, the run's texts classify, without the labelled images; with a line "
+        "CLASS=NAME they use NAME, and the output says CLASS",
     )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(
