@@ -186,7 +186,10 @@ def opened(out: Path | None, *, as_json: bool = False) -> Iterator[TextIO]:
         unfinished.unlink()  # no image was classified
         raise
     except BaseException as error:
-        say(f"what was written so far is in {short_path(unfinished)}")
+        if unfinished.stat().st_size:
+            say(f"what was written so far is in {short_path(unfinished)}")
+        else:
+            unfinished.unlink()
         if isinstance(error, OSError):
             # Images were classified, and perhaps paid for: no wrong usage.
             raise PromptclimbError(f"{out} cannot be written: {reason_of(error)}") from error

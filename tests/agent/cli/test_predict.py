@@ -19,6 +19,7 @@ from PIL import Image
 import promptclimb
 from promptclimb import EvaluatorSpec, SearchConfig, search_sync
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.predict import opened
 from promptclimb.agent.results import exports
 from promptclimb.agent.results.accuracies import BEST, TEXTS
 from promptclimb.agent.results.details import Details, read_details
@@ -26,7 +27,7 @@ from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import BYTE_ORDER_MARK, CLASSIFIER, read_result, write_result
 from promptclimb.evaluator.classifier import Classifier
 from promptclimb.evaluator.clip.images import ImageEncoder
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.prediction import ImagePredictor
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.few_shots import pictures
@@ -207,6 +208,21 @@ def test_a_full_disk_is_said_at_the_line_that_does_not_fit(
         assert f"error: {Path('p.csv').resolve()} cannot be written: File too large\n" in said
         assert Path("p.csv.part").read_bytes() == lines[:room]
         assert not Path("p.csv").exists()
+
+
+def test_a_file_that_got_no_byte_is_not_left_or_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is nothing in it to go on with."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        with pytest.raises(PromptclimbError, match="cannot be written"), opened(tmp_path / "p.csv") as stream:
+            stream.write("file\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == ""
 
 
 def test_json_is_one_output(home: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
