@@ -351,12 +351,14 @@ def predict(
     return predictor.predict(images, top=int(top))
 
 
-def _class_names(given: Iterable[str]) -> tuple[str, ...]:
+def _class_names(class_names: Iterable[str]) -> tuple[str, ...]:
     # A set has no order, and names stand for labels by theirs.
-    is_list = isinstance(given, Iterable) and not isinstance(given, str | Mapping | Set)
-    names = tuple(given) if is_list else ()
+    is_list = isinstance(class_names, Iterable) and not isinstance(class_names, str | Mapping | Set)
+    names = tuple(class_names) if is_list else ()
     if not is_list or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"predict: class_names must be a list of texts, one a class, not {shown(given)}")
+        raise UsageError(
+            f"predict: class_names must be a list of texts, one a class, not {shown(class_names)}"
+        )
     return checked_names(names, "class_names", entry="name")
 
 

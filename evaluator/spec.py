@@ -144,6 +144,10 @@ class DataSettings(Settings):
         return text
 
 
+def _only_for_clip(name: str, scorer: str) -> str:
+    return f"`{name}` applies to CLIP models; leave it out with {scorer}"
+
+
 class ScorerSettings(Settings):
     """What scores templates, and by which measure."""
 
@@ -266,16 +270,15 @@ class ScorerSettings(Settings):
             return "a custom scorer"
         return None if self.is_clip else "a model behind an API"
 
-    @property
-    def set_for_clip(self) -> tuple[str, ...]:
-        """What is set and has no effect on a custom scorer."""
-        return tuple(name for name in applying_to(ScorerSettings, "CLIP models") if getattr(self, name))
+    def unused_beside(self, custom: str) -> str:
+        """Return that a setting has no effect on a custom scorer, which is called ``custom``; else empty."""
+        names = (name for name in applying_to(ScorerSettings, "CLIP models") if getattr(self, name))
+        return next((_only_for_clip(name, custom) for name in names), "")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.custom_scorer is not None and self.set_for_clip:
-            name = self.set_for_clip[0]
-            raise ValueError(f"`{name}` applies to CLIP models; leave it out with `custom_scorer`")
+        if self.custom_scorer is not None and (unused := self.unused_beside("`custom_scorer`")):
+            raise ValueError(unused)
         if self.scorer != "clip":
             self._fits_api()
         for name in applying_to(type(self), "models behind an API") if self.scorer == "clip" else ():
@@ -302,7 +305,7 @@ class ScorerSettings(Settings):
             )
         for name in ("pretrained", "precision", "device", "ray", "augmentations"):
             if self._is_set(name) and getattr(self, name):
-                raise ValueError(f"`{name}` applies to CLIP models; leave it out with {chosen}")
+                raise ValueError(_only_for_clip(name, chosen))
         for name, owner in _OF_ONE_SCORER.items():
             if self._is_set(name) and owner != self.scorer:
                 owning = f'`scorer = "{owner}"`'

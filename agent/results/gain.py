@@ -33,6 +33,7 @@ from .result import (
     SearchResult,
     WithoutSearch,
     are_shares,
+    keeps_original_names,
     texts_in_words,
     with_article,
 )
@@ -147,7 +148,7 @@ def differences(
 
     def identity(group: str) -> tuple[tuple[str, ...], bool, bool]:
         learned = group == WITH_IMAGES or getattr(groups[group], "images", 0) > 0
-        form = group in (BEST, TEXTS, WITH_IMAGES) and not getattr(groups[group], "original_names", False)
+        form = group in (BEST, TEXTS, WITH_IMAGES) and not keeps_original_names(groups[group])
         return groups[group].templates, learned, renamed and (form or group.startswith(NEW_NAMES))
 
     ours, over = groups[name].test, dict[str, Difference]()
@@ -201,15 +202,16 @@ def verdict_of(
 ) -> str:
     """Return what to use in a line, with its gain on test, and whether the search beat the best without one.
 
-    The gain is over the better of the plain texts. ``remark`` is what the forms need beside their templates,
+    The gain is over the better of the plain texts. ``remark`` is what the texts need beside their templates,
     such as new class names. ``unchecked``: these are all that was asked for, without a labelled image.
     """
     rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
     assert rival is None or isinstance(rival, WithoutSearch)
-    renamed = remark not in ("", WITH_ORIGINAL_NAMES)
-    templates = groups[recommended.name].templates
-    texts = texts_in_words(templates, groups, words, rival=rival, renamed=renamed, unchecked=unchecked)
-    use = _what_to_use(recommended.form, texts, words, remark, unchecked=unchecked)
+    group = groups[recommended.name]
+    renamed = bool(remark) and not keeps_original_names(group)
+    texts = texts_in_words(group.templates, groups, words, rival=rival, renamed=renamed, unchecked=unchecked)
+    beside = WITH_ORIGINAL_NAMES if keeps_original_names(group) else remark
+    use = _what_to_use(recommended.form, texts, words, beside, unchecked=unchecked)
     accuracy = score_text(recommended.test, percent=are_shares((recommended.test,)), unit=" %")
     verdict = f"{use} {accuracy} on test"
     is_rival = rival is not None and not rival.images and rival.name == reference

@@ -411,6 +411,11 @@ class Recommended:
         return min(plain, key=lambda name: self.over[name].points, default=None)
 
 
+def keeps_original_names(group: Best | GroupAccuracies) -> bool:
+    """Return whether a group has the original class names though the texts have new ones."""
+    return isinstance(group, WithImages) and group.original_names
+
+
 def are_shares(values: Iterable[float | None]) -> bool:
     """Return whether all values may be accuracies, which lie in [0, 1]."""
     return all(value is None or 0.0 <= value <= 1.0 for value in values)
@@ -553,9 +558,7 @@ class SearchResult:
     @property
     def new_names(self) -> dict[str, str]:
         """The new name of each class in the recommended form, with a mark if it is doubted."""
-        group = self.recommended_group
-        original = isinstance(group, WithImages) and group.original_names
-        return {} if original else self.best.new_names
+        return {} if keeps_original_names(self.recommended_group) else self.best.new_names
 
     @property
     def only_texts_renamed(self) -> bool:
@@ -565,7 +568,7 @@ class SearchResult:
     @property
     def remark(self) -> str:
         """What the recommended form needs beside its texts, such as ``, with 2 new class names``."""
-        return self.best.remark if self.new_names or not self.best.class_names else WITH_ORIGINAL_NAMES
+        return WITH_ORIGINAL_NAMES if self.only_texts_renamed else self.best.remark
 
     @property
     def texts_in_words(self) -> str:
@@ -603,8 +606,9 @@ class SearchResult:
     @property
     def has_accuracies(self) -> bool:
         """Whether the scores may be accuracies: a custom scorer may give any number."""
-        scored = [*self.groups, *self.leaderboard]
-        tests = [group.test for group in self.groups]
+        groups = self.groups
+        tests = [group.test for group in groups]
+        scored = [*groups, *self.leaderboard]
         return are_shares([*tests, *(score for row in scored for score in (row.train, row.val))])
 
     @property

@@ -88,10 +88,8 @@ def check_scorer_takes(config: SearchConfig) -> None:
 
 def check_custom_takes(config: SearchConfig) -> None:
     """Raise ConfigError for a setting of CLIP models beside a custom scorer, on which it has no effect."""
-    if config.set_for_clip:
-        raise ConfigError(
-            f"`{config.set_for_clip[0]}` applies to CLIP models; leave it out with a custom scorer"
-        )
+    if unused := config.unused_beside("a custom scorer"):
+        raise ConfigError(unused)
 
 
 async def _open(

@@ -43,7 +43,6 @@ from ..results.result import (
     MOST_CONFUSIONS,
     SPLITS,
     UNCHECKED,
-    WITH_ORIGINAL_NAMES,
     GroupAccuracies,
     Recommended,
     WithImages,
@@ -155,8 +154,6 @@ async def evaluate_choice(
         recommended = replace(recommended, over=over)
         doubt = f" ({UNCHECKED})" if config.unchecked else ""
         remark = f", with {counted(len(class_names), 'new class name')}{doubt}" if class_names else ""
-        if getattr(accuracies[recommended.name], "original_names", False):
-            remark = WITH_ORIGINAL_NAMES
         words = words_of(config.search_for)
         verdict = verdict_of(recommended, accuracies, remark, words, unchecked=config.unchecked)
         recommended = replace(recommended, verdict=verdict)

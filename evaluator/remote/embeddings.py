@@ -38,6 +38,7 @@ from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
 from .evaluator import (
     LONGEST_REFUSAL,
+    REFUSED_EARLIER,
     BadReplyError,
     EnsembleDecisions,
     ImageSet,
@@ -288,7 +289,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         def classifier(ensemble: Sequence[str], names: tuple[str, ...]) -> Head | TemplateRejectedError:
             for template, name in product(ensemble, names):
                 if isinstance(reason := vectors[text := template.replace(SLOT, name)], str):
-                    why = f"the endpoint refuses the text {shown(text)}: {reason or 'it did so earlier'}"
+                    why = f"the endpoint refuses the text {shown(text)}: {reason or REFUSED_EARLIER}"
                     return TemplateRejectedError(template, "refused", why)
             rows = [np.stack([vectors[text.replace(SLOT, name)] for name in names]) for text in ensemble]
             return Head(_mean(rows))

@@ -74,6 +74,8 @@ DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8
 """The same for models that bill more, by a part of their names."""
 LONGEST_REFUSAL = 200
 """Characters of a refusal that are kept or shown."""
+REFUSED_EARLIER = "it was refused earlier"
+"""Said where no reason was kept."""
 _LONGEST_SHOWN = 120
 """Characters of a reply in a message, so that the advice after it is not cut off."""
 _MODELS = ("first name of", "later name of")
@@ -140,7 +142,7 @@ class SplitDecisions:
     def reasons(self) -> dict[int, str]:
         """Why images have no class, in words, by their index."""
         why = {index: f"the answer is {shown(answer)}" for index, answer in self.unreadable.items()}
-        why |= {index: reason or "it was refused earlier" for index, reason in self.refused.items()}
+        why |= {index: reason or REFUSED_EARLIER for index, reason in self.refused.items()}
         return {index: f"{UNCLASSIFIED}: {reason}" for index, reason in why.items()}
 
 
@@ -320,7 +322,7 @@ class RemoteEvaluator(ABC):
         measured_all = await self._measured(ensembles, splits)
         on_test = [decided[-1] for decided in measured_all if test and decided is not None]
         if on_test and 0 < len(splits[-1]) == min(len(decisions.refused) for decisions in on_test):
-            why = on_test[0].refused[0] or "it did so earlier"
+            why = on_test[0].refused[0] or REFUSED_EARLIER
             raise EvaluatorError(f"the scorer's endpoint refuses every image of the split test: {why}")
         for decided in measured_all:
             if decided is None:
