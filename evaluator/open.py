@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .counts import counted
 from .custom import as_evaluator, open_custom
 from .errors import EvaluatorError
-from .scoring import Evaluator
+from .scoring import Evaluator, EvaluatorInfo
 from .spec import EvaluatorSpec, OpeningProgress, Report
 
 if TYPE_CHECKING:
@@ -129,6 +129,32 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
         for device in dict.fromkeys(spec.device for spec in clips):
             parse_devices(device)
     return loaded
+
+
+def describe_data(spec: EvaluatorSpec, report: Report) -> EvaluatorInfo:
+    """Describe a CLIP's data without its weights: for a dry run, since the fingerprint is empty.
+
+    ``report`` is called with a line for each fact.
+
+    Raises:
+        DataError: The data set cannot be used.
+        ModelError: There is no such model, tag or device.
+    """
+    (data,) = check_openable([spec])
+    for note in (*data.chosen, *data.notes):
+        report(note)
+    return EvaluatorInfo(
+        dataset=data.name,
+        classes=len(data.classes),
+        class_names=tuple(data.classes),
+        shots=data.shots,
+        seed=data.seed,
+        sizes={"train": len(data.train), "val": len(data.val), "test": data.test.size},
+        model=spec.model,
+        pretrained=spec.pretrained,
+        fingerprint="",
+        cheap=True,
+    )
 
 
 def missing_files(spec: EvaluatorSpec) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ...evaluator.counts import counted
 from ...evaluator.datasets.loading import check_data_name
 from ...evaluator.errors import AskingEndedError, UsageError
-from ...evaluator.open import missing_files
+from ...evaluator.open import describe_data, missing_files
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest
 from ...evaluator.remote.dialects import DIALECTS, costliest_dialect, dialect_of
 from ...evaluator.remote.evaluator import RemoteEvaluator
@@ -49,31 +49,35 @@ _Group: TypeAlias = tuple[list[Cell], Bound]
 def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     """Open data and model, and print the upper bounds of a search.
 
-    An LLM or tracker that cannot be config is reported at the end, and refuses nothing.
+    What is not on this machine is named and not downloaded. An LLM or tracker that cannot be used is reported
+    at the end, and refuses nothing.
     """
     check_data_name(config)
     bound_of(config)  # finds mistakes in the starting templates before opening anything
-    with result_alone():
-        evaluator = _opened(config)
-    info = evaluator.info
-    config = config.as_opened(info)
+    evaluator, info, missing = None, None, missing_files(config)
+    if not missing:
+        with result_alone():
+            evaluator = _opened(config)
+        info = evaluator.info
+    elif config.data not in missing:
+        info = describe_data(config, say)
+    config = config if info is None else config.as_opened(info)
     if config.description_tip:
         say(config.description_tip)
-    bound = bound_of(config, info.class_names)
+    bound = bound_of(config, None if info is None else info.class_names)
     scorer, refused = None, None
-    if isinstance(evaluator, RemoteEvaluator) and info.sizes.get("test"):
-        scorer = scorer_bound(config, info, evaluator)
+    if isinstance(evaluator, RemoteEvaluator) and evaluator.info.sizes.get("test"):
+        scorer = scorer_bound(config, evaluator.info, evaluator)
         first = estimated(first_score(evaluator), config.scorer_price)
         refused = why_refused(Limits.of_scorer(config), to_keep(scorer.final), first)
     if as_json:
-        print_json(
-            asdict(bound) | ({} if scorer is None else {"scorer": _scorer_json(config, *scorer, refused)})
-        )
+        of_scorer = {} if scorer is None else {"scorer": _scorer_json(config, *scorer, refused)}
+        print_json(asdict(bound) | of_scorer | {"downloads": missing})
     else:
         noun = words_of(config.search_for).noun
         text = bound_text(config, bound, noun, scorer)
-        names = names_text(config, info.class_names)
-        print_text(f"{split_text(info)}\n\n{names}{plan_text(config)}\n{text}")
+        data = "" if info is None else f"{split_text(info)}\n\n{names_text(config, info.class_names)}"
+        print_text(f"{data}{plan_text(config)}\n{text}{missing_text(missing)}")
     try:
         if refused is not None:
             raise UsageError(refused)

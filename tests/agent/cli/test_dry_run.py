@@ -175,6 +175,26 @@ def test_a_clip_is_opened_and_no_image_encoded(
     assert 'on_bad_image = "skip" in a --config file leaves such images out' in capsys.readouterr().err
 
 
+def test_weights_that_are_not_here_are_named_and_not_downloaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is that of the data's class names; an image that a search would refuse is refused."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    data = pictures(tmp_path).data
+    llm = f"--search-for class-names --llm m --base-url {NOWHERE} --dry-run"
+    command = f"search --data {data} --shots 4 --model ViT-B-32 --pretrained laion2b_s34b_b79k {llm}"
+    assert main(command.split()) == 0
+    shown = capsys.readouterr().out
+    assert "with ViT-B-32 (laion2b_s34b_b79k): 12 train, " in shown
+    assert " for a first reading of 3 of 3 classes" in shown
+    assert shown.endswith("\nnot here yet, and downloaded by the run: ViT-B-32 (laion2b_s34b_b79k)\n")
+    assert main([*command.split(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["downloads"] == ["ViT-B-32 (laion2b_s34b_b79k)"]
+    for image in Path(data).glob("train/*/*.png"):
+        image.write_bytes(image.read_bytes()[:-20] + bytes(8))
+    assert main(command.split()) == 2
+
+
 def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
