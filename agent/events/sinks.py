@@ -109,7 +109,8 @@ class ThreadedSink:
         if self._failure is not None and not self._is_reported:
             self._emit(ListenerFailed(listener=name, error=self._describe(self._failure)))
         elif self._thread.is_alive():
-            self._emit(Noted(text=f"the {name} is not done after {self._close_s:g} s; left behind"))
+            late = f"the {name} is not done after {self._close_s:g} s, and may lack some of the run"
+            self._emit(Noted(text=f"{late}: check that its server answers"))
         elif self._dropped:
             self._emit(Noted(text=f"the {name} was too slow: it lacks {self._dropped:,} events"))
 
@@ -134,4 +135,5 @@ class ThreadedSink:
             self._failure = error
 
     def _describe(self, error: BaseException) -> str:
-        return self._scrub(reason_of(error))
+        where = f"{name}: " if (name := getattr(error, "filename", None)) else ""
+        return self._scrub(f"{where}{reason_of(error)}")

@@ -72,13 +72,15 @@ class TrackedRun:
 
     def id_at(self, tracker: str, new_id: Callable[[], str] = lambda: secrets.token_hex(4)) -> str:
         """Return the run's name with a tracker (name and place), the same in every process."""
-        with self._writing:  # trackers work in threads of their own
+        if (known := self._read_state().__pydantic_extra__.get(tracker)) is not None:
+            return known
+        new = new_id()  # may wait for a server, and other trackers must not wait with it
+        with self._writing:
             state = self._read_state()
-            if tracker not in state.__pydantic_extra__:
-                # On disk at once: a run that lost its name in a kill would be another run there.
-                state.__pydantic_extra__[tracker] = new_id()
-                self._write(state)
-            return state.__pydantic_extra__[tracker]
+            # On disk at once: a run that lost its name in a kill would be another run there.
+            state.__pydantic_extra__[tracker] = new
+            self._write(state)
+        return new
 
     def step_at(self, tracker: str) -> int:
         """Return the last step that a tracker was ever sent; 0 for none."""

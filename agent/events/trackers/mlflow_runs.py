@@ -31,7 +31,7 @@ class MlflowRuns:
 
     def __init__(self, run: TrackedRun, target: str) -> None:
         for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+            logging.getLogger(noisy).setLevel(logging.ERROR)  # it warns of each retry
         target = target or os.environ.get("MLFLOW_TRACKING_URI") or str(run.run_dir.parent / "mlflow.db")
         file = None if "://" in target or target == "databricks" else Path(target)
         if file is not None:

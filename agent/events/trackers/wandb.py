@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import wandb
@@ -26,16 +28,20 @@ class WandbRuns:
             silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True
         )
         mode: Any = os.environ.get("WANDB_MODE", "offline")  # any text; W&B itself says what is wrong with it
-        self._run = wandb.init(
-            name=self._tracked.run_dir.name,
-            config=dict(params),
-            resume="allow",
-            project=self._project,
-            id=self._tracked.id_at("wandb"),
-            dir=str(self._tracked.run_dir),
-            mode=mode,
-            settings=settings,
-        )
+        try:
+            self._run = wandb.init(
+                name=self._tracked.run_dir.name,
+                config=dict(params),
+                resume="allow",
+                project=self._project,
+                id=self._tracked.id_at("wandb"),
+                dir=str(self._tracked.run_dir),
+                mode=mode,
+                settings=settings,
+            )
+        finally:
+            # After W&B's own function has been registered, and so called before it.
+            atexit.register(_end_service)
 
     def metrics(self, rows: Sequence[MetricsRow]) -> None:
         for row in rows:
@@ -45,3 +51,9 @@ class WandbRuns:
         if last:
             self._run.log({f"final_{name}": value for name, value in last.items()} | {"status": status})
         self._run.finish()
+
+
+def _end_service() -> None:
+    """End W&B's own process; W&B itself would print a traceback at exit if that has died already."""
+    with suppress(Exception):  # the tracker has failed with it, and the run has reported that
+        wandb.teardown()

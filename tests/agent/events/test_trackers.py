@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 import sys
 import threading
@@ -166,6 +167,21 @@ def test_a_run_has_one_name_with_a_tracker(tmp_path: Path) -> None:
     assert run.id_at("wandb", lambda: "anew") == "anew" == run.id_at("wandb")
 
 
+def test_a_tracker_that_waits_for_its_server_holds_up_no_other(tmp_path: Path) -> None:
+    """It has no name there yet, and the others note what they have sent."""
+    run = TrackedRun(run_dir=tmp_path, settings={})
+
+    def named_late() -> str:
+        other = threading.Thread(target=run.note_step, args=("tensorboard", 5), daemon=True)
+        other.start()
+        other.join(5)
+        assert not other.is_alive()
+        return "named"
+
+    assert run.id_at("mlflow", named_late) == "named" == run.id_at("mlflow")
+    assert run.step_at("tensorboard") == 5
+
+
 class Slow:
     """Gets events when it may."""
 
@@ -230,7 +246,7 @@ async def test_a_tracker_that_fails_is_left_out_and_reported() -> None:
 
     class Broken:
         def __call__(self, event: Event, _at: datetime) -> None:
-            raise OSError("no room\nfor key")
+            raise OSError(errno.ENOSPC, "no room\nfor key", "a/file")
 
         def close(self) -> None:
             raise AssertionError("it has failed")
@@ -248,12 +264,12 @@ async def test_a_tracker_that_fails_is_left_out_and_reported() -> None:
             bus(Noted(text="two"))
             bus(Noted(text="three"))
     failed = [event for event in emitted if isinstance(event, ListenerFailed)]
-    assert failed == [ListenerFailed(listener="tracker broken", error="no room for [secret]")]
+    assert failed == [ListenerFailed(listener="tracker broken", error="a/file: no room for [secret]")]
     emitted.clear()
     async with ThreadedSink("tracker broken", Broken, emit=bus, scrub=scrub) as sink:
         sink(Noted(text="one"))
         sink.start()
-    assert emitted == [ListenerFailed(listener="tracker broken", error="no room for [secret]")]
+    assert emitted == [ListenerFailed(listener="tracker broken", error="a/file: no room for [secret]")]
 
 
 def test_trackers_are_chosen_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from promptclimb.agent.events.types import Event, ListenerFailed, TemplateScored
 from promptclimb.agent.results.result import SearchResult
 from tests.fakes.evaluators import FakeEvaluator
 from tests.fakes.words import reply_text
+from tests.paths import ROOT
 
 pytestmark = [
     pytest.mark.slow,
@@ -123,3 +127,28 @@ async def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             rows.append(dict(items))
     assert [row["train"] for row in rows if "train" in row] == scores
     assert rows[-1]["final_test"] == result.best.test
+
+
+SERVICE_DIES = """
+import os, subprocess, sys
+from pathlib import Path
+from promptclimb.agent.events.trackers.metrics import TrackedRun
+from promptclimb.agent.events.trackers.wandb import WandbRuns
+
+WandbRuns(TrackedRun(run_dir=Path(sys.argv[1]), settings={}), "mine").begin({})
+subprocess.run(["pkill", "-KILL", "-P", str(os.getpid())], check=True)
+"""
+
+
+def test_wandb_says_nothing_at_exit_if_its_own_process_has_died(tmp_path: Path) -> None:
+    """The run has reported what failed; a traceback of W&B's after the result helps nobody."""
+    pytest.importorskip("wandb", reason="needs the extra wandb")
+    done = subprocess.run(
+        [sys.executable, "-c", SERVICE_DIES, str(tmp_path)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("WANDB_")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
