@@ -20,22 +20,12 @@ from typing import Any, TypeAlias
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import OverSets, better_starts, over_sets, read_rows
-from benchmarks.results_page import LEFT_OUT
+from benchmarks.results_page import LEFT_OUT, row_name
 
 Differences: TypeAlias = Mapping[str, OverSets]
 """By name of a classifier."""
 BARE_NAME = "bare class name"
 OURS = {"recommended": "promptclimb recommends"}
-TITLES = {
-    **OURS,
-    "best": "the best template",
-    "texts": "the texts",
-    "default template": "a photo of a {}",
-    "coop": "CoOp",
-    "coop-tuned": "CoOp, tuned",
-    "held near, {}": "our linear part from {}",
-    "mean of both, {}": "our two parts from {}, averaged",
-}
 COLOURS = {True: "#c2410c", False: "#334155"}
 LABELS, WIDTH, LINE, TOP = 270, 900, 22, 48
 EDGES = (-30.0, 60.0)
@@ -79,7 +69,8 @@ def dot_plot(columns: Mapping[tuple[str, int], Differences]) -> str:
     width, height = (WIDTH - LABELS) / len(columns), TOP + LINE * len(names) + 30
     shapes = [f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>']
     for row, name in enumerate(names):
-        shapes.append(_text(LABELS - 10, TOP + LINE * row + 4, TITLES.get(name, name), "end", name in OURS))
+        words = OURS.get(name) or row_name(name).replace("*", "")
+        shapes.append(_text(LABELS - 10, TOP + LINE * row + 4, words, "end", name in OURS))
     for number, ((model, shots), column) in enumerate(columns.items()):
         left = LABELS + number * width
 

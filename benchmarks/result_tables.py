@@ -50,14 +50,14 @@ GROUPS: Mapping[str, Sequence[str]] = {
 FOUND = "found"
 """The arm of that study with the best starting template and the original names."""
 NAME_ARMS = {
-    "shared": "original",
+    "shared": "original names",
     "list": "common words",
-    "strong": "strong LLM",
-    "local": "local LLM",
+    "strong": "the strong LLM's names",
+    "local": "the local LLM's names",
     "name-words": "fixed words",
     FOUND: "the best template",
     "list joint": "common words and a new template",
-    "strong joint": "strong LLM and a new template",
+    "strong joint": "the strong LLM's names and a new template",
 }
 """What the arms that are compared are called."""
 NAME_COMPARISONS = (
@@ -80,6 +80,20 @@ UNREAD_ARMS: Mapping[str, Sequence[str]] = {
     "unread, in FreeDict": ("FreeDict", LLM, *(f"{arm}{IMAGES}" for arm in ("original", "FreeDict", LLM))),
     "ambiguous": ("original", WORDS, LLM, *(f"{arm}{IMAGES}" for arm in ("original", WORDS, LLM))),
 }
+UNREAD_NAMES = {
+    "original": "original names",
+    LLM: "the LLM's names",
+    "true": "true names",
+    "FreeDict": "FreeDict's names",
+    WORDS: "common words",
+}
+"""What the arms of that study are called."""
+UNREAD_SETS = {
+    "unread": "sets",
+    "unread, in FreeDict": "sets in FreeDict",
+    "ambiguous": "sets with several senses",
+}
+"""What its groups of sets are called."""
 UNREAD_TEMPLATES = {", bare": "`{}`", "": "`a photo of a {}`", ", OpenAI's 80": "OpenAI's 80"}
 NO_LABELS = ", no labels"
 UNREAD_GAINS = (
@@ -97,16 +111,32 @@ def over(points: float, interval: Sequence[float], star: str = "") -> str:
     return f"{points:+z.1f}{star} [{low:z.1f}, {high:z.1f}]"
 
 
+def method_name(label: str) -> str:
+    """Return what a page calls a method with what it gets, such as ``guided, with description``."""
+    method, *rest = label.split(", ")
+    words = [f"`{method}`" if method.islower() and " " not in method else method]
+    for what in rest:
+        if what.startswith("from"):
+            words[-1] += ","
+        elif not what.startswith("with"):
+            words.append("and" if len(words) > 1 else "with")
+        words.append(what)
+    return " ".join(words)
+
+
 def optimizers(folder: Path, _name: str) -> Iterator[Line]:
     """Yield what each optimizer found with the strong and with the local LLM."""
     strong, local = (compared_optimizers(read_rows(folder / f"{name}.jsonl")) for name in COMPARED)
-    yield ("", "strong LLM", "guided over it", "near best", "templates", "requests", "local LLM")
+    yield (
+        *("", "accuracy, strong LLM", "`guided` ahead by", "sets near the best"),
+        *("templates scored", "requests", "accuracy, local LLM"),
+    )
     for name, row in strong.items():
         if name.endswith(", without description"):
             continue
         with_local = local.get(name)
         yield (
-            name,
+            method_name(name),
             f"{row['test']:.1f}",
             row["ours_over_it"],
             f"{row['near']} of {row['sets']}",
@@ -197,12 +227,12 @@ def names_table(rows: Sequence[Row]) -> Iterator[Line]:
         columns = [_differences_by_set(rows, group, shots, first, second) for shots in counts]
         if all(columns):
             yield (
-                f"{len(columns[0])} {group}: {NAME_ARMS[first]} over {NAME_ARMS[second]}",
+                f"{NAME_ARMS[first]} over {NAME_ARMS[second]} ({len(columns[0])} {group} sets)",
                 *(over(*_bootstrap(by_set)) for by_set in columns),
             )
             if group == "plain":
                 worst = [min(map(statistics.fmean, by_set.values())) for by_set in columns]
-                yield ("the worst of these sets", *(f"{points:+z.1f}" for points in worst))
+                yield ("on the worst of these sets", *(f"{points:+z.1f}" for points in worst))
 
 
 def _differences_by_set(
@@ -245,7 +275,7 @@ def unread_table(rows: Sequence[Row]) -> Iterator[Line]:
             cells = [_values_by_set(rows, group, count, arm) for count in shots]
             if any(cells):
                 sets = max(map(len, cells))
-                title = f"{sets} {group}: {arm.replace(IMAGES, ' and images')}"
+                title = f"{_unread_name(arm)} ({sets} {UNREAD_SETS[group]})"
                 first, *others = (_mean_and_worst(cell, sets) for cell in cells)
                 yield (title, first, *("same" if cell == first else cell for cell in others))
 
@@ -262,8 +292,12 @@ def unread_gains(rows: Sequence[Row]) -> Iterator[Line]:
     for first, second, group in UNREAD_GAINS:
         columns = [_gains_by_set(rows, group, count, first, second) for count in shots]
         if all(columns):
-            title = f"{len(columns[0])} {group}: {first} over {second}".replace(IMAGES, " and images")
-            yield (title, *(_gain(by_set, title) for by_set in columns))
+            names_over = f"{_unread_name(first)} over {_unread_name(second)}"
+            drawn_as = f"{len(columns[0])} {group}: {first} over {second}".replace(IMAGES, " and images")
+            yield (
+                f"{names_over} ({len(columns[0])} {UNREAD_SETS[group]})",
+                *(_gain(by_set, drawn_as) for by_set in columns),
+            )
 
 
 def _gains_by_set(
@@ -282,6 +316,13 @@ def _gains_by_set(
     }
 
 
+def _unread_name(arm: str) -> str:
+    """Return what the pages call an arm of the study of unread names."""
+    names, without_labels = arm.removesuffix(IMAGES).removesuffix(NO_LABELS), arm.endswith(NO_LABELS)
+    images = " and images" if arm.endswith(IMAGES) else ""
+    return f"{UNREAD_NAMES[names]}{images}{' without labels' if without_labels else ''}"
+
+
 def templates(folder: Path, name: str) -> Iterator[Line]:
     """Yield what the same names bring in other templates."""
     return unread_templates(read_rows(folder / f"{name}.jsonl"))
@@ -295,7 +336,7 @@ def unread_templates(rows: Sequence[Row]) -> Iterator[Line]:
             cells = [_values_by_set(rows, group, 0, f"{arm}{suffix}") for suffix in UNREAD_TEMPLATES]
             if all(cells):
                 yield (
-                    f"{len(cells[0])} {group}: {arm}",
+                    f"{_unread_name(arm)} ({len(cells[0])} {UNREAD_SETS[group]})",
                     *(_mean_and_worst(cell, len(cells[0])) for cell in cells),
                 )
 

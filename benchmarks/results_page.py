@@ -27,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import ROOT, OverSets, better_starts, holm, over_sets, read_rows
-from benchmarks.result_tables import gains, names, optimizers, over, templates, unread
+from benchmarks.result_tables import gains, method_name, names, optimizers, over, templates, unread
 
 DOCS = ROOT / "docs"
 PAGES = ("results.md", "results/tables.md")
@@ -83,7 +83,19 @@ def returned(folder: Path, name: str) -> Lines:
                 else ("", "")
             )
             cells += [f"{row['accuracy']:.1f}" if row else "", *gap]
-        yield (RETURNED.get(line, re.sub(r", (?=\{\}|texts)", " from ", line).replace("{}", "`{}`")), *cells)
+        title = re.sub(r"a photo of a \{\}|\{\}", r"`\g<0>`", row_name(line))
+        yield (f"**{title}**" if line == RECOMMENDED else title, *cells)
+
+
+def row_name(line: str) -> str:
+    """Return what the page and the plot call a row of ``returned.py``."""
+    if line in RETURNED:
+        return RETURNED[line]
+    rival, _, start = line.rpartition(", ")
+    if start not in ("{}", "texts"):
+        return line
+    method, *settings = METHODS.get(rival, rival).replace("tuned on val", "tuned").split(", ")
+    return ", ".join([f"{method} from {'the texts' if start == 'texts' else start}", *settings])
 
 
 def plain(folder: Path, _name: str) -> Lines:
@@ -126,21 +138,21 @@ def differences(folder: Path, name: str) -> Lines:
     differences_by_key = _all_differences(folder)
     significant = holm({key: difference.p for key, difference in differences_by_key.items()})
     titles = (f"{model}, {shots} shot{'s' * (shots > 1)}" for model, shots in columns)
-    yield ("", *titles, "templates of each", "requests of each")
+    yield ("", *titles, "templates (first / second)", "requests (first / second)")
     for first, second in _compared(name, runs):
         keys = [_key(name, first, second, model, shots) for model, shots in columns]
         if not differences_by_key.keys() & set(keys):
             continue
         costs = [_side_cost(runs, side) for side in (first, second)]
         yield (
-            _label(runs, f"{first} over {second}"),
+            " over ".join(method_name(_label(runs, side)) for side in (first, second)),
             *(
                 _spread(differences_by_key[key], "*" * (key in significant))
                 if key in differences_by_key
                 else ""
                 for key in keys
             ),
-            *map(":".join, zip(*costs, strict=True)),
+            *(" / ".join(sides).rstrip() for sides in zip(*costs, strict=True)),
         )
 
 
@@ -155,18 +167,23 @@ BEDS = {
 }
 """Rows of ``returned.py``, and what a table calls their sets."""
 RETURNED = {
-    "recommended": "**recommended**",
-    "best": "the best template",
-    "texts": "the texts",
-    "bare class name": "bare class name `{}`",
-    "default template": "`a photo of a {}`",
-    "coop": "CoOp",
+    "best": "best template alone",
+    "texts": "*texts* alone",
+    "bare class name": "bare class name {}",
+    "default template": "a photo of a {}",
+    "coop": "CoOp, all labels",
     "coop-tuned": "CoOp, tuned",
-    "best without a search": "best without a search (`evaluate`)",
-    "held near, {}": "our linear part from `{}`",
-    "mean of both, {}": "our two parts from `{}`, averaged",
+    "linear probe": "linear probe, tuned",
+    "held near, {}": "our linear part from {}",
+    "mean of both, {}": "our two parts from {}, averaged",
 }
-"""Names of lines on the page."""
+"""Names of lines on the page and in the plot."""
+METHODS = {
+    "Tip-Adapter by leaving one out": "Tip-Adapter, chosen by leaving one out",
+    "cross-modal": "cross-modal, tuned",
+    "discriminant": "Gaussian discriminant",
+}
+"""Names of rivals that start from ``{}`` or the texts."""
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "returned": returned,
     "plain": plain,

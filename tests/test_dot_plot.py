@@ -40,6 +40,6 @@ def test_dots_stand_at_their_differences_best_first() -> None:
     assert ours == pytest.approx(-coop, abs=0.2)
     assert default == pytest.approx(coop / 2, abs=0.2)
     names = re.findall(r'text-anchor="end"[^>]*>([^<]+)<', plot)
-    assert names == ["promptclimb recommends", "a photo of a {}", "CoOp"]
+    assert names == ["promptclimb recommends", "a photo of a {}", "CoOp, all labels"]
     low, high = map(float, re.findall(r'x1="([\d.]+)"[^>]*x2="([\d.]+)"[^>]*stroke="#c2410c"', plot)[0])
     assert low - line < ours < high - line
