@@ -69,6 +69,8 @@ NAME_COMPARISONS = (
 RESAMPLES = 2000
 LLM = "LLM"
 """The arm of a strong LLM's names in the study of names that a CLIP has not read."""
+HALF_FALSE = "half false"
+"""Its arm of an LLM's names, those of half of the classes exchanged."""
 WORDS = "words"
 """Its arm of common words by score."""
 AMBIGUOUS = ("shared-names", "mixed-names")
@@ -83,6 +85,7 @@ UNREAD_ARMS: Mapping[str, Sequence[str]] = {
 UNREAD_NAMES = {
     "original": "original names",
     LLM: "the LLM's names",
+    HALF_FALSE: "the LLM's names, half of them exchanged,",
     "true": "true names",
     "FreeDict": "FreeDict's names",
     WORDS: "common words",
@@ -99,6 +102,7 @@ NO_LABELS = ", no labels"
 UNREAD_GAINS = (
     (f"{LLM}{NO_LABELS}", f"original{IMAGES}", "unread"),
     (f"{LLM}{IMAGES}", f"original{IMAGES}", "unread"),
+    (f"{HALF_FALSE}{IMAGES}", f"original{IMAGES}", "unread"),
     (f"{LLM}{IMAGES}", LLM, "unread"),
     (LLM, "FreeDict", "unread, in FreeDict"),
     (f"{LLM}{IMAGES}", f"FreeDict{IMAGES}", "unread, in FreeDict"),

@@ -13,7 +13,8 @@ with ambiguous names; no LLM is asked. Arms, in ``a photo of a {}``:
 
 ``..., images`` is what the program learns from the labelled images, starting from these names; ``..., bare``
 and ``..., OpenAI's 80`` stand in other templates. ``LLM, taken`` and ``false, taken`` say whether the program
-replaces all names at once by the readings, and by readings of which each belongs to another class.
+replaces all names at once by the readings, and by readings of which each belongs to another class. ``half
+false`` is an arm whose readings of half of the classes belong to others; ``half false, taken`` as above.
 
 A row is one model, set, number of shots and draw; without labels there is one draw. ``pictures`` are distinct
 ones of a class, in few-shot and test images. Rows already in ``--keep FILE`` are not computed again. Prints
@@ -43,7 +44,15 @@ from benchmarks import freedict, vocabularies
 from benchmarks.common import ROOT, Row, argument_parser, print_document, rows_of, whole_numbers
 from benchmarks.pico_features import VIEWS, Clip, Floats, encoded, few_shots_of
 from benchmarks.pico_features import features_of as features_of_bundled
-from benchmarks.result_tables import AMBIGUOUS, LLM, WORDS, unread_gains, unread_table, unread_templates
+from benchmarks.result_tables import (
+    AMBIGUOUS,
+    HALF_FALSE,
+    LLM,
+    WORDS,
+    unread_gains,
+    unread_table,
+    unread_templates,
+)
 from promptclimb.agent.search.name_choice import (
     FINALISTS,
     KNOWN_AT_ONCE,
@@ -351,6 +360,10 @@ def with_labels(cell: Row, clip: Clip, texts: Texts, features: Mapping[str, Floa
         row |= {f"{arm}, taken": bool(start), f"{arm} names": names}
         if arm == LLM:
             row["false, taken"] = bool(few.start(exchanged(first, cell["draw"])))
+            half = {**first, **exchanged(half_of(first, cell["draw"]), cell["draw"])}
+            row[f"{HALF_FALSE}, taken"] = bool(start := few.start(half))
+            own = {label: [classes[label], name] for label, name in half.items()}
+            put(HALF_FALSE, few.chosen(start, own))
     if data in AMBIGUOUS:
         common = {label: kind_names(name, random.Random(label)) for label, name in enumerate(classes)}
         put(WORDS, few.chosen({}, {}, common))
@@ -364,6 +377,12 @@ def exchanged(first: Renaming, draw: int) -> Renaming:
     while any(giver == label for giver, label in zip(givers, labels, strict=True)):
         rng.shuffle(givers)
     return {label: first[giver] for label, giver in zip(labels, givers, strict=True)}
+
+
+def half_of(readings: Renaming, draw: int) -> Renaming:
+    """Return the readings of half of the classes, but of two at least."""
+    labels = random.Random(draw).sample(sorted(readings), max(2, len(readings) // 2))
+    return {label: readings[label] for label in labels}
 
 
 def pictures_of_a_class(data: str) -> Row:
