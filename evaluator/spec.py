@@ -98,8 +98,9 @@ class DataSettings(Settings):
     )
     shots: CheckedShots | None = setting(
         None,
-        f"training images per class (default: {DEFAULT_SHOTS}, or as many as the smallest class has); all: "
-        "every labelled image, and each class counts equally; 0: none, only in a search for class names",
+        f"training images per class, with up to 4 more for validation (default: {DEFAULT_SHOTS}, or as many "
+        "as the smallest class has); all: every labelled image, and each class counts equally; 0: none, only "
+        "in a search for class names",
         decides=True,
         applies_to=SAMPLE,
         first=5,
@@ -107,12 +108,17 @@ class DataSettings(Settings):
         from_data=True,
     )
     seed: int = setting(
-        1, "seed of the few-shot sample and of the search", decides=True, applies_to=SAMPLE, ge=0, lt=2**63
+        1,
+        "seed of the search, which also draws the labelled images",
+        decides=True,
+        applies_to=SAMPLE,
+        ge=0,
+        lt=2**63,
     )
     class_names: NameOrPath | None = setting(
         None,
-        "split: the data set's own; openai: open_clip's ImageNet names; or a file: FOLDER=NAME lines, or one "
-        "name per line in the order of the labels, also JSON or TOML",
+        "split (default): the data set's own; openai: open_clip's ImageNet names; or a file: FOLDER=NAME "
+        "lines, or one name per line in the order of the labels, also JSON or TOML",
         decides=True,
         show="openai|split|FILE",
         reads="file",
@@ -125,13 +131,13 @@ class DataSettings(Settings):
     )
     test_images: int | None = setting(
         None,
-        "test images to evaluate on, drawn from each class in proportion by the seed (default: all)",
+        "test images to evaluate on, a sample with the proportions of the classes (default: all)",
         decides=True,
         ge=1,
         le=10**9,
     )
     allow_leak: bool = setting(
-        False, "continue although an image is in train and in test", decides=True, applies_to=IMAGES
+        False, "continue although the same image is in train and in test", decides=True, applies_to=IMAGES
     )
     on_bad_image: Literal["fail", "skip"] = setting(
         "fail", "what to do with an image that cannot be read", applies_to=IMAGES, file_only=True
@@ -172,9 +178,11 @@ class ScorerSettings(Settings):
         min_length=1,
     )
     precision: Literal["fp32", "best"] = setting(
-        "fp32", "fp32, or best: what the device does fastest", decides=True
+        "fp32", "precision of the model: fp32, or best: the fastest that the device has", decides=True
     )
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", show="DEVICE", min_length=1)
+    device: str = setting(
+        "auto", "where the model runs: auto, cpu, cuda, cuda:1, cuda:0,1 or mps", show="DEVICE", min_length=1
+    )
     scorer: Literal["clip", "chat", "zero-shot", "embeddings"] = setting(
         "clip",
         "what classifies the images: clip, an open_clip model; or a model behind an API: chat, zero-shot or "
@@ -232,8 +240,8 @@ class ScorerSettings(Settings):
     )
     augmentations: int | None = setting(
         None,
-        "augmented copies of each few-shot image that count when a template is chosen "
-        f"(default: {DEFAULT_AUGMENTATIONS}, fewer if the images are many; 0: none)",
+        "augmented copies of each labelled image, by which templates are chosen and from which the result "
+        f"learns (default: {DEFAULT_AUGMENTATIONS}, fewer if there are many images; 0: none)",
         decides=True,
         applies_to=(*SAMPLE, *CHOICE, *CLIP),
         from_data=True,

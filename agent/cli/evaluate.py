@@ -324,8 +324,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help="your templates: a file with JSON or one a line, or one template itself (without it, what "
-        "people use today: the bare class name, the default template and published lists)",
+        help="your templates: a file with JSON or one per line, or one template itself (default: what people "
+        "use today: the bare class name, the default template and published lists)",
     )
     parser.add_argument(
         "--save",
@@ -335,7 +335,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--predictions",
         metavar="FILE.csv",
-        help="write what that classifier predicts for each test image, with the true class",
+        help="write what the recommended classifier predicts for each test image, with the true class",
     )
     parser.add_argument(
         "--confusions",
@@ -343,30 +343,31 @@ def add_options(parser: Parser) -> None:
         nargs="?",
         const=10,
         metavar="N",
-        help="show recall and precision of each class, and the N pairs most often confused (default: 10), by "
-        "what is recommended, or by all of --templates together",
+        help="show recall and precision of each class, and the N pairs of classes most often confused "
+        "(default: 10), by the recommended classifier, or with --templates by their average",
     )
     parser.add_argument(
         "--split",
         choices=("train", "val", "test"),
         default="test",
-        help="the images to measure on (default: test; train and val need --templates)",
+        help="images to measure on (default: test); train and val need --templates",
     )
     parser.add_argument(
         "--white-box",
         type=_names,
         metavar="NAMES",
-        help=f"also references that see inside the model, fitted to the same shots: {', '.join(REFERENCES)}",
+        help="also measure references that see inside the model and learn from the same labelled images, "
+        f"several with commas: {', '.join(REFERENCES)}",
     )
     parser.add_to(
         "Data",
         "--all-labels",
         action="store_true",
-        help="let references learn from every label that a search has: validation images and copies too "
-        "(always so without --templates; one that chooses on validation images cannot)",
+        help="let references also learn from validation images and augmented copies, as a search does "
+        "(always so without --templates; a reference that chooses on validation images cannot)",
     )
     kind: dict[str, Any] = {"dest": "search_for", "choices": tuple(KINDS), "default": argparse.SUPPRESS}
-    holds = f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)"
+    holds = f"what the file of --templates holds: {', '.join(KINDS)} (default: what the scorer takes)"
     parser.add_to("Data", "--search-for", metavar="KIND", help=holds, **kind)
     parser.add_argument(HIDDEN_ALIASES["search_for"], help=argparse.SUPPRESS, **kind)
     matrix = "write the whole confusion matrix"

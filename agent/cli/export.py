@@ -80,19 +80,19 @@ def add_options(parser: Parser) -> None:
     parser.description = (
         "example:\n  promptclimb export runs/mine --format safetensors\n\nformats:\n"
         + "\n".join(f"  {name:<15} {on_command_line(about)}" for name, about in formats.items())
-        + "\n\nOnly safetensors holds what the labelled images taught; the others hold texts."
+        + "\n\nOnly safetensors holds what was learned from images; the other formats hold texts."
     )
     parser.add_argument("directory", metavar="RUN_DIR", help="a finished or stopped run")
-    parser.add_argument("--format", dest="form", metavar="FORMAT", help="required: one of those above")
+    parser.add_argument("--format", dest="form", metavar="FORMAT", help="required: one of the formats above")
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help=f"file, or with {exports.ALL} a folder, to write to (default: in RUN_DIR/exports/)",
+        help=f"file to write, or with {exports.ALL} a folder (default: in RUN_DIR/exports/)",
     )
     parser.add_argument(
         "--only",
         choices=(BEST, TEXTS),
         metavar="WHICH",
-        help="best: the best template alone, in place of the texts; texts: for safetensors, the texts "
-        "without the labelled images",
+        help="best: the best template alone; texts: for safetensors, the texts without what was learned from "
+        "images (default: the recommended classifier in safetensors, the texts elsewhere)",
     )

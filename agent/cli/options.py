@@ -73,12 +73,14 @@ def add_search_options(
             dest="config_file",
             hide=of is SearchConfig,
             metavar="FILE.toml",
-            help="settings by name; options win over them",
+            help="a file with settings by name; options win over it",
         )
 
 
 def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argparse.Action:
     text = on_command_line(option.help).replace("%", "%%")
+    if defaults and option.group == "Limits" and option.default is None and option.show in ("N", "DOLLARS"):
+        text += " (default: no limit)"
     common: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS}
     if option.default is True:
         text += " (default: on)" if defaults else ""

@@ -52,7 +52,8 @@ examples:
   promptclimb predict path/to/images --templates templates.txt --class-names names.txt \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k
 
-With --run, whatever you leave out is as in the run. Without it, --precision is fp32 and --device auto.
+With --run, options that you leave out are as in the run. With --templates, the default
+of --precision is fp32 and that of --device auto.
 """
 TAKEN = ("class_names", "model", "pretrained", "precision", "device", "scorer_url")
 """The settings that this command takes."""
@@ -282,24 +283,26 @@ def add_options(parser: Parser) -> None:
     """Add the options of ``predict``."""
     parser.usage = "%(prog)s FOLDER (--run RUN_DIR | --run FILE | --templates FILE) [OPTION ...]"
     parser.description = EXAMPLES
-    parser.add_argument("folder", metavar="FOLDER", help="images, in folders or not; or one image")
+    parser.add_argument(
+        "folder", metavar="FOLDER", help="a folder with images, or one image; subfolders count"
+    )
     parser.add_argument(
         "--run",
         dest="of_run",
         metavar="RUN_DIR",
-        help="a run's folder, or a .safetensors file: its recommended classifier is used",
+        help="a run's folder, or a .safetensors file: use its recommended classifier",
     )
     parser.add_argument(
         "--only",
         choices=(BEST, TEXTS),
         metavar="WHICH",
-        help="best: the run's best template alone; texts: its texts without the labelled images; with "
-        "either, --model and --pretrained may name another model",
+        help="best: use the run's best template alone; texts: its texts, without what was learned from "
+        "images; with either, --model and --pretrained may name another model",
     )
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help="your own templates instead of a run, averaged, with a CLIP model: a file with JSON or one a "
+        help="your own templates instead of a run, averaged, with a CLIP model: a file with JSON or one per "
         "line, or one template itself",
     )
     parser.add_argument(
@@ -307,12 +310,16 @@ def add_options(parser: Parser) -> None:
         default=argparse.SUPPRESS,
         metavar="openai|FILE",
         help="class names: a file with one per line, or openai: open_clip's ImageNet names. Required with "
-        "--templates. With --run, the run's texts classify, without the labelled images; with a line "
-        "CLASS=NAME they use NAME, and the output says CLASS",
+        "--templates. With --run, the texts alone classify with these names; after a line CLASS=NAME they "
+        "use NAME, and the output says CLASS",
     )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(
-        "--top", type=positive_number, default=1, metavar="N", help="the N most likely classes (default: 1)"
+        "--top",
+        type=positive_number,
+        default=1,
+        metavar="N",
+        help="the N most likely classes of each image (default: 1)",
     )
     leave_out = {*options_of(EvaluatorSpec).keys() - TAKEN, "class_names"}
     add_search_options(parser, of=ScoringConfig, leave_out=leave_out, first=TAKEN, defaults=False)

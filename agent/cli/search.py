@@ -56,14 +56,14 @@ from .output import (
 from .parser import Parser
 
 EXAMPLE = """\
-example: a bundled set, as it stands
+example: a bundled set, without images of yours
   promptclimb search --data backgrounds \\
       --describe "things before a coloured background"
-example: templates, such as "a satellite photo of {}", without an LLM
+example: find templates, such as "a satellite photo of {}", without an LLM
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
       --describe "what your images show"
-example: new names for classes that the model does not know, by an LLM, for $1 at most
+example: find names for classes that the model does not know, with an LLM, for $1 at most
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
       --search-for class-names --llm gpt-4o-mini \\
@@ -73,14 +73,14 @@ DETAILS = """\
 what --data takes:
   backgrounds                   a set by name; `datasets` lists them
   path/to/images                folders DIR/CLASS/*.jpg, or DIR/{train,val,test}/CLASS/*
-  images.csv                    a table with path, label and perhaps split (.csv, .tsv, .jsonl); see --columns
-  hf:OWNER/NAME, hf:FOLDER      Hugging Face's, from the hub or a folder (extra [hf])
-  torchvision:NAME              torchvision's, under --data-root
+  images.csv                    a table (.csv, .tsv, .jsonl) with path, label, optionally split; see --columns
+  hf:OWNER/NAME, hf:FOLDER      a data set of Hugging Face, from the hub or a folder (extra [hf])
+  torchvision:NAME              a data set of torchvision, under --data-root
 
 what --model takes:
-  RN-pico, ViT-pico, ...        the bundled ones; `models` lists them
-  ViT-B-32                      open_clip's names, with --pretrained TAG or FILE; `models --grep` lists them
-  hf-hub:OWNER/NAME             from Hugging Face's hub
+  RN-pico, ViT-pico, ...        a bundled model; `models` lists them
+  ViT-B-32                      an open_clip model, with --pretrained TAG or FILE; `models --grep` lists them
+  hf-hub:OWNER/NAME             a model on Hugging Face's hub
   local-dir:FOLDER              a folder with open_clip_config.json and weights
 
 more examples:

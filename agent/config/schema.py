@@ -104,8 +104,8 @@ class LLMSettings(Settings):
     )
     price: TokenPrice = setting(
         None,
-        "dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
-        "auto: from a table of vendors' prices",
+        "price of the LLM: dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: "
+        "0.15/0.075/0.60; auto: from an installed table of vendors' prices",
         first=10,
         show="IN/OUT|auto",
     )
@@ -113,7 +113,8 @@ class LLMSettings(Settings):
     answer_tokens: int = setting(512, "tokens per answer at most", ge=16, le=1_000_000, file_only=True)
     reasoning_effort: str | None = setting(
         None,
-        "how much a reasoning model thinks, in the endpoint's words: none, minimal, low, medium, high …",
+        "how much a reasoning model thinks, in the endpoint's words: none, minimal, low, medium, high ... "
+        "(default: the endpoint's)",
         decides=True,
         show="LEVEL",
         pattern=WORD,
@@ -156,7 +157,7 @@ class SearchSettings(Settings):
     method: str = setting(METHOD, ABOUT, decides=True, first=12, show="NAME")
     search_for: str = setting(
         TEMPLATE,
-        "what is searched for: template; class-names (templates, then better class names); "
+        "what to search for: template; class-names (templates, then better class names); "
         "instruction (for `scorer = chat`)",
         decides=True,
         first=7,
@@ -263,9 +264,21 @@ class LimitSettings(Settings):
 
     group: ClassVar[Group] = "Limits"
 
-    concurrency: int = setting(CONCURRENCY, "restarts, and requests in flight, at once", ge=1, le=100_000)
-    rpm: float | None = setting(None, "requests per minute at most", gt=0, le=MOST_A_MINUTE)
-    tpm: float | None = setting(None, "tokens per minute at most", gt=0, le=MOST_A_MINUTE)
+    concurrency: int = setting(
+        CONCURRENCY, "restarts that run, and requests that are open, at once", ge=1, le=100_000
+    )
+    rpm: float | None = setting(
+        None,
+        "requests to the LLM per minute at most, beside what the endpoint announces",
+        gt=0,
+        le=MOST_A_MINUTE,
+    )
+    tpm: float | None = setting(
+        None,
+        "tokens to and from the LLM per minute at most, beside what the endpoint announces",
+        gt=0,
+        le=MOST_A_MINUTE,
+    )
     request_timeout: float = setting(
         REQUEST_TIMEOUT_S,
         "seconds that one attempt may take; with `llm = local` at least 1,200",
@@ -278,15 +291,20 @@ class LimitSettings(Settings):
         RETRY_ATTEMPTS, "attempts per request", ge=1, le=MOST_ATTEMPTS, file_only=True
     )
     max_calls: int | None = setting(
-        None, "requests that are answered or billed, at most, over the whole run", ge=0, le=MOST_COUNTED
-    )
-    max_tokens: int | None = setting(
         None,
-        "tokens at most, in and out; if an endpoint charges more than expected, one answer may exceed it",
+        "requests to the LLM at most that are answered or billed, over the whole run",
         ge=0,
         le=MOST_COUNTED,
     )
-    max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
+    max_tokens: int | None = setting(
+        None,
+        "tokens to and from the LLM at most; one answer that is charged at more than expected may exceed it",
+        ge=0,
+        le=MOST_COUNTED,
+    )
+    max_minutes: float | None = setting(
+        None, "minutes of running at most, over the whole run", ge=0, le=LONGEST_MINUTES
+    )
     give_up_after: float = setting(
         30.0,
         "minutes without a success after which the run stops",
@@ -305,7 +323,7 @@ class OutputSettings(Settings):
     run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=6)
     track: tuple[str, ...] | None = setting(
         None,
-        f"send figures to trackers, several with commas: {tracker_forms()}; "
+        f"send metrics to trackers, several with commas: {tracker_forms()}; "
         "none: stop sending to the earlier ones",
         show="NAME[:PLACE]",
     )
@@ -334,20 +352,21 @@ class ScoringConfig(EvaluatorSpec):
     )
     scorer_price: Price | CallPrice | None = setting(
         None,
-        "dollars per million tokens in and out, such as 0.15/0.60, or per request: 0.002/call",
+        "price of the scorer: dollars per million tokens in and out, such as 0.15/0.60, or per request: "
+        "0.002/call",
         applies_to=API,
         show="IN/OUT|N/call",
     )
     max_scorer_calls: int | None = setting(
         None,
-        "requests to the scorer at most, the final evaluation included",
+        "requests to the scorer at most, including those of the final evaluation",
         applies_to=API,
         ge=0,
         le=MOST_COUNTED,
     )
     max_cost: float | None = setting(
         None,
-        "dollars to spend at most; needs the prices of LLM and scorer; one answer that costs more than "
+        "dollars to spend at most on LLM and scorer; needs their prices; one answer that costs more than "
         "expected may exceed it",
         first=11,
         show="DOLLARS",
@@ -356,7 +375,7 @@ class ScoringConfig(EvaluatorSpec):
     )
     shared_cache: UserPath | None = setting(
         None,
-        "folder in which labels are shared with other runs",
+        "folder in which runs share the labels that a model behind an API gave",
         applies_to=API,
         group="Output",
     )

@@ -257,7 +257,7 @@ def _in_frames(view: View, words: Sequence[str], count: int, *, ends_round: bool
 
 
 GUIDED = SearchMethod(
-    summary="an LLM sees description, class names and scores; with combine in turn",
+    summary="an LLM sees description, class names and scores; in turns with combine",
     conversation=_guided,
     mixed=True,
     uses_description=True,

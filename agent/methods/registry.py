@@ -47,11 +47,11 @@ def _opro(view: View) -> Steps:
 METHODS: dict[str, SearchMethod] = {
     "guided": GUIDED,
     # arXiv 2309.05950: the paper's method, and its comparison "P only".
-    "pn": SearchMethod(summary="an LLM sees the best and worst", conversation=_pn),
-    "p": SearchMethod(summary="an LLM sees the best only", conversation=_p),
+    "pn": SearchMethod(summary="an LLM sees the best and worst templates", conversation=_pn),
+    "p": SearchMethod(summary="an LLM sees the best templates only", conversation=_p),
     # arXiv 2211.01910, round after round; arXiv 2309.03409.
-    "ape": SearchMethod(summary="an LLM varies the best", conversation=_ape),
-    "opro": SearchMethod(summary="an LLM sees the best with scores", conversation=_opro),
+    "ape": SearchMethod(summary="an LLM varies the best template", conversation=_ape),
+    "opro": SearchMethod(summary="an LLM sees the best templates with scores", conversation=_opro),
     "random": RANDOM,
     "combine": COMBINE,
 }
@@ -59,7 +59,10 @@ METHOD, LLM_METHOD = "combine", "guided"
 """The defaults: without an LLM or with one that finds class names, and with one for what is searched for."""
 _IN_ORDER = tuple(dict.fromkeys((METHOD, LLM_METHOD, *METHODS)))
 """First those that are not for comparison alone."""
-ABOUT = f"how candidates are found: {', '.join(_IN_ORDER)}; with an LLM for templates {LLM_METHOD}"
+ABOUT = (
+    f"how candidates are found: {', '.join(_IN_ORDER)}; if an LLM proposes templates, "
+    f"{LLM_METHOD} is the default"
+)
 
 
 def described() -> str:

@@ -263,7 +263,7 @@ def one_word_changed(parent: str, words: Sequence[str], slot: str, rng: random.R
 
 
 COMBINE = SearchMethod(
-    summary="no LLM: words of the description in caption frames",
+    summary="no LLM: puts words of the description into captions",
     conversation=combine,
     requests=0,
     uses_description=True,

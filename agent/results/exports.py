@@ -217,14 +217,18 @@ FORMS: Mapping[str, ExportForm] = {
         "clip-benchmark-templates.json", clip_benchmark, "templates with {c}, for CLIP_benchmark"
     ),
     "cupl": ExportForm(
-        "cupl-prompts.json", cupl, "the texts of each class, as in CuPL; reads the run's data"
+        "cupl-prompts.json", cupl, "the prompts of each class, as in CuPL; reads the run's data"
     ),
-    "text": ExportForm("prompts.txt", text, "one a line, for `initial` and `templates`", any_kind=True),
+    "text": ExportForm(
+        "prompts.txt", text, "one template per line, for `initial` and `templates`", any_kind=True
+    ),
     "csv": ExportForm(
         "leaderboard.csv", leaderboard, "every template with its scores", chooses=False, any_kind=True
     ),
     "safetensors": ExportForm("classifier.safetensors", safetensors, "the recommended classifier"),
-    "class-names": ExportForm("class-names.txt", class_names, "new names, as CLASS=NAME", chooses=False),
+    "class-names": ExportForm(
+        "class-names.txt", class_names, "accepted new class names, as lines CLASS=NAME", chooses=False
+    ),
 }
 
 
