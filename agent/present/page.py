@@ -246,7 +246,7 @@ def _searching(view: RunView) -> str:
 def _verdict(view: RunView) -> str:
     result, progress, noun = view.result, view.progress, view.words.noun
     if result is not None and result.recommended.verdict:
-        return f"{result.recommended.verdict}."
+        return result.recommended.verdict
     train = view.rows[0].train if result is None and view.rows else view.train
     if not view.rows or train is None:
         if result is None:

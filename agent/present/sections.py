@@ -36,7 +36,6 @@ from .chart import (
     course_chart,
 )
 from .sentences import (
-    FOR_TEXTS_ALONE,
     UNSUPPORTED,
     about_test,
     chosen_by_more,
@@ -139,14 +138,13 @@ def names_section(view: RunView) -> dict[str, Any]:
     result = view.result
     original = None if result is None else result.baselines.get(ORIGINAL_NAMES)
     first_reading = "" if result is None else names_read(result)
-    texts_alone = result is not None and result.only_texts_renamed
     return {
         "names": (renamed := renamed_classes(view)),
         "all_renamed": result is not None and len(renamed or ()) == result.dataset.classes,
         "names_shown": MOST_NAMES_SHOWN,
+        "name_sources": {} if result is None else result.best.name_sources,
         "names_unchecked": result is not None and result.best.unchecked,
         "names_read": f"{first_reading[0].upper()}{first_reading[1:]}." if first_reading else "",
-        "names_alone": f"{FOR_TEXTS_ALONE}." if texts_alone else "",
         "original": "" if original is None else " ".join(original.templates),
     }
 

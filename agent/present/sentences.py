@@ -26,6 +26,9 @@ from ..position import INITIAL, LLM
 from ..results.accuracies import ORIGINAL_NAMES, WITH_IMAGES, WITHOUT_SEARCH, baseline_name, score_text
 from ..results.gain import may_be_chance
 from ..results.result import (
+    COMMON_WORDS,
+    FIRST_READING,
+    LATER_ROUND,
     NO_NEW_NAME,
     PROMINENT,
     UNCHECKED,
@@ -40,14 +43,15 @@ from ..results.run_dir import CLASSIFIER, CONFIG
 from ..text import printable
 
 MOST_NAMES = 12
-"""Most new class names in a line."""
+"""Most new class names of one source in a line."""
 LEAST_UNLIKE = 0.1
 """Difference between labelled images, held out, and test images from which they may be of another kind."""
 UNSUPPORTED = "Unsupported: no labelled image of the class is classified correctly"
-FOR_TEXTS_ALONE = (
-    "Use these names without images; the classifier with images has your own. They were chosen one by one: "
-    "do not take them for true"
-)
+_FROM = {
+    FIRST_READING: "From the LLM's first reading",
+    LATER_ROUND: "From the LLM's later rounds",
+    COMMON_WORDS: "From common words",
+}
 _REPLACE, _START = "its names replace the original ones", "the search {} from its names"
 NameEvent: TypeAlias = events.NamesRead | events.NameRoundFinished | events.NamesChosen
 
@@ -313,11 +317,9 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
     if result.best.class_names is not None and not result.is_unread:
-        about = f". {UNSUPPORTED}" if result.best.unsupported else ""
-        names = _new_names(result.best)
-        if result.only_texts_renamed:
-            about += f". {FOR_TEXTS_ALONE}"
-        lines += [f"{names}{about}", *filter(None, [names_read(result)])]
+        # The verdict says it.
+        about = f". {UNSUPPORTED}" if result.best.unsupported and not verdict else ""
+        lines += [f"{_new_names(result.best)}{about}", *filter(None, [names_read(result)])]
     lines += filter(None, [on_command_line(names_hint(result))])
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""
     lines.append(f"{_spent(result)}{opening}")
@@ -354,16 +356,25 @@ def name_line(event: NameEvent) -> str:
 
 
 def _new_names(best: Best) -> str:
-    names = best.new_names
-    if best.unchecked:
-        why, names = UNCHECKED, dict(best.class_names or {})
-    else:
-        why = "kept for their scores, not for what they mean"
-    if not names:
+    """Return the new names by where they come from, of each kind those first that are to be read."""
+    if not best.class_names:
         return f"class names: {NO_NEW_NAME if best.unchecked else 'no new name was accepted'}"
+    if best.unchecked:
+        return f"class names, {UNCHECKED}: {_listed(best.class_names)}"
+    about, names = "class names, kept for their scores, not for what they mean", best.new_names
+    if not best.name_sources:  # a result of an earlier version
+        return f"{about}: {_listed(names)}"
+    ordered = sorted(names, key=lambda name: name not in best.unsupported)
+    for source, words in _FROM.items():
+        if of_source := {name: names[name] for name in ordered if best.name_sources.get(name) == source}:
+            about += f". {words}: {_listed(of_source)}"
+    return about
+
+
+def _listed(names: Mapping[str, str]) -> str:
     changes = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:MOST_NAMES]]
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-    return f"class names, {why}: {'; '.join(changes)}{more}"
+    return f"{'; '.join(changes)}{more}"
 
 
 def names_hint(result: SearchResult) -> str:

@@ -130,6 +130,7 @@ class AccuracyRow:
         name: A baseline's or a form's name, such as ``best``; a method's label.
         title: The name in words.
         cells: By column.
+        start: What is said before the templates, if it has learnt from images; empty otherwise.
         gain: The difference of the recommended form to this row on test.
     """
 
@@ -137,6 +138,7 @@ class AccuracyRow:
     title: str
     cells: Mapping[str, Accuracy]
     templates: tuple[str, ...] = ()
+    start: str = ""
     gain: Difference | None = None
 
 
@@ -159,9 +161,8 @@ class AccuracyTable:
         lines[0] += [GAIN] * gains
         for row in self.rows:
             cells = [row.cells[column].lines(percent=self.percent) for column in self.columns]
-            templates = (
-                [] if noun is None else [_templates_text(row.templates, are_examples_shown=row.name == TEXTS)]
-            )
+            texts = _templates_text(row.templates, are_examples_shown=row.name == TEXTS)
+            templates = [] if noun is None else ["\n".join(filter(None, (row.start, texts)))]
             gain = [] if not gains else ["" if row.gain is None else row.gain.in_words]
             lines.append([printable(row.title), *templates, *map("\n".join, cells), *gain])
         return lines

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import NormalDist
 from typing import Any, TypeVar
 
 from ...evaluator.counts import counted
 from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import Form
 from ...prompts.kinds import CandidateNoun
 from .accuracies import (
     BEST,
@@ -199,53 +199,70 @@ def verdict_of(
     words: CandidateNoun,
     *,
     unchecked: bool = False,
+    unsupported: int = 0,
 ) -> str:
-    """Return what to use in a line, with its gain on test, and whether the search beat the best without one.
+    """Return in sentences what to use, with its gain on test, and what the search brought.
 
-    The gain is over the better of the plain texts. ``remark`` is what the texts need beside their templates,
-    such as new class names. ``unchecked``: these are all that was asked for, without a labelled image.
+    The gain is over the better of the plain texts. If images are learnt from, the texts alone have a sentence
+    with theirs. ``remark`` is what the texts need beside their templates, such as new class names; so many of
+    these are ``unsupported``. ``unchecked``: they are all that was asked for, without a labelled image.
     """
     rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
     assert rival is None or isinstance(rival, WithoutSearch)
-    group = groups[recommended.name]
+    in_words = partial(texts_in_words, groups=groups, words=words, rival=rival, unchecked=unchecked)
+    group, learnt = groups[recommended.name], recommended.form == WITH_IMAGES
     renamed = bool(remark) and not keeps_original_names(group)
-    texts = texts_in_words(group.templates, groups, words, rival=rival, renamed=renamed, unchecked=unchecked)
-    beside = WITH_ORIGINAL_NAMES if keeps_original_names(group) else remark
-    use = _what_to_use(recommended.form, texts, words, beside, unchecked=unchecked)
-    accuracy = score_text(recommended.test, percent=are_shares((recommended.test,)), unit=" %")
-    verdict = f"{use} {accuracy} on test"
+    texts, beside = in_words(group.templates, renamed=renamed), remark
+    if keeps_original_names(group):
+        beside = WITH_ORIGINAL_NAMES
+    images = f" {'and' if beside else 'with'} the labelled images" if learnt else ""
+    # A gain over the best without a search is said once.
     is_rival = rival is not None and not rival.images and rival.name == reference
-    if reference is not None and not is_rival and not recommended.over[reference].same_template:
-        verdict += f", {recommended.over[reference]} over the {baseline_name(reference, words)}"
+    gain = _gain_on_test(group, {} if is_rival else recommended.over, reference, words)
+    sentences = [f"Use {with_article(texts)}{beside}{images}: {gain}."]
+    if not learnt and texts not in (TEXTS, f"best {words.noun}", words.noun):
+        why = NO_NEW_NAME if unchecked else "nothing beat it on the labelled images"
+        sentences.append(f"{why[0].upper()}{why[1:]}.")
     if rival is not None and WITHOUT_SEARCH in recommended.over:
         title = rival.title(words) + (", original names" if renamed else "")
-        return f"{verdict}; {_against_rival(recommended.over[WITHOUT_SEARCH], title)}"
-    gaps = [gap for name, gap in recommended.over.items() if name in (ORIGINAL_NAMES, reference)]
-    if unchecked and remark and any(gap.verdict == "worse" for gap in gaps):
-        verdict += "; on test the original names were better: check the new names before you use any"
-    return verdict
+        sentences.append(_against_rival(recommended.over[WITHOUT_SEARCH], title))
+    original = (recommended.over.get(name) for name in (ORIGINAL_NAMES, reference or ""))
+    if unchecked and remark and any(gap is not None and gap.verdict == "worse" for gap in original):
+        sentences.append("On test the original names were better: check the new names before you use any.")
+    if learnt and groups[TEXTS].test is not None:
+        alone = with_article(in_words(groups[TEXTS].templates, renamed=bool(remark)))
+        gain = _gain_on_test(groups[TEXTS], recommended.texts_over, reference, words)
+        gap = recommended.texts_over.get(reference or "")
+        behind = " Rather use that." if gap is not None and gap.sign < 0 else ""
+        sentences.append(f"Without images, use {alone}{remark}: {gain}.{behind}")
+    if unsupported:
+        them = f"{unsupported} of them {'is' if unsupported == 1 else 'are'} unsupported"
+        why = "the texts get every labelled image of the class wrong"
+        sentences.append(f"Read the new names: {them} ({why}).")
+    return " ".join(sentences)
 
 
-def _what_to_use(form: Form, texts: str, words: CandidateNoun, remark: str, *, unchecked: bool) -> str:
-    """Return what to use, and why if it is not of the search."""
-    use = f"Use {with_article(texts)}{remark}"
-    if form == WITH_IMAGES:
-        return f"{use} {'and' if remark else 'with'} the labelled images:"
-    if texts in (TEXTS, f"best {words.noun}", words.noun):
-        return f"{use}:"
-    return f"{use}: {NO_NEW_NAME if unchecked else 'nothing beat it on the labelled images'};"
+def _gain_on_test(
+    group: GroupAccuracies, over: Mapping[str, Difference], reference: str | None, words: CandidateNoun
+) -> str:
+    """Return the accuracy on test, with the gain over a plain text, if there is one, and its verdict."""
+    accuracy = f"{score_text(group.test, percent=are_shares((group.test,)), unit=' %')} on test"
+    if reference is None or reference not in over or over[reference].same_template:
+        return accuracy
+    gap = over[reference]
+    return f"{accuracy}, {gap} over the {baseline_name(reference, words)} ({gap.verdict})"
 
 
 def _against_rival(gap: Difference, title: str) -> str:
-    """Return whether the search beat the best without one."""
+    """Return in sentences what the search brought over the best without one, and which to use."""
     if gap.same_template:
-        return "that is also the best without a search"
-    outcomes = {"better": ("beats", ""), "worse": ("is behind", "; use that")}
-    open_outcome = ("does not measurably beat", "; either will do")
-    if gap.interval[1] < 0.0:  # so it is not certain among many comparisons only
-        open_outcome = ("may be behind", "; rather use that")
-    outcome, use = outcomes.get(gap.verdict, open_outcome)
-    return f"the search {outcome} the best without one ({title}): {gap}{use}"
+        return "That is also the best without a search."
+    if gap.verdict == "worse":
+        return f"The search is behind the best without one ({title}): {gap}. Use that instead."
+    if gap.sign < 0:  # so it is not certain among many comparisons only
+        return f"The search may be behind the best without one ({title}): {gap}. Rather use that."
+    outcome = "This is beyond chance." if gap.verdict == "better" else "This may be chance: use either."
+    return f"The search brought {gap} over the best without one ({title}). {outcome}"
 
 
 def _difference(share: float, interval: Interval, *, paired: bool = True, **more: Any) -> Difference:
@@ -326,9 +343,11 @@ def with_warnings(result: SearchResult) -> SearchResult:
     recommended, images = result.recommended, result.dataset.sizes.test
     if not recommended.verdict:
         return result
-    clauses = [recommended.verdict, chance_warning(result)]
+    sentences = [recommended.verdict]
+    if warning := chance_warning(result):
+        sentences.append(f"{warning}.")
     if images < FEW_TEST_IMAGES:
-        clauses.append(f"only {counted(images, 'test image')}: go by the intervals")
+        sentences.append(f"There are only {counted(images, 'test image')}: go by the intervals.")
     if TOY_MODEL in result.notes:
-        clauses.append("measured by a toy model, so it says nothing about a real one")
-    return replace(result, recommended=replace(recommended, verdict="; ".join(filter(None, clauses))))
+        sentences.append("It was measured by a toy model, so it says nothing about a real one.")
+    return replace(result, recommended=replace(recommended, verdict=" ".join(sentences)))

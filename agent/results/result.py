@@ -74,6 +74,8 @@ _Text: TypeAlias = Annotated[str, Field(min_length=1)]
 _Texts: TypeAlias = Annotated[tuple[_Text, ...], Field(min_length=1)]
 AllUnanswered: TypeAlias = Annotated[Mapping[Split, Unanswered], _IF_ANY]
 
+NAME_SOURCES = FIRST_READING, LATER_ROUND, COMMON_WORDS = "first reading", "later round", "common words"
+"""Where a new class name comes from: what the LLM said first, its later answers, or the built-in words."""
 UNLEARNED = "images_unlearned"
 FORM_CHOSEN_BY = "form_chosen_by"
 UNREAD = "unreadable_answers"
@@ -178,6 +180,7 @@ class Best:
         class_names: The new name of each class that got one, by its own name; None if none were searched for.
         unsupported: Of these classes, those of which no labelled image is classified correctly.
         unchecked: The new names are an LLM's, and no labelled image was looked at.
+        name_sources: Where new names come from, by class: one of ``NAME_SOURCES``.
         unanswered: The shares of images without a class, by split; empty if all have one.
     """
 
@@ -188,11 +191,13 @@ class Best:
     class_names: Annotated[Mapping[str, _Text] | None, Field(exclude_if=lambda names: names is None)] = None
     unsupported: Annotated[tuple[str, ...], _IF_ANY] = ()
     unchecked: Annotated[bool, _IF_ANY] = False
+    name_sources: Annotated[Mapping[str, _Text], _IF_ANY] = field(default_factory=dict)
     unanswered: AllUnanswered = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not (self.class_names or {}).keys() >= set(self.unsupported):
-            raise ValueError("a class in `unsupported` has no new name in `class_names`")
+        for member, classes in (("unsupported", self.unsupported), ("name_sources", self.name_sources)):
+            if not (self.class_names or {}).keys() >= set(classes):
+                raise ValueError(f"a class in `{member}` has no new name in `class_names`")
 
     @property
     def new_names(self) -> dict[str, str]:
@@ -257,6 +262,7 @@ class WithImages(GroupAccuracies):
         strength: How much it was held near the texts; None if it is the texts' classifier.
         original_names: It has the original class names, though the texts have new ones: those were chosen one
             by one on the same images, and bring nothing beside them.
+        midway: Learning started midway between ``templates`` and the best without a search.
     """
 
     train: Share | None
@@ -265,6 +271,7 @@ class WithImages(GroupAccuracies):
     images: NonNegativeInt
     strength: NonNegativeFloat | None
     original_names: Annotated[bool, _IF_ANY] = False
+    midway: Annotated[bool, _IF_ANY] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,12 +398,15 @@ class Recommended:
     Attributes:
         test: Its accuracy on test; None if it was not measured.
         over: Its difference on test to each baseline and other form, by name.
-        verdict: What to use, in a line, and what limits that; empty without ``test``.
+        texts_over: The differences of the texts alone to the bare class name and the default template, if the
+            form is with images.
+        verdict: What to use, in sentences, and what limits that; empty without ``test``.
     """
 
     form: Form
     test: float | None
     over: Mapping[str, Difference] = field(default_factory=dict)
+    texts_over: Annotated[Mapping[str, Difference], _IF_ANY] = field(default_factory=dict)
     verdict: str = ""
 
     @property
@@ -421,12 +431,14 @@ def are_shares(values: Iterable[float | None]) -> bool:
     return all(value is None or 0.0 <= value <= 1.0 for value in values)
 
 
-def _row(name: str, title: str, group: Best | GroupAccuracies, gain: Difference | None = None) -> AccuracyRow:
+def _row(
+    name: str, title: str, group: Best | GroupAccuracies, gain: Difference | None = None, start: str = ""
+) -> AccuracyRow:
     values = zip(SPLITS, (group.train, group.val, group.test), strict=True)
     cells: dict[str, Accuracy] = {
         split: Accuracy(value=value, unanswered=group.unanswered.get(split)) for split, value in values
     }
-    return AccuracyRow(name=name, title=title, templates=group.templates, cells=cells, gain=gain)
+    return AccuracyRow(name=name, title=title, templates=group.templates, start=start, cells=cells, gain=gain)
 
 
 def kind_of(prompts: str) -> PromptKind:
@@ -594,6 +606,20 @@ class SearchResult:
         return with_article(texts)
 
     @property
+    def _start(self) -> str:
+        """What the classifier of labelled images starts from; templates that no row above has follow."""
+        learnt, rival = self.with_images, self.without_search
+        assert learnt is not None, "otherwise it has no row"
+        noun = TEXTS if self.texts.templates != self.best.templates else self.words.noun
+        above = "" if learnt.original_names else f"the {noun} above"
+        if learnt.strength is None:
+            return above
+        if learnt.midway and rival is not None:
+            ends = filter(None, (above, with_article(way_name(rival.name, self.words))))
+            return f"starts midway between {' and '.join(ends)}" + " and" * (not above)
+        return f"starts from {above}".rstrip()
+
+    @property
     def is_unread(self) -> bool:
         """Whether a search for names alone was stopped: there is nothing to recommend."""
         return self.best.unchecked and self.status == "stopped"
@@ -652,13 +678,15 @@ class SearchResult:
         if self.with_images is not None:
             title = f"with {counted(self.with_images.images, 'image')}"
             title += ", original names" if self.with_images.original_names else ""
-            forms.append((WITH_IMAGES, title, replace(self.with_images, templates=())))
+            shown = self.with_images.templates if self.with_images.original_names else ()
+            forms.append((WITH_IMAGES, title, replace(self.with_images, templates=shown)))
         rows = [
             _row(
                 name,
                 f"{title} (recommended)" if name == self.recommended.name else title,
                 group,
                 over.get(name),
+                self._start if name == WITH_IMAGES else "",
             )
             for name, title, group in forms
         ]
@@ -702,7 +730,7 @@ class SearchResult:
             "".join(f"<td>{escape(cell).replace(chr(10), '<br>')}</td>" for cell in line)
             for line in table.lines(self.words.noun)
         ]
-        verdict = f"<p>{escape(printable(self.recommended.verdict))}.</p>" if self.recommended.verdict else ""
+        verdict = f"<p>{escape(printable(self.recommended.verdict))}</p>" if self.recommended.verdict else ""
         caption = f"<caption>{escape(table.unit)}</caption>"
         return f"<table>{caption}<tr>{'</tr><tr>'.join(rows)}</tr></table>{verdict}"
 

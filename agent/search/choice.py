@@ -287,6 +287,7 @@ class Forms:
         texts: The texts alone.
         learned: Learnt from the labelled images; None without features or images.
         learned_near: The texts that this stays near.
+        midway: Learning started midway between these and the best without a search.
         recommended: The form to use.
         classifier: The recommended form as class vectors; None without features.
         without_search: What they are compared with; None without labelled images.
@@ -296,6 +297,7 @@ class Forms:
     texts: NamedTexts
     learned: LearnedClassifier | None = None
     learned_near: NamedTexts
+    midway: bool = False
     recommended: Form
     classifier: Classifier | None = None
     without_search: BestWay | None
@@ -384,20 +386,19 @@ async def _learned(features: FeatureEvaluator, forms: Forms, *, starts_alone: bo
         return await call_evaluator(partial(features.learn, start))
 
     way, near = forms.without_search, forms.learned_near
-    start = vectors = await _vectors(features, near)
+    vectors, midway = await _vectors(features, near), False
     if way is None or near == NamedTexts(templates=way.texts):
         learned = by_way = await learn(vectors)
     else:
-        plain = await _vectors(features, NamedTexts(templates=way.texts))
-        start = vectors if starts_alone else _midway(vectors, plain)
-        by_way, learned = await learn(plain), await learn(start)
-    if learned.strength is None and (start is not vectors or near != forms.texts):
+        plain, midway = await _vectors(features, NamedTexts(templates=way.texts)), not starts_alone
+        by_way, learned = await learn(plain), await learn(_midway(vectors, plain) if midway else vectors)
+    if learned.strength is None and (midway or near != forms.texts):
         # The texts stay as they are.
-        near = forms.texts
+        near, midway = forms.texts, False
         learned = await learn(await _vectors(features, near))
     if way is not None and by_way.strength is not None:
         way = replace(way, learned=by_way)
-    return replace(forms, learned=learned, learned_near=near, without_search=way)
+    return replace(forms, learned=learned, learned_near=near, midway=midway, without_search=way)
 
 
 async def _vectors(features: FeatureEvaluator, texts: NamedTexts) -> ClassVectors:

@@ -87,10 +87,12 @@ class NamesRecord(RestartRecord):
     Attributes:
         named_template: The template with the names accepted so far; None if there are none.
         read: What the LLM said that the classes are, before the rounds; None if it was not asked.
+        sources: Where each name that was tried comes from, by label and name.
     """
 
     named_template: NamedTemplate | None = None
     read: ReadNames | None = None
+    sources: dict[tuple[int, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ from ..events.types import (
     Noted,
 )
 from ..position import NAMES, Position, rng_for
-from ..results.result import ReadNames
+from ..results.result import COMMON_WORDS, FIRST_READING, LATER_ROUND, ReadNames
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamedTemplate, NamesRecord, Skipped
 from .name_choice import (
     MOST_CHECKS,
@@ -333,7 +333,9 @@ class NameRounds:
     async def _readings(self, labels: Sequence[int]) -> list[tuple[int, str]]:
         """Ask what classes are; return the names as (label, name), the likeliest of a class first."""
         requests = readings_asked(self._config, self._class_names, labels)
-        return await self._ask(requests, self._position(0), MOST_READINGS, shared=True)
+        readings = await self._ask(requests, self._position(0), MOST_READINGS, shared=True)
+        self._note_source(readings, FIRST_READING)
+        return readings
 
     def _note_reading(self, first: Renaming, classes: int, *, taken: bool, **counts: int) -> None:
         read = {self._class_names[label]: name for label, name in sorted(first.items())}
@@ -388,6 +390,7 @@ class NameRounds:
                 self.template, self._class_names, records, description=self._config.description
             )
             names = await self._ask([(request, labels)], position, names_asked(len(labels)))
+        self._note_source(names, LATER_ROUND)
         # The same name may come in several answers of one round.
         return await self._score(list(dict.fromkeys(names)), position)
 
@@ -418,7 +421,11 @@ class NameRounds:
             new = [name for name in of_kinds if not self._reader.is_own_name(name)][: most // len(labels)]
             names += [(label, name) for name in new if name not in self.names.tried[label]]
         self.names.common.update(name for _, name in names)
+        self._note_source(names, COMMON_WORDS)
         await self._score(names, position)
+
+    def _note_source(self, names: Iterable[tuple[int, str]], source: str) -> None:
+        self._record.sources = dict.fromkeys(names, source) | self._record.sources  # where it came first
 
     async def _use(self, chosen: Renaming) -> None:
         renaming = self.names.with_start(chosen)

@@ -167,6 +167,7 @@ def _result_of(
             test=of_best.test,
             class_names=evaluated.class_names,
             unsupported=evaluated.unsupported,
+            name_sources=evaluated.name_sources,
             unchecked=config.unchecked,
             unanswered=of_best.unanswered,
         ),

@@ -16,6 +16,7 @@ from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.head import Head
 from ...evaluator.scoring import (
     BARE_NAME,
+    BASELINE_DEFAULT,
     OPENAI_80,
     Evaluator,
     FeatureEvaluator,
@@ -73,6 +74,7 @@ class EvaluatedChoice:
         inspection: Accuracy by class of the recommended form.
         class_names: The new name of each class that got one; None if none were searched for.
         unsupported: Of these classes, those of which no labelled image is classified correctly.
+        name_sources: Where the new names come from, by class.
     """
 
     accuracies: Mapping[str, GroupAccuracies]
@@ -81,6 +83,7 @@ class EvaluatedChoice:
     inspection: Inspection | None = None
     class_names: Mapping[str, str] | None = None
     unsupported: tuple[str, ...] = ()
+    name_sources: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -116,10 +119,15 @@ async def evaluate_choice(
     labels, predicted, within_5 = await _predictions(evaluator, groups, accuracies) if test else ((), {}, {})
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
-    unsupported: tuple[str, ...] = ()
+    unsupported, name_sources = tuple[str, ...](), dict[str, str]()
     if names is not None and names.named_template is not None:
         named_template = names.named_template
         class_names = {info.class_names[label]: name for label, name in named_template.renaming.items()}
+        name_sources = {
+            info.class_names[label]: names.sources[label, name]
+            for label, name in named_template.renaming.items()
+            if (label, name) in names.sources
+        }
         renamed, on_test, supported = await _measure_renamed(
             evaluator, (named_template.template,), named_template.renaming, test=test
         )
@@ -144,18 +152,30 @@ async def evaluate_choice(
     recommended = Recommended(form=forms.recommended, test=None)
     recommended = replace(recommended, test=accuracies[recommended.name].test)
     if recommended.test is not None:
-        over = differences(
-            recommended.name,
-            accuracies,
-            {name: hits(decided, labels) for name, decided in predicted.items()},
+        compare = partial(
+            differences,
+            hits={name: hits(decided, labels) for name, decided in predicted.items()},
             images=info.sizes["test"],
             renamed=bool(class_names),
         )
-        recommended = replace(recommended, over=over)
+        plain = {name: accuracies[name] for name in (BARE_NAME, BASELINE_DEFAULT) if name in accuracies}
+        recommended = replace(
+            recommended,
+            over=compare(recommended.name, accuracies),
+            texts_over=compare(TEXTS, {TEXTS: accuracies[TEXTS], **plain})
+            if recommended.form == WITH_IMAGES
+            else {},
+        )
         doubt = f" ({UNCHECKED})" if config.unchecked else ""
         remark = f", with {counted(len(class_names), 'new class name')}{doubt}" if class_names else ""
-        words = words_of(config.search_for)
-        verdict = verdict_of(recommended, accuracies, remark, words, unchecked=config.unchecked)
+        verdict = verdict_of(
+            recommended,
+            accuracies,
+            remark,
+            words_of(config.search_for),
+            unchecked=config.unchecked,
+            unsupported=len(unsupported),
+        )
         recommended = replace(recommended, verdict=verdict)
     decisions, inspection, metrics = None, None, dict[str, dict[str, float]]()
     if labels:
@@ -174,6 +194,7 @@ async def evaluate_choice(
         metrics=metrics,
         class_names=class_names,
         unsupported=unsupported,
+        name_sources=name_sources,
     )
 
 
@@ -262,6 +283,7 @@ async def _measure_learned(
             images=classifier.images,
             strength=classifier.strength,
             original_names=name == WITH_IMAGES and bool(forms.texts.renaming) and not near.renaming,
+            midway=name == WITH_IMAGES and forms.midway,
         )
     if way is not None:
         group = accuracies[WITHOUT_SEARCH]

@@ -24,7 +24,9 @@ from promptclimb.agent.results.details import Decisions, Details, Picture, write
 from promptclimb.agent.results.gain import differences, verdict_of, with_warnings
 from promptclimb.agent.results.history import RunView, view_of
 from promptclimb.agent.results.result import (
+    COMMON_WORDS,
     EMPTY,
+    FIRST_READING,
     NOTHING_USABLE,
     ApiUsage,
     Best,
@@ -79,7 +81,10 @@ def measured(
     hits = {name: [image >= wrong for image in range(60)] for name, (_, wrong) in wrong_by_name.items()}
     recommended = Recommended(form=form, test=None)
     over = differences(recommended.name, groups, hits, images=60, renamed=bool(remark))
-    recommended = replace(recommended, test=groups[recommended.name].test, over=over)
+    plain = {name: groups[name] for name in ("texts", "default template") if name in groups}
+    texts_over = differences("texts", plain, hits, images=60) if form == "with_images" else {}
+    test = groups[recommended.name].test
+    recommended = replace(recommended, test=test, over=over, texts_over=texts_over)
     verdict = verdict_of(recommended, groups, remark, words_of(prompts))
     return groups, replace(recommended, verdict=verdict)
 
@@ -159,7 +164,10 @@ def with_names() -> tuple[SearchResult, Details]:
         "class-names", "template", wrong_by_name, remark=", with 2 new class names"
     )
     named = replace(
-        result, best=replace(result.best, test=58 / 60, class_names=new),
+        result, best=replace(
+            result.best, test=58 / 60, class_names=new,
+            name_sources={"auk": FIRST_READING, "bat": COMMON_WORDS},
+        ),
         names_read=ReadNames(names={"auk": "great auk", "cow": "<b>cattle"}, classes=3, taken=True),
         baselines={**original, **result.baselines},
         inspection=Inspection(classes=classes, confusions=(Confusion("bat", "cow", 2),)),

@@ -274,7 +274,7 @@ def test_classes_and_measures_are_compared_with_one_baseline() -> None:
 def test_each_row_has_the_gain_of_the_recommended_form_with_its_verdict() -> None:
     """On the page, in a notebook and on the terminal."""
     over = {"default template": replace(between(2, 8), verdict="better")}
-    result = small_result(recommended=Recommended(form="texts", test=0.5, over=over, verdict="Use it"))
+    result = small_result(recommended=Recommended(form="texts", test=0.5, over=over, verdict="Use it."))
     assert 'data-of="gain of the recommended over it">+5.0 [2.0, 8.0] <span class="soft">better' in render(
         view(result)
     )
@@ -293,8 +293,9 @@ def test_few_test_images_are_said_with_the_gain() -> None:
     """Below a hundred."""
     for images, few in ((99, True), (100, False)):
         dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=images))
-        recommended = Recommended(form="texts", test=0.9, verdict="Use the texts")
+        recommended = Recommended(form="texts", test=0.9, verdict="Use the texts.")
         warned = with_warnings(small_result(recommended=recommended, dataset=dataset))
         assert (
-            warned.recommended.verdict == "Use the texts" + "; only 99 test images: go by the intervals" * few
+            warned.recommended.verdict
+            == "Use the texts." + " There are only 99 test images: go by the intervals." * few
         )

@@ -18,6 +18,7 @@ from promptclimb.agent.results.result import (
     Recommended,
     SearchResult,
     Sizes,
+    WithImages,
     WithoutSearch,
 )
 from promptclimb.evaluator.scoring import ClassAccuracy, Form, Inspection
@@ -121,22 +122,30 @@ def test_one_line_says_what_to_use(form: Form, texts: tuple[str, ...], remark: s
     recommended = Recommended(form=form, test=0.7)
     measured = on_test(texts[0], 700)
     over = gain_of(measured, plain, name=recommended.name, renamed=bool(remark))
-    measured_groups = {recommended.name: share(0.7, *texts), **plain}
+    measured_groups = {"texts": share(None, "a {}"), recommended.name: share(0.7, *texts), **plain}
     groups = {name: group for name, (group, _) in measured_groups.items()}
     line = verdict_of(replace(recommended, over=over), groups, remark, kind_named(TEMPLATE).words)
-    assert line == f"Use the {use}: 70.0 % on test, +10.0 [8.3, 12.0] over the bare class name"
+    assert line == f"Use the {use}: 70.0 % on test, +10.0 [8.3, 12.0] over the bare class name (better)."
 
 
 @pytest.mark.parametrize(
     ("right", "outcome"),
     [
-        (600, "beats the best without one (bare class name with images): +10.0 [8.3, 12.0]"),
+        (
+            600,
+            "brought +10.0 [8.3, 12.0] over the best without one (bare class name with images). "
+            "This is beyond chance.",
+        ),
         (
             698,
-            "does not measurably beat the best without one (bare class name with images): +0.2 [-0.2, 0.7]; "
-            "either will do",
+            "brought +0.2 [-0.2, 0.7] over the best without one (bare class name with images). "
+            "This may be chance: use either.",
         ),
-        (800, "is behind the best without one (bare class name with images): -10.0 [-12.0, -8.3]; use that"),
+        (
+            800,
+            "is behind the best without one (bare class name with images): -10.0 [-12.0, -8.3]. "
+            "Use that instead.",
+        ),
     ],
 )
 def test_the_line_says_whether_the_search_beat_the_best_without_one(right: int, outcome: str) -> None:
@@ -151,19 +160,21 @@ def test_the_line_says_whether_the_search_beat_the_best_without_one(right: int, 
     def line(ours: Measured, bare: Measured, images: int) -> str:
         ways = {"best without a search": Measured(rival(bare, images), bare.hits), "bare class name": BARE}
         over = gain_of(ours, ways, name="with_images")
-        groups = {"with_images": ours.group, **{name: group for name, (group, _) in ways.items()}}
+        groups = {name: group for name, (group, _) in ways.items()}
+        groups |= {"with_images": ours.group, "texts": share(None, "a {}").group}
         recommended = Recommended(form="with_images", test=0.7, over=over)
         return verdict_of(recommended, groups, "", kind_named(TEMPLATE).words)
 
     found = on_test("a {}", 700)
     assert line(found, on_test("{}", right), 9).endswith(
-        f"70.0 % on test, +50.0 [46.9, 53.1] over the bare class name; the search {outcome}"
+        f"70.0 % on test, +50.0 [46.9, 53.1] over the bare class name (better). The search {outcome}"
     )
     same = line(on_test("{}", 700), on_test("{}", 700), 9)
-    assert same.endswith("over the bare class name; that is also the best without a search")
+    assert same.endswith("over the bare class name (better). That is also the best without a search.")
     alone = line(found, BARE, 0)
     assert alone.count("+50.0") == 1
-    assert alone.endswith("the search beats the best without one (bare class name): +50.0 [46.9, 53.1]")
+    brought = "The search brought +50.0 [46.9, 53.1] over the best without one (bare class name)."
+    assert alone.endswith(f"{brought} This is beyond chance.")
 
 
 def test_an_interval_below_zero_is_no_tie_in_the_line() -> None:
@@ -173,11 +184,11 @@ def test_an_interval_below_zero_is_no_tie_in_the_line() -> None:
     rival = WithoutSearch(templates=("{}",), train=None, test=0.706, name="bare class name", images=9)
     over = {"best without a search": replace(gap, verdict="may be chance")}
     recommended = Recommended(form="with_images", test=0.7, over=over)
-    groups = {"with_images": ours.group, "best without a search": rival}
+    groups = {"with_images": ours.group, "texts": share(None, "a {}").group, "best without a search": rival}
     line = verdict_of(recommended, groups, "", kind_named(TEMPLATE).words)
     assert line.endswith(
-        "the search may be behind the best without one (bare class name with images): -0.6 [-1.3, -0.2]; "
-        "rather use that"
+        "The search may be behind the best without one (bare class name with images): -0.6 [-1.3, -0.2]. "
+        "Rather use that."
     )
 
 
@@ -190,7 +201,59 @@ def test_where_nothing_beat_the_bare_name_the_line_says_so() -> None:
     line = verdict_of(
         recommended, {name: group for name, (group, _) in groups.items()}, "", kind_named(TEMPLATE).words
     )
-    assert line == "Use the bare class name: nothing beat it on the labelled images; 60.0 % on test"
+    assert line == "Use the bare class name: 60.0 % on test. Nothing beat it on the labelled images."
+
+
+@pytest.mark.parametrize(
+    ("remark", "right", "sentence"),
+    [
+        ("", 650, "use the texts: 65.0 % on test, +5.0 [3.8, 6.5] over the bare class name (better)."),
+        (
+            "",
+            598,
+            "use the texts: 59.8 % on test, -0.2 [-0.7, 0.2] over the bare class name (may be chance).",
+        ),
+        (
+            "",
+            550,
+            "use the texts: 55.0 % on test, -5.0 [-6.5, -3.8] over the bare class name (worse). "
+            "Rather use that.",
+        ),
+        (
+            ", with 2 new class names",
+            650,
+            "use the texts, with 2 new class names: 65.0 % on test, +5.0 [3.8, 6.5] over the bare class name "
+            "(better). Read the new names: 1 of them is unsupported (the texts get every labelled image of "
+            "the class wrong).",
+        ),
+    ],
+)
+@pytest.mark.parametrize("original_names", [False, True])
+def test_a_sentence_says_what_the_texts_gain_without_images(
+    remark: str, right: int, sentence: str, *, original_names: bool
+) -> None:
+    """Over the same plain text, with the new names, which the classifier may not have."""
+    texts = on_test("a {}", right)._replace(group=share(right / 1000, "a {}", "one {}").group)
+    plain = {"default template": on_test("the {}", 500), "bare class name": on_test("{}", 600)}
+    learnt = WithImages(
+        templates=("a {}", "one {}"), train=None, test=0.7, images=9, strength=1.0,
+        original_names=original_names and bool(remark),
+    )  # fmt: skip
+    recommended = Recommended(
+        form="with_images",
+        test=0.7,
+        over=gain_of(on_test("a {}", 700), plain, name="with_images"),
+        texts_over=gain_of(texts, plain, name="texts", renamed=bool(remark)),
+    )
+    groups = {
+        "with_images": learnt,
+        "texts": texts.group,
+        **{name: each.group for name, each in plain.items()},
+    }
+    words = kind_named(TEMPLATE).words
+    line = verdict_of(recommended, groups, remark, words, unsupported=int(bool(remark)))
+    assert line.endswith(f"over the bare class name (better). Without images, {sentence}")
+    assert ("with the original class names" in line) == learnt.original_names
 
 
 def test_accuracies_alone_give_wider_intervals() -> None:

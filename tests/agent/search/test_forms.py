@@ -112,6 +112,14 @@ async def test_what_is_learnt_from_the_labelled_images_is_recommended(tmp_path: 
     assert {"best", "texts", "bare class name", "default template"} <= recommended.over.keys()
     assert recommended.over["bare class name"].paired
     assert recommended.verdict.startswith("Use the texts with the labelled images: ")
+    gain = recommended.texts_over[recommended.reference or ""]
+    assert (gain.paired, gain.images) == (True, 200)
+    assert gain.points == pytest.approx(
+        100 * ((result.texts.test or 0) - (result.baselines[recommended.reference or ""].test or 0))
+    )
+    assert f"Without images, use the texts: {100 * (result.texts.test or 0):.1f} % on test, {gain} over " in (
+        recommended.verdict
+    )
     assert "log-probabilities of the labelled images, compared after the search" in str(
         result.notes[FORM_CHOSEN_BY]
     )
@@ -142,6 +150,16 @@ async def test_learning_starts_midway_unless_the_texts_make_half_the_errors(
     """Texts that were chosen by the same images may be ahead by luck, but not so far."""
     box = Recording(dict.fromkeys(TEMPLATES, worth) | {"{}": 0.35})
     result, _ = await finish(tmp_path / "r", box)
+    assert result.with_images is not None
+    assert result.with_images.midway is not alone
+    (start,) = (row.start for row in result.accuracies.rows if row.name == "with_images")
+    texts_above = "the texts above"
+    assert start == (
+        f"starts from {texts_above}"
+        if alone
+        else f"starts midway between {texts_above} and the bare class name"
+    )
+    assert start in result._repr_html_()
     plain, ours = box.starts
     texts, bare = box.classifier(result.texts.templates), box.classifier(("{}",))
     assert np.array_equal(plain, bare)
@@ -153,6 +171,9 @@ async def test_images_that_say_nothing_leave_the_texts(tmp_path: Path) -> None:
     result, _ = await finish(tmp_path / "r", FeatureBox(GOOD, learns=False))
     assert result.with_images is not None
     assert (result.recommended.form, result.with_images.strength) == ("texts", None)
+    assert result.recommended.texts_over == {}
+    assert "Without images" not in result.recommended.verdict
+    assert "starts" not in result._repr_html_()
     assert result.with_images.test == result.texts.test == result.recommended.test
     assert result.recommended.verdict.startswith("Use the texts: ")
 
@@ -170,14 +191,16 @@ async def test_where_nothing_beats_the_bare_class_name_it_is_recommended(tmp_pat
     """In plain words."""
     result, _ = await finish(tmp_path / "r", FeatureBox(BARE, learns=False))
     assert result.texts.templates == ("{}",)
-    assert "Use the bare class name: nothing beat it on the labelled images; " in result.recommended.verdict
+    assert result.recommended.verdict.startswith("Use the bare class name: ")
+    assert ". Nothing beat it on the labelled images. " in result.recommended.verdict
 
 
 async def test_the_default_template_stands_for_the_bare_name_if_it_is_better(tmp_path: Path) -> None:
     """By the same rule."""
     result, _ = await finish(tmp_path / "r", FeatureBox({"{}": 0.02, "a photo of a {}": 0.8}, learns=False))
     assert result.texts.templates == ("a photo of a {}",)
-    assert result.recommended.verdict.startswith("Use the default template: nothing beat it")
+    assert result.recommended.verdict.startswith("Use the default template: ")
+    assert ". Nothing beat it on the labelled images. " in result.recommended.verdict
 
 
 async def test_a_scorer_without_features_has_no_form_with_images(tmp_path: Path) -> None:
@@ -222,8 +245,8 @@ async def test_searched_texts_that_are_not_ahead_of_the_best_without_a_search_ar
     level = GOOD | dict.fromkeys(HAND_MADE_LIST["hand-made"], 0.45)
     result, _ = await finish(tmp_path / "level", with_lists(FeatureBox(level, learns=False)))
     assert result.texts.templates == HAND_MADE_LIST["hand-made"]
-    assert result.recommended.verdict.startswith("Use the hand-made templates: nothing beat it")
-    assert result.recommended.verdict.endswith("that is also the best without a search")
+    assert result.recommended.verdict.startswith("Use the hand-made templates: ")
+    assert ". Nothing beat it on the labelled images. That is also the " in result.recommended.verdict
     behind = GOOD | dict.fromkeys(HAND_MADE_LIST["hand-made"], 0.1)
     result, _ = await finish(tmp_path / "behind", with_lists(FeatureBox(behind, learns=False)))
     assert set(result.texts.templates) <= set(TEMPLATES)
@@ -267,7 +290,7 @@ async def test_what_is_the_best_without_a_search_too_is_said(tmp_path: Path) -> 
     called = list[str]()
     result, _ = await finish(tmp_path / "r", FeatureBox(BARE, before=called.append))
     assert result.recommended.over[WITHOUT_SEARCH].verdict == "the same"
-    assert result.recommended.verdict.endswith("that is also the best without a search")
+    assert " That is also the best without a search. " in result.recommended.verdict
     assert called.count("learn") == 1
 
 
@@ -311,6 +334,9 @@ async def test_names_that_were_chosen_one_by_one_serve_the_texts_alone(tmp_path:
     titles = [row.title for row in result.accuracies.rows]
     assert "best template, with 1 new class name" in titles
     assert "with 48 images, original names (recommended)" in titles
+    (row,) = (row for row in result.accuracies.rows if row.name == "with_images")
+    assert (row.start, row.templates) == ("starts from", plain.texts.templates)  # not those of the new names
+    assert ". Without images, use the best template, with 1 new class name: " in result.recommended.verdict
     assert any(title.startswith("best template, original names") for title in titles)
     assert SearchResult.from_json(result.to_json()) == result
 

@@ -33,7 +33,7 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.sentences import result_lines
 from promptclimb.agent.results.accuracies import ORIGINAL_NAMES
 from promptclimb.agent.results.exports import export
-from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.result import COMMON_WORDS, FIRST_READING, LATER_ROUND, SearchResult
 from promptclimb.agent.results.run_dir import REPORT, read_result
 from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS
 from promptclimb.evaluator.errors import ConfigError, PromptclimbError, TemplateRejectedError
@@ -115,6 +115,10 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     chat, events = NameChat(), list[Event]()
     result = names_searched(tmp_path / "r", chat=chat, on_event=events.append)
     assert result.best.class_names == CHOSEN
+    assert result.best.name_sources == dict.fromkeys(CHOSEN, LATER_ROUND)
+    (line,) = (line for line in result_lines(result, None) if line.startswith("class names, "))
+    shown = line.partition(" From the LLM's later rounds: ")[2].split("; ")
+    assert sorted(shown) == [f"{name} -> {new}" for name, new in CHOSEN.items()]
     assert len(chat.rounds) == len(chat.asked) - 1 == 4
     original = result.baselines[ORIGINAL_NAMES]
     assert original.templates == (result.leaderboard[0].template,)
@@ -259,7 +263,11 @@ def test_names_that_the_model_has_never_read_are_replaced_in_one_step(
     assert str(event.position) == "class names, first reading"
     # Its only labelled image is not classified correctly.
     assert result.best.unsupported == ("avain",)
-    assert "avain -> key (unsupported)" in "\n".join(result_lines(result, None))
+    assert result.recommended.verdict.count("Read the new names: 1 of them is unsupported ") == 1
+    # So it comes first.
+    assert result.best.name_sources == dict.fromkeys(READ, FIRST_READING)
+    names = "From the LLM's first reading: avain -> key (unsupported); kukko -> rooster; "
+    assert names in "\n".join(result_lines(result, None))
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
     assert "key (unsupported)" in page
     # The file itself has no room for the mark.
@@ -422,7 +430,10 @@ def test_the_report_shows_escaped_names(tmp_path: Path) -> None:
     scorer = NamingBox(("bat", "b<w", "club", "horn", "seal"), {"b<w": ["rib & bon"], "bat": ["x"]})
     names_searched(tmp_path / "r", chat=NameChat(("b<w: rib & bon\nbat: x",)), evaluator=scorer)
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
-    assert '<th scope="row">b&lt;w</th><td class="t">rib &amp; bon</td><td class="n">20</td>' in page
+    new = (
+        '<th scope="row">b&lt;w</th><td class="t">rib &amp; bon</td><td>later round</td><td class="n">20</td>'
+    )
+    assert new in page
     assert "b<w" not in page
 
 
@@ -471,6 +482,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, reading: str) ->
     first = box()
     killed = Killed(tmp_path / "r", tmp_path, first, reading=reading)
     whole = names_searched(tmp_path / "r", chat=killed, evaluator=first)
+    source = LATER_ROUND if reading == UNKNOWN else FIRST_READING
+    assert whole.best.name_sources == dict.fromkeys(CHOSEN, source)
     names, classes = whole.best.class_names or {}, first.info.class_names
     chosen = json.dumps({label: names[name] for label, name in enumerate(classes) if name in names})
     assert len(killed.predicted) == 5
@@ -669,6 +682,7 @@ def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path, paid: 
     evaluator.info = replace(evaluator.info, paid=paid)
     result = run_virtual(search(settings, custom_scorer=evaluator, on_event=events.append))
     assert result.best.class_names == {name: of_kinds[0] for name, of_kinds in good.items()}
+    assert result.best.name_sources == dict.fromkeys(good, COMMON_WORDS)
     tried = [
         renaming[0] for _, renamings in evaluator.asked for renaming in renamings if list(renaming) == [0]
     ]

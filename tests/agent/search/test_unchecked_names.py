@@ -211,11 +211,12 @@ async def test_requests_at_once_lose_no_answer(unlabelled: dict[str, str], tmp_p
 def test_without_a_name_nothing_is_said_of_labelled_images(three: Path, tmp_path: Path, reading: str) -> None:
     """Answers without a name, empty ones, and the names that the classes have: none was looked at."""
     result = run_virtual(search(config(tmp_path / "r", three), chat=NameChat(reading=reading)))
-    assert result.recommended.verdict.startswith(f"Use the default template: {NO_NEW_NAME}; ")
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
-    assert f"Use the default template: {NO_NEW_NAME}; " in page
+    assert result.recommended.verdict.startswith("Use the default template: ")
+    for text in (result.recommended.verdict, page):
+        assert f". {NO_NEW_NAME[0].upper()}{NO_NEW_NAME[1:]}. " in text
     for text in ("\n".join(result_lines(result, None)), page):
-        assert "nothing beat it on the labelled images" not in text
+        assert "othing beat it on the labelled images" not in text
     # What is advised is not the search that has just ended.
     advice = what_may_help(result)
     assert "another LLM" in advice
@@ -243,7 +244,7 @@ def test_names_that_are_worse_on_test_are_to_be_checked(pictures: Path, tmp_path
     reading = "\n".join(f"{name}: a {other} toy" for name, other in false.items())
     result = run_virtual(search(config(tmp_path / "r", english), chat=NameChat(reading=reading)))
     assert result.recommended.over[ORIGINAL_NAMES].verdict == "worse"
-    worse = "; on test the original names were better: check the new names before you use any"
+    worse = ". On test the original names were better: check the new names before you use any."
     assert result.recommended.form == "template"
     assert worse in result.recommended.verdict
     assert worse in (tmp_path / "r" / REPORT).read_text("utf-8")
