@@ -17,7 +17,8 @@
     │   └── UntrustedRunError
     ├── ChatError                       one attempt at the LLM, or at a scorer behind an API, failed
     │   ├── TransientChatError
-    │   │   └── UnconnectedError
+    │   │   ├── UnconnectedError
+    │   │   └── StumbledError
     │   ├── RateLimitedError
     │   ├── UnusableAnswerError
     │   └── FatalChatError              trying again cannot help
@@ -117,6 +118,12 @@ class UnconnectedError(TransientChatError):
     """Nothing listens at the address, so nothing was billed."""
 
     KIND = FailureKind.UNCONNECTED
+
+
+class StumbledError(TransientChatError):
+    """The server failed (500) at a request in a form that it may not take."""
+
+    KIND = FailureKind.STUMBLED
 
 
 class RateLimitedError(ChatError):

@@ -32,6 +32,7 @@ class FailureKind(Enum):
     # One attempt at an endpoint
     UNREACHABLE = "the network, a deadline or the server failed"
     UNCONNECTED = "nothing listens at the address"
+    STUMBLED = "the server failed at a request in a form that it may not take"
     GARBLED = "the reply cannot be read"
     BUSY = "the endpoint asks for fewer requests"
     UNUSABLE = "a paid answer holds no text, or is a refusal by the model"
@@ -95,6 +96,7 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
         FailureKind.UNREACHABLE: _PASSING,
         # After an answer it is an outage; before any, the address is wrong.
         FailureKind.UNCONNECTED: replace(_PASSING, unproven=4, closes=True),
+        FailureKind.STUMBLED: Rule(step=NextStep.DROP, tries=1, sessions=1),
         FailureKind.GARBLED: replace(_PASSING, unread=True),
         FailureKind.BUSY: Rule(step=NextStep.WAIT),
         FailureKind.UNUSABLE: _UNUSABLE,

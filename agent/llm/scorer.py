@@ -42,6 +42,8 @@ from ..errors import (
     ModelNotFoundError,
     RedirectedError,
     RequestFailedError,
+    StumbledError,
+    TransientChatError,
     asking_errors_as_causes,
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
@@ -103,7 +105,18 @@ class _Posts(Client):
         self._client = client
 
     async def chat(self, request: ApiRequest) -> JsonAnswer:
-        return await self._client.post(request)
+        try:
+            return await self._client.post(request)
+        except TransientChatError as error:
+            if not request.is_trial or error.status != SERVER_ERROR:
+                raise
+            raise StumbledError(
+                str(error),
+                status=error.status,
+                headers=error.headers,
+                usage=error.usage,
+                retry_after=error.retry_after,
+            ) from error
 
 
 @asynccontextmanager
@@ -233,7 +246,7 @@ class ScorerCalls:
             if getattr(error.__cause__, "reason", "") in NEVER_JSON and not self._asker.has_answered:
                 not_json = EndpointError(f"the scorer: {error}; check `scorer_url`")
                 raise AskingEndedError(str(not_json)) from not_json
-            return _refusal(error, is_trial=request.is_trial)
+            return _refusal(error)
         except Exception as error:  # noqa: BLE001 - whatever ends the asking
             cause = self._cause(error)
             raise AskingEndedError(str(cause)) from cause
@@ -293,12 +306,10 @@ class ScorerCalls:
         return EndpointError(f"the scorer: {failure}{remedy}")
 
 
-def _refusal(error: BadRequestError | RequestFailedError, *, is_trial: bool) -> ApiRefusal:
+def _refusal(error: BadRequestError | RequestFailedError) -> ApiRefusal:
     reply = error if isinstance(error, BadRequestError) else error.__cause__
     status, text = getattr(reply, "status", None), str(error).lower()
     failed = isinstance(error, RequestFailedError) and not RULES[error.kind].sessions
-    # A server that stumbles over a form does not take it.
-    failed &= not (is_trial and status == SERVER_ERROR)
     is_large = "image" in text and any(word in text for word in ("large", "exceed", "size"))
     smaller = is_large or status == PAYLOAD_TOO_LARGE
     return ApiRefusal(f"{error}{' (`scorer_image_size = N` for smaller images)' if smaller else ''}", failed)

@@ -15,6 +15,8 @@ Kind = FailureKind
     ("kind", "evidence", "step"),
     [
         (Kind.UNREACHABLE, Evidence(answers=False), NextStep.RETRY),
+        (Kind.STUMBLED, Evidence(answers=False), NextStep.RETRY),
+        (Kind.STUMBLED, Evidence(answers=False, failures=2), NextStep.DROP),
         (Kind.BUSY, Evidence(answers=True), NextStep.WAIT),
         (Kind.UNUSABLE, Evidence(answers=False, failures=3), NextStep.RETRY),
         (Kind.UNUSABLE, Evidence(answers=True, failures=4), NextStep.DROP),

@@ -189,6 +189,20 @@ async def test_more_is_kept_once_the_test_takes_more_requests() -> None:
         assert len(answered) == 13
 
 
+@pytest.mark.parametrize(("is_trial", "attempts"), [(True, 2), (False, 8)])
+async def test_a_form_that_is_not_known_gets_two_attempts(
+    is_trial: bool, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then a server that answers 500 does not take it; at a form that it takes, it failed."""
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
+    async with ScorerServer(ScorerOptions(always="500")) as server, asking(server) as calls:
+        async with calls.place():
+            answer = await calls(question(0, is_trial=is_trial))
+        assert isinstance(answer, ApiRefusal)
+        assert answer.failed is not is_trial
+        assert server.requests == attempts
+
+
 @pytest.mark.parametrize("fault", ["filter", "too_large", "context"])
 async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: str) -> None:
     """Even the very first one; the others are answered."""
