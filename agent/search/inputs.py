@@ -202,6 +202,13 @@ def check_paths(config: SearchConfig, *, names_only: bool) -> None:
             )
 
 
+def check_other_data(config: SearchConfig) -> None:
+    """Raise DataError if other data than the run's are not there."""
+    from ...evaluator.datasets.loading import check_data_exist  # slow to import
+
+    check_data_exist(config)
+
+
 def name_of(user_object: object) -> str:
     """Return the name of an object's class, or of a function, for people: ``module.Class``."""
     named: Any = user_object if inspect.isroutine(user_object) else type(user_object)

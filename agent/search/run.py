@@ -18,6 +18,7 @@ from ..store.run import Store
 from .event_loop import entered
 from .identity import check_user_objects, grown, known_identity, with_llm
 from .inputs import (
+    check_other_data,
     check_paths,
     name_of,
     pinned_evaluator,
@@ -62,7 +63,10 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         if finished is None:
             check_user_objects(run_dir, store.manifest.given, request.user_objects)
         store.change_identity(identity)
-        check_identity(identity, known_identity(config, identity))
+        now = known_identity(config, identity)
+        if request.evaluator is None and now["data"] != identity.get("data"):
+            check_other_data(config)
+        check_identity(identity, now)
         if finished is not None:
             request.emit(Noted(text=f"{run_dir} is already finished; nothing was done. Its result:"))
             return finished

@@ -6,6 +6,7 @@ import importlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -152,6 +153,13 @@ def check_data_name(spec: EvaluatorSpec) -> None:
         )
 
 
+def check_data_exist(spec: EvaluatorSpec) -> None:
+    """Raise DataError if no data set has the name, and nothing lies at the path; reads nothing."""
+    is_named = any(source.name == spec.data for source in known()) or spec.data.partition(":")[0] in SCHEMES
+    if spec.custom_scorer is None and not is_named:
+        _path_of(spec.data, data_root_or_default(spec.data_root))
+
+
 def _folder_of_that_name(data: str) -> bool:
     """Return whether a folder of images here has the name of a data set; a run's folder has no images."""
     if "/" in data or all(source.name != data for source in known()) or not Path(data).is_dir():
@@ -225,15 +233,7 @@ def read_splits(
 def _read_path(
     raw: str, data_root: Path | None, class_names: str | None, columns: Mapping[str, str]
 ) -> Splits:
-    path = user_path(raw, "`data`", follow_links=False)
-    try:
-        exists = path.exists()
-    except OSError:  # name too long
-        exists = False
-    if not exists and data_root is not None and (data_root / raw).is_dir():
-        return read_folder(data_root / raw)
-    if not exists:
-        raise DataError(_unknown(raw, path))
+    path = _path_of(raw, data_root)
     if path.is_dir():
         return coop.read_in_place(path) or read_folder(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
@@ -246,6 +246,17 @@ def _read_path(
             columns=columns,
         )
     raise DataError(f"{path} is a file, but no table ({_TABLES}) nor a folder; {LAYOUT_HELP}")
+
+
+def _path_of(raw: str, data_root: Path | None) -> Path:
+    """Return the folder or table that ``data`` means; raise DataError if nothing lies there."""
+    path = user_path(raw, "`data`", follow_links=False)
+    with suppress(OSError):  # name too long
+        if path.exists():
+            return path
+    if data_root is not None and (data_root / raw).is_dir():
+        return data_root / raw
+    raise DataError(_unknown(raw, path))
 
 
 def _unknown(raw: str, path: Path) -> str:

@@ -32,7 +32,7 @@ from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import DataError, UsageError
 from promptclimb.evaluator.failures import RULES, FailureKind
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
@@ -506,6 +506,10 @@ def test_data_that_has_moved_is_resumed(tmp_path: Path) -> None:
     moved = {"data": str(tmp_path / "elsewhere"), "initial": tmp_path / "templates.txt", "max_minutes": None}
     with pytest.raises(UsageError, match=r"not there any more.*(data|initial) = PLACE"):
         asyncio.run(resume(tmp_path / "r", changes={"max_minutes": None}))
+    with pytest.raises(DataError, match="no data set of that name, and no folder or table at"):
+        asyncio.run(resume(tmp_path / "r", changes={"data": "nowhere"}))
+    with pytest.raises(StoreMismatchError, match="now 'backgrounds'"):
+        asyncio.run(resume(tmp_path / "r", changes={"data": "backgrounds"}))
     assert asyncio.run(resume(tmp_path / "r", changes=moved)).status == "finished"
     (tmp_path / "r" / "result.json").unlink()
     Image.new("RGB", (8, 8), "red").save(tmp_path / "elsewhere" / "one" / "0.png")
