@@ -1,7 +1,9 @@
 """Upper bounds for the dry run, and what is refused at the start: requests, tokens, dollars, candidates.
 
-Every request counts as the longest that any method may make, with the longest answer. So a bound is loose;
-the budget (``llm/budget.py``) holds a run to its limits.
+Every request counts as the longest that any method may make, with the longest answer. The user's texts are
+counted as they are, and what the LLM will write by its most characters: as English if the user's texts are
+ASCII, else with a token a byte. So a bound is loose; the budget (``llm/budget.py``) holds a run to its
+limits.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import EvaluatorInfo
-from ...prompts.class_names import MAX_NAME_CHARACTERS
+from ...prompts.class_names import MAX_NAME_CHARACTERS, MOST_CLASSES
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
 from ..llm.ask import MORE_TOKENS
@@ -22,10 +24,10 @@ from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, MAX_TURNS, TOP_K
 from ..methods.registry import METHODS
 from ..prices import FREE, PICODOLLARS, Spent, TokenUsage
-from ..text import CHARACTERS_PER_TOKEN
+from ..text import CHARACTERS_PER_TOKEN, tokens_in
 from .choice import candidates_at_most
 from .inputs import read_pool
-from .name_search import NAMES_OF_RECORDS, requests_at_most, scored_at_most
+from .name_search import NAMES_OF_RECORD, requests_at_most, scored_at_most
 
 if TYPE_CHECKING:
     from ...evaluator.remote.asking import ApiEstimate
@@ -37,8 +39,10 @@ INSTRUCTIONS = 4_000
 """Characters of the fixed sentences of a request."""
 LONGEST_REMARK = 300
 """Characters that a request has on one proposal, beside its text: its score, or why it was rejected."""
-TOKENS_OF_OTHERS = 3
-"""Tokens of a character that is not ASCII."""
+LONGEST_MARK = 30
+"""Characters beside a name in the record of a class: how many images it put right and wrong."""
+BYTES_PER_CHARACTER = 4
+"""Of UTF-8 at most, as in emoji; a byte-level tokenizer makes no more tokens than bytes."""
 Number = TypeVar("Number", int, float)
 
 
@@ -195,14 +199,17 @@ def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, poo
     rounds = min(MAX_TURNS, config.rounds)
     # Without a search, a request names all classes and those that it is about.
     times = 2 if config.unchecked else 1
-    characters = INSTRUCTIONS + len(config.description) + times * sum(map(len, names))
-    if METHODS[config.method].asks_llm and not config.unchecked:
-        characters += 2 * max(TOP_K, BEST_SHOWN) * (kind.most_characters + LONGEST_REMARK)
-        each_round = MAX_ANSWER_CHARACTERS + config.proposals * (kind.most_characters + LONGEST_REMARK)
-        characters += rounds * each_round
-    if kind.renames_classes and not config.unchecked:
-        characters += NAMES_OF_RECORDS * max(MAX_NAME_CHARACTERS, *map(len, names))
+    tokens = INSTRUCTIONS / CHARACTERS_PER_TOKEN + tokens_in(config.description)
+    tokens += times * sum(map(tokens_in, names))
     # Where the user's own texts are in another script, the LLM may answer likewise.
-    if all(map(str.isascii, (config.description, *names, *pool))):
-        return math.ceil(characters / CHARACTERS_PER_TOKEN)
-    return characters * TOKENS_OF_OTHERS
+    is_ascii = all(map(str.isascii, (config.description, *names, *pool)))
+    of_character = 1 / CHARACTERS_PER_TOKEN if is_ascii else BYTES_PER_CHARACTER
+    if METHODS[config.method].asks_llm and not config.unchecked:
+        proposal = of_character * kind.most_characters + LONGEST_REMARK / CHARACTERS_PER_TOKEN
+        each_round = of_character * MAX_ANSWER_CHARACTERS + config.proposals * proposal
+        tokens += 2 * max(TOP_K, BEST_SHOWN) * proposal + rounds * each_round
+    if kind.renames_classes and not config.unchecked:
+        longest = max(of_character * MAX_NAME_CHARACTERS, *map(tokens_in, names))
+        records = min(len(names), MOST_CLASSES) * NAMES_OF_RECORD
+        tokens += records * (longest + LONGEST_MARK / CHARACTERS_PER_TOKEN)
+    return math.ceil(tokens)

@@ -81,8 +81,8 @@ DIFFERING = 0.1
 REPAIRED = 0.5
 """Share of a neutral template's errors that the best one found must repair for names to be searched in it."""
 MOST_TAKEN_FOR, MOST_SHOWN_ALIKE = 3, 6
-NAMES_OF_RECORDS = MOST_CLASSES * (2 + MOST_TRIED_SHOWN + MOST_TAKEN_FOR)
-"""Names in the records of classes in a request, at most."""
+NAMES_OF_RECORD = 2 + MOST_TRIED_SHOWN + MOST_TAKEN_FOR
+"""Names in the record of a class in a request, at most."""
 TEMPLATES = "named_templates"
 """The store's value of the templates in which names were searched, in order: an extended run may add one."""
 

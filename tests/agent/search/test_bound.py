@@ -21,7 +21,7 @@ from promptclimb.agent.results.result import NOTHING_USABLE
 from promptclimb.agent.search.bound import LONGEST_NAME, bound_of, check_one_request
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
-from promptclimb.prompts.class_names import READ_AT_ONCE
+from promptclimb.prompts.class_names import MOST_CLASSES, READ_AT_ONCE
 from promptclimb.prompts.requests import MOST_NAMES
 from promptclimb.prompts.template import MAX_CHARACTERS
 from tests.fakes.evaluators import FakeEvaluator
@@ -146,10 +146,10 @@ def test_a_method_of_two_requests_a_round_is_bounded_too(
     assert used <= bound.tokens
 
 
+@pytest.mark.parametrize("letter", ["\u732b", "\U00020000"])
 @pytest.mark.parametrize("where", ["description", "class names", "starting templates"])
-def test_other_scripts_take_more_tokens(where: str, tmp_path: Path) -> None:
-    """Where the user's own texts are not ASCII the LLM may answer likewise."""
-    letter = "\u732b"
+def test_other_scripts_take_more_tokens(where: str, letter: str, tmp_path: Path) -> None:
+    """Where the user's own texts are not ASCII the LLM may answer likewise, in letters of any width."""
     names = tuple(name.replace("0", letter) for name in NAMES) if where == "class names" else NAMES
     more = {"describe": letter * 40} if where == "description" else {}
     run_config = config(tmp_path, method="pn" if where == "starting templates" else "guided", **more)
@@ -200,7 +200,8 @@ def test_free_candidates_are_in_the_bound(llm: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("llm", "count", "requests"), [("m", READ_AT_ONCE + 1, 2 + 4), ("m-1b", 5, 5 + 4 * 5)]
+    ("llm", "count", "requests"),
+    [("m", READ_AT_ONCE + 1, 2 + 4), ("m", MOST_CLASSES, 2 + 4), ("m-1b", 5, 5 + 4 * 5)],
 )
 def test_requests_for_names_in_wide_letters_are_bounded(
     llm: str, count: int, requests: int, tmp_path: Path
@@ -212,7 +213,7 @@ def test_requests_for_names_in_wide_letters_are_bounded(
     class Wide:
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             asked.append(request)
-            new = [chr(0x4E00 + 9 * len(asked) + n) * 99 for n in range(4)]
+            new = [chr(0x20000 + 9 * len(asked) + n) * 99 for n in range(4)]
             lines = (f"{name}: {other}" for name in classes for other in new)
             return ChatAnswer(text="\n".join(lines if llm == "m" else new))
 
@@ -229,6 +230,15 @@ def test_requests_for_names_in_wide_letters_are_bounded(
     of_answers = requests * MORE_TOKENS * run_config.answer_tokens
     longest = max(request.prompt_tokens for request in asked)
     assert requests * longest <= bound.tokens - of_answers
+
+
+def test_english_sentences_around_other_scripts_take_no_more_tokens(tmp_path: Path) -> None:
+    """Only the names themselves do: a class name of one letter does not make a whole request wide."""
+    ours = config(tmp_path, method="random", search_for="class-names", initial=4)
+    english, chinese = (
+        bound_of(ours.model_copy(update={"shots": 0}), names).tokens for names in ("abc", "猫狗鸟")
+    )
+    assert english < chinese <= english + 2 * 3 * 3
 
 
 @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.asks_llm])
