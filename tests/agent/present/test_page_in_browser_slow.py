@@ -144,7 +144,7 @@ def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:
         cells = shown.locator(f'tr[data-name="{row.title}"] td[data-of]').all_text_contents()
         splits = ("train", "val", "test")
         assert cells[:3] == [percent(row.cells[split].value) for split in splits], row.title
-    assert shown.locator("#verdict").text_content() == f"{of_run.recommended.verdict}."
+    assert shown.locator("#verdict").text_content() == of_run.recommended.verdict
     assert shown.locator("#best").text_content() == "\n".join(weighted(of_run.texts.templates))
     board = shown.locator("section[aria-labelledby=board] th.t").all_text_contents()
     assert board == [row["template"] for row in result["leaderboard"]]
