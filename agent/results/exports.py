@@ -226,9 +226,7 @@ FORMS: Mapping[str, ExportForm] = {
         "leaderboard.csv", leaderboard, "every template with its scores", chooses=False, any_kind=True
     ),
     "safetensors": ExportForm("classifier.safetensors", safetensors, "the recommended classifier"),
-    "class-names": ExportForm(
-        "class-names.txt", class_names, "accepted new class names, as lines CLASS=NAME", chooses=False
-    ),
+    "class-names": ExportForm("class-names.txt", class_names, "new names, as CLASS=NAME", chooses=False),
 }
 
 
