@@ -9,7 +9,7 @@ import inspect
 import json
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
@@ -296,9 +296,26 @@ class CheckedEvaluator(CustomEvaluator):
             if len(answers) != len(ensembles):
                 raise WrongAnswerError(f"gave {len(answers)} answers for {len(ensembles)} ensembles")
             read = [None if answer is None else plain_value(SplitScores, answer) for answer in answers]
+            self._check_accuracies(
+                value for each in read if each for value in (each.train, each.val, each.test)
+            )
             return read if test else [answer and replace(answer, test=None) for answer in read]
 
         return self._ask("examine", scores)
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        verdicts = super().score(templates)
+        scores = [verdict for verdict in verdicts if isinstance(verdict, Score)]
+        self._ask("score", lambda: self._check_accuracies(v for s in scores for v in (s.train, s.val)))
+        return verdicts
+
+    def _check_accuracies(self, values: Iterable[float | None]) -> None:
+        """Refuse other numbers of an evaluator with features: texts are compared with what was learned."""
+        bad = [value for value in values if value is not None and (value < 0 or value > 1)]
+        if bad and isinstance(self._scorer, FeatureEvaluator):
+            raise WrongAnswerError(
+                f"gave the accuracy {bad[0]}; with features of images, they lie from 0 to 1"
+            )
 
     def _features(self, method: str, *arguments: Any, **options: Any) -> Any:
         return self._ask(method, lambda: getattr(self._scorer, method)(*arguments, **options))

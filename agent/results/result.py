@@ -777,6 +777,9 @@ def _contradiction(result: SearchResult) -> str:
         return "recommended.form: with_images is null"
     if result.recommended.test != result.recommended_group.test:
         return f"recommended.test: {result.recommended.name}.test is another"
+    # Other numbers than accuracies come from a custom scorer without features of images.
+    if (learnt is not None or result.scorer_usage is not None) and not result.has_accuracies:
+        return "an accuracy in it is below 0 or above 1"
     if learnt is not None and not sizes.train + sizes.val:
         return "with_images: there are no labelled images in dataset.sizes"
     if not sizes.test and any(group.test is not None for group in result.groups):
