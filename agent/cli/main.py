@@ -67,10 +67,6 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         with raising_interrupts():
             return int(arguments.run(arguments))
-    except UsageError as error:
-        message = by_source(error.message, getattr(arguments, "layers", ()))
-        say(f"error: {scrub(message)}")
-        return WRONG
     except InterruptedRunError as error:
         return 128 + error.signal
     except Interrupted as error:
@@ -81,8 +77,9 @@ def _run(arguments: argparse.Namespace) -> int:
         say(f"error: {error}; `make install` installs what is missing")
         return FAILED
     except PromptclimbError as error:
-        say(f"error: {scrub(error.message)}")
-        return FAILED
+        message = by_source(error.message, getattr(arguments, "layers", ()))
+        say(f"error: {scrub(message)}")
+        return WRONG if isinstance(error, UsageError) else FAILED
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
         say(f"error: {scrub(f'{where}{reason_of(error)}')}")

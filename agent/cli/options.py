@@ -104,10 +104,7 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def given_layers(
     arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ
 ) -> list[SettingsLayer]:
-    """Return what the sources of a command set; an error names a setting as its source does.
-
-    All variables are checked, also those that ``environment`` leaves out.
-    """
+    """Return what the sources of a command set, unchecked; an error names a setting as its source does."""
     _known, unknown = from_environment(os.environ)
     for name in unknown:
         # Without the prefix: any two variables are similar with it.
@@ -115,14 +112,16 @@ def given_layers(
         say(f"note: the variable {name} is not a setting of this program and is ignored{hint}")
     layers = layers_of(given_settings(arguments), environment, getattr(arguments, "config_file", None))
     arguments.layers = layers
-    check_layers(layers_of({}, os.environ))
     return layers
 
 
 def changed_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that replace those of a run: from ``--config``, overridden by options."""
+    """Return the settings that replace those of a run: from ``--config``, overridden by options.
+
+    Variables do not, and are checked all the same.
+    """
     layers = given_layers(arguments, environment={})
-    check_layers(layers)
+    check_layers([*layers_of({}, os.environ), *layers])
     return values_of(layers)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from ...evaluator.counts import enumerated
@@ -15,7 +15,7 @@ from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.spec import BUNDLED_WEIGHTS
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import flag_of, from_sources, on_command_line
+from ..config.sources import by_source, from_sources, on_command_line
 from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, StoreGoneError, UntrustedRunError
 from ..events.types import Bus
 from ..limits import COST, LIMIT_SETTINGS, MINUTES, SCORER_CALLS
@@ -94,7 +94,8 @@ more examples:
 def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     config = from_sources(given_layers(arguments), report=lambda line: say(f"note: {line}"))
-    say_unused([config])
+    for line in unused([config]):
+        say(f"note: {by_source(line, arguments.layers)}")
     if arguments.dry_run:
         from .dry_run import dry_run_search
 
@@ -134,26 +135,18 @@ def _with_credentials(config: SearchConfig) -> SearchConfig:
     return config
 
 
-def say_unused(configs: Sequence[SearchConfig]) -> None:
-    """Report settings without effect: an unused description or LLM, limits if no LLM is asked."""
-    for line in dict.fromkeys(config.unused_description for config in configs):
-        if line is not None:
-            say(f"note: {line}")
-    if any(config.llm for config in configs) and not any(config.needs_llm for config in configs):
-        say(f"note: method {configs[0].method} asks no LLM for templates: --llm is not used")
-    say_idle_limits(configs)
-
-
-def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
-    """Report limits without effect, if no search asks an LLM."""
+def unused(configs: Sequence[SearchConfig]) -> Iterator[str]:
+    """Yield which settings have no effect: a description, an LLM, and limits if no LLM is asked."""
+    yield from dict.fromkeys(config.unused_description for config in configs if config.unused_description)
     if any(config.needs_llm for config in configs):
         return
+    if any(config.llm for config in configs):
+        yield f"method {configs[0].method} asks no LLM for templates: `llm` is not used"
     limits = [name for name in LIMIT_SETTINGS if any(getattr(config, name) is not None for config in configs)]
     useful = {MINUTES.setting, *([COST.setting] if any(config.scorer_price for config in configs) else ())}
-    flags = [flag_of(name) for name in limits if name not in useful]
-    if flags:
-        verb = "limits" if len(flags) == 1 else "limit"
-        say(f"note: {enumerated(flags)} {verb} LLM usage, and no LLM is asked")
+    if idle := [f"`{name}`" for name in limits if name not in useful]:
+        verb = "limits" if len(idle) == 1 else "limit"
+        yield f"{enumerated(idle)} {verb} LLM usage, and no LLM is asked"
 
 
 def _say_how_to_resume(

@@ -17,7 +17,7 @@ from ...evaluator.errors import ConfigError, PromptclimbError, StoreError, Usage
 from ...evaluator.files import user_path
 from ...evaluator.threads import in_thread
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import as_in_a_file, from_environment
+from ..config.sources import as_in_a_file, by_source, check_layers, from_environment
 from ..errors import InterruptedRunError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..limits import LIMIT_SETTINGS
@@ -50,7 +50,7 @@ from .output import (
     short_path,
 )
 from .parser import Parser
-from .search import exit_code, say_unused
+from .search import exit_code, unused
 
 EXAMPLES = """\
 examples:
@@ -70,7 +70,9 @@ def suite(arguments: argparse.Namespace) -> int:
 
 def _suite(arguments: argparse.Namespace) -> int:
     running = _study_of(arguments)
-    say_unused([cell.config for cell in running.cells if cell.white_box is None])
+    flags = given_settings(arguments)
+    for line in unused([cell.config for cell in running.cells if cell.white_box is None]):
+        say(f"note: {as_in_a_file(by_source(line, arguments.layers), lambda name: name not in flags)}")
     folder = running.folder
     if arguments.dry_run:
         from .dry_run import dry_run_study
@@ -272,7 +274,7 @@ def _study_of(arguments: argparse.Namespace) -> _RunningStudy:
     file = Path(short_path(user_path(arguments.file, "suite FILE")))
     default = Path("runs") / file.stem
     folder = user_path(default if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
-    given_layers(arguments)
+    check_layers(given_layers(arguments))
     for variable, layer in from_environment(os.environ)[0]:
         if any(map(decides, layer)):
             say(f"note: {variable} decides the result, and is not used beside a suite file")

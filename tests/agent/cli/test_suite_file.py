@@ -371,14 +371,24 @@ def test_a_dry_run_says_what_the_suite_itself_would_be_refused_for(
     assert "OPENAI_API_KEY" in last
 
 
-def test_limits_that_bound_nothing_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody is asked; by a suite file, and by the options of a search."""
-    note = "note: --max-calls and --max-cost limit LLM usage, and no LLM is asked\n"
-    assert main(["suite", write_suite(budget={"max_cost": 1.0, "max_calls": 3}), "--dry-run"]) == 0
-    assert capsys.readouterr().err.count(note) == 1
-    options = ["--max-cost=1", "--max-calls=3", "--custom-scorer", FACTORY, "--dry-run"]
+def test_limits_that_bound_nothing_are_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody is asked; by a suite file, the options of a search, and a variable, as each calls them."""
+    note = "limit LLM usage, and no LLM is asked\n"
+    suite_file = write_suite(budget={"max_cost": 1.0, "max_calls": 3})
+    assert main(["suite", suite_file, "--dry-run"]) == 0
+    assert capsys.readouterr().err.count(f"note: max_calls and max_cost {note}") == 1
+    assert main(["suite", suite_file, "--dry-run", "--max-calls", "4"]) == 0
+    assert capsys.readouterr().err.count(f"note: --max-calls and max_cost {note}") == 1
+    options = ["--max-cost=1", "--custom-scorer", FACTORY, "--dry-run"]
+    monkeypatch.setenv("PROMPTCLIMB_MAX_CALLS", "3")
     assert main(["search", "--method", "random", *options]) == 0
-    assert capsys.readouterr().err.count(note) == 1
+    in_variable = f"max_calls (from PROMPTCLIMB_MAX_CALLS) and --max-cost {note}"
+    assert capsys.readouterr().err.count(f"note: {in_variable}") == 1
+    assert main(["search", "--method", "random", "--max-calls=3", *options]) == 0
+    assert capsys.readouterr().err.count(f"note: --max-calls and --max-cost {note}") == 1
+    monkeypatch.delenv("PROMPTCLIMB_MAX_CALLS")
     suite = {"methods": ["random", "pn"], "llms": [{"llm": "m", "base_url": "http://127.0.0.1:9/v1"}]}
     assert main(["suite", write_suite(**suite, compare=[], budget={"max_calls": 30}), "--dry-run"]) == 0
     assert "limit LLM usage" not in capsys.readouterr().err
