@@ -32,7 +32,7 @@ from .result import SearchResult
 from .run_dir import (
     CLASSIFIER,
     RESULT,
-    belongs_to_a_run,
+    check_not_of_a_run,
     leaderboard_csv,
     output_file,
     result_of,
@@ -348,8 +348,7 @@ def export_all(
             continue
         file = folder / file_name(form, choice)
         try:
-            if belongs_to_a_run(user_path(file, "`out`")):
-                raise UsageError(f"{file} is a run's own file, which that run needs; choose another folder")
+            check_not_of_a_run(user_path(file, "`out`"), f"{file}")
             _write(file, content)
         except UsageError as error:
             unwritten.append(error.message)

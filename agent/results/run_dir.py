@@ -167,12 +167,12 @@ def check_files(run_dir: Path) -> None:
         raise UsageError(f"{link} is a symbolic link, and a run's folder may have none; move it away")
 
 
-def belongs_to_a_run(path: Path) -> bool:
-    """Return whether any run needs this file."""
-    if path.parent.name == STORE:
-        return (path.parent / DATABASE).exists()
+def check_not_of_a_run(path: Path, label: str) -> None:
+    """Raise UsageError if any run needs this file; ``label`` names it in the message."""
     is_own = path.name in FILES or path.name.startswith(LOG)
-    return is_own and (path.parent / STORE / DATABASE).exists()
+    store = path.parent if path.parent.name == STORE else path.parent / STORE
+    if (is_own or store == path.parent) and (store / DATABASE).exists():
+        raise UsageError(f"{label} is a run's own file, which that run needs; choose another place")
 
 
 def output_file(raw: str | os.PathLike[str], name: str, ending: str) -> Path:
@@ -191,8 +191,7 @@ def output_file(raw: str | os.PathLike[str], name: str, ending: str) -> Path:
         raise UsageError(f"{name[:-1]} = -` is not standard output; name a file, such as ./- for that name")
     path = user_path(raw, name)
     label = f"{name[:-1]} = {path}`"
-    if belongs_to_a_run(path):
-        raise UsageError(f"{label} is a run's own file, which that run needs; choose another name")
+    check_not_of_a_run(path, label)
     if (what := irregular(path)) is not None:
         raise UsageError(f"{label} is {what}; name a file")
     check_ending(path, ending, label)

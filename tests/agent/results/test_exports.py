@@ -281,9 +281,11 @@ def test_a_file_that_cannot_be_written_fails_all_formats_after_the_others(
     assert printed.out.split() == list(map(str, others))
     assert re.search(f"error: .*{faults}", printed.err)
     assert "left out: class-names: " in printed.err
-    own_files = r"leaderboard.csv is a run's own file"
-    with pytest.raises(UsageError, match=own_files):
+    own_file = r"leaderboard.csv`? is a run's own file, which that run needs; choose another place"
+    with pytest.raises(UsageError, match=own_file):
         export_all(run_dir, out=run_dir)
+    with pytest.raises(UsageError, match=own_file):
+        export(run_dir, "csv", out=run_dir / "leaderboard.csv")
 
 
 def test_a_name_with_the_ending_of_another_format_is_refused(run_dir: Path, tmp_path: Path) -> None:
