@@ -218,7 +218,7 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
     if not order:
         raise PromptclimbError(
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with a higher "
-            "limit, or with more time"
+            "limit or more time, or once the endpoint answers"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
     ways, asked_texts = dict[str, tuple[str, ...]](), set(chain(*evaluator.info.baselines.values()))
