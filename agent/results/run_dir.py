@@ -204,9 +204,10 @@ def output_file(raw: str | os.PathLike[str], name: str, ending: str) -> Path:
 
 
 def labels_in(folder: str | Path) -> Path:
-    """Return the file of labels in a folder, which is made; raise UsageError if that is impossible."""
+    """Return the file of labels in a folder, which is made; raise UsageError if it cannot be written."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         why = "it is a file" if isinstance(error, FileExistsError) else error.strerror or error
         raise UsageError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +115,19 @@ def test_a_file_in_place_of_the_folder_of_labels_is_said(tmp_path: Path) -> None
     (tmp_path / "labels.sqlite").touch()
     with pytest.raises(UsageError, match=r"labels\.sqlite: it is a file; name a folder with `shared_cache`"):
         labels_in(tmp_path / "labels.sqlite")
+
+
+def test_a_folder_of_labels_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is asked, and with the setting that names another."""
+
+    def refuse(**_where: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UsageError, match="Read-only file system; name a folder with `shared_cache`"):
+        labels_in(tmp_path)
 
 
 def test_a_dash_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
