@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -14,11 +15,21 @@ AT_WORK = "at work"  # how evaluator.threads and trackers call their threads
 
 def main() -> int:
     """Run the command that the arguments name, and return its exit code."""
+    # The first second goes by in imports, here and in the command: Ctrl-C is no error there either. Raised in
+    # one, KeyboardInterrupt may become another error, as pydantic's while it builds a model.
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if is_ours:
+        signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(INTERRUPTED))
     try:
-        # The first second goes by in imports, here and in the command: Ctrl-C is no error there either.
         return leave(_run())
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _run() -> int:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
+from ...evaluator.errors import PromptclimbError
 from ..errors import InterruptedRunError
 from ..stop import Stop
 from .output import console, say
@@ -60,13 +61,14 @@ class Interrupted(KeyboardInterrupt):
 @contextmanager
 def raising_interrupts() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise what Ctrl-C raises, in commands that do not ``run_interruptible``."""
-    repeats, ending = _Repeats(), False
+    repeats = _Repeats()
+    raised: Interrupted | None = None
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        nonlocal ending
-        if not repeats.is_repeat(number, time.monotonic(), ending=ending):
-            ending = True
-            raise Interrupted(number)
+        nonlocal raised
+        if not repeats.is_repeat(number, time.monotonic(), ending=raised is not None):
+            raised = Interrupted(number)
+            raise raised
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -75,6 +77,10 @@ def raising_interrupts() -> Iterator[None]:
     handlers = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
+    except Exception as error:
+        if raised is None or isinstance(error, PromptclimbError):
+            raise
+        raise raised from error  # a library made another error of it, as pydantic while it builds a model
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

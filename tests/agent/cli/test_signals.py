@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.cli.interrupts import run_interruptible
+from promptclimb.agent.cli.interrupts import Interrupted, raising_interrupts, run_interruptible
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import InterruptedRunError
 from promptclimb.agent.stop import Stop
@@ -155,7 +155,10 @@ struck = sys.argv[1]
 class Strikes:
     def find_spec(self, name, path=None, target=None):
         if name == struck:
-            os.kill(os.getpid(), signal.SIGINT)
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt as error:  # as pydantic does
+                raise RuntimeError("wrapped") from error
 
 sys.meta_path.insert(0, Strikes())
 sys.argv = ["promptclimb", "search", "--method", "random"]
@@ -169,6 +172,23 @@ def test_a_signal_while_the_program_loads_is_no_error(module: str, tmp_path: Pat
     process = start(["-c", STRUCK, module], tmp_path)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_of_which_a_library_makes_an_error_is_one(number: int) -> None:
+    """It is no fault of the program; an error without one stays what it is."""
+
+    def strikes(number: int) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("wrapped") from error
+
+    with pytest.raises(Interrupted) as caught, raising_interrupts():
+        strikes(number)
+    assert caught.value.number == number
+    with pytest.raises(RuntimeError, match="own"), raising_interrupts():
+        raise RuntimeError("own")
 
 
 LEFT_BEHIND = """
