@@ -17,8 +17,7 @@
     │   └── UntrustedRunError
     ├── ChatError                       one attempt at the LLM, or at a scorer behind an API, failed
     │   ├── TransientChatError
-    │   │   ├── UnconnectedError
-    │   │   └── StumbledError
+    │   │   └── UnconnectedError
     │   ├── RateLimitedError
     │   ├── UnusableAnswerError
     │   └── FatalChatError              trying again cannot help
@@ -79,6 +78,7 @@ class ChatError(PromptclimbError):
         written: Upper bound of the tokens of its text and shown reasoning, where no usage is reported.
         body: What the reply says in place of an answer, without secrets.
         adapted: The request has another form from now on, which may be answered.
+        stumbled: The server failed (500) at a request in a form that it may not take.
         step: What follows from it, by that table; None before it was judged.
     """
 
@@ -103,11 +103,14 @@ class ChatError(PromptclimbError):
         self.written = 0
         self.body: object = None
         self.adapted = False
+        self.stumbled = False
         self.step: NextStep | None = None
 
     @property
     def kind(self) -> FailureKind:
-        return FailureKind.ADAPTED if self.adapted else self.KIND
+        if self.adapted:
+            return FailureKind.ADAPTED
+        return FailureKind.STUMBLED if self.stumbled else self.KIND
 
 
 class TransientChatError(ChatError):
@@ -118,12 +121,6 @@ class UnconnectedError(TransientChatError):
     """Nothing listens at the address, so nothing was billed."""
 
     KIND = FailureKind.UNCONNECTED
-
-
-class StumbledError(TransientChatError):
-    """The server failed (500) at a request in a form that it may not take."""
-
-    KIND = FailureKind.STUMBLED
 
 
 class RateLimitedError(ChatError):

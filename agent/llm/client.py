@@ -49,6 +49,7 @@ SCORER_URL = "`scorer_url`"
 CHAT_PATH = "chat/completions"
 KEEP_ALIVE_S = 3.0
 """Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
+SERVER_ERROR = 500
 LOOK_S = 10.0
 """Longest time of the look at an address before the first request."""
 MAX_FAILURE = 2**18
@@ -172,6 +173,9 @@ class OpenAIChat:
             if isinstance(error, RateLimitedError):
                 error.usage = error.usage or TokenUsage()
             error.perhaps_billed = not isinstance(error, UnconnectedError)
+            error.stumbled = (
+                request.is_trial and isinstance(error, TransientChatError) and error.status == SERVER_ERROR
+            )
             self._learn(error, dialect, sent, may_be_bare=False)
             raise
         self._adopt(dialect)

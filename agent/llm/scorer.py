@@ -42,8 +42,6 @@ from ..errors import (
     ModelNotFoundError,
     RedirectedError,
     RequestFailedError,
-    StumbledError,
-    TransientChatError,
     asking_errors_as_causes,
 )
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
@@ -64,7 +62,6 @@ KEY = "SCORER_API_KEY"
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 PAYLOAD_TOO_LARGE = 413
-SERVER_ERROR = 500
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 """Reasons of garbled replies that mean, if there was no other reply, that this is no such endpoint."""
 PROGRESS_EVERY_S = 10.0
@@ -105,18 +102,7 @@ class _Posts(Client):
         self._client = client
 
     async def chat(self, request: ApiRequest) -> JsonAnswer:
-        try:
-            return await self._client.post(request)
-        except TransientChatError as error:
-            if not request.is_trial or error.status != SERVER_ERROR:
-                raise
-            raise StumbledError(
-                str(error),
-                status=error.status,
-                headers=error.headers,
-                usage=error.usage,
-                retry_after=error.retry_after,
-            ) from error
+        return await self._client.post(request)
 
 
 @asynccontextmanager

@@ -193,14 +193,15 @@ async def test_more_is_kept_once_the_test_takes_more_requests() -> None:
 async def test_a_form_that_is_not_known_gets_two_attempts(
     is_trial: bool, attempts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then a server that answers 500 does not take it; at a form that it takes, it failed."""
+    """A server that then answers 500 does not take it; at one that it takes, it failed. All may be billed."""
     monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.__call__", lambda *_: 0.0)
     async with ScorerServer(ScorerOptions(always="500")) as server, asking(server) as calls:
         async with calls.place():
-            answer = await calls(question(0, is_trial=is_trial))
+            answer = await calls(question(0, is_trial=is_trial, prompt_tokens=1000))
         assert isinstance(answer, ApiRefusal)
         assert answer.failed is not is_trial
         assert server.requests == attempts
+        assert calls.budget.spent.estimated_tokens == 1000 * attempts
 
 
 @pytest.mark.parametrize("fault", ["filter", "too_large", "context"])
