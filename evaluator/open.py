@@ -158,15 +158,11 @@ def describe_data(spec: EvaluatorSpec, report: Report) -> EvaluatorInfo:
 
 
 def missing_files(spec: EvaluatorSpec) -> tuple[str, ...]:
-    """Return the data set and the weights of a specification that are downloaded when first needed.
-
-    Raises:
-        DataError: The weights are missing, and the data set is neither here nor can be downloaded.
-    """
+    """Return the data set and the weights of a specification that are downloaded when first needed."""
     if spec.custom_scorer is not None:
         return ()
     from .clip.model_files import must_download
-    from .datasets.loading import data_root_or_default, load_data
+    from .datasets.loading import data_root_or_default
     from .datasets.readers.torchvision_sets import to_download
 
     scheme, _colon, name = spec.data.partition(":")
@@ -174,7 +170,5 @@ def missing_files(spec: EvaluatorSpec) -> tuple[str, ...]:
     if scheme == "torchvision" and to_download(name, data_root_or_default(spec.data_root)):
         missing.append(spec.data)
     if spec.is_clip and must_download(spec.model, spec.pretrained):
-        if not missing:
-            load_data(spec)  # without weights nothing else opens it
         missing.append(f"{spec.model} ({spec.pretrained})")
     return tuple(missing)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted
-from ...evaluator.datasets.loading import check_data_name
+from ...evaluator.datasets.loading import check_data_name, load_data
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.open import describe_data, missing_files
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest
@@ -114,6 +114,9 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     # One of many shots stands for all.
     config_by_opened = {_what_is_opened(cell.config): cell.config for cell in cells}
     missing = {key: missing_files(config) for key, config in config_by_opened.items()}
+    for key, config in config_by_opened.items():
+        if missing[key] and config.data not in missing[key]:
+            load_data(config)  # without weights nothing else opens it
     ready = [cell for cell in cells if not missing[_what_is_opened(cell.config)]]
     waiting = check_cells(ready, file, say)
     with result_alone():
