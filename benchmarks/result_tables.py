@@ -297,6 +297,7 @@ def unread_gains(rows: Sequence[Row]) -> Iterator[Line]:
         columns = [_gains_by_set(rows, group, count, first, second) for count in shots]
         if all(columns):
             names_over = f"{_unread_name(first)} over {_unread_name(second)}"
+            # It seeds the resampling, so that renamed rows keep their intervals.
             drawn_as = f"{len(columns[0])} {group}: {first} over {second}".replace(IMAGES, " and images")
             yield (
                 f"{names_over} ({len(columns[0])} {UNREAD_SETS[group]})",

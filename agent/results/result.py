@@ -74,7 +74,7 @@ _Text: TypeAlias = Annotated[str, Field(min_length=1)]
 _Texts: TypeAlias = Annotated[tuple[_Text, ...], Field(min_length=1)]
 AllUnanswered: TypeAlias = Annotated[Mapping[Split, Unanswered], _IF_ANY]
 
-NAME_SOURCES = FIRST_READING, LATER_ROUND, COMMON_WORDS = "first reading", "later round", "common words"
+FIRST_READING, LATER_ROUND, COMMON_WORDS = "first reading", "later round", "common words"
 """Where a new class name comes from: what the LLM said first, its later answers, or the built-in words."""
 UNLEARNED = "images_unlearned"
 FORM_CHOSEN_BY = "form_chosen_by"
@@ -180,7 +180,7 @@ class Best:
         class_names: The new name of each class that got one, by its own name; None if none were searched for.
         unsupported: Of these classes, those of which no labelled image is classified correctly.
         unchecked: The new names are an LLM's, and no labelled image was looked at.
-        name_sources: Where new names come from, by class: one of ``NAME_SOURCES``.
+        name_sources: Where new names come from, by class: the first reading, a later round, common words.
         unanswered: The shares of images without a class, by split; empty if all have one.
     """
 
