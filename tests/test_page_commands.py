@@ -46,25 +46,30 @@ class Shortness:
 """
 
 
-def lines_of(page: Path) -> Iterator[str]:
-    """The commands in the blocks of a page, each in one line, without its comment."""
+def blocks_of(page: Path) -> Iterator[tuple[str, ...]]:
+    """The commands of each block of a page, each in one line, without its comment."""
     for kind, block in BLOCK.findall(page.read_text("utf-8")):
         if kind in ("console", "bash", "sh"):
-            for line in re.sub(r"\\\n\s*", "", block).splitlines():
-                if line.startswith("$ "):  # other lines are output
-                    yield re.sub(r"\s+#\s.*", "", line.removeprefix("$ "))
+            lines = re.sub(r"\\\n\s*", "", block).splitlines()
+            commands = (line.removeprefix("$ ") for line in lines if line.startswith("$ "))  # else output
+            yield tuple(re.sub(r"\s+#\s.*", "", command) for command in commands)
 
 
-COMMANDS = list(dict.fromkeys((page.name, line) for page in PAGES for line in lines_of(page)))
-"""Page and command."""
-RUN = [(page, line) for page, line in COMMANDS if not line.startswith(tuple(NOT_RUN))]
+BLOCKS = list(dict.fromkeys((page.name, block) for page in PAGES for block in blocks_of(page)))
+"""Page and commands: those of a block follow each other, and one may read what another wrote."""
+COMMANDS = [command for _, block in BLOCKS for command in block]
+RUN = [
+    (page, run)
+    for page, block in BLOCKS
+    if (run := tuple(command for command in block if not command.startswith(tuple(NOT_RUN))))
+]
 
 
 def test_what_is_not_run_stands_on_a_page() -> None:
     """The table of exceptions names no command that is gone, and most commands of ours are run."""
     for beginning in NOT_RUN:
-        assert any(line.startswith(beginning) for _, line in COMMANDS), beginning
-    assert sum(line.startswith("promptclimb ") for _, line in RUN) >= 8
+        assert any(command.startswith(beginning) for command in COMMANDS), beginning
+    assert sum(command.startswith("promptclimb ") for _, block in RUN for command in block) >= 8
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +116,15 @@ def run(folder: Path, line: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "line"), RUN)
-def test_a_command_does_what_it_is_shown_for(desk: Path, page: str, line: str) -> None:
-    """It ends with exit code 0, and says something, but for one that only sets a variable."""
-    # A custom scorer names no classes and gives no features.
-    if line.startswith(("promptclimb predict", "promptclimb export", "promptclimb evaluate --config")):
-        line = re.sub(r"\bRUN_DIR\b", "runs/clip", line)
-    for word, mine in STANDS_FOR.items():
-        line = re.sub(rf"\b{word}\b", mine, line)
-    printed = run(desk, line)
-    assert printed.strip() or line.startswith("export ")
+@pytest.mark.parametrize(("page", "block"), RUN)
+def test_commands_do_what_they_are_shown_for(desk: Path, page: str, block: tuple[str, ...]) -> None:
+    """Each ends with exit code 0, and says something, but for one that only sets a variable."""
+    for line in block:
+        # A custom scorer names no classes and gives no features.
+        with_clip = ("promptclimb predict", "promptclimb export", "promptclimb evaluate --config")
+        stands_for = STANDS_FOR | ({"RUN_DIR": "runs/clip"} if line.startswith(with_clip) else {})
+        command = line
+        for word, mine in stands_for.items():
+            command = re.sub(rf"\b{word}\b", mine, command)
+        printed = run(desk, command)
+        assert printed.strip() or command.startswith("export ")
