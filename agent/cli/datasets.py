@@ -59,7 +59,8 @@ def _as_refused(note: str) -> str:
 
     if not note.startswith(SKIPPED):
         return note
-    return f"a search with the same shots and seed would stop: {note.removeprefix(SKIPPED)}; {HOW_TO_GO_ON}"
+    fault = note.removeprefix(SKIPPED)
+    return f"evaluate and search with these shots and seed will stop: {fault}; {HOW_TO_GO_ON}"
 
 
 def _split_table(document: dict[str, Any]) -> None:

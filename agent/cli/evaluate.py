@@ -219,8 +219,10 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
         and not (by_images and all(cell.may_be_chance for cell in by_images))
     ):
         options = "--search-for class-names --llm MODEL"
-        how = f"add to it: {options}" if evaluation.labelled else f"{command} --shots 0 {options}"
-        print_line(f"the model may not know these names; to ask an LLM for others, {how}")
+        how = (
+            f"add {options} to the search above" if evaluation.labelled else f"{command} --shots 0 {options}"
+        )
+        print_line(f"the model may not know these names; to ask an LLM for others: {how}")
 
 
 def recommendation(evaluation: Evaluation) -> str:
@@ -344,7 +346,7 @@ def add_options(parser: Parser) -> None:
         const=10,
         metavar="N",
         help="show recall and precision of each class, and the N pairs of classes most often confused "
-        "(default: 10), by the recommended classifier, or with --templates by their average",
+        "(default: 10). The recommended classifier classifies; with --templates, their average does",
     )
     parser.add_argument(
         "--split",

@@ -309,9 +309,9 @@ def add_options(parser: Parser) -> None:
         "--class-names",
         default=argparse.SUPPRESS,
         metavar="openai|FILE",
-        help="class names: a file with one per line, or openai: open_clip's ImageNet names. Required with "
-        "--templates. With --run, the texts alone classify with these names; after a line CLASS=NAME they "
-        "use NAME, and the output says CLASS",
+        help="class names, required with --templates: a file with one per line, such as `cow`, or openai: "
+        "open_clip's ImageNet names. With --run, its texts classify with these names, without what was "
+        "learned from images; after a line `n01=cow` the texts read cow, and the output says n01",
     )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(

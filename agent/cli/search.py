@@ -268,7 +268,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and model, print the most that the search may take, and pay nothing",
+        help="check data and settings, and print the most that the search may cost; downloads and requests "
+        "nothing",
     )
     add_json(parser)
 

@@ -324,6 +324,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and models, print the most that the whole suite may take, and pay nothing",
+        help="check data and settings, and print the most that the whole suite may cost; downloads and "
+        "requests nothing",
     )
     add_json(parser)

@@ -157,8 +157,8 @@ class SearchSettings(Settings):
     method: str = setting(METHOD, ABOUT, decides=True, first=12, show="NAME")
     search_for: str = setting(
         TEMPLATE,
-        "what to search for: template; class-names (templates, then better class names); "
-        "instruction (for `scorer = chat`)",
+        "what to search for: template; class-names (templates, then better class names; with "
+        "`shots = 0` the LLM's first names alone); instruction (for `scorer = chat`)",
         decides=True,
         first=7,
         show="KIND",

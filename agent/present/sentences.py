@@ -347,12 +347,13 @@ def name_line(event: NameEvent) -> str:
         # Without labelled images the search is over with these names.
         used = _START.format("starts") if event.images else _REPLACE
         return _naming(event.read, event.classes, used if event.taken else "")
-    start, when = "class names", "in the end"
+    start, when = "class names", "kept"
     if isinstance(event, events.NameRoundFinished):
-        start, when = str(event.position), "so far"
-    renamed = counted(event.renamed, "class", "classes")
-    images = counted(event.images, "few-shot image")
-    return f"{start}: {renamed} renamed {when}, {event.right:,} of {images} correct"
+        # All names tried are compared again at the end, and fewer may be kept.
+        start, when = str(event.position), "for now"
+    renamed = counted(event.renamed, "new name")
+    images = counted(event.images, "labelled image")
+    return f"{start}: {renamed} {when}, {event.right:,} of {images} correct"
 
 
 def _new_names(best: Best) -> str:

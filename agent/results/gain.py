@@ -215,11 +215,13 @@ def verdict_of(
     texts, beside = in_words(group.templates, renamed=renamed), remark
     if keeps_original_names(group):
         beside = WITH_ORIGINAL_NAMES
-    images = f" {'and' if beside else 'with'} the labelled images" if learnt else ""
     # A gain over the best without a search is said once.
     is_rival = rival is not None and not rival.images and rival.name == reference
     gain = _gain_on_test(group, {} if is_rival else recommended.over, reference, words)
-    sentences = [f"Use {with_article(texts)}{beside}{images}: {gain}."]
+    used = f"{with_article(texts)}{beside}"
+    if learnt:
+        used = f"the classifier ({texts}{beside}{',' if beside else ''} and labelled images)"
+    sentences = [f"Use {used}: {gain}."]
     if not learnt and texts not in (TEXTS, f"best {words.noun}", words.noun):
         why = NO_NEW_NAME if unchecked else "nothing beat it on the labelled images"
         sentences.append(f"{why[0].upper()}{why[1:]}.")
@@ -234,7 +236,7 @@ def verdict_of(
         gain = _gain_on_test(groups[TEXTS], recommended.texts_over, reference, words)
         gap = recommended.texts_over.get(reference or "")
         behind = " Rather use that." if gap is not None and gap.sign < 0 else ""
-        sentences.append(f"Without images, use {alone}{remark}: {gain}.{behind}")
+        sentences.append(f"If you can only use texts, use {alone}{remark}: {gain}.{behind}")
     if unsupported:
         them = f"{unsupported} of them {'is' if unsupported == 1 else 'are'} unsupported"
         why = "the texts get every labelled image of the class wrong"

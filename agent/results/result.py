@@ -87,6 +87,7 @@ NO_COST = "no_cost_reported"
 UNCHECKED = "unchecked: no labelled image was looked at"
 WITH_ORIGINAL_NAMES = ", with the original class names"
 """Said of a classifier of labelled images beside texts with new names."""
+_LEARNED = "learned from images, starting from"
 NO_NEW_NAME = "no usable new name came from the LLM, and no labelled image was looked at"
 """What is said in place of ``UNCHECKED`` where there is nothing to check."""
 PROMINENT = (
@@ -616,8 +617,8 @@ class SearchResult:
             return above
         if learnt.midway and rival is not None:
             ends = filter(None, (above, with_article(way_name(rival.name, self.words))))
-            return f"starts midway between {' and '.join(ends)}" + " and" * (not above)
-        return f"starts from {above}".rstrip()
+            return f"{_LEARNED} the mean of {' and '.join(ends)}" + " and" * (not above)
+        return f"{_LEARNED} {above}".rstrip()
 
     @property
     def is_unread(self) -> bool:
@@ -711,7 +712,8 @@ class SearchResult:
         rows += [
             _row(
                 name,
-                f"{best}, {name}{f' ({enumerated(same.values())})' if same else ''}"
+                f"{best} with the {name}"
+                + (f" (also {with_article(enumerated(same.values()))})" if same else "")
                 if name == ORIGINAL_NAMES
                 else baseline_name(name, self.words),
                 group,

@@ -185,8 +185,10 @@ class ImageEncoder:
     report: Report = lambda _line: None
     progress: Callable[[int], None] = lambda _images: None  # how many more are encoded, copies included
 
-    def features(self, paths: Sequence[Path], copies: int = 0) -> Features:
+    def features(self, paths: Sequence[Path], copies: int = 0, *, kind: str = "images") -> Features:
         """Return features of images, or of ``copies`` augmented copies of each; from the cache if possible.
+
+        A note on unreadable ones calls them ``kind``.
 
         Raises:
             DataError: No image can be read, or one cannot and ``on_bad_image`` is ``fail``.
@@ -208,7 +210,7 @@ class ImageEncoder:
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad:
             unusable = [(paths[index], text) for index, text in manifest.bad]
-            self.report(note_on_unusable(unusable, len(paths), skip=self.on_bad_image == "skip"))
+            self.report(note_on_unusable(unusable, len(paths), kind, skip=self.on_bad_image == "skip"))
         if not manifest.kept:
             raise DataError(f"none of the {len(paths)} images can be read; the first: {bad[0]}")
         return Features(vectors, manifest.kept, bad, images)

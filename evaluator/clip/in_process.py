@@ -59,9 +59,10 @@ def open_in_process(
     if not encode:
         for note in check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"):
             report(note)
-    train, val = (labelled(images, items if encode else (), data) for items in (data.train, data.val))
+    splits = {"train": data.train, "val": data.val}
+    train, val = (labelled(images, split, items if encode else (), data) for split, items in splits.items())
     augmented = _augmented(images, (train, val), copies)
-    ahead = images.features(data.test.paths) if look_ahead and data.test.size else None
+    ahead = images.features(data.test.paths, kind="images of test") if look_ahead and data.test.size else None
 
     def open_encoder() -> TextEncoder:
         return build_encoder(spec, loaded or [load()], data.classes, report)
@@ -72,7 +73,7 @@ def open_in_process(
         notes = _notes(spec, encoder, loaded, data, train, report)
 
     def open_test() -> Labelled:
-        return labelled(images, data.test.open(), data, ahead)
+        return labelled(images, "test", data.test.open(), data, ahead)
 
     return OpenClipEvaluator(
         info=_info(spec, data, facts, devices[0], (train, val), ahead, notes, copies),
@@ -121,12 +122,12 @@ def image_encoder(
 
 
 def labelled(
-    images: ImageEncoder, items: Sequence[Item], data: FewShotData, ahead: Features | None = None
+    images: ImageEncoder, split: str, items: Sequence[Item], data: FewShotData, ahead: Features | None = None
 ) -> Labelled:
     """Return features (``ahead`` if given) and labels of a split."""
     if not items:
         return Labelled.empty(len(data.classes))
-    features = ahead or images.features([item.path for item in items])
+    features = ahead or images.features([item.path for item in items], kind=f"images of {split}")
     readable = [items[index] for index in features.kept]
     labels = torch.tensor([item.label for item in readable])
     paths = tuple(item.path for item in readable)

@@ -22,7 +22,9 @@ from .values import FewShotData, Item, Splits, count_by_label
 T = TypeVar("T")
 
 WORKERS, AT_ONCE = 4, 64
-HOW_TO_GO_ON = '`on_bad_image = "skip"` leaves such images out'
+HOW_TO_GO_ON = (
+    '`on_bad_image = "skip"` leaves such images out, as does PROMPTCLIMB_ON_BAD_IMAGE=skip before a command'
+)
 SKIPPED = "skipped: "
 """How the note on unreadable images begins."""
 ENDS: Mapping[bytes, bytes] = MappingProxyType(
@@ -136,10 +138,10 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
             yield shot, item.path
 
 
-def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, *, skip: bool) -> str:
+def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, kind: str, *, skip: bool) -> str:
     """Return how many of some images are left out, the first ones, and what is wrong with the first.
 
-    ``complaints`` has the path and a sentence for each such image.
+    ``complaints`` has the path and a sentence for each such image; ``kind`` says which images were read.
 
     Raises:
         DataError: There are some, and ``skip`` is False.
@@ -149,20 +151,22 @@ def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, *, ski
         paths = [str(path) for path, _ in complaints]
         unnamed = len(paths) - MOST_NAMED
         named = enumerated([*paths[:MOST_NAMED], *([f"{unnamed:,} more"] if unnamed > 0 else [])])
-        fact = f"{len(paths):,} of {images:,} images cannot be used: {named}; the first: {fact}"
+        fact = f"{len(paths):,} of {images:,} {kind} cannot be used: {named}; the first: {fact}"
     if not skip:
         raise DataError(f"{fact}; {HOW_TO_GO_ON}")
     return f"{SKIPPED}{fact}"
 
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
-    """Decode every image; with ``skip``, yield a note on unreadable ones."""
-    yield from _faults(lambda item: fault_of(item.path), items, skip=skip)
+    """Decode every labelled image; with ``skip``, yield a note on unreadable ones."""
+    yield from _faults(lambda item: fault_of(item.path), items, "labelled images", skip=skip)
 
 
-def check_whole(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
+def check_whole(items: Sequence[Item], kind: str, *, skip: bool = False) -> Iterator[str]:
     """Find torn images cheaply: decode only those whose two ends look wrong."""
-    yield from _faults(lambda item: "" if _has_both_ends(item) else fault_of(item.path), items, skip=skip)
+    yield from _faults(
+        lambda item: "" if _has_both_ends(item) else fault_of(item.path), items, kind, skip=skip
+    )
 
 
 def looked_at(look: Callable[[T], str], items: Sequence[T]) -> list[str]:
@@ -174,11 +178,11 @@ def looked_at(look: Callable[[T], str], items: Sequence[T]) -> list[str]:
         return [text for chunk in results for text in chunk]
 
 
-def _faults(find: Callable[[Item], str], items: Sequence[Item], *, skip: bool) -> Iterator[str]:
+def _faults(find: Callable[[Item], str], items: Sequence[Item], kind: str, *, skip: bool) -> Iterator[str]:
     faults = looked_at(find, items)
     complaints = [(item.path, fault) for item, fault in zip(items, faults, strict=True) if fault]
     if complaints:
-        yield note_on_unusable(complaints, len(items), skip=skip)
+        yield note_on_unusable(complaints, len(items), kind, skip=skip)
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:

@@ -111,7 +111,7 @@ def _images(
     complaints = list(zip(items, pictures.complaints([item.path for item in items]), strict=True))
     readable = [item for item, complaint in complaints if not complaint]
     if unusable := [(item.path, complaint) for item, complaint in complaints if complaint]:
-        report(note_on_unusable(unusable, len(items), skip=spec.on_bad_image == "skip"))
+        report(note_on_unusable(unusable, len(items), f"images of {split}", skip=spec.on_bad_image == "skip"))
         if not readable:
             raise DataError(f"none of the {len(items)} images can be read; the first: {unusable[0][1]}")
     digests = pictures.digests([item.path for item in readable])

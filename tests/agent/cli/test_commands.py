@@ -520,8 +520,8 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     image.write_bytes(image.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
-    assert f"note: a search with the same shots and seed would stop: {tmp_path}/test/b/1.png" in shown
-    assert '; on_bad_image = "skip" in a --config file leaves such images out' in shown
+    assert f"note: evaluate and search with these shots and seed will stop: {tmp_path}/test/b/1.png" in shown
+    assert '; on_bad_image = "skip" in a --config file leaves such images out, as does PROMPT' in shown
     assert "4 test images" in shown
     assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
     first, second, *_ = (Path(item["path"]) for item in json.loads(capsys.readouterr().out)["train"])

@@ -150,7 +150,7 @@ def test_no_line_on_the_progress_follows_the_final_class_names() -> None:
     now[0] = 25.0
     display(ImagesEncoded(done=9, of=9))
     last = stream.getvalue().splitlines()[-1]
-    assert last == "class names: 7 classes renamed in the end, 90 of 104 few-shot images correct"
+    assert last == "class names: 7 new names kept, 90 of 104 labelled images correct"
 
 
 def test_templates_that_never_come_are_not_planned_any_more() -> None:

@@ -106,13 +106,13 @@ def test_a_template_is_another_classifier_with_new_names_and_with_images() -> No
         ("texts", ("a {}", "one {}"), "", "texts"),
         ("template", ("a {}",), "", "best template"),
         ("template", ("{}",), ", with 2 new class names", "best template, with 2 new class names"),
-        ("with_images", ("a {}", "one {}"), "", "texts with the labelled images"),
-        ("with_images", ("{}",), "", "bare class name with the labelled images"),
+        ("with_images", ("a {}", "one {}"), "", "classifier (texts and labelled images)"),
+        ("with_images", ("{}",), "", "classifier (bare class name and labelled images)"),
         (
             "with_images",
             ("{}",),
             ", with 2 new class names",
-            "best template, with 2 new class names and the labelled images",
+            "classifier (best template, with 2 new class names, and labelled images)",
         ),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_sentence_says_what_the_texts_gain_without_images(
     }
     words = kind_named(TEMPLATE).words
     line = verdict_of(recommended, groups, remark, words, unsupported=int(bool(remark)))
-    assert line.endswith(f"over the bare class name (better). Without images, {sentence}")
+    assert line.endswith(f"over the bare class name (better). If you can only use texts, {sentence}")
     assert ("with the original class names" in line) == learnt.original_names
 
 

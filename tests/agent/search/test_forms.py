@@ -111,15 +111,14 @@ async def test_what_is_learnt_from_the_labelled_images_is_recommended(tmp_path: 
     assert (recommended.form, recommended.test) == ("with_images", result.with_images.test)
     assert {"best", "texts", "bare class name", "default template"} <= recommended.over.keys()
     assert recommended.over["bare class name"].paired
-    assert recommended.verdict.startswith("Use the texts with the labelled images: ")
+    assert recommended.verdict.startswith("Use the classifier (texts and labelled images): ")
     gain = recommended.texts_over[recommended.reference or ""]
     assert (gain.paired, gain.images) == (True, 200)
     assert gain.points == pytest.approx(
         100 * ((result.texts.test or 0) - (result.baselines[recommended.reference or ""].test or 0))
     )
-    assert f"Without images, use the texts: {100 * (result.texts.test or 0):.1f} % on test, {gain} over " in (
-        recommended.verdict
-    )
+    alone = f"If you can only use texts, use the texts: {100 * (result.texts.test or 0):.1f} % on test"
+    assert f"{alone}, {gain} over " in recommended.verdict
     assert "log-probabilities of the labelled images, compared after the search" in str(
         result.notes[FORM_CHOSEN_BY]
     )
@@ -155,9 +154,9 @@ async def test_learning_starts_midway_unless_the_texts_make_half_the_errors(
     (start,) = (row.start for row in result.accuracies.rows if row.name == "with_images")
     texts_above = "the texts above"
     assert start == (
-        f"starts from {texts_above}"
+        f"learned from images, starting from {texts_above}"
         if alone
-        else f"starts midway between {texts_above} and the bare class name"
+        else f"learned from images, starting from the mean of {texts_above} and the bare class name"
     )
     assert start in result._repr_html_()
     plain, ours = box.starts
@@ -172,7 +171,7 @@ async def test_images_that_say_nothing_leave_the_texts(tmp_path: Path) -> None:
     assert result.with_images is not None
     assert (result.recommended.form, result.with_images.strength) == ("texts", None)
     assert result.recommended.texts_over == {}
-    assert "Without images" not in result.recommended.verdict
+    assert "only use texts" not in result.recommended.verdict
     assert "starts" not in result._repr_html_()
     assert result.with_images.test == result.texts.test == result.recommended.test
     assert result.recommended.verdict.startswith("Use the texts: ")
@@ -326,7 +325,7 @@ async def test_names_that_were_chosen_one_by_one_serve_the_texts_alone(tmp_path:
     assert classifier.about.templates == plain.texts.templates
     assert (result.texts.templates, result.best.class_names) == (("{}",), {"auk": "great auk"})
     assert result.new_names == {}
-    assert ", with the original class names and the labelled images: " in result.recommended.verdict
+    assert ", with the original class names, and labelled images): " in result.recommended.verdict
     assert (
         result.form_in_words
         == f"{plain.texts_in_words}, with the original class names, with 48 labelled images"
@@ -335,9 +334,15 @@ async def test_names_that_were_chosen_one_by_one_serve_the_texts_alone(tmp_path:
     assert "best template, with 1 new class name" in titles
     assert "with 48 images, original names (recommended)" in titles
     (row,) = (row for row in result.accuracies.rows if row.name == "with_images")
-    assert (row.start, row.templates) == ("starts from", plain.texts.templates)  # not those of the new names
-    assert ". Without images, use the best template, with 1 new class name: " in result.recommended.verdict
-    assert any(title.startswith("best template, original names") for title in titles)
+    assert (row.start, row.templates) == (
+        "learned from images, starting from",
+        plain.texts.templates,
+    )  # not those of the new names
+    assert (
+        ". If you can only use texts, use the best template, with 1 new class name: "
+        in result.recommended.verdict
+    )
+    assert any(title.startswith("best template with the original names") for title in titles)
     assert SearchResult.from_json(result.to_json()) == result
 
 

@@ -141,7 +141,7 @@ def test_torn_images_of_all_splits_are_counted_at_once(tmp_path: Path, make_imag
     with pytest.raises(DataError) as raised:
         load(str(tmp_path), shots=4)
     error = str(raised.value)
-    assert error.startswith("8 of 16 images cannot be used: ")
+    assert error.startswith("8 of 16 labelled and test images cannot be used: ")
     assert f", {torn[4]} and 3 more; the first: " in error
     assert str(torn[5]) not in error
 
