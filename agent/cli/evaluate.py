@@ -215,13 +215,13 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
     # Where the images do not tell the classes apart either, names are not to blame.
     if (
         command
+        and not is_perfect
         and all(cell.may_be_chance for cell in by_texts)
         and not (by_images and all(cell.may_be_chance for cell in by_images))
     ):
         options = "--search-for class-names --llm MODEL"
-        how = (
-            f"add {options} to the search above" if evaluation.labelled else f"{command} --shots 0 {options}"
-        )
+        add = f"add {options} to the search above"
+        how = add if evaluation.labelled else f"{command} --shots 0 {options}"
         print_line(f"the model may not know these names; to ask an LLM for others: {how}")
 
 
@@ -346,7 +346,7 @@ def add_options(parser: Parser) -> None:
         const=10,
         metavar="N",
         help="show recall and precision of each class, and the N pairs of classes most often confused "
-        "(default: 10). The recommended classifier classifies; with --templates, their average does",
+        "(default: 10). They are those of the recommended classifier, or with --templates of their average",
     )
     parser.add_argument(
         "--split",

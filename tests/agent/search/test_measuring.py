@@ -96,8 +96,20 @@ async def test_names_that_get_no_more_than_chance_are_hinted_at(
 ) -> None:
     """Where all texts may be no better than chance, unless the labelled images are no better either."""
     texts = ("{}", "a photo of a {}", SKETCH)
-    print_ways(await measured(box(dict.fromkeys(texts, worth), learns=learns)), "promptclimb search")
-    assert ("--search-for class-names" in capsys.readouterr().out) is is_hinted
+    evaluation = await measured(box(dict.fromkeys(texts, worth), learns=learns))
+    print_ways(evaluation, "promptclimb search")
+    printed = capsys.readouterr().out
+    hint = "to ask an LLM for others: add --search-for class-names --llm MODEL to the search above"
+    assert (hint in printed) is is_hinted
+    assert not is_hinted or printed.index("to try to beat it: promptclimb search") < printed.index(hint)
+    best = evaluation.recommended
+    assert best is not None
+    perfect = MeasuredAccuracy(accuracy=1.0)
+    print_ways(replace(evaluation, ways=(replace(best, with_images=perfect),)), "promptclimb search")
+    printed = capsys.readouterr().out
+    if learns:
+        assert "nothing to beat here" in printed
+        assert "--search-for class-names" not in printed
 
 
 async def test_uneven_classes_are_held_against_the_most_frequent_one(
