@@ -48,6 +48,8 @@ COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
 MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
+REFUSED = "refused"
+"""Reason of a rejection: a scorer behind an API refuses a text of the candidate."""
 BASELINE_DEFAULT, BARE_NAME, HAND_MADE = "default template", "bare class name", "hand-made"
 OPENAI_80, OPENAI_7 = "OpenAI's 80 templates", "OpenAI's seven best"
 """Names of baselines."""

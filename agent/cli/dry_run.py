@@ -37,10 +37,7 @@ from ..text import printable
 from .interrupts import run_interruptible
 from .output import FINISHED, WRONG, aligned, console, print_json, print_text, result_alone, say, say_refused
 
-DIALECT_UNKNOWN = (
-    "the form of the scorer's requests is found by asking it; the bounds are those of the form that takes "
-    "most requests"
-)
+DIALECT_UNKNOWN = "upper bound for the costliest request form, {}; scorer_dialect fixes one"
 _GROUP = ("method", "llm", "model", "shots")
 _Group: TypeAlias = tuple[list[Cell], Bound]
 """The runs that differ in data set and seed alone, and their bound."""
@@ -160,10 +157,10 @@ def _opened(config: SearchConfig) -> Evaluator:
             if config.scorer == "embeddings":
                 form = DIALECTS[dialect] if isinstance(dialect, str) else dialect or costliest_dialect()
                 if dialect is None:
-                    emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{form.name}")'))
+                    emit(Noted(text=DIALECT_UNKNOWN.format(form.name)))
                 images, texts = counted(form.most_images, "image"), counted(form.most_texts, "text")
                 most = f"a request holds at most {images} or {texts}"
-                emit(Noted(text=f"{most}; if the endpoint takes fewer, there are more requests"))
+                emit(Noted(text=f"{most}; if the endpoint takes fewer, or refuses some, there are more"))
             return await ready_evaluator(config, None, emit, ask=NothingAsked(), encode=False)
 
     return run_interruptible(run)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Score, Verdict
+from ...evaluator.scoring import NOT_A_NUMBER, REFUSED, EvaluatorInfo, Rejection, Score, Verdict
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
 from ...prompts.starting import draw
@@ -96,6 +96,11 @@ class Restart:
                 f"the scorer failed: it answered nan or infinity for all {len(sample)} starting {noun}s; "
                 "make it return a finite number for each"
             )
+        if not len(self._memory) and set(self.record.rejected) == {REFUSED}:
+            # By a scorer behind an API, whose own words say why.
+            verdicts = self.scorebook.known([candidate.scored_as for candidate in sample]).values()
+            why = next(verdict.message for verdict in verdicts if isinstance(verdict, Rejection))
+            raise UsageError(f"none of the {len(sample)} starting {noun}s can be scored: {why}")
         if not len(self._memory):
             raise UsageError(
                 f"none of the {len(sample)} starting {noun}s can be scored by this model "

@@ -25,6 +25,7 @@ from ..head import Head
 from ..messages import shown
 from ..scoring import (
     GREY_BOX,
+    REFUSED,
     SCORER_DIALECT,
     SCORER_IMAGE_SIZE,
     UNREADABLE,
@@ -66,6 +67,8 @@ CHUNK = 4096
 """Images whose logits are computed at once."""
 SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
+TRIAL_TEXT = "a photo"
+"""A text that every server that embeds texts takes."""
 _Numbers: TypeAlias = list[Annotated[float, Field(strict=True, allow_inf_nan=False)]]
 
 
@@ -195,7 +198,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         # Each may be scored alone.
         requests += candidates * math.ceil(len(texts) / self._most("text"))
         if self._named is None:
-            requests += len(_trial_pictures()) * sum(form.tried for form in DIALECTS.values())
+            # Of each form, the trial's images and text.
+            requests += (len(_trial_pictures()) + 1) * sum(form.tried for form in DIALECTS.values())
         return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
 
     async def _classify(
@@ -275,22 +279,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self, wanted: Sequence[tuple[Sequence[str], tuple[str, ...]]]
     ) -> list[Head | TemplateRejectedError]:
         """Return the classifiers of ensembles with class names; an error where a text is refused."""
-
-        def request(texts: list[str]) -> ApiRequest:
-            path = path_below(self.problem.url, self.dialect.path)
-            body = self.dialect.of_texts(self.problem.spec.model, texts)
-            return ApiRequest(path=path, body=body, prompt_tokens=text_tokens(*texts))
-
         texts = [
             text.replace(SLOT, name) for ensemble, names in wanted for text in ensemble for name in names
         ]
-        vectors = await self._vectors("text", texts, request)
+        vectors = await self._vectors("text", texts, partial(self._text_request, self.dialect))
 
         def classifier(ensemble: Sequence[str], names: tuple[str, ...]) -> Head | TemplateRejectedError:
             for template, name in product(ensemble, names):
                 if isinstance(reason := vectors[text := template.replace(SLOT, name)], str):
                     why = f"the endpoint refuses the text {shown(text)}: {reason or REFUSED_EARLIER}"
-                    return TemplateRejectedError(template, "refused", why)
+                    return TemplateRejectedError(template, REFUSED, why)
             rows = [np.stack([vectors[text.replace(SLOT, name)] for name in names]) for text in ensemble]
             return Head(_mean(rows))
 
@@ -332,6 +330,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             prompt_tokens=sum(image_tokens(model, picture.width, picture.height) for picture in pictures),
         )
 
+    def _text_request(self, dialect: EmbeddingDialect, texts: Sequence[str]) -> ApiRequest:
+        return ApiRequest(
+            path=path_below(self.problem.url, dialect.path),
+            body=dialect.of_texts(self.problem.spec.model, texts),
+            prompt_tokens=text_tokens(*texts),
+        )
+
+    def trial(self, kind: str) -> ApiRequest | None:
+        return self._text_request(self.dialect, [TRIAL_TEXT]) if kind == "text" else None
+
     def _question(
         self,
         kind: str,
@@ -360,7 +368,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
             return [self._question(kind, part, request, part_answered) for part in batched(keys, most)]
 
-        return Question(lambda: request(keys), read, parts)
+        return Question(lambda: request(keys), read, parts, kind=kind)
 
     def _read(self, body: Any, number: int) -> list[Vector]:
         vectors = [as_vector(numbers) for numbers in self.dialect.read(body, number)]
@@ -384,7 +392,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return _of_length_one(vector)
 
     async def _find_dialect(self) -> EmbeddingDialect:
-        """Ask the endpoint in each form until one is answered with vectors of the image's pixels."""
+        """Ask the endpoint in each form until one is answered with vectors of images and a text."""
         key = self.problem.key_of_form("dialect of")
         known = (await in_thread(lambda: self.problem.store.answers.find([key]))).get(key)
         if isinstance(known, str) and known in DIALECTS:
@@ -399,27 +407,28 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 return DIALECTS[kept[key]]
             faults.append(f"{dialect.name}: {fault}")
         raise ConfigError(
-            "the scorer's endpoint gives no vectors of images in any form that was tried, in "
+            "the scorer's endpoint gives no vectors of images and texts in any form that was tried, in "
             f"{counted(self._trials, 'request')} ({'; '.join(faults)}); name its form with "
             f"`scorer_dialect = {'|'.join(DIALECTS)}`"
         )
 
     async def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
         """Return why a form of requests does not fit the endpoint; None if it does."""
+        requests = [self._image_request(dialect, [picture]) for picture in _trial_pictures()]
         vectors: list[Vector] = []
-        for picture in _trial_pictures():
-            request = replace(self._image_request(dialect, [picture]), is_trial=True)
+        for request in (*requests, self._text_request(dialect, [TRIAL_TEXT])):
+            about = "of a text: " if len(vectors) == len(requests) else ""
             self._trials += 1
-            answer = await self.ask_once(request)
+            answer = await self.ask_once(replace(request, is_trial=True))
             if isinstance(answer, ApiRefusal):
-                return answer.message
+                return f"{about}{answer.message}"
             try:
                 vectors += map(as_vector, dialect.read(answer.body, 1))
             except BadReplyError as error:
-                return str(error)
+                return f"{about}{error}"
         if len({len(vector) for vector in vectors}) > 1:
             return "its vectors have different lengths"
-        first, same, different = vectors
+        first, same, different, _text = vectors
         return "it reads images as text" if first @ same < SAME or first @ different >= SAME else None
 
 

@@ -160,6 +160,7 @@ class Question:
         parts: Returns smaller questions to ask instead, if this one is refused; none if it cannot be smaller.
         attempts: How often it is asked, this time included.
         image: Identifies its image, if it is about one.
+        kind: What it sends, if questions of one kind may be refused while those of another are answered.
     """
 
     request: Callable[[], ApiRequest]
@@ -167,6 +168,7 @@ class Question:
     parts: Callable[[], list[Question]] = list
     attempts: int = 1
     image: str = ""
+    kind: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -261,11 +263,13 @@ class RemoteEvaluator(ABC):
         self._splits = {"train": problem.train, "val": problem.val}
         self._opening = threading.Lock()
         self._asked: dict[str, asyncio.Event] = {}  # keys that a task is asking for, each until it has ended
-        self._control: Question | None = None  # one that was answered in the protocol's form
-        self._answered = 0  # questions
+        # By kind of question: one that was answered in the protocol's form, how many were, and how many in a
+        # row were refused or answered in another form.
+        self._control: dict[str, Question] = {}
+        self._answered = Counter[str]()
+        self._failed_in_a_row = Counter[str]()
         self._controlling = asyncio.Lock()
-        self._failed_in_a_row = 0  # refused, or answered in another form
-        self._lost: ScorerRefusesError | None = None  # why nothing is asked any more
+        self._lost: ScoringEndedError | None = None  # why nothing is asked any more
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
         self._models: list[str] = []
         self._failed = Counter[str]()  # how often every attempt failed, by image
@@ -379,6 +383,10 @@ class RemoteEvaluator(ABC):
         """Return an answer; as a refusal if it is one by the model."""
         return answer
 
+    def trial(self, kind: str) -> ApiRequest | None:
+        """Return a plain request of a kind, for when none was ever answered; None if there is no such."""
+        return None
+
     @abstractmethod
     def is_refusal(self, value: Any) -> bool:
         """Return whether a kept value says that the endpoint refused."""
@@ -426,8 +434,9 @@ class RemoteEvaluator(ABC):
     ) -> dict[str, T]:
         values = await in_thread(lambda: table.find(keys))
         answered = (key for key in values if not self.is_refusal(values[key]))
-        if self._control is None and (key := next(answered, None)) is not None:
-            (self._control,) = ask_for([key])
+        if (key := next(answered, None)) is not None:
+            (question,) = ask_for([key])
+            self._control.setdefault(question.kind, question)
         if unknown := [key for key in keys if key not in values and key not in self._unanswered]:
             values |= await self._ask_all(table, ask_for(unknown))
         return values | {key: self._unanswered[key] for key in keys if key in self._unanswered}
@@ -436,6 +445,7 @@ class RemoteEvaluator(ABC):
         """Ask questions until all have values; refusals are kept once another request is answered."""
         worth_it = (question for question in questions if not self._is_hopeless(question))
         asking = _Asking(table, deque(worth_it))
+        kind = questions[0].kind
         while asking.open and asking.error is None:
             most = min(len(asking.open), self.problem.ask.concurrency)
             try:
@@ -444,13 +454,13 @@ class RemoteEvaluator(ABC):
             except asyncio.CancelledError:
                 asking.open.clear()
                 raise
-        if asking.error is None and asking.refusals and self._control is None:
-            asking.error = self._unfit(asking.fault)
-        few = self._failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].tolerated
-        believed = self._control is not None and bool(asking.values) and few
+        if asking.error is None and asking.refusals and kind not in self._control:
+            asking.error = self._unfit(asking.fault, kind)
+        few = self._failed_in_a_row[kind] <= RULES[FailureKind.QUESTION_REFUSED].tolerated
+        believed = kind in self._control and bool(asking.values) and few
         if asking.error is None and asking.refusals and not believed:  # nothing was answered here
             async with self.problem.ask.place():
-                believed = await self._others_are_answered(self._answered)
+                believed = await self._others_are_answered(kind, self._answered[kind])
         keeps = asking.error is None or isinstance(asking.error, AskingEndedError)
         if keeps and asking.refusals and believed:
             asking.values |= await in_thread(lambda: table.keep(asking.refusals))
@@ -468,7 +478,7 @@ class RemoteEvaluator(ABC):
                     self._check_answers()
                     question = asking.open.popleft()
                     request = await in_thread(question.request)  # reads and scales images
-                    answered_before = self._answered
+                    answered_before = self._answered[question.kind]
                     answer = self.as_meant(await self.problem.ask(request))
                     await self._take(asking, question, answer, answered_before)
         except Exception as error:  # noqa: BLE001 - raised once the others have ended
@@ -480,31 +490,41 @@ class RemoteEvaluator(ABC):
         """Keep an answer, or do what the judge says of a failure."""
         kind, values, fault = await in_thread(lambda: self._failure_of(question, answer))
         if kind is None:
-            self._control, self._failed_in_a_row, self._answered = question, 0, self._answered + 1
+            self._control[question.kind] = question
+            self._note_answer(question.kind)
             await self._note_model(answer)
             refusals, asking.refusals = asking.refusals, {}
             asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
             return
         asking.fault, parts = fault, question.parts() if kind is not FailureKind.MISREAD else []
+        unproven = kind is FailureKind.QUESTION_REFUSED and not self._has_answered(question.kind)
+        # Before its parts are asked for, one by one: is any such question answered?
+        if (
+            unproven
+            and self.trial(question.kind) is not None
+            and not await self._others_are_answered(question.kind, answered_before)
+        ):
+            asking.open.append(question)
+            return
         # An endpoint that is down is given up by the length of its outage alone.
-        self._failed_in_a_row += kind in (FailureKind.QUESTION_REFUSED, FailureKind.MISREAD)
+        self._failed_in_a_row[question.kind] += kind in (FailureKind.QUESTION_REFUSED, FailureKind.MISREAD)
         evidence = Evidence(
-            answers=self._control is not None,
+            answers=self._has_answered(question.kind),
             failures=question.attempts,
-            in_a_row=max(self._failed_in_a_row, 1),
-            control=True if self._answered > answered_before else None,
+            in_a_row=max(self._failed_in_a_row[question.kind], 1),
+            control=True if self._answered[question.kind] > answered_before else None,
             divisible=bool(parts),
         )
         step = judge(kind, evidence)
         if step is NextStep.CONTROL:
-            if not await self._others_are_answered(answered_before):
+            if not await self._others_are_answered(question.kind, answered_before):
                 asking.open.append(question)
                 return
             evidence = replace(evidence, control=True)
             step = judge(kind, evidence)
         match step:
             case NextStep.STOP:
-                raise self._unfit(fault)
+                raise self._unfit(fault, question.kind)
             case NextStep.SPLIT:
                 asking.open += parts
             case NextStep.RETRY:
@@ -528,32 +548,45 @@ class RemoteEvaluator(ABC):
         if kept not in self._models:
             self._models.append(kept)
 
-    async def _others_are_answered(self, answered_before: int) -> bool:
+    def _has_answered(self, kind: str) -> bool:
+        return kind in self._control or self._answered[kind] > 0
+
+    def _note_answer(self, kind: str) -> None:
+        self._answered[kind] += 1
+        self._failed_in_a_row[kind] = 0
+
+    async def _others_are_answered(self, kind: str, answered_before: int) -> bool:
         """Return whether another question is answered; if none was meanwhile, ask one again as a control.
+
+        A plain question takes its place if none was ever answered.
 
         Raises:
             ScorerRefusesError: The control is refused, which it was not before.
+            AskingEndedError: The plain question is refused.
         """
         async with self._controlling:
             self._check_answers()
-            if self._answered == answered_before:
-                assert self._control is not None, "it answers"
-                answer = self.as_meant(await self.problem.ask(await in_thread(self._control.request)))
+            if self._answered[kind] == answered_before:
+                control = self._control.get(kind)
+                request = self.trial(kind) if control is None else await in_thread(control.request)
+                assert request is not None, "it answers"
+                answer = self.as_meant(await self.problem.ask(request))
                 if _is_outage(answer):
                     return False
                 if isinstance(answer, ApiRefusal):
-                    self._lost = ScorerRefusesError(
-                        "the scorer's endpoint refuses every request now, also one that it answered before: "
-                        f"{answer.message}"
+                    now = "the scorer's endpoint refuses every request now, also one that it answered before"
+                    self._lost = (
+                        self._unfit(_refusing(kind, answer), kind)
+                        if control is None
+                        else ScorerRefusesError(f"{now}: {answer.message}")
                     )
                     raise self._lost
-                self._answered += 1
-                self._failed_in_a_row = 0
+                self._note_answer(kind)
             return True
 
     def _check_answers(self) -> None:
         if self._lost is not None:
-            raise ScorerRefusesError(str(self._lost)) from self._lost
+            raise type(self._lost)(str(self._lost)) from self._lost.__cause__ or self._lost
 
     def _failure_of(
         self, question: Question, answer: ApiAnswer
@@ -562,7 +595,7 @@ class RemoteEvaluator(ABC):
         if isinstance(answer, ApiRefusal):
             kind = FailureKind.EXHAUSTED if answer.failed else FailureKind.QUESTION_REFUSED
             values = {} if question.parts() else question.read(answer)
-            return kind, values, f"it refuses every request: {answer.message}"
+            return kind, values, _refusing(question.kind, answer)
         try:
             return None, question.read(answer), ""
         except BadReplyError as error:
@@ -585,14 +618,14 @@ class RemoteEvaluator(ABC):
                 continue
             return answer
 
-    def _unfit(self, fault: str) -> ScoringEndedError:
+    def _unfit(self, fault: str, kind: str) -> ScoringEndedError:
         """Return the error for an endpoint of another kind; the user's to fix if nothing was answered yet."""
         dialect = self.problem.spec.scorer_dialect
         others = "`scorer_url` and `model`"
         if dialect is not None:
             others = f"`scorer_url`, `model` and `{SCORER_DIALECT} = {dialect}`"
         message = f"the scorer's endpoint cannot be used: {fault}; check `scorer`, {others}"
-        if self._control is not None:
+        if kind in self._control:
             return ScoringEndedError(message)
         unfit = AskingEndedError(message)
         unfit.__cause__ = ConfigError(message)
@@ -651,6 +684,10 @@ def predictions_of(decided: Sequence[EnsembleDecisions | None], images: ImageSet
         paths=images.paths,
         reasons=reasons if any(reasons) else (),
     )
+
+
+def _refusing(kind: str, refusal: ApiRefusal) -> str:
+    return f"it refuses every {kind or 'request'}: {refusal.message}"
 
 
 def _is_outage(answer: ApiAnswer) -> bool:

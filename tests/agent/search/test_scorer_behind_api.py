@@ -24,11 +24,13 @@ from PIL import Image
 from rich.console import Console
 
 from promptclimb.agent.api import evaluate, load, predict, resume, search, search_sync
+from promptclimb.agent.cli.dry_run import NothingAsked
 from promptclimb.agent.cli.evaluate import print_ways
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
+from promptclimb.agent.events.types import ignore_event
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.accuracies import WITH_IMAGES
@@ -39,6 +41,7 @@ from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import CLASSIFIER
 from promptclimb.agent.search import restart_workers
 from promptclimb.agent.search.bound import ScorerBound, scorer_bound
+from promptclimb.agent.search.inputs import ready_evaluator
 from promptclimb.agent.search.journal import Journal, NamesRecord
 from promptclimb.agent.search.name_search import NameSearch
 from promptclimb.agent.search.opening import RunRequest
@@ -47,6 +50,7 @@ from promptclimb.agent.stop import Stop
 from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.classifier import Classifier
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
+from promptclimb.evaluator.remote.asking import ApiRequest
 from promptclimb.evaluator.remote.evaluator import RemoteEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
 from promptclimb.evaluator.scoring import (
@@ -61,9 +65,10 @@ from promptclimb.evaluator.scoring import (
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
+from tests.fakes.served import served
 from tests.fakes.serving import Serving
 from tests.fakes.study_outcomes import cells, study
-from tests.fakes.visual_api import COLOURS
+from tests.fakes.visual_api import COLOURS, VisualApi
 from tests.recorded import text_of
 
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
@@ -773,12 +778,13 @@ async def test_a_saved_classifier_asks_as_it_was_made(
         assert "made with requests in the form openai; scorer_dialect in a --config file sets" in err
         assert "--model and scorer_dialect = infinity (from other.toml)" in err
         moved.requests = 0
-        # An older file does not say how: the form is found out, of which the first is refused.
+        # An older file does not say how: the form is found out, of which the first is refused. A form takes
+        # three images and a text.
         older = saved.about.model_copy(update={"scorer_dialect": "", "scorer_image_size": None})
         replace(saved, about=older).save(tmp_path / "old.safetensors")
         elsewhere[elsewhere.index("a b.safetensors")] = "old.safetensors"
         assert await in_thread(lambda: main([*elsewhere, "--config", "small.toml"])) == 0
-        assert moved.requests == 4
+        assert moved.requests == 1 + 4
 
 
 class Struck(ScorerServer):
@@ -844,11 +850,49 @@ async def test_an_endpoint_that_refuses_every_request_from_the_first_is_the_user
 ) -> None:
     """One line with the settings to look at, after as few requests as show it."""
     async with ScorerServer(ScorerOptions(always="bad_request")) as server:
-        with pytest.raises(UsageError, match=r"refuses every request: .*bad request") as caught:
+        with pytest.raises(UsageError, match=r"refuses every (request|image): .*bad request") as caught:
             await search(config(server.url, **kind))
         assert server.requests <= 8 + IN_FLIGHT
     form = ", `model` and `scorer_dialect = openai`" if kind else " and `model`"
     assert str(caught.value).endswith(f"; check `scorer`, `scorer_url`{form}")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "takes"), [(None, "images"), ("jina", "images"), ("jina", "short texts")]
+)
+async def test_a_server_that_refuses_texts_ends_a_search_with_its_own_words(
+    config: Callable[..., SearchConfig], dialect: str | None, takes: str
+) -> None:
+    """Within the bound of a dry run, although it takes images, and fails at some requests."""
+    sent: list[Any] = []
+    api = VisualApi()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "GET":  # whether something listens
+            return web.Response(status=404)
+        body = await request.json()
+        sent.append(body)
+        if len(sent) % 11 == 3:
+            return web.json_response({"error": "busy"}, status=503)
+        rows = body.get("input", [{}])
+        is_taken = all(
+            isinstance(row, dict)
+            and ("image" in row or (takes == "short texts" and len(row["text"]) < len("a photo of")))
+            for row in rows
+        )
+        if not is_taken:
+            return web.json_response({"error": {"message": "KeyError('image')"}}, status=400)
+        return web.json_response(api.body(ApiRequest(path="embeddings", body=body)))
+
+    async with served(answer) as url:
+        made = config(url, scorer="embeddings", scorer_dialect=dialect, initial=30, retry_attempts=4)
+        evaluator = await ready_evaluator(made, None, ignore_event, ask=NothingAsked())
+        assert isinstance(evaluator, RemoteEvaluator)
+        bound = scorer_bound(made, evaluator.info, evaluator)
+        with pytest.raises(UsageError, match=r"text.*400.*KeyError\('image'\)") as caught:
+            await search(made)
+        assert len(sent) <= min(bound.total.calls, 30)
+    assert "initial" not in str(caught.value)
 
 
 async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
