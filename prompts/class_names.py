@@ -132,8 +132,22 @@ class NameReader:
         self._after = after.strip(_ENDS)
 
     def is_own_name(self, name: str) -> bool:
-        """Return whether a name is that of a class of the data set."""
-        return spelling_key(name) in self._own
+        """Return whether a name, or its plural, is that of a class of the data set."""
+        return not self._own.isdisjoint(spelling_key(f"{name}{end}") for end in ("", "s", "es"))
+
+    def kind_names(self, label: int, rng: random.Random) -> list[str]:
+        """Return names such as "bat, a tool", one for each common kind of thing, in a drawn order.
+
+        A kind that is a class itself is left out: "bat, a tool" beside a class of tools.
+        """
+        kinds = document(_WORDS)["kinds"]
+        of_kinds = {
+            kind: f"{self._names[label]}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+            for kind in rng.sample(kinds, len(kinds))
+        }
+        return [
+            name for kind, name in of_kinds.items() if not (self.is_own_name(kind) or self.is_own_name(name))
+        ]
 
     @property
     def renamable(self) -> frozenset[int]:
@@ -385,12 +399,3 @@ def short_reading_request(class_names: Sequence[str], class_name: str) -> list[C
         ((example["asked"], example["answered"]) for example in reading["examples"]),
         f"{words}\nWhat is {one_line(class_name, 100)!r}?",
     )
-
-
-def kind_names(class_name: str, rng: random.Random) -> list[str]:
-    """Return names such as "bat, a tool", one for each common kind of thing, in a drawn order."""
-    kinds = document(_WORDS)["kinds"]
-    return [
-        f"{class_name}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
-        for kind in rng.sample(kinds, len(kinds))
-    ]

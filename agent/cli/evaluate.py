@@ -114,8 +114,9 @@ def _write(evaluation: Evaluation, files: Mapping[str, Path], config: SearchConf
     }
     unwritten = []
     for name, file in files.items():
+        replaced = "; an earlier file is replaced" if file.exists() else ""
         try:
-            say(writers[name](file))
+            say(f"{writers[name](file)}{replaced}")
         except OSError as error:
             unwritten.append(f"{file} cannot be written: {reason_of(error)}")
         except PromptclimbError as error:
@@ -228,6 +229,7 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
 def recommendation(evaluation: Evaluation) -> str:
     """Return in a line what the labelled images recommend."""
     best, images = evaluation.recommended, counted(evaluation.labelled - evaluation.refused, "labelled image")
+    cells = [cell for row in evaluation.accuracies.rows for cell in row.cells.values()]
     if best is None:
         why = "the scorer was asked about test images alone"
         why = why if evaluation.labelled else "there are no labelled images"
@@ -244,7 +246,11 @@ def recommendation(evaluation: Evaluation) -> str:
         use = f"Use the {BARE_NAME} with the labelled images: no other texts are clearly ahead"
     else:
         use = f"Nothing beats the {BARE_NAME}: use that"
-    return f"* {use}. Chosen on your {images}, not the test images."
+    starred = next((cell.value for cell in cells if cell.recommended), None)
+    ties = sum(cell.value == starred for cell in cells) - 1 if starred is not None else 0
+    do = "does" if ties == 1 else "do"
+    others = f" {counted(ties, 'other')} in the table {do} as well on test." if ties else ""
+    return f"* {use}. Chosen on your {images}, not the test images.{others}"
 
 
 def _predict_command(file: Path, config: SearchConfig) -> str:

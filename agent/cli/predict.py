@@ -205,13 +205,15 @@ class CsvWriter:
     """
 
     def __init__(self, stream: TextIO, top: int, *, exact: bool, labelled: bool = False) -> None:
-        self._exact = exact
+        self._exact, self._begun = exact, False
         columns = [*_columns(top), *(["true_class", "correct"] if labelled else [])]
         self._writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-        self._writer.writeheader()
 
     def row(self, image: PredictedImage) -> None:
         """Write an image; one that cannot be read has no class."""
+        if not self._begun:  # whatever cannot be opened is known now
+            self._begun = True
+            self._writer.writeheader()
         # `./` keeps a path that could be a formula usable, unlike an apostrophe.
         file = image.file if safe_cell(image.file) == printable(image.file) else f"./{image.file}"
         # A lone carriage return is not quoted, and ends a line for some readers.
@@ -232,14 +234,14 @@ class _Json:
     """One document, written image by image."""
 
     def __init__(self, stream: TextIO, predictor: ImagePredictor) -> None:
-        self._stream, self._before = stream, "\n"
+        self._stream = stream
         head = {
             "model": {"name": predictor.spec.model, "pretrained": predictor.spec.pretrained},
             "templates": predictor.templates,
             "classes": predictor.class_names,
         }
         # ASCII, here and below, as a file name may hold bytes that are not text.
-        stream.write(json.dumps(head)[:-1] + ', "predictions": [')
+        self._before = json.dumps(head)[:-1] + ', "predictions": [\n'
 
     def row(self, image: PredictedImage) -> None:
         """Write an image; one that cannot be read has ``error`` instead of classes."""

@@ -58,7 +58,8 @@ def status(arguments: argparse.Namespace) -> int:
             return _list(run_dir, runs, as_json=arguments.as_json)
         if all(path.name in LABEL_FILES for path in run_dir.iterdir()):
             raise UsageError(
-                f"{run_dir} holds no run yet. A search that was started there is opening data and model"
+                f"{run_dir} holds no run yet. A search there is opening data and model, or ended while it "
+                "did; then start it again"
             )
         raise UsageError(
             f"{run_dir} holds no run. Give a run's folder, or nothing for a list of the runs in runs/."

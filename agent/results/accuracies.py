@@ -78,13 +78,19 @@ class Difference:
         return (low > 0.0) - (high < 0.0)
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.points:+z.1f} [{low:z.1f}, {high:z.1f}]"
+        low, high = (_edge(edge, apart=self.sign != 0) for edge in self.interval)
+        return f"{self.points:+z.1f} [{low}, {high}]"
 
     @property
     def in_words(self) -> str:
         """The difference, its interval, and the verdict on it, a line each."""
         return self.verdict if self.same_template else "\n".join((*str(self).split(" ", 1), self.verdict))
+
+
+def _edge(points: float, *, apart: bool) -> str:
+    """Write an end of an interval; one that is ``apart`` from 0 is not written as 0.0."""
+    digits = next((digits for digits in range(1, 4) if round(points, digits)), 4) if apart else 1
+    return f"{points:z.{digits}f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -259,6 +259,8 @@ def _against_rival(gap: Difference, title: str) -> str:
     """Return in sentences what the search brought over the best without one, and which to use."""
     if gap.same_template:
         return "That is also the best without a search."
+    if gap.verdict == "the same":
+        return f"The best without a search ({title}) is right on the same test images: use either."
     if gap.verdict == "worse":
         return f"The search is behind the best without one ({title}): {gap}. Use that instead."
     if gap.sign < 0:  # so it is not certain among many comparisons only

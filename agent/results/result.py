@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     ConfigDict,
@@ -74,8 +74,11 @@ _Text: TypeAlias = Annotated[str, Field(min_length=1)]
 _Texts: TypeAlias = Annotated[tuple[_Text, ...], Field(min_length=1)]
 AllUnanswered: TypeAlias = Annotated[Mapping[Split, Unanswered], _IF_ANY]
 
-FIRST_READING, LATER_ROUND, COMMON_WORDS = "first reading", "later round", "common words"
+NameSource: TypeAlias = Literal["first reading", "later round", "common words"]
 """Where a new class name comes from: what the LLM said first, its later answers, or the built-in words."""
+FIRST_READING: Final = "first reading"
+LATER_ROUND: Final = "later round"
+COMMON_WORDS: Final = "common words"
 UNLEARNED = "images_unlearned"
 FORM_CHOSEN_BY = "form_chosen_by"
 UNREAD = "unreadable_answers"
@@ -192,7 +195,7 @@ class Best:
     class_names: Annotated[Mapping[str, _Text] | None, Field(exclude_if=lambda names: names is None)] = None
     unsupported: Annotated[tuple[str, ...], _IF_ANY] = ()
     unchecked: Annotated[bool, _IF_ANY] = False
-    name_sources: Annotated[Mapping[str, _Text], _IF_ANY] = field(default_factory=dict)
+    name_sources: Annotated[Mapping[str, NameSource], _IF_ANY] = field(default_factory=dict)
     unanswered: AllUnanswered = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ from ..llm.ask import EndpointAsker
 from ..llm.chat import ChatAnswer, ChatRequest
 from ..methods.memory import Entry
 from ..position import Position, derived
-from ..results.result import ReadNames
+from ..results.result import NameSource, ReadNames
 from ..stop import Stop
 from ..store.run import Store
 from .event_loop import FairScheduler
@@ -92,7 +92,7 @@ class NamesRecord(RestartRecord):
 
     named_template: NamedTemplate | None = None
     read: ReadNames | None = None
-    sources: dict[tuple[int, str], str] = field(default_factory=dict)
+    sources: dict[tuple[int, str], NameSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,6 @@ from ...prompts.class_names import (
     NameProposals,
     NameReader,
     first_readings,
-    kind_names,
     names_asked,
     reading_request,
     rich_request,
@@ -52,7 +51,7 @@ from ..events.types import (
     Noted,
 )
 from ..position import NAMES, Position, rng_for
-from ..results.result import COMMON_WORDS, FIRST_READING, LATER_ROUND, ReadNames
+from ..results.result import COMMON_WORDS, FIRST_READING, LATER_ROUND, NameSource, ReadNames
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamedTemplate, NamesRecord, Skipped
 from .name_choice import (
     MOST_CHECKS,
@@ -417,14 +416,13 @@ class NameRounds:
         names = []
         for label in labels:
             rng = random.Random(f"{self._config.seed} {label}")
-            of_kinds = kind_names(self._class_names[label], rng)
-            new = [name for name in of_kinds if not self._reader.is_own_name(name)][: most // len(labels)]
+            new = self._reader.kind_names(label, rng)[: most // len(labels)]
             names += [(label, name) for name in new if name not in self.names.tried[label]]
         self.names.common.update(name for _, name in names)
         self._note_source(names, COMMON_WORDS)
         await self._score(names, position)
 
-    def _note_source(self, names: Iterable[tuple[int, str]], source: str) -> None:
+    def _note_source(self, names: Iterable[tuple[int, str]], source: NameSource) -> None:
         self._record.sources = dict.fromkeys(names, source) | self._record.sources  # where it came first
 
     async def _use(self, chosen: Renaming) -> None:

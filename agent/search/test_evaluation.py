@@ -45,6 +45,7 @@ from ..results.result import (
     SPLITS,
     UNCHECKED,
     GroupAccuracies,
+    NameSource,
     Recommended,
     WithImages,
     WithoutSearch,
@@ -83,7 +84,7 @@ class EvaluatedChoice:
     inspection: Inspection | None = None
     class_names: Mapping[str, str] | None = None
     unsupported: tuple[str, ...] = ()
-    name_sources: Mapping[str, str] = field(default_factory=dict)
+    name_sources: Mapping[str, NameSource] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -119,7 +120,7 @@ async def evaluate_choice(
     labels, predicted, within_5 = await _predictions(evaluator, groups, accuracies) if test else ((), {}, {})
     # With new class names, the best template with the original ones becomes a baseline.
     class_names = None if names is None else dict[str, str]()
-    unsupported, name_sources = tuple[str, ...](), dict[str, str]()
+    unsupported, name_sources = tuple[str, ...](), dict[str, NameSource]()
     if names is not None and names.named_template is not None:
         named_template = names.named_template
         class_names = {info.class_names[label]: name for label, name in named_template.renaming.items()}

@@ -833,7 +833,7 @@ def test_status_of_a_run_that_is_opening_its_data(tmp_path: Path, capsys: pytest
     other.mkdir()
     (other / "notes.txt").write_text("")
     assert main(["status", str(opening)]) == 2
-    assert "holds no run yet. A search that was started there is opening" in capsys.readouterr().err
+    assert "holds no run yet. A search there is opening data and model, or ended" in capsys.readouterr().err
     assert main(["status", str(other)]) == 2
     assert "holds no run. Give a run's folder" in capsys.readouterr().err
 

@@ -107,6 +107,7 @@ OVER = ("recommended", "over", "default template")
         (("best", "template"), "", "best.template"),
         (("best", "unsupported"), ["cow"], "`unsupported`"),
         (("best", "name_sources"), {"cow": "common words"}, "`name_sources`"),
+        (("best", "name_sources"), {"auk": "a friend"}, "best.name_sources"),
         (("best", "unanswered"), {"test": {"refused": 0.6, "unreadable": 0.6}}, "without a class"),
         (("inspection", "classes", 0, "correct"), 21, "more images are correct"),
         (("names_read", "classes"), 1, "were asked about"),

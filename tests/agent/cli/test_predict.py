@@ -454,6 +454,8 @@ def test_other_weights_than_the_runs_are_refused(
     predicted = ("predict", images, "--run", home / "run", "--pretrained", "other.safetensors")
     assert call(*predicted, "--out", "p.csv") == 2
     assert "has other weights than those that the classifier was made for" in capsys.readouterr().err
+    assert call(*predicted) == 2
+    assert capsys.readouterr().out == ""  # nor the names of the columns
     assert not list(Path().glob("p.csv*"))
     assert call(*predicted, "--only", "texts") == 0
     assert f"has other weights than those that {home / 'run'} used" in capsys.readouterr().err

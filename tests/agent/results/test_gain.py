@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -190,6 +191,35 @@ def test_an_interval_below_zero_is_no_tie_in_the_line() -> None:
         "The search may be behind the best without one (bare class name with images): -0.6 [-1.3, -0.2]. "
         "Rather use that."
     )
+
+
+def test_a_search_that_is_right_on_the_same_images_is_no_gain_by_chance() -> None:
+    """The table calls it the same."""
+    ours = on_test("a {}", 700)
+    (gap,) = gain_of(ours, {"best without a search": on_test("{}", 700)}, name="with_images").values()
+    assert (gap.verdict, gap.same_template) == ("the same", False)
+    rival = WithoutSearch(templates=("{}",), train=None, test=0.7, name="bare class name", images=9)
+    groups = {"with_images": ours.group, "texts": share(None, "a {}").group, "best without a search": rival}
+    recommended = Recommended(form="with_images", test=0.7, over={"best without a search": gap})
+    line = verdict_of(recommended, groups, "", kind_named(TEMPLATE).words)
+    assert line.endswith("(bare class name with images) is right on the same test images: use either.")
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ((0.017, 15.7), "+7.6 [0.02, 15.7]"),
+        ((-15.7, -0.0004), "-7.6 [-15.7, -0.0004]"),
+        ((-0.017, 15.7), "+7.6 [0.0, 15.7]"),
+        ((0.4, 15.7), "+7.6 [0.4, 15.7]"),
+    ],
+)
+def test_an_interval_that_excludes_0_does_not_seem_to_touch_it(
+    interval: tuple[float, float], text: str
+) -> None:
+    """Its end decides on the verdict beside it."""
+    points = math.copysign(7.6, sum(interval))
+    assert str(Difference(points=points, interval=interval, paired=True, images=9)) == text
 
 
 def test_where_nothing_beat_the_bare_name_the_line_says_so() -> None:

@@ -143,6 +143,22 @@ async def test_what_is_right_on_every_image_is_not_said_to_be_beaten(
     assert "promptclimb search" not in printed
 
 
+async def test_what_ties_with_the_recommended_row_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """The star alone would seem to say that the others are worse."""
+    evaluation = await measured(box({"{}": 0.8}, learns=False))
+    bare, second, *others = (
+        replace(way, texts_alone=MeasuredAccuracy(accuracy=accuracy))
+        for way, accuracy in zip(evaluation.ways, (0.8, 0.8, 0.7, 0.7), strict=False)
+    )
+    for ways, tie in (
+        ((bare, second, *others), " 1 other in the table does as well on test.\n"),
+        ((bare, *others), ""),
+    ):
+        print_ways(replace(evaluation, ways=ways))
+        assert f", not the test images.{tie}" in (printed := capsys.readouterr().out)
+        assert ("as well" in printed) is bool(tie)
+
+
 async def test_test_images_unlike_the_labelled_ones_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Where what is recommended is right far more often on labelled images that it had not seen."""
     evaluation = await measured(box({SKETCH: 0.45, "{}": 0.15}))
@@ -164,9 +180,10 @@ async def test_images_that_were_not_used_are_mentioned_beside_the_recommendation
     used.info = replace(used.info, notes={CHOSEN: ["another line", line]})
     evaluation = await measured(used)
     print_ways(evaluation, "promptclimb search")
-    _, _, after = capsys.readouterr().out.partition("not the test images.\n")
-    assert after.startswith(
-        "What usually helps most: --shots all, as only 17 of 216 training images were used."
+    assert re.search(
+        r"not the test images\..*\n"
+        r"What usually helps most: --shots all, as only 17 of 216 training images were used\.",
+        capsys.readouterr().out,
     )
     first, *others = evaluation.ways
     assert first.with_images is not None
@@ -366,7 +383,7 @@ def test_references_stand_in_the_same_table(
     assert sum(line.startswith("model:") for line in err.splitlines()) == 1
     assert re.search(r"bare class name .* \d+\.\d†? \(\d+\.\d to \d+\.\d\)", out)
     use = "to use it: add --save best.safetensors; to see which images it gets wrong: --predictions FILE.csv"
-    assert f"labelled images, not the test images.\n{use}\n" in out
+    assert re.search(rf"labelled images, not the test images\..*\n{re.escape(use)}\n", out)
     assert f"search --data {spec.data} --model tiny-clip" in out
     # Templates of one's own, on another split.
     assert main([*command, "--templates", "a photo of a {}", "--split", "val", "--json"]) == 0

@@ -39,7 +39,7 @@ from promptclimb.agent.search.name_search import MOST_READ, MOST_TEXTS
 from promptclimb.evaluator.errors import ConfigError, PromptclimbError, TemplateRejectedError
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import UNREADABLE, Predictions
-from promptclimb.prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, READ_AT_ONCE, kind_names
+from promptclimb.prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, READ_AT_ONCE, NameReader
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import NamingBox, pull
 from tests.fakes.searches import resumed, searched
@@ -676,8 +676,9 @@ def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path, paid: 
     """
     events: list[Event] = []
     settings = config(tmp_path / "r", llm=None, initial=4, name_rounds=2)
-    names = kind_names("bat", random.Random(f"{settings.seed} 0"))
-    good = {"bat": names[:1], "horn": kind_names("horn", random.Random(f"{settings.seed} 3"))[:1]}
+    reader = NameReader(NamingBox().info.class_names, "a photo of a {}")
+    names, of_horn = (reader.kind_names(label, random.Random(f"{settings.seed} {label}")) for label in (0, 3))
+    good = {"bat": names[:1], "horn": of_horn[:1]}
     evaluator = NamingBox(good=good)
     evaluator.info = replace(evaluator.info, paid=paid)
     result = run_virtual(search(settings, custom_scorer=evaluator, on_event=events.append))
