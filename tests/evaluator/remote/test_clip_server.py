@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -19,8 +20,12 @@ from PIL import Image
 from examples.clip_server import ClipServer
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
+from promptclimb.evaluator.remote.dialects import DIALECTS, read_data
+from promptclimb.evaluator.remote.image_by_image import read_scores
+from promptclimb.evaluator.remote.pictures import encode
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.threads import in_thread_or_loop
+from tests.paths import ROOT
 
 TEMPLATES = ["{}", "a dark drawing with {} and {}"]
 DATA = {"data": "backgrounds", "shots": 1, "augmentations": 0}
@@ -86,3 +91,29 @@ async def test_official_clients_are_answered(url: str, monkeypatch: pytest.Monke
         assert [row.index for row in embeddings.data] == [0, 1]
         with pytest.raises(openai.BadRequestError, match="Error"):
             await openai_client.embeddings.create(model="RN-pico", input="data:image/png;base64,?")
+
+
+async def test_the_example_answers_what_the_page_shows(url: str) -> None:
+    """Requests as a scorer sends them get answers of the page's form, in which scorers read them."""
+    page = (ROOT / "docs" / "remote.md").read_text("utf-8")
+    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    texts, images, vectors, sent, labels = blocks
+    picture = encode(Image.new("RGB", (8, 8), "red"), 8)
+    openai_form = DIALECTS["openai"]
+    assert openai_form.of_texts("RN-pico", texts["input"]) == texts
+    images["input"] = [picture.data_url]
+    assert openai_form.of_images("RN-pico", [picture]) == images
+    ask = PlainAsk(url)
+
+    async def answer(path: str, body: Any) -> Any:
+        reply = await ask(ApiRequest(path=path, body=body))
+        assert isinstance(reply, ApiReply)
+        return reply.body
+
+    answered = await answer("embeddings", texts)
+    assert [row["index"] for row in answered["data"]] == [row["index"] for row in vectors["data"]]
+    assert len(read_data(vectors, 2)) == len(read_data(answered, 2)) == 2
+    assert len(read_data(await answer("embeddings", images), 1)) == 1
+    names = sent["parameters"]["candidate_labels"]
+    ranked = await answer("", {**sent, "inputs": picture.base64})
+    assert read_scores(labels, names).keys() == read_scores(ranked, names).keys() == {0, 1}
