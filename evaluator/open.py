@@ -161,7 +161,7 @@ def missing_files(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return the data set and the weights of a specification that are downloaded when first needed."""
     if spec.custom_scorer is not None:
         return ()
-    from .clip.model_files import must_download
+    from .clip.model_files import HUB, must_download
     from .datasets.loading import data_root_or_default
     from .datasets.readers.torchvision_sets import to_download
 
@@ -170,5 +170,5 @@ def missing_files(spec: EvaluatorSpec) -> tuple[str, ...]:
     if scheme == "torchvision" and to_download(name, data_root_or_default(spec.data_root)):
         missing.append(spec.data)
     if spec.is_clip and must_download(spec.model, spec.pretrained):
-        missing.append(f"{spec.model} ({spec.pretrained})")
+        missing.append(spec.model if spec.model.startswith(HUB) else f"{spec.model} ({spec.pretrained})")
     return tuple(missing)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...evaluator.counts import counted
-from ...evaluator.datasets.loading import check_data_name, load_data
+from ...evaluator.datasets.loading import check_data_name
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.open import describe_data, missing_files
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest
@@ -106,18 +106,20 @@ def _say_missing(check: Callable[[], None], what: str = "search") -> None:
 def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_json: bool) -> int:
     """Open what a study would open, and print its bounds by group and within its limits.
 
-    What is not on this machine is named and not downloaded: its bounds assume long class names.
+    What is not on this machine is named and not downloaded: without the data, bounds assume long class names.
     """
     # One of many shots stands for all.
     config_by_opened = {_what_is_opened(cell.config): cell.config for cell in cells}
     missing = {key: missing_files(config) for key, config in config_by_opened.items()}
-    for key, config in config_by_opened.items():
-        if missing[key] and config.data not in missing[key]:
-            load_data(config)  # without weights nothing else opens it
+    described = {
+        key: describe_data(config, say)
+        for key, config in config_by_opened.items()
+        if missing[key] and config.data not in missing[key]
+    }
     ready = [cell for cell in cells if not missing[_what_is_opened(cell.config)]]
     waiting = check_cells(ready, file, say)
     with result_alone():
-        infos = _open_all([cell.config for cell in ready])
+        infos = described | _open_all([cell.config for cell in ready])
     total, groups = _bounds(cells, infos)
     lacking = list(dict.fromkeys(name for names in missing.values() for name in names))
     if as_json:
@@ -233,6 +235,7 @@ def _study_text(cells: Sequence[Cell], total: Bound | None, groups: Sequence[_Gr
     if len(plans) == 1:
         page += f"each search: {plans.pop()}\n"
     if total is not None:
-        page += f"all {counted(len(cells), 'run')}, within the limits\nat most {len(searches):,} searches\n"
+        most = counted(len(searches), "search", "searches")
+        page += f"all {counted(len(cells), 'run')}, within the limits\nat most {most}\n"
         page += bound_text(searches[0], total, noun)
     return page

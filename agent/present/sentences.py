@@ -363,9 +363,10 @@ def _new_names(best: Best) -> str:
     if best.unchecked:
         return f"class names, {UNCHECKED}: {_listed(best.class_names)}"
     about, names = "class names, kept for their scores, not for what they mean", best.new_names
-    if not best.name_sources:  # a result of an earlier version
-        return f"{about}: {_listed(names)}"
     ordered = sorted(names, key=lambda name: name not in best.unsupported)
+    unknown = {name: names[name] for name in ordered if name not in best.name_sources}
+    if unknown:  # a result, or a search, of an earlier version
+        about += f": {_listed(unknown)}"
     for source, words in _FROM.items():
         if of_source := {name: names[name] for name in ordered if best.name_sources.get(name) == source}:
             about += f". {words}: {_listed(of_source)}"

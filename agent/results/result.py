@@ -90,7 +90,7 @@ NO_COST = "no_cost_reported"
 UNCHECKED = "unchecked: no labelled image was looked at"
 WITH_ORIGINAL_NAMES = ", with the original class names"
 """Said of a classifier of labelled images beside texts with new names."""
-_LEARNED = "learned from images, starting from"
+_LEARNED = "learned from images"
 NO_NEW_NAME = "no usable new name came from the LLM, and no labelled image was looked at"
 """What is said in place of ``UNCHECKED`` where there is nothing to check."""
 PROMINENT = (
@@ -266,7 +266,8 @@ class WithImages(GroupAccuracies):
         strength: How much it was held near the texts; None if it is the texts' classifier.
         original_names: It has the original class names, though the texts have new ones: those were chosen one
             by one on the same images, and bring nothing beside them.
-        midway: Learning started midway between ``templates`` and the best without a search.
+        midway: Learning started midway between ``templates`` and the best without a search; None in the
+            result of an earlier version, which did not say.
     """
 
     train: Share | None
@@ -275,7 +276,7 @@ class WithImages(GroupAccuracies):
     images: NonNegativeInt
     strength: NonNegativeFloat | None
     original_names: Annotated[bool, _IF_ANY] = False
-    midway: Annotated[bool, _IF_ANY] = False
+    midway: Annotated[bool | None, Field(exclude_if=lambda midway: midway is None)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -620,8 +621,10 @@ class SearchResult:
             return above
         if learnt.midway and rival is not None:
             ends = filter(None, (above, with_article(way_name(rival.name, self.words))))
-            return f"{_LEARNED} the mean of {' and '.join(ends)}" + " and" * (not above)
-        return f"{_LEARNED} {above}".rstrip()
+            return f"{_LEARNED}, starting from the mean of {' and '.join(ends)}" + " and" * (not above)
+        if learnt.midway is None and above:
+            return _LEARNED
+        return f"{_LEARNED}, starting from {above}".rstrip()
 
     @property
     def is_unread(self) -> bool:

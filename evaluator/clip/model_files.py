@@ -116,6 +116,7 @@ def first_mismatch(model: nn.Module, state: dict[str, Tensor]) -> str:
     return "its tensors fit by name and shape" if extra is None else f"the model has no {extra}"
 
 
+HUB = "hf-hub:"
 WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -185,7 +186,10 @@ def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
 
 
 def must_download(model: str, pretrained: str) -> bool:
-    """Return whether the weights are those of a tag, and not in the caches yet."""
+    """Return whether the weights are those of a tag or of the hub, and not in the caches yet."""
+    if model.startswith(HUB):
+        needed = ([CONFIG_NAME], WEIGHTS_NAMES)
+        return any(_cached(model.removeprefix(HUB), names) is None for names in needed)
     tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
     if not tag:
         return False
@@ -234,8 +238,8 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
         pretrained: A tag, ``pico``, or a checkpoint file; ignored with ``hf-hub:`` and ``local-dir:``.
         report: Called with a line for each download.
     """
-    if model.startswith("hf-hub:"):
-        repository = model.removeprefix("hf-hub:")
+    if model.startswith(HUB):
+        repository = model.removeprefix(HUB)
         folder = repository_files(repository, [CONFIG_NAME], report).parent
         weights = repository_files(repository, WEIGHTS_NAMES, report)
         return Source(name=f"local-dir:{folder}", weights=weights, quick_gelu=None)
@@ -253,7 +257,7 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
 def check_named(model: str, pretrained: str) -> None:
     """Check, without downloading, that a model and its weights exist; hub names are not checked."""
     listed = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
-    if not listed and not model.startswith("hf-hub:"):
+    if not listed and not model.startswith(HUB):
         resolve(model, pretrained, lambda _line: None)
 
 

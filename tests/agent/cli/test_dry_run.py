@@ -181,7 +181,7 @@ def test_weights_that_are_not_here_are_named_and_not_downloaded(
     """The bound is that of the data's class names; an image that a search would refuse is refused."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     data = pictures(tmp_path).data
-    llm = f"--search-for class-names --llm m --base-url {NOWHERE} --dry-run"
+    llm = f"--search-for class-names --method guided --llm m --base-url {NOWHERE} --dry-run"
     command = f"search --data {data} --shots 4 --model ViT-B-32 --pretrained laion2b_s34b_b79k {llm}"
     assert main(command.split()) == 0
     shown = capsys.readouterr().out
@@ -189,7 +189,21 @@ def test_weights_that_are_not_here_are_named_and_not_downloaded(
     assert " for a first reading of 3 of 3 classes" in shown
     assert shown.endswith("\nnot here yet, and downloaded by the run: ViT-B-32 (laion2b_s34b_b79k)\n")
     assert main([*command.split(), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["downloads"] == ["ViT-B-32 (laion2b_s34b_b79k)"]
+    document = json.loads(capsys.readouterr().out)
+    assert document["downloads"] == ["ViT-B-32 (laion2b_s34b_b79k)"]
+    study = {
+        "data": [data], "seeds": [0], "shots": [4], "methods": ["guided"], "compare": None,
+        "models": [{"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"}],
+        "llms": [{"llm": "m", "base_url": NOWHERE}], "search": {"search_for": "class-names"},
+    }  # fmt: skip
+    assert main(["suite", suite_files.write_suite(**study), "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == document["tokens"]
+    of_hub = command.replace("ViT-B-32 --pretrained laion2b_s34b_b79k", "hf-hub:someone/clip")
+    assert main([*of_hub.split(), "--json"]) == 0
+    of_hub_document = json.loads(capsys.readouterr().out)
+    assert (of_hub_document["downloads"], of_hub_document["tokens"]) == (
+        ["hf-hub:someone/clip"], document["tokens"],
+    )  # fmt: skip
     for image in Path(data).glob("train/*/*.png"):
         image.write_bytes(image.read_bytes()[:-20] + bytes(8))
     assert main(command.split()) == 2

@@ -152,6 +152,9 @@ async def test_learning_starts_midway_unless_the_texts_make_half_the_errors(
     assert result.with_images is not None
     assert result.with_images.midway is not alone
     (start,) = (row.start for row in result.accuracies.rows if row.name == "with_images")
+    earlier = replace(result, with_images=replace(result.with_images, midway=None))
+    (unknown,) = (row.start for row in earlier.accuracies.rows if row.name == "with_images")
+    assert unknown == "learned from images"
     texts_above = "the texts above"
     assert start == (
         f"learned from images, starting from {texts_above}"
