@@ -44,7 +44,7 @@ from ..errors import (
     RequestFailedError,
     asking_errors_as_causes,
 )
-from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
+from ..events.types import ChatFailed, Event, Listener, Noted, Paused, ScorerUsageChanged, ignore_event
 from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent
 from ..secrets import Scrubber, clean_key
 from ..stop import Stop
@@ -324,6 +324,8 @@ def _reporting(report: Report) -> Listener:
             report(event.text)
         elif isinstance(event, ChatFailed):
             why = f"; the last attempt failed: {printable(event.message)}"
+        elif isinstance(event, Paused) and event.wait_s >= PROGRESS_EVERY_S:
+            report(f"the scorer gets no requests for {event.wait_s:,.0f} s{why}")
         elif isinstance(event, ScorerUsageChanged):
             why = why if event.failed_calls > failed_calls else ""
             failed_calls = event.failed_calls

@@ -119,7 +119,7 @@ class LiveProgress(Progress):
         starting_restarts: Restarts whose starting templates are being scored.
         rounds_before: Rounds that were over before this session's first answer, without an LLM its first
             batch; None before that.
-        waiting: What the LLM requests wait for, and why; empty after an answer.
+        waiting: What requests wait for, and why; empty after an answer.
         pauses: How often an endpoint asked for a pause.
     """
 
@@ -138,6 +138,7 @@ class LiveProgress(Progress):
     retries: Counter[str] = field(default_factory=Counter)
     pauses: int = 0
     _failure: str = ""
+    _scorer_answers: int = 0
     _warming_up: int = 0
 
     def add(self, event: events.Event) -> None:
@@ -192,7 +193,11 @@ class LiveProgress(Progress):
                 self.waiting = f"{event.endpoint}: {attempt}, {reason}{self._failure}"
             case events.Paused():
                 self.pauses += 1
-                self.waiting = f"{event.endpoint} gets no requests for {event.wait_s:,.0f} s"
+                self.waiting = f"{event.endpoint} gets no requests for {event.wait_s:,.0f} s{self._failure}"
+            case events.ScorerUsageChanged():
+                answered = event.calls - event.failed_calls
+                self.waiting = "" if answered > self._scorer_answers else self.waiting
+                self._scorer_answers = answered
 
     def _begin(self, happening: str) -> None:
         """Show something that many requests to a scorer behind an API may take."""
@@ -368,7 +373,8 @@ class Display:
         if self._is_lasting(event):
             self._line(progress.latest)
         if not self._is_live:
-            self._tick()
+            # Nothing may happen in a pause: its line comes before it.
+            self._tick(event.wait_s if isinstance(event, events.Paused) else 0)
 
     def _is_lasting(self, event: events.Event) -> bool:
         """Return whether the latest happening gets a line that stays, not only a place in the panel."""
@@ -395,11 +401,11 @@ class Display:
     def _line(self, text: str) -> None:
         _print(self._console, text if self._console.is_jupyter else on_command_line(text))
 
-    def _tick(self) -> None:
+    def _tick(self, pause_s: float) -> None:
         now, rounds = self._now(), self.progress.rounds
         if self.progress.started is None:
             every_s = min(max(OPENING_S, self._printed - self._began), OPENING_S_AT_MOST)
-            if now - self._printed >= every_s and (opening := self._opening(now)) != self._said:
+            if now + pause_s - self._printed >= every_s and (opening := self._opening(now)) != self._said:
                 self._printed, self._said = now, opening
                 self._line(opening)
             return
@@ -407,7 +413,7 @@ class Display:
         every_s = (
             EVERY_S_AT_MOST if within_round else min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST)
         )
-        if now - self._printed >= every_s:
+        if now + pause_s - self._printed >= every_s:
             self._printed, self._printed_rounds = now, rounds
             self._line(self._summary(now))
 
@@ -418,7 +424,7 @@ class Display:
             began, first = self._encoding
             done, size = progress.encoded
             left = _to_go((now - began) / max(1, done - first) * (size - done))
-        return ", ".join([progress.opening, *left])
+        return ", ".join(filter(None, [progress.opening, *left, progress.waiting]))
 
     def _summary(self, now: float) -> str:
         progress, ahead = self.progress, ""

@@ -13,12 +13,14 @@ from rich.console import Console
 from promptclimb.agent.events.types import (
     AnswerReceived,
     BatchScored,
+    ChatFailed,
     DefaultTemplateScored,
     Event,
     ImagesEncoded,
     ModelFetched,
     NamesChosen,
     Noted,
+    Paused,
     RestartFinished,
     RoundFinished,
     RoundSkipped,
@@ -245,6 +247,28 @@ def test_a_line_that_says_no_time_is_not_repeated() -> None:
     for _ in range(30):
         display(BatchScored(templates=0, seconds=0.0, waiting=0))
     assert stream.getvalue() == ""
+
+
+def test_a_pause_has_its_line_before_it() -> None:
+    """Nothing happens in a pause, so a line that is due within it would never come."""
+    display, stream, now = timed()
+    display(STARTED)
+    now[0] = 1.0
+    display(Paused(endpoint="http://x", wait_s=3.0))
+    assert "gets no requests" not in stream.getvalue()
+    display(ChatFailed(endpoint="http://x", error="RateLimitedError", message="429: slow down", billed=False))
+    display(Paused(endpoint="http://x", wait_s=30.0))
+    assert "http://x gets no requests for 30 s (429: slow down)" in stream.getvalue()
+    used = ScorerUsageChanged(
+        calls=7, failed_calls=7, retries=0, prompt_tokens=0, completion_tokens=0, cost_usd=0.0,
+        estimated_tokens=0, left={},
+    )  # fmt: skip
+    display(used)
+    assert display.progress.waiting
+    now[0] = 31.0
+    display(replace(used, calls=8))
+    assert display.progress.waiting == ""
+    assert stream.getvalue().count("gets no requests") == 1
 
 
 def test_a_line_on_a_terminal_is_broken_between_words() -> None:

@@ -302,16 +302,18 @@ async def test_a_run_from_somebody_else_sends_nothing_to_its_address(
 async def test_evaluate_says_why_its_scorer_does_not_answer(
     config: Callable[..., SearchConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reason stands beside the count until the next answer."""
+    """The reason stands beside the count until the next answer; a pause has a line of its own."""
     monkeypatch.setattr("promptclimb.agent.llm.scorer.PROGRESS_EVERY_S", 0)
     lines: list[str] = []
-    async with ScorerServer(ScorerOptions(script=("500",))) as server:
+    async with ScorerServer(ScorerOptions(script=("500", "ok", "429"))) as server:
         spec = config(server.url)
         await in_thread(lambda: evaluate(["a {}"], spec, split="train", report=lines.append))
     counts = [line for line in lines if "so far" in line]
     assert counts[0].startswith("1 request to the scorer so far; the last attempt failed: ")
     assert "500" in counts[0]
-    assert counts[-1] == "7 requests to the scorer so far"
+    assert counts[-1] == "8 requests to the scorer so far"
+    pauses = [line for line in lines if line.startswith("the scorer gets no requests for ")]
+    assert "rate limit reached" in pauses[-1]
 
 
 @pytest.mark.parametrize(("split", "images"), [("train", 6), ("val", 3), ("test", 6)])
