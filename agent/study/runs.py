@@ -241,8 +241,8 @@ def is_done(cell: Cell) -> bool:
 
 
 def sources(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that may name files."""
-    return {name: settings.get(name) for name in _SOURCES}
+    """Return the settings that name files or may do so; a number of starting templates is none."""
+    return {name: value for name in _SOURCES if isinstance(value := settings.get(name), str)}
 
 
 def refuse_folder(cell: Cell, problem: str, remedy: str) -> UsageError:

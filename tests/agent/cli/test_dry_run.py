@@ -180,6 +180,7 @@ def test_weights_that_are_not_here_are_named_and_not_downloaded(
 ) -> None:
     """The bound is that of the data's class names; an image that a search would refuse is refused."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
     data = pictures(tmp_path).data
     llm = f"--search-for class-names --method guided --llm m --base-url {NOWHERE} --dry-run"
     command = f"search --data {data} --shots 4 --model ViT-B-32 --pretrained laion2b_s34b_b79k {llm}"

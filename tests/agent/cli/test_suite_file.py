@@ -86,6 +86,21 @@ def test_a_study_is_summed_up_and_goes_on(
     assert len(opened) == 8
 
 
+def test_a_study_goes_on_whose_starting_templates_the_data_decide(
+    capsys: pytest.CaptureFixture[str], opened: list[FakeEvaluator]
+) -> None:
+    """The run has their number, the file none; a list of templates in the file is another study."""
+    search = {"restarts": 1, "conversations": 1, "rounds": 1, "custom_scorer": FACTORY}
+    first = {"seeds": [1], "data": ["one"], "methods": ["random"], "compare": None}
+    assert main(["suite", write_suite(**first, search=search)]) == 0
+    assert main(["suite", write_suite(**first | {"seeds": [1, 2]}, search=search)]) == 0
+    assert "2 of 2 runs finished and counted" in capsys.readouterr().out
+    assert len(opened) == 2
+    Path("mine.txt").write_text("a {}\nthe {}\n")
+    assert main(["suite", write_suite(**first, search={**search, "initial": "mine.txt"})]) == 2
+    assert "was started with other settings (initial" in capsys.readouterr().err
+
+
 def test_what_the_budget_does_not_reach_is_named_and_made_later(
     capsys: pytest.CaptureFixture[str], server: ChatServer
 ) -> None:
