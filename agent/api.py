@@ -46,6 +46,7 @@ from .events.types import Bus, Listener
 from .llm.scorer import scorer_in_thread, seldom
 from .present.page import rewrite_report, write_report
 from .present.terminal import Display
+from .results.exports import ChosenPrompts
 from .results.result import ApiUsage, SearchResult
 from .results.run_dir import CLASSIFIER, result_of, stored_config
 from .search.bound import check_new_search
@@ -388,14 +389,14 @@ def load(
         classifier.check_clip()
         check_model_trusted(target, classifier.about.model, classifier.about.pretrained, trust=trust)
         return classifier
-    result_of(target)  # says what is wrong if there is none
+    prompts = ChosenPrompts(target, result_of(target))  # says what is wrong if there is none
     if not (target / CLASSIFIER).exists():
         raise UsageError(
             f"{target} holds no {CLASSIFIER}: its scorer gives no features; use predict(..., run_dir=...)"
         )
     safe = OPTIONS.keys() if trust else OPTIONS.keys() - OF_MODEL
     config = stored_config(target, {"device": device}, safe=safe)
-    return classifier_of_run(target, config, say)
+    return classifier_of_run(prompts, config, say)
 
 
 def datasets() -> tuple[Known, ...]:

@@ -211,7 +211,8 @@ def without_progress(result: SearchResult) -> str:
         return f"The best {noun} is a starting one: no round found a better one" if is_starting else ""
     if any(row.train > starting for row in whole):
         return ""
-    return f"No round found a {noun} that scores higher on the training images than the best starting {noun}"
+    scores = "scores higher on the training images than the best starting"
+    return f"No round found {result.words.a_noun} that {scores} {noun}"
 
 
 def llm_of_templates(result: SearchResult) -> str | None:
@@ -317,8 +318,8 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
     if result.best.class_names is not None and not result.is_unread:
-        # The verdict says it.
-        about = f". {UNSUPPORTED}" if result.best.unsupported and not verdict else ""
+        # The verdict says it, but not that of an earlier version.
+        about = f". {UNSUPPORTED}" if result.best.unsupported and "unsupported" not in (verdict or "") else ""
         lines += [f"{_new_names(result.best)}{about}", *filter(None, [names_read(result)])]
     lines += filter(None, [on_command_line(names_hint(result))])
     opening = f", after {opening_s:,.0f} s of opening data and model" if opening_s >= 1 else ""

@@ -21,6 +21,7 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.regular_files import irregular
 from ...evaluator.scoring import FeatureEvaluator
 from ...evaluator.settings import near
+from ...evaluator.spec import Report
 from ...evaluator.threads import at_once
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, positional
@@ -81,6 +82,27 @@ class ChosenPrompts:
         """Return class names with the new ones that the run accepted for its texts."""
         new = self.result.best.class_names or {}
         return [new.get(name, name) for name in classes]
+
+    def saved_classifier(self, *, device: str = "auto", report: Report = lambda _line: None) -> Classifier:
+        """Return the recommended classifier, from the run's file.
+
+        Raises:
+            UsageError: There is no such file, or it holds the classifier of something else.
+        """
+        file = self.run_dir / CLASSIFIER
+        saved = Classifier.load(file, device=device, report=report)
+        details, result = read_details(self.run_dir), self.result
+        of_run = (result.recommended.form, result.recommended_group.templates, result.dataset.classes)
+        names = None if details is None or details.decisions is None else details.decisions.classes
+        about = saved.about
+        if (about.form, about.templates, len(about.classes)) != of_run or about.classes != (
+            names or about.classes
+        ):
+            raise UsageError(
+                f"{file} is not the classifier of this run, whose {RESULT} says otherwise: put the run's own "
+                "file back, or use its texts (`only = texts`)"
+            )
+        return saved
 
     @property
     def config(self) -> SearchConfig:
@@ -192,7 +214,7 @@ def safetensors(run: ChosenPrompts) -> bytes:
     ``About`` lists the metadata.
     """
     if run.only is None and (run.run_dir / CLASSIFIER).exists():
-        return Classifier.load(run.run_dir / CLASSIFIER).to_bytes()
+        return run.saved_classifier().to_bytes()
     run.check_clip("classifier vectors to export")
     evaluator = open_evaluator(stored_config(run.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
     if not isinstance(evaluator, FeatureEvaluator):

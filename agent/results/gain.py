@@ -331,8 +331,10 @@ def chance_in_words(classes: int, share: float, *, by_frequency: bool) -> str:
 
 
 def chance_warning(result: SearchResult) -> str:
-    """Return a warning if the recommended form may be no better on test than chance, else nothing."""
+    """Return a warning if the recommended form, or the texts alone, may be no better on test than chance."""
     test = result.recommended.test
+    if result.recommended.form == WITH_IMAGES and not may_be_chance(result, test):
+        test = result.texts.test
     if test is None or not may_be_chance(result, test):
         return ""
     low, high = wilson(test, result.dataset.sizes.test)

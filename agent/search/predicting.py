@@ -145,7 +145,7 @@ def _opened(
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
     is_saved = only is None and class_names is None and (run_dir / CLASSIFIER).exists()
     if is_saved and not is_api:
-        return SavedPredictor(classifier_of_run(run_dir, config, report), report)
+        return SavedPredictor(classifier_of_run(prompts, config, report), report)
     if class_names is not None and only is None and prompts.result.recommended.form == WITH_IMAGES:
         report(
             "note: `class_names` makes a classifier of texts alone: what the labelled images taught is unused"
@@ -165,7 +165,7 @@ def _opened(
         config = config.model_copy(update={**dict.fromkeys(_OF_THE_RUN), **changed})
         head = None
         if is_saved:
-            saved = Classifier.load(run_dir / CLASSIFIER)
+            saved = prompts.saved_classifier()
             if (saved.about.scorer, saved.about.model) == (config.scorer, config.model):
                 names, head = saved.class_names, saved.head
                 config = _asked_as(saved.about, config, report)
@@ -216,9 +216,9 @@ def _asked_as(about: About, config: SearchConfig, report: Report) -> SearchConfi
     return config.model_copy(update=asked)
 
 
-def classifier_of_run(run_dir: Path, config: SearchConfig, report: Report) -> Classifier:
+def classifier_of_run(prompts: ChosenPrompts, config: SearchConfig, report: Report) -> Classifier:
     """Return the recommended classifier of a run, for the model that its config names."""
-    classifier = Classifier.load(run_dir / CLASSIFIER, device=config.device, report=report)
+    classifier = prompts.saved_classifier(device=config.device, report=report)
     classifier.check_clip()
     about = classifier.about.model_copy(update={"model": config.model, "pretrained": str(config.pretrained)})
     return replace(classifier, about=about, file=None)

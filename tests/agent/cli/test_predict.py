@@ -461,6 +461,24 @@ def test_other_weights_than_the_runs_are_refused(
     assert f"has other weights than those that {home / 'run'} used" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "change", [{"classes": ("a", "b", "c")}, {"form": "texts"}, {"templates": ("a drawing of a {}",)}]
+)
+def test_the_classifier_of_another_run_is_not_used_for_this_one(
+    home: Path, images: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would name other classes without a word, and be exported with this run's figures."""
+    shutil.copytree(home / "run", "run")
+    own = Classifier.load(home / "run" / CLASSIFIER)
+    assert change.items() - own.about.model_dump().items()
+    replace(own, about=own.about.model_copy(update=change)).save(Path("run") / CLASSIFIER)
+    for command in (("predict", images, "--run", "run"), ("export", "run", "--format", "safetensors")):
+        assert call(*command) == 2
+        assert f"{CLASSIFIER} is not the classifier of this run" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="is not the classifier of this run"):
+        promptclimb.load("run")
+
+
 def test_odd_images_are_classified_and_said_once(
     home: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -332,6 +332,14 @@ def test_the_interval_decides(test: float, images: int, no_better: bool) -> None
     assert bool(chance_warning(scored(test, images=images))) is no_better
 
 
+def test_texts_that_may_be_chance_are_warned_of_beside_a_classifier_that_is_not() -> None:
+    """The verdict has them for models that take texts alone."""
+    good = replace(scored(0.9), recommended=Recommended(form="with_images", test=0.9))
+    assert not chance_warning(replace(good, texts=replace(good.texts, test=0.9)))
+    texts = replace(good.texts, test=0.265)
+    assert chance_warning(replace(good, texts=texts)).startswith("26.5 % on test (")
+
+
 def looked(*images: int) -> Inspection:
     """A look at classes of so many images."""
     classes = tuple(ClassAccuracy(f"c{label}", images=of, correct=0) for label, of in enumerate(images))
