@@ -7,6 +7,7 @@ import importlib
 import os
 import platform
 import shlex
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -56,12 +57,18 @@ IN_MODULE_OF: Mapping[str, str] = MappingProxyType({"resume": "search", "models"
 """Commands in the module of another one, beside ``add_NAME_options(parser)``."""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Breaks lines at spaces alone, so that options and names can be copied."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser with a short help and ``--help-all``, full option names and one-line errors."""
 
     def __init__(self, **attributes: Any) -> None:
-        form = argparse.RawDescriptionHelpFormatter
-        super().__init__(allow_abbrev=False, formatter_class=form, **attributes)
+        super().__init__(allow_abbrev=False, formatter_class=_Help, **attributes)
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         self._first: list[argparse.Action] = []
         self._last: list[argparse.Action] = []
