@@ -136,6 +136,19 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def checkout_as_it_was() -> Iterator[None]:
+    """No test leaves a file in the checkout's folder, where a commit would take it along."""
+    before = files_of_checkout()
+    yield
+    assert files_of_checkout() == before
+
+
+def files_of_checkout() -> set[str]:
+    """Return the names of the files directly in the checkout, but for hidden ones of tools."""
+    return {path.name for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".")}
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> None:
     """No key, endpoint or setting of the person who runs the tests leaks into them."""
