@@ -27,7 +27,9 @@ Differences: TypeAlias = Mapping[str, OverSets]
 BARE_NAME = "bare class name"
 OURS = {"recommended": "promptclimb recommends"}
 COLOURS = {True: "#c2410c", False: "#334155"}
-LABELS, WIDTH, LINE, TOP = 270, 900, 22, 48
+LABELS, WIDTH, LINE, TOP = 340, 980, 22, 48
+GAP = 20
+"""Between the ends of a column and its axis: room for the figures at the ticks."""
 EDGES = (-30.0, 60.0)
 """Most and least points that are shown; an interval beyond is cut."""
 
@@ -76,7 +78,7 @@ def dot_plot(columns: Mapping[tuple[str, int], Differences]) -> str:
 
         def across(points: float, left: float = left) -> float:
             share = (min(max(points, low), high) - low) / (high - low)
-            return left + 8 + share * (width - 16)
+            return left + GAP + share * (width - 2 * GAP)
 
         title = f"{model}, {shots} shot{'s' * (shots != 1)}: points over {{}}"
         shapes.append(_text(left + width / 2, 18, title, "middle", bold=True))
