@@ -139,7 +139,6 @@ class LiveProgress(Progress):
     pauses: int = 0
     _failure: str = ""
     _scorer_answers: int = 0
-    _warming_up: int = 0
 
     def add(self, event: events.Event) -> None:
         """Update the progress from an event."""
@@ -154,9 +153,9 @@ class LiveProgress(Progress):
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {size} MB"
             case events.BatchScored():
                 self.queued, self.batched = event.waiting, self.batched + event.templates
-                # What an earlier session did is gone through before, and the first batch warms up.
+                # What an earlier session did is gone through before.
                 if self.rounds_before is None and self.started is not None and self.started.llm is None:
-                    self.rounds_before, self._warming_up = self.rounds, self.batched
+                    self.rounds_before = self.rounds
             case events.DefaultTemplateScored() | events.TemplateScored():
                 self.percent = self.percent and are_shares((event.train, event.val))
             case events.BestEvent():
@@ -242,22 +241,17 @@ class LiveProgress(Progress):
         return texts
 
     def time_left(self, seconds: float) -> list[str]:
-        """Return the time to go; empty if the speed is not known.
+        """Return the time that the rounds to go take; empty if the speed is not known.
 
-        With an LLM or a scorer behind an API, rounds take the time, otherwise templates; ``seconds`` are
-        those since ``rounds_before`` is known.
+        ``seconds`` are those since ``rounds_before`` is known. Without an LLM and a scorer behind an API,
+        rounds get slower or faster with the share of templates that are new, so their time is unknown.
         """
-        if self.started is None or self.restarts_are_done:
+        if self.started is None or self.restarts_are_done or self.rounds_before is None:
             return []
-        if self.started.llm is None and self.scorer_usage is None and self.started.most_templates:
-            done, left = self.batched - self._warming_up, self.started.most_templates - self._templates
-        elif self.rounds_before is not None:
-            done, left = self.rounds - self.rounds_before, self.started.rounds - self.rounds
-        else:
+        done, left = self.rounds - self.rounds_before, self.started.rounds - self.rounds
+        if done < 1 or (self.started.llm is None and self.scorer_usage is None):
             return []
-        if done < 1:
-            return []
-        return _to_go(seconds / done * left)
+        return _to_go(seconds / done * left, " of rounds")
 
     @property
     def done(self) -> str:
@@ -487,10 +481,10 @@ class Display:
         return bar
 
 
-def _to_go(seconds: float) -> list[str]:
+def _to_go(seconds: float, of_what: str = "") -> list[str]:
     if seconds >= 90:
-        return [f"about {seconds / 60:,.0f} min to go"]
-    return [f"about {seconds:,.0f} s to go"] if seconds >= 1 else []
+        return [f"about {seconds / 60:,.0f} min{of_what} to go"]
+    return [f"about {seconds:,.0f} s{of_what} to go"] if seconds >= 1 else []
 
 
 def _print(console: Console, text: str) -> None:

@@ -123,7 +123,7 @@ def test_several_restarts_are_counted_together(terminal: bool) -> None:
         assert (
             "[0:10] 0 of 4 restarts and 0 of 48 rounds done, 620 of at most 1,240 templates scored" in shown
         )
-        assert "about 10 s to go" in shown
+        assert "to go" not in shown
         assert "; scoring the starting templates of 4 restarts" in shown
     assert "1 of 4 restarts and 0 of 48 rounds done" in shown
     assert "scoring the starting templates of 3 restarts" in shown
@@ -163,14 +163,6 @@ def test_templates_that_never_come_are_not_planned_any_more() -> None:
     state.add(RestartFinished(position=Position(1), best="a {}", train=0.5))
     assert state.evaluated == "1 template scored"
     assert state.time_left(10.0) == []
-
-
-def test_the_default_template_alone_says_nothing_of_the_speed() -> None:
-    """It waits for the scorer's warming up."""
-    state = state_after(SEVERAL, DEFAULT, BatchScored(templates=1, seconds=3.0, waiting=0))
-    assert state.time_left(3.0) == []
-    state.add(BatchScored(templates=10, seconds=1.0, waiting=0))
-    assert state.time_left(10.0) == ["about 20 min to go"]
 
 
 def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
@@ -337,23 +329,23 @@ def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
     assert state.time_left(5.0) == []
     for event in (answered(), over(3)):
         state.add(event)
-    assert state.time_left(10.0) == ["about 70 s to go"]
-    assert state.time_left(60.0) == ["about 7 min to go"]
+    assert state.time_left(10.0) == ["about 70 s of rounds to go"]
+    assert state.time_left(60.0) == ["about 7 min of rounds to go"]
     for number in range(4, 11):
         state.add(over(number))
     assert state.time_left(60.0) == []
 
 
-def test_without_an_llm_the_time_left_is_measured_from_the_first_new_batch() -> None:
-    """After a resume, what is on disk is gone through first, which says nothing of the speed."""
-    display, _stream, now = timed()
-    for event in (replace(BEGUN, llm=None, most_templates=100), *(scored(number) for number in range(1, 41))):
-        display(event)
-    now[0] = 100.0
-    for templates in (4, 10):
-        display(BatchScored(templates=templates, seconds=1.0, waiting=0))
-        now[0] += 5.0
-    assert display._time_left(now[0] - 5.0) == ["about 30 s to go"]
+def test_without_an_llm_only_rounds_with_a_scorer_behind_an_api_say_how_long_the_others_take() -> None:
+    """Others are of unlike length; after a resume, those on disk take no time."""
+    batch = BatchScored(templates=4, seconds=1.0, waiting=0)
+    state = state_after(replace(BEGUN, llm=None, most_templates=100), over(1), batch, over(2), batch, over(3))
+    assert state.time_left(10.0) == []
+    usage = ScorerUsageChanged(
+        calls=9, failed_calls=0, retries=0, prompt_tokens=0, completion_tokens=0, cost_usd=0.0, left={}
+    )
+    state.add(usage)
+    assert state.time_left(10.0) == ["about 35 s of rounds to go"]
 
 
 def printed(result: SearchResult) -> str:
