@@ -45,7 +45,7 @@ from .config.schema import OPTIONS, SearchConfig
 from .events.types import Bus, Listener
 from .llm.scorer import scorer_in_thread, seldom
 from .present.page import rewrite_report, write_report
-from .present.terminal import Display
+from .present.terminal import COPIES, Display
 from .results.exports import ChosenPrompts
 from .results.result import ApiUsage, SearchResult
 from .results.run_dir import CLASSIFIER, result_of, stored_config
@@ -121,8 +121,8 @@ def evaluate(
     asks, say = custom_scorer is None and config.is_api, report or (lambda _line: None)
     labels, progress = shared_labels(config) if asks else None, seldom(say)
 
-    def encoded(done: int, of: int) -> None:
-        progress(f"{done:,} of {counted(of, 'image')} encoded, augmented copies included")
+    def encoded(done: int, of: int, with_copies: bool) -> None:
+        progress(f"{done:,} of {counted(of, 'image')} encoded{COPIES * with_copies}")
 
     opened = (
         _without_asking()

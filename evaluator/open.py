@@ -40,7 +40,8 @@ def open_evaluator(
         spec: What to open; a search's config is one.
         custom: The user's own scorer, in place of what the specification names.
         report: Called with a line for each fact (data, model, corrections, what is left out), once.
-        progress: Called after each batch with the number of images encoded and of all, copies included.
+        progress: Called after each batch with the number of images encoded and of all, and whether these
+            count copies.
         look_ahead: Encode the test images now, without their labels, so that torn ones are found before a
             search is paid for; otherwise ``examine`` opens them.
         encode: False for a dry run of a CLIP: few-shot images are checked and not encoded. The evaluator then

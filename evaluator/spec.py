@@ -18,8 +18,8 @@ COLUMNS = ("path", "label", "split")
 FORM = "path=NAME,label=NAME, and split=NAME where there is one"
 
 Report = Callable[[str], None]
-OpeningProgress = Callable[[int, int], None]
-"""Called with the number of images encoded, and of all of every split; augmented copies count."""
+OpeningProgress = Callable[[int, int, bool], None]
+"""Called with the number of images encoded, and of all of every split, and whether these count copies."""
 
 DEFAULT_DATA = "backgrounds"
 DEFAULT_SHOTS, MOST_SHOTS = 16, 1_000_000

@@ -159,10 +159,11 @@ class Noted(Event, name="search.noted"):
 
 
 class ImagesEncoded(Event, name="evaluator.images_encoded"):
-    """More images are encoded, of all splits; augmented copies count."""
+    """More images are encoded, of all splits; ``with_copies`` if augmented copies are among them."""
 
     done: int
     of: int
+    with_copies: bool = False
 
 
 class DefaultTemplateScored(Event, name="search.default_template_scored"):

@@ -47,6 +47,7 @@ OPENING_S, OPENING_S_AT_MOST = 10.0, 600.0
 MOST_SHOWN = 12
 """Most restarts with a line of their own."""
 BAR_WIDTH = 24
+COPIES = ", augmented copies included"
 MOST_REASONS = 5
 
 
@@ -147,7 +148,7 @@ class LiveProgress(Progress):
             case events.ImagesEncoded():
                 of_how_many = f"{event.done:,} of " if event.done < event.of else ""
                 self.encoded, images = (event.done, event.of), counted(event.of, "image")
-                self.opening = f"{of_how_many}{images} encoded, augmented copies included"
+                self.opening = f"{of_how_many}{images} encoded{COPIES * event.with_copies}"
             case events.ModelFetched():
                 done, size = (f"{count / 1e6:,.0f}" for count in (event.done, event.of))
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {size} MB"

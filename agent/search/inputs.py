@@ -112,8 +112,8 @@ async def _open(
     def report(line: str) -> None:
         emit(Noted(text=line))
 
-    def progress(done: int, of: int) -> None:
-        emit(ImagesEncoded(done=done, of=of))
+    def progress(done: int, of: int, with_copies: bool) -> None:
+        emit(ImagesEncoded(done=done, of=of, with_copies=with_copies))
 
     def opened() -> Evaluator:
         return open_evaluator(

@@ -55,7 +55,7 @@ def open_in_process(
     )
     copies = spec.augmentations_for(len(data.train) + len(data.val))
     size = (len(data.train) + len(data.val)) * (1 + copies) + (data.test.size if look_ahead else 0)
-    images = image_encoder(spec, facts, load, report, _added_up(progress, size))
+    images = image_encoder(spec, facts, load, report, _added_up(progress, size, with_copies=copies > 0))
     if not encode:
         for note in check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"):
             report(note)
@@ -89,14 +89,14 @@ def open_in_process(
     ), facts.key
 
 
-def _added_up(progress: OpeningProgress, size: int) -> Callable[[int], None]:
+def _added_up(progress: OpeningProgress, size: int, *, with_copies: bool) -> Callable[[int], None]:
     """Return a function that adds up how many more of ``size`` images are encoded, and reports the sum."""
     done = 0
 
     def encoded(images: int) -> None:
         nonlocal done
         done += images
-        progress(done, max(done, size))
+        progress(done, max(done, size), with_copies)
 
     return encoded
 

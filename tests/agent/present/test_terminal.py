@@ -465,9 +465,9 @@ def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes
     with display:
         for second in range(201):
             now[0] = float(second)
-            display(ImagesEncoded(done=10 * second, of=2_000))
+            display(ImagesEncoded(done=10 * second, of=2_000, with_copies=True))
         now[0] = 400.0
-        display(ImagesEncoded(done=2_000, of=2_000))
+        display(ImagesEncoded(done=2_000, of=2_000, with_copies=True))
         display(STARTED)
     assert stream.getvalue().splitlines()[:-1] == [
         "100 of 2,000 images encoded, augmented copies included, about 3 min to go",
@@ -477,6 +477,14 @@ def test_an_opening_without_a_terminal_has_few_lines_which_say_how_long_it_takes
         "1,600 of 2,000 images encoded, augmented copies included, about 40 s to go",
         "2,000 images encoded, augmented copies included",
     ]
+
+
+def test_augmented_copies_are_mentioned_only_where_images_have_some() -> None:
+    """A search without labelled images has none."""
+    display, stream, _now = timed()
+    display(ImagesEncoded(done=9, of=9))
+    display(STARTED)
+    assert stream.getvalue().splitlines()[0] == "9 images encoded"
 
 
 def test_another_template_that_is_as_good_is_no_progress() -> None:
