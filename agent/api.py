@@ -119,10 +119,10 @@ def evaluate(
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time; give one")
     references = _references(white_box, config, custom_scorer, all_labels=not texts)
     asks, say = custom_scorer is None and config.is_api, report or (lambda _line: None)
-    labels, progress = shared_labels(config) if asks else None, seldom(say)
+    labels, opening = shared_labels(config) if asks else None, seldom(say)
 
     def encoded(done: int, of: int, with_copies: bool) -> None:
-        progress(f"{done:,} of {counted(of, 'image')} encoded{COPIES * with_copies}")
+        opening(f"{done:,} of {counted(of, 'image')} encoded{COPIES * with_copies}")
 
     opened = (
         _without_asking()
@@ -146,6 +146,8 @@ def evaluate(
             stack.callback(cast("RemoteEvaluator", scorer).close)
         if recommends or (inspect and not texts):
             check_recommends(scorer, texts, split)
+        # Its time counts anew, so that a slow opening brings no line on a learning that takes a second.
+        progress = seldom(say)
         measured = portal.call(
             partial(measure, scorer, texts, kind, split, inspect=inspect, report=say, progress=progress)
         )

@@ -264,7 +264,7 @@ def _predict_command(file: Path, config: SearchConfig) -> str:
 
 
 def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
-    """Return the search on the same data and model; an address may have a key, so URL stands for it.
+    """Return the search on the same data and model; an address may have a key, which is left out.
 
     Empty for the settings of a run: a search with them would have its folder, and is refused.
     """
@@ -274,8 +274,8 @@ def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
     for name, value in given_settings(arguments).items():
         flag = OPTIONS[name].flag
         if flag and (OPTIONS[name].group in ("Data", "Model") or name == "search_for"):
-            shown = "URL" if name == "scorer_url" else shlex.quote(str(value))
-            words += [flag] if value is True else [flag, shown]
+            shown = without_credentials(value) if name == "scorer_url" else str(value)
+            words += [flag] if value is True else [flag, shlex.quote(shown)]
     if arguments.config_file is not None:
         words += ["--config", shlex.quote(str(arguments.config_file))]
     if not config.description:
