@@ -217,7 +217,8 @@ def run_session(
         raise
     # The table goes to standard output, unless a document does.
     out, run_dir = console(stderr=as_json), result.run_dir
-    print_result(out, result, run_dir, opening_s=display.opening_s)
+    shown = None if run_dir is None else Path(short_path(run_dir))
+    print_result(out, result, shown, opening_s=display.opening_s)
     if result.status == "stopped":
         _say_how_to_resume(progress, config)
     elif run_dir is not None:
