@@ -95,7 +95,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _print(evaluation: Evaluation, arguments: argparse.Namespace, config: SearchConfig) -> None:
-    print_ways(evaluation, _search_command(arguments, config), saved=arguments.save is not None)
+    print_ways(evaluation, search_command(arguments, config), saved=arguments.save is not None)
     if evaluation.inspection is not None and arguments.confusions is not None:
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
 
@@ -263,7 +263,7 @@ def _predict_command(file: Path, config: SearchConfig) -> str:
     return f"{program()} {shlex.join(words)}"
 
 
-def _search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
+def search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
     """Return the search on the same data and model; an address may have a key, which is left out.
 
     Empty for the settings of a run: a search with them would have its folder, and is refused.

@@ -20,6 +20,7 @@ from typing import get_args
 import pytest
 
 from promptclimb.agent.api import load_data, search_sync
+from promptclimb.agent.cli.evaluate import search_command
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.options import HIDDEN_ALIASES
 from promptclimb.agent.cli.output import EXIT_NOTHING_USABLE, FAILED
@@ -650,6 +651,16 @@ def test_a_run_from_its_search_to_its_report(
     assert page.read_text() == text
     (tmp_path / "r" / "result.json").write_text("[" * 100_000)
     check_session("search-damaged", capsys, "report r", "status r")
+
+
+def test_the_search_that_evaluate_suggests_has_the_scorers_address_without_its_credentials() -> None:
+    """A key in it would reach the screen."""
+    address = ["--scorer", "embeddings", "--model", "m", "--scorer-url", "http://user:secret@host/v1"]
+    command = ["evaluate", "--data", "x", *address]
+    arguments = make_parser(command).parse_args(command)
+    words = search_command(arguments, SearchConfig())
+    assert "--scorer-url http://host/v1 " in words
+    assert "secret" not in words
 
 
 def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]) -> None:

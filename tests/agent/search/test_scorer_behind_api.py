@@ -753,10 +753,9 @@ async def test_a_saved_classifier_asks_as_it_was_made(
     async with ScorerServer(options) as server:
         address = server.url.replace("//", "//user:secret@")
         assert await in_thread(lambda: main([*ask, "--scorer-url", address])) == 0
-        out, err = capsys.readouterr()
+        err = capsys.readouterr().err
         command = shlex.split(re.findall(r"to use it: .*(predict FOLDER .*)", err)[0])
-        assert f"--scorer-url {server.url} " in re.findall(r"to try to beat it: (.*)", out)[0]
-        assert "secret" not in out + err
+        assert "secret" not in err
         asked = server.requests
         command[1] = str(colours / "test")
         assert await in_thread(lambda: main(command)) == 0
