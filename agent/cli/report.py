@@ -9,8 +9,9 @@ import webbrowser
 from pathlib import Path
 
 from ..present.page import rewrite_report
+from ..results.history import state_of
 from .folders import run_folder
-from .output import print_line, say
+from .output import print_line, resume_command, say, with_higher
 from .parser import Parser
 
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -22,8 +23,14 @@ def report(arguments: argparse.Namespace) -> int:
 
     Only the run's files are read: not its store, data or model. Test is not evaluated.
     """
-    page = rewrite_report(run_folder(arguments.directory), pictures=arguments.pictures)
+    run_dir = run_folder(arguments.directory)
+    page = rewrite_report(run_dir, pictures=arguments.pictures)
     print_line(str(page))
+    if (view := state_of(run_dir)).state == "live":
+        say("The run is not finished: it is running.")
+    elif view.state in ("stopped", "unfinished"):
+        resume = resume_command(run_dir, view.limits)
+        say(f"The run is not finished. To resume it{with_higher(view.limits)}: {resume}")
     if arguments.open and not _shown(page):
         say("There is no browser here. Open the file in one.")
     return 0

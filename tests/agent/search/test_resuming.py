@@ -74,6 +74,7 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
     """Killed or interrupted: it is unfinished, and what was found so far comes from the log."""
     before = (stopped / RESULT).read_text("utf-8")
     assert main(["report", str(stopped)]) == 0
+    assert "The run is not finished. To resume it" in capsys.readouterr().err
     stop, killed = Stop(), stopped.with_name("killed")
     request = RunRequest(
         config=config(stopped, max_calls=100),
