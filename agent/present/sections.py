@@ -365,6 +365,8 @@ def _about_course(view: RunView, shown: int) -> str:
             " The final choice counts validation images and augmented copies too, where there are any, and "
             f"may fall on another {noun}."
         )
+    if view.result is not None and view.result.best.class_names:
+        about += " These scores are with the original class names."
     if shown < curves:
         about += f" The {shown} of {curves} restarts that ended highest are drawn."
     return about

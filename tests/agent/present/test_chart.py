@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from promptclimb.agent.position import Position
 from promptclimb.agent.present.chart import MOST_CURVES, NARROW, WIDE, course_chart
 from promptclimb.agent.present.sections import course_of
 from promptclimb.agent.results.history import Progress, RestartProgress, RunView
+from tests.fakes.small_result import small_result
 
 
 def drawn(**changes: object) -> str:
@@ -67,3 +69,15 @@ def test_of_many_restarts_the_best_are_drawn() -> None:
     drawn_restarts = [f"restart {n}" for n in range(20 - MOST_CURVES, 20)]
     assert [name for name, *_ in course["figure"].key] == drawn_restarts
     assert f"The {MOST_CURVES} of 19 restarts that ended highest are drawn." in course["figure"].about
+
+
+def test_the_caption_says_that_new_names_came_after_the_rounds() -> None:
+    """Otherwise the chart ends below the accuracy in the table, and nothing says why."""
+    result = replace(small_result(), leaderboard=())
+    renamed = replace(
+        result, best=replace(result.best, class_names={"red": "crimson", "green": "lime", "blue": "navy"})
+    )
+    progress = Progress(restarts={1: RestartProgress(heights={Position(1): 0.5})})
+    for of_run, is_said in ((result, False), (renamed, True)):
+        course = course_of(RunView(run_dir=Path("run"), progress=progress, result=of_run))
+        assert ("with the original class names" in course["figure"].about) is is_said

@@ -99,7 +99,7 @@ def test_a_reading_is_taken_unchecked_and_says_so(
     assert f"class names, {UNCHECKED}: 公鸡 -> rooster; " in "\n".join(result_lines(result, None))
     page = (run / REPORT).read_text("utf-8")
     assert "rooster (not checked)" in page
-    assert "Few-shot images decided" not in page
+    assert "labelled images decided" not in page
     # Nothing is asked again, and the result stays.
     silent = NameChat()
     resumed_result = run_virtual(resume(run, chat=silent))
