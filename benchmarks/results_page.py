@@ -169,6 +169,8 @@ BEDS = {
 RETURNED = {
     "best": "best template alone",
     "texts": "*texts* alone",
+    "texts, without copies": "*texts* alone, without augmented copies",
+    "recommended, without copies": "recommended, without augmented copies",
     "bare class name": "bare class name {}",
     "default template": "a photo of a {}",
     "coop": "CoOp, all labels",

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from random import Random
@@ -138,7 +138,8 @@ class Bed:
     def evaluator(self, drawn: Shots, shots: int, seed: int) -> OpenClipEvaluator:
         """Return the program's evaluator on a draw."""
         copies = torch.cat([drawn.train_copies, drawn.val_copies])
-        labels = drawn.labels.repeat_interleave(COPIES)
+        number = copies.shape[1]
+        labels = drawn.labels.repeat_interleave(number)
         return OpenClipEvaluator(
             info=EvaluatorInfo(
                 dataset=self.name,
@@ -158,13 +159,13 @@ class Bed:
                 baselines=for_dataset("own images"),
                 content={"weights": self.loaded.weights},
                 cheap=True,
-                copies=COPIES,
+                copies=number,
             ),
             encoder=self.encoder,
             class_names=self.classes,
             train=drawn.train,
             val=drawn.val,
-            augmented=Labelled(copies.flatten(0, 1), labels, len(self.classes)),
+            augmented=Labelled(copies.flatten(0, 1), labels, len(self.classes)) if number else None,
             open_test=lambda: self.splits["test"],
             logit_scale=self.loaded.logit_scale,
         )
@@ -361,7 +362,8 @@ def measure(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
 def measure_alone(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
     """Return the accuracies of rivals that learn from all labels, or of tuned CoOp, which chooses on val."""
     drawn, test = bed.draw(cell["shots"], cell["seed"]), bed.splits["test"]
-    rival = {"ridge": from_bare_name, "probe": probe, "fine-tuned": fine_tuned}.get(cell["rival"], coop_alone)
+    alone = {"ridge": from_bare_name, "probe": probe, "fine-tuned": fine_tuned, "no-copies": without_copies}
+    rival = alone.get(cell["rival"], coop_alone)
     return {
         "test": {
             name: round(float((labels == test.labels).double().mean()), 6)
@@ -378,6 +380,13 @@ def from_bare_name(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str,
     ridge = kernel_ridge(drawn, weights, scale, test).log_softmax(dim=1)
     logits = {"held near": near, "kernel ridge": ridge, "mean of both": near + ridge}
     return {f"{name}, {{}}": values.argmax(dim=1) for name, values in logits.items()}
+
+
+def without_copies(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return decisions of what a search returns that has no augmented copies."""
+    bare = replace(drawn, train_copies=drawn.train_copies[:, :0], val_copies=drawn.val_copies[:, :0])
+    predicted, _ = searched(bed, bare, cell["shots"], cell["seed"])
+    return {f"{name}, without copies": predicted[name] for name in (RECOMMENDED, "texts")}
 
 
 def probe(bed: Bed, drawn: Shots, _cell: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -506,8 +515,8 @@ def main() -> None:
     parser.add_argument(
         "--rivals",
         default="",
-        help="coop, coop-tuned, ridge (and ours from {}), probe, fine-tuned (Tip-Adapter-F, TaskRes):"
-        " measure these alone",
+        help="coop, coop-tuned, ridge (and ours from {}), probe, fine-tuned (Tip-Adapter-F, TaskRes), "
+        "no-copies (a search without augmented copies): measure these alone",
     )
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--table", type=Path, metavar="FILE.jsonl")
