@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -171,6 +171,30 @@ class Question:
     kind: str = ""
 
 
+@dataclass(slots=True)
+class _Experience:
+    """What became of the questions of one kind.
+
+    Attributes:
+        control: One that was answered in the protocol's form; None if none was.
+        answered: How many were answered, a plain one in place of a control included.
+        failed_in_a_row: How many in a row were refused, or answered in another form.
+    """
+
+    control: Question | None = None
+    answered: int = 0
+    failed_in_a_row: int = 0
+
+    @property
+    def has_answer(self) -> bool:
+        return self.control is not None or self.answered > 0
+
+    def note_answer(self) -> None:
+        """Count an answer, which ends a row of failures."""
+        self.answered += 1
+        self.failed_in_a_row = 0
+
+
 @dataclass(eq=False, slots=True)
 class _Asking(Generic[T]):
     """Questions that one call asks, and what has become of them.
@@ -263,11 +287,7 @@ class RemoteEvaluator(ABC):
         self._splits = {"train": problem.train, "val": problem.val}
         self._opening = threading.Lock()
         self._asked: dict[str, asyncio.Event] = {}  # keys that a task is asking for, each until it has ended
-        # By kind of question: one that was answered in the protocol's form, how many were, and how many in a
-        # row were refused or answered in another form.
-        self._control: dict[str, Question] = {}
-        self._answered = Counter[str]()
-        self._failed_in_a_row = Counter[str]()
+        self._experience = defaultdict[str, _Experience](_Experience)  # by kind of question
         self._controlling = asyncio.Lock()
         self._lost: ScoringEndedError | None = None  # why nothing is asked any more
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
@@ -436,7 +456,8 @@ class RemoteEvaluator(ABC):
         answered = (key for key in values if not self.is_refusal(values[key]))
         if (key := next(answered, None)) is not None:
             (question,) = ask_for([key])
-            self._control.setdefault(question.kind, question)
+            own = self._experience[question.kind]
+            own.control = own.control or question
         if unknown := [key for key in keys if key not in values and key not in self._unanswered]:
             values |= await self._ask_all(table, ask_for(unknown))
         return values | {key: self._unanswered[key] for key in keys if key in self._unanswered}
@@ -446,6 +467,7 @@ class RemoteEvaluator(ABC):
         worth_it = (question for question in questions if not self._is_hopeless(question))
         asking = _Asking(table, deque(worth_it))
         kind = questions[0].kind
+        own = self._experience[kind]
         while asking.open and asking.error is None:
             most = min(len(asking.open), self.problem.ask.concurrency)
             try:
@@ -454,13 +476,13 @@ class RemoteEvaluator(ABC):
             except asyncio.CancelledError:
                 asking.open.clear()
                 raise
-        if asking.error is None and asking.refusals and kind not in self._control:
+        if asking.error is None and asking.refusals and own.control is None:
             asking.error = self._unfit(asking.fault, kind)
-        few = self._failed_in_a_row[kind] <= RULES[FailureKind.QUESTION_REFUSED].tolerated
-        believed = kind in self._control and bool(asking.values) and few
+        few = own.failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].tolerated
+        believed = own.control is not None and bool(asking.values) and few
         if asking.error is None and asking.refusals and not believed:  # nothing was answered here
             async with self.problem.ask.place():
-                believed = await self._others_are_answered(kind, self._answered[kind])
+                believed = await self._others_are_answered(kind, own.answered)
         keeps = asking.error is None or isinstance(asking.error, AskingEndedError)
         if keeps and asking.refusals and believed:
             asking.values |= await in_thread(lambda: table.keep(asking.refusals))
@@ -478,7 +500,7 @@ class RemoteEvaluator(ABC):
                     self._check_answers()
                     question = asking.open.popleft()
                     request = await in_thread(question.request)  # reads and scales images
-                    answered_before = self._answered[question.kind]
+                    answered_before = self._experience[question.kind].answered
                     answer = self.as_meant(await self.problem.ask(request))
                     await self._take(asking, question, answer, answered_before)
         except Exception as error:  # noqa: BLE001 - raised once the others have ended
@@ -489,15 +511,16 @@ class RemoteEvaluator(ABC):
     ) -> None:
         """Keep an answer, or do what the judge says of a failure."""
         kind, values, fault = await in_thread(lambda: self._failure_of(question, answer))
+        own = self._experience[question.kind]
         if kind is None:
-            self._control[question.kind] = question
-            self._note_answer(question.kind)
+            own.control = question
+            own.note_answer()
             await self._note_model(answer)
             refusals, asking.refusals = asking.refusals, {}
             asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
             return
         asking.fault, parts = fault, question.parts() if kind is not FailureKind.MISREAD else []
-        unproven = kind is FailureKind.QUESTION_REFUSED and not self._has_answered(question.kind)
+        unproven = kind is FailureKind.QUESTION_REFUSED and not own.has_answer
         # Before its parts are asked for, one by one: is any such question answered?
         if (
             unproven
@@ -507,12 +530,12 @@ class RemoteEvaluator(ABC):
             asking.open.append(question)
             return
         # An endpoint that is down is given up by the length of its outage alone.
-        self._failed_in_a_row[question.kind] += kind in (FailureKind.QUESTION_REFUSED, FailureKind.MISREAD)
+        own.failed_in_a_row += kind in (FailureKind.QUESTION_REFUSED, FailureKind.MISREAD)
         evidence = Evidence(
-            answers=self._has_answered(question.kind),
+            answers=own.has_answer,
             failures=question.attempts,
-            in_a_row=max(self._failed_in_a_row[question.kind], 1),
-            control=True if self._answered[question.kind] > answered_before else None,
+            in_a_row=max(own.failed_in_a_row, 1),
+            control=True if own.answered > answered_before else None,
             divisible=bool(parts),
         )
         step = judge(kind, evidence)
@@ -548,13 +571,6 @@ class RemoteEvaluator(ABC):
         if kept not in self._models:
             self._models.append(kept)
 
-    def _has_answered(self, kind: str) -> bool:
-        return kind in self._control or self._answered[kind] > 0
-
-    def _note_answer(self, kind: str) -> None:
-        self._answered[kind] += 1
-        self._failed_in_a_row[kind] = 0
-
     async def _others_are_answered(self, kind: str, answered_before: int) -> bool:
         """Return whether another question is answered; if none was meanwhile, ask one again as a control.
 
@@ -566,8 +582,9 @@ class RemoteEvaluator(ABC):
         """
         async with self._controlling:
             self._check_answers()
-            if self._answered[kind] == answered_before:
-                control = self._control.get(kind)
+            own = self._experience[kind]
+            if own.answered == answered_before:
+                control = own.control
                 request = self.trial(kind) if control is None else await in_thread(control.request)
                 assert request is not None, "it answers"
                 answer = self.as_meant(await self.problem.ask(request))
@@ -581,7 +598,7 @@ class RemoteEvaluator(ABC):
                         else ScorerRefusesError(f"{now}: {answer.message}")
                     )
                     raise self._lost
-                self._note_answer(kind)
+                own.note_answer()
             return True
 
     def _check_answers(self) -> None:
@@ -625,7 +642,7 @@ class RemoteEvaluator(ABC):
         if dialect is not None:
             others = f"`scorer_url`, `model` and `{SCORER_DIALECT} = {dialect}`"
         message = f"the scorer's endpoint cannot be used: {fault}; check `scorer`, {others}"
-        if kind in self._control:
+        if self._experience[kind].control is not None:
             return ScoringEndedError(message)
         unfit = AskingEndedError(message)
         unfit.__cause__ = ConfigError(message)
