@@ -108,8 +108,7 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
 
     What is not on this machine is named and not downloaded: without the data, bounds assume long class names.
     """
-    # One of many shots stands for all.
-    config_by_opened = {_what_is_opened(cell.config): cell.config for cell in cells}
+    config_by_opened = _largest_samples([cell.config for cell in cells])
     missing = {key: missing_files(config) for key, config in config_by_opened.items()}
     described = {
         key: describe_data(config, say)
@@ -119,7 +118,8 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     ready = [cell for cell in cells if not missing[_what_is_opened(cell.config)]]
     waiting = check_cells(ready, file, say)
     with result_alone():
-        infos = described | _open_all([cell.config for cell in ready])
+        here = {key: config for key, config in config_by_opened.items() if not missing[key]}
+        infos = described | _open_all(here)
     total, groups = _bounds(cells, infos)
     lacking = list(dict.fromkeys(name for names in missing.values() for name in names))
     if as_json:
@@ -168,17 +168,21 @@ def _opened(config: SearchConfig) -> Evaluator:
     return run_interruptible(run)
 
 
-def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
-    """Open each data set with each model once, as its largest sample."""
+def _largest_samples(configs: Sequence[SearchConfig]) -> dict[str, SearchConfig]:
+    """Return the config of the largest sample for each data set with each model, by ``_what_is_opened``."""
     largest: dict[str, SearchConfig] = {}
     for config in configs:
         known = largest.setdefault(_what_is_opened(config), config)
         if known.shots != ALL and (config.shots == ALL or (config.shots or 0) > (known.shots or 0)):
             largest[_what_is_opened(config)] = config
+    return largest
+
+
+def _open_all(configs: Mapping[str, SearchConfig]) -> dict[str, EvaluatorInfo]:
     infos = {}
-    for number, (key, config) in enumerate(largest.items(), start=1):
+    for number, (key, config) in enumerate(configs.items(), start=1):
         pair = printable(f"{config.data} with {config.custom_scorer or config.model}")
-        say(f"[{number}/{len(largest)}] opening {pair}")
+        say(f"[{number}/{len(configs)}] opening {pair}")
         infos[key] = _opened(config).info
     return infos
 
