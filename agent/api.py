@@ -47,6 +47,7 @@ from .llm.scorer import scorer_in_thread, seldom
 from .present.page import rewrite_report, write_report
 from .present.terminal import COPIES, Display
 from .results.exports import ChosenPrompts
+from .results.history import view_of
 from .results.result import ApiUsage, SearchResult
 from .results.run_dir import CLASSIFIER, result_of, stored_config
 from .search.bound import check_new_search
@@ -428,7 +429,7 @@ def report(run_dir: Path | str) -> Path:
         UsageError: The folder holds no run, its result cannot be read, or the page cannot be written.
     """
     _check_type("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
-    return rewrite_report(user_path(run_dir, "`run_dir`"))
+    return rewrite_report(view_of(user_path(run_dir, "`run_dir`")))
 
 
 def _check_type(function: str, name: str, value: object, types: Any, wanted: str) -> None:

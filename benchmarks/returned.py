@@ -360,7 +360,7 @@ def measure(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measure_alone(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the accuracies of rivals that learn from all labels, or of tuned CoOp, which chooses on val."""
+    """Return the accuracies of a rival, or of a search without copies, with all labels but for tuned CoOp."""
     drawn, test = bed.draw(cell["shots"], cell["seed"]), bed.splits["test"]
     alone = {"ridge": from_bare_name, "probe": probe, "fine-tuned": fine_tuned, "no-copies": without_copies}
     rival = alone.get(cell["rival"], coop_alone)

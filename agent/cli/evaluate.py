@@ -183,7 +183,7 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
     _, *rows = accuracies.lines()
     heads = [noun if evaluation.templates else "", *accuracies.columns]
     console(stderr=False).print(table_of(title, [heads, *rows]))
-    best, cells = evaluation.recommended, [cell for row in accuracies.rows for cell in row.cells.values()]
+    best, cells = evaluation.recommended, accuracies.cells
     if any(cell.interval for cell in cells):
         below = f"; below: the difference to the {BARE_NAME}" if any(cell.gain for cell in cells) else ""
         print_line(f"in brackets: 95 % intervals{below}")
@@ -229,7 +229,6 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
 def recommendation(evaluation: Evaluation) -> str:
     """Return in a line what the labelled images recommend."""
     best, images = evaluation.recommended, counted(evaluation.labelled - evaluation.refused, "labelled image")
-    cells = [cell for row in evaluation.accuracies.rows for cell in row.cells.values()]
     if best is None:
         why = "the scorer was asked about test images alone"
         why = why if evaluation.labelled else "there are no labelled images"
@@ -246,6 +245,7 @@ def recommendation(evaluation: Evaluation) -> str:
         use = f"Use the {BARE_NAME} with the labelled images: no other texts are clearly ahead"
     else:
         use = f"Nothing beats the {BARE_NAME}: use that"
+    cells = evaluation.accuracies.cells
     starred = next((cell.value for cell in cells if cell.recommended), None)
     ties = sum(cell.value == starred for cell in cells) - 1 if starred is not None else 0
     do = "does" if ties == 1 else "do"

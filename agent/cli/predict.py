@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
@@ -78,10 +79,12 @@ def predict(arguments: argparse.Namespace) -> int:
     top = min(arguments.top, len(predictor.class_names))
     counts, unclassified = Counter[str](), Unclassified()
     with opened(out, as_json=arguments.as_json) as stream:
+        predictions = iter(predictor.predict(images, top=top))
+        first = list(islice(predictions, 1))  # nothing is written before what it takes is open
         write = (
             _Json(stream, predictor) if arguments.as_json else CsvWriter(stream, top, exact=out is not None)
         )
-        for number, image in enumerate(predictor.predict(images, top=top), start=1):
+        for number, image in enumerate(chain(first, predictions), start=1):
             write.row(image)
             if image.error:
                 unclassified.add(image)
@@ -205,15 +208,13 @@ class CsvWriter:
     """
 
     def __init__(self, stream: TextIO, top: int, *, exact: bool, labelled: bool = False) -> None:
-        self._exact, self._begun = exact, False
+        self._exact = exact
         columns = [*_columns(top), *(["true_class", "correct"] if labelled else [])]
         self._writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+        self._writer.writeheader()
 
     def row(self, image: PredictedImage) -> None:
         """Write an image; one that cannot be read has no class."""
-        if not self._begun:  # whatever cannot be opened is known now
-            self._begun = True
-            self._writer.writeheader()
         # `./` keeps a path that could be a formula usable, unlike an apostrophe.
         file = image.file if safe_cell(image.file) == printable(image.file) else f"./{image.file}"
         # A lone carriage return is not quoted, and ends a line for some readers.
@@ -234,14 +235,14 @@ class _Json:
     """One document, written image by image."""
 
     def __init__(self, stream: TextIO, predictor: ImagePredictor) -> None:
-        self._stream = stream
+        self._stream, self._before = stream, "\n"
         head = {
             "model": {"name": predictor.spec.model, "pretrained": predictor.spec.pretrained},
             "templates": predictor.templates,
             "classes": predictor.class_names,
         }
         # ASCII, here and below, as a file name may hold bytes that are not text.
-        self._before = json.dumps(head)[:-1] + ', "predictions": [\n'
+        stream.write(json.dumps(head)[:-1] + ', "predictions": [')
 
     def row(self, image: PredictedImage) -> None:
         """Write an image; one that cannot be read has ``error`` instead of classes."""

@@ -9,7 +9,7 @@ import webbrowser
 from pathlib import Path
 
 from ..present.page import rewrite_report
-from ..results.history import state_of
+from ..results.history import view_of
 from .folders import run_folder
 from .output import print_line, resume_command, say, with_higher
 from .parser import Parser
@@ -24,9 +24,10 @@ def report(arguments: argparse.Namespace) -> int:
     Only the run's files are read: not its store, data or model. Test is not evaluated.
     """
     run_dir = run_folder(arguments.directory)
-    page = rewrite_report(run_dir, pictures=arguments.pictures)
+    view = view_of(run_dir, pictures=arguments.pictures)
+    page = rewrite_report(view)
     print_line(str(page))
-    if (view := state_of(run_dir)).state == "live":
+    if view.state == "live":
         say("The run is not finished: it is running.")
     elif view.state in ("stopped", "unfinished"):
         resume = resume_command(run_dir, view.limits)

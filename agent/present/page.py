@@ -22,7 +22,7 @@ from ..llm.local_models import shown_llm
 from ..position import LLM
 from ..results.accuracies import beside_accuracy, score_text, weighted
 from ..results.gain import may_be_chance
-from ..results.history import RunView, view_of
+from ..results.history import RunView
 from ..results.result import (
     EMPTY,
     NO_NEW_NAME,
@@ -74,13 +74,13 @@ def write_report(view: RunView) -> Path:
     return path
 
 
-def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
-    """Rewrite the page of a run for a user, in its present state, and return its path.
+def rewrite_report(view: RunView) -> Path:
+    """Rewrite the page of a run for a user, and return its path.
 
     Raises:
         UsageError: There is no run, its result is unreadable, or the page cannot be written.
     """
-    view = view_of(run_dir, pictures=pictures)
+    run_dir = view.run_dir
     unfinished = is_run(run_dir) and not (run_dir / RESULT).exists()
     if view.result is None and view.state != "live" and not unfinished:
         result_of(run_dir)  # raises the specific error

@@ -157,6 +157,10 @@ class AccuracyTable:
     percent: bool = True
 
     @property
+    def cells(self) -> list[Accuracy]:
+        return [cell for row in self.rows for cell in row.cells.values()]
+
+    @property
     def unit(self) -> str:
         return "accuracy in %" if self.percent else "score, higher is better"
 

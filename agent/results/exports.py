@@ -91,13 +91,9 @@ class ChosenPrompts:
         """
         file = self.run_dir / CLASSIFIER
         saved = Classifier.load(file, device=device, report=report)
-        details, result = read_details(self.run_dir), self.result
+        about, result, kept = saved.about, self.result, self._kept_class_names
         of_run = (result.recommended.form, result.recommended_group.templates, result.dataset.classes)
-        names = None if details is None or details.decisions is None else details.decisions.classes
-        about = saved.about
-        if (about.form, about.templates, len(about.classes)) != of_run or about.classes != (
-            names or about.classes
-        ):
+        if (about.form, about.templates, len(about.classes)) != of_run or kept not in ((), about.classes):
             raise UsageError(
                 f"{file} is not the classifier of this run, whose {RESULT} says otherwise: put the run's own "
                 "file back, or use its texts (`only = texts`)"
@@ -112,10 +108,13 @@ class ChosenPrompts:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names by label, as the run kept them, else from its data."""
+        return self._kept_class_names or self.classes_of_data
+
+    @property
+    def _kept_class_names(self) -> tuple[str, ...]:
+        """Class names by label, as the run kept them; empty if it did not."""
         details = read_details(self.run_dir)
-        if details is not None and details.decisions is not None and details.decisions.classes:
-            return details.decisions.classes
-        return self.classes_of_data
+        return () if details is None or details.decisions is None else details.decisions.classes
 
     @property
     def classes_of_data(self) -> tuple[str, ...]:

@@ -218,9 +218,11 @@ def verdict_of(
     # A gain over the best without a search is said once.
     is_rival = rival is not None and not rival.images and rival.name == reference
     gain = _gain_on_test(group, {} if is_rival else recommended.over, reference, words)
-    used = f"{with_article(texts)}{beside}"
-    if learnt:
-        used = f"the classifier ({texts}{beside}{',' if beside else ''} and labelled images)"
+    used = (
+        f"the classifier ({texts}{beside}{',' if beside else ''} and labelled images)"
+        if learnt
+        else f"{with_article(texts)}{beside}"
+    )
     sentences = [f"Use {used}: {gain}."]
     if not learnt and texts not in (TEXTS, f"best {words.noun}", words.noun):
         why = NO_NEW_NAME if unchecked else "nothing beat it on the labelled images"
