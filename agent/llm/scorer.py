@@ -316,10 +316,10 @@ def seldom(report: Report) -> Report:
 
 def _reporting(report: Report) -> Listener:
     """Return a listener that reports facts, at times how far the scorer is, and why it does not answer."""
-    progress, failed_calls, why = seldom(report), 0, ""
+    progress, answered, why = seldom(report), 0, ""
 
     def on_event(event: Event) -> None:
-        nonlocal failed_calls, why
+        nonlocal answered, why
         if isinstance(event, Noted):
             report(event.text)
         elif isinstance(event, ChatFailed):
@@ -327,8 +327,8 @@ def _reporting(report: Report) -> Listener:
         elif isinstance(event, Paused) and event.wait_s >= PROGRESS_EVERY_S:
             report(f"the scorer gets no requests for {event.wait_s:,.0f} s{why}")
         elif isinstance(event, ScorerUsageChanged):
-            why = why if event.failed_calls > failed_calls else ""
-            failed_calls = event.failed_calls
+            before, answered = answered, event.calls - event.failed_calls
+            why = "" if answered > before else why  # one event may stand for failures and answers
             progress(f"{counted(event.calls, 'request')} to the scorer so far{why}")
 
     return on_event
