@@ -54,6 +54,9 @@ class WandbRuns:
 
 
 def _end_service() -> None:
-    """End W&B's own process; W&B itself would print a traceback at exit if that has died already."""
-    with suppress(Exception):  # the tracker has failed with it, and the run has reported that
+    """End W&B's own process; W&B itself would print a traceback at exit if that has died.
+
+    It raises if it can't write to its process, and exits with the process's code if it still could.
+    """
+    with suppress(Exception, SystemExit):  # the tracker has failed with it, and the run has reported that
         wandb.teardown()

@@ -136,15 +136,21 @@ from promptclimb.agent.events.trackers.metrics import TrackedRun
 from promptclimb.agent.events.trackers.wandb import WandbRuns
 
 WandbRuns(TrackedRun(run_dir=Path(sys.argv[1]), settings={}), "mine").begin({})
-subprocess.run(["pkill", "-KILL", "-P", str(os.getpid())], check=True)
+children = subprocess.run(["pgrep", "-P", str(os.getpid())], check=True, capture_output=True, text=True)
+[service] = children.stdout.split()
+subprocess.run(sys.argv[2].format(service=service), shell=True, check=True)
 """
+BEFORE_THE_END = "kill -KILL {service}"
+# Stopped, it can still be written to; it is killed while W&B waits for it.
+DURING_THE_END = "kill -STOP {service}; (sleep 2; kill -KILL {service}) > /dev/null 2>&1 &"
 
 
-def test_wandb_says_nothing_at_exit_if_its_own_process_has_died(tmp_path: Path) -> None:
+@pytest.mark.parametrize("death", [BEFORE_THE_END, DURING_THE_END], ids=["before", "during"])
+def test_wandb_says_nothing_at_exit_if_its_own_process_has_died(tmp_path: Path, death: str) -> None:
     """The run has reported what failed; a traceback of W&B's after the result helps nobody."""
     pytest.importorskip("wandb", reason="needs the extra wandb")
     done = subprocess.run(
-        [sys.executable, "-c", SERVICE_DIES, str(tmp_path)],
+        [sys.executable, "-c", SERVICE_DIES, str(tmp_path), death],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("WANDB_")},
         capture_output=True,
