@@ -352,7 +352,7 @@ def add_options(parser: Parser) -> None:
         const=10,
         metavar="N",
         help="show recall and precision of each class, and the N pairs of classes most often confused "
-        "(default: 10). They are those of the recommended classifier, or with --templates of their average",
+        "(default: 10), by the recommended classifier, or with --templates by their average",
     )
     parser.add_argument(
         "--split",

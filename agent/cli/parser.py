@@ -112,10 +112,12 @@ class Parser(argparse.ArgumentParser):
         formatter.start_section("options")
         formatter.add_arguments([*self._first, *others, *self._last])
         formatter.end_section()
-        more = (
-            f"{self.prog} --help-all shows {len(self._hidden)} more options." if self._hidden else self.epilog
-        )
-        formatter.add_text(more)
+        api = {"--scorer", "--scorer-url"} & {
+            name for action in self._hidden for name in action.option_strings
+        }
+        such = ", such as those for a model behind an API" * bool(api)
+        more = f"{self.prog} --help-all shows {len(self._hidden)} more options{such}."
+        formatter.add_text(more if self._hidden else self.epilog)
         return formatter.format_help()
 
     def known_options(self) -> list[str]:

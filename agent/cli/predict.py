@@ -300,7 +300,7 @@ def add_options(parser: Parser) -> None:
         choices=(BEST, TEXTS),
         metavar="WHICH",
         help="best: use the run's best template alone; texts: its texts, without what was learned from "
-        "images; with either, --model and --pretrained may name another model",
+        "images. Both allow another --model and --pretrained",
     )
     parser.add_argument(
         "--templates",
@@ -313,8 +313,8 @@ def add_options(parser: Parser) -> None:
         default=argparse.SUPPRESS,
         metavar="openai|FILE",
         help="class names, required with --templates: a file with one per line, such as `cow`, or openai: "
-        "open_clip's ImageNet names. With --run, its texts classify with these names, without what was "
-        "learned from images; after a line `n01=cow` the texts read cow, and the output says n01",
+        "open_clip's ImageNet names. With --run, they replace the run's names, and its texts classify "
+        "alone. A line `n01=cow`: texts read cow, the output says n01",
     )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(

@@ -15,6 +15,7 @@ from filelock import BaseFileLock
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, StoreError, UsageError
 from ...evaluator.files import user_path
+from ...evaluator.settings import applying_to
 from ...evaluator.threads import in_thread
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import as_in_a_file, by_source, check_layers, from_environment
@@ -307,7 +308,12 @@ def add_options(parser: Parser) -> None:
     )
     add_search_options(
         parser,
-        leave_out=("run_dir", "config_file", *filter(decides, OPTIONS), *LIMIT_SETTINGS),
+        leave_out=(
+            *("run_dir", "config_file"),
+            *filter(decides, OPTIONS),
+            *LIMIT_SETTINGS,
+            *applying_to(SearchConfig, "models behind an API"),  # which no study takes
+        ),
         first=("device", "concurrency", "base_url", "price"),
     )
     for name in LIMIT_SETTINGS:
