@@ -20,13 +20,22 @@ from ...evaluator.scoring import ALL, Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
+from ..limits import LIMIT_SETTINGS, SCORER_CALLS
 from ..llm.budget import Limits, estimated, to_keep, why_refused
 from ..llm.endpoints import check_endpoint
 from ..present.dry_run import bound_text, missing_text, names_text, plan_text, split_text
 from ..present.terminal import Display
 from ..prices import Spent
 from ..results.result import words_of, words_of_all
-from ..search.bound import Bound, bound_of, check_one_request, first_score, scorer_bound
+from ..search.bound import (
+    Bound,
+    ScorerBound,
+    bound_of,
+    check_one_request,
+    first_score,
+    scorer_bound,
+    unasked_names,
+)
 from ..search.inputs import ready_evaluator
 from ..stop import Stop
 from ..study.grid import Cell
@@ -61,20 +70,23 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     config = config if info is None else config.as_opened(info)
     if config.description_tip:
         say(config.description_tip)
-    bound = bound_of(config, None if info is None else info.class_names)
-    scorer, refused = None, None
+    unlimited = config.model_copy(update=dict.fromkeys((*LIMIT_SETTINGS, SCORER_CALLS.setting)))
+    bound = bound_of(unlimited, None if info is None else info.class_names)
+    scorer, refused, warning, example = None, None, None, ""
     if isinstance(evaluator, RemoteEvaluator) and evaluator.info.sizes.get("test"):
-        scorer = scorer_bound(config, evaluator.info, evaluator)
+        scorer = scorer_bound(unlimited, evaluator.info, evaluator)
         first = estimated(first_score(evaluator), config.scorer_price)
         refused = why_refused(Limits.of_scorer(config), to_keep(scorer.final), first)
+        warning = unasked_names(config, scorer)
     if as_json:
-        of_scorer = {} if scorer is None else {"scorer": _scorer_json(config, *scorer, refused)}
+        of_scorer = {} if scorer is None else {"scorer": _scorer_json(config, scorer, refused)}
         print_json(asdict(bound) | of_scorer | {"downloads": missing})
     else:
         noun = words_of(config.search_for).noun
-        text = bound_text(config, bound, noun, scorer)
-        data = "" if info is None else f"{split_text(info)}\n\n{names_text(config, info.class_names)}"
-        print_text(f"{data}{plan_text(config)}\n{text}{missing_text(missing)}")
+        names, example = ("", "") if info is None else names_text(config, info.class_names)
+        data = "" if info is None else f"{split_text(info)}\n\n"
+        figures = bound_text(config, bound, noun, scorer, heading="at most, without limits:")
+        print_text(f"{data}{plan_text(config)}\n{names}{figures}{missing_text(missing)}")
     try:
         if refused is not None:
             raise UsageError(refused)
@@ -82,17 +94,20 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     except UsageError as error:
         say_refused(error)
         return WRONG
+    if warning is not None:
+        say(warning)
     _say_missing(lambda: check_trackers(config.track))
     _say_missing(lambda: check_endpoint(config, os.environ))
+    print_text(example)
     return FINISHED
 
 
-def _scorer_json(config: SearchConfig, total: Spent, final: Spent, refused: str | None) -> dict[str, Any]:
+def _scorer_json(config: SearchConfig, bound: ScorerBound, refused: str | None) -> dict[str, Any]:
     def json_of(spent: Spent) -> dict[str, Any]:
         cost = None if config.scorer_price is None else round(spent.estimated_usd, 6)
         return {"calls": spent.calls, "tokens": spent.estimated_tokens, "cost_usd": cost}
 
-    return {**json_of(total), "final": json_of(final), "refused": refused}
+    return {**json_of(bound.total), "final": json_of(bound.final), "refused": refused}
 
 
 def _say_missing(check: Callable[[], None], what: str = "search") -> None:
@@ -240,6 +255,10 @@ def _study_text(cells: Sequence[Cell], total: Bound | None, groups: Sequence[_Gr
         page += f"each search: {plans.pop()}\n"
     if total is not None:
         most = counted(len(searches), "search", "searches")
-        page += f"all {counted(len(cells), 'run')}, within the limits\nat most {most}\n"
-        page += bound_text(searches[0], total, noun)
+        page += bound_text(
+            searches[0],
+            total,
+            noun,
+            heading=f"all {counted(len(cells), 'run')}, at most, within the limits:\n  {most}",
+        )
     return page

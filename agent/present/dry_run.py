@@ -17,10 +17,10 @@ from ..search.name_search import most_read, readings_asked, requests_at_most
 from ..text import printable, visible
 
 _LONGEST = (
-    "This is an upper bound: every request and answer is taken to be the longest possible "
-    f"(answers: {MORE_TOKENS} times answer_tokens, because a reasoning model can be asked again with more)."
+    "Every request and answer counts as the longest possible (an answer: "
+    f"{MORE_TOKENS} times answer_tokens, as a reasoning model may need)."
 )
-_FAILED = "Failed attempts that the endpoint bills come on top; only the limits bound them."
+_FAILED = "Billed failures come on top, up to the limits."
 
 
 def split_text(info: EvaluatorInfo) -> str:
@@ -39,10 +39,10 @@ def plan_text(config: SearchConfig) -> str:
     return " x ".join(counted(getattr(config, f"{name}s"), name) for name in names)
 
 
-def names_text(config: SearchConfig, class_names: Sequence[str]) -> str:
-    """Return what the LLM is asked about class names, with an example; empty if it is not asked."""
+def names_text(config: SearchConfig, class_names: Sequence[str]) -> tuple[str, str]:
+    """Return what the LLM is asked about class names, and the first request; empty if it is not asked."""
     if not config.kind.renames_classes or config.llm is None:
-        return ""
+        return "", ""
     labels = range(min(len(class_names), most_read(config)))
     requests = readings_asked(config, class_names, labels)
     classes = f"{len(labels):,} of {counted(len(class_names), 'class', 'classes')}"
@@ -51,7 +51,7 @@ def names_text(config: SearchConfig, class_names: Sequence[str]) -> str:
         more = requests_at_most(config, class_names) - len(requests)
         plan += f", then at most {counted(more, 'request')} in {counted(config.name_rounds, 'round')}"
     example = "\n\n".join(message["content"] for message in requests[0][0])
-    return f"{plan}. The first request:\n\n{indent(visible(example), '    ')}\n\n"
+    return f"{plan}\n", f"\nThe first request for class names:\n\n{indent(visible(example), '    ')}\n"
 
 
 def missing_text(missing: Sequence[str]) -> str:
@@ -59,24 +59,24 @@ def missing_text(missing: Sequence[str]) -> str:
     return f"not here yet, and downloaded by the run: {printable(enumerated(missing))}\n" if missing else ""
 
 
-def bound_text(config: SearchConfig, bound: Bound, noun: str, scorer: ScorerBound | None = None) -> str:
+def bound_text(
+    config: SearchConfig, bound: Bound, noun: str, scorer: ScorerBound | None = None, *, heading: str
+) -> str:
     """Return a bound in lines.
 
     ``config`` is that of the search, or of one of several with the same limits; ``noun`` names a candidate.
     """
-    lines, calls = [], bound.calls
+    lines, calls = [heading], bound.calls
     if calls:
-        priced = (
-            f"dollars unknown: give {flag_of('price')}"
-            if bound.cost_usd is None
-            else f"at most ${bound.cost_usd:.4f}"
-        )
-        dollars = "no cost; the LLM runs here" if config.is_local else priced
-        lines += [f"at most {counted(calls, 'request')}", f"at most {bound.tokens:,} tokens", dollars]
-    if not config.unchecked:
-        lines.append(f"at most {bound.evaluations:,} {noun}s scored")
+        dollars = _dollars(bound.cost_usd, "price")
+        dollars = "no cost, as it runs here" if config.is_local else dollars
+        lines.append(f"  LLM: {counted(calls, 'request')}, {bound.tokens:,} tokens, {dollars}")
     if scorer is not None:
         lines += _scorer_lines(config, scorer)
+        if calls and bound.cost_usd is not None and config.scorer_price is not None:
+            lines.append(f"  together: ${bound.cost_usd + scorer.total.estimated_usd:.4f}")
+    if not config.unchecked:
+        lines.append(f"  {bound.evaluations:,} {noun}s scored")
     names = LIMIT_SETTINGS if calls else (MINUTES.setting,)  # without requests, the others bind nothing
     if scorer is not None:
         names = (*LIMIT_SETTINGS, SCORER_CALLS.setting)
@@ -91,14 +91,18 @@ def bound_text(config: SearchConfig, bound: Bound, noun: str, scorer: ScorerBoun
     return "\n".join(lines) + "\n"
 
 
+def _dollars(dollars: float | None, setting: str) -> str:
+    return f"dollars unknown: give {flag_of(setting)}" if dollars is None else f"${dollars:.4f}"
+
+
 def _scorer_lines(config: SearchConfig, bound: ScorerBound) -> list[str]:
     def text(spent: Spent) -> str:
         tokens = [f"{spent.estimated_tokens:,} tokens"] if spent.estimated_tokens else []
         dollars = [] if config.scorer_price is None else [f"${spent.estimated_usd:.4f}"]
         return ", ".join([counted(spent.calls, "request"), *tokens, *dollars])
 
-    unknown = "" if config.scorer_price is not None else f"; dollars unknown: give {flag_of('scorer_price')}"
+    unknown = "" if config.scorer_price is not None else f", {_dollars(None, 'scorer_price')}"
     return [
-        f"scorer, without limits: at most {text(bound.total)}{unknown}",
-        f"  {text(bound.final)} of these for the final evaluation on test, kept from the start with 2 % more",
+        f"  scorer: {text(bound.total)}{unknown}",
+        f"    of these for the final test (plus 2 %): {text(bound.final)}",
     ]

@@ -403,18 +403,16 @@ def names_read(result: SearchResult) -> str:
     """Say how the first names of the LLM did; empty if it was not asked what the classes are."""
     if (first_reading := result.names_read) is None:
         return ""
-    original = result.baselines.get(ORIGINAL_NAMES)
-    chance = (
-        "; accuracy with the original names may be chance"
-        if original and may_be_chance(result, original.test)
-        else ""
-    )
     unasked = result.dataset.classes - first_reading.classes
     others = f"; it was not asked about {counted(unasked, 'class', 'classes')}" if unasked > 0 else ""
     # Later rounds may have replaced some of them.
     used = _REPLACE if first_reading.names == result.best.class_names else _START.format("started")
     naming = _naming(len(first_reading.names), first_reading.classes, used if first_reading.taken else "")
-    return f"{naming}{others}{chance}"
+    original, chance = result.baselines.get(ORIGINAL_NAMES), ""
+    if original and may_be_chance(result, original.test):
+        subject = ", which" if naming.endswith("original ones") else "; the original names"
+        chance = f"{subject} may be no better than chance"
+    return f"{naming}{chance}{others}"
 
 
 def _naming(named: int, classes: int, used: str) -> str:

@@ -84,6 +84,7 @@ FORM_CHOSEN_BY = "form_chosen_by"
 UNREAD = "unreadable_answers"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
+UNASKED = "llm_not_asked"
 RACED = "racing"
 NO_COST = "no_cost_reported"
 """Names of a search's notes; a custom scorer may add others."""
@@ -101,6 +102,7 @@ PROMINENT = (
     UNLEARNED,
     EMPTY,
     NOTHING_USABLE,
+    UNASKED,
 )
 """Notes without which the figures would be misread."""
 

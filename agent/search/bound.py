@@ -18,8 +18,9 @@ from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.class_names import MAX_NAME_CHARACTERS, MOST_CLASSES
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
+from ..limits import COST, SCORER_CALLS
 from ..llm.ask import MORE_TOKENS
-from ..llm.budget import Limits, estimated
+from ..llm.budget import Limits, estimated, to_keep
 from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, MAX_TURNS, TOP_K
 from ..methods.registry import METHODS
@@ -43,6 +44,8 @@ LONGEST_MARK = 30
 """Characters beside a name in the record of a class: how many images it put right and wrong."""
 BYTES_PER_CHARACTER = 4
 """Of UTF-8 at most, as in emoji; a byte-level tokenizer makes no more tokens than bytes."""
+UNCHECKED_NAMES = "take the LLM's first names unchecked, for few requests (`shots = 0`)"
+"""What to do where a limit may end, or has ended, a search before class names are asked for."""
 Number = TypeVar("Number", int, float)
 
 
@@ -80,10 +83,17 @@ class Bound:
 
 
 class ScorerBound(NamedTuple):
-    """The most that a scorer behind an API takes without limits: in all, and of that at the end on test."""
+    """The most that a scorer behind an API takes without limits.
+
+    Attributes:
+        total: In all.
+        final: Of that at the end, on test.
+        templates: Of that before class names are asked for.
+    """
 
     total: Spent
     final: Spent
+    templates: Spent
 
 
 def at_most(amount: Number, limit: Number | None) -> Number:
@@ -177,13 +187,34 @@ def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: RemoteEva
     ``config`` is that of the opened search.
     """
     baselines = {template for group in info.baselines.values() for template in group}
-    scored = evaluations_at_most(config, len(read_pool(config))) + len(baselines)
-    scored += scored_at_most(config, info.classes)
+    templates = evaluations_at_most(config, len(read_pool(config))) + len(baselines)
     images = info.sizes.get("train", 0) + info.sizes.get("val", 0)
-    tested = candidates_at_most(config, info)
-    search = estimated(evaluator.estimate(scored, images), config.scorer_price)
-    final = estimated(evaluator.estimate(tested, info.sizes["test"]), config.scorer_price)
-    return ScorerBound(search.plus(final), final)
+
+    def most(candidates: int, images: int) -> Spent:
+        return estimated(evaluator.estimate(candidates, images), config.scorer_price)
+
+    search = most(templates + scored_at_most(config, info.classes), images)
+    final = most(candidates_at_most(config, info), info.sizes["test"])
+    return ScorerBound(search.plus(final), final, most(templates, images))
+
+
+def unasked_names(config: SearchConfig, bound: ScorerBound) -> str | None:
+    """Return a warning if a limit may end the search before class names are asked for; None if not."""
+    if not config.kind.renames_classes or config.llm is None or config.unchecked:
+        return None
+    limits, first = Limits.of_scorer(config), bound.templates.plus(to_keep(bound.final))
+    rows = (
+        (SCORER_CALLS, limits.calls, first.calls),
+        (COST, limits.picodollars, first.estimated_picodollars),
+    )
+    for limit, most, need in rows:
+        if most is not None and need > most:
+            value = getattr(config, limit.setting)
+            return (
+                f"`{limit.setting} = {value:g}` may be spent on templates before the LLM is asked for class "
+                f"names; raise it, or {UNCHECKED_NAMES}"
+            )
+    return None
 
 
 def first_score(evaluator: RemoteEvaluator) -> ApiEstimate:

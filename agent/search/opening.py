@@ -32,7 +32,7 @@ from ..stop import Stop
 from ..store.records import check_identity
 from ..store.run import Store
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import evaluations_at_most, first_score
+from .bound import evaluations_at_most, first_score, scorer_bound, unasked_names
 from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LABELLED_NAMES, LLM_CONTENT, check_content, identity_of
@@ -304,6 +304,10 @@ class _Opener:
             first = first_score(evaluator) if self.earlier is None else NO_REQUESTS
             calls.keep_for_final(lambda: evaluator.estimate(*final), first)
             evaluator.on_more_requests = calls.keep_more
+            opened = config.as_opened(info)
+            warning = unasked_names(opened, scorer_bound(opened, info, evaluator))
+            if self.earlier is None and warning is not None:
+                request.emit(Noted(text=warning))
         return evaluator
 
     async def open_store(self, config: SearchConfig, info: EvaluatorInfo, endpoint: Endpoint | None) -> Store:

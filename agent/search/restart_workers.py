@@ -23,7 +23,6 @@ from ..errors import (
     asking_errors_as_causes,
 )
 from ..events.types import BatchScored, SearchStopped
-from ..limits import COST, TOKENS
 from ..position import NAMES
 from ..stop import Stop
 from .choice import ranking
@@ -52,17 +51,13 @@ async def run_restarts(session: RunSession) -> SearchOutcome:
         await session.store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)
     else:
         emit(stopped)
-    # A request that no limit has room for leaves no trace but the limit.
-    spent, limits = session.budget.spent, () if stopped is None else stopped.limits
-    asked_llm = session.config.needs_llm and (
-        spent.calls + spent.failed_calls > 0 or not {TOKENS.key, COST.key}.isdisjoint(limits)
-    )
+    spent = session.budget.spent
     return SearchOutcome(
         records=records,
         names=names,
         stopped=stopped,
         budget=session.budget.left(),
-        asked_llm=asked_llm,
+        asked_llm=session.config.needs_llm and spent.calls + spent.failed_calls > 0,
     )
 
 

@@ -29,6 +29,7 @@ from ..results.result import (
     NO_COST,
     NOTHING_USABLE,
     RACED,
+    UNASKED,
     UNREAD,
     ApiUsage,
     Best,
@@ -48,6 +49,7 @@ from ..results.result import (
 from ..results.run_dir import CLASSIFIER, write_atomically, write_result
 from ..store.run import Store
 from ..versions import program_version, running_version
+from .bound import UNCHECKED_NAMES
 from .choice import Choice, Forms, choose, choose_forms, unchecked_choice
 from .event_loop import call_evaluator, to_the_end
 from .journal import SearchOutcome
@@ -240,6 +242,11 @@ def _notes_on_llm(config: SearchConfig, searched: SearchOutcome) -> dict[str, st
         noun = f"{words.noun} that could be scored" if asked_for_words else "class name that could be used"
         what = f"proposed no new {noun}" if answers_came else "gave no answer"
         notes[NOTHING_USABLE] = f"the LLM {what}"
+    is_limited = searched.stopped is not None and searched.stopped.limits
+    if is_limited and config.needs_llm and not answered and not searched.asked_llm:
+        notes[UNASKED] = "the limit ended the search before the LLM was asked; raise it"
+        if config.kind.renames_classes and not config.unchecked:
+            notes[UNASKED] += f", or {UNCHECKED_NAMES}"
     return notes
 
 

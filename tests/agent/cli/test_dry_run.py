@@ -43,9 +43,13 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
     shown = capsys.readouterr().out
     assert shown.startswith("fake with words (hash): ")
     assert f"{evaluator.info.sizes['train']} train, " in shown
-    assert "4 restarts x 2 conversations x 6 rounds\nat most 48 requests\nat most " in shown
-    assert re.search(r"\nat most \$\d\.\d{4}\nat most \d+ templates scored\nlimits: --max-cost 3\n", shown)
-    assert "This is an upper bound" in shown
+    plan = "4 restarts x 2 conversations x 6 rounds\nat most, without limits:\n  LLM: 48 requests, "
+    assert plan in shown
+    assert re.search(r", \$\d\.\d{4}\n  \d+ templates scored\nlimits: --max-cost 3\n", shown)
+    assert "counts as the longest possible" in shown
+    small = [word if word != "3" else "0.01" for word in command]
+    assert main(small) == 0
+    assert capsys.readouterr().out == shown.replace("--max-cost 3", "--max-cost 0.01")
     assert main([*command, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["calls"] == 48
@@ -111,7 +115,7 @@ def test_a_local_llm_that_is_not_installed_is_reported(
     assert "'.[local]'" in printed.err
     assert json.loads(printed.out)["calls"]
     assert main(["search", "--llm", "local", "--dry-run"]) == 0
-    assert "no cost; the LLM runs here\n" in capsys.readouterr().out
+    assert "tokens, no cost, as it runs here\n" in capsys.readouterr().out
 
 
 def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
@@ -150,7 +154,7 @@ def test_limits_on_an_llm_that_is_not_asked_are_no_limits(
     """A method without an LLM pays nothing; only its minutes are limited."""
     free = ["search", "--method", "combine", "--llm", "local", "--max-cost", "1", "--dry-run"]
     assert main(free) == 0
-    assert "limits" not in capsys.readouterr().out
+    assert "limits: " not in capsys.readouterr().out
     assert main([*free, "--max-minutes", "5"]) == 0
     assert "scored\nlimits: --max-minutes 5\n" in capsys.readouterr().out
 
@@ -188,7 +192,8 @@ def test_weights_that_are_not_here_are_named_and_not_downloaded(
     shown = capsys.readouterr().out
     assert "with ViT-B-32 (laion2b_s34b_b79k): 12 train, " in shown
     assert " for a first reading of 3 of 3 classes" in shown
-    assert shown.endswith("\nnot here yet, and downloaded by the run: ViT-B-32 (laion2b_s34b_b79k)\n")
+    downloads = "\nnot here yet, and downloaded by the run: ViT-B-32 (laion2b_s34b_b79k)\n"
+    assert f"{downloads}\nThe first request for class names:\n\n    " in shown
     assert main([*command.split(), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["downloads"] == ["ViT-B-32 (laion2b_s34b_b79k)"]
@@ -227,6 +232,7 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     check_session(
         "dry-run-scorer", capsys, priced, limited, f"{limited} --json", f"{priced} --max-scorer-calls 19",
         f"{priced} --max-scorer-calls 40", f"{priced} {asking}",
+        f"{priced} {asking} --method random --search-for class-names --describe colours",
         f"{command} --scorer chat --search-for instruction --max-scorer-calls 40",
         f"{command} --scorer zero-shot --scorer-price 0.1/0.1", f"{command} --scorer embeddings",
     )  # fmt: skip

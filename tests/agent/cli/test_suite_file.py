@@ -171,7 +171,7 @@ def test_a_variable_that_does_not_decide_is_named(
     assert main(["suite", write_suite(), "--dry-run"]) == 0
     out, err = capsys.readouterr()
     assert "PROMPTCLIMB_RESTARTS decides the result, and is not used beside a suite file" in err
-    assert "at most 8 searches" in out
+    assert "at most, within the limits:\n  8 searches\n" in out
 
 
 def test_other_settings_want_another_folder(capsys: pytest.CaptureFixture[str]) -> None:

@@ -198,11 +198,14 @@ def test_what_the_llm_named_is_said_with_how_the_original_names_did() -> None:
         for share in (1 / classes, 1.0)
     }
     sentence = "the LLM named 1 of 2 classes; the search started from its names"
-    assert names_read(original[1 / classes]) == f"{sentence}; accuracy with the original names may be chance"
+    assert names_read(original[1 / classes]) == f"{sentence}; the original names may be no better than chance"
     assert names_read(original[1.0]) == sentence
     assert names_read(replace(result, names_read=None)) == ""
     kept = replace(result, best=replace(result.best, class_names={"kettu": "fox"}))
-    assert names_read(kept) == "the LLM named 1 of 2 classes; its names replace the original ones"
+    replaced = "the LLM named 1 of 2 classes; its names replace the original ones"
+    assert names_read(kept) == replaced
+    at_chance = replace(kept, baselines=original[1 / classes].baselines)
+    assert names_read(at_chance) == f"{replaced}, which may be no better than chance"
     worse = replace(kept, names_read=replace(read, taken=False))
     assert names_read(worse).endswith("; its names together are not better than the original ones")
     page = html.unescape(render(view(original[1.0])))

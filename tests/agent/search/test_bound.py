@@ -17,7 +17,7 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, SearchMethod, Steps, View, shown
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.prices import TokenUsage
-from promptclimb.agent.results.result import NOTHING_USABLE
+from promptclimb.agent.results.result import NOTHING_USABLE, UNASKED
 from promptclimb.agent.search.bound import LONGEST_NAME, bound_of, check_one_request
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
@@ -255,9 +255,14 @@ def test_a_limit_without_room_for_one_answer_is_refused_before_the_search(
         check_one_request(searched_for.model_copy(update={"max_cost": 0.0007}))
 
 
-def test_a_search_whose_limit_allowed_no_request_got_nothing_from_its_llm(tmp_path: Path) -> None:
-    """So it says."""
+def test_a_search_whose_limit_allowed_no_request_says_that_the_llm_was_not_asked(tmp_path: Path) -> None:
+    """It does not blame the LLM."""
     limited = config(tmp_path, method="pn", max_tokens=600)
     stopped = searched(limited, chat=Winning(), evaluator=FakeEvaluator())
-    assert (stopped.status, stopped.limits, NOTHING_USABLE in stopped.notes) == ("stopped", ("tokens",), True)
+    assert (stopped.status, stopped.limits, NOTHING_USABLE in stopped.notes) == (
+        "stopped",
+        ("tokens",),
+        False,
+    )
+    assert stopped.notes[UNASKED] == "the limit ended the search before the LLM was asked; raise it"
     assert stopped.stop_reason == "the next request may exceed the limit of 600 tokens"

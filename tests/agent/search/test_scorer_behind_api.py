@@ -27,17 +27,18 @@ from promptclimb.agent.api import evaluate, load, predict, resume, search, searc
 from promptclimb.agent.cli.dry_run import NothingAsked
 from promptclimb.agent.cli.evaluate import print_ways
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.search import exit_code
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
-from promptclimb.agent.events.types import ignore_event
+from promptclimb.agent.events.types import Event, Noted, ignore_event
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.accuracies import WITH_IMAGES
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.history import state_of
-from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.result import NOTHING_USABLE, UNASKED, SearchResult
 from promptclimb.agent.results.run_dir import CLASSIFIER
 from promptclimb.agent.search import restart_workers
 from promptclimb.agent.search.bound import ScorerBound, scorer_bound
@@ -925,6 +926,39 @@ async def test_names_are_taken_without_a_labelled_image(
     )
     assert result.best.test is not None
     assert result.dataset.sizes.train == 0
+
+
+async def test_a_limit_that_templates_use_up_is_said_before_and_after(
+    config: Callable[..., SearchConfig],
+) -> None:
+    """The LLM was not asked for names, which is not its fault."""
+
+    class Unasked:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            raise AssertionError("no money is left for what it would say")
+
+    lines: list[str] = []
+
+    def noted(event: Event) -> None:
+        lines.extend([event.text] if isinstance(event, Noted) else [])
+
+    remedy = "raise it, or take the LLM's first names unchecked, for few requests (`shots = 0`)"
+    async with ScorerServer() as server:
+        made = config(
+            server.url,
+            search_for="class-names",
+            llm="x",
+            price="0/0",
+            scorer_price="0.002/call",
+            max_cost=0.13,
+        )
+        stopped = await search(made, chat=Unasked(), on_event=noted)
+    warning = "`max_cost = 0.13` may be spent on templates before the LLM is asked for class names"
+    assert f"{warning}; {remedy}" in lines
+    assert (stopped.status, stopped.limits) == ("stopped", ("cost_usd",))
+    assert stopped.notes[UNASKED] == f"the limit ended the search before the LLM was asked; {remedy}"
+    assert NOTHING_USABLE not in stopped.notes
+    assert exit_code(stopped) == 0
 
 
 async def test_names_beyond_those_asked_for_are_not_paid_for(
