@@ -87,11 +87,6 @@ def check_cells(
     """
     source = "" if file is None else f"{file}: "
     for cell in cells:
-        if cell.config.is_api:
-            raise ConfigError(
-                f"{source}a study cannot share its limits with a model behind an API "
-                f'(`scorer = "{cell.config.scorer}"`); run `promptclimb search` for each of its runs'
-            )
         if cell.white_box is not None and not cell.config.is_clip:
             raise ConfigError(f"{source}{cell.white_box} needs a CLIP, not {cell.config.scorer_name}")
     waiting = [cell for cell in cells if not (read_fit(cell) if cell.white_box else is_done(cell))]

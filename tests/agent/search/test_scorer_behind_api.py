@@ -48,7 +48,6 @@ from promptclimb.agent.search.name_search import NameSearch
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.classifier import Classifier
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.remote.asking import ApiRequest
@@ -68,7 +67,6 @@ from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.served import served
 from tests.fakes.serving import Serving
-from tests.fakes.study_outcomes import cells, study
 from tests.fakes.visual_api import COLOURS, VisualApi
 from tests.recorded import text_of
 
@@ -896,13 +894,6 @@ async def test_a_server_that_refuses_texts_ends_a_search_with_its_own_words(
             await search(made)
         assert len(sent) <= min(bound.total.calls, 30)
     assert "initial" not in str(caught.value)
-
-
-async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
-    """Its limits are not shared yet."""
-    (cell,) = cells(study(data=["one"], seeds=[1], methods=["random"]))
-    with pytest.raises(UsageError, match='`scorer = "zero-shot"`'):
-        check_cells([replace(cell, config=config("http://127.0.0.1:1/v1"))])
 
 
 @pytest.mark.parametrize("scorer", ["embeddings", "zero-shot"])

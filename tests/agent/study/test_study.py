@@ -88,6 +88,13 @@ REFUSED = {
         '[[compare]]\nfirst = "pn"\nsecond = "pn"\nfirst_llm = "x"',
         "compare sets 'pn' against itself (the other LLM is left out)",
     ),
+    **{
+        f"a scorer behind an API in {table}": (
+            f'data = ["x"]\nmethods = ["nope"]\n[{table}]\nscorer = "zero-shot"',
+            "a study cannot use a model behind an API (`scorer = 'zero-shot'`); run `promptclimb search`",
+        )
+        for table in ("search", "sets.x", "[models]")
+    },
     "too long a number": (BASE + "shots = [" + "9" * 5000 + "]", "a number in it is too long"),
     "too deep": ("data = " + "[" * 3000 + "]" * 3000, "lie too deep in one another"),
 }
