@@ -138,8 +138,8 @@ class Score:
     val_margin: float | None = None
     # the objective on augmented copies of train and val, pooled; None without copies
     copies: float | None = None
-    # share of the answers on train that name no class, refusals included, and some of them; only if a model
-    # answers in words. The texts are the model's: untrusted
+    # share of the answers on train that name no class, and some of them; None if none. Refusals are in
+    # ``refused``. The texts are the model's: untrusted
     unreadable: Share | None = None
     unreadable_examples: tuple[str, ...] = ()
     # share of the images on train that an endpoint refused; None if none
@@ -157,7 +157,7 @@ class Score:
     def unanswered(self) -> Unanswered | None:
         """The shares of the images on train without a class; None if all have one."""
         refused = self.refused or 0.0
-        unreadable = max(0.0, (self.unreadable or 0.0) - refused)
+        unreadable = min(self.unreadable or 0.0, 1 - refused)  # a custom scorer may have counted both
         return Unanswered(refused, unreadable) if refused or unreadable else None
 
     def value(self, objective: Objective = "accuracy") -> float:

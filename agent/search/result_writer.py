@@ -269,7 +269,7 @@ def _notes_on_scoring(
         examples = choice.best.score.unreadable_examples
         cut = any(example.startswith("(cut)") for example in examples)
         notes[UNREAD] = (
-            f"{100 * unreadable:.1f} % of the answers to the best instruction on train name no class, and "
+            f"{100 * unreadable:.1f} % of the answers to the best {words.noun} on train name no class, and "
             f"count as wrong, such as {enumerated(map(repr, examples))}"
             + ("; cut ones need a higher scorer_answer_tokens" if cut else "")
         )

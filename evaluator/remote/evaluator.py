@@ -43,7 +43,6 @@ from ..scoring import (
     OTHER_MODEL,
     SCORER_DIALECT,
     UNCLASSIFIED,
-    UNREADABLE,
     EvaluatorInfo,
     Predictions,
     Rejection,
@@ -275,8 +274,6 @@ class RemoteEvaluator(ABC):
     """Scores candidates by the labels that a model behind an API gives; see ``Evaluator``."""
 
     in_flight = IN_FLIGHT
-    answers_in_words = False
-    """An answer may name no class."""
     averages = False
     """Several templates together are one classifier."""
     on_more_requests: Callable[[], None] = staticmethod(lambda: None)
@@ -664,9 +661,7 @@ class RemoteEvaluator(ABC):
             self._classified(train, self.split("train")),
             self._classified(val, self.split("val")),
             self.problem.class_names,
-            unreadable=(np.count_nonzero(train.predicted == UNREADABLE) - len(train.refused)) / images
-            if self.answers_in_words
-            else None,
+            unreadable=len(train.unreadable) / images or None,
             unreadable_examples=tuple(dict.fromkeys(shortened))[:MOST_UNREADABLE],
             refused=len(train.refused) / images or None,
         )

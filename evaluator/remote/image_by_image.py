@@ -171,7 +171,6 @@ class ChatEvaluator(ImageByImageEvaluator):
     without it if that is refused. What was found is kept with the labels.
     """
 
-    answers_in_words = True
     optional = frozenset({"response_format", "max_tokens", "temperature"})
 
     def __init__(self, problem: RemoteProblem) -> None:
@@ -350,13 +349,15 @@ def read_completion(body: Any) -> tuple[str, str | None]:
 SLOT = "{}"
 LEAST_PROBABILITY = 1e-12
 _HUB = "hf-inference"
+_NO_LABEL = "[]"
+"""An answer that names no class, such as that of a server with a threshold; as it is shown."""
 
 
 class ZeroShotEvaluator(ImageByImageEvaluator):
     """Scores templates with an endpoint for zero-shot image classification, one image a request.
 
     Only the most likely class of each image is used, unless the objective looks at probabilities. An image
-    that the endpoint refuses counts as wrong; then all classes are equally probable.
+    that the endpoint refuses, or gives no label, counts as wrong; then all classes are equally probable.
     """
 
     def __init__(self, problem: RemoteProblem) -> None:
@@ -382,12 +383,17 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         return 0, 0
 
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
-        """Return the label or a refusal; for grey-box objectives, each class's log-probability."""
+        """Return the label, ``UNREADABLE`` for none, or a refusal.
+
+        For grey-box objectives, return each class's log-probability in place of the label.
+        """
         if isinstance(answer, ApiRefusal):
             return {REFUSED: answer.message[:LONGEST_REFUSAL]}
         texts = _sent(prompt)[1]  # classes of the same name are sent once; the first one gets the image
         labels = list(dict.fromkeys(texts))
         scores = read_scores(answer.body, labels)
+        if not scores:
+            return UNREADABLE
         best = max(scores, key=scores.__getitem__)
         if not self._grey:
             return texts.index(labels[best])
@@ -399,26 +405,28 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         return isinstance(value, dict)
 
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
-        """Return whether a value from disk is a label, a log-probability of each class, or a refusal."""
+        """Return whether a value from disk is one that ``value`` returns."""
         classes = len(prompt.names)
         if isinstance(value, dict):
             return isinstance(value.get(REFUSED), str)
-        if not self._grey:
-            return type(value) is int and 0 <= value < classes
-        return isinstance(value, list) and [type(number) for number in value] == [float] * classes
+        if type(value) is int:
+            return value == UNREADABLE or (not self._grey and 0 <= value < classes)
+        return self._grey and isinstance(value, list) and list(map(type, value)) == [float] * classes
 
     def decisions(self, prompt: Prompt, values: Sequence[Any]) -> SplitDecisions:
-        even = [0.0] * len(prompt.names)
-        if not self._grey:
-            labels = [UNREADABLE if self.is_refusal(value) else value for value in values]
-            predicted, table = np.array(labels, dtype=np.int64), None
-        else:
-            rows = [even if self.is_refusal(value) else value for value in values]
-            table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
-            refused = np.array([self.is_refusal(value) for value in values], dtype=bool)
-            predicted = np.where(refused, UNREADABLE, table.argmax(axis=1))
         reasons = {index: value[REFUSED] for index, value in enumerate(values) if self.is_refusal(value)}
-        return SplitDecisions(predicted, table, refused=reasons)
+        unreadable = {index: _NO_LABEL for index, value in enumerate(values) if value == UNREADABLE}
+        table = None
+        if self._grey:
+            even = [0.0] * len(prompt.names)
+            rows = [value if isinstance(value, list) else even for value in values]
+            table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
+            predicted = table.argmax(axis=1)
+        else:
+            labels = [UNREADABLE if self.is_refusal(value) else value for value in values]
+            predicted = np.array(labels, dtype=np.int64)
+        predicted[[*reasons, *unreadable]] = UNREADABLE
+        return SplitDecisions(predicted, table, refused=reasons, unreadable=unreadable)
 
     async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -447,7 +455,8 @@ class _ScoredLabel(BaseModel):
 def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:
     """Return the scores of an answer by index in ``labels``, in the answer's order of equal scores.
 
-    Scores may be left out: then the first label counts. A label may differ in case: some servers change it.
+    It is empty if the answer has no label. Scores may be left out: then the first label counts. A label may
+    differ in case: some servers change it.
 
     Raises:
         BadReplyError: It is not a list of these labels with scores.
@@ -458,14 +467,16 @@ def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:
     for label, index in exact.items():
         key = label.casefold().strip()
         folded[key] = None if key in folded else index
+    answered = parsed(list[_ScoredLabel], rows, 'a list of {"label", "score"}')
+    with_score = ["score" in row.model_fields_set for row in answered]
+    if not any(with_score):
+        answered = answered[:1]
+    elif not all(with_score):
+        raise misformed("a score of every label, or of none", body)
     scores: dict[int, float] = {}
-    for row in parsed(list[_ScoredLabel], rows, 'a list of {"label", "score"}'):
+    for row in sorted(answered, key=lambda row: -row.score):
         label_index = exact.get(row.label, folded.get(row.label.casefold().strip()))
         if label_index is None:
             raise misformed("one of the labels that were sent", row.label)
-        scores[label_index] = max(row.score, scores.get(label_index, 0.0))
-        if "score" not in row.model_fields_set:
-            break
-    if not scores:
-        raise misformed("a label", body)
-    return dict(sorted(scores.items()))
+        scores.setdefault(label_index, row.score)
+    return scores

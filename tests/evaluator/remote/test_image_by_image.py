@@ -32,6 +32,7 @@ from promptclimb.evaluator.scoring import (
     PartialPredictor,
     Predictor,
     Score,
+    Unanswered,
 )
 from tests.evaluator.remote.conftest import Opened
 from tests.fakes.visual_api import VisualApi
@@ -179,25 +180,34 @@ def test_templates_and_names_of_any_form_are_sent(name: str, template: str, open
 
 
 def test_a_classification_is_read() -> None:
-    """The best score of each label; labels in other case; labels without scores; a batch of one."""
+    """The best score of each label; labels in other case, without scores, or none; a batch of one."""
     labels = ["Cat", "dog", "a, b"]
     rows = [{"label": "dog", "score": 0.6}, {"label": "cat", "score": 0.3}, {"label": "dog", "score": 0.1}]
     assert read_scores(rows, labels) == {0: 0.3, 1: 0.6}
     assert read_scores([rows], labels) == {0: 0.3, 1: 0.6}
     assert read_scores([{"label": "a, b"}, {"label": "dog"}], labels) == {2: 1.0}
+    assert read_scores([], labels) == read_scores([[]], labels) == {}
+
+
+def test_equal_scores_stay_in_the_answer_s_order() -> None:
+    """Rounded scores are often equal: the class that the model names first gets the image."""
+    rows = [("dog", 0.1), ("bird", 0.4), ("dog", 0.4), ("cat", 0.4)]
+    body = [{"label": label, "score": score} for label, score in rows]
+    assert list(read_scores(body, ["cat", "dog", "bird"])) == [2, 1, 0]
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        None, {}, [], {"error": "loading"}, [1], [{"score": 0.1}], [{"label": "bird", "score": 1.0}],
+        None, {}, {"error": "loading"}, [1], [{"score": 0.1}], [{"label": "bird", "score": 1.0}],
         [{"label": "cat", "score": math.nan}], [{"label": "cat", "score": "1"}],
         [{"label": "cat", "score": True}], [{"label": "cat", "score": 10**400}],
         [{"label": "cat", "score": -0.1}], [{"label": 3, "score": 0.5}], [{"label": "CAT", "score": 0.5}],
+        [{"label": "cat", "score": 0.6}, {"label": "dog"}],
     ],
 )  # fmt: skip
 def test_a_classification_of_another_form_is_refused(body: Any) -> None:
-    """Wrong types, missing labels, invalid numbers, a label that could be two."""
+    """Wrong types, missing labels, invalid numbers, a label that could be two, scores of some alone."""
     with pytest.raises(BadReplyError):
         read_scores(body, ["cat", "Cat", "dog"])
 
@@ -245,7 +255,7 @@ def test_an_endpoint_that_enforces_a_schema_answers_with_class_names(
     api = VisualApi(change=change, enforces=does == "enforces", says="This is not {}.")
     evaluator = opened("chat", api, tmp_path / "labels.sqlite")
     score = scored(evaluator, INSTRUCTION)
-    assert (score.train, score.unreadable) == ((1.0, 0.0) if does == "enforces" else (0.0, 1.0))
+    assert (score.train, score.unreadable) == ((1.0, None) if does == "enforces" else (0.0, 1.0))
     assert len(api.requests) == SEARCHED + (does == "refuses")
     assert sum("response_format" in request.body for request in api.requests) in (1, SEARCHED)
     assert evaluator.estimate(1, 1).prompt_tokens >= max(
@@ -318,8 +328,21 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     assert score.unreadable_examples[0].startswith("(cut) a long answer")
     assert score.unreadable_examples[1:] == ("I cannot say", "(nothing)")
     assert all(len(example) <= 80 for example in score.unreadable_examples)
+    assert score.unanswered == Unanswered(refused=score.refused or 0, unreadable=score.unreadable or 0)
     stored = StoredScore("a {}", score)
     assert reader(StoredScore)(row_text(stored)) == stored
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "logprob"])
+def test_an_answer_without_a_label_is_wrong_and_kept(objective: str, opened: Opened, tmp_path: Path) -> None:
+    """Such as that of a server with a threshold, to the first image too; it is not asked for again."""
+    api = VisualApi(change=refusing({0, 9}, lambda request: request.body["inputs"], []))
+    evaluator = opened("zero-shot", api, tmp_path / "labels.sqlite", objective=objective)
+    score = scored(evaluator, "a {}")
+    assert (score.correct, score.unreadable_examples, len(api.requests)) == ((13, 6), ("[]",), SEARCHED)
+    assert score.unanswered == Unanswered(unreadable=2 / 15)
+    again = opened("zero-shot", VisualApi(ends_after=0), tmp_path / "labels.sqlite", objective=objective)
+    assert scored(again, "a {}") == score
 
 
 def refusing(
