@@ -15,7 +15,7 @@ from ...evaluator.files import user_path
 from ..config.sources import on_command_line
 from ..events.types import NamesChosen, UsageEvent
 from ..llm.local_models import shown_llm
-from ..present.sentences import gains_in_words, left_text, spent_text
+from ..present.sentences import gains_in_words, left_text, method_text, spent_text
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import left_of_both, words_of_all
@@ -172,7 +172,7 @@ def _lines(state: RunView) -> list[str]:
         return [f"{lines[0]}: {on_command_line(str(state.stop_reason))}"]
     if started := state.progress.started:
         llm = f"LLM {shown_llm(started.llm)}" if started.llm else "no LLM"
-        method = f", method {started.method}" if started.restarts else ""
+        method = f", {method_text(started)}" if started.restarts else ""
         lines.append(f"{started.dataset}, {started.model}, {llm}{method}")
     if started is None or started.restarts:
         lines.append(f"rounds: {_rounds(state)}")

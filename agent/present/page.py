@@ -32,6 +32,7 @@ from ..results.result import (
     Row,
     SearchResult,
     Sizes,
+    WithImages,
 )
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from ..text import visible
@@ -45,7 +46,9 @@ from .sentences import (
     left_text,
     llm_of_templates,
     made_by_llm,
+    method_text,
     names_hint,
+    proposes_by_llm,
     save_without_search,
     spent_rows,
     unlike_labelled,
@@ -176,7 +179,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         **{name: content for name, (_, content) in sections.items()},
         **head,
         "contents": [(name, heading) for name, (heading, content) in sections.items() if content is not None],
-        "title": f"{view.kind.sought} for {head['dataset']}",
+        "title": f"{_title(view)} for {head['dataset']}",
         **names_section(view),
         "verdict": _verdict(view),
         "recommended": result.recommended.name if result else "",
@@ -190,6 +193,12 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "stopped": result is not None and result.status == "stopped",
         "config": view.config,
     }
+
+
+def _title(view: RunView) -> str:
+    result = view.result
+    is_learnt = result is not None and isinstance(result.recommended_group, WithImages)
+    return "Classifier" if is_learnt else view.kind.sought
 
 
 def _texts(result: SearchResult) -> str:
@@ -239,8 +248,10 @@ def _searching(view: RunView) -> str:
     started = view.progress.started
     if started is None:
         return "The search has not started yet."
-    who = f"proposed by {shown_llm(started.llm)}" if started.llm else "proposed without an LLM"
-    return f"{started.model}. {view.words.noun.capitalize()}s {who}, method {started.method}."
+    who = "proposed without an LLM"
+    if started.llm is not None and proposes_by_llm(started.method):
+        who = f"proposed by {shown_llm(started.llm)}"
+    return f"{started.model}. {view.words.noun.capitalize()}s {who}, {method_text(started)}."
 
 
 def _verdict(view: RunView) -> str:
@@ -360,7 +371,7 @@ def _as_text(value: Any) -> str:
 
 
 def next_steps(view: RunView) -> list[str]:
-    """Return sentences, the most urgent first, with options as they are typed."""
+    """Return sentences, the most urgent first, with options as typed and commands between backticks."""
     return [on_command_line(step) for step in _steps(view)]
 
 
@@ -370,18 +381,18 @@ def _steps(view: RunView) -> list[str]:
         if view.state == "live":
             return ["Wait: the search is running. This page shows its state at the time it was made."]
         first = (
-            f"Resume: promptclimb resume {folder}{flags_of_more(view.limits)} continues the run; "
+            f"Resume: `promptclimb resume {folder}{flags_of_more(view.limits)}` continues the run; "
             "answers on disk are never requested again."
         )
         return [first, *(_on_answers(result, folder) if result else [])]
     save = save_without_search(result, view.run_dir, folder)
-    best_without = [f"For the best without a search: promptclimb {save}"] if save else []
+    best_without = [f"For the best without a search: `promptclimb {save}`"] if save else []
     if TOY_MODEL in result.notes:
         return [
             *best_without,
-            f"Search again with a real model: promptclimb search `model = {REAL_MODEL}` "
-            f"`pretrained = {REAL_WEIGHTS}` and your other options. Its weights are downloaded once "
-            "(605 MB); promptclimb models `grep = ViT` lists others.",
+            f"Search again with a real model: `promptclimb search `model = {REAL_MODEL}` "
+            f"`pretrained = {REAL_WEIGHTS}`` and your other options. Its weights are downloaded once "
+            "(605 MB); `promptclimb models `grep = ViT`` lists others.",
         ]
     steps = []
     if not result.dataset.sizes.test:
@@ -430,8 +441,8 @@ def _on_answers(result: SearchResult, folder: str) -> list[str]:
         return [f"Use another LLM: this one proposed no usable {noun}."]
     if EMPTY in result.notes:
         return [
-            f"Read the answers without {result.words.a_noun} (promptclimb transcript {folder}); an LLM that "
-            "follows the request wastes fewer calls."
+            f"Read the answers without {result.words.a_noun} (`promptclimb transcript {folder}`); an LLM "
+            "that follows the request wastes fewer calls."
         ]
     return []
 

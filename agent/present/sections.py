@@ -210,8 +210,8 @@ def about_names(view: RunView) -> str:
     in_order = re.search(r"^class_names\s*=", view.config, re.MULTILINE) is not None
     edit = "write the original name in its line" if in_order else "remove its line"
     return (
-        f"Read the new names. {worse}To leave one out, write them to a file (promptclimb export "
-        f"{folder_of(view)} `format = class-names`), {edit}, and give predict that file "
+        f"Read the new names. {worse}To leave one out, write them to a file (`promptclimb export "
+        f"{folder_of(view)} `format = class-names``), {edit}, and give predict that file "
         "(`class_names = FILE`). "
         "The gains on this page are those of all new names together."
     )
@@ -381,10 +381,11 @@ def folder_of(view: RunView) -> str:
 
 
 class Use(NamedTuple):
-    """What to use: a sentence, code and commands to copy, and the templates."""
+    """What to use: a sentence, lines of Python and commands to copy, and the templates."""
 
     about: str
     code: list[str]
+    commands: list[str]
     templates: str
 
 
@@ -398,7 +399,7 @@ def use_of(view: RunView) -> Use | None:
     sentence = texts[0].upper() + texts[1:]
     if result.prompts == INSTRUCTION:
         about = f"{sentence}; {{classes}} is the place of the list of class names."
-        return Use(about, [], "\n".join(result.scored_as(*used)))
+        return Use(about, [], [], "\n".join(result.scored_as(*used)))
     named = ", for the new class names above" if result.best.class_names else ""
     weighed = "; a text that is listed twice counts twice" if len(set(used)) < len(used) else ""
     if result.recommended.form == WITH_IMAGES:
@@ -414,11 +415,11 @@ def use_of(view: RunView) -> Use | None:
         if not result.only_texts_renamed:
             left_out = f"with {open_clip}, {left_out}; {typed('format', 'safetensors')} has the classifier"
         about += f" {left_out[0].upper()}{left_out[1:]}."
-    code = [f"promptclimb export {folder} {open_clip}"]
+    commands, code = [f"promptclimb export {folder} {open_clip}"], list[str]()
     # Nothing opens a custom scorer again.
     if result.model.pretrained or result.scorer_usage:
-        code.insert(0, f"promptclimb predict path/to/images {typed('run', folder)}")
+        commands.insert(0, f"promptclimb predict path/to/images {typed('run', folder)}")
     if result.with_images is not None and result.model.pretrained:  # `load` opens CLIP models only
         path = json.dumps(shlex.split(folder)[0], ensure_ascii=False)
-        code = ["import promptclimb", f'promptclimb.load({path}).predict(["a.jpg", "b.jpg"])', "", *code]
-    return Use(about, code, json.dumps(result.scored_as(*used), ensure_ascii=False, indent=2))
+        code = ["import promptclimb", f'promptclimb.load({path}).predict(["a.jpg", "b.jpg"])']
+    return Use(about, code, commands, json.dumps(result.scored_as(*used), ensure_ascii=False, indent=2))

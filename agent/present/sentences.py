@@ -215,10 +215,23 @@ def without_progress(result: SearchResult) -> str:
     return f"No round found {result.words.a_noun} that {scores} {noun}"
 
 
+def proposes_by_llm(method: str) -> bool:
+    """Return whether a method asks the LLM for templates; True for one that is not known here."""
+    known = METHODS.get(method)
+    return known is None or known.asks_llm
+
+
+def method_text(started: events.SearchStarted) -> str:
+    """Return the method of a search, and the LLM if it is asked for class names alone."""
+    text = f"method {started.method}"
+    if started.llm is None or proposes_by_llm(started.method):
+        return text
+    return f"{text}, then class names by {shown_llm(started.llm)}"
+
+
 def llm_of_templates(result: SearchResult) -> str | None:
     """Return the LLM that was asked for templates; None if it was asked for class names alone, or not."""
-    method = METHODS.get(result.method)
-    asked = method is None or method.asks_llm
+    asked = proposes_by_llm(result.method)
     return shown_llm(result.llm.model) if asked and result.llm.model is not None else None
 
 

@@ -32,7 +32,7 @@ from ..results.result import (
     words_of,
 )
 from ..text import LONGEST_LINE, one_line, printable, visible
-from .sentences import gains_in_words, left_text, name_line, result_lines, spent_text
+from .sentences import gains_in_words, left_text, method_text, name_line, result_lines, spent_text
 
 RETRIES = {
     "rate_limited": "rate limit",
@@ -80,7 +80,7 @@ def _opening(event: events.SearchStarted) -> str:
     if event.most_templates:
         plan += f", at most {counted(event.most_templates, words_of(event.prompts).noun)}"
     return (
-        f"{verb} {event.dataset}{classes} with {event.model}, {llm}, method {event.method}: "
+        f"{verb} {event.dataset}{classes} with {event.model}, {llm}, {method_text(event)}: "
         f"{plan}, in {event.run_dir}"
     )
 

@@ -596,10 +596,11 @@ class SearchResult:
 
     @property
     def form_in_words(self) -> str:
-        """The recommended form, such as ``the texts, with 9 labelled images``."""
+        """The recommended form, such as ``a classifier from 9 labelled images and the texts``."""
         group = self.recommended_group
-        learnt = f", with {counted(group.images, 'labelled image')}" if isinstance(group, WithImages) else ""
-        return f"{self._in_words(group, renamed=bool(self.new_names))}{self.remark}{learnt}"
+        images = counted(group.images, "labelled image") if isinstance(group, WithImages) else ""
+        learnt = f"a classifier from {images} and " if images else ""
+        return f"{learnt}{self._in_words(group, renamed=bool(self.new_names))}{self.remark}"
 
     def _in_words(self, group: Best | GroupAccuracies, *, renamed: bool) -> str:
         texts = texts_in_words(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def test_the_texts_are_shown_to_be_used() -> None:
     assert both is not None
     assert alone is not None
     assert [json.loads(use.templates) for use in (both, alone)] == [["a {}", "one {}"], ["{}"]]
-    assert [command.rpartition("'")[2] for command in both.code] == ["", " --format open-clip"]
+    assert [command.rpartition("'")[2] for command in both.commands] == ["", " --format open-clip"]
 
 
 def test_what_was_learnt_is_loaded_in_two_lines_of_python() -> None:
@@ -106,11 +107,12 @@ def test_what_was_learnt_is_loaded_in_two_lines_of_python() -> None:
     recommended = Recommended(form="with_images", test=0.5)
     used = use_of(view(small_result(with_images=learnt, recommended=recommended)))
     assert used is not None
-    assert used.code[:2] == ["import promptclimb", 'promptclimb.load("my run").predict(["a.jpg", "b.jpg"])']
+    assert used.code == ["import promptclimb", 'promptclimb.load("my run").predict(["a.jpg", "b.jpg"])']
     assert used.about.startswith("classifier.safetensors holds the recommended classifier; without the")
     assert "With --format open-clip, what the 9 labelled images taught is left out (on test " in used.about
     page = render(view(small_result(with_images=learnt, recommended=recommended)))
-    assert "Recommended: the texts, with 9 labelled images" in page
+    assert "Recommended: a classifier from 9 labelled images and the texts" in page
+    assert "<h1>Classifier for " in page
 
 
 def test_a_published_list_is_named_and_not_listed_at_the_top() -> None:
@@ -131,7 +133,7 @@ def test_a_custom_scorers_templates_come_without_a_command_to_predict() -> None:
     uses = [
         use_of(view(small_result(model=custom, scorer_usage=usage))) for usage in (None, ApiUsage(calls=9))
     ]
-    assert [used and len(used.code) for used in uses] == [1, 2]
+    assert [used and len(used.commands) for used in uses] == [1, 2]
     learnt = WithImages(templates=("a {}",), train=0.5, test=0.5, images=9, strength=1.0)
     used = use_of(view(small_result(model=custom, scorer_usage=ApiUsage(calls=9), with_images=learnt)))
     assert used is not None
@@ -151,9 +153,10 @@ def test_new_names_are_to_be_read_and_those_that_hurt_a_class_are_named() -> Non
     finished = replace(view(result), details=Details(decisions=decisions))
     (sentence,) = (step for step in next_steps(finished) if step.startswith("Read the new names."))
     assert "Fewer test images of 'seal' are right with its new name." in sentence
-    assert "(promptclimb export 'my run' --format class-names), remove its line" in sentence
+    assert "(`promptclimb export 'my run' --format class-names`), remove its line" in sentence
     assert "--class-names FILE" in sentence
-    assert html.unescape(render(finished)).count(sentence) == 1
+    page = re.sub("</?code>", "`", html.unescape(render(finished)))
+    assert page.count(sentence) == 1
     in_order = replace(finished, details=None, config='class_names = "own.txt"')
     assert "Fewer" not in about_names(in_order)
     assert "write the original name in its line" in about_names(in_order)
@@ -182,7 +185,9 @@ def test_a_limit_of_two_words_is_resumed_by_its_option() -> None:
     """The command on the page can be copied, also after a limit on a scorer behind an API."""
     stopped = small_result(status="stopped", stop_reason="over", limits=("scorer_calls",))
     (resume, *_) = next_steps(view(stopped, state="stopped"))
-    assert " --max-scorer-calls N " in resume
+    assert " --max-scorer-calls N` continues" in resume
+    page = html.unescape(render(view(stopped, state="stopped")))
+    assert re.search(r"Resume: <code>promptclimb resume .* --max-scorer-calls N</code> continues", page)
 
 
 def test_what_the_llm_named_is_said_with_how_the_original_names_did() -> None:

@@ -195,6 +195,16 @@ def test_without_an_llm_nothing_is_said_of_calls() -> None:
     assert "tokens" not in last
 
 
+def test_an_llm_that_is_asked_for_class_names_alone_is_said_to_be() -> None:
+    """Beside the method, which asks none; one that asks it says no more."""
+    display, stream = watched(terminal=False)
+    display(STARTED)
+    display(replace(STARTED, method="combine", prompts="class-names"))
+    lines = " ".join(stream.getvalue().split())
+    assert "method pn: 2 restarts" in lines
+    assert "method combine, then class names by l: 2 restarts" in lines
+
+
 def test_the_clock_runs_from_the_start_of_the_search() -> None:
     """As that of the result does: to open data and model is no active time."""
     display, stream, now = timed()

@@ -331,7 +331,7 @@ async def test_names_that_were_chosen_one_by_one_serve_the_texts_alone(tmp_path:
     assert ", with the original class names, and labelled images): " in result.recommended.verdict
     assert (
         result.form_in_words
-        == f"{plain.texts_in_words}, with the original class names, with 48 labelled images"
+        == f"a classifier from 48 labelled images and {plain.texts_in_words}, with the original class names"
     )
     titles = [row.title for row in result.accuracies.rows]
     assert "best template, with 1 new class name" in titles
