@@ -335,9 +335,9 @@ def test_a_dry_run_shows_the_request(pictures: Path, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert "class names: 1 request for a first reading of 9 of 9 classes\n" in shown
     assert "    - 公鸡\n" in shown.partition("The first request for class names:")[2]
-    assert "at most 1 request\n" in shown
+    assert "LLM: 1 request, " in shown
     assert "scored" not in shown
-    assert float(shown.partition("at most $")[2].split()[0]) < 0.01
+    assert float(shown.partition(", $")[2].split()[0]) < 0.01
     assert main([*command[:-1], "--dry-run", "--data", "chinese-names", "--method", "combine"]) == 0
     names = "first reading of 16 of 16 classes, then at most 4 requests in 4 rounds\n"
     assert names in capsys.readouterr().out
