@@ -99,7 +99,7 @@ def row_name(line: str) -> str:
 
 
 def plain(folder: Path, _name: str) -> Lines:
-    """Yield how far the recommended one is ahead of the better of two plain texts, by set and by sample."""
+    """Yield how far the recommended one is ahead of the better of two plain texts, by set and by draw."""
     from benchmarks.returned import against_plain  # imports torch
 
     yield (
@@ -108,8 +108,8 @@ def plain(folder: Path, _name: str) -> Lines:
         "median",
         "worst set",
         "sets that measurably lose",
-        "samples that lose",
-        "worst sample",
+        "draws that lose",
+        "worst draw",
     )
     for name, title in BEDS.items():
         rows = [row for row in read_rows(folder / f"{name}.jsonl") if "ahead" in row]
