@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
@@ -73,6 +73,17 @@ class StudyOptions(Table):
     """A table that may hold settings of searches, such as ``[search]`` and ``[sets.NAME]``."""
 
     model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_api(cls, table: Any) -> Any:
+        scorer = table.get("scorer", "clip") if isinstance(table, dict) else "clip"
+        if scorer != "clip":  # first: the table's other faults are not worth fixing then
+            raise ValueError(
+                f"a study cannot use a model behind an API (`scorer = {shown(scorer)}`); run `promptclimb "
+                "search` for each of its runs"
+            )
+        return table
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -322,12 +333,6 @@ def shots_label(shots: int | str | None) -> str:
 def read_study(file: Path) -> Study:
     """Read a study's file; a ConfigError names file and place."""
     tables = read_toml(file, "suite file", "suite FILE")
-    # First: other faults are not worth fixing then.
-    if apis := [scorer for scorer in _scorers_in(tables) if scorer != "clip"]:
-        raise ConfigError(
-            f"{file}: a study cannot use a model behind an API (`scorer = {shown(apis[0])}`); run "
-            "`promptclimb search` for each of its runs"
-        )
     try:
         return Study.model_validate(tables)
     except ValidationError as error:
@@ -336,16 +341,6 @@ def read_study(file: Path) -> Study:
         inside = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
         explained = map(_explain, [each for each in problems if each["loc"] not in inside][:MOST_PROBLEMS])
         raise ConfigError(f"{file}: {'; '.join(dict.fromkeys(explained))}") from None
-
-
-def _scorers_in(tables: Any) -> Iterator[Any]:
-    """Yield the values of ``scorer`` in a file's tables of settings."""
-    for key, value in tables.items():
-        for table in value if isinstance(value, list) else [value]:
-            if key == "scorer" and not isinstance(table, dict):
-                yield table
-            elif key != "describe" and isinstance(table, dict):
-                yield from _scorers_in(table)
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
