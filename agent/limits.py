@@ -38,6 +38,7 @@ SCORER_CALLS = RunLimit("max_scorer_calls", "scorer_calls", "scorer call")
 LIMITS = (CALLS, TOKENS, COST, MINUTES)
 """The limits of a search, which a suite sets for all its runs together."""
 LIMIT_SETTINGS = tuple(limit.setting for limit in LIMITS)
+ALL_LIMIT_SETTINGS = (*LIMIT_SETTINGS, SCORER_CALLS.setting)
 LIMIT_BY_KEY: Mapping[str, RunLimit] = MappingProxyType(
     {limit.key: limit for limit in (*LIMITS, SCORER_CALLS)}
 )

@@ -20,7 +20,7 @@ from ...evaluator.scoring import ALL, Evaluator, EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
-from ..limits import LIMIT_SETTINGS, SCORER_CALLS
+from ..limits import ALL_LIMIT_SETTINGS
 from ..llm.budget import Limits, estimated, to_keep, why_refused
 from ..llm.endpoints import check_endpoint
 from ..present.dry_run import bound_text, missing_text, names_text, plan_text, split_text
@@ -70,7 +70,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     config = config if info is None else config.as_opened(info)
     if config.description_tip:
         say(config.description_tip)
-    unlimited = config.model_copy(update=dict.fromkeys((*LIMIT_SETTINGS, SCORER_CALLS.setting)))
+    unlimited = config.model_copy(update=dict.fromkeys(ALL_LIMIT_SETTINGS))
     bound = bound_of(unlimited, None if info is None else info.class_names)
     scorer, refused, warning, example = None, None, None, ""
     if isinstance(evaluator, RemoteEvaluator) and evaluator.info.sizes.get("test"):

@@ -9,7 +9,7 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
-from ..limits import LIMIT_SETTINGS, MINUTES, SCORER_CALLS
+from ..limits import ALL_LIMIT_SETTINGS, LIMIT_SETTINGS, MINUTES
 from ..llm.ask import MORE_TOKENS
 from ..prices import Spent
 from ..search.bound import Bound, ScorerBound
@@ -79,7 +79,7 @@ def bound_text(
         lines.append(f"  {bound.evaluations:,} {noun}s scored")
     names = LIMIT_SETTINGS if calls else (MINUTES.setting,)  # without requests, the others bind nothing
     if scorer is not None:
-        names = (*LIMIT_SETTINGS, SCORER_CALLS.setting)
+        names = ALL_LIMIT_SETTINGS
     values = {name: getattr(config, name) for name in names}
     limits = ", ".join(f"{flag_of(name)} {value:g}" for name, value in values.items() if value is not None)
     if calls or scorer is not None or limits:

@@ -17,7 +17,7 @@ from ...evaluator.counts import counted, some_of
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.scoring import ALL
-from ..config.sources import flags_of_more, on_command_line
+from ..config.sources import flags_of_more, on_command_line, typed
 from ..llm.local_models import shown_llm
 from ..position import LLM
 from ..results.accuracies import beside_accuracy, score_text, weighted
@@ -390,9 +390,9 @@ def _steps(view: RunView) -> list[str]:
     if TOY_MODEL in result.notes:
         return [
             *best_without,
-            f"Search again with a real model: `promptclimb search `model = {REAL_MODEL}` "
-            f"`pretrained = {REAL_WEIGHTS}`` and your other options. Its weights are downloaded once "
-            "(605 MB); `promptclimb models `grep = ViT`` lists others.",
+            f"Search again with a real model: `promptclimb search {typed('model', REAL_MODEL)} "
+            f"{typed('pretrained', REAL_WEIGHTS)}` and your other options. Its weights are downloaded once "
+            f"(605 MB); `promptclimb models {typed('grep', 'ViT')}` lists others.",
         ]
     steps = []
     if not result.dataset.sizes.test:

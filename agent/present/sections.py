@@ -211,7 +211,7 @@ def about_names(view: RunView) -> str:
     edit = "write the original name in its line" if in_order else "remove its line"
     return (
         f"Read the new names. {worse}To leave one out, write them to a file (`promptclimb export "
-        f"{folder_of(view)} `format = class-names``), {edit}, and give predict that file "
+        f"{folder_of(view)} {typed('format', 'class-names')}`), {edit}, and give predict that file "
         "(`class_names = FILE`). "
         "The gains on this page are those of all new names together."
     )

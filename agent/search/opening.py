@@ -304,10 +304,10 @@ class _Opener:
             first = first_score(evaluator) if self.earlier is None else NO_REQUESTS
             calls.keep_for_final(lambda: evaluator.estimate(*final), first)
             evaluator.on_more_requests = calls.keep_more
-            opened = config.as_opened(info)
-            warning = unasked_names(opened, scorer_bound(opened, info, evaluator))
-            if self.earlier is None and warning is not None:
-                request.emit(Noted(text=warning))
+            if self.earlier is None:
+                opened = config.as_opened(info)
+                if warning := unasked_names(opened, scorer_bound(opened, info, evaluator)):
+                    request.emit(Noted(text=warning))
         return evaluator
 
     async def open_store(self, config: SearchConfig, info: EvaluatorInfo, endpoint: Endpoint | None) -> Store:

@@ -18,7 +18,7 @@ from ...evaluator.remote.evaluator import accepted, batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
 from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
-from ..limits import LIMIT_SETTINGS, SCORER_CALLS
+from ..limits import ALL_LIMIT_SETTINGS
 from ..llm.scorer import scorer_in_thread
 from ..results.accuracies import WITH_IMAGES
 from ..results.exports import ChosenPrompts
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Images whose requests go out together; more would delay the first rows."""
-_OF_THE_RUN = (*LIMIT_SETTINGS, SCORER_CALLS.setting, "base_url", "shared_cache", "cache_dir")
+_OF_THE_RUN = (*ALL_LIMIT_SETTINGS, "base_url", "shared_cache", "cache_dir")
 """Settings that only the search itself obeys."""
 
 

@@ -231,19 +231,15 @@ def _notes_on_llm(config: SearchConfig, searched: SearchOutcome) -> dict[str, st
         notes[EMPTY] = f"no {words.noun} could be read in {empty:,} of {counted(answers, 'answer')}"
         notes[EMPTY] += f"; {cut:,} of them were cut: raise `answer_tokens`" if cut else ""
     answered = any(record.answers for record in all_records)
+    asked = answered or searched.asked_llm
     is_cut_off = answered and config.unchecked and searched.stopped is not None  # readings are on disk
-    if (
-        (answered or searched.asked_llm)
-        and not is_cut_off
-        and not any(record.proposed for record in all_records)
-    ):
+    if asked and not is_cut_off and not any(record.proposed for record in all_records):
         refused = any(record.unusable for record in all_records)
         answers_came = answered or (refused and not config.unchecked)
         noun = f"{words.noun} that could be scored" if asked_for_words else "class name that could be used"
         what = f"proposed no new {noun}" if answers_came else "gave no answer"
         notes[NOTHING_USABLE] = f"the LLM {what}"
-    is_limited = searched.stopped is not None and searched.stopped.limits
-    if is_limited and config.needs_llm and not answered and not searched.asked_llm:
+    if config.needs_llm and not asked and searched.stopped is not None and searched.stopped.limits:
         notes[UNASKED] = "the limit ended the search before the LLM was asked; raise it"
         if config.kind.renames_classes and not config.unchecked:
             notes[UNASKED] += f", or {UNCHECKED_NAMES}"

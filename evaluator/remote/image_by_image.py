@@ -422,10 +422,10 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
             rows = [value if isinstance(value, list) else even for value in values]
             table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
             predicted = table.argmax(axis=1)
+            predicted[[*reasons, *unreadable]] = UNREADABLE
         else:
             labels = [UNREADABLE if self.is_refusal(value) else value for value in values]
             predicted = np.array(labels, dtype=np.int64)
-        predicted[[*reasons, *unreadable]] = UNREADABLE
         return SplitDecisions(predicted, table, refused=reasons, unreadable=unreadable)
 
     async def predict_named(
