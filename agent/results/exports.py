@@ -23,13 +23,13 @@ from ...evaluator.scoring import FeatureEvaluator
 from ...evaluator.settings import near
 from ...evaluator.spec import Report
 from ...evaluator.threads import at_once
-from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
+from ...prompts.kinds import INSTRUCTION, CandidateError
 from ...prompts.template import SLOT, positional
 from ..config.schema import OPTIONS, SearchConfig
 from ..store.trust import OF_EVALUATOR
 from .accuracies import BEST, TEXTS
 from .details import read_details
-from .result import SearchResult
+from .result import SearchResult, kind_of
 from .run_dir import (
     CLASSIFIER,
     RESULT,
@@ -63,7 +63,7 @@ class ChosenPrompts:
     @property
     def templates(self) -> tuple[str, ...]:
         """The templates to write, best first."""
-        texts, kind = self.result.scored_as(*self.candidates), kind_named(self.result.prompts)
+        texts, kind = self.result.scored_as(*self.candidates), kind_of(self.result.prompts)
         for text in texts:
             try:
                 kind.parse_scored(text)

@@ -145,3 +145,12 @@ def test_notes_may_be_anything(folders: Path) -> None:
         document["notes"]["chosen_defaults"] = [0, value]
         (folders / "r" / "result.json").write_text(json.dumps(document))
         assert main(["report", "r"]) == code
+
+
+@pytest.mark.parametrize("prompts", ["", "x"])
+def test_prompts_of_a_kind_that_is_not_known_are_exported_as_templates(folders: Path, prompts: str) -> None:
+    """As they are shown: a later version may have more kinds."""
+    document = json.loads((folders / "whole" / "result.json").read_text())
+    (folders / "r" / "result.json").write_text(json.dumps(with_value(document, ("prompts",), prompts)))
+    for form in ("text", "open-clip"):
+        assert main(["export", "r", "--format", form]) == 0
