@@ -35,7 +35,7 @@ MOST_SETTINGS_BYTES = 4 * 2**20
 
 ENDINGS = frozenset({
     ".bin", ".ckpt", ".csv", ".h5", ".html", ".json", ".jsonl", ".npy", ".npz", ".onnx", ".pickle", ".pkl",
-    ".pt", ".pth", ".safetensors", ".toml", ".tsv", ".xlsx", ".zip",
+    ".pt", ".pth", ".safetensors", ".toml", ".tsv", ".txt", ".xlsx", ".zip",
 })  # fmt: skip
 """Endings that say what a file holds; what follows any other dot is part of the name."""
 

@@ -210,6 +210,15 @@ class SplitScores:
     """Images without a class, by split; empty if all have one."""
 
 
+class OpenedSplit(Protocol):
+    """The images of a split that could be read; what is wrong with each other one is in ``left_out``."""
+
+    @property
+    def left_out(self) -> Sequence[str]: ...
+
+    def __len__(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorInfo:
     """Description of an evaluator: its data, its model, and what identifies both."""
@@ -241,14 +250,17 @@ class EvaluatorInfo:
     files: tuple[str, ...] = ()
     labelled_files: tuple[str, ...] = ()  # those of train and val
 
-    def with_skipped(self, left_out: Mapping[str, Sequence[str]]) -> EvaluatorInfo:
-        """Return the description with a note on the images that were left out of splits, by split."""
+    def with_opened(self, splits: Mapping[str, OpenedSplit]) -> EvaluatorInfo:
+        """Return the description with the sizes of splits and a note on the images left out of them."""
         skipped = {
-            split: {"images": len(reasons), "which": list(reasons[:MOST_SKIPPED_LISTED])}
-            for split, reasons in left_out.items()
-            if reasons
+            name: {"images": len(split.left_out), "which": list(split.left_out[:MOST_SKIPPED_LISTED])}
+            for name, split in splits.items()
+            if split.left_out
         }
-        return replace(self, notes={**self.notes, "skipped_images": skipped}) if skipped else self
+        if not skipped:
+            return self
+        sizes = {**self.sizes, **{name: len(splits[name]) for name in skipped}}
+        return replace(self, sizes=sizes, notes={**self.notes, "skipped_images": skipped})
 
 
 @runtime_checkable

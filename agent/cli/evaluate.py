@@ -208,7 +208,9 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
         errors = "; to see which images it gets wrong: --predictions FILE.csv" if has_errors else ""
         print_line(f"to use it: add --save best.safetensors{errors}")
     if is_perfect:
-        print_line("every test image is classified correctly, so a search has nothing to beat here")
+        learns = best is not None and best.recommended == "with_images"
+        how = "with the labelled images, " if learns else ""
+        print_line(f"{how}every test image is classified correctly, so a search has nothing to beat here")
     elif evaluation.labelled and command:
         print_line(f"to try to beat it: {command}")
     by_texts = [row.cells[accuracies.columns[0]] for row in accuracies.rows if row.templates]
@@ -247,9 +249,15 @@ def recommendation(evaluation: Evaluation) -> str:
         use = f"Nothing beats the {BARE_NAME}: use that"
     cells = evaluation.accuracies.cells
     starred = next((cell.value for cell in cells if cell.recommended), None)
-    ties = sum(cell.value == starred for cell in cells) - 1 if starred is not None else 0
-    do = "does" if ties == 1 else "do"
-    others = f" {counted(ties, 'other')} in the table {do} as well on test." if ties else ""
+    values = [cell.value for cell in cells if cell.value is not None and not cell.recommended]
+    ahead = 0 if starred is None else sum(value > starred for value in values)
+    ties = sum(value == starred for value in values)
+    others = " and ".join(
+        f"{counted(count, 'other')} {'does' if count == 1 else 'do'} {how}"
+        for count, how in ((ahead, "better"), (ties, "as well"))
+        if count
+    )
+    others = others and f" On test, {others}."
     return f"* {use}. Chosen on your {images}, not the test images.{others}"
 
 

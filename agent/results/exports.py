@@ -93,7 +93,12 @@ class ChosenPrompts:
         saved = Classifier.load(file, device=device, report=report)
         about, result, kept = saved.about, self.result, self._kept_class_names
         of_run = (result.recommended.form, result.recommended_group.templates, result.dataset.classes)
-        if (about.form, about.templates, len(about.classes)) != of_run or kept not in ((), about.classes):
+        if (
+            (about.form, about.templates, len(about.classes)) != of_run
+            or kept not in ((), about.classes)
+            # Of the model, the classes and the labelled images.
+            or about.fingerprint not in ("", stored_manifest(self.run_dir).identity.get("fingerprint"))
+        ):
             raise UsageError(
                 f"{file} is not the classifier of this run, whose {RESULT} says otherwise: put the run's own "
                 "file back, or use its texts (`only = texts`)"

@@ -127,8 +127,8 @@ class OpenClipEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """Describe the data and the model; the notes list images left out of the splits opened so far."""
-        return self._info.with_skipped({name: split.left_out for name, split in self._splits.items()})
+        """Describe the data and the model, without the images left out of the splits opened so far."""
+        return self._info.with_opened(self._splits)
 
     @cached_property
     def encoder(self) -> TextEncoder:

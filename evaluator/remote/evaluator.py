@@ -297,9 +297,8 @@ class RemoteEvaluator(ABC):
 
     @property
     def info(self) -> EvaluatorInfo:
-        """Describe the data and the model; the notes list images left out of the splits opened so far."""
-        left_out = {name: split.left_out for name, split in list(self._splits.items())}
-        info = self.problem.info.with_skipped(left_out)
+        """Describe the data and the model, without the images left out of the splits opened so far."""
+        info = self.problem.info.with_opened(dict(self._splits))
         if len(self._models) < len(_MODELS):
             return info
         first, later = map(shown, self._models)

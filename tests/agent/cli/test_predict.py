@@ -462,7 +462,13 @@ def test_other_weights_than_the_runs_are_refused(
 
 
 @pytest.mark.parametrize(
-    "change", [{"classes": ("a", "b", "c")}, {"form": "texts"}, {"templates": ("a drawing of a {}",)}]
+    "change",
+    [
+        {"classes": ("a", "b", "c")},
+        {"form": "texts"},
+        {"templates": ("a drawing of a {}",)},
+        {"fingerprint": "of other shots"},
+    ],
 )
 def test_the_classifier_of_another_run_is_not_used_for_this_one(
     home: Path, images: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]

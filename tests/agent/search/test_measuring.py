@@ -108,7 +108,7 @@ async def test_names_that_get_no_more_than_chance_are_hinted_at(
     print_ways(replace(evaluation, ways=(replace(best, with_images=perfect),)), "promptclimb search")
     printed = capsys.readouterr().out
     if learns:
-        assert "nothing to beat here" in printed
+        assert "\nwith the labelled images, every test image is classified correctly" in printed
         assert "--search-for class-names" not in printed
 
 
@@ -139,24 +139,25 @@ async def test_what_is_right_on_every_image_is_not_said_to_be_beaten(
     bare, *others = evaluation.ways
     perfect = replace(bare, texts_alone=MeasuredAccuracy(accuracy=1.0))
     print_ways(replace(evaluation, ways=(perfect, *others)), "promptclimb search")
-    assert "nothing to beat here" in (printed := capsys.readouterr().out)
+    assert "\nevery test image is classified correctly" in (printed := capsys.readouterr().out)
     assert "promptclimb search" not in printed
 
 
-async def test_what_ties_with_the_recommended_row_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_rows_as_good_as_the_recommended_one_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """The star alone would seem to say that the others are worse."""
     evaluation = await measured(box({"{}": 0.8}, learns=False))
     bare, second, *others = (
-        replace(way, texts_alone=MeasuredAccuracy(accuracy=accuracy))
+        replace(way, texts_alone=MeasuredAccuracy(accuracy=accuracy), with_images=None)
         for way, accuracy in zip(evaluation.ways, (0.8, 0.8, 0.7, 0.7), strict=False)
     )
+    ahead = replace(second, texts_alone=MeasuredAccuracy(accuracy=0.9))
     for ways, tie in (
-        ((bare, second, *others), " 1 other in the table does as well on test.\n"),
-        ((bare, *others), ""),
+        ((bare, second, *others), " On test, 1 other does as well.\n"),
+        ((bare, ahead, ahead, second), " On test, 2 others do better and 1 other does as well.\n"),
+        ((bare, *others), "\n"),
     ):
         print_ways(replace(evaluation, ways=ways))
-        assert f", not the test images.{tie}" in (printed := capsys.readouterr().out)
-        assert ("as well" in printed) is bool(tie)
+        assert f", not the test images.{tie}" in capsys.readouterr().out
 
 
 async def test_test_images_unlike_the_labelled_ones_are_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -584,6 +585,7 @@ def test_a_folder_of_unequal_classes_is_told_of_the_images_left_unused(
             ["--save", "best.pt"],
             r"--save .*best.pt: .pt is the ending of another format; the right one is .safe",
         ),
+        (["--save", "best.txt"], r"--save .*best.txt: .txt is .*; the right one is .safetensors"),
         (["--predictions", "best.json"], r"--predictions .*best.json: .*; the right one is .csv"),
         (["--matrix", "best.TSV"], r"--matrix .*best.TSV: .tsv is .*; the right one is .csv"),
         (["--save", "new.x", "--predictions", "./new.x"], "--save, --predictions name the same file"),

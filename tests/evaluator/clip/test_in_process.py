@@ -253,8 +253,9 @@ def test_an_image_left_out_shrinks_its_split_and_is_reported(
     (copy / "test" / "cat" / "3.png").write_bytes(b"broken")
     evaluator = opened(spec, data=str(copy), on_bad_image="skip")
     assert "skipped_images" not in evaluator.info.notes
+    assert evaluator.info.sizes["test"] == 48
     assert evaluator.examine([["a {}"]])[0].test is not None
-    assert len(evaluator.predict([["a {}"]], split="test").labels) == 47
+    assert len(evaluator.predict([["a {}"]], split="test").labels) == evaluator.info.sizes["test"] == 47
     skipped = evaluator.info.notes["skipped_images"]
     assert skipped["test"]["images"] == 1
     assert "3.png" in skipped["test"]["which"][0]
