@@ -27,7 +27,7 @@ from pydantic import (
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
-from ...evaluator.messages import first_problem
+from ...evaluator.messages import first_problem, shown
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import (
     BARE_NAME,
@@ -203,7 +203,8 @@ class Best:
     def __post_init__(self) -> None:
         for member, classes in (("unsupported", self.unsupported), ("name_sources", self.name_sources)):
             if not (self.class_names or {}).keys() >= set(classes):
-                raise ValueError(f"a class in `{member}` has no new name in `class_names`")
+                # Without backticks: ``class_names`` is a setting too, and would be shown as its option.
+                raise ValueError(f"a class in {member} has no new name in class_names")
 
     @property
     def new_names(self) -> dict[str, str]:
@@ -795,6 +796,17 @@ def _contradiction(result: SearchResult) -> str:
         return "with_images: there are no labelled images in dataset.sizes"
     if not sizes.test and any(group.test is not None for group in result.groups):
         return "dataset.sizes.test: there are accuracies on test"
+    if result.inspection is not None:
+        classes = {by_class.name for by_class in result.inspection.classes}
+        if unknown := [name for name in result.best.class_names or () if name not in classes]:
+            return f"best.class_names: {shown(unknown[0])} is not a class of the data"
+    if result.prompts in KINDS:  # a later version may have others
+        texts = result.scored_as(*(text for group in result.groups for text in group.templates))
+        for text in texts:
+            try:
+                kind_of(result.prompts).parse_scored(text)
+            except CandidateError as error:
+                return f"{shown(text)} is not {result.words.a_noun}: {error}"
     return ""
 
 

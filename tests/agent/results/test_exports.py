@@ -217,7 +217,7 @@ def test_a_template_that_was_changed_from_outside_is_not_exported(
     """Wrong input, not a crash."""
     shutil.copytree(run_dir, tmp_path / "r")
     write_result(tmp_path / "r", with_templates(read_result(run_dir), text))
-    with pytest.raises(UsageError, match=r"result\.json was changed from outside: .* is not a template"):
+    with pytest.raises(UsageError, match=r"result\.json cannot be read: .* is not a template"):
         export(tmp_path / "r", form)
 
 
