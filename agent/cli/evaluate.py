@@ -178,11 +178,9 @@ def _check(arguments: argparse.Namespace) -> None:
 def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False) -> None:
     """Print accuracies without and with images, what the labelled images recommend, and what to type next."""
     accuracies, noun = evaluation.accuracies, words_of(evaluation.prompts).noun
-    images = f", {counted(evaluation.images, 'image')}" if evaluation.images else ""
-    title = f"{evaluation.dataset}: {evaluation.split} {accuracies.unit}{images}"
     _, *rows = accuracies.lines()
     heads = [noun if evaluation.templates else "", *accuracies.columns]
-    console(stderr=False).print(table_of(title, [heads, *rows]))
+    console(stderr=False).print(table_of(evaluation.title, [heads, *rows]))
     best, cells = evaluation.recommended, accuracies.cells
     if any(cell.interval for cell in cells):
         below = f"; below: the difference to the {BARE_NAME}" if any(cell.gain for cell in cells) else ""

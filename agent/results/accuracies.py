@@ -164,6 +164,15 @@ class AccuracyTable:
     def unit(self) -> str:
         return "accuracy in %" if self.percent else "score, higher is better"
 
+    def __str__(self) -> str:
+        """Return a line a row, without templates, for ``print``."""
+        lines = [[cell.replace("\n", " ") for cell in line] for line in self.lines()]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
     def lines(self, noun: str | None = None) -> list[list[str]]:
         """Return texts to show, column names first; ``noun`` heads a column of the rows' templates."""
         lines = [["", *([] if noun is None else [noun]), *map(printable, self.columns)]]

@@ -735,6 +735,12 @@ class SearchResult:
         rows = [] if self.is_unread else rows
         return AccuracyTable(columns=SPLITS, rows=tuple(rows), percent=self.has_accuracies)
 
+    def __str__(self) -> str:
+        """Return the accuracies as a table and what to use, for ``print``."""
+        table = self.accuracies
+        title = printable(f"{self.dataset.name}: {table.unit}")
+        return "\n".join(filter(None, (title, str(table), printable(self.recommended.verdict))))
+
     def _repr_html_(self) -> str:
         """Return the accuracies as a table, for notebooks."""
         table = self.accuracies

@@ -48,6 +48,7 @@ from ..results.accuracies import Accuracy, AccuracyRow, AccuracyTable, Differenc
 from ..results.details import ConfusionMatrix
 from ..results.gain import difference_of, is_no_better, wilson, with_verdicts
 from ..results.result import ApiUsage, are_shares
+from ..text import printable
 from .event_loop import call_evaluator
 from .evidence import best_way, judge, labelled_images, ways_of
 from .test_evaluation import shares_right
@@ -170,6 +171,16 @@ class Evaluation:
     classes: int = 0
     most_frequent: int = 0
     held_out: float | None = None
+
+    def __str__(self) -> str:
+        """Return the accuracies as a table, for ``print``."""
+        return f"{self.title}\n{self.accuracies}"
+
+    @property
+    def title(self) -> str:
+        """What the table of accuracies shows."""
+        images = f", {counted(self.images, 'image')}" if self.images else ""
+        return printable(f"{self.dataset}: {self.split} {self.accuracies.unit}{images}")
 
     @property
     def scores(self) -> tuple[TemplateAccuracy, ...]:

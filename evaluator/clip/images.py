@@ -270,6 +270,8 @@ class ImageEncoder:
                 waiting = waiting[self.batch :]
                 before, encoded = encoded, (index + 1) * versions - len(waiting)
                 self.progress(encoded - before)
+        if left := len(images) * versions - encoded:  # the last ones are broken
+            self.progress(left)
         features = torch.cat(rows) if rows else torch.empty(0, 0)
         manifest = Manifest(
             schema=SCHEMA,

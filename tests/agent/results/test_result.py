@@ -142,6 +142,17 @@ def test_a_notebook_shows_a_table_without_markup_of_others() -> None:
     assert "<td>default template</td><td>a photo of a {}</td>" in html
 
 
+def test_a_printed_result_is_a_table_and_what_to_use() -> None:
+    """Not the repr of everything that it holds."""
+    result = small_result()
+    result = replace(result, recommended=replace(result.recommended, verdict="Use it."))
+    title, heads, *rows, verdict = str(result).splitlines()
+    assert title == f"{result.dataset.name}: accuracy in %"
+    assert heads.split()[:3] == ["train", "val", "test"]
+    assert [row.split("  ")[0] for row in rows] == [row.title for row in result.accuracies.rows]
+    assert verdict == "Use it."
+
+
 def test_the_leaderboard_is_a_frame_where_pandas_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row for each template; without pandas the error says what to install."""
     monkeypatch.setitem(sys.modules, "pandas", None)

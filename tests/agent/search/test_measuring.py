@@ -245,6 +245,9 @@ async def test_each_way_has_its_difference_to_the_bare_class_name() -> None:
     points = 100 * ((hand_made.texts_alone.accuracy or 0) - (bare.texts_alone.accuracy or 0))
     assert gain.points == pytest.approx(points, abs=1e-3)
     table = evaluation.accuracies
+    title, _heads, *lines = str(evaluation).splitlines()
+    assert title == "vectors: test accuracy in %, 200 images"
+    assert [line.split("  ")[0] for line in lines] == [row.title for row in table.rows]
     cells = [
         (row.name, column) for row in table.rows for column in table.columns if row.cells[column].recommended
     ]

@@ -199,6 +199,16 @@ def test_a_bad_image_is_left_out_when_asked(
         encoder(loaded, tmp_path).features(pictures)
 
 
+def test_progress_reaches_the_end_where_the_last_image_is_bad(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """Also where the last batch was full before it."""
+    pictures[8].write_text("no image")
+    seen: list[int] = []
+    encoder(loaded, tmp_path, on_bad_image="skip", progress=seen.append).features(pictures[:9])
+    assert sum(seen) == 9
+
+
 def test_nothing_but_bad_images_is_an_error(loaded: LoadedModel, tmp_path: Path) -> None:
     """A set of which nothing can be read cannot be scored on."""
     (tmp_path / "a.png").write_text("no")
