@@ -37,10 +37,12 @@ def datasets(arguments: argparse.Namespace) -> int:
             print_table(("name", "kind", "title", "where"), rows)
         return 0
     # Also show data that a search would refuse.
-    shown = {"data": arguments.dataset, "allow_leak": True, "on_bad_image": "skip"}
-    data = load_data(given_spec(arguments, (ARGUMENT, shown)))
+    spec = given_spec(arguments, (ARGUMENT, {"data": arguments.dataset, "allow_leak": True}))
+    data = load_data(spec.model_copy(update={"on_bad_image": "skip"}))
     notes = (*data.notes, *check_readable((*data.train, *data.val), skip=True))
-    data = replace(data, notes=tuple(map(_as_refused, notes)))
+    if spec.on_bad_image == "fail":
+        notes = tuple(map(_as_refused, notes))
+    data = replace(data, notes=notes)
     document = describe(data, test=arguments.split == "test")
     if arguments.as_json:
         print_json(document)

@@ -118,9 +118,11 @@ def given_layers(
 def changed_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that replace those of a run: from ``--config``, overridden by options.
 
-    Variables do not, and are checked all the same.
+    Variables do not, and are checked all the same; messages name the one on bad images for any command.
     """
-    layers = given_layers(arguments, environment={})
+    on_bad_image = f"{PREFIX}ON_BAD_IMAGE"
+    kept = {on_bad_image: os.environ[on_bad_image]} if on_bad_image in os.environ else {}
+    layers = given_layers(arguments, environment=kept)
     check_layers([*layers_of({}, os.environ), *layers])
     return values_of(layers)
 

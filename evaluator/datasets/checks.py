@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 WORKERS, AT_ONCE = 4, 64
 HOW_TO_GO_ON = (
-    '`on_bad_image = "skip"` leaves such images out, as does PROMPTCLIMB_ON_BAD_IMAGE=skip before a command'
+    "to leave such images out, write PROMPTCLIMB_ON_BAD_IMAGE=skip before the command (in Python, "
+    'on_bad_image="skip")'
 )
 SKIPPED = "skipped: "
 """How the note on unreadable images begins."""

@@ -513,8 +513,10 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     assert call("resume", "begun", "--max-minutes", "0") == 0
 
 
-def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a search would refuse is a note here, images that are tested on included."""
+def test_datasets_shows_a_torn_test_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a search would refuse, or leave out, is a note here; images that are tested on included."""
     for part in ("train", "test"):
         pictures(tmp_path / part, 2, "ab")
     image = tmp_path / "test" / "b" / "1.png"
@@ -522,8 +524,13 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
     assert f"note: evaluate and search with these shots and seed will stop: {tmp_path}/test/b/1.png" in shown
-    assert '; on_bad_image = "skip" in a --config file leaves such images out, as does PROMPT' in shown
+    assert "; to leave such images out, write PROMPTCLIMB_ON_BAD_IMAGE=skip before the command" in shown
     assert "4 test images" in shown
+    monkeypatch.setenv("PROMPTCLIMB_ON_BAD_IMAGE", "skip")
+    assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
+    shown = capsys.readouterr().err
+    assert f"note: skipped: {tmp_path}/test/b/1.png" in shown
+    assert "will stop" not in shown
     assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
     first, second, *_ = (Path(item["path"]) for item in json.loads(capsys.readouterr().out)["train"])
     first.write_bytes(first.read_bytes()[:40])

@@ -176,7 +176,10 @@ def test_a_clip_is_opened_and_no_image_encoded(
     for image in Path(spec.data).glob("train/*/*.png"):
         image.write_bytes(image.read_bytes()[:-20] + bytes(8))
     assert main(command) == 2
-    assert 'on_bad_image = "skip" in a --config file leaves such images out' in capsys.readouterr().err
+    assert (
+        "to leave such images out, write PROMPTCLIMB_ON_BAD_IMAGE=skip before the command"
+        in capsys.readouterr().err
+    )
 
 
 def test_weights_that_are_not_here_are_named_and_not_downloaded(

@@ -195,7 +195,7 @@ def test_a_bad_image_is_left_out_when_asked(
         assert torch.equal(features.vectors, whole.vectors[list(features.kept)])
         assert "6.png" in features.bad[0]
         assert any("6.png" in line for line in lines)
-    with pytest.raises(DataError, match=r'6\.png.*`on_bad_image = "skip"`'):
+    with pytest.raises(DataError, match=r"6\.png.*PROMPTCLIMB_ON_BAD_IMAGE=skip"):
         encoder(loaded, tmp_path).features(pictures)
 
 

@@ -276,7 +276,7 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
     whole[middle : middle + 200] = bytes(200)
     torn.write_bytes(whole)
     assert opened(spec, data=str(copy)).score(["a {}"])
-    with pytest.raises(DataError, match=r'3\.png.*`on_bad_image = "skip"`'):
+    with pytest.raises(DataError, match=r"3\.png.*PROMPTCLIMB_ON_BAD_IMAGE=skip"):
         opened(spec, data=str(copy), look_ahead=True)
     evaluator = opened(spec, data=str(copy), look_ahead=True, on_bad_image="skip")
     assert evaluator.info.sizes["test"] == 47

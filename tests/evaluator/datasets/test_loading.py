@@ -184,7 +184,7 @@ def test_a_torn_test_image_is_found_when_the_data_are_read(
     assert load(str(tmp_path), shots=1).test.size == 5
     image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
     with pytest.raises(
-        DataError, match=rf'whole\{suffix} .*; `on_bad_image = "skip"` leaves such images out'
+        DataError, match=rf"whole\{suffix} .*; to leave such images out, write PROMPTCLIMB_ON_BAD_IMAGE=skip"
     ):
         load(str(tmp_path), shots=1)
     (note,) = (line for line in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in line)

@@ -135,7 +135,7 @@ def test_a_bad_image_is_refused_or_left_out(opened: Opened, colours: Path, tmp_p
     gone = whole.split("test").paths[0]
     gone.write_bytes(gone.read_bytes()[:60] + b"IEND\xaeB`\x82")
     spec = EvaluatorSpec(data=str(data), **API)
-    with pytest.raises(DataError, match='`on_bad_image = "skip"`'):
+    with pytest.raises(DataError, match="PROMPTCLIMB_ON_BAD_IMAGE=skip"):
         open_evaluator(spec, ask=VisualApi(), look_ahead=True)
     evaluator = opened("zero-shot", VisualApi(), data=str(data), on_bad_image="skip")
     predictions = evaluator.predict([["a {}"]], split="test")
