@@ -20,6 +20,8 @@ from ..spec import DEFAULT_SHOTS
 from .values import UNUSED_IMAGES, Item, Splits, count_by_label
 
 MAX_VAL_SHOTS = 4
+LEAST_USED = 0.8
+"""With a smaller share of the training images in use, a line says how to use all."""
 
 
 def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item, ...]:
@@ -79,13 +81,13 @@ def check_shots(splits: Splits, shots: int) -> None:
 
 
 def default_shots(splits: Splits) -> tuple[int, str | None]:
-    """Return the default number of shots, and a line about it if few shots or most images are unused."""
+    """Return the default number of shots, and a line about it if they are few or leave many images unused."""
     counts = count_by_label(splits.train, len(splits.classes))
     shots, images = min(DEFAULT_SHOTS, *counts), sum(counts)
     if not images:
         return 0, None
     used = shots * len(counts)
-    if used == images or (shots == DEFAULT_SHOTS and used >= images / 2):
+    if used == images or (shots == DEFAULT_SHOTS and used >= LEAST_USED * images):
         return shots, None
     name = splits.classes[counts.index(min(counts))]
     why = "" if shots == DEFAULT_SHOTS else f", as the smallest, {name!r}, has no more"

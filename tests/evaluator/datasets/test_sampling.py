@@ -171,7 +171,7 @@ def test_too_many_shots_are_answered_with_what_would_do() -> None:
 
 
 def test_where_nothing_is_said_the_smallest_class_decides_up_to_sixteen() -> None:
-    """Every class gives as many. Where few leave images unused, or 16 most of them, one line says so."""
+    """Every class gives as many. Where few leave images unused, or 16 a fifth of them, one line says so."""
     shots, line = default_shots(splits([0, 0, 1, 1, 1, 1], []))
     assert (shots, line) == (
         2,
@@ -181,7 +181,8 @@ def test_where_nothing_is_said_the_smallest_class_decides_up_to_sixteen() -> Non
     for counts, expected, is_noted in (
         ((16, 16), 16, False),
         ((3, 3), 3, False),
-        ((40, 20), 16, False),
+        ((20, 20), 16, False),
+        ((40, 20), 16, True),
         ((40, 1), 1, True),
         ((100, 68), 16, True),
     ):
