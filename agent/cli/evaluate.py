@@ -244,7 +244,7 @@ def recommendation(evaluation: Evaluation) -> str:
     elif learns:
         use = f"Use the {BARE_NAME} with the labelled images: no other texts are clearly ahead"
     else:
-        use = f"Nothing beats the {BARE_NAME}: use that"
+        use = f"No other texts are clearly ahead of the {BARE_NAME}: use that"
     cells = evaluation.accuracies.cells
     starred = next((cell.value for cell in cells if cell.recommended), None)
     values = [cell.value for cell in cells if cell.value is not None and not cell.recommended]
