@@ -20,7 +20,8 @@ _LONGEST = (
     "Every request and answer counts as the longest possible (an answer: "
     f"{MORE_TOKENS} times answer_tokens, as a reasoning model may need)."
 )
-_FAILED = "Billed failures come on top, up to the limits."
+_FAILED = "Billed failures{} come on top, up to the limits."
+_REPEATED = ", and a few requests repeated after refusals,"
 
 
 def split_text(info: EvaluatorInfo) -> str:
@@ -87,7 +88,7 @@ def bound_text(
     if calls:
         lines.append(_LONGEST)
     if calls or scorer is not None:
-        lines.append(_FAILED)
+        lines.append(_FAILED.format("" if scorer is None else _REPEATED))
     return "\n".join(lines) + "\n"
 
 

@@ -65,6 +65,8 @@ IN_FLIGHT = 8
 """Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
 MOST_FAILED = 2
 """Candidates for which an image gets no answer, whatever is tried, before it is left out for the others."""
+FEW_REFUSED = 3
+"""Images refused in a row that may each be at fault; after more, another candidate's are asked between."""
 BYTES_PER_TOKEN = 2
 """Fewest bytes of text per token, on average: English has four, Chinese two to three."""
 IMAGE_TOKENS = (600, 256)
@@ -477,8 +479,9 @@ class RemoteEvaluator(ABC):
         few = own.failed_in_a_row <= RULES[FailureKind.QUESTION_REFUSED].tolerated
         believed = own.control is not None and bool(asking.values) and few
         if asking.error is None and asking.refusals and not believed:  # nothing was answered here
+            answered_before = own.answered  # before a place is free: others may be answered meanwhile
             async with self.problem.ask.place():
-                believed = await self._others_are_answered(kind, own.answered)
+                believed = await self._others_are_answered(kind, answered_before)
         keeps = asking.error is None or isinstance(asking.error, AskingEndedError)
         if keeps and asking.refusals and believed:
             asking.values |= await in_thread(lambda: table.keep(asking.refusals))
@@ -494,13 +497,22 @@ class RemoteEvaluator(ABC):
                     if not asking.open or asking.error is not None:
                         return
                     self._check_answers()
-                    question = asking.open.popleft()
+                    question = self._next_of(asking.open)
                     request = await in_thread(question.request)  # reads and scales images
                     answered_before = self._experience[question.kind].answered
                     answer = self.as_meant(await self.problem.ask(request))
                     await self._take(asking, question, answer, answered_before)
         except Exception as error:  # noqa: BLE001 - raised once the others have ended
             asking.error = asking.error or error
+
+    def _next_of(self, waiting: deque[Question]) -> Question:
+        """Take the first question, or after a row of refused images one further on: of another candidate."""
+        first = waiting[0]
+        refused = max(self._experience[first.kind].failed_in_a_row - FEW_REFUSED, 0) if first.image else 0
+        index = len(waiting) * refused // (refused + 1)
+        question = waiting[index]
+        del waiting[index]
+        return question
 
     async def _take(
         self, asking: _Asking[Any], question: Question, answer: ApiAnswer, answered_before: int
@@ -527,10 +539,12 @@ class RemoteEvaluator(ABC):
             return
         # An endpoint that is down is given up by the length of its outage alone.
         own.failed_in_a_row += kind in (FailureKind.QUESTION_REFUSED, FailureKind.MISREAD)
+        # Those in flight with the first one were chosen before it failed: perhaps of the same candidate.
+        also_in_flight = self.problem.ask.concurrency - 1 if own.has_answer else 0
         evidence = Evidence(
             answers=own.has_answer,
             failures=question.attempts,
-            in_a_row=max(own.failed_in_a_row, 1),
+            in_a_row=max(own.failed_in_a_row - also_in_flight, 1),
             control=True if own.answered > answered_before else None,
             divisible=bool(parts),
         )

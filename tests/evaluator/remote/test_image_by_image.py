@@ -564,6 +564,34 @@ def test_many_refused_images_in_a_row_are_believed_if_others_are_answered(
     assert len(resumed.requests) == SEARCHED + 1
 
 
+def refused_template(_number: int, request: ApiRequest, body: Any) -> Any:
+    return NOT_ALLOWED if request.body["parameters"]["hypothesis_template"] == "bad {}" else body
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 8])
+def test_a_refused_template_among_others_costs_no_question_twice(at_once: int, opened: Opened) -> None:
+    """The others' answers show that the endpoint is well."""
+    api = VisualApi(change=refused_template, concurrency=at_once)
+    opened("zero-shot", api).score(["a {}", "bad {}", "the {}", "one {}"])
+    assert len(api.requests) == 4 * SEARCHED
+
+
+def test_an_answer_to_another_task_serves_as_a_control(opened: Opened) -> None:
+    """Though all questions of the task itself were refused, if it came while the task waited its turn."""
+    api, turn = VisualApi(change=refused_template), asyncio.Semaphore(1)
+    api.place = lambda: turn  # type: ignore[method-assign]
+    evaluator = opened("zero-shot", api)
+    scored(evaluator, "a {}")
+    before = len(api.requests)
+
+    async def together() -> None:
+        score = partial(type(evaluator).score, evaluator)
+        await asyncio.gather(score(["bad {}"]), score(["the {}"]))
+
+    asyncio.run(together())
+    assert len(api.requests) == before + 2 * SEARCHED
+
+
 def test_an_answer_that_never_came_is_asked_for_again_by_a_later_run(opened: Opened, tmp_path: Path) -> None:
     """It counts as wrong in this one, once another question was answered twice; it is no refusal."""
     never = ApiRefusal("503", failed=True)
