@@ -61,7 +61,7 @@ def which_templates(result: SearchResult, form: str, only: str | None = None) ->
     if left_out and form == "safetensors" and only is None and result.with_images is not None:
         texts, names, left_out = result.with_images, result.new_names, ""
         images = counted(result.with_images.images, "labelled image")
-        what = f"recommended classifier, which learnt from {images}"
+        what = f"recommended classifier, which learned from {images}, and its texts"
     line = f"It holds the {what}: {counted(len(texts.templates), noun)}"
     if left_out:
         how = "leave out --only to have" if form == "safetensors" else "--format safetensors has"

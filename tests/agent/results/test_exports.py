@@ -34,6 +34,7 @@ from tests.paths import ROOT
 
 CLASSES = ("snow leopard", "{brace} 100%")
 TEMPLATES = ("a photo of a {}.", "{} seen from above, {} all over", "=a sketch of {}")
+LEARNED = "the recommended classifier, which learned from 9 labelled images, and its texts"
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     texts, best = replace(result.texts, test=0.25), replace(result.best, test=0.2)
     recommended = Recommended(form="with_images", test=0.738)
     learned = replace(result, with_images=learnt, recommended=recommended, texts=texts, best=best)
-    with_images = "It holds the recommended classifier, which learnt from 9 labelled images: 3 templates."
+    with_images = f"It holds {LEARNED}: 3 templates."
     assert held(learned, "safetensors") == with_images
     for only in (None, "texts"):
         assert held(learned, "cupl", only) == (
@@ -159,7 +160,7 @@ def test_a_line_tells_texts_with_new_names_from_a_classifier_with_the_original_o
         with_images=learnt,
         recommended=Recommended(form="with_images", test=0.703),
     )
-    whole = "It holds the recommended classifier, which learnt from 9 labelled images: 3 templates."
+    whole = f"It holds {LEARNED}: 3 templates."
     assert held(result, "safetensors") == whole
     classifier = "he recommended classifier, which has your own class names and learnt from 9 labelled images"
     assert held(result, "cupl").startswith(
