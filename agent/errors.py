@@ -207,7 +207,7 @@ class QuotaSpentError(FatalChatError):
 
 
 class RedirectedError(FatalChatError):
-    """The endpoint sends requests on to another host or port, where nothing is sent, or nowhere."""
+    """The endpoint sends requests on to another host or port, where nothing is sent; or nowhere."""
 
     KIND = FailureKind.MISDIRECTED
 

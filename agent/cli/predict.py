@@ -236,8 +236,10 @@ class _Json:
 
     def __init__(self, stream: TextIO, predictor: ImagePredictor) -> None:
         self._stream, self._before = stream, "\n"
+        spec = predictor.spec
         head = {
-            "model": {"name": predictor.spec.model, "pretrained": predictor.spec.pretrained},
+            # An API does not say which weights it has: empty, as in the other documents.
+            "model": {"name": spec.model, "pretrained": "" if spec.scorer_url else spec.pretrained},
             "templates": predictor.templates,
             "classes": predictor.class_names,
         }

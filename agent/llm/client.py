@@ -52,6 +52,8 @@ KEEP_ALIVE_S = 3.0
 SERVER_ERROR = 500
 LOOK_S = 10.0
 """Longest time of the look at an address before the first request."""
+MAX_REDIRECTS = 3
+"""Redirects at the same host and port that one request follows."""
 MAX_FAILURE = 2**18
 """Decoded bytes that are read of a failure's body."""
 
@@ -275,6 +277,7 @@ def _http_client(url: str, max_connections: int) -> httpx2.AsyncClient:
             keepalive_expiry=KEEP_ALIVE_S,
         ),
         timeout=None,
+        max_redirects=MAX_REDIRECTS,
         event_hooks={"request": [stay], "response": [_cut]},
         # A proxy's loopback is another machine; requests to a local model stay here.
         mounts={pattern: None} if is_loopback(url) else None,
@@ -320,6 +323,10 @@ def translate(
             f"{scrubber.scrub_quoted(_address(sent_on.there, path))}; if that is right, "
             f"give it with {setting}",
             perhaps_billed=False,
+        )
+    if _in_chain(error, httpx2.TooManyRedirects) is not None:
+        return RedirectedError(
+            f"the endpoint redirects a request more than {MAX_REDIRECTS} times: check {setting}"
         )
     if isinstance(error, openai.APIStatusError) and (status := error.status_code) < 400:
         return RedirectedError(

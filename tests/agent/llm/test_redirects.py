@@ -83,6 +83,23 @@ async def test_a_redirect_within_a_host_is_followed() -> None:
     assert [bool(keys_of(request)) for request in seen] == [True, True]
 
 
+async def test_a_loop_of_redirects_ends_after_a_few() -> None:
+    """As a mistake in the address; each of them is a request more."""
+    paths: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        paths.append(request.path)
+        return web.Response(status=307, headers={"Location": "/loop"})
+
+    async with served(handle) as url, OpenAIChat(url) as chat:
+        with pytest.raises(RedirectedError, match="more than 3 times: check `base_url`"):
+            await chat.chat(REQUEST)
+        assert len(paths) == 4
+        with pytest.raises(RedirectedError, match="more than 3 times: check `scorer_url`"):
+            await chat.post(ApiRequest(path="", body={"inputs": "an image"}))
+        assert len(paths) == 8
+
+
 @pytest.mark.parametrize("status", [300, 302, 304])
 async def test_a_redirect_that_leads_nowhere_says_what_to_check(status: int) -> None:
     """A cache's answer, for instance, is no answer to a request."""

@@ -609,6 +609,7 @@ async def test_predict_classifies_a_folder_as_the_run_did(
     assert ["torn.png", "", ""] in rows
     named = [(Path(file).parent.name, name) for file, name, _share in rows if file != "torn.png"]
     assert sum(true == name for true, name in named) / len(named) == result.recommended.test
+    assert document["model"] == {"name": "m", "pretrained": ""}
     assert [row["class"] for row in document["predictions"] if "error" not in row] == [n for _t, n in named]
     assert asked <= len(named) + 3
 
