@@ -10,6 +10,7 @@ from typing import Any
 from ...evaluator.errors import UsageError
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import ALL
+from ..config.sources import on_command_line
 from ..present.sentences import cost_text
 from ..results.accuracies import CHANCE_MARK, WITHOUT_SEARCH, Difference, score_text
 from ..results.details import Decisions, agrees, read_details
@@ -18,10 +19,13 @@ from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from .folders import folder_with_result
 from .options import add_json
-from .output import print_json, print_table, say, short_path
+from .output import print_json, print_line, print_table, short_path
 from .parser import Parser
 
 OVER_FIRST = "over the first (95 %)"
+NOT_COMPARABLE = "not comparable"
+PAID = ("calls", "cost", "scorer's calls", "scorer's cost")
+"""Columns that are left out where no run has them."""
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -42,13 +46,15 @@ def compare(arguments: argparse.Namespace) -> int:
         return 0
     labels = [_labels(result) for result in results]
     differing = [name for name in labels[0] if len({label[name] for label in labels}) > 1]
+    gaps = _gap_texts(results, over_first)
     rows = [
         {"run": short_path(folder), **{name: label[name] for name in differing}, **_row(result, gap)}
-        for folder, label, result, gap in zip(folders, labels, results, over_first, strict=True)
+        for folder, label, result, gap in zip(folders, labels, results, gaps, strict=True)
     ]
-    print_table(list(dict.fromkeys(column for row in rows for column in row)), rows)
+    columns = [name for name in rows[0] if name not in PAID or any(row[name] != "-" for row in rows)]
+    print_table(columns, rows)
     for note in notes:
-        say(f"note: {note}")
+        print_line(on_command_line(f"note: {note}"))
     return 0
 
 
@@ -80,18 +86,27 @@ def _hits(result: SearchResult, decisions: Decisions | None) -> list[bool] | Non
     return right if right and test is not None and agrees(right, test) else None
 
 
+def _gap_texts(results: Sequence[SearchResult], over_first: Sequence[Difference | None]) -> list[str]:
+    """Return each difference to the first run as it stands in the table."""
+    tested = [result.recommended.test is not None for result in results]
+    missing = ["-", *(NOT_COMPARABLE if tested[0] and is_tested else "-" for is_tested in tested[1:])]
+    return [
+        nothing if gap is None else " ".join(gap.in_words.split("\n"))
+        for gap, nothing in zip(over_first, missing, strict=True)
+    ]
+
+
 def _notes(results: Sequence[SearchResult], over_first: Sequence[Difference | None]) -> list[str]:
     """Return what to know of the differences, and that a model is a toy."""
     notes = sorted({str(result.notes[TOY_MODEL]) for result in results if TOY_MODEL in result.notes})
-    pairs = zip(results[1:], over_first[1:], strict=True)
     if results[0].recommended.test is None:
         notes.append("the first run has no test accuracy, so no run has a difference to it; resume it")
-    elif any(gap is None and result.recommended.test is not None for result, gap in pairs):
-        notes.append("a run on other test images than the first has no difference")
+    elif NOT_COMPARABLE in _gap_texts(results, over_first):
+        notes.append(f"other test images than the first run's: {NOT_COMPARABLE}")
     samples = {(result.dataset.shots, result.dataset.seed) for result in results}
     if len({ALL if shots == ALL else (shots, seed) for shots, seed in samples}) > 1:
         notes.append(
-            "the runs learnt from other labelled images, and a difference may be that of these: give each "
+            "the runs learned from other labelled images, and a difference may be that of these: give each "
             "search the same `seed = N` and `shots = N`"
         )
     elif len(samples) > 1:
@@ -123,24 +138,24 @@ def _labels(result: SearchResult) -> dict[str, str]:
     }
 
 
-def _row(result: SearchResult, over_first: Difference | None) -> dict[str, str]:
-    usage, scorer, form = result.usage, result.scorer_usage, result.recommended.form
+def _row(result: SearchResult, over_first: str) -> dict[str, str]:
+    usage, scorer = result.usage, result.scorer_usage
+    form = result.recommended.form.replace("template", f"best {result.words.noun}").replace("_", " ")
     test, percent, rival = result.recommended.test, result.has_accuracies, result.without_search
     mark = CHANCE_MARK if may_be_chance(result, test) else ""
-    row = {
-        "form": form.replace("template", f"best {result.words.noun}").replace("_", " "),
-        "train": score_text(result.recommended_group.train, percent=percent),
-        "test": f"{score_text(test, percent=percent)}{mark}",
-        OVER_FIRST: "-" if over_first is None else " ".join(over_first.in_words.split("\n")),
-        WITHOUT_SEARCH: score_text(None if rival is None else rival.test, percent=percent),
-        "calls": f"{usage.calls:,}",
-        "cost": cost_text(usage.cost_usd) if usage.calls else "-",
-    }
-    if scorer is not None:
-        row |= {"scorer's calls": f"{scorer.calls:,}", "scorer's cost": cost_text(scorer.cost_usd)}
     first, *others = dict.fromkeys(result.recommended_group.templates)
     more = f" and {len(others)} more" if others else ""
-    return row | {"recommended": f"{first}{more}{result.remark}"}
+    return {
+        "train": score_text(result.recommended_group.train, percent=percent),
+        "test": f"{score_text(test, percent=percent)}{mark}",
+        OVER_FIRST: over_first,
+        WITHOUT_SEARCH: score_text(None if rival is None else rival.test, percent=percent),
+        "calls": f"{usage.calls:,}" if usage.calls else "-",
+        "cost": cost_text(usage.cost_usd) if usage.calls else "-",
+        "scorer's calls": "-" if scorer is None else f"{scorer.calls:,}",
+        "scorer's cost": "-" if scorer is None else cost_text(scorer.cost_usd),
+        "recommended": f"{form}: {first}{more}{result.remark}",
+    }
 
 
 def add_options(parser: Parser) -> None:
@@ -149,6 +164,6 @@ def add_options(parser: Parser) -> None:
         "directories",
         metavar="RUN_DIR",
         nargs="+",
-        help="finished or stopped runs; all are compared with the first",
+        help="finished or stopped runs; all are compared with the first, on the same test images only",
     )
     add_json(parser)

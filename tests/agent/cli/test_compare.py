@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from promptclimb.agent.results.result import (
     GroupAccuracies,
     Recommended,
     Sizes,
+    Usage,
+    WithImages,
     WithoutSearch,
 )
 from promptclimb.agent.results.run_dir import read_result, write_result
@@ -102,10 +105,12 @@ def test_a_difference_is_paired_on_the_same_images_alone(
     assert others == [None] * 3
     assert (wider["points"], wider["paired"]) == (15.0, False)
     assert call("a", "c") == 0
-    assert "note: a run on other test images" in capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert re.search(r"^c .* 95\.0 +not comparable ", shown, re.MULTILINE)
+    assert "note: other test images than the first run's: not comparable" in shown
     write_run(tmp_path / "stopped", {1}, is_tested=False)
     assert call("stopped", "a") == 0
-    assert "note: the first run has no test accuracy" in capsys.readouterr().err
+    assert "note: the first run has no test accuracy" in capsys.readouterr().out
 
 
 def test_several_differences_are_judged_together(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -121,7 +126,7 @@ def test_several_differences_are_judged_together(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     ("shots", "note"),
-    [("all", "the runs have other seeds"), (1, "the runs learnt from other labelled images")],
+    [("all", "the runs have other seeds"), (1, "the runs learned from other labelled images")],
 )
 def test_another_seed_is_said(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, shots: Any, note: str
@@ -137,12 +142,24 @@ def test_another_seed_is_said(
     assert "the same" in shown.out
 
 
-def test_the_recommended_texts_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Not the best template, where other texts are recommended."""
+def test_the_recommended_form_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Not the best template, where others are recommended; and no costs, where nothing was paid for."""
     texts = GroupAccuracies(templates=("{}", "a drawing of a {}", "{}"), train=0.5, test=0.95)
-    write_run(tmp_path / "c", {0}, texts=texts)
+    learned = WithImages(templates=texts.templates, train=0.5, test=0.95, images=2, strength=1.0)
+    forms = {
+        "texts": texts,
+        "with_images": learned,
+        "recommended": Recommended(form="with_images", test=0.95),
+    }
+    free = {"usage": Usage()}
+    for folder, changes in (("c", forms | free), ("e", free)):
+        write_run(tmp_path / folder, {0}, **changes)
     assert call("a", "c") == 0
-    assert capsys.readouterr().out.rstrip().endswith("{} and 1 more")
+    shown = capsys.readouterr().out
+    assert "  with images: {} and 1 more\n" in shown
+    assert "  calls  cost  " in shown
+    assert call("c", "e") == 0
+    assert "cost" not in capsys.readouterr().out
 
 
 def test_what_cannot_be_compared_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
