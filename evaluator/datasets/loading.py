@@ -264,5 +264,9 @@ def _path_of(raw: str, data_root: Path | None) -> Path:
 def _unknown(raw: str, path: Path) -> str:
     if "://" in raw:
         return f"`data` takes no address such as {raw!r}: download the data, and give their folder or table"
-    hint = near(raw, [source.name for source in known()]) or "; `promptclimb datasets` lists all names"
+    beside: list[str] = []
+    with suppress(OSError):
+        beside = [str(Path(raw).with_name(each.name)) for each in path.parent.iterdir() if each.is_dir()]
+    names = [*beside, *(source.name for source in known())]
+    hint = near(raw, names) or "; `promptclimb datasets` lists all names"
     return f'`data = "{raw}"`: there is no data set of that name, and no folder or table at {path}{hint}'

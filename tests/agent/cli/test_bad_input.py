@@ -273,6 +273,13 @@ def test_a_large_image_is_named_without_a_warning_of_pillow(
     assert warned == []
 
 
+def test_a_folder_of_a_similar_name_is_proposed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before data sets that are called so."""
+    (tmp_path / "images").mkdir()
+    assert main(["evaluate", "--data", str(tmp_path / "imagse")]) == 2
+    assert f"; did you mean {tmp_path / 'images'}?" in capsys.readouterr().err
+
+
 def test_an_argument_is_not_called_the_source_of_a_setting(capsys: pytest.CaptureFixture[str]) -> None:
     """What was typed stands alone, as there is no option of that name."""
     assert main(["datasets", "/nonexistent"]) == 2
