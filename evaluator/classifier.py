@@ -1,7 +1,7 @@
 """What a search returns: a classifier of images, kept in one safetensors file.
 
 An image belongs to the class whose vector has the largest product with the image's features, of length 1,
-under the model that the file names; likeness to labelled images adds to it where that was learnt. Torch is
+under the model that the file names; likeness to labelled images adds to it where that was learned. Torch is
 imported when an image is classified.
 """
 

@@ -88,7 +88,7 @@ class LabelledFeatures:
 
 @dataclass(frozen=True, slots=True)
 class HeldNear:
-    """What was learnt from images.
+    """What was learned from images.
 
     Attributes:
         weights: One row for each class: [C, E]. An image belongs to the class with the largest product.
@@ -184,7 +184,7 @@ def learn(texts: Tensor, shots: LabelledFeatures, logit_scale: float, *, seed: i
 def _path(
     texts: Tensor, shots: LabelledFeatures, scale: float, strengths: Sequence[float]
 ) -> Iterator[Tensor]:
-    """Yield the weights [C, E] at each strength, each learnt from where the one before ended."""
+    """Yield the weights [C, E] at each strength, each learned from where the one before ended."""
     if not len(strengths):
         return
     rows, row_weights = shots.features.flatten(0, 1), shots.weights.flatten()

@@ -3,7 +3,7 @@
 A class of many kinds of things lies in no single direction of the features, but an image that is very like
 a labelled one is of its class. The kernel is that of a Tip-Adapter, ``exp(-b (1 - cosine))``, where ``b`` is
 1 over the median of ``1 - cosine`` of the labelled images. Its leave-one-out predictions, which are exact,
-are added to the logits by which the classifier decided on images held out. What is learnt is the mean over
+are added to the logits by which the classifier decided on images held out. What is learned is the mean over
 several ridges and gains, and nothing added, each weighted by how likely it makes the labelled images, as in
 ``held_near``.
 
@@ -26,9 +26,9 @@ RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 GAINS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Factors from what the regression predicts, about 1 for the class of an image, to logits."""
 ADDED = 0.5
-"""The share of what is learnt that is added."""
+"""The share of what is learned that is added."""
 MOST_IMAGES = 4096
-"""With more, nothing is learnt: the cost grows with the cube of their number."""
+"""With more, nothing is learned: the cost grows with the cube of their number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def build(name: str, vocabulary: Vocabulary | None = None, patch_dropout: float 
 
 @contextmanager
 def fast(*, learning: bool = True) -> Iterator[None]:
-    """Compute in bf16 where the processor has it; fused attention is faster only where nothing is learnt."""
+    """Compute in bf16 where the processor has it; fused attention is faster only where nothing is learned."""
     bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     attention = [SDPBackend.MATH] if learning else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(attention):

@@ -42,7 +42,7 @@ candidate in five among the best is already a good round."""
 MOST_FREE = 25
 """Free candidates before a restart's first request of a style."""
 FREE_AT_ONCE = 5
-"""Free candidates scored together before their scores are learnt from."""
+"""Free candidates scored together before their scores are learned from."""
 AFTER_AN_ANSWER = 10
 MOST_KEPT = 100
 """Words and phrases kept from answers."""

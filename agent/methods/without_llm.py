@@ -151,7 +151,7 @@ def predict(memory: Memory, texts: Sequence[str]) -> list[float]:
     unit = largest if largest > _LARGE else 1.0
     values = values / unit
     mean = float(values.mean())
-    known = _matrix(rows, columns)  # [learnt, features]
+    known = _matrix(rows, columns)  # [learned, features]
     inverse = np.linalg.inv(known @ known.T + RIDGE * np.eye(len(rows)))
     weights = known.T @ inverse @ (values - mean)  # [features]
     predicted = _matrix([features(text) for text in texts], columns) @ weights

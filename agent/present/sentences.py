@@ -169,7 +169,7 @@ def gains_in_words(gains: Mapping[str, float], words: CandidateNoun, *, percent:
 
 
 def without_images(result: SearchResult, texts: GroupAccuracies | Best) -> str:
-    """Say how the recommended form, if it learnt from images, differs from texts alone; else return empty."""
+    """Say how the recommended form, if it learned from images, differs from texts alone; else empty."""
     learnt, test = result.with_images, result.recommended.test
     if result.recommended.form != WITH_IMAGES or learnt is None:
         return ""
@@ -177,7 +177,7 @@ def without_images(result: SearchResult, texts: GroupAccuracies | Best) -> str:
     alone, recommended = (score_text(share, percent=percent, unit=unit) for share in (texts.test, test))
     measured, images = test is not None and texts.test is not None, counted(learnt.images, "labelled image")
     if result.only_texts_renamed:
-        differs = f"has your own class names and learnt from {images}"
+        differs = f"has your own class names and learned from {images}"
         if not measured:
             return f"the recommended classifier {differs}; these texts have the new names"
         shares = f"has {recommended} on test; these texts have {alone}"

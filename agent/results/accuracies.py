@@ -136,7 +136,7 @@ class AccuracyRow:
         name: A baseline's or a form's name, such as ``best``; a method's label.
         title: The name in words.
         cells: By column.
-        start: What is said before the templates, if it has learnt from images; empty otherwise.
+        start: What is said before the templates, if it has learned from images; empty otherwise.
         gain: The difference of the recommended form to this row on test.
     """
 

@@ -203,9 +203,10 @@ def verdict_of(
 ) -> str:
     """Return in sentences what to use, with its gain on test, and what the search brought.
 
-    The gain is over the better of the plain texts. If images are learnt from, the texts alone have a sentence
-    with theirs. ``remark`` is what the texts need beside their templates, such as new class names; so many of
-    these are ``unsupported``. ``unchecked``: they are all that was asked for, without a labelled image.
+    The gain is over the better of the plain texts. If images are learned from, the texts alone have a
+    sentence with theirs. ``remark`` is what the texts need beside their templates, such as new class names;
+    so many of these are ``unsupported``. ``unchecked``: they are all that was asked for, without a labelled
+    image.
     """
     rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
     assert rival is None or isinstance(rival, WithoutSearch)

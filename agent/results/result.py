@@ -262,7 +262,7 @@ class GroupAccuracies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithImages(GroupAccuracies):
-    """A classifier that learnt from labelled images, near ``templates``; train and val are held out.
+    """A classifier that learned from labelled images, near ``templates``; train and val are held out.
 
     Attributes:
         images: Number of labelled images.
@@ -288,8 +288,8 @@ class WithoutSearch(GroupAccuracies):
 
     Attributes:
         name: The name of its texts: a baseline's, or OpenAI's seven templates.
-        images: Number of labelled images that it learnt from, near ``templates``; 0 for the texts alone. Of
-            what was learnt, train and val are held out.
+        images: Number of labelled images that it learned from, near ``templates``; 0 for the texts alone. Of
+            what was learned, train and val are held out.
     """
 
     name: str

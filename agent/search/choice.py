@@ -291,7 +291,7 @@ class Forms:
         recommended: The form to use.
         classifier: The recommended form as class vectors; None without features.
         without_search: What they are compared with; None without labelled images.
-        notes: On what the choice looked at, and if nothing could be learnt.
+        notes: On what the choice looked at, and if nothing could be learned.
     """
 
     texts: NamedTexts
@@ -349,12 +349,12 @@ async def choose_forms(
         if final and isinstance(error, AskingEndedError):
             raise
         cause = reason_of(error).encode("utf-8", "backslashreplace").decode("utf-8")  # it must be storable
-        notes[UNLEARNED] = f"nothing was learnt from the labelled images: {cause}"
+        notes[UNLEARNED] = f"nothing was learned from the labelled images: {cause}"
         return forms
 
 
 async def _with_features(features: FeatureEvaluator, forms: Forms, *, starts_alone: bool) -> Forms:
-    """Return the forms with what is learnt from the labelled images, if any, and the classifier to use.
+    """Return the forms with what is learned from the labelled images, if any, and the classifier to use.
 
     Learning starts from its texts alone, or midway between them and the best without a search.
     """
@@ -408,7 +408,7 @@ async def _vectors(features: FeatureEvaluator, texts: NamedTexts) -> ClassVector
 def _midway(searched: ClassVectors, plain: ClassVectors) -> ClassVectors:
     """Return what learning starts from: between searched templates and the best without a search.
 
-    The searched ones were chosen by the images that are learnt from, and would be held to too firmly. Where
+    The searched ones were chosen by the images that are learned from, and would be held to too firmly. Where
     they make less than half as many errors, that is no luck, and the others would only draw away from them.
     """
     import numpy as np  # takes longer to import than everything that help pages need

@@ -132,7 +132,7 @@ class Evaluation:
         classes: Number of classes; 0 if the evaluator does not say.
         most_frequent: Images of the most frequent class; 0 if the evaluator does not say.
         held_out: The share of labelled images that are right with what is recommended when they are held out;
-            None if nothing was learnt.
+            None if nothing was learned.
         templates: The given ones, in input order; empty for what people use today.
         ways: The rows: what people use today, or given templates, each and all together, and the bare class
             name where they learn from images; white-box references last.

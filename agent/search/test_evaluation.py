@@ -258,7 +258,7 @@ async def _measure_learned(
     *,
     test: bool,
 ) -> dict[str, Predictions]:
-    """Add the accuracies of what was learnt from the labelled images, and return its predictions on test.
+    """Add the accuracies of what was learned from the labelled images, and return its predictions on test.
 
     Those on the labelled images are of images held out.
     """

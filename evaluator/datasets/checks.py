@@ -73,7 +73,7 @@ def check(splits: Splits, *, needs_train: bool = True, needs_test: bool = True) 
         needs_test: Whether a set without test images is refused.
 
     Raises:
-        DataError: Nothing can be learnt from it or tested on it, or two classes have the same name.
+        DataError: Nothing can be learned from it or tested on it, or two classes have the same name.
     """
     if len(splits.classes) < 2:
         raise DataError(f"{splits.name} has one class only; at least two are needed")
@@ -94,7 +94,7 @@ def check(splits: Splits, *, needs_train: bool = True, needs_test: bool = True) 
                 "images beside them. Without, `promptclimb evaluate` measures a model, and `shots = 0` with "
                 '`search_for = "class-names"` takes an LLM\'s names'
             )
-        yield "no training images are used, so nothing is learnt from labelled ones"
+        yield "no training images are used, so nothing is learned from labelled ones"
     elif without:
         such = counted(len(without), "such class", "such classes")
         raise DataError(f"{splits.name}: class {without[0]!r} has no training images ({such})")

@@ -20,7 +20,7 @@ FAKE = ROOT / "tests" / "fakes" / "llama"
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have classifiers learnt in few steps: what they are learnt for is tested here, not how well."""
+    """Have classifiers learned in few steps: what they are learned for is tested here, not how well."""
     monkeypatch.setattr("promptclimb.evaluator.held_near.STEPS", 3)
     monkeypatch.setattr("promptclimb.evaluator.held_near.STRENGTHS", (1.0, 0.1))
 

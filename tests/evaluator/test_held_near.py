@@ -93,7 +93,7 @@ def test_held_out_decisions_have_not_seen_the_image(centres: Tensor) -> None:
 
 @pytest.mark.parametrize("seed", [2, 4, 6])
 def test_many_images_of_one_class_take_nothing_from_the_others(centres: Tensor, seed: int) -> None:
-    """Each class counts the same, in what is learnt and in what decides how much."""
+    """Each class counts the same, in what is learned and in what decides how much."""
     few, many, test = (pictures(centres, each, seed=seed + each, spread=1.2) for each in (2, 60, 50))
     more = many.at(many.labels == 0)
     unequal = LabelledFeatures(torch.cat([few.features, more.features]), torch.cat([few.labels, more.labels]))

@@ -131,7 +131,7 @@ def test_several_differences_are_judged_together(capsys: pytest.CaptureFixture[s
 def test_another_seed_is_said(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, shots: Any, note: str
 ) -> None:
-    """It draws other labelled images, unless all of them are learnt from. Equal decisions are the same."""
+    """It draws other labelled images, unless all of them are learned from. Equal decisions are the same."""
     sizes = Sizes(train=2, test=len(LABELS))
     for name, seed in (("c", 1), ("e", 2)):
         data = Dataset(name="d", classes=2, shots=shots, seed=seed, sizes=sizes)

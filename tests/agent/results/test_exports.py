@@ -162,13 +162,15 @@ def test_a_line_tells_texts_with_new_names_from_a_classifier_with_the_original_o
     )
     whole = f"It holds {LEARNED}: 3 templates."
     assert held(result, "safetensors") == whole
-    classifier = "he recommended classifier, which has your own class names and learnt from 9 labelled images"
+    classifier = (
+        "he recommended classifier, which has your own class names and learned from 9 labelled images"
+    )
     assert held(result, "cupl").startswith(
         f"It holds the texts with the new class names: 1 template. T{classifier}, has 70.3 % on test; these "
         "texts have 56.1 %; --format safetensors has the classifier; --format class-names writes"
     )
     untested = replace(result, recommended=Recommended(form="with_images", test=None))
-    assert "learnt from 9 labelled images; these texts have the new names; " in held(untested, "cupl")
+    assert "learned from 9 labelled images; these texts have the new names; " in held(untested, "cupl")
     page = html.unescape(render(RunView(run_dir=run_dir, state="finished", result=result)))
     assert "Below is what to use without images: " in page
     assert f". T{classifier}, has 70.3 % on test; these texts have 56.1 %." in page

@@ -58,7 +58,7 @@ def test_views_order_what_was_found_and_the_restart_does_not_see_them(
 
 
 def test_a_run_is_resumed_by_its_own_views(spec: EvaluatorSpec, tmp_path: Path) -> None:
-    """Scores come from the disk with them, and the same classifier is learnt; another number is refused."""
+    """Scores come from the disk with them, and the same classifier is learned; another number is refused."""
     before = ran(spec, tmp_path / "r", augmentations=3)
     document = json.loads((tmp_path / "r" / "result.json").read_text("utf-8"))
     classifier = load(tmp_path / "r")

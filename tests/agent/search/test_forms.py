@@ -1,4 +1,4 @@
-"""The forms of a result: the texts, what is learnt from the labelled images, and which form is to be used."""
+"""The forms of a result: the texts, what is learned from the labelled images, and which form to use."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ async def test_the_best_without_a_search_is_what_evaluate_recommends(
 
 
 async def test_what_is_the_best_without_a_search_too_is_said(tmp_path: Path) -> None:
-    """Nothing is learnt twice then."""
+    """Nothing is learned twice then."""
     called = list[str]()
     result, _ = await finish(tmp_path / "r", FeatureBox(BARE, before=called.append))
     assert result.recommended.over[WITHOUT_SEARCH].verdict == "the same"
@@ -395,7 +395,7 @@ async def test_a_published_list_that_the_model_cannot_read_costs_itself_alone(tm
 
 
 async def test_test_is_opened_after_everything_is_decided(tmp_path: Path) -> None:
-    """Nothing is chosen or learnt once a test image was seen."""
+    """Nothing is chosen or learned once a test image was seen."""
     called = list[str]()
     await finish(tmp_path / "r", FeatureBox(GOOD, before=called.append))
     opened = next(index for index, name in enumerate(called) if name.endswith("test"))

@@ -223,7 +223,7 @@ async def test_given_templates_stand_beside_the_bare_class_name_with_what_images
     assert len(document["scores"]) == 3
     assert document["recommended"] == {"name": SKETCH, "form": "with_images"}
     assert not lines
-    # Nothing is learnt where another split judges; and of many, few learn.
+    # Nothing is learned where another split judges; and of many, few learn.
     (alone,) = (await measured_texts([SKETCH], "val")).ways
     assert (alone.name, alone.with_images, alone.recommended) == (SKETCH, None, None)
     many = await measured_texts([SKETCH, *(f"{number} {{}}" for number in range(MOST_LEARNED))])

@@ -60,7 +60,7 @@ def test_its_loss_falls_and_the_test_images_gain() -> None:
 
 
 def test_copies_take_the_place_of_their_image() -> None:
-    """Copies that equal the image change nothing but chance; those of other images are learnt from."""
+    """Copies that equal the image change nothing but chance; those of other images are learned from."""
     problem = few_shots()
     images = problem.train.features
     same, others = images[:, None].expand(-1, 3, -1), torch.stack([images.roll(1, 0)] * 3, dim=1)

@@ -44,7 +44,7 @@ def test_the_c_that_is_found_is_one_of_the_best(linear_probe: ModuleType) -> Non
 
 
 def test_a_c_that_is_given_needs_no_validation_images(linear_probe: ModuleType) -> None:
-    """It is taken as it is. One class alone cannot be learnt."""
+    """It is taken as it is. One class alone cannot be learned."""
     empty = Labelled(torch.empty(0, 32), torch.empty(0, dtype=torch.long), len(NAMES))
     problem = replace(few_shots(), val=empty)
     assert linear_probe.fit(problem, LinearProbeOptions(c=2), seed=1).chosen == {"c": 2.0}

@@ -72,7 +72,7 @@ def test_the_seed_is_the_specifications_unless_another_is_given(spec: EvaluatorS
 def test_every_label_of_a_search_may_be_learnt_from(
     spec: EvaluatorSpec, name: str, options: dict[str, Any]
 ) -> None:
-    """Validation images and augmented copies are learnt from; a choice on the same images is refused."""
+    """Validation images and augmented copies are learned from; a choice on the same images is refused."""
     few = open_problem(spec, all_labels=True, report=print)
     problem = few.with_all_labels()
     copies = spec.augmentations_for(len(problem.train))
@@ -87,7 +87,7 @@ def test_every_label_of_a_search_may_be_learnt_from(
 
 @pytest.mark.parametrize("name", ["coop-tuned", "tip-adapter-tuned", "linear-probe", "cross-modal"])
 def test_what_chooses_on_the_validation_images_does_not_learn_from_them(name: str) -> None:
-    """Its choice would be on images that it has learnt."""
+    """Its choice would be on images that it has learned."""
     with pytest.raises(ConfigError, match="`all_labels` would learn from the validation images"):
         check_reference(name, {"all_labels": True})
 
