@@ -144,6 +144,7 @@ def names_section(view: RunView) -> dict[str, Any]:
         "names_shown": MOST_NAMES_SHOWN,
         "name_sources": {} if result is None else result.best.name_sources,
         "names_unchecked": result is not None and result.best.unchecked,
+        "names_are_for_texts": result is not None and result.only_texts_renamed,
         "names_read": f"{first_reading[0].upper()}{first_reading[1:]}." if first_reading else "",
         "original": "" if original is None else " ".join(original.templates),
     }

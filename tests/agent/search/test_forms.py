@@ -13,7 +13,9 @@ import pytest
 from promptclimb import Classifier, SearchConfig, SearchResult
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
+from promptclimb.agent.present.page import render
 from promptclimb.agent.results.accuracies import WITHOUT_SEARCH
+from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.result import FORM_CHOSEN_BY, UNLEARNED
 from promptclimb.agent.search.evidence import beats
 from promptclimb.agent.search.journal import NamedTemplate, NamesRecord, RestartRecord, SearchOutcome
@@ -296,6 +298,12 @@ async def test_what_is_the_best_without_a_search_too_is_said(tmp_path: Path) -> 
     assert called.count("learn") == 1
 
 
+def order_on_page(result: SearchResult) -> list[str]:
+    """Parts of the report, from its top."""
+    page = render(RunView(run_dir=Path("r"), state="finished", result=result))
+    return sorted(("names", "best", "found"), key=lambda part: page.index(f'id="{part}"'))
+
+
 async def test_new_names_are_compared_with_the_original_ones_with_images(tmp_path: Path) -> None:
     """Both learn from the labelled images; texts of one template are others with new names."""
     called = list[str]()
@@ -307,6 +315,7 @@ async def test_new_names_are_compared_with_the_original_ones_with_images(tmp_pat
     assert (rival.name, rival.templates, rival.images) == ("bare class name", ("{}",), 48)
     assert result.best.class_names == {"auk": "great auk"}
     assert not result.recommended.over[WITHOUT_SEARCH].same_template
+    assert order_on_page(result) == ["names", "best", "found"]
     assert called.count("learn") == 2
     (title,) = [row.title for row in result.accuracies.rows if row.name == WITHOUT_SEARCH]
     assert title == "best without a search: bare class name with images, original names"
@@ -328,6 +337,7 @@ async def test_names_that_were_chosen_one_by_one_serve_the_texts_alone(tmp_path:
     assert classifier.about.templates == plain.texts.templates
     assert (result.texts.templates, result.best.class_names) == (("{}",), {"auk": "great auk"})
     assert result.new_names == {}
+    assert order_on_page(result) == ["best", "found", "names"]
     assert ", with the original class names, and labelled images): " in result.recommended.verdict
     assert (
         result.form_in_words
