@@ -34,7 +34,6 @@ from ..search.bound import (
     check_one_request,
     first_score,
     scorer_bound,
-    unasked_names,
 )
 from ..search.inputs import ready_evaluator
 from ..stop import Stop
@@ -72,12 +71,11 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         say(config.description_tip)
     unlimited = config.model_copy(update=dict.fromkeys(ALL_LIMIT_SETTINGS))
     bound = bound_of(unlimited, None if info is None else info.class_names)
-    scorer, refused, warning, example = None, None, None, ""
+    scorer, refused, example = None, None, ""
     if isinstance(evaluator, RemoteEvaluator) and evaluator.info.sizes.get("test"):
         scorer = scorer_bound(unlimited, evaluator.info, evaluator)
-        first = estimated(first_score(evaluator), config.scorer_price)
+        first = estimated(first_score(config, evaluator), config.scorer_price)
         refused = why_refused(Limits.of_scorer(config), to_keep(scorer.final), first)
-        warning = unasked_names(config, scorer)
     if as_json:
         of_scorer = {} if scorer is None else {"scorer": _scorer_json(config, scorer, refused)}
         print_json(asdict(bound) | of_scorer | {"downloads": missing})
@@ -94,8 +92,6 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     except UsageError as error:
         say_refused(error)
         return WRONG
-    if warning is not None:
-        say(warning)
     _say_missing(lambda: check_trackers(config.track))
     _say_missing(lambda: check_endpoint(config, os.environ))
     print_text(example)

@@ -371,8 +371,8 @@ def why_refused(limits: Limits, kept: Spent, first: Spent) -> str | None:
             shown = _dollars if limit is COST else str
             return (
                 f"`{limit.setting} = {amount:g}` must be at least {shown(final + score)}: the final "
-                f"evaluation may take {shown(final)}, and the first score {shown(score)} more. Give more, or "
-                "evaluate on fewer images with `test_images = N`"
+                f"evaluation may take {shown(final)}, and the first score {shown(score)} more. Give more, "
+                "evaluate on fewer images (`test_images = N`), or start from fewer candidates (`initial = N`)"
             )
     return None
 

@@ -18,9 +18,8 @@ from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.class_names import MAX_NAME_CHARACTERS, MOST_CLASSES
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
-from ..limits import COST, SCORER_CALLS
 from ..llm.ask import MORE_TOKENS
-from ..llm.budget import Limits, estimated, to_keep
+from ..llm.budget import Limits, estimated
 from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, MAX_TURNS, TOP_K
 from ..methods.registry import METHODS
@@ -29,6 +28,7 @@ from ..text import CHARACTERS_PER_TOKEN, tokens_in
 from .choice import candidates_at_most
 from .inputs import read_pool
 from .name_search import NAMES_OF_RECORD, requests_at_most, scored_at_most
+from .racing import images_raced, is_raced
 
 if TYPE_CHECKING:
     from ...evaluator.remote.asking import ApiEstimate
@@ -45,7 +45,7 @@ LONGEST_MARK = 30
 BYTES_PER_CHARACTER = 4
 """Of UTF-8 at most, as in emoji; a byte-level tokenizer makes no more tokens than bytes."""
 UNCHECKED_NAMES = "take the LLM's first names unchecked, for few requests (`shots = 0`)"
-"""What to do where a limit may end, or has ended, a search before class names are asked for."""
+"""What to do where a limit has ended a search before class names are asked for."""
 Number = TypeVar("Number", int, float)
 
 
@@ -88,12 +88,10 @@ class ScorerBound(NamedTuple):
     Attributes:
         total: In all.
         final: Of that at the end, on test.
-        templates: Of that before class names are asked for.
     """
 
     total: Spent
     final: Spent
-    templates: Spent
 
 
 def at_most(amount: Number, limit: Number | None) -> Number:
@@ -195,32 +193,22 @@ def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: RemoteEva
 
     search = most(templates + scored_at_most(config, info.classes), images)
     final = most(candidates_at_most(config, info), info.sizes["test"])
-    return ScorerBound(search.plus(final), final, most(templates, images))
+    return ScorerBound(search.plus(final), final)
 
 
-def unasked_names(config: SearchConfig, bound: ScorerBound) -> str | None:
-    """Return a warning if a limit may end the search before class names are asked for; None if not."""
-    if not config.kind.renames_classes or config.llm is None or config.unchecked:
-        return None
-    limits, first = Limits.of_scorer(config), bound.templates.plus(to_keep(bound.final))
-    rows = (
-        (SCORER_CALLS, limits.calls, first.calls),
-        (COST, limits.picodollars, first.estimated_picodollars),
-    )
-    for limit, most, need in rows:
-        if most is not None and need > most:
-            value = getattr(config, limit.setting)
-            return (
-                f"`{limit.setting} = {value:g}` may be spent on templates before the LLM is asked for class "
-                f"names; raise it, or {UNCHECKED_NAMES}"
-            )
-    return None
+def first_score(config: SearchConfig, evaluator: RemoteEvaluator) -> ApiEstimate:
+    """Return the most that is asked for until a candidate has a score: without one, there is no result.
 
-
-def first_score(evaluator: RemoteEvaluator) -> ApiEstimate:
-    """Return the most that the first candidate takes: without its score, a stopped search has no result."""
-    sizes = evaluator.info.sizes
-    return evaluator.estimate(1, sizes["train"] + sizes["val"])
+    ``config`` is that of the opened search. The default template is scored before, and what the LLM reads;
+    starting candidates race before one is scored on all images.
+    """
+    info = evaluator.info
+    train, images = info.sizes["train"], info.sizes["train"] + info.sizes["val"]
+    before = 1 + (config.kind.renames_classes and config.llm is not None)
+    if config.unchecked or not is_raced(config, info):
+        return evaluator.estimate(1 + before, images)
+    raced = (min(config.most_initial, len(read_pool(config))) - 1) * images_raced(train)
+    return evaluator.estimate(1, (1 + before) * images + raced)
 
 
 def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, pool: Sequence[str]) -> int:

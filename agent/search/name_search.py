@@ -206,6 +206,32 @@ class NameSearch:
         return accuracy
 
 
+class FirstLook(NameSearch):
+    """Ask what the classes are before any template is scored, and score that in the default template.
+
+    Where each score costs requests, a limit may end the search before names are searched for: then these are
+    its names. Else the search finds the answers on disk.
+
+    Attributes:
+        share: Of the images that are classified correctly with the names; 0 if there are none.
+    """
+
+    share = 0.0
+
+    async def run(self) -> None:
+        """Ask and score."""
+        template = self._neutral[0]
+        if await self.predictions.accuracy(template, {}) != UNREAD:
+            few_shot, (original,) = await self.predictions.predict([template], [{}])
+            rounds = NameRounds(self, [template], 1, few_shot, original or ())
+            if rounds.names.confusions:
+                await rounds.read_as_a_whole()
+            if (start := rounds.names.start).names:
+                self.share = few_shot.accuracy(start.predicted).share
+                self.record.named_template = NamedTemplate(template, start.names, read=True)
+        self.record.done = True
+
+
 class NameRounds:
     """The rounds of a search for names, in one template: the first of those in which choices are compared.
 
@@ -316,18 +342,23 @@ class NameRounds:
         return Position(NAMES, self._number, number)
 
     async def _read_classes(self) -> None:
+        """Ask what the classes are, and try the answers as a whole and then alone."""
+        if readings := await self.read_as_a_whole():
+            await self._score(self._to_try_alone(readings), self._position(0))
+
+    async def read_as_a_whole(self) -> list[tuple[int, str]]:
         """Ask what the classes are, and start from the answer where it is better for all of them at once.
 
-        Names that the model has never read are all as bad: a single new one helps no class.
+        Names that the model has never read are all as bad: a single new one helps no class. Return the names
+        as (label, name).
         """
         labels, answers = self._labels_to_read(), self._record.answers
         readings = await self._readings(labels)
-        if answers == self._record.answers:
-            return  # every request was skipped
-        first = first_readings(readings, self._reader.confirmed)
-        taken = bool(first) and await self._is_start(first)
-        self._note_reading(first, len(labels), taken=taken, **self._right_and_images)
-        await self._score(self._to_try_alone(readings), self._position(0))
+        if answers != self._record.answers:  # else every request was skipped
+            first = first_readings(readings, self._reader.confirmed)
+            taken = bool(first) and await self._is_start(first)
+            self._note_reading(first, len(labels), taken=taken, **self._right_and_images)
+        return readings
 
     async def _readings(self, labels: Sequence[int]) -> list[tuple[int, str]]:
         """Ask what classes are; return the names as (label, name), the likeliest of a class first."""
@@ -592,7 +623,8 @@ def scored_at_most(config: SearchConfig, classes: int) -> int:
         return 0
     each_round = max(min(classes, MOST_CLASSES) * max(MOST_NAMES_ASKED, SHORT_NAMES), MOST_LINES_ASKED)
     rounds = config.name_rounds * (each_round + 1)  # each name alone, and those chosen together
-    # What the LLM reads is tried as a whole, and then one by one, for the classes that are most often wrong.
-    reading = 1 + MOST_LINES_ASKED
+    # What the LLM reads is tried as a whole, in two templates, and then one by one, for the classes that are
+    # most often wrong.
+    reading = 2 + MOST_LINES_ASKED
     templates = len(NEUTRAL_TEMPLATES) + FOUND_TRIED + 3  # the default one, the best found, before and after
     return templates + reading + rounds + MOST_CHECKS

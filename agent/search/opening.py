@@ -32,7 +32,7 @@ from ..stop import Stop
 from ..store.records import check_identity
 from ..store.run import Store
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import evaluations_at_most, first_score, scorer_bound, unasked_names
+from .bound import evaluations_at_most, first_score
 from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LABELLED_NAMES, LLM_CONTENT, check_content, identity_of
@@ -301,13 +301,9 @@ class _Opener:
                 await evaluator.prepare()
             final = candidates_at_most(config, info := evaluator.info), info.sizes["test"]
             # A resumed run may have all its labels.
-            first = first_score(evaluator) if self.earlier is None else NO_REQUESTS
+            first = first_score(config.as_opened(info), evaluator) if self.earlier is None else NO_REQUESTS
             calls.keep_for_final(lambda: evaluator.estimate(*final), first)
             evaluator.on_more_requests = calls.keep_more
-            if self.earlier is None:
-                opened = config.as_opened(info)
-                if warning := unasked_names(opened, scorer_bound(opened, info, evaluator)):
-                    request.emit(Noted(text=warning))
         return evaluator
 
     async def open_store(self, config: SearchConfig, info: EvaluatorInfo, endpoint: Endpoint | None) -> Store:

@@ -19,6 +19,7 @@ from ...evaluator.errors import TemplateRejectedError
 from ...evaluator.scoring import (
     COUNTED,
     Evaluator,
+    EvaluatorInfo,
     PartialPredictor,
     Predictions,
     Rejection,
@@ -206,12 +207,27 @@ def racer_of(
 ) -> Racer | None:
     """Return what races candidates; None if every candidate is scored on all images."""
     info = evaluator.info
-    images = info.sizes.get("train", 0)
-    if config.racing == "off" or info.cheap or config.objective not in COUNTED or not images:
+    if not is_raced(config, info) or not isinstance(evaluator, PartialPredictor):
         return None
-    if not isinstance(evaluator, PartialPredictor):
-        return None
-    return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
+    return Racer(evaluator, info.sizes["train"], store, seed=config.seed, scrub=scrub)
+
+
+def is_raced(config: SearchConfig, info: EvaluatorInfo) -> bool:
+    """Return whether candidates race, if the scorer predicts single images."""
+    return (
+        config.racing != "off"
+        and not info.cheap
+        and config.objective in COUNTED
+        and info.sizes.get("train", 0) > 0
+    )
+
+
+def images_raced(images: int) -> int:
+    """Return on how many of the images a candidate races at most, before it is scored on all of them."""
+    raced = 0
+    while (until := max(FIRST_IMAGES, 2 * raced)) < images:
+        raced = until
+    return raced
 
 
 def _name_of(texts: Sequence[str], incumbent: str | None, position: Position) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from ...evaluator.batching import ScoringQueue
 from ...evaluator.errors import PromptclimbError
@@ -27,8 +28,9 @@ from ..position import NAMES
 from ..stop import Stop
 from .choice import ranking
 from .event_loop import FairScheduler
+from .evidence import pooled
 from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, SearchOutcome
-from .name_search import NameSearch
+from .name_search import FirstLook, NameSearch
 from .opening import ALL_RESTARTS_DONE, RunSession
 from .racing import racer_of
 from .restart import Restart
@@ -98,30 +100,45 @@ async def _run_all(
         for journal in journals
     )
     workers = Workers(restarts, scheduler, stop=stop)
-    stopped = await workers.run(config.concurrency) if workers.records else None
-    names: NamesRecord | None = None
-    if stopped is None and config.kind.renames_classes:
+
+    def search_for_names(kind: type[N], templates: Sequence[str]) -> N:
         assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"
-        scored = [entry for record in workers.records for entry in record.scored]
-        order = await in_thread(
-            lambda: ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
-        )
-        templates = [entry.scored_as for entry in order if entry.score.whole]
-        names = NamesRecord(NAMES)
-        journals.append(journal_of(names))
-        search = NameSearch(
-            names,
-            journals[-1],
+        return kind(
+            record := NamesRecord(NAMES),
+            journal_of(record),
             templates=templates,
             evaluator=session.evaluator,
             info=info,
             check=session.check,
         )
-        stopped = await Workers([search], scheduler, stop=stop).run(1)
+
+    look: FirstLook | None = None
+    if session.llm is not None and config.kind.renames_classes and info.paid and not config.unchecked:
+        look = search_for_names(FirstLook, ())
+        await Workers([look], scheduler, stop=stop).run(1)  # a limit ends the restarts too
+    stopped = await workers.run(config.concurrency) if workers.records else None
+    names: NamesRecord | None = None
+    if config.kind.renames_classes:
+        scored = [entry for record in workers.records for entry in record.scored]
+        order = await in_thread(
+            lambda: ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
+        )
+        whole = [entry for entry in order if entry.score.whole]
+        if stopped is None:
+            search = search_for_names(NameSearch, [entry.scored_as for entry in whole])
+            names = search.record
+            journals.append(search.journal)
+            stopped = await Workers([search], scheduler, stop=stop).run(1)
+        if stopped is not None and look is not None and (names is None or names.named_template is None):
+            best = max((pooled(entry.score, info.sizes) for entry in whole[:1]), default=0.0)
+            names = look.record if look.share > best else names
     if all(journal.record.done for journal in journals):
         for journal in journals:
             await journal.keep_refused()
     return workers.records, names, stopped
+
+
+N = TypeVar("N", bound=NameSearch)
 
 
 class Workers:

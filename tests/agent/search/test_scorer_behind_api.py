@@ -31,7 +31,7 @@ from promptclimb.agent.cli.search import exit_code
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
-from promptclimb.agent.events.types import Event, Noted, ignore_event
+from promptclimb.agent.events.types import ignore_event
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.accuracies import WITH_IMAGES
@@ -49,7 +49,7 @@ from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.classifier import Classifier
-from promptclimb.evaluator.errors import PromptclimbError, UsageError
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.remote.asking import ApiRequest
 from promptclimb.evaluator.remote.evaluator import RemoteEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
@@ -183,18 +183,20 @@ async def test_a_limit_or_an_outage_stops_it_with_what_could_be_scored_and_it_re
 async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_start(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
-    """With the number that it needs, and the first score; nothing is asked, nothing is left behind."""
-    of_both = "the final evaluation may take 19, and the first score 9 more"
+    """With the number that it needs, and the first score; nothing is asked, nothing is left behind.
+
+    That number is enough for a result: the default template is scored before.
+    """
+    of_both = "the final evaluation may take 19, and the first score 18 more"
     async with ScorerServer() as server:
-        with pytest.raises(UsageError, match=f"`max_scorer_calls = 27` must be at least 28: {of_both}"):
-            await search(config(server.url, max_scorer_calls=27))
-        with pytest.raises(UsageError, match=r"`max_cost = 0.03` must be at least 0.054720: "):
+        with pytest.raises(UsageError, match=f"`max_scorer_calls = 36` must be at least 37: {of_both}"):
+            await search(config(server.url, max_scorer_calls=36))
+        with pytest.raises(UsageError, match=r"`max_cost = 0.03` must be at least 0.072720: "):
             await search(config(server.url, scorer_price="0.002/call", max_cost=0.03))
         assert server.requests == 0
         assert not (tmp_path / "run").exists()
-        with pytest.raises(PromptclimbError, match="stopped before the first template was scored"):
-            await search(config(server.url, max_scorer_calls=28))
-        assert server.requests == 9
+        stopped = await search(config(server.url, max_scorer_calls=37))
+        assert (stopped.status, stopped.evaluated, server.requests) == ("stopped", 1, 18)
 
 
 async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(
@@ -920,19 +922,14 @@ async def test_names_are_taken_without_a_labelled_image(
     assert result.dataset.sizes.train == 0
 
 
-async def test_a_limit_that_templates_use_up_is_said_before_and_after(
+async def test_a_limit_that_templates_use_up_is_said_afterwards(
     config: Callable[..., SearchConfig],
 ) -> None:
-    """The LLM was not asked for names, which is not its fault."""
+    """The LLM was not asked for names, as no image is wrong at first: which is not its fault."""
 
     class Unasked:
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             raise AssertionError("no money is left for what it would say")
-
-    lines: list[str] = []
-
-    def noted(event: Event) -> None:
-        lines.extend([event.text] if isinstance(event, Noted) else [])
 
     remedy = "raise it, or take the LLM's first names unchecked, for few requests (`shots = 0`)"
     async with ScorerServer() as server:
@@ -944,13 +941,40 @@ async def test_a_limit_that_templates_use_up_is_said_before_and_after(
             scorer_price="0.002/call",
             max_cost=0.13,
         )
-        stopped = await search(made, chat=Unasked(), on_event=noted)
-    warning = "`max_cost = 0.13` may be spent on templates before the LLM is asked for class names"
-    assert f"{warning}; {remedy}" in lines
+        stopped = await search(made, chat=Unasked())
     assert (stopped.status, stopped.limits) == ("stopped", ("cost_usd",))
     assert stopped.notes[UNASKED] == f"the limit ended the search before the LLM was asked; {remedy}"
     assert NOTHING_USABLE not in stopped.notes
     assert exit_code(stopped) == 0
+
+
+async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """A stopped search has the LLM's first reading; a resumed one asks nothing twice."""
+    names = tmp_path / "names.txt"
+    names.write_text("red=rosso\ngreen=verde\nblue=azzurro\n", "utf-8")
+    asked: list[str] = []
+
+    class Translator:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            asked.append(str(request.messages[-1]["content"]))
+            return ChatAnswer(text="rosso: red\nverde: green\nazzurro: blue")
+
+    settings: dict[str, Any] = {"class_names": names, "search_for": "class-names", "llm": "x", "initial": 20}
+    async with ScorerServer(ScorerOptions(blur=0.1)) as server:
+        stopped = await search(config(server.url, max_scorer_calls=90, **settings), chat=Translator())
+        assert stopped.status == "stopped"
+        assert stopped.best.class_names == {"rosso": "red", "verde": "green", "azzurro": "blue"}
+        assert stopped.names_read is not None
+        assert len(asked) == 1
+        changes = {"max_scorer_calls": 10_000}
+        resumed = await resume(tmp_path / "run", changes=changes, chat=Translator())
+        assert max(server.asked.values()) == 1
+        assert len(asked) == len(set(asked))
+        whole = await search(config(server.url, run_dir=tmp_path / "whole", **settings), chat=Translator())
+    assert resumed.status == whole.status == "finished"
+    assert (resumed.best, resumed.names_read) == (whole.best, whole.names_read)
 
 
 async def test_names_beyond_those_asked_for_are_not_paid_for(
