@@ -86,7 +86,7 @@ class Caller:
             except ScoringEndedError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the scorer raises is judged
-                match await self._judged(jobs, len(held_back)):
+                match await self._judged(jobs, {job.template for job in held_back}):
                     case NextStep.SPLIT:
                         untried += self._halves(jobs, error)
                     case NextStep.RETRY:
@@ -109,15 +109,15 @@ class Caller:
             self.max_batch = min(self.max_batch, middle)
         return [jobs[middle:], jobs[:middle]]
 
-    async def _judged(self, jobs: list[Job], held_back: int) -> NextStep:
-        """Return what follows from a call that raised an error."""
+    async def _judged(self, jobs: list[Job], held_back: set[str]) -> NextStep:
+        """Return what follows from a call that raised an error; ``held_back`` are templates that failed."""
         job = jobs[0]
         job.crashes += len(jobs) == 1
         suspect = job.crashes > RULES[FailureKind.CRASHED].tries
         evidence = Evidence(
             answers=self._control is not None,
             failures=job.crashes,
-            in_a_row=held_back + suspect,
+            in_a_row=len(held_back | {job.template}) if suspect else len(held_back),
             divisible=len(jobs) > 1,
         )
         step = judge(FailureKind.CRASHED, evidence)

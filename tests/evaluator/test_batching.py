@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.batching import ScoringQueue, is_out_of_memory
@@ -276,6 +276,15 @@ def test_out_of_memory_is_recognised(error: BaseException, expected: bool) -> No
     max_batch=st.integers(1, 9),
     cancelled=st.sets(st.integers(0, 23), max_size=6),
     in_flight=st.integers(1, 3),
+)
+# Asked for three times, one template is not several that fail.
+@example(
+    asked=[TEMPLATES[1]] * 3 + [TEMPLATES[0]],
+    poison={TEMPLATES[1]},
+    room=1,
+    max_batch=4,
+    cancelled=set(),
+    in_flight=1,
 )
 def test_whatever_happens_every_waiter_is_answered(
     asked: list[str], poison: set[str], room: int, max_batch: int, cancelled: set[int], in_flight: int
