@@ -71,6 +71,13 @@ def check_ending(path: Path, ending: str, label: str) -> None:
         raise UsageError(f"{label}: {other} is the ending of another format; the right one is {ending}")
 
 
+def folders_beside(raw: str, path: Path) -> list[str]:
+    """Return the folders beside a path that is not there, written as the user wrote it, ``raw``."""
+    with suppress(OSError):
+        return [str(Path(raw).with_name(each.name)) for each in path.parent.iterdir() if each.is_dir()]
+    return []
+
+
 UserPath = Annotated[Path, BeforeValidator(checked_path)]
 """A setting that is a path, checked by ``user_path`` and left unchanged."""
 

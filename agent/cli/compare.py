@@ -39,14 +39,14 @@ def compare(arguments: argparse.Namespace) -> int:
     details = [read_details(folder) for folder in folders]
     decisions = [None if read is None else read.decisions for read in details]
     over_first = _over_first(results, decisions)
-    notes = _notes(results, over_first)
+    gaps = _gap_texts(results, over_first)
+    notes = _notes(results, gaps)
     if arguments.as_json:
         runs = zip(results, over_first, strict=True)
         print_json({"runs": [_document(result, gap) for result, gap in runs], "notes": notes})
         return 0
     labels = [_labels(result) for result in results]
     differing = [name for name in labels[0] if len({label[name] for label in labels}) > 1]
-    gaps = _gap_texts(results, over_first)
     rows = [
         {"run": short_path(folder), **{name: label[name] for name in differing}, **_row(result, gap)}
         for folder, label, result, gap in zip(folders, labels, results, gaps, strict=True)
@@ -96,12 +96,12 @@ def _gap_texts(results: Sequence[SearchResult], over_first: Sequence[Difference 
     ]
 
 
-def _notes(results: Sequence[SearchResult], over_first: Sequence[Difference | None]) -> list[str]:
-    """Return what to know of the differences, and that a model is a toy."""
+def _notes(results: Sequence[SearchResult], gaps: Sequence[str]) -> list[str]:
+    """Return what to know of the differences, as they stand in the table, and that a model is a toy."""
     notes = sorted({str(result.notes[TOY_MODEL]) for result in results if TOY_MODEL in result.notes})
     if results[0].recommended.test is None:
         notes.append("the first run has no test accuracy, so no run has a difference to it; resume it")
-    elif NOT_COMPARABLE in _gap_texts(results, over_first):
+    elif NOT_COMPARABLE in gaps:
         notes.append(f"other test images than the first run's: {NOT_COMPARABLE}")
     samples = {(result.dataset.shots, result.dataset.seed) for result in results}
     if len({ALL if shots == ALL else (shots, seed) for shots, seed in samples}) > 1:

@@ -20,7 +20,7 @@ from ...evaluator.counts import counted
 from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
 from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError, reason_of
-from ...evaluator.files import replace_file, user_path
+from ...evaluator.files import folders_beside, replace_file, user_path
 from ...evaluator.prediction import (
     FolderPredictor,
     ImagePredictor,
@@ -69,9 +69,8 @@ def predict(arguments: argparse.Namespace) -> int:
     """Write the predicted class of each image; name the images that cannot be read, and continue."""
     images = user_path(arguments.folder, "FOLDER")
     if not images.exists():
-        above = images.parent
-        folders = [short_path(path) for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
-        raise UsageError(f"there is no folder or image {images}{near(arguments.folder, folders)}")
+        hint = near(arguments.folder, folders_beside(arguments.folder, images))
+        raise UsageError(f"there is no folder or image {images}{hint}")
     check_images(images)
     ending = ".json" if arguments.as_json else ".csv"
     out = None if arguments.out is None else output_file(arguments.out, "`out`", ending)
@@ -239,7 +238,7 @@ class _Json:
         spec = predictor.spec
         head = {
             # An API does not say which weights it has: empty, as in the other documents.
-            "model": {"name": spec.model, "pretrained": "" if spec.scorer_url else spec.pretrained},
+            "model": {"name": spec.model, "pretrained": spec.pretrained if spec.is_clip else ""},
             "templates": predictor.templates,
             "classes": predictor.class_names,
         }

@@ -44,8 +44,6 @@ LONGEST_MARK = 30
 """Characters beside a name in the record of a class: how many images it put right and wrong."""
 BYTES_PER_CHARACTER = 4
 """Of UTF-8 at most, as in emoji; a byte-level tokenizer makes no more tokens than bytes."""
-UNCHECKED_NAMES = "take the LLM's first names unchecked, for few requests (`shots = 0`)"
-"""What to do where a limit has ended a search before class names are asked for."""
 Number = TypeVar("Number", int, float)
 
 

@@ -38,6 +38,7 @@ from .scorebook import Scorebook
 
 CANCELLED = 0
 """The signal number of an interruption by the surrounding program."""
+N = TypeVar("N", bound=NameSearch)
 
 
 async def run_restarts(session: RunSession) -> SearchOutcome:
@@ -118,7 +119,7 @@ async def _run_all(
         await Workers([look], scheduler, stop=stop).run(1)  # a limit ends the restarts too
     stopped = await workers.run(config.concurrency) if workers.records else None
     names: NamesRecord | None = None
-    if config.kind.renames_classes:
+    if config.kind.renames_classes and (stopped is None or look is not None):
         scored = [entry for record in workers.records for entry in record.scored]
         order = await in_thread(
             lambda: ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
@@ -130,15 +131,12 @@ async def _run_all(
             journals.append(search.journal)
             stopped = await Workers([search], scheduler, stop=stop).run(1)
         if stopped is not None and look is not None and (names is None or names.named_template is None):
-            best = max((pooled(entry.score, info.sizes) for entry in whole[:1]), default=0.0)
+            best = pooled(whole[0].score, info.sizes) if whole else 0.0
             names = look.record if look.share > best else names
     if all(journal.record.done for journal in journals):
         for journal in journals:
             await journal.keep_refused()
     return workers.records, names, stopped
-
-
-N = TypeVar("N", bound=NameSearch)
 
 
 class Workers:

@@ -49,7 +49,6 @@ from ..results.result import (
 from ..results.run_dir import CLASSIFIER, write_atomically, write_result
 from ..store.run import Store
 from ..versions import program_version, running_version
-from .bound import UNCHECKED_NAMES
 from .choice import Choice, Forms, choose, choose_forms, unchecked_choice
 from .event_loop import call_evaluator, to_the_end
 from .journal import SearchOutcome
@@ -242,7 +241,7 @@ def _notes_on_llm(config: SearchConfig, searched: SearchOutcome) -> dict[str, st
     if config.needs_llm and not asked and searched.stopped is not None and searched.stopped.limits:
         notes[UNASKED] = "the limit ended the search before the LLM was asked; raise it"
         if config.kind.renames_classes and not config.unchecked:
-            notes[UNASKED] += f", or {UNCHECKED_NAMES}"
+            notes[UNASKED] += ", or take the LLM's first names unchecked, for few requests (`shots = 0`)"
     return notes
 
 

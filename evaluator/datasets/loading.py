@@ -15,7 +15,7 @@ from typing import Literal, cast
 
 from ..counts import counted
 from ..errors import DataError
-from ..files import seen_files, user_path
+from ..files import folders_beside, seen_files, user_path
 from ..pico.models import NAMES, toy_model_note
 from ..settings import near
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
@@ -264,9 +264,6 @@ def _path_of(raw: str, data_root: Path | None) -> Path:
 def _unknown(raw: str, path: Path) -> str:
     if "://" in raw:
         return f"`data` takes no address such as {raw!r}: download the data, and give their folder or table"
-    beside: list[str] = []
-    with suppress(OSError):
-        beside = [str(Path(raw).with_name(each.name)) for each in path.parent.iterdir() if each.is_dir()]
-    names = [*beside, *(source.name for source in known())]
+    names = [*folders_beside(raw, path), *(source.name for source in known())]
     hint = near(raw, names) or "; `promptclimb datasets` lists all names"
     return f'`data = "{raw}"`: there is no data set of that name, and no folder or table at {path}{hint}'
