@@ -74,7 +74,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     scorer, refused, example = None, None, ""
     if isinstance(evaluator, RemoteEvaluator) and evaluator.info.sizes.get("test"):
         scorer = scorer_bound(unlimited, evaluator.info, evaluator)
-        first = estimated(first_score(config, evaluator), config.scorer_price)
+        first = estimated(first_score(evaluator), config.scorer_price)
         refused = why_refused(Limits.of_scorer(config), to_keep(scorer.final), first)
     if as_json:
         of_scorer = {} if scorer is None else {"scorer": _scorer_json(config, scorer, refused)}

@@ -372,7 +372,7 @@ def why_refused(limits: Limits, kept: Spent, first: Spent) -> str | None:
             return (
                 f"`{limit.setting} = {amount:g}` must be at least {shown(final + score)}: the final "
                 f"evaluation may take {shown(final)}, and the first score {shown(score)} more. Give more, "
-                "evaluate on fewer images (`test_images = N`), or start from fewer candidates (`initial = N`)"
+                "or evaluate on fewer images (`test_images = N`)"
             )
     return None
 

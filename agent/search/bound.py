@@ -28,7 +28,6 @@ from ..text import CHARACTERS_PER_TOKEN, tokens_in
 from .choice import candidates_at_most
 from .inputs import read_pool
 from .name_search import NAMES_OF_RECORD, requests_at_most, scored_at_most
-from .racing import images_raced, is_raced
 
 if TYPE_CHECKING:
     from ...evaluator.remote.asking import ApiEstimate
@@ -194,19 +193,10 @@ def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: RemoteEva
     return ScorerBound(search.plus(final), final)
 
 
-def first_score(config: SearchConfig, evaluator: RemoteEvaluator) -> ApiEstimate:
-    """Return the most that is asked for until a candidate has a score: without one, there is no result.
-
-    ``config`` is that of the opened search. The default template is scored before, and what the LLM reads;
-    starting candidates race before one is scored on all images.
-    """
-    info = evaluator.info
-    train, images = info.sizes["train"], info.sizes["train"] + info.sizes["val"]
-    before = 1 + (config.kind.renames_classes and config.llm is not None)
-    if config.unchecked or not is_raced(config, info):
-        return evaluator.estimate(1 + before, images)
-    raced = (min(config.most_initial, len(read_pool(config))) - 1) * images_raced(train)
-    return evaluator.estimate(1, (1 + before) * images + raced)
+def first_score(evaluator: RemoteEvaluator) -> ApiEstimate:
+    """Return the most that the default template takes, which is scored first: with it, there is a result."""
+    sizes = evaluator.info.sizes
+    return evaluator.estimate(1, sizes["train"] + sizes["val"])
 
 
 def _context_tokens(config: SearchConfig, class_names: Sequence[str] | None, pool: Sequence[str]) -> int:

@@ -301,7 +301,7 @@ class _Opener:
                 await evaluator.prepare()
             final = candidates_at_most(config, info := evaluator.info), info.sizes["test"]
             # A resumed run may have all its labels.
-            first = first_score(config.as_opened(info), evaluator) if self.earlier is None else NO_REQUESTS
+            first = first_score(evaluator) if self.earlier is None else NO_REQUESTS
             calls.keep_for_final(lambda: evaluator.estimate(*final), first)
             evaluator.on_more_requests = calls.keep_more
         return evaluator

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import math
 import operator
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -107,10 +107,8 @@ async def race(
     out: dict[str, Out] = {}
     hits_by_text: dict[str, list[bool]] = {}
     racing = [*candidates, incumbent] if incumbent is not None else list(candidates)
-    done = 0
-    for until in _stages(len(order)):
-        if len(racing) < 2:
-            break
+    done, until = 0, FIRST_IMAGES
+    while len(racing) > 1 and until < len(order):  # those left are scored on all images
         for text, answer in (await ask_some(racing, order[done:until])).items():
             if not isinstance(answer, Rejection):
                 hits_by_text.setdefault(text, []).extend(answer)
@@ -121,16 +119,8 @@ async def race(
         dropped = _far_behind({text: hits_by_text[text] for text in racing})
         out |= {text: outcome for text, outcome in dropped.items() if text != incumbent}
         racing = [text for text in racing if text not in out]
-        done = until
+        done, until = until, 2 * until
     return out
-
-
-def _stages(images: int) -> Iterator[int]:
-    """Yield after how many of the images candidates are dropped; those left are scored on all of them."""
-    until = FIRST_IMAGES
-    while until < images:
-        yield until
-        until *= 2
 
 
 def _far_behind(hits_by_text: Mapping[str, Sequence[bool]]) -> dict[str, Dropped]:
@@ -230,11 +220,6 @@ def is_raced(config: SearchConfig, info: EvaluatorInfo) -> bool:
         and config.objective in COUNTED
         and info.sizes.get("train", 0) > 0
     )
-
-
-def images_raced(images: int) -> int:
-    """Return on how many of the images a candidate races at most, before it is scored on all of them."""
-    return max(_stages(images), default=0)
 
 
 def _name_of(texts: Sequence[str], incumbent: str | None, position: Position) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 from ...evaluator.batching import ScoringQueue
 from ...evaluator.errors import PromptclimbError
-from ...evaluator.scoring import NamePredictor
+from ...evaluator.scoring import NamePredictor, Score
 from ...evaluator.threads import in_thread
 from ..errors import (
     BudgetSpentError,
@@ -24,7 +24,8 @@ from ..errors import (
     asking_errors_as_causes,
 )
 from ..events.types import BatchScored, SearchStopped
-from ..position import NAMES
+from ..methods.memory import Entry
+from ..position import NAMES, Position
 from ..stop import Stop
 from .choice import ranking
 from .event_loop import FairScheduler
@@ -73,9 +74,10 @@ async def _run_all(
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
     scheduler = FairScheduler()
     scorebook = Scorebook(store, queue, scrub=scrub, scheduler=scheduler)
+    default: Mapping[str, Score] = {}
     if not config.unchecked:
         with stop.watching():
-            await scorebook.score_default(info, emit)
+            default = await scorebook.score_default(info, emit)
     racer = racer_of(config, session.evaluator, store, scrub=scrub)
     journal_of = partial(
         Journal,
@@ -118,6 +120,17 @@ async def _run_all(
         look = search_for_names(FirstLook, ())
         await Workers([look], scheduler, stop=stop).run(1)  # a limit ends the restarts too
     stopped = await workers.run(config.concurrency) if workers.records else None
+    if stopped is not None and not any(record.scored for record in workers.records):
+        # Of a search that ends before, the default template is the result.
+        workers.records[0].scored += [
+            Entry(
+                candidate=config.kind.parse_scored(template),
+                score=score,
+                value=score.value(config.objective),
+                position=Position(workers.records[0].number),
+            )
+            for template, score in default.items()
+        ]
     names: NamesRecord | None = None
     if config.kind.renames_classes and (stopped is None or look is not None):
         scored = [entry for record in workers.records for entry in record.scored]

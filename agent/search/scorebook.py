@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
@@ -84,17 +84,19 @@ class Scorebook:
         await self._scheduler.turn()
         return verdicts
 
-    async def score_default(self, info: EvaluatorInfo, emit: Listener) -> None:
+    async def score_default(self, info: EvaluatorInfo, emit: Listener) -> Mapping[str, Score]:
         """Score the default template, if any, to show gains during the run; no ranking or request has it."""
         templates = info.baselines.get(BASELINE_DEFAULT, ())
         if len(templates) != 1:
-            return  # several together are measured at the end
+            return {}  # several together are measured at the end
         try:
             verdict = await self._score(templates[0])
         except EvaluationFailedError:
-            return  # what is broken fails on the starting templates too, and there it ends the search
-        if isinstance(verdict, Score):
-            emit(DefaultTemplateScored(template=templates[0], train=verdict.train, val=verdict.val))
+            return {}  # what is broken fails on the starting templates too, and there it ends the search
+        if not isinstance(verdict, Score):
+            return {}
+        emit(DefaultTemplateScored(template=templates[0], train=verdict.train, val=verdict.val))
+        return {templates[0]: verdict}
 
     async def _score(self, template: str) -> Verdict | AskingEnd:
         """Return a verdict, on disk before it is used; or why the scorer is asked for no more."""

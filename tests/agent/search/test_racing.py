@@ -26,7 +26,6 @@ from promptclimb.agent.search.racing import (
     Out,
     Racer,
     _name_of,
-    images_raced,
     race,
     stratified,
 )
@@ -127,13 +126,6 @@ def test_who_is_level_with_the_leader_is_not_dropped_with_few_classes(shots: int
                 assert len(seen) >= 16
                 assert any(sum(gain) == outcome.behind > 2 * math.sqrt(sum(map(abs, gain))) for gain in gains)
     assert dropped > 20
-
-
-@pytest.mark.parametrize("images", [1, 16, 17, 32, 33, 40, 64, 65, 200])
-def test_the_most_images_of_a_race_are_known(images: int) -> None:
-    """Equals race to its end; limits must have room for that before a template has a score."""
-    raced = RaceOf({"a": [True] * images, "b": [True] * images}, [label % 4 for label in range(images)])
-    assert raced.asked["a"] == images_raced(images)
 
 
 def test_a_race_against_an_incumbent_may_have_no_finalist() -> None:

@@ -185,18 +185,22 @@ async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_s
 ) -> None:
     """With the number that it needs, and the first score; nothing is asked, nothing is left behind.
 
-    That number is enough for a result: the default template is scored before.
+    That number is enough for a result: the default template is scored first, however many others race.
     """
-    of_both = "the final evaluation may take 19, and the first score 18 more"
+    of_both = "the final evaluation may take 19, and the first score 9 more"
     async with ScorerServer() as server:
-        with pytest.raises(UsageError, match=f"`max_scorer_calls = 36` must be at least 37: {of_both}"):
-            await search(config(server.url, max_scorer_calls=36))
-        with pytest.raises(UsageError, match=r"`max_cost = 0.03` must be at least 0.072720: "):
+        with pytest.raises(UsageError, match=f"`max_scorer_calls = 27` must be at least 28: {of_both}"):
+            await search(config(server.url, max_scorer_calls=27))
+        with pytest.raises(UsageError, match=r"`max_cost = 0.03` must be at least 0.054720: "):
             await search(config(server.url, scorer_price="0.002/call", max_cost=0.03))
         assert server.requests == 0
         assert not (tmp_path / "run").exists()
-        stopped = await search(config(server.url, max_scorer_calls=37))
-        assert (stopped.status, stopped.evaluated, server.requests) == ("stopped", 1, 18)
+        for more in ({}, {"initial": 40, "restarts": 4}):
+            server.asked.clear()
+            run = tmp_path / str(len(more))
+            stopped = await search(config(server.url, max_scorer_calls=28, run_dir=run, **more))
+            assert (stopped.status, stopped.evaluated, server.asked.total()) == ("stopped", 1, 9)
+            assert stopped.best.template == stopped.baselines["default template"].templates[0]
 
 
 async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(
@@ -660,7 +664,7 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         assert await in_thread(lambda: main([*ask, "--model", "other"])) == 0
         assert "is for m; other gets the texts alone" in capsys.readouterr().err
         measured = await in_thread(lambda: evaluate(spec=spec))
-        assert [way.recommended for way in measured.ways if way.recommended] == ["with_images"]
+        assert [way.form for way in measured.ways if way.form] == ["with_images"]
         at = ["--scorer-url", server.url, "--shared-cache", str(labels)]
         own = [
             "--scorer",
@@ -948,10 +952,14 @@ async def test_a_limit_that_templates_use_up_is_said_afterwards(
     assert exit_code(stopped) == 0
 
 
+@pytest.mark.parametrize(("most", "evaluated"), [(90, 5), (49, 1)])
 async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
-    config: Callable[..., SearchConfig], tmp_path: Path
+    config: Callable[..., SearchConfig], tmp_path: Path, most: int, evaluated: int
 ) -> None:
-    """A stopped search has the LLM's first reading; a resumed one asks nothing twice."""
+    """A stopped search has the LLM's first reading, be it in the default template alone.
+
+    A resumed one asks nothing twice.
+    """
     names = tmp_path / "names.txt"
     names.write_text("red=rosso\ngreen=verde\nblue=azzurro\n", "utf-8")
     asked: list[str] = []
@@ -963,8 +971,8 @@ async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
 
     settings: dict[str, Any] = {"class_names": names, "search_for": "class-names", "llm": "x", "initial": 20}
     async with ScorerServer(ScorerOptions(blur=0.1)) as server:
-        stopped = await search(config(server.url, max_scorer_calls=90, **settings), chat=Translator())
-        assert stopped.status == "stopped"
+        stopped = await search(config(server.url, max_scorer_calls=most, **settings), chat=Translator())
+        assert (stopped.status, stopped.evaluated) == ("stopped", evaluated)
         assert stopped.best.class_names == {"rosso": "red", "verde": "green", "azzurro": "blue"}
         assert stopped.names_read is not None
         assert len(asked) == 1
