@@ -24,6 +24,7 @@ from .accuracies import (
     Interval,
     baseline_name,
     score_text,
+    way_name,
 )
 from .result import (
     NO_NEW_NAME,
@@ -237,14 +238,27 @@ def verdict_of(
     if learnt and groups[TEXTS].test is not None:
         alone = with_article(in_words(groups[TEXTS].templates, renamed=bool(remark)))
         gain = _gain_on_test(groups[TEXTS], recommended.texts_over, reference, words)
-        gap = recommended.texts_over.get(reference or "")
-        behind = " Rather use that." if gap is not None and gap.sign < 0 else ""
-        sentences.append(f"If you can only use texts, use {alone}{remark}: {gain}.{behind}")
+        sentences.append(f"If you can only use texts, use {alone}{remark}: {gain}.")
+        sentences += _better_texts(recommended, words)
     if unsupported:
         them = f"{unsupported} of them {'is' if unsupported == 1 else 'are'} unsupported"
         why = "the texts get every labelled image of the class wrong"
         sentences.append(f"Read the new names: {them} ({why}).")
     return " ".join(sentences)
+
+
+def _better_texts(recommended: Recommended, words: CandidateNoun) -> list[str]:
+    """Return a sentence if the texts alone are behind others on test: on those that are furthest ahead."""
+    over, reference = recommended.texts_over, recommended.reference
+    ahead = [
+        name for name, gap in over.items() if gap.verdict == "worse" or (name == reference and gap.sign < 0)
+    ]
+    if not ahead:
+        return []
+    name = min(ahead, key=lambda name: over[name].points)
+    if name == reference:
+        return ["Rather use that."]
+    return [f"On test they are {over[name]} against {with_article(way_name(name, words))}: rather use those."]
 
 
 def _gain_on_test(
@@ -268,6 +282,10 @@ def _against_rival(gap: Difference, title: str) -> str:
         return f"The search is behind the best without one ({title}): {gap}. Use that instead."
     if gap.sign < 0:  # so it is not certain among many comparisons only
         return f"The search may be behind the best without one ({title}): {gap}. Rather use that."
+    if gap.points < 0:
+        return (
+            f"The search is at {gap} against the best without one ({title}). This may be chance: use either."
+        )
     outcome = "This is beyond chance." if gap.verdict == "better" else "This may be chance: use either."
     return f"The search brought {gap} over the best without one ({title}). {outcome}"
 

@@ -406,8 +406,8 @@ class Recommended:
     Attributes:
         test: Its accuracy on test; None if it was not measured.
         over: Its difference on test to each baseline and other form, by name.
-        texts_over: The differences of the texts alone to the bare class name and the default template, if the
-            form is with images.
+        texts_over: The differences of the texts alone to what people use today without images, if the form
+            is with images.
         verdict: What to use, in sentences, and what limits that; empty without ``test``.
     """
 

@@ -16,7 +16,6 @@ from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.head import Head
 from ...evaluator.scoring import (
     BARE_NAME,
-    BASELINE_DEFAULT,
     OPENAI_80,
     Evaluator,
     FeatureEvaluator,
@@ -159,7 +158,7 @@ async def evaluate_choice(
             images=info.sizes["test"],
             renamed=bool(class_names),
         )
-        plain = {name: accuracies[name] for name in (BARE_NAME, BASELINE_DEFAULT) if name in accuracies}
+        plain = {name: accuracies[name] for name in info.baselines if name in accuracies}
         recommended = replace(
             recommended,
             over=compare(recommended.name, accuracies),

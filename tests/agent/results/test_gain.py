@@ -286,6 +286,37 @@ def test_a_sentence_says_what_the_texts_gain_without_images(
     assert ("with the original class names" in line) == learnt.original_names
 
 
+@pytest.mark.parametrize(
+    ("others", "sentence"),
+    [
+        (
+            650,
+            "On test they are -5.0 [-6.5, -3.8] against OpenAI's 80 templates: rather use those.",
+        ),
+        (600, ""),
+    ],
+)
+def test_where_other_texts_alone_do_better_on_test_the_sentence_on_texts_says_so(
+    others: int, sentence: str
+) -> None:
+    """Although they are measurably ahead of the plain texts."""
+    texts, plain = on_test("a {}", 600), {"bare class name": on_test("{}", 500)}
+    published = {"OpenAI's 80 templates": on_test("the {}", others, first=0)}
+    recommended = Recommended(
+        form="with_images",
+        test=0.7,
+        over=gain_of(on_test("a {}", 700), plain, name="with_images"),
+        texts_over=gain_of(texts, plain | published, name="texts"),
+    )
+    learnt = WithImages(templates=("a {}",), train=None, test=0.7, images=9, strength=1.0)
+    groups = {"with_images": learnt, "texts": texts.group, "bare class name": plain["bare class name"].group}
+    line = verdict_of(recommended, groups, "", kind_named(TEMPLATE).words)
+    assert line.partition("If you can only use texts, ")[2] == (
+        "use the best template: 60.0 % on test, +10.0 [8.3, 12.0] over the bare class name (better)."
+        + (sentence and f" {sentence}")
+    )
+
+
 def test_accuracies_alone_give_wider_intervals() -> None:
     """A custom scorer need not give decisions image by image; the interval takes the two for independent."""
     (narrow,) = gain_of(BEST, {"default template": on_test("the {}", 550)}).values()
