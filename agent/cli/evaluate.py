@@ -28,7 +28,7 @@ from ..results.gain import chance_in_words
 from ..results.result import words_of
 from ..results.run_dir import is_run, output_file, write_atomically
 from ..search.inputs import read_template_file
-from ..search.measuring import Evaluation
+from ..search.measuring import TEXTS_COLUMN, Evaluation
 from ..text import printable
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
 from .output import console, print_json, print_line, program, result_alone, say, short_path
@@ -206,7 +206,7 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
         errors = "; to see which images it gets wrong: --predictions FILE.csv" if has_errors else ""
         print_line(f"to use it: add --save best.safetensors{errors}")
     if is_perfect:
-        learns = best is not None and best.recommended == "with_images"
+        learns = best is not None and best.form == "with_images"
         how = "with the labelled images, " if learns else ""
         print_line(f"{how}every test image is classified correctly, so a search has nothing to beat here")
     elif evaluation.labelled and command:
@@ -233,7 +233,7 @@ def recommendation(evaluation: Evaluation) -> str:
         why = "the scorer was asked about test images alone"
         why = why if evaluation.labelled else "there are no labelled images"
         return f"Nothing is recommended, as {why}; a search chooses by labelled images."
-    words, learns = words_of(evaluation.prompts), best.recommended == "with_images"
+    words, learns = words_of(evaluation.prompts), best.form == "with_images"
     name = printable(way_name(best.name, words))
     if best.templates == (best.name,):
         name = f'"{name}"'
@@ -298,6 +298,8 @@ def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: i
     by = f"the ensemble of all {noun}s" if len(evaluation.templates) > 1 else f"the {noun}"
     if not evaluation.templates:
         by = "what is recommended"
+    elif any(way.with_images for way in evaluation.ways):
+        by += f", {TEXTS_COLUMN}"
     ordered = sorted(
         enumerate(inspection.classes), key=lambda item: (item[1].accuracy is None, item[1].accuracy)
     )

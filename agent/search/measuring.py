@@ -103,14 +103,14 @@ class Way:
         name: A baseline's, a given template or all together, or a white-box reference's.
         texts_alone: None for a white-box reference, which always learns from the images.
         with_images: None where there are no features or no labelled images.
-        recommended: Which of its two forms the labelled images recommend; None if another way's.
+        form: Which of its two the labelled images recommend; None if they recommend another way.
     """
 
     name: str
     templates: tuple[str, ...] = ()
     texts_alone: MeasuredAccuracy | None = None
     with_images: MeasuredAccuracy | None = None
-    recommended: Form | None = None
+    form: Form | None = None
 
     def to_json(self, split: str) -> dict[str, Any]:
         """Return its member of the document of the command ``evaluate``."""
@@ -140,6 +140,7 @@ class Evaluation:
         refused: Those of them that the scorer refused, which have no vector: nothing was learned from them.
         notes: What opening data and model noted, by name.
         classifier: What they recommend; None if nothing, or without features of images.
+        bare_name_right: Whether the bare class name has each image correct; empty if that is not known.
         predictions: What it predicts for each image, in the order of the split; empty without it, or if a
             custom scorer does not name its images.
         inspection: Accuracy by class, of all given templates together or of what is recommended; None unless
@@ -161,6 +162,7 @@ class Evaluation:
     refused: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     classifier: Classifier | None = field(default=None, compare=False, repr=False)
+    bare_name_right: Sequence[bool] = field(default=(), compare=False, repr=False)
     predictions: tuple[PredictedImage, ...] = field(default=(), compare=False, repr=False)
     inspection: Inspection | None = None
     matrix: ConfusionMatrix | None = None
@@ -211,7 +213,7 @@ class Evaluation:
     @property
     def recommended(self) -> Way | None:
         """The way that the labelled images recommend; None if they were not looked at."""
-        return next((way for way in self.ways if way.recommended), None)
+        return next((way for way in self.ways if way.form), None)
 
     @property
     def chance(self) -> float:
@@ -244,8 +246,8 @@ class Evaluation:
         rows = []
         for way in self.ways:
             cells = [
-                cell(way.texts_alone, recommended=way.recommended == "texts"),
-                cell(way.with_images, recommended=way.recommended == "with_images"),
+                cell(way.texts_alone, recommended=way.form == "texts"),
+                cell(way.with_images, recommended=way.form == "with_images"),
             ]
             rows.append(
                 AccuracyRow(
@@ -259,14 +261,14 @@ class Evaluation:
 
     def with_white_box(self, references: Sequence[WhiteBoxResult]) -> Evaluation:
         """Return the evaluation with references as rows."""
-        ways = [
-            Way(
-                name=f"{reference.name} (white box)",
-                with_images=_measured_by(reference.predictions, self.classes)[0],
-            )
-            for reference in references
-        ]
-        return replace(self, ways=(*self.ways, *ways), white_box=tuple(references))
+        ways = list(self.ways)
+        for reference in references:
+            measured = _measured_by(reference.predictions, self.classes)[0]
+            right = _right(reference.predictions, 0)
+            if right and len(right) == len(self.bare_name_right):
+                measured = replace(measured, gain=difference_of(right, self.bare_name_right))
+            ways.append(Way(name=f"{reference.name} (white box)", with_images=measured))
+        return replace(self, ways=_corrected(ways), white_box=tuple(references))
 
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
         """Return the document of the command ``evaluate``, with at most so many confused pairs."""
@@ -281,7 +283,7 @@ class Evaluation:
         if self.refused:
             document["labelled_images_refused"] = self.refused
         document["ways"] = [way.to_json(self.split) for way in self.ways]
-        document["recommended"] = best and {"name": best.name, "form": best.recommended}
+        document["recommended"] = best and {"name": best.name, "form": best.form}
         if self.templates:
             document["scores"] = [
                 {"template": score.template, **score.to_json(self.split)} for score in self.scores
@@ -398,9 +400,14 @@ async def _without_features(
     if not evaluation.templates and evaluation.labelled and not evaluator.info.paid:
         evidence = await judge(evaluator, ways, {}, final=True)
     chosen = best_way(evidence, evaluation.labelled)
-    by_name = dict(zip(ways, _with_gains(measured, list(ways), predictions), strict=True))
-    rows = _rows(ways, by_name, {chosen: "texts"})
-    return replace(evaluation, ways=rows, most_frequent=_most_frequent(predictions)), predictions
+    measured, bare_name_right = _with_gains(measured, list(ways), predictions)
+    evaluation = replace(
+        evaluation,
+        ways=_rows(ways, dict(zip(ways, measured, strict=True)), {chosen: "texts"}),
+        most_frequent=_most_frequent(predictions),
+        bare_name_right=bare_name_right,
+    )
+    return evaluation, predictions
 
 
 def _inspected(
@@ -451,7 +458,8 @@ async def _by_features(
     heads = [*map(Head, vectors.values()), *(each.head for each in learned.values())]
     predictions = await call_evaluator(lambda: features.decide(heads, split="test"))
     names: list[Any] = [*ways, *((name, IMAGES_COLUMN) for name in learned)]
-    measured = _with_gains(_measured_by(predictions, evaluation.classes), names, predictions)
+    by_heads = _measured_by(predictions, evaluation.classes)
+    measured, bare_name_right = _with_gains(by_heads, names, predictions)
     forms, classifier = dict[str | None, Form](), None
     by_image: tuple[PredictedImage, ...] = ()
     inspected = len(ways) - 1
@@ -474,6 +482,7 @@ async def _by_features(
         evaluation,
         most_frequent=_most_frequent(predictions),
         classifier=classifier,
+        bare_name_right=bare_name_right,
         predictions=by_image,
         refused=0 if chosen is None else labelled - learned[chosen].images,
         held_out=None if chosen is None else statistics.fmean(learned[chosen].held_out),
@@ -512,15 +521,17 @@ def _rows(
     by_name: Mapping[Any, MeasuredAccuracy],
     forms: Mapping[str | None, Form],
 ) -> tuple[Way, ...]:
-    return tuple(
-        Way(
-            name=name,
-            templates=templates,
-            texts_alone=by_name[name],
-            with_images=by_name.get((name, IMAGES_COLUMN)),
-            recommended=forms.get(name),
-        )
-        for name, templates in ways.items()
+    return _corrected(
+        [
+            Way(
+                name=name,
+                templates=templates,
+                texts_alone=by_name[name],
+                with_images=by_name.get((name, IMAGES_COLUMN)),
+                form=forms.get(name),
+            )
+            for name, templates in ways.items()
+        ]
     )
 
 
@@ -576,19 +587,39 @@ def _measured_by(predictions: Predictions, classes: int) -> list[MeasuredAccurac
     ]
 
 
+def _right(predictions: Predictions, index: int) -> Sequence[bool]:
+    """Return whether an ensemble has each image correct; nothing if its decisions are not known."""
+    decided = predictions.predicted[index]
+    return [] if decided is None else hits(decided, predictions.labels)
+
+
 def _with_gains(
     measured: Sequence[MeasuredAccuracy], names: Sequence[object], predictions: Predictions | None
-) -> list[MeasuredAccuracy]:
-    """Return accuracies with their differences to that of the bare class name, if decisions are known."""
+) -> tuple[list[MeasuredAccuracy], Sequence[bool]]:
+    """Return accuracies with their differences to the bare class name, and which images that has correct."""
     if predictions is None or BARE_NAME not in names:
-        return list(measured)
-    right = [decided and hits(decided, predictions.labels) for decided in predictions.predicted]
+        return list(measured), ()
     bare = names.index(BARE_NAME)
-    gains = with_verdicts(
-        {
-            index: difference_of(each, right[bare] or [])
-            for index, each in enumerate(right)
-            if each and right[bare] and index != bare
-        }
+    right = [_right(predictions, index) for index in range(len(names))]
+    gains = {
+        index: difference_of(each, right[bare])
+        for index, each in enumerate(right)
+        if each and right[bare] and index != bare
+    }
+    return [replace(each, gain=gains.get(index)) for index, each in enumerate(measured)], right[bare]
+
+
+def _corrected(ways: Sequence[Way]) -> tuple[Way, ...]:
+    """Return ways with the verdicts on their differences, corrected for the number of all of them."""
+    forms = ("texts_alone", "with_images")
+    cells = {(index, form): getattr(way, form) for index, way in enumerate(ways) for form in forms}
+    verdicts = with_verdicts({at: cell.gain for at, cell in cells.items() if cell and cell.gain})
+
+    def cell(index: int, form: str) -> MeasuredAccuracy | None:
+        measured: MeasuredAccuracy | None = cells[index, form]
+        return measured and replace(measured, gain=verdicts.get((index, form)))
+
+    return tuple(
+        replace(way, texts_alone=cell(index, forms[0]), with_images=cell(index, forms[1]))
+        for index, way in enumerate(ways)
     )
-    return [replace(each, gain=gains.get(index)) for index, each in enumerate(measured)]

@@ -277,7 +277,7 @@ async def test_the_best_without_a_search_is_what_evaluate_recommends(
     assert best is not None
     assert rival is not None
     assert rival.name == best.name == name
-    assert (rival.images > 0) == (best.recommended == "with_images") == learns
+    assert (rival.images > 0) == (best.form == "with_images") == learns
     measured = best.with_images if learns else best.texts_alone
     assert measured is not None
     assert rival.test == measured.accuracy

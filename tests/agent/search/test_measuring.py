@@ -82,8 +82,8 @@ async def test_labelled_images_recommend_a_way(
     evaluation = await measured(box(worth, learns=learns, before=opened.append))
     best = evaluation.recommended
     assert best is not None
-    assert (best.name, best.recommended, evaluation.labelled) == (name, form, 48)
-    assert [way.name for way in evaluation.ways if way.recommended] == [name]
+    assert (best.name, best.form, evaluation.labelled) == (name, form, 48)
+    assert [way.name for way in evaluation.ways if way.form] == [name]
     # The test images are opened once, when nothing is left to choose.
     assert [step for step in opened if "test" in step] == [opened[-1]] == ["decide on test"]
 
@@ -225,7 +225,7 @@ async def test_given_templates_stand_beside_the_bare_class_name_with_what_images
     assert not lines
     # Nothing is learned where another split judges; and of many, few learn.
     (alone,) = (await measured_texts([SKETCH], "val")).ways
-    assert (alone.name, alone.with_images, alone.recommended) == (SKETCH, None, None)
+    assert (alone.name, alone.with_images, alone.form) == (SKETCH, None, None)
     many = await measured_texts([SKETCH, *(f"{number} {{}}" for number in range(MOST_LEARNED))])
     learnt = [way.name for way in many.ways if way.with_images]
     assert learnt == [BARE_NAME, SKETCH, f"all {MOST_LEARNED + 1} together"]
@@ -377,6 +377,10 @@ def test_references_stand_in_the_same_table(
     assert (tip["name"], probe["name"]) == ("tip-adapter (white box)", "linear-probe (white box)")
     assert tip["without_images"] is None
     assert tip["with_images"]["test"] == document["white_box"][0]["test"]
+    bare = document["ways"][0]["without_images"]["test"]
+    for row in (tip, probe):
+        points = row["with_images"]["over_bare_class_name"]["points"]
+        assert points == pytest.approx(100 * (row["with_images"]["test"] - bare), abs=1e-3)
     assert document["labelled_images"] == 18
     assert "tip-adapter: fitted to 18 images" in err
     assert "linear-probe: fitted to 12 images" in err  # it chooses on the validation images
@@ -536,7 +540,7 @@ def test_each_class_is_shown_by_what_is_recommended(tmp_path: Path) -> None:
     assert evaluation.matrix is not None
     best = evaluation.recommended
     assert best is not None
-    assert best.recommended == "with_images"
+    assert best.form == "with_images"
     right = {image.file for image in evaluation.predictions if image.classes == (image.true_class,)}
     diagonal = sum(evaluation.matrix.counts.get((label, label), 0) for label in range(evaluation.classes))
     assert diagonal == len(right)
