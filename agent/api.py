@@ -84,7 +84,7 @@ def evaluate(
             what people use today: the bare class name, the default template and published lists, without
             and with the labelled images. The labelled images recommend one of them.
         spec: What to score on; a ``SearchConfig`` is one; None for the defaults. With a model behind an API,
-            labels are kept in its ``shared_cache``, else in the user's cache, and never requested twice.
+            answers are kept in its ``shared_cache``, else in the user's cache, and never requested twice.
         split: The images to score templates on. Only ``test`` reads the test split.
         inspect: Add the accuracy by class and which classes are confused: by all templates together, or
             without templates by what is recommended.

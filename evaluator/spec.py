@@ -305,7 +305,7 @@ class ScorerSettings(Settings):
         if self.custom_scorer is not None:
             raise ValueError(f"`custom_scorer` and {chosen} name two scorers; leave one out")
         if self.scorer_url is None:
-            raise ValueError(f"{chosen} needs `scorer_url = URL`, the address of the model's API")
+            raise ValueError(f"{chosen} is a model behind an API: give `scorer_url = URL`, its address")
         if "model" not in self.model_fields_set:
             raise ValueError(
                 f"{chosen} needs `model = NAME`, the model's name at `scorer_url`",

@@ -25,7 +25,7 @@ VARYING = {
     r"\b\d{8}-\d{6}-": "TIME-",
     r"genai-prices [\d.]+": "genai-prices",
     r"(?m)^\| (?:\[\d+:\d\d\] |model: |images: |texts: |opening \.\.\.|[\d,]+ images? .*encoded).*\n": "",
-    r"last event: (\S+), \S+": r"last event: \1, TIME",
+    r"last event: ([^,]+), .* UTC": r"last event: \1, TIME",
 }
 """Patterns of what differs from run to run, and the words in their places."""
 

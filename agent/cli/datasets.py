@@ -53,6 +53,8 @@ def datasets(arguments: argparse.Namespace) -> int:
     readable = (item.path for item in data.train if not any(check_readable([item], skip=True)))
     if example := next(readable, None):
         say(f"for example {example}")
+    if spec.shots != "all":
+        say("only these labelled images were opened; to check all: --shots all")
     return 0
 
 

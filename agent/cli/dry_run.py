@@ -73,7 +73,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     bound = bound_of(unlimited, None if info is None else info.class_names)
     scorer, refused, example = None, None, ""
     if isinstance(evaluator, RemoteEvaluator) and evaluator.info.sizes.get("test"):
-        scorer = scorer_bound(unlimited, evaluator.info, evaluator)
+        scorer = scorer_bound(unlimited, evaluator)
         first = estimated(first_score(evaluator), config.scorer_price)
         refused = why_refused(Limits.of_scorer(config), to_keep(scorer.final), first)
     if as_json:

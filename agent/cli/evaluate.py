@@ -251,8 +251,8 @@ def recommendation(evaluation: Evaluation) -> str:
     ahead = 0 if starred is None else sum(value > starred for value in values)
     ties = sum(value == starred for value in values)
     others = " and ".join(
-        f"{counted(count, 'other')} {'does' if count == 1 else 'do'} {how}"
-        for count, how in ((ahead, "better"), (ties, "as well"))
+        f"{counted(count, 'other')} {'is' if count == 1 else 'are'} {how}"
+        for count, how in ((ahead, "more accurate"), (ties, "as accurate"))
         if count
     )
     others = others and f" On test, {others}."

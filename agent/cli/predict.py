@@ -260,7 +260,7 @@ class _Json:
 
 def spent_on(used: ApiUsage, labels: Path) -> str:
     """Return what a scorer behind an API was asked without a search, and where its answers are."""
-    return f"{spent_text(used, 'scorer: ')}; labels are kept in {short_path(labels)}"
+    return f"{spent_text(used, 'scorer: ')}; answers are kept in {short_path(labels)}"
 
 
 def _pairs(image: PredictedImage) -> Iterator[tuple[str, float | None]]:

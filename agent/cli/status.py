@@ -15,7 +15,7 @@ from ...evaluator.files import user_path
 from ..config.sources import on_command_line
 from ..events.types import NamesChosen, UsageEvent
 from ..llm.local_models import shown_llm
-from ..present.sentences import gains_in_words, left_text, method_text, spent_text
+from ..present.sentences import gains_in_words, left_text, method_text, spent_text, verdict_lines
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import left_of_both, words_of_all
@@ -49,8 +49,6 @@ def status(arguments: argparse.Namespace) -> int:
             print_line("No runs in runs/.")
             return 0
         _list(folder, runs, as_json=arguments.as_json)
-        if not arguments.as_json:
-            say("To remove a run, delete its folder.")
         return 0
     run_dir = existing_folder(arguments.directory)
     if not is_run(run_dir):
@@ -188,7 +186,7 @@ def _lines(state: RunView) -> list[str]:
         train = f" (train {', '.join([_train(state), *gains])})" if state.train is not None else ""
         lines.append(f"best {state.words.noun}{so_far}: {_best(state)}{train}")
     if verdict is not None:
-        lines.append(verdict)
+        lines += verdict_lines(verdict)
     usage, scorer = _paid(state)
     if usage:
         lines.append(spent_text(usage, "LLM: " if scorer else ""))
@@ -200,8 +198,9 @@ def _lines(state: RunView) -> list[str]:
     if state.stop_reason:
         lines.append(f"stopped: {on_command_line(state.stop_reason)}")
     last, time = state.last_event
-    if last:
-        lines.append(f"last event: {last}, {time}")
+    if last and time:
+        happened = last.replace(".", " ").replace("_", " ")
+        lines.append(f"last event: {happened}, {time[:19].replace('T', ' ')} UTC")
     if state.state in ("stopped", "unfinished"):
         resume = resume_command(state.run_dir, state.limits)
         lines.append(f"to resume{with_higher(state.limits)}: {resume}")

@@ -56,7 +56,9 @@ from .fields import (
 DESCRIPTION_TIP = (
     "Tip: `describe = TEXT` says what your images show; it helps most where they are of an unusual kind"
 )
-COST_NEEDS_PRICE = "`max_cost` needs a price: give `price = IN/OUT`, dollars per million tokens"
+COST_NEEDS_PRICE = (
+    "`max_cost` needs the LLM's price: give `price = IN/OUT`, dollars per million tokens (0/0: free)"
+)
 MOST_ROUNDS = 10_000
 """Most restarts, conversations or rounds, so that a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15

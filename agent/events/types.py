@@ -137,6 +137,7 @@ class SearchStarted(Event, name="search.started"):
         resumed: Whether an earlier session has begun it.
         prompts: The prompt kind that is searched for.
         most_templates: The most that are scored in these rounds, as a dry run says; 0 where it is unknown.
+        most_scorer_calls: The most requests to a scorer behind an API, likewise; 0 without one.
     """
 
     run_dir: str
@@ -150,6 +151,7 @@ class SearchStarted(Event, name="search.started"):
     resumed: bool
     prompts: str = TEMPLATE
     most_templates: Count = 0
+    most_scorer_calls: Count = 0
 
 
 class Noted(Event, name="search.noted"):

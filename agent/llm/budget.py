@@ -369,10 +369,12 @@ def why_refused(limits: Limits, kept: Spent, first: Spent) -> str | None:
     for limit, amount, most, final, score in rows:
         if amount is not None and most is not None and final + score > most:
             shown = _dollars if limit is COST else str
+            least = f"`{limit.setting} = {amount:g}` must be at least {shown(final + score)}"
+            if not first.calls:  # of a run that goes on
+                return f"{least}, which the final evaluation may take"
             return (
-                f"`{limit.setting} = {amount:g}` must be at least {shown(final + score)}: the final "
-                f"evaluation may take {shown(final)}, and the first score {shown(score)} more. Give more, "
-                "or evaluate on fewer images (`test_images = N`)"
+                f"{least}: the final evaluation may take {shown(final)}, and the first score {shown(score)} "
+                "more. Give more, or evaluate on fewer images (`test_images = N`)"
             )
     return None
 

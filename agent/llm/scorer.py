@@ -341,13 +341,15 @@ def _saying_what_is_kept(labels: Path) -> Iterator[None]:
         with asking_errors_as_causes():
             yield
     except BudgetSpentError as error:
-        note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
+        note = f"; answers are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(f"{error}{note}", limits=error.limits) from error
     except (GaveUpError, EvaluationFailedError, ScorerRefusesError) as error:
         chain = (error, error.__cause__)
         if not any(isinstance(each, AskingEndedError | ScorerRefusesError) for each in chain):
             raise
-        note = f"; once it answers, run the same command again: only the rest is requested (labels: {labels})"
+        note = (
+            f"; once it answers, run the same command again: only the rest is requested (answers: {labels})"
+        )
         raise type(error)(f"{error}{note}") from error
 
 

@@ -105,5 +105,5 @@ def _scorer_lines(config: SearchConfig, bound: ScorerBound) -> list[str]:
     unknown = "" if config.scorer_price is not None else f", {_dollars(None, 'scorer_price')}"
     return [
         f"  scorer: {text(bound.total)}{unknown}",
-        f"    of these for the final test (plus 2 %): {text(bound.final)}",
+        f"    of these for the final test: {text(bound.final)} (a limit keeps 2 % more)",
     ]

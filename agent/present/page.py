@@ -52,6 +52,7 @@ from .sentences import (
     save_without_search,
     spent_rows,
     unlike_labelled,
+    verdict_lines,
     what_may_help,
 )
 
@@ -181,7 +182,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "contents": [(name, heading) for name, (heading, content) in sections.items() if content is not None],
         "title": f"{_title(view)} for {head['dataset']}",
         **names_section(view),
-        "verdict": _verdict(view),
+        "verdict": verdict_lines(_verdict(view)),
         "recommended": result.recommended.name if result else "",
         "gains": any(row.gain is not None for row in compared),
         "board_rest": max(0, len(rows) - MAX_ROWS),

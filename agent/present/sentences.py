@@ -24,7 +24,7 @@ from ..llm.local_models import shown_llm
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from ..results.accuracies import ORIGINAL_NAMES, WITH_IMAGES, WITHOUT_SEARCH, baseline_name, score_text
-from ..results.gain import may_be_chance
+from ..results.gain import ONLY_TEXTS, may_be_chance
 from ..results.result import (
     COMMON_WORDS,
     FIRST_READING,
@@ -161,11 +161,13 @@ REJECTED: Mapping[str, str] = MappingProxyType(
 
 
 def gains_in_words(gains: Mapping[str, float], words: CandidateNoun, *, percent: bool) -> list[str]:
-    """Return ``+3.1 points over the default template`` for each gain by baseline."""
-    texts = {
-        name: f"{100 * gain:+z.1f} points" if percent else f"{gain:+.4g}" for name, gain in gains.items()
-    }
-    return [f"{text} over the {baseline_name(name, words)}" for name, text in texts.items()]
+    """Return ``3.1 points over the default template`` for each gain by baseline; of a loss, ``below``."""
+
+    def text(gain: float) -> str:
+        points = f"{abs(100 * gain):.1f} points" if percent else f"{abs(gain):.4g}"
+        return f"{points} {'below' if gain < 0 and not points.startswith('0.0 ') else 'over'} the"
+
+    return [f"{text(gain)} {baseline_name(name, words)}" for name, gain in gains.items()]
 
 
 def without_images(result: SearchResult, texts: GroupAccuracies | Best) -> str:
@@ -297,9 +299,15 @@ def kinds_of_tokens(usage: UsageEvent | ApiUsage) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
 
 
+NO_MONEY = "$0.0000"
+"""Less than is worth a word."""
+
+
 def unreported(usage: UsageEvent | ApiUsage) -> str:
     """Return in words the upper bound on unreported usage, to append; empty for none."""
     money = f"${usage.estimated_usd:.4f}" if usage.estimated_usd else ""
+    if money == NO_MONEY:
+        return ""
     if usage.estimated_tokens:
         most = f"{usage.estimated_tokens:,} more tokens{money and f' ({money})'}"
     elif money:
@@ -327,7 +335,7 @@ def left_text(key: str, value: float) -> str:
 
 def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 0.0) -> list[str]:
     """Return what is said of a result below its table: the gain, what was spent, and notes."""
-    lines = [verdict] if (verdict := result.recommended.verdict) else []
+    lines = verdict_lines(verdict) if (verdict := result.recommended.verdict) else []
     # The verdict mentions a toy model, and the whole note came when it was opened.
     prominent = [name for name in PROMINENT if name in result.notes and not (verdict and name == TOY_MODEL)]
     if result.best.class_names is not None and not result.is_unread:
@@ -353,6 +361,12 @@ def result_lines(result: SearchResult, run_dir: Path | None, opening_s: float = 
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines
+
+
+def verdict_lines(verdict: str) -> list[str]:
+    """Return a verdict with its sentence on texts alone, and what follows, on a line of their own."""
+    first, texts, rest = verdict.partition(f" {ONLY_TEXTS}")
+    return [first, *([f"{ONLY_TEXTS}{rest}"] if texts else [])]
 
 
 def name_line(event: NameEvent) -> str:
@@ -430,7 +444,7 @@ def names_read(result: SearchResult) -> str:
 
 def _naming(named: int, classes: int, used: str) -> str:
     """Say how many classes the LLM named, and how its names were used; empty if they were not."""
-    together = f"; {used or 'its names together are not better than the original ones'}" if named else ""
+    together = f"; {used or 'used all at once, its names are no better than yours'}" if named else ""
     return f"the LLM named {named:,} of {counted(classes, 'class', 'classes')}{together}"
 
 

@@ -303,8 +303,10 @@ class LiveProgress(Progress):
                 "" if usage is None or left is None else f"{usage.calls:,} of {usage.calls + left:,.0f} calls"
             )
             texts.append(f"{whose}0 calls" if usage is None else spent_text(usage, whose, calls=calls))
-        if self.scorer_usage is not None:
-            texts.append(spent_text(self.scorer_usage, "scorer: "))
+        if (scorer := self.scorer_usage) is not None:
+            most = 0 if self.started is None else self.started.most_scorer_calls
+            calls = f"{scorer.calls:,} of at most {most:,} calls" if most > scorer.calls else ""
+            texts.append(spent_text(scorer, "scorer: ", calls=calls))
         return texts
 
     @property

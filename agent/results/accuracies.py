@@ -84,7 +84,9 @@ class Difference:
     @property
     def in_words(self) -> str:
         """The difference, its interval, and the verdict on it, a line each."""
-        return self.verdict if self.same_template else "\n".join((*str(self).split(" ", 1), self.verdict))
+        if self.same_template or self.better == self.worse == 0:
+            return self.verdict
+        return "\n".join((*str(self).split(" ", 1), self.verdict))
 
 
 def _edge(points: float, *, apart: bool) -> str:
@@ -206,8 +208,8 @@ def beside_accuracy(accuracy: float | None, unanswered: Unanswered | None) -> li
 
 def weighted(templates: Sequence[str]) -> list[str]:
     """Return the different ones of averaged templates, in order, and how often each is there: its weight."""
-    times = {1: "", 2: " (twice)"}
-    return [f"{text}{times.get(n, f' ({n} times)')}" for text, n in Counter(templates).items()]
+    times = {1: "", 2: " (counts twice)"}
+    return [f"{text}{times.get(n, f' (counts {n} times)')}" for text, n in Counter(templates).items()]
 
 
 def _templates_text(templates: Sequence[str], *, are_examples_shown: bool) -> str:

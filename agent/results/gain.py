@@ -44,6 +44,8 @@ Z = 1.959963984540054
 FAMILY = 0.05
 """Probability of a false "better" in a verdict, and of a false "worse"."""
 _HALVINGS = 50
+ONLY_TEXTS = "If you can only use texts"
+"""Begins the part of a verdict on the texts without images."""
 Key = TypeVar("Key")
 
 
@@ -238,7 +240,7 @@ def verdict_of(
     if learnt and groups[TEXTS].test is not None:
         alone = with_article(in_words(groups[TEXTS].templates, renamed=bool(remark)))
         gain = _gain_on_test(groups[TEXTS], recommended.texts_over, reference, words)
-        sentences.append(f"If you can only use texts, use {alone}{remark}: {gain}.")
+        sentences.append(f"{ONLY_TEXTS}, use {alone}{remark}: {gain}.")
         sentences += _better_texts(recommended, words)
     if unsupported:
         them = f"{unsupported} of them {'is' if unsupported == 1 else 'are'} unsupported"

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...evaluator.errors import UsageError
-from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.class_names import MAX_NAME_CHARACTERS, MOST_CLASSES
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES
 from ..config.schema import SearchConfig
@@ -176,11 +175,12 @@ def check_one_request(config: SearchConfig, *, is_priced: bool = True) -> None:
             )
 
 
-def scorer_bound(config: SearchConfig, info: EvaluatorInfo, evaluator: RemoteEvaluator) -> ScorerBound:
+def scorer_bound(config: SearchConfig, evaluator: RemoteEvaluator) -> ScorerBound:
     """Return the most that a scorer behind an API takes, as if it dropped no candidate; ask nothing.
 
     ``config`` is that of the opened search.
     """
+    info = evaluator.info
     baselines = {template for group in info.baselines.values() for template in group}
     templates = evaluations_at_most(config, len(read_pool(config))) + len(baselines)
     images = info.sizes.get("train", 0) + info.sizes.get("val", 0)

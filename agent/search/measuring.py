@@ -148,7 +148,7 @@ class Evaluation:
         white_box: References that see inside the model, on the same shots; empty unless requested.
         prompts: What was scored: ``template`` or another prompt kind.
         scorer_usage: What a scorer behind an API was asked now, labels on disk not counted; None without one.
-        labels: Where its labels are kept; None without one.
+        labels: Where its answers are kept; None without one.
     """
 
     dataset: str

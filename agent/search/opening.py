@@ -32,7 +32,7 @@ from ..stop import Stop
 from ..store.records import check_identity
 from ..store.run import Store
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .bound import evaluations_at_most, first_score
+from .bound import evaluations_at_most, first_score, scorer_bound
 from .choice import candidates_at_most
 from .event_loop import entered, without_old_objects
 from .identity import IMAGE_NAMES, LABELLED_NAMES, LLM_CONTENT, check_content, identity_of
@@ -146,7 +146,7 @@ async def open_session(
         await store.put_config(config.to_public(), of_llm | of_evaluator)
         for sink in sinks:
             sink.start()
-        _announce(request, run_dir, evaluator.info, pool=len(pool), resumed=earlier is not None)
+        _announce(request, run_dir, evaluator, pool=len(pool), resumed=earlier is not None)
         if calls is not None:
             request.emit(calls.budget.usage_changed())
         if paid := price_notes(endpoint):
@@ -185,8 +185,11 @@ async def open_session(
         )
 
 
-def _announce(request: RunRequest, run_dir: Path, info: EvaluatorInfo, *, pool: int, resumed: bool) -> None:
-    config, emit = request.config, request.emit
+def _announce(request: RunRequest, run_dir: Path, evaluator: Evaluator, *, pool: int, resumed: bool) -> None:
+    from ...evaluator.remote.evaluator import RemoteEvaluator  # NumPy takes a while to import
+
+    config, emit, info = request.config, request.emit, evaluator.info
+    most_calls = scorer_bound(config, evaluator).total.calls if isinstance(evaluator, RemoteEvaluator) else 0
     if (hint := config.description_tip) is not None:
         emit(Noted(text=hint))
     emit(
@@ -202,6 +205,7 @@ def _announce(request: RunRequest, run_dir: Path, info: EvaluatorInfo, *, pool: 
             resumed=resumed,
             prompts=config.search_for,
             most_templates=evaluations_at_most(config, pool),
+            most_scorer_calls=most_calls,
         )
     )
 

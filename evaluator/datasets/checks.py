@@ -114,15 +114,17 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
     leaks = list(find_leaks(shots, test))
     if not leaks:
         return
-    shot, tested = leaks[0]
-    images = counted(len(leaks), "test image is", "test images are")
-    fact = f"{images} among the shots too, such as {tested} (as {shot})"
+    # Those of another class first: one of the two labels is wrong.
+    shot, tested = min(leaks, key=lambda leak: leak[0].label == leak[1].label)
+    images = counted(len(leaks), "test image is also a labelled one", "test images are also labelled ones")
+    other = "" if shot.label == tested.label else ", in another class"
+    fact = f"{images}, such as {tested.path} (as {shot.path}{other})"
     if not allow:
         raise DataError(f"{fact}; remove them, or go on all the same with `allow_leak = true`")
-    yield f"a leak, which stops a search unless it is allowed: {fact}"
+    yield f"a search stops here unless it has `allow_leak = true`: {fact}"
 
 
-def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Path, Path]]:
+def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Item, Item]]:
     """Yield pairs of a shot and a test image with the same bytes. Only files of equal size are read."""
 
     def size_of(path: Path) -> int:
@@ -131,12 +133,12 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
         except OSError as error:
             raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
 
-    shot_by_content = {file_digest(item.path): item.path for item in shots}
+    shot_by_content = {file_digest(item.path): item for item in shots}
     shot_by_content.pop(EMPTY, None)
-    sizes = {size_of(path) for path in shot_by_content.values()}
+    sizes = {size_of(shot.path) for shot in shot_by_content.values()}
     for item in test:
         if size_of(item.path) in sizes and (shot := shot_by_content.get(file_digest(item.path))) is not None:
-            yield shot, item.path
+            yield shot, item
 
 
 def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, kind: str, *, skip: bool) -> str:
@@ -199,13 +201,14 @@ def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str
             (copies if first.label == item.label else contradictions).append((first, item))
     if copies:
         first, copy = copies[0]
-        count = counted(len(copies), "copy", "copies")
-        yield f"among the shots: {count} of another one, such as {copy.path} of {first.path}"
+        count = counted(len(copies), "labelled image is a copy", "labelled images are copies")
+        yield f"{count} of another one, such as {copy.path} of {first.path}"
     if contradictions:
         first, copy = contradictions[0]
+        count = counted(len(contradictions), "labelled image is", "labelled images are")
         yield (
-            f"among the shots: {counted(len(contradictions), 'image')} in two classes, such as {first.path} "
-            f"({classes[first.label]!r}) and {copy.path} ({classes[copy.label]!r})"
+            f"{count} in two classes, such as {first.path} ({classes[first.label]!r}) "
+            f"and {copy.path} ({classes[copy.label]!r})"
         )
 
 

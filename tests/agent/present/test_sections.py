@@ -212,7 +212,7 @@ def test_what_the_llm_named_is_said_with_how_the_original_names_did() -> None:
     at_chance = replace(kept, baselines=original[1 / classes].baselines)
     assert names_read(at_chance) == f"{replaced}, which may be no better than chance"
     worse = replace(kept, names_read=replace(read, taken=False))
-    assert names_read(worse).endswith("; its names together are not better than the original ones")
+    assert names_read(worse).endswith("; used all at once, its names are no better than yours")
     page = html.unescape(render(view(original[1.0])))
     assert f"T{sentence[1:]}." in page
     assert SearchResult.from_json(original[1.0].to_json()).names_read == read

@@ -328,9 +328,9 @@ def test_the_best_so_far_and_its_gain() -> None:
     assert state.gains_so_far == []
     for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
         state.add(event)
-    assert state.gains_so_far == ["+12.5 points over the best starting template"]
+    assert state.gains_so_far == ["12.5 points over the best starting template"]
     other = state_after(BEGUN, replace(STARTING, train=5.0), scored(1, 5.0), scored(2, 7.5), over(1, 7.5))
-    assert other.gains_so_far[0] == "+2.5 over the best starting template"
+    assert other.gains_so_far[0] == "2.5 over the best starting template"
 
 
 def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
@@ -422,7 +422,7 @@ def test_rounds_that_improved_nothing_are_said_once_here_and_on_the_page(new: fl
 
 def test_a_template_that_counts_twice_is_shown_once() -> None:
     """Its place among averaged templates is a weight."""
-    for times, shown in ((2, "the shoe {} (twice)"), (3, "the shoe {} (3 times)")):
+    for times, shown in ((2, "the shoe {} (counts twice)"), (3, "the shoe {} (counts 3 times)")):
         several = GroupAccuracies(
             templates=("the shoe {}", "b {}", "c {}", *["the shoe {}"] * (times - 1)), train=0.5, test=None
         )

@@ -152,8 +152,8 @@ async def test_rows_as_good_as_the_recommended_one_are_counted(capsys: pytest.Ca
     )
     ahead = replace(second, texts_alone=MeasuredAccuracy(accuracy=0.9))
     for ways, tie in (
-        ((bare, second, *others), " On test, 1 other does as well.\n"),
-        ((bare, ahead, ahead, second), " On test, 2 others do better and 1 other does as well.\n"),
+        ((bare, second, *others), " On test, 1 other is as accurate.\n"),
+        ((bare, ahead, ahead, second), " On test, 2 others are more accurate and 1 other is as accurate.\n"),
         ((bare, *others), "\n"),
     ):
         print_ways(replace(evaluation, ways=ways))

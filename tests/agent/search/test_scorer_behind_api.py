@@ -507,7 +507,7 @@ async def test_evaluate_keeps_to_limits_and_goes_on_from_its_labels(
     cache = tmp_path / "labels"
     async with ScorerServer() as server:
         spec = config(server.url, shared_cache=cache, **limit)
-        with pytest.raises(BudgetSpentError, match=r"limit of .*; labels are kept in .*labels"):
+        with pytest.raises(BudgetSpentError, match=r"limit of .*; answers are kept in .*labels"):
             await in_thread(lambda: evaluate(["a {}"], spec))
         assert 0 < server.answered <= most
         await in_thread(lambda: evaluate(["a {}"], config(server.url, shared_cache=cache)))
@@ -527,7 +527,7 @@ async def test_evaluate_goes_on_by_the_same_command_when_the_scorer_answers_agai
         assert await in_thread(lambda: main([*command, "--scorer-url", server.url])) == 1
         assert server.requests <= answers + 2 * IN_FLIGHT
         err = capsys.readouterr().err
-        assert "; once it answers, run the same command again: only the rest is requested (labels: " in err
+        assert "; once it answers, run the same command again: only the rest is requested (answers: " in err
         assert "resume" not in err
         server.options = ScorerOptions()
         assert await in_thread(lambda: main([*command, "--scorer-url", server.url])) == 0
@@ -543,7 +543,7 @@ async def test_predict_goes_on_by_the_same_command_too(
         command = ["predict", str(colours / "test"), "--run", str(tmp_path / "run")]
         before = server.answered
         assert await in_thread(lambda: main([*command, "--max-scorer-calls", "2"])) == 1
-        assert "; labels are kept in " in capsys.readouterr().err
+        assert "; answers are kept in " in capsys.readouterr().err
         server.options = ScorerOptions(script=("ok",) * (server.requests + 1), always="wrong_key")
         assert await in_thread(lambda: main(command)) == 1
         assert "run the same command again" in capsys.readouterr().err
@@ -577,9 +577,9 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
         assert await in_thread(lambda: main(own)) == 0
         assert server.answered == asked
         assert is_closed(tmp_path / "run" / "labels.sqlite")
-    assert "scorer: 3 calls, $0.0030; labels are kept in " in printed.err
+    assert "scorer: 3 calls, $0.0030; answers are kept in " in printed.err
     assert "labels.sqlite" in printed.err
-    assert "scorer: 0 calls; labels" in capsys.readouterr().err
+    assert "scorer: 0 calls; answers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -611,7 +611,7 @@ async def test_predict_classifies_a_folder_as_the_run_did(
     assert is_closed(cache / "labels.sqlite")
     rows = [line.split(",") for line in printed.out.splitlines()[1:]]
     assert f"scorer: {asked} call{'s' * (asked > 1)}" in printed.err
-    assert f"labels are kept in {cache}" in printed.err
+    assert f"answers are kept in {cache}" in printed.err
     assert ["torn.png", "", ""] in rows
     named = [(Path(file).parent.name, name) for file, name, _share in rows if file != "torn.png"]
     assert sum(true == name for true, name in named) / len(named) == result.recommended.test
@@ -896,7 +896,7 @@ async def test_a_server_that_refuses_texts_ends_a_search_with_its_own_words(
         made = config(url, scorer="embeddings", scorer_dialect=dialect, initial=30, retry_attempts=4)
         evaluator = await ready_evaluator(made, None, ignore_event, ask=NothingAsked())
         assert isinstance(evaluator, RemoteEvaluator)
-        bound = scorer_bound(made, evaluator.info, evaluator)
+        bound = scorer_bound(made, evaluator)
         with pytest.raises(UsageError, match=r"text.*400.*KeyError\('image'\)") as caught:
             await search(made)
         assert len(sent) <= min(bound.total.calls, 30)
@@ -1002,7 +1002,7 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
     def search_names(record: NamesRecord, journal: Journal, **parts: Any) -> NameSearch:
         evaluator = parts["evaluator"]
         assert isinstance(evaluator, RemoteEvaluator)
-        bounds.append(scorer_bound(journal.config, evaluator.info, evaluator))
+        bounds.append(scorer_bound(journal.config, evaluator))
         predict = evaluator.predict_named
 
         def predict_named(

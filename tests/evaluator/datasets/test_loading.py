@@ -76,11 +76,12 @@ def test_the_same_image_in_train_and_test_is_an_error(
         make_images(tmp_path / folder, {"a": 3, "b": 3})
     shutil.copy(tmp_path / split / "a" / "000.png", tmp_path / "test" / "b" / "copy.png")
     with pytest.raises(
-        DataError, match=rf"1 test image is among the shots.*copy\.png.*{split}.*`allow_leak = true`"
+        DataError,
+        match=rf"1 test image is also a labelled one.*copy\.png.*{split}.*another class.*`allow_leak = true`",
     ):
         load(str(tmp_path), shots=3)
     data = load(str(tmp_path), shots=3, allow_leak=True)
-    assert any("a leak, which" in note for note in data.notes)
+    assert any("a search stops here unless" in note for note in data.notes)
 
 
 def test_copies_among_the_shots_are_noted(tmp_path: Path, make_images: MakeImages) -> None:
@@ -89,8 +90,8 @@ def test_copies_among_the_shots_are_noted(tmp_path: Path, make_images: MakeImage
     for target in ("a/copy.png", "b/copy.png"):
         shutil.copy(tmp_path / "train/a/000.png", tmp_path / "train" / target)
     notes = load(str(tmp_path), shots=4).notes
-    assert any("among the shots: 1 copy of" in note and "a/copy.png" in note for note in notes)
-    assert any("1 image in two classes" in note and "b/copy.png" in note for note in notes)
+    assert any("1 labelled image is a copy of" in note and "a/copy.png" in note for note in notes)
+    assert any("1 labelled image is in two classes" in note and "b/copy.png" in note for note in notes)
 
 
 def test_images_that_hardly_show_a_class_are_noted(tmp_path: Path, make_images: MakeImages) -> None:
@@ -159,12 +160,12 @@ def test_files_that_are_as_they_were_are_not_looked_into_again(
         loading, "check_repeats", lambda *arguments: (read.append(tmp_path), real(*arguments))[1]
     )
     first = load(str(tmp_path), shots=4)
-    assert any("1 copy of" in note for note in first.notes)
+    assert any("is a copy of" in note for note in first.notes)
     assert load(str(tmp_path), shots=4) == first
     assert len(read) == 1
     load(str(tmp_path), shots=4, on_bad_image="skip")
     (tmp_path / "train/a/copy.png").rename(tmp_path / "train/b/copy.png")
-    assert any("1 image in two classes" in note for note in load(str(tmp_path), shots=4).notes)
+    assert any("1 labelled image is in two classes" in note for note in load(str(tmp_path), shots=4).notes)
     torn = tmp_path / "test/a/000.png"
     torn.write_bytes(torn.read_bytes()[:60])
     for _ in range(2):

@@ -26,7 +26,7 @@ API: dict[str, Any] = {"scorer": "zero-shot", "model": "m", "scorer_url": "http:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scorer_url": None}, '`scorer = "zero-shot"` needs `scorer_url = URL`'),
+        ({"scorer_url": None}, '`scorer = "zero-shot"` is a model behind an API: give `scorer_url = URL`'),
         ({"scorer_url": "127.0.0.1:1"}, "write http:// or https:// and a host"),
         ({"pretrained": "openai"}, "`pretrained` applies to CLIP models"),
         ({"precision": "best"}, "`precision` applies to CLIP models"),
