@@ -246,7 +246,10 @@ class ScorerCalls:
         """
         self._final = final
         self.keep_more()
-        why = why_refused(self.budget.limits, self.budget.kept, estimated(first, self._price))
+        need, spent = estimated(first, self._price), self.budget.spent
+        if first.requests:  # of a new run, which has found the form of requests
+            need = need.plus(Spent(calls=spent.calls, estimated_picodollars=spent.picodollars_at_most))
+        why = why_refused(self.budget.limits, self.budget.kept, need)
         if why is not None:
             raise UsageError(why)
 

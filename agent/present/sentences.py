@@ -15,7 +15,7 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.datasets.values import UNUSED_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, CHOSEN
-from ...prompts.kinds import CandidateNoun
+from ...prompts.kinds import TEMPLATE, CandidateNoun
 from ..config.sources import on_command_line, typed
 from ..events import types as events
 from ..events.types import UsageChanged, UsageEvent
@@ -74,7 +74,7 @@ def what_may_help(result: SearchResult) -> str:
         return f"What usually helps most: {unused}." if unused else ""
     names = (
         "; if the model may not know the class names, `search_for = class-names` with `llm = MODEL`"
-        if result.best.class_names is None
+        if result.best.class_names is None and result.prompts == TEMPLATE
         else ""
     )
     return f"No searched words beat the plain ones. What may help: {more}; other words in `describe`{names}."
@@ -443,9 +443,9 @@ def names_read(result: SearchResult) -> str:
 
 
 def _naming(named: int, classes: int, used: str) -> str:
-    """Say how many classes the LLM named, and how its names were used; empty if they were not."""
+    """Say how many classes got another name by the LLM, and how it was used; empty if they were not."""
     together = f"; {used or 'used all at once, its names are no better than yours'}" if named else ""
-    return f"the LLM named {named:,} of {counted(classes, 'class', 'classes')}{together}"
+    return f"the LLM gave another name to {named:,} of {counted(classes, 'class', 'classes')}{together}"
 
 
 def _spent(result: SearchResult) -> str:

@@ -317,8 +317,8 @@ def check_recommends(evaluator: Evaluator, texts: Sequence[str], split: Split) -
     else:
         return
     raise UsageError(
-        f"no classifier would be recommended, as {why}; leave out what needs one (`save`, `predictions`; "
-        "without templates, `confusions` and `matrix` too)"
+        f"there is no classifier to recommend here, as {why}; leave out `save`, `predictions` and, without "
+        "templates, the confusion matrix"
     )
 
 

@@ -225,7 +225,7 @@ class FirstLook(NameSearch):
             few_shot, (original,) = await self.predictions.predict([template], [{}])
             rounds = NameRounds(self, [template], 1, few_shot, original or ())
             if rounds.names.confusions:
-                await rounds.read_as_a_whole()
+                self.record.proposed = len(await rounds.read_as_a_whole())
             if (start := rounds.names.start).names:
                 self.share = few_shot.accuracy(start.predicted).share
                 self.record.named_template = NamedTemplate(template, start.names, read=True)

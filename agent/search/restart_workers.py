@@ -102,7 +102,6 @@ async def _run_all(
         )
         for journal in journals
     )
-    workers = Workers(restarts, scheduler, stop=stop)
 
     def search_for_names(kind: type[N], templates: Sequence[str]) -> N:
         assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"
@@ -116,9 +115,13 @@ async def _run_all(
         )
 
     look: FirstLook | None = None
+    ended: Sequence[BudgetSpentError | GaveUpError] = ()
     if session.llm is not None and config.kind.renames_classes and info.paid and not config.unchecked:
         look = search_for_names(FirstLook, ())
-        await Workers([look], scheduler, stop=stop).run(1)  # a limit ends the restarts too
+        looking = Workers([look], scheduler, stop=stop)
+        await looking.run(1)
+        ended = looking.ended
+    workers = Workers(restarts, scheduler, stop=stop, ended=ended)
     stopped = await workers.run(config.concurrency) if workers.records else None
     if stopped is not None and not any(record.scored for record in workers.records):
         # Of a search that ends before, the default template is the result.
@@ -157,16 +160,24 @@ class Workers:
 
     After a limit, restarts already begun continue until they reach it too. An error or a signal ends the
     others without losing what is paid for. Only the record of an ended restart is kept.
+
+    Attributes:
+        ended: The limits and outages that ended restarts, or something before.
     """
 
     def __init__(
-        self, restarts: Iterable[Restart | NameSearch], scheduler: FairScheduler, *, stop: Stop
+        self,
+        restarts: Iterable[Restart | NameSearch],
+        scheduler: FairScheduler,
+        *,
+        stop: Stop,
+        ended: Iterable[BudgetSpentError | GaveUpError] = (),
     ) -> None:
         self._waiting = deque(restarts)
         self.records = tuple(restart.record for restart in self._waiting)
         self._scheduler = scheduler
         self._stop = stop
-        self._limits: list[BudgetSpentError | GaveUpError] = []
+        self.ended = list(ended)
 
     async def run(self, at_once: int) -> SearchStopped | None:
         """Run the restarts, ``at_once`` at a time; return what stopped the search, if anything.
@@ -186,10 +197,10 @@ class Workers:
         if self._stop.cause is not None:
             raise self._with_remedy(self._stop.cause)
         # An unfinished search must not pass for a finished one: its test split would be opened.
-        if not self._limits and not all(record.done for record in self.records):
+        if not self.ended and not all(record.done for record in self.records):
             raise RestartCancelledError()
-        if self._limits:
-            return stop_event(*self._limits)
+        if self.ended:
+            return stop_event(*self.ended)
         # An outage at the very end does not finish the search: a resume asks for the last rounds again.
         records = [record for record in self.records if record.unanswered]
         if not records:
@@ -204,14 +215,14 @@ class Workers:
             try:
                 with self._stop.watching():
                     await self._scheduler.turn()
-                    if self._limits and not restart.begun:
+                    if self.ended and not restart.begun:
                         continue
                     with asking_errors_as_causes():
                         await restart.run()
             except (BudgetSpentError, GaveUpError) as limit:
                 # Restarts of an earlier session are still replayed: answers on disk cost nothing, and without
                 # them the result would be poorer than the earlier one.
-                self._limits.append(limit)
+                self.ended.append(limit)
             except InterruptedRunError:
                 return
             except asyncio.CancelledError:

@@ -202,12 +202,12 @@ def test_what_the_llm_named_is_said_with_how_the_original_names_did() -> None:
         )
         for share in (1 / classes, 1.0)
     }
-    sentence = "the LLM named 1 of 2 classes; the search started from its names"
+    sentence = "the LLM gave another name to 1 of 2 classes; the search started from its names"
     assert names_read(original[1 / classes]) == f"{sentence}; the original names may be no better than chance"
     assert names_read(original[1.0]) == sentence
     assert names_read(replace(result, names_read=None)) == ""
     kept = replace(result, best=replace(result.best, class_names={"kettu": "fox"}))
-    replaced = "the LLM named 1 of 2 classes; its names replace the original ones"
+    replaced = "the LLM gave another name to 1 of 2 classes; its names replace the original ones"
     assert names_read(kept) == replaced
     at_chance = replace(kept, baselines=original[1 / classes].baselines)
     assert names_read(at_chance) == f"{replaced}, which may be no better than chance"

@@ -655,7 +655,7 @@ def test_a_file_that_cannot_be_written_does_not_cost_the_others(
     [
         ({"split": "val"}, "split='val' is for templates"),
         ({"custom_scorer": [0.5].count}, "has no test images; score templates on another split"),
-        ({"inspect": True, "custom_scorer": FakeEvaluator()}, "no classifier would be recommended"),
+        ({"inspect": True, "custom_scorer": FakeEvaluator()}, "there is no classifier to recommend here"),
         ({"white_box": ["coop"], "custom_scorer": FakeEvaluator()}, "custom scorer is not one"),
         ({"templates": []}, "no template to score"),
     ],

@@ -203,6 +203,27 @@ async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_s
             assert stopped.best.template == stopped.baselines["default template"].templates[0]
 
 
+@pytest.mark.parametrize("scorer", ["zero-shot", "embeddings"])
+async def test_the_least_limit_that_is_named_gives_a_result(
+    config: Callable[..., SearchConfig], tmp_path: Path, scorer: str
+) -> None:
+    """The requests that found the form of requests count; one less is refused."""
+    async with ScorerServer() as server:
+
+        async def run(most: int) -> SearchResult:
+            more = {"scorer": scorer, "initial": 40, "restarts": 4, "run_dir": tmp_path / str(most)}
+            return await search(config(server.url, max_scorer_calls=most, **more))
+
+        with pytest.raises(UsageError, match="must be at least") as refused:
+            await run(12)
+        least = int(str(refused.value).partition("must be at least ")[2].partition(":")[0])
+        with pytest.raises(UsageError, match=f"must be at least {least}: "):
+            await run(least - 1)
+        asked = server.requests
+        assert (await run(least)).evaluated >= 1
+        assert server.requests - asked <= least
+
+
 async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(
     config: Callable[..., SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -389,7 +410,7 @@ async def test_what_cannot_be_saved_is_not_paid_for(
 ) -> None:
     """Without features, or with templates of one's own, which are measured on test images alone."""
     async with ScorerServer(ScorerOptions(key=KEY)) as server:
-        with pytest.raises(UsageError, match=f"no classifier would be recommended, as .*{words}"):
+        with pytest.raises(UsageError, match=f"there is no classifier to recommend here, as .*{words}"):
             await in_thread(lambda: evaluate(templates, config(server.url, **settings), recommends=True))
         assert server.requests == 0
 
@@ -952,6 +973,34 @@ async def test_a_limit_that_templates_use_up_is_said_afterwards(
     assert exit_code(stopped) == 0
 
 
+async def test_where_the_llm_fails_before_templates_are_paid_for_the_search_stops(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """With the default template as its result; a resumed one goes on."""
+
+    class Sleepy:
+        awake = False
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            if not self.awake:
+                raise ConnectionError("asleep")
+            return ChatAnswer(text="rosso: red\nverde: green\nazzurro: blue")
+
+    names = tmp_path / "names.txt"
+    names.write_text("red=rosso\ngreen=verde\nblue=azzurro\n", "utf-8")
+    sleepy, patience = Sleepy(), {"give_up_after": 1e-7, "retry_attempts": 1}
+    async with ScorerServer(ScorerOptions(blur=0.1)) as server:
+        made = config(server.url, class_names=names, search_for="class-names", llm="x", **patience)
+        stopped = await search(made, chat=sleepy)
+        assert (stopped.status, stopped.evaluated, server.requests) == ("stopped", 1, 9)
+        assert "nothing has succeeded" in str(stopped.stop_reason)
+        sleepy.awake = True
+        resumed = await resume(tmp_path / "run", chat=sleepy)
+        assert max(server.asked.values()) == 1
+    assert resumed.status == "finished"
+    assert resumed.best.class_names is not None
+
+
 @pytest.mark.parametrize(("most", "evaluated"), [(90, 5), (49, 1)])
 async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
     config: Callable[..., SearchConfig], tmp_path: Path, most: int, evaluated: int
@@ -975,6 +1024,7 @@ async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
         assert (stopped.status, stopped.evaluated) == ("stopped", evaluated)
         assert stopped.best.class_names == {"rosso": "red", "verde": "green", "azzurro": "blue"}
         assert stopped.names_read is not None
+        assert NOTHING_USABLE not in stopped.notes
         assert len(asked) == 1
         changes = {"max_scorer_calls": 10_000}
         resumed = await resume(tmp_path / "run", changes=changes, chat=Translator())
