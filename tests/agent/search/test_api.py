@@ -200,7 +200,7 @@ async def test_a_chat_without_a_method_is_asked_for_templates(tmp_path: Path) ->
     )
     assert (result.method, result.usage.calls) == ("guided", 1)
     limited = SearchConfig(**small, max_cost=1, run_dir=tmp_path / "limited")
-    with pytest.raises(ConfigError, match="`max_cost` needs the LLM.s price"):
+    with pytest.raises(ConfigError, match="`max_cost` needs the LLM's price"):
         await search(limited, custom_scorer=FakeEvaluator(), chat=ChatByHash())
 
 
