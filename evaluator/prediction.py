@@ -26,8 +26,8 @@ class PredictedImage:
     Attributes:
         file: The image, relative to its folder.
         classes: Class names, the most likely first; empty if the image cannot be read.
-        probabilities: Softmax over all classes, for each of ``classes``. Not calibrated. Empty for a model
-            behind an API, which gives the class alone.
+        probabilities: Softmax over all classes, for each of ``classes``. Not calibrated. Empty for the
+            scorers ``zero-shot`` and ``chat``, which give the class alone.
         error: What is wrong with the image or the answer; empty if nothing is.
         true_class: Its class in the data; None for an image without a label.
     """

@@ -483,8 +483,13 @@ class FeatureEvaluator(Protocol):
 class ProbabilityEvaluator(Protocol):
     """An evaluator that says how probable the classes are that a learned classifier predicts."""
 
-    def probabilities(self, learned: LearnedClassifier, *, split: str) -> Sequence[float]:
-        """Return the probability of the predicted class of each image of a split, which opens it."""
+    def probabilities(
+        self, learned: LearnedClassifier, *, split: str
+    ) -> MaybeAwaitable[Sequence[float | None]]:
+        """Return the probability of the predicted class of each image of a split, which opens it.
+
+        It is None for an image that has no class.
+        """
         ...
 
 

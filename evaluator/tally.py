@@ -1,4 +1,4 @@
-"""Count predicted classes against true ones. Imports no torch."""
+"""Rank classes, and count predicted ones against true ones. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from .scoring import MOST_CONFUSED, ClassAccuracy, Confusion, Inspection, Score
 
 Labels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
 """Classes of n images: [n]. A negative prediction names no class."""
+Logits: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]]
+"""Logits, or probabilities, of classes for n images: [n, C]."""
 
 
 class ClassifiedSplit(NamedTuple):
@@ -37,6 +39,21 @@ def score_of(train: ClassifiedSplit, val: ClassifiedSplit, names: Sequence[str],
         confused=named_confusions(train.predicted, train.labels, names, MOST_CONFUSED),
         **values,
     )
+
+
+def likeliest(logits: Logits, factor: float, top: int) -> tuple[Labels, Logits]:
+    """Return each image's ``top`` classes, the most likely first, and their probabilities: [n, top] each.
+
+    Probabilities are the softmax of ``factor`` times the logits over all classes. Of equal logits the first
+    is taken, as by ``argmax``.
+    """
+    if top == 1:
+        labels = logits.argmax(axis=1)[:, None]
+    else:
+        labels = np.argsort(-logits, axis=1, kind="stable")[:, :top]
+    shares = np.exp(factor * (logits - logits.max(axis=1, keepdims=True)))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return labels, np.take_along_axis(shares, labels, axis=1)
 
 
 def correct(predicted: Labels, labels: Labels) -> int:

@@ -6,15 +6,19 @@ import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from anyio.from_thread import BlockingPortal
 
 from ...evaluator.classifier import About, Classifier
 from ...evaluator.errors import DataError, UsageError
 from ...evaluator.files import cache_dir
+from ...evaluator.head import Head
 from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor, SavedPredictor
 from ...evaluator.remote.embeddings import EmbeddingsEvaluator
-from ...evaluator.remote.evaluator import accepted, batched
+from ...evaluator.remote.evaluator import ImageSet, LikelyClasses, RemoteEvaluator, accepted, batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
 from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
@@ -27,9 +31,6 @@ from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, s
 from ..store.run import StoreReader
 from ..store.trust import OF_MODEL
 from .identity import LABELLED_NAMES
-
-if TYPE_CHECKING:
-    from ...evaluator.head import Head
 
 BATCH = 64
 """Images whose requests go out together; more would delay the first rows."""
@@ -47,7 +48,7 @@ class ApiFolderPredictor(ImagePredictor):
         labels: The file that keeps what the scorer answers.
         report: Called with lines about the endpoint, and folders that cannot be read.
         texts: Names as the scorer gets them, by label.
-        head: What decides in place of the templates; None for the templates.
+        classifier: What decides in place of the templates; None for the templates.
 
     Attributes:
         usage: What the scorer was asked for the last folder.
@@ -64,21 +65,21 @@ class ApiFolderPredictor(ImagePredictor):
         report: Report,
         *,
         texts: Sequence[str],
-        head: Head | None = None,
+        classifier: Classifier | None = None,
     ) -> None:
         super().__init__(config, class_names, templates, report)
         self.labels = labels
         self.usage = ApiUsage()
-        self._texts, self._head = tuple(texts), head
+        self._texts, self._classifier = tuple(texts), classifier
 
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
         """Yield the decision on each image, in order; its endpoint is open meanwhile.
 
         Raises:
-            UsageError: More than one class is asked for, or the scorer cannot average the templates.
+            UsageError: The scorer cannot rank classes, or average the templates.
         """
-        if top != 1:
-            raise UsageError("a model behind an API gives one class an image; leave `top` out")
+        if top != 1 and self.spec.scorer != "embeddings":
+            raise UsageError("the scorers `zero-shot` and `chat` give one class an image; leave `top` out")
         opened = scorer_in_thread(self.spec, os.environ, labels=self.labels, report=self._report)
         with ExitStack() as stack, opened as (ask, portal):
             evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
@@ -88,27 +89,39 @@ class ApiFolderPredictor(ImagePredictor):
                     raise UsageError(
                         "this scorer classifies with one candidate at a time, and the run averages several"
                     )
+                classify = self._classify_with(evaluator, portal, top)
                 for paths in batched(images, BATCH):
                     complaints = evaluator.problem.pictures.complaints(paths)
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
-                    image_sets = [unlabelled(evaluator, readable)]
-                    if self._head is not None and isinstance(evaluator, EmbeddingsEvaluator):
-                        (decided,) = portal.call(evaluator.classify_by, [self._head], image_sets)
-                    else:
-                        (decided,) = portal.call(evaluator.classify, [self.templates], image_sets)
-                    (decisions,) = accepted(decided)
-                    label_by_path = dict(zip(readable, decisions.predicted.tolist(), strict=True))
-                    why = {readable[index]: reason for index, reason in decisions.reasons.items()}
+                    classified = iter(classify(unlabelled(evaluator, readable)))
                     for path, complaint in zip(paths, complaints, strict=True):
-                        if complaint:
-                            yield path, (), (), DataError(complaint)
-                        elif path in why:
-                            yield path, (), (), DataError(f"{path}: {why[path]}")
-                        else:
-                            yield path, (label_by_path[path],), (), None
+                        likely = LikelyClasses() if complaint else next(classified)
+                        error = complaint or (likely.error and f"{path}: {likely.error}")
+                        yield path, likely.labels, likely.probabilities, DataError(error) if error else None
             finally:
                 priced = self.spec.scorer_price is not None
                 self.usage = ApiUsage.of(ask.budget.spent, priced=priced)
+
+    def _classify_with(
+        self, evaluator: RemoteEvaluator, portal: BlockingPortal, top: int
+    ) -> Callable[[ImageSet], Iterable[LikelyClasses]]:
+        """Return what classifies images; texts of a scorer of embeddings are asked for now, once."""
+        if not isinstance(evaluator, EmbeddingsEvaluator):
+
+            def classify(images: ImageSet) -> Iterator[LikelyClasses]:
+                (decided,) = portal.call(evaluator.classify, [self.templates], [images])
+                (decisions,) = accepted(decided)
+                why = decisions.reasons
+                for index, label in enumerate(decisions.predicted.tolist()):
+                    yield LikelyClasses(error=why[index]) if index in why else LikelyClasses([label])
+
+            return classify
+        if self._classifier is not None:
+            head, scale = self._classifier.head, self._classifier.about.scale
+        else:
+            head = Head(portal.call(evaluator.classifier, self.templates))
+            scale = evaluator.logit_scale
+        return lambda images: portal.call(partial(evaluator.likeliest, head, images, scale=scale, top=top))
 
 
 def predictor_of_run(
@@ -163,16 +176,18 @@ def _opened(
     if is_api:
         changed = {name: value for name, value in config if name in (changes or ())}
         config = config.model_copy(update={**dict.fromkeys(_OF_THE_RUN), **changed})
-        head = None
+        classifier = None
         if is_saved:
             saved = prompts.saved_classifier()
             if (saved.about.scorer, saved.about.model) == (config.scorer, config.model):
-                names, head = saved.class_names, saved.head
+                names, classifier = saved.class_names, saved
                 config = _asked_as(saved.about, config, report)
             else:
                 report(f"note: {CLASSIFIER} is for {saved.about.model}; {config.model} gets the texts alone")
         labels = shared_labels(config)
-        return ApiFolderPredictor(config, names, prompts.templates, labels, report, texts=texts, head=head)
+        return ApiFolderPredictor(
+            config, names, prompts.templates, labels, report, texts=texts, classifier=classifier
+        )
     predictor = FolderPredictor(config, names, prompts.templates, report, texts=texts)
     if stored_manifest(run_dir).content.get("weights") not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
@@ -196,7 +211,7 @@ def api_predictor_of(classifier: Classifier, config: SearchConfig, report: Repor
         shared_labels(config),
         report,
         texts=about.names_in_texts,
-        head=classifier.head,
+        classifier=classifier,
     )
 
 

@@ -19,6 +19,7 @@ from ..files import cache_dir, seen_files
 from ..pico.models import TOY_MODEL
 from ..scoring import CHOSEN, EvaluatorInfo
 from ..spec import EvaluatorSpec, OpeningProgress, Report
+from ..tally import likeliest
 from .images import RECIPE, Features, ImageEncoder, Source
 from .models import LoadedModel, ModelFacts, best_dtype, known_model, load_model, parse_devices
 from .open_clip_evaluator import KeptTexts, OpenClipEvaluator
@@ -356,7 +357,5 @@ class ImageClassifier:
             )
         with torch.inference_mode():
             logits = products(features, self._vectors, self._likeness)
-            # Stable, so that equal logits give the class that the evaluator decides for.
-            labels = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :top]
-            scaled = logits * (self._scale / SCALE)
-            return labels.tolist(), scaled.softmax(dim=1).gather(1, labels).tolist()
+        labels, probabilities = likeliest(logits.cpu().numpy(), self._scale / SCALE, top)
+        return labels.tolist(), probabilities.tolist()

@@ -241,7 +241,7 @@ class OpenClipEvaluator:
             return [
                 share
                 for values, _ in logits(self.split(split), weights, likeness)
-                for share in (values * (learned.scale / SCALE)).softmax(dim=1).amax(dim=1).tolist()
+                for share in tally.likeliest(values.cpu().numpy(), learned.scale / SCALE, 1)[1][:, 0].tolist()
             ]
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, product
@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
+from .. import tally
 from ..counts import counted
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..head import Head
@@ -43,6 +44,7 @@ from .evaluator import (
     BadReplyError,
     EnsembleDecisions,
     ImageSet,
+    LikelyClasses,
     Question,
     RemoteEvaluator,
     RemoteProblem,
@@ -53,6 +55,7 @@ from .evaluator import (
     path_below,
     predictions_of,
     text_tokens,
+    why_refused,
 )
 from .labels import Embedded, Vector
 from .pictures import SentPicture, encode
@@ -62,7 +65,7 @@ if TYPE_CHECKING:
 
 SLOT = "{}"
 LOGIT_SCALE = 100.0
-"""CLIP's scale of cosines to logits, for grey-box objectives; endpoints do not give theirs."""
+"""CLIP's scale of cosines to logits; endpoints do not give theirs."""
 CHUNK = 4096
 """Images whose logits are computed at once."""
 SAME = 0.999
@@ -136,25 +139,29 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     ) -> list[EnsembleDecisions]:
         return await self._classify([(texts, self.class_names) for texts in ensembles], parts)
 
-    async def classify_by(self, heads: Sequence[Head], parts: Sequence[ImageSet]) -> list[EnsembleDecisions]:
-        """Return the decisions of classifiers for each part; no text is asked for.
-
-        Args:
-            heads: What decides.
-            parts: The images.
+    async def likeliest(self, head: Head, images: ImageSet, *, scale: float, top: int) -> list[LikelyClasses]:
+        """Return the ``top`` classes of each image by a classifier; no text is asked for.
 
         Raises:
             ScoringEndedError: The endpoint's vectors have another size.
         """
-        await self.prepare()
-        embedded = [await self._embedded(images) for images in parts]
-        sizes = {head.vectors.shape[1] for head in heads} - {self._size}
-        if sizes and self._size is not None:
-            raise ScoringEndedError(
-                f"the classifier has vectors of {sizes.pop()} numbers and the endpoint gave {self._size}: it "
-                "was made for another model"
-            )
-        return await self._decided(heads, embedded)
+        embedded = await self._embedded_for([head], images)
+
+        def ranked() -> list[LikelyClasses]:
+            chunks = (tally.likeliest(logits, scale / LOGIT_SCALE, top) for logits in _logits(head, embedded))
+            rows = [row for part in chunks for row in zip(*(column.tolist() for column in part), strict=True)]
+            refused = embedded.refused
+            return [
+                LikelyClasses(error=why_refused(refused[index])) if index in refused else LikelyClasses(*row)
+                for index, row in enumerate(rows)
+            ]
+
+        return await in_thread(ranked)
+
+    async def probabilities(self, learned: LearnedClassifier, *, split: str) -> list[float | None]:
+        images = await self._opened(split)
+        ranked = await self.likeliest(learned.head, images, scale=learned.scale, top=1)
+        return [next(iter(image.probabilities), None) for image in ranked]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -181,7 +188,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     async def decide(self, heads: Sequence[Head], *, split: str) -> Predictions:
         images = await self._opened(split)
-        return predictions_of(await self.classify_by(heads, [images]), images)
+        embedded = await self._embedded_for(heads, images)
+        return predictions_of(await self._decided(heads, [embedded]), images)
 
     async def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -211,16 +219,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return await self._decided(await self._classifiers(wanted), embedded)
 
     def _decisions(self, head: Head, images: _EmbeddedImages) -> SplitDecisions:
-        # In double precision, so that an image's class does not depend on which others are with it.
-        columns = LOGIT_SCALE * head.vectors.T.astype(np.float64)
-        vectors = images.vectors
-        if len(images.refused) == len(vectors):  # all are refused: their length may not have been known
-            vectors = np.zeros((len(vectors), len(columns)), dtype=np.float32)
-        logits = []
-        for start in range(0, len(vectors), CHUNK):
-            rows = vectors[start : start + CHUNK].astype(np.float64)
-            added = 0 if head.likeness is None else LOGIT_SCALE * head.likeness.added(rows)
-            logits.append(rows @ columns + added)
+        logits = list(_logits(head, images))
         if not logits:
             return SplitDecisions(np.zeros(0, dtype=np.int64))
         predicted = np.concatenate([chunk.argmax(axis=1) for chunk in logits])
@@ -255,6 +254,18 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             return LabelledFeatures.of_images(np.concatenate(vectors), np.concatenate(labels))
 
         return await in_thread(shots)
+
+    async def _embedded_for(self, heads: Sequence[Head], images: ImageSet) -> _EmbeddedImages:
+        """Return the vectors of images; raise ScoringEndedError if classifiers have others in size."""
+        await self.prepare()
+        embedded = await self._embedded(images)
+        sizes = {head.vectors.shape[1] for head in heads} - {self._size}
+        if sizes and self._size is not None:
+            raise ScoringEndedError(
+                f"the classifier has vectors of {sizes.pop()} numbers and the endpoint gave {self._size}: it "
+                "was made for another model"
+            )
+        return embedded
 
     async def _embedded(self, images: ImageSet) -> _EmbeddedImages:
         """Return the vectors of images, those that are not known asked for now."""
@@ -430,6 +441,19 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             return "its vectors have different lengths"
         first, same, different, _text = vectors
         return "it reads images as text" if first @ same < SAME or first @ different >= SAME else None
+
+
+def _logits(head: Head, images: _EmbeddedImages) -> Iterator[tally.Logits]:
+    """Yield the logits of at most ``CHUNK`` images at a time, with the factor ``LOGIT_SCALE``."""
+    # In double precision, so that an image's class does not depend on which others are with it.
+    columns = LOGIT_SCALE * head.vectors.T.astype(np.float64)
+    vectors = images.vectors
+    if len(images.refused) == len(vectors):  # all are refused: their length may not have been known
+        vectors = np.zeros((len(vectors), len(columns)), dtype=np.float32)
+    for start in range(0, len(vectors), CHUNK):
+        rows = vectors[start : start + CHUNK].astype(np.float64)
+        added = 0 if head.likeness is None else LOGIT_SCALE * head.likeness.added(rows)
+        yield rows @ columns + added
 
 
 def as_vector(numbers: Any) -> Vector:

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -143,8 +143,16 @@ class SplitDecisions:
     def reasons(self) -> dict[int, str]:
         """Why images have no class, in words, by their index."""
         why = {index: f"the answer is {shown(answer)}" for index, answer in self.unreadable.items()}
-        why |= {index: reason or REFUSED_EARLIER for index, reason in self.refused.items()}
-        return {index: f"{UNCLASSIFIED}: {reason}" for index, reason in why.items()}
+        why = {index: f"{UNCLASSIFIED}: {reason}" for index, reason in why.items()}
+        return why | {index: why_refused(reason) for index, reason in self.refused.items()}
+
+
+class LikelyClasses(NamedTuple):
+    """The most likely classes of an image by label, with probabilities if there are any, or why none is."""
+
+    labels: Sequence[int] = ()
+    probabilities: Sequence[float] = ()
+    error: str = ""
 
 
 EnsembleDecisions: TypeAlias = list[SplitDecisions] | TemplateRejectedError
@@ -709,6 +717,11 @@ def predictions_of(decided: Sequence[EnsembleDecisions | None], images: ImageSet
         paths=images.paths,
         reasons=reasons if any(reasons) else (),
     )
+
+
+def why_refused(reason: str) -> str:
+    """Return in words why an image has no class; ``reason`` is empty if none was kept."""
+    return f"{UNCLASSIFIED}: {reason or REFUSED_EARLIER}"
 
 
 def _refusing(kind: str, refusal: ApiRefusal) -> str:

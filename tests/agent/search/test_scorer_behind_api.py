@@ -394,7 +394,7 @@ async def test_evaluate_without_templates_measures_what_people_use(
     images = evaluation.predictions
     assert len(images) == (6 if learns else 0)
     assert all(Path(image.file).parent.name == image.true_class for image in images)
-    assert not any(image.probabilities for image in images)
+    assert all(1 / 3 < image.probabilities[0] < 1 for image in images)
     assert evaluation.scorer_usage is not None
 
 
@@ -628,9 +628,23 @@ async def test_predict_classifies_a_folder_as_the_run_did(
         assert await in_thread(lambda: main([*ask, "--json"])) == 0
         assert server.answered - before == asked
         document = json.loads(capsys.readouterr().out)
-        assert await in_thread(lambda: main([*ask, "--top", "2"])) == 2
+        ranks = kind["scorer"] == "embeddings"
+        assert await in_thread(lambda: main([*ask, "--top", "3"])) == (0 if ranks else 2)
+        top = capsys.readouterr()
+        assert server.answered - before == asked
     assert is_closed(cache / "labels.sqlite")
     rows = [line.split(",") for line in printed.out.splitlines()[1:]]
+    if ranks:
+        for row, three in zip(rows, csv.DictReader(top.out.splitlines()), strict=True):
+            assert row == [three["file"], three["class"], three["probability"]]
+            if row[1]:
+                shares = [float(three[f"probability{rank}"]) for rank in ("", "_2", "_3")]
+                assert {three["class"], three["class_2"], three["class_3"]} == {*COLOURS}
+                assert shares == sorted(shares, reverse=True)
+                assert sum(shares) == pytest.approx(1, abs=1e-5)
+    else:
+        assert "`zero-shot` and `chat` give one class an image; leave --top out" in top.err
+        assert {share for _file, _name, share in rows} == {""}
     assert f"scorer: {asked} call{'s' * (asked > 1)}" in printed.err
     assert f"answers are kept in {cache}" in printed.err
     assert ["torn.png", "", ""] in rows
@@ -699,9 +713,13 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
             *at,
         ]
         saved = str(tmp_path / "best.safetensors")
-        assert await in_thread(lambda: main(["evaluate", *own, "--save", saved])) == 0
+        table = tmp_path / "p.csv"
+        own += ["--save", saved, "--predictions", str(table)]
+        assert await in_thread(lambda: main(["evaluate", *own])) == 0
         capsys.readouterr()
+        asked = server.answered
         assert await in_thread(lambda: main(["predict", test, "--run", saved, *at])) == 0
+        assert server.answered == asked
         rows = [*csv.DictReader(capsys.readouterr().out.splitlines())]
         right = [row["class"] == Path(row["file"]).parent.name for row in rows]
         best = measured.recommended
@@ -711,6 +729,10 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         where = EvaluatorSpec(scorer="embeddings", model="m", scorer_url=server.url)
         images = await in_thread(lambda: [*predict(test, run_dir=saved, spec=where)])
         assert [row["class"] for row in rows] == [image.classes[0] for image in images]
+        evaluated = [*csv.DictReader(table.read_text("utf-8").splitlines())]
+        shares = [row["probability"] for row in rows]
+        assert [row["probability"] for row in evaluated] == shares
+        assert [f"{image.probabilities[0]:.6f}" for image in images] == shares
 
 
 @pytest.mark.parametrize(
@@ -745,6 +767,8 @@ async def test_an_image_without_a_class_is_named_with_its_folder_and_the_reason(
     assert errors["red/1.png"].startswith("red/1.png: the scorer gives it no class: ")
     assert errors["red/1.png"].endswith(reason)
     assert errors["red/torn.png"].startswith("red/torn.png is not an image that can be read")
+    counted = 1 if kind["scorer"] == "embeddings" else 0
+    assert all(len(image.probabilities) == (0 if image.error else counted) for image in images)
     assert {row["file"]: row["error"] for row in document["predictions"] if "error" in row} == errors
     assert [f"not classified: {error}" in printed.err for error in errors.values()] == [True, True]
 
@@ -760,8 +784,8 @@ async def test_predictions_of_an_evaluation_say_why_an_image_has_no_class(
         ask += ["--scorer-url", server.url, "--predictions", str(file)]
         assert await in_thread(lambda: main(ask)) == 0
     rows = csv.DictReader(file.read_text("utf-8").splitlines())
-    (row,) = [row for row in rows if not row["class"]]
-    assert row["file"] == "test/red/1.png"
+    (row,) = [row for row in rows if not (row["class"] and row["probability"])]
+    assert (row["file"], row["class"], row["probability"]) == ("test/red/1.png", "", "")
     err = capsys.readouterr().err
     assert re.search(r"not classified: test/red/1.png: the scorer gives it no class: .*policy", err)
     assert "1 of them without a class" in err

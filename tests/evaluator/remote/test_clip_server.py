@@ -9,8 +9,10 @@ import re
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import openai
 import pytest
 from aiohttp.test_utils import TestServer
@@ -18,9 +20,13 @@ from huggingface_hub import InferenceClient, constants
 from PIL import Image
 
 from examples.clip_server import ClipServer
+from promptclimb.evaluator.clip.in_process import ImageClassifier
+from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
+from promptclimb.evaluator.head import Head, Likeness
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from promptclimb.evaluator.remote.dialects import DIALECTS, read_data
+from promptclimb.evaluator.remote.embeddings import EmbeddingsEvaluator
 from promptclimb.evaluator.remote.image_by_image import read_scores
 from promptclimb.evaluator.remote.pictures import encode
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -72,6 +78,36 @@ async def test_templates_score_as_with_the_model_itself(url: str) -> None:
     local = await trains()
     for scorer in ("zero-shot", "embeddings"):
         assert await trains(PlainAsk(url), scorer=scorer, scorer_url=url) == local
+
+
+@pytest.mark.usefixtures("small_sets")
+async def test_probabilities_are_those_of_the_model_itself(url: str) -> None:
+    """Of texts alone, and of what was learned from labelled images, with likeness to them."""
+    model = EvaluatorSpec(model="RN-pico", **DATA)
+    local = await asyncio.to_thread(open_evaluator, model)
+    behind_api = EvaluatorSpec(model="RN-pico", scorer="embeddings", scorer_url=url, **DATA)
+    remote = await asyncio.to_thread(lambda: open_evaluator(behind_api, ask=PlainAsk(url)))
+    assert isinstance(local, OpenClipEvaluator)
+    assert isinstance(remote, EmbeddingsEvaluator)
+    vectors = await asyncio.to_thread(local.classifier, TEMPLATES[:1])
+    learned = await asyncio.to_thread(local.learn, vectors)
+    keys = local.shots.features[:, 0].numpy()
+    gains = np.linspace(-0.05, 0.05, len(keys) * len(vectors), dtype=np.float32).reshape(len(keys), -1)
+    like = replace(learned, head=Head(learned.head.vectors, Likeness(keys, gains, 2.0)))
+    for classifier in (learned, like):
+        expected = await asyncio.to_thread(lambda one=classifier: local.probabilities(one, split="test"))
+        assert len({*expected}) > 1
+        assert await remote.probabilities(classifier, split="test") == pytest.approx(expected, abs=1e-4)
+
+    opened = await asyncio.to_thread(
+        lambda: ImageClassifier.of_texts(model, local.class_names, TEMPLATES[:1], print)
+    )
+    test = remote.split("test")
+    head = Head(await remote.classifier(TEMPLATES[:1]))
+    ranked = await remote.likeliest(head, test, scale=local.logit_scale, top=3)
+    for (_path, labels, shares, _error), likely in zip(opened.decide(test.paths, 3), ranked, strict=True):
+        assert likely.labels == labels
+        assert likely.probabilities == pytest.approx(shares, abs=1e-4)
 
 
 async def test_official_clients_are_answered(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
