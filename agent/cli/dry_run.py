@@ -173,7 +173,11 @@ def _opened(config: SearchConfig) -> Evaluator:
                     emit(Noted(text=DIALECT_UNKNOWN.format(form.name)))
                 images, texts = counted(form.most_images, "image"), counted(form.most_texts, "text")
                 most = f"a request holds at most {images} or {texts}"
-                emit(Noted(text=f"{most}; if the endpoint takes fewer, or refuses some, there are more"))
+                emit(
+                    Noted(
+                        text=f"{most}; if the endpoint takes fewer, or refuses some, there are more requests"
+                    )
+                )
             return await ready_evaluator(config, None, emit, ask=NothingAsked(), encode=False)
 
     return run_interruptible(run)

@@ -40,6 +40,8 @@ examples (the first and the last need no images of yours):
   promptclimb evaluate --data backgrounds
   promptclimb evaluate --data path/to/images --model ViT-B-32 \\
       --pretrained laion2b_s34b_b79k --save best.safetensors
+  promptclimb evaluate --data path/to/images --scorer embeddings \\
+      --model NAME --scorer-url http://127.0.0.1:8000/v1
   promptclimb evaluate --data backgrounds --templates "a toy {}"
 """
 

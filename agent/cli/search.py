@@ -68,6 +68,10 @@ example: find names for classes that the model does not know, with an LLM, for $
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
       --search-for class-names --llm gpt-4o-mini \\
       --describe "what your images show" --price auto --max-cost 1
+example: a model behind an API, whose key is in SCORER_API_KEY
+  promptclimb search --data path/to/images --scorer embeddings \\
+      --model NAME --scorer-url http://127.0.0.1:8000/v1 \\
+      --describe "what your images show" --dry-run
 """
 DETAILS = """\
 what --data takes:

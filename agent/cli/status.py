@@ -214,7 +214,7 @@ def _paid(state: RunView) -> list[UsageEvent | None]:
 
 
 def _train(state: RunView) -> str:
-    return "" if state.train is None else score_text(state.train, percent=state.percent, unit="%")
+    return "" if state.train is None else score_text(state.train, percent=state.percent, unit=" %")
 
 
 def _rounds(state: RunView) -> str:

@@ -503,7 +503,9 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
 
     @property
     def description_tip(self) -> str | None:
-        """A tip to add a description; None if there is one, or the method uses none."""
+        """A tip on the description: to add one, or to leave a slot out; None if there is none to give."""
+        if "{}" in (self.describe or ""):
+            return "`describe` has a slot {}: it takes words on what the images show, and no template"
         if self.describe or self.blind or not self.uses_description:
             return None
         return DESCRIPTION_TIP

@@ -41,9 +41,11 @@ def plan_text(config: SearchConfig) -> str:
 
 
 def names_text(config: SearchConfig, class_names: Sequence[str]) -> tuple[str, str]:
-    """Return what the LLM is asked about class names, and the first request; empty if it is not asked."""
-    if not config.kind.renames_classes or config.llm is None:
+    """Return where class names come from, and the first request to the LLM; empty if there is none."""
+    if not config.kind.renames_classes:
         return "", ""
+    if config.llm is None:
+        return f"class names: from a list of common words, as no LLM is named ({flag_of('llm')})\n", ""
     labels = range(min(len(class_names), most_read(config)))
     requests = readings_asked(config, class_names, labels)
     classes = f"{len(labels):,} of {counted(len(class_names), 'class', 'classes')}"

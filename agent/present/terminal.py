@@ -266,7 +266,7 @@ class LiveProgress(Progress):
 
     def score(self, value: float) -> str:
         """Return the text of a score."""
-        return score_text(value, percent=self.percent, unit="%")
+        return score_text(value, percent=self.percent, unit=" %")
 
     @property
     def words(self) -> KindWords:

@@ -733,7 +733,10 @@ class SearchResult:
             if name not in same
         ]
         rows = [] if self.is_unread else rows
-        return AccuracyTable(columns=SPLITS, rows=tuple(rows), percent=self.has_accuracies)
+        # Without labelled images, or without a validation split, a column would be empty.
+        measured = {name for row in rows for name, cell in row.cells.items() if cell.value is not None}
+        columns = tuple(name for name in SPLITS if name in measured | {"test"})
+        return AccuracyTable(columns=columns, rows=tuple(rows), percent=self.has_accuracies)
 
     def __str__(self) -> str:
         """Return the accuracies as a table and what to use, for ``print``."""

@@ -115,8 +115,8 @@ def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
         splits = replace(splits, test=test)
     if 0 < (size := len(splits.test)) < FEW_TEST_IMAGES:
         notes.append(
-            f"there {'is' if size == 1 else 'are'} only {counted(size, 'test image')}, where even a gain of "
-            f"ten points may be chance; take {FEW_TEST_IMAGES} or more test images"
+            f"there {'is' if size == 1 else 'are'} only {counted(size, 'test image')}, where even a large "
+            f"gain may be chance; take {FEW_TEST_IMAGES} or more test images"
         )
     shots, shots_line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
     train, val = draw(splits, shots=shots, seed=spec.seed)

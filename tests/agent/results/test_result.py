@@ -138,7 +138,7 @@ def test_a_notebook_shows_a_table_without_markup_of_others() -> None:
     html = replace(small_result(), best=best)._repr_html_()
     assert "<script>" not in html
     assert "<td>50.0<br>25.0 % refused<br>66.7 of those answered</td>" in html
-    assert "<td>a {}<br>one {}</td><td>50.0</td><td>-</td><td>50.0</td>" in html
+    assert "<td>a {}<br>one {}</td><td>50.0</td><td>50.0</td>" in html
     assert "<td>default template</td><td>a photo of a {}</td>" in html
 
 
@@ -148,7 +148,7 @@ def test_a_printed_result_is_a_table_and_what_to_use() -> None:
     result = replace(result, recommended=replace(result.recommended, verdict="Use it."))
     title, heads, *rows, verdict = str(result).splitlines()
     assert title == f"{result.dataset.name}: accuracy in %"
-    assert heads.split()[:3] == ["train", "val", "test"]
+    assert heads.split()[:2] == ["train", "test"]  # no validation images
     assert [row.split("  ")[0] for row in rows] == [row.title for row in result.accuracies.rows]
     assert verdict == "Use it."
 
