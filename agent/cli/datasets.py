@@ -24,7 +24,7 @@ examples:
 
 def datasets(arguments: argparse.Namespace) -> int:
     """List the named data sets, or show one few-shot split."""
-    from ...evaluator.datasets.checks import check_readable
+    from ...evaluator.datasets.checks import check_readable, check_repeats
     from ...evaluator.datasets.loading import known
     from ...evaluator.datasets.values import describe
     from ..api import load_data
@@ -39,7 +39,11 @@ def datasets(arguments: argparse.Namespace) -> int:
     # Also show data that a search would refuse.
     spec = given_spec(arguments, (ARGUMENT, {"data": arguments.dataset, "allow_leak": True}))
     data = load_data(spec.model_copy(update={"on_bad_image": "skip"}))
-    notes = (*data.notes, *check_readable((*data.train, *data.val), skip=True))
+    notes = (
+        *data.notes,
+        *check_readable((*data.train, *data.val), skip=True),
+        *check_repeats(data.test.open(), data.classes, "test image"),
+    )
     if spec.on_bad_image == "fail":
         notes = tuple(map(_as_refused, notes))
     data = replace(data, notes=notes)

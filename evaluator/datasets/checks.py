@@ -188,8 +188,10 @@ def _faults(find: Callable[[Item], str], items: Sequence[Item], kind: str, *, sk
         yield note_on_unusable(complaints, len(items), kind, skip=skip)
 
 
-def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
-    """Yield notes on images, by content, that were drawn more than once."""
+def check_repeats(
+    items: Sequence[Item], classes: Sequence[str], kind: str = "labelled image"
+) -> Iterator[str]:
+    """Yield notes on images of one kind that are there more than once, by content."""
     item_by_hash: dict[str, Item] = {}
     copies: list[tuple[Item, Item]] = []
     contradictions: list[tuple[Item, Item]] = []
@@ -201,11 +203,11 @@ def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str
             (copies if first.label == item.label else contradictions).append((first, item))
     if copies:
         first, copy = copies[0]
-        count = counted(len(copies), "labelled image is a copy", "labelled images are copies")
+        count = counted(len(copies), f"{kind} is a copy", f"{kind}s are copies")
         yield f"{count} of another one, such as {copy.path} of {first.path}"
     if contradictions:
         first, copy = contradictions[0]
-        count = counted(len(contradictions), "labelled image is", "labelled images are")
+        count = counted(len(contradictions), f"{kind} is", f"{kind}s are")
         yield (
             f"{count} in two classes, such as {first.path} ({classes[first.label]!r}) "
             f"and {copy.path} ({classes[copy.label]!r})"

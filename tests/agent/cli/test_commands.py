@@ -535,7 +535,11 @@ def test_datasets_shows_a_torn_test_image(
     first, second, *_ = (Path(item["path"]) for item in json.loads(capsys.readouterr().out)["train"])
     first.write_bytes(first.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
-    assert f"for example {second}" in capsys.readouterr().err
+    (tmp_path / "test" / "a" / "copy.png").write_bytes((tmp_path / "test" / "a" / "0.png").read_bytes())
+    assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
+    shown = capsys.readouterr().err
+    assert f"for example {second}" in shown
+    assert f"note: 1 test image is a copy of another one, such as {tmp_path}/test/a/" in shown
 
 
 def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
