@@ -257,8 +257,8 @@ def recommendation(evaluation: Evaluation) -> str:
         for count, how in ((ahead, "more accurate"), (ties, "as accurate"))
         if count
     )
-    others = others and f" On test, {others}."
-    return f"* {use}. Chosen on your {images}, not the test images.{others}"
+    others = others and f", on which {others}"
+    return f"* {use}. Chosen on your {images}, not the test images{others}."
 
 
 def _predict_command(file: Path, config: SearchConfig) -> str:

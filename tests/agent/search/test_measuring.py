@@ -152,12 +152,12 @@ async def test_rows_as_good_as_the_recommended_one_are_counted(capsys: pytest.Ca
     )
     ahead = replace(second, texts_alone=MeasuredAccuracy(accuracy=0.9))
     for ways, tie in (
-        ((bare, second, *others), " On test, 1 other is as accurate.\n"),
-        ((bare, ahead, ahead, second), " On test, 2 others are more accurate and 1 other is as accurate.\n"),
-        ((bare, *others), "\n"),
+        ((bare, second, *others), ", on which 1 other is as accurate.\n"),
+        ((bare, ahead, ahead, second), ", on which 2 others are more accurate and 1 other is as accurate.\n"),
+        ((bare, *others), ".\n"),
     ):
         print_ways(replace(evaluation, ways=ways))
-        assert f", not the test images.{tie}" in capsys.readouterr().out
+        assert f", not the test images{tie}" in capsys.readouterr().out
 
 
 async def test_test_images_unlike_the_labelled_ones_are_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +182,7 @@ async def test_images_that_were_not_used_are_mentioned_beside_the_recommendation
     evaluation = await measured(used)
     print_ways(evaluation, "promptclimb search")
     assert re.search(
-        r"not the test images\..*\n"
+        r"not the test images.*\n"
         r"What usually helps most: --shots all, as only 17 of 216 training images were used\.",
         capsys.readouterr().out,
     )
@@ -391,7 +391,7 @@ def test_references_stand_in_the_same_table(
     assert sum(line.startswith("model:") for line in err.splitlines()) == 1
     assert re.search(r"bare class name .* \d+\.\d†? \(\d+\.\d to \d+\.\d\)", out)
     use = "to use it: add --save best.safetensors; to see which images it gets wrong: --predictions FILE.csv"
-    assert re.search(rf"labelled images, not the test images\..*\n{re.escape(use)}\n", out)
+    assert re.search(rf"labelled images, not the test images.*\n{re.escape(use)}\n", out)
     assert f"search --data {spec.data} --model tiny-clip" in out
     # Templates of one's own, on another split.
     assert main([*command, "--templates", "a photo of a {}", "--split", "val", "--json"]) == 0
