@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .clip.in_process import ImageClassifier
-    from .scoring import EvaluatorInfo
+    from .head import Features
+    from .scoring import FeatureEvaluator
 
 ImageOrPath: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, np.dtype[np.uint8]]"
 ENDING = ".safetensors"
-TENSOR, KEYS, VALUES = "classifier", "keys", "values"
+TENSOR, KEYS, VALUES, CHECK = "classifier", "keys", "values", "check"
 LARGEST_SCALE, LARGEST_NUMBER, LARGEST_SHARPNESS = 1e4, 1e6, 1e6
 """Beyond them, logits of a received file might be no finite numbers."""
 
@@ -90,6 +91,8 @@ class Classifier:
         device: Where the model computes: ``auto``, ``cpu``, ``cuda:0``, ...
         report: Called with lines about the model.
         file: Where it was read, if its model is the one that the file names; else None.
+        check: What a model behind an API gave for one text, by which it is recognised: float32 [dimensions].
+            None for a CLIP model, and in files of earlier versions.
     """
 
     head: Head
@@ -97,10 +100,12 @@ class Classifier:
     device: str = "auto"
     report: Report = lambda _line: None
     file: Path | None = None
+    check: Features | None = None
 
     @classmethod
-    def of(cls, info: EvaluatorInfo, head: Head, **about: Any) -> Self:
+    def of(cls, features: FeatureEvaluator, head: Head, **about: Any) -> Self:
         """Return a classifier by an evaluator's features; ``about`` has what else the file says of it."""
+        info = features.info
         return cls(
             head,
             About(
@@ -116,6 +121,7 @@ class Classifier:
                 fingerprint=info.fingerprint,
                 **about,
             ),
+            check=getattr(features, "model_check", None),
         )
 
     def __repr__(self) -> str:
@@ -184,9 +190,12 @@ class Classifier:
             name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             for name, value in about.items()
         }
-        tensors, likeness = {TENSOR: self.head.vectors}, self.head.likeness
+        tensors: dict[str, Features] = {TENSOR: self.head.vectors}
+        likeness = self.head.likeness
         if likeness is not None:
             tensors |= {KEYS: likeness.keys, VALUES: likeness.values}
+        if self.check is not None:
+            tensors[CHECK] = self.check
         contiguous = {name: np.ascontiguousarray(rows, dtype=np.float32) for name, rows in tensors.items()}
         content = save(contiguous, metadata=metadata)
         # The library writes the metadata in another order each time.
@@ -213,11 +222,12 @@ class Classifier:
             with safetensors.safe_open(file, framework="np") as opened:
                 metadata, vectors = opened.metadata() or {}, opened.get_tensor(TENSOR)
                 about = About.model_validate({name: _value(name, text) for name, text in metadata.items()})
-                likeness = None
-                if about.sharpness or KEYS in opened.keys():  # noqa: SIM118 - it is no mapping
+                likeness, names = None, opened.keys()
+                if about.sharpness or KEYS in names:
                     keys, values = opened.get_tensor(KEYS), opened.get_tensor(VALUES)
                     likeness = Likeness(keys, values, about.sharpness)
                 head = Head(vectors, likeness)
+                check = opened.get_tensor(CHECK) if CHECK in names else None
         except (
             OSError,
             safetensors.SafetensorError,
@@ -230,9 +240,9 @@ class Classifier:
                 f"{file} holds no classifier of this program: {what}; `export` and `evaluate` write one, "
                 f"as FILE{ENDING}"
             ) from error
-        if fault := _fault(head, about):
+        if fault := _fault(head, about, check):
             raise UsageError(f"{file} holds no classifier of this program: {fault}")
-        return cls(head, about, device, report, file)
+        return cls(head, about, device, report, file, check)
 
     def _decided(
         self, images: Iterable[ImageOrPath], *, top: int
@@ -271,7 +281,7 @@ class Classifier:
             raise ModelError(f"{self.file} names {named}: {error}") from error
 
 
-def _fault(head: Head, about: About) -> str:
+def _fault(head: Head, about: About, check: Features | None) -> str:
     """Return why a file's values cannot classify images; an empty text if they can."""
     import numpy as np
 
@@ -282,6 +292,12 @@ def _fault(head: Head, about: About) -> str:
             return "its vectors are no numbers"
         if np.abs(rows).max(initial=0) > LARGEST_NUMBER:
             return f"its vectors have numbers beyond {LARGEST_NUMBER:,.0f}"
+    if check is not None and (
+        check.dtype != np.float32
+        or check.shape != vectors.shape[1:]
+        or not np.isclose(np.linalg.norm(check), 1, atol=1e-3)
+    ):
+        return "the vector by which its model is recognised is none of length 1"
     if likeness is not None:
         images, (classes, dimensions) = len(likeness.keys), vectors.shape
         if (likeness.keys.shape, likeness.values.shape) != ((images, dimensions), (images, classes)):

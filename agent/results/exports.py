@@ -228,7 +228,7 @@ def safetensors(run: ChosenPrompts) -> bytes:
     renaming = {label: new for label, (old, new) in pairs if new != old}
     vectors = at_once(evaluator.classifier(run.templates, renaming))
     return Classifier.of(
-        evaluator.info,
+        evaluator,
         Head(vectors),
         scale=evaluator.logit_scale,
         form="template" if run.only == BEST else TEXTS,

@@ -366,15 +366,15 @@ async def _with_features(features: FeatureEvaluator, forms: Forms, *, starts_alo
         head, scale, images = learned.head, learned.scale, learned.images
     else:
         head, scale, images = Head(await _vectors(features, used)), features.logit_scale, 0
-    info = features.info  # also on how the scorer was asked, which is known now
+    class_names = features.info.class_names
     classifier = Classifier.of(
-        info,
+        features,  # it knows now how the scorer was asked
         head,
         scale=scale,
         form=forms.recommended,
         images=images,
         templates=used.templates,
-        names_in_texts=tuple(used.renaming.get(label, name) for label, name in enumerate(info.class_names)),
+        names_in_texts=tuple(used.renaming.get(label, name) for label, name in enumerate(class_names)),
     )
     return replace(forms, classifier=classifier)
 

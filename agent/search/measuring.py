@@ -470,7 +470,7 @@ async def _by_features(
         learns = best.strength is not None
         forms[chosen] = "with_images" if learns else "texts"
         classifier = Classifier.of(
-            features.info,
+            features,
             best.head,
             scale=best.scale,
             form=forms[chosen],

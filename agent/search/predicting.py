@@ -77,6 +77,7 @@ class ApiFolderPredictor(ImagePredictor):
 
         Raises:
             UsageError: The scorer cannot rank classes, or average the templates.
+            ModelError: The classifier was made with another model.
         """
         if top != 1 and self.spec.scorer != "embeddings":
             raise UsageError("the scorers `zero-shot` and `chat` give one class an image; leave `top` out")
@@ -117,6 +118,8 @@ class ApiFolderPredictor(ImagePredictor):
 
             return classify
         if self._classifier is not None:
+            if self._classifier.check is not None:
+                portal.call(evaluator.recognise, self._classifier.check)
             head, scale = self._classifier.head, self._classifier.about.scale
         else:
             head = Head(portal.call(evaluator.classifier, self.templates))

@@ -3,6 +3,9 @@
 Vectors of images are asked for once and kept, so a template costs one text per class. Vectors of texts are
 kept too: 4 bytes a dimension, such as 40 MB for a thousand templates of ten classes with 1,024 dimensions. An
 image that the endpoint refuses has no vector and counts as wrong; a template with a refused text is rejected.
+
+The vector of one text, ``TRIAL_TEXT``, is kept to recognise the model: a later session that needs a request
+asks for it anew first, and ends if it differs, as vectors of two models do not compare.
 """
 
 from __future__ import annotations
@@ -21,7 +24,13 @@ from pydantic import Field
 
 from .. import tally
 from ..counts import counted
-from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
+from ..errors import (
+    AskingEndedError,
+    ConfigError,
+    ModelError,
+    ScoringEndedError,
+    TemplateRejectedError,
+)
 from ..head import Head
 from ..messages import shown
 from ..scoring import (
@@ -49,6 +58,7 @@ from .evaluator import (
     RemoteEvaluator,
     RemoteProblem,
     SplitDecisions,
+    T,
     batched,
     image_tokens,
     parsed,
@@ -57,7 +67,7 @@ from .evaluator import (
     text_tokens,
     why_refused,
 )
-from .labels import Embedded, Vector
+from .labels import Embedded, KeptValues, Vector
 from .pictures import SentPicture, encode
 
 if TYPE_CHECKING:
@@ -69,9 +79,9 @@ LOGIT_SCALE = 100.0
 CHUNK = 4096
 """Images whose logits are computed at once."""
 SAME = 0.999
-"""Least cosine of two vectors of the same pixels."""
+"""Least cosine of two vectors of the same pixels, or of the same text."""
 TRIAL_TEXT = "a photo"
-"""A text that every server that embeds texts takes."""
+"""A text that every server that embeds texts takes; by its vector, the model is recognised."""
 _Numbers: TypeAlias = list[Annotated[float, Field(strict=True, allow_inf_nan=False)]]
 
 
@@ -96,9 +106,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     averages = True
     logit_scale = LOGIT_SCALE
+    model_check: Vector | None = None
+    """The kept vector of TRIAL_TEXT; None in a file of labels without one, or before it is known."""
 
     def __init__(self, problem: RemoteProblem) -> None:
         super().__init__(problem)
+        self._tried: Vector | None = None  # what TRIAL_TEXT has now, where the form was found by trial
+        self._checking: asyncio.Task[None] | None = None
+        self._is_checked = False
         self._size: int | None = None
         self._trials = 0
         self._is_ready = False
@@ -129,7 +144,36 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             self._named = await outliving_its_waiter(asyncio.create_task(self._find_dialect()))
         if not self._is_ready:
             await super().prepare()
+            self.model_check = await in_thread(self._kept_check)
             self._is_ready = True
+
+    async def ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
+        if not self._is_checked and self.model_check is not None:
+            self._check_answers()
+            if self._checking is None or self._checking.done():
+                # A task of its own: if this one is cancelled, the request that is paid for still ends.
+                self._checking = asyncio.create_task(self._check_model(self.model_check))
+            await outliving_its_waiter(self._checking)
+        self._is_checked = True
+        return await super().ask_all(table, questions)
+
+    async def recognise(self, check: Vector) -> None:
+        """Check that the model is the one that a classifier was made with.
+
+        Args:
+            check: Its vector of TRIAL_TEXT, which is compared with the kept one; asked for if none is.
+
+        Raises:
+            ModelError: It is another model.
+            AskingEndedError: See ``ApiAsk``.
+        """
+        await self.prepare()
+        await self._vectors("text", [TRIAL_TEXT], partial(self._text_request, self.dialect))
+        if self.model_check is not None and not _is_same(self.model_check, check):
+            raise ModelError(
+                f"the classifier was made with another model: {self._differs} when it was made; ask the "
+                "model that it was made with, or make another classifier"
+            )
 
     def is_refusal(self, value: Embedded) -> bool:
         return isinstance(value, str)
@@ -199,16 +243,17 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return predictions_of(await self._classify(named, [images]), images)
 
     def estimate(self, candidates: int, images: int) -> ApiEstimate:
-        """Return what the images take, once, and the texts of the candidates."""
+        """Return what the images take, once, the texts of the candidates, and the check of the model."""
         problem = self.problem
         texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names]
-        requests = math.ceil(images / self._most("image"))
+        requests = math.ceil(images / self._most("image")) + 1
         # Each may be scored alone.
         requests += candidates * math.ceil(len(texts) / self._most("text"))
         if self._named is None:
             # Of each form, the trial's images and text.
             requests += (len(_trial_pictures()) + 1) * sum(form.tried for form in DIALECTS.values())
-        return ApiEstimate(requests, images * self.most_image_tokens + candidates * text_tokens(*texts), 0)
+        tokens = images * self.most_image_tokens + candidates * text_tokens(*texts) + text_tokens(TRIAL_TEXT)
+        return ApiEstimate(requests, tokens, 0)
 
     async def _classify(
         self, wanted: Sequence[tuple[Sequence[str], tuple[str, ...]]], parts: Sequence[ImageSet]
@@ -313,20 +358,28 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         content_by_key = {keys.key(content): content for content in contents}
 
         def ask_for(unknown: list[str]) -> list[Question]:
+            # Together with texts that are asked for anyhow.
+            check = [self._check_key] if kind == "text" and self.model_check is None else []
+            contents = content_by_key | dict.fromkeys(check, TRIAL_TEXT)
             return [
-                self._question(kind, chunk, lambda keys: request([content_by_key[key] for key in keys]))
-                for chunk in batched(unknown, self._most(kind))
+                self._question(kind, chunk, lambda keys: request([contents[key] for key in keys]))
+                for chunk in batched(dict.fromkeys([*unknown, *check]), self._most(kind))
             ]
 
-        store = self.problem.store.vectors
+        async def gathered(wanted: Iterable[str]) -> dict[str, Embedded]:
+            values = await self.gather(self.problem.store.vectors, wanted, ask_for)
+            if not isinstance(check := values.get(self._check_key, ""), str):
+                self.model_check = check
+            return values
+
         most = self._most(kind)
         if min(len(content_by_key), most) > self._proven[kind]:
             async with self._sizing[kind]:  # the first one alone: it shows how many a request may hold
-                await self.gather(store, islice(content_by_key, most), ask_for)
+                await gathered(islice(content_by_key, most))
                 if self._most(kind) < most:
                     self.on_more_requests()
-        vectors = await self.gather(store, content_by_key, ask_for)
-        return {content_by_key[key]: self._unit(vector) for key, vector in vectors.items()}
+        vectors = await gathered(content_by_key)
+        return {content: self._unit(vectors[key]) for key, content in content_by_key.items()}
 
     def _most(self, kind: str) -> int:
         """Return how many images, or texts, a request holds at most."""
@@ -369,7 +422,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         def parts() -> list[Question]:
             if len(keys) == 1:
                 return []
-            most, answered = math.ceil(len(keys) / 2), list[None]()
+            # Without the check: its answer alone would not show that the endpoint takes the others.
+            own = [key for key in keys if key != self._check_key]
+            most, answered = math.ceil(len(own) / 2), list[None]()
 
             def part_answered() -> None:
                 # What was refused is answered in two halves: not for what it holds, but for its size.
@@ -377,7 +432,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 if len(answered) == 2:
                     self._fewer[kind] = min(most, self._most(kind))
 
-            return [self._question(kind, part, request, part_answered) for part in batched(keys, most)]
+            return [self._question(kind, part, request, part_answered) for part in batched(own, most)]
 
         return Question(lambda: request(keys), read, parts, kind=kind)
 
@@ -401,6 +456,54 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 f"{self.problem.spec.model}: it has changed; start with another file of labels"
             )
         return _of_length_one(vector)
+
+    @property
+    def _check_key(self) -> str:
+        return self.problem.keys(dialect=self.dialect.name, of="text").key(TRIAL_TEXT)
+
+    def _kept_check(self) -> Vector | None:
+        """Return the kept vector of TRIAL_TEXT; that of the trial is kept if there is none."""
+        key, table = self._check_key, self.problem.store.vectors
+        kept = (table.find([key]) if self._tried is None else table.keep({key: self._tried})).get(key, "")
+        return None if isinstance(kept, str) else kept
+
+    async def _check_model(self, kept: Vector) -> None:
+        """Check, before the first request, that the model is the one whose vectors are kept.
+
+        Raises:
+            AskingEndedError: It is another model, or gives no such vector.
+        """
+        now: Embedded | None = self._tried
+        if now is None:
+            now = await self._embedded_once(self.dialect, self._text_request(self.dialect, [TRIAL_TEXT]))
+        if isinstance(now, str):
+            raise self._unfit(f"it gives no vector for the text {TRIAL_TEXT!r}: {now}", "text")
+        if not _is_same(now, kept):
+            path = self.problem.store.path
+            message = (
+                f"{self._differs} before: it is another model now. Earlier answers are in {path}; to start "
+                "anew, name another folder with `shared_cache`, or delete that file (a run is not resumed "
+                "with another model: search again)"
+            )
+            self._lost = AskingEndedError(message)
+            self._lost.__cause__ = ModelError(message)
+        self._check_answers()
+        self._is_checked = True
+
+    @property
+    def _differs(self) -> str:
+        model, host = shown(self.problem.spec.model), shown(self.problem.host)
+        return f"the model {model} at {host} gives another vector for the text {TRIAL_TEXT!r} than"
+
+    async def _embedded_once(self, dialect: EmbeddingDialect, request: ApiRequest) -> Embedded:
+        """Return the vector that a request is for, or why the endpoint gives none."""
+        answer = await self.ask_once(request)
+        if isinstance(answer, ApiRefusal):
+            return answer.message
+        try:
+            return as_vector(dialect.read(answer.body, 1)[0])
+        except BadReplyError as error:
+            return str(error)
 
     async def _find_dialect(self) -> EmbeddingDialect:
         """Ask the endpoint in each form until one is answered with vectors of images and a text."""
@@ -430,17 +533,17 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         for request in (*requests, self._text_request(dialect, [TRIAL_TEXT])):
             about = "of a text: " if len(vectors) == len(requests) else ""
             self._trials += 1
-            answer = await self.ask_once(replace(request, is_trial=True))
-            if isinstance(answer, ApiRefusal):
-                return f"{about}{answer.message}"
-            try:
-                vectors += map(as_vector, dialect.read(answer.body, 1))
-            except BadReplyError as error:
-                return f"{about}{error}"
+            vector = await self._embedded_once(dialect, replace(request, is_trial=True))
+            if isinstance(vector, str):
+                return f"{about}{vector}"
+            vectors.append(vector)
         if len({len(vector) for vector in vectors}) > 1:
             return "its vectors have different lengths"
-        first, same, different, _text = vectors
-        return "it reads images as text" if first @ same < SAME or first @ different >= SAME else None
+        first, same, different, text = vectors
+        if not _is_same(first, same) or _is_same(first, different):
+            return "it reads images as text"
+        self._tried = text
+        return None
 
 
 def _logits(head: Head, images: _EmbeddedImages) -> Iterator[tally.Logits]:
@@ -473,6 +576,11 @@ def as_vector(numbers: Any) -> Vector:
 def _of_length_one(vector: np.ndarray[Any, np.dtype[Any]]) -> Vector:
     wide = vector.astype(np.float64)
     return (wide / np.linalg.norm(wide)).astype(np.float32)
+
+
+def _is_same(vector: Vector, other: Vector) -> bool:
+    """Return whether one model gives both, of length 1, for the same pixels or text."""
+    return vector.shape == other.shape and bool(vector @ other >= SAME)
 
 
 def _mean(vectors: Sequence[Vector]) -> Vector:

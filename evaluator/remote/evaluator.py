@@ -262,10 +262,14 @@ class RemoteProblem:
         shared = {"protocol": spec.scorer, "model": spec.model, "parameters": label_parameters(spec)}
         return KeyMaker({**shared, **about})
 
+    @property
+    def host(self) -> str:
+        """The scorer's host and port, without a password."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
     def key_of_form(self, what: str) -> str:
         """Return the key under which the form of requests that was found by trial is kept."""
-        host = urlsplit(self.url).netloc.rpartition("@")[2]
-        return KeyMaker({what: self.spec.model, "at": host, **label_parameters(self.spec)}).key("")
+        return KeyMaker({what: self.spec.model, "at": self.host, **label_parameters(self.spec)}).key("")
 
     def renamed(self, renaming: Mapping[int, str]) -> tuple[str, ...]:
         """Return the class names by label, some of them replaced."""
@@ -461,14 +465,14 @@ class RemoteEvaluator(ABC):
         values = await in_thread(lambda: table.find(keys))
         answered = (key for key in values if not self.is_refusal(values[key]))
         if (key := next(answered, None)) is not None:
-            (question,) = ask_for([key])
+            question = ask_for([key])[0]
             own = self._experience[question.kind]
             own.control = own.control or question
         if unknown := [key for key in keys if key not in values and key not in self._unanswered]:
-            values |= await self._ask_all(table, ask_for(unknown))
+            values |= await self.ask_all(table, ask_for(unknown))
         return values | {key: self._unanswered[key] for key in keys if key in self._unanswered}
 
-    async def _ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
+    async def ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         """Ask questions until all have values; refusals are kept once another request is answered."""
         worth_it = (question for question in questions if not self._is_hopeless(question))
         asking = _Asking(table, deque(worth_it))

@@ -137,6 +137,11 @@ class LabelStore:
         )
         self.vectors: KeptValues[Embedded] = KeptValues(self._file, "vectors", _of_embedded, _to_embedded)
 
+    @property
+    def path(self) -> Path | None:
+        """The file; None in memory."""
+        return self._file.path
+
     def close(self) -> None:
         """Close the file; nothing may be read or written afterwards."""
         self._file.close()

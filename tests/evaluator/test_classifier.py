@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 import promptclimb
 from promptclimb import Classifier
 from promptclimb.agent.errors import UntrustedRunError
-from promptclimb.evaluator.classifier import KEYS, TENSOR, VALUES, About
+from promptclimb.evaluator.classifier import CHECK, KEYS, TENSOR, VALUES, About
 from promptclimb.evaluator.errors import DataError, ModelError, UsageError
 from promptclimb.evaluator.head import Head, Likeness
 from promptclimb.evaluator.open import open_evaluator
@@ -45,7 +45,7 @@ def learned(spec: EvaluatorSpec) -> tuple[Classifier, FeatureEvaluator]:
     assert isinstance(vectors, np.ndarray)
     from_images = evaluator.learn(vectors)
     classifier = Classifier.of(
-        evaluator.info,
+        evaluator,
         from_images.head,  # type: ignore[union-attr]
         scale=evaluator.logit_scale,
         form="with_images",
@@ -220,6 +220,18 @@ def test_an_edited_likeness_is_refused(
     """Labelled images without features, of another size, or without bounds."""
     with pytest.raises(UsageError, match=says):
         promptclimb.load(edited(tmp_path, VECTORS, others, sharpness=sharpness))
+
+
+@pytest.mark.parametrize(
+    "check", [VECTORS, VECTORS[0, :3], VECTORS[0] * 2, VECTORS[0] * np.float32("nan"), np.eye(8)[0]]
+)
+def test_an_edited_check_of_the_model_is_refused(tmp_path: Path, check: Any) -> None:
+    """One of another size, length or kind; a right one comes back, and a file without one has none."""
+    with pytest.raises(UsageError, match="by which its model is recognised"):
+        promptclimb.load(edited(tmp_path, VECTORS, {CHECK: check}))
+    made = Classifier(Head(VECTORS), ABOUT, check=VECTORS[1])
+    assert np.array_equal(promptclimb.load(made.save(tmp_path / "a")).check, VECTORS[1])  # type: ignore[arg-type]
+    assert promptclimb.load(edited(tmp_path, VECTORS)).check is None
 
 
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.classifier import Classifier
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import ModelError, UsageError
 from promptclimb.evaluator.remote.asking import ApiRequest
 from promptclimb.evaluator.remote.evaluator import RemoteEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
@@ -552,7 +553,8 @@ async def test_evaluate_goes_on_by_the_same_command_when_the_scorer_answers_agai
         assert "resume" not in err
         server.options = ScorerOptions()
         assert await in_thread(lambda: main([*command, "--scorer-url", server.url])) == 0
-        assert max(server.asked.values()) == 1
+        # The text by which the model is recognised.
+        assert sum(server.asked.values()) - len(server.asked) == (kind == "embeddings")
 
 
 async def test_predict_goes_on_by_the_same_command_too(
@@ -669,11 +671,10 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         whole = await search(spec.model_copy(update={"run_dir": tmp_path / "whole"}))
         taken = server.answered
         server.asked.clear()
-        with_limit = spec.model_copy(update={"max_scorer_calls": 98})
+        with_limit = spec.model_copy(update={"max_scorer_calls": 99})
         assert (await search(with_limit)).status == "stopped"
         result = await resume(run, changes={"max_scorer_calls": 1000})
-        assert max(server.asked.values()) == 1
-        assert server.answered == 2 * taken
+        assert server.asked.total() == len(server.asked) == taken + 1  # with the check of the model
         assert result.recommended.form == whole.recommended.form == "with_images"
         assert (result.with_images, result.recommended) == (whole.with_images, whole.recommended)
         assert (result.recommended.test or 0) > (result.texts.test or 0)
@@ -689,7 +690,7 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         test = str(tmp_path / "data" / "test")
         ask = ["predict", test, "--run", str(run), "--shared-cache", str(labels)]
         assert await in_thread(lambda: main(ask)) == 0
-        assert server.answered == before + 1
+        assert server.answered == before + 2  # the images, and the text by which the model is recognised
         rows = csv.DictReader(capsys.readouterr().out.splitlines())
         details = read_details(run)
         assert details is not None
@@ -789,6 +790,61 @@ async def test_predictions_of_an_evaluation_say_why_an_image_has_no_class(
     err = capsys.readouterr().err
     assert re.search(r"not classified: test/red/1.png: the scorer gives it no class: .*policy", err)
     assert "1 of them without a class" in err
+
+
+async def test_another_model_at_the_address_is_not_taken_for_the_first(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By evaluate, resume, and predict of a run and of a file: nothing is mixed, and one request shows it."""
+    run, file, known, images = (tmp_path / name for name in ("run", "a.safetensors", "known", "new"))
+    shutil.copytree(colours / "test", images)
+    Image.new("RGB", (16, 16), "red").save(images / "red" / "unknown.png")
+    kind = {"scorer": "embeddings", "scorer_dialect": "openai"}
+    (tmp_path / "form.toml").write_text('scorer_dialect = "openai"\n', "utf-8")
+    options = ["--scorer", "embeddings", "--model", "m", "--config", str(tmp_path / "form.toml")]
+    async with ScorerServer() as server:
+        where = ["--scorer-url", server.url, "--shared-cache"]
+        measure = ["evaluate", "--data", str(colours), "--shots", "2", *options, *where]
+        assert await in_thread(lambda: main([*measure, str(known), "--save", str(file)])) == 0
+        await search(config(server.url, **kind))
+        stopped = config(server.url, **kind, run_dir=tmp_path / "stopped", initial=30, max_scorer_calls=99)
+        assert (await search(stopped)).status == "stopped"
+        port = urlsplit(server.url).port
+    capsys.readouterr()
+
+    async def ends(words: Sequence[str], why: str, requests: int = 1) -> None:
+        server.requests = 0
+        assert await in_thread(lambda: main([*words])) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert re.search(why, printed.err)
+        assert "gives another vector for the text 'a photo' than" in printed.err
+        assert server.requests == requests
+
+    differs = r"than before: it is another model now\. Earlier answers are in {}labels.sqlite; to start anew"
+    made = r"the classifier was made with another model: the model 'm' at '127.0.0.1:\d+' gives"
+    async with ScorerServer(ScorerOptions(blur=-0.6), port=port or 0) as server:
+        assert await in_thread(lambda: main([*measure, str(known)])) == 0
+        assert server.requests == 0
+        capsys.readouterr()
+        await ends([*measure, str(known), "--templates", "one {}"], differs.format(f"{known}/"))
+        with pytest.raises(ModelError, match=differs.format(f"{tmp_path / 'stopped'}/")):
+            await resume(tmp_path / "stopped", changes={"max_scorer_calls": 1000})
+        assert server.requests == 2
+        of_run = ["predict", str(images), "--run", str(run), "--shared-cache"]
+        await ends([*of_run, str(tmp_path / "fresh 1")], made)
+        of_file = ["predict", str(images), "--run", str(file), *where]
+        await ends([*of_file, str(tmp_path / "fresh 2")], made)
+        await ends([*of_file, str(known)], differs.format(f"{known}/"))
+        spec = SearchConfig.of(EvaluatorSpec(scorer="embeddings", model="m", scorer_url=server.url))
+        with pytest.raises(ModelError, match=made):
+            await in_thread(lambda: [*predict(images, run_dir=file, spec=spec)])
+        server.requests = 0
+        # A file of an earlier version has no check.
+        replace(Classifier.load(file), check=None).save(tmp_path / "old.safetensors")
+        of_file[3] = str(tmp_path / "old.safetensors")
+        assert await in_thread(lambda: main([*of_file, str(tmp_path / "fresh 3")])) == 0
+        assert server.requests == 1
 
 
 async def test_a_saved_classifier_asks_as_it_was_made(

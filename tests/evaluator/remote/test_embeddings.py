@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable
 from pathlib import Path
@@ -11,16 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.errors import (
+    AskingEndedError,
     ConfigError,
+    ModelError,
     ScorerRefusesError,
     ScoringEndedError,
     TemplateRejectedError,
 )
 from promptclimb.evaluator.head import Head, Likeness
-from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
+from promptclimb.evaluator.remote.asking import ApiAnswer, ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_cohere, read_data
-from promptclimb.evaluator.remote.embeddings import EmbeddingsEvaluator, as_vector
-from promptclimb.evaluator.remote.evaluator import BadReplyError
+from promptclimb.evaluator.remote.embeddings import TRIAL_TEXT, EmbeddingsEvaluator, as_vector
+from promptclimb.evaluator.remote.evaluator import BadReplyError, RemoteEvaluator
 from promptclimb.evaluator.scoring import (
     UNREADABLE,
     FeatureEvaluator,
@@ -76,9 +79,9 @@ def test_the_size_of_requests_is_learnt(most: int, opened: Opened) -> None:
     before = evaluator.estimate(10, 80).requests
     scored(evaluator, TEMPLATE)
     refused = [holds(request) for request in api.requests if holds(request) > most]
-    assert refused == {1: [8, 4, 4, 2, 2, 2, 2, 3, 2], 3: [8, 4, 4]}[most]
-    assert before == 20
-    assert grown[-1] == evaluator.estimate(10, 80).requests == {1: 110, 3: 50}[most]
+    assert refused == {1: [8, 4, 4, 2, 2, 2, 2, 4, 2], 3: [8, 4, 4, 4]}[most]
+    assert before == 20 + 1
+    assert grown[-1] == evaluator.estimate(10, 80).requests == {1: 110, 3: 60}[most] + 1
     asked = len(api.requests)
     scored(evaluator, "a photo of a big {}")
     assert max(map(holds, api.requests[asked:])) <= most
@@ -218,7 +221,7 @@ def test_a_refused_image_has_no_vector(objective: str, opened: Opened, tmp_path:
     assert score.correct == (14, 6)
     # Eight images, then four and four, two and two, one and one; the others in one request each; the texts.
     assert sum(map(images_in, api.requests)) == SEARCHED + 8 + 4 + 2
-    assert evaluator.estimate(0, 80).requests == 10
+    assert evaluator.estimate(0, 80).requests == 10 + 1
     again = opened("embeddings", VisualApi(ends_after=0), tmp_path / "labels.sqlite", **settings)
     assert scored(again, TEMPLATE) == score
 
@@ -373,12 +376,94 @@ def test_invalid_vectors_blame_the_endpoint(replace: Any, message: str, opened: 
         opened("embeddings", changed(replace), scorer_dialect="openai").score([TEMPLATE])
 
 
-def test_a_model_that_has_changed_is_not_mixed(opened: Opened, tmp_path: Path) -> None:
-    """Vectors on disk of another length are of another model."""
-    scored(opened("embeddings", VisualApi(), tmp_path / "l", scorer_dialect="openai"), TEMPLATE)
+@pytest.mark.parametrize(
+    "other", [{}, {"replace": lambda _place, vector: [*vector, 0.5]}], ids=["values", "length"]
+)
+@pytest.mark.parametrize("dialect", ["openai", None])
+def test_a_model_that_has_changed_is_not_mixed(
+    other: dict[str, Any], dialect: str | None, opened: Opened, tmp_path: Path
+) -> None:
+    """One text shows it, before the first request of a later session; what is on disk still scores.
+
+    In the first session it is among the first texts, or those of the trial.
+    """
+
+    def session(api: VisualApi) -> RemoteEvaluator:
+        return opened("embeddings", api, tmp_path / "l", scorer_dialect=dialect)
+
+    first = VisualApi(blur=1.0)
+    score = scored(session(first), TEMPLATE)
+    texts = [request.body["input"] for request in first.requests if not images_in(request)]
+    trial = [] if dialect else [[TRIAL_TEXT]]
+    names = [TEMPLATE.format(name) for name in ("blue", "green", "red")]
+    assert texts == [*trial, [*names, *([TRIAL_TEXT] if dialect else [])]]
+    api = changed(other.get("replace", lambda _place, vector: vector), blur=-1.0)
+    changed_model = session(api)
+    assert scored(changed_model, TEMPLATE) == score
+    assert api.requests == []
+    for _ in range(2):
+        with pytest.raises(AskingEndedError, match=r"'m' at .* gives another vector") as caught:
+            changed_model.score(["the {}"])
+        assert isinstance(caught.value.__cause__, ModelError)
+        assert f"{tmp_path / 'l'}; to start anew" in str(caught.value)
+    assert [request.body["input"] for request in api.requests] == [[TRIAL_TEXT]]
+    same = VisualApi(blur=1.0)
+    scored(session(same), "the {}")
+    assert [len(request.body["input"]) for request in same.requests] == [1, 3]
+
+
+def test_a_file_of_labels_without_the_check_goes_on(opened: Opened, tmp_path: Path) -> None:
+    """As earlier versions wrote it: nothing more is asked, and from now on it has the check."""
+    evaluator = opened("embeddings", VisualApi(), tmp_path / "l", scorer_dialect="openai")
+    scored(evaluator, TEMPLATE)
+    key = evaluator.problem.keys(dialect="openai", of="text").key(TRIAL_TEXT)
+    evaluator.problem.store._file.rows("DELETE FROM vectors WHERE key = ?", [key])
+    known = opened("embeddings", VisualApi(ends_after=0), tmp_path / "l", scorer_dialect="openai")
+    scored(known, TEMPLATE)
+    assert (known.model_check if isinstance(known, EmbeddingsEvaluator) else key) is None
     longer = changed(lambda _place, vector: [*vector, 0.5])
     with pytest.raises(ScoringEndedError, match="different lengths: 3 and 4"):
-        opened("embeddings", longer, tmp_path / "l", scorer_dialect="openai").score(["the {}"])
+        opened("embeddings", longer, tmp_path / "l", scorer_dialect="openai").score([TEMPLATE, "the {}"])
+    api = VisualApi()
+    scored(opened("embeddings", api, tmp_path / "l", scorer_dialect="openai"), "the {}")
+    assert [len(request.body["input"]) for request in api.requests] == [4]
+    other = opened("embeddings", VisualApi(blur=-1.0), tmp_path / "l", scorer_dialect="openai")
+    with pytest.raises(AskingEndedError, match="another model now"):
+        other.score(["a {}"])
+
+
+async def test_tasks_at_once_check_the_model_once(opened: Opened, tmp_path: Path) -> None:
+    """Also if the one that began it is cancelled, while its answer is on the way."""
+    spec = {"labels": tmp_path / "l", "scorer_dialect": "openai"}
+    first = await in_thread(lambda: opened("embeddings", VisualApi(), **spec))
+    await in_thread(lambda: first.score([TEMPLATE]))
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    class Slow(VisualApi):
+        async def __call__(self, request: ApiRequest) -> ApiAnswer:
+            asked.set()
+            await may_answer.wait()
+            return await super().__call__(request)
+
+    api = Slow()
+    evaluator = await in_thread(lambda: opened("embeddings", api, **spec))
+    assert isinstance(evaluator, EmbeddingsEvaluator)
+    tasks = [asyncio.create_task(evaluator.classify([[text]], [])) for text in ("a {}", "the {}", "one {}")]
+    await asked.wait()
+    tasks[0].cancel()
+    may_answer.set()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in done] == [asyncio.CancelledError, list, list]
+    assert [len(request.body["input"]) for request in api.requests] == [1, 3, 3]
+
+
+def test_a_check_that_is_refused_ends_the_session(opened: Opened, tmp_path: Path) -> None:
+    """The endpoint took the text before: nothing else is asked."""
+    scored(opened("embeddings", VisualApi(), tmp_path / "l", scorer_dialect="openai"), TEMPLATE)
+    api = VisualApi(change=lambda *_given: ApiRefusal("no"))
+    with pytest.raises(AskingEndedError, match="no vector for the text 'a photo': no; check `scorer`"):
+        opened("embeddings", api, tmp_path / "l", scorer_dialect="openai").score(["the {}"])
+    assert len(api.requests) == 1
 
 
 def test_a_long_reply_is_cut_and_the_advice_is_not(opened: Opened) -> None:
