@@ -511,7 +511,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         known = (await in_thread(lambda: self.problem.store.answers.find([key]))).get(key)
         if isinstance(known, str) and known in DIALECTS:
             return DIALECTS[known]
-        faults = []
+        names_by_fault: dict[str, list[str]] = {}
         for dialect in DIALECTS.values():
             if not dialect.tried:
                 continue
@@ -519,7 +519,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             if fault is None:
                 kept = await in_thread(partial(self.problem.store.answers.keep, {key: dialect.name}))
                 return DIALECTS[kept[key]]
-            faults.append(f"{dialect.name}: {fault}")
+            names_by_fault.setdefault(fault, []).append(dialect.name)
+        faults = [f"{', '.join(names)}: {fault}" for fault, names in names_by_fault.items()]
         raise ConfigError(
             "the scorer's endpoint gives no vectors of images and texts in any form that was tried, in "
             f"{counted(self._trials, 'request')} ({'; '.join(faults)}); name its form with "

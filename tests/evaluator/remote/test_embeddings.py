@@ -157,7 +157,7 @@ def test_a_model_of_texts_alone_is_refused(opened: Opened) -> None:
     """It takes a data URL for a text, and gives a vector that says nothing of the image."""
     api = VisualApi(reads_images=False, blur=1.0)
     with pytest.raises(
-        ConfigError, match=r"openai: it reads images as text.*`scorer_dialect = infinity"
+        ConfigError, match=r"vllm, jina: it reads images as text.*`scorer_dialect = infinity"
     ) as error:
         opened("embeddings", api)
     assert f"in any form that was tried, in {len(api.requests)} requests (" in str(error.value)
