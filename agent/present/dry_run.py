@@ -33,11 +33,11 @@ def split_text(info: EvaluatorInfo) -> str:
 
 
 def plan_text(config: SearchConfig) -> str:
-    """Return the numbers of restarts, conversations and rounds."""
+    """Return the number of rounds, and of what they are in."""
     if config.unchecked:
         return "the names are not checked: no labelled image is looked at"
-    names = ("restart", "conversation", "round")
-    return " x ".join(counted(getattr(config, f"{name}s"), name) for name in names)
+    of_each = (counted(config.restarts, "restart"), counted(config.conversations, "conversation"))
+    return f"{counted(config.all_rounds, 'round')} ({' x '.join(of_each)} x {config.rounds})"
 
 
 def names_text(config: SearchConfig, class_names: Sequence[str]) -> tuple[str, str]:

@@ -352,6 +352,8 @@ def _notes(result: SearchResult) -> dict[str, str]:
         notes.pop("device", None)
     if isinstance(skipped := notes.pop(_SKIPPED, None), Mapping):
         facts["images left out"] = "; ".join(_left_out(split, images) for split, images in skipped.items())
+    if str(notes.get("texts", "")).startswith("fast path"):
+        notes.pop("texts")
     facts |= {name.replace("_", " "): note for name, note in notes.items()}
     return {name: _as_text(fact) for name, fact in facts.items() if fact is not None}
 

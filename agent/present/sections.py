@@ -402,16 +402,16 @@ def use_of(view: RunView) -> Use | None:
         about = f"{sentence}; {{classes}} is the place of the list of class names."
         return Use(about, [], [], "\n".join(result.scored_as(*used)))
     named = ", for the new class names above" if result.best.class_names else ""
-    weighed = "; a text that is listed twice counts twice" if len(set(used)) < len(used) else ""
+    weighed = " A text that is listed twice counts twice." if len(set(used)) < len(used) else ""
     if result.recommended.form == WITH_IMAGES:
-        sentence = f"{CLASSIFIER} holds the recommended classifier; without the images, use {texts}"
+        sentence = f"{CLASSIFIER} holds the recommended classifier. Without the images, use {texts}"
     if result.only_texts_renamed:
         sentence = (
             f"{CLASSIFIER} holds the recommended classifier, whose texts stand at the top. Below is what "
             f"to use without images: {texts}"
         )
     open_clip = typed("format", "open-clip")
-    about = f"{sentence}{named}{weighed}; {{}} is the slot of the class name."
+    about = f"{sentence}{named}.{weighed} {{}} is the slot of the class name."
     if left_out := without_images(result, result.texts):
         if not result.only_texts_renamed:
             left_out = f"with {open_clip}, {left_out}; {typed('format', 'safetensors')} has the classifier"

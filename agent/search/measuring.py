@@ -267,7 +267,8 @@ class Evaluation:
             right = _right(reference.predictions, 0)
             if right and len(right) == len(self.bare_name_right):
                 measured = replace(measured, gain=difference_of(right, self.bare_name_right))
-            ways.append(Way(name=f"{reference.name} (white box)", with_images=measured))
+            about = f"white box, {counted(reference.images, 'image')}"
+            ways.append(Way(name=f"{reference.name} ({about})", with_images=measured))
         return replace(self, ways=_corrected(ways), white_box=tuple(references))
 
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:

@@ -193,7 +193,8 @@ def _opened(
         )
     predictor = FolderPredictor(config, names, prompts.templates, report, texts=texts)
     if stored_manifest(run_dir).content.get("weights") not in (None, predictor.weights):
-        report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
+        named = f"{config.model} ({config.pretrained})"
+        report(f"note: {named} has other weights than those that {run_dir} used")
     return predictor
 
 

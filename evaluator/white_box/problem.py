@@ -147,6 +147,7 @@ def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, se
         chosen=fitted.chosen,
         trained=fitted.trained,
         seconds=seconds,
+        images=len(problem.train),
         content={**problem.content, split: images.image_set},
     )
 

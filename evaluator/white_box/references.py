@@ -122,6 +122,7 @@ class WhiteBoxResult:
     chosen: Mapping[str, Any]
     trained: int
     seconds: float
+    images: int = 0  # labelled ones that it learned from
     # hashes as in ``EvaluatorInfo``, and of the images of the split by the split's name
     content: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,6 +134,7 @@ class WhiteBoxResult:
             "val": self.val,
             "test": self.test,
             "chosen": dict(self.chosen),
+            "labelled_images": self.images,
             "trained_parameters": self.trained,
             "seconds": round(self.seconds, 3),
         }

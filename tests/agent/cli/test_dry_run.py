@@ -43,7 +43,7 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
     shown = capsys.readouterr().out
     assert shown.startswith("fake with words (hash): ")
     assert f"{evaluator.info.sizes['train']} train, " in shown
-    plan = "4 restarts x 2 conversations x 6 rounds\nat most, without limits:\n  LLM: 48 requests, "
+    plan = "48 rounds (4 restarts x 2 conversations x 6)\nat most, without limits:\n  LLM: 48 requests, "
     assert plan in shown
     assert re.search(r", \$\d\.\d{4}\n  \d+ templates scored\nlimits: --max-cost 3\n", shown)
     assert "counts as the longest possible" in shown

@@ -374,7 +374,10 @@ def test_references_stand_in_the_same_table(
     out, err = capsys.readouterr()
     document = json.loads(out)
     tip, probe = document["ways"][-2:]
-    assert (tip["name"], probe["name"]) == ("tip-adapter (white box)", "linear-probe (white box)")
+    assert (tip["name"], probe["name"]) == (
+        "tip-adapter (white box, 18 images)",
+        "linear-probe (white box, 12 images)",
+    )
     assert tip["without_images"] is None
     assert tip["with_images"]["test"] == document["white_box"][0]["test"]
     bare = document["ways"][0]["without_images"]["test"]
