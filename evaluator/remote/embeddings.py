@@ -144,31 +144,27 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             self._named = await outliving_its_waiter(asyncio.create_task(self._find_dialect()))
         if not self._is_ready:
             await super().prepare()
-            self.model_check = await in_thread(self._kept_check)
+            kept = (await in_thread(lambda: self.problem.store.vectors.find([self._check_key]))).values()
+            self.model_check = next((check for check in kept if not isinstance(check, str)), None)
             self._is_ready = True
 
     async def ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
-        if not self._is_checked and self.model_check is not None:
-            self._check_answers()
-            if self._checking is None or self._checking.done():
-                # A task of its own: if this one is cancelled, the request that is paid for still ends.
-                self._checking = asyncio.create_task(self._check_model(self.model_check))
-            await outliving_its_waiter(self._checking)
-        self._is_checked = True
+        await self._check_model()
         return await super().ask_all(table, questions)
 
     async def recognise(self, check: Vector) -> None:
         """Check that the model is the one that a classifier was made with.
 
         Args:
-            check: Its vector of TRIAL_TEXT, which is compared with the kept one; asked for if none is.
+            check: Its vector of TRIAL_TEXT. The kept one is compared with it, or else that of the model.
 
         Raises:
             ModelError: It is another model.
-            AskingEndedError: See ``ApiAsk``.
+            AskingEndedError: See ``ApiAsk``; or the kept answers are of another model.
         """
         await self.prepare()
-        await self._vectors("text", [TRIAL_TEXT], partial(self._text_request, self.dialect))
+        if self.model_check is None or not _is_same(self.model_check, check):
+            await self._check_model()  # kept answers may be those of another model
         if self.model_check is not None and not _is_same(self.model_check, check):
             raise ModelError(
                 f"the classifier was made with another model: {self._differs} when it was made; ask the "
@@ -358,27 +354,19 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         content_by_key = {keys.key(content): content for content in contents}
 
         def ask_for(unknown: list[str]) -> list[Question]:
-            # Together with texts that are asked for anyhow.
-            check = [self._check_key] if kind == "text" and self.model_check is None else []
-            contents = content_by_key | dict.fromkeys(check, TRIAL_TEXT)
             return [
-                self._question(kind, chunk, lambda keys: request([contents[key] for key in keys]))
-                for chunk in batched(dict.fromkeys([*unknown, *check]), self._most(kind))
+                self._question(kind, chunk, lambda keys: request([content_by_key[key] for key in keys]))
+                for chunk in batched(unknown, self._most(kind))
             ]
 
-        async def gathered(wanted: Iterable[str]) -> dict[str, Embedded]:
-            values = await self.gather(self.problem.store.vectors, wanted, ask_for)
-            if not isinstance(check := values.get(self._check_key, ""), str):
-                self.model_check = check
-            return values
-
+        store = self.problem.store.vectors
         most = self._most(kind)
         if min(len(content_by_key), most) > self._proven[kind]:
             async with self._sizing[kind]:  # the first one alone: it shows how many a request may hold
-                await gathered(islice(content_by_key, most))
+                await self.gather(store, islice(content_by_key, most), ask_for)
                 if self._most(kind) < most:
                     self.on_more_requests()
-        vectors = await gathered(content_by_key)
+        vectors = await self.gather(store, content_by_key, ask_for)
         return {content: self._unit(vectors[key]) for key, content in content_by_key.items()}
 
     def _most(self, kind: str) -> int:
@@ -422,9 +410,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         def parts() -> list[Question]:
             if len(keys) == 1:
                 return []
-            # Without the check: its answer alone would not show that the endpoint takes the others.
-            own = [key for key in keys if key != self._check_key]
-            most, answered = math.ceil(len(own) / 2), list[None]()
+            most, answered = math.ceil(len(keys) / 2), list[None]()
 
             def part_answered() -> None:
                 # What was refused is answered in two halves: not for what it holds, but for its size.
@@ -432,7 +418,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 if len(answered) == 2:
                     self._fewer[kind] = min(most, self._most(kind))
 
-            return [self._question(kind, part, request, part_answered) for part in batched(own, most)]
+            return [self._question(kind, part, request, part_answered) for part in batched(keys, most)]
 
         return Question(lambda: request(keys), read, parts, kind=kind)
 
@@ -461,33 +447,38 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def _check_key(self) -> str:
         return self.problem.keys(dialect=self.dialect.name, of="text").key(TRIAL_TEXT)
 
-    def _kept_check(self) -> Vector | None:
-        """Return the kept vector of TRIAL_TEXT; that of the trial is kept if there is none."""
-        key, table = self._check_key, self.problem.store.vectors
-        kept = (table.find([key]) if self._tried is None else table.keep({key: self._tried})).get(key, "")
-        return None if isinstance(kept, str) else kept
-
-    async def _check_model(self, kept: Vector) -> None:
-        """Check, before the first request, that the model is the one whose vectors are kept.
+    async def _check_model(self) -> None:
+        """Check once, before the first request, that the model is the one whose vectors are kept.
 
         Raises:
-            AskingEndedError: It is another model, or gives no such vector.
+            AskingEndedError: It is another model.
         """
+        if not self._is_checked:
+            if self._checking is None or self._checking.done():
+                # A task of its own: if this one is cancelled, the request that is paid for still ends.
+                self._checking = asyncio.create_task(self._recognise_kept())
+            await outliving_its_waiter(self._checking)
+        self._check_answers()
+
+    async def _recognise_kept(self) -> None:
+        kept: Vector | None = self.model_check
         now: Embedded | None = self._tried
         if now is None:
             now = await self._embedded_once(self.dialect, self._text_request(self.dialect, [TRIAL_TEXT]))
         if isinstance(now, str):
-            raise self._unfit(f"it gives no vector for the text {TRIAL_TEXT!r}: {now}", "text")
-        if not _is_same(now, kept):
-            path = self.problem.store.path
+            pass  # the model is not recognised
+        elif kept is None:
+            keep = partial(self.problem.store.vectors.keep, {self._check_key: now})
+            await in_thread(keep)
+            self.model_check = now
+        elif not _is_same(now, kept):
             message = (
-                f"{self._differs} before: it is another model now. Earlier answers are in {path}; to start "
-                "anew, name another folder with `shared_cache`, or delete that file (a run is not resumed "
-                "with another model: search again)"
+                f"{self._differs} before: it is another model now. Its earlier answers are in "
+                f"{self.problem.store.path}. Search again in a new run; for other commands, name another "
+                "folder with `shared_cache`, or delete that file"
             )
             self._lost = AskingEndedError(message)
             self._lost.__cause__ = ModelError(message)
-        self._check_answers()
         self._is_checked = True
 
     @property

@@ -17,6 +17,7 @@ from PIL import Image
 
 from promptclimb.evaluator.errors import AskingEndedError
 from promptclimb.evaluator.remote.asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+from promptclimb.evaluator.remote.embeddings import TRIAL_TEXT
 
 COLOURS: Mapping[str, tuple[int, int, int]] = {
     "red": (200, 30, 30),
@@ -34,6 +35,9 @@ def colour_of(data: str) -> np.ndarray[Any, Any]:
     return mean / np.linalg.norm(mean)
 
 
+CHECKED = json.dumps(TRIAL_TEXT)
+
+
 class VisualApi:
     """Answers every request by a small rule, in any order; counts what it was asked.
 
@@ -48,13 +52,20 @@ class VisualApi:
         reads_images: Whether it embeds images, or takes them for texts.
         enforces: Whether it answers by the schema that a chat request has.
         says: What a chat answer is otherwise; ``{}`` stands for the class.
+
+    Attributes:
+        requests: All but those by which a model is recognised, which are ``checks``.
+        changes_checks: Whether ``change`` is called for ``checks``, too.
     """
+
+    changes_checks = False
 
     def __init__(
         self, *, change: Change | None = None, ends_after: int | None = None, concurrency: int = 1,
         blur: float = 0.0, reads_images: bool = True, enforces: bool = False, says: str = "{}",
     ) -> None:  # fmt: skip
         self.requests: list[ApiRequest] = []
+        self.checks: list[ApiRequest] = []
         self.ends_after = ends_after
         self.change = change
         self.concurrency, self._blur, self._reads_images = concurrency, blur, reads_images
@@ -71,10 +82,10 @@ class VisualApi:
         number = len(self.requests)
         if self.ends_after is not None and number >= self.ends_after:
             raise AskingEndedError("the limit of calls is reached")
-        self.requests.append(request)
-        json.dumps(request.body, allow_nan=False)
+        is_check = CHECKED in json.dumps(request.body, allow_nan=False) and not request.is_trial
+        (self.checks if is_check else self.requests).append(request)
         body = self.body(request)
-        if self.change is not None:
+        if self.change is not None and (self.changes_checks or not is_check):
             body = self.change(number, request, body)
         return body if isinstance(body, ApiRefusal) else ApiReply(body)
 

@@ -443,7 +443,7 @@ async def test_a_refused_form_of_embeddings_is_not_the_end(
     assert evaluation.scores[0].accuracy == 1.0
     async with ScorerServer(ScorerOptions(always=kind)) as server:
         spec = config(server.url, scorer="embeddings", retry_attempts=1)
-        with pytest.raises(UsageError, match=r"infinity: .*jina: .*`scorer_dialect = infinity\|"):
+        with pytest.raises(UsageError, match=r"infinity, .*jina: .*`scorer_dialect = infinity\|"):
             await in_thread(lambda: evaluate(["a {}"], spec))
     assert server.requests == 4
 
@@ -674,7 +674,8 @@ async def test_labelled_images_are_learned_from_where_the_scorer_embeds_them(
         with_limit = spec.model_copy(update={"max_scorer_calls": 99})
         assert (await search(with_limit)).status == "stopped"
         result = await resume(run, changes={"max_scorer_calls": 1000})
-        assert server.asked.total() == len(server.asked) == taken + 1  # with the check of the model
+        assert server.asked.total() == len(server.asked) + 1  # only the check of the model is asked twice
+        assert len(server.asked) <= taken + 1
         assert result.recommended.form == whole.recommended.form == "with_images"
         assert (result.with_images, result.recommended) == (whole.with_images, whole.recommended)
         assert (result.recommended.test or 0) > (result.texts.test or 0)
@@ -821,7 +822,9 @@ async def test_another_model_at_the_address_is_not_taken_for_the_first(
         assert "gives another vector for the text 'a photo' than" in printed.err
         assert server.requests == requests
 
-    differs = r"than before: it is another model now\. Earlier answers are in {}labels.sqlite; to start anew"
+    differs = (
+        r"than before: it is another model now\. Its earlier answers are in {}labels.sqlite\. Search again"
+    )
     made = r"the classifier was made with another model: the model 'm' at '127.0.0.1:\d+' gives"
     async with ScorerServer(ScorerOptions(blur=-0.6), port=port or 0) as server:
         assert await in_thread(lambda: main([*measure, str(known)])) == 0
@@ -844,7 +847,7 @@ async def test_another_model_at_the_address_is_not_taken_for_the_first(
         replace(Classifier.load(file), check=None).save(tmp_path / "old.safetensors")
         of_file[3] = str(tmp_path / "old.safetensors")
         assert await in_thread(lambda: main([*of_file, str(tmp_path / "fresh 3")])) == 0
-        assert server.requests == 1
+        assert server.requests == 2
 
 
 async def test_a_saved_classifier_asks_as_it_was_made(

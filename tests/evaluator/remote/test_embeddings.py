@@ -79,9 +79,9 @@ def test_the_size_of_requests_is_learnt(most: int, opened: Opened) -> None:
     before = evaluator.estimate(10, 80).requests
     scored(evaluator, TEMPLATE)
     refused = [holds(request) for request in api.requests if holds(request) > most]
-    assert refused == {1: [8, 4, 4, 2, 2, 2, 2, 4, 2], 3: [8, 4, 4, 4]}[most]
+    assert refused == {1: [8, 4, 4, 2, 2, 2, 2, 3, 2], 3: [8, 4, 4]}[most]
     assert before == 20 + 1
-    assert grown[-1] == evaluator.estimate(10, 80).requests == {1: 110, 3: 60}[most] + 1
+    assert grown[-1] == evaluator.estimate(10, 80).requests == {1: 110, 3: 50}[most] + 1
     asked = len(api.requests)
     scored(evaluator, "a photo of a big {}")
     assert max(map(holds, api.requests[asked:])) <= most
@@ -385,7 +385,7 @@ def test_a_model_that_has_changed_is_not_mixed(
 ) -> None:
     """One text shows it, before the first request of a later session; what is on disk still scores.
 
-    In the first session it is among the first texts, or those of the trial.
+    In the first session it is asked for before all others, or is that of the trial.
     """
 
     def session(api: VisualApi) -> RemoteEvaluator:
@@ -393,27 +393,26 @@ def test_a_model_that_has_changed_is_not_mixed(
 
     first = VisualApi(blur=1.0)
     score = scored(session(first), TEMPLATE)
-    texts = [request.body["input"] for request in first.requests if not images_in(request)]
-    trial = [] if dialect else [[TRIAL_TEXT]]
-    names = [TEMPLATE.format(name) for name in ("blue", "green", "red")]
-    assert texts == [*trial, [*names, *([TRIAL_TEXT] if dialect else [])]]
+    assert len(first.checks) == (dialect is not None)
     api = changed(other.get("replace", lambda _place, vector: vector), blur=-1.0)
+    api.changes_checks = True
     changed_model = session(api)
     assert scored(changed_model, TEMPLATE) == score
-    assert api.requests == []
+    assert api.requests == api.checks == []
     for _ in range(2):
         with pytest.raises(AskingEndedError, match=r"'m' at .* gives another vector") as caught:
             changed_model.score(["the {}"])
         assert isinstance(caught.value.__cause__, ModelError)
-        assert f"{tmp_path / 'l'}; to start anew" in str(caught.value)
-    assert [request.body["input"] for request in api.requests] == [[TRIAL_TEXT]]
+        assert f"answers are in {tmp_path / 'l'}. Search again in a new run" in str(caught.value)
+    assert (len(api.requests), len(api.checks)) == (0, 1)
     same = VisualApi(blur=1.0)
     scored(session(same), "the {}")
-    assert [len(request.body["input"]) for request in same.requests] == [1, 3]
+    assert [len(request.body["input"]) for request in same.requests] == [3]
+    assert len(same.checks) == 1
 
 
 def test_a_file_of_labels_without_the_check_goes_on(opened: Opened, tmp_path: Path) -> None:
-    """As earlier versions wrote it: nothing more is asked, and from now on it has the check."""
+    """As earlier versions wrote it; from now on it has the check."""
     evaluator = opened("embeddings", VisualApi(), tmp_path / "l", scorer_dialect="openai")
     scored(evaluator, TEMPLATE)
     key = evaluator.problem.keys(dialect="openai", of="text").key(TRIAL_TEXT)
@@ -421,15 +420,19 @@ def test_a_file_of_labels_without_the_check_goes_on(opened: Opened, tmp_path: Pa
     known = opened("embeddings", VisualApi(ends_after=0), tmp_path / "l", scorer_dialect="openai")
     scored(known, TEMPLATE)
     assert (known.model_check if isinstance(known, EmbeddingsEvaluator) else key) is None
-    longer = changed(lambda _place, vector: [*vector, 0.5])
-    with pytest.raises(ScoringEndedError, match="different lengths: 3 and 4"):
-        opened("embeddings", longer, tmp_path / "l", scorer_dialect="openai").score([TEMPLATE, "the {}"])
-    api = VisualApi()
-    scored(opened("embeddings", api, tmp_path / "l", scorer_dialect="openai"), "the {}")
-    assert [len(request.body["input"]) for request in api.requests] == [4]
+    scored(opened("embeddings", VisualApi(), tmp_path / "l", scorer_dialect="openai"), "the {}")
     other = opened("embeddings", VisualApi(blur=-1.0), tmp_path / "l", scorer_dialect="openai")
     with pytest.raises(AskingEndedError, match="another model now"):
         other.score(["a {}"])
+
+
+def test_images_of_one_model_are_not_mixed_with_texts_of_another(opened: Opened, tmp_path: Path) -> None:
+    """Although the first session ended before it asked for a text."""
+    spec = {"labels": tmp_path / "l", "scorer_dialect": "openai"}
+    with pytest.raises(AskingEndedError, match="the limit"):
+        opened("embeddings", VisualApi(ends_after=1), **spec).score([TEMPLATE])
+    with pytest.raises(AskingEndedError, match="another model now"):
+        opened("embeddings", VisualApi(blur=-1.0), **spec).score([TEMPLATE])
 
 
 async def test_tasks_at_once_check_the_model_once(opened: Opened, tmp_path: Path) -> None:
@@ -454,16 +457,22 @@ async def test_tasks_at_once_check_the_model_once(opened: Opened, tmp_path: Path
     may_answer.set()
     done = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(each) for each in done] == [asyncio.CancelledError, list, list]
-    assert [len(request.body["input"]) for request in api.requests] == [1, 3, 3]
+    assert [len(request.body["input"]) for request in api.requests] == [3, 3]
+    assert len(api.checks) == 1
 
 
-def test_a_check_that_is_refused_ends_the_session(opened: Opened, tmp_path: Path) -> None:
-    """The endpoint took the text before: nothing else is asked."""
-    scored(opened("embeddings", VisualApi(), tmp_path / "l", scorer_dialect="openai"), TEMPLATE)
-    api = VisualApi(change=lambda *_given: ApiRefusal("no"))
-    with pytest.raises(AskingEndedError, match="no vector for the text 'a photo': no; check `scorer`"):
-        opened("embeddings", api, tmp_path / "l", scorer_dialect="openai").score(["the {}"])
-    assert len(api.requests) == 1
+@pytest.mark.parametrize("answer", [ApiRefusal("not this text"), {"data": [{"index": 0, "embedding": []}]}])
+def test_without_a_vector_of_the_check_no_model_is_recognised(
+    answer: Any, opened: Opened, tmp_path: Path
+) -> None:
+    """A server may refuse that text alone: all others are asked for."""
+    for text in (TEMPLATE, "the {}"):
+        api = VisualApi(
+            change=lambda _number, request, body: answer if len(request.body["input"]) == 1 else body
+        )
+        api.changes_checks = True
+        scored(opened("embeddings", api, tmp_path / "l", scorer_dialect="openai"), text)
+        assert len(api.checks) == 1
 
 
 def test_a_long_reply_is_cut_and_the_advice_is_not(opened: Opened) -> None:
