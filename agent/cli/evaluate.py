@@ -244,9 +244,10 @@ def recommendation(evaluation: Evaluation) -> str:
     if best.name != BARE_NAME:
         use = f"Use {name}" + (" with the labelled images" if learns else "")
     elif learns:
-        use = f"Use the {BARE_NAME} with the labelled images: no other texts are clearly ahead"
+        why = "on these, no other texts beat it both in accuracy and in log-probability"
+        use = f"Use the {BARE_NAME} with the labelled images: {why}"
     else:
-        use = f"No other texts are clearly ahead of the {BARE_NAME}: use that"
+        use = f"No other texts beat the {BARE_NAME} on the labelled images: use that"
     cells = evaluation.accuracies.cells
     starred = next((cell.value for cell in cells if cell.recommended), None)
     values = [cell.value for cell in cells if cell.value is not None and not cell.recommended]
