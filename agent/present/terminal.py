@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -517,6 +517,8 @@ def print_result(
     ``opening_s`` are the seconds that this session took before its active time.
     """
     accuracies = result.accuracies
+    if any(row.cells["test"].value is not None for row in accuracies.rows):
+        accuracies = replace(accuracies, columns=("test",))  # the report has the others
     title = f"{result.dataset.name}: {accuracies.unit}"
     table = table_of(title, accuracies.lines(result.words.noun), texts=(0, 1))
     for row, shown in zip(accuracies.rows, table.rows, strict=True):

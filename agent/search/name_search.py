@@ -225,7 +225,7 @@ class FirstLook(NameSearch):
             few_shot, (original,) = await self.predictions.predict([template], [{}])
             rounds = NameRounds(self, [template], 1, few_shot, original or ())
             if rounds.names.confusions:
-                self.record.proposed = len(await rounds.read_as_a_whole())
+                await rounds.read_as_a_whole()
             if (start := rounds.names.start).names:
                 self.share = few_shot.accuracy(start.predicted).share
                 self.record.named_template = NamedTemplate(template, start.names, read=True)
@@ -356,6 +356,7 @@ class NameRounds:
         readings = await self._readings(labels)
         if answers != self._record.answers:  # else every request was skipped
             first = first_readings(readings, self._reader.confirmed)
+            self._record.proposed += len(first)  # whatever ends the scoring of them
             taken = bool(first) and await self._is_start(first)
             self._note_reading(first, len(labels), taken=taken, **self._right_and_images)
         return readings

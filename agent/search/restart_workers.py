@@ -148,7 +148,11 @@ async def _run_all(
             stopped = await Workers([search], scheduler, stop=stop).run(1)
         if stopped is not None and look is not None and (names is None or names.named_template is None):
             best = pooled(whole[0].score, info.sizes) if whole else 0.0
-            names = look.record if look.share > best else names
+            if look.share > best:
+                names = look.record
+            elif names is None:
+                look.record.named_template = None
+                names = look.record
     if all(journal.record.done for journal in journals):
         for journal in journals:
             await journal.keep_refused()

@@ -1118,6 +1118,25 @@ async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
     assert (resumed.best, resumed.names_read) == (whole.best, whole.names_read)
 
 
+async def test_names_that_a_limit_leaves_unscored_are_no_fault_of_the_llm(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """It answered, and the default template with the original names is the result."""
+    names = tmp_path / "names.txt"
+    names.write_text("red=rosso\ngreen=verde\nblue=azzurro\n", "utf-8")
+
+    class Translator:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            return ChatAnswer(text="rosso: red\nverde: green\nazzurro: blue")
+
+    async with ScorerServer(ScorerOptions(blur=0.1)) as server:
+        made = config(server.url, search_for="class-names", llm="x", class_names=names, max_scorer_calls=40)
+        stopped = await search(made, chat=Translator())
+    assert (stopped.status, stopped.evaluated, stopped.best.class_names) == ("stopped", 1, {})
+    assert not {NOTHING_USABLE, UNASKED} & stopped.notes.keys()
+    assert exit_code(stopped) == 0
+
+
 async def test_names_beyond_those_asked_for_are_not_paid_for(
     config: Callable[..., SearchConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
