@@ -107,13 +107,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     averages = True
     logit_scale = LOGIT_SCALE
     model_check: Vector | None = None
-    """The kept vector of TRIAL_TEXT; None in a file of labels without one, or before it is known."""
+    """The vector of TRIAL_TEXT, kept or asked for; None before it is known, or if the model gives none."""
 
     def __init__(self, problem: RemoteProblem) -> None:
         super().__init__(problem)
         self._tried: Vector | None = None  # what TRIAL_TEXT has now, where the form was found by trial
         self._checking: asyncio.Task[None] | None = None
-        self._is_checked = False
+        self._is_checked = self._is_kept = False
         self._size: int | None = None
         self._trials = 0
         self._is_ready = False
@@ -146,10 +146,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             await super().prepare()
             kept = (await in_thread(lambda: self.problem.store.vectors.find([self._check_key]))).values()
             self.model_check = next((check for check in kept if not isinstance(check, str)), None)
+            self._is_kept = self.model_check is not None
             self._is_ready = True
 
     async def ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         await self._check_model()
+        if not self._is_kept and self.model_check is not None:
+            self._is_kept = True
+            await in_thread(partial(self.problem.store.vectors.keep, {self._check_key: self.model_check}))
         return await super().ask_all(table, questions)
 
     async def recognise(self, check: Vector) -> None:
@@ -468,9 +472,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if isinstance(now, str):
             pass  # the model is not recognised
         elif kept is None:
-            keep = partial(self.problem.store.vectors.keep, {self._check_key: now})
-            await in_thread(keep)
-            self.model_check = now
+            self.model_check = now  # kept with the first answers of this model
         elif not _is_same(now, kept):
             message = (
                 f"{self._differs} before: it is another model now. Its earlier answers are in "

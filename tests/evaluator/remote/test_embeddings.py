@@ -435,6 +435,28 @@ def test_images_of_one_model_are_not_mixed_with_texts_of_another(opened: Opened,
         opened("embeddings", VisualApi(blur=-1.0), **spec).score([TEMPLATE])
 
 
+async def test_a_call_that_met_another_model_leaves_nothing_behind(opened: Opened, tmp_path: Path) -> None:
+    """Once the model of a classifier's file is back, the file is used again, with the same labels."""
+    first = await in_thread(lambda: opened("embeddings", VisualApi(), scorer_dialect="openai"))
+    await in_thread(lambda: first.score([TEMPLATE]))
+
+    async def session(api: VisualApi) -> EmbeddingsEvaluator:
+        evaluator = await in_thread(
+            lambda: opened("embeddings", api, tmp_path / "l", scorer_dialect="openai")
+        )
+        assert isinstance(first, EmbeddingsEvaluator)
+        assert isinstance(evaluator, EmbeddingsEvaluator)
+        assert first.model_check is not None
+        await evaluator.recognise(first.model_check)
+        return evaluator
+
+    with pytest.raises(ModelError, match="the classifier was made with another model"):
+        await session(VisualApi(blur=-1.0))
+    right = await session(VisualApi())
+    await in_thread(lambda: right.score([TEMPLATE]))
+    assert right.model_check is not None
+
+
 async def test_tasks_at_once_check_the_model_once(opened: Opened, tmp_path: Path) -> None:
     """Also if the one that began it is cancelled, while its answer is on the way."""
     spec = {"labels": tmp_path / "l", "scorer_dialect": "openai"}
