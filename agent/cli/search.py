@@ -73,6 +73,14 @@ example: a model behind an API, whose key is in SCORER_API_KEY
       --model NAME --scorer-url http://127.0.0.1:8000/v1 \\
       --describe "what your images show" --dry-run
 """
+RESUMED = """\
+examples: go on, with a higher limit, and with more restarts than a finished run had
+  promptclimb resume runs/mine
+  promptclimb resume runs/mine --max-cost 4
+  promptclimb resume runs/mine --restarts 8
+
+Limits, pace and other settings that do not decide the result may change.
+"""
 DETAILS = """\
 what --data takes:
   backgrounds                   a set by name; `datasets` lists them
@@ -281,6 +289,7 @@ def add_options(parser: Parser) -> None:
 
 def add_resume_options(parser: Parser) -> None:
     """Add the options of ``resume``."""
+    parser.description = RESUMED
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
     )
