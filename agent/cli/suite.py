@@ -57,6 +57,13 @@ EXAMPLES = """\
 examples:
   promptclimb suite study.toml --dry-run
   promptclimb suite study.toml --jobs 4
+
+the smallest study.toml:
+  data = ["braille-letters", "backgrounds"]
+  methods = ["combine", "random"]
+  shots = [1]
+
+The tables are printed, and stand in the study's folder, runs/study/tables.md.
 """
 
 
