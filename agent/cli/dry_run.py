@@ -45,6 +45,7 @@ from ..text import printable
 from .interrupts import run_interruptible
 from .output import FINISHED, WRONG, aligned, console, print_json, print_text, result_alone, say, say_refused
 
+OR_MORE_REQUESTS = "if the endpoint takes fewer, or refuses some, there are more requests"
 DIALECT_UNKNOWN = "upper bound for the costliest request form, {}; scorer_dialect fixes one"
 _GROUP = ("method", "llm", "model", "shots")
 _Group: TypeAlias = tuple[list[Cell], Bound]
@@ -173,11 +174,7 @@ def _opened(config: SearchConfig) -> Evaluator:
                     emit(Noted(text=DIALECT_UNKNOWN.format(form.name)))
                 images, texts = counted(form.most_images, "image"), counted(form.most_texts, "text")
                 most = f"a request holds at most {images} or {texts}"
-                emit(
-                    Noted(
-                        text=f"{most}; if the endpoint takes fewer, or refuses some, there are more requests"
-                    )
-                )
+                emit(Noted(text=f"{most}; {OR_MORE_REQUESTS}"))
             return await ready_evaluator(config, None, emit, ask=NothingAsked(), encode=False)
 
     return run_interruptible(run)

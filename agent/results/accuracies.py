@@ -72,6 +72,11 @@ class Difference:
         return self.interval == (0.0, 0.0)
 
     @property
+    def is_none(self) -> bool:
+        """Whether both are the same texts, or are right on the same images."""
+        return self.same_template or self.better == self.worse == 0
+
+    @property
     def sign(self) -> int:
         """1 if the first is better, -1 if it is worse, 0 if the interval contains 0."""
         low, high = self.interval
@@ -84,7 +89,7 @@ class Difference:
     @property
     def in_words(self) -> str:
         """The difference, its interval, and the verdict on it, a line each."""
-        if self.same_template or self.better == self.worse == 0:
+        if self.is_none:
             return self.verdict
         return "\n".join((*str(self).split(" ", 1), self.verdict))
 

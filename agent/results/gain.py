@@ -187,7 +187,7 @@ def with_verdicts(differences: Mapping[Key, Difference]) -> dict[Key, Difference
     certain = significant(statistics)
 
     def verdict(key: Key, gap: Difference) -> str:
-        if gap.same_template or gap.better == gap.worse == 0:
+        if gap.is_none:
             return "the same"
         # A claim must agree with the interval beside it.
         return ("better" if gap.sign > 0 else "worse") if key in certain and gap.sign else "may be chance"

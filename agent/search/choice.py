@@ -447,7 +447,7 @@ def _shown(kind: PromptKind, text: str) -> str:
 
 async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     """Score hand-made templates, if there are several; their best one is a separate baseline."""
-    templates, kind = list(evaluator.info.baselines.get(HAND_MADE, ())), config.kind
+    templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
     if len(templates) < 2:
         return []
     try:
@@ -455,12 +455,17 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     except AskingEndedError:
         return []  # a limit was reached before they were scored
     return [
-        Entry(
-            candidate=kind.parse_scored(template),
-            score=verdict,
-            value=verdict.value(config.objective),
-            position=Position(0),
-        )
+        entry_of(template, verdict, config)
         for template, verdict in zip(templates, verdicts, strict=True)
         if isinstance(verdict, Score)
     ]
+
+
+def entry_of(template: str, score: Score, config: SearchConfig, restart: int = 0) -> Entry:
+    """Return a text that no method proposed, as the scorer got it, with its score."""
+    return Entry(
+        candidate=config.kind.parse_scored(template),
+        score=score,
+        value=score.value(config.objective),
+        position=Position(restart),
+    )

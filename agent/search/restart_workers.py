@@ -24,10 +24,9 @@ from ..errors import (
     asking_errors_as_causes,
 )
 from ..events.types import BatchScored, SearchStopped
-from ..methods.memory import Entry
-from ..position import NAMES, Position
+from ..position import NAMES
 from ..stop import Stop
-from .choice import ranking
+from .choice import entry_of, ranking
 from .event_loop import FairScheduler
 from .evidence import pooled
 from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, SearchOutcome
@@ -125,15 +124,8 @@ async def _run_all(
     stopped = await workers.run(config.concurrency) if workers.records else None
     if stopped is not None and not any(record.scored for record in workers.records):
         # Of a search that ends before, the default template is the result.
-        workers.records[0].scored += [
-            Entry(
-                candidate=config.kind.parse_scored(template),
-                score=score,
-                value=score.value(config.objective),
-                position=Position(workers.records[0].number),
-            )
-            for template, score in default.items()
-        ]
+        first = workers.records[0]
+        first.scored += [entry_of(text, score, config, first.number) for text, score in default.items()]
     names: NamesRecord | None = None
     if config.kind.renames_classes and (stopped is None or look is not None):
         scored = [entry for record in workers.records for entry in record.scored]

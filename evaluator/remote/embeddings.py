@@ -65,7 +65,7 @@ from .evaluator import (
     path_below,
     predictions_of,
     text_tokens,
-    why_refused,
+    why_unclassified,
 )
 from .labels import Embedded, KeptValues, Vector
 from .pictures import SentPicture, encode
@@ -193,10 +193,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         def ranked() -> list[LikelyClasses]:
             chunks = (tally.likeliest(logits, scale / LOGIT_SCALE, top) for logits in _logits(head, embedded))
-            rows = [row for part in chunks for row in zip(*(column.tolist() for column in part), strict=True)]
+            rows = [
+                row for labels, shares in chunks for row in zip(labels.tolist(), shares.tolist(), strict=True)
+            ]
             refused = embedded.refused
             return [
-                LikelyClasses(error=why_refused(refused[index])) if index in refused else LikelyClasses(*row)
+                LikelyClasses(error=why_unclassified(refused[index]))
+                if index in refused
+                else LikelyClasses(*row)
                 for index, row in enumerate(rows)
             ]
 
@@ -371,7 +375,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 if self._most(kind) < most:
                     self.on_more_requests()
         vectors = await self.gather(store, content_by_key, ask_for)
-        return {content: self._unit(vectors[key]) for key, content in content_by_key.items()}
+        return {content_by_key[key]: self._unit(vector) for key, vector in vectors.items()}
 
     def _most(self, kind: str) -> int:
         """Return how many images, or texts, a request holds at most."""

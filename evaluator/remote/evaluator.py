@@ -143,8 +143,7 @@ class SplitDecisions:
     def reasons(self) -> dict[int, str]:
         """Why images have no class, in words, by their index."""
         why = {index: f"the answer is {shown(answer)}" for index, answer in self.unreadable.items()}
-        why = {index: f"{UNCLASSIFIED}: {reason}" for index, reason in why.items()}
-        return why | {index: why_refused(reason) for index, reason in self.refused.items()}
+        return {index: why_unclassified(reason) for index, reason in (why | dict(self.refused)).items()}
 
 
 class LikelyClasses(NamedTuple):
@@ -465,7 +464,7 @@ class RemoteEvaluator(ABC):
         values = await in_thread(lambda: table.find(keys))
         answered = (key for key in values if not self.is_refusal(values[key]))
         if (key := next(answered, None)) is not None:
-            question = ask_for([key])[0]
+            (question,) = ask_for([key])
             own = self._experience[question.kind]
             own.control = own.control or question
         if unknown := [key for key in keys if key not in values and key not in self._unanswered]:
@@ -723,7 +722,7 @@ def predictions_of(decided: Sequence[EnsembleDecisions | None], images: ImageSet
     )
 
 
-def why_refused(reason: str) -> str:
+def why_unclassified(reason: str) -> str:
     """Return in words why an image has no class; ``reason`` is empty if none was kept."""
     return f"{UNCLASSIFIED}: {reason or REFUSED_EARLIER}"
 
