@@ -94,15 +94,21 @@ def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
 
 
 def nested(listing: Listing) -> list[str]:
-    """Return a note if no class folder holds an image itself: the classes may be one level deeper."""
-    depth = len(listing.root.parts) + 2
-    if any(len(path.parts) == depth for paths in listing.images.values() for path in paths):
-        return []
-    within = os.fspath(next(iter(listing.images.values()))[0].parent.relative_to(listing.root))
+    """Return a note on folders taken as one class that hold folders of images: the classes may be deeper."""
+    folders = {name: {path.parent for path in paths} for name, paths in listing.images.items()}
+    outer = [name for name, inner in folders.items() if listing.root / name not in inner]
+    if len(outer) == len(folders):
+        within = os.fspath(min(folders[outer[0]]).relative_to(listing.root))
+        return [
+            f"check the classes: they are the {counted(len(folders), 'folder')} in {listing.root}, none "
+            f"of which holds an image itself; images lie in folders such as {within}"
+        ]
     return [
-        f"check the classes: they are the {counted(len(listing.images), 'folder')} in {listing.root}, none "
-        f"of which holds an image itself; images lie in folders such as {within}"
-    ]
+        f"check the classes: {name!r} is one, though its images lie in {len(folders[name]):,} folders below "
+        f"it, such as {min(folders[name]).name}"
+        for name in outer
+        if len(folders[name]) > 1
+    ][:1]
 
 
 def skipped_files(listing: Listing) -> list[str]:
@@ -312,8 +318,9 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
             f"the folder ({named_kinds(kinds) or counted(len(listing.empty), 'such folder')})"
         )
     if len(names) < 2:
-        raise DataError(
-            f"{listing.root} has one class only ({names[0]!r}); at least two are needed: {LAYOUT_HELP}"
-        )
+        inner = len({path.parent for path in listing.images[names[0]]} - {only := listing.root / names[0]})
+        deeper = f"; to take the {inner:,} folders in it as classes, give {only}" if inner > 1 else ""
+        message = f"{listing.root} has one class only ({names[0]!r}); at least two are needed: {LAYOUT_HELP}"
+        raise DataError(message + deeper)
     items = tuple(Item(path, label) for label, name in enumerate(names) for path in listing.images[name])
     return tuple(tidy(name, where=listing.root / name) for name in names), items

@@ -199,7 +199,11 @@ def test_any_text_may_be_a_class_name(tmp_path: Path, make_images: MakeImages) -
         ("", {"": 0}, "holds no image"),
         ("", {"": 1}, "no class folders"),
         ("", {"cat": 5}, "at least two are needed"),
-        ("", {"all/cat": 4, "all/dog": 4}, "one class only.*expected DIR/CLASS"),
+        (
+            "",
+            {"all/cat": 4, "all/dog": 4},
+            "one class only.*take the 2 folders in it as classes, give .*all$",
+        ),
         ("", {"cat": 0, "dog": 0}, "holds no image"),
         ("", {"cat": 5, "dog": 0}, "dog holds no image"),
         ("", {"train/a": 3, "train/b": 3, "test/a": 1, "test/c": 1}, "no images under"),
@@ -225,7 +229,12 @@ def test_classes_that_hold_folders_alone_are_noted(tmp_path: Path, make_images: 
         f"images lie in folders such as {Path('cat', 'large')}"
     )
     make_images(tmp_path, {"dog": 1})
-    assert not [note for note in read_folder(tmp_path).notes if "folders such as" in note]
+    (note,) = (note for note in read_folder(tmp_path).notes if "check the classes" in note)
+    assert (
+        note == "check the classes: 'cat' is one, though its images lie in 2 folders below it, such as large"
+    )
+    make_images(tmp_path, {"cat": 1})
+    assert not [note for note in read_folder(tmp_path).notes if "check the classes" in note]
 
 
 def test_runs_in_the_folder_of_images_are_no_class(tmp_path: Path, make_images: MakeImages) -> None:
