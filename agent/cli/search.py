@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from ...evaluator.counts import enumerated
-from ...evaluator.errors import StoreFullError, UsageError
+from ...evaluator.errors import ModelError, StoreFullError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.spec import BUNDLED_WEIGHTS
@@ -180,6 +180,8 @@ def _say_how_to_resume(
     command = resume_command(run_dir, limits)
     if isinstance(error, StoreFullError):
         say(f"Everything written before is kept. Free some disk space, then resume with: {command}")
+    elif isinstance(error, ModelError) and config.is_api:  # another model is at the address
+        say(f"Everything is kept for the model that was asked before. With it, resume with: {command}")
     elif quits and config.asks_endpoints:
         say(f"Everything but the open requests is kept. Resume with: {command}")
     elif isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError):

@@ -793,6 +793,29 @@ async def test_predictions_of_an_evaluation_say_why_an_image_has_no_class(
     assert "1 of them without a class" in err
 
 
+def test_a_run_whose_model_was_replaced_goes_on_only_with_the_first(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is kept is of the model that was asked before, and the way on says so."""
+    form = tmp_path / "form.toml"
+    form.write_text('scorer_dialect = "openai"\ninitial = 30\nrestarts = 1\n', "utf-8")
+    run = str(tmp_path / "run")
+    with Serving(ScorerServer()) as first:
+        options = ["--scorer", "embeddings", "--scorer-url", first.url, "--model", "m", "--config", str(form)]
+        limits = ["--method", "random", "--shots", "2", "--max-scorer-calls", "99"]
+        assert main(["search", "--data", str(colours), *options, *limits, "--run-dir", run]) == 0
+        port = urlsplit(first.url).port or 0
+    capsys.readouterr()
+    more = ["resume", run, "--max-scorer-calls", "1000"]
+    with Serving(ScorerServer(ScorerOptions(blur=-0.6), port=port)):
+        assert main(more) == 2
+    *_, way_on, last = capsys.readouterr().err.strip().splitlines()
+    assert "kept for the model that was asked before. With it, resume with: " in way_on
+    assert "it is another model now" in last
+    with Serving(ScorerServer(port=port)):
+        assert main(more) == 0
+
+
 async def test_another_model_at_the_address_is_not_taken_for_the_first(
     config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
