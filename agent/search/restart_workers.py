@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from ...evaluator.batching import ScoringQueue
@@ -24,6 +23,7 @@ from ..errors import (
     asking_errors_as_causes,
 )
 from ..events.types import BatchScored, SearchStopped
+from ..methods.memory import Entry
 from ..position import NAMES
 from ..stop import Stop
 from .choice import entry_of, ranking
@@ -49,7 +49,7 @@ async def run_restarts(session: RunSession) -> SearchOutcome:
         emit(BatchScored(templates=templates, seconds=round(seconds, 3), waiting=waiting))
 
     async with ScoringQueue(session.evaluator, on_batch=batch_scored) as queue:
-        records, names, stopped = await _run_all(session, queue)
+        records, names, stopped = await _WholeSearch(session, queue).run()
     if stopped is None:
         await session.store.put_value(ALL_RESTARTS_DONE, session.config.all_rounds)
     else:
@@ -64,91 +64,136 @@ async def run_restarts(session: RunSession) -> SearchOutcome:
     )
 
 
-async def _run_all(
-    session: RunSession, queue: ScoringQueue
-) -> tuple[Sequence[RestartRecord], NamesRecord | None, SearchStopped | None]:
-    """Return what all restarts did, and the search for class names, and what stopped them."""
-    request, config, store = session.request, session.config, session.store
-    info = session.evaluator.info
-    scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
-    scheduler = FairScheduler()
-    scorebook = Scorebook(store, queue, scrub=scrub, scheduler=scheduler)
-    default: Mapping[str, Score] = {}
-    if not config.unchecked:
-        with stop.watching():
-            default = await scorebook.score_default(info, emit)
-    racer = racer_of(config, session.evaluator, store, scrub=scrub)
-    journal_of = partial(
-        Journal,
-        config=config,
-        store=store,
-        asker=session.llm,
-        stop=stop,
-        empty_answers=EmptyAnswers(has_answers=store.has_answers, noun=config.kind.words.noun),
-        scheduler=scheduler,
-        emit=emit,
-    )
-    restart_numbers = () if config.unchecked else range(1, config.restarts + 1)
-    journals = [journal_of(RestartRecord(number)) for number in restart_numbers]
-    restarts = (
-        Restart(
-            journal,
-            pool=session.pool,
-            info=info,
-            scorebook=scorebook,
-            racer=racer,
-            check=session.check,
-        )
-        for journal in journals
-    )
+class _WholeSearch:
+    """One after the other: the default template, the LLM's first look, all restarts, and class names."""
 
-    def search_for_names(kind: type[N], templates: Sequence[str]) -> N:
-        assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"
+    def __init__(self, session: RunSession, queue: ScoringQueue) -> None:
+        self._session, self._config = session, session.config
+        self._info = session.evaluator.info
+        self._scheduler = FairScheduler()
+        self._scorebook = Scorebook(
+            session.store, queue, scrub=session.all_secrets.scrub, scheduler=self._scheduler
+        )
+        self._empty_answers = EmptyAnswers(
+            has_answers=session.store.has_answers, noun=session.config.kind.words.noun
+        )
+
+    async def run(self) -> tuple[Sequence[RestartRecord], NamesRecord | None, SearchStopped | None]:
+        """Return what all restarts did, and the search for class names, and what stopped them."""
+        config = self._config
+        default = await self._score_default()
+        look, ended = await self._look()
+        journals = [
+            self._journal(RestartRecord(number))
+            for number in (() if config.unchecked else range(1, config.restarts + 1))
+        ]
+        workers = Workers(
+            self._restarts(journals), self._scheduler, stop=self._session.request.stop, ended=ended
+        )
+        stopped = await workers.run(config.concurrency) if workers.records else None
+        if stopped is not None and not any(record.scored for record in workers.records):
+            # Of a search that ends before, the default template is the result.
+            first = workers.records[0]
+            first.scored += [entry_of(text, score, config, first.number) for text, score in default.items()]
+        names: NamesRecord | None = None
+        if config.kind.renames_classes and (stopped is None or look is not None):
+            whole = await self._ranked(workers.records)
+            if stopped is None:
+                search = self._search_for_names(NameSearch, [entry.scored_as for entry in whole])
+                names = search.record
+                journals.append(search.journal)
+                stopped = await self._work_on(search).run(1)
+            if stopped is not None and look is not None:
+                names = self._names_so_far(names, look, whole)
+        if all(journal.record.done for journal in journals):
+            for journal in journals:
+                await journal.keep_refused()
+        return workers.records, names, stopped
+
+    async def _score_default(self) -> Mapping[str, Score]:
+        if self._config.unchecked:
+            return {}
+        with self._session.request.stop.watching():
+            return await self._scorebook.score_default(self._info, self._session.request.emit)
+
+    async def _look(self) -> tuple[FirstLook | None, Sequence[BudgetSpentError | GaveUpError]]:
+        """Ask the LLM first what the classes are, where each score costs requests.
+
+        Returns:
+            What it found, None if it was not asked, and what ended it early.
+        """
+        config = self._config
+        if (
+            self._session.llm is None
+            or not config.kind.renames_classes
+            or not self._info.paid
+            or config.unchecked
+        ):
+            return None, ()
+        look = self._search_for_names(FirstLook, ())
+        looking = self._work_on(look)
+        await looking.run(1)
+        return look, looking.ended
+
+    def _restarts(self, journals: Sequence[Journal]) -> Iterator[Restart]:
+        session = self._session
+        racer = racer_of(self._config, session.evaluator, session.store, scrub=session.all_secrets.scrub)
+        for journal in journals:
+            yield Restart(
+                journal,
+                pool=session.pool,
+                info=self._info,
+                scorebook=self._scorebook,
+                racer=racer,
+                check=session.check,
+            )
+
+    async def _ranked(self, records: Sequence[RestartRecord]) -> list[Entry]:
+        """Return the templates that were scored on all images, best first."""
+        scored = [entry for record in records for entry in record.scored]
+        sizes, objective, seed = self._info.sizes, self._config.objective, self._config.seed
+        order = await in_thread(lambda: ranking(scored, sizes=sizes, objective=objective, seed=seed))
+        return [entry for entry in order if entry.score.whole]
+
+    def _names_so_far(
+        self, names: NamesRecord | None, look: FirstLook, whole: Sequence[Entry]
+    ) -> NamesRecord | None:
+        """Return the names of a search that was stopped: those of the first look, if no others are in use."""
+        if names is not None and names.named_template is not None:
+            return names
+        if look.share > (pooled(whole[0].score, self._info.sizes) if whole else 0.0):
+            return look.record
+        if names is None:
+            look.record.named_template = None
+            return look.record
+        return names
+
+    def _search_for_names(self, kind: type[N], templates: Sequence[str]) -> N:
+        assert isinstance(self._session.evaluator, NamePredictor), "checked when it was opened"
         return kind(
             record := NamesRecord(NAMES),
-            journal_of(record),
+            self._journal(record),
             templates=templates,
-            evaluator=session.evaluator,
-            info=info,
-            check=session.check,
+            evaluator=self._session.evaluator,
+            info=self._info,
+            check=self._session.check,
         )
 
-    look: FirstLook | None = None
-    ended: Sequence[BudgetSpentError | GaveUpError] = ()
-    if session.llm is not None and config.kind.renames_classes and info.paid and not config.unchecked:
-        look = search_for_names(FirstLook, ())
-        looking = Workers([look], scheduler, stop=stop)
-        await looking.run(1)
-        ended = looking.ended
-    workers = Workers(restarts, scheduler, stop=stop, ended=ended)
-    stopped = await workers.run(config.concurrency) if workers.records else None
-    if stopped is not None and not any(record.scored for record in workers.records):
-        # Of a search that ends before, the default template is the result.
-        first = workers.records[0]
-        first.scored += [entry_of(text, score, config, first.number) for text, score in default.items()]
-    names: NamesRecord | None = None
-    if config.kind.renames_classes and (stopped is None or look is not None):
-        scored = [entry for record in workers.records for entry in record.scored]
-        order = await in_thread(
-            lambda: ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
+    def _work_on(self, search: NameSearch) -> Workers:
+        return Workers([search], self._scheduler, stop=self._session.request.stop)
+
+    def _journal(self, record: RestartRecord) -> Journal:
+        session = self._session
+        return Journal(
+            record,
+            config=self._config,
+            store=session.store,
+            asker=session.llm,
+            stop=session.request.stop,
+            empty_answers=self._empty_answers,
+            scheduler=self._scheduler,
+            emit=session.request.emit,
         )
-        whole = [entry for entry in order if entry.score.whole]
-        if stopped is None:
-            search = search_for_names(NameSearch, [entry.scored_as for entry in whole])
-            names = search.record
-            journals.append(search.journal)
-            stopped = await Workers([search], scheduler, stop=stop).run(1)
-        if stopped is not None and look is not None and (names is None or names.named_template is None):
-            best = pooled(whole[0].score, info.sizes) if whole else 0.0
-            if look.share > best:
-                names = look.record
-            elif names is None:
-                look.record.named_template = None
-                names = look.record
-    if all(journal.record.done for journal in journals):
-        for journal in journals:
-            await journal.keep_refused()
-    return workers.records, names, stopped
 
 
 class Workers:
