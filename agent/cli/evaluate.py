@@ -13,7 +13,7 @@ from ...evaluator.classifier import ENDING as CLASSIFIER_ENDING
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError, reason_of
 from ...evaluator.files import user_path
-from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE, Inspection
+from ...evaluator.scoring import BARE_NAME, BASELINE_DEFAULT, HAND_MADE, OTHER_MODEL, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, names_in
 from ...prompts.kinds import KINDS
@@ -184,13 +184,7 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
     heads = [noun if evaluation.templates else "", *accuracies.columns]
     console(stderr=False).print(table_of(evaluation.title, [heads, *rows]))
     best, cells = evaluation.recommended, accuracies.cells
-    if any(cell.interval for cell in cells):
-        below = f"; below: the difference to the {BARE_NAME}" if any(cell.gain for cell in cells) else ""
-        print_line(f"in brackets: 95 % intervals{below}")
-    if any(cell.may_be_chance for cell in cells):
-        classes, chance = evaluation.classes, evaluation.chance
-        by_frequency = chance > 1 / classes
-        print_line(f"{CHANCE_MARK} may be {chance_in_words(classes, chance, by_frequency=by_frequency)}")
+    _explain(evaluation)
     if evaluation.templates and best is None:
         if len(evaluation.templates) > 1 and evaluation.split == "test":
             say(f"note: do not choose one {noun} by its test accuracy; use --split val to choose")
@@ -226,6 +220,20 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
         add = f"add {options} to the search above"
         how = add if evaluation.labelled else f"{command} --shots 0 {options}"
         print_line(f"the model may not know these names; to ask an LLM for others: {how}")
+
+
+def _explain(evaluation: Evaluation) -> None:
+    """Print what brackets and marks of the table mean, and what may make its figures wrong."""
+    cells = evaluation.accuracies.cells
+    if any(cell.interval for cell in cells):
+        below = f"; below: the difference to the {BARE_NAME}" if any(cell.gain for cell in cells) else ""
+        print_line(f"in brackets: 95 % intervals{below}")
+    if any(cell.may_be_chance for cell in cells):
+        by_frequency = evaluation.chance > 1 / evaluation.classes
+        chance = chance_in_words(evaluation.classes, evaluation.chance, by_frequency=by_frequency)
+        print_line(f"{CHANCE_MARK} may be no better than {chance}")
+    if (note := evaluation.notes.get(OTHER_MODEL)) is not None:
+        print_line(f"note: {printable(on_command_line(str(note)))}")
 
 
 def recommendation(evaluation: Evaluation) -> str:

@@ -346,11 +346,11 @@ def is_no_better(test: float, images: int, share: float) -> bool:
 
 
 def chance_in_words(classes: int, share: float, *, by_frequency: bool) -> str:
-    """Describe what needs no image: a random class, or ``by_frequency`` always the most frequent one."""
+    """Describe what is chance: a random class, or ``by_frequency`` always the most frequent one."""
     guess = f"naming one of {classes} classes at random"
     if by_frequency:
         guess = f"always naming the most frequent of {classes} classes"
-    return f"no better than chance: {guess} gets {100 * share:.1f} %"
+    return f"chance: {guess} gets {100 * share:.1f} %"
 
 
 def chance_warning(result: SearchResult) -> str:
@@ -364,7 +364,8 @@ def chance_warning(result: SearchResult) -> str:
     by_frequency = most_frequent_share(result) is not None
     share = accuracy_without_images(result) or 0.0
     chance = chance_in_words(result.dataset.classes, share, by_frequency=by_frequency)
-    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be {chance}"
+    is_below = "is worse than" if high < share else "may be no better than"
+    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) {is_below} {chance}"
 
 
 def with_warnings(result: SearchResult) -> SearchResult:

@@ -20,6 +20,7 @@ from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor, Sa
 from ...evaluator.remote.embeddings import EmbeddingsEvaluator
 from ...evaluator.remote.evaluator import ImageSet, LikelyClasses, RemoteEvaluator, accepted, batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
+from ...evaluator.scoring import OTHER_MODEL
 from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..limits import ALL_LIMIT_SETTINGS
@@ -86,6 +87,7 @@ class ApiFolderPredictor(ImagePredictor):
             evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
             stack.callback(evaluator.close)
             try:
+                portal.call(evaluator.prepare)
                 if not evaluator.measurable(self.templates):
                     raise UsageError(
                         "this scorer classifies with one candidate at a time, and the run averages several"
@@ -99,6 +101,8 @@ class ApiFolderPredictor(ImagePredictor):
                         likely = LikelyClasses() if complaint else next(classified)
                         error = complaint or (likely.error and f"{path}: {likely.error}")
                         yield path, likely.labels, likely.probabilities, DataError(error) if error else None
+                if (note := evaluator.info.notes.get(OTHER_MODEL)) is not None:
+                    self._report(f"note: {note}")
             finally:
                 priced = self.spec.scorer_price is not None
                 self.usage = ApiUsage.of(ask.budget.spent, priced=priced)

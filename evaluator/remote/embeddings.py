@@ -148,6 +148,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             self.model_check = next((check for check in kept if not isinstance(check, str)), None)
             self._is_kept = self.model_check is not None
             self._is_ready = True
+            if self._is_elsewhere and self._is_kept:
+                await self._check_model()  # what is kept may be of another model, at another address
 
     async def ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         await self._check_model()
@@ -485,6 +487,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             )
             self._lost = AskingEndedError(message)
             self._lost.__cause__ = ModelError(message)
+        if self._is_elsewhere and self._lost is None and not isinstance(now, str):
+            await self.note_place()
         self._is_checked = True
 
     @property

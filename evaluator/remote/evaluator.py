@@ -266,6 +266,17 @@ class RemoteProblem:
         """The scorer's host and port, without a password."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
+    @property
+    def place(self) -> str:
+        """Where models are told apart: host, port and path, without a password."""
+        return f"{self.host}{urlsplit(self.url).path.rstrip('/')}"
+
+    @property
+    def address_keys(self) -> tuple[str, str]:
+        """The keys that say whether any address answered as this model, and whether the one in use did."""
+        keys = self.keys(addresses="of answers")
+        return keys.key(""), keys.key(self.place)
+
     def key_of_form(self, what: str) -> str:
         """Return the key under which the form of requests that was found by trial is kept."""
         return KeyMaker({what: self.spec.model, "at": self.host, **label_parameters(self.spec)}).key("")
@@ -302,6 +313,8 @@ class RemoteEvaluator(ABC):
         self._lost: ScoringEndedError | None = None  # why nothing is asked any more
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
         self._models: list[str] = []
+        self._is_elsewhere = False  # all that is kept was answered at another address
+        self._is_place_kept = False
         self._failed = Counter[str]()  # how often every attempt failed, by image
 
     def close(self) -> None:
@@ -312,10 +325,18 @@ class RemoteEvaluator(ABC):
     def info(self) -> EvaluatorInfo:
         """Describe the data and the model, without the images left out of the splits opened so far."""
         info = self.problem.info.with_opened(dict(self._splits))
-        if len(self._models) < len(_MODELS):
+        if len(self._models) == len(_MODELS):
+            first, later = map(shown, self._models)
+            note = (
+                f"the scorer answered as {first}, and later as {later}: accuracies of the two do not compare"
+            )
+        elif self._is_elsewhere:
+            note = (
+                "all answers were kept from another address; if there is another model at "
+                f"{shown(self.problem.place)}, name another folder with `shared_cache`"
+            )
+        else:
             return info
-        first, later = map(shown, self._models)
-        note = f"the scorer answered as {first}, and later as {later}: accuracies of the two do not compare"
         return replace(info, notes={**info.notes, OTHER_MODEL: note})
 
     async def prepare(self) -> None:
@@ -326,8 +347,11 @@ class RemoteEvaluator(ABC):
             AskingEndedError: See ``ApiAsk``.
         """
         keys = list(map(self.problem.key_of_form, _MODELS))
-        known = await in_thread(partial(self.problem.store.answers.find, keys))
+        anywhere, here = self.problem.address_keys
+        known = await in_thread(partial(self.problem.store.answers.find, [*keys, anywhere, here]))
         self._models = [known[key] for key in keys if isinstance(known.get(key), str)]
+        self._is_place_kept = here in known
+        self._is_elsewhere = anywhere in known and here not in known
 
     async def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Score candidates on train and val; see ``Scorer``.
@@ -535,6 +559,7 @@ class RemoteEvaluator(ABC):
             own.control = question
             own.note_answer()
             await self._note_model(answer)
+            await self.note_place()
             refusals, asking.refusals = asking.refusals, {}
             asking.values |= await in_thread(lambda: asking.table.keep({**refusals, **values}))
             return
@@ -591,6 +616,13 @@ class RemoteEvaluator(ABC):
         kept = (await in_thread(partial(self.problem.store.answers.keep, {key: model})))[key]
         if kept not in self._models:
             self._models.append(kept)
+
+    async def note_place(self) -> None:
+        """Keep the address, as one that answers."""
+        if not self._is_place_kept:
+            self._is_place_kept, self._is_elsewhere = True, False
+            kept = dict.fromkeys(self.problem.address_keys, True)
+            await in_thread(partial(self.problem.store.answers.keep, kept))
 
     async def _others_are_answered(self, kind: str, answered_before: int) -> bool:
         """Return whether another question is answered; if none was meanwhile, ask one again as a control.

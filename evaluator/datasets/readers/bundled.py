@@ -24,7 +24,7 @@ ARCHIVES = ROOM / "sets"
 TITLES = {
     "braille-letters": "letters in Braille",
     "backgrounds": "coloured things, named by the colour behind them",
-    "photos": "things in photographs",
+    "photos": "drawn things that resemble photographs",
     "chinese-names": "animals and things by their Chinese names",
 }
 """The sets in the package, each with what its pictures show."""

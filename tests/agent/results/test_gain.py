@@ -360,7 +360,9 @@ def scored(test: float | None, *, classes: int = 5, images: int = 49, **more: An
 )
 def test_the_interval_decides(test: float, images: int, no_better: bool) -> None:
     """The same accuracy on more images is better than chance."""
-    assert bool(chance_warning(scored(test, images=images))) is no_better
+    warning = chance_warning(scored(test, images=images))
+    assert bool(warning) is no_better
+    assert ("is worse than chance" in warning) is (test == 0.0)
 
 
 def test_texts_that_may_be_chance_are_warned_of_beside_a_classifier_that_is_not() -> None:

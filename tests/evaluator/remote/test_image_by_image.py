@@ -305,6 +305,23 @@ def test_a_model_that_becomes_another_one_is_noted(opened: Opened, tmp_path: Pat
     assert evaluator.info.notes[OTHER_MODEL] == noted
 
 
+def test_answers_from_another_address_alone_are_noted(opened: Opened, tmp_path: Path) -> None:
+    """Until one comes from the address in use: another model may be there under the same name."""
+
+    def note(address: str, instruction: str) -> object:
+        evaluator = opened("chat", VisualApi(), tmp_path / "kept", scorer_url=f"http://127.0.0.1:1/{address}")
+        scored(evaluator, instruction)
+        return evaluator.info.notes.get(OTHER_MODEL)
+
+    assert note("a/v1", INSTRUCTION) is None
+    assert note("a/v1/", INSTRUCTION) is None
+    noted = str(note("b/v1", INSTRUCTION))
+    assert noted.startswith("all answers were kept from another address")
+    assert "at '127.0.0.1:1/b/v1', name another folder" in noted
+    assert note("b/v1", "Which?\n{classes}") is None
+    assert note("b/v1", INSTRUCTION) is None
+
+
 def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     """Cut, or without a class: the share, and three different examples, each short; refused ones apart."""
     answers = {

@@ -167,6 +167,8 @@ def test_labels_are_json_in_one_file(opened: Opened, tmp_path: Path) -> None:
     assert {len(key) for key, _value in rows} == {len(hashlib.blake2b(digest_size=16).hexdigest())}
     values = [json.loads(value) for _key, value in rows]
     values.remove(False)  # the endpoint does not enforce the schema
+    values.remove(True)  # an address answered
+    values.remove(True)  # this one did
     assert len(values) == 21
     assert {value["text"] for value in values} == {"Red", "Green", "Blue"}
     assert b"secret" not in path.read_bytes()
