@@ -49,7 +49,7 @@ def test_the_python_page_and_the_readme_run_as_they_stand(tmp_path: Path, run: C
     ]
     assert len(blocks) >= 6
     program = "\n".join(blocks).replace('"ViT-B-32"', '"RN-pico"').replace('"laion2b_s34b_b79k"', '"pico"')
-    program = program.replace('run_dir="runs/mine"', 'run_dir="runs/mine", restarts=1, initial=5')
+    program = program.replace('    run_dir="runs/mine",', '    run_dir="runs/mine", restarts=1, initial=5,')
     (tmp_path / "page.py").write_text(program, "utf-8")
     draw_own_images(tmp_path / "path" / "to" / "images")
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.jpg")
