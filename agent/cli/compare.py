@@ -160,10 +160,12 @@ def _row(result: SearchResult, over_first: str) -> dict[str, str]:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``compare``."""
+    parser.description = (
+        "What each recommends is compared with the first run's, on the same test images; a\n"
+        "run with other test images has no difference.\n\n"
+        "example:\n  promptclimb compare runs/mine runs/other"
+    )
     parser.add_argument(
-        "directories",
-        metavar="RUN_DIR",
-        nargs="+",
-        help="finished or stopped runs; all are compared with the first, on the same test images only",
+        "directories", metavar="RUN_DIR", nargs="+", help="two or more runs, finished or stopped"
     )
     add_json(parser)

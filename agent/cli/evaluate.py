@@ -35,6 +35,8 @@ from .output import console, print_json, print_line, program, result_alone, say,
 from .parser import Parser
 from .predict import CsvWriter, Unclassified, opened, spent_on
 
+ABOUT = """\
+Each is measured alone, and with a classifier that learns from your labelled images."""
 EXAMPLES = """\
 examples (the first and the last need no images of yours):
   promptclimb evaluate --data backgrounds
@@ -343,7 +345,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``evaluate``."""
-    parser.description = EXAMPLES
+    parser.description = f"{ABOUT}\n\n{EXAMPLES}"
     # White-box references may learn from the augmented copies.
     leave_out = {*applying_to(ScoringConfig, "choice of templates")} - {"augmentations"}
     first = ("data", "model", "pretrained", "shots")

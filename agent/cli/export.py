@@ -80,7 +80,7 @@ def add_options(parser: Parser) -> None:
     parser.description = (
         "example:\n  promptclimb export runs/mine --format safetensors\n\nformats:\n"
         + "\n".join(f"  {name:<15} {on_command_line(about)}" for name, about in formats.items())
-        + "\n\nOnly safetensors holds what was learned from images; the other formats hold texts."
+        + "\n\nOnly safetensors holds what was learned from images."
     )
     parser.add_argument("directory", metavar="RUN_DIR", help="a finished or stopped run")
     parser.add_argument("--format", dest="form", metavar="FORMAT", help="required: one of the formats above")

@@ -26,7 +26,7 @@ _PACKAGES = ("torch", "open_clip_torch", "openai")
 COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "measure and search": {
-            "evaluate": "measure what people use today, or your own templates",
+            "evaluate": "measure the texts that people use today, or your own templates",
             "search": "search for better templates and class names",
             "resume": "resume an interrupted or stopped run",
             "status": "show the state of runs, live ones too",

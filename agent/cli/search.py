@@ -283,8 +283,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check data and settings, and print the most that the search may cost; downloads and requests "
-        "nothing",
+        help="check data and settings, and print the most that the search may cost; requests nothing and "
+        "downloads no model",
     )
     add_json(parser)
 

@@ -34,6 +34,11 @@ from .output import (
 )
 from .parser import Parser
 
+_EXAMPLES = """\
+examples:
+  promptclimb status            all runs in runs/
+  promptclimb status runs/mine  one: the best so far, what it used of its limits, and
+                                how to go on"""
 _ABOUT = """\
 The best so far is the best on training images. The final choice counts validation
 images and augmented copies too, so it may be another template."""
@@ -224,6 +229,7 @@ def _rounds(state: RunView) -> str:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``status``."""
+    parser.description = _EXAMPLES
     parser.epilog = _ABOUT
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="one run, or a folder of runs (default: runs/)"

@@ -337,7 +337,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check data and settings, and print the most that the whole suite may cost; downloads and "
-        "requests nothing",
+        help="check data and settings, and print the most that the whole suite may cost; requests nothing "
+        "and downloads no model",
     )
     add_json(parser)
