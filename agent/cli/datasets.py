@@ -47,16 +47,15 @@ def datasets(arguments: argparse.Namespace) -> int:
     if spec.on_bad_image == "fail":
         notes = tuple(map(_as_refused, notes))
     data = replace(data, notes=notes)
-    document = describe(data, test=arguments.split == "test")
     if arguments.as_json:
-        print_json(document)
+        print_json(describe(data, test=arguments.split == "test"))
         return 0
     for note in (*data.chosen, *data.notes):
         say(f"note: {note}")
-    _split_table(document)
+    _split_table(describe(data, test=True))
     readable = (item.path for item in data.train if not any(check_readable([item], skip=True)))
     if example := next(readable, None):
-        say(f"for example {example}")
+        say(f"a labelled image: {example}")
     if spec.shots != "all":
         say("only these labelled images were opened; to check all: --shots all")
     return 0
@@ -92,7 +91,7 @@ def add_options(parser: Parser) -> None:
     """Add the options of ``datasets``."""
     parser.description = EXAMPLES
     parser.add_argument("dataset", nargs="?", metavar=ARGUMENT, help="one set (default: list all)")
-    parser.add_argument("--split", choices=("test",), help="show the test images too")
+    parser.add_argument("--split", choices=("test",), help="with --json: list the test images too")
     leave_out = ("data", *applying_to(SearchConfig, "reading images"))
     add_search_options(parser, groups=("Data",), leave_out=leave_out, first=OPTIONS)
     add_json(parser)

@@ -156,7 +156,8 @@ def _write_matrix(evaluation: Evaluation, file: Path) -> str:
     if evaluation.matrix is None:
         raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
     write_atomically(file, evaluation.matrix.to_csv())
-    return f"confusion matrix: {short_path(file)}"
+    of = " of all templates averaged, without images" if len(evaluation.templates) > 1 else ""
+    return f"confusion matrix{of}: {short_path(file)}"
 
 
 def _check(arguments: argparse.Namespace) -> None:

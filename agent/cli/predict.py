@@ -33,7 +33,7 @@ from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
 from .. import api
 from ..config.schema import ScoringConfig
-from ..config.sources import COMMAND_LINE, flag_of
+from ..config.sources import COMMAND_LINE, flag_of, on_command_line
 from ..present.sentences import spent_text
 from ..results.accuracies import BEST, TEXTS
 from ..results.result import ApiUsage
@@ -260,6 +260,9 @@ class _Json:
 
 def spent_on(used: ApiUsage, labels: Path) -> str:
     """Return what a scorer behind an API was asked without a search, and where its answers are."""
+    if not used.calls:
+        kept = f"scorer: 0 calls, as all answers were kept in {short_path(labels)}; if its model has changed"
+        return on_command_line(f"{kept} since, name another folder with `shared_cache`")
     return f"{spent_text(used, 'scorer: ')}; answers are kept in {short_path(labels)}"
 
 

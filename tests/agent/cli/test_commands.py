@@ -538,7 +538,7 @@ def test_datasets_shows_a_torn_test_image(
     (tmp_path / "test" / "a" / "copy.png").write_bytes((tmp_path / "test" / "a" / "0.png").read_bytes())
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = capsys.readouterr().err
-    assert f"for example {second}" in shown
+    assert f"a labelled image: {second}" in shown
     assert f"note: 1 test image is a copy of another one, such as {tmp_path}/test/a/" in shown
 
 

@@ -602,7 +602,7 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
         assert is_closed(tmp_path / "run" / "labels.sqlite")
     assert "scorer: 3 calls, $0.0030; answers are kept in " in printed.err
     assert "labels.sqlite" in printed.err
-    assert "scorer: 0 calls; answers" in capsys.readouterr().err
+    assert "scorer: 0 calls, as all answers were kept in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
