@@ -20,6 +20,7 @@ from ..results.accuracies import (
     BEST_HAND_MADE,
     ORIGINAL_NAMES,
     WITH_IMAGES,
+    WITHOUT_SEARCH,
     baseline_name,
     score_text,
 )
@@ -104,6 +105,7 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     shown, name = rows[:MOST_CLASSES], baseline_name(baseline or "", view.words)
     original = " with the original names" if new_names else ""
     change = "" if baseline is None else f" Change: the difference in points to the {name}{original}."
+    change += _part_of_search(view.result)
     measures = _metrics(view.result, baseline, name)
     precision = " Precision: how much of what is classified as a class belongs to it." if matrix else ""
     order = "those that changed most first" if baseline is not None else "those least often right first"
@@ -119,6 +121,15 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         "confused": _confused(inspection, before),
         "pictures": _picture_groups(details.pictures, name) if baseline else [],
     }
+
+
+def _part_of_search(result: SearchResult) -> str:
+    """Say how much of the changes is due to the search, where labelled images were learned from."""
+    gap = result.recommended.over.get(WITHOUT_SEARCH)
+    if gap is None or result.recommended.form != WITH_IMAGES or not result.has_accuracies:
+        return ""
+    part = "nothing" if gap.is_none else f"{gap.points:+.1f} points of accuracy"
+    return f" The search brought {part}: the best without a search has the rest of the changes, too."
 
 
 def _metrics(result: SearchResult, baseline: str | None, title: str) -> str:
@@ -404,7 +415,7 @@ def use_of(view: RunView) -> Use | None:
     named = ", for the new class names above" if result.best.class_names else ""
     weighed = " A text that is listed twice counts twice." if len(set(used)) < len(used) else ""
     if result.recommended.form == WITH_IMAGES:
-        sentence = f"{CLASSIFIER} holds the recommended classifier. Without the images, use {texts}"
+        sentence = f"{CLASSIFIER} holds the recommended classifier. If you can only use texts, use {texts}"
     if result.only_texts_renamed:
         sentence = (
             f"{CLASSIFIER} holds the recommended classifier, whose texts stand at the top. Below is what "

@@ -184,7 +184,7 @@ def without_images(result: SearchResult, texts: GroupAccuracies | Best) -> str:
             return f"the recommended classifier {differs}; these texts have the new names"
         shares = f"has {recommended} on test; these texts have {alone}"
         return f"the recommended classifier, which {differs}, {shares}"
-    figures = f" (on test {alone} without it, {recommended} with it)" if measured else ""
+    figures = f": these texts have {alone} on test, the classifier {recommended}" if measured else ""
     return f"what the {images} taught is left out{figures}"
 
 

@@ -27,6 +27,7 @@ from .accuracies import (
     way_name,
 )
 from .result import (
+    AVERAGED,
     NO_NEW_NAME,
     WITH_ORIGINAL_NAMES,
     GroupAccuracies,
@@ -228,7 +229,7 @@ def verdict_of(
         else f"{with_article(texts)}{beside}"
     )
     sentences = [f"Use {used}: {gain}."]
-    if not learnt and texts not in (TEXTS, f"best {words.noun}", words.noun):
+    if not learnt and texts not in (AVERAGED, f"best {words.noun}", words.noun):
         why = NO_NEW_NAME if unchecked else "nothing beat it on the labelled images"
         sentences.append(f"{why[0].upper()}{why[1:]}.")
     if rival is not None and WITHOUT_SEARCH in recommended.over:

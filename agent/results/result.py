@@ -92,6 +92,8 @@ UNCHECKED = "unchecked: no labelled image was looked at"
 WITH_ORIGINAL_NAMES = ", with the original class names"
 """Said of a classifier of labelled images beside texts with new names."""
 _LEARNED = "learned from images"
+AVERAGED = "averaged texts"
+"""What several templates of the search together are called in sentences."""
 NO_NEW_NAME = "no usable new name came from the LLM, and no labelled image was looked at"
 """What is said in place of ``UNCHECKED`` where there is nothing to check."""
 PROMINENT = (
@@ -483,7 +485,7 @@ def texts_in_words(
     plain = [name for name in (BARE_NAME, BASELINE_DEFAULT) if name in groups and not renamed]
     names = (baseline_name(name, words) for name in plain if groups[name].templates == texts)
     best = words.noun if unchecked else f"best {words.noun}"
-    return next(names, best if len(texts) == 1 else TEXTS)
+    return next(names, best if len(texts) == 1 else AVERAGED)
 
 
 def with_article(texts: str) -> str:

@@ -108,10 +108,13 @@ def test_what_was_learnt_is_loaded_in_two_lines_of_python() -> None:
     used = use_of(view(small_result(with_images=learnt, recommended=recommended)))
     assert used is not None
     assert used.code == ["import promptclimb", 'promptclimb.load("my run").predict(["a.jpg", "b.jpg"])']
-    assert used.about.startswith("classifier.safetensors holds the recommended classifier. Without the")
-    assert "With --format open-clip, what the 9 labelled images taught is left out (on test " in used.about
+    assert used.about.startswith("classifier.safetensors holds the recommended classifier. If you can")
+    assert (
+        "With --format open-clip, what the 9 labelled images taught is left out: these texts have "
+        in used.about
+    )
     page = render(view(small_result(with_images=learnt, recommended=recommended)))
-    assert "Recommended: a classifier from 9 labelled images and the texts" in page
+    assert "from 9 labelled images and the averaged texts. On test these texts alone have " in page
     assert "<h1>Classifier for " in page
 
 

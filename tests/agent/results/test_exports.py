@@ -131,10 +131,11 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     assert held(learned, "safetensors") == with_images
     for only in (None, "texts"):
         assert held(learned, "cupl", only) == (
-            "It holds the recommended texts: 3 templates. What the 9 labelled images taught is left out "
-            "(on test 25.0 % without it, 73.8 % with it); --format safetensors has the classifier."
+            "It holds the recommended texts: 3 templates. What the 9 labelled images taught is left "
+            "out: these texts have 25.0 % on test, the classifier 73.8 %; --format safetensors has the "
+            "classifier."
         )
-    assert "1 template. What the 9 labelled images taught is left out (on test 20.0 %" in held(
+    assert "1 template. What the 9 labelled images taught is left out: these texts have 20.0 %" in held(
         learned, "cupl", "best"
     )
     unmeasured = replace(learned, recommended=Recommended(form="with_images", test=None))
@@ -143,7 +144,7 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     assert "--format class-names writes the class names" in held(named, "cupl")
     for only in ("texts", "best"):
         assert held(learned, "safetensors", only).endswith(
-            " with it); leave out --only to have the classifier."
+            ", the classifier 73.8 %; leave out --only to have the classifier."
         )
 
 

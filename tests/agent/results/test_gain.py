@@ -104,10 +104,10 @@ def test_a_template_is_another_classifier_with_new_names_and_with_images() -> No
 @pytest.mark.parametrize(
     ("form", "texts", "remark", "use"),
     [
-        ("texts", ("a {}", "one {}"), "", "texts"),
+        ("texts", ("a {}", "one {}"), "", "averaged texts"),
         ("template", ("a {}",), "", "best template"),
         ("template", ("{}",), ", with 2 new class names", "best template, with 2 new class names"),
-        ("with_images", ("a {}", "one {}"), "", "classifier (texts and labelled images)"),
+        ("with_images", ("a {}", "one {}"), "", "classifier (averaged texts and labelled images)"),
         ("with_images", ("{}",), "", "classifier (bare class name and labelled images)"),
         (
             "with_images",
@@ -237,22 +237,25 @@ def test_where_nothing_beat_the_bare_name_the_line_says_so() -> None:
 @pytest.mark.parametrize(
     ("remark", "right", "sentence"),
     [
-        ("", 650, "use the texts: 65.0 % on test, +5.0 [3.8, 6.5] over the bare class name (better)."),
+        (
+            "",
+            650,
+            ": 65.0 % on test, +5.0 [3.8, 6.5] over the bare class name (better).",
+        ),
         (
             "",
             598,
-            "use the texts: 59.8 % on test, -0.2 [-0.7, 0.2] over the bare class name (may be chance).",
+            ": 59.8 % on test, -0.2 [-0.7, 0.2] over the bare class name (may be chance).",
         ),
         (
             "",
             550,
-            "use the texts: 55.0 % on test, -5.0 [-6.5, -3.8] over the bare class name (worse). "
-            "Rather use that.",
+            ": 55.0 % on test, -5.0 [-6.5, -3.8] over the bare class name (worse). Rather use that.",
         ),
         (
             ", with 2 new class names",
             650,
-            "use the texts, with 2 new class names: 65.0 % on test, +5.0 [3.8, 6.5] over the bare class name "
+            ", with 2 new class names: 65.0 % on test, +5.0 [3.8, 6.5] over the bare class name "
             "(better). Read the new names: 1 of them is unsupported (the texts get every labelled image of "
             "the class wrong).",
         ),
@@ -282,7 +285,9 @@ def test_a_sentence_says_what_the_texts_gain_without_images(
     }
     words = kind_named(TEMPLATE).words
     line = verdict_of(recommended, groups, remark, words, unsupported=int(bool(remark)))
-    assert line.endswith(f"over the bare class name (better). If you can only use texts, {sentence}")
+    assert line.endswith(
+        f"over the bare class name (better). If you can only use texts, use the averaged texts{sentence}"
+    )
     assert ("with the original class names" in line) == learnt.original_names
 
 

@@ -113,13 +113,15 @@ async def test_what_is_learnt_from_the_labelled_images_is_recommended(tmp_path: 
     assert (recommended.form, recommended.test) == ("with_images", result.with_images.test)
     assert {"best", "texts", "bare class name", "default template"} <= recommended.over.keys()
     assert recommended.over["bare class name"].paired
-    assert recommended.verdict.startswith("Use the classifier (texts and labelled images): ")
+    assert recommended.verdict.startswith("Use the classifier (averaged texts and labelled images): ")
     gain = recommended.texts_over[recommended.reference or ""]
     assert (gain.paired, gain.images) == (True, 200)
     assert gain.points == pytest.approx(
         100 * ((result.texts.test or 0) - (result.baselines[recommended.reference or ""].test or 0))
     )
-    alone = f"If you can only use texts, use the texts: {100 * (result.texts.test or 0):.1f} % on test"
+    alone = (
+        f"If you can only use texts, use the averaged texts: {100 * (result.texts.test or 0):.1f} % on test"
+    )
     assert f"{alone}, {gain} over " in recommended.verdict
     assert "log-probabilities of the labelled images, compared after the search" in str(
         result.notes[FORM_CHOSEN_BY]
@@ -179,7 +181,7 @@ async def test_images_that_say_nothing_leave_the_texts(tmp_path: Path) -> None:
     assert "only use texts" not in result.recommended.verdict
     assert "starts" not in result._repr_html_()
     assert result.with_images.test == result.texts.test == result.recommended.test
-    assert result.recommended.verdict.startswith("Use the texts: ")
+    assert result.recommended.verdict.startswith("Use the averaged texts: ")
 
 
 async def test_texts_of_one_template_are_the_template(tmp_path: Path) -> None:
