@@ -187,11 +187,13 @@ class ScorerSettings(Settings):
         "what classifies the images: clip, an open_clip model; or a model behind an API: chat, zero-shot or "
         "embeddings",
         decides=True,
+        first=13,
     )
     scorer_url: str | None = setting(
         None,
         "address of the model behind an API, such as http://127.0.0.1:8000/v1; its key is in SCORER_API_KEY",
         applies_to=API,
+        first=14,
         show="URL",
         repr=False,
     )

@@ -113,7 +113,7 @@ class Parser(argparse.ArgumentParser):
         formatter.add_arguments([*self._first, *others, *self._last])
         formatter.end_section()
         has_scorer = any("--scorer-url" in action.option_strings for action in self._hidden)
-        such = ", such as those for a model behind an API" * has_scorer
+        such = ", such as limits of a model behind an API" * has_scorer
         more = f"{self.prog} --help-all shows {len(self._hidden)} more options{such}."
         formatter.add_text(more if self._hidden else self.epilog)
         return formatter.format_help()
