@@ -148,7 +148,7 @@ def _saved_predictor(arguments: argparse.Namespace, file: Path) -> ImagePredicto
         )
     if about.scorer == "embeddings":
         of_file = {"scorer": about.scorer, "model": about.model}
-        config = given_spec(arguments, (COMMAND_LINE, of_file))
+        config = given_spec(arguments, (short_path(file), of_file))
         return api_predictor_of(classifier, config, say)
     config = given_spec(arguments, (COMMAND_LINE, own))
     classifier = api.load(file, device=config.device, trust=risks(own).keys() <= flags.keys(), report=say)

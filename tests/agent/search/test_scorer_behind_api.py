@@ -911,7 +911,7 @@ async def test_a_saved_classifier_asks_as_it_was_made(
         assert await in_thread(lambda: main([*unknown, "--config", "other.toml"])) == 2
         err = capsys.readouterr().err
         assert "made with requests in the form openai; scorer_dialect in a --config file sets" in err
-        assert "--model and scorer_dialect = infinity (from other.toml)" in err
+        assert "model (from a b.safetensors) and scorer_dialect = infinity (from other.toml)" in err
         moved.requests = 0
         # An older file does not say how: the form is found out, of which the first is refused. A form takes
         # three images and a text.
@@ -1124,7 +1124,7 @@ async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
             asked.append(str(request.messages[-1]["content"]))
             return ChatAnswer(text="rosso: red\nverde: green\nazzurro: blue")
 
-    settings: dict[str, Any] = {"class_names": names, "search_for": "class-names", "llm": "x", "initial": 20}
+    settings: dict[str, Any] = {"class_names": names, "search_for": "class-names", "llm": "x", "initial": 8}
     async with ScorerServer(ScorerOptions(blur=0.1)) as server:
         stopped = await search(config(server.url, max_scorer_calls=most, **settings), chat=Translator())
         assert (stopped.status, stopped.evaluated) == ("stopped", evaluated)
