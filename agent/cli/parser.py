@@ -190,11 +190,19 @@ class _Program(Parser):
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
-                takes_data = "--data" in parser._option_string_actions and os.path.exists(unknown[0])  # noqa: PTH110 - a Path raises for a long text
-                hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if takes_data else ""
-                parser.error(f"it takes no argument {unknown[0]!r}{hint}")
+                parser.error(f"it takes no argument {unknown[0]!r}{_meant(parser, arguments, unknown[0])}")
             parser.no_option(unknown[0])
         return parsed
+
+
+def _meant(parser: Parser, arguments: Sequence[str], unknown: str) -> str:
+    """Return what a word that is no argument may have meant: a path, or its end after a space."""
+    before = arguments[arguments.index(unknown) - 1]
+    if os.path.exists(path := f"{before} {unknown}"):  # noqa: PTH110 - a Path raises for a long text
+        return f"; a path with spaces needs quotes: {shlex.quote(path)}"
+    if "--data" in parser._option_string_actions and os.path.exists(unknown):  # noqa: PTH110
+        return f"; did you mean --data {shlex.quote(unknown)}?"
+    return ""
 
 
 def make_parser(arguments: Sequence[str]) -> _Program:

@@ -234,6 +234,8 @@ def verdict_of(
         sentences.append(f"{why[0].upper()}{why[1:]}.")
     if rival is not None and WITHOUT_SEARCH in recommended.over:
         title = rival.title(words) + (", original names" if renamed else "")
+        if recommended.over[WITHOUT_SEARCH].verdict not in ("", "the same"):
+            title += f": {score_text(rival.test, percent=True, unit=' %')}"
         sentences.append(_against_rival(recommended.over[WITHOUT_SEARCH], title))
     original = (recommended.over.get(name) for name in (ORIGINAL_NAMES, reference or ""))
     if unchecked and remark and any(gap is not None and gap.verdict == "worse" for gap in original):

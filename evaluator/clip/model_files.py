@@ -288,6 +288,8 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
     if looks_like_file or user_path(pretrained, "`pretrained`").exists():
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
     advice = f"give one {_some_of(tags, model)}" if tags else "open_clip has no weights for it"
+    if others := [name for name, tag in pretrained_pairs() if tag == pretrained]:
+        advice = f"it is one of {enumerated(others)}: give `model` too"
     hint = near(pretrained, tags) or f"; {advice}"
     raise ModelError(f"{shown(pretrained)} is neither a tag of {model} nor a file{hint}")
 

@@ -314,8 +314,9 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
     if listing.empty:
         name, kinds = next(iter(listing.empty.items()))
         raise DataError(
-            f"{listing.root / name} holds no image, so its class has none to learn from; add some or remove "
-            f"the folder ({named_kinds(kinds) or counted(len(listing.empty), 'such folder')})"
+            f"{listing.root / name} holds no image, so its class has none to learn from; add some, remove "
+            "the folder, or give the folder of the class folders if this is none "
+            f"({named_kinds(kinds) or counted(len(listing.empty), 'such folder')})"
         )
     if len(names) < 2:
         inner = len({path.parent for path in listing.images[names[0]]} - {only := listing.root / names[0]})

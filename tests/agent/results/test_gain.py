@@ -134,17 +134,17 @@ def test_one_line_says_what_to_use(form: Form, texts: tuple[str, ...], remark: s
     [
         (
             600,
-            "brought +10.0 [8.3, 12.0] over the best without one (bare class name with images). "
+            "brought +10.0 [8.3, 12.0] over the best without one (bare class name with images: 60.0 %). "
             "This is beyond chance.",
         ),
         (
             698,
-            "brought +0.2 [-0.2, 0.7] over the best without one (bare class name with images). "
+            "brought +0.2 [-0.2, 0.7] over the best without one (bare class name with images: 69.8 %). "
             "This may be chance: use either.",
         ),
         (
             800,
-            "is behind the best without one (bare class name with images): -10.0 [-12.0, -8.3]. "
+            "is behind the best without one (bare class name with images: 80.0 %): -10.0 [-12.0, -8.3]. "
             "Use that instead.",
         ),
     ],
@@ -174,7 +174,7 @@ def test_the_line_says_whether_the_search_beat_the_best_without_one(right: int, 
     assert same.endswith("over the bare class name (better). That is also the best without a search.")
     alone = line(found, BARE, 0)
     assert alone.count("+50.0") == 1
-    brought = "The search brought +50.0 [46.9, 53.1] over the best without one (bare class name)."
+    brought = "The search brought +50.0 [46.9, 53.1] over the best without one (bare class name: 20.0 %)."
     assert alone.endswith(f"{brought} This is beyond chance.")
 
 
@@ -188,8 +188,8 @@ def test_an_interval_below_zero_is_no_tie_in_the_line() -> None:
     groups = {"with_images": ours.group, "texts": share(None, "a {}").group, "best without a search": rival}
     line = verdict_of(recommended, groups, "", kind_named(TEMPLATE).words)
     assert line.endswith(
-        "The search may be behind the best without one (bare class name with images): -0.6 [-1.3, -0.2]. "
-        "Rather use that."
+        "The search may be behind the best without one (bare class name with images: 70.6 %): -0.6 "
+        "[-1.3, -0.2]. Rather use that."
     )
 
 
