@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import promptclimb
 from promptclimb.agent.cli.options import given_settings
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.config.sources import from_sources, layers_of
@@ -167,3 +168,9 @@ def test_code_is_not_wider_than_the_site_shows(page: Path) -> None:
     """72 characters in any language; a change to a line of the program is as wide as that line."""
     blocks = [block for kind, block in BLOCK.findall(page.read_text("utf-8")) if kind != "diff"]
     assert not [line for block in blocks for line in block.splitlines() if len(line) > 72]
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """And no other."""
+    named = re.findall(r"^::: promptclimb\.(\w+)$", (ROOT / "docs/api.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(promptclimb.__all__)

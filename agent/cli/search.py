@@ -62,16 +62,16 @@ example: a bundled set, without images of yours
 example: find templates, such as "a satellite photo of {}", without an LLM
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
-      --describe "what your images show"
+      --describe "satellite images, seen from above"
 example: find names for classes that the model does not know, with an LLM, for $1 at most
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
       --search-for class-names --llm gpt-4o-mini \\
-      --describe "what your images show" --price auto --max-cost 1
+      --describe "satellite images, seen from above" --price auto --max-cost 1
 example: a model behind an API, whose key is in SCORER_API_KEY
   promptclimb search --data path/to/images --scorer embeddings \\
       --model NAME --scorer-url http://127.0.0.1:8000/v1 \\
-      --describe "what your images show" --dry-run
+      --describe "satellite images, seen from above" --dry-run
 """
 RESUMED = """\
 examples: go on, with a higher limit, and with more restarts than a finished run had

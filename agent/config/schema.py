@@ -175,7 +175,7 @@ class SearchSettings(Settings):
     )
     describe: str | None = setting(
         None,
-        "what your images show, in your words: a sentence, or a file with one",
+        "the kind of images, not the classes, such as `satellite images, seen from above`; or a file with it",
         decides=True,
         first=4,
         show="TEXT|FILE",
