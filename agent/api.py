@@ -143,10 +143,13 @@ def evaluate(
             ask=ask,
             labels=labels,
         )
-        if asks:
-            stack.callback(cast("RemoteEvaluator", scorer).close)
+        remote = cast("RemoteEvaluator", scorer) if asks else None
+        if remote is not None:
+            stack.callback(remote.close)
         if recommends or (inspect and not texts):
             check_recommends(scorer, texts, split)
+        if remote is not None:
+            portal.call(remote.prepare)
         # Its time counts anew, so that a slow opening brings no line on a learning that takes a second.
         progress = seldom(say)
         measured = portal.call(

@@ -147,9 +147,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             kept = (await in_thread(lambda: self.problem.store.vectors.find([self._check_key]))).values()
             self.model_check = next((check for check in kept if not isinstance(check, str)), None)
             self._is_kept = self.model_check is not None
-            self._is_ready = True
             if self._is_elsewhere and self._is_kept:
                 await self._check_model()  # what is kept may be of another model, at another address
+            self._is_ready = True  # not before: others would use what is kept meanwhile
 
     async def ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         await self._check_model()
@@ -483,7 +483,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             message = (
                 f"{self._differs} before: it is another model now. Its earlier answers are in "
                 f"{self.problem.store.path}. Search again in a new run; for other commands, name another "
-                "folder with `shared_cache`, or delete that file"
+                "folder with `shared_cache`, or delete that file, which may hold answers of other models too"
             )
             self._lost = AskingEndedError(message)
             self._lost.__cause__ = ModelError(message)
@@ -493,8 +493,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     @property
     def _differs(self) -> str:
-        model, host = shown(self.problem.spec.model), shown(self.problem.host)
-        return f"the model {model} at {host} gives another vector for the text {TRIAL_TEXT!r} than"
+        model, place = shown(self.problem.spec.model), shown(self.problem.place)
+        return f"the model {model} at {place} gives another vector for the text {TRIAL_TEXT!r} than"
 
     async def _embedded_once(self, dialect: EmbeddingDialect, request: ApiRequest) -> Embedded:
         """Return the vector that a request is for, or why the endpoint gives none."""

@@ -793,6 +793,21 @@ async def test_predictions_of_an_evaluation_say_why_an_image_has_no_class(
     assert "1 of them without a class" in err
 
 
+def test_a_table_of_answers_from_another_address_alone_says_so(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another model may be at the one in use."""
+    options = ["--scorer", "zero-shot", "--model", "m", "--shared-cache", str(tmp_path / "kept")]
+    ask = ["evaluate", "--data", str(colours), *options, "--shots", "2", "--scorer-url"]
+    with Serving(ScorerServer()) as first:
+        assert main([*ask, first.url]) == 0
+        assert "note: all answers" not in capsys.readouterr().out
+    with Serving(ScorerServer()) as second:
+        assert main([*ask, second.url]) == 0
+        assert second.requests == 0
+    assert "note: all answers were kept from another address" in capsys.readouterr().out
+
+
 def test_a_run_whose_model_was_replaced_goes_on_only_with_the_first(
     colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -848,7 +863,7 @@ async def test_another_model_at_the_address_is_not_taken_for_the_first(
     differs = (
         r"than before: it is another model now\. Its earlier answers are in {}labels.sqlite\. Search again"
     )
-    made = r"the classifier was made with another model: the model 'm' at '127.0.0.1:\d+' gives"
+    made = r"the classifier was made with another model: the model 'm' at '127.0.0.1:\d+/v1' gives"
     async with ScorerServer(ScorerOptions(blur=-0.6), port=port or 0) as server:
         assert await in_thread(lambda: main([*measure, str(known)])) == 0
         assert server.requests == 0
