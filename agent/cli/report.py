@@ -48,6 +48,10 @@ def _shown(page: Path) -> bool:
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``report``."""
+    parser.description = (
+        "A search writes it already, every minute and at its end. It holds up to 24 small\n"
+        "test images.\n\nexample:\n  promptclimb report runs/mine --open"
+    )
     parser.add_argument("directory", metavar="RUN_DIR", help="a run, also one that is not finished")
     parser.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="leave the small test images out"

@@ -56,19 +56,19 @@ from .output import (
 from .parser import Parser
 
 EXAMPLE = """\
-example: a bundled set, without images of yours
+example on a bundled set, without images of yours:
   promptclimb search --data backgrounds \\
       --describe "things before a coloured background"
-example: find templates, such as "a satellite photo of {}", without an LLM
+find templates, such as "a satellite photo of {}", without an LLM:
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
       --describe "satellite images, seen from above"
-example: find names for classes that the model does not know, with an LLM, for $1 at most
+find names for classes that the model does not know, with an LLM, for $1 at most:
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
       --search-for class-names --llm gpt-4o-mini \\
       --describe "satellite images, seen from above" --price auto --max-cost 1
-example: a model behind an API, whose key is in SCORER_API_KEY
+with a model behind an API, whose key is in SCORER_API_KEY:
   promptclimb search --data path/to/images --scorer embeddings \\
       --model NAME --scorer-url http://127.0.0.1:8000/v1 \\
       --describe "satellite images, seen from above" --dry-run
