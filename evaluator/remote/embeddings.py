@@ -138,6 +138,10 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """The form of requests; until it is found, the one that takes the most requests."""
         return self._named or costliest_dialect()
 
+    @property
+    def form(self) -> Mapping[str, str]:
+        return {"dialect": self.dialect.name}
+
     async def prepare(self) -> None:
         if self._named is None:
             # A task of its own: if this one is cancelled, the request that is paid for still ends.
@@ -360,7 +364,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self, kind: str, contents: Iterable[str], request: Callable[[list[str]], ApiRequest]
     ) -> dict[str, Embedded]:
         """Return vectors of images or texts, or why they are refused, by their content."""
-        keys = self.problem.keys(dialect=self.dialect.name, of=kind)
+        keys = self.problem.keys(**self.form, of=kind)
         content_by_key = {keys.key(content): content for content in contents}
 
         def ask_for(unknown: list[str]) -> list[Question]:
@@ -455,7 +459,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     @property
     def _check_key(self) -> str:
-        return self.problem.keys(dialect=self.dialect.name, of="text").key(TRIAL_TEXT)
+        return self.problem.keys(**self.form, of="text").key(TRIAL_TEXT)
 
     async def _check_model(self) -> None:
         """Check once, before the first request, that the model is the one whose vectors are kept.

@@ -271,12 +271,6 @@ class RemoteProblem:
         """Where models are told apart: host, port and path, without a password."""
         return f"{self.host}{urlsplit(self.url).path.rstrip('/')}"
 
-    @property
-    def address_keys(self) -> tuple[str, str]:
-        """The keys that say whether any address answered as this model, and whether the one in use did."""
-        keys = self.keys(addresses="of answers")
-        return keys.key(""), keys.key(self.place)
-
     def key_of_form(self, what: str) -> str:
         """Return the key under which the form of requests that was found by trial is kept."""
         return KeyMaker({what: self.spec.model, "at": self.host, **label_parameters(self.spec)}).key("")
@@ -300,6 +294,8 @@ class RemoteEvaluator(ABC):
     in_flight = IN_FLIGHT
     averages = False
     """Several templates together are one classifier."""
+    form: Mapping[str, str] = MappingProxyType({})
+    """What tells the forms of requests apart in keys; answers in one form say nothing of another's."""
     on_more_requests: Callable[[], None] = staticmethod(lambda: None)
     """Called when ``estimate`` has grown, as the endpoint takes less in one request."""
 
@@ -347,7 +343,7 @@ class RemoteEvaluator(ABC):
             AskingEndedError: See ``ApiAsk``.
         """
         keys = list(map(self.problem.key_of_form, _MODELS))
-        anywhere, here = self.problem.address_keys
+        anywhere, here = self._address_keys
         known = await in_thread(partial(self.problem.store.answers.find, [*keys, anywhere, here]))
         self._models = [known[key] for key in keys if isinstance(known.get(key), str)]
         self._is_place_kept = here in known
@@ -617,11 +613,17 @@ class RemoteEvaluator(ABC):
         if kept not in self._models:
             self._models.append(kept)
 
+    @property
+    def _address_keys(self) -> tuple[str, str]:
+        """The keys that say whether any address answered as this model, and whether the one in use did."""
+        keys = self.problem.keys(**self.form, addresses="of answers")
+        return keys.key(""), keys.key(self.problem.place)
+
     async def note_place(self) -> None:
         """Keep the address, as one that answers."""
         if not self._is_place_kept:
             self._is_place_kept, self._is_elsewhere = True, False
-            kept = dict.fromkeys(self.problem.address_keys, True)
+            kept = dict.fromkeys(self._address_keys, True)
             await in_thread(partial(self.problem.store.answers.keep, kept))
 
     async def _others_are_answered(self, kind: str, answered_before: int) -> bool:

@@ -426,6 +426,21 @@ def test_a_file_of_labels_without_the_check_goes_on(opened: Opened, tmp_path: Pa
         other.score(["a {}"])
 
 
+def test_an_address_that_answered_in_another_form_alone_is_not_taken_for_known(
+    opened: Opened, tmp_path: Path
+) -> None:
+    """The answers that are kept in the form in use are of a model at another address."""
+
+    def session(api: VisualApi, address: str, dialect: str) -> RemoteEvaluator:
+        place = {"scorer_url": f"http://127.0.0.1:1/{address}", "scorer_dialect": dialect}
+        return opened("embeddings", api, tmp_path / "l", **place)
+
+    scored(session(VisualApi(), "a", "openai"), TEMPLATE)
+    scored(session(VisualApi(blur=-1.0), "b", "infinity"), TEMPLATE)
+    with pytest.raises(AskingEndedError, match="another model now"):
+        session(VisualApi(blur=-1.0), "b", "openai")
+
+
 def test_images_of_one_model_are_not_mixed_with_texts_of_another(opened: Opened, tmp_path: Path) -> None:
     """Although the first session ended before it asked for a text."""
     spec = {"labels": tmp_path / "l", "scorer_dialect": "openai"}
