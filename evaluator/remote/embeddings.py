@@ -158,8 +158,11 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     async def ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         await self._check_model()
         if not self._is_kept and self.model_check is not None:
+            check = {self._check_key: self.model_check}
+            kept = await in_thread(partial(self.problem.store.vectors.keep, check))
+            self._compare(self.model_check, kept[self._check_key])  # another process may have kept its own
+            self._check_answers()
             self._is_kept = True
-            await in_thread(partial(self.problem.store.vectors.keep, {self._check_key: self.model_check}))
         return await super().ask_all(table, questions)
 
     async def recognise(self, check: Vector) -> None:
@@ -475,25 +478,28 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self._check_answers()
 
     async def _recognise_kept(self) -> None:
-        kept: Vector | None = self.model_check
         now: Embedded | None = self._tried
         if now is None:
             now = await self._embedded_once(self.dialect, self._text_request(self.dialect, [TRIAL_TEXT]))
-        if isinstance(now, str):
-            pass  # the model is not recognised
-        elif kept is None:
-            self.model_check = now  # kept with the first answers of this model
-        elif not _is_same(now, kept):
-            message = (
-                f"{self._differs} before: it is another model now. Its earlier answers are in "
-                f"{self.problem.store.path}. Search again in a new run; for other commands, name another "
-                "folder with `shared_cache`, or delete that file, which may hold answers of other models too"
-            )
-            self._lost = AskingEndedError(message)
-            self._lost.__cause__ = ModelError(message)
-        if self._is_elsewhere and self._lost is None and not isinstance(now, str):
-            await self.note_place()
+        if not isinstance(now, str):  # else the model is not recognised
+            if self.model_check is None:
+                self.model_check = now  # kept with the first answers of this model
+            self._compare(now, self.model_check)
+            if self._is_elsewhere and self._lost is None:
+                await self.note_place()
         self._is_checked = True
+
+    def _compare(self, now: Vector, kept: Embedded) -> None:
+        """Let nothing be asked any more if the model is not the one whose answers are kept."""
+        if isinstance(kept, str) or _is_same(now, kept):
+            return
+        message = (
+            f"{self._differs} before: it is another model now. Its earlier answers are in "
+            f"{self.problem.store.path}. Search again in a new run; for other commands, name another "
+            "folder with `shared_cache`, or delete that file, which may hold answers of other models too"
+        )
+        self._lost = AskingEndedError(message)
+        self._lost.__cause__ = ModelError(message)
 
     @property
     def _differs(self) -> str:

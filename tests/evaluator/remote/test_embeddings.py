@@ -441,6 +441,16 @@ def test_an_address_that_answered_in_another_form_alone_is_not_taken_for_known(
         session(VisualApi(blur=-1.0), "b", "openai")
 
 
+def test_two_models_that_begin_together_are_not_mixed(opened: Opened, tmp_path: Path) -> None:
+    """Both found an empty file; the one whose check is kept goes on."""
+    spec = {"labels": tmp_path / "l", "scorer_dialect": "openai"}
+    first, second = (opened("embeddings", VisualApi(blur=blur), **spec) for blur in (0.6, -1.0))
+    scored(first, TEMPLATE)
+    for _ in range(2):
+        with pytest.raises(AskingEndedError, match="another model now"):
+            second.score(["the {}"])
+
+
 def test_images_of_one_model_are_not_mixed_with_texts_of_another(opened: Opened, tmp_path: Path) -> None:
     """Although the first session ended before it asked for a text."""
     spec = {"labels": tmp_path / "l", "scorer_dialect": "openai"}
