@@ -319,8 +319,9 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
             f"({named_kinds(kinds) or counted(len(listing.empty), 'such folder')})"
         )
     if len(names) < 2:
-        inner = len({path.parent for path in listing.images[names[0]]} - {only := listing.root / names[0]})
-        deeper = f"; to take the {inner:,} folders in it as classes, give {only}" if inner > 1 else ""
+        paths, only = listing.images[names[0]], listing.root / names[0]
+        inner = len({path.relative_to(only).parts[0] for path in paths if path.parent != only})
+        deeper = f"; if the classes are in its {inner:,} folders, give {only}" if inner > 1 else ""
         message = f"{listing.root} has one class only ({names[0]!r}); at least two are needed: {LAYOUT_HELP}"
         raise DataError(message + deeper)
     items = tuple(Item(path, label) for label, name in enumerate(names) for path in listing.images[name])

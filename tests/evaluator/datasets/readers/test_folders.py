@@ -202,8 +202,9 @@ def test_any_text_may_be_a_class_name(tmp_path: Path, make_images: MakeImages) -
         (
             "",
             {"all/cat": 4, "all/dog": 4},
-            "one class only.*take the 2 folders in it as classes, give .*all$",
+            "one class only.*expected DIR/CLASS.*; if the classes are in its 2 folders, give .*all$",
         ),
+        ("", {"all/train/cat": 4, "all/train/dog": 4, "all/test/cat": 1}, "its 2 folders, give .*all$"),
         ("", {"cat": 0, "dog": 0}, "holds no image"),
         ("", {"cat": 5, "dog": 0}, "dog holds no image"),
         ("", {"train/a": 3, "train/b": 3, "test/a": 1, "test/c": 1}, "no images under"),
