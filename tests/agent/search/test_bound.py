@@ -21,7 +21,7 @@ from promptclimb.agent.results.result import NOTHING_USABLE, UNASKED
 from promptclimb.agent.search.bound import LONGEST_NAME, bound_of, check_one_request
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
-from promptclimb.prompts.class_names import MOST_CLASSES
+from promptclimb.prompts.class_names import MOST_CLASSES, READ_AT_ONCE
 from promptclimb.prompts.requests import MOST_NAMES
 from promptclimb.prompts.template import MAX_CHARACTERS
 from tests.fakes.evaluators import FakeEvaluator
@@ -201,7 +201,7 @@ def test_free_candidates_are_in_the_bound(llm: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("llm", "count", "requests"),
-    [("m", MOST_CLASSES, 2 + 4), ("m-1b", 5, 5 + 4 * 5)],
+    [("m", READ_AT_ONCE + 1, 2 + 4), ("m", MOST_CLASSES, 2 + 4), ("m-1b", 5, 5 + 4 * 5)],
 )
 def test_requests_for_names_in_wide_letters_are_bounded(
     llm: str, count: int, requests: int, tmp_path: Path

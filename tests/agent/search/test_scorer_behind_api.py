@@ -1139,7 +1139,7 @@ async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
             asked.append(str(request.messages[-1]["content"]))
             return ChatAnswer(text="rosso: red\nverde: green\nazzurro: blue")
 
-    settings: dict[str, Any] = {"class_names": names, "search_for": "class-names", "llm": "x", "initial": 8}
+    settings: dict[str, Any] = {"class_names": names, "search_for": "class-names", "llm": "x", "initial": 20}
     async with ScorerServer(ScorerOptions(blur=0.1)) as server:
         stopped = await search(config(server.url, max_scorer_calls=most, **settings), chat=Translator())
         assert (stopped.status, stopped.evaluated) == ("stopped", evaluated)
