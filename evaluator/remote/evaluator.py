@@ -294,8 +294,6 @@ class RemoteEvaluator(ABC):
     in_flight = IN_FLIGHT
     averages = False
     """Several templates together are one classifier."""
-    form: Mapping[str, str] = MappingProxyType({})
-    """What tells the forms of requests apart in keys; answers in one form say nothing of another's."""
     on_more_requests: Callable[[], None] = staticmethod(lambda: None)
     """Called when ``estimate`` has grown, as the endpoint takes less in one request."""
 
@@ -334,6 +332,11 @@ class RemoteEvaluator(ABC):
         else:
             return info
         return replace(info, notes={**info.notes, OTHER_MODEL: note})
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        """What tells the forms of requests apart in keys; answers in one form say nothing of another's."""
+        return {}
 
     async def prepare(self) -> None:
         """Find out the form of requests, if it must be known before the first one, and what labels say.
